@@ -1,0 +1,1 @@
+"""The jobs that compute what NeuronDB stores: torch lives here, one module per stage."""

@@ -1,0 +1,112 @@
+"""A model's sizes as its `config.json` gives them, and the weights of one of its layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ingest.families.settings import Settings
+
+NormKind = Literal["rms", "layer"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model's sizes and habits, as its `config.json` gives them.
+
+    Attributes:
+        model_type: As in the configuration; it selects the adapter.
+        gated: Whether a neuron has a gate (METHODS, notation).
+        activation: transformers' name of the function on the gate (ungated: on the input).
+        n_layers: Number of layers.
+        d_model: Width of the residual stream.
+        d_mlp: Neurons per layer.
+        d_vocab: Rows of the embedding.
+        norm: RMSNorm, or LayerNorm, which also subtracts the mean.
+        tied: Whether the unembedding is the embedding.
+        context: The most positions the model can run; None where the configuration is silent.
+    """
+
+    model_type: str
+    gated: bool
+    activation: str
+    n_layers: int
+    d_model: int
+    d_mlp: int
+    d_vocab: int
+    norm: NormKind
+    tied: bool
+    context: int | None
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A norm's parameters as they act: the gain is already 1 + w where the family says so.
+
+    Either is None where the norm has no such parameter.
+    """
+
+    gain: Float[Tensor, " d_model"] | None
+    bias: Float[Tensor, " d_model"] | None
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The raw MLP weights of one layer, in the file's dtype; they may be views of mapped files.
+
+    Every matrix has one neuron per row. `pre_norm` is the norm the MLP reads through (None: it
+    reads the residual stream itself, as in OLMo-2); `post_norm` acts on what the MLP writes.
+    The bias of the MLP's output belongs to no neuron and is not here.
+    """
+
+    gate: Float[Tensor, "d_mlp d_model"] | None
+    in_: Float[Tensor, "d_mlp d_model"]
+    out: Float[Tensor, "d_mlp d_model"]
+    gate_bias: Float[Tensor, " d_mlp"] | None
+    in_bias: Float[Tensor, " d_mlp"] | None
+    pre_norm: Norm | None
+    post_norm: Norm | None
+
+
+def common_architecture(
+    settings: Settings, *, gated: bool, norm: NormKind, activation: str, tied: bool
+) -> Architecture:
+    """The architecture under the names that most of transformers' configurations share.
+
+    `tied` is what transformers assumes where the configuration does not say.
+
+    Raises:
+        CheckpointError: A size is missing or is no positive integer.
+    """
+    return Architecture(
+        model_type=settings.text("model_type"),
+        gated=gated,
+        activation=activation,
+        n_layers=settings.integer("num_hidden_layers"),
+        d_model=settings.integer("hidden_size"),
+        d_mlp=settings.integer("intermediate_size"),
+        d_vocab=settings.integer("vocab_size"),
+        norm=norm,
+        tied=settings.flag("tie_word_embeddings", default=tied),
+        context=settings.integer_or_none("max_position_embeddings"),
+    )
+
+
+def gpt2_architecture(settings: Settings, *, tied: bool) -> Architecture:
+    """The architecture under the older names that GPT-2 and GPT-J use; CheckpointError as above."""
+    d_model = settings.integer("n_embd", "hidden_size")
+    return Architecture(
+        model_type=settings.text("model_type"),
+        gated=False,
+        activation=settings.text("activation_function", default="gelu_new"),
+        n_layers=settings.integer("n_layer", "num_hidden_layers"),
+        d_model=d_model,
+        d_mlp=settings.integer("n_inner", default=4 * d_model),
+        d_vocab=settings.integer("vocab_size"),
+        norm="layer",
+        tied=settings.flag("tie_word_embeddings", default=tied),
+        context=settings.integer_or_none("n_positions", "max_position_embeddings", "n_ctx"),
+    )

@@ -1,0 +1,55 @@
+"""Gemma-2 and Gemma-3: as Gemma, but the MLP stands between a norm before and a norm after.
+
+A Gemma-3 that also sees images (`gemma3`) keeps its language model's sizes under `text_config`
+and its tensors under one of two prefixes, according to the version of transformers that wrote it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ingest.families.architecture import common_architecture
+from ingest.families.layout import Layout, NormPlace, gated_linear
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("gemma2", "gemma3_text", "gemma3")
+
+# The published `text_config`s leave out what equals transformers' default; this one has no other
+# way to be known, and the reader checks it against the stored embedding.
+GEMMA3_VOCABULARY = 262_208
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of a Gemma-2 or -3; CheckpointError where the configuration is incomplete."""
+    if settings.text("model_type") == "gemma3":
+        return _with_vision(settings)
+    gate, in_, out = gated_linear()
+    return Layout(
+        architecture=common_architecture(
+            settings,
+            gated=True,
+            norm="rms",
+            activation=settings.text("hidden_activation", default="gelu_pytorch_tanh"),
+            tied=True,
+        ),
+        gate=gate,
+        in_=in_,
+        out=out,
+        pre_norm=NormPlace("pre_feedforward_layernorm", offset=1.0),
+        post_norm=NormPlace("post_feedforward_layernorm", offset=1.0),
+        final_norm=NormPlace("norm", offset=1.0),
+    )
+
+
+def _with_vision(settings: Settings) -> Layout:
+    section = settings.section("text_config")
+    known = {"model_type": "gemma3_text", "vocab_size": GEMMA3_VOCABULARY}
+    tied = settings.flag("tie_word_embeddings", default=True)
+    values = {**known, **section.values, "tie_word_embeddings": tied}
+    inner = layout(Settings(values, section.source))
+    return replace(
+        inner,
+        architecture=replace(inner.architecture, model_type="gemma3"),
+        roots=("model.language_model.", "language_model.model."),
+        heads=("lm_head.weight", "language_model.lm_head.weight"),
+    )

@@ -1,0 +1,24 @@
+"""GPT-2: ungated, behind a LayerNorm; its `Conv1D` keeps (inputs, outputs), unlike `nn.Linear`."""
+
+from __future__ import annotations
+
+from ingest.families.architecture import gpt2_architecture
+from ingest.families.layout import Layout, Matrix, NormPlace
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("gpt2",)
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of a GPT-2 model; CheckpointError where the configuration is incomplete."""
+    return Layout(
+        architecture=gpt2_architecture(settings, tied=True),
+        roots=("transformer.", ""),
+        block="h.{}.",
+        embedding="wte",
+        gate=None,
+        in_=Matrix("mlp.c_fc", "columns", bias=True),
+        out=Matrix("mlp.c_proj", "rows"),
+        pre_norm=NormPlace("ln_2", bias=True),
+        final_norm=NormPlace("ln_f", bias=True),
+    )

@@ -1,0 +1,27 @@
+"""GPT-J: ungated; attention and MLP run in parallel and read through one LayerNorm.
+
+The bias of its unembedding is no part of any vector and is not read.
+"""
+
+from __future__ import annotations
+
+from ingest.families.architecture import gpt2_architecture
+from ingest.families.layout import Layout, Matrix, NormPlace
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("gptj",)
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of a GPT-J model; CheckpointError where the configuration is incomplete."""
+    return Layout(
+        architecture=gpt2_architecture(settings, tied=False),
+        roots=("transformer.", ""),
+        block="h.{}.",
+        embedding="wte",
+        gate=None,
+        in_=Matrix("mlp.fc_in", "rows", bias=True),
+        out=Matrix("mlp.fc_out", "columns"),
+        pre_norm=NormPlace("ln_1", bias=True),
+        final_norm=NormPlace("ln_f", bias=True),
+    )

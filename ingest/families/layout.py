@@ -1,0 +1,154 @@
+"""What an adapter states about its architecture: the sizes, and where and how each tensor lies.
+
+An adapter never looks at a tensor. It says which tensor holds what and in which orientation, and
+the reader checks every shape against the configuration, because a shape alone cannot tell: some
+models have d_mlp = d_model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ingest.families.architecture import Architecture, LayerWeights, Norm
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Where one of an MLP's matrices lies and which way round.
+
+    Attributes:
+        module: Its module's name below the block; the tensor is `<module>.weight`.
+        neurons: Whether a neuron is a row or a column of the stored tensor. An `nn.Linear` keeps
+            (outputs, inputs): rows for what neurons read, columns for what they write. GPT-2's
+            `Conv1D` keeps the transpose.
+        bias: Whether the neurons have a bias in `<module>.bias`.
+        part: Which of the `parts` equal blocks of rows stacked in the tensor is meant.
+        parts: Number of stacked blocks (phi3 keeps gate and up in one tensor).
+    """
+
+    module: str
+    neurons: Literal["rows", "columns"]
+    bias: bool = False
+    part: int = 0
+    parts: int = 1
+
+    def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
+        """The tensors it needs below `prefix`, each with the shape that the sizes demand."""
+        outer = architecture.d_mlp * self.parts
+        rows = self.neurons == "rows"
+        weight = (outer, architecture.d_model) if rows else (architecture.d_model, outer)
+        shapes: Shapes = {f"{prefix}{self.module}.weight": weight}
+        if self.bias:
+            shapes[f"{prefix}{self.module}.bias"] = (outer,)
+        return shapes
+
+    def weight_in(
+        self, tensors: Mapping[str, Tensor], prefix: str
+    ) -> Float[Tensor, "d_mlp d_model"]:
+        """Its neurons as rows: a view of the stored tensor."""
+        stored = tensors[f"{prefix}{self.module}.weight"]
+        return self._part(stored if self.neurons == "rows" else stored.T)
+
+    def bias_in(self, tensors: Mapping[str, Tensor], prefix: str) -> Float[Tensor, " d_mlp"] | None:
+        """Its neurons' biases, a view of the stored tensor; None where they have none."""
+        return self._part(tensors[f"{prefix}{self.module}.bias"]) if self.bias else None
+
+    def _part(self, stacked: Tensor) -> Tensor:
+        return stacked.chunk(self.parts)[self.part]
+
+
+@dataclass(frozen=True)
+class NormPlace:
+    """Where a norm's parameters lie.
+
+    Attributes:
+        module: Its module's name, below the block or, for the final norm, below the root.
+        gain: Whether it has a gain.
+        bias: Whether it has a bias.
+        offset: What the stored gain lacks: 1 for Gemma, whose gain is 1 + w.
+    """
+
+    module: str
+    gain: bool = True
+    bias: bool = False
+    offset: float = 0.0
+
+    def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
+        """The tensors it needs below `prefix`, each with its shape."""
+        present = {"weight": self.gain, "bias": self.bias}
+        shape = (architecture.d_model,)
+        return {f"{prefix}{self.module}.{kind}": shape for kind, has in present.items() if has}
+
+    def norm_in(self, tensors: Mapping[str, Tensor], prefix: str) -> Norm:
+        """Its parameters as they act; an offset is added in float32, as transformers does."""
+        gain = tensors[f"{prefix}{self.module}.weight"] if self.gain else None
+        if gain is not None and self.offset:
+            gain = gain.float() + self.offset
+        return Norm(gain, tensors[f"{prefix}{self.module}.bias"] if self.bias else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One model's sizes and the places of its tensors; the defaults are what most families share.
+
+    Attributes:
+        architecture: The sizes.
+        roots: Prefixes under which the decoder may lie; the first that holds the embedding is it.
+        block: Prefix of a layer's modules below the root, with `{}` for its number.
+        embedding: Module of the embedding, below the root.
+        heads: Full names under which an untied unembedding may be stored.
+        gate: None in an ungated model.
+        in_: What the neurons read.
+        out: What the neurons write.
+        pre_norm: The norm the MLP reads through, if any.
+        post_norm: The norm on what the MLP writes, if any.
+        final_norm: The norm in front of the unembedding, if any.
+    """
+
+    architecture: Architecture
+    roots: tuple[str, ...] = ("model.", "")
+    block: str = "layers.{}."
+    embedding: str = "embed_tokens"
+    heads: tuple[str, ...] = ("lm_head.weight",)
+    gate: Matrix | None
+    in_: Matrix
+    out: Matrix
+    pre_norm: NormPlace | None
+    post_norm: NormPlace | None = None
+    final_norm: NormPlace | None
+
+    def block_shapes(self, prefix: str) -> Shapes:
+        """The tensors of the block at `prefix` that are read, each with its shape."""
+        places = (self.gate, self.in_, self.out, self.pre_norm, self.post_norm)
+        shapes: Shapes = {}
+        for place in places:
+            shapes |= place.shapes(prefix, self.architecture) if place else {}
+        return shapes
+
+    def block_in(self, tensors: Mapping[str, Tensor], prefix: str) -> LayerWeights:
+        """The weights of the block at `prefix`, whose tensors have been read."""
+        return LayerWeights(
+            gate=self.gate.weight_in(tensors, prefix) if self.gate else None,
+            in_=self.in_.weight_in(tensors, prefix),
+            out=self.out.weight_in(tensors, prefix),
+            gate_bias=self.gate.bias_in(tensors, prefix) if self.gate else None,
+            in_bias=self.in_.bias_in(tensors, prefix),
+            pre_norm=self.pre_norm.norm_in(tensors, prefix) if self.pre_norm else None,
+            post_norm=self.post_norm.norm_in(tensors, prefix) if self.post_norm else None,
+        )
+
+
+def gated_linear(*, bias: bool = False) -> tuple[Matrix, Matrix, Matrix]:
+    """The gate, in and out of the gate_proj, up_proj, down_proj that most gated models share."""
+    return (
+        Matrix("mlp.gate_proj", "rows", bias=bias),
+        Matrix("mlp.up_proj", "rows", bias=bias),
+        Matrix("mlp.down_proj", "columns"),
+    )

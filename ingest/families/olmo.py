@@ -1,0 +1,28 @@
+"""OLMo: as Llama, but behind a LayerNorm, which has no parameters yet subtracts the mean."""
+
+from __future__ import annotations
+
+from ingest.families.architecture import common_architecture
+from ingest.families.layout import Layout, NormPlace, gated_linear
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("olmo",)
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of an OLMo model; CheckpointError where the configuration is incomplete."""
+    gate, in_, out = gated_linear()
+    return Layout(
+        architecture=common_architecture(
+            settings,
+            gated=True,
+            norm="layer",
+            activation=settings.text("hidden_act", default="silu"),
+            tied=False,
+        ),
+        gate=gate,
+        in_=in_,
+        out=out,
+        pre_norm=NormPlace("post_attention_layernorm", gain=False),
+        final_norm=NormPlace("norm", gain=False),
+    )

@@ -1,0 +1,30 @@
+"""Phi-1, -1.5 and -2: ungated; attention and MLP run in parallel and read through one LayerNorm.
+
+The bias of its unembedding is no part of any vector and is not read.
+"""
+
+from __future__ import annotations
+
+from ingest.families.architecture import common_architecture
+from ingest.families.layout import Layout, Matrix, NormPlace
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("phi",)
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of a Phi model; CheckpointError where the configuration is incomplete."""
+    return Layout(
+        architecture=common_architecture(
+            settings,
+            gated=False,
+            norm="layer",
+            activation=settings.text("hidden_act", default="gelu_new"),
+            tied=False,
+        ),
+        gate=None,
+        in_=Matrix("mlp.fc1", "rows", bias=True),
+        out=Matrix("mlp.fc2", "columns"),
+        pre_norm=NormPlace("input_layernorm", bias=True),
+        final_norm=NormPlace("final_layernorm", bias=True),
+    )

@@ -1,0 +1,27 @@
+"""Phi-3 and Phi-4: as Llama, but gate and up are stacked in one tensor, the gate on top."""
+
+from __future__ import annotations
+
+from ingest.families.architecture import common_architecture
+from ingest.families.layout import Layout, Matrix, NormPlace
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("phi3",)
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of a Phi-3 model; CheckpointError where the configuration is incomplete."""
+    return Layout(
+        architecture=common_architecture(
+            settings,
+            gated=True,
+            norm="rms",
+            activation=settings.text("hidden_act", default="silu"),
+            tied=False,
+        ),
+        gate=Matrix("mlp.gate_up_proj", "rows", part=0, parts=2),
+        in_=Matrix("mlp.gate_up_proj", "rows", part=1, parts=2),
+        out=Matrix("mlp.down_proj", "columns"),
+        pre_norm=NormPlace("post_attention_layernorm"),
+        final_norm=NormPlace("norm"),
+    )

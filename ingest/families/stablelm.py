@@ -1,0 +1,34 @@
+"""StableLM: as Llama, but behind a LayerNorm with gain and bias.
+
+In its parallel form attention and MLP read through one norm, the one in front of attention.
+"""
+
+from __future__ import annotations
+
+from ingest.families.architecture import common_architecture
+from ingest.families.layout import Layout, NormPlace, gated_linear
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("stablelm",)
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of a StableLM model; CheckpointError where the configuration is incomplete."""
+    parallel = settings.flag("use_parallel_residual", default=False)
+    gate, in_, out = gated_linear()
+    return Layout(
+        architecture=common_architecture(
+            settings,
+            gated=True,
+            norm="layer",
+            activation=settings.text("hidden_act", default="silu"),
+            tied=False,
+        ),
+        gate=gate,
+        in_=in_,
+        out=out,
+        pre_norm=NormPlace(
+            "input_layernorm" if parallel else "post_attention_layernorm", bias=True
+        ),
+        final_norm=NormPlace("norm", bias=True),
+    )

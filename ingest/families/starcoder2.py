@@ -1,0 +1,27 @@
+"""StarCoder2: ungated, behind a LayerNorm; GPT-2's names, but `nn.Linear`'s orientation."""
+
+from __future__ import annotations
+
+from ingest.families.architecture import common_architecture
+from ingest.families.layout import Layout, Matrix, NormPlace
+from ingest.families.settings import Settings
+
+MODEL_TYPES = ("starcoder2",)
+
+
+def layout(settings: Settings) -> Layout:
+    """The layout of a StarCoder2 model; CheckpointError where the configuration is incomplete."""
+    return Layout(
+        architecture=common_architecture(
+            settings,
+            gated=False,
+            norm="layer",
+            activation=settings.text("hidden_act", default="gelu_pytorch_tanh"),
+            tied=True,
+        ),
+        gate=None,
+        in_=Matrix("mlp.c_fc", "rows", bias=settings.flag("use_bias", default=True)),
+        out=Matrix("mlp.c_proj", "columns"),
+        pre_norm=NormPlace("post_attention_layernorm", bias=True),
+        final_norm=NormPlace("norm", bias=True),
+    )

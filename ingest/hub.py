@@ -1,0 +1,201 @@
+"""From what a user calls a model to a directory that holds it.
+
+A directory is taken as it is; a known name or a hub id is looked up in huggingface_hub's cache and
+downloaded, with its progress bar, as far as it is not there. Offline, a cached model still works.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from neurondb.errors import HubError, ModelError
+from neurondb.known_models import KNOWN, resolve
+
+SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
+PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+SETTINGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+)
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """A model on this machine.
+
+    Attributes:
+        path: Its directory.
+        source: The hub id, or the absolute path of a local directory.
+        revision: The commit on the hub; None for a local directory.
+        slug: The name it gets in a database by default.
+    """
+
+    path: Path
+    source: str
+    revision: str | None
+    slug: str
+
+
+def locate(model: str, revision: str | None = None) -> LocatedModel:
+    """Find a model by directory, known name or hub id, downloading it if need be.
+
+    An existing directory goes before a known name, a known name before a hub id.
+
+    Args:
+        model: What the user typed.
+        revision: A branch, tag or commit on the hub; its default branch by default.
+
+    Raises:
+        ModelError: It is none of the three; the message names the nearest known models.
+        HubError: The hub cannot give it; the message says what to do.
+    """
+    directory = Path(model).expanduser()
+    if directory.is_dir():
+        path = directory.resolve()
+        return LocatedModel(path, str(path), None, _slug(path.name))
+    if _looks_like_path(model):
+        raise ModelError(f"there is no directory {directory}: check the path")
+    hub_id, slug = _hub_id(model)
+    path = _download(hub_id, revision)
+    return LocatedModel(path, hub_id, path.name, slug)
+
+
+def _looks_like_path(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.count("/") > 1 or "\\" in model
+
+
+def _hub_id(model: str) -> tuple[str, str]:
+    """The hub id and slug that a known name or a hub id stands for."""
+    if not HUB_ID.fullmatch(model):
+        known = resolve(model)
+        return known.hub_id, known.slug
+    slugs = {known.hub_id.lower(): known.slug for known in KNOWN.values()}
+    return model, slugs.get(model.lower(), _slug(model.split("/")[1]))
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-") or "model"
+
+
+def _download(hub_id: str, revision: str | None) -> Path:
+    """The snapshot's directory; whatever keeps the hub from giving it becomes one line."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
+
+    try:
+        patterns = _patterns(hub_id, revision)
+    except RevisionNotFoundError as error:
+        raise HubError(_explain(error, hub_id, revision)) from error
+    except HFValidationError as error:
+        raise ModelError(f"'{hub_id}' is no hub id, which has the form owner/name") from error
+    except _failures() as error:
+        cached = _cached(hub_id, revision)
+        if cached is None:
+            raise HubError(_explain(error, hub_id, revision)) from error
+        return cached
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+    except _failures() as error:
+        raise HubError(_explain(error, hub_id, revision)) from error
+
+
+def _patterns(hub_id: str, revision: str | None) -> list[str]:
+    """The files to download: .bin weights only where there are no safetensors."""
+    from huggingface_hub import HfApi
+
+    names = HfApi().list_repo_files(hub_id, revision=revision)
+    for weights in (SAFETENSORS, PICKLED):
+        if any(fnmatch(name, weights[0]) for name in names):
+            return [*SETTINGS, *weights]
+    raise HubError(
+        f"{hub_id} has neither {SAFETENSORS[0]} nor {PICKLED[0]}: take a repository in"
+        " transformers' format"
+    )
+
+
+def _cached(hub_id: str, revision: str | None) -> Path | None:
+    """The directory of an earlier, complete download, found without the network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    for weights in (SAFETENSORS, PICKLED):
+        try:
+            found = snapshot_download(
+                hub_id,
+                revision=revision,
+                local_files_only=True,
+                allow_patterns=[*SETTINGS, *weights],
+            )
+        except LocalEntryNotFoundError:
+            continue
+        if any(Path(found).glob(weights[0])):
+            return Path(found)
+    return None
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What huggingface_hub raises when the hub, the network or the disk lets it down."""
+    # Its HTTP library differs between versions; its own error module knows which one it is.
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    return (HTTPError, OSError, RuntimeError)
+
+
+# By the name of the exception's class or of the nearest of its bases, so that nothing is imported.
+ADVICE = {
+    "GatedRepoError": (
+        "{hub_id} is gated: accept its licence at https://huggingface.co/{hub_id}, then run"
+        " `hf auth login` or set HF_TOKEN"
+    ),
+    "RepositoryNotFoundError": (
+        "the hub has no repository {hub_id} that you may see: check the spelling, or run"
+        " `hf auth login` if it is private"
+    ),
+    "RevisionNotFoundError": (
+        "{hub_id} has no revision {revision}: see https://huggingface.co/{hub_id}/refs"
+    ),
+    "DisabledRepoError": "{hub_id} was disabled by the hub: take another model",
+    "LocalTokenNotFoundError": "{hub_id} needs a token: run `hf auth login` or set HF_TOKEN",
+    "OfflineModeIsEnabled": (
+        "{hub_id} is not in the local cache and HF_HUB_OFFLINE is set: unset it to download"
+    ),
+    "LocalEntryNotFoundError": (
+        "{hub_id} is not completely in the local cache and the hub cannot be reached: check the"
+        " network and run it again"
+    ),
+    "HfHubHTTPError": "the hub failed on {hub_id} ({error}): try again later",
+    "PermissionError": "the hub's cache cannot be written ({error}): set HF_HOME to another folder",
+    "OSError": "downloading {hub_id} failed ({error}): check the network and the disk",
+    "RuntimeError": "downloading {hub_id} failed ({error}): run it again, it goes on where it was",
+    "HTTPError": "the hub cannot be reached for {hub_id} ({error}): check the network",
+    "ConnectionError": "the hub cannot be reached for {hub_id} ({error}): check the network",
+}
+STATUS_ADVICE = {
+    401: "the hub refused your token for {hub_id}: run `hf auth login` again or set HF_TOKEN",
+    403: "your token may not read {hub_id}: give it access at https://huggingface.co/{hub_id}",
+    429: "the hub limits your downloads at the moment: log in with `hf auth login`, or wait",
+}
+DISK_FULL = "the disk is full: free some space or set HF_HOME to a larger disk, then run it again"
+
+
+def _explain(error: Exception, hub_id: str, revision: str | None) -> str:
+    """One line on what went wrong and what to do."""
+    names = [class_.__name__ for class_ in type(error).__mro__]
+    advice = next(ADVICE[name] for name in names if name in ADVICE)
+    if advice is ADVICE["HfHubHTTPError"]:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        advice = STATUS_ADVICE.get(status or 0, advice)
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        advice = DISK_FULL
+    detail = re.sub(r"\s+", " ", str(error))[:160]
+    return advice.format(hub_id=hub_id, revision=revision, error=detail)

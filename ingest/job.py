@@ -1,0 +1,49 @@
+"""The job `ingest`: a model directory in, rows out; what is stored already is skipped."""
+
+import time
+
+from ingest.session import open_session
+from ingest.stages import STAGES
+from neurondb.errors import UsageError
+from neurondb.jobs import IngestReport, IngestRequest, Progress
+from neurondb.writing import indexes, models
+
+
+def run(request: IngestRequest, progress: Progress) -> IngestReport:
+    """Run the stages that were asked for, and those that they need.
+
+    Raises:
+        NeuronDBError: one line on what was wrong; finished steps stay, nothing is half-written.
+    """
+    started = time.perf_counter()
+    stages = wanted_stages(request)
+    session = open_session(request, stages, progress)
+    try:
+        for stage in stages:
+            STAGES[stage](session)
+        indexes.finish_load(session.engine)
+        models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
+    finally:
+        session.engine.dispose()
+    return IngestReport(
+        model=session.ledger.model.name,
+        database=session.engine.url.render_as_string(),
+        rows=dict(session.rows),
+        skipped=dict(session.skipped),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def wanted_stages(request: IngestRequest) -> list[str]:
+    """Return the stages to run, in order; all need the neurons that `weights` stores.
+
+    Raises:
+        UsageError: for an unknown stage, or activations without a dataset.
+    """
+    asked = request.stages or tuple(s for s in STAGES if s != "activations" or request.dataset)
+    unknown = [stage for stage in asked if stage not in STAGES]
+    if unknown:
+        raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
+    if "activations" in asked and request.dataset is None:
+        raise UsageError("the stage activations needs texts; give --dataset")
+    return [stage for stage in STAGES if stage in asked or stage == "weights"]

@@ -1,0 +1,154 @@
+"""What the stages of one `ingest` share: the model, the database, the ledger, the progress."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from sqlalchemy import Engine
+
+from ingest.checkpoint import Architecture, Checkpoint, LayerWeights
+from ingest.forward import pick_device, pick_dtype
+from ingest.hub import LocatedModel, locate
+from ingest.preprocess import Choices
+from ingest.tokenizer import Tokenizer
+from neurondb import migrate
+from neurondb.jobs import IngestRequest, Progress
+from neurondb.records import ModelRecord, RunRecord
+from neurondb.writing import models
+from neurondb.writing.ledger import Ledger, Step, StepWriter
+
+
+@dataclass
+class Session:
+    """One run of `ingest`."""
+
+    request: IngestRequest
+    progress: Progress
+    located: LocatedModel
+    checkpoint: Checkpoint
+    choices: Choices
+    device: torch.device
+    dtype: torch.dtype
+    engine: Engine
+    ledger: Ledger
+    dataset_id: int | None = None
+    rows: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's sizes."""
+        return self.checkpoint.architecture
+
+    @property
+    def layers(self) -> range:
+        """The numbers of the layers."""
+        return range(self.architecture.n_layers)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer; CheckpointError when it has none."""
+        return Tokenizer(self.located.path)
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the directory has one at all."""
+        return Tokenizer.is_in(self.located.path)
+
+    @cached_property
+    def preprocessing(self) -> dict[str, object]:
+        """The choices that every number of the weights depends on."""
+        return asdict(self.choices)
+
+    def layer(self, index: int) -> LayerWeights:
+        """Return a layer's raw weights on the device."""
+        return _moved(self.checkpoint.layer(index), self.device)
+
+    def pending(self, steps: Iterable[Step]) -> list[Step]:
+        """Return the steps that are not stored yet, counting the others."""
+        waiting = []
+        for step in steps:
+            if self.ledger.is_done(step):
+                self.skipped[step.stage.split()[0]] += 1
+            else:
+                waiting.append(step)
+        return waiting
+
+    @contextmanager
+    def finishing(self, step: Step, seconds: float = 0.0) -> Iterator[StepWriter]:
+        """Store a step and count its rows; `seconds` were spent on it before."""
+        with self.ledger.finishing(step) as writer:
+            writer.seconds = seconds
+            yield writer
+        self.rows[step.stage.split()[0]] += writer.n_rows
+
+
+def open_session(request: IngestRequest, stages: list[str], progress: Progress) -> Session:
+    """Find the model, open the database, and begin a run.
+
+    Raises:
+        ModelError: when the model cannot be found or read.
+        DatabaseError: when the database cannot be opened.
+        IngestError: when the database has another model of this name.
+    """
+    located = locate(request.model, request.revision)
+    checkpoint = Checkpoint.open(located.path)
+    choices = Choices(**asdict(request.preprocessing)).resolved(checkpoint.architecture)
+    device = pick_device(request.device)
+    dtype = pick_dtype(request.dtype, device, checkpoint.config)
+    engine = migrate.create_or_open(request.database)
+    record = _model_record(request, located, checkpoint)
+    model = models.store_model(engine, record, request.thresholds[0], force=request.force)
+    run = RunRecord(
+        stages=",".join(stages),
+        torch_version=str(torch.__version__),
+        fingerprint=record.fingerprint,
+        **_bools(choices),
+        dtype=str(dtype).removeprefix("torch."),
+        device=str(device),
+        seed=request.seed,
+    )
+    run_id = models.start_run(engine, model, run)
+    ledger = Ledger(engine, model, run_id, force=request.force)
+    return Session(request, progress, located, checkpoint, choices, device, dtype, engine, ledger)
+
+
+def _moved(weights: Any, device: torch.device) -> Any:
+    """Return a dataclass of tensors with every tensor on the device."""
+    changes = {}
+    for part in fields(weights):
+        value = getattr(weights, part.name)
+        if isinstance(value, torch.Tensor):
+            changes[part.name] = value.to(device)
+        elif is_dataclass(value):
+            changes[part.name] = _moved(value, device)
+    return replace(weights, **changes)
+
+
+def _bools(choices: Choices) -> dict[str, Any]:
+    return {name: bool(value) for name, value in asdict(choices).items()}
+
+
+def _model_record(
+    request: IngestRequest, located: LocatedModel, checkpoint: Checkpoint
+) -> ModelRecord:
+    shape = checkpoint.architecture
+    has_tokenizer = Tokenizer.is_in(located.path)
+    return ModelRecord(
+        name=request.name or located.slug,
+        source=located.source,
+        revision=located.revision,
+        architecture=shape.model_type,
+        gated=shape.gated,
+        activation=shape.activation,
+        n_layers=shape.n_layers,
+        d_model=shape.d_model,
+        d_mlp=shape.d_mlp,
+        d_vocab=shape.d_vocab,
+        fingerprint=checkpoint.fingerprint(),
+        tokenizer_fingerprint=Tokenizer(located.path).fingerprint if has_tokenizer else None,
+    )

@@ -1,0 +1,15 @@
+"""The stages of `ingest`: each does what is pending, a layer a transaction."""
+
+from collections.abc import Callable
+
+from ingest.session import Session
+from ingest.stages.activations import activations_stage
+from ingest.stages.vocabulary import vocabulary_stage
+from ingest.stages.weights import weights_stage
+
+STAGES: dict[str, Callable[[Session], None]] = {
+    "weights": weights_stage,
+    "vocab": vocabulary_stage,
+    "activations": activations_stage,
+}
+"""In the order in which they run; `neurondb.jobs.STAGES` has their names."""

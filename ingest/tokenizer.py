@@ -1,0 +1,175 @@
+"""A model's tokenizer: texts → token ids, token ids → the texts they stand for.
+
+`tokenizer.json` is read directly where there is one: rebuilding it through a tokenizer class can
+change what unknown characters become.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from neurondb.errors import CheckpointError, TextError
+from neurondb.records import DatasetRecord, Token, TokenizationRecord
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+SENTENCEPIECE_SPACE = "\u2581"
+_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+class Tokenizer:
+    """The tokenizer of a model directory.
+
+    Raises:
+        CheckpointError: when the directory has none that can be read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._tokenizer = _load(directory)
+        self._special = _special_tokens(directory)
+
+    @staticmethod
+    def is_in(directory: Path) -> bool:
+        """Tell whether a directory has the files of a tokenizer."""
+        return any((directory / name).is_file() for name in TOKENIZER_FILES)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sha256 of the tokenizer's serialised form."""
+        return hashlib.sha256(self._tokenizer.to_str().encode()).hexdigest()
+
+    @cached_property
+    def prefix_token_id(self) -> int | None:
+        """The token put first: BOS, or EOS where there is no BOS (METHODS §5)."""
+        for role in ("bos_token", "eos_token"):
+            token = self._special.get(role)
+            found = None if token is None else self._tokenizer.token_to_id(token)
+            if found is not None:
+                return int(found)
+        return None
+
+    def encode(self, texts: Sequence[str], max_len: int) -> tuple[list[NDArray[np.int64]], int]:
+        """Return each text's token ids, the prefix token first, and how many were cut."""
+        prefix = [] if self.prefix_token_id is None else [self.prefix_token_id]
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        ids = [np.array(prefix + encoding.ids, dtype=np.int64) for encoding in encodings]
+        return [i[:max_len] for i in ids], sum(len(i) > max_len for i in ids)
+
+    def vocabulary(self, d_vocab: int) -> list[Token]:
+        """Return what each row of the embedding stands for; rows without a token have none.
+
+        Raises:
+            CheckpointError: when the tokenizer has more tokens than the model has rows.
+        """
+        pieces = {i: p for p, i in self._tokenizer.get_vocab(with_added_tokens=True).items()}
+        if pieces and max(pieces) >= d_vocab:
+            raise CheckpointError(
+                f"{self._directory}: the tokenizer has token {max(pieces)}, the model only "
+                f"{d_vocab} rows for tokens; the tokenizer does not belong to this model"
+            )
+        added = self._tokenizer.get_added_tokens_decoder()
+        return [self._token(i, pieces.get(i), i in added) for i in range(d_vocab)]
+
+    def _token(self, token_id: int, piece: str | None, added: bool) -> Token:
+        if piece is None:
+            return Token(f"[unused {token_id}]", None)
+        return Token(piece if added else self._decode(piece), piece)
+
+    def _decode(self, piece: str) -> str:
+        if self._byte_level:
+            data = bytes(_BYTE_OF[c] for c in piece) if set(piece) <= _BYTE_OF.keys() else None
+            return piece if data is None else readable(data)
+        byte = _BYTE_PIECE.fullmatch(piece)
+        if byte:
+            return readable(bytes.fromhex(byte[1]))
+        return piece.replace(SENTENCEPIECE_SPACE, " ")
+
+    @cached_property
+    def _byte_level(self) -> bool:
+        parts = json.loads(self._tokenizer.to_str())
+        return "ByteLevel" in json.dumps([parts.get("pre_tokenizer"), parts.get("decoder")])
+
+
+def tokenize(
+    tokenizer: Tokenizer, dataset: DatasetRecord, max_len: int, *, skip_bos: bool
+) -> TokenizationRecord:
+    """Tokenise a dataset as the activations stage reads it.
+
+    Raises:
+        TextError: when no token is left to count.
+    """
+    ids, n_truncated = tokenizer.encode(dataset.texts, max_len)
+    n_tokens = sum(len(i) for i in ids) - (len(ids) if skip_bos else 0)
+    if n_tokens <= 0:
+        raise TextError(f"{dataset.source}: no token to count; give longer texts")
+    return TokenizationRecord(
+        max_len=max_len,
+        prefix_token_id=tokenizer.prefix_token_id,
+        skip_bos=skip_bos,
+        n_tokens=n_tokens,
+        n_truncated=n_truncated,
+        token_ids=ids,
+    )
+
+
+def readable(data: bytes) -> str:
+    r"""Return bytes as text; those that are no UTF-8 as \xNN."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    # Byte-level BPE spells bytes as printable characters: those that are printable stand for
+    # themselves, the rest are numbered from U+0100 in order.
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    spelled = {chr(b): b for b in printable}
+    return spelled | {chr(0x100 + n): b for n, b in enumerate(others)}
+
+
+_BYTE_OF = _byte_alphabet()
+
+
+def _load(directory: Path) -> tokenizers.Tokenizer:
+    file = directory / "tokenizer.json"
+    try:
+        if file.is_file():
+            return tokenizers.Tokenizer.from_file(str(file))
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(directory, use_fast=True).backend_tokenizer
+    # Both libraries raise bare Exceptions on files that they cannot read.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{directory}: no tokenizer can be read there ({reason}); "
+            "the vocab and activations stages need one"
+        ) from error
+
+
+def _special_tokens(directory: Path) -> dict[str, str]:
+    special: dict[str, str] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        special |= _tokens_of(_json(directory / name))
+    return special
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise CheckpointError(f"{file}: not JSON ({error})") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _tokens_of(entries: dict[str, Any]) -> dict[str, str]:
+    named = {k: entries.get(k) for k in ("bos_token", "eos_token")}
+    contents = {k: v.get("content") if isinstance(v, dict) else v for k, v in named.items()}
+    return {k: v for k, v in contents.items() if isinstance(v, str)}

@@ -1,0 +1,207 @@
+"""Turn an expression into one SELECT on neuron_overview with bound parameters."""
+
+import functools
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from neurondb.asking.spelling import did_you_mean
+from neurondb.asking.terms import (
+    And,
+    Between,
+    Compare,
+    Expression,
+    HasToken,
+    Missing,
+    Not,
+    OneOf,
+    Or,
+    Place,
+    Value,
+)
+from neurondb.asking.vocabulary import NUMBERS, WORDS, number_column
+from neurondb.errors import UsageError
+
+
+class Compiled(NamedTuple):
+    """A statement, and the values of its parameters `:p1`, `:p2` and so on."""
+
+    sql: str
+    parameters: dict[str, Value]
+
+
+COLUMNS: Final = (
+    *("model", "name", "class", "gate_in", "gate_out", "in_out", "freq", "role"),
+    "top_out_token",
+)
+"""Columns that `find` shows unless told otherwise."""
+
+# A role that is NULL means "none" once the vocabulary has been looked at, and "unknown" before.
+_ROLE: Final = "CASE WHEN out_kurtosis IS NOT NULL THEN COALESCE(role, 'none') END"
+
+_IN_LISTS: Final = """neuron_id IN (
+    SELECT r.neuron_id
+    FROM tokens t
+    JOIN models m ON m.model_id = t.model_id
+    JOIN top_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({lists}){rank}
+     AND r.neuron_id >= m.first_neuron_id
+     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
+    WHERE t.{column} = {token})"""
+
+_IN_HEAD: Final = """neuron_id IN (
+    SELECT h.neuron_id
+    FROM tokens t
+    JOIN models m ON m.model_id = t.model_id
+    JOIN lm_head_tokens h ON h.token_id = t.token_id
+     AND h.neuron_id >= m.first_neuron_id
+     AND h.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
+    WHERE t.{column} = {token})"""
+
+
+@dataclass
+class _Binder:
+    """Hands out a parameter for each value."""
+
+    parameters: dict[str, Value] = field(default_factory=dict)
+
+    def __call__(self, value: Value) -> str:
+        name = f"p{len(self.parameters) + 1}"
+        self.parameters[name] = value
+        return f":{name}"
+
+
+Bind = Callable[[Value], str]
+
+
+@functools.singledispatch
+def condition(term: Expression, bind: Bind) -> str:
+    """Return the SQL condition of a term, in parentheses where it needs them."""
+    raise AssertionError(f"no SQL for {term!r}")
+
+
+@condition.register
+def _and(term: And, bind: Bind) -> str:
+    if not term.parts:
+        return "1 = 1"
+    return f"({' AND '.join(condition(part, bind) for part in term.parts)})"
+
+
+@condition.register
+def _or(term: Or, bind: Bind) -> str:
+    return f"({' OR '.join(condition(part, bind) for part in term.parts)})"
+
+
+@condition.register
+def _not(term: Not, bind: Bind) -> str:
+    inner = condition(term.part, bind)
+    return f"NOT {inner}" if inner.startswith("(") else f"NOT ({inner})"
+
+
+@condition.register
+def _compare(term: Compare, bind: Bind) -> str:
+    return f"{_sql(term.column)} {term.operator} {bind(term.value)}"
+
+
+@condition.register
+def _between(term: Between, bind: Bind) -> str:
+    return f"{_sql(term.column)} BETWEEN {bind(term.low)} AND {bind(term.high)}"
+
+
+@condition.register
+def _one_of(term: OneOf, bind: Bind) -> str:
+    if len(term.values) == 1:
+        return f"{_sql(term.column)} = {bind(term.values[0])}"
+    return f"{_sql(term.column)} IN ({', '.join(map(bind, term.values))})"
+
+
+@condition.register
+def _missing(term: Missing, _bind: Bind) -> str:
+    return f"{_sql(term.column)} IS NULL"
+
+
+@condition.register
+def _place(term: Place, bind: Bind) -> str:
+    return f"(layer = {bind(term.layer)} AND neuron = {bind(term.neuron)})"
+
+
+@condition.register
+def _has_token(term: HasToken, bind: Bind) -> str:
+    column = "token_id" if isinstance(term.token, int) else "token"
+    if not term.lists:
+        return _IN_HEAD.format(column=column, token=bind(term.token))
+    lists = ", ".join(map(str, term.lists))
+    rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
+    return _IN_LISTS.format(lists=lists, rank=rank, column=column, token=bind(term.token))
+
+
+def _sql(column: str) -> str:
+    if column.startswith("|"):
+        return f"ABS({column.strip('|')})"
+    return _ROLE if column == "role" else column
+
+
+class Shape(NamedTuple):
+    """What of the matching neurons to show: which columns, in which order, how many.
+
+    An order key is a column, or `|column|` for its absolute value; `-` in front turns it round.
+    Neurons for which the key is unknown come last.
+    """
+
+    columns: Sequence[str] = COLUMNS
+    order: Sequence[str] = ()
+    limit: int | None = None
+
+
+def compile_find(expression: Expression, shape: Shape = Shape()) -> Compiled:  # noqa: B008
+    """Return the statement that finds what `expression` describes.
+
+    Raises:
+        UsageError: when a column to show or to order by does not exist.
+    """
+    bind = _Binder()
+    columns = ", ".join(_shown(column) for column in shape.columns)
+    order = ", ".join(_order(shape.order))
+    where = _where(expression, bind)
+    if shape.limit is not None:
+        # Choose the neurons first: what is shown of them is looked up for these few only.
+        first = f"SELECT neuron_id\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
+        chosen = textwrap.indent(f"{first}\nLIMIT {bind(shape.limit)}", "    ")
+        where = f"neuron_id IN (\n{chosen})"
+    sql = f"SELECT {columns}\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
+    return Compiled(sql, bind.parameters)
+
+
+def compile_count(expression: Expression) -> Compiled:
+    """Return the statement that counts what `expression` describes."""
+    bind = _Binder()
+    where = _where(expression, bind)
+    return Compiled(f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}", bind.parameters)
+
+
+def _where(expression: Expression, bind: Bind) -> str:
+    if isinstance(expression, And) and expression.parts:
+        return "\n  AND ".join(condition(part, bind) for part in expression.parts)
+    return condition(expression, bind)
+
+
+def _shown(column: str) -> str:
+    known = (*NUMBERS, *WORDS)
+    if column not in known:
+        raise UsageError(f"unknown column {column!r}{did_you_mean(column, known)}")
+    return column
+
+
+def _order(keys: Sequence[str]) -> list[str]:
+    terms = [term for key in keys for term in _order_terms(key)]
+    return [*terms, "neuron_id"]
+
+
+def _order_terms(key: str) -> list[str]:
+    direction = " DESC" if key.startswith("-") else ""
+    name = key.removeprefix("-")
+    if name == "name":  # as numbers: 2.10 comes before 10.2
+        return [f"layer{direction}", f"neuron{direction}"]
+    column = number_column(name) or _shown(name)
+    sql = f"ABS({column.strip('|')})" if column.startswith("|") else column
+    return [f"{sql}{direction} NULLS LAST"]

@@ -1,0 +1,221 @@
+"""Named queries: the files of queries/, each a header of comments and one SELECT.
+
+    -- title: One line
+    -- description: What the rows are. Goes on
+    --   over as many lines as it needs.
+    -- param model = null: model, only this model
+    -- param token: text, required, for it has no default
+
+A default is a JSON value. `neurondb find … --explain` writes the same form.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from sqlalchemy import Engine
+
+from neurondb.asking.spelling import did_you_mean
+from neurondb.asking.statements import Rows, run_sql
+from neurondb.asking.terms import Value
+from neurondb.database import translated
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.paths import folder
+from neurondb.reading.models import find_model
+
+Bindings: TypeAlias = dict[str, Value | None]
+
+_COMMENT = re.compile(r"--\s?(.*)")
+_FIELD = re.compile(r"(title|description|param)\b[:\s]\s*(.*)")
+_PARAMETER = re.compile(r"(?P<name>\w+)\s*(?:=\s*(?P<rest>.*)|:\s*(?P<about>.*))")
+
+KINDS: Final[dict[str, Callable[[str], Value]]] = {
+    "text": str,
+    "model": str,
+    "integer": int,
+    "number": float,
+}
+"""Type of a parameter → how its text is read; a model is looked up besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What a query wants to be told; `default` counts unless it is `required`."""
+
+    name: str
+    kind: str
+    default: Value | None
+    required: bool
+    meaning: str
+
+    @property
+    def usage(self) -> str:
+        """How a list shows it: `freq=0.6`, `token` when required, `[model]` when optional."""
+        if self.required:
+            return self.name
+        return f"[{self.name}]" if self.default is None else f"{self.name}={self.default}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """One file of queries/."""
+
+    name: str
+    title: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    sql: str
+
+    def bindings(self, given: Mapping[str, str]) -> Bindings:
+        """Return the value of every parameter, those given read by their types.
+
+        Raises:
+            UsageError: when one is missing, unknown or cannot be read.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                hint = did_you_mean(name, known) or "; it takes none"
+                raise UsageError(f"{self.name} has no parameter {name!r}{hint}")
+        missing = [p.name for p in self.parameters if p.required and p.name not in given]
+        if missing:
+            wanted = " ".join(f"--param {name}=…" for name in missing)
+            raise UsageError(f"{self.name} needs {wanted}; see `neurondb query {self.name} --help`")
+        return {
+            name: _read_value(parameter, given[name]) if name in given else parameter.default
+            for name, parameter in known.items()
+        }
+
+    def loose_bindings(self, given: Mapping[str, str]) -> Bindings:
+        """Return `bindings` of a statement that may have parameters it does not declare."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        defaults = {p.name: p.default for p in self.parameters if not p.required}
+        return defaults | {
+            name: _read_value(known[name], value) if name in known else loose_value(value)
+            for name, value in given.items()
+        }
+
+
+def _read_value(parameter: Parameter, spelled: str) -> Value:
+    try:
+        return KINDS[parameter.kind](spelled)
+    except ValueError as error:
+        kind = parameter.kind
+        raise UsageError(
+            f"parameter {parameter.name} is {spelled!r}, which is not of type {kind}"
+        ) from error
+
+
+def query_names() -> list[str]:
+    """Return the names of all queries."""
+    return sorted(path.stem for path in folder("queries").glob("*.sql"))
+
+
+def load(name: str) -> NamedQuery:
+    """Return a query.
+
+    Raises:
+        UnknownNameError: when there is none of that name.
+    """
+    known = query_names()
+    if name not in known:
+        hint = did_you_mean(name, known) or "; `neurondb query --list` shows them"
+        raise UnknownNameError(f"no query {name!r}{hint}")
+    return read((folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name)
+
+
+def load_all() -> list[NamedQuery]:
+    """Return every query, by name."""
+    return [load(name) for name in query_names()]
+
+
+def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
+    """Run a named query with the parameters given as text.
+
+    Raises:
+        UnknownNameError: when there is no such query, or no such model in the database.
+        UsageError: when a parameter is missing, unknown or cannot be read.
+    """
+    query = load(name)
+    bindings = query.bindings(given)
+    with translated(engine.url.render_as_string()), engine.connect() as connection:
+        for parameter in query.parameters:
+            value = bindings[parameter.name]
+            if parameter.kind == "model" and value is not None:
+                bindings[parameter.name] = find_model(connection, str(value)).name
+    return run_sql(engine, query.sql, bindings)
+
+
+def read(source: str, name: str) -> NamedQuery:
+    """Read the text of a query; a comment that is none of the header's fields is left alone."""
+    fields: list[list[str]] = []
+    for line in source.splitlines():
+        comment = _COMMENT.fullmatch(line.strip())
+        if comment is None:
+            break
+        _add_line(fields, comment[1])
+    texts = {key: [text for found, text in fields if found == key] for key in ("title", "param")}
+    description = " ".join(text for key, text in fields if key == "description")
+    parameters = tuple(filter(None, map(_parameter, texts["param"])))
+    return NamedQuery(name, " ".join(texts["title"]), description, parameters, source.strip())
+
+
+def _add_line(fields: list[list[str]], comment: str) -> None:
+    field = _FIELD.fullmatch(comment)
+    if field is not None:
+        fields.append([field[1], field[2]])
+    elif fields and comment.startswith(" "):
+        fields[-1][1] += f" {comment.strip()}"
+
+
+def _parameter(text: str) -> Parameter | None:
+    found = _PARAMETER.fullmatch(text)
+    if found is None:
+        return None
+    default, about = None, found["about"]
+    if found["rest"] is not None:
+        try:
+            default, end = json.JSONDecoder().raw_decode(found["rest"])
+        except ValueError:
+            return None
+        about = found["rest"][end:].lstrip(" :")
+    kind, _, meaning = about.partition(",")
+    if kind.strip() not in KINDS:
+        return None
+    return Parameter(found["name"], kind.strip(), default, found["rest"] is None, meaning.strip())
+
+
+def write(title: str, sql: str, values: Mapping[str, Value], notes: Sequence[str]) -> str:
+    """Return a query as the text of a file, its values as defaults, notes at the end."""
+    kinds = {str: "text", int: "integer", float: "number"}
+    header = [
+        f"-- param {name} = {json.dumps(value)}: {kinds[type(value)]}"
+        for name, value in values.items()
+    ]
+    return "\n".join(
+        [f"-- title: {' '.join(title.split())}", *header, sql, *(f"-- {note}" for note in notes)]
+    )
+
+
+def read_file(path: Path) -> str:
+    """Return the text of a file of SQL.
+
+    Raises:
+        UsageError: when it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+
+
+def loose_value(spelled: str) -> Value | None:
+    """Return a value whose type nobody declared: JSON where it is a number, a string or null."""
+    try:
+        value = json.loads(spelled)
+    except ValueError:
+        return spelled
+    return value if value is None or type(value) in (str, int, float) else spelled

@@ -1,0 +1,155 @@
+"""Run one statement that only reads, and hand out its rows as they come."""
+
+import math
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sqlalchemy import Connection, CursorResult, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from neurondb.asking.guard import ReadOnly
+from neurondb.database import driver, explain, open_existing
+from neurondb.errors import DatabaseError
+
+Parameters: TypeAlias = Mapping[str, Any]
+
+BATCH: Final = 1_000
+"""Rows fetched at a time."""
+
+INSTRUCTIONS_BETWEEN_BREATHS: Final = 1_000_000
+_INTERRUPTED: Final = "interrupted"
+
+
+class Rows(NamedTuple):
+    """A result: `rows` can be read once, and holds the database open until it ends or is dropped.
+
+    Column names are unique: a second `layer` is `layer_2`.
+    """
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[Any, ...]]
+
+
+@contextmanager
+def opened(location: str | None = None) -> Iterator[Engine]:
+    """Open the database at a path or URL to ask it, and close it after.
+
+    Raises:
+        DatabaseError: when there is none, or it is older, newer or something else.
+    """
+    engine = open_existing(location)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> Rows:
+    """Run one SQL statement that reads; `:name` in it stands for `parameters[name]`.
+
+    Raises:
+        DatabaseError: when it would change something, is malformed, or lacks a parameter.
+    """
+    with ExitStack() as opened:
+        guard = ReadOnly()
+        opened.enter_context(_explained(guard))
+        connection = opened.enter_context(engine.connect())
+        opened.enter_context(_guarded(connection, guard))
+        result = _execute(connection, sql, dict(parameters or {}))
+        # The statement ran: from here on the rows keep what was opened, and close it.
+        return Rows(unique(result.keys()), _drained(result, opened.pop_all()))
+
+
+def _drained(result: CursorResult[Any], opened: ExitStack) -> Iterator[tuple[Any, ...]]:
+    with opened:
+        for batch in result.partitions(BATCH):
+            yield from map(tuple, batch)
+
+
+@contextmanager
+def _guarded(connection: Connection, guard: ReadOnly) -> Iterator[None]:
+    if connection.dialect.name != "sqlite":
+        connection.execution_options(postgresql_readonly=True, stream_results=True)
+        connection.begin()
+        yield
+        return
+    connection.begin()  # before the guard, which would not let it
+    raw: sqlite3.Connection = driver(connection)
+    # Not every build of SQLite has the mathematical functions that PostgreSQL has.
+    raw.create_function("sqrt", 1, _sqrt, deterministic=True)
+    # Python handles Ctrl-C only between its own instructions: come up for air now and then.
+    raw.set_progress_handler(lambda: 0, INSTRUCTIONS_BETWEEN_BREATHS)
+    (before,) = raw.execute("PRAGMA query_only").fetchone()
+    raw.execute("PRAGMA query_only = ON")
+    raw.set_authorizer(guard)
+    try:
+        yield
+    finally:
+        raw.set_authorizer(None)
+        raw.execute(f"PRAGMA query_only = {before}")
+        raw.set_progress_handler(None, 0)
+
+
+def _sqrt(x: float | None) -> float | None:
+    return None if x is None or x < 0 else math.sqrt(x)
+
+
+def _execute(connection: Connection, sql: str, parameters: dict[str, Any]) -> CursorResult[Any]:
+    if connection.dialect.name == "sqlite":
+        # SQLite itself knows where a `:name` is a parameter and where it is part of a string.
+        result = connection.exec_driver_sql(sql, parameters)
+    else:
+        result = connection.execute(text(_only_parameters(sql, parameters)), parameters)
+    if not result.returns_rows:
+        raise DatabaseError("the statement returns no rows; write a SELECT")
+    return result
+
+
+def _only_parameters(sql: str, parameters: Parameters) -> str:
+    """Escape every `:word` that is not a parameter, such as one within a string."""
+    return re.sub(r"(?<!:):(\w+)", lambda m: m[0] if m[1] in parameters else rf"\:{m[1]}", sql)
+
+
+@contextmanager
+def _explained(guard: ReadOnly) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        if guard.refused is not None:
+            raise DatabaseError(
+                f"read-only: the statement tried to {guard.refused}; "
+                "nothing was changed, ask with SELECT"
+            ) from error
+        said = _said(error)
+        if said == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise DatabaseError(f"the statement cannot be run: {said}") from error
+
+
+def _said(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    said = explain(error) if isinstance(error, SQLAlchemyError) else str(cause)
+    missing = re.search(r"binding (?:parameter )?:?(\w+)", str(cause))
+    if missing and "did not supply" in str(cause):
+        return f"parameter {missing[1]!r} has no value; give it with --param {missing[1]}=VALUE"
+    return said.strip().splitlines()[0] if said.strip() else type(cause).__name__
+
+
+def unique(names: Any) -> tuple[str, ...]:
+    """Return the names, a repeated one with its number appended."""
+    seen: Counter[str] = Counter()
+    taken = set(names)
+    given: list[str] = []
+    for name in names:
+        seen[name] += 1
+        fresh = name
+        while seen[name] > 1 and fresh in taken:
+            fresh = f"{name}_{seen[name]}"
+            seen[name] += fresh in taken
+        taken.add(fresh)
+        given.append(fresh)
+    return tuple(given)

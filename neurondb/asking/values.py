@@ -1,0 +1,186 @@
+"""Read the right-hand side of a comparison: numbers, ranges, lists, names, tokens."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from neurondb.asking.lexing import TEXT, Lexeme
+from neurondb.asking.spelling import did_you_mean
+from neurondb.asking.terms import (
+    And,
+    Between,
+    Compare,
+    Expression,
+    HasToken,
+    Missing,
+    Not,
+    OneOf,
+    Or,
+    Place,
+)
+from neurondb.asking.vocabulary import CLASS_WORDS, ROLE_WORDS, matching, split_words
+from neurondb.errors import ExpressionError
+
+NULL: Final = "null"
+LARGEST_ID: Final = 2**63 - 1
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?"
+_RANGE = re.compile(rf"(?P<low>{_NUMBER})?\.\.(?P<high>{_NUMBER})?")
+_PLACE = re.compile(r"(\d+)\.(\d+)")
+
+
+def number(lexeme: Lexeme) -> float:
+    """Return the number a lexeme spells; `60%` is 0.6.
+
+    Raises:
+        ExpressionError: when it is none.
+    """
+    return _number(lexeme.value, lexeme)
+
+
+def _number(spelled: str, lexeme: Lexeme) -> float:
+    plain = spelled.replace("−", "-")
+    if not re.fullmatch(_NUMBER, plain):
+        raise ExpressionError(f"{lexeme.value!r} {lexeme.where} is not a number")
+    value = float(plain[:-1]) / 100 if plain.endswith("%") else float(plain)
+    if not math.isfinite(value):
+        raise ExpressionError(f"{lexeme.value!r} {lexeme.where} is too large")
+    return int(value) if value.is_integer() and abs(value) <= 2**53 else value
+
+
+def one_number(column: str, lexeme: Lexeme) -> Expression:
+    """Read an item of `column=…`: a number, a range `0.2..0.6`, or null."""
+    spelled = lexeme.value.replace("−", "-")
+    if spelled.lower() == NULL:
+        return Missing(column)
+    found = _RANGE.fullmatch(spelled)
+    if found is None:
+        return OneOf(column, (number(lexeme),))
+    low, high = (None if end is None else _number(end, lexeme) for end in found.group(1, 2))
+    if low is not None and high is not None:
+        return Between(column, low, high)
+    if low is not None:
+        return Compare(column, ">=", low)
+    if high is not None:
+        return Compare(column, "<=", high)
+    raise ExpressionError(f"'..' {lexeme.where} needs a number before or after it")
+
+
+def class_called(column: str, lexeme: Lexeme) -> Expression:
+    """Read a class, a group of classes, or null."""
+    if lexeme.value.lower() == NULL:
+        return Missing(column)
+    return called(split_words(lexeme.value), CLASS_WORDS, lexeme, "class")
+
+
+def role_called(_column: str, lexeme: Lexeme) -> Expression:
+    """Read a role."""
+    return called(split_words(lexeme.value), ROLE_WORDS, lexeme, "role")
+
+
+def called(
+    words: Sequence[str], known: dict[str, Expression], lexeme: Lexeme, what: str
+) -> Expression:
+    """Return the meaning of a word or its abbreviation.
+
+    Raises:
+        ExpressionError: when it is unknown, or could be several.
+    """
+    entries = matching(words, known)
+    if len(entries) == 1:
+        return known[entries[0]]
+    hyphened = [entry.replace(" ", "-") for entry in entries or known]
+    if entries:
+        raise ExpressionError(
+            f"{lexeme.value!r} {lexeme.where} could be {', '.join(hyphened)}; write more of it"
+        )
+    hint = did_you_mean("-".join(words), hyphened)
+    raise ExpressionError(f"unknown {what} {lexeme.value!r} {lexeme.where}{hint}")
+
+
+def text_itself(column: str, lexeme: Lexeme) -> Expression:
+    """Read a name or a token as it stands, or an unquoted null."""
+    if lexeme.kind != TEXT and lexeme.value.lower() == NULL:
+        return Missing(column)
+    return OneOf(column, (lexeme.value,))
+
+
+def place(_column: str, lexeme: Lexeme) -> Expression:
+    """Read `31.9634`."""
+    found = place_or_none(lexeme.value)
+    if found is None:
+        raise ExpressionError(
+            f"{lexeme.value!r} {lexeme.where} is not a neuron; write layer.neuron, as 31.9634"
+        )
+    return found
+
+
+def place_or_none(spelled: str) -> Place | None:
+    """Return the neuron that `31.9634` names."""
+    found = _PLACE.fullmatch(spelled)
+    if found is None or max(int(found[1]), int(found[2])) > LARGEST_ID:
+        return None
+    return Place(int(found[1]), int(found[2]))
+
+
+Reader = Callable[[str, Lexeme], Expression]
+"""Reads one item of `column=item,…`."""
+
+READERS: Final[dict[str, Reader]] = {
+    "model": text_itself,
+    "class": class_called,
+    "io_class": class_called,
+    "role": role_called,
+    "name": place,
+    "top_out_token": text_itself,
+}
+"""How the items of each column that is not a number are read."""
+
+
+def token_item(lists: tuple[int, ...], lexeme: Lexeme, within: int | None) -> Expression:
+    """Read a token: by its text, or by its id as `#1234`."""
+    if lexeme.kind == TEXT or not lexeme.value.startswith("#"):
+        return HasToken(lexeme.value, lists, within)
+    spelled = lexeme.value[1:]
+    if not spelled.isascii() or not spelled.isdigit() or int(spelled) > LARGEST_ID:
+        raise ExpressionError(f"{lexeme.value!r} {lexeme.where} is not a token id, as #1234")
+    return HasToken(int(spelled), lists, within)
+
+
+def compared(
+    column: str, operator: str, items: Sequence[Lexeme], reader: Reader | None
+) -> Expression:
+    """Return the meaning of `column operator items`; `reader` None for a number.
+
+    Raises:
+        ExpressionError: when an item or the operator does not suit the column.
+    """
+    if operator in ("=", "!="):
+        parts = tuple((reader or one_number)(column, item) for item in items)
+        return negated(operator, any_of(parts))
+    if reader is not None:
+        raise ExpressionError(
+            f"{column} {items[0].where} takes = or !=, not {operator}: it is not a number"
+        )
+    if len(items) > 1:
+        raise ExpressionError(f"a list {items[1].where} needs =, not {operator}")
+    return Compare(column, operator, number(items[0]))
+
+
+def negated(operator: str, expression: Expression) -> Expression:
+    """Return the expression, or its negation under `!=`."""
+    return Not(expression) if operator == "!=" else expression
+
+
+def any_of(parts: Sequence[Expression]) -> Expression:
+    """Return the parts joined by or; values of one column become one list."""
+    columns = {part.column for part in parts if isinstance(part, OneOf)}
+    if len(columns) == 1 and all(isinstance(part, OneOf) for part in parts):
+        values = (v for part in parts if isinstance(part, OneOf) for v in part.values)
+        return OneOf(columns.pop(), tuple(dict.fromkeys(values)))
+    return parts[0] if len(parts) == 1 else Or(tuple(parts))
+
+
+def all_of(parts: Sequence[Expression]) -> Expression:
+    """Return the parts joined by and."""
+    return parts[0] if len(parts) == 1 else And(tuple(parts))

@@ -1,0 +1,84 @@
+"""The command line: each module is one command group that parses, calls the library, renders.
+
+A command's module is imported only when the command runs or is asked for help, so that
+`neurondb --help` and every question answer without loading what ingestion needs.
+"""
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from neurondb import __version__
+from neurondb.errors import NeuronDBError, UsageError
+
+COMMANDS: Final = {
+    "ingest": ("neurondb.cli.ingest", "Analyse a model and store what was found."),
+    "find": ("neurondb.cli.find", "Find neurons: 'weakening freq>0.6 layer>=20'."),
+    "query": ("neurondb.cli.query", "Ask a named question; --list shows them."),
+    "sql": ("neurondb.cli.sql", "Ask in SQL, read-only."),
+    "show": ("neurondb.cli.show", "Show one neuron: MODEL L.N."),
+    "models": ("neurondb.cli.models", "List the models in the database, or --known ones."),
+    "status": ("neurondb.cli.status", "Tell what has been ingested and what is missing."),
+    "upgrade": ("neurondb.cli.upgrade", "Bring an older database to this version's schema."),
+    "demo": ("neurondb.cli.demo", "Ingest the bundled model and look around."),
+}
+"""Command → its module, which has a click command of the same name, and its short help."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports each when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table above, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="neurondb")
+def cli() -> None:
+    """A database of language-model neurons: ingest a model, ask, look.
+
+    The database is --db, else $NEURONDB_URL, else db/neurondb.db of a checkout or of the user's
+    data directory.
+    """
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except NeuronDBError as error:
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; what was finished is stored, the same command goes on from there", 130)
+    except BrokenPipeError:
+        # The reader of our output left: nothing more to say, on stdout least of all.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"neurondb: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,52 @@
+"""`neurondb query`: the named questions of queries/."""
+
+from pathlib import Path
+
+import click
+
+from neurondb import asking
+from neurondb.asking import named
+from neurondb.asking.statements import Rows
+from neurondb.cli import options
+from neurondb.errors import UsageError
+from neurondb.render.formats import Destination, deliver
+
+
+@click.command()
+@click.argument("name", required=False)
+@options.parameters
+@click.option("--list", "instead", flag_value="list", help="List the queries.")
+@click.option("--show", "instead", flag_value="show", help="Only print the file of the query.")
+@options.results
+def query(
+    name: str | None,
+    given: dict[str, str],
+    instead: str | None,
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+) -> None:
+    """Ask the question called NAME.
+
+    \b
+    neurondb query --list
+    neurondb query weakening-often --param model=llama-3.2-3b --param freq=0.7
+    neurondb query neurons-for-token --param "token= dog" --format csv -o dog.csv
+    """  # noqa: D301
+    destination = Destination(form, output)
+    if instead == "list":
+        deliver(_catalogue(), destination)
+    elif name is None:
+        raise UsageError("which query? `neurondb query --list` shows them")
+    elif instead == "show":
+        click.echo(named.load(name).sql)
+    else:
+        with asking.opened(db) as engine:
+            deliver(named.run(engine, name, given), destination)
+
+
+def _catalogue() -> Rows:
+    """Return the queries: what they tell, what they want to know (in brackets: optional)."""
+    queries = named.load_all()
+    rows = ((q.name, q.title, " ".join(p.usage for p in q.parameters)) for q in queries)
+    return Rows(("name", "title", "parameters"), rows)

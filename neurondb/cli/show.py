@@ -1,0 +1,110 @@
+"""`neurondb show`: the page of one neuron, or of several."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from neurondb.cli import options
+from neurondb.reading.examples import ExampleOptions
+from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
+from neurondb.reading.opening import opened
+from neurondb.render.console import colours, console
+from neurondb.render.documents import to_json
+from neurondb.render.neuron_page import neuron_page as render
+from neurondb.schema import codes
+
+
+class NeuronName(click.ParamType[tuple[int, int]]):
+    """`L.N`: layer and neuron, both from 0."""
+
+    name = "L.N"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (layer, neuron)."""
+        found = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not LAYER.NEURON, like 31.9634", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+@click.command()
+@click.argument("model")
+@click.argument("neurons", type=NeuronName(), nargs=-1, required=True, metavar="L.N...")
+@click.option(
+    "--basis",
+    type=click.Choice(codes.BASES),
+    default="unembed",
+    show_default=True,
+    help="Rows that the token lists compare the vectors with.",
+)
+@click.option(
+    "--tokens", type=click.IntRange(1), default=8, show_default=True, help="Tokens of a list."
+)
+@click.option(
+    "--quantity",
+    type=click.Choice(codes.QUANTITIES),
+    default="hook_post",
+    show_default=True,
+    help="Quantity whose top examples to show.",
+)
+@click.option(
+    "--case",
+    type=click.Choice(codes.SIGN_CASES),
+    help="Examples of this sign case only (default: all, the most frequent one at length).",
+)
+@click.option(
+    "--examples",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Examples of a sign case.",
+)
+@click.option("--dataset", metavar="NAME", help="Dataset (default: the one last ingested).")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="A page for people, or one JSON object a neuron.",
+)
+@options.database
+def show(
+    model: str, neurons: tuple[tuple[int, int], ...], form: str, db: str | None, **page: Any
+) -> None:
+    r"""Show neurons of a model: class, cosines, sign cases, tokens and top examples.
+
+    MODEL is the name of a model in the database, or the hub id or directory it was read from.
+
+    \b
+    neurondb show llama-3.2-3b 27.8000
+    neurondb show llama-3.2-3b 27.8000 --case gate+_in- --examples 16
+    neurondb show llama-3.2-3b 27.8000 --format json | jq .cosines
+    """
+    chosen = _page_options(**page)
+    with opened(db) as connection:
+        pages = [neuron_page(connection, model, *neuron, chosen) for neuron in neurons]
+    if form == "json":
+        for one in pages:
+            click.echo(to_json(one))
+    else:
+        _print(pages)
+
+
+def _page_options(
+    basis: str, tokens: int, dataset: str | None, quantity: str, case: str | None, examples: int
+) -> PageOptions:
+    return PageOptions(basis, tokens, dataset, ExampleOptions(quantity, case, examples))
+
+
+def _print(pages: Sequence[NeuronPage]) -> None:
+    terminal = console()
+    for number, page in enumerate(pages):
+        if number:
+            terminal.print()
+        body = render(page, terminal.width, marks=not colours(terminal))
+        terminal.print(body, crop=False)

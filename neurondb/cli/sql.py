@@ -1,0 +1,43 @@
+"""`neurondb sql`: any question, in SQL."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from neurondb import asking
+from neurondb.asking import named
+from neurondb.cli import options
+from neurondb.render.formats import Destination, deliver
+
+
+@click.command()
+@click.argument("statement")
+@options.parameters
+@options.results
+def sql(
+    statement: str, given: dict[str, str], db: str | None, form: str | None, output: Path | None
+) -> None:
+    """Run one SQL STATEMENT that reads; from standard input when it is -, from a file as @FILE.
+
+    What would change the database is refused. `:name` stands for the value of --param name=VALUE,
+    or of a header line `-- param name = VALUE: text`, as in the files of queries/.
+
+    \b
+    neurondb sql "SELECT class, COUNT(*) AS n FROM neuron_overview GROUP BY class"
+    neurondb sql "SELECT * FROM models WHERE d_mlp > :n" --param n=8192 --format json
+    neurondb find dead --explain | neurondb sql -
+    """  # noqa: D301
+    text = _text(statement)
+    declared = named.read(text, "the statement")
+    with asking.opened(db) as engine:
+        rows = asking.run_sql(engine, text, declared.loose_bindings(given))
+        deliver(rows, Destination(form, output))
+
+
+def _text(statement: str) -> str:
+    if statement == "-":
+        return sys.stdin.read()
+    if statement.startswith("@"):
+        return named.read_file(Path(statement[1:]))
+    return statement

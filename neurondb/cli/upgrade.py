@@ -1,0 +1,51 @@
+"""`neurondb upgrade`: bring an older database to the schema of this version."""
+
+import click
+from sqlalchemy import Engine, inspect
+
+from neurondb import schema
+from neurondb.cli import options
+from neurondb.database import connect, parse_url, sqlite_path, translated
+from neurondb.errors import DatabaseError
+
+
+@click.command()
+@options.database
+def upgrade(db: str | None) -> None:
+    """Bring an older database to this version's schema, in one transaction.
+
+    An empty database gets the tables; one of this version stays as it is.
+    """
+    # Alembic takes as long to load as everything else together.
+    from neurondb import migrate
+
+    url = parse_url(db)
+    path = sqlite_path(url)
+    where = path or url.render_as_string()
+    if path is not None and not path.is_file():
+        raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+    engine = connect(url, writing=True)
+    try:
+        before = migrate.current(engine)
+        _refuse(engine, before)
+        if before == schema.REVISION:
+            click.echo(f"{where} has schema {before} already; nothing to do", err=True)
+            return
+        migrate.upgrade(engine)
+        click.echo(f"{where}: schema {before or '(none)'} → {migrate.current(engine)}", err=True)
+    finally:
+        engine.dispose()
+
+
+def _refuse(engine: Engine, before: str | None) -> None:
+    """Keep the hands off what is newer than this version, or none of ours."""
+    where = engine.url.render_as_string()
+    if before is not None and before > schema.REVISION:
+        raise DatabaseError(
+            f"{where} has schema {before}, newer than {schema.REVISION} of this version; "
+            "upgrade neurondb"
+        )
+    with translated(where), engine.connect() as connection:
+        tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
+    if before is None and tables:
+        raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")

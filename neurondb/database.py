@@ -1,0 +1,162 @@
+"""Open a database: its URL, its pragmas, its transactions, its refusals."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError as SQLDatabaseError
+
+from neurondb import schema
+from neurondb.errors import DatabaseError
+from neurondb.paths import default_database
+
+BUSY_TIMEOUT_S = 30
+PAGE_CACHE_KIB = 256 * 1024
+
+
+def parse_url(location: str | None) -> URL:
+    """Return the SQLAlchemy URL of a path, of a URL, or of the default database when None.
+
+    Raises:
+        DatabaseError: when it is a URL of something else than SQLite or PostgreSQL.
+    """
+    location = location or default_database()
+    if "://" not in location:
+        return URL.create("sqlite", database=str(Path(location).expanduser()))
+    try:
+        url = make_url(location)
+    except ArgumentError as error:
+        raise DatabaseError(f"cannot read the database URL {location!r}: {error}") from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        backend = url.get_backend_name()
+        raise DatabaseError(f"no support for {backend!r} databases; use SQLite or PostgreSQL")
+    return url
+
+
+def connect(url: URL, *, writing: bool = False) -> Engine:
+    """Return an engine; on SQLite in WAL mode, and unless `writing` it cannot change a thing."""
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _set_pragmas)
+    if writing:
+        event.listen(engine, "connect", _prepare_writing)
+        event.listen(engine, "begin", _begin_immediate)
+    else:
+        event.listen(engine, "connect", _forbid_writing)
+        event.listen(engine, "begin", _begin_deferred)
+    return engine
+
+
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver's own implicit BEGIN would leave DDL outside transactions: SQLAlchemy's "begin"
+    # event starts them instead.
+    connection.isolation_level = None
+    for pragma in (f"cache_size = -{PAGE_CACHE_KIB}", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_writing(connection: sqlite3.Connection, _record: object) -> None:
+    # WAL with synchronous NORMAL survives a kill at any moment. Foreign keys are not enforced on
+    # each of millions of bulk-loaded rows; the loaders are the only writers of those tables.
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _forbid_writing(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A writer that starts as a reader can fail half way; taking the lock first waits instead.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_deferred(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """Return the file behind a SQLite URL; None for PostgreSQL and in-memory databases."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database))
+
+
+def check_revision(engine: Engine) -> None:
+    """Refuse a database that is not NeuronDB's, or whose schema is older or newer than this code.
+
+    Raises:
+        DatabaseError: says which, and what to do.
+    """
+    where = engine.url.render_as_string()
+    with translated(where), engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found is None or str(found) < schema.REVISION:
+        raise DatabaseError(
+            f"{where} has schema {found}, this version needs {schema.REVISION}; "
+            "run `neurondb upgrade` with the same --db"
+        )
+    if str(found) > schema.REVISION:
+        raise DatabaseError(
+            f"{where} has schema {found}, newer than {schema.REVISION} of this version; "
+            "upgrade neurondb"
+        )
+
+
+def open_existing(location: str | None = None) -> Engine:
+    """Open a database to ask it, nothing else.
+
+    Raises:
+        DatabaseError: when there is none, or it is older, newer or something else.
+    """
+    url = parse_url(location)
+    path = sqlite_path(url)
+    if path is not None and not path.is_file():
+        raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+    engine = connect(url)
+    check_revision(engine)
+    return engine
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn errors of the driver into one line about the database at `where`."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise DatabaseError(f"{where}: {explain(error)}") from error
+
+
+def explain(error: Exception) -> str:
+    """Say what a driver's error means to a user and what to do."""
+    said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    for sign, meaning in _MEANINGS.items():
+        if sign in said:
+            return meaning
+    if isinstance(error, (OperationalError, SQLDatabaseError)):
+        return said
+    return f"{type(error).__name__}: {said}"
+
+
+_MEANINGS = {
+    "database is locked": "locked by another process for "
+    f"{BUSY_TIMEOUT_S} s; wait for it to finish and try again",
+    "file is not a database": "not an SQLite database; give another with --db",
+    "database or disk is full": "the disk is full; free some space and run the command again",
+    "disk I/O error": "the disk reported an error; check its space and health, then run again",
+    "attempt to write a readonly database": "read-only; check the file's permissions",
+    "unable to open database file": "cannot be opened; check the directory and its permissions",
+    "database disk image is malformed": "damaged; restore a copy or ingest again into a new file",
+}
+
+
+def driver(connection: Connection) -> Any:
+    """Return the driver's own connection, for bulk loads and read-only authorizers."""
+    return connection.connection.driver_connection

@@ -1,0 +1,60 @@
+"""Every error that NeuronDB raises on purpose.
+
+    NeuronDBError                  one line: what was wrong, with the value, and what to do
+    ├── UsageError                 the request itself is malformed (exit code 2)
+    │   └── ExpressionError        a `find` expression cannot be understood
+    ├── DatabaseError              the database cannot be opened, is locked, older or newer
+    │   └── UnknownNameError       no such model, neuron, query or dataset in it
+    ├── ModelError                 a model cannot be read
+    │   ├── CheckpointError        a file is missing, truncated, mis-shaped or holds NaN
+    │   ├── UnsupportedModelError  its architecture has no adapter
+    │   └── HubError               it cannot be downloaded
+    ├── TextError                  a dataset holds no text or cannot be read
+    └── IngestError                a job cannot go on: other settings, other weights
+
+Only the command line turns them into exit codes: 2 for a UsageError, 1 for the rest.
+"""
+
+
+class NeuronDBError(Exception):
+    """Base of all; its message is one line that a user can act on."""
+
+
+class UsageError(NeuronDBError):
+    """The request itself is malformed."""
+
+
+class ExpressionError(UsageError):
+    """A `find` expression cannot be understood."""
+
+
+class DatabaseError(NeuronDBError):
+    """The database cannot be opened, read or written as it is."""
+
+
+class UnknownNameError(DatabaseError):
+    """Nothing of that name is in the database."""
+
+
+class ModelError(NeuronDBError):
+    """A model cannot be read."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint's file is missing, truncated, mis-shaped or holds values that are no numbers."""
+
+
+class UnsupportedModelError(ModelError):
+    """The model's architecture has no adapter."""
+
+
+class HubError(ModelError):
+    """The model or dataset cannot be downloaded from the hub."""
+
+
+class TextError(NeuronDBError):
+    """A dataset holds no text or cannot be read."""
+
+
+class IngestError(NeuronDBError):
+    """An ingestion job cannot go on."""

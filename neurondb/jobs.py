@@ -1,0 +1,111 @@
+"""The door between the command line and the jobs: what is asked for, and how progress is told.
+
+Jobs are found by the entry points of the group `neurondb.jobs`, never by import, so that
+`neurondb` does not know who computes.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from neurondb.errors import NeuronDBError
+from neurondb.taxonomy import DEFAULT_THRESHOLD
+
+STAGES = ("weights", "vocab", "activations")
+"""The stages of `ingest` in their order; the later ones need the rows of the first."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to the weights before they are compared (METHODS §1)."""
+
+    fold: bool = True
+    """Fold the norm's gain and bias into gate and in."""
+    center: bool = True
+    """LayerNorm models: mean-centre in and out over the residual stream."""
+    center_gate: bool | None = None
+    """LayerNorm models: mean-centre gate too; None is the published choice of the family."""
+    fold_post_norm: bool = False
+    """Fold a gain that is applied after the MLP into out."""
+    canonicalise: bool = True
+    """Multiply in and out by the sign of gate·in."""
+
+
+@dataclass(frozen=True)
+class IngestRequest:
+    """Everything `neurondb ingest` was asked for."""
+
+    model: str
+    """Known name, hub id or directory."""
+    database: str | None = None
+    """Path or URL; None is the default database."""
+    name: str | None = None
+    """Slug in the database; None derives it from the model."""
+    revision: str | None = None
+    """Revision of the hub repository."""
+    stages: tuple[str, ...] | None = None
+    """Stages to run; None is all that the inputs allow."""
+    dataset: str | None = None
+    """File, directory or hub id of texts; without one there is no activations stage."""
+    max_texts: int | None = None
+    """Read only the first so many texts."""
+    max_tokens: int | None = None
+    """Stop before the text that would exceed so many tokens."""
+    max_len: int = 1024
+    """Tokens a text at most, the prefix token included."""
+    skip_bos: bool = False
+    """Leave the first position of each text out of the counts."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    dtype: str = "auto"
+    """Precision of the forward pass; auto is that of the checkpoint, float32 on CPU."""
+    thresholds: tuple[float, ...] = (DEFAULT_THRESHOLD,)
+    """τ of the read-write classes; the first is the one that views show."""
+    top_k: int = 16
+    """Tokens a list."""
+    exact_baselines: bool = False
+    """Look at all pairs for the mismatched baseline rather than at a sample."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    seed: int = 0
+    force: bool = False
+    """Redo what is done already."""
+
+
+class Progress(Protocol):
+    """How a job tells what it is doing."""
+
+    def stage(
+        self, title: str, total: int, unit: str
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Open a bar of `total` units; call what it yields with the units just finished."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Say one line."""
+        ...
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What one run of `ingest` did."""
+
+    model: str
+    database: str
+    rows: dict[str, int]
+    """Rows written, by stage."""
+    skipped: dict[str, int]
+    """Steps that were done already, by stage."""
+    seconds: float
+
+
+def job(name: str) -> Any:
+    """Return the job registered under `name`.
+
+    Raises:
+        NeuronDBError: when none is installed.
+    """
+    for entry in entry_points(group="neurondb.jobs", name=name):
+        return entry.load()
+    raise NeuronDBError(f"the job {name!r} is not installed; reinstall neurondb")

@@ -1,0 +1,100 @@
+"""Create and upgrade a database by the migrations in migrations/."""
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, insert, inspect, text
+
+from neurondb.database import check_revision, connect, parse_url, sqlite_path, translated
+from neurondb.errors import DatabaseError
+from neurondb.paths import folder
+from neurondb.schema import VIEWS, codes, tables
+from neurondb.taxonomy import CLASSES, UNDEFINED
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration; it works from an installed package too."""
+    config = Config()
+    config.set_main_option("script_location", str(folder("migrations")))
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring a database, new or old, to the schema of this code; in one transaction.
+
+    Raises:
+        DatabaseError: when it is locked, read-only or not a NeuronDB database.
+    """
+    with translated(engine.url.render_as_string()), engine.begin() as connection:
+        drop_views(connection)
+        command.upgrade(configuration(connection), "head")
+        create_views(connection)
+        fill_lookups(connection)
+
+
+def create_or_open(location: str | None = None) -> Engine:
+    """Open a database to write to it; create it, or the tables in an empty one, where needed.
+
+    Raises:
+        DatabaseError: when it is older (asks for `neurondb upgrade`), newer, or something else.
+    """
+    url = parse_url(location)
+    path = sqlite_path(url)
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"cannot create the directory {path.parent}: {error}") from error
+    engine = connect(url, writing=True)
+    with translated(engine.url.render_as_string()), engine.connect() as connection:
+        empty = not inspect(connection).get_table_names()
+    if empty:
+        upgrade(engine)
+    check_revision(engine)
+    return engine
+
+
+def current(engine: Engine) -> str | None:
+    """Return the schema revision a database has, None when it has none."""
+    with translated(engine.url.render_as_string()), engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def drop_views(connection: Connection) -> None:
+    """Drop every view of ours: a table that a view reads cannot be altered."""
+    for view in reversed(VIEWS):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view.name}")
+
+
+def create_views(connection: Connection) -> None:
+    """Create the views of `neurondb.schema.views`."""
+    for view in VIEWS:
+        connection.exec_driver_sql(f"CREATE VIEW {view.name} AS {view.select.strip()}")
+
+
+def fill_lookups(connection: Connection) -> None:
+    """Write the words behind the codes, where they are not there yet."""
+    for table, rows in _lookups().items():
+        if not connection.execute(table.select().limit(1)).first():
+            connection.execute(insert(table), rows)
+
+
+def _lookups() -> dict[tables.Table, list[dict[str, object]]]:
+    return {
+        tables.rw_classes: [c._asdict() for c in (*CLASSES, UNDEFINED)],
+        tables.vectors: [{"vector_id": i, "vector": v} for i, v in enumerate(codes.VECTORS)],
+        tables.sign_case_names: [
+            {"sign_case_id": i, "sign_case": case} for i, case in enumerate(codes.SIGN_CASES)
+        ],
+        tables.token_lists: [
+            {"list_id": i, "vector": vector, "basis": basis, "direction": direction}
+            for i, vector, basis, direction in codes.TOKEN_LISTS
+        ],
+        tables.example_lists: [
+            {"list_id": i, "sign_case": case, "quantity": quantity}
+            for i, case, quantity in codes.EXAMPLE_LISTS
+        ],
+    }

@@ -1,0 +1,161 @@
+"""How a neuron acts on a dataset: moments and the sign cases (METHODS §5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from neurondb.errors import UnknownNameError
+from neurondb.reading.models import Model, listed
+from neurondb.schema import tables
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset of texts."""
+
+    dataset_id: int
+    name: str
+    n_texts: int
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Population moments over all counted tokens; Pearson kurtosis (a Gaussian has 3)."""
+
+    mean: float | None
+    variance: float | None
+    skewness: float | None
+    kurtosis: float | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A quantity over the tokens of one sign case; None throughout when there are none."""
+
+    mean: float | None
+    min: float | None
+    max: float | None
+
+
+@dataclass(frozen=True)
+class SignCase:
+    """One sign case; `dominant` marks the most frequent one of the neuron."""
+
+    sign_case: str
+    count: int
+    freq: float
+    dominant: bool
+    post: Spread
+    pre_linear: Spread
+    pre: Spread
+    swish: Spread
+
+
+@dataclass(frozen=True)
+class Activations:
+    """A neuron's activations on a dataset, in canonical sign.
+
+    Attributes:
+        freq: share of tokens with x_gate > 0; None when ungated.
+        post_positive: share of tokens with hook_post > 0.
+        pre: moments of hook_pre (x_gate; ungated: x_in).
+        post: moments of hook_post.
+    """
+
+    dataset: Dataset
+    n_tokens: int
+    freq: float | None
+    post_positive: float | None
+    pre: Moments
+    post: Moments
+    cases: tuple[SignCase, ...]
+
+    @property
+    def fires(self) -> float | None:
+        """Share of tokens with x_gate > 0, or x_in > 0 when the neuron is ungated."""
+        if self.freq is not None:
+            return self.freq
+        return next((case.freq for case in self.cases if case.sign_case == "in+"), None)
+
+    @property
+    def dominant(self) -> str | None:
+        """The most frequent sign case."""
+        return next((case.sign_case for case in self.cases if case.dominant), None)
+
+
+def find_dataset(connection: Connection, model: Model, name: str | None) -> Dataset | None:
+    """Return the named dataset, or without a name the one that neuron_overview shows.
+
+    Raises:
+        UnknownNameError: when there is no dataset of that name.
+    """
+    d = tables.dataset_rows.c
+    wanted = d.dataset_id == model.dataset_id if name is None else d.name == name
+    row = connection.execute(select(d.dataset_id, d.name, d.n_texts).where(wanted)).first()
+    if row is None and name is not None:
+        names = [row.name for row in connection.execute(select(d.name).order_by(d.name))]
+        has = listed(names) or "none yet; `neurondb ingest` adds one with --dataset"
+        raise UnknownNameError(f"no dataset {name!r} in this database; it has: {has}")
+    return None if row is None else Dataset(*row)
+
+
+def activations(connection: Connection, neuron_id: int, dataset: Dataset) -> Activations | None:
+    """Return a neuron's activations on a dataset; None where they are not ingested."""
+    a = tables.activation_stats.c
+    row = connection.execute(
+        select(tables.activation_stats).where(
+            (a.neuron_id == neuron_id) & (a.dataset_id == dataset.dataset_id)
+        )
+    ).first()
+    if row is None:
+        return None
+    return Activations(
+        dataset,
+        row.n_tokens,
+        row.freq,
+        row.post_positive,
+        _moments(row._mapping, "pre"),
+        _moments(row._mapping, "post"),
+        _cases(connection, neuron_id, dataset),
+    )
+
+
+def _moments(row: Mapping[Any, Any], quantity: str) -> Moments:
+    return Moments(
+        *(row[f"{quantity}_{moment}"] for moment in ("mean", "variance", "skewness", "kurtosis"))
+    )
+
+
+def _spread(row: Mapping[Any, Any], quantity: str) -> Spread:
+    return Spread(*(row[f"{quantity}_{statistic}"] for statistic in ("mean", "min", "max")))
+
+
+def _cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tuple[SignCase, ...]:
+    r, names = tables.sign_case_rows, tables.sign_case_names
+    rows = connection.execute(
+        select(r, names.c.sign_case)
+        .join_from(r, names, names.c.sign_case_id == r.c.sign_case_id)
+        .where((r.c.neuron_id == neuron_id) & (r.c.dataset_id == dataset.dataset_id))
+        .order_by(r.c.sign_case_id)
+    )
+    cases = [_case(row._mapping) for row in rows]
+    if not cases or not any(case.count for case in cases):
+        return tuple(cases)
+    first = max(range(len(cases)), key=lambda i: cases[i].count)
+    cases[first] = replace(cases[first], dominant=True)
+    return tuple(cases)
+
+
+def _case(row: Mapping[Any, Any]) -> SignCase:
+    return SignCase(
+        sign_case=row["sign_case"],
+        count=row["count"],
+        freq=row["freq"],
+        dominant=False,
+        post=_spread(row, "post"),
+        pre_linear=_spread(row, "pre_linear"),
+        pre=_spread(row, "pre"),
+        swish=_spread(row, "swish"),
+    )

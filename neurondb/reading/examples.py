@@ -1,0 +1,127 @@
+"""The texts on which a neuron is most extreme, sign case by sign case (METHODS §5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from neurondb.errors import UnknownNameError
+from neurondb.reading.activations import Activations
+from neurondb.reading.excerpts import Excerpt, Place, excerpts
+from neurondb.reading.models import Model
+from neurondb.schema import codes, tables
+
+BRIEFLY: Final = 1
+"""Examples of a sign case that is not the dominant one."""
+
+
+@dataclass(frozen=True)
+class ExampleOptions:
+    """Which examples a page shows.
+
+    Attributes:
+        quantity: hook_post, hook_pre_linear, hook_pre or swish.
+        case: only this sign case; without it all, the dominant one first, the others briefly.
+        count: examples of a case.
+        radius: tokens either side of the peak.
+    """
+
+    quantity: str = "hook_post"
+    case: str | None = None
+    count: int = 3
+    radius: int = 24
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and the position at which the quantity is largest there; `rank` 0 is the first.
+
+    Attributes:
+        ordinal: place of the text in its dataset, from 0.
+        position: token position in the text; the prefix token has 0.
+        value: signed value of the quantity there, canonical sign.
+    """
+
+    rank: int
+    text_id: int
+    ordinal: int | None
+    position: int
+    value: float
+    excerpt: Excerpt
+
+
+@dataclass(frozen=True)
+class ExampleList:
+    """The first examples of a sign case; none where no text qualifies or none is stored."""
+
+    sign_case: str
+    quantity: str
+    dominant: bool
+    examples: tuple[Example, ...]
+
+
+def example_lists(
+    connection: Connection,
+    model: Model,
+    neuron_id: int,
+    activations: Activations,
+    options: ExampleOptions,
+) -> tuple[ExampleList, ...]:
+    """Return the example lists that the options ask for, the dominant case's first.
+
+    Raises:
+        UnknownNameError: when the model does not have that sign case.
+    """
+    wanted = _wanted(model, activations.dominant, options)
+    found = _examples(
+        connection, model, (neuron_id, activations.dataset.dataset_id), wanted, options
+    )
+    return tuple(
+        ExampleList(
+            case, options.quantity, case == activations.dominant, tuple(found.get(case, ()))
+        )
+        for case in wanted
+    )
+
+
+def _wanted(model: Model, dominant: str | None, options: ExampleOptions) -> Mapping[str, int]:
+    """Return how many examples of each sign case to show, in the order to show them."""
+    of_model = codes.GATED_CASES if model.gated else codes.UNGATED_CASES
+    cases = [codes.SIGN_CASES[code] for code in of_model]
+    if options.case is not None:
+        if options.case not in cases:
+            raise UnknownNameError(
+                f"{model.name} has no sign case {options.case!r}; it has: {', '.join(cases)}"
+            )
+        return {options.case: options.count}
+    brief = min(BRIEFLY, options.count)
+    first = [dominant] if dominant in cases else []
+    return dict.fromkeys(first, options.count) | {case: brief for case in cases if case != dominant}
+
+
+def _examples(
+    connection: Connection,
+    model: Model,
+    key: tuple[int, int],
+    wanted: Mapping[str, int],
+    options: ExampleOptions,
+) -> dict[str, list[Example]]:
+    r, t = tables.example_rows.c, tables.texts.c
+    quantity = codes.QUANTITIES.index(options.quantity)
+    case_of = {codes.example_list(codes.SIGN_CASES.index(case), quantity): case for case in wanted}
+    query = (
+        select(r.list_id, r.rank, r.text_id, t.ordinal, r.position, r.value)
+        .outerjoin_from(tables.example_rows, tables.texts, t.text_id == r.text_id)
+        .where((r.neuron_id == key[0]) & (r.dataset_id == key[1]))
+        .where(r.list_id.in_(case_of) & (r.rank < options.count))
+        .order_by(r.list_id, r.rank)
+    )
+    rows = [row for row in connection.execute(query) if row.rank < wanted[case_of[row.list_id]]]
+    places = [Place(row.text_id, row.position) for row in rows]
+    shown = excerpts(connection, model, places, options.radius)
+    found: dict[str, list[Example]] = {}
+    for row, excerpt in zip(rows, shown, strict=True):
+        example = Example(row.rank, row.text_id, row.ordinal, row.position, row.value, excerpt)
+        found.setdefault(case_of[row.list_id], []).append(example)
+    return found

@@ -1,0 +1,154 @@
+"""What a neuron's vectors say in tokens: top and bottom lists, moments, role (METHODS §4)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, select, text
+
+from neurondb.reading.models import Model
+from neurondb.schema import codes, tables
+
+OUT_UNEMBED_TOP: Final = codes.token_list(2, 0, 0)
+OUT_UNEMBED_BOTTOM: Final = codes.token_list(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """A token of a list; `token` is None where the vocabulary lacks the id."""
+
+    rank: int
+    token_id: int
+    token: str | None
+    cosine: float
+    dot: float
+
+
+@dataclass(frozen=True)
+class TokenList:
+    """The tokens whose rows of the basis are most (top) or least (bottom) along a vector."""
+
+    vector: str
+    basis: str
+    direction: str
+    tokens: tuple[ScoredToken, ...]
+
+
+@dataclass(frozen=True)
+class VocabMoments:
+    """Moments of cos(U, vector) over the vocabulary, and the variance of the dot product."""
+
+    vector: str
+    mean: float | None
+    variance: float | None
+    skewness: float | None
+    kurtosis: float | None
+    dot_variance: float | None
+
+
+@dataclass(frozen=True)
+class LmHeadToken:
+    """Top token of softmax(U·in); `normalised` is ÷ the mean of the 100 largest probabilities."""
+
+    token_id: int
+    token: str | None
+    probability: float
+    normalised: float
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A neuron in tokens.
+
+    Attributes:
+        role: prediction, suppression, partition, or None: none of them.
+        promotes: first token of `out` under the unembedding, whatever basis the lists are of.
+        suppresses: last one.
+    """
+
+    role: str | None
+    promotes: ScoredToken | None
+    suppresses: ScoredToken | None
+    lists: tuple[TokenList, ...]
+    moments: tuple[VocabMoments, ...]
+    lm_head: LmHeadToken | None
+
+
+def vocabulary(
+    connection: Connection, model: Model, neuron_id: int, basis: str, k: int
+) -> Vocabulary | None:
+    """Return a neuron's first k tokens a list in one basis; None where they are not ingested."""
+    found = _token_lists(connection, model, neuron_id, basis, k)
+    moments = _moments(connection, neuron_id)
+    lm_head = _lm_head(connection, model, neuron_id)
+    if not (found or moments or lm_head):
+        return None
+    return Vocabulary(
+        _role(connection, neuron_id),
+        _first(found.get(OUT_UNEMBED_TOP)),
+        _first(found.get(OUT_UNEMBED_BOTTOM)),
+        tuple(
+            TokenList(vector, of_basis, direction, tuple(found[code][:k]))
+            for code, vector, of_basis, direction in codes.TOKEN_LISTS
+            if of_basis == basis and code in found
+        ),
+        moments,
+        lm_head,
+    )
+
+
+def _first(tokens: list[ScoredToken] | None) -> ScoredToken | None:
+    return tokens[0] if tokens else None
+
+
+def _token_lists(
+    connection: Connection, model: Model, neuron_id: int, basis: str, k: int
+) -> dict[int, list[ScoredToken]]:
+    r, t = tables.top_token_rows, tables.tokens
+    shown = [code for code, _, of_basis, _ in codes.TOKEN_LISTS if of_basis == basis]
+    asked = {*shown, OUT_UNEMBED_TOP, OUT_UNEMBED_BOTTOM}
+    same = (t.c.model_id == model.model_id) & (t.c.token_id == r.c.token_id)
+    rows = connection.execute(
+        select(r.c.list_id, r.c.rank, r.c.token_id, t.c.token, r.c.cosine, r.c.dot)
+        .outerjoin_from(r, t, same)
+        .where((r.c.neuron_id == neuron_id) & r.c.list_id.in_(sorted(asked)))
+        .where(r.c.rank < max(k, 1))
+        .order_by(r.c.list_id, r.c.rank)
+    )
+    return _by_list(rows)
+
+
+def _by_list(rows: Iterable[Iterable[object]]) -> dict[int, list[ScoredToken]]:
+    lists: dict[int, list[ScoredToken]] = {}
+    for code, *token in rows:
+        lists.setdefault(code, []).append(ScoredToken(*token))  # type: ignore[arg-type]
+    return lists
+
+
+def _moments(connection: Connection, neuron_id: int) -> tuple[VocabMoments, ...]:
+    r, v = tables.vocab_stat_rows.c, tables.vectors
+    rows = connection.execute(
+        select(v.c.vector, r.mean, r.variance, r.skewness, r.kurtosis, r.dot_variance)
+        .join_from(tables.vocab_stat_rows, v, v.c.vector_id == r.vector_id)
+        .where(r.neuron_id == neuron_id)
+        .order_by(r.vector_id)
+    )
+    return tuple(VocabMoments(*row) for row in rows)
+
+
+def _lm_head(connection: Connection, model: Model, neuron_id: int) -> LmHeadToken | None:
+    h, t = tables.lm_head_tokens, tables.tokens
+    same = (t.c.model_id == model.model_id) & (t.c.token_id == h.c.token_id)
+    row = connection.execute(
+        select(h.c.token_id, t.c.token, h.c.probability, h.c.normalised)
+        .outerjoin_from(h, t, same)
+        .where(h.c.neuron_id == neuron_id)
+    ).first()
+    return None if row is None else LmHeadToken(*row)
+
+
+def _role(connection: Connection, neuron_id: int) -> str | None:
+    # The rule stands in the view, so that users' SQL and this page cannot disagree.
+    query = text("SELECT role FROM neuron_overview WHERE neuron_id = :neuron_id")
+    role = connection.execute(query, {"neuron_id": neuron_id}).scalar()
+    return None if role is None else str(role)

@@ -1,0 +1,186 @@
+"""What a job hands over to be written: frozen dataclasses of numpy arrays.
+
+Arrays have one row a neuron of the layer (`neurons`); NaN stands for NULL.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int
+
+PerNeuron: TypeAlias = Float[np.ndarray, " neurons"]
+PerNeuronInt: TypeAlias = Int[np.ndarray, " neurons"]
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model as the `models` table knows it."""
+
+    name: str
+    source: str
+    revision: str | None
+    architecture: str
+    gated: bool
+    activation: str
+    n_layers: int
+    d_model: int
+    d_mlp: int
+    d_vocab: int
+    fingerprint: str
+    tokenizer_fingerprint: str | None
+
+
+class Baseline(NamedTuple):
+    """Region that random cosines of one pair of vectors fill in one layer (METHODS §3)."""
+
+    kind: str
+    pair: str
+    low: float
+    high: float
+    n_pairs: int | None
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """Weight analysis of one layer (METHODS §1–3)."""
+
+    sign: PerNeuronInt
+    gate_norm: PerNeuron | None
+    in_norm: PerNeuron
+    out_norm: PerNeuron
+    gate_bias: PerNeuron | None
+    in_bias: PerNeuron | None
+    penalty: PerNeuron
+    gate_in: PerNeuron | None
+    gate_out: PerNeuron | None
+    in_out: PerNeuron
+    baselines: Sequence[Baseline]
+
+
+@dataclass(frozen=True)
+class TokenList:
+    """The k most extreme tokens of every neuron under one vector, basis and direction."""
+
+    token_ids: Int[np.ndarray, "neurons k"]
+    cosine: Float[np.ndarray, "neurons k"]
+    dot: Float[np.ndarray, "neurons k"]
+
+
+@dataclass(frozen=True)
+class VocabularyMoments:
+    """Population moments of cos(U, v) over the vocabulary, and the variance of U·v."""
+
+    mean: PerNeuron
+    variance: PerNeuron
+    skewness: PerNeuron
+    kurtosis: PerNeuron
+    dot_variance: PerNeuron
+
+
+@dataclass(frozen=True)
+class LmHeadTokens:
+    """Top token of softmax(U·in), both raw, of every neuron (specialised-feature-neurons §2)."""
+
+    token_ids: PerNeuronInt
+    probability: PerNeuron
+    normalised: PerNeuron
+
+
+@dataclass(frozen=True)
+class VocabularyRecord:
+    """Vocabulary projections of one layer (METHODS §4); keys are codes of `schema.codes`."""
+
+    lists: Mapping[int, TokenList]
+    moments: Mapping[int, VocabularyMoments]
+    lm_head: LmHeadTokens
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and central moments of an activation over all counted tokens."""
+
+    mean: PerNeuron
+    variance: PerNeuron
+    skewness: PerNeuron
+    kurtosis: PerNeuron
+
+
+@dataclass(frozen=True)
+class SignCase:
+    """One sign case: tokens in it, and per quantity (by code) mean, minimum and maximum."""
+
+    count: PerNeuronInt
+    mean: Mapping[int, PerNeuron]
+    min: Mapping[int, PerNeuron]
+    max: Mapping[int, PerNeuron]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One example list of every neuron, ordered; `ordinal` is −1 where fewer texts qualify."""
+
+    ordinal: Int[np.ndarray, "neurons k"]
+    position: Int[np.ndarray, "neurons k"]
+    value: Float[np.ndarray, "neurons k"]
+
+
+@dataclass(frozen=True)
+class ActivationsRecord:
+    """Activation summary of one layer over a dataset (METHODS §5); keys are codes."""
+
+    n_tokens: int
+    gate_positive: PerNeuronInt | None
+    post_positive: PerNeuronInt
+    pre: Moments
+    post: Moments
+    cases: Mapping[int, SignCase]
+    examples: Mapping[int, Examples]
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """A dataset: its texts in order, stripped and not empty."""
+
+    name: str
+    source: str
+    fingerprint: str
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TokenizationRecord:
+    """A dataset as one model's tokenizer reads it; `token_ids` has one array a text."""
+
+    max_len: int
+    prefix_token_id: int | None
+    skip_bos: bool
+    n_tokens: int
+    n_truncated: int
+    token_ids: Sequence[Int[np.ndarray, " positions"]]
+
+
+class Token(NamedTuple):
+    """One token: its text, and its spelling in the tokenizer's vocabulary."""
+
+    token: str
+    piece: str | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Provenance of one run of `ingest`."""
+
+    stages: str
+    torch_version: str
+    fingerprint: str
+    fold: bool
+    center: bool
+    center_gate: bool
+    fold_post_norm: bool
+    canonicalise: bool
+    dtype: str
+    device: str
+    seed: int

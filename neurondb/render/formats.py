@@ -1,0 +1,312 @@
+"""Write a result as a table, JSON, CSV, Parquet, …: to stdout or, atomically, to a file."""
+
+import codecs
+import csv
+import json
+import math
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+from neurondb.asking.statements import Rows
+from neurondb.errors import NeuronDBError, UsageError
+from neurondb.render.numbers import MISSING
+
+PIPED_WIDTH: Final = 100_000
+"""Width of a table that no terminal shows: it needs no wrapping."""
+PARQUET_BATCH: Final = 50_000
+SIGNIFICANT_DIGITS: Final = 4
+
+
+class Format(NamedTuple):
+    """How to write rows; `suffixes` are the file names that ask for it."""
+
+    write: Callable[[Rows, Any], None]
+    suffixes: tuple[str, ...]
+    binary: bool = False
+
+
+# --- cells --------------------------------------------------------------------------------
+
+
+def quoted(text: str) -> str:
+    r"""Return text as a person can tell it apart: `' dog'`, `'\n'`, `'\x1b[31m'`; else as it is.
+
+    Reversible: what begins with a quote is a Python string literal. Nothing that a terminal
+    would obey comes through.
+    """
+    plain = text.isprintable() and text == text.strip() and text != "" and text != MISSING
+    return text if plain and text[0] not in "'\"" else repr(text)
+
+
+def displayed(value: Any) -> str:
+    """Return a value for a person: 4 significant digits, whitespace visible."""
+    if value is None:
+        return MISSING
+    if isinstance(value, (float, Decimal)):
+        return _rounded(float(value))
+    if isinstance(value, bytes):
+        return value.hex()
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def _rounded(value: float) -> str:
+    if math.isfinite(value) and 10**SIGNIFICANT_DIGITS <= abs(value) < 10**9:
+        return f"{value:.0f}"
+    return f"{value:#.{SIGNIFICANT_DIGITS}g}".rstrip(".")
+
+
+def stored(value: Any) -> Any:
+    """Return a value for a program, in full: blobs as hexadecimal, NULL as None."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return float(value) if isinstance(value, Decimal) else value
+
+
+# --- formats ------------------------------------------------------------------------------
+
+
+def write_table(rows: Rows, stream: IO[str]) -> None:
+    """Write a table for a terminal: numbers to the right, text of any kind harmless."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    cells = list(rows.rows)
+    width = None if stream.isatty() else PIPED_WIDTH
+    console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+    table = _table(rows.columns, cells, "")
+    unlimited = console.options.update(max_width=PIPED_WIDTH)
+    if Measurement.get(console, unlimited, table).maximum > console.width:
+        table = _table(rows.columns, cells, "\n")
+        # Where even that does not fit, lines run over rather than columns vanish.
+        console.width = max(console.width, Measurement.get(console, unlimited, table).minimum)
+    console.print(table, crop=False)
+
+
+def _table(columns: Sequence[str], cells: Sequence[Sequence[Any]], after_underscore: str) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for place, name in enumerate(columns):
+        numeric = _is_numeric(row[place] for row in cells)
+        table.add_column(
+            Text(quoted(name).replace("_", f"_{after_underscore}")),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*(Text(displayed(value)) for value in row))
+    return table
+
+
+def _is_numeric(values: Iterable[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(isinstance(value, (int, float, Decimal)) for value in known)
+
+
+def write_markdown(rows: Rows, stream: IO[str]) -> None:
+    """Write a table in GitHub's Markdown."""
+    cells = list(rows.rows)
+    rules = [
+        "--:" if _is_numeric(row[place] for row in cells) else ":--"
+        for place in range(len(rows.columns))
+    ]
+    for line in (map(_markdown, rows.columns), rules, *(map(_markdown, row) for row in cells)):
+        stream.write(f"| {' | '.join(line)} |\n")
+
+
+def _markdown(value: Any) -> str:
+    text = displayed(value)
+    return re.sub(r"[\\|`*_<>\[\]~&#$]", r"\\\g<0>", text) if isinstance(value, str) else text
+
+
+def write_json(rows: Rows, stream: IO[str]) -> None:
+    """Write one array with an object for every row."""
+    before = "[\n"
+    for line in _json_lines(rows):
+        stream.write(f"{before}{line}")
+        before = ",\n"
+    stream.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def write_ndjson(rows: Rows, stream: IO[str]) -> None:
+    """Write one object a line."""
+    for line in _json_lines(rows):
+        stream.write(f"{line}\n")
+
+
+def _json_lines(rows: Rows) -> Iterator[str]:
+    for row in rows.rows:
+        values = dict(zip(rows.columns, map(_json_value, row), strict=True))
+        yield json.dumps(values, allow_nan=False)
+
+
+def _json_value(value: Any) -> Any:
+    value = stored(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _UnixLines:
+    """Takes the lines of csv.writer, which must think that they end in CR LF to quote both."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> None:
+        self._stream.write(line.removesuffix("\r\n") + "\n")
+
+
+def write_csv(rows: Rows, stream: IO[str]) -> None:
+    """Write comma-separated values with a header; NULL is empty."""
+    writer = csv.writer(_UnixLines(stream))
+    writer.writerow(rows.columns)
+    writer.writerows(map(stored, row) for row in rows.rows)
+
+
+_TSV_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def write_tsv(rows: Rows, stream: IO[str]) -> None:
+    r"""Write tab-separated values with a header, one line a row: \t, \n, \r and \\ are escaped."""
+    for row in chain([rows.columns], rows.rows):
+        stream.write("\t".join(map(_tsv, row)) + "\n")
+
+
+def _tsv(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.translate(_TSV_ESCAPES) if isinstance(value, str) else str(stored(value))
+
+
+def write_parquet(rows: Rows, stream: IO[bytes]) -> None:
+    """Write Parquet, a batch in memory at a time.
+
+    The type of a column is known only after its last row (the first thousands may be NULL), so
+    batches wait in a temporary file until all were seen.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryFile() as spool:
+        schemas, starts = [], []
+        while batch := list(islice(rows.rows, PARQUET_BATCH)):
+            table = _arrow(rows.columns, batch)
+            schemas.append(table.schema)
+            starts.append(spool.tell())
+            with pa.ipc.new_stream(spool, table.schema) as writer:
+                writer.write_table(table)
+        schema = _unified(schemas or [pa.schema([(name, pa.null()) for name in rows.columns])])
+        with pq.ParquetWriter(stream, schema) as parquet:
+            for start in starts:
+                spool.seek(start)
+                parquet.write_table(pa.ipc.open_stream(spool).read_all().cast(schema))
+
+
+def _arrow(columns: tuple[str, ...], batch: list[tuple[Any, ...]]) -> Any:
+    import pyarrow as pa
+
+    arrays = []
+    for name, values in zip(columns, zip(*batch, strict=True), strict=True):
+        try:
+            arrays.append(pa.array(values))
+        except (pa.ArrowException, OverflowError) as error:
+            raise _mixed(name, error) from error
+    return pa.table(arrays, names=list(columns))
+
+
+def _unified(schemas: list[Any]) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise _mixed("", error) from error
+
+
+def _mixed(column: str, error: Exception) -> NeuronDBError:
+    named = f" {column!r}" if column else ""
+    said = str(error).splitlines()[0]
+    return NeuronDBError(f"a column{named} holds values of several types: {said}; CAST it in SQL")
+
+
+FORMATS: Final = {
+    "table": Format(write_table, (".txt",)),
+    "json": Format(write_json, (".json",)),
+    "ndjson": Format(write_ndjson, (".ndjson", ".jsonl")),
+    "csv": Format(write_csv, (".csv",)),
+    "tsv": Format(write_tsv, (".tsv", ".tab")),
+    "parquet": Format(write_parquet, (".parquet", ".pq"), binary=True),
+    "markdown": Format(write_markdown, (".md",)),
+}
+
+# --- where to -----------------------------------------------------------------------------
+
+
+class Destination(NamedTuple):
+    """Where results go: a file or stdout, in a format or the one that suits the place."""
+
+    format: str | None = None
+    path: Path | None = None
+
+    @property
+    def chosen(self) -> str:
+        """The format asked for; else that of the file's suffix, table on a terminal, or tsv."""
+        if self.format is not None:
+            return self.format
+        if self.path is None:
+            return "table" if sys.stdout.isatty() else "tsv"
+        suffix = self.path.suffix.lower()
+        return next((name for name, form in FORMATS.items() if suffix in form.suffixes), "tsv")
+
+
+def deliver(rows: Rows, destination: Destination) -> None:
+    """Write a result where it should go.
+
+    Raises:
+        UsageError: for Parquet on a terminal.
+        NeuronDBError: when the file cannot be written; what was there stays.
+    """
+    form = FORMATS[destination.chosen]
+    if destination.path is not None:
+        with _replacing(destination.path) as stream:
+            form.write(rows, stream if form.binary else _text(stream))
+        return
+    if form.binary and sys.stdout.isatty():
+        raise UsageError(
+            f"{destination.chosen} is not for terminals; give a file with -o FILE, or pipe it"
+        )
+    stream = sys.stdout.buffer
+    form.write(rows, stream if form.binary else _text(stream))
+    stream.flush()
+
+
+def _text(stream: IO[bytes]) -> codecs.StreamWriter:
+    # UTF-8 whatever the locale; unlike io.TextIOWrapper it does not close what it wraps.
+    return codecs.getwriter("utf-8")(stream, "backslashreplace")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes its place at `path` only when all was written."""
+    special = path.exists() and not path.is_file()
+    part = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            yield stream
+        if not special:
+            part.replace(path)
+    except OSError as error:
+        raise NeuronDBError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if not special:
+            part.unlink(missing_ok=True)

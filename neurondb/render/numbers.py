@@ -1,0 +1,49 @@
+"""Numbers as text: few digits, aligned, a dash for what is missing."""
+
+import math
+
+MISSING = "–"
+
+
+def signed(value: float | None, digits: int = 4) -> str:
+    """Return a number with its sign and this many decimals: a cosine, say."""
+    return MISSING if value is None else f"{value:+.{digits}f}"
+
+
+def compact(value: float | None) -> str:
+    """Return a number with three significant digits, in the shortest form."""
+    if value is None:
+        return MISSING
+    if value == 0:
+        return "0"
+    if not math.isfinite(value):
+        return f"{value:g}"
+    magnitude = math.floor(math.log10(abs(value)))
+    if not -3 <= magnitude < 5:
+        return f"{value:.2e}"
+    return f"{value:.{max(0, 2 - magnitude)}f}"
+
+
+def share(value: float | None) -> str:
+    """Return a share in per cent."""
+    return MISSING if value is None else f"{value:.2%}"
+
+
+def size(n_bytes: int) -> str:
+    """Return a file's size in the largest unit that leaves it at least 1."""
+    amount = float(n_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: `0.8 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,11 @@
+"""The relations of the database: tables, views, and the codes that join them."""
+
+from typing import Final
+
+from neurondb.schema.tables import metadata
+from neurondb.schema.views import VIEWS
+
+REVISION: Final = "0001"
+"""Alembic revision these definitions correspond to; a test compares it with migrations/."""
+
+__all__ = ["REVISION", "VIEWS", "metadata"]

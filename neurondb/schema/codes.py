@@ -1,0 +1,42 @@
+"""The small integers that stand for words in the large tables, in one place.
+
+A code is the position of its word in the tuple. The lookup tables of the database are filled
+from here, and the views join them, so users read and write words only.
+"""
+
+from typing import Final
+
+VECTORS: Final = ("gate", "in", "out")
+BASES: Final = ("unembed", "embed")
+DIRECTIONS: Final = ("top", "bottom")
+
+SIGN_CASES: Final = ("gate+_in+", "gate+_in-", "gate-_in+", "gate-_in-", "in+", "in-")
+"""METHODS §5; the last two are those of ungated neurons, which have no gate to tell apart."""
+GATED_CASES: Final = range(4)
+UNGATED_CASES: Final = range(4, 6)
+
+QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre", "swish")
+QUANTITY_COLUMNS: Final = ("post", "pre_linear", "pre", "swish")
+
+
+def token_list(vector: int, basis: int, direction: int) -> int:
+    """Return the code of one top-token list of a neuron."""
+    return (vector * len(BASES) + basis) * len(DIRECTIONS) + direction
+
+
+def example_list(sign_case: int, quantity: int) -> int:
+    """Return the code of one example list of a neuron."""
+    return sign_case * len(QUANTITIES) + quantity
+
+
+TOKEN_LISTS: Final = tuple(
+    (token_list(v, b, d), vector, basis, direction)
+    for v, vector in enumerate(VECTORS)
+    for b, basis in enumerate(BASES)
+    for d, direction in enumerate(DIRECTIONS)
+)
+EXAMPLE_LISTS: Final = tuple(
+    (example_list(c, q), case, quantity)
+    for c, case in enumerate(SIGN_CASES)
+    for q, quantity in enumerate(QUANTITIES)
+)

@@ -1,0 +1,143 @@
+"""Every view: the relations that people query, in words.
+
+Plain SQL that SQLite and PostgreSQL both read. Views are dropped before a migration and created
+again after it (`neurondb.migrate`), so they always match this file.
+"""
+
+from typing import Final, NamedTuple
+
+from neurondb.schema.codes import GATED_CASES, QUANTITY_COLUMNS, SIGN_CASES, VECTORS
+
+
+class View(NamedTuple):
+    """A view: its name, its SELECT, and what each row of it is."""
+
+    name: str
+    select: str
+    comment: str
+
+
+CASE_COLUMNS: Final = {
+    "gate+_in+": "gate_pos_in_pos",
+    "gate+_in-": "gate_pos_in_neg",
+    "gate-_in+": "gate_neg_in_pos",
+    "gate-_in-": "gate_neg_in_neg",
+}
+"""Sign case → the column of neuron_overview with its frequency."""
+
+PARTITION_DOT_VARIANCE: Final = 0.005
+ROLE_KURTOSIS: Final = 10
+
+
+def _case_statistics() -> str:
+    return ", ".join(
+        f"r.{quantity}_{statistic}"
+        for quantity in QUANTITY_COLUMNS
+        for statistic in ("mean", "min", "max")
+    )
+
+
+_TOP_TOKENS = """
+SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, r.cosine, r.dot
+FROM top_token_rows r
+JOIN token_lists l ON l.list_id = r.list_id
+"""
+
+_VOCAB_STATS = """
+SELECT r.neuron_id, v.vector, r.mean, r.variance, r.skewness, r.kurtosis, r.dot_variance
+FROM vocab_stat_rows r
+JOIN vectors v ON v.vector_id = r.vector_id
+"""
+
+_SIGN_CASES = f"""
+SELECT r.neuron_id, r.dataset_id, c.sign_case, r.count, r.freq, {_case_statistics()}
+FROM sign_case_rows r
+JOIN sign_case_names c ON c.sign_case_id = r.sign_case_id
+"""
+
+_EXAMPLES = """
+SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position, r.value
+FROM example_rows r
+JOIN example_lists l ON l.list_id = r.list_id
+"""
+
+_DATASETS = """
+SELECT d.dataset_id, d.name, d.source, d.fingerprint, d.n_texts,
+       (SELECT z.n_tokens FROM tokenizations z WHERE z.dataset_id = d.dataset_id
+        ORDER BY z.model_id LIMIT 1) AS n_tokens
+FROM dataset_rows d
+"""
+
+# Region of a layer's random cosines: the mismatched one, and where that is missing the closed form.
+_REGIONS = """
+SELECT g.model_id, g.layer, g.pair, COALESCE(x.low, g.low) AS low, COALESCE(x.high, g.high) AS high,
+       CASE WHEN x.low IS NULL THEN 'gaussian' ELSE 'mismatched' END AS kind
+FROM baselines g
+LEFT JOIN baselines x ON x.model_id = g.model_id AND x.layer = g.layer AND x.pair = g.pair
+                     AND x.kind = 'mismatched'
+WHERE g.kind = 'gaussian'
+"""
+
+
+def _role() -> str:
+    sharp = f"o.kurtosis > {ROLE_KURTOSIS}"
+    return (
+        f"CASE WHEN {sharp} AND o.skewness > 0 THEN 'prediction' "
+        f"WHEN {sharp} AND o.skewness < 0 THEN 'suppression' "
+        f"WHEN o.dot_variance > {PARTITION_DOT_VARIANCE} THEN 'partition' END"
+    )
+
+
+def _case_columns() -> str:
+    return ",\n       ".join(
+        f"s{code}.freq AS {CASE_COLUMNS[SIGN_CASES[code]]}" for code in GATED_CASES
+    )
+
+
+def _case_joins() -> str:
+    return "\n".join(
+        f"LEFT JOIN sign_case_rows s{code} ON s{code}.neuron_id = n.neuron_id "
+        f"AND s{code}.dataset_id = m.dataset_id AND s{code}.sign_case_id = {code}"
+        for code in GATED_CASES
+    )
+
+
+_NEURON_OVERVIEW = f"""
+SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n.neuron_id,
+       k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
+       {_case_columns()},
+       n.gate_norm, n.in_norm, n.out_norm, n.penalty, n.sign,
+       a.pre_mean, a.pre_variance, a.pre_skewness, a.pre_kurtosis,
+       a.post_mean, a.post_variance, a.post_skewness, a.post_kurtosis, a.post_positive,
+       o.kurtosis AS out_kurtosis, o.skewness AS out_skewness, o.variance AS out_variance,
+       o.dot_variance AS out_dot_variance,
+       {_role()} AS role,
+       t.token AS top_out_token,
+       CASE WHEN c.in_out IS NULL OR g.low IS NULL THEN NULL
+            WHEN c.in_out < COALESCE(x.low, g.low) OR c.in_out > COALESCE(x.high, g.high) THEN 1
+            ELSE 0 END AS significant_in_out
+FROM neurons n
+JOIN models m ON m.model_id = n.model_id
+LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
+LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
+LEFT JOIN rw_classes k ON k.class_id = q.class_id
+LEFT JOIN activation_stats a ON a.neuron_id = n.neuron_id AND a.dataset_id = m.dataset_id
+{_case_joins()}
+LEFT JOIN vocab_stat_rows o ON o.neuron_id = n.neuron_id AND o.vector_id = {VECTORS.index("out")}
+LEFT JOIN top_token_rows p ON p.neuron_id = n.neuron_id AND p.rank = 0 AND p.list_id = 8
+LEFT JOIN tokens t ON t.model_id = n.model_id AND t.token_id = p.token_id
+LEFT JOIN baselines g ON g.model_id = n.model_id AND g.layer = n.layer
+                     AND g.kind = 'gaussian' AND g.pair = 'in_out'
+LEFT JOIN baselines x ON x.model_id = n.model_id AND x.layer = n.layer
+                     AND x.kind = 'mismatched' AND x.pair = 'in_out'
+"""
+
+VIEWS: Final = (
+    View("top_tokens", _TOP_TOKENS, "A token at the top or bottom of a neuron's list."),
+    View("vocab_stats", _VOCAB_STATS, "Moments of cos(U, vector) over the vocabulary."),
+    View("sign_cases", _SIGN_CASES, "Statistics of one sign case of a neuron on a dataset."),
+    View("examples", _EXAMPLES, "A text on which a neuron is extreme."),
+    View("datasets", _DATASETS, "A dataset; n_tokens as the first model that read it counted."),
+    View("random_regions", _REGIONS, "Region that the random cosines of a layer fill."),
+    View("neuron_overview", _NEURON_OVERVIEW, "One row a neuron: what is known about it."),
+)

@@ -1,0 +1,1 @@
+"""Records → rows: idempotent, in bulk, each finished step together with its ledger row."""

@@ -1,0 +1,37 @@
+"""Secondary indexes of the bulk tables: away during a large load, built after it."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Engine, Table, func, select
+
+from neurondb.schema import tables
+from neurondb.writing.models import StoredModel
+from neurondb.writing.transactions import transaction
+
+BULK_TABLES = (tables.top_token_rows,)
+"""Tables whose secondary index costs more to keep up during a load than to build after it."""
+
+
+def prepare_load(engine: Engine, table: Table, stage: str, model: StoredModel) -> None:
+    """Drop a bulk table's secondary indexes where the model may at least double the table."""
+    step = tables.ingest_steps.c
+    of_others = (step.stage == stage) & (step.model_id != model.model_id)
+    with transaction(engine) as connection:
+        others = connection.execute(
+            select(func.count(step.layer.distinct())).where(of_others)
+        ).scalar()
+        if (others or 0) <= model.n_layers:
+            for index in table.indexes:
+                index.drop(connection, checkfirst=True)
+
+
+def finish_load(engine: Engine, say: Callable[[str], None] = lambda _: None) -> None:
+    """Build the secondary indexes that are missing and refresh the planner's statistics."""
+    with transaction(engine) as connection:
+        for table in BULK_TABLES:
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                say(f"index on {table.name}")
+                index.create(connection, checkfirst=True)
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA analysis_limit = 2000")
+        connection.exec_driver_sql("ANALYZE")

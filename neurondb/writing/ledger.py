@@ -1,0 +1,139 @@
+"""The ledger: each finished step commits together with its rows, and is not done twice."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, insert, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from neurondb.errors import IngestError
+from neurondb.schema import tables
+from neurondb.writing.bulk import insert_columns
+from neurondb.writing.models import StoredModel
+from neurondb.writing.transactions import transaction, utc_now
+
+WHOLE_MODEL = -1
+"""Layer number of a step that is not of one layer."""
+
+Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work that is either stored whole, with its ledger row, or not at all."""
+
+    stage: str
+    layer: int
+    settings: Settings
+    dataset_id: int | None = None
+
+
+class Ledger:
+    """What is done for a model, and the door through which more gets done."""
+
+    def __init__(self, engine: Engine, model: StoredModel, run_id: int, *, force: bool) -> None:
+        self.engine = engine
+        self.model = model
+        self.run_id = run_id
+        self._force = force
+
+    def is_done(self, step: Step) -> bool:
+        """Tell whether a step is stored; with force nothing of an earlier run is.
+
+        Raises:
+            IngestError: when it is stored with other settings.
+        """
+        found = self._find(step)
+        if found is None:
+            return False
+        run_id, settings = found
+        if self._force and run_id != self.run_id:
+            return False
+        wanted = _settings(step.settings)
+        if settings != wanted:
+            changed = _changed(json.loads(settings), json.loads(wanted))
+            raise IngestError(
+                f"{self.model.name}: {step.stage} is stored with {changed[0]}, asked for with "
+                f"{changed[1]}; choose another --name, or --force to replace it"
+            )
+        return True
+
+    def _find(self, step: Step) -> tuple[int, str] | None:
+        ledger = tables.ingest_steps.c
+        with transaction(self.engine) as connection:
+            row = connection.execute(
+                select(ledger.run_id, ledger.settings).where(self._is(step))
+            ).first()
+        return None if row is None else (row.run_id, row.settings)
+
+    def _is(self, step: Step) -> ColumnElement[bool]:
+        ledger = tables.ingest_steps.c
+        return (
+            (ledger.model_id == self.model.model_id)
+            & (ledger.stage == step.stage)
+            & (ledger.layer == step.layer)
+            & ledger.dataset_id.is_not_distinct_from(step.dataset_id)
+        )
+
+    @contextmanager
+    def finishing(self, step: Step) -> Iterator["StepWriter"]:
+        """Store a step: what is written inside commits with its ledger row, or not at all."""
+        started = time.perf_counter()
+        with transaction(self.engine) as connection:
+            connection.execute(tables.ingest_steps.delete().where(self._is(step)))
+            writer = StepWriter(connection, self.model)
+            yield writer
+            connection.execute(
+                insert(tables.ingest_steps),
+                {
+                    "run_id": self.run_id,
+                    "model_id": self.model.model_id,
+                    "dataset_id": step.dataset_id,
+                    "stage": step.stage,
+                    "layer": step.layer,
+                    "settings": _settings(step.settings),
+                    "n_rows": writer.n_rows,
+                    "seconds": writer.seconds + time.perf_counter() - started,
+                    "finished_at": utc_now(),
+                },
+            )
+
+
+class StepWriter:
+    """Writes the rows of one step inside its transaction, replacing those of an earlier run."""
+
+    def __init__(self, connection: Connection, model: StoredModel) -> None:
+        self.connection = connection
+        self.model = model
+        self.n_rows = 0
+        self.seconds = 0.0  # of computing, added by the job; that of writing is measured
+
+    def replace(self, table: Table, columns: Mapping[str, Any], where: ColumnElement[bool]) -> None:
+        """Delete the rows `where` holds for and insert those of `columns`."""
+        self.connection.execute(table.delete().where(where))
+        self.n_rows += insert_columns(self.connection, table, columns)
+
+    def replace_layer(
+        self, table: Table, layer: int, columns: Mapping[str, Any], **only: object
+    ) -> None:
+        """Replace a layer's rows; `only` narrows them to those with these values."""
+        first, end = self.model.neuron_ids(layer)
+        where = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
+        for name, value in only.items():
+            where &= table.c[name] == value
+        self.replace(table, columns, where)
+
+
+def _settings(settings: Settings) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _changed(stored: dict[str, Any], asked: dict[str, Any]) -> tuple[str, str]:
+    keys = [k for k in sorted(stored | asked) if stored.get(k) != asked.get(k)]
+    return tuple(  # type: ignore[return-value]
+        ", ".join(f"{k} = {side.get(k)}" for k in keys) for side in (stored, asked)
+    )

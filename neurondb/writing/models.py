@@ -1,0 +1,131 @@
+"""Models: their row, their range of neuron ids, their removal, the provenance of their runs."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+
+from neurondb import __version__
+from neurondb.errors import IngestError
+from neurondb.records import ModelRecord, RunRecord
+from neurondb.schema import metadata, tables
+from neurondb.writing.transactions import insert_one, transaction, utc_now
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model that has its row, and the ids that follow from it."""
+
+    model_id: int
+    name: str
+    gated: bool
+    n_layers: int
+    d_mlp: int
+    first_neuron_id: int
+
+    def neuron_ids(self, layer: int) -> tuple[int, int]:
+        """Return the first id of a layer and the one after its last."""
+        first = self.first_neuron_id + layer * self.d_mlp
+        return first, first + self.d_mlp
+
+
+def store_model(
+    engine: Engine, record: ModelRecord, threshold: float, *, force: bool
+) -> StoredModel:
+    """Give a model its row and its neuron ids; find them where it has them.
+
+    Raises:
+        IngestError: when another model has this name and `force` is not set.
+    """
+    with transaction(engine) as connection:
+        row = connection.execute(
+            select(tables.models).where(tables.models.c.name == record.name)
+        ).first()
+        if row is not None and row.fingerprint != record.fingerprint:
+            if not force:
+                raise IngestError(
+                    f"the database has another model named {record.name!r}, read from "
+                    f"{row.source}; choose another --name, or --force to replace it"
+                )
+            forget_model(connection, row.model_id)
+            row = None
+        model_id = (
+            _insert_model(connection, record, threshold) if row is None else int(row.model_id)
+        )
+        connection.execute(
+            update(tables.models)
+            .where(tables.models.c.model_id == model_id)
+            .values(threshold=threshold)
+        )
+        return find_model(connection, model_id)
+
+
+def _insert_model(connection: Connection, record: ModelRecord, threshold: float) -> int:
+    m = tables.models.c
+    end = connection.execute(select(func.max(m.first_neuron_id + m.n_layers * m.d_mlp))).scalar()
+    values = asdict(record) | {"first_neuron_id": end or 1, "threshold": threshold}
+    model_id = insert_one(connection, tables.models, values)
+    connection.execute(
+        insert(tables.layers),
+        [{"model_id": model_id, "layer": layer} for layer in range(record.n_layers)],
+    )
+    return model_id
+
+
+def find_model(connection: Connection, model_id: int) -> StoredModel:
+    """Return a model by its id."""
+    m = tables.models.c
+    row = connection.execute(
+        select(m.model_id, m.name, m.gated, m.n_layers, m.d_mlp, m.first_neuron_id).where(
+            m.model_id == model_id
+        )
+    ).one()
+    return StoredModel(*row)
+
+
+def forget_model(connection: Connection, model_id: int) -> None:
+    """Delete a model and every row that belongs to it; datasets and texts stay."""
+    model = find_model(connection, model_id)
+    first, end = model.first_neuron_id, model.first_neuron_id + model.n_layers * model.d_mlp
+    runs = select(tables.ablation_runs.c.run_id).where(tables.ablation_runs.c.model_id == model_id)
+    results = tables.ablation_results
+    connection.execute(results.delete().where(results.c.run_id.in_(runs)))
+    for table in reversed(metadata.sorted_tables):
+        if "neuron_id" in table.c:
+            of_model = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
+        elif "model_id" in table.c:
+            of_model = table.c.model_id == model_id
+        else:
+            continue
+        connection.execute(table.delete().where(of_model))
+
+
+def show_dataset(engine: Engine, model: StoredModel, dataset_id: int) -> None:
+    """Make neuron_overview show this dataset's activations for the model."""
+    with transaction(engine) as connection:
+        connection.execute(
+            update(tables.models)
+            .where(tables.models.c.model_id == model.model_id)
+            .values(dataset_id=dataset_id)
+        )
+
+
+def start_run(engine: Engine, model: StoredModel, record: RunRecord) -> int:
+    """Store the provenance of a run that begins; return its id."""
+    values = asdict(record) | {
+        "model_id": model.model_id,
+        "tool_version": __version__,
+        "started_at": utc_now(),
+    }
+    with transaction(engine) as connection:
+        return insert_one(connection, tables.ingest_runs, values)
+
+
+def finish_run(engine: Engine, run_id: int, dataset_id: int | None) -> None:
+    """Store that a run came to its end."""
+    runs = tables.ingest_runs
+    with transaction(engine) as connection:
+        connection.execute(
+            update(runs)
+            .where(runs.c.run_id == run_id)
+            .values(finished_at=utc_now(), dataset_id=dataset_id)
+        )

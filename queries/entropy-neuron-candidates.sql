@@ -1,0 +1,15 @@
+-- title: Candidates for entropy neurons
+-- description: Neurons of the last layers that write a lot, large ‖out‖, to little direct effect,
+--   small variance of cos(U, out): those first whose norm is largest for their variance
+--   (universal-neurons §5.2).
+-- param model = null: model, only this model
+-- param layers = 2: integer, last layers to look at
+-- param limit = 20: integer, rows at most
+SELECT m.name AS model, n.layer || '.' || n.neuron AS name, n.out_norm, o.variance AS out_variance,
+       o.dot_variance AS out_dot_variance, n.out_norm / SQRT(NULLIF(o.variance, 0)) AS score
+FROM models m
+JOIN neurons n ON n.model_id = m.model_id AND n.layer >= m.n_layers - CAST(:layers AS INTEGER)
+JOIN vocab_stats o ON o.neuron_id = n.neuron_id AND o.vector = 'out'
+WHERE CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT)
+ORDER BY score DESC NULLS LAST, n.neuron_id
+LIMIT :limit

@@ -1,0 +1,158 @@
+"""`neurondb show` end to end."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.sample_database import Sample, build
+
+from neurondb.cli import cli, main
+from neurondb.errors import UnknownNameError
+
+Show = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return build(tmp_path_factory.mktemp("show") / "sample.db")
+
+
+@pytest.fixture
+def show(sample: Sample) -> Show:
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["show", "--db", sample.url, *arguments])
+
+    return invoke
+
+
+def test_the_page_agrees_with_neuron_overview(show: Show, sample: Sample) -> None:
+    expected = sample.named("sample-llama", "2.7")
+
+    found = json.loads(show("sample-llama", "2.7", "--format", "json").stdout)
+
+    assert found["identity"]["neuron_id"] == expected["neuron_id"]
+    assert found["identity"]["sign"] == expected["sign"]
+    assert found["verdict"]["read_write"]["name"] == expected["class"]
+    assert [c["value"] for c in found["cosines"]] == [
+        expected[pair] for pair in ("gate_in", "gate_out", "in_out")
+    ]
+    assert found["activations"]["freq"] == expected["freq"]
+    assert found["vocabulary"]["role"] == expected["role"]
+    assert found["vocabulary"]["promotes"]["token"] == expected["top_out_token"]
+
+
+def test_every_neuron_of_the_sample_has_a_page_without_control_characters(
+    show: Show, sample: Sample
+) -> None:
+    names = [n["name"] for n in sample.neurons if n["neuron"] in (0, 1, 63)]
+
+    for model in ("sample-llama", "sample-gpt"):
+        result = show(model, *names[: len(names) // 2])
+        assert result.exit_code == 0
+        assert not set(result.stdout) & {"\x1b", "\x07", "\r", "\u202e"}
+        assert result.stderr == ""
+
+
+def test_several_neurons_give_several_pages(show: Show) -> None:
+    text = show("sample-llama", "0.1", "3.63").stdout
+
+    assert "sample-llama 0.1 " in text
+    assert "sample-llama 3.63 " in text
+
+
+def test_several_neurons_give_several_json_documents(show: Show) -> None:
+    text = show("sample-llama", "0.1", "3.63", "--format", "json").stdout
+    first, end = json.JSONDecoder().raw_decode(text)
+    second, _ = json.JSONDecoder().raw_decode(text[end:].lstrip())
+
+    assert (first["identity"]["name"], second["identity"]["name"]) == ("0.1", "3.63")
+
+
+def test_options_choose_lists_and_examples(show: Show) -> None:
+    found = json.loads(
+        show(
+            *("sample-llama", "0.0", "--format", "json", "--basis", "embed", "--tokens", "2"),
+            *("--case", "gate-_in+", "--quantity", "hook_pre", "--examples", "2"),
+        ).stdout
+    )
+
+    assert {one["basis"] for one in found["vocabulary"]["lists"]} == {"embed"}
+    assert {len(one["tokens"]) for one in found["vocabulary"]["lists"]} == {2}
+    (only,) = found["examples"]
+    assert (only["sign_case"], only["quantity"]) == ("gate-_in+", "hook_pre")
+    assert len(only["examples"]) == 2
+
+
+@pytest.mark.parametrize("name", ["31", "a.b", "1.2.3", "1.", ".5", "1,2", "٣.١", "9999999999.0"])
+def test_what_is_no_neuron_is_wrong_usage(show: Show, name: str) -> None:
+    result = show("sample-llama", name)
+
+    assert result.exit_code == 2
+    assert "is not LAYER.NEURON, like 31.9634" in result.stderr
+    assert result.stdout == ""
+
+
+def test_no_neuron_is_wrong_usage(show: Show) -> None:
+    assert show("sample-llama").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sample-lama", "0.0"), "did you mean 'sample-llama'"),
+        (("sample-llama", "4.0"), "its layers are 0 to 3, its neurons 0 to 63"),
+        (("sample-llama", "0.0", "--dataset", "news"), "it has: sample"),
+        (("sample-gpt", "0.0", "--case", "gate+_in+"), "it has: in+, in-"),
+    ],
+)
+def test_what_does_not_exist_is_answered_with_what_does(
+    show: Show, arguments: tuple[str, ...], said: str
+) -> None:
+    result = show(*arguments)
+
+    assert isinstance(result.exception, UnknownNameError)
+    assert said in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_an_error_is_one_line_and_exit_code_one(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["neurondb", "show", "--db", sample.url, "nobody", "0.0"])
+
+    with pytest.raises(SystemExit) as stop:
+        main()
+
+    captured = capsys.readouterr()
+    assert stop.value.code == 1
+    assert captured.out == ""
+    assert captured.err.startswith("neurondb: no model 'nobody'")
+    assert captured.err.count("\n") == 1
+
+
+def test_show_loads_nothing_that_computes_or_migrates(sample: Sample) -> None:
+    script = (
+        "import sys\n"
+        "from neurondb.cli import cli\n"
+        f"cli(['show', '--db', {sample.url!r}, 'sample-llama', '0.0'], standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'ingest', 'alembic', 'pyarrow', 'datasette'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert done.returncode == 0
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+
+    result = CliRunner().invoke(cli, ["show", "--db", str(path), "m", "0.0"])
+
+    assert "there is no database at" in str(result.exception)
+    assert not path.exists()

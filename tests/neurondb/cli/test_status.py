@@ -1,0 +1,34 @@
+"""`neurondb status` end to end."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+from support.sample_database import build
+
+from neurondb.cli import cli
+from neurondb.migrate import create_or_open
+
+
+def test_status_names_every_model_and_what_is_missing(tmp_path: Path) -> None:
+    url = build(tmp_path / "sample.db").url
+
+    text = CliRunner().invoke(cli, ["status", "--db", url]).stdout
+    found = json.loads(CliRunner().invoke(cli, ["status", "--db", url, "--format", "json"]).stdout)
+
+    assert text.startswith(url)
+    # The sample was inserted, not ingested: the ledger knows of no finished step.
+    assert text.count("not ingested") == 6
+    assert [m["model"] for m in found["models"]] == ["sample-gpt", "sample-llama"]
+    assert found["revision"] == "0001"
+
+
+def test_status_of_an_empty_database(tmp_path: Path) -> None:
+    url = str(tmp_path / "empty.db")
+    create_or_open(url).dispose()
+
+    result = CliRunner().invoke(cli, ["status", "--db", url])
+
+    assert result.exit_code == 0
+    assert "schema 0001" in result.stdout
+    assert "neurondb ingest MODEL" in result.stderr

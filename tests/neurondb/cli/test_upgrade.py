@@ -1,0 +1,127 @@
+"""`neurondb upgrade` brings a database to this schema, and keeps off what it must not touch."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from neurondb import migrate, schema
+from neurondb.cli import cli
+from neurondb.errors import DatabaseError
+from neurondb.paths import folder
+
+NEXT = """
+from alembic import op
+import sqlalchemy as sa
+
+revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("models") as batch:
+        batch.add_column(sa.Column("nickname", sa.String()))
+"""
+
+
+def upgrade(path: Path) -> Result:
+    return CliRunner().invoke(cli, ["upgrade", "--db", str(path)])
+
+
+def columns(path: Path, table: str) -> list[str]:
+    with sqlite3.connect(path) as connection:
+        return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+@pytest.fixture
+def current(tmp_path: Path) -> Path:
+    path = tmp_path / "current.db"
+    migrate.create_or_open(str(path)).dispose()
+    return path
+
+
+@pytest.fixture
+def newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A neurondb with one more migration than this one."""
+    scripts = tmp_path / "migrations"
+    shutil.copytree(folder("migrations"), scripts)
+    (scripts / "versions" / "0002_nicknames.py").write_text(NEXT)
+    monkeypatch.setattr(migrate, "folder", lambda _name: scripts)
+    monkeypatch.setattr(schema, "REVISION", "0002")
+
+
+def test_an_empty_file_gets_the_tables(tmp_path: Path) -> None:
+    path = tmp_path / "empty.db"
+    path.touch()
+
+    result = upgrade(path)
+
+    assert result.exit_code == 0
+    assert "schema (none) → 0001" in result.stderr
+    assert "fingerprint" in columns(path, "models")
+
+
+@pytest.mark.usefixtures("newer_version")
+def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    migrate.create_or_open(str(path)).dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("ALTER TABLE models DROP COLUMN nickname")
+
+    refused = CliRunner().invoke(cli, ["models", "--db", str(path)])
+    assert "has schema 0001, this version needs 0002; run `neurondb upgrade`" in str(
+        refused.exception
+    )
+
+    assert "schema 0001 → 0002" in upgrade(path).stderr
+    assert "nickname" in columns(path, "models")
+    assert CliRunner().invoke(cli, ["models", "--db", str(path)]).exit_code == 0
+
+
+def test_a_current_database_stays_as_it_is(current: Path) -> None:
+    before = current.read_bytes()
+
+    result = upgrade(current)
+
+    assert "already; nothing to do" in result.stderr
+    assert current.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["upgrade", "models", "status"])
+def test_a_newer_database_is_refused(current: Path, command: str) -> None:
+    with sqlite3.connect(current) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    result = CliRunner().invoke(cli, [command, "--db", str(current)])
+
+    assert "has schema 9999, newer than 0001 of this version; upgrade neurondb" in str(
+        result.exception
+    )
+
+
+def test_someone_elses_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE diary (day)")
+
+    assert "is not a NeuronDB database" in str(upgrade(path).exception)
+    with sqlite3.connect(path) as connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+    assert tables == ["diary"]
+
+
+def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
+    assert "there is no database at" in str(upgrade(tmp_path / "none.db").exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.db"
+    path.write_text("not a database, but long enough to look like the header of one " * 20)
+
+    error = upgrade(path).exception
+
+    assert isinstance(error, DatabaseError)
+    assert "not an SQLite database" in str(error)

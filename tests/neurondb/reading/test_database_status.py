@@ -1,0 +1,106 @@
+"""Status tells how far each stage is and which runs did not end."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, insert
+
+from neurondb.reading.opening import opened
+from neurondb.reading.status import ModelStatus, StageStatus, status
+from neurondb.schema import tables
+
+
+def run(connection: Connection, run_id: int, finished_at: str | None, stages: str = "w") -> None:
+    connection.execute(
+        insert(tables.ingest_runs),
+        {
+            "run_id": run_id, "model_id": 1, "tool_version": "0.1", "torch_version": "2",
+            "fingerprint": "f", "stages": stages, "dtype": "float32", "device": "cpu", "seed": 0,
+            "started_at": f"2025-01-0{run_id}T00:00:00+00:00", "finished_at": finished_at,
+        },
+    )  # fmt: skip
+
+
+def step(connection: Connection, stage: str, layer: int, dataset_id: int | None = None) -> None:
+    connection.execute(
+        insert(tables.ingest_steps),
+        {
+            "run_id": 1, "model_id": 1, "dataset_id": dataset_id, "stage": stage, "layer": layer,
+            "settings": "{}", "n_rows": 100, "seconds": 1.5, "finished_at": f"2025-02-0{layer + 2}",
+        },
+    )  # fmt: skip
+
+
+def gated(connection: Connection) -> ModelStatus:
+    return next(model for model in status(connection).models if model.model == "gate-model")
+
+
+def stages(connection: Connection) -> dict[str, StageStatus]:
+    return {stage.stage: stage for stage in gated(connection).stages}
+
+
+def test_layers_rows_and_seconds_add_up(connection: Connection) -> None:
+    run(connection, 1, "2025")
+    step(connection, "weights", 0)
+    step(connection, "weights", 2)
+
+    found = stages(connection)["weights"]
+
+    assert (found.layers_done, found.layers, found.rows, found.seconds) == (2, 3, 200, 3.0)
+    assert found.finished_at == "2025-02-04"
+
+
+def test_a_step_of_the_whole_model_is_all_its_layers(connection: Connection) -> None:
+    run(connection, 1, "2025")
+    step(connection, "texts", -1, dataset_id=9)
+
+    found = stages(connection)["texts"]
+
+    assert (found.dataset, found.layers_done) == ("tales", 3)
+
+
+def test_the_stages_of_ingest_are_reported_even_where_nothing_is_stored(
+    connection: Connection,
+) -> None:
+    run(connection, 1, "2025")
+    step(connection, "vocab", 0)
+    step(connection, "extra", 0)
+
+    assert [(s.stage, s.layers_done) for s in gated(connection).stages] == [
+        ("weights", 0),
+        ("vocab", 1),
+        ("activations", 0),
+        ("extra", 1),
+    ]
+
+
+def test_a_run_without_an_end_is_open_until_one_like_it_ends(connection: Connection) -> None:
+    run(connection, 1, None)
+    run(connection, 2, "2025", stages="other")
+    assert [r.run_id for r in gated(connection).open_runs] == [1]
+
+    run(connection, 3, "2025")
+    assert gated(connection).open_runs == ()
+
+    run(connection, 4, None)
+    assert [r.run_id for r in gated(connection).open_runs] == [4]
+
+
+def test_the_database_says_where_how_large_and_of_which_schema(
+    connection: Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "neurons.db"
+
+    found = status(connection)
+
+    assert found.location == str(path)
+    assert found.revision == "0001"
+    assert found.size_bytes == path.stat().st_size + Path(f"{path}-wal").stat().st_size
+
+
+def test_reading_leaves_the_database_as_it_is(connection: Connection, tmp_path: Path) -> None:
+    before = (tmp_path / "neurons.db").read_bytes()
+
+    with opened(str(tmp_path / "neurons.db")) as other:
+        status(other)
+
+    assert (tmp_path / "neurons.db").read_bytes() == before

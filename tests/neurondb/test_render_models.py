@@ -1,0 +1,113 @@
+"""Lists of models and the status, for people."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+
+from neurondb.known_models import KNOWN
+from neurondb.reading.models import Model, ModelSummary
+from neurondb.reading.status import DatabaseStatus, ModelStatus, OpenRun, StageStatus
+from neurondb.render.console import THEME, colours, console
+from neurondb.render.models import known_table, model_rows, models_table
+from neurondb.render.status import status_page
+
+MODEL = Model(
+    1, "tiny", "/data/" + "long/" * 20 + "tiny", None, "llama", True, "silu", 28, 3072, 8192,
+    128256, 0, 0.5, 1,
+)  # fmt: skip
+SUMMARY = ModelSummary(MODEL, "tales", ("weights", "baselines", "vocab"))
+STATUS = DatabaseStatus(
+    "/data/neurons.db",
+    4_300_000_000,
+    "0001",
+    (
+        ModelStatus(
+            "tiny",
+            "hub/tiny",
+            True,
+            28,
+            229_376,
+            (
+                StageStatus("weights", None, 28, 28, 172_830, 185.0, "2025-11-01T10:09:08+00:00"),
+                StageStatus("vocab", None, 14, 28, 100, 2.0, "2025-11-01T10:09:08+00:00"),
+                StageStatus("activations", "tales\x1b", 0, 28, 0, 0.0, None),
+            ),
+            (OpenRun(3, "weights,vocab", "2025-11-01T10:00:00+00:00", "0.1", "cpu"),),
+        ),
+    ),
+)
+
+
+def shown(renderable: RenderableType, width: int = 80) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width, theme=THEME).print(renderable, crop=False)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_model_shows_its_shape_and_stages(width: int) -> None:
+    text = shown(models_table([SUMMARY]), width)
+
+    for said in ("tiny", "28 × 8,192", "229,376", "128,256", "weights, vocab", "τ 0.5, tales"):
+        assert said in text
+    assert all(cell_len(line) <= width for line in text.splitlines())
+
+
+def test_rows_for_programs_hold_the_numbers_themselves() -> None:
+    columns, rows = model_rows([SUMMARY])
+    row = dict(zip(columns, next(rows), strict=True))
+
+    assert (row["name"], row["n_neurons"], row["gated"]) == ("tiny", 229_376, True)
+    assert (row["source"], row["stages"]) == (MODEL.source, "weights,vocab")
+
+
+def test_known_models_fit_eighty_columns_in_full() -> None:
+    text = shown(known_table(KNOWN.values()))
+
+    assert all(known.slug in text and known.hub_id in text for known in KNOWN.values())
+    assert all(cell_len(line) <= 80 for line in text.splitlines())
+
+
+def test_status_tells_size_layers_and_what_comes_next() -> None:
+    text = shown(status_page(STATUS))
+
+    assert "/data/neurons.db · 4.3 GB · schema 0001" in text
+    line = next(x for x in text.splitlines() if x.startswith("  vocab"))
+    assert line.split()[-6:] == ["14/28", "100", "2.0", "s", "2025-11-01", "10:09"]
+    assert "not ingested" in text
+    assert "next: neurondb ingest hub/tiny --name tiny --stages vocab,activations" in text
+    assert "run 3 (weights,vocab; cpu) of 2025-11-01 10:00 has not finished" in text
+    assert "\x1b" not in text
+
+
+def test_status_of_a_complete_model_asks_for_nothing() -> None:
+    model = STATUS.models[0]
+    done = replace(model, stages=model.stages[:1], open_runs=())
+
+    assert "next:" not in shown(status_page(DatabaseStatus("x", None, "0001", (done,))))
+
+
+def test_without_a_terminal_nothing_is_coloured() -> None:
+    stream = io.StringIO()
+    made = console(stream)
+    made.print("[bold]x[/bold] :smile:", style="peak")
+
+    assert not colours(made)
+    assert stream.getvalue() == "[bold]x[/bold] :smile:\n"
+
+
+def test_a_stream_that_cannot_encode_gets_escapes() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    console(stream).print("▶ ␣dog")
+    stream.flush()
+
+    assert raw.getvalue() == b"\\u25b6 \\u2423dog\n"
+
+
+@pytest.mark.parametrize(("asked", "width"), [(20, 60), (100, 100), (400, 160)])
+def test_width_stays_readable(asked: int, width: int) -> None:
+    assert console(io.StringIO(), asked).width == width

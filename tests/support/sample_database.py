@@ -1,0 +1,282 @@
+"""A small database made by plain inserts, and the same facts as Python lists to compare with.
+
+Two models of 4 layers × 64 neurons: `sample-llama` is gated and has everything, `sample-gpt` is
+ungated, so that every column which needs a gate is NULL. They share token texts under different
+ids. Nothing here is computed by the code under test.
+"""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from neurondb.migrate import create_or_open
+from neurondb.schema import codes, tables
+from neurondb.taxonomy import CLASSES, UNDEFINED
+
+LAYERS, WIDTH, TOP, DATASET = 4, 64, 4, 1
+NEURONS = LAYERS * WIDTH
+THRESHOLD = 0.5
+REGION = 0.25
+"""Cosines within ± this are random in every layer."""
+
+VOCABULARY = (
+    *(" dog", "dog", " Dog", " cat", "cat", "\n", "\t", " ", "", "'", '"', "it's", "a|b", "<b>"),
+    *("\x1b[31m", "\\xe2", "été", " 犬", "🐕", "null", "#1", "and", "\u202e", "a,b", "\r", "0.5"),
+)
+TEXTS = (
+    "Once upon a time there was a dog.",
+    "two\nlines\tand a tab",
+    "\x1b[31mred\x1b[0m escape, a bell \x07",
+    "quotes ' and \", pipes |, commas, <b>html</b>",
+    "été 犬 🐕 \u202ereversed",
+)
+
+Row = dict[str, Any]
+Insertions = dict[tables.Table, list[Row]]
+
+
+@dataclass
+class Sample:
+    """Where the database is, and what is in it."""
+
+    path: Path
+    neurons: list[Row] = field(default_factory=list)
+    """One row a neuron, the columns of neuron_overview worked out in Python."""
+    top: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """(neuron_id, list code) → token texts by rank."""
+    head: dict[int, str] = field(default_factory=dict)
+    """neuron_id → token of the LM-head decoding."""
+    cases: list[Row] = field(default_factory=list)
+    examples: list[Row] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """What --db takes."""
+        return str(self.path)
+
+    def named(self, model: str, name: str) -> Row:
+        """Return one neuron."""
+        return next(n for n in self.neurons if n["model"] == model and n["name"] == name)
+
+
+def build(path: Path) -> Sample:
+    """Write the database to `path` and return what is in it."""
+    sample = Sample(path)
+    engine = create_or_open(str(path))
+    with engine.begin() as connection:
+        _shared(connection)
+        for model_id, gated in ((1, True), (2, False)):
+            _Model(model_id, gated, sample).write(connection)
+        connection.exec_driver_sql("ANALYZE")
+    engine.dispose()
+    return sample
+
+
+def _put(connection: Connection, rows: Insertions) -> None:
+    for table, some in rows.items():
+        if some:
+            connection.execute(insert(table), some)
+
+
+def _shared(connection: Connection) -> None:
+    dataset = {"dataset_id": DATASET, "name": "sample", "source": "here", "fingerprint": "f"}
+    texts = [
+        {"text_id": i + 1, "dataset_id": DATASET, "ordinal": i, "text": text}
+        for i, text in enumerate(TEXTS)
+    ]
+    rows: Insertions = {tables.dataset_rows: [dataset | {"n_texts": len(TEXTS)}]}
+    _put(connection, rows | {tables.texts: texts})
+
+
+def _class_name(gated: bool, gate_in: float | None, gate_out: float | None, in_out: float) -> str:
+    """The table of METHODS §2, once more and by hand."""
+
+    def level(x: float | None) -> int:
+        return 0 if x is None else (x > THRESHOLD) - (x < -THRESHOLD)
+
+    a, g, c = level(in_out), level(gate_out), level(gate_in)
+    if not gated:
+        return {1: "strengthening", 0: "orthogonal output", -1: "weakening"}[a]
+    names = {
+        (1, 1): ("strengthening", c == g),
+        (1, 0): ("conditional strengthening", c == 0),
+        (0, 1): ("proportional change", c == 0),
+        (0, 0): ("orthogonal output", True),
+        (-1, 1): ("weakening", c == -g),
+        (-1, 0): ("conditional weakening", c == 0),
+    }
+    name, typical = names[a, abs(g)]
+    return name if typical else f"atypical {name}"
+
+
+def _role(out: Row) -> str | None:
+    if out["kurtosis"] > 10 and out["skewness"] > 0:
+        return "prediction"
+    if out["kurtosis"] > 10 and out["skewness"] < 0:
+        return "suppression"
+    return "partition" if out["dot_variance"] > 0.005 else None
+
+
+class _Model:
+    """Draws one model's rows, reproducibly, and remembers them in the sample."""
+
+    def __init__(self, model_id: int, gated: bool, sample: Sample) -> None:
+        self.model_id, self.gated, self.sample = model_id, gated, sample
+        self.name = "sample-llama" if gated else "sample-gpt"
+        self.first = (model_id - 1) * NEURONS
+        self.draw = random.Random(model_id)
+        # The second model has the same texts under other ids, and one of its own.
+        own = [*VOCABULARY] if gated else [*reversed(VOCABULARY), " only-gpt"]
+        self.vocabulary = own
+        self.rows: Insertions = {}
+
+    def write(self, connection: Connection) -> None:
+        """Insert everything."""
+        self._model()
+        for i in range(NEURONS):
+            self._neuron(i)
+        _put(connection, self.rows)
+
+    def _add(self, table: tables.Table, **row: Any) -> Row:
+        self.rows.setdefault(table, []).append(row)
+        return row
+
+    def _share(self) -> float:
+        """A frequency that others have too, so that equality is worth testing."""
+        return round(self.draw.random(), 1)
+
+    def _model(self) -> None:
+        self._add(
+            tables.models,
+            model_id=self.model_id,
+            name=self.name,
+            source="here",
+            architecture="llama" if self.gated else "gpt2",
+            gated=self.gated,
+            activation="silu" if self.gated else "relu",
+            n_layers=LAYERS,
+            d_model=16,
+            d_mlp=WIDTH,
+            d_vocab=len(self.vocabulary),
+            fingerprint="f",
+            first_neuron_id=self.first,
+            threshold=THRESHOLD,
+            dataset_id=DATASET,
+        )
+        for layer in range(LAYERS):
+            self._add(tables.layers, model_id=self.model_id, layer=layer)
+            for kind in ("gaussian", "mismatched"):
+                for pair in ("gate_in", "gate_out", "in_out") if self.gated else ("in_out",):
+                    where = {"model_id": self.model_id, "layer": layer, "kind": kind, "pair": pair}
+                    self._add(tables.baselines, **where, low=-REGION, high=REGION)
+        for token_id, token in enumerate(self.vocabulary):
+            self._add(tables.tokens, model_id=self.model_id, token_id=token_id, token=token)
+
+    def _neuron(self, i: int) -> None:
+        neuron_id, (layer, number) = self.first + i, divmod(i, WIDTH)
+        overview: Row = {"model": self.name, "layer": layer, "neuron": number}
+        overview |= {"name": f"{layer}.{number}", "neuron_id": neuron_id}
+        overview |= self._weights(neuron_id, layer, number)
+        overview |= self._vocabulary(neuron_id) | self._activations(neuron_id)
+        self.sample.neurons.append(overview)
+
+    def _weights(self, neuron_id: int, layer: int, number: int) -> Row:
+        norms = {
+            "gate_norm": round(self.draw.uniform(0, 3), 2) if self.gated else None,
+            "in_norm": round(self.draw.uniform(0, 3), 2),
+            "out_norm": round(self.draw.uniform(0, 3), 2),
+            "penalty": round(self.draw.uniform(0, 9), 2),
+            "sign": self.draw.choice((1, -1)),
+        }
+        key = {"neuron_id": neuron_id}
+        place = {"model_id": self.model_id, "layer": layer, "neuron": number}
+        self._add(tables.neurons, **key, **place, **norms)
+        zero_vector = number == WIDTH - 1
+        cosines: Row = {
+            pair: None if zero_vector or not (self.gated or pair == "in_out") else self._cosine()
+            for pair in ("gate_in", "gate_out", "in_out")
+        }
+        self._add(tables.cosines, **key, **cosines)
+        in_out = cosines["in_out"]
+        named = "undefined" if in_out is None else _class_name(self.gated, **cosines)
+        found = next(c for c in (*CLASSES, UNDEFINED) if c.name == named)
+        self._add(tables.classes, **key, threshold=THRESHOLD, class_id=found.class_id)
+        significant = None if in_out is None else int(abs(in_out) > REGION)
+        words = {"class": named, "io_class": found.io_name, "significant_in_out": significant}
+        return norms | cosines | words
+
+    def _cosine(self) -> float:
+        return round(self.draw.uniform(-1, 1), 2)
+
+    def _vocabulary(self, neuron_id: int) -> Row:
+        for vector_id in range(len(codes.VECTORS)):
+            stats = {
+                "mean": self.draw.gauss(0, 1),
+                "variance": round(self.draw.random(), 2),
+                "skewness": self.draw.choice((-1.5, 0.0, 1.5)),
+                "kurtosis": self.draw.choice((3.0, 10.0, 12.0)),
+                "dot_variance": self.draw.choice((0.001, 0.005, 0.01)),
+            }
+            self._add(tables.vocab_stat_rows, neuron_id=neuron_id, vector_id=vector_id, **stats)
+        for code, *_ in codes.TOKEN_LISTS:
+            chosen = self.draw.sample(range(len(self.vocabulary)), TOP)
+            self.sample.top[neuron_id, code] = [self.vocabulary[t] for t in chosen]
+            for rank, token_id in enumerate(chosen):
+                where = {"neuron_id": neuron_id, "list_id": code, "rank": rank}
+                cosine = round(0.9 - rank / 10, 1)
+                self._add(
+                    tables.top_token_rows, **where, token_id=token_id, cosine=cosine, dot=cosine
+                )
+        head = self.draw.randrange(len(self.vocabulary))
+        self.sample.head[neuron_id] = self.vocabulary[head]
+        decoded = {"probability": 0.5, "normalised": 3.5}
+        self._add(tables.lm_head_tokens, neuron_id=neuron_id, token_id=head, **decoded)
+        return {  # the last drawn is that of out
+            **{f"out_{name}": stats[name] for name in ("kurtosis", "skewness", "variance")},
+            "out_dot_variance": stats["dot_variance"],
+            "role": _role(stats),
+            "top_out_token": self.sample.top[neuron_id, codes.token_list(2, 0, 0)][0],
+        }
+
+    def _activations(self, neuron_id: int) -> Row:
+        stats: Row = {"freq": self._share() if self.gated else None}
+        for quantity in ("pre", "post"):
+            for moment in ("mean", "variance", "skewness", "kurtosis"):
+                stats[f"{quantity}_{moment}"] = round(self.draw.gauss(0, 2), 3)
+        stats["post_positive"] = self._share()
+        key = {"neuron_id": neuron_id, "dataset_id": DATASET}
+        self._add(tables.activation_stats, **key, n_tokens=1000, **stats)
+        cases = codes.GATED_CASES if self.gated else codes.UNGATED_CASES
+        freqs = {code: self._case(key, code) for code in cases}
+        signs = ("pos_in_pos", "pos_in_neg", "neg_in_pos", "neg_in_neg")
+        return stats | {f"gate_{sign}": freqs.get(code) for code, sign in enumerate(signs)}
+
+    def _case(self, key: Row, code: int) -> float:
+        freq = self._share()
+        statistics: Row = {
+            f"{quantity}_{statistic}": round(self.draw.gauss(0, 2), 3) if freq else None
+            for quantity in codes.QUANTITY_COLUMNS
+            for statistic in ("mean", "min", "max")
+        }
+        case = key | {"sign_case_id": code, "count": round(freq * 1000), "freq": freq}
+        self.sample.cases.append(self._add(tables.sign_case_rows, **case, **statistics))
+        if key["neuron_id"] % WIDTH < 2:
+            for quantity in range(3):
+                self._examples(key, codes.example_list(code, quantity))
+        return freq
+
+    def _examples(self, key: Row, list_id: int) -> None:
+        values = sorted((self.draw.gauss(0, 5) for _ in range(3)), key=abs, reverse=True)
+        for rank, value in enumerate(values):
+            text_id = self.draw.randrange(len(TEXTS)) + 1
+            self.sample.examples.append(
+                self._add(
+                    tables.example_rows,
+                    **(key | {"list_id": list_id, "rank": rank, "text_id": text_id}),
+                    position=self.draw.randrange(9),
+                    value=value,
+                )
+            )
