@@ -26,6 +26,7 @@ SETTINGS = (
     "vocab.*",
     "merges.txt",
 )
+HUB_TIMEOUT_S = 20.0
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -113,7 +114,9 @@ def _patterns(hub_id: str, revision: str | None) -> list[str]:
     """The files to download: .bin weights only where there are no safetensors."""
     from huggingface_hub import HfApi
 
-    names = HfApi().list_repo_files(hub_id, revision=revision)
+    # One request that fails at once: listing the tree would retry for half a minute, aloud.
+    info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
+    names = [file.rfilename for file in info.siblings or ()]
     for weights in (SAFETENSORS, PICKLED):
         if any(fnmatch(name, weights[0]) for name in names):
             return [*SETTINGS, *weights]

@@ -2,6 +2,7 @@
 
 import time
 
+from ingest.memory import keep_freed_blocks
 from ingest.session import open_session
 from ingest.stages import STAGES
 from neurondb.errors import UsageError
@@ -17,6 +18,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     """
     started = time.perf_counter()
     stages = wanted_stages(request)
+    keep_freed_blocks()
     session = open_session(request, stages, progress)
     try:
         for stage in stages:

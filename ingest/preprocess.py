@@ -16,6 +16,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights, Norm
+from neurondb.jobs import Preprocessing
 
 # Gated models behind a LayerNorm whose published tables were made without centring `gate`.
 UNCENTRED_GATE = frozenset({"olmo"})
@@ -23,38 +24,12 @@ UNCENTRED_GATE = frozenset({"olmo"})
 BLOCK_ELEMENTS = 2**17
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What is done to the weights; stored with every run (METHODS §1).
-
-    Attributes:
-        fold: Fold the gain and bias of the norm that the MLP reads through into its weights, and
-            the final norm's gain into the unembedding.
-        center: LayerNorm models: take the mean over d from every vector. All models: take the mean
-            over the vocabulary from the unembedding.
-        center_gate: Whether `center` includes the gate; None is the published choice, which is no
-            for OLMo and yes for every other gated LayerNorm model.
-        fold_post_norm: Fold the gain of a norm after the MLP into `out`.
-        canonicalise: Give each gated neuron the sign that makes gate·in ≥ 0.
-    """
-
-    fold: bool = True
-    center: bool = True
-    center_gate: bool | None = None
-    fold_post_norm: bool = False
-    canonicalise: bool = True
-
-    @classmethod
-    def raw(cls) -> Choices:
-        """Everything off: the weights as they are stored."""
-        return cls(False, False, False, False, False)
-
-    def resolved(self, architecture: Architecture) -> Choices:
-        """The same with `center_gate` decided; False where there is no gate to centre."""
-        applies = self.center and architecture.gated and architecture.norm == "layer"
-        published = architecture.model_type not in UNCENTRED_GATE
-        wanted = published if self.center_gate is None else self.center_gate
-        return replace(self, center_gate=applies and wanted)
+def resolved(choices: Preprocessing, architecture: Architecture) -> Preprocessing:
+    """Return the same with `center_gate` decided; False where there is no gate to centre."""
+    applies = choices.center and architecture.gated and architecture.norm == "layer"
+    published = architecture.model_type not in UNCENTRED_GATE
+    wanted = published if choices.center_gate is None else choices.center_gate
+    return replace(choices, center_gate=applies and wanted)
 
 
 @dataclass(frozen=True)
@@ -76,7 +51,7 @@ class NeuronVectors:
 def canonical(
     weights: LayerWeights,
     architecture: Architecture,
-    choices: Choices,
+    choices: Preprocessing,
     rows: slice | None = None,
 ) -> NeuronVectors:
     """Preprocess a layer's neurons, or only those of `rows` (METHODS §1.1, §1.3).
@@ -84,7 +59,7 @@ def canonical(
     Each neuron's result depends on its own row alone, so a layer may be done in chunks of rows.
     The vectors are copies: the weights, which may be views of mapped files, stay as they are.
     """
-    chosen = choices.resolved(architecture)
+    chosen = resolved(choices, architecture)
     rows = slice(None) if rows is None else rows
     norm = weights.pre_norm if chosen.fold else None
     center = chosen.center and architecture.norm == "layer"
@@ -105,7 +80,7 @@ def canonical(
     )
 
 
-def unembedding(checkpoint: Checkpoint, choices: Choices) -> Float[Tensor, "d_vocab d_model"]:
+def unembedding(checkpoint: Checkpoint, choices: Preprocessing) -> Float[Tensor, "d_vocab d_model"]:
     """The unembedding U in float32 (METHODS §1.2); of a tied model, made from a copy.
 
     The final norm's gain is folded in, then the mean over the vocabulary subtracted; its bias,
@@ -158,7 +133,7 @@ def _reader(
     return _Reader(_centred(vectors) if center else vectors, bias)
 
 
-def _writer(weights: LayerWeights, rows: slice, choices: Choices, *, center: bool) -> Tensor:
+def _writer(weights: LayerWeights, rows: slice, choices: Preprocessing, *, center: bool) -> Tensor:
     """What writes to the residual stream: a norm after it folded in on request, then centred."""
     vectors = weights.out[rows].to(torch.float32, copy=True)
     post = weights.post_norm if choices.fold_post_norm else None

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +13,10 @@ from sqlalchemy import Engine
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights
 from ingest.forward import pick_device, pick_dtype
 from ingest.hub import LocatedModel, locate
-from ingest.preprocess import Choices
+from ingest.preprocess import resolved
 from ingest.tokenizer import Tokenizer
 from neurondb import migrate
-from neurondb.jobs import IngestRequest, Progress
+from neurondb.jobs import IngestRequest, Preprocessing, Progress
 from neurondb.records import ModelRecord, RunRecord
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter
@@ -30,7 +30,7 @@ class Session:
     progress: Progress
     located: LocatedModel
     checkpoint: Checkpoint
-    choices: Choices
+    choices: Preprocessing
     device: torch.device
     dtype: torch.dtype
     engine: Engine
@@ -66,7 +66,7 @@ class Session:
 
     def layer(self, index: int) -> LayerWeights:
         """Return a layer's raw weights on the device."""
-        return _moved(self.checkpoint.layer(index), self.device)
+        return self.checkpoint.layer(index).to(self.device)
 
     def pending(self, steps: Iterable[Step]) -> list[Step]:
         """Return the steps that are not stored yet, counting the others."""
@@ -97,7 +97,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     """
     located = locate(request.model, request.revision)
     checkpoint = Checkpoint.open(located.path)
-    choices = Choices(**asdict(request.preprocessing)).resolved(checkpoint.architecture)
+    choices = resolved(request.preprocessing, checkpoint.architecture)
     device = pick_device(request.device)
     dtype = pick_dtype(request.dtype, device, checkpoint.config)
     engine = migrate.create_or_open(request.database)
@@ -117,19 +117,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     return Session(request, progress, located, checkpoint, choices, device, dtype, engine, ledger)
 
 
-def _moved(weights: Any, device: torch.device) -> Any:
-    """Return a dataclass of tensors with every tensor on the device."""
-    changes = {}
-    for part in fields(weights):
-        value = getattr(weights, part.name)
-        if isinstance(value, torch.Tensor):
-            changes[part.name] = value.to(device)
-        elif is_dataclass(value):
-            changes[part.name] = _moved(value, device)
-    return replace(weights, **changes)
-
-
-def _bools(choices: Choices) -> dict[str, Any]:
+def _bools(choices: Preprocessing) -> dict[str, Any]:
     return {name: bool(value) for name, value in asdict(choices).items()}
 
 

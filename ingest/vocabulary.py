@@ -149,12 +149,12 @@ class Projector:
             if rows is None:
                 continue
             for b in range(len(BASES)):
-                tiles = [self._compare(tile, b) for tile in rows.split(NEURON_TILE)]
+                tiles = [self._compare(tile, b) for tile in torch.split(rows, NEURON_TILE)]
                 for d in range(len(DIRECTIONS)):
                     lists[token_list(code, b, d)] = _joined([tile.lists[d] for tile in tiles])
                 if BASES[b] == "unembed":
                     moments[code] = _joined([tile.moments for tile in tiles])
-        heads = [lm_head_tokens(tile, self._raw) for tile in raw_in.split(NEURON_TILE)]
+        heads = [lm_head_tokens(tile, self._raw) for tile in torch.split(raw_in, NEURON_TILE)]
         return VocabularyRecord(lists, moments, _joined(heads))
 
     def _compare(self, rows: Float[Tensor, "tile d_model"], basis: int) -> "_Comparison":
@@ -220,7 +220,7 @@ def _exact(basis: Tensor, vectors: Tensor, rows: Tensor, ids: Tensor) -> Tensor:
 
 def _whole_row(basis: Tensor, vector: Tensor, keep: int) -> tuple[Tensor, Tensor]:
     exact = vector.double()
-    scores = torch.cat([tile.double() @ exact for tile in basis.split(TOKEN_TILE)])
+    scores = torch.cat([tile.double() @ exact for tile in torch.split(basis, TOKEN_TILE)])
     ordered, ids = scores.round(decimals=12).sort(descending=True, stable=True)
     return ordered[:keep], ids[:keep]
 

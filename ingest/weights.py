@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ingest.baselines import Sampling, layer_baselines
 from ingest.checkpoint import Architecture, LayerWeights
-from ingest.preprocess import Choices, NeuronVectors, canonical
+from ingest.preprocess import NeuronVectors, canonical
+from neurondb.jobs import Preprocessing
 from neurondb.records import WeightsRecord
 
 ROWS = 1024
@@ -40,7 +41,7 @@ class _Columns:
 def analyse_layer(
     weights: LayerWeights,
     architecture: Architecture,
-    choices: Choices,
+    choices: Preprocessing,
     sampling: Sampling,
 ) -> WeightsRecord:
     """Return the weight analysis of one layer.
@@ -68,7 +69,7 @@ def analyse_layer(
 def chunks(
     weights: LayerWeights,
     architecture: Architecture,
-    choices: Choices,
+    choices: Preprocessing,
 ) -> Iterator[tuple[slice, NeuronVectors]]:
     """Yield a layer's preprocessed vectors, some rows at a time."""
     for start in range(0, len(weights.in_), ROWS):

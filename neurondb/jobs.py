@@ -24,13 +24,18 @@ class Preprocessing:
     fold: bool = True
     """Fold the norm's gain and bias into gate and in."""
     center: bool = True
-    """LayerNorm models: mean-centre in and out over the residual stream."""
+    """LayerNorm models: mean-centre in and out over d. All: subtract U's mean over the tokens."""
     center_gate: bool | None = None
     """LayerNorm models: mean-centre gate too; None is the published choice of the family."""
     fold_post_norm: bool = False
     """Fold a gain that is applied after the MLP into out."""
     canonicalise: bool = True
     """Multiply in and out by the sign of gate·in."""
+
+    @classmethod
+    def raw(cls) -> "Preprocessing":
+        """Return everything off: the weights as they are stored."""
+        return cls(False, False, False, False, False)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -69,6 +70,24 @@ class LayerWeights:
     in_bias: Float[Tensor, " d_mlp"] | None
     pre_norm: Norm | None
     post_norm: Norm | None
+
+    def to(self, device: torch.device) -> LayerWeights:
+        """The same on another device."""
+        return _moved(self, device)
+
+
+Tensors = TypeVar("Tensors", Norm, LayerWeights)
+
+
+def _moved(tensors: Tensors, device: torch.device) -> Tensors:
+    changes: dict[str, Any] = {}
+    for field in fields(tensors):
+        value = getattr(tensors, field.name)
+        if isinstance(value, Tensor):
+            changes[field.name] = value.to(device)
+        elif isinstance(value, Norm):
+            changes[field.name] = _moved(value, device)
+    return replace(tensors, **changes)
 
 
 def common_architecture(

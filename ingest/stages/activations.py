@@ -22,7 +22,7 @@ from neurondb.writing import datasets, layers, models
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.transactions import transaction
 
-BATCH_TOKENS = {"cpu": 4096, "cuda": 32_768}
+BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
 """Places of a batch, padding included, by kind of device."""
 
 

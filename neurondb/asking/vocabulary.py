@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from neurondb.asking.terms import And, Compare, Expression, Missing, OneOf, Or
+from neurondb.asking.terms import And, Compare, Expression, Missing, Not, OneOf, Or
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, token_list
 from neurondb.schema.views import CASE_COLUMNS
 from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
@@ -58,7 +58,10 @@ ALIASES: Final = {**CASE_COLUMNS, "gate_freq": "freq", "significant": "significa
 ROLES: Final = ("prediction", "suppression", "partition", "none")
 
 DEAD: Final = Or(
-    (OneOf("freq", (0,)), And((Missing("freq"), OneOf("post_positive", (0,))))),
+    (  # each side false, not unknown, where the other decides: else `not dead` would lose neurons
+        And((Not(Missing("freq")), OneOf("freq", (0,)))),
+        And((Missing("freq"), OneOf("post_positive", (0,)))),
+    ),
 )
 """Never active: x_gate is never positive; of an ungated neuron, hook_post never is."""
 

@@ -76,7 +76,7 @@ class NeuronName(click.ParamType[tuple[int, int]]):
 def show(
     model: str, neurons: tuple[tuple[int, int], ...], form: str, db: str | None, **page: Any
 ) -> None:
-    r"""Show neurons of a model: class, cosines, sign cases, tokens and top examples.
+    """Show neurons of a model: class, cosines, sign cases, tokens and top examples.
 
     MODEL is the name of a model in the database, or the hub id or directory it was read from.
 
@@ -84,7 +84,7 @@ def show(
     neurondb show llama-3.2-3b 27.8000
     neurondb show llama-3.2-3b 27.8000 --case gate+_in- --examples 16
     neurondb show llama-3.2-3b 27.8000 --format json | jq .cosines
-    """
+    """  # noqa: D301  (click wants the control character before lines to keep)
     chosen = _page_options(**page)
     with opened(db) as connection:
         pages = [neuron_page(connection, model, *neuron, chosen) for neuron in neurons]

@@ -1,6 +1,8 @@
 """A neuron's cosines as bars from −1 to 1, the random regions shaded."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -52,9 +54,10 @@ def cosine_bar(reading: CosineReading, threshold: float, half: int) -> Text:
     for tick, sign in ((-threshold, TICK), (threshold, TICK), (0.0, AXIS)):
         cells[half + round(tick * half)] = sign
     _fill(cells, styles, half, reading)
-    bar = Text(FRAME[0], "faint")
-    for sign, style in zip(cells, styles, strict=True):
-        bar.append(sign, style or "faint")
+    # Built from parts: a style given to Text() itself would lie under all of them.
+    bar = Text.assemble((FRAME[0], "faint"))
+    for style, run in groupby(zip(cells, styles, strict=True), key=itemgetter(1)):
+        bar.append("".join(sign for sign, _ in run), style or "faint")
     return bar.append(FRAME[1], "faint")
 
 

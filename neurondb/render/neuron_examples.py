@@ -32,7 +32,7 @@ def example_lines(lists: Sequence[ExampleList], width: int, *, marks: bool) -> R
     parts: list[RenderableType] = []
     for one in lists:
         mark, style = (DOMINANT, "name") if one.dominant else (" ", "")
-        heading = Text(f"{mark} {one.sign_case}", style)
+        heading = Text.assemble((f"{mark} {one.sign_case}", style))
         if not one.examples:
             heading.append("  no example stored", "faint")
         parts.append(heading)

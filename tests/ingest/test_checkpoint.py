@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support.random_models import FAMILIES, GROUPED, build
-from support.shared_inputs import shared
+from tests.support.random_models import FAMILIES, GROUPED, build
+from tests.support.shared_inputs import shared
 from torch import Tensor
 
 from ingest.checkpoint import Checkpoint

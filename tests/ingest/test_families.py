@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import transformers
-from support.random_models import FAMILIES, VOCABULARY
-from support.shared_inputs import shared
+from tests.support.random_models import FAMILIES, VOCABULARY
+from tests.support.shared_inputs import shared
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from ingest.checkpoint import Checkpoint
 from ingest.families import FAMILIES as ADAPTERS
-from ingest.preprocess import Choices, NeuronVectors, canonical
+from ingest.preprocess import NeuronVectors, canonical
+from neurondb.jobs import Preprocessing
 
 LAYER = 1
 UNGATED = {"gpt2", "gptj", "gpt_neox", "bloom", "opt", "phi", "starcoder2"}
@@ -213,10 +214,17 @@ def test_layer_is_what_transformers_applies(reference: Reference) -> None:
 
 @pytest.mark.parametrize(
     "choices",
-    [Choices(), Choices(canonicalise=False), Choices(center=False), Choices(center_gate=True)],
+    [
+        Preprocessing(),
+        Preprocessing(canonicalise=False),
+        Preprocessing(center=False),
+        Preprocessing(center_gate=True),
+    ],
     ids=["default", "unflipped", "uncentred", "centred-gate"],
 )
-def test_folding_leaves_the_function_unchanged(reference: Reference, choices: Choices) -> None:
+def test_folding_leaves_the_function_unchanged(
+    reference: Reference, choices: Preprocessing
+) -> None:
     size = reference.checkpoint.architecture
     flow = _forward(reference)
     vectors = canonical(reference.checkpoint.layer(LAYER), size, choices)
@@ -231,8 +239,8 @@ def test_folding_leaves_the_function_unchanged(reference: Reference, choices: Ch
 def test_post_norm_gain_folds_into_out_on_request(reference: Reference) -> None:
     size = reference.checkpoint.architecture
     weights = reference.checkpoint.layer(LAYER)
-    folded = canonical(weights, size, Choices(fold_post_norm=True))
-    kept = canonical(weights, size, Choices())
+    folded = canonical(weights, size, Preprocessing(fold_post_norm=True))
+    kept = canonical(weights, size, Preprocessing())
     if reference.parts.post_norm is None:
         assert weights.post_norm is None
         assert torch.equal(folded.out, kept.out)
@@ -247,8 +255,8 @@ def test_post_norm_gain_folds_into_out_on_request(reference: Reference) -> None:
 def test_signs_leave_the_function_unchanged(reference: Reference) -> None:
     size = reference.checkpoint.architecture
     weights = reference.checkpoint.layer(LAYER)
-    flipped = canonical(weights, size, Choices())
-    plain = canonical(weights, size, Choices(canonicalise=False))
+    flipped = canonical(weights, size, Preprocessing())
+    plain = canonical(weights, size, Preprocessing(canonicalise=False))
     n = torch.randn(20, size.d_model, generator=torch.Generator().manual_seed(0)).double()
     if size.gated:
         assert flipped.gate is not None
@@ -317,7 +325,8 @@ def test_the_same_weights_in_another_layout_agree_to_the_bit(layout: str) -> Non
     other = Checkpoint.open(shared(f"models/{layout}"))
     for index in range(5):
         one, two = (
-            canonical(each.layer(index), each.architecture, Choices()) for each in (plain, other)
+            canonical(each.layer(index), each.architecture, Preprocessing())
+            for each in (plain, other)
         )
         assert one.gate is not None
         assert two.gate is not None
@@ -333,8 +342,8 @@ def test_bfloat16_agrees_to_its_precision() -> None:
     half = Checkpoint.open(shared("models/stories260K-bf16"))
     assert half.layer(0).in_.dtype == torch.bfloat16
     for index in range(5):
-        exact = canonical(plain.layer(index), plain.architecture, Choices(canonicalise=False))
-        rounded = canonical(half.layer(index), half.architecture, Choices(canonicalise=False))
+        exact = canonical(plain.layer(index), plain.architecture, Preprocessing(canonicalise=False))
+        rounded = canonical(half.layer(index), half.architecture, Preprocessing(canonicalise=False))
         assert rounded.in_.dtype == torch.float32
         torch.testing.assert_close(rounded.in_, exact.in_, rtol=2**-7, atol=0)
         torch.testing.assert_close(rounded.out, exact.out, rtol=2**-8, atol=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -28,10 +29,10 @@ class Hub:
         self.cached = False
         self.asked: list[dict[str, Any]] = []
 
-    def list_repo_files(self, repo_id: str, *, revision: str | None = None) -> list[str]:
+    def model_info(self, repo_id: str, **_: Any) -> SimpleNamespace:
         if isinstance(self.files, Exception):
             raise self.files
-        return self.files
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in self.files])
 
     def snapshot_download(self, repo_id: str, **options: Any) -> str:
         self.asked.append({"repo_id": repo_id, **options})
@@ -50,8 +51,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     fake = Hub(snapshot)
     monkeypatch.setattr(
         huggingface_hub.HfApi,
-        "list_repo_files",
-        lambda self, repo_id, revision=None: fake.list_repo_files(repo_id, revision=revision),
+        "model_info",
+        lambda self, repo_id, **asked: fake.model_info(repo_id, **asked),
     )
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
     monkeypatch.chdir(tmp_path)

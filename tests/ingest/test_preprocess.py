@@ -11,11 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.random_models import FAMILIES
+from tests.support.random_models import FAMILIES
 from torch import Tensor
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights, Norm
-from ingest.preprocess import Choices, NeuronVectors, canonical, embedding, unembedding
+from ingest.preprocess import NeuronVectors, canonical, embedding, resolved, unembedding
+from neurondb.jobs import Preprocessing
 
 GATED_RMS = Architecture("llama", True, "silu", 1, 6, 4, 9, "rms", False, None)
 N, D = GATED_RMS.d_mlp, GATED_RMS.d_model
@@ -64,7 +65,7 @@ def minus_mean(x: Tensor) -> Tensor:
 
 def test_rms_models_fold_and_flip_and_centre_nothing() -> None:
     weights = random_layer(biases=False)
-    vectors = canonical(weights, GATED_RMS, Choices())
+    vectors = canonical(weights, GATED_RMS, Preprocessing())
     assert weights.gate is not None
     assert weights.pre_norm is not None
     assert weights.pre_norm.gain is not None
@@ -83,7 +84,7 @@ def test_rms_models_fold_and_flip_and_centre_nothing() -> None:
 @pytest.mark.parametrize("center_gate", [True, False])
 def test_layernorm_models_fold_the_bias_and_centre(center_gate: bool) -> None:
     weights = random_layer(3)
-    choices = Choices(center_gate=center_gate)
+    choices = Preprocessing(center_gate=center_gate)
     vectors = canonical(weights, replace(GATED_RMS, norm="layer"), choices)
     assert weights.gate is not None
     assert weights.gate_bias is not None
@@ -105,7 +106,9 @@ def test_layernorm_models_fold_the_bias_and_centre(center_gate: bool) -> None:
 
 def test_a_norms_bias_becomes_the_bias_of_a_model_without_one() -> None:
     weights = replace(random_layer(4), in_bias=None, gate_bias=None)
-    vectors = canonical(weights, replace(GATED_RMS, norm="layer"), Choices(canonicalise=False))
+    vectors = canonical(
+        weights, replace(GATED_RMS, norm="layer"), Preprocessing(canonicalise=False)
+    )
     assert weights.pre_norm is not None
     assert weights.pre_norm.bias is not None
     close(vectors.in_bias, weights.in_.double() @ weights.pre_norm.bias.double())
@@ -115,7 +118,7 @@ def test_raw_leaves_every_weight_as_stored() -> None:
     for norm in ("rms", "layer"):
         weights = random_layer(5)
         architecture = replace(GATED_RMS, norm=norm)
-        vectors = canonical(weights, architecture, Choices.raw())
+        vectors = canonical(weights, architecture, Preprocessing.raw())
         assert weights.gate is not None
         assert vectors.gate is not None
         assert torch.equal(vectors.gate, weights.gate)
@@ -133,12 +136,12 @@ def test_the_sign_is_plus_at_exactly_zero() -> None:
     in_ = torch.ones(N, D)
     gate[1, 0], gate[2, 0], gate[3, :2] = 1.0, -1.0, torch.tensor([1.0, -1.0])
     flat = replace(weights, gate=gate, in_=in_, pre_norm=None)
-    assert canonical(flat, GATED_RMS, Choices()).sign.tolist() == [1, 1, -1, 1]
+    assert canonical(flat, GATED_RMS, Preprocessing()).sign.tolist() == [1, 1, -1, 1]
 
 
 def test_ungated_neurons_keep_their_sign() -> None:
     weights = random_layer(7, gated=False)
-    vectors = canonical(weights, replace(GATED_RMS, gated=False, norm="layer"), Choices())
+    vectors = canonical(weights, replace(GATED_RMS, gated=False, norm="layer"), Preprocessing())
     assert vectors.gate is None
     assert vectors.gate_bias is None
     assert vectors.sign.tolist() == [1] * N
@@ -148,8 +151,8 @@ def test_the_post_norm_folds_only_on_request() -> None:
     weights = random_layer(8, biases=False)
     assert weights.post_norm is not None
     assert weights.post_norm.gain is not None
-    plain = canonical(weights, GATED_RMS, Choices(canonicalise=False))
-    folded = canonical(weights, GATED_RMS, Choices(canonicalise=False, fold_post_norm=True))
+    plain = canonical(weights, GATED_RMS, Preprocessing(canonicalise=False))
+    folded = canonical(weights, GATED_RMS, Preprocessing(canonicalise=False, fold_post_norm=True))
     assert torch.equal(plain.out, weights.out)
     close(folded.out, weights.out.double() * weights.post_norm.gain.double())
 
@@ -157,7 +160,7 @@ def test_the_post_norm_folds_only_on_request() -> None:
 def test_the_stored_weights_are_never_written_to() -> None:
     weights = random_layer(9)
     before = [weights.in_.clone(), weights.out.clone()]
-    canonical(weights, replace(GATED_RMS, norm="layer"), Choices(fold_post_norm=True))
+    canonical(weights, replace(GATED_RMS, norm="layer"), Preprocessing(fold_post_norm=True))
     assert torch.equal(weights.in_, before[0])
     assert torch.equal(weights.out, before[1])
 
@@ -165,22 +168,22 @@ def test_the_stored_weights_are_never_written_to() -> None:
 @pytest.mark.parametrize(
     ("model_type", "gated", "norm", "choices", "expected"),
     [
-        ("olmo", True, "layer", Choices(), False),
-        ("olmo", True, "layer", Choices(center_gate=True), True),
-        ("stablelm", True, "layer", Choices(), True),
-        ("stablelm", True, "layer", Choices(center_gate=False), False),
-        ("stablelm", True, "layer", Choices(center=False, center_gate=True), False),
-        ("llama", True, "rms", Choices(center_gate=True), False),
-        ("gpt2", False, "layer", Choices(), False),
+        ("olmo", True, "layer", Preprocessing(), False),
+        ("olmo", True, "layer", Preprocessing(center_gate=True), True),
+        ("stablelm", True, "layer", Preprocessing(), True),
+        ("stablelm", True, "layer", Preprocessing(center_gate=False), False),
+        ("stablelm", True, "layer", Preprocessing(center=False, center_gate=True), False),
+        ("llama", True, "rms", Preprocessing(center_gate=True), False),
+        ("gpt2", False, "layer", Preprocessing(), False),
     ],
 )
 def test_the_published_choice_for_the_gate_is_resolved(
-    model_type: str, gated: bool, norm: str, choices: Choices, expected: bool
+    model_type: str, gated: bool, norm: str, choices: Preprocessing, expected: bool
 ) -> None:
     architecture = replace(GATED_RMS, model_type=model_type, gated=gated, norm=norm)  # type: ignore[arg-type]
-    resolved = choices.resolved(architecture)
-    assert resolved.center_gate is expected
-    assert resolved.resolved(architecture) == resolved
+    decided = resolved(choices, architecture)
+    assert decided.center_gate is expected
+    assert resolved(decided, architecture) == decided
 
 
 def rows_equal(part: NeuronVectors, whole: NeuronVectors, rows: slice) -> bool:
@@ -203,7 +206,7 @@ def test_chunks_of_rows_equal_the_whole_to_the_bit(
 ) -> None:
     checkpoint = opened(family)
     rows = slice(start, start + length)
-    choices = Choices(fold_post_norm=fold_post_norm)
+    choices = Preprocessing(fold_post_norm=fold_post_norm)
     weights = checkpoint.layer(0)
     whole = canonical(weights, checkpoint.architecture, choices)
     part = canonical(weights, checkpoint.architecture, choices, rows)
@@ -217,17 +220,17 @@ def test_unembedding_is_folded_then_centred_over_the_vocabulary(
     checkpoint = opened(family)
     gain = checkpoint.final_norm().gain
     expected = checkpoint.unembedding().double() * (1 if gain is None else gain.double())
-    close(unembedding(checkpoint, Choices(center=False)), expected)
-    close(unembedding(checkpoint, Choices()), expected - expected.mean(0))
+    close(unembedding(checkpoint, Preprocessing(center=False)), expected)
+    close(unembedding(checkpoint, Preprocessing()), expected - expected.mean(0))
     unfolded = checkpoint.unembedding().double()
-    close(unembedding(checkpoint, Choices(fold=False)), unfolded - unfolded.mean(0))
-    assert torch.equal(unembedding(checkpoint, Choices.raw()), checkpoint.unembedding())
+    close(unembedding(checkpoint, Preprocessing(fold=False)), unfolded - unfolded.mean(0))
+    assert torch.equal(unembedding(checkpoint, Preprocessing.raw()), checkpoint.unembedding())
 
 
 def test_a_tied_unembedding_leaves_the_embedding_raw(opened: Opener) -> None:
     checkpoint = opened("gemma")
     raw = checkpoint.embedding().clone()
-    unembedding(checkpoint, Choices())
+    unembedding(checkpoint, Preprocessing())
     assert checkpoint.architecture.tied
     assert torch.equal(embedding(checkpoint), raw)
 

@@ -4,6 +4,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -287,3 +288,18 @@ def test_json_is_ascii_and_has_null_for_what_is_no_number() -> None:
     assert text.isascii()
     assert json.loads(text)["identity"]["in_norm"] is None
     assert json.loads(text)["identity"]["out_norm"] is None
+
+
+def test_every_key_of_the_json_is_documented() -> None:
+    page = Path(__file__, "../../../docs/commands/show.md").resolve().read_text()
+    missing = {key for key in _keys(json.loads(to_json(PAGE))) if f"`{key}`" not in page}
+
+    assert missing == set()
+
+
+def _keys(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value) | {key for one in value.values() for key in _keys(one)}
+    if isinstance(value, list):
+        return {key for one in value for key in _keys(one)}
+    return set()

@@ -3,15 +3,19 @@
 Two models of 4 layers × 64 neurons: `sample-llama` is gated and has everything, `sample-gpt` is
 ungated, so that every column which needs a gate is NULL. They share token texts under different
 ids. Nothing here is computed by the code under test.
+
+A conftest or a test module gets the fixtures by importing them.
 """
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Engine, insert
 
+import pytest
+from neurondb.database import open_existing
 from neurondb.migrate import create_or_open
 from neurondb.schema import codes, tables
 from neurondb.taxonomy import CLASSES, UNDEFINED
@@ -38,19 +42,20 @@ Row = dict[str, Any]
 Insertions = dict[tables.Table, list[Row]]
 
 
-@dataclass
 class Sample:
-    """Where the database is, and what is in it."""
+    """Where the database is, and what is in it.
 
-    path: Path
-    neurons: list[Row] = field(default_factory=list)
-    """One row a neuron, the columns of neuron_overview worked out in Python."""
-    top: dict[tuple[int, int], list[str]] = field(default_factory=dict)
-    """(neuron_id, list code) → token texts by rank."""
-    head: dict[int, str] = field(default_factory=dict)
-    """neuron_id → token of the LM-head decoding."""
-    cases: list[Row] = field(default_factory=list)
-    examples: list[Row] = field(default_factory=list)
+    `neurons` has one row a neuron, the columns of neuron_overview worked out in Python; `top` the
+    token texts by (neuron_id, list code) and rank; `head` the tokens of the LM-head decoding.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.neurons: list[Row] = []
+        self.top: dict[tuple[int, int], list[str]] = {}
+        self.head: dict[int, str] = {}
+        self.cases: list[Row] = []
+        self.examples: list[Row] = []
 
     @property
     def url(self) -> str:
@@ -60,6 +65,20 @@ class Sample:
     def named(self, model: str, name: str) -> Row:
         """Return one neuron."""
         return next(n for n in self.neurons if n["model"] == model and n["name"] == name)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """The sample database; to be read only."""
+    return build(tmp_path_factory.mktemp("sample") / "sample.db")
+
+
+@pytest.fixture(scope="session")
+def sample_engine(sample: Sample) -> Iterator[Engine]:
+    """An engine on the sample database that cannot write."""
+    engine = open_existing(sample.url)
+    yield engine
+    engine.dispose()
 
 
 def build(path: Path) -> Sample:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support.sample_database import build
 
 from neurondb.cli import cli
 from neurondb.known_models import KNOWN
 from neurondb.migrate import create_or_open
+from tests.support.sample_database import build
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support.sample_database import Sample, build
 
 from neurondb.cli import cli, main
 from neurondb.errors import UnknownNameError
+from tests.support.sample_database import Sample, build
 
 Show = Callable[..., Result]
 
@@ -147,6 +147,12 @@ def test_show_loads_nothing_that_computes_or_migrates(sample: Sample) -> None:
 
     assert done.returncode == 0
     assert done.stderr.strip() == "[]"
+
+
+def test_help_has_examples_a_line_each() -> None:
+    text = CliRunner().invoke(cli, ["show", "--help"]).stdout
+
+    assert "  neurondb show llama-3.2-3b 27.8000\n" in text
 
 
 def test_a_missing_database_is_not_created(tmp_path: Path) -> None:

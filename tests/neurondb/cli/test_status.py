@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner
-from support.sample_database import build
 
 from neurondb.cli import cli
 from neurondb.migrate import create_or_open
+from tests.support.sample_database import build
 
 
 def test_status_names_every_model_and_what_is_missing(tmp_path: Path) -> None:

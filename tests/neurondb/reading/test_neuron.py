@@ -223,7 +223,9 @@ def test_a_neuron_out_of_range_is_answered_with_the_range(
 
 
 def test_an_unknown_dataset_is_answered_with_the_list(connection: Connection) -> None:
-    with pytest.raises(UnknownNameError, match=r"no dataset 'news'; it has: tales"):
+    with pytest.raises(
+        UnknownNameError, match=r"no dataset 'news' in this database; it has: tales"
+    ):
         page(connection, dataset="news")
 
 

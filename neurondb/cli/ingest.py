@@ -1,0 +1,102 @@
+"""`neurondb ingest`: analyse a model and store what was found."""
+
+from typing import Any
+
+import click
+from rich.console import Console
+
+from neurondb.cli import options
+from neurondb.errors import UsageError
+from neurondb.jobs import STAGES, IngestReport, IngestRequest, Preprocessing, job
+from neurondb.render.progress import progress_on
+from neurondb.taxonomy import DEFAULT_THRESHOLD
+
+
+def _comma_separated(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part)
+
+
+def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]) -> Any:
+    for value in values:
+        if not 0 < value < 1:
+            raise UsageError(f"--tau {value:g}: a threshold lies between 0 and 1")
+    return values or (DEFAULT_THRESHOLD,)
+
+
+@click.command()
+@click.argument("model")
+@options.database
+@click.option("--name", help="Name in the database (default: the slug, or the directory's name).")
+@click.option("--revision", help="Branch, tag or commit on the hub.")
+@click.option(
+    "--stages",
+    callback=_comma_separated,
+    help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow).",
+)
+@click.option(
+    "--dataset",
+    metavar="FILE|DIR|HUB-ID",
+    help="Texts for the activations: .txt, .jsonl, .parquet, a directory, a hub dataset.",
+)
+@click.option("--max-texts", type=click.IntRange(min=1), help="Read only the first N texts.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Read texts up to N tokens.")
+@click.option(
+    "--max-len", type=click.IntRange(min=2), default=1024, show_default=True, help="Tokens a text."
+)
+@click.option("--skip-bos", is_flag=True, help="Leave the first position out of every count.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+)
+@click.option(
+    "--tau",
+    "thresholds",
+    type=float,
+    multiple=True,
+    callback=_thresholds,
+    help="Threshold of the classes; repeat for several, the first is shown  [default: 0.5]",
+)
+@click.option(
+    "--top-k", type=click.IntRange(1, 1000), default=16, show_default=True, help="Tokens a list."
+)
+@click.option("--exact-baselines", is_flag=True, help="Mismatched baselines from all pairs.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of sampled baselines.")
+@click.option("--raw", is_flag=True, help="Analyse the weights as they are stored.")
+@click.option(
+    "--center-gate/--no-center-gate",
+    default=None,
+    help="LayerNorm models: centre gate too (default: as published for the family).",
+)
+@click.option("--fold-post-norm", is_flag=True, help="Fold a gain after the MLP into out.")
+@click.option("--force", is_flag=True, help="Redo what is stored already.")
+def ingest(
+    db: str | None, raw: bool, center_gate: bool | None, fold_post_norm: bool, **asked: Any
+) -> None:
+    """Analyse MODEL and store what was found.
+
+    MODEL is a known name (`neurondb models --known`), a hub id, or a directory in hub format.
+    What is stored already is skipped; an interrupted run goes on where it was.
+    """
+    preprocessing = (
+        Preprocessing.raw()
+        if raw
+        else Preprocessing(center_gate=center_gate, fold_post_norm=fold_post_norm)
+    )
+    console = Console(stderr=True)
+    run = job("ingest")
+    request = IngestRequest(database=db, preprocessing=preprocessing, **asked)
+    tell(run(request, progress_on(console)), console)
+
+
+def tell(report: IngestReport, console: Console) -> None:
+    """Print what an ingest did, and what to do next."""
+    rows = ", ".join(f"{n:,} {stage}" for stage, n in report.rows.items() if n)
+    done = sum(report.skipped.values())
+    earlier = f"; {done} steps were stored already" if done else ""
+    console.print(
+        f"{report.model}: {f'rows stored: {rows}' if rows else 'nothing new'}{earlier} "
+        f"({report.seconds:.1f} s, {report.database})",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,85 @@
+"""What `find` says about expressions it cannot understand, and that it always says something."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from neurondb.asking.expression import parse
+from neurondb.asking.terms import And, HasToken, OneOf
+from neurondb.errors import ExpressionError
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("weakning", "unknown word 'weakning' at character 1; did you mean 'weakening'"),
+        ("layer>3 predction", "unknown word 'predction' at character 9.*'prediction'"),
+        ("cond", "'cond' at character 1 could be conditional-strengthening, conditional-weakening"),
+        ("atyp cond", "could be atypical-conditional-strengthening, atypical-conditional-weak"),
+        ("frq>0.5", "unknown key 'frq' at character 1; did you mean 'freq'"),
+        ("freq", "freq at character 1 needs a comparison"),
+        ("freq>", "expected a value at the end, found nothing"),
+        ("freq>high", "'high' at character 6 is not a number"),
+        ("freq=nan", "'nan' at character 6 is not a number"),
+        ("freq>1e999", "too large"),
+        ("freq=..", "needs a number before or after"),
+        ("layer>3,4", "a list at character 9 needs ="),
+        ("model>x", "model at character 7 takes = or !=, not >"),
+        ("class=conditional weakening", "'conditional' at character 7 could be"),
+        ("class=wekening", "unknown class 'wekening'"),
+        ("role=predicts", "unknown role 'predicts'"),
+        ("name=31", "'31' at character 6 is not a neuron"),
+        ("gat.token=x", "unknown qualifier 'gat' at character 1; did you mean 'gate'"),
+        ("token>x", "token at character 1 takes = or !="),
+        ("token=#x", "'#x' at character 7 is not a token id"),
+        ("token='x'@first", "'@first' at character 10 is not a number of ranks"),
+        ("token=' dog", "the quote ' at character 7 is not closed"),
+        ("(weakening", "the parenthesis at character 1 is not closed"),
+        ("weakening)", r"unexpected '\)' at character 10"),
+        ("weakening or", "expected a condition at the end"),
+        ("and weakening", "expected a condition at character 1, found 'and'"),
+        ("!weakening", "cannot read '!' at character 1"),
+        ("> 3", "expected a condition at character 1, found '>'"),
+        ("(" * 500 + "dead" + ")" * 500, "nested deeper than 100 levels"),
+        ("not " * 500 + "dead", "nested deeper than 100 levels"),
+    ],
+)
+def test_error_names_the_word_and_its_place(text: str, said: str) -> None:
+    with pytest.raises(ExpressionError, match=said) as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.text(max_size=40))
+def test_any_text_parses_or_is_refused_in_one_line(text: str) -> None:
+    try:
+        parse(text)
+    except ExpressionError as error:
+        assert len(str(error).splitlines()) == 1
+
+
+PIECES = (
+    *("weakening", "cond", "freq", "token", "gate.token", "31.9634", "not", "or", "and", "0.5"),
+    *("(", ")", ",", "=", ">", "!=", "' dog'", "..", "@2", "#5", "|in_out|", "null", "%"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12), st.sampled_from(["", " "]))
+def test_any_order_of_words_parses_or_is_refused(pieces: list[str], between: str) -> None:
+    try:
+        parse(between.join(pieces))
+    except ExpressionError as error:
+        assert str(error)
+
+
+def test_exact_name_wins_over_longer_ones() -> None:
+    assert parse("weakening") == OneOf("class", ("weakening",))
+    assert parse("atypical") != parse("atypical weakening")
+
+
+def test_words_of_a_name_are_taken_together_before_a_word_alone() -> None:
+    assert parse("conditional weakening dead") == And((parse("cond-weak"), parse("dead")))
+
+
+def test_rank_stands_apart_from_an_unquoted_token() -> None:
+    assert parse("token=x@3") == HasToken("x@3", (0, 4, 8))
+    assert parse("token=x @3") == parse("token='x'@3") == HasToken("x", (0, 4, 8), within=3)

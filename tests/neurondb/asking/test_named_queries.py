@@ -1,0 +1,332 @@
+"""Every named query runs, and says what the same rows say in plain Python."""
+
+import re
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from neurondb.asking import named
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.schema import codes
+from neurondb.taxonomy import CLASSES
+from sqlalchemy import Engine
+from support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample
+
+LLAMA, GPT = "sample-llama", "sample-gpt"
+ARGUMENTS: Mapping[str, dict[str, str]] = {
+    "examples-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
+    "sign-cases-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
+    "neurons-for-token": {"token": " dog"},
+    "neurons-encoding-token": {"token": " dog"},
+    "kept-top-tokens": {"base": LLAMA, "tuned": GPT},
+}
+
+
+def ask(engine: Engine, name: str, **given: str) -> list[Row]:
+    rows = named.run(engine, name, given)
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.rows]
+
+
+def by_layer(sample: Sample, model: str) -> dict[int, list[Row]]:
+    layers: dict[int, list[Row]] = defaultdict(list)
+    for row in sample.neurons:
+        if row["model"] == model:
+            layers[row["layer"]].append(row)
+    return layers
+
+
+def known(rows: list[Row], column: str) -> list[float]:
+    return [row[column] for row in rows if row[column] is not None]
+
+
+@pytest.mark.parametrize("name", named.query_names())
+def test_query_is_described_and_answers(sample_engine: Engine, name: str) -> None:
+    query = named.load(name)
+    assert query.title
+    assert query.description
+    assert ask(sample_engine, name, **ARGUMENTS.get(name, {}))
+
+
+@pytest.mark.parametrize("name", named.query_names())
+def test_every_parameter_is_declared_explained_and_used(name: str) -> None:
+    query = named.load(name)
+    used = set(re.findall(r"(?<![:\w]):(\w+)", re.sub(r"--.*", "", query.sql)))
+    assert used == {parameter.name for parameter in query.parameters}
+    assert all(parameter.meaning for parameter in query.parameters)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in named.query_names() if "[model]" in [p.usage for p in named.load(n).parameters]]
+)
+def test_a_model_narrows_the_answer_to_its_rows(sample_engine: Engine, name: str) -> None:
+    arguments = dict(ARGUMENTS.get(name, {}))
+    if any(p.name == "limit" for p in named.load(name).parameters):
+        arguments["limit"] = "100000"
+    everything = ask(sample_engine, name, **arguments)
+    for model in (LLAMA, GPT):
+        expected = [row for row in everything if row["model"] == model]
+        assert ask(sample_engine, name, **arguments, model=model) == expected
+
+
+def test_weakening_often(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "weakening-often", freq="0.3")
+    expected = [
+        r for r in sample.neurons if r["class"] == "weakening" and r["freq"] and r["freq"] > 0.3
+    ]
+    expected.sort(key=lambda r: (-r["freq"], r["neuron_id"]))
+    assert [(r["model"], r["name"]) for r in rows] == [(r["model"], r["name"]) for r in expected]
+
+
+def test_class_counts_by_layer(sample: Sample, sample_engine: Engine) -> None:
+    for row in ask(sample_engine, "class-counts-by-layer"):
+        counts = Counter(r["class"] for r in by_layer(sample, row["model"])[row["layer"]])
+        for name in (*(c.name for c in CLASSES), "undefined"):
+            assert row[name.replace(" ", "_")] == counts[name]
+
+
+def test_median_cosines_by_layer(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "median-cosines-by-layer")
+    assert len(rows) == 4 * 3 + 4
+    for row in rows:
+        values = known(by_layer(sample, row["model"])[row["layer"]], row["pair"])
+        quartiles = np.quantile(values, [0.25, 0.5, 0.75])
+        assert row["n"] == len(values)
+        assert [row["q25"], row["median"], row["q75"]] == pytest.approx(quartiles, abs=1e-12)
+        assert (row["random_low"], row["random_high"]) == (-REGION, REGION)
+
+
+def frequency(row: Row) -> float:
+    return float(row["post_positive"] if row["freq"] is None else row["freq"])
+
+
+def test_freq_vs_cosines_by_layer(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "freq-vs-cosines-by-layer")
+    assert len(rows) == 8
+    for row in rows:
+        kept = [r for r in by_layer(sample, row["model"])[row["layer"]] if r["in_out"] is not None]
+        r = np.corrcoef([frequency(r) for r in kept], [r["in_out"] for r in kept])[0, 1]
+        assert row["r"] == pytest.approx(r, abs=1e-12)
+
+
+def test_freq_by_class_against_the_expected_random_draw(
+    sample: Sample, sample_engine: Engine
+) -> None:
+    for row in ask(sample_engine, "freq-by-class"):
+        layers = by_layer(sample, row["model"])
+        members, expectations = [], []
+        for neurons in layers.values():
+            inside = [frequency(r) for r in neurons if r["class"] == row["class"]]
+            others = [frequency(r) for r in neurons if r["class"] != row["class"]]
+            members += inside
+            expectations += [statistics.fmean(others)] * len(inside)
+        assert row["n"] == len(members)
+        assert row["freq"] == pytest.approx(statistics.fmean(members))
+        assert row["baseline_freq"] == pytest.approx(statistics.fmean(expectations))
+
+
+def test_input_manipulators(sample: Sample, sample_engine: Engine) -> None:
+    for row in ask(sample_engine, "input-manipulators"):
+        layer = by_layer(sample, row["model"])[row["layer"]]
+        classes = [r["class"] for r in layer if r["class"] != "undefined"]
+        share = sum(name != "orthogonal output" for name in classes) / len(classes)
+        assert row["share"] == pytest.approx(share)
+
+
+def test_prototypical_neurons(sample: Sample, sample_engine: Engine) -> None:
+    zero = {
+        "conditional strengthening": "gate_out",
+        "conditional weakening": "gate_out",
+        "proportional change": "in_out",
+    }
+    rows = ask(sample_engine, "prototypical-neurons", model=LLAMA, top="2")
+    for name in ("strengthening", "weakening", *zero):
+        candidates = [
+            r
+            for r in sample.neurons
+            if r["model"] == LLAMA
+            and r["class"] == name
+            and (name not in zero or abs(r[zero[name]]) <= REGION)
+        ]
+        score = "gate_out" if name == "proportional change" else "in_out"
+        candidates.sort(key=lambda r: (-abs(r[score]), r["neuron_id"]))
+        found = [r["name"] for r in rows if r["class"] == name]
+        assert found == [r["name"] for r in candidates[:2]]
+
+
+@pytest.mark.parametrize("pair", ["gate_in", "gate_out", "in_out"])
+def test_strongest_cosines(sample: Sample, sample_engine: Engine, pair: str) -> None:
+    rows = ask(sample_engine, "strongest-cosines", pair=pair, limit="1000")
+    outside = [r for r in sample.neurons if r[pair] is not None and abs(r[pair]) > REGION]
+    outside.sort(key=lambda r: (-abs(r[pair]), r["neuron_id"]))
+    assert [(r["model"], r["name"]) for r in rows] == [(r["model"], r["name"]) for r in outside]
+
+
+def test_dead_neurons(sample: Sample, sample_engine: Engine) -> None:
+    dead = {(r["model"], r["name"]) for r in sample.neurons if frequency(r) == 0}
+    assert {(r["model"], r["name"]) for r in ask(sample_engine, "dead-neurons")} == dead
+
+
+def test_examples_of_neuron(sample: Sample, sample_engine: Engine) -> None:
+    arguments = ARGUMENTS["examples-of-neuron"] | {"case": "gate-_in+", "chars": "7"}
+    rows = ask(sample_engine, "examples-of-neuron", **arguments)
+    list_id = codes.example_list(2, 0)
+    neuron_id = sample.named(LLAMA, "1.1")["neuron_id"]
+    stored = [
+        e for e in sample.examples if (e["neuron_id"], e["list_id"]) == (neuron_id, list_id)
+    ]
+    assert [(r["rank"], r["value"], r["position"], r["text"]) for r in rows] == [
+        (e["rank"], e["value"], e["position"], TEXTS[e["text_id"] - 1][:7]) for e in stored
+    ]
+
+
+def test_sign_cases_of_neuron(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "sign-cases-of-neuron", **ARGUMENTS["sign-cases-of-neuron"])
+    neuron_id = sample.named(LLAMA, "1.1")["neuron_id"]
+    stored = {c["sign_case_id"]: c for c in sample.cases if c["neuron_id"] == neuron_id}
+    assert len(rows) == 4
+    for row in rows:
+        case = stored[codes.SIGN_CASES.index(row.pop("sign_case"))]
+        assert row == {name: case[name] for name in row}
+        assert case["dataset_id"] == DATASET
+
+
+@pytest.mark.parametrize("token", [" dog", "\n", "'"])
+def test_neurons_for_token(sample: Sample, sample_engine: Engine, token: str) -> None:
+    rows = ask(
+        sample_engine, "neurons-for-token", token=token, vector="in", direction="bottom", limit="999"
+    )
+    code = codes.token_list(1, 0, 1)
+    expected = {
+        (r["model"], r["name"], sample.top[r["neuron_id"], code].index(token))
+        for r in sample.neurons
+        if token in sample.top[r["neuron_id"], code]
+    }
+    assert {(r["model"], r["name"], r["rank"]) for r in rows} == expected
+    assert [r["rank"] for r in rows] == sorted(r["rank"] for r in rows)
+
+
+def test_neurons_encoding_token(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "neurons-encoding-token", token=" dog")
+    expected = {
+        (r["model"], r["name"]) for r in sample.neurons if sample.head[r["neuron_id"]] == " dog"
+    }
+    assert {(r["model"], r["name"]) for r in rows} == expected
+
+
+def test_kept_top_tokens(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "kept-top-tokens", base=LLAMA, tuned=GPT)
+    first = {model: sample.named(model, "0.0")["neuron_id"] for model in (LLAMA, GPT)}
+    for row in rows:
+        places = range(row["layer"] * WIDTH, (row["layer"] + 1) * WIDTH)
+        kept = sum(sample.head[first[LLAMA] + i] == sample.head[first[GPT] + i] for i in places)
+        assert (row["n"], row["kept"]) == (WIDTH, kept)
+        assert row["share"] == pytest.approx(kept / WIDTH)
+
+
+def test_double_checking(sample: Sample, sample_engine: Engine) -> None:
+    gate, same, opposite = (codes.token_list(*place) for place in ((0, 0, 0), (1, 0, 0), (1, 0, 1)))
+    expected = {}
+    for r in sample.neurons:
+        if r["gate_in"] is None or abs(r["gate_in"]) > 0.2:
+            continue
+        tops = {code: set(sample.top[r["neuron_id"], code]) for code in (gate, same, opposite)}
+        shared = {
+            sign: len(tops[gate] & tops[code]) for sign, code in (("+", same), ("-", opposite))
+        }
+        sign = max(shared, key=lambda sign: (shared[sign], sign == "+"))
+        if shared[sign]:
+            expected[r["name"]] = (sign, shared[sign], shared[sign] / (2 * TOP - shared[sign]))
+    rows = ask(sample_engine, "double-checking", near_zero="0.2", overlap="0", limit="999")
+    assert {r["name"]: (r["sign"], r["shared_tokens"], r["jaccard"]) for r in rows} == expected
+    layer = ask(
+        sample_engine, "double-checking", near_zero="0.2", overlap="0.2", limit="999", layer="2"
+    )
+    strong = {n for n, found in expected.items() if n.startswith("2.") and found[2] >= 0.2}
+    assert {r["name"] for r in layer} == strong
+
+
+def test_entropy_neuron_candidates(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "entropy-neuron-candidates", layers="1", limit="1000")
+    scores = {
+        (r["model"], r["name"]): r["out_norm"] / r["out_variance"] ** 0.5
+        for r in sample.neurons
+        if r["layer"] == 3 and r["out_variance"]
+    }
+    found = {(r["model"], r["name"]): r["score"] for r in rows if r["score"] is not None}
+    assert found == pytest.approx(scores)
+    assert len(rows) == 2 * WIDTH
+
+
+def test_roles_by_layer(sample: Sample, sample_engine: Engine) -> None:
+    for row in ask(sample_engine, "roles-by-layer"):
+        counts = Counter(r["role"] for r in by_layer(sample, row["model"])[row["layer"]])
+        found = (row["prediction"], row["suppression"], row["partition_neurons"])
+        assert found == (counts["prediction"], counts["suppression"], counts["partition"])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("examples-of-neuron", {"model": LLAMA}, "needs --param layer=… --param neuron=…"),
+        ("dead-neurons", {"modle": LLAMA}, "no parameter 'modle'; did you mean 'model'"),
+        ("weakening-often", {"freq": "often"}, "freq is 'often', which is not of type number"),
+        ("weakening-often", {"limit": "1.5"}, "limit is '1.5', which is not of type integer"),
+    ],
+)
+def test_wrong_parameters_are_told(
+    sample_engine: Engine, name: str, given: dict[str, str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        named.run(sample_engine, name, given)
+
+
+def test_unknown_query_and_model_are_told(sample_engine: Engine) -> None:
+    with pytest.raises(UnknownNameError, match="no query 'dead-neuron'; did you mean 'dead-neurons'"):
+        named.load("dead-neuron")
+    with pytest.raises(UnknownNameError, match="sample-llama"):
+        named.run(sample_engine, "dead-neurons", {"model": "llama"})
+
+
+SOURCE = """-- title: One
+--   line
+-- description: About it.
+--   More.
+-- param a = "x: y": text, an a, of sorts
+-- param b = null: number, b
+-- param c: integer, c
+-- param of life, which is no declaration
+-- anything else
+SELECT :a, :b, :c
+"""
+
+
+def test_header_is_read_as_documented() -> None:
+    query = named.read(SOURCE, "it")
+    assert (query.title, query.description) == ("One line", "About it. More.")
+    assert list(map(_fields, query.parameters)) == [
+        ("a", "text", "x: y", False, "an a, of sorts"),
+        ("b", "number", None, False, "b"),
+        ("c", "integer", None, True, "c"),
+    ]
+    assert query.bindings({"c": "3"}) == {"a": "x: y", "b": None, "c": 3}
+
+
+def _fields(p: named.Parameter) -> tuple[Any, ...]:
+    return (p.name, p.kind, p.default, p.required, p.meaning)
+
+
+@pytest.mark.parametrize("value", [" dog", "\n", 'a "quoted": thing', 3, 0.25, "\u202e", "a: b"])
+def test_what_is_written_is_read_back(value: str | int | float) -> None:
+    query = named.read(named.write("t", "SELECT :p1", {"p1": value}, ["plan:"]), "it")
+    assert query.bindings({}) == {"p1": value}
+
+
+@pytest.mark.parametrize(
+    ("spelled", "value"),
+    [("3", 3), ("0.5", 0.5), (" dog", " dog"), ('"3"', "3"), ("null", None), ("true", "true")],
+)
+def test_undeclared_values_are_guessed(spelled: str, value: object) -> None:
+    assert named.read("SELECT :x", "it").loose_bindings({"x": spelled}) == {"x": value}
