@@ -1,11 +1,12 @@
 """The job `ingest`: a model directory in, rows out; what is stored already is skipped."""
 
 import time
+from contextlib import suppress
 
 from ingest.memory import keep_freed_blocks
 from ingest.session import open_session
 from ingest.stages import STAGES
-from neurondb.errors import UsageError
+from neurondb.errors import NeuronDBError, UsageError
 from neurondb.jobs import IngestReport, IngestRequest, Progress
 from neurondb.writing import indexes, models
 
@@ -25,6 +26,10 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
             STAGES[stage](session)
         indexes.finish_load(session.engine)
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
+    except BaseException:
+        with suppress(NeuronDBError):  # what went wrong first is what the user must hear
+            models.forget_unless_started(session.engine, session.ledger.model)
+        raise
     finally:
         session.engine.dispose()
     return IngestReport(

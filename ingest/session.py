@@ -11,6 +11,7 @@ import torch
 from sqlalchemy import Engine
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights
+from ingest.corpus import Corpus, read_corpus
 from ingest.forward import pick_device, pick_dtype
 from ingest.hub import LocatedModel, locate
 from ingest.preprocess import resolved
@@ -30,11 +31,13 @@ class Session:
     progress: Progress
     located: LocatedModel
     checkpoint: Checkpoint
+    tokenizer: Tokenizer | None
     choices: Preprocessing
     device: torch.device
     dtype: torch.dtype
     engine: Engine
     ledger: Ledger
+    corpus: Corpus | None
     dataset_id: int | None = None
     rows: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -48,16 +51,6 @@ class Session:
     def layers(self) -> range:
         """The numbers of the layers."""
         return range(self.architecture.n_layers)
-
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer; CheckpointError when it has none."""
-        return Tokenizer(self.located.path)
-
-    @property
-    def has_tokenizer(self) -> bool:
-        """Whether the directory has one at all."""
-        return Tokenizer.is_in(self.located.path)
 
     @cached_property
     def preprocessing(self) -> dict[str, object]:
@@ -97,11 +90,12 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     """
     located = locate(request.model, request.revision)
     checkpoint = Checkpoint.open(located.path)
-    choices = resolved(request.preprocessing, checkpoint.architecture)
     device = pick_device(request.device)
     dtype = pick_dtype(request.dtype, device, checkpoint.config)
+    choices = resolved(request.preprocessing, checkpoint.architecture)
+    tokenizer, corpus = _read_inputs(request, stages, located, checkpoint)
     engine = migrate.create_or_open(request.database)
-    record = _model_record(request, located, checkpoint)
+    record = _model_record(request, located, checkpoint, tokenizer)
     model = models.store_model(engine, record, request.thresholds[0], force=request.force)
     run = RunRecord(
         stages=",".join(stages),
@@ -112,9 +106,34 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
         device=str(device),
         seed=request.seed,
     )
-    run_id = models.start_run(engine, model, run)
-    ledger = Ledger(engine, model, run_id, force=request.force)
-    return Session(request, progress, located, checkpoint, choices, device, dtype, engine, ledger)
+    ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
+    return Session(
+        request,
+        progress,
+        located,
+        checkpoint,
+        tokenizer,
+        choices,
+        device,
+        dtype,
+        engine,
+        ledger,
+        corpus,
+    )
+
+
+def _read_inputs(
+    request: IngestRequest, stages: list[str], located: LocatedModel, checkpoint: Checkpoint
+) -> tuple[Tokenizer | None, Corpus | None]:
+    """Read what else the stages need, so that a wrong input is told before hours of work."""
+    architecture = checkpoint.architecture
+    needed = "activations" in stages
+    tokenizer = Tokenizer(located.path) if needed or Tokenizer.is_in(located.path) else None
+    if tokenizer is not None and stages != ["weights"]:
+        tokenizer.check(architecture.d_vocab)
+    if not needed or tokenizer is None:
+        return tokenizer, None
+    return tokenizer, read_corpus(request, tokenizer, architecture)
 
 
 def _bools(choices: Preprocessing) -> dict[str, Any]:
@@ -122,10 +141,12 @@ def _bools(choices: Preprocessing) -> dict[str, Any]:
 
 
 def _model_record(
-    request: IngestRequest, located: LocatedModel, checkpoint: Checkpoint
+    request: IngestRequest,
+    located: LocatedModel,
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer | None,
 ) -> ModelRecord:
     shape = checkpoint.architecture
-    has_tokenizer = Tokenizer.is_in(located.path)
     return ModelRecord(
         name=request.name or located.slug,
         source=located.source,
@@ -138,5 +159,5 @@ def _model_record(
         d_mlp=shape.d_mlp,
         d_vocab=shape.d_vocab,
         fingerprint=checkpoint.fingerprint(),
-        tokenizer_fingerprint=Tokenizer(located.path).fingerprint if has_tokenizer else None,
+        tokenizer_fingerprint=None if tokenizer is None else tokenizer.fingerprint,
     )

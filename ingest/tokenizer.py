@@ -63,18 +63,24 @@ class Tokenizer:
         ids = [np.array(prefix + encoding.ids, dtype=np.int64) for encoding in encodings]
         return [i[:max_len] for i in ids], sum(len(i) > max_len for i in ids)
 
-    def vocabulary(self, d_vocab: int) -> list[Token]:
-        """Return what each row of the embedding stands for; rows without a token have none.
+    def check(self, d_vocab: int) -> None:
+        """Refuse a tokenizer that cannot belong to a model with `d_vocab` rows for tokens.
+
+        Tokens added to the vocabulary may lie beyond: some models are published with such.
 
         Raises:
-            CheckpointError: when the tokenizer has more tokens than the model has rows.
+            CheckpointError: when a token of the vocabulary proper has no row.
         """
-        pieces = {i: p for p, i in self._tokenizer.get_vocab(with_added_tokens=True).items()}
-        if pieces and max(pieces) >= d_vocab:
+        largest = max(self._tokenizer.get_vocab(with_added_tokens=False).values(), default=0)
+        if largest >= d_vocab:
             raise CheckpointError(
-                f"{self._directory}: the tokenizer has token {max(pieces)}, the model only "
-                f"{d_vocab} rows for tokens; the tokenizer does not belong to this model"
+                f"{self._directory}: the tokenizer has token {largest}, the model only {d_vocab} "
+                "rows for tokens; the tokenizer does not belong to this model"
             )
+
+    def vocabulary(self, d_vocab: int) -> list[Token]:
+        """Return what each row of the embedding stands for; rows without a token have none."""
+        pieces = {i: p for p, i in self._tokenizer.get_vocab(with_added_tokens=True).items()}
         added = self._tokenizer.get_added_tokens_decoder()
         return [self._token(i, pieces.get(i), i in added) for i in range(d_vocab)]
 

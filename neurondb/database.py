@@ -1,5 +1,6 @@
 """Open a database: its URL, its pragmas, its transactions, its refusals."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from neurondb import schema
 from neurondb.errors import DatabaseError
 from neurondb.paths import default_database
 
-BUSY_TIMEOUT_S = 30
+BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
+"""How long a writer waits for another to finish."""
 PAGE_CACHE_KIB = 256 * 1024
 
 
@@ -147,7 +149,7 @@ def explain(error: Exception) -> str:
 
 _MEANINGS = {
     "database is locked": "locked by another process for "
-    f"{BUSY_TIMEOUT_S} s; wait for it to finish and try again",
+    f"{BUSY_TIMEOUT_S:g} s; wait for it to finish and try again",
     "file is not a database": "not an SQLite database; give another with --db",
     "database or disk is full": "the disk is full; free some space and run the command again",
     "disk I/O error": "the disk reported an error; check its space and health, then run again",

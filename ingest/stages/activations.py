@@ -11,11 +11,10 @@ from torch import Tensor
 from transformers.activations import ACT2FN
 
 from ingest.activations import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, SWISH, LayerBatch, LayerSummary
-from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.forward import Batch, Consumer, Forward, MLPActivations, batches
 from ingest.session import Session
-from ingest.texts import first_texts, read_dataset
-from ingest.tokenizer import tokenize
-from neurondb.errors import TextError
+from ingest.stages.partial import PartialPass
+from neurondb import __version__
 from neurondb.records import DatasetRecord, TokenizationRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets, layers, models
@@ -28,7 +27,9 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
 
 def activations_stage(session: Session) -> None:
     """Run the model over the dataset and store the summary of every neuron."""
-    dataset, tokenization = _read_texts(session)
+    assert session.corpus is not None
+    assert session.tokenizer is not None
+    dataset, tokenization = session.corpus.dataset, session.corpus.tokenization
     dataset_id = datasets.store_dataset(session.engine, dataset)
     session.dataset_id = dataset_id
     settings: dict[str, object] = {
@@ -47,70 +48,76 @@ def activations_stage(session: Session) -> None:
     steps = session.pending(layer_steps)
     if steps:
         started = time.perf_counter()
-        summaries = _summarise(session, [step.layer for step in steps], tokenization)
+        done = PartialPass(session.engine, _identity(session, steps, dataset))
+        summaries = _summarise(session, [step.layer for step in steps], tokenization, done)
         seconds = (time.perf_counter() - started) / len(steps)
         _write(session, steps, summaries, dataset_id, seconds)
+        done.forget()
     models.show_dataset(session.engine, session.ledger.model, dataset_id)
 
 
-def _read_texts(session: Session) -> tuple[DatasetRecord, TokenizationRecord]:
-    request = session.request
-    assert request.dataset is not None
-    dataset = read_dataset(request.dataset, request.max_texts)
-    context = session.architecture.context
-    max_len = min(request.max_len, context) if context else request.max_len
-    tokenization = tokenize(session.tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    _check_ids(session, tokenization)
-    if request.max_tokens is None:
-        return dataset, tokenization
-    lengths = [len(ids) for ids in tokenization.token_ids]
-    n_texts = int(np.searchsorted(np.cumsum(lengths), request.max_tokens, side="right"))
-    if n_texts == 0:
-        raise TextError(
-            f"the first text has {lengths[0]} tokens, more than --max-tokens {request.max_tokens}"
-        )
-    dataset = first_texts(dataset, n_texts)
-    return dataset, tokenize(session.tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-
-
-def _check_ids(session: Session, tokenization: TokenizationRecord) -> None:
-    largest = max(int(ids.max()) for ids in tokenization.token_ids if len(ids))
-    if largest >= session.architecture.d_vocab:
-        raise TextError(
-            f"the tokenizer gives token {largest}, the model has only "
-            f"{session.architecture.d_vocab}; the tokenizer does not belong to this model"
-        )
+def _identity(session: Session, steps: list[Step], dataset: DatasetRecord) -> dict[str, object]:
+    return {
+        "fingerprint": session.checkpoint.fingerprint(),
+        "texts": dataset.fingerprint,
+        "settings": steps[0].settings,
+        "layers": [step.layer for step in steps],
+        "device": session.device.type,
+        "version": __version__,
+    }
 
 
 def _summarise(
-    session: Session, wanted: list[int], tokenization: TokenizationRecord
+    session: Session, wanted: list[int], tokenization: TokenizationRecord, partial: PartialPass
 ) -> dict[int, LayerSummary]:
     shape, device = session.architecture, session.device
     forward = Forward(session.located.path, shape, device, session.dtype)
-    signs = _signs(session)
-    activation = ACT2FN[shape.activation]
-    summaries = {n: LayerSummary(shape.d_mlp, gated=shape.gated, device=device) for n in wanted}
-    size = BATCH_TOKENS.get(device.type, 4096)
+    if session.request.force:
+        partial.forget()
+    n_done, summaries = partial.load(device) or (
+        0,
+        {n: LayerSummary(shape.d_mlp, gated=shape.gated, device=device) for n in wanted},
+    )
+    summarise = Summariser(summaries, _signs(session), ACT2FN[shape.activation], gated=shape.gated)
+    size = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
     n_tokens = sum(len(ids) for ids in tokenization.token_ids)
     with session.progress.stage("activations", n_tokens, "tokens") as advance:
-        for batch in batches(tokenization.token_ids, device, size):
-            counted = _counted(batch, skip_bos=tokenization.skip_bos)
-
-            def consume(
-                layer: int,
-                found: MLPActivations,
-                batch: Batch = batch,
-                counted: Tensor = counted,
-            ) -> None:
-                if layer in summaries:
-                    quantities = canonical_quantities(found, signs[layer], activation)
-                    summaries[layer].add(
-                        LayerBatch(quantities, counted, batch.ordinals, shape.gated)
-                    )
-
-            forward.run(batch, consume)
+        for number, batch in enumerate(batches(tokenization.token_ids, device, size), start=1):
+            if number > n_done:
+                counted = _counted(batch, skip_bos=tokenization.skip_bos)
+                forward.run(batch, summarise.consumer(batch, counted))
+                partial.save(number, summaries)
             advance(batch.n_tokens)
     return summaries
+
+
+class Summariser:
+    """Adds what the layers' MLPs did on a batch to the layers' summaries."""
+
+    def __init__(
+        self,
+        summaries: dict[int, LayerSummary],
+        signs: dict[int, Tensor],
+        activation: Callable[[Tensor], Tensor],
+        *,
+        gated: bool,
+    ) -> None:
+        self._summaries = summaries
+        self._signs = signs
+        self._activation = activation
+        self._gated = gated
+
+    def consumer(self, batch: Batch, counted: Tensor) -> Consumer:
+        """Return what a forward pass over this batch is to call."""
+
+        def consume(layer: int, found: MLPActivations) -> None:
+            if layer in self._summaries:
+                quantities = canonical_quantities(found, self._signs[layer], self._activation)
+                self._summaries[layer].add(
+                    LayerBatch(quantities, counted, batch.ordinals, self._gated)
+                )
+
+        return consume
 
 
 def canonical_quantities(

@@ -44,13 +44,13 @@ def _projector(session: Session, top_k: int) -> Projector:
 
 def _store_tokens(session: Session) -> None:
     d_vocab = session.architecture.d_vocab
-    if session.has_tokenizer:
-        tokens = session.tokenizer.vocabulary(d_vocab)
-        settings = {"tokenizer": session.tokenizer.fingerprint}
-    else:
+    if session.tokenizer is None:
         session.progress.note("no tokenizer beside the weights: tokens are stored by number")
         tokens = [Token(f"[token {i}]", None) for i in range(d_vocab)]
         settings = {"tokenizer": "none"}
+    else:
+        tokens = session.tokenizer.vocabulary(d_vocab)
+        settings = {"tokenizer": session.tokenizer.fingerprint}
     for step in session.pending([Step("tokens", WHOLE_MODEL, settings)]):
         with session.finishing(step) as writer:
             datasets.store_tokens(writer, tokens)

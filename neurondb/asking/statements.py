@@ -22,6 +22,7 @@ BATCH: Final = 1_000
 
 INSTRUCTIONS_BETWEEN_BREATHS: Final = 1_000_000
 _INTERRUPTED: Final = "interrupted"
+_QUERY: Final = re.compile(r"(\s|--.*\n)*(select|with|values)\b", re.IGNORECASE)
 
 
 class Rows(NamedTuple):
@@ -60,12 +61,16 @@ def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> R
         connection = opened.enter_context(engine.connect())
         opened.enter_context(_guarded(connection, guard))
         result = _execute(connection, sql, dict(parameters or {}))
-        # The statement ran: from here on the rows keep what was opened, and close it.
-        return Rows(unique(result.keys()), _drained(result, opened.pop_all()))
+        # The statement ran: from here on the rows keep what was opened, and close it, even when
+        # they are dropped unread, for which their generator must have been started.
+        rows = _drained(result, opened.pop_all())
+        next(rows)
+        return Rows(unique(result.keys()), rows)
 
 
 def _drained(result: CursorResult[Any], opened: ExitStack) -> Iterator[tuple[Any, ...]]:
     with opened:
+        yield ()
         for batch in result.partitions(BATCH):
             yield from map(tuple, batch)
 
@@ -73,7 +78,7 @@ def _drained(result: CursorResult[Any], opened: ExitStack) -> Iterator[tuple[Any
 @contextmanager
 def _guarded(connection: Connection, guard: ReadOnly) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
-        connection.execution_options(postgresql_readonly=True, stream_results=True)
+        connection.execution_options(postgresql_readonly=True)
         connection.begin()
         yield
         return
@@ -103,7 +108,10 @@ def _execute(connection: Connection, sql: str, parameters: dict[str, Any]) -> Cu
         # SQLite itself knows where a `:name` is a parameter and where it is part of a string.
         result = connection.exec_driver_sql(sql, parameters)
     else:
-        result = connection.execute(text(_only_parameters(sql, parameters)), parameters)
+        # PostgreSQL streams through a cursor, and those exist for queries only.
+        streams = {"stream_results": _QUERY.match(sql) is not None}
+        statement = text(_only_parameters(sql, parameters))
+        result = connection.execute(statement, parameters, execution_options=streams)
     if not result.returns_rows:
         raise DatabaseError("the statement returns no rows; write a SELECT")
     return result

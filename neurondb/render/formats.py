@@ -33,9 +33,6 @@ class Format(NamedTuple):
     binary: bool = False
 
 
-# --- cells --------------------------------------------------------------------------------
-
-
 def quoted(text: str) -> str:
     r"""Return text as a person can tell it apart: `' dog'`, `'\n'`, `'\x1b[31m'`; else as it is.
 
@@ -52,9 +49,7 @@ def displayed(value: Any) -> str:
         return MISSING
     if isinstance(value, (float, Decimal)):
         return _rounded(float(value))
-    if isinstance(value, bytes):
-        return value.hex()
-    return quoted(value) if isinstance(value, str) else str(value)
+    return quoted(value) if isinstance(value, str) else str(stored(value))
 
 
 def _rounded(value: float) -> str:
@@ -68,9 +63,6 @@ def stored(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return float(value) if isinstance(value, Decimal) else value
-
-
-# --- formats ------------------------------------------------------------------------------
 
 
 def write_table(rows: Rows, stream: IO[str]) -> None:
@@ -205,7 +197,9 @@ def write_parquet(rows: Rows, stream: IO[bytes]) -> None:
             starts.append(spool.tell())
             with pa.ipc.new_stream(spool, table.schema) as writer:
                 writer.write_table(table)
-        schema = _unified(schemas or [pa.schema([(name, pa.null()) for name in rows.columns])])
+        schemas = schemas or [pa.schema([(name, pa.null()) for name in rows.columns])]
+        with _of_one_type("a column"):
+            schema = pa.unify_schemas(schemas, promote_options="permissive")
         with pq.ParquetWriter(stream, schema) as parquet:
             for start in starts:
                 spool.seek(start)
@@ -217,26 +211,20 @@ def _arrow(columns: tuple[str, ...], batch: list[tuple[Any, ...]]) -> Any:
 
     arrays = []
     for name, values in zip(columns, zip(*batch, strict=True), strict=True):
-        try:
+        with _of_one_type(f"column {name!r}"):
             arrays.append(pa.array(values))
-        except (pa.ArrowException, OverflowError) as error:
-            raise _mixed(name, error) from error
     return pa.table(arrays, names=list(columns))
 
 
-def _unified(schemas: list[Any]) -> Any:
+@contextmanager
+def _of_one_type(what: str) -> Iterator[None]:
     import pyarrow as pa
 
     try:
-        return pa.unify_schemas(schemas, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise _mixed("", error) from error
-
-
-def _mixed(column: str, error: Exception) -> NeuronDBError:
-    named = f" {column!r}" if column else ""
-    said = str(error).splitlines()[0]
-    return NeuronDBError(f"a column{named} holds values of several types: {said}; CAST it in SQL")
+        yield
+    except (pa.ArrowException, OverflowError) as error:
+        said = f"{what} holds values of several types: {str(error).splitlines()[0]}"
+        raise NeuronDBError(f"{said}; CAST it in SQL") from error
 
 
 FORMATS: Final = {
@@ -248,8 +236,6 @@ FORMATS: Final = {
     "parquet": Format(write_parquet, (".parquet", ".pq"), binary=True),
     "markdown": Format(write_markdown, (".md",)),
 }
-
-# --- where to -----------------------------------------------------------------------------
 
 
 class Destination(NamedTuple):
@@ -277,22 +263,23 @@ def deliver(rows: Rows, destination: Destination) -> None:
         NeuronDBError: when the file cannot be written; what was there stays.
     """
     form = FORMATS[destination.chosen]
-    if destination.path is not None:
-        with _replacing(destination.path) as stream:
-            form.write(rows, stream if form.binary else _text(stream))
-        return
-    if form.binary and sys.stdout.isatty():
+    if form.binary and destination.path is None and sys.stdout.isatty():
         raise UsageError(
             f"{destination.chosen} is not for terminals; give a file with -o FILE, or pipe it"
         )
-    stream = sys.stdout.buffer
-    form.write(rows, stream if form.binary else _text(stream))
-    stream.flush()
+    with _replacing(destination.path) if destination.path else _stdout() as stream:
+        form.write(rows, stream if form.binary else _text(stream))
 
 
 def _text(stream: IO[bytes]) -> codecs.StreamWriter:
     # UTF-8 whatever the locale; unlike io.TextIOWrapper it does not close what it wraps.
     return codecs.getwriter("utf-8")(stream, "backslashreplace")
+
+
+@contextmanager
+def _stdout() -> Iterator[IO[bytes]]:
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
 
 
 @contextmanager

@@ -99,6 +99,15 @@ def forget_model(connection: Connection, model_id: int) -> None:
         connection.execute(table.delete().where(of_model))
 
 
+def forget_unless_started(engine: Engine, model: StoredModel) -> None:
+    """Delete a model of which no step was ever finished: a failed attempt leaves no trace."""
+    steps = tables.ingest_steps.c
+    with transaction(engine) as connection:
+        of_model = select(steps.step_id).where(steps.model_id == model.model_id)
+        if connection.execute(of_model.limit(1)).first() is None:
+            forget_model(connection, model.model_id)
+
+
 def show_dataset(engine: Engine, model: StoredModel, dataset_id: int) -> None:
     """Make neuron_overview show this dataset's activations for the model."""
     with transaction(engine) as connection:

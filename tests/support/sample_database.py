@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, Engine, insert
 
-import pytest
 from neurondb.database import open_existing
 from neurondb.migrate import create_or_open
 from neurondb.schema import codes, tables

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import Engine
+from support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample
+
 from neurondb.asking import named
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
 from neurondb.taxonomy import CLASSES
-from sqlalchemy import Engine
-from support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 ARGUMENTS: Mapping[str, dict[str, str]] = {
@@ -59,7 +60,8 @@ def test_every_parameter_is_declared_explained_and_used(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in named.query_names() if "[model]" in [p.usage for p in named.load(n).parameters]]
+    "name",
+    [n for n in named.query_names() if "[model]" in [p.usage for p in named.load(n).parameters]],
 )
 def test_a_model_narrows_the_answer_to_its_rows(sample_engine: Engine, name: str) -> None:
     arguments = dict(ARGUMENTS.get(name, {}))
@@ -174,9 +176,7 @@ def test_examples_of_neuron(sample: Sample, sample_engine: Engine) -> None:
     rows = ask(sample_engine, "examples-of-neuron", **arguments)
     list_id = codes.example_list(2, 0)
     neuron_id = sample.named(LLAMA, "1.1")["neuron_id"]
-    stored = [
-        e for e in sample.examples if (e["neuron_id"], e["list_id"]) == (neuron_id, list_id)
-    ]
+    stored = [e for e in sample.examples if (e["neuron_id"], e["list_id"]) == (neuron_id, list_id)]
     assert [(r["rank"], r["value"], r["position"], r["text"]) for r in rows] == [
         (e["rank"], e["value"], e["position"], TEXTS[e["text_id"] - 1][:7]) for e in stored
     ]
@@ -196,7 +196,12 @@ def test_sign_cases_of_neuron(sample: Sample, sample_engine: Engine) -> None:
 @pytest.mark.parametrize("token", [" dog", "\n", "'"])
 def test_neurons_for_token(sample: Sample, sample_engine: Engine, token: str) -> None:
     rows = ask(
-        sample_engine, "neurons-for-token", token=token, vector="in", direction="bottom", limit="999"
+        sample_engine,
+        "neurons-for-token",
+        token=token,
+        vector="in",
+        direction="bottom",
+        limit="999",
     )
     code = codes.token_list(1, 0, 1)
     expected = {
@@ -284,7 +289,9 @@ def test_wrong_parameters_are_told(
 
 
 def test_unknown_query_and_model_are_told(sample_engine: Engine) -> None:
-    with pytest.raises(UnknownNameError, match="no query 'dead-neuron'; did you mean 'dead-neurons'"):
+    with pytest.raises(
+        UnknownNameError, match="no query 'dead-neuron'; did you mean 'dead-neurons'"
+    ):
         named.load("dead-neuron")
     with pytest.raises(UnknownNameError, match="sample-llama"):
         named.run(sample_engine, "dead-neurons", {"model": "llama"})

@@ -7,12 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
+from support.sample_database import Sample
+
 from neurondb.asking import run_sql
 from neurondb.asking.guard import ReadOnly
 from neurondb.database import connect, parse_url
 from neurondb.errors import DatabaseError
-from sqlalchemy import Engine
-from support.sample_database import Sample
 
 WRITES = [
     ("DELETE FROM neurons", "DELETE from neurons"),
@@ -59,7 +60,9 @@ def test_writing_is_refused_and_named(
     assert fingerprint(sample.path) == before
 
 
-@pytest.mark.parametrize("sql", ["VACUUM", "VACUUM INTO 'copy.db'", "UPDATE sqlite_master SET sql=''"])
+@pytest.mark.parametrize(
+    "sql", ["VACUUM", "VACUUM INTO 'copy.db'", "UPDATE sqlite_master SET sql=''"]
+)
 def test_what_the_guard_need_not_see_fails_too(
     any_engine: Engine, sample: Sample, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +90,7 @@ def test_the_engine_can_write_again_afterwards(tmp_path: Path) -> None:
         "PRAGMA table_info(models)",
         "SELECT name FROM pragma_table_info('models')",
         "SELECT value FROM json_each('[1, 2]')",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT i FROM n",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5) SELECT i FROM n",
         "EXPLAIN QUERY PLAN SELECT * FROM neuron_overview",
         "VALUES (1), (2)",
         "SELECT ':not a parameter', 12 -- nor :this",
@@ -128,6 +131,14 @@ def test_rows_come_before_the_statement_ends(sample_engine: Engine) -> None:
     assert [next(rows) for _ in range(2500)] == [(i + 1,) for i in range(2500)]
     rows.close()  # type: ignore[attr-defined]
     assert list(run_sql(sample_engine, "SELECT 1").rows) == [(1,)]
+
+
+def test_rows_dropped_unread_let_go_of_the_connection(tmp_path: Path) -> None:
+    engine = connect(parse_url(str(tmp_path / "new.db")), writing=True)
+    assert run_sql(engine, "SELECT 1 AS a").columns == ("a",)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE mine (a)")
+    engine.dispose()
 
 
 def test_ctrl_c_stops_a_statement_that_yields_nothing(sample_engine: Engine) -> None:

@@ -5,9 +5,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from support.sample_database import Sample
+
+from neurondb.asking import named
 from neurondb.asking.vocabulary import BARE_WORDS, NUMBERS, QUALIFIERS, ROLES, TOKEN_KEYS, WORDS
 from neurondb.paths import in_checkout
-from support.sample_database import Sample
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -32,3 +34,9 @@ def test_every_word_is_documented() -> None:
     assert {word.replace(" ", "-") for word in BARE_WORDS} <= {
         word.replace(" ", "-") for word in documented
     }
+
+
+@pytest.mark.skipif(not in_checkout(), reason="docs/ is not part of the wheel")
+def test_every_query_is_documented() -> None:
+    text = (DOCS / "queries.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == set(named.query_names())

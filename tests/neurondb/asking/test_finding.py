@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine
+from support.sample_database import Row, Sample
+
 from neurondb.asking import count, find
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
-from sqlalchemy import Engine
-from support.sample_database import Row, Sample
 
 Truth = bool | None
 Meaning = Callable[[Row, Sample], Truth]
@@ -47,8 +48,12 @@ RELATIONS = {
 }
 COLUMNS = {
     **{name: name for name in ("freq", "in_out", "gate-in", "layer", "out_norm", "pre_kurtosis")},
-    **{"gate_freq": "freq", "gate-_in+": "gate_neg_in_pos", "gate+_in-": "gate_pos_in_neg"},
-    **{"significant": "significant_in_out", "OUT_KURTOSIS": "out_kurtosis", "sign": "sign"},
+    "gate_freq": "freq",
+    "gate-_in+": "gate_neg_in_pos",
+    "gate+_in-": "gate_pos_in_neg",
+    "significant": "significant_in_out",
+    "OUT_KURTOSIS": "out_kurtosis",
+    "sign": "sign",
 }
 
 
@@ -84,9 +89,7 @@ def of_role(text: str, role: str | None) -> Term:
 
 
 def has_token(key: str, vectors: str, basis: int, direction: int, token: str) -> Term:
-    lists = [
-        codes.token_list(codes.VECTORS.index(v), basis, direction) for v in vectors.split("+")
-    ]
+    lists = [codes.token_list(codes.VECTORS.index(v), basis, direction) for v in vectors.split("+")]
 
     def holds(row: Row, sample: Sample) -> Truth:
         return any(token in sample.top[row["neuron_id"], code] for code in lists)
@@ -134,9 +137,7 @@ OTHERS = [
     Term("top_out_token=' dog'", lambda row, _: row["top_out_token"] == " dog"),
     Term(
         "out.token=' dog'@2",
-        lambda row, sample: (
-            " dog" in sample.top[row["neuron_id"], codes.token_list(2, 0, 0)][:2]
-        ),
+        lambda row, sample: " dog" in sample.top[row["neuron_id"], codes.token_list(2, 0, 0)][:2],
     ),
 ]
 TOKENS = [
@@ -208,9 +209,7 @@ def test_term_finds_what_it_says_and_something(
     assert found(sample_engine, term.text) == expected
 
 
-def test_and_binds_tighter_than_or_and_not_tightest(
-    sample: Sample, sample_engine: Engine
-) -> None:
+def test_and_binds_tighter_than_or_and_not_tightest(sample: Sample, sample_engine: Engine) -> None:
     text = "layer=0 or layer=1 not neuron>=2 or not layer<3 and neuron=5"
     expected = [
         r["neuron_id"]
@@ -226,9 +225,7 @@ def test_empty_expression_finds_every_neuron(sample: Sample, sample_engine: Engi
     assert found(sample_engine, "  ") == [r["neuron_id"] for r in sample.neurons]
 
 
-def test_token_id_means_another_token_in_each_model(
-    sample: Sample, sample_engine: Engine
-) -> None:
+def test_token_id_means_another_token_in_each_model(sample: Sample, sample_engine: Engine) -> None:
     # id 0 is ' dog' in sample-llama and '0.5', the last of the shared texts, in sample-gpt
     token = {"sample-llama": " dog", "sample-gpt": "0.5"}
     lists = [codes.token_list(vector, 0, 0) for vector in range(3)]
@@ -281,8 +278,8 @@ def test_count_agrees_with_the_rows(sample: Sample, sample_engine: Engine) -> No
 
 def test_values_are_bound_never_pasted(sample_engine: Engine) -> None:
     with pytest.raises(UnknownNameError):
-        found(sample_engine, "model=\"x' OR 1=1 --\"")
-    assert found(sample_engine, "top_out_token=\"' OR 1=1 --\"") == []
+        found(sample_engine, 'model="x\' OR 1=1 --"')
+    assert found(sample_engine, 'top_out_token="\' OR 1=1 --"') == []
 
 
 @pytest.mark.parametrize(

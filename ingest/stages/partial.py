@@ -1,0 +1,67 @@
+"""The state of an interrupted pass over a dataset, kept beside the database.
+
+Batches come in a fixed order, so a pass that goes on from here gives the same sums, to the bit,
+as one that was never interrupted.
+"""
+
+import hashlib
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from sqlalchemy import Engine
+
+from ingest.activations import CaseStatistics, LayerSummary, TopTexts
+from ingest.moments import StreamingMoments
+from neurondb.database import sqlite_path
+
+SAVE_EVERY_S = 120.0
+_SAFE: list[Any] = [CaseStatistics, LayerSummary, StreamingMoments, TopTexts]
+
+
+class PartialPass:
+    """Where the summaries of a pass are saved now and then.
+
+    Args:
+        engine: the database that the pass is for.
+        identity: everything that the summaries depend on; another identity is another pass.
+    """
+
+    def __init__(self, engine: Engine, identity: dict[str, object]) -> None:
+        key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        database = sqlite_path(engine.url) or Path(tempfile.gettempdir()) / "neurondb"
+        self.path = database.with_name(f"{database.name}.pass-{key}")
+        self._saved_at = time.monotonic()
+
+    def load(self, device: torch.device) -> tuple[int, dict[int, LayerSummary]] | None:
+        """Return how many batches were done and their summaries; None when nothing was saved."""
+        if not self.path.is_file():
+            return None
+        try:
+            with torch.serialization.safe_globals(_SAFE):
+                n_batches, summaries = torch.load(self.path, map_location=device)
+        except Exception:  # a file of another version or a damaged one: begin anew
+            return None
+        return n_batches, summaries
+
+    def save(self, n_batches: int, summaries: dict[int, LayerSummary]) -> None:
+        """Save where enough time has passed; the file is replaced in one step.
+
+        A disk that is full costs the chance to go on from here, not the pass.
+        """
+        if time.monotonic() - self._saved_at < SAVE_EVERY_S:
+            return
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        try:
+            torch.save((n_batches, summaries), temporary)
+            temporary.replace(self.path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+        self._saved_at = time.monotonic()
+
+    def forget(self) -> None:
+        """Remove what was saved: the pass is stored, or begins anew."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,54 @@
+"""`neurondb query` as a user meets it."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.sample_database import Sample, sample
+
+from neurondb.asking import named
+from neurondb.cli.query import query
+from neurondb.errors import UsageError
+
+__all__ = ["sample"]
+
+
+def ran(*arguments: str) -> Result:
+    return CliRunner().invoke(query, arguments)
+
+
+def test_list_shows_every_query_with_its_parameters() -> None:
+    lines = ran("--list", "--format", "csv").stdout.splitlines()
+    listed = {row["name"]: row for row in csv.DictReader(lines)}
+    assert set(listed) == set(named.query_names())
+    assert listed["weakening-often"]["parameters"] == "[model] class=weakening freq=0.6 limit=50"
+
+
+def test_show_prints_the_file() -> None:
+    assert ran("dead-neurons", "--show").stdout.startswith("-- title: Dead neurons\n")
+
+
+def test_an_answer_can_go_to_a_file(sample: Sample, tmp_path: Path) -> None:
+    path = tmp_path / "dog.csv"
+    ended = ran(
+        *("neurons-for-token", "--param", "token= dog", "--param", "model=sample-llama"),
+        *("--db", sample.url, "-o", str(path)),
+    )
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    with path.open(newline="") as stream:
+        assert {row["model"] for row in csv.DictReader(stream)} == {"sample-llama"}
+
+
+def test_no_name_is_wrong_usage() -> None:
+    assert isinstance(ran().exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(["--param", "model"], "not NAME=VALUE"), (["--param", "a=1", "--param", "a=2"], "twice")],
+)
+def test_malformed_parameters_are_wrong_usage(given: list[str], said: str) -> None:
+    ended = ran("dead-neurons", *given)
+    assert ended.exit_code == 2
+    assert said in ended.stderr

@@ -1,0 +1,245 @@
+"""Every format gives back what went in; tables are for eyes, and safe for terminals."""
+
+import ast
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurondb.asking.statements import Rows
+from neurondb.errors import NeuronDBError
+from neurondb.render.formats import FORMATS, Destination, deliver, displayed, quoted
+
+COLUMNS = ("name", "count", "value", "note")
+NASTY = [
+    "\x1b[31mred\x07",
+    "a\tb\nc\rd",
+    'say "x", y|z',
+    "",
+    " dog",
+    "–",
+    "'q'",
+    "\\n",
+    "犬",
+    "\u202e",
+]
+ROWS: list[tuple[Any, ...]] = [
+    *((text, i, i / 7, None) for i, text in enumerate(NASTY)),
+    (None, -3, 1e-300, "x"),
+]
+
+
+def written(form: str, rows: list[tuple[Any, ...]], columns: tuple[str, ...] = COLUMNS) -> str:
+    stream = io.StringIO(newline="")
+    FORMATS[form].write(Rows(columns, iter(rows)), stream)
+    return stream.getvalue()
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+cells = st.one_of(st.none(), texts, st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False))
+tables = st.lists(st.tuples(cells, cells), min_size=1, max_size=5)
+
+
+@given(tables)
+def test_json_round_trips(rows: list[tuple[Any, ...]]) -> None:
+    for form in ("json", "ndjson"):
+        text = written(form, rows, ("a", "b"))
+        assert text.isascii()
+        lines = json.loads(text) if form == "json" else map(json.loads, text.splitlines())
+        finite = [
+            tuple(None if isinstance(v, float) and math.isinf(v) else v for v in row)
+            for row in rows
+        ]
+        assert [tuple(line.values()) for line in lines] == finite
+
+
+@given(tables)
+def test_csv_round_trips(rows: list[tuple[Any, ...]]) -> None:
+    read = list(csv.reader(io.StringIO(written("csv", rows, ("a", "b")), newline="")))
+    plain = [
+        ["" if v is None else repr(v) if isinstance(v, float) else str(v) for v in r] for r in rows
+    ]
+    assert read == [["a", "b"], *plain]
+
+
+def _unescaped(field: str) -> str:
+    signs = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
+    return re.sub(r"\\(.)", lambda m: signs[m[1]], field)
+
+
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=5))
+def test_tsv_is_one_line_a_row_and_round_trips(rows: list[tuple[Any, ...]]) -> None:
+    lines = written("tsv", rows, ("a", "b")).split("\n")
+    assert lines.pop() == ""
+    read = [tuple(map(_unescaped, line.split("\t"))) for line in lines]
+    assert read == [("a", "b"), *rows]
+
+
+def test_floats_are_in_full_for_programs_and_short_for_people() -> None:
+    third = [("x", 1, 1 / 3, None)]
+    for form in ("csv", "tsv", "json", "ndjson"):
+        assert "0.3333333333333333" in written(form, third)
+    for form in ("table", "markdown"):
+        assert "0.3333" in written(form, third)
+        assert "0.33333" not in written(form, third)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.5, "0.5000"),
+        (-1.0, "-1.000"),
+        (1234.5, "1234"),
+        (123456.7, "123457"),
+        (1e-7, "1.000e-07"),
+        (1e12, "1.000e+12"),
+        (float("inf"), "inf"),
+        (Decimal("0.25"), "0.2500"),
+        (12, "12"),
+        (None, "–"),
+        (b"\x00\xff", "00ff"),
+        ("dog", "dog"),
+        (" dog", "' dog'"),
+        ("\n", r"'\n'"),
+        ("", "''"),
+        ("–", "'–'"),
+        ("it's", "it's"),
+        ("\x1b[31m", r"'\x1b[31m'"),
+        ("\\xe2", "\\xe2"),
+    ],
+)
+def test_a_cell_for_people(value: Any, shown: str) -> None:
+    assert displayed(value) == shown
+
+
+@given(st.text())
+def test_quoting_is_reversible_and_harmless(text: str) -> None:
+    shown = quoted(text)
+    assert shown.isprintable()
+    assert (ast.literal_eval(shown) if shown[0] in "'\"" else shown) == text
+
+
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_no_control_character_reaches_the_terminal(form: str) -> None:
+    everything = written(form, ROWS, ("\x1b[2J", *COLUMNS[1:]))
+    assert all(c == "\n" or c.isprintable() for c in everything)
+
+
+def test_table_aligns_numbers_to_the_right() -> None:
+    lines = written("table", [("a", 5, 0.5, None), ("bb", 1000, -0.25, None)]).splitlines()
+    assert lines[-2].split() == ["a", "5", "0.5000", "–"]
+    assert lines[-2].index("5") == lines[-1].index("1000") + 3
+
+
+def test_table_prints_markup_as_it_stands() -> None:
+    assert "[bold]x[/bold] :smile:" in written("table", [("[bold]x[/bold] :smile:", 1, 1.0, "")])
+
+
+def test_markdown_is_one_line_a_row_with_pipes_escaped() -> None:
+    lines = written("markdown", [("a|b\n<i>", 1, 0.5, None)]).splitlines()
+    assert lines == [
+        "| name | count | value | note |",
+        "| :-- | --: | --: | :-- |",
+        r"| 'a\|b\\n\<i\>' | 1 | 0.5000 | – |",
+    ]
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_an_empty_result_has_its_columns_where_the_format_has_any(
+    form: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "out"
+    deliver(Rows(COLUMNS, iter([])), Destination(form, path))
+    if form == "parquet":
+        assert pq.read_table(path).column_names == list(COLUMNS)
+    elif form in ("json", "ndjson"):
+        assert path.read_text() == {"json": "[]\n", "ndjson": ""}[form]
+    else:
+        assert all(name in path.read_text() for name in COLUMNS)
+
+
+def test_parquet_round_trips(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    deliver(Rows(COLUMNS, iter(ROWS)), Destination(None, path))
+    assert [tuple(row.values()) for row in pq.read_table(path).to_pylist()] == ROWS
+
+
+def test_parquet_learns_a_type_after_many_nulls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurondb.render.formats.PARQUET_BATCH", 2)
+    rows = [(None, 1), (None, None), (None, 2), (None, 2.5), ("late", None)]
+    path = tmp_path / "rows.parquet"
+    deliver(Rows(("a", "b"), iter(rows)), Destination("parquet", path))
+    assert [tuple(row.values()) for row in pq.read_table(path).to_pylist()] == rows
+
+
+@pytest.mark.parametrize("batch", [2, 100])
+def test_parquet_tells_of_mixed_types(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr("neurondb.render.formats.PARQUET_BATCH", batch)
+    rows = Rows(("a",), iter([(1,), (2,), ("x",)]))
+    with pytest.raises(NeuronDBError, match=r"several types.*CAST it in SQL"):
+        deliver(rows, Destination("parquet", tmp_path / "rows.parquet"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("x.csv", "csv"),
+        ("x.JSONL", "ndjson"),
+        ("x.md", "markdown"),
+        ("x", "tsv"),
+        ("x.txt", "table"),
+    ],
+)
+def test_the_suffix_chooses_the_format(name: str, form: str) -> None:
+    assert Destination(None, Path(name)).chosen == form
+    assert Destination("json", Path(name)).chosen == "json"
+
+
+def _breaking() -> Iterator[tuple[Any, ...]]:
+    yield ("a", 1, 1.0, None)
+    raise NeuronDBError("the database went away")
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_a_failure_leaves_the_file_as_it_was(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("before")
+    with pytest.raises(NeuronDBError, match="went away"):
+        deliver(Rows(COLUMNS, _breaking()), Destination(form, path))
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NeuronDBError, match=r"cannot write .*missing/out.csv"):
+        deliver(Rows(COLUMNS, iter(ROWS)), Destination(None, tmp_path / "missing" / "out.csv"))
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv", "tsv"])
+def test_rows_are_written_as_they_come(form: str) -> None:
+    class Stop(Exception):
+        pass
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        yield from ((str(i), i, 0.5, None) for i in range(10))
+        raise Stop
+
+    stream = io.StringIO(newline="")
+    with pytest.raises(Stop):
+        FORMATS[form].write(Rows(COLUMNS, rows()), stream)
+    assert stream.getvalue().count("\n") >= 10

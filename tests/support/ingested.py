@@ -1,0 +1,248 @@
+"""Small models with everything ingested: run once a session for each request, read with sqlite3."""
+
+import atexit
+import dataclasses
+import re
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from neurondb.jobs import IngestRequest, Preprocessing, job
+from tests.support.random_models import FAMILIES
+from tests.support.reference import Array, Reference
+from tests.support.shared_inputs import SHARED, shared
+
+SEPARATOR = "<|endoftext|>"
+STORIES = "stories260K"
+N_STORIES = 60
+THRESHOLDS = (0.5, 0.2)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+BOS, EOS = "<s>", "</s>"
+
+TEXTS = (
+    "Once upon a time there was a little dog named Ben.",
+    "Ben ran.",
+    "The cat saw the big red ball and wanted to play with it all day long.",
+    "“Wow,” said Lily, “that’s a naïve café!”",
+    "Once upon a time there was a little cat.",
+    "a",
+    "Mom said: 1, 2, 3, 4, 5, 10, 100!",
+    "Ben ran.",
+    "The sun was hot.\nThe bird sang.\n\nThey were happy.",
+    "She was sad because her toy was lost in the park.",
+    "…",
+    "They went home and ate some soup.",
+    "Tom and Sue were good friends.",
+    "He did not like the dark, so he ran to his mom.",
+    "One day, a bird flew by.",
+    "Look! A frog! It can jump very high, higher than the tree.",
+    "The end.",
+    "🐸 is a frog",
+    "Tim had a new car. It was blue. He liked to push it on the floor, fast and slow.",
+    "  two  spaces",
+)
+"""Twenty: more than an example list holds; two the same, some with characters of many bytes."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    @contextmanager
+    def stage(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        """Open a bar that is not drawn."""
+        yield lambda done: None
+
+    def note(self, message: str) -> None:
+        """Say nothing."""
+
+
+@cache
+def scratch() -> Path:
+    """Return a directory that lives as long as the session."""
+    directory = tempfile.mkdtemp(prefix="neurondb-tests-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
+
+
+_numbers = count()
+
+
+def fresh(name: str) -> Path:
+    """Return a new directory below `scratch()`."""
+    directory = scratch() / f"{name}-{next(_numbers)}"
+    directory.mkdir()
+    return directory
+
+
+@cache
+def ingested(request: IngestRequest) -> sqlite3.Connection:
+    """Run `request` into a database of its own; the connection reads it."""
+    path = fresh("database") / "neurondb.db"
+    job("ingest")(dataclasses.replace(request, database=str(path)), Silent())
+    connection = sqlite3.connect(path)
+    atexit.register(connection.close)
+    return connection
+
+
+# --- models and texts ---------------------------------------------------------------------
+
+
+def write_byte_level_tokenizer(
+    directory: Path, *, bos: str | None = BOS, eos: str | None = EOS
+) -> None:
+    """Write a byte-level BPE tokenizer of 512 tokens that puts nothing in front by itself."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<unk>", BOS, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=bos, eos_token=eos
+    )
+    fast.save_pretrained(directory)
+
+
+def write_tokenizer(directory: Path) -> None:
+    """Copy the tokenizer of stories260K, or write a byte-level one where that is absent."""
+    source = SHARED / "models" / STORIES
+    if not source.exists():
+        write_byte_level_tokenizer(directory)
+        return
+    for name in TOKENIZER_FILES:
+        shutil.copy(source / name, directory / name)
+
+
+def save(model: Any) -> Path:
+    """Save a model that a test has changed, with a tokenizer."""
+    directory = fresh("model")
+    model.save_pretrained(directory)
+    write_tokenizer(directory)
+    return directory
+
+
+@cache
+def random_model(family: str) -> Path:
+    """Return the directory of a family's random model, with a tokenizer."""
+    directory = FAMILIES[family](fresh(family), 0)
+    write_tokenizer(directory)
+    return directory
+
+
+@cache
+def text_file(texts: tuple[str, ...]) -> Path:
+    """Return a file of these texts."""
+    path = fresh("texts") / "texts.txt"
+    path.write_text(f"\n{SEPARATOR}\n".join(texts), encoding="utf-8")
+    return path
+
+
+@cache
+def stories() -> tuple[str, ...]:
+    """Return the first texts of the shared stories."""
+    written = shared("text/tinystories.txt").read_text(encoding="utf-8").split(SEPARATOR)
+    return tuple([text.strip() for text in written if text.strip()][:N_STORIES])
+
+
+def encode(directory: Path, text: str, *, max_len: int = 1024, prefix: str = BOS) -> list[int]:
+    """Return the ids of a text with the prefix token first, from tokenizer.json alone."""
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    return [tokenizer.token_to_id(prefix), *ids][:max_len]
+
+
+# --- subjects -----------------------------------------------------------------------------
+
+SUBJECTS = (STORIES, *FAMILIES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model directory, what was asked of `ingest`, and what came out."""
+
+    request: IngestRequest
+    texts: tuple[str, ...] = ()
+    max_len: int = 1024
+
+    @property
+    def directory(self) -> Path:
+        """The model's files."""
+        return Path(self.request.model)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The database it was ingested into."""
+        return ingested(self.request)
+
+    @property
+    def reference(self) -> Reference:
+        """The same model by brute force."""
+        return reference(self.directory, self.request.preprocessing)
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self.connection.execute(sql, values).fetchall()
+
+    def grid(self, columns: str, relation: str = "neurons", where: str = "TRUE") -> Array:
+        """Return columns of a relation of neurons as layers × neurons × columns; NULL is NaN."""
+        joined = "" if relation == "neurons" else f"LEFT JOIN {relation} r USING (neuron_id)"
+        rows = self.rows(
+            f"SELECT {columns} FROM neurons n {joined} WHERE {where} ORDER BY layer, neuron"
+        )
+        values = np.array(rows, dtype=np.float64)
+        return values.reshape(len(self.reference.layers), -1, values.shape[1])
+
+    def ids(self) -> list[list[int]]:
+        """Return the tokens of every text, prefix first."""
+        return [encode(self.directory, text, max_len=self.max_len) for text in self.texts]
+
+
+@cache
+def reference(directory: Path, choices: Preprocessing) -> Reference:
+    """Return the brute force for a directory; what it has computed stays."""
+    return Reference(directory, choices)
+
+
+@cache
+def subject(name: str) -> Subject:
+    """Return stories260K on sixty stories, or a family's random model on `TEXTS`."""
+    if name == STORIES:
+        directory, texts, longest = shared(f"models/{STORIES}"), stories(), 512
+    else:
+        directory, texts, longest = random_model(name), tuple(map(str.strip, TEXTS)), 256
+    request = IngestRequest(
+        model=str(directory), dataset=str(text_file(texts)), thresholds=THRESHOLDS, device="cpu"
+    )
+    return Subject(request, texts, longest)
+
+
+def weights_of(directory: Path, **options: Any) -> Subject:
+    """Return a model of which only the weights are ingested."""
+    return Subject(
+        IngestRequest(
+            model=str(directory), stages=("weights",), thresholds=THRESHOLDS, **options
+        )
+    )
+
+
+def unescaped(text: str) -> str:
+    """Return the text with lone bytes, written \\xNN, put together."""
+    parts = re.split(r"\\x([0-9A-Fa-f]{2})", text)
+    bytes_ = b"".join(
+        bytes.fromhex(part) if i % 2 else part.encode() for i, part in enumerate(parts)
+    )
+    return bytes_.decode()
