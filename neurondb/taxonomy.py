@@ -4,11 +4,14 @@ Source: weakening-neurons §2.2, with the corrected rule for the atypical forms;
 names is that of input-output-functionality.
 """
 
-from typing import NamedTuple, TypeAlias
+from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float, Int8
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # who only asks for the names of the classes need not wait for numpy
+    import numpy as np
+    from jaxtyping import Float, Int8
+    from numpy.typing import NDArray
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -43,22 +46,21 @@ UNDEFINED = ReadWriteClass(11, "undefined", "undefined")
 """Not one of the eleven: the class of a neuron with a zero vector, whose cosines are NULL."""
 
 ORTHOGONAL = 6
-_FIRST_ID = np.array(  # [1 + A, B] → id of the typical form
-    [[9, 7], [ORTHOGONAL, 4], [2, 0]], dtype=np.int8
-)
-
-Cosines: TypeAlias = Float[np.ndarray, " neurons"]
+_TYPICAL = ((9, 7), (ORTHOGONAL, 4), (2, 0))
+"""[1 + A][B] → id of the typical form; the atypical form has the next."""
 
 
-def level(cosine: Cosines, threshold: float) -> NDArray[np.int8]:
+def level(cosine: Float[np.ndarray, " neurons"], threshold: float) -> NDArray[np.int8]:
     """Return +1 above the threshold, −1 below its negative, 0 between (strictly)."""
+    import numpy as np
+
     return (cosine > threshold).astype(np.int8) - (cosine < -threshold).astype(np.int8)
 
 
 def classify(
-    gate_in: Cosines | None,
-    gate_out: Cosines | None,
-    in_out: Cosines,
+    gate_in: Float[np.ndarray, " neurons"] | None,
+    gate_out: Float[np.ndarray, " neurons"] | None,
+    in_out: Float[np.ndarray, " neurons"],
     threshold: float = DEFAULT_THRESHOLD,
 ) -> Int8[np.ndarray, " neurons"]:
     """Return the class id of every neuron.
@@ -71,15 +73,19 @@ def classify(
 
     A NaN cosine (a zero vector) gives `UNDEFINED`, never orthogonal output.
     """
+    import numpy as np
+
     written = level(in_out, threshold)
     undefined = np.isnan(in_out)
     if gate_in is None or gate_out is None:
-        ids = np.choose(written + 1, [7, ORTHOGONAL, 0]).astype(np.int8)
+        ids = np.choose(written + 1, [_TYPICAL[0][1], ORTHOGONAL, _TYPICAL[2][1]]).astype(np.int8)
     else:
         undefined |= np.isnan(gate_in) | np.isnan(gate_out)
         read, gated = level(gate_in, threshold), level(gate_out, threshold)
         changed = np.abs(gated)
         expected = written * gated  # 0 unless both are set: then +G for A = +, −G for A = −
         typical = (read == expected) | ((written == 0) & (changed == 0))
-        ids = _FIRST_ID[written + 1, changed] + np.where(typical, 0, 1).astype(np.int8)
+        ids = np.array(_TYPICAL, dtype=np.int8)[written + 1, changed] + np.where(
+            typical, 0, 1
+        ).astype(np.int8)
     return np.where(undefined, np.int8(UNDEFINED.class_id), ids).astype(np.int8)

@@ -53,7 +53,7 @@ def activations_stage(session: Session) -> None:
         seconds = (time.perf_counter() - started) / len(steps)
         _write(session, steps, summaries, dataset_id, seconds)
         done.forget()
-    models.show_dataset(session.engine, session.ledger.model, dataset_id)
+    models.show(session.engine, session.ledger.model, dataset_id=dataset_id)
 
 
 def _identity(session: Session, steps: list[Step], dataset: DatasetRecord) -> dict[str, object]:

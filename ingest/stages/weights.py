@@ -5,12 +5,12 @@ import time
 from ingest.baselines import Sampling
 from ingest.session import Session
 from ingest.weights import analyse_layer
-from neurondb.writing import layers
+from neurondb.writing import layers, models
 from neurondb.writing.ledger import Step
 
 
 def weights_stage(session: Session) -> None:
-    """Analyse the weights of every layer, then classify its neurons at each τ."""
+    """Analyse the weights of every layer, and classify its neurons at each τ."""
     sampling = Sampling(session.request.seed, session.request.exact_baselines)
     settings = session.preprocessing | {"seed": sampling.seed, "exact_baselines": sampling.exact}
     steps = session.pending(Step("weights", n, settings) for n in session.layers)
@@ -21,14 +21,17 @@ def weights_stage(session: Session) -> None:
             record = analyse_layer(weights, session.architecture, session.choices, sampling)
             with session.finishing(step, time.perf_counter() - started) as writer:
                 layers.write_weights(writer, step.layer, record)
+            _classify(session, step.layer)
             advance(1)
+    for layer in set(session.layers) - {step.layer for step in steps}:
+        _classify(session, layer)  # analysed by an earlier run, perhaps at other thresholds
+    models.show(session.engine, session.ledger.model, threshold=session.request.thresholds[0])
+
+
+def _classify(session: Session, layer: int) -> None:
+    """Classify a layer's neurons from their stored cosines."""
     for threshold in session.request.thresholds:
-        _classify(session, threshold)
-
-
-def _classify(session: Session, threshold: float) -> None:
-    stage = f"classes {threshold:g}"
-    settings = session.preprocessing | {"threshold": threshold}
-    for step in session.pending(Step(stage, n, settings) for n in session.layers):
-        with session.finishing(step) as writer:
-            layers.write_classes(writer, step.layer, threshold)
+        settings = session.preprocessing | {"threshold": threshold}
+        for step in session.pending([Step(f"classes {threshold:g}", layer, settings)]):
+            with session.finishing(step) as writer:
+                layers.write_classes(writer, layer, threshold)

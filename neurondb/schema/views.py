@@ -6,7 +6,15 @@ again after it (`neurondb.migrate`), so they always match this file.
 
 from typing import Final, NamedTuple
 
-from neurondb.schema.codes import GATED_CASES, QUANTITY_COLUMNS, SIGN_CASES, VECTORS
+from neurondb.schema.codes import (
+    BASES,
+    DIRECTIONS,
+    GATED_CASES,
+    QUANTITY_COLUMNS,
+    SIGN_CASES,
+    VECTORS,
+    token_list,
+)
 
 
 class View(NamedTuple):
@@ -90,17 +98,17 @@ def _role() -> str:
 
 def _case_columns() -> str:
     return ",\n       ".join(
-        f"s{code}.freq AS {CASE_COLUMNS[SIGN_CASES[code]]}" for code in GATED_CASES
-    )
-
-
-def _case_joins() -> str:
-    return "\n".join(
-        f"LEFT JOIN sign_case_rows s{code} ON s{code}.neuron_id = n.neuron_id "
-        f"AND s{code}.dataset_id = m.dataset_id AND s{code}.sign_case_id = {code}"
+        f"(SELECT s.freq FROM sign_case_rows s WHERE s.neuron_id = n.neuron_id "
+        f"AND s.dataset_id = m.dataset_id AND s.sign_case_id = {code}) "
+        f"AS {CASE_COLUMNS[SIGN_CASES[code]]}"
         for code in GATED_CASES
     )
 
+
+# What a question seldom filters by is a subquery: only rows that are shown pay for it. The class
+# is joined inner, for SQLite reaches the index by class through one outer join, not through two;
+# every neuron gets its class in the step after its own.
+_OUT_TOP = token_list(VECTORS.index("out"), BASES.index("unembed"), DIRECTIONS.index("top"))
 
 _NEURON_OVERVIEW = f"""
 SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n.neuron_id,
@@ -112,24 +120,22 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
        o.kurtosis AS out_kurtosis, o.skewness AS out_skewness, o.variance AS out_variance,
        o.dot_variance AS out_dot_variance,
        {_role()} AS role,
-       t.token AS top_out_token,
-       CASE WHEN c.in_out IS NULL OR g.low IS NULL THEN NULL
-            WHEN c.in_out < COALESCE(x.low, g.low) OR c.in_out > COALESCE(x.high, g.high) THEN 1
-            ELSE 0 END AS significant_in_out
+       (SELECT t.token FROM top_token_rows p
+        JOIN tokens t ON t.model_id = n.model_id AND t.token_id = p.token_id
+        WHERE p.neuron_id = n.neuron_id AND p.list_id = {_OUT_TOP} AND p.rank = 0)
+       AS top_out_token,
+       CASE WHEN c.in_out IS NOT NULL THEN
+           (SELECT CASE WHEN c.in_out < g.low OR c.in_out > g.high THEN 1 ELSE 0 END
+            FROM baselines g
+            WHERE g.model_id = n.model_id AND g.layer = n.layer AND g.pair = 'in_out'
+            ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
-LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
-LEFT JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
-LEFT JOIN rw_classes k ON k.class_id = q.class_id
+JOIN cosines c ON c.neuron_id = n.neuron_id
+JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
+JOIN rw_classes k ON k.class_id = q.class_id
 LEFT JOIN activation_stats a ON a.neuron_id = n.neuron_id AND a.dataset_id = m.dataset_id
-{_case_joins()}
 LEFT JOIN vocab_stat_rows o ON o.neuron_id = n.neuron_id AND o.vector_id = {VECTORS.index("out")}
-LEFT JOIN top_token_rows p ON p.neuron_id = n.neuron_id AND p.rank = 0 AND p.list_id = 8
-LEFT JOIN tokens t ON t.model_id = n.model_id AND t.token_id = p.token_id
-LEFT JOIN baselines g ON g.model_id = n.model_id AND g.layer = n.layer
-                     AND g.kind = 'gaussian' AND g.pair = 'in_out'
-LEFT JOIN baselines x ON x.model_id = n.model_id AND x.layer = n.layer
-                     AND x.kind = 'mismatched' AND x.pair = 'in_out'
 """
 
 VIEWS: Final = (

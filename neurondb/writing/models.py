@@ -51,11 +51,6 @@ def store_model(
         model_id = (
             _insert_model(connection, record, threshold) if row is None else int(row.model_id)
         )
-        connection.execute(
-            update(tables.models)
-            .where(tables.models.c.model_id == model_id)
-            .values(threshold=threshold)
-        )
         return find_model(connection, model_id)
 
 
@@ -108,13 +103,11 @@ def forget_unless_started(engine: Engine, model: StoredModel) -> None:
             forget_model(connection, model.model_id)
 
 
-def show_dataset(engine: Engine, model: StoredModel, dataset_id: int) -> None:
-    """Make neuron_overview show this dataset's activations for the model."""
+def show(engine: Engine, model: StoredModel, **shown: float) -> None:
+    """Make neuron_overview show the classes at this `threshold`, or this `dataset_id`."""
     with transaction(engine) as connection:
         connection.execute(
-            update(tables.models)
-            .where(tables.models.c.model_id == model.model_id)
-            .values(dataset_id=dataset_id)
+            update(tables.models).where(tables.models.c.model_id == model.model_id).values(**shown)
         )
 
 

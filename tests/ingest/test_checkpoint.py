@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.support.random_models import FAMILIES, GROUPED, build
-from tests.support.shared_inputs import shared
 from torch import Tensor
 
 from ingest.checkpoint import Checkpoint
 from neurondb.errors import CheckpointError, ModelError, UnsupportedModelError
+from tests.support.random_models import FAMILIES, GROUPED, build
+from tests.support.shared_inputs import shared
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

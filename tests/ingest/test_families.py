@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import transformers
-from tests.support.random_models import FAMILIES, VOCABULARY
-from tests.support.shared_inputs import shared
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
@@ -19,6 +17,8 @@ from ingest.checkpoint import Checkpoint
 from ingest.families import FAMILIES as ADAPTERS
 from ingest.preprocess import NeuronVectors, canonical
 from neurondb.jobs import Preprocessing
+from tests.support.random_models import FAMILIES, VOCABULARY
+from tests.support.shared_inputs import shared
 
 LAYER = 1
 UNGATED = {"gpt2", "gptj", "gpt_neox", "bloom", "opt", "phi", "starcoder2"}

@@ -8,6 +8,8 @@ import pytest
 import torch
 import transformers
 from scipy import stats
+
+from neurondb.jobs import Preprocessing
 from tests.support.ingested import (
     SUBJECTS,
     THRESHOLDS,
@@ -28,8 +30,6 @@ from tests.support.reference import (
     row_cosines,
     ungated_class,
 )
-
-from neurondb.jobs import Preprocessing
 
 PAIRS = ("gate_in", "gate_out", "in_out")
 COSINE_ERROR = 1e-6
@@ -270,9 +270,7 @@ def test_the_gaussian_region_is_the_closed_form(model: Subject) -> None:
         assert n_pairs is None
 
 
-@pytest.mark.parametrize(
-    ("width", "published"), [(2048, 0.0433), (3072, 0.0354), (4096, 0.0306)]
-)
+@pytest.mark.parametrize(("width", "published"), [(2048, 0.0433), (3072, 0.0354), (4096, 0.0306)])
 def test_the_gaussian_region_is_the_published_one(
     tmp_path: Path, width: int, published: float
 ) -> None:

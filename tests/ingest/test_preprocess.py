@@ -11,12 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.random_models import FAMILIES
 from torch import Tensor
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights, Norm
 from ingest.preprocess import NeuronVectors, canonical, embedding, resolved, unembedding
 from neurondb.jobs import Preprocessing
+from tests.support.random_models import FAMILIES
 
 GATED_RMS = Architecture("llama", True, "silu", 1, 6, 4, 9, "rms", False, None)
 N, D = GATED_RMS.d_mlp, GATED_RMS.d_model

@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from support.shared_inputs import shared
 
 from ingest.families import FAMILIES
 from neurondb.errors import ModelError
 from neurondb.known_models import ALIASES, KNOWN, resolve, suggestions
+from tests.support.shared_inputs import shared
 
 # Published under these names: no decoder-only language models, or not on the hub for loading.
 NOT_LANGUAGE_MODELS = ("Othello", "bert", "t5")

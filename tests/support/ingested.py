@@ -233,9 +233,7 @@ def subject(name: str) -> Subject:
 def weights_of(directory: Path, **options: Any) -> Subject:
     """Return a model of which only the weights are ingested."""
     return Subject(
-        IngestRequest(
-            model=str(directory), stages=("weights",), thresholds=THRESHOLDS, **options
-        )
+        IngestRequest(model=str(directory), stages=("weights",), thresholds=THRESHOLDS, **options)
     )
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
-from support.sample_database import Row, Sample
 
 from neurondb.asking import count, find
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
+from tests.support.sample_database import Row, Sample
 
 Truth = bool | None
 Meaning = Callable[[Row, Sample], Truth]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import Engine
-from support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample
 
 from neurondb.asking import named
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
 from neurondb.taxonomy import CLASSES
+from tests.support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 ARGUMENTS: Mapping[str, dict[str, str]] = {

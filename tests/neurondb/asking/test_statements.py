@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from support.sample_database import Sample
 
 from neurondb.asking import run_sql
 from neurondb.asking.guard import ReadOnly
 from neurondb.database import connect, parse_url
 from neurondb.errors import DatabaseError
+from tests.support.sample_database import Sample
 
 WRITES = [
     ("DELETE FROM neurons", "DELETE from neurons"),

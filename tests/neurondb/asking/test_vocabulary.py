@@ -5,11 +5,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.sample_database import Sample
 
 from neurondb.asking import named
 from neurondb.asking.vocabulary import BARE_WORDS, NUMBERS, QUALIFIERS, ROLES, TOKEN_KEYS, WORDS
 from neurondb.paths import in_checkout
+from tests.support.sample_database import Sample
 
 DOCS = Path(__file__).parents[3] / "docs"
 

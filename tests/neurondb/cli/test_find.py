@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from click.testing import CliRunner
-from support.sample_database import Sample, sample
 
 from neurondb.cli.find import find
 from neurondb.cli.sql import sql
 from neurondb.errors import ExpressionError, UnknownNameError
+from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support.sample_database import Sample, sample
 
 from neurondb.asking import named
 from neurondb.cli.query import query
 from neurondb.errors import UsageError
+from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
 

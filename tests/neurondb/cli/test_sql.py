@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support.sample_database import Sample, sample
 
 from neurondb.cli.sql import sql
 from neurondb.errors import DatabaseError
+from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
 

@@ -1,0 +1,1 @@
+"""Rows and pages of the database as a terminal, a file or a pipe shows them."""
