@@ -43,20 +43,50 @@ class LayerBatch:
     ordinals: Int[Tensor, " texts"]
     gated: bool
 
-    def cases(self) -> dict[int, Bool[Tensor, "texts positions neurons"]]:
+    def cases(self) -> dict[int, "Mask"]:
         """Return where each sign case holds; strictly, so exact zeros are in none."""
         counted = self.counted[:, :, None]
         first = self.quantities[HOOK_PRE]
         if not self.gated:
             signs = zip(UNGATED_CASES, (first > 0, first < 0), strict=True)
-            return {code: sign & counted for code, sign in signs}
+            return {code: Mask(sign & counted) for code, sign in signs}
         second = self.quantities[HOOK_PRE_LINEAR]
         found = {}
         for code in GATED_CASES:
             gate_up, in_up = "gate+" in SIGN_CASES[code], "in+" in SIGN_CASES[code]
             gate = first > 0 if gate_up else first < 0
-            found[code] = gate & (second > 0 if in_up else second < 0) & counted
+            found[code] = Mask(gate & (second > 0 if in_up else second < 0) & counted)
         return found
+
+
+_INFINITY_BITS = 0x7F800000
+_MINUS_INFINITY_BITS = -0x00800000
+
+
+class Mask:
+    """Where a condition holds, as bits: several times faster than choosing value by value.
+
+    Unlike a product with 0 and 1 it lets no infinity or NaN through.
+    """
+
+    def __init__(self, holds: Bool[Tensor, "texts positions neurons"]) -> None:
+        self.holds = holds
+        self._bits = holds.to(torch.int32).neg_()  # all ones where it holds
+        outside = ~self._bits
+        self._infinity = outside & _INFINITY_BITS
+        self._minus_infinity = outside & _MINUS_INFINITY_BITS
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Return the values, 0 outside."""
+        return (values.view(torch.int32) & self._bits).view(torch.float32)
+
+    def low(self, masked: Tensor) -> Tensor:
+        """Return what this mask left of some values, +∞ outside."""
+        return (masked.view(torch.int32) | self._infinity).view(torch.float32)
+
+    def high(self, masked: Tensor) -> Tensor:
+        """Return what this mask left of some values, −∞ outside."""
+        return (masked.view(torch.int32) | self._minus_infinity).view(torch.float32)
 
 
 def example_quantities(case: int) -> list[int]:
@@ -81,16 +111,14 @@ class CaseStatistics:
         self.min = torch.full((n, n_neurons), torch.inf, device=device)
         self.max = torch.full((n, n_neurons), -torch.inf, device=device)
 
-    def add(self, holds: Tensor, quantities: dict[int, Tensor]) -> None:
-        """Add the tokens for which the case `holds`, texts × positions × neurons."""
-        self.count += holds.sum((0, 1))
+    def add(self, mask: Mask, masked: dict[int, Tensor]) -> None:
+        """Add a batch: the case's mask, and the quantities that it left."""
+        self.count += mask.holds.sum((0, 1))
         for i, quantity in enumerate(self._quantities):
-            values = quantities[quantity]
-            self.sum[i] += values.where(holds, 0).sum((0, 1), dtype=torch.float64)
-            low = values.where(holds, torch.inf).amin((0, 1))
-            high = values.where(holds, -torch.inf).amax((0, 1))
-            self.min[i] = torch.minimum(self.min[i], low)
-            self.max[i] = torch.maximum(self.max[i], high)
+            values = masked[quantity]
+            self.sum[i] += values.sum((0, 1), dtype=torch.float64)
+            self.min[i] = torch.minimum(self.min[i], mask.low(values).amin((0, 1)))
+            self.max[i] = torch.maximum(self.max[i], mask.high(values).amax((0, 1)))
 
     def merge(self, other: "CaseStatistics") -> None:
         """Add the tokens of another part of the dataset."""
@@ -128,19 +156,29 @@ class TopTexts:
         self.position = torch.zeros(shape, dtype=torch.int64, device=device)
         self.value = torch.zeros(shape, device=device)
 
-    def add(self, holds: Tensor, values: Tensor, ordinals: Int[Tensor, " texts"]) -> None:
-        """Add a batch, texts × positions × neurons; texts must not have been added before."""
-        size, position = values.abs().where(holds & (values != 0), -1).max(1)
-        value = values.gather(1, position[:, None, :])[:, 0]
-        ordinal = ordinals[:, None].expand_as(position)
-        self._insert(size.T, ordinal.T, position.T, value.T)
+    def add(self, values: Tensor, ordinals: Int[Tensor, " texts"]) -> None:
+        """Add a batch, texts × positions × neurons, 0 outside the case.
+
+        The texts must not have been added before. Most texts soon fall below the last place of
+        most lists, so positions are looked for only where a text gets in.
+        """
+        sizes = values.abs()
+        best = sizes.amax(1)
+        text, neuron = ((best >= self.size[:, -1]) & (best > 0)).nonzero(as_tuple=True)
+        position = sizes[text, :, neuron].argmax(1)
+        empty = torch.full_like(best, -1.0)
+        self._insert(
+            empty.index_put((text, neuron), best[text, neuron]).T,
+            ordinals[:, None].expand_as(best).T,
+            torch.zeros_like(best, dtype=torch.int64).index_put((text, neuron), position).T,
+            torch.zeros_like(best).index_put((text, neuron), values[text, position, neuron]).T,
+        )
 
     def merge(self, other: "TopTexts") -> None:
         """Add the lists of another part of the dataset."""
         self._insert(other.size, other.ordinal, other.position, other.value)
 
     def _insert(self, size: Tensor, ordinal: Tensor, position: Tensor, value: Tensor) -> None:
-        # Most texts soon fall below the last place of most lists: only rows that change are sorted.
         changes = ((size >= self.size[:, -1:]) & (size > 0)).any(1).nonzero().squeeze(1)
         if len(changes) == 0:
             return
@@ -211,11 +249,12 @@ class LayerSummary:
         self.post_positive += (post > 0).sum(0)
         self.pre = self.pre.merge(StreamingMoments.of(pre))
         self.post = self.post.merge(StreamingMoments.of(post))
-        for code, holds in batch.cases().items():
-            self.cases[code].add(holds, batch.quantities)
+        for code, mask in batch.cases().items():
+            masked = {name: mask(values) for name, values in batch.quantities.items()}
+            self.cases[code].add(mask, masked)
             for quantity in example_quantities(code):
                 top = self.examples[example_list(code, quantity)]
-                top.add(holds, batch.quantities[quantity], batch.ordinals)
+                top.add(masked[quantity], batch.ordinals)
 
     def merge(self, other: "LayerSummary") -> None:
         """Add the summary of other texts; counts and examples are exact in any order."""

@@ -61,16 +61,20 @@ def layer_baselines(
     if len(in_) < 2:  # no i ≠ j
         return regions
     for pair, (left, right) in pairs.items():
-        regions.append(_mismatched(pair, left, right, sampling))
+        region = _mismatched(pair, left, right, sampling)
+        if region is not None:
+            regions.append(region)
     return regions
 
 
-def _mismatched(pair: str, left: UnitRows, right: UnitRows, sampling: Sampling) -> Baseline:
+def _mismatched(
+    pair: str, left: UnitRows, right: UnitRows, sampling: Sampling
+) -> Baseline | None:
     # After sign canonicalisation the sign of cos(gate, in) carries nothing.
     of_absolute = pair == "gate_in"
     total = len(left) * (len(left) - 1)
     if sampling.exact:
-        return _region(pair, _all_pairs(left, right, of_absolute), total)
+        return _region(pair, _all_pairs(left, right, of_absolute), exact=True)
     sample: list[NDArray[np.float32]] = []
     wanted = _first_sample_size(left.shape[1])
     for cosines in _samples(left, right, sampling.seed):
@@ -78,13 +82,13 @@ def _mismatched(pair: str, left: UnitRows, right: UnitRows, sampling: Sampling) 
         n = sum(map(len, sample))
         if n < min(wanted, total):
             continue
-        region = _region(pair, np.concatenate(sample), total)
-        if region.standard_error < MAX_STANDARD_ERROR:
+        region = _region(pair, np.concatenate(sample), exact=n >= total)
+        if region is not None and region.standard_error < MAX_STANDARD_ERROR:
             return region
         if n > total // 4:  # looking at all of them costs hardly more
             break
         wanted = 2 * n
-    return _region(pair, _all_pairs(left, right, of_absolute), total)
+    return _region(pair, _all_pairs(left, right, of_absolute), exact=True)
 
 
 def _first_sample_size(d_model: int) -> int:
@@ -117,11 +121,10 @@ def _numbers(cosines: Tensor) -> NDArray[np.float32]:
     return values[~np.isnan(values)]
 
 
-def _region(pair: str, cosines: NDArray[np.float32], total: int) -> Baseline:
+def _region(pair: str, cosines: NDArray[np.float32], *, exact: bool) -> Baseline | None:
     n = len(cosines)
-    if n == 0:  # every vector is zero
-        return Baseline("mismatched", pair, float("nan"), float("nan"), 0, 0.0)
-    exact = n >= total
+    if n == 0:  # no two vectors of the pair have a length
+        return None
     if pair == "gate_in":
         high = float(np.quantile(cosines, 1 - 2 * TAIL))
         error = 0.0 if exact else _standard_error(cosines, 1 - 2 * TAIL)

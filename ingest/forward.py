@@ -192,7 +192,11 @@ def _boot(directory: Path, device: torch.device, dtype: torch.dtype) -> Any:
         ):
             warnings.simplefilter("ignore")
             from transformer_lens.model_bridge import TransformerBridge
+            from transformer_lens.model_bridge.sources.transformers import helpers
 
+            # A model that also sees pictures makes it run `pip install torchvision` here, which
+            # replaces torch itself; texts need no picture processor.
+            helpers._ensure_torchvision = lambda: False
             return TransformerBridge.boot_transformers(
                 str(directory), device=str(device), dtype=dtype
             )

@@ -24,7 +24,6 @@ from tests.support.reference import (
     Array,
     Layer,
     gated_class,
-    load,
     mismatched,
     norms,
     row_cosines,
@@ -179,6 +178,15 @@ def test_exactly_orthogonal_gate_and_in_have_a_positive_sign(planted: Subject) -
 
 def test_zero_vectors_are_left_out_of_the_mismatched_baseline(planted: Subject) -> None:
     assert_mismatched_equal(planted)
+
+
+def test_a_layer_that_writes_nothing_has_no_mismatched_region_of_out() -> None:
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(random_model("mistral"))
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.zero_()
+    stored = weights_of(save(model))
+    pairs = [pair for layer, pair in stored_regions(stored, "mismatched") if layer == 0]
+    assert pairs == ["gate_in"]
 
 
 def test_a_zero_vector_of_an_ungated_neuron_is_undefined_too() -> None:
@@ -339,8 +347,3 @@ def test_a_sample_follows_from_its_seed(wide: Path) -> None:
     )
     assert first == again
     assert first != other
-
-
-def test_the_reference_reads_the_weights_that_transformers_runs() -> None:
-    probe = load(random_model("phi3"))
-    assert probe.dtype == torch.float64
