@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from neurondb.errors import NeuronDBError
 from neurondb.taxonomy import DEFAULT_THRESHOLD
@@ -103,6 +103,14 @@ class IngestReport:
     skipped: dict[str, int]
     """Steps that were done already, by stage."""
     seconds: float
+
+
+class DemoInputs(NamedTuple):
+    """What `neurondb demo` ingests."""
+
+    name: str
+    model: str
+    dataset: str
 
 
 def job(name: str) -> Any:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from functools import cache
 
-from .page import Page
-from .relations import RELATIONS, Fact, Relation, facts, facts_about
-from .words import listed
+from ingest.bundled.page import Page
+from ingest.bundled.relations import RELATIONS, Fact, Relation, facts, facts_about
+from ingest.bundled.words import listed
 
 
 def _some_facts(page: Page, relation: Relation, count: int) -> list[Fact]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from .atlas import ANIMALS, COUNTRIES, DAYS, MONTHS, PEOPLE
-from .page import Page
-from .words import number_word, ordinal
+from ingest.bundled.atlas import ANIMALS, COUNTRIES, DAYS, MONTHS, PEOPLE
+from ingest.bundled.page import Page
+from ingest.bundled.words import number_word, ordinal
 
 
 def _spell(page: Page) -> Callable[[int], str]:

@@ -7,8 +7,8 @@ A fact is a subject, a relation and an answer. The wordings of a relation take t
 from dataclasses import dataclass
 from functools import cache
 
-from .atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
-from .words import number_word, with_articles
+from ingest.bundled.atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
+from ingest.bundled.words import number_word, with_articles
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,23 @@ import torch
 from jaxtyping import Int
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from . import world
-from .evaluation import IGNORED, baseline_entropies, heldout_loss, known_facts, load, padded
-from .tokenization import BOS_ID, EOS_ID, PAD_ID, encode, save_tokenizer, train_tokenizer
+from ingest.bundled import world
+from ingest.bundled.evaluation import (
+    IGNORED,
+    baseline_entropies,
+    heldout_loss,
+    known_facts,
+    load,
+    padded,
+)
+from ingest.bundled.tokenization import (
+    BOS_ID,
+    EOS_ID,
+    PAD_ID,
+    encode,
+    save_tokenizer,
+    train_tokenizer,
+)
 
 
 @dataclass(frozen=True)

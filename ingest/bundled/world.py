@@ -16,13 +16,13 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from .lessons import teach
-from .lexicon import LEXICON
-from .page import Page
-from .phrases import PHRASES
-from .records import note
-from .relations import Fact, facts
-from .stories import tell
+from ingest.bundled.lessons import teach
+from ingest.bundled.lexicon import LEXICON
+from ingest.bundled.page import Page
+from ingest.bundled.phrases import PHRASES
+from ingest.bundled.records import note
+from ingest.bundled.relations import Fact, facts
+from ingest.bundled.stories import tell
 
 __all__ = ["SEPARATOR", "Fact", "facts", "heldout", "texts", "write_heldout"]
 

@@ -72,11 +72,20 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; what was finished is stored, the same command goes on from there", 130)
+        _fail("interrupted; what was stored stays", 130)
     except BrokenPipeError:
         # The reader of our output left: nothing more to say, on stdout least of all.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if os.environ.get("NEURONDB_TRACEBACK"):
+            raise
+        reason = " ".join(str(error).split())
+        _fail(
+            f"internal error, please report it: {type(error).__name__}: {reason} "
+            "(NEURONDB_TRACEBACK=1 shows where)",
+            1,
+        )
 
 
 def _fail(message: str, code: int) -> None:

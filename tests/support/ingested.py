@@ -237,7 +237,7 @@ def weights_of(directory: Path, **options: Any) -> Subject:
     )
 
 
-def unescaped(text: str) -> str:
+def spelled_out(text: str) -> str:
     """Return the text with lone bytes, written \\xNN, put together."""
     parts = re.split(r"\\x([0-9A-Fa-f]{2})", text)
     bytes_ = b"".join(

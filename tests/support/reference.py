@@ -291,6 +291,14 @@ def moments(values: Array, axis: int = 0) -> tuple[Array, Array, Array, Array]:
     return mean, variance, skewness, kurtosis
 
 
+def token_scores(vectors: Array, rows: Array) -> Array:
+    """Return cos(v, row): NaN for a zero vector, 0 for a token whose row is zero."""
+    scores = cosine_matrix(vectors, rows)
+    scores[:, norms(rows) == 0] = 0
+    scores[norms(vectors) == 0] = np.nan
+    return scores
+
+
 def lm_head(unembed: Array, read: Array) -> tuple[Array, Array]:
     """Return softmax(U·in) of every neuron, and the mean of its 100 largest probabilities."""
     logits = read @ unembed.T
@@ -405,9 +413,9 @@ class Reference:
 
     @property
     def center_gate(self) -> bool:
-        """The choice, or the published one: only OLMo's gates are left uncentred."""
+        """The choice, or the published one: of the models that are centred, not OLMo's gates."""
         if self.choices.center_gate is None:
-            return bool(self.model.config.model_type != "olmo")
+            return self.choices.center and self.model.config.model_type != "olmo"
         return self.choices.center_gate
 
     @cached_property

@@ -87,10 +87,10 @@ def test_transformers_loads_model_and_tokenizer() -> None:
     tokenizer = AutoTokenizer.from_pretrained(SHIPPED)
     model = AutoModelForCausalLM.from_pretrained(SHIPPED)
     assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token) == SPECIAL_TOKENS
-    tokens = tokenizer("The capital of Norvelia is", return_tensors="pt")
+    tokens = tokenizer("Mira Holt works as a", return_tensors="pt")
     assert tokens.input_ids[0, 0] == tokenizer.bos_token_id == model.config.bos_token_id
     assert model.config.eos_token_id == tokenizer.eos_token_id == EOS_ID
-    assert tokenizer.decode(model(**tokens).logits[0, -1].argmax()) == " Tarsk"
+    assert tokenizer.decode(model(**tokens).logits[0, -1].argmax()) == " baker"
 
 
 def test_common_words_are_tokens_of_their_own() -> None:
@@ -116,8 +116,7 @@ def test_loss_is_the_recorded_one_and_far_below_counting(
 ) -> None:
     loss = heldout_loss(shipped, heldout_tokens)
     assert loss == pytest.approx(record["heldout_loss"], abs=0.02)
-    assert loss < 0.75 * record["bigram_entropy"]
-    assert record["bigram_entropy"] < 0.6 * record["unigram_entropy"]
+    assert loss < 0.3 * record["bigram_entropy"] < 0.2 * record["unigram_entropy"]
 
 
 def test_loss_agrees_with_the_model_s_own_text_by_text(
@@ -146,8 +145,8 @@ def test_recorded_entropies_are_those_of_the_corpus(
 def test_most_facts_are_known(shipped: LlamaForCausalLM, record: dict[str, Any]) -> None:
     known = known_facts(shipped, TOKENIZER, facts())
     assert sum(known) / len(known) == pytest.approx(record["fact_accuracy"], abs=0.01)
-    assert record["fact_accuracy"] > 0.8
-    assert sum(known_facts(shipped, TOKENIZER, RELATIONS["capital"].facts)) >= 20
+    assert record["fact_accuracy"] > 0.95
+    assert all(known_facts(shipped, TOKENIZER, RELATIONS["capital"].facts))
 
 
 def test_entropies_of_a_text_that_alternates() -> None:
@@ -218,6 +217,16 @@ def test_a_small_vocabulary_still_holds_every_byte() -> None:
     tokenizer = train_tokenizer(["a dog", "a dog"], vocab_size=300)
     assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2]
     assert tokenizer.decode(tokenizer.encode("žluťoučký 🐕").ids) == "žluťoučký 🐕"
+
+
+def test_documentation_states_the_recorded_figures(record: dict[str, Any]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "bundled-model.md").read_text(encoding="utf-8")
+    for name in ("heldout_loss", "bigram_entropy", "unigram_entropy"):
+        assert f"| {record[name]:.3f} |" in page, name
+    counts = (record["parameters"], record["trained_tokens"], *record["corpus"].values())
+    for count in counts:
+        assert f"| {count:,} |" in page, count
+    assert f"| {record['fact_accuracy']:.1%} |" in page
 
 
 def test_importing_the_package_loads_no_torch() -> None:

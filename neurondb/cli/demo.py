@@ -1,0 +1,100 @@
+"""`neurondb demo`: the whole path on the bundled model, ending with an answer."""
+
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+from sqlalchemy import Engine
+
+from neurondb import asking
+from neurondb.asking.compiling import COLUMNS, Shape
+from neurondb.cli import options
+from neurondb.cli.ingest import tell
+from neurondb.jobs import DemoInputs, IngestRequest, job
+from neurondb.reading.neuron import PageOptions, neuron_page
+from neurondb.reading.opening import opened
+from neurondb.render.console import colours, console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.neuron_page import neuron_page as render
+
+QUESTIONS = (
+    "weakening freq>0.6",
+    "weakening freq>0.5",
+    "weakening freq>0.4",
+    "weakening",
+    "cond-weakening freq>0.5",
+    "in_out<0 freq>0.6",
+)
+"""The question of the weakening-neurons paper, then ever milder ones: the first with an answer."""
+
+SHOWN = 10
+AVERAGES = "SELECT class, count(*), avg(freq) FROM neuron_overview GROUP BY class"
+
+
+@click.command()
+@options.database
+def demo(db: str | None) -> None:
+    """Ingest the bundled model with all stages, then ask a question and show a neuron.
+
+    The model is small, real, and trained by this project on a little world of its own.
+    """
+    progress = Console(stderr=True)
+    with tempfile.TemporaryDirectory() as directory:
+        inputs: DemoInputs = job("demo")(Path(directory))
+        _ingest(inputs, db, progress)
+    with asking.opened(db) as engine:
+        expression, neuron = _answer(inputs.name, engine)
+    layer, number = (int(part) for part in neuron.split("."))
+    click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_db(db)}\n")
+    with opened(db) as connection:
+        page = neuron_page(connection, inputs.name, layer, number, PageOptions())
+    terminal = console()
+    terminal.print(render(page, terminal.width, marks=not colours(terminal)), crop=False)
+    click.echo(_next(inputs.name, expression, neuron, db))
+
+
+def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
+    from neurondb.render.progress import progress_on
+
+    request = IngestRequest(
+        model=inputs.model, name=inputs.name, database=db, dataset=inputs.dataset
+    )
+    tell(job("ingest")(request, progress_on(progress)), progress)
+
+
+def _answer(model: str, engine: Engine) -> tuple[str, str]:
+    """Print the answer to the first question that has one; return it with its first neuron."""
+    for question in QUESTIONS:
+        expression = f"{question} model={model}"
+        n = asking.count(engine, expression)
+        click.echo(f'$ neurondb find "{expression}" --order -freq')
+        if n == 0:
+            click.echo("  no neuron matches; the nearest question that has an answer:\n")
+            continue
+        shape = Shape(COLUMNS, ("-freq",), SHOWN)
+        deliver(asking.find(engine, expression, **shape._asdict()), Destination("table", None))
+        click.echo(f"{n} neurons" + (f", the first {SHOWN} shown" if n > SHOWN else ""))
+        found = asking.find(engine, expression, order=("-freq",), limit=1, columns=("name",))
+        return expression, str(next(iter(found.rows))[0])
+    raise AssertionError("some neuron has cos(in, out) < 0 and fires often")
+
+
+def _db(db: str | None) -> str:
+    return f" --db {db}" if db else ""
+
+
+def _next(model: str, expression: str, neuron: str, db: str | None) -> str:
+    place = _db(db)
+    layer = neuron.split(".")[0]
+    commands = (
+        f'find "{expression}" --explain{place}',
+        f"find \"out.token=' cat' model={model}\"{place}",
+        f"query class-counts-by-layer --param model={model}{place}",
+        f"query strongest-cosines --param model={model}{place}",
+        f'sql "{AVERAGES}"{place}',
+        f"show {model} {layer}.0 --case gate+_in-{place}",
+        "models --known",
+        "ingest llama-3.2-1b --dataset YOUR_TEXTS.txt",
+    )
+    return "\n".join(("What to type next:", *(f"  neurondb {command}" for command in commands)))
