@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 
-from ingest.memory import keep_freed_blocks
+from ingest.machine import keep_freed_blocks, use_threads_for
 from ingest.session import open_session
 from ingest.stages import STAGES
 from neurondb.errors import NeuronDBError, UsageError
@@ -21,6 +21,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     stages = wanted_stages(request)
     keep_freed_blocks()
     session = open_session(request, stages, progress)
+    use_threads_for(session.architecture)
     try:
         for stage in stages:
             STAGES[stage](session)

@@ -20,10 +20,9 @@ from neurondb.render.neuron_page import neuron_page as render
 
 QUESTIONS = (
     "weakening freq>0.6",
-    "weakening freq>0.5",
-    "weakening freq>0.4",
     "weakening",
-    "cond-weakening freq>0.5",
+    "in_out<-0.3 freq>0.6",
+    "in_out<0 significant freq>0.6",
     "in_out<0 freq>0.6",
 )
 """The question of the weakening-neurons paper, then ever milder ones: the first with an answer."""
@@ -51,7 +50,7 @@ def demo(db: str | None) -> None:
         page = neuron_page(connection, inputs.name, layer, number, PageOptions())
     terminal = console()
     terminal.print(render(page, terminal.width, marks=not colours(terminal)), crop=False)
-    click.echo(_next(inputs.name, expression, neuron, db))
+    click.echo("\n" + _next(inputs.name, expression, neuron, db))
 
 
 def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
@@ -65,19 +64,19 @@ def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
 
 def _answer(model: str, engine: Engine) -> tuple[str, str]:
     """Print the answer to the first question that has one; return it with its first neuron."""
-    for question in QUESTIONS:
-        expression = f"{question} model={model}"
-        n = asking.count(engine, expression)
-        click.echo(f'$ neurondb find "{expression}" --order -freq')
-        if n == 0:
-            click.echo("  no neuron matches; the nearest question that has an answer:\n")
-            continue
-        shape = Shape(COLUMNS, ("-freq",), SHOWN)
-        deliver(asking.find(engine, expression, **shape._asdict()), Destination("table", None))
-        click.echo(f"{n} neurons" + (f", the first {SHOWN} shown" if n > SHOWN else ""))
-        found = asking.find(engine, expression, order=("-freq",), limit=1, columns=("name",))
-        return expression, str(next(iter(found.rows))[0])
-    raise AssertionError("some neuron has cos(in, out) < 0 and fires often")
+    asked, *milder = (f"{question} model={model}" for question in QUESTIONS)
+    expression = asked
+    click.echo(f'$ neurondb find "{asked}"')
+    if not asking.count(engine, asked):
+        expression = next(question for question in milder if asking.count(engine, question))
+        click.echo("no neuron of this small model is; the nearest question with an answer:\n")
+        click.echo(f'$ neurondb find "{expression}" --order in_out')
+    shape = Shape(COLUMNS, ("in_out",), SHOWN)
+    deliver(asking.find(engine, expression, **shape._asdict()), Destination("table", None))
+    n = asking.count(engine, expression)
+    click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
+    found = asking.find(engine, expression, order=("in_out",), limit=1, columns=("name",))
+    return expression, str(next(iter(found.rows))[0])
 
 
 def _db(db: str | None) -> str:

@@ -114,6 +114,8 @@ def write_byte_level_tokenizer(
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=bos, eos_token=eos
     )
+    for name in TOKENIZER_FILES:  # another tokenizer's would be read beside these
+        (directory / name).unlink(missing_ok=True)
     fast.save_pretrained(directory)
 
 

@@ -1,0 +1,93 @@
+"""Write the reference pages that follow from the code; --check only tells whether they do.
+
+    python docs/generate.py            writes docs/cli.md and docs/schema.md
+    python docs/generate.py --check    exits with 1 when one of them is not up to date
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from sqlalchemy import Column, Table
+
+from neurondb.cli import COMMANDS, cli
+from neurondb.schema import VIEWS, metadata
+
+HERE = Path(__file__).parent
+WIDTH = 88
+
+
+def cli_page() -> str:
+    """Return the help of every command."""
+    parts = [
+        "# Commands",
+        "Generated from the commands themselves by `python docs/generate.py`.",
+        _help(cli, "neurondb"),
+    ]
+    context = click.Context(cli, info_name="neurondb")
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        parts += [f"## neurondb {name}", _help(command, f"neurondb {name}")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _help(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH)
+    return f"```text\n{command.get_help(context)}\n```"
+
+
+def schema_page() -> str:
+    """Return every table and view, with what each column means."""
+    parts = [
+        "# Tables and views",
+        "Generated from `neurondb/schema` by `python docs/generate.py`. Relations whose name ends "
+        "in `_rows` hold codes; the view without that ending shows them in words. Keys are bold.",
+        "## Views",
+        *(_view(name, select, comment) for name, select, comment in VIEWS),
+        "## Tables",
+        *(_table(table) for table in metadata.tables.values()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _view(name: str, select: str, comment: str) -> str:
+    return f"### {name}\n\n{comment}\n\n```sql\n{select.strip()}\n```"
+
+
+def _table(table: Table) -> str:
+    rows = "\n".join(_column(column) for column in table.columns)
+    return f"### {table.name}\n\n| column | meaning |\n|---|---|\n{rows}"
+
+
+def _column(column: Column[object]) -> str:
+    name = f"**{column.name}**" if column.primary_key else column.name
+    target = next(iter(column.foreign_keys), None)
+    refers = f" → `{target.column.table.name}`" if target is not None else ""
+    meaning = re.sub(r"\|", r"\\|", column.comment or "")
+    return f"| {name} | {meaning}{refers} |"
+
+
+PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "schema.md": schema_page}
+
+
+def main() -> int:
+    """Write the pages, or with --check compare them."""
+    stale = [
+        name
+        for name, page in PAGES.items()
+        if not (HERE / name).is_file() or (HERE / name).read_text(encoding="utf-8") != page()
+    ]
+    if "--check" in sys.argv[1:]:
+        for name in stale:
+            print(f"docs/{name} is not up to date: run `make docs`", file=sys.stderr)
+        return 1 if stale else 0
+    for name in stale:
+        (HERE / name).write_text(PAGES[name](), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""The processor: its memory allocator and its threads, told what is coming."""
+
+from typing import Final
+
+import torch
+
+from ingest.checkpoint import Architecture
+
+SMALL_MATRIX: Final = 2**20
+"""Elements of a layer's matrix below which handing parts to threads costs more than it gains."""
+
+
+def keep_freed_blocks() -> None:
+    """Make glibc keep freed blocks of up to 31 MB for the next tensor instead of unmapping them.
+
+    Each new mapping costs a page fault per 4 KiB, which is dearer than most of what is done to a
+    tensor that lives for one operation. glibc raises its threshold when a mapped block is freed;
+    32 MB is the most it accepts. Elsewhere this does nothing.
+    """
+    block = torch.empty(31 * 2**20, dtype=torch.uint8)
+    del block
+
+
+def use_threads_for(architecture: Architecture) -> None:
+    """Run small models on one thread: on a busy machine waiting threads cost a multiple."""
+    if architecture.d_model * architecture.d_mlp < SMALL_MATRIX:
+        torch.set_num_threads(1)
