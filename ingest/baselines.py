@@ -3,11 +3,13 @@
 Source: weakening-neurons §2.3 and App. C.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.stats import beta
@@ -19,16 +21,28 @@ MAX_STANDARD_ERROR: Final = 5e-4
 """Of each quantile of a sampled baseline."""
 
 TAIL: Final = 0.025
+PAIRS: Final = {"in_out": ("in_", "out"), "gate_out": ("gate", "out"), "gate_in": ("gate", "in_")}
+"""Name of a pair → the vectors of neuron i and of neuron j."""
 
 UnitRows = Float[Tensor, "neurons d_model"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How pairs i ≠ j are chosen: from a seed, or all of them."""
+    """How the pairs i ≠ j are chosen: from a seed, or all of them."""
 
     seed: int = 0
     exact: bool = False
+
+    def pairs_a_neuron(self, n_neurons: int, d_model: int) -> float | None:
+        """Return how many pairs to look at for each neuron; None for all there are.
+
+        The standard error of a Gaussian's 2.5% quantile is √(p(1−p)/n) ÷ its density there
+        = 2.67 σ/√n, with σ = 1/√d. A quarter more than that asks for, since real cosines have
+        heavier tails. Where it is a quarter of all pairs, all cost hardly more.
+        """
+        wanted = 1.25 * (2.67 / MAX_STANDARD_ERROR) ** 2 / d_model / n_neurons
+        return None if self.exact or wanted > n_neurons / 4 else wanted
 
 
 def gaussian(d_model: int) -> tuple[float, float]:
@@ -41,79 +55,85 @@ def gaussian(d_model: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def layer_baselines(
-    gate: UnitRows | None, in_: UnitRows, out: UnitRows, sampling: Sampling
-) -> list[Baseline]:
-    """Return both baselines of every pair of vectors that a layer has.
+class Block(NamedTuple):
+    """Some neurons' vectors by name (gate, in_, out), and their norms."""
 
-    Args:
-        gate: rows of length 1 (NaN for zero vectors), like `in_` and `out`.
-        in_: canonical in vectors.
-        out: out vectors.
-        sampling: how the mismatched pairs are chosen.
+    rows: Mapping[str, Float[Tensor, "neurons d_model"]]
+    norms: Mapping[str, Float[Tensor, " neurons"]]
+
+    def cosines(self, pair: str, shift: int = 0) -> Float[Tensor, " neurons"]:
+        """Return the cosines of neuron i's left with neuron (i + shift)'s right vector.
+
+        Those of a zero vector are 0/0, NaN.
+        """
+        left, right = PAIRS[pair]
+        dots = _shifted_dots(self.rows[left], self.rows[right], shift)
+        return dots / (self.norms[left] * self.norms[right].roll(-shift))
+
+
+def _shifted_dots(left: Tensor, right: Tensor, shift: int) -> Tensor:
+    cut = len(left) - shift
+    dots = (left[:cut] * right[shift:]).sum(1)
+    return torch.cat([dots, (left[cut:] * right[:shift]).sum(1)]) if shift else dots
+
+
+class PairSample:
+    """Cosines of mismatched pairs, collected block by block.
+
+    Within a block of neurons, pairs are (i, i + shift) for random shifts: no pair twice, and each
+    vector once a shift, so that they are nearly independent. Neurons have no order of their own,
+    so a block's pairs are as good as any.
     """
-    d_model = in_.shape[1]
-    pairs = {"in_out": (in_, out)}
-    if gate is not None:
-        pairs |= {"gate_out": (gate, out), "gate_in": (gate, in_)}
-    low, high = gaussian(d_model)
-    regions = [Baseline("gaussian", pair, low, high, None, 0.0) for pair in pairs]
-    if len(in_) < 2:  # no i ≠ j
-        return regions
-    for pair, (left, right) in pairs.items():
-        region = _mismatched(pair, left, right, sampling)
-        if region is not None:
-            regions.append(region)
+
+    def __init__(self, pairs_a_neuron: float, seed: int) -> None:
+        self._pairs_a_neuron = pairs_a_neuron
+        self._owed = 0.0
+        self._generator = np.random.default_rng(seed)
+        self._found: dict[str, list[Tensor]] = {}
+
+    def add(self, block: Block) -> None:
+        """Add the pairs of a block."""
+        n = len(block.norms["out"])
+        self._owed += self._pairs_a_neuron
+        shifts = self._generator.permutation(np.arange(1, n))[: math.ceil(self._owed)]
+        self._owed -= len(shifts)
+        for pair, (left, _) in PAIRS.items():
+            if left in block.rows:
+                found = self._found.setdefault(pair, [])
+                found += [block.cosines(pair, shift) for shift in shifts.tolist()]
+
+    def regions(self, n_neurons: int) -> list[Baseline]:
+        """Return the region of each pair, with its standard error."""
+        total = n_neurons * (n_neurons - 1)
+        return [
+            _region(pair, _numbers(torch.cat(parts)), total) for pair, parts in self._found.items()
+        ]
+
+
+def exact_regions(unit: Mapping[str, UnitRows]) -> list[Baseline]:
+    """Return the regions over all pairs i ≠ j of a layer's unit rows."""
+    regions = []
+    for pair, (left, right) in PAIRS.items():
+        if left in unit:
+            cosines = _all_pairs(unit[left], unit[right])
+            regions.append(_region(pair, cosines, len(cosines)))
     return regions
 
 
-def _mismatched(
-    pair: str, left: UnitRows, right: UnitRows, sampling: Sampling
-) -> Baseline | None:
-    # After sign canonicalisation the sign of cos(gate, in) carries nothing.
-    of_absolute = pair == "gate_in"
-    total = len(left) * (len(left) - 1)
-    if sampling.exact:
-        return _region(pair, _all_pairs(left, right, of_absolute), exact=True)
-    sample: list[NDArray[np.float32]] = []
-    wanted = _first_sample_size(left.shape[1])
-    for cosines in _samples(left, right, sampling.seed):
-        sample.append(np.abs(cosines) if of_absolute else cosines)
-        n = sum(map(len, sample))
-        if n < min(wanted, total):
-            continue
-        region = _region(pair, np.concatenate(sample), exact=n >= total)
-        if region is not None and region.standard_error < MAX_STANDARD_ERROR:
-            return region
-        if n > total // 4:  # looking at all of them costs hardly more
-            break
-        wanted = 2 * n
-    return _region(pair, _all_pairs(left, right, of_absolute), exact=True)
-
-
-def _first_sample_size(d_model: int) -> int:
-    # Standard error of a Gaussian's 2.5% quantile: √(p(1−p)/n) ÷ density = 2.67 σ/√n, σ = 1/√d.
-    # Twice what that asks for, since real cosines have heavier tails.
-    return int(2 * (2.67 / MAX_STANDARD_ERROR) ** 2 / d_model) + 1
-
-
-def _samples(left: UnitRows, right: UnitRows, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Yield cosines of (i, i + shift), a new shift each time: no pair twice, each row once."""
-    n = len(left)
-    shifts = np.random.default_rng(seed).permutation(np.arange(1, n))
-    for shift in shifts.tolist():
-        cosines = (left * right.roll(-shift, 0)).sum(1)
-        yield _numbers(cosines)
-
-
-def _all_pairs(left: UnitRows, right: UnitRows, of_absolute: bool) -> NDArray[np.float32]:
+def _all_pairs(left: UnitRows, right: UnitRows) -> NDArray[np.float32]:
     n = len(left)
     cosines = np.empty((n, n), dtype=np.float32)
     for start in range(0, n, 1024):
         cosines[start : start + 1024] = (left[start : start + 1024] @ right.T).cpu().numpy()
     np.fill_diagonal(cosines, np.nan)
-    flat = cosines[~np.isnan(cosines)]
-    return np.abs(flat) if of_absolute else flat
+    return cosines[~np.isnan(cosines)]
+
+
+def gaussian_regions(d_model: int, *, gated: bool) -> list[Baseline]:
+    """Return the closed-form region of each pair that a layer has."""
+    low, high = gaussian(d_model)
+    pairs = PAIRS if gated else ("in_out",)
+    return [Baseline("gaussian", pair, low, high, None, 0.0) for pair in pairs]
 
 
 def _numbers(cosines: Tensor) -> NDArray[np.float32]:
@@ -121,17 +141,17 @@ def _numbers(cosines: Tensor) -> NDArray[np.float32]:
     return values[~np.isnan(values)]
 
 
-def _region(pair: str, cosines: NDArray[np.float32], *, exact: bool) -> Baseline | None:
+def _region(pair: str, cosines: NDArray[np.float32], total: int) -> Baseline:
     n = len(cosines)
-    if n == 0:  # no two vectors of the pair have a length
-        return None
-    if pair == "gate_in":
-        high = float(np.quantile(cosines, 1 - 2 * TAIL))
-        error = 0.0 if exact else _standard_error(cosines, 1 - 2 * TAIL)
-        return Baseline("mismatched", pair, -high, high, n, error)
-    low, high = (float(q) for q in np.quantile(cosines, [TAIL, 1 - TAIL]))
-    error = 0.0 if exact else max(_standard_error(cosines, q) for q in (TAIL, 1 - TAIL))
-    return Baseline("mismatched", pair, low, high, n, error)
+    if n == 0:  # every vector is zero, or there is one neuron
+        return Baseline("mismatched", pair, float("nan"), float("nan"), 0, 0.0)
+    # After sign canonicalisation the sign of cos(gate, in) carries nothing.
+    ends = [TAIL, 1 - TAIL] if pair != "gate_in" else [1 - 2 * TAIL]
+    values = np.abs(cosines) if pair == "gate_in" else cosines
+    quantiles = [float(q) for q in np.quantile(values, ends)]
+    error = 0.0 if n >= total else max(_standard_error(values, q) for q in ends)
+    low = quantiles[0] if len(quantiles) == 2 else -quantiles[0]
+    return Baseline("mismatched", pair, low, quantiles[-1], n, error)
 
 
 def _standard_error(sample: NDArray[np.float32], q: float) -> float:

@@ -3,39 +3,30 @@
 Source: weakening-neurons §2.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ingest.baselines import Sampling, layer_baselines
+from ingest.baselines import (
+    MAX_STANDARD_ERROR,
+    PAIRS,
+    Block,
+    PairSample,
+    Sampling,
+    exact_regions,
+    gaussian_regions,
+)
 from ingest.checkpoint import Architecture, LayerWeights
 from ingest.preprocess import NeuronVectors, canonical
 from neurondb.jobs import Preprocessing
-from neurondb.records import WeightsRecord
+from neurondb.records import Baseline, WeightsRecord
 
-ROWS = 1024
+ROWS = 128
 """Neurons preprocessed at a time: their float32 copies stay in the processor's cache."""
 
-
-@dataclass
-class _Columns:
-    """Per-neuron results, filled a chunk of rows at a time."""
-
-    sign: Tensor
-    gate_norm: Tensor
-    in_norm: Tensor
-    out_norm: Tensor
-    gate_bias: Tensor
-    in_bias: Tensor
-    gate_in: Tensor
-    gate_out: Tensor
-    in_out: Tensor
-
-    @classmethod
-    def empty(cls, n: int, device: torch.device) -> "_Columns":
-        return cls(*(torch.full((n,), torch.nan, device=device) for _ in fields(cls)))
+VECTORS = ("gate", "in_", "out")
 
 
 def analyse_layer(
@@ -48,48 +39,75 @@ def analyse_layer(
 
     Cosines are float32 sums of the preprocessed vectors; a zero vector's are NaN.
     """
-    device = weights.in_.device
     n, d = weights.in_.shape
-    columns = _Columns.empty(n, device)
-    unit = {name: torch.empty(n, d, device=device) for name in ("gate", "in_", "out")}
-    for rows, vectors in chunks(weights, architecture, choices):
-        _fill(columns, unit, rows, vectors)
+    pairs = sampling.pairs_a_neuron(n, d)
+    sample = None if pairs is None else PairSample(pairs, sampling.seed)
+    parts, kept = [], []
+    for vectors in blocks(weights, architecture, choices):
+        block = _measured(vectors)
+        parts.append(_numbers(vectors, block))
+        if sample is None:
+            kept.append(block)
+        else:
+            sample.add(block)
+    regions = exact_regions(_unit(kept)) if sample is None else sample.regions(n)
+    while any(region.standard_error > MAX_STANDARD_ERROR for region in regions):
+        assert pairs is not None
+        pairs *= 2
+        again = (_measured(vectors) for vectors in blocks(weights, architecture, choices))
+        regions = _regions(again, PairSample(pairs, sampling.seed) if pairs < ROWS / 2 else None)
+    found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     gated = weights.gate is not None
-    baselines = layer_baselines(unit["gate"] if gated else None, unit["in_"], unit["out"], sampling)
-    squares = [columns.in_norm, columns.out_norm, *([columns.gate_norm] if gated else [])]
-    found = {f.name: getattr(columns, f.name).cpu().numpy() for f in fields(columns)}
-    absent = () if gated else ("gate_norm", "gate_bias", "gate_in", "gate_out")
-    return WeightsRecord(
-        **(found | dict.fromkeys(absent) | {"sign": columns.sign.to(torch.int8).cpu().numpy()}),
-        penalty=sum(norm.double() ** 2 for norm in squares).cpu().numpy(),  # type: ignore[union-attr]
-        baselines=baselines,
-    )
+    return _record(found, [*gaussian_regions(d, gated=gated), *regions])
 
 
-def chunks(
-    weights: LayerWeights,
-    architecture: Architecture,
-    choices: Preprocessing,
-) -> Iterator[tuple[slice, NeuronVectors]]:
-    """Yield a layer's preprocessed vectors, some rows at a time."""
+def blocks(
+    weights: LayerWeights, architecture: Architecture, choices: Preprocessing
+) -> Iterator[NeuronVectors]:
+    """Yield a layer's preprocessed vectors, some neurons at a time."""
     for start in range(0, len(weights.in_), ROWS):
         rows = slice(start, min(start + ROWS, len(weights.in_)))
-        yield rows, canonical(weights, architecture, choices, rows)
+        yield canonical(weights, architecture, choices, rows)
 
 
-def _fill(columns: _Columns, unit: dict[str, Tensor], rows: slice, vectors: NeuronVectors) -> None:
-    columns.sign[rows] = vectors.sign.to(columns.sign.dtype)
-    norms = {"in_": columns.in_norm, "out": columns.out_norm, "gate": columns.gate_norm}
-    for name, norm in norms.items():
-        vector = getattr(vectors, name)
-        if vector is not None:
-            norm[rows] = torch.linalg.vector_norm(vector, dim=1)
-            # 0/0 is NaN: a zero vector has no direction
-            torch.div(vector, norm[rows, None], out=unit[name][rows])
-    for name, bias in (("gate_bias", columns.gate_bias), ("in_bias", columns.in_bias)):
-        if getattr(vectors, name) is not None:
-            bias[rows] = getattr(vectors, name)
-    columns.in_out[rows] = (unit["in_"][rows] * unit["out"][rows]).sum(1)
-    if vectors.gate is not None:
-        columns.gate_in[rows] = (unit["gate"][rows] * unit["in_"][rows]).sum(1)
-        columns.gate_out[rows] = (unit["gate"][rows] * unit["out"][rows]).sum(1)
+def _measured(vectors: NeuronVectors) -> Block:
+    rows = {
+        name: vector.contiguous()
+        for name in VECTORS
+        if (vector := getattr(vectors, name)) is not None
+    }
+    return Block(rows, {k: torch.linalg.vector_norm(v, dim=1) for k, v in rows.items()})
+
+
+def _numbers(vectors: NeuronVectors, block: Block) -> dict[str, Tensor]:
+    squares = [norm.double() ** 2 for norm in block.norms.values()]
+    found = {"sign": vectors.sign, "penalty": torch.stack(squares).sum(0)}
+    found |= {f"{name.rstrip('_')}_norm": norm for name, norm in block.norms.items()}
+    found |= {p: block.cosines(p) for p, (left, _) in PAIRS.items() if left in block.rows}
+    biases = {name: getattr(vectors, name) for name in ("gate_bias", "in_bias")}
+    return found | {name: bias for name, bias in biases.items() if bias is not None}
+
+
+def _unit(kept: list[Block]) -> dict[str, Tensor]:
+    return {
+        name: torch.cat([block.rows[name] / block.norms[name][:, None] for block in kept])
+        for name in kept[0].rows
+    }
+
+
+def _regions(again: Iterable[Block], sample: PairSample | None) -> list[Baseline]:
+    """Return the regions from more pairs, or from all."""
+    if sample is None:
+        return exact_regions(_unit(list(again)))
+    n_neurons = 0
+    for block in again:
+        sample.add(block)
+        n_neurons += len(block.norms["out"])
+    return sample.regions(n_neurons)
+
+
+def _record(found: dict[str, Tensor], baselines: list[Baseline]) -> WeightsRecord:
+    absent = dict.fromkeys(("gate_norm", "gate_bias", "in_bias", "gate_in", "gate_out"))
+    arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in found.items()}
+    columns: dict[str, Any] = absent | arrays
+    return WeightsRecord(**columns, baselines=baselines)

@@ -9,6 +9,7 @@ of the float64 run.
 import dataclasses
 import itertools
 import shutil
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -85,7 +86,7 @@ def layers(model: Subject) -> Iterator[Layer]:
         yield Layer(number, trace, noise, slack)
 
 
-def variant(name: str, max_len: int | None = None, **options: Any) -> Subject:
+def variant(name: str, /, max_len: int | None = None, **options: Any) -> Subject:
     """Return a model of `SUBJECTS`, ingested with other options."""
     model = subject(name)
     if max_len is not None:
@@ -425,6 +426,18 @@ def test_moments_far_from_zero_keep_their_precision() -> None:
     stored = far.grid(columns, "activation_stats")[0].T
     expected = moments(next(layers(far)).trace["hook_pre"])[1:]
     np.testing.assert_allclose(stored, expected, rtol=1e-3, atol=1e-3)
+
+
+# --- side effects -------------------------------------------------------------------------
+
+
+def test_running_a_model_that_sees_pictures_installs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands: list[Any] = []
+    monkeypatch.setattr(subprocess, "check_call", lambda *args, **_: commands.append(args))
+    assert variant("gemma3", name="again").rows("SELECT count(*) FROM activation_stats") == [(112,)]
+    assert commands == []
 
 
 # --- texts and their tokens ---------------------------------------------------------------

@@ -115,7 +115,7 @@ def stored_classes(model: Subject, threshold: float) -> list[str]:
 
 def expected_classes(cosines: Array, threshold: float, *, gated: bool) -> list[str]:
     if gated:
-        return [gated_class(*row, threshold=threshold) for row in cosines]
+        return [gated_class(row[0], row[1], row[2], threshold) for row in cosines]
     return [ungated_class(row[2], threshold) for row in cosines]
 
 

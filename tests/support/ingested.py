@@ -111,9 +111,8 @@ def write_byte_level_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=bos, eos_token=eos
-    )
+    build: Any = transformers.PreTrainedTokenizerFast
+    fast = build(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos)
     for name in TOKENIZER_FILES:  # another tokenizer's would be read beside these
         (directory / name).unlink(missing_ok=True)
     fast.save_pretrained(directory)
@@ -163,8 +162,9 @@ def stories() -> tuple[str, ...]:
 def encode(directory: Path, text: str, *, max_len: int = 1024, prefix: str = BOS) -> list[int]:
     """Return the ids of a text with the prefix token first, from tokenizer.json alone."""
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-    ids = tokenizer.encode(text, add_special_tokens=False).ids
-    return [tokenizer.token_to_id(prefix), *ids][:max_len]
+    first = tokenizer.token_to_id(prefix)
+    assert first is not None
+    return [first, *tokenizer.encode(text, add_special_tokens=False).ids][:max_len]
 
 
 # --- subjects -----------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class Mlp(NamedTuple):
 
 def load(directory: Path) -> Any:
     """Return the model as transformers builds it, in float64, with plain attention."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
         directory, attn_implementation="eager", dtype=torch.float32
     )
     return model.double().eval()
@@ -181,7 +181,8 @@ def _folded_bias(weight: Array, bias: Array | None, norm: Norm | None) -> Array 
 
 
 def _centred(vectors: Array) -> Array:
-    return vectors - vectors.mean(1, keepdims=True)
+    centred: Array = vectors - vectors.mean(1, keepdims=True)
+    return centred
 
 
 def _fold(layer: Layer, norm: Norm | None, post: Norm | None, choices: Preprocessing) -> Layer:
@@ -224,13 +225,15 @@ def _preprocess(
 
 def norms(vectors: Array) -> Array:
     """Return the length of every row."""
-    return np.sqrt((vectors**2).sum(1))
+    lengths: Array = np.sqrt((vectors**2).sum(1))
+    return lengths
 
 
 def row_cosines(a: Array, b: Array) -> Array:
     """Return the cosine of every row of `a` with the same row of `b`; NaN for a zero vector."""
     with np.errstate(invalid="ignore"):
-        return (a * b).sum(1) / (norms(a) * norms(b))
+        cosines: Array = (a * b).sum(1) / (norms(a) * norms(b))
+    return cosines
 
 
 def cosine_matrix(a: Array, b: Array) -> Array:

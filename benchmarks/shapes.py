@@ -1,0 +1,85 @@
+"""Checkpoints with the exact shapes of published models and random weights."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+class Shape(NamedTuple):
+    """Sizes of a published model of the Llama layout."""
+
+    d_model: int
+    d_mlp: int
+    n_layers: int
+    d_vocab: int
+
+
+SHAPES = {
+    "qwen2.5-0.5b": Shape(896, 4864, 24, 151_936),
+    "llama-3.2-1b": Shape(2048, 8192, 16, 128_256),
+    "llama-3.2-3b": Shape(3072, 8192, 28, 128_256),
+    "llama-3.1-8b": Shape(4096, 14336, 32, 128_256),
+}
+
+
+def write_checkpoint(directory: Path, shape: Shape, n_layers: int) -> Path:
+    """Write embeddings and the MLPs of `n_layers` layers in bfloat16, a shard a layer.
+
+    No attention and no tokenizer: enough for the weights and vocab stages.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    d, n = shape.d_model, shape.d_mlp
+    shards = {
+        "model-embed.safetensors": {
+            "model.embed_tokens.weight": _normal(shape.d_vocab, d),
+            "model.norm.weight": torch.ones(d).bfloat16(),
+        }
+    }
+    for layer in range(n_layers):
+        prefix = f"model.layers.{layer}."
+        shards[f"model-{layer:02d}.safetensors"] = {
+            f"{prefix}mlp.gate_proj.weight": _normal(n, d),
+            f"{prefix}mlp.up_proj.weight": _normal(n, d),
+            f"{prefix}mlp.down_proj.weight": _normal(d, n),
+            f"{prefix}post_attention_layernorm.weight": _normal(1, d)[0] + 1,
+        }
+    for name, tensors in shards.items():
+        save_file(tensors, directory / name, metadata={"format": "pt"})
+    index = {tensor: name for name, tensors in shards.items() for tensor in tensors}
+    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    (directory / "config.json").write_text(json.dumps(_config(shape, n_layers)))
+    return directory
+
+
+def _normal(rows: int, columns: int) -> Tensor:
+    return (torch.randn(rows, columns) * 0.02).bfloat16()
+
+
+def _config(shape: Shape, n_layers: int) -> dict[str, object]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": shape.d_model,
+        "intermediate_size": shape.d_mlp,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": shape.d_model // 64,
+        "num_key_value_heads": 8,
+        "vocab_size": shape.d_vocab,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 4096,
+    }
+
+
+def shape_options(description: str | None) -> argparse.ArgumentParser:
+    """Return the options that the benchmarks on random checkpoints share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("--layers", type=int, default=2)
+    return parser
