@@ -1,7 +1,7 @@
 """Write the reference pages that follow from the code; --check only tells whether they do.
 
-    python docs/generate.py            writes docs/cli.md and docs/schema.md
-    python docs/generate.py --check    exits with 1 when one of them is not up to date
+python docs/generate.py            writes docs/cli.md and docs/schema.md
+python docs/generate.py --check    exits with 1 when one of them is not up to date
 """
 
 import re

@@ -103,11 +103,10 @@ class PairSample:
                 found += [block.cosines(pair, shift) for shift in shifts.tolist()]
 
     def regions(self, n_neurons: int) -> list[Baseline]:
-        """Return the region of each pair, with its standard error."""
+        """Return the region of each pair that has any, with its standard error."""
         total = n_neurons * (n_neurons - 1)
-        return [
-            _region(pair, _numbers(torch.cat(parts)), total) for pair, parts in self._found.items()
-        ]
+        found = {pair: _numbers(torch.cat(parts)) for pair, parts in self._found.items() if parts}
+        return [_region(pair, cosines, total) for pair, cosines in found.items() if len(cosines)]
 
 
 def exact_regions(unit: Mapping[str, UnitRows]) -> list[Baseline]:
@@ -116,7 +115,8 @@ def exact_regions(unit: Mapping[str, UnitRows]) -> list[Baseline]:
     for pair, (left, right) in PAIRS.items():
         if left in unit:
             cosines = _all_pairs(unit[left], unit[right])
-            regions.append(_region(pair, cosines, len(cosines)))
+            if len(cosines):  # else every vector is zero, or there is one neuron
+                regions.append(_region(pair, cosines, len(cosines)))
     return regions
 
 
@@ -143,8 +143,6 @@ def _numbers(cosines: Tensor) -> NDArray[np.float32]:
 
 def _region(pair: str, cosines: NDArray[np.float32], total: int) -> Baseline:
     n = len(cosines)
-    if n == 0:  # every vector is zero, or there is one neuron
-        return Baseline("mismatched", pair, float("nan"), float("nan"), 0, 0.0)
     # After sign canonicalisation the sign of cos(gate, in) carries nothing.
     ends = [TAIL, 1 - TAIL] if pair != "gate_in" else [1 - 2 * TAIL]
     values = np.abs(cosines) if pair == "gate_in" else cosines

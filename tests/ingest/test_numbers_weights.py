@@ -292,10 +292,20 @@ def test_the_mismatched_region_has_the_quantiles_of_all_pairs(model: Subject) ->
     assert_mismatched_equal(model)
 
 
+WIDE = {
+    **GROUPED,
+    "hidden_size": 1024,
+    "head_dim": 8,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 1,
+}
+N_WIDE_PAIRS = 2048 * 2047
+
+
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shape = {**GROUPED, "intermediate_size": 2048, "num_hidden_layers": 1}
-    return build("llama", shape, tmp_path_factory.mktemp("wide"))
+    """A layer of so many pairs that a sample is enough."""
+    return build("llama", WIDE, tmp_path_factory.mktemp("wide"))
 
 
 def test_all_pairs_of_a_wide_layer_are_looked_at_on_request(wide: Path) -> None:
@@ -303,41 +313,55 @@ def test_all_pairs_of_a_wide_layer_are_looked_at_on_request(wide: Path) -> None:
 
 
 SEEDS = range(8)
+Sampled = dict[str, Array]
+"""Pair → seeds × (error of low, error of high, standard error, pairs looked at)."""
 
 
-@pytest.fixture(scope="module")
-def sampled(wide: Path) -> dict[str, Array]:
-    """Pair → seeds × (error of low, error of high, standard error)."""
-    exact = {
-        pair: region(pair, cosines)
-        for pair, cosines in pairs_of(weights_of(wide).reference.layers[0]).items()
-    }
+def sample_errors(directory: Path, seeds: range) -> Sampled:
+    layer = weights_of(directory).reference.layers[0]
+    exact = {pair: region(pair, cosines) for pair, cosines in pairs_of(layer).items()}
     errors: dict[str, list[Any]] = {pair: [] for pair in PAIRS}
-    for seed in SEEDS:
-        stored = stored_regions(weights_of(wide, seed=seed), "mismatched")
+    for seed in seeds:
+        stored = stored_regions(weights_of(directory, seed=seed), "mismatched")
         for (_, pair), (low, high, n_pairs, standard_error) in stored.items():
-            assert n_pairs < 2048 * 2047
-            errors[pair].append((low - exact[pair][0], high - exact[pair][1], standard_error))
+            gaps = (low - exact[pair][0], high - exact[pair][1])
+            errors[pair].append((*gaps, standard_error, n_pairs))
     return {pair: np.array(rows) for pair, rows in errors.items()}
 
 
+@pytest.fixture(scope="module")
+def sampled(wide: Path) -> Sampled:
+    return sample_errors(wide, SEEDS)
+
+
 @pytest.mark.parametrize("pair", PAIRS)
-def test_a_sampled_region_is_within_its_standard_errors(
-    sampled: dict[str, Array], pair: str
-) -> None:
-    low, high, standard_error = sampled[pair].T
+def test_a_sampled_region_is_within_its_standard_errors(sampled: Sampled, pair: str) -> None:
+    low, high, standard_error, n_pairs = sampled[pair].T
+    assert (n_pairs < N_WIDE_PAIRS).all()
     assert (standard_error > 0).all()
     assert (standard_error < 5e-4).all()
     assert (np.abs([low, high]) < 4 * standard_error).all()
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_standard_error_is_that_of_repeated_samples(
-    sampled: dict[str, Array], pair: str
-) -> None:
-    low, high, standard_error = sampled[pair].T
+def test_the_standard_error_is_that_of_repeated_samples(sampled: Sampled, pair: str) -> None:
+    low, high, standard_error, _ = sampled[pair].T
     spread = max(np.sqrt((low**2).mean()), np.sqrt((high**2).mean()))
     assert 0.3 < spread / standard_error.mean() < 1.8
+
+
+def test_vectors_that_fill_few_dimensions_have_the_same_standard_error(wide: Path) -> None:
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(wide)
+    parts = model.model.layers[0].mlp
+    with torch.no_grad():
+        for weight in (parts.gate_proj.weight, parts.up_proj.weight, parts.down_proj.weight.T):
+            weight[:, 64:] *= 0.4
+    for low, high, standard_error, n_pairs in np.concatenate(
+        list(sample_errors(save(model), range(2)).values())
+    ):
+        assert standard_error < 5e-4
+        assert (standard_error == 0) == (n_pairs == N_WIDE_PAIRS)
+        assert max(abs(low), abs(high)) < max(4 * standard_error, COSINE_ERROR)
 
 
 def test_a_sample_follows_from_its_seed(wide: Path) -> None:
