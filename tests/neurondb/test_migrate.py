@@ -1,0 +1,116 @@
+"""Creating, upgrading and refusing databases."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from neurondb import migrate
+from neurondb.database import connect, open_existing, parse_url
+from neurondb.errors import DatabaseError
+from neurondb.schema import REVISION, VIEWS, codes, metadata
+from neurondb.taxonomy import CLASSES
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    migrate.create_or_open(str(tmp_path / "n.db")).dispose()
+    return tmp_path / "n.db"
+
+
+def test_the_migrated_schema_equals_the_models(file: Path) -> None:
+    with open_existing(str(file)).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_revision_of_the_code_is_the_newest_migration() -> None:
+    scripts = ScriptDirectory.from_config(migrate.configuration())
+    assert scripts.get_heads() == [REVISION]
+
+
+def test_every_relation_of_the_contract_is_there(file: Path) -> None:
+    contract = (
+        "models layers neurons cosines rw_classes classes baselines vocab_stats tokens top_tokens "
+        "lm_head_tokens datasets texts activation_stats sign_cases examples neuron_sets "
+        "neuron_set_members ablation_runs ablation_results annotations ingest_runs ingest_steps "
+        "neuron_overview"
+    )
+    inspector = inspect(open_existing(str(file)))
+    there = {*inspector.get_table_names(), *inspector.get_view_names()}
+    assert set(contract.split()) - there == set()
+
+
+def test_words_stand_behind_the_codes(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        lists = connection.execute("SELECT * FROM token_lists ORDER BY list_id").fetchall()
+        names = connection.execute("SELECT name FROM rw_classes ORDER BY class_id").fetchall()
+    assert lists[8] == (8, "out", "unembed", "top")
+    assert [name for (name,) in names] == [c.name for c in CLASSES] + ["undefined"]
+    assert len(lists) == len(codes.TOKEN_LISTS) == 12
+
+
+def test_opening_twice_changes_nothing(file: Path) -> None:
+    before = file.read_bytes()
+    migrate.create_or_open(str(file)).dispose()
+    assert file.read_bytes() == before
+
+
+def test_wal_and_normal_synchronous(file: Path) -> None:
+    with migrate.create_or_open(str(file)).connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
+
+
+def test_an_older_database_asks_for_upgrade_and_gets_it(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(DatabaseError, match="neurondb upgrade"):
+        open_existing(str(file))
+
+
+def test_upgrade_makes_the_views_anew(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("DROP VIEW neuron_overview")
+        connection.execute("CREATE VIEW neuron_overview AS SELECT 1 AS old")
+    migrate.upgrade(connect(parse_url(str(file)), writing=True))
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("SELECT model, name FROM neuron_overview").fetchall() == []
+
+
+def test_a_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrate, "VIEWS", (*VIEWS, VIEWS[0]))  # the second CREATE VIEW fails
+    with pytest.raises(DatabaseError, match="already exists"):
+        migrate.create_or_open(str(tmp_path / "half.db"))
+    with sqlite3.connect(tmp_path / "half.db") as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def test_readers_cannot_write(file: Path) -> None:
+    with (
+        open_existing(str(file)).connect() as connection,
+        pytest.raises(Exception, match="readonly"),
+    ):
+        connection.execute(text("DELETE FROM rw_classes"))
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("mysql://host/db", "mysql"),
+        ("nonsense://", "nonsense"),
+        ("/nonexistent/directory/n.db", "no database at"),
+    ],
+)
+def test_places_that_cannot_be_asked(location: str, said: str) -> None:
+    with pytest.raises(DatabaseError, match=said):
+        open_existing(location)
+
+
+def test_a_directory_is_no_database(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError):
+        migrate.create_or_open(str(tmp_path))
