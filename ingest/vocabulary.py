@@ -32,13 +32,12 @@ class Basis:
 
     def __init__(self, rows: Float[Tensor, "d_vocab d_model"]) -> None:
         norms = torch.linalg.vector_norm(rows, dim=1)
-        self.rows = rows
         self.norms = norms
         # a token whose row is zero is orthogonal to everything rather than everything's NaN
         self.unit = rows / norms.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.unit)
 
 
 @dataclass
@@ -90,6 +89,17 @@ class PowerSums:
         return VocabularyMoments(*(value.cpu().numpy() for value in found))
 
 
+def _covariance(rows: Float[Tensor, "d_vocab d_model"]) -> Float[Tensor, "d_model d_model"]:
+    """Return C such that vᵀ C v is the variance of v's dot product with the rows."""
+    mean = rows.mean(0, dtype=torch.float64)
+    d = rows.shape[1]
+    total = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
+    for tile in torch.split(rows, TOKEN_TILE):
+        centred = (tile - mean).float()
+        total += centred.T @ centred
+    return (total / len(rows)).float()
+
+
 class _Comparison(NamedTuple):
     """A tile of neurons against one basis: a list for each direction, and moments."""
 
@@ -112,6 +122,9 @@ def _joined(parts: list[_Record]) -> _Record:
 class Projector:
     """Projects neurons onto the vocabulary of one model.
 
+    Keeps U and E with rows of unit length, and the raw U as it is given: float32, twice d_vocab ×
+    d_model; everything else is a tile.
+
     Args:
         unembed: U, preprocessed, float32.
         embed: E, float32.
@@ -129,9 +142,7 @@ class Projector:
         self._bases = [{"unembed": Basis(unembed), "embed": Basis(embed)}[b] for b in BASES]
         self._raw = unembed_raw
         self._k = min(top_k, len(unembed))
-        centred = unembed - unembed.mean(0)
-        # variance of the dot product of v with the rows of U: vᵀ C v
-        self._covariance = (centred.T @ centred) / len(unembed)
+        self._covariance = _covariance(unembed)
 
     def project(
         self, vectors: NeuronVectors, raw_in: Float[Tensor, "neurons d_model"]
@@ -235,7 +246,7 @@ def lm_head_tokens(
     best = Candidates.none(len(raw_in), raw_in.device)
     log_total = torch.full((len(raw_in),), -torch.inf, dtype=torch.float64, device=raw_in.device)
     for start in range(0, len(unembed_raw), TOKEN_TILE):
-        logits = raw_in @ unembed_raw[start : start + TOKEN_TILE].T
+        logits = raw_in @ unembed_raw[start : start + TOKEN_TILE].float().T
         log_total = torch.logaddexp(log_total, logits.logsumexp(1).double())
         best.take(logits, start, LM_HEAD_MEAN_OF)
     scores, ids = settle(best, unembed_raw, raw_in, 1)

@@ -37,7 +37,7 @@ def _projector(session: Session, top_k: int) -> Projector:
     return Projector(
         unembedding(checkpoint, session.choices).to(device),
         embedding(checkpoint).to(device),
-        checkpoint.unembedding().to(device).float(),
+        checkpoint.unembedding().to(device),
         top_k,
     )
 
