@@ -2,7 +2,7 @@
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, insert, inspect, text
+from sqlalchemy import Connection, Engine, Table, insert, inspect, text
 
 from neurondb.database import check_revision, connect, parse_url, sqlite_path, translated
 from neurondb.errors import DatabaseError
@@ -82,7 +82,7 @@ def fill_lookups(connection: Connection) -> None:
             connection.execute(insert(table), rows)
 
 
-def _lookups() -> dict[tables.Table, list[dict[str, object]]]:
+def _lookups() -> dict[Table, list[dict[str, object]]]:
     return {
         tables.rw_classes: [c._asdict() for c in (*CLASSES, UNDEFINED)],
         tables.vectors: [{"vector_id": i, "vector": v} for i, v in enumerate(codes.VECTORS)],

@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from neurondb.schema.tables import metadata
+from neurondb.schema import tables
+from neurondb.schema.metadata import metadata
 from neurondb.schema.views import VIEWS
 
 REVISION: Final = "0001"
 """Alembic revision these definitions correspond to; a test compares it with migrations/."""
 
-__all__ = ["REVISION", "VIEWS", "metadata"]
+__all__ = ["REVISION", "VIEWS", "metadata", "tables"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, Table, insert
 
 from neurondb.database import open_existing
 from neurondb.migrate import create_or_open
@@ -39,7 +39,7 @@ TEXTS = (
 )
 
 Row = dict[str, Any]
-Insertions = dict[tables.Table, list[Row]]
+Insertions = dict[Table, list[Row]]
 
 
 class Sample:
@@ -159,7 +159,7 @@ class _Model:
             self._neuron(i)
         _put(connection, self.rows)
 
-    def _add(self, table: tables.Table, **row: Any) -> Row:
+    def _add(self, table: Table, **row: Any) -> Row:
         self.rows.setdefault(table, []).append(row)
         return row
 

@@ -1,0 +1,76 @@
+"""Every table, each column documented where it is defined (`comment=`).
+
+Relations whose rows hold codes are named `…_rows`; the view without that ending
+(`neurondb.schema.views`) shows them in words. The same definitions run on SQLite and PostgreSQL.
+Large tables are clustered on their key (`WITHOUT ROWID` in SQLite) and get their secondary
+indexes after a bulk load (`neurondb.writing`).
+"""
+
+from neurondb.schema.tables.activations import (
+    activation_stats,
+    dataset_rows,
+    example_lists,
+    example_rows,
+    sign_case_names,
+    sign_case_rows,
+    text_token_ids,
+    texts,
+    tokenizations,
+)
+from neurondb.schema.tables.interventions import (
+    ablation_results,
+    ablation_runs,
+    annotations,
+    neuron_set_members,
+    neuron_sets,
+)
+from neurondb.schema.tables.models import (
+    baselines,
+    classes,
+    cosines,
+    layers,
+    models,
+    neurons,
+    rw_classes,
+)
+from neurondb.schema.tables.provenance import ingest_runs, ingest_steps
+from neurondb.schema.tables.vocabulary import (
+    lm_head_tokens,
+    token_lists,
+    tokens,
+    top_token_rows,
+    vectors,
+    vocab_stat_rows,
+)
+
+__all__ = [
+    "ablation_results",
+    "ablation_runs",
+    "activation_stats",
+    "annotations",
+    "baselines",
+    "classes",
+    "cosines",
+    "dataset_rows",
+    "example_lists",
+    "example_rows",
+    "ingest_runs",
+    "ingest_steps",
+    "layers",
+    "lm_head_tokens",
+    "models",
+    "neuron_set_members",
+    "neuron_sets",
+    "neurons",
+    "rw_classes",
+    "sign_case_names",
+    "sign_case_rows",
+    "text_token_ids",
+    "texts",
+    "token_lists",
+    "tokenizations",
+    "tokens",
+    "top_token_rows",
+    "vectors",
+    "vocab_stat_rows",
+]

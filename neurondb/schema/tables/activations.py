@@ -1,0 +1,123 @@
+"""Texts, and what neurons do on them."""
+
+from sqlalchemy import Column, Index, LargeBinary, SmallInteger, Table, Text, UniqueConstraint
+
+from neurondb.schema.codes import QUANTITY_COLUMNS
+from neurondb.schema.columns import (
+    code,
+    flag,
+    identity,
+    integer,
+    key,
+    moments,
+    real,
+    reference,
+    word,
+)
+from neurondb.schema.metadata import CLUSTERED, metadata
+
+dataset_rows = Table(
+    "dataset_rows",
+    metadata,
+    identity("dataset_id", "dataset"),
+    word("name", "name, unique", unique=True),
+    word("source", "file, directory or hub id it was read from"),
+    word("fingerprint", "sha256 over its texts in order"),
+    integer("n_texts", "texts"),
+)
+
+tokenizations = Table(
+    "tokenizations",
+    metadata,
+    key("model_id", "models.model_id", "model whose tokenizer was used"),
+    key("dataset_id", "dataset_rows.dataset_id", "dataset"),
+    integer("max_len", "tokens a text at most, the prefix token included"),
+    integer("prefix_token_id", "token put first: BOS, or EOS where there is none", nullable=True),
+    flag("skip_bos", "whether the first position is left out of the counts", nullable=False),
+    integer("n_tokens", "tokens counted"),
+    integer("n_truncated", "texts cut at max_len"),
+    **CLUSTERED,
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    identity("text_id", "text"),
+    reference("dataset_id", "dataset_rows.dataset_id", "its dataset"),
+    integer("ordinal", "place in the dataset, from 0"),
+    Column("text", Text, nullable=False, comment="the text, stripped"),
+    UniqueConstraint("dataset_id", "ordinal"),
+)
+
+text_token_ids = Table(
+    "text_token_ids",
+    metadata,
+    key("model_id", "models.model_id", "model whose tokenizer was used"),
+    key("text_id", "texts.text_id", "text"),
+    Column(
+        "token_ids",
+        LargeBinary,
+        nullable=False,
+        comment="its token ids, the prefix first, as little-endian unsigned 32-bit integers",
+    ),
+    **CLUSTERED,
+)
+
+activation_stats = Table(
+    "activation_stats",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    key("dataset_id", "dataset_rows.dataset_id", "dataset"),
+    integer("n_tokens", "tokens counted"),
+    real("freq", "share of tokens with x_gate > 0; NULL when ungated"),
+    *moments("pre", "hook_pre (x_gate; ungated: x_in)"),
+    *moments("post", "hook_post, canonical sign"),
+    real("post_positive", "share of tokens with hook_post > 0, canonical sign"),
+    Index(None, "dataset_id", "freq", "neuron_id"),
+    **CLUSTERED,
+)
+
+sign_case_names = Table(
+    "sign_case_names",
+    metadata,
+    Column("sign_case_id", SmallInteger, primary_key=True, comment="code"),
+    word("sign_case", "signs of x_gate and canonical x_in (METHODS §5)", unique=True),
+)
+
+sign_case_rows = Table(
+    "sign_case_rows",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    key("dataset_id", "dataset_rows.dataset_id", "dataset"),
+    code("sign_case_id", "sign_case_names.sign_case_id", "code of the sign case"),
+    integer("count", "tokens in the case"),
+    real("freq", "share of all counted tokens", nullable=False),
+    *(
+        real(f"{quantity}_{statistic}", f"{statistic} of {quantity} over the case's tokens")
+        for quantity in QUANTITY_COLUMNS
+        for statistic in ("mean", "min", "max")
+    ),
+    **CLUSTERED,
+)
+
+example_lists = Table(
+    "example_lists",
+    metadata,
+    Column("list_id", SmallInteger, primary_key=True, comment="code"),
+    word("sign_case", "sign case"),
+    word("quantity", "hook_post, hook_pre_linear, hook_pre or swish"),
+    UniqueConstraint("sign_case", "quantity"),
+)
+
+example_rows = Table(
+    "example_rows",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    key("dataset_id", "dataset_rows.dataset_id", "dataset"),
+    code("list_id", "example_lists.list_id", "code of the list"),
+    Column("rank", SmallInteger, primary_key=True, comment="0 has the largest |value|"),
+    reference("text_id", "texts.text_id", "text"),
+    integer("position", "token position in the text; the prefix token has 0"),
+    real("value", "signed value there, canonical sign", nullable=False),
+    **CLUSTERED,
+)

@@ -1,0 +1,44 @@
+"""Who computed what, when, with which choices."""
+
+from sqlalchemy import Index, Table
+
+from neurondb.schema.columns import flag, identity, integer, real, reference, word
+from neurondb.schema.metadata import metadata
+
+ingest_runs = Table(
+    "ingest_runs",
+    metadata,
+    identity("run_id", "run"),
+    reference("model_id", "models.model_id", "model"),
+    reference("dataset_id", "dataset_rows.dataset_id", "dataset, when one was read", nullable=True),
+    word("tool_version", "version of neurondb"),
+    word("torch_version", "version of torch"),
+    word("fingerprint", "fingerprint of the model's weights"),
+    word("stages", "stages asked for"),
+    flag("fold", "norm gains and biases folded (METHODS §1)"),
+    flag("center", "LayerNorm models: in and out mean-centred"),
+    flag("center_gate", "LayerNorm models: gate mean-centred too"),
+    flag("fold_post_norm", "gain after the MLP folded into out"),
+    flag("canonicalise", "signs made canonical"),
+    word("dtype", "dtype of the forward pass"),
+    word("device", "device"),
+    integer("seed", "seed of the sampled baselines"),
+    word("started_at", "UTC, ISO 8601"),
+    word("finished_at", "UTC, ISO 8601; NULL while running or when interrupted", nullable=True),
+)
+
+ingest_steps = Table(
+    "ingest_steps",
+    metadata,
+    identity("step_id", "finished step: its rows were committed together with this one"),
+    reference("run_id", "ingest_runs.run_id", "run that finished it"),
+    reference("model_id", "models.model_id", "model"),
+    reference("dataset_id", "dataset_rows.dataset_id", "dataset of activations", nullable=True),
+    word("stage", "stage"),
+    integer("layer", "layer; −1 for a step of the whole model"),
+    word("settings", "JSON of the choices the rows depend on"),
+    integer("n_rows", "rows written"),
+    real("seconds", "seconds it took"),
+    word("finished_at", "UTC, ISO 8601"),
+    Index(None, "model_id", "stage", "layer"),
+)

@@ -1,0 +1,75 @@
+"""Vocabularies, and what tokens neurons read and write."""
+
+from sqlalchemy import Column, Index, Integer, SmallInteger, Table, UniqueConstraint
+
+from neurondb.schema.columns import code, integer, key, real, word
+from neurondb.schema.metadata import CLUSTERED, metadata
+
+tokens = Table(
+    "tokens",
+    metadata,
+    key("model_id", "models.model_id", "model"),
+    Column("token_id", Integer, primary_key=True, autoincrement=False, comment="row of E and U"),
+    word("token", "its text, as it stands in a text: ' dog'; lone bytes as \\xNN"),
+    word("piece", "its spelling in the tokenizer's own vocabulary: 'Ġdog'", nullable=True),
+    Index(None, "token", "model_id"),
+    **CLUSTERED,
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("vector_id", SmallInteger, primary_key=True, comment="code"),
+    word("vector", "gate, in or out", unique=True),
+)
+
+vocab_stat_rows = Table(
+    "vocab_stat_rows",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    code("vector_id", "vectors.vector_id", "code of the vector"),
+    real("mean", "mean of cos(U, vector) over the vocabulary"),
+    real("variance", "population variance of cos(U, vector)"),
+    real("skewness", "skewness of cos(U, vector)"),
+    real("kurtosis", "Pearson kurtosis of cos(U, vector)"),
+    real("dot_variance", "population variance of the dot product U·vector"),
+    **CLUSTERED,
+)
+
+token_lists = Table(
+    "token_lists",
+    metadata,
+    Column("list_id", SmallInteger, primary_key=True, comment="code"),
+    word("vector", "gate, in or out"),
+    word("basis", "unembed (U) or embed (E)"),
+    word("direction", "top or bottom"),
+    UniqueConstraint("vector", "basis", "direction"),
+)
+
+top_token_rows = Table(
+    "top_token_rows",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    code("list_id", "token_lists.list_id", "code of the list"),
+    Column("rank", SmallInteger, primary_key=True, comment="0 is the most extreme"),
+    integer("token_id", "token"),
+    real("cosine", "cos(vector, row of the basis)", nullable=False),
+    real("dot", "vector · row of the basis", nullable=False),
+    **CLUSTERED,
+)
+Index(
+    "ix_top_token_rows_token",
+    top_token_rows.c.token_id,
+    top_token_rows.c.list_id,
+    top_token_rows.c.neuron_id,
+)
+
+lm_head_tokens = Table(
+    "lm_head_tokens",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    integer("token_id", "token of largest probability under softmax(U·in), both raw"),
+    real("probability", "that probability", nullable=False),
+    real("normalised", "÷ mean of the neuron's 100 largest probabilities", nullable=False),
+    Index(None, "token_id"),
+)
