@@ -24,12 +24,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from benchmarks.eight_b import FULL_LIST, MODEL, WORDS, Build, build, fictions
 from neurondb import asking
 from neurondb.asking import named
-from neurondb.database import driver
 from neurondb.reading.neuron import neuron_page
 
 SENTENCE: Final = (
@@ -46,9 +45,12 @@ FINDS: Final = (
 )
 """Token → neurons; #0 is the most frequent token of the lists."""
 
+LAYER, NEURON = 0, 963
 ARGUMENTS: Final = {
     **dict.fromkeys(("model", "base", "tuned"), MODEL),
-    **{"token": DOG, "layer": "16", "neuron": "963"},
+    "token": DOG,
+    "layer": str(LAYER),
+    "neuron": str(NEURON),
 }
 """Of named queries: what they require, and the model."""
 
@@ -109,7 +111,7 @@ def _count(expression: str, engine: Engine) -> int:
 
 def _page(engine: Engine) -> int:
     with engine.connect() as connection:
-        return len(neuron_page(connection, MODEL, 16, 963).examples)
+        return len(neuron_page(connection, MODEL, LAYER, NEURON).examples)
 
 
 def _named(query: named.NamedQuery, engine: Engine) -> int:
@@ -167,3 +169,163 @@ def evict(file: Path) -> None:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
+
+
+def walks(question: Question, file: Path, large: frozenset[str]) -> tuple[str, ...]:
+    """Return the large tables and indexes that the question's statements go through from an end."""
+    asked: list[tuple[str, object]] = []
+
+    def listen(*event_: object) -> None:
+        asked.append((str(event_[2]), event_[3]))
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        with question.opened(file) as ask:
+            ask()
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    with closing(sqlite3.connect(file)) as connection:
+        names = dict(connection.execute("SELECT rootpage, name FROM sqlite_master"))
+        found = [
+            names[root]
+            for statement, parameters in asked or [(SENTENCE, ())]
+            for root in _walked(connection, statement, parameters)
+        ]
+    return tuple(sorted(large.intersection(found)))
+
+
+def _walked(connection: sqlite3.Connection, statement: str, parameters: object) -> Iterator[int]:
+    """Yield the root pages of what a statement's program rewinds or goes through backwards."""
+    if statement.startswith("PRAGMA"):
+        return
+    roots: dict[int, int] = {}
+    explained = connection.execute(f"EXPLAIN {statement}", parameters)  # type: ignore[arg-type]
+    for _, operation, cursor, root, *_ in explained:
+        if operation == "OpenRead":
+            roots[cursor] = root
+        elif operation in ("Rewind", "Last") and cursor in roots:
+            yield roots[cursor]
+
+
+class TableSize(NamedTuple):
+    """A table: rows, bytes of the table itself, bytes of its secondary indexes."""
+
+    name: str
+    rows: int
+    own: int
+    indexes: int
+    list_length: int | None
+
+    @property
+    def extrapolated(self) -> float:
+        """Bytes it would have with full lists."""
+        return (self.own + self.indexes) * FULL_LIST / (self.list_length or FULL_LIST)
+
+
+def sizes(file: Path) -> list[TableSize]:
+    """Return the size of every table with rows, the largest first; 0 bytes without dbstat."""
+    with closing(sqlite3.connect(file)) as connection:
+        try:
+            # Aggregated, pageno is the number of pages; pgsize would overflow at 2 GiB.
+            pages = connection.execute(
+                "SELECT d.name, d.pageno * p.page_size FROM dbstat d, pragma_page_size p "
+                "WHERE d.aggregate = TRUE"
+            )
+            size_of: dict[str, int] = dict(pages)
+        except sqlite3.OperationalError:
+            size_of = {}
+        found = [_size(connection, name, size_of) for name in _tables(connection)]
+    return sorted((table for table in found if table.rows), key=lambda t: -t.own - t.indexes)
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return [name for (name,) in rows]
+
+
+def _size(connection: sqlite3.Connection, name: str, size_of: dict[str, int]) -> TableSize:
+    (n_rows,) = connection.execute(f"SELECT COUNT(*) FROM {name}").fetchone()
+    of_table = connection.execute("SELECT name FROM sqlite_master WHERE tbl_name = ?", (name,))
+    indexes = sum(size_of.get(index, 0) for (index,) in of_table if index != name)
+    length = None
+    if name in ("top_token_rows", "example_rows"):
+        of_first = f"SELECT COUNT(DISTINCT rank) FROM {name} WHERE neuron_id = 1"
+        (length,) = connection.execute(of_first).fetchone()
+    return TableSize(name, n_rows, size_of.get(name, 0), indexes, length)
+
+
+def print_build(times: Build) -> None:
+    """Print what building took."""
+    print(f"{'stage':20}{'rows':>12}{'made s':>8}{'written s':>11}  M rows/s")
+    for stage, t in times.items():
+        rate = f"{t.rows / t.writing / 1e6:.2f}" if t.rows else ""
+        print(f"{stage:20}{t.rows:12,}{t.making:8.1f}{t.writing:11.1f}{rate:>10}")
+    seconds = sum(t.making + t.writing for t in times.values())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"built in {seconds:.0f} s; peak memory of this process {peak:.1f} GiB")
+
+
+def print_sizes(found: list[TableSize], file: Path) -> None:
+    """Print the larger tables, and the size extrapolated to full lists."""
+    print(f"{'table':18}{'rows':>12}{'MB':>8}{'indexes':>9}  bytes a row")
+    for t in found:
+        if t.own + t.indexes >= 1e6:
+            each = (t.own + t.indexes) / t.rows
+            print(f"{t.name:18}{t.rows:12,}{t.own / 1e6:8.0f}{t.indexes / 1e6:9.0f}{each:10.1f}")
+    full = sum(t.extrapolated for t in found)
+    print(
+        f"file {file.stat().st_size / 1e9:.2f} GB; with {FULL_LIST} tokens and examples a list "
+        f"{full / 1e9:.2f} GB (target 8)"
+    )
+
+
+def print_answers(file: Path, large: frozenset[str]) -> None:
+    """Ask everything and print a line each."""
+    print(f"{'question':52}{'rows':>6}{'cold':>9}{'fresh':>9}{'warm':>9} ms  target  walks")
+    for question in questions():
+        a = answer(question, file, large)
+        target = "" if question.target is None else f"{question.target:.0f}"
+        print(
+            f"{question.name:52}{a.rows:6}{a.cold:9.1f}{a.fresh:9.1f}{a.warm:9.1f}"
+            f"{target:>9}  {', '.join(a.walks)}",
+            flush=True,
+        )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="build here, or ask what is here")
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--scale", type=float, default=1, help="share of the 16 tokens of a list")
+    parser.add_argument("--examples", type=int, default=4, help="texts of an example list")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Build, measure and print."""
+    asked = _options()
+    directory = Path(tempfile.mkdtemp(prefix="neurondb-8b-"))
+    try:
+        file = asked.keep or directory / "8b.db"
+        print("load average", *os.getloadavg())
+        if not file.exists():
+            k = max(1, round(FULL_LIST * asked.scale))
+            print_build(build(file, fictions(asked.layers, k, asked.examples)))
+        found = sizes(file)
+        print_sizes(found, file)
+        large = {t.name for t in found if t.rows >= LARGE}
+        print_answers(file, _with_indexes(file, large))
+        print("load average", *os.getloadavg())
+    finally:
+        shutil.rmtree(directory)
+    return 0
+
+
+def _with_indexes(file: Path, tables: set[str]) -> frozenset[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        rows = connection.execute("SELECT name, tbl_name FROM sqlite_master")
+        return frozenset(name for name, table in rows if table in tables)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

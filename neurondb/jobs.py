@@ -105,6 +105,15 @@ class IngestReport:
     seconds: float
 
 
+class VerifyReport(NamedTuple):
+    """What `neurondb verify` compared; `worst` is the largest difference of a cosine."""
+
+    model: str
+    n_layers: int
+    n_neurons: int
+    worst: float
+
+
 class DemoInputs(NamedTuple):
     """What `neurondb demo` ingests."""
 

@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "show": ("neurondb.cli.show", "Show one neuron: MODEL L.N."),
     "models": ("neurondb.cli.models", "List the models in the database, or --known ones."),
     "status": ("neurondb.cli.status", "Tell what has been ingested and what is missing."),
+    "verify": ("neurondb.cli.verify", "Compare what is stored with the model's weights."),
+    "check": ("neurondb.cli.check", "Check that the database is whole."),
     "upgrade": ("neurondb.cli.upgrade", "Bring an older database to this version's schema."),
     "demo": ("neurondb.cli.demo", "Ingest the bundled model and look around."),
 }

@@ -1,0 +1,24 @@
+"""`neurondb check`: is the database whole?"""
+
+import click
+
+from neurondb.cli import options
+from neurondb.errors import DatabaseError
+from neurondb.reading.checking import problems
+from neurondb.reading.opening import opened
+
+
+@click.command()
+@options.database
+def check(db: str | None) -> None:
+    """Check that the database is whole: its file, its references, its ledger.
+
+    Prints a line for each problem and what to do; exits with 1 when there is one.
+    """
+    with opened(db) as connection:
+        found = list(problems(connection))
+    for problem in found:
+        click.echo(f"{problem.what}: {problem.remedy}")
+    if found:
+        raise DatabaseError(f"{len(found)} problem{'s' * (len(found) > 1)} found")
+    click.echo("whole: file, references, indexes and ledger", err=True)

@@ -1,0 +1,27 @@
+"""`neurondb verify`: is what is stored what the weights say?"""
+
+import click
+from rich.console import Console
+
+from neurondb.cli import options
+from neurondb.jobs import VerifyReport, job
+from neurondb.reading.opening import opened
+from neurondb.render.progress import progress_on
+
+
+@click.command()
+@click.argument("model")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which neurons to look at.")
+@options.database
+def verify(model: str, seed: int, db: str | None) -> None:
+    """Recompute some neurons of every layer of MODEL from its weights, and compare.
+
+    The checkpoint must be where it was read from, unchanged. Exits with 1 at a difference.
+    """
+    console = Console(stderr=True)
+    with opened(db) as connection:
+        report: VerifyReport = job("verify")(connection, model, seed, progress_on(console))
+    click.echo(
+        f"{report.model}: same weights; {report.n_neurons} neurons of {report.n_layers} layers "
+        f"agree, the largest difference of a cosine is {report.worst:.1e}"
+    )
