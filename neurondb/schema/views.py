@@ -105,9 +105,10 @@ def _case_columns() -> str:
     )
 
 
-# What a question seldom filters by is a subquery: only rows that are shown pay for it. The class
-# is joined inner, for SQLite reaches the index by class through one outer join, not through two;
-# every neuron gets its class in the step after its own.
+# What a question seldom filters by is a subquery: only rows that are shown pay for it, and an outer
+# join that a question does not touch is left out. The class is joined inner, for SQLite reaches the
+# index by class through one outer join, not through two; every neuron gets its class in the step
+# after its own.
 _OUT_TOP = token_list(VECTORS.index("out"), BASES.index("unembed"), DIRECTIONS.index("top"))
 
 _NEURON_OVERVIEW = f"""
@@ -131,7 +132,7 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
-JOIN cosines c ON c.neuron_id = n.neuron_id
+LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
 JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 JOIN rw_classes k ON k.class_id = q.class_id
 LEFT JOIN activation_stats a ON a.neuron_id = n.neuron_id AND a.dataset_id = m.dataset_id
