@@ -68,7 +68,9 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise IngestError(f"no device {name!r} here; give --device cpu, cuda or auto") from error
+        raise IngestError(
+            f"no device {name!r} here; --device auto takes the best there is"
+        ) from error
     return device
 
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from ingest.machine import keep_freed_blocks, use_threads_for
 from ingest.session import open_session
 from ingest.stages import STAGES
-from neurondb.errors import NeuronDBError, UsageError
-from neurondb.jobs import IngestReport, IngestRequest, Progress
+from neurondb.errors import NeuronDBError
+from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
 from neurondb.writing import indexes, models
 
 
@@ -29,7 +29,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
     except BaseException:
         with suppress(NeuronDBError):  # what went wrong first is what the user must hear
-            models.forget_unless_started(session.engine, session.ledger.model)
+            models.forget_fruitless(session.engine, session.ledger.model, session.ledger.run_id)
         raise
     finally:
         session.engine.dispose()
@@ -40,18 +40,3 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
         skipped=dict(session.skipped),
         seconds=time.perf_counter() - started,
     )
-
-
-def wanted_stages(request: IngestRequest) -> list[str]:
-    """Return the stages to run, in order; all need the neurons that `weights` stores.
-
-    Raises:
-        UsageError: for an unknown stage, or activations without a dataset.
-    """
-    asked = request.stages or tuple(s for s in STAGES if s != "activations" or request.dataset)
-    unknown = [stage for stage in asked if stage not in STAGES]
-    if unknown:
-        raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
-    if "activations" in asked and request.dataset is None:
-        raise UsageError("the stage activations needs texts; give --dataset")
-    return [stage for stage in STAGES if stage in asked or stage == "weights"]

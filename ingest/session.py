@@ -19,6 +19,7 @@ from ingest.tokenizer import Tokenizer
 from neurondb import migrate
 from neurondb.jobs import IngestRequest, Preprocessing, Progress
 from neurondb.records import ModelRecord, RunRecord
+from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter
 
@@ -46,6 +47,11 @@ class Session:
     def architecture(self) -> Architecture:
         """The model's sizes."""
         return self.checkpoint.architecture
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The τ to classify at: those asked for, else the one that is shown."""
+        return self.request.thresholds or (self.ledger.model.threshold,)
 
     @property
     def layers(self) -> range:
@@ -96,7 +102,9 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     tokenizer, corpus = _read_inputs(request, stages, located, checkpoint)
     engine = migrate.create_or_open(request.database)
     record = _model_record(request, located, checkpoint, tokenizer)
-    model = models.store_model(engine, record, request.thresholds[0], force=request.force)
+    model = models.store_model(
+        engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
+    )
     run = RunRecord(
         stages=",".join(stages),
         torch_version=str(torch.__version__),

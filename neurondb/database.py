@@ -29,6 +29,8 @@ def parse_url(location: str | None) -> URL:
     location = location or default_database()
     if "://" not in location:
         return URL.create("sqlite", database=str(Path(location).expanduser()))
+    if location.startswith("postgres://"):
+        raise DatabaseError("write postgresql:// instead of postgres://")
     try:
         url = make_url(location)
     except ArgumentError as error:
@@ -42,7 +44,7 @@ def parse_url(location: str | None) -> URL:
 def connect(url: URL, *, writing: bool = False) -> Engine:
     """Return an engine; on SQLite in WAL mode, and unless `writing` it cannot change a thing."""
     if url.get_backend_name() != "sqlite":
-        return create_engine(url)
+        return _connect_server(url)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _set_pragmas)
     if writing:
@@ -52,6 +54,15 @@ def connect(url: URL, *, writing: bool = False) -> Engine:
         event.listen(engine, "connect", _forbid_writing)
         event.listen(engine, "begin", _begin_deferred)
     return engine
+
+
+def _connect_server(url: URL) -> Engine:
+    try:
+        return create_engine(url)
+    except ModuleNotFoundError as error:
+        raise DatabaseError(
+            f"PostgreSQL needs {error.name}: pip install 'neurondb[postgres]'"
+        ) from error
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -120,6 +131,8 @@ def open_existing(location: str | None = None) -> Engine:
     """
     url = parse_url(location)
     path = sqlite_path(url)
+    if path is not None and path.is_dir():
+        raise DatabaseError(f"{path} is a directory; give the file in it with --db")
     if path is not None and not path.is_file():
         raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
     engine = connect(url)

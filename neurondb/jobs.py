@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol
 
-from neurondb.errors import NeuronDBError
-from neurondb.taxonomy import DEFAULT_THRESHOLD
+from neurondb.errors import NeuronDBError, UsageError
 
 STAGES = ("weights", "vocab", "activations")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
@@ -66,8 +65,8 @@ class IngestRequest:
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: str = "auto"
     """Precision of the forward pass; auto is that of the checkpoint, float32 on CPU."""
-    thresholds: tuple[float, ...] = (DEFAULT_THRESHOLD,)
-    """τ of the read-write classes; the first is the one that views show."""
+    thresholds: tuple[float, ...] = ()
+    """τ of the read-write classes, the first is shown; none asks for the one shown, else 0.5."""
     top_k: int = 16
     """Tokens a list."""
     exact_baselines: bool = False
@@ -76,6 +75,21 @@ class IngestRequest:
     seed: int = 0
     force: bool = False
     """Redo what is done already."""
+
+
+def wanted_stages(request: IngestRequest) -> list[str]:
+    """Return the stages to run, in order; all need the neurons that `weights` stores.
+
+    Raises:
+        UsageError: for an unknown stage, or activations without a dataset.
+    """
+    asked = request.stages or tuple(s for s in STAGES if s != "activations" or request.dataset)
+    unknown = [stage for stage in asked if stage not in STAGES]
+    if unknown:
+        raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
+    if "activations" in asked and request.dataset is None:
+        raise UsageError("the stage activations needs texts; give --dataset")
+    return [stage for stage in STAGES if stage in asked or stage == "weights"]
 
 
 class Progress(Protocol):

@@ -40,6 +40,8 @@ def create_or_open(location: str | None = None) -> Engine:
     """
     url = parse_url(location)
     path = sqlite_path(url)
+    if path is not None and path.is_dir():
+        raise DatabaseError(f"{path} is a directory; give the file in it with --db")
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,11 @@ def activations_stage(session: Session) -> None:
     assert session.corpus is not None
     assert session.tokenizer is not None
     dataset, tokenization = session.corpus.dataset, session.corpus.tokenization
+    if tokenization.n_truncated:
+        session.progress.note(
+            f"{tokenization.n_truncated} of {len(dataset.texts)} texts cut at "
+            f"{tokenization.max_len} tokens (--max-len, and the model's context)"
+        )
     dataset_id = datasets.store_dataset(session.engine, dataset)
     session.dataset_id = dataset_id
     settings: dict[str, object] = {

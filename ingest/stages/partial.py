@@ -18,7 +18,10 @@ from ingest.activations import CaseStatistics, LayerSummary, TopTexts
 from ingest.moments import StreamingMoments
 from neurondb.database import sqlite_path
 
-SAVE_EVERY_S = 120.0
+SAVE_EVERY_S = 10.0
+SAVING_SHARE = 0.03
+"""Of the time, at most, that saving may take: large states are saved more seldom."""
+
 _SAFE: list[Any] = [CaseStatistics, LayerSummary, StreamingMoments, TopTexts]
 
 
@@ -34,7 +37,7 @@ class PartialPass:
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         database = sqlite_path(engine.url) or Path(tempfile.gettempdir()) / "neurondb"
         self.path = database.with_name(f"{database.name}.pass-{key}")
-        self._saved_at = time.monotonic()
+        self._save_at = time.monotonic() + SAVE_EVERY_S
 
     def load(self, device: torch.device) -> tuple[int, dict[int, LayerSummary]] | None:
         """Return how many batches were done and their summaries; None when nothing was saved."""
@@ -52,7 +55,8 @@ class PartialPass:
 
         A disk that is full costs the chance to go on from here, not the pass.
         """
-        if time.monotonic() - self._saved_at < SAVE_EVERY_S:
+        started = time.monotonic()
+        if started < self._save_at:
             return
         temporary = self.path.with_name(self.path.name + ".tmp")
         try:
@@ -60,7 +64,8 @@ class PartialPass:
             temporary.replace(self.path)
         except OSError:
             temporary.unlink(missing_ok=True)
-        self._saved_at = time.monotonic()
+        ended = time.monotonic()
+        self._save_at = ended + max(SAVE_EVERY_S, (ended - started) / SAVING_SHARE)
 
     def forget(self) -> None:
         """Remove what was saved: the pass is stored, or begins anew."""

@@ -25,13 +25,20 @@ def weights_stage(session: Session) -> None:
             advance(1)
     for layer in set(session.layers) - {step.layer for step in steps}:
         _classify(session, layer)  # analysed by an earlier run, perhaps at other thresholds
-    models.show(session.engine, session.ledger.model, threshold=session.request.thresholds[0])
+    _show(session, session.thresholds[0])
 
 
 def _classify(session: Session, layer: int) -> None:
     """Classify a layer's neurons from their stored cosines."""
-    for threshold in session.request.thresholds:
+    for threshold in session.thresholds:
         settings = session.preprocessing | {"threshold": threshold}
         for step in session.pending([Step(f"classes {threshold:g}", layer, settings)]):
             with session.finishing(step) as writer:
                 layers.write_classes(writer, layer, threshold)
+
+
+def _show(session: Session, threshold: float) -> None:
+    shown = session.ledger.model.threshold
+    if threshold != shown:
+        session.progress.note(f"classes are shown at τ = {threshold:g} from now on, not {shown:g}")
+        models.show(session.engine, session.ledger.model, threshold=threshold)

@@ -1,5 +1,8 @@
 """`neurondb demo`: the whole path on the bundled model, ending with an answer."""
 
+import os
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -69,7 +72,7 @@ def _answer(model: str, engine: Engine) -> tuple[str, str]:
     click.echo(f'$ neurondb find "{asked}"')
     if not asking.count(engine, asked):
         expression = next(question for question in milder if asking.count(engine, question))
-        click.echo("no neuron of this small model is; the nearest question with an answer:\n")
+        click.echo("None in this small model. The nearest question that has an answer:\n")
         click.echo(f'$ neurondb find "{expression}" --order in_out')
     shape = Shape(COLUMNS, ("in_out",), SHOWN)
     deliver(asking.find(engine, expression, **shape._asdict()), Destination("table", None))
@@ -96,4 +99,14 @@ def _next(model: str, expression: str, neuron: str, db: str | None) -> str:
         "models --known",
         "ingest llama-3.2-1b --dataset YOUR_TEXTS.txt",
     )
-    return "\n".join(("What to type next:", *(f"  neurondb {command}" for command in commands)))
+    program = _program()
+    return "\n".join(("What to type next:", *(f"  {program} {command}" for command in commands)))
+
+
+def _program() -> str:
+    """Return what to type for `neurondb` where the demo was started."""
+    started = Path(sys.argv[0])
+    found = shutil.which("neurondb")
+    if found is not None and Path(found).resolve() == started.resolve():
+        return "neurondb"
+    return os.path.relpath(started) if started.name == "neurondb" else "python -m neurondb"

@@ -7,9 +7,15 @@ from rich.console import Console
 
 from neurondb.cli import options
 from neurondb.errors import UsageError
-from neurondb.jobs import STAGES, IngestReport, IngestRequest, Preprocessing, job
+from neurondb.jobs import (
+    STAGES,
+    IngestReport,
+    IngestRequest,
+    Preprocessing,
+    job,
+    wanted_stages,
+)
 from neurondb.render.progress import progress_on
-from neurondb.taxonomy import DEFAULT_THRESHOLD
 
 
 def _comma_separated(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -20,7 +26,7 @@ def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]
     for value in values:
         if not 0 < value < 1:
             raise UsageError(f"--tau {value:g}: a threshold lies between 0 and 1")
-    return values or (DEFAULT_THRESHOLD,)
+    return values
 
 
 @click.command()
@@ -31,7 +37,8 @@ def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]
 @click.option(
     "--stages",
     callback=_comma_separated,
-    help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow).",
+    help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow); weights comes "
+    "with the others, which need it.",
 )
 @click.option(
     "--dataset",
@@ -54,7 +61,8 @@ def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]
     type=float,
     multiple=True,
     callback=_thresholds,
-    help="Threshold of the classes; repeat for several, the first is shown  [default: 0.5]",
+    help="Threshold of the classes; repeat for several, the first is shown "
+    "(default: the one shown so far, else 0.5).",
 )
 @click.option(
     "--top-k", type=click.IntRange(1, 1000), default=16, show_default=True, help="Tokens a list."
@@ -83,9 +91,9 @@ def ingest(
         else Preprocessing(center_gate=center_gate, fold_post_norm=fold_post_norm)
     )
     console = Console(stderr=True)
-    run = job("ingest")
     request = IngestRequest(database=db, preprocessing=preprocessing, **asked)
-    tell(run(request, progress_on(console)), console)
+    wanted_stages(request)  # wrong usage is said before the job is loaded
+    tell(job("ingest")(request, progress_on(console)), console)
 
 
 def tell(report: IngestReport, console: Console) -> None:

@@ -58,7 +58,7 @@ class Ledger:
             changed = _changed(json.loads(settings), json.loads(wanted))
             raise IngestError(
                 f"{self.model.name}: {step.stage} is stored with {changed[0]}, asked for with "
-                f"{changed[1]}; choose another --name, or --force to replace it"
+                f"{changed[1]}; choose another --name, or add --force to replace what is stored"
             )
         return True
 

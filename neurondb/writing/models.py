@@ -21,6 +21,7 @@ class StoredModel:
     n_layers: int
     d_mlp: int
     first_neuron_id: int
+    threshold: float
 
     def neuron_ids(self, layer: int) -> tuple[int, int]:
         """Return the first id of a layer and the one after its last."""
@@ -31,7 +32,7 @@ class StoredModel:
 def store_model(
     engine: Engine, record: ModelRecord, threshold: float, *, force: bool
 ) -> StoredModel:
-    """Give a model its row and its neuron ids; find them where it has them.
+    """Give a model its row, showing classes at τ, and its neuron ids; find them where it has them.
 
     Raises:
         IngestError: when another model has this name and `force` is not set.
@@ -70,9 +71,9 @@ def find_model(connection: Connection, model_id: int) -> StoredModel:
     """Return a model by its id."""
     m = tables.models.c
     row = connection.execute(
-        select(m.model_id, m.name, m.gated, m.n_layers, m.d_mlp, m.first_neuron_id).where(
-            m.model_id == model_id
-        )
+        select(
+            m.model_id, m.name, m.gated, m.n_layers, m.d_mlp, m.first_neuron_id, m.threshold
+        ).where(m.model_id == model_id)
     ).one()
     return StoredModel(*row)
 
@@ -94,12 +95,15 @@ def forget_model(connection: Connection, model_id: int) -> None:
         connection.execute(table.delete().where(of_model))
 
 
-def forget_unless_started(engine: Engine, model: StoredModel) -> None:
-    """Delete a model of which no step was ever finished: a failed attempt leaves no trace."""
-    steps = tables.ingest_steps.c
+def forget_fruitless(engine: Engine, model: StoredModel, run_id: int) -> None:
+    """Delete a failed run that finished no step, and its model if no run ever did."""
+    steps, runs = tables.ingest_steps.c, tables.ingest_runs
     with transaction(engine) as connection:
-        of_model = select(steps.step_id).where(steps.model_id == model.model_id)
-        if connection.execute(of_model.limit(1)).first() is None:
+        of_run = select(steps.step_id).where(steps.run_id == run_id).limit(1)
+        if connection.execute(of_run).first() is None:
+            connection.execute(runs.delete().where(runs.c.run_id == run_id))
+        of_model = select(steps.step_id).where(steps.model_id == model.model_id).limit(1)
+        if connection.execute(of_model).first() is None:
             forget_model(connection, model.model_id)
 
 

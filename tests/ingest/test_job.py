@@ -136,6 +136,20 @@ def test_thresholds_stand_side_by_side(request_: IngestRequest) -> None:
     assert ask(request_, "SELECT threshold FROM models") == [(0.2,)]
 
 
+def test_the_shown_threshold_stays_unless_another_is_asked_for(request_: IngestRequest) -> None:
+    run(replace(request_, thresholds=(0.3,), stages=("weights",)))
+    run(request_)
+    assert ask(request_, "SELECT DISTINCT threshold FROM classes") == [(0.3,)]
+    assert ask(request_, "SELECT threshold FROM models") == [(0.3,)]
+
+
+def test_a_refused_run_leaves_no_trace(request_: IngestRequest) -> None:
+    run(request_)
+    with pytest.raises(IngestError):
+        run(replace(request_, preprocessing=Preprocessing.raw()))
+    assert ask(request_, "SELECT count(*) FROM ingest_runs") == [(1,)]
+
+
 def test_provenance_is_stored(request_: IngestRequest) -> None:
     run(request_)
     (row,) = ask(
@@ -180,6 +194,7 @@ def test_an_interrupted_pass_goes_on_where_it_was(
     request_: IngestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest.stages.partial, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(ingest.stages.partial, "SAVING_SHARE", 1e9)
     monkeypatch.setitem(ingest.stages.activations.BATCH_TOKENS, "cpu", 40)
     whole = replace(request_, database=str(tmp_path / "whole.db"))
     run(whole)

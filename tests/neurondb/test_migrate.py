@@ -1,5 +1,6 @@
 """Creating, upgrading and refusing databases."""
 
+import importlib.util
 import sqlite3
 from pathlib import Path
 
@@ -103,6 +104,8 @@ def test_readers_cannot_write(file: Path) -> None:
     [
         ("mysql://host/db", "mysql"),
         ("nonsense://", "nonsense"),
+        ("postgres://host/db", "write postgresql://"),
+        ("/", "/ is a directory"),
         ("/nonexistent/directory/n.db", "no database at"),
     ],
 )
@@ -112,5 +115,23 @@ def test_places_that_cannot_be_asked(location: str, said: str) -> None:
 
 
 def test_a_directory_is_no_database(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError):
+    with pytest.raises(DatabaseError, match="is a directory"):
         migrate.create_or_open(str(tmp_path))
+
+
+def test_postgresql_without_its_driver_says_what_to_install() -> None:
+    if importlib.util.find_spec("psycopg") is not None:
+        pytest.skip("psycopg is installed here")
+    with pytest.raises(DatabaseError, match=r"pip install 'neurondb\[postgres\]'"):
+        open_existing("postgresql://localhost/neurons")
+
+
+def test_the_schema_reads_on_postgresql() -> None:
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.schema import CreateIndex, CreateTable
+
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    for table in metadata.sorted_tables:
+        assert "ROWID" not in str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            assert str(CreateIndex(index).compile(dialect=dialect))

@@ -16,7 +16,7 @@ ingest_runs = Table(
     word("fingerprint", "fingerprint of the model's weights"),
     word("stages", "stages asked for"),
     flag("fold", "norm gains and biases folded (METHODS §1)"),
-    flag("center", "LayerNorm models: in and out mean-centred"),
+    flag("center", "in and out of LayerNorm models centred over d; U centred over the vocabulary"),
     flag("center_gate", "LayerNorm models: gate mean-centred too"),
     flag("fold_post_norm", "gain after the MLP folded into out"),
     flag("canonicalise", "signs made canonical"),

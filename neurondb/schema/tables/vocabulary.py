@@ -28,7 +28,7 @@ vocab_stat_rows = Table(
     metadata,
     key("neuron_id", "neurons.neuron_id", "neuron"),
     code("vector_id", "vectors.vector_id", "code of the vector"),
-    real("mean", "mean of cos(U, vector) over the vocabulary"),
+    real("mean", "mean of cos(U, vector) over the vocabulary; U folded and centred (METHODS §1)"),
     real("variance", "population variance of cos(U, vector)"),
     real("skewness", "skewness of cos(U, vector)"),
     real("kurtosis", "Pearson kurtosis of cos(U, vector)"),
@@ -41,7 +41,7 @@ token_lists = Table(
     metadata,
     Column("list_id", SmallInteger, primary_key=True, comment="code"),
     word("vector", "gate, in or out"),
-    word("basis", "unembed (U) or embed (E)"),
+    word("basis", "unembed (U, folded and centred) or embed (E, as stored)"),
     word("direction", "top or bottom"),
     UniqueConstraint("vector", "basis", "direction"),
 )

@@ -25,7 +25,7 @@ def test_the_demo_answers_a_question_and_shows_a_neuron(tmp_path: Path) -> None:
     suggestions = result.stdout.split("\n\n")[-1]
     assert "What to type next" in suggestions
     for line in suggestions.splitlines()[1:4]:
-        command = [sys.executable, "-m", *_words(line)]
+        command = [sys.executable, *_words(line)[1:]]
         assert subprocess.run(command, capture_output=True, check=True).stdout
 
 
