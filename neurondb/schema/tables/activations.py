@@ -118,6 +118,8 @@ example_rows = Table(
     Column("rank", SmallInteger, primary_key=True, comment="0 has the largest |value|"),
     reference("text_id", "texts.text_id", "text"),
     integer("position", "token position in the text; the prefix token has 0"),
-    real("value", "signed value there; in and post × the neuron's sign (METHODS §1)", nullable=False),
+    real(
+        "value", "signed value there; in and post × the neuron's sign (METHODS §1)", nullable=False
+    ),
     **CLUSTERED,
 )
