@@ -68,7 +68,7 @@ _ENTRIES = (
     ("llama-3.2-3b", "meta-llama/Llama-3.2-3B", "llama", "Llama 3.2, 3B"),
     ("llama-3.2-1b", "meta-llama/Llama-3.2-1B", "llama", "Llama 3.2, 1B"),
     ("llama-3.1-8b", "meta-llama/Llama-3.1-8B", "llama", "Llama 3.1, 8B"),
-    ("llama-3.1-8b-instruct", "meta-llama/Llama-3.1-8B-Instruct", "llama", "its chat version"),
+    ("llama-3.1-8b-instruct", "meta-llama/Llama-3.1-8B-Instruct", "llama", "Llama 3.1, 8B, chat"),
     ("llama-2-7b", "meta-llama/Llama-2-7b-hf", "llama", "Llama 2, 7B"),
     ("gemma-2-2b", "google/gemma-2-2b", "gemma2", "Gemma 2, 2B"),
     ("gemma-2-9b", "google/gemma-2-9b", "gemma2", "Gemma 2, 9B"),

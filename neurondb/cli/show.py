@@ -92,7 +92,7 @@ def show(
         for one in pages:
             click.echo(to_json(one))
     else:
-        _print(pages)
+        _print(pages, chosen)
 
 
 def _page_options(
@@ -101,10 +101,10 @@ def _page_options(
     return PageOptions(basis, tokens, dataset, ExampleOptions(quantity, case, examples))
 
 
-def _print(pages: Sequence[NeuronPage]) -> None:
+def _print(pages: Sequence[NeuronPage], asked: PageOptions) -> None:
     terminal = console()
     for number, page in enumerate(pages):
         if number:
             terminal.print()
-        body = render(page, terminal.width, marks=not colours(terminal))
+        body = render(page, terminal.width, marks=not colours(terminal), asked=asked)
         terminal.print(body, crop=False)

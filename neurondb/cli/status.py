@@ -11,6 +11,7 @@ from neurondb.render.status import status_page
 
 
 @click.command()
+@click.argument("model", required=False)
 @click.option(
     "--format",
     "form",
@@ -20,10 +21,10 @@ from neurondb.render.status import status_page
     help="A page for people, or one JSON object.",
 )
 @options.database
-def status(form: str, db: str | None) -> None:
-    """Tell what has been ingested into the database and what is missing."""
+def status(model: str | None, form: str, db: str | None) -> None:
+    """Tell what has been ingested into the database, or of one MODEL, and what is missing."""
     with opened(db) as connection:
-        found = read_status(connection)
+        found = read_status(connection, model)
     if form == "json":
         click.echo(to_json(found))
         return

@@ -2,6 +2,7 @@
 
 import difflib
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, func, select
@@ -53,21 +54,39 @@ MODEL_COLUMNS: Final = tuple(tables.models.c[field.name] for field in fields(Mod
 def find_model(connection: Connection, name: str) -> Model:
     """Return the model of this name, or the one read from this hub id or directory.
 
+    A name in other letter case, or a directory by another path, is one when nothing is exactly it.
+
     Raises:
         UnknownNameError: when there is none, with the names that come close; or several.
     """
     m = tables.models.c
-    found = connection.execute(
-        select(*MODEL_COLUMNS).where((m.name == name) | (m.source == name)).order_by(m.name)
+    alike = (
+        m.name == name,
+        m.source == name,
+        func.lower(m.name) == name.lower(),
+        func.lower(m.source) == name.lower(),
+        m.source == _directory(name),
     )
-    models = [Model(*row) for row in found]
-    chosen = [model for model in models if model.name == name] or models
+    chosen: list[Model] = []
+    for same in alike:
+        found = connection.execute(select(*MODEL_COLUMNS).where(same).order_by(m.name))
+        chosen = [Model(*row) for row in found]
+        if chosen:
+            break
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
         names = listed([model.name for model in chosen])
-        raise UnknownNameError(f"{len(chosen)} models were read from {name!r}; name one: {names}")
+        raise UnknownNameError(f"{name!r} means {len(chosen)} models; name one: {names}")
     raise UnknownNameError(_no_such_model(connection, name))
+
+
+def _directory(name: str) -> str | None:
+    """Return a directory as `ingest` stores it as a source."""
+    try:
+        return str(Path(name).expanduser().resolve())
+    except (OSError, ValueError, RuntimeError):  # no path at all: a NUL, a loop, no such home
+        return None
 
 
 def _no_such_model(connection: Connection, name: str) -> str:

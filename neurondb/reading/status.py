@@ -3,13 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
 from neurondb.database import sqlite_path
 from neurondb.jobs import STAGES
-from neurondb.reading.models import MODEL_COLUMNS, Model
+from neurondb.reading.activations import find_dataset
+from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
 from neurondb.schema import tables
+
+ORDER: Final = ("weights", "classes", "tokens", "vocab", "texts", "activations")
+"""Stages and their parts as ingest comes to them; a threshold's classes are `classes 0.5`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """An ingest run that did not come to its end: it still goes on, or was interrupted."""
+    """An ingest run without an end: it still goes on, was interrupted, or was refused."""
 
     run_id: int
     stages: str
@@ -44,15 +49,23 @@ class OpenRun:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One model: its stages, and the runs that later ones of the same stages did not finish."""
+    """One model: what neuron_overview shows of it, its stages, its latest run if that is open.
+
+    Attributes:
+        threshold: τ of the class that neuron_overview shows.
+        dataset: whose activations it shows; None before there are any.
+        stages: in the order in which ingest comes to them.
+    """
 
     model: str
     source: str
     gated: bool
     layers: int
     neurons: int
+    threshold: float
+    dataset: str | None
     stages: tuple[StageStatus, ...]
-    open_runs: tuple[OpenRun, ...]
+    open_run: OpenRun | None
 
 
 @dataclass(frozen=True)
@@ -65,10 +78,20 @@ class DatabaseStatus:
     models: tuple[ModelStatus, ...]
 
 
-def status(connection: Connection) -> DatabaseStatus:
-    """Return what has been ingested; sizes of SQLite files count their write-ahead log."""
+def status(connection: Connection, name: str | None = None) -> DatabaseStatus:
+    """Return what has been ingested, of one model or of all.
+
+    Sizes of SQLite files count their write-ahead log.
+
+    Raises:
+        UnknownNameError: when there is no model of that name.
+    """
     m = tables.models.c
-    models = [Model(*row) for row in connection.execute(select(*MODEL_COLUMNS).order_by(m.name))]
+    if name is None:
+        rows = connection.execute(select(*MODEL_COLUMNS).order_by(m.name))
+        models = [Model(*row) for row in rows]
+    else:
+        models = [find_model(connection, name)]
     return DatabaseStatus(
         _location(connection),
         _size(connection),
@@ -94,14 +117,17 @@ def _size(connection: Connection) -> int | None:
 
 
 def _model_status(connection: Connection, model: Model) -> ModelStatus:
+    dataset = find_dataset(connection, model, None)
     return ModelStatus(
         model.name,
         model.source,
         model.gated,
         model.n_layers,
         model.n_neurons,
+        model.threshold,
+        None if dataset is None else dataset.name,
         tuple(_with_missing(_stages(connection, model), model)),
-        _open_runs(connection, model),
+        _open_run(connection, model),
     )
 
 
@@ -148,24 +174,16 @@ def _with_missing(found: Iterable[StageStatus], model: Model) -> list[StageStatu
 
 
 def _place(stage: StageStatus) -> tuple[int, str, str]:
-    known = STAGES.index(stage.stage) if stage.stage in STAGES else len(STAGES)
+    known = ORDER.index(kind) if (kind := stage.stage.split(" ")[0]) in ORDER else len(ORDER)
     return known, stage.stage, stage.dataset or ""
 
 
-def _open_runs(connection: Connection, model: Model) -> tuple[OpenRun, ...]:
-    run, later = tables.ingest_runs, tables.ingest_runs.alias("later")
-    finished_later = (
-        select(later.c.run_id)
-        .where(later.c.model_id == run.c.model_id)
-        .where(later.c.stages == run.c.stages)
-        .where(later.c.run_id > run.c.run_id)
-        .where(later.c.finished_at.is_not(None))
-        .exists()
-    )
-    rows = connection.execute(
-        select(run.c.run_id, run.c.stages, run.c.started_at, run.c.tool_version, run.c.device)
-        .where((run.c.model_id == model.model_id) & run.c.finished_at.is_(None))
-        .where(~finished_later)
-        .order_by(run.c.run_id)
-    )
-    return tuple(OpenRun(*row) for row in rows)
+def _open_run(connection: Connection, model: Model) -> OpenRun | None:
+    r = tables.ingest_runs.c
+    row = connection.execute(
+        select(r.run_id, r.stages, r.started_at, r.tool_version, r.device, r.finished_at)
+        .where(r.model_id == model.model_id)
+        .order_by(r.run_id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None or row.finished_at is not None else OpenRun(*row[:-1])

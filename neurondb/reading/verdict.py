@@ -19,7 +19,7 @@ MEANINGS: Final = {
     "strengthening": "adds more of what it reads",
     "conditional strengthening": "adds more of what `in` reads, when `gate` finds its own",
     "proportional change": "writes along `gate`, as much as `in` finds, either sign",
-    "orthogonal output": "writes a direction it does not read",
+    "orthogonal output": "writes a direction nearly unrelated to what it reads (|cos| ≤ τ)",
     "weakening": "removes what it reads",
     "conditional weakening": "removes what `in` reads, when `gate` finds its own",
     "undefined": "reads or writes nothing",

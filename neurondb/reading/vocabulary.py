@@ -1,5 +1,6 @@
 """What a neuron's vectors say in tokens: top and bottom lists, moments, role (METHODS §4)."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,8 @@ from sqlalchemy import Connection, select, text
 from neurondb.reading.models import Model
 from neurondb.schema import codes, tables
 
+_DONE_TO_U: Final = {"fold": "folded", "center": "centred"}
+"""Setting of the vocab stage → what it does to U; both are on unless the ledger says otherwise."""
 OUT_UNEMBED_TOP: Final = codes.token_list(2, 0, 0)
 OUT_UNEMBED_BOTTOM: Final = codes.token_list(2, 0, 1)
 
@@ -61,11 +64,13 @@ class Vocabulary:
     """A neuron in tokens.
 
     Attributes:
+        rows: what is compared with: `U folded and centred`, or `E as stored`.
         role: prediction, suppression, partition, or None: none of them.
         promotes: first token of `out` under the unembedding, whatever basis the lists are of.
         suppresses: last one.
     """
 
+    rows: str
     role: str | None
     promotes: ScoredToken | None
     suppresses: ScoredToken | None
@@ -84,6 +89,7 @@ def vocabulary(
     if not (found or moments or lm_head):
         return None
     return Vocabulary(
+        _rows(connection, model, basis),
         _role(connection, neuron_id),
         _first(found.get(OUT_UNEMBED_TOP)),
         _first(found.get(OUT_UNEMBED_BOTTOM)),
@@ -95,6 +101,22 @@ def vocabulary(
         moments,
         lm_head,
     )
+
+
+def _rows(connection: Connection, model: Model, basis: str) -> str:
+    """Say what was done to the rows of a basis before they were compared (METHODS §1)."""
+    if basis == "embed":
+        return "E as stored"
+    s = tables.ingest_steps.c
+    stored = connection.execute(
+        select(s.settings)
+        .where((s.model_id == model.model_id) & (s.stage == "vocab"))
+        .order_by(s.step_id.desc())
+        .limit(1)
+    ).scalar()
+    settings = {} if stored is None else json.loads(stored)
+    done = [word for key, word in _DONE_TO_U.items() if settings.get(key, True)]
+    return f"U {' and '.join(done) or 'as stored'}"
 
 
 def _first(tokens: list[ScoredToken] | None) -> ScoredToken | None:

@@ -1,46 +1,108 @@
 """A neuron's sign cases and the moments of its activations."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from neurondb.reading.activations import Activations, Moments, SignCase, Spread
+from neurondb.render.console import THEME
 from neurondb.render.numbers import compact, share
 
 DOMINANT: Final = "▶"
-_SHARE_CELLS: Final = 10
-_ONE_LINE: Final = 136
-"""Width from which mean, minimum and maximum of every quantity fit in one line."""
+_BAR_CELLS: Final = 10
+_UNLIMITED: Final = 10_000
 QUANTITIES: Final = (("post", "hook_post"), ("pre_linear", "hook_pre_linear"), ("pre", "hook_pre"))
+
+
+class _Layout(NamedTuple):
+    """How much of the sign cases a table shows, beside mean, minimum and maximum of hook_post.
+
+    Attributes:
+        gap: cells between columns.
+        bar: cells of the share's bar.
+        means: the means of the other quantities.
+        extremes: their minima and maxima.
+        missing: what the table has no room for.
+    """
+
+    gap: int
+    bar: int
+    means: bool
+    extremes: bool
+    missing: str | None = None
+
+
+_ELSEWHERE: Final = "wider terminal or --format json"
+_LAYOUTS: Final = (
+    _Layout(2, _BAR_CELLS, means=True, extremes=True),
+    _Layout(1, 0, means=True, extremes=True),
+    _Layout(2, 0, means=True, extremes=False, missing=f"min and max of {{}}: {_ELSEWHERE}"),
+    _Layout(1, 0, means=True, extremes=False, missing=f"min and max of {{}}: {_ELSEWHERE}"),
+    _Layout(1, 0, means=False, extremes=False, missing=f"{{}}: {_ELSEWHERE}"),
+)
+"""From the most to the least; the first that fits is shown."""
 
 
 def activation_tables(activations: Activations, width: int) -> RenderableType:
     """Return the sign cases, the dominant one marked, and the moments of pre and post."""
     if not activations.cases:
         return _moments(activations)
-    return Group(_sign_cases(activations.cases, width), Text(), _moments(activations))
+    return Group(*_sign_cases(activations.cases, width), Text(), _moments(activations))
 
 
-def _sign_cases(cases: Sequence[SignCase], width: int) -> Table:
+def _sign_cases(cases: Sequence[SignCase], width: int) -> Iterator[RenderableType]:
     # An ungated neuron has no pre_linear: x_in is its hook_pre.
     shown = [q for q in QUANTITIES if any(_spread(case, q[0]).mean is not None for case in cases)]
-    wide = width >= _ONE_LINE
-    table = Table(box=None, pad_edge=False, padding=(0, 1 + wide, 0, 0), header_style="faint")
+    for layout in _LAYOUTS:
+        table = _case_table(cases, shown, layout)
+        if _cells(table) <= width:
+            break
+    yield table
+    others = ", ".join(name for _, name in shown[1:])
+    if layout.missing and others:
+        yield Text(f"  {layout.missing.format(others)}", "faint")
+
+
+def _cells(table: Table) -> int:
+    console = Console(width=_UNLIMITED, theme=THEME)
+    return Measurement.get(console, console.options, table).maximum
+
+
+def _case_table(
+    cases: Sequence[SignCase], shown: Sequence[tuple[str, str]], layout: _Layout
+) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, layout.gap, 0, 0), header_style="faint")
     table.add_column("  sign case", no_wrap=True)
-    table.add_column("tokens", justify="right")
-    table.add_column("share", justify="right")
-    table.add_column("", no_wrap=True)
-    for _, name in shown:
-        for heading in (f"{name} mean", "min", "max") if wide else (f"{name}\nmean, min … max",):
-            table.add_column(heading, justify="right")
+    table.add_column("tokens", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    if layout.bar:
+        table.add_column("", no_wrap=True)
+    statistics = [
+        (quantity, name, statistic)
+        for place, (quantity, name) in enumerate(shown)
+        for statistic in ("mean", "min", "max")
+        if place == 0 or layout.extremes or (layout.means and statistic == "mean")
+    ]
+    for _, name, statistic in statistics:
+        above = name if statistic == "mean" else ""
+        heading = f"{above}\n{statistic}"
+        if name == "hook_pre_linear" and not layout.bar:
+            heading = heading.replace("pre_linear\n", "pre_\nlinear ")
+        table.add_column(heading, justify="right", no_wrap=True)
     for case in cases:
-        spreads = (_spread(case, quantity) for quantity, _ in shown)
-        numbers = (cell for spread in spreads for cell in _numbers_of(spread, wide=wide))
-        bar = _bar(case.freq, _SHARE_CELLS if wide else 0)
-        table.add_row(_name(case), f"{case.count:,}", share(case.freq), bar, *numbers)
+        bar = [_bar(case.freq, layout.bar)] if layout.bar else []
+        numbers = (
+            Text(
+                compact(getattr(_spread(case, quantity), statistic)),
+                "" if statistic == "mean" else "faint",
+            )
+            for quantity, _, statistic in statistics
+        )
+        table.add_row(_name(case), f"{case.count:,}", share(case.freq), *bar, *numbers)
     return table
 
 
@@ -59,14 +121,6 @@ def _bar(freq: float, cells: int) -> Text:
     halves = round(2 * cells * freq)
     shown = "█" * (halves // 2) + "▌" * (halves % 2)
     return Text(shown.ljust(cells), "region")
-
-
-def _numbers_of(spread: Spread, *, wide: bool) -> Iterator[Text]:
-    mean, low, high = map(compact, (spread.mean, spread.min, spread.max))
-    if wide:
-        yield from (Text(mean), Text(low, "faint"), Text(high, "faint"))
-    else:
-        yield Text.assemble(mean, "\n", (f"{low} … {high}", "faint"))
 
 
 def _moments(activations: Activations) -> Table:

@@ -27,6 +27,8 @@ def token_tables(vocabulary: Vocabulary, width: int) -> RenderableType:
     else:
         rows = [[one for one in lists if one.direction == way] for way in ("top", "bottom")]
     parts: list[RenderableType] = []
+    if lists:
+        parts.append(Text(f"{lists[0].basis}: {vocabulary.rows}", "faint"))
     for row in filter(None, rows):
         parts += [_side_by_side(row, width), Text()]
     if vocabulary.moments:
@@ -68,8 +70,13 @@ def _moments(moments: Sequence[VocabMoments]) -> Table:
 
 
 def _lm_head(found: LmHeadToken) -> Text:
+    shown = token(found.token, 40)
+    quote = '"' if "'" in shown else "'"
+    quoted = shown if found.token is None else f"{quote}{shown}{quote}"
     return Text.assemble(
-        ("LM head on in  ", "faint"),
-        (token(found.token, 40), "name"),
-        f"  p = {compact(found.probability)}, normalised {compact(found.normalised)}",
+        ("LM head on in: ", "faint"),
+        "most probable token ",
+        (quoted, "name"),
+        f", p = {compact(found.probability)}, "
+        f"normalised {compact(found.normalised)}× the mean of the top 100",
     )

@@ -1,12 +1,13 @@
 """What has been ingested, for the terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from neurondb.jobs import STAGES
 from neurondb.reading.status import DatabaseStatus, ModelStatus, OpenRun, StageStatus
 from neurondb.render.hints import hint, ingest_command
 from neurondb.render.numbers import MISSING, duration, size
@@ -14,16 +15,18 @@ from neurondb.render.text import head, visible
 
 _BAR_CELLS = 12
 _DATASET_CELLS = 24
+_PART_OF = {"classes": "weights", "tokens": "vocab", "texts": "activations"}
+"""Parts of a stage in the ledger → the stage that `ingest --stages` takes."""
 
 
 def status_page(status: DatabaseStatus) -> RenderableType:
-    """Return the database's line and, under each model, its stages and open runs."""
+    """Return the database's line and, under each model, its stages and its latest run if open."""
     known = [
         Text(visible(status.location), "name"),
         Text(MISSING if status.size_bytes is None else size(status.size_bytes)),
         Text(f"schema {status.revision}"),
     ]
-    parts: list[RenderableType] = [Text(" · ").join(known)]
+    parts: list[RenderableType] = [_one_line(Text(" · ").join(known))]
     for model in status.models:
         parts += [Text(), *_model(model)]
     return Group(*parts)
@@ -33,8 +36,11 @@ def _model(model: ModelStatus) -> Iterator[RenderableType]:
     kind = "gated" if model.gated else "ungated"
     yield Text.assemble(
         (visible(model.model), "name"),
-        f" · {model.layers} layers, {model.neurons:,} {kind} neurons · {visible(model.source)}",
+        f" · {model.layers} layers, {model.neurons:,} {kind} neurons",
     )
+    yield _one_line(Text(f"  from {visible(model.source)}", "faint"))
+    dataset = "no dataset yet" if model.dataset is None else f"dataset {visible(model.dataset)}"
+    yield Text(f"  neuron_overview shows τ = {model.threshold:g}, {dataset}", "faint")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="faint")
     for heading in ("  stage", "", "layers", "rows", "took", "finished (UTC)"):
         counts = heading in ("layers", "rows", "took")
@@ -42,11 +48,24 @@ def _model(model: ModelStatus) -> Iterator[RenderableType]:
     for stage in model.stages:
         table.add_row(*_stage(stage))
     yield table
-    missing = [stage.stage for stage in model.stages if stage.layers_done < stage.layers]
+    missing = _missing(model.stages)
     if missing:
         yield hint(f"  next: {ingest_command(model.model, model.source, *missing)}")
-    for run in model.open_runs:
-        yield Padding(_open_run(run), (0, 0, 0, 2))
+    if model.open_run is not None:
+        yield Padding(_open_run(model.open_run), (0, 0, 0, 2))
+
+
+def _one_line(line: Text) -> Text:
+    """Keep a path in the line it stands in: a terminal wraps it so that it can be copied."""
+    line.no_wrap, line.overflow = True, "ignore"
+    return line
+
+
+def _missing(stages: Sequence[StageStatus]) -> list[str]:
+    """Return what to give `ingest --stages` so that nothing is missing."""
+    kinds = [stage.stage.split(" ")[0] for stage in stages if stage.layers_done < stage.layers]
+    wanted = {_PART_OF.get(kind, kind) for kind in kinds}
+    return [stage for stage in STAGES if stage in wanted]
 
 
 def _stage(stage: StageStatus) -> tuple[Text, ...]:
@@ -54,19 +73,22 @@ def _stage(stage: StageStatus) -> tuple[Text, ...]:
     if stage.dataset:
         name.append(f"\n    {head(stage.dataset, _DATASET_CELLS)}", "faint")
     done = stage.layers_done == stage.layers
+    # A part of a stage that is whole needs no bar: it has one step, or takes no time.
+    shown = not done or stage.stage in STAGES
     layers = Text(f"{stage.layers_done}/{stage.layers}", "" if done else "caution")
+    bar, layers = (_bar(stage), layers) if shown else (Text(), Text())
     if stage.finished_at is None:
         return (
             name,
-            _bar(stage),
+            bar,
             layers,
-            Text("–", "faint"),
+            Text(MISSING, "faint"),
             Text(),
             Text("not ingested", "caution"),
         )
     return (
         name,
-        _bar(stage),
+        bar,
         layers,
         Text(f"{stage.rows:,}"),
         Text(duration(stage.seconds)),
@@ -82,9 +104,8 @@ def _bar(stage: StageStatus) -> Text:
 
 def _open_run(run: OpenRun) -> Text:
     return Text(
-        f"! run {run.run_id} ({visible(run.stages)}; {visible(run.device)}) of "
-        f"{moment(run.started_at)} has not finished: it goes on, or was interrupted and the "
-        "same command continues it",
+        f"! run {run.run_id} of {moment(run.started_at)} ({visible(run.stages)}; "
+        f"{visible(run.device)}) did not finish; run the same command again to go on",
         "caution",
     )
 

@@ -5,12 +5,14 @@ and everything else without a shape of its own stand as escapes (`\x1b`).
 """
 
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from rich.cells import cell_len
 
 ELLIPSIS: Final = "…"
 SPACE: Final = "␣"
+DOT: Final = " · "
 DOTTED_CIRCLE: Final = "◌"
 _SIGNS: Final = {"\n": "⏎", "\t": "⇥"}
 _CHARACTERS_PER_CELL: Final = 4
@@ -62,6 +64,17 @@ def tail(text: str, cells: int) -> str:
     if len(text) <= limit and cell_len(shown) <= cells:
         return shown
     return ELLIPSIS + _fitting(shown[::-1], cells - 1)[::-1] if cells > 0 else ""
+
+
+def packed(parts: Iterable[str], width: int) -> str:
+    """Join parts by `·`, in lines of this width: none begins or ends with the `·`."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(lines[-1] + DOT + part) <= width:
+            lines[-1] += DOT + part
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def _fitting(shown: str, cells: int) -> str:

@@ -30,12 +30,14 @@ STATUS = DatabaseStatus(
             True,
             28,
             229_376,
+            0.5,
+            "tales",
             (
                 StageStatus("weights", None, 28, 28, 172_830, 185.0, "2025-11-01T10:09:08+00:00"),
                 StageStatus("vocab", None, 14, 28, 100, 2.0, "2025-11-01T10:09:08+00:00"),
                 StageStatus("activations", "tales\x1b", 0, 28, 0, 0.0, None),
             ),
-            (OpenRun(3, "weights,vocab", "2025-11-01T10:00:00+00:00", "0.1", "cpu"),),
+            OpenRun(3, "weights,vocab", "2025-11-01T10:00:00+00:00", "0.1", "cpu"),
         ),
     ),
 )
@@ -79,15 +81,39 @@ def test_status_tells_size_layers_and_what_comes_next() -> None:
     assert line.split()[-6:] == ["14/28", "100", "2.0", "s", "2025-11-01", "10:09"]
     assert "not ingested" in text
     assert "next: neurondb ingest hub/tiny --name tiny --stages vocab,activations" in text
-    assert "run 3 (weights,vocab; cpu) of 2025-11-01 10:00 has not finished" in text
+    said = "! run 3 of 2025-11-01 10:00 (weights,vocab; cpu) did not finish; run the same command"
+    assert said in " ".join(text.split())
+    assert "neuron_overview shows τ = 0.5, dataset tales" in text
     assert "\x1b" not in text
 
 
 def test_status_of_a_complete_model_asks_for_nothing() -> None:
     model = STATUS.models[0]
-    done = replace(model, stages=model.stages[:1], open_runs=())
+    done = replace(model, stages=model.stages[:1], open_run=None)
 
     assert "next:" not in shown(status_page(DatabaseStatus("x", None, "0001", (done,))))
+
+
+def test_a_part_of_a_stage_shows_no_bar_and_is_asked_for_by_its_stage() -> None:
+    done = StageStatus("classes 0.5", None, 28, 28, 9, 0.1, "2025-11-01T10:09:08+00:00")
+    model = replace(
+        STATUS.models[0], stages=(done, replace(done, stage="classes 0.7", layers_done=3))
+    )
+
+    text = shown(status_page(DatabaseStatus("x", None, "0001", (model,))))
+    first, second = (line for line in text.splitlines() if line.startswith("  classes"))
+
+    assert first.split() == ["classes", "0.5", "9", "0.1", "s", "2025-11-01", "10:09"]
+    assert "3/28" in second
+    assert "--stages weights\n" in text
+
+
+def test_a_long_path_stands_in_a_line_of_its_own() -> None:
+    model = replace(STATUS.models[0], source=MODEL.source)
+
+    assert f"\n  from {MODEL.source}\n" in shown(
+        status_page(replace(STATUS, models=(model,), location=MODEL.source))
+    )
 
 
 def test_without_a_terminal_nothing_is_coloured() -> None:

@@ -13,10 +13,10 @@ from rich.console import Console
 from neurondb.reading.activations import Activations, Dataset, Moments, SignCase, Spread
 from neurondb.reading.annotations import Annotation
 from neurondb.reading.cosines import CosineReading, Region
-from neurondb.reading.examples import Example, ExampleList
+from neurondb.reading.examples import Example, ExampleList, ExampleOptions
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.identity import Identity
-from neurondb.reading.neuron import NeuronPage
+from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.reading.verdict import Caution, ClassAt, Verdict
 from neurondb.reading.vocabulary import (
     LmHeadToken,
@@ -70,9 +70,8 @@ def vocabulary(*tokens: str) -> Vocabulary:
     found = lists(*tokens)
     moments = tuple(VocabMoments(v, 0.0, 0.04, 1.0, 12.0, 0.1) for v in ("gate", "in", "out"))
     first = found[0].tokens[0]
-    return Vocabulary(
-        "prediction", first, first, found, moments, LmHeadToken(1, tokens[0], 0.25, 6.5)
-    )
+    lm_head = LmHeadToken(1, tokens[0], 0.25, 6.5)
+    return Vocabulary("U folded", "prediction", first, first, found, moments, lm_head)
 
 
 def examples(*peaks: str | None) -> tuple[ExampleList, ...]:
@@ -121,9 +120,11 @@ def test_identity_and_verdict_open_the_page() -> None:
     text = words(shown(PAGE))
 
     assert text.startswith("tiny 31.9634 · neuron_id 351000 · llama, silu, gated")
-    assert "‖gate‖ 1.50 · ‖in‖ 2.50 · ‖out‖ 3.50 · in and out multiplied by -1" in text
+    assert "‖gate‖ 1.50 · ‖in‖ 2.50 · ‖out‖ 3.50 sign -1: in and out are multiplied by -1" in text
+    assert "hook_pre_linear and hook_post here are the negatives of what the model computes" in text
     assert "weakening (depletion) at τ = 0.5: removes what it reads" in text
-    assert "fires (x_gate > 0) on 63.20% of tokens · prediction neuron" in text
+    assert "fires (x_gate > 0) on 63.20% of tokens" in text
+    assert "prediction (kurtosis 12.0 > 10, skewness 1.00 > 0)" in text
     assert "promotes ␣once" in text
     assert "atypical weakening at 0.3" in text
     assert "! dense: fires on 95.0%" in text
@@ -165,8 +166,84 @@ def test_the_dominant_case_is_marked_and_an_empty_one_stays() -> None:
         assert any(x.startswith("  gate-_in+") and "0.00%" in x for x in lines), width
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_number_of_a_sign_case_stands_in_its_line(width: int) -> None:
+    line = next(x for x in shown(PAGE, width).splitlines() if x.startswith("▶ gate+_in-"))
+    numbers = [word for word in line.split() if word in ("-0.180", "-5.12", "0.500")]
+
+    assert numbers[:3] == ["-0.180", "-5.12", "0.500"]
+    assert "…" not in "".join(sign_cases(width))
+
+
+def test_a_narrow_terminal_gets_the_means_and_a_wide_one_everything() -> None:
+    tiny = Spread(-1.44e-7, -1.44e-7, -1.44e-7)
+    longest = replace(case("gate+_in-", 670), post=tiny, pre_linear=tiny, pre=tiny)
+    page = replace(PAGE, activations=replace(ACTIVATIONS, cases=(longest,)))
+
+    found = {width: "\n".join(sign_cases(width, page)) for width in WIDTHS}
+
+    assert {width: text.count("-1.44e-07") for width, text in found.items()} == {
+        60: 3, 80: 5, 100: 5, 119: 9, 140: 9, 160: 9,
+    }  # fmt: skip
+    assert "  hook_pre_linear, hook_pre: wider terminal or --format json" in found[60]
+    assert "  min and max of hook_pre_linear, hook_pre: wider" in found[80]
+    assert "wider" not in found[119]
+
+
+def sign_cases(width: int, page: NeuronPage = PAGE) -> list[str]:
+    lines = shown(page, width).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("sign cases"))
+    return lines[start : lines.index("", start)]
+
+
+@pytest.mark.parametrize(
+    ("value", "significant", "said"), [(-0.32, True, True), (-0.32, False, False)]
+)
+def test_orthogonal_output_admits_a_significant_cosine(
+    value: float, significant: bool, said: bool
+) -> None:
+    orthogonal = ClassAt(0.5, "orthogonal output", "orthogonal output")
+    page = replace(
+        PAGE,
+        verdict=replace(PAGE.verdict, read_write=orthogonal),
+        cosines=(COSINES[0], CosineReading("in_out", value, REGIONS, significant)),
+    )
+
+    text = shown(page)
+
+    assert ("cos(in,out) = -0.32 is below τ but significant" in text) is said
+    assert "cos(gate,in) =" not in text
+    assert "below τ" not in shown(PAGE)
+
+
+def test_a_partition_neuron_says_by_which_number() -> None:
+    found = replace(vocabulary(" once"), role="partition")
+
+    assert "partition (dot variance 0.100 > 0.005)" in shown(replace(PAGE, vocabulary=found))
+
+
+def test_what_is_not_stored_cannot_be_shown_and_the_page_says_so() -> None:
+    stream = io.StringIO()
+    asked = PageOptions(tokens=20, examples=ExampleOptions(count=20))
+    Console(file=stream, width=80, theme=THEME).print(
+        neuron_page(PAGE, 80, marks=True, asked=asked)
+    )
+
+    assert "suppressed (2 stored)" in stream.getvalue()
+    assert "|hook_post| (1 stored)" in stream.getvalue()
+
+
+def test_the_lm_heads_token_is_quoted() -> None:
+    text = words(shown(replace(PAGE, vocabulary=vocabulary(";"))))
+    other = words(shown(replace(PAGE, vocabulary=vocabulary("'s"))))
+
+    said = "p = 0.250, normalised 6.50× the mean of the top 100"
+    assert f"LM head on in: most probable token ';', {said}" in text
+    assert """most probable token "'s",""" in other
+
+
 def test_moments_have_standard_deviations() -> None:
-    line = next(x for x in shown(PAGE).splitlines() if x.strip().startswith("hook_post  "))
+    line = next(x for x in shown(PAGE).splitlines() if x.startswith("  hook_post  "))
 
     assert line.split() == ["hook_post", "0.250", "2.00", "-2.50", "31.0", "25.00%"]
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from neurondb.render.text import head, tail, token, visible
+from neurondb.render.text import head, packed, tail, token, visible
 
 ANY = st.text(max_size=200)
 
@@ -70,3 +70,9 @@ def test_what_was_cut_off_is_marked_where_it_was() -> None:
 
 def test_a_token_missing_from_the_vocabulary() -> None:
     assert token(None, 10) == "?"
+
+
+def test_parts_are_packed_into_lines_that_no_dot_begins_or_ends() -> None:
+    assert packed(("one", "two", "three"), 13) == "one · two\nthree"
+    assert packed(("longer than that", "x"), 5) == "longer than that\nx"
+    assert packed((), 5) == ""

@@ -23,6 +23,15 @@ def test_status_names_every_model_and_what_is_missing(tmp_path: Path) -> None:
     assert found["revision"] == "0001"
 
 
+def test_status_of_one_model(tmp_path: Path) -> None:
+    url = build(tmp_path / "sample.db").url
+
+    text = CliRunner().invoke(cli, ["status", "--db", url, "sample-gpt"]).stdout
+
+    assert "sample-gpt · 4 layers" in text
+    assert "sample-llama" not in text
+
+
 def test_status_of_an_empty_database(tmp_path: Path) -> None:
     url = str(tmp_path / "empty.db")
     create_or_open(url).dispose()

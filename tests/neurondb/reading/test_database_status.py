@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection, insert
 
+from neurondb.errors import UnknownNameError
 from neurondb.reading.opening import opened
 from neurondb.reading.status import ModelStatus, StageStatus, status
 from neurondb.schema import tables
@@ -73,16 +75,40 @@ def test_the_stages_of_ingest_are_reported_even_where_nothing_is_stored(
     ]
 
 
-def test_a_run_without_an_end_is_open_until_one_like_it_ends(connection: Connection) -> None:
+def test_parts_stand_where_ingest_comes_to_them(connection: Connection) -> None:
+    run(connection, 1, "2025")
+    for stage in ("activations", "classes 0.5", "texts", "tokens", "vocab", "weights"):
+        step(connection, stage, 0)
+
+    assert [s.stage for s in gated(connection).stages] == [
+        *("weights", "classes 0.5", "tokens", "vocab", "texts", "activations"),
+    ]
+
+
+def test_only_the_latest_run_can_be_open(connection: Connection) -> None:
+    assert gated(connection).open_run is None
+
     run(connection, 1, None)
-    run(connection, 2, "2025", stages="other")
-    assert [r.run_id for r in gated(connection).open_runs] == [1]
+    run(connection, 2, None)
+    found = gated(connection).open_run
+    assert found is not None
+    assert found.run_id == 2
 
-    run(connection, 3, "2025")
-    assert gated(connection).open_runs == ()
+    run(connection, 3, "2025", stages="other")
+    assert gated(connection).open_run is None
 
-    run(connection, 4, None)
-    assert [r.run_id for r in gated(connection).open_runs] == [4]
+
+def test_what_neuron_overview_shows_is_told(connection: Connection) -> None:
+    assert (gated(connection).threshold, gated(connection).dataset) == (0.5, "tales")
+
+    connection.execute(tables.models.update().values(dataset_id=None))
+    assert gated(connection).dataset is None
+
+
+def test_one_model_can_be_asked_for(connection: Connection) -> None:
+    assert [m.model for m in status(connection, "Plain-Model").models] == ["plain-model"]
+    with pytest.raises(UnknownNameError, match="no model 'nobody'"):
+        status(connection, "nobody")
 
 
 def test_the_database_says_where_how_large_and_of_which_schema(

@@ -1,12 +1,15 @@
 """A neuron's page says what the rows say."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event
 
 from neurondb.errors import UnknownNameError
 from neurondb.reading.examples import ExampleOptions
+from neurondb.reading.models import find_model
 from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
 from neurondb.schema import codes, tables
 
@@ -26,6 +29,31 @@ def test_identity_has_place_sign_and_norms(connection: Connection) -> None:
 
 def test_a_model_is_found_by_what_it_was_read_from_too(connection: Connection) -> None:
     assert neuron_page(connection, "hub/gate-model", 1, 1).identity.model == "gate-model"
+
+
+@pytest.mark.parametrize("name", ["Gate-Model", "HUB/gate-model"])
+def test_letter_case_matters_only_where_it_tells_models_apart(
+    connection: Connection, name: str
+) -> None:
+    assert neuron_page(connection, name, 1, 1).identity.model == "gate-model"
+
+    one = tables.models.c.name == "plain-model"
+    connection.execute(tables.models.update().where(one).values(name=name, source="elsewhere"))
+    assert find_model(connection, name).name == name
+
+
+def test_a_directory_is_found_by_any_path_to_it(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = tables.models.c.name == "gate-model"
+    source = str((tmp_path / "weights").resolve())
+    connection.execute(tables.models.update().where(one).values(source=source))
+    monkeypatch.chdir(tmp_path)
+
+    for name in ("weights", "./weights/", source):
+        assert find_model(connection, name).name == "gate-model"
+    with pytest.raises(UnknownNameError):
+        find_model(connection, "\0")
 
 
 def test_verdict_is_the_class_at_the_models_threshold(connection: Connection) -> None:
@@ -105,6 +133,36 @@ def test_token_lists_are_of_the_basis_and_length_asked_for(connection: Connectio
     }
     top = next(one for one in found.lists if (one.vector, one.direction) == ("out", "top"))
     assert [(t.token, t.cosine) for t in top.tokens] == [(" dog", 0.5), ("\n", 0.4)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"fold": True, "center": True}, "U folded and centred"),
+        ({"fold": True, "center": False}, "U folded"),
+        ({"fold": False, "center": False}, "U as stored"),
+    ],
+)
+def test_the_ledger_tells_what_was_done_to_the_unembedding(
+    connection: Connection, settings: dict[str, bool], said: str
+) -> None:
+    run = {
+        "run_id": 1, "model_id": 1, "tool_version": "0.1", "torch_version": "2",
+        "fingerprint": "f", "stages": "vocab", "dtype": "float32", "device": "cpu", "seed": 0,
+        "started_at": "2025",
+    }  # fmt: skip
+    connection.execute(tables.ingest_runs.insert(), run)
+    step = {
+        "run_id": 1, "model_id": 1, "stage": "vocab", "layer": 1,
+        "settings": json.dumps(settings), "n_rows": 1, "seconds": 1.0, "finished_at": "2025",
+    }  # fmt: skip
+    connection.execute(tables.ingest_steps.insert(), step)
+
+    unembed, embed = (page(connection, basis=basis).vocabulary for basis in ("unembed", "embed"))
+
+    assert unembed is not None
+    assert embed is not None
+    assert (unembed.rows, embed.rows) == (said, "E as stored")
 
 
 def test_what_out_promotes_is_by_the_unembedding_in_either_basis(connection: Connection) -> None:
