@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, event
 
@@ -55,13 +55,15 @@ ARGUMENTS: Final = {
 """Of named queries: what they require, and the model."""
 
 REPEATS: Final = 7
-BUDGET_S: Final = 10.0
+BUDGET_MS: Final = 10_000.0
 """No state of a question is repeated for longer than this."""
 LARGE: Final = 100_000
 """Rows from which on a table's walks are told."""
 
 Ask = Callable[[], int]
 """Asks once; returns how many rows came."""
+Statement = tuple[str, Any]
+"""SQL and its parameters."""
 
 
 class Question(NamedTuple):
@@ -72,13 +74,19 @@ class Question(NamedTuple):
     target: float | None = None
 
 
-class Answer(NamedTuple):
-    """Rows, and median milliseconds in the three states."""
+class Timing(NamedTuple):
+    """How many rows came, and after how many milliseconds."""
 
     rows: int
-    cold: float
-    fresh: float
-    warm: float
+    milliseconds: float
+
+
+class Answer(NamedTuple):
+    """Medians in the three states, None where the question is too slow to repeat; and walks."""
+
+    cold: Timing
+    fresh: Timing | None
+    warm: Timing | None
     walks: tuple[str, ...]
 
 
@@ -134,73 +142,77 @@ def questions() -> Iterator[Question]:
 
 def answer(question: Question, file: Path, large: frozenset[str]) -> Answer:
     """Ask a question in every state."""
-    cold = _repeated(lambda: _once(question, file, evicted=True))
-    fresh = _repeated(lambda: _once(question, file, evicted=False))
+    with _statements() as asked:
+        cold = _median(lambda: _once(question, file, evicted=True))
+    walked = walks(file, asked or [(SENTENCE, ())], large)
+    if cold.milliseconds > BUDGET_MS:
+        return Answer(cold, None, None, walked)
+    fresh = _median(lambda: _once(question, file, evicted=False))
     with question.opened(file) as ask:
-        rows = ask()
-        warm = _repeated(lambda: _timed(ask))
-    return Answer(rows, cold, fresh, warm, walks(question, file, large))
+        ask()
+        return Answer(cold, fresh, _median(lambda: _timed(ask)), walked)
 
 
-def _repeated(milliseconds: Callable[[], float]) -> float:
-    found = [milliseconds()]
-    while len(found) < REPEATS and sum(found) < BUDGET_S * 1e3:
-        found.append(milliseconds())
-    return statistics.median(found)
+def _median(measure: Callable[[], Timing]) -> Timing:
+    found = [measure()]
+    while len(found) < REPEATS and sum(t.milliseconds for t in found) < BUDGET_MS:
+        found.append(measure())
+    return found[0]._replace(milliseconds=statistics.median(t.milliseconds for t in found))
 
 
-def _once(question: Question, file: Path, *, evicted: bool) -> float:
+def _once(question: Question, file: Path, *, evicted: bool) -> Timing:
     with question.opened(file) as ask:
         if evicted:
             evict(file)
         return _timed(ask)
 
 
-def _timed(ask: Ask) -> float:
+def _timed(ask: Ask) -> Timing:
     started = time.perf_counter()
-    ask()
-    return (time.perf_counter() - started) * 1e3
+    rows = ask()
+    return Timing(rows, (time.perf_counter() - started) * 1e3)
 
 
 def evict(file: Path) -> None:
     """Make the system forget what it keeps of a file in memory."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
+        os.fsync(descriptor)  # what is not written yet stays
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
 
 
-def walks(question: Question, file: Path, large: frozenset[str]) -> tuple[str, ...]:
-    """Return the large tables and indexes that the question's statements go through from an end."""
-    asked: list[tuple[str, object]] = []
+@contextmanager
+def _statements() -> Iterator[list[Statement]]:
+    """Gather what SQLAlchemy sends to any database."""
+    sent: list[Statement] = []
 
-    def listen(*event_: object) -> None:
-        asked.append((str(event_[2]), event_[3]))
+    def listen(*cursor_event: Any) -> None:
+        sent.append((cursor_event[2], cursor_event[3]))
 
     event.listen(Engine, "before_cursor_execute", listen)
     try:
-        with question.opened(file) as ask:
-            ask()
+        yield sent
     finally:
         event.remove(Engine, "before_cursor_execute", listen)
+
+
+def walks(file: Path, asked: list[Statement], large: frozenset[str]) -> tuple[str, ...]:
+    """Return the large tables and indexes that statements go through from an end."""
     with closing(sqlite3.connect(file)) as connection:
         names = dict(connection.execute("SELECT rootpage, name FROM sqlite_master"))
-        found = [
-            names[root]
-            for statement, parameters in asked or [(SENTENCE, ())]
-            for root in _walked(connection, statement, parameters)
-        ]
-    return tuple(sorted(large.intersection(found)))
+        found = {names.get(root) for statement in asked for root in _walked(connection, statement)}
+    return tuple(sorted(name for name in found if name in large))
 
 
-def _walked(connection: sqlite3.Connection, statement: str, parameters: object) -> Iterator[int]:
+def _walked(connection: sqlite3.Connection, statement: Statement) -> Iterator[int]:
     """Yield the root pages of what a statement's program rewinds or goes through backwards."""
-    if statement.startswith("PRAGMA"):
+    sql, parameters = statement
+    if sql.startswith("PRAGMA"):
         return
     roots: dict[int, int] = {}
-    explained = connection.execute(f"EXPLAIN {statement}", parameters)  # type: ignore[arg-type]
-    for _, operation, cursor, root, *_ in explained:
+    for _, operation, cursor, root, *_ in connection.execute(f"EXPLAIN {sql}", parameters):
         if operation == "OpenRead":
             roots[cursor] = root
         elif operation in ("Rewind", "Last") and cursor in roots:
@@ -281,15 +293,17 @@ def print_sizes(found: list[TableSize], file: Path) -> None:
 
 def print_answers(file: Path, large: frozenset[str]) -> None:
     """Ask everything and print a line each."""
-    print(f"{'question':52}{'rows':>6}{'cold':>9}{'fresh':>9}{'warm':>9} ms  target  walks")
+    print(f"{'question':48}{'rows':>6}{'cold':>10}{'fresh':>10}{'warm':>10} ms  target  walks")
     for question in questions():
-        a = answer(question, file, large)
+        found = answer(question, file, large)
+        times = "".join(f"{_told(t):>10}" for t in (found.cold, found.fresh, found.warm))
         target = "" if question.target is None else f"{question.target:.0f}"
-        print(
-            f"{question.name:52}{a.rows:6}{a.cold:9.1f}{a.fresh:9.1f}{a.warm:9.1f}"
-            f"{target:>9}  {', '.join(a.walks)}",
-            flush=True,
-        )
+        line = f"{question.name:48}{found.cold.rows:6}{times}{target:>9}"
+        print(f"{line}  {', '.join(found.walks)}".rstrip(), flush=True)
+
+
+def _told(timing: Timing | None) -> str:
+    return "–" if timing is None else f"{timing.milliseconds:,.1f}"
 
 
 def _options() -> argparse.Namespace:
