@@ -4,10 +4,10 @@
 --   (sign +) or the bottom (sign −) tokens of in, the better of the two (weakening-neurons, app. E).
 --   Reads two token lists of every neuron: name a model, or a layer too, on a large database.
 -- param model = null: model, only this model
--- param layer = null: integer, only this layer
+-- param layer = null: natural, only this layer
 -- param near_zero = 0.1: number, |cos(gate, in)| at most
 -- param overlap = 0.1: number, Jaccard overlap at least
--- param limit = 50: integer, rows at most
+-- param limit = 50: natural, rows at most
 WITH asked AS (
     SELECT n.neuron_id, n.layer, n.neuron, m.name AS model, c.gate_in
     FROM models m

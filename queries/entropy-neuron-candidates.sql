@@ -3,8 +3,8 @@
 --   small variance of cos(U, out): those first whose norm is largest for their variance
 --   (universal-neurons §5.2).
 -- param model = null: model, only this model
--- param layers = 2: integer, last layers to look at
--- param limit = 20: integer, rows at most
+-- param layers = 2: natural, last layers to look at
+-- param limit = 20: natural, rows at most
 SELECT m.name AS model, n.layer || '.' || n.neuron AS name, n.out_norm, o.variance AS out_variance,
        o.dot_variance AS out_dot_variance, n.out_norm / SQRT(NULLIF(o.variance, 0)) AS score
 FROM models m

@@ -1,14 +1,15 @@
 -- title: Texts on which a neuron is extreme
 -- description: The stored examples of one neuron, strongest first, with the position of the token
---   (the prefix token has 0) and the start of the text.
+--   (the prefix token has 0) and how the text starts, wherever in it the position is:
+--   `neurondb show` prints the text around it, the peak highlighted.
 -- param model: model, the model
--- param layer: integer, the neuron's layer
--- param neuron: integer, its number within the layer
--- param case = null: text, only this sign case, as gate-_in+
--- param quantity = "hook_post": text, hook_post, hook_pre_linear, hook_pre or swish
--- param chars = 120: integer, characters of each text
+-- param layer: natural, the neuron's layer
+-- param neuron: natural, its number within the layer
+-- param case = null: choice(gate+_in+, gate+_in-, gate-_in+, gate-_in-, in+, in-), only this case
+-- param quantity = "hook_post": choice(hook_post, hook_pre_linear, hook_pre, swish), of which value
+-- param chars = 120: natural, characters of each text
 SELECT e.sign_case, e.quantity, e.rank, e.value, e.position, t.ordinal AS text_number,
-       SUBSTR(t.text, 1, :chars) AS text
+       SUBSTR(t.text, 1, :chars) AS text_start
 FROM models m
 JOIN examples e ON e.neuron_id = m.first_neuron_id + CAST(:layer AS INTEGER) * m.d_mlp
                                + CAST(:neuron AS INTEGER)

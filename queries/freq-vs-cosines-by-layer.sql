@@ -20,7 +20,7 @@ WITH pairs AS (
     JOIN means e ON e.model_id = p.model_id AND e.layer = p.layer
     GROUP BY p.model_id, p.layer
 )
-SELECT m.name AS model, s.layer, s.n, s.xy / NULLIF(SQRT(s.xx) * SQRT(s.yy), 0) AS r
+SELECT m.name AS model, s.layer, s.n, s.xy / NULLIF(SQRT(s.xx) * SQRT(s.yy), 0) AS pearson_r
 FROM sums s
 JOIN models m ON m.model_id = s.model_id
 ORDER BY m.name, s.layer

@@ -1,9 +1,9 @@
 -- title: Neurons that encode a token
 -- description: Neurons whose in vector has the token on top of the LM-head decoding; `normalised`
 --   is its probability ÷ the mean of the neuron's 100 largest (specialised-feature-neurons §2).
--- param token: text, the token, as ' dog'
+-- param token: token, the token, as ' dog'
 -- param model = null: model, only this model
--- param limit = 100: integer, rows at most
+-- param limit = 100: natural, rows at most
 SELECT m.name AS model, n.layer || '.' || n.neuron AS name, h.probability, h.normalised,
        k.name AS class
 FROM tokens t

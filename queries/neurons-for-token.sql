@@ -1,12 +1,12 @@
 -- title: Neurons that have a token in their lists
 -- description: Where a token stands in the token lists of neurons: which vector, how high, with
 --   which cosine. A leading space is part of a token.
--- param token: text, the token, as ' dog'
+-- param token: token, the token, as ' dog'
 -- param model = null: model, only this model
--- param vector = null: text, only gate, in or out
--- param direction = "top": text, top or bottom
--- param basis = "unembed": text, unembed or embed
--- param limit = 100: integer, rows at most
+-- param vector = null: choice(gate, in, out), only of this vector
+-- param direction = "top": choice(top, bottom), largest or smallest cosines
+-- param basis = "unembed": choice(unembed, embed), by which matrix
+-- param limit = 100: natural, rows at most
 SELECT m.name AS model, n.layer || '.' || n.neuron AS name, l.vector, r.rank, r.cosine, r.dot,
        k.name AS class
 FROM tokens t

@@ -1,9 +1,9 @@
--- title: The most prototypical neurons of every class
+-- title: Of every class, the neurons whose cosines show it most strongly
 -- description: Of each typical class that changes its input, the neurons with the strongest cosine
 --   that defines it, |cos(in, out)| or for proportional change |cos(gate, out)|, among those whose
 --   other cosine, if it ought to be 0, is within the random region (weakening-neurons, app. F.2).
 -- param model = null: model, only this model
--- param top = 3: integer, neurons of each class
+-- param top = 3: natural, neurons of each class
 WITH scored AS (
     SELECT n.model_id, n.neuron_id, n.layer, n.neuron, k.class_id, k.name AS class,
            c.gate_in, c.gate_out, c.in_out,

@@ -5,7 +5,7 @@
 SELECT model, layer, COUNT(*) AS n,
        SUM(CASE WHEN role = 'prediction' THEN 1 ELSE 0 END) AS prediction,
        SUM(CASE WHEN role = 'suppression' THEN 1 ELSE 0 END) AS suppression,
-       SUM(CASE WHEN role = 'partition' THEN 1 ELSE 0 END) AS partition_neurons
+       SUM(CASE WHEN role = 'partition' THEN 1 ELSE 0 END) AS partition
 FROM neuron_overview
 WHERE out_kurtosis IS NOT NULL
   AND (CAST(:model AS TEXT) IS NULL OR model = CAST(:model AS TEXT))

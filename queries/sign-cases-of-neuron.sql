@@ -2,8 +2,8 @@
 -- description: How often x_gate and x_in have which signs, and mean, minimum and maximum of what
 --   the neuron does then (METHODS §5).
 -- param model: model, the model
--- param layer: integer, the neuron's layer
--- param neuron: integer, its number within the layer
+-- param layer: natural, the neuron's layer
+-- param neuron: natural, its number within the layer
 SELECT s.sign_case, s.freq, s.count, s.post_mean, s.post_min, s.post_max,
        s.pre_linear_mean, s.pre_linear_min, s.pre_linear_max,
        s.pre_mean, s.pre_min, s.pre_max, s.swish_mean, s.swish_min, s.swish_max

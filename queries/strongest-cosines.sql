@@ -1,9 +1,9 @@
 -- title: The strongest significant cosines
 -- description: Neurons with the largest |cosine| of one pair of vectors among those outside the
 --   region that random cosines of their layer fill.
--- param pair = "in_out": text, gate_in, gate_out or in_out
+-- param pair = "in_out": choice(gate_in, gate_out, in_out), of which vectors
 -- param model = null: model, only this model
--- param limit = 50: integer, rows at most
+-- param limit = 50: natural, rows at most
 WITH chosen AS (
     SELECT c.neuron_id, CAST(:pair AS TEXT) AS pair,
            CASE CAST(:pair AS TEXT) WHEN 'gate_in' THEN c.gate_in WHEN 'gate_out' THEN c.gate_out

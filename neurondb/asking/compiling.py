@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from neurondb.asking.spelling import did_you_mean
+from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.terms import (
     And,
     Between,
@@ -185,10 +185,20 @@ def _where(expression: Expression, bind: Bind) -> str:
     return condition(expression, bind)
 
 
+def default_columns(order: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns shown unless told otherwise: besides the usual ones, those of the order.
+
+    What is no column is left to `compile_find` to refuse.
+    """
+    names = (key.removeprefix("-") for key in order)
+    columns = ((number_column(name) or name).strip("|") for name in names)
+    return (*COLUMNS, *(c for c in dict.fromkeys(columns) if c not in COLUMNS))
+
+
 def _shown(column: str) -> str:
     known = (*NUMBERS, *WORDS)
     if column not in known:
-        raise UsageError(f"unknown column {column!r}{did_you_mean(column, known)}")
+        raise UsageError(f"unknown column {shown(column)}{did_you_mean(column, known)}")
     return column
 
 

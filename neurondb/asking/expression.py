@@ -10,7 +10,7 @@ import functools
 from typing import Final
 
 from neurondb.asking.lexing import END, OPERATOR, TEXT, WORD, Lexeme, lexemes
-from neurondb.asking.spelling import did_you_mean
+from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.terms import And, Expression, Not, Or
 from neurondb.asking.values import (
     READERS,
@@ -55,7 +55,7 @@ def parse(text: str) -> Expression:
         return And(())
     expression = parser.expression(0)
     if parser.next.kind != END:
-        raise ExpressionError(f"unexpected {parser.next.value!r} {parser.next.where}")
+        raise ExpressionError(f"unexpected {parser.next.shown} {parser.next.where}")
     return expression
 
 
@@ -113,7 +113,7 @@ class _Parser:
 
     def _term(self) -> Expression:
         if self.next.kind not in (WORD, TEXT) or self._is_word(*CONNECTIVES):
-            found = "nothing" if self.next.kind == END else repr(self.next.value)
+            found = "nothing" if self.next.kind == END else self.next.shown
             raise ExpressionError(f"expected a condition {self.next.where}, found {found}")
         if self._ahead(1).kind == OPERATOR:
             return self._comparison()
@@ -139,7 +139,7 @@ class _Parser:
 
     def _item(self) -> Lexeme:
         if self.next.kind not in (WORD, TEXT):
-            found = "nothing" if self.next.kind == END else repr(self.next.value)
+            found = "nothing" if self.next.kind == END else self.next.shown
             raise ExpressionError(f"expected a value {self.next.where}, found {found}")
         return self._take()
 
@@ -154,9 +154,12 @@ class _Parser:
         if self.next.kind != WORD or not self.next.value.startswith("@"):
             return None
         rank = self._take()
-        if not rank.value[1:].isascii() or not rank.value[1:].isdigit():
-            raise ExpressionError(f"{rank.value!r} {rank.where} is not a number of ranks, as @5")
-        return min(int(rank.value[1:]), 2**31)
+        spelled = rank.value[1:]
+        if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
+            raise ExpressionError(
+                f"{rank.shown} {rank.where} is not a number of ranks from 1, as @5"
+            )
+        return int(spelled) if len(spelled) < 10 else 2**31
 
     def _name(self) -> Expression:
         if self.next.kind not in (WORD, TEXT):
@@ -189,7 +192,7 @@ class _Parser:
             raise ExpressionError(f"{lexeme.value} {lexeme.where} needs a comparison")
         known = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *all_keys()}
         hint = did_you_mean(lexeme.value, known)
-        raise ExpressionError(f"unknown word {lexeme.value!r} {lexeme.where}{hint}")
+        raise ExpressionError(f"unknown word {lexeme.shown} {lexeme.where}{hint}")
 
 
 def _is_key(word: str) -> bool:
@@ -209,11 +212,15 @@ def _lists_of(key: Lexeme) -> tuple[int, ...]:
     *qualifiers, last = TOKEN_KEYS.get(spelled, spelled).split(".")
     if last != "token":
         hint = did_you_mean(spelled, all_keys())
-        raise ExpressionError(f"unknown key {key.value!r} {key.where}{hint}")
-    if qualifiers == ["lm_head"]:
+        raise ExpressionError(f"unknown key {key.shown} {key.where}{hint}")
+    if "lm_head" in qualifiers:
+        if len(qualifiers) > 1:
+            raise ExpressionError(
+                f"{key.shown} {key.where}: lm-head has one list only; write lm-head.token"
+            )
         return ()
     for qualifier in qualifiers:
         if qualifier not in QUALIFIERS:
             hint = did_you_mean(qualifier, (*QUALIFIERS, "lm-head"))
-            raise ExpressionError(f"unknown qualifier {qualifier!r} {key.where}{hint}")
+            raise ExpressionError(f"unknown qualifier {shown(qualifier)} {key.where}{hint}")
     return token_lists(qualifiers)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from neurondb.asking import named
-from neurondb.asking.compiling import COLUMNS, Compiled, Shape, compile_count, compile_find
+from neurondb.asking.absences import reasons
+from neurondb.asking.compiling import Compiled, Shape, compile_count, compile_find, default_columns
 from neurondb.asking.expression import parse
 from neurondb.asking.names import resolved
 from neurondb.asking.statements import Rows, run_sql
@@ -28,7 +29,7 @@ def find(
         UnknownNameError: when it names a model or token that is not there.
     """
     expression = understood(engine, text)
-    shape = Shape(tuple(columns or COLUMNS), tuple(order), limit)
+    shape = Shape(tuple(columns or default_columns(order)), tuple(order), limit)
     return run_sql(engine, *compile_find(expression, shape))
 
 
@@ -36,6 +37,13 @@ def count(engine: Engine, text: str) -> int:
     """Return how many neurons an expression describes; raises as `find` does."""
     result = run_sql(engine, *compile_count(understood(engine, text)))
     return int(next(result.rows)[0])
+
+
+def why_empty(engine: Engine, text: str) -> list[str]:
+    """Return what may have kept an expression from fitting any neuron; raises as `find` does."""
+    expression = understood(engine, text)
+    with translated(engine.url.render_as_string()), engine.connect() as connection:
+        return reasons(connection, expression)
 
 
 def understood(engine: Engine, text: str) -> Expression:

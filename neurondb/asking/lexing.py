@@ -3,6 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
+from neurondb.asking.spelling import shown
 from neurondb.errors import ExpressionError
 
 END: Final = "end"
@@ -29,6 +30,11 @@ class Lexeme(NamedTuple):
     kind: str
     value: str
     start: int
+
+    @property
+    def shown(self) -> str:
+        """The value for a message, in quotes."""
+        return shown(self.value)
 
     @property
     def where(self) -> str:

@@ -4,7 +4,8 @@
     -- description: What the rows are. Goes on
     --   over as many lines as it needs.
     -- param model = null: model, only this model
-    -- param token: text, required, for it has no default
+    -- param token: token, required, for it has no default
+    -- param pair = "in_out": choice(gate_in, gate_out, in_out), which vectors
 
 A default is a JSON value. `neurondb find … --explain` writes the same form.
 """
@@ -16,15 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from neurondb.asking.spelling import did_you_mean
+from neurondb.asking.names import model_called, require_token
+from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.statements import Rows, run_sql
 from neurondb.asking.terms import Value
+from neurondb.asking.vocabulary import ONE_CLASS, matching, split_words
 from neurondb.database import translated
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.paths import folder
-from neurondb.reading.models import find_model
 
 Bindings: TypeAlias = dict[str, Value | None]
 
@@ -32,13 +34,7 @@ _COMMENT = re.compile(r"--\s?(.*)")
 _FIELD = re.compile(r"(title|description|param)\b[:\s]\s*(.*)")
 _PARAMETER = re.compile(r"(?P<name>\w+)\s*(?:=\s*(?P<rest>.*)|:\s*(?P<about>.*))")
 
-KINDS: Final[dict[str, Callable[[str], Value]]] = {
-    "text": str,
-    "model": str,
-    "integer": int,
-    "number": float,
-}
-"""Type of a parameter → how its text is read; a model is looked up besides."""
+_KIND = re.compile(r"(?P<kind>\w+)(?:\((?P<choices>[^)]*)\))?\s*(?:,\s*(?P<meaning>.*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +46,7 @@ class Parameter:
     default: Value | None
     required: bool
     meaning: str
+    choices: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -83,7 +80,8 @@ class NamedQuery:
         missing = [p.name for p in self.parameters if p.required and p.name not in given]
         if missing:
             wanted = " ".join(f"--param {name}=…" for name in missing)
-            raise UsageError(f"{self.name} needs {wanted}; see `neurondb query {self.name} --help`")
+            shows = f"`neurondb query {self.name} --show` says more"
+            raise UsageError(f"{self.name} needs {wanted}; {shows}")
         return {
             name: _read_value(parameter, given[name]) if name in given else parameter.default
             for name, parameter in known.items()
@@ -101,12 +99,53 @@ class NamedQuery:
 
 def _read_value(parameter: Parameter, spelled: str) -> Value:
     try:
-        return KINDS[parameter.kind](spelled)
+        return KINDS[parameter.kind](parameter, spelled)
     except ValueError as error:
-        kind = parameter.kind
+        kind = (
+            "a whole number from 0" if parameter.kind == "natural" else f"of type {parameter.kind}"
+        )
         raise UsageError(
-            f"parameter {parameter.name} is {spelled!r}, which is not of type {kind}"
+            f"parameter {parameter.name} is {shown(spelled)}, which is not {kind}"
         ) from error
+
+
+def _natural(_parameter: Parameter, spelled: str) -> int:
+    value = int(spelled)
+    if value < 0:
+        raise ValueError(spelled)
+    return value
+
+
+def _one_of_choices(parameter: Parameter, spelled: str) -> str:
+    if spelled in parameter.choices:
+        return spelled
+    hint = did_you_mean(spelled, parameter.choices)
+    raise UsageError(f"parameter {parameter.name} cannot be {shown(spelled)}{hint}")
+
+
+def _class(parameter: Parameter, spelled: str) -> Value:
+    words = split_words(spelled)
+    entries = matching(words, ONE_CLASS)
+    if len(entries) == 1:
+        return ONE_CLASS[entries[0]]
+    if entries:
+        said = f"could be {', '.join(entries)}; write more of it"
+        raise UsageError(f"parameter {parameter.name} is {shown(spelled)}, which {said}")
+    hint = did_you_mean(" ".join(words), ONE_CLASS)
+    raise UsageError(f"parameter {parameter.name}: unknown class {shown(spelled)}{hint}")
+
+
+KINDS: Final[dict[str, Callable[[Parameter, str], Value]]] = {
+    "text": lambda _parameter, spelled: spelled,
+    "model": lambda _parameter, spelled: spelled,
+    "token": lambda _parameter, spelled: spelled,
+    "class": _class,
+    "choice": _one_of_choices,
+    "integer": lambda _parameter, spelled: int(spelled),
+    "natural": _natural,
+    "number": lambda _parameter, spelled: float(spelled),
+}
+"""Type of a parameter → how its text is read; a model or a token is looked up besides."""
 
 
 def query_names() -> list[str]:
@@ -136,17 +175,28 @@ def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
     """Run a named query with the parameters given as text.
 
     Raises:
-        UnknownNameError: when there is no such query, or no such model in the database.
+        UnknownNameError: when there is no such query, or no such model or token in the database.
         UsageError: when a parameter is missing, unknown or cannot be read.
     """
     query = load(name)
     bindings = query.bindings(given)
     with translated(engine.url.render_as_string()), engine.connect() as connection:
-        for parameter in query.parameters:
-            value = bindings[parameter.name]
-            if parameter.kind == "model" and value is not None:
-                bindings[parameter.name] = find_model(connection, str(value)).name
-    return run_sql(engine, query.sql, bindings)
+        looked_up = _looked_up(connection, query, bindings)
+    return run_sql(engine, query.sql, looked_up)
+
+
+def _looked_up(connection: Connection, query: NamedQuery, bindings: Bindings) -> Bindings:
+    """Return the bindings with every model by its name, once their tokens are known to exist."""
+    given = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
+    named = {
+        name: model_called(connection, str(bindings[name]))
+        for name, kind in given.items()
+        if kind == "model"
+    }
+    for name, kind in given.items():
+        if kind == "token":
+            require_token(connection, str(bindings[name]), tuple(named.values()))
+    return bindings | named
 
 
 def read(source: str, name: str) -> NamedQuery:
@@ -182,10 +232,21 @@ def _parameter(text: str) -> Parameter | None:
         except ValueError:
             return None
         about = found["rest"][end:].lstrip(" :")
-    kind, _, meaning = about.partition(",")
-    if kind.strip() not in KINDS:
+    kind = _KIND.fullmatch(about.strip())
+    if kind is None or kind["kind"] not in KINDS:
         return None
-    return Parameter(found["name"], kind.strip(), default, found["rest"] is None, meaning.strip())
+    return Parameter(
+        found["name"],
+        kind["kind"],
+        default,
+        found["rest"] is None,
+        kind["meaning"] or "",
+        _choices(kind["choices"]),
+    )
+
+
+def _choices(listed: str | None) -> tuple[str, ...]:
+    return () if listed is None else tuple(choice.strip() for choice in listed.split(","))
 
 
 def write(title: str, sql: str, values: Mapping[str, Value], notes: Sequence[str]) -> str:

@@ -4,8 +4,14 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+LONGEST_SHOWN: Final = 60
 FEW: Final = 12
 """As many known words as fit a one-line message."""
+
+
+def shown(word: str) -> str:
+    """Return a word in quotes for a message, cut when it is very long."""
+    return repr(word if len(word) <= LONGEST_SHOWN else f"{word[:LONGEST_SHOWN]}…")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

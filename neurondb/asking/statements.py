@@ -22,6 +22,7 @@ BATCH: Final = 1_000
 
 INSTRUCTIONS_BETWEEN_BREATHS: Final = 1_000_000
 _INTERRUPTED: Final = "interrupted"
+_VACUUM: Final = re.compile(r"cannot VACUUM|VACUUM cannot")
 _QUERY: Final = re.compile(r"(\s|--.*\n)*(select|with|values)\b", re.IGNORECASE)
 
 
@@ -94,9 +95,10 @@ def _guarded(connection: Connection, guard: ReadOnly) -> Iterator[None]:
     try:
         yield
     finally:
-        raw.set_authorizer(None)
-        raw.execute(f"PRAGMA query_only = {before}")
-        raw.set_progress_handler(None, 0)
+        if not connection.invalidated:  # Ctrl-C while rows are fetched closes it
+            raw.set_authorizer(None)
+            raw.execute(f"PRAGMA query_only = {before}")
+            raw.set_progress_handler(None, 0)
 
 
 def _sqrt(x: float | None) -> float | None:
@@ -127,12 +129,14 @@ def _explained(guard: ReadOnly) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+        said = _said(error)
+        if _VACUUM.search(said):  # which no authorizer is asked about
+            guard.refused = "VACUUM"
         if guard.refused is not None:
             raise DatabaseError(
                 f"read-only: the statement tried to {guard.refused}; "
                 "nothing was changed, ask with SELECT"
             ) from error
-        said = _said(error)
         if said == _INTERRUPTED:
             raise KeyboardInterrupt from error
         raise DatabaseError(f"the statement cannot be run: {said}") from error

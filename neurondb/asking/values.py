@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from neurondb.asking.lexing import TEXT, Lexeme
-from neurondb.asking.spelling import did_you_mean
+from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.terms import (
     And,
     Between,
@@ -19,7 +19,14 @@ from neurondb.asking.terms import (
     Or,
     Place,
 )
-from neurondb.asking.vocabulary import CLASS_WORDS, ROLE_WORDS, matching, split_words
+from neurondb.asking.vocabulary import (
+    CLASS_WORDS,
+    PLACES,
+    ROLE_WORDS,
+    SHARES,
+    matching,
+    split_words,
+)
 from neurondb.errors import ExpressionError
 
 NULL: Final = "null"
@@ -29,22 +36,36 @@ _RANGE = re.compile(rf"(?P<low>{_NUMBER})?\.\.(?P<high>{_NUMBER})?")
 _PLACE = re.compile(r"(\d+)\.(\d+)")
 
 
-def number(lexeme: Lexeme) -> float:
+def number(column: str, lexeme: Lexeme) -> float:
     """Return the number a lexeme spells; `60%` is 0.6.
 
     Raises:
-        ExpressionError: when it is none.
+        ExpressionError: when it is none, or none that the column could ever have.
     """
-    return _number(lexeme.value, lexeme)
+    return _number(column, lexeme.value, lexeme)
 
 
-def _number(spelled: str, lexeme: Lexeme) -> float:
+def _number(column: str, spelled: str, lexeme: Lexeme) -> float:
+    value = _plain_number(spelled, lexeme)
+    name = column.strip("|")
+    if name in PLACES and (value < 0 or value != int(value)):
+        raise ExpressionError(
+            f"{name} is a whole number from 0, not {shown(spelled)} {lexeme.where}"
+        )
+    if name in SHARES and not 0 <= value <= 1:
+        hint = f"; did you mean {spelled}%?" if 1 < value <= 100 else ""
+        said = f"{name} is a share between 0 and 1, not {shown(spelled)} {lexeme.where}{hint}"
+        raise ExpressionError(said)
+    return value
+
+
+def _plain_number(spelled: str, lexeme: Lexeme) -> float:
     plain = spelled.replace("−", "-")
     if not re.fullmatch(_NUMBER, plain):
-        raise ExpressionError(f"{lexeme.value!r} {lexeme.where} is not a number")
+        raise ExpressionError(f"{lexeme.shown} {lexeme.where} is not a number")
     value = float(plain[:-1]) / 100 if plain.endswith("%") else float(plain)
     if not math.isfinite(value):
-        raise ExpressionError(f"{lexeme.value!r} {lexeme.where} is too large")
+        raise ExpressionError(f"{lexeme.shown} {lexeme.where} is too large")
     return int(value) if value.is_integer() and abs(value) <= 2**53 else value
 
 
@@ -55,9 +76,14 @@ def one_number(column: str, lexeme: Lexeme) -> Expression:
         return Missing(column)
     found = _RANGE.fullmatch(spelled)
     if found is None:
-        return OneOf(column, (number(lexeme),))
-    low, high = (None if end is None else _number(end, lexeme) for end in found.group(1, 2))
+        return OneOf(column, (number(column, lexeme),))
+    low, high = (None if end is None else _number(column, end, lexeme) for end in found.group(1, 2))
     if low is not None and high is not None:
+        if low > high:
+            raise ExpressionError(
+                f"{lexeme.shown} {lexeme.where} is turned round; "
+                f"write {found['high']}..{found['low']}"
+            )
         return Between(column, low, high)
     if low is not None:
         return Compare(column, ">=", low)
@@ -92,10 +118,10 @@ def called(
     hyphened = [entry.replace(" ", "-") for entry in entries or known]
     if entries:
         raise ExpressionError(
-            f"{lexeme.value!r} {lexeme.where} could be {', '.join(hyphened)}; write more of it"
+            f"{lexeme.shown} {lexeme.where} could be {', '.join(hyphened)}; write more of it"
         )
     hint = did_you_mean("-".join(words), hyphened)
-    raise ExpressionError(f"unknown {what} {lexeme.value!r} {lexeme.where}{hint}")
+    raise ExpressionError(f"unknown {what} {lexeme.shown} {lexeme.where}{hint}")
 
 
 def text_itself(column: str, lexeme: Lexeme) -> Expression:
@@ -110,7 +136,7 @@ def place(_column: str, lexeme: Lexeme) -> Expression:
     found = place_or_none(lexeme.value)
     if found is None:
         raise ExpressionError(
-            f"{lexeme.value!r} {lexeme.where} is not a neuron; write layer.neuron, as 31.9634"
+            f"{lexeme.shown} {lexeme.where} is not a neuron; write layer.neuron, as 31.9634"
         )
     return found
 
@@ -143,7 +169,7 @@ def token_item(lists: tuple[int, ...], lexeme: Lexeme, within: int | None) -> Ex
         return HasToken(lexeme.value, lists, within)
     spelled = lexeme.value[1:]
     if not spelled.isascii() or not spelled.isdigit() or int(spelled) > LARGEST_ID:
-        raise ExpressionError(f"{lexeme.value!r} {lexeme.where} is not a token id, as #1234")
+        raise ExpressionError(f"{lexeme.shown} {lexeme.where} is not a token id, as #1234")
     return HasToken(int(spelled), lists, within)
 
 
@@ -164,7 +190,7 @@ def compared(
         )
     if len(items) > 1:
         raise ExpressionError(f"a list {items[1].where} needs =, not {operator}")
-    return Compare(column, operator, number(items[0]))
+    return Compare(column, operator, number(column, items[0]))
 
 
 def negated(operator: str, expression: Expression) -> Expression:

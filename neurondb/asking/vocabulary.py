@@ -1,13 +1,15 @@
 """The words of the `find` language and what each stands for. docs/find.md tells users."""
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Hashable, Sequence
+from typing import Final, TypeVar
 
 from neurondb.asking.terms import And, Compare, Expression, Missing, Not, OneOf, Or
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, token_list
 from neurondb.schema.views import CASE_COLUMNS
 from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
+
+Meaning = TypeVar("Meaning", bound=Hashable)
 
 NUMBERS: Final = {
     "layer": "layer, from 0",
@@ -42,6 +44,20 @@ NUMBERS: Final = {
     "significant_in_out": "1 when cos(in, out) is outside the layer's random region, else 0",
 }
 """Every numeric column of neuron_overview."""
+
+PLACES: Final = ("layer", "neuron", "neuron_id")
+"""Columns that are whole numbers from 0."""
+
+SHARES: Final = ("freq", *CASE_COLUMNS.values(), "post_positive")
+"""Columns that are shares of tokens."""
+
+ACTIVATION_COLUMNS: Final = frozenset(c for c in NUMBERS if c.startswith(("pre_", "post_"))) | {
+    *SHARES
+}
+VOCABULARY_COLUMNS: Final = frozenset(
+    ("out_kurtosis", "out_skewness", "out_variance", "out_dot_variance", "role", "top_out_token")
+)
+"""Columns that are known once the stages of these names have been ingested."""
 
 WORDS: Final = {
     "model": "name of the model",
@@ -84,6 +100,12 @@ def class_words() -> dict[str, Expression]:
 
 
 CLASS_WORDS: Final = class_words()
+ONE_CLASS: Final = {
+    name: meaning.values[0]
+    for name, meaning in CLASS_WORDS.items()
+    if isinstance(meaning, OneOf) and len(meaning.values) == 1
+}
+"""Either name of a class → its name in the database."""
 ROLE_WORDS: Final[dict[str, Expression]] = {role: OneOf("role", (role,)) for role in ROLES}
 BARE_WORDS: Final[dict[str, Expression]] = {
     **CLASS_WORDS,
@@ -94,7 +116,7 @@ BARE_WORDS: Final[dict[str, Expression]] = {
 """What may stand without a comparison."""
 
 
-def matching(words: Sequence[str], known: dict[str, Expression]) -> list[str]:
+def matching(words: Sequence[str], known: dict[str, Meaning]) -> list[str]:
     """Return the entries that `words` spells out, else those of which it is an abbreviation.
 
     Each word abbreviates the word in its place: `cond weak` is `conditional weakening`, and

@@ -1,6 +1,6 @@
 """`neurondb find`: neurons by what they are, in a line."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,9 +8,11 @@ import click
 from sqlalchemy import Engine
 
 from neurondb import asking
-from neurondb.asking.compiling import COLUMNS, Shape
+from neurondb.asking.compiling import Shape, default_columns
 from neurondb.asking.finding import explained
+from neurondb.asking.statements import Rows
 from neurondb.cli import options
+from neurondb.errors import UsageError
 from neurondb.render.formats import Destination, deliver
 
 
@@ -70,42 +72,51 @@ def find(
     docs/find.md describes the whole language. What --explain prints, `neurondb sql -` runs.
     """  # noqa: D301
     text = " ".join(expression)
+    destination = Destination(form, output)
     with asking.opened(db) as engine:
         if instead is not None:
-            click.echo(_INSTEAD[instead](engine, text, _shape(**shape)))
-            return
-        limited = _shape(**shape)
-        rows = asking.find(engine, text, **limited._asdict())
-        counted = Counted(rows.rows)
-        deliver(rows._replace(rows=iter(counted)), Destination(form, output))
-    _remark(counted.n, limited.limit)
+            _INSTEAD[instead](engine, text, _shape(**shape), destination)
+        else:
+            _show(engine, text, _shape(**shape), destination)
 
 
 def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> Shape:
-    return Shape(columns or COLUMNS, order, limit or None)
+    return Shape(columns or default_columns(order), order, limit or None)
 
 
-_INSTEAD: Final[dict[str, Callable[[Engine, str, Shape], object]]] = {
-    "count": lambda engine, text, _shape: asking.count(engine, text),
-    "explain": explained,
-}
-
-
-def _remark(n: int, limit: int | None) -> None:
+def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> None:
+    rows = asking.find(engine, text, **shape._asdict())
+    caption = "model" if shape.columns == default_columns(shape.order) else None
+    n = deliver(rows, destination, caption)
     if n == 0:
         click.echo("no neuron matches", err=True)
-    elif n == limit:
+        _tell_why(engine, text)
+    elif n == shape.limit:
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
 
 
-class Counted:
-    """Counts rows as they pass."""
+def _count(engine: Engine, text: str, _shape: Shape, destination: Destination) -> None:
+    n = asking.count(engine, text)
+    if destination == Destination():
+        click.echo(n)
+    else:
+        deliver(Rows(("count",), iter([(n,)])), destination)
+    if n == 0:
+        _tell_why(engine, text)
 
-    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
-        self.n = 0
-        self._rows = rows
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        for row in self._rows:
-            self.n += 1
-            yield row
+def _explain(engine: Engine, text: str, shape: Shape, destination: Destination) -> None:
+    if destination != Destination():
+        raise UsageError("--explain prints SQL: it takes neither --format nor -o")
+    click.echo(explained(engine, text, shape))
+
+
+def _tell_why(engine: Engine, text: str) -> None:
+    for reason in asking.why_empty(engine, text):
+        click.echo(reason, err=True)
+
+
+_INSTEAD: Final[dict[str, Callable[[Engine, str, Shape, Destination], None]]] = {
+    "count": _count,
+    "explain": _explain,
+}

@@ -42,7 +42,9 @@ def query(
         click.echo(named.load(name).sql)
     else:
         with asking.opened(db) as engine:
-            deliver(named.run(engine, name, given), destination)
+            found = deliver(named.run(engine, name, given), destination)
+        if found == 0:
+            click.echo("no rows", err=True)
 
 
 def _catalogue() -> Rows:

@@ -1,5 +1,6 @@
 """`neurondb sql`: any question, in SQL."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,7 +12,14 @@ from neurondb.cli import options
 from neurondb.render.formats import Destination, deliver
 
 
-@click.command()
+class _WithComment(click.Command):
+    """A command one of whose arguments may begin with a comment, `-- …`, which is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [re.sub(r"\A--(?=\s)", " --", arg) for arg in args])
+
+
+@click.command(cls=_WithComment)
 @click.argument("statement")
 @options.parameters
 @options.results

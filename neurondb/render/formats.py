@@ -23,6 +23,7 @@ PIPED_WIDTH: Final = 100_000
 """Width of a table that no terminal shows: it needs no wrapping."""
 PARQUET_BATCH: Final = 50_000
 SIGNIFICANT_DIGITS: Final = 4
+STDOUT: Final = Path("-")
 
 
 class Format(NamedTuple):
@@ -249,26 +250,74 @@ class Destination(NamedTuple):
         """The format asked for; else that of the file's suffix, table on a terminal, or tsv."""
         if self.format is not None:
             return self.format
-        if self.path is None:
+        if self.file is None:
             return "table" if sys.stdout.isatty() else "tsv"
-        suffix = self.path.suffix.lower()
-        return next((name for name, form in FORMATS.items() if suffix in form.suffixes), "tsv")
+        suffix = self.file.suffix.lower()
+        return _SUFFIXES[suffix] if suffix in _SUFFIXES else _unknown_suffix(self.file)
+
+    @property
+    def file(self) -> Path | None:
+        """The file to write; none for stdout, which `-` means too."""
+        return None if self.path == STDOUT else self.path
 
 
-def deliver(rows: Rows, destination: Destination) -> None:
-    """Write a result where it should go.
+_SUFFIXES: Final = {suffix: name for name, form in FORMATS.items() for suffix in form.suffixes}
+
+
+def _unknown_suffix(file: Path) -> str:
+    if not file.suffix:
+        return "tsv"
+    known = ", ".join(_SUFFIXES)
+    raise UsageError(
+        f"{file.name}: no format has the suffix {file.suffix!r}; use {known}, or say --format"
+    )
+
+
+def deliver(rows: Rows, destination: Destination, caption: str | None = None) -> int:
+    """Write a result where it should go, and return how many rows it has.
+
+    In a table, the column called `caption` goes into a line above when all rows agree on it.
 
     Raises:
-        UsageError: for Parquet on a terminal.
+        UsageError: for Parquet on a terminal, or a file whose suffix says no format.
         NeuronDBError: when the file cannot be written; what was there stays.
     """
     form = FORMATS[destination.chosen]
-    if form.binary and destination.path is None and sys.stdout.isatty():
+    if form.binary and destination.file is None and sys.stdout.isatty():
         raise UsageError(
             f"{destination.chosen} is not for terminals; give a file with -o FILE, or pipe it"
         )
-    with _replacing(destination.path) if destination.path else _stdout() as stream:
-        form.write(rows, stream if form.binary else _text(stream))
+    counted = _Counted(rows.rows)
+    result = rows._replace(rows=iter(counted))
+    with _replacing(destination.file) if destination.file else _stdout() as stream:
+        if form.write is write_table and caption in rows.columns:
+            result = _captioned(result, rows.columns.index(caption), _text(stream))
+        form.write(result, stream if form.binary else _text(stream))
+    return counted.n
+
+
+def _captioned(rows: Rows, place: int, stream: codecs.StreamWriter) -> Rows:
+    """Write the value that all rows have in common in one column, and return the others."""
+    cells = list(rows.rows)
+    values = {row[place] for row in cells}
+    if len(values) != 1:
+        return Rows(rows.columns, iter(cells))
+    stream.write(f"{rows.columns[place]}: {displayed(values.pop())}\n\n")
+    columns, *others = (row[:place] + row[place + 1 :] for row in (rows.columns, *cells))
+    return Rows(columns, iter(others))
+
+
+class _Counted:
+    """Counts rows as they pass."""
+
+    def __init__(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        self.n = 0
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for row in self._rows:
+            self.n += 1
+            yield row
 
 
 def _text(stream: IO[bytes]) -> codecs.StreamWriter:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurondb.asking.statements import Rows
-from neurondb.errors import NeuronDBError
+from neurondb.errors import NeuronDBError, UsageError
 from neurondb.render.formats import FORMATS, Destination, deliver, displayed, quoted
 
 COLUMNS = ("name", "count", "value", "note")
@@ -208,6 +208,27 @@ def test_parquet_tells_of_mixed_types(
 def test_the_suffix_chooses_the_format(name: str, form: str) -> None:
     assert Destination(None, Path(name)).chosen == form
     assert Destination("json", Path(name)).chosen == "json"
+
+
+def test_an_unknown_suffix_is_told_unless_the_format_is_said() -> None:
+    with pytest.raises(UsageError, match=r"x.xlsx: no format has the suffix '.xlsx'; use .txt"):
+        assert Destination(None, Path("x.xlsx")).chosen
+    assert Destination("csv", Path("x.xlsx")).chosen == "csv"
+
+
+def test_a_dash_is_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert deliver(Rows(("a",), iter([(1,), (2,)])), Destination("csv", Path("-"))) == 2
+    assert capfdbinary.readouterr().out == b"a\n1\n2\n"
+
+
+@pytest.mark.parametrize(("models", "said"), [("aa", True), ("ab", False), ("", False)])
+def test_a_table_may_say_once_what_all_rows_share(models: str, said: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    rows = Rows(("model", "n"), iter([(model, 1) for model in models]))
+    deliver(rows, Destination(None, path), "model")
+    lines = path.read_text().splitlines()
+    assert (lines[0] == "model: a") is said
+    assert lines[2 if said else 0].split() == (["n"] if said else ["model", "n"])
 
 
 def _breaking() -> Iterator[tuple[Any, ...]]:

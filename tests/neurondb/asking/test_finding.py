@@ -1,18 +1,20 @@
 """`find` against a small interpreter of its own over the same rows in Python."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine, text
 
-from neurondb.asking import count, find
+from neurondb.asking import count, find, why_empty
+from neurondb.asking.compiling import COLUMNS as COLUMNS_SHOWN
+from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
-from tests.support.sample_database import Row, Sample
+from tests.support.sample_database import Row, Sample, build
 
 Truth = bool | None
 Meaning = Callable[[Row, Sample], Truth]
@@ -152,12 +154,19 @@ TOKENS = [
 ]
 
 values = st.sampled_from([-0.5, -0.1, 0, 0.1, 0.3, 0.5, 1, 3.0, 1e-3])
+shares = st.sampled_from([0, 0.1, 0.3, 0.5, 1, 1e-3])
+ranges = st.tuples(shares, shares).map(sorted)
+VALUES = {"layer": st.integers(0, 5), "freq": shares, "gate_freq": shares} | {
+    key: shares for key in COLUMNS if key.startswith(("gate-_", "gate+_"))
+}
 terms = st.one_of(
-    st.builds(
-        comparison, st.sampled_from(sorted(COLUMNS)), st.sampled_from(sorted(RELATIONS)), values
+    st.sampled_from(sorted(COLUMNS)).flatmap(
+        lambda key: st.builds(
+            comparison, st.just(key), st.sampled_from(sorted(RELATIONS)), VALUES.get(key, values)
+        )
     ),
     st.builds(absolute, values),
-    st.builds(between, values, values),
+    st.builds(lambda ends: between(*ends), ranges),
     st.sampled_from([*CLASSES, *OTHERS, *TOKENS]),
 )
 
@@ -289,12 +298,86 @@ def test_values_are_bound_never_pasted(sample_engine: Engine) -> None:
         ("token='DOG'", "'dog', ' dog', ' Dog'"),
         ("token=xyzzy", "not one token in the vocabulary of any model"),
         ("token=#99999", "no token #99999"),
+        ("token=' dgo'", "there is ' dog'"),
         ("model=sample-llama token=' only-gpt'", "in the vocabulary of sample-llama"),
     ],
 )
 def test_unknown_names_are_told(sample_engine: Engine, text: str, said: str) -> None:
     with pytest.raises(UnknownNameError, match=said):
         found(sample_engine, text)
+
+
+def test_models_are_named_in_any_case(sample_engine: Engine) -> None:
+    assert found(sample_engine, "model=Sample-GPT") == found(sample_engine, "model=sample-gpt")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("layer>=20", ["sample-gpt has layers 0–3, neurons 0–63"]),
+        ("1.9999", ["sample-llama has layers 0–3, neurons 0–63"]),
+        ("model=sample-llama layer=4..9", ["sample-llama has layers 0–3, neurons 0–63"]),
+        ("neuron>63 freq>0.5", ["neurons 0–63"]),
+        ("freq>0.5 token=' dog' |in_out|>2", []),
+        ("layer>=3 in_out>1", []),
+    ],
+)
+def test_places_beyond_every_model_are_told(
+    sample_engine: Engine, text: str, said: list[str]
+) -> None:
+    reasons = why_empty(sample_engine, text)
+    assert len(reasons) == len(said)
+    assert all(part in reason for part, reason in zip(said, reasons, strict=True))
+
+
+@pytest.fixture(scope="module")
+def weights_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The sample database, but sample-llama has nothing but its weights."""
+    sample = build(tmp_path_factory.mktemp("weights") / "sample.db")
+    engine = create_engine(f"sqlite:///{sample.path}")
+    with engine.begin() as connection:
+        for table in ("vocab_stat_rows", "top_token_rows", "lm_head_tokens", "activation_stats"):
+            connection.execute(text(f"DELETE FROM {table} WHERE neuron_id < 256"))
+        connection.execute(text("DELETE FROM tokens WHERE model_id = 1"))
+    engine.dispose()
+    engine = open_existing(sample.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("freq>0.99 in_out>5", ["activations were not ingested for sample-llama"]),
+        ("model=sample-llama dead", ["--name sample-llama --stages activations --dataset TEXTS`"]),
+        ("model=sample-llama prediction", ["the vocabulary was not ingested for sample-llama"]),
+        ("token=' dog' in_out>5", ["--stages vocab`"]),
+        ("gate-_in+>1 role=supp in_out>5", ["the vocabulary was not", "activations were not"]),
+        ("model=sample-gpt freq>0.99", []),
+        ("in_out>5", []),
+    ],
+)
+def test_a_stage_that_is_missing_is_told(
+    weights_only: Engine, expression: str, said: list[str]
+) -> None:
+    assert found(weights_only, expression) == []
+    reasons = why_empty(weights_only, expression)
+    assert len(reasons) == len(said)
+    assert all(part in reason for part, reason in zip(said, reasons, strict=True))
+
+
+def test_a_token_of_no_vocabulary_is_told(weights_only: Engine) -> None:
+    for token in ("' dog'", "#3"):
+        with pytest.raises(UnknownNameError, match="the vocabulary was not ingested for sample-l"):
+            found(weights_only, f"model=sample-llama token={token}")
+    both = "not one token in the vocabulary of any model here; .*; the vocabulary was not ingested"
+    with pytest.raises(UnknownNameError, match=both):
+        found(weights_only, "token=' xyzzy'")
+
+
+def test_what_orders_is_shown(sample_engine: Engine) -> None:
+    columns = find(sample_engine, "1.7", order=["-OUT_KURTOSIS", "|in_out|", "name"]).columns
+    assert columns == (*COLUMNS_SHOWN, "out_kurtosis")
 
 
 @pytest.mark.parametrize("key", ["frq", "-frq", "|class|"])

@@ -4,17 +4,18 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine, text
 
-from neurondb.asking import named
+from neurondb.asking import named, opened
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
 from neurondb.taxonomy import CLASSES
-from tests.support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample
+from tests.support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample, build
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 ARGUMENTS: Mapping[str, dict[str, str]] = {
@@ -110,23 +111,56 @@ def test_freq_vs_cosines_by_layer(sample: Sample, sample_engine: Engine) -> None
     for row in rows:
         kept = [r for r in by_layer(sample, row["model"])[row["layer"]] if r["in_out"] is not None]
         r = np.corrcoef([frequency(r) for r in kept], [r["in_out"] for r in kept])[0, 1]
-        assert row["r"] == pytest.approx(r, abs=1e-12)
+        assert row["pearson_r"] == pytest.approx(r, abs=1e-12)
 
 
 def test_freq_by_class_against_the_expected_random_draw(
     sample: Sample, sample_engine: Engine
 ) -> None:
-    for row in ask(sample_engine, "freq-by-class"):
-        layers = by_layer(sample, row["model"])
-        members, expectations = [], []
-        for neurons in layers.values():
+    _check_freq_by_class(sample, sample_engine)
+
+
+def test_freq_by_class_compares_only_layers_that_have_others(tmp_path: Path) -> None:
+    """A layer of one class only, one with a single other neuron, and a model of one class."""
+    sample = build(tmp_path / "sample.db")
+    whole = [r for r in sample.neurons if r["model"] == GPT or r["layer"] == 0]
+    nearly = [r for r in sample.neurons if r["model"] == LLAMA and r["name"].startswith("1.")][1:]
+    engine = create_engine(f"sqlite:///{sample.path}")
+    with engine.begin() as connection:
+        for row in (*whole, *nearly):
+            row["class"] = "orthogonal output"
+            statement = "UPDATE classes SET class_id = 6 WHERE neuron_id = :neuron_id"
+            connection.execute(text(statement), {"neuron_id": row["neuron_id"]})
+    engine.dispose()
+    with opened(sample.url) as engine:
+        rows = _check_freq_by_class(sample, engine)
+    alone = next(row for row in rows if row["model"] == GPT)
+    assert (alone["n"], alone["n_compared"], alone["n_outside"]) == (256, 0, 0)
+    assert (alone["freq_compared"], alone["baseline_freq"]) == (None, None)
+    orthogonal = next(r for r in rows if r["model"] == LLAMA and r["class"] == "orthogonal output")
+    assert orthogonal["n"] == orthogonal["n_compared"] + WIDTH
+
+
+def _check_freq_by_class(sample: Sample, engine: Engine) -> list[Row]:
+    rows = ask(engine, "freq-by-class")
+    for row in rows:
+        members: list[float] = []
+        compared: list[tuple[float, float]] = []
+        n_outside = 0
+        for neurons in by_layer(sample, row["model"]).values():
             inside = [frequency(r) for r in neurons if r["class"] == row["class"]]
             others = [frequency(r) for r in neurons if r["class"] != row["class"]]
             members += inside
-            expectations += [statistics.fmean(others)] * len(inside)
-        assert row["n"] == len(members)
+            if inside and others:
+                compared += [(freq, statistics.fmean(others)) for freq in inside]
+                n_outside += len(others)
+        counts = (len(members), len(compared), n_outside)
+        assert (row["n"], row["n_compared"], row["n_outside"]) == counts
         assert row["freq"] == pytest.approx(statistics.fmean(members))
-        assert row["baseline_freq"] == pytest.approx(statistics.fmean(expectations))
+        if compared:
+            means = [statistics.fmean(column) for column in zip(*compared, strict=True)]
+            assert [row["freq_compared"], row["baseline_freq"]] == pytest.approx(means)
+    return rows
 
 
 def test_input_manipulators(sample: Sample, sample_engine: Engine) -> None:
@@ -177,7 +211,7 @@ def test_examples_of_neuron(sample: Sample, sample_engine: Engine) -> None:
     list_id = codes.example_list(2, 0)
     neuron_id = sample.named(LLAMA, "1.1")["neuron_id"]
     stored = [e for e in sample.examples if (e["neuron_id"], e["list_id"]) == (neuron_id, list_id)]
-    assert [(r["rank"], r["value"], r["position"], r["text"]) for r in rows] == [
+    assert [(r["rank"], r["value"], r["position"], r["text_start"]) for r in rows] == [
         (e["rank"], e["value"], e["position"], TEXTS[e["text_id"] - 1][:7]) for e in stored
     ]
 
@@ -268,7 +302,7 @@ def test_entropy_neuron_candidates(sample: Sample, sample_engine: Engine) -> Non
 def test_roles_by_layer(sample: Sample, sample_engine: Engine) -> None:
     for row in ask(sample_engine, "roles-by-layer"):
         counts = Counter(r["role"] for r in by_layer(sample, row["model"])[row["layer"]])
-        found = (row["prediction"], row["suppression"], row["partition_neurons"])
+        found = (row["prediction"], row["suppression"], row["partition"])
         assert found == (counts["prediction"], counts["suppression"], counts["partition"])
 
 
@@ -278,7 +312,18 @@ def test_roles_by_layer(sample: Sample, sample_engine: Engine) -> None:
         ("examples-of-neuron", {"model": LLAMA}, "needs --param layer=… --param neuron=…"),
         ("dead-neurons", {"modle": LLAMA}, "no parameter 'modle'; did you mean 'model'"),
         ("weakening-often", {"freq": "often"}, "freq is 'often', which is not of type number"),
-        ("weakening-often", {"limit": "1.5"}, "limit is '1.5', which is not of type integer"),
+        ("weakening-often", {"limit": "1.5"}, "limit is '1.5', which is not a whole number from 0"),
+        ("weakening-often", {"limit": "-5"}, "limit is '-5', which is not a whole number from 0"),
+        ("weakening-often", {"class": "orthogonl"}, "did you mean 'orthogonal output'"),
+        ("weakening-often", {"class": "cond"}, "conditional strengthening, conditional weakening;"),
+        ("weakening-often", {"class": "typical"}, "unknown class 'typical'"),
+        ("strongest-cosines", {"pair": "foo"}, "cannot be 'foo'; there is gate_in, gate_out, in_"),
+        ("neurons-for-token", {"token": " dog", "direction": "botom"}, "did you mean 'bottom'"),
+        (
+            "examples-of-neuron",
+            {"model": LLAMA, "layer": "1", "neuron": "1", "case": "gate-in+"},
+            "did you mean 'gate-_in.'",
+        ),
     ],
 )
 def test_wrong_parameters_are_told(
@@ -286,6 +331,32 @@ def test_wrong_parameters_are_told(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         named.run(sample_engine, name, given)
+
+
+def test_a_class_may_be_abbreviated(sample_engine: Engine) -> None:
+    for spelled in ("cond-weak", "Conditional Depletion", "conditional_weakening"):
+        rows = ask(sample_engine, "weakening-often", freq="0", **{"class": spelled})
+        assert {row["class"] for row in rows} == {"conditional weakening"}
+
+
+def test_a_model_may_be_in_any_case(sample_engine: Engine) -> None:
+    expected = ask(sample_engine, "kept-top-tokens", base=LLAMA, tuned=GPT)
+    assert ask(sample_engine, "kept-top-tokens", base="Sample-Llama", tuned="SAMPLE-GPT") == (
+        expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"token": "DOG"}, "'dog', ' dog', ' Dog'"),
+        ({"token": " only-gpt", "model": LLAMA}, "not one token in the vocabulary of sample-llama"),
+    ],
+)
+def test_an_unknown_token_is_told(sample_engine: Engine, given: dict[str, str], said: str) -> None:
+    for name in ("neurons-for-token", "neurons-encoding-token"):
+        with pytest.raises(UnknownNameError, match=said):
+            named.run(sample_engine, name, given)
 
 
 def test_unknown_query_and_model_are_told(sample_engine: Engine) -> None:
@@ -304,9 +375,10 @@ SOURCE = """-- title: One
 -- param a = "x: y": text, an a, of sorts
 -- param b = null: number, b
 -- param c: integer, c
+-- param d = "p": choice(p, q+_r), d, or so
 -- param of life, which is no declaration
 -- anything else
-SELECT :a, :b, :c
+SELECT :a, :b, :c, :d
 """
 
 
@@ -317,8 +389,19 @@ def test_header_is_read_as_documented() -> None:
         ("a", "text", "x: y", False, "an a, of sorts"),
         ("b", "number", None, False, "b"),
         ("c", "integer", None, True, "c"),
+        ("d", "choice", "p", False, "d, or so"),
     ]
-    assert query.bindings({"c": "3"}) == {"a": "x: y", "b": None, "c": 3}
+    assert query.parameters[-1].choices == ("p", "q+_r")
+    assert query.bindings({"c": "3"}) == {"a": "x: y", "b": None, "c": 3, "d": "p"}
+
+
+@pytest.mark.parametrize("name", named.query_names())
+def test_every_declaration_is_read_and_its_default_allowed(name: str) -> None:
+    query = named.load(name)
+    assert len(query.parameters) == len(re.findall(r"^-- param ", query.sql, re.MULTILINE))
+    for parameter in query.parameters:
+        if parameter.choices and parameter.default is not None:
+            assert parameter.default in parameter.choices
 
 
 def _fields(p: named.Parameter) -> tuple[Any, ...]:

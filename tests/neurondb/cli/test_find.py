@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from neurondb.cli.find import find
 from neurondb.cli.sql import sql
-from neurondb.errors import ExpressionError, UnknownNameError
+from neurondb.errors import ExpressionError, UnknownNameError, UsageError
 from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
@@ -46,14 +47,55 @@ def test_limit_zero_shows_all(sample: Sample) -> None:
 
 
 def test_nothing_found_says_so_on_stderr(sample: Sample) -> None:
-    out, err = ran(sample, "freq>2")
+    out, err = ran(sample, "in_out>2")
     assert len(out.splitlines()) == 1
-    assert "no neuron matches" in err
+    assert err == "no neuron matches\n"
+
+
+@pytest.mark.parametrize("instead", [(), ("--count",)])
+def test_nothing_found_beyond_the_models_says_their_ranges(
+    sample: Sample, instead: tuple[str, ...]
+) -> None:
+    _, err = ran(sample, "model=sample-gpt 1.9999", *instead)
+    assert "sample-gpt has layers 0–3, neurons 0–63\n" in err
 
 
 def test_count_is_a_bare_number(sample: Sample) -> None:
     out, _ = ran(sample, "model=sample-gpt", "--count")
     assert out == "256\n"
+
+
+def test_count_goes_where_and_as_it_is_told(sample: Sample, tmp_path: Path) -> None:
+    path = tmp_path / "n.json"
+    assert ran(sample, "model=sample-gpt", "--count", "-o", str(path)) == ("", "")
+    assert json.loads(path.read_text()) == [{"count": 256}]
+    out, _ = ran(sample, "model=sample-gpt", "--count", "--format", "csv")
+    assert out == "count\n256\n"
+
+
+def test_a_dash_means_stdout(sample: Sample) -> None:
+    assert ran(sample, "1.7", "-o", "-") == ran(sample, "1.7")
+
+
+def test_explain_goes_to_no_file(sample: Sample) -> None:
+    with pytest.raises(UsageError, match="neither --format nor -o"):
+        ran(sample, "dead", "--explain", "-o", "x.sql")
+
+
+def test_what_orders_is_shown(sample: Sample) -> None:
+    out, _ = ran(sample, "1.7", "--order", "-out_kurtosis")
+    assert out.splitlines()[0].endswith("\ttop_out_token\tout_kurtosis")
+
+
+def test_a_table_of_one_model_says_it_once(sample: Sample) -> None:
+    lines = ran(sample, "model=sample-gpt 1.7,1.8", "--format", "table")[0].splitlines()
+    assert lines[:2] == ["model: sample-gpt", ""]
+    assert lines[2].split()[0] == "name"
+    both = ran(sample, "1.7", "--format", "table")[0].splitlines()
+    assert both[0].split()[0] == "model"
+    asked = ran(sample, "model=sample-gpt 1.7", "--columns", "model,name", "--format", "table")[0]
+    assert asked.splitlines()[0].split() == ["model", "name"]
+    assert "model: sample-gpt" not in ran(sample, "model=sample-gpt", "--format", "markdown")[0]
 
 
 def test_what_explain_prints_sql_runs(sample: Sample) -> None:
@@ -92,6 +134,7 @@ def test_errors_are_of_our_tree(sample: Sample) -> None:
     [
         (["weakning"], 2, "did you mean 'weakening'"),
         (["model=nobody"], 1, "sample-gpt, sample-llama"),
+        (["-o", "x.xlsx"], 2, "x.xlsx: no format has the suffix '.xlsx'; use .txt, .json"),
         (["--format", "yaml"], 2, "'yaml' is not one of"),
         (["--columns", "nme"], 2, "did you mean 'name'"),
         (["--db", "/nowhere/x.db"], 1, "there is no database at /nowhere/x.db"),
@@ -105,6 +148,13 @@ def test_exit_codes_and_one_line(
     assert (ended.returncode, ended.stdout) == (code, "")
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_unknown_command_has_near_ones() -> None:
+    command = [sys.executable, "-m", "neurondb", "fnd", "weakening"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "neurondb: no command 'fnd'; did you mean 'find'?\n"
 
 
 HEAVY = ("torch", "transformers", "alembic", "pyarrow", "sqlite_utils", "datasette", "ingest")

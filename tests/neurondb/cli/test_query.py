@@ -40,6 +40,17 @@ def test_an_answer_can_go_to_a_file(sample: Sample, tmp_path: Path) -> None:
         assert {row["model"] for row in csv.DictReader(stream)} == {"sample-llama"}
 
 
+def test_no_rows_says_so_on_stderr(sample: Sample) -> None:
+    ended = ran("weakening-often", "--param", "freq=1", "--db", sample.url)
+    assert (ended.exit_code, ended.stderr) == (0, "no rows\n")
+    assert len(ended.stdout.splitlines()) == 1
+
+
+def test_missing_parameters_point_to_the_file(sample: Sample) -> None:
+    ended = ran("neurons-for-token", "--db", sample.url)
+    assert "`neurondb query neurons-for-token --show`" in str(ended.exception)
+
+
 def test_no_name_is_wrong_usage() -> None:
     assert isinstance(ran().exception, UsageError)
 

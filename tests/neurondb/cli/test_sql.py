@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,9 +56,15 @@ def test_sql_comes_from_stdin_or_a_file_with_its_parameters(sample: Sample, tmp_
     assert out(sample, f"@{path}", "--param", "n=5") == "m\n6\n"
 
 
+def test_a_statement_may_begin_with_a_comment(sample: Sample) -> None:
+    assert out(sample, "-- param n = 2: integer\nSELECT :n AS m") == "m\n2\n"
+
+
 def test_writing_is_refused(sample: Sample) -> None:
     with pytest.raises(DatabaseError, match="DELETE from neurons"):
         out(sample, "DELETE FROM neurons")
+    with pytest.raises(DatabaseError, match="read-only: the statement tried to VACUUM"):
+        out(sample, "VACUUM")
 
 
 def _command(sample: Sample, *arguments: str) -> list[str]:
@@ -75,6 +82,19 @@ def test_a_reader_that_leaves_ends_it_quietly(sample: Sample) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait(timeout=20) == 1
+
+
+def test_ctrl_c_among_the_rows_ends_it_in_a_line(sample: Sample) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    with subprocess.Popen(
+        _command(sample, endless), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "i\n"
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert said.strip() == "neurondb: interrupted; what was stored stays"
 
 
 @pytest.mark.parametrize(
