@@ -84,7 +84,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; what was stored stays", 130)
+        _fail("interrupted", 130)
     except BrokenPipeError:
         # The reader of our output left: nothing more to say, on stdout least of all.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

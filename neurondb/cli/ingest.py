@@ -93,7 +93,11 @@ def ingest(
     console = Console(stderr=True)
     request = IngestRequest(database=db, preprocessing=preprocessing, **asked)
     wanted_stages(request)  # wrong usage is said before the job is loaded
-    tell(job("ingest")(request, progress_on(console)), console)
+    try:
+        tell(job("ingest")(request, progress_on(console)), console)
+    except KeyboardInterrupt:
+        console.print("what is finished is stored; the same command goes on from there")
+        raise
 
 
 def tell(report: IngestReport, console: Console) -> None:
