@@ -65,7 +65,9 @@ def require_token(connection: Connection, token: str | int, among: Sequence[str]
         return
     absent = _vocabularies_absent(connection, among)
     if not _present(connection, here):
-        raise UnknownNameError(absent or "this database has no models; add one with `neurondb ingest MODEL`")
+        raise UnknownNameError(
+            absent or "this database has no models; add one with `neurondb ingest MODEL`"
+        )
     where = f"the vocabulary of {' or '.join(among) if among else 'any model here'}"
     if isinstance(token, int):
         raise UnknownNameError("; ".join(filter(None, (f"no token #{token} in {where}", absent))))
