@@ -100,7 +100,7 @@ class Fiction:
 def fictions(n_layers: int, k: int, n_examples: int) -> tuple[Fiction, Fiction]:
     """Return the large model and the small one."""
     large = _model(MODEL, True, (n_layers, 4096, 14336, 128_256))
-    small = _model("gpt2", False, (12, 768, 3072, 50_257))
+    small = _model("pythia-70m", False, (6, 512, 2048, 50_304))
     return Fiction(large, k, n_examples, 40_000), Fiction(small, k, n_examples, 1_000)
 
 
