@@ -66,7 +66,6 @@ def _identity(session: Session, steps: list[Step], dataset: DatasetRecord) -> di
         "fingerprint": session.checkpoint.fingerprint(),
         "texts": dataset.fingerprint,
         "settings": steps[0].settings,
-        "layers": [step.layer for step in steps],
         "device": session.device.type,
         "version": __version__,
     }
@@ -79,7 +78,7 @@ def _summarise(
     forward = Forward(session.located.path, shape, device, session.dtype)
     if session.request.force:
         partial.forget()
-    n_done, summaries = partial.load(device) or (
+    n_done, summaries = partial.load(wanted, device) or (
         0,
         {n: LayerSummary(shape.d_mlp, gated=shape.gated, device=device) for n in wanted},
     )

@@ -39,8 +39,13 @@ class PartialPass:
         self.path = database.with_name(f"{database.name}.pass-{key}")
         self._save_at = time.monotonic() + SAVE_EVERY_S
 
-    def load(self, device: torch.device) -> tuple[int, dict[int, LayerSummary]] | None:
-        """Return how many batches were done and their summaries; None when nothing was saved."""
+    def load(
+        self, wanted: list[int], device: torch.device
+    ) -> tuple[int, dict[int, LayerSummary]] | None:
+        """Return how many batches were done, and their summaries of the layers `wanted`.
+
+        None when nothing was saved for all of these layers. Those beyond were stored meanwhile.
+        """
         if not self.path.is_file():
             return None
         try:
@@ -48,7 +53,9 @@ class PartialPass:
                 n_batches, summaries = torch.load(self.path, map_location=device)
         except Exception:  # a file of another version or a damaged one: begin anew
             return None
-        return n_batches, summaries
+        if not set(wanted) <= set(summaries):
+            return None
+        return n_batches, {layer: summaries[layer] for layer in wanted}
 
     def save(self, n_batches: int, summaries: dict[int, LayerSummary]) -> None:
         """Save where enough time has passed; the file is replaced in one step.

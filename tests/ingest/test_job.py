@@ -241,7 +241,8 @@ def _n_batches(request: IngestRequest) -> int:
 KILLED = """
 import sys, time, contextlib
 from neurondb.jobs import IngestRequest, job
-import neurondb.writing.ledger as ledger
+import ingest.stages.partial as partial
+partial.SAVE_EVERY_S, partial.SAVING_SHARE = 0.0, 1e9
 class Slow:
     @contextlib.contextmanager
     def stage(self, title, total, unit):
@@ -273,6 +274,7 @@ def test_resume_after_kill_9_equals_an_uninterrupted_run(
     assert ask(request_, "PRAGMA integrity_check") == [("ok",)]
     report = run(request_)
     assert sum(report.skipped.values())
+    assert not list(tmp_path.glob("*.pass-*"))
     whole = replace(request_, database=str(tmp_path / "whole.db"))
     run(whole)
     assert all_rows(Path(str(request_.database))) == all_rows(Path(str(whole.database)))
