@@ -69,8 +69,7 @@ def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own implicit BEGIN would leave DDL outside transactions: SQLAlchemy's "begin"
     # event starts them instead.
     connection.isolation_level = None
-    for pragma in (f"cache_size = -{PAGE_CACHE_KIB}", "temp_store = MEMORY"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
 
 
 def _prepare_writing(connection: sqlite3.Connection, _record: object) -> None:
@@ -81,7 +80,8 @@ def _prepare_writing(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _forbid_writing(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA query_only = ON")
+    for pragma in ("query_only = ON", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_immediate(connection: Connection) -> None:
