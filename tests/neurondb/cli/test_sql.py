@@ -94,7 +94,7 @@ def test_ctrl_c_among_the_rows_ends_it_in_a_line(sample: Sample) -> None:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=20)
     assert running.returncode == 130
-    assert said.strip() == "neurondb: interrupted; what was stored stays"
+    assert said.strip() == "neurondb: interrupted"
 
 
 @pytest.mark.parametrize(
