@@ -1,281 +1,326 @@
-"""Activation summaries of one layer: sign cases, moments, extreme examples (METHODS §5).
+"""The summary of what one layer's neurons do on a dataset (METHODS §5).
 
 A summary is a reduction: batches are added on the device where the model runs, and nothing but
-the summary is kept. Summaries of parts of a dataset merge into that of the whole. Sources:
-gluscope §4.2; weakening-neurons §5; universal-neurons §4.2.
+the summary is kept. Summaries of parts of a dataset merge into that of the whole, counts and
+examples exactly. Sources: gluscope §4.2; weakening-neurons §5; universal-neurons §4.2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ingest.moments import StreamingMoments
-from neurondb.records import ActivationsRecord, Examples, SignCase
-from neurondb.schema.codes import (
-    GATED_CASES,
-    QUANTITIES,
-    SIGN_CASES,
-    UNGATED_CASES,
-    example_list,
+from ingest.examples import (
+    N_DRAWN,
+    N_EXAMPLES,
+    BestTexts,
+    controls,
+    random_scores,
+    size_scores,
 )
+from ingest.forward import Batch, MLPActivations
+from ingest.fused import PLAIN, Kernels
+from ingest.sweep import (
+    GATED,
+    HOOK_POST,
+    UNGATED,
+    Activation,
+    Kind,
+    Totals,
+    centres,
+    merged,
+    no_tokens,
+    positions_of,
+    totals_of,
+)
+from neurondb import histogram
+from neurondb.records import ActivationsRecord, LabelStatistics, Moments, SignCase
 
-N_EXAMPLES: Final = 16
-NO_TEXT: Final = torch.iinfo(torch.int64).max
-"""Ordinal of an empty place in an example list: sorts behind every text."""
-
-HOOK_POST, HOOK_PRE_LINEAR, HOOK_PRE, SWISH = range(len(QUANTITIES))
+DENSE_SHARE: Final = 8
+"""Peaks in more than a 1/8 of the batch's texts × neurons are found by one sweep over it all."""
+COLUMNS_AT_ONCE: Final = 2**22
+"""Values gathered at once where few peaks are looked for."""
 
 
 @dataclass(frozen=True)
-class LayerBatch:
-    """What one layer's neurons did on a padded batch of texts; canonical signs.
+class CountedBatch:
+    """A batch, and which of its tokens count."""
 
-    `quantities` maps codes to values: hook_post and hook_pre always, hook_pre_linear and swish
-    for gated neurons. Everything is float32.
-    """
-
-    quantities: dict[int, Float[Tensor, "texts positions neurons"]]
+    batch: Batch
     counted: Bool[Tensor, "texts positions"]
     """False for padding, and for the first position when it is skipped."""
-    ordinals: Int[Tensor, " texts"]
-    gated: bool
+    labels: Int[Tensor, " texts"] | None = None
+    """The place of each text's label, −1 for none."""
 
-    def cases(self) -> dict[int, "Mask"]:
-        """Return where each sign case holds; strictly, so exact zeros are in none."""
-        counted = self.counted[:, :, None]
-        first = self.quantities[HOOK_PRE]
-        if not self.gated:
-            signs = zip(UNGATED_CASES, (first > 0, first < 0), strict=True)
-            return {code: Mask(sign & counted) for code, sign in signs}
-        second = self.quantities[HOOK_PRE_LINEAR]
-        found = {}
-        for code in GATED_CASES:
-            gate_up, in_up = "gate+" in SIGN_CASES[code], "in+" in SIGN_CASES[code]
-            gate = first > 0 if gate_up else first < 0
-            found[code] = Mask(gate & (second > 0 if in_up else second < 0) & counted)
-        return found
+    @classmethod
+    def of(
+        cls, batch: Batch, *, skip_bos: bool = False, labels: Tensor | None = None
+    ) -> "CountedBatch":
+        """Return a batch with its tokens counted; `labels` are those of the whole dataset."""
+        positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
+        counted = positions < batch.lengths[:, None]
+        if skip_bos:
+            counted = counted & (positions > 0)
+        return cls(batch, counted, None if labels is None else labels[batch.ordinals])
 
-
-_INFINITY_BITS = 0x7F800000
-_MINUS_INFINITY_BITS = -0x00800000
-
-
-class Mask:
-    """Where a condition holds, as bits: several times faster than choosing value by value.
-
-    Unlike a product with 0 and 1 it lets no infinity or NaN through.
-    """
-
-    def __init__(self, holds: Bool[Tensor, "texts positions neurons"]) -> None:
-        self.holds = holds
-        self._bits = holds.to(torch.int32).neg_()  # all ones where it holds
-        outside = ~self._bits
-        self._infinity = outside & _INFINITY_BITS
-        self._minus_infinity = outside & _MINUS_INFINITY_BITS
-
-    def __call__(self, values: Tensor) -> Tensor:
-        """Return the values, 0 outside."""
-        return (values.view(torch.int32) & self._bits).view(torch.float32)
-
-    def low(self, masked: Tensor) -> Tensor:
-        """Return what this mask left of some values, +∞ outside."""
-        return (masked.view(torch.int32) | self._infinity).view(torch.float32)
-
-    def high(self, masked: Tensor) -> Tensor:
-        """Return what this mask left of some values, −∞ outside."""
-        return (masked.view(torch.int32) | self._minus_infinity).view(torch.float32)
+    @cached_property
+    def drawn_tokens(self) -> Int[Tensor, " tokens"]:
+        """Places, in the flattened batch, of the tokens that enter the histograms."""
+        positions = torch.arange(self.counted.shape[1], device=self.counted.device)
+        due = positions % histogram.STRIDE == (self.batch.ordinals % histogram.STRIDE)[:, None]
+        return (self.counted & due).flatten().nonzero().squeeze(1)
 
 
-def example_quantities(case: int) -> list[int]:
-    """Return the quantities that a case has example lists of.
-
-    For gated neurons swish only where the gate is negative: elsewhere it is monotone in hook_pre.
-    """
-    if case in UNGATED_CASES:
-        return [HOOK_POST, HOOK_PRE]
-    lists = [HOOK_POST, HOOK_PRE_LINEAR, HOOK_PRE]
-    return [*lists, SWISH] if "gate-" in SIGN_CASES[case] else lists
-
-
-class CaseStatistics:
-    """Count, and per quantity sum, minimum and maximum over the tokens of one sign case."""
-
-    def __init__(self, quantities: list[int], n_neurons: int, device: torch.device) -> None:
-        n = len(quantities)
-        self._quantities = quantities
-        self.count = torch.zeros(n_neurons, dtype=torch.int64, device=device)
-        self.sum = torch.zeros(n, n_neurons, dtype=torch.float64, device=device)
-        self.min = torch.full((n, n_neurons), torch.inf, device=device)
-        self.max = torch.full((n, n_neurons), -torch.inf, device=device)
-
-    def add(self, mask: Mask, masked: dict[int, Tensor]) -> None:
-        """Add a batch: the case's mask, and the quantities that it left."""
-        self.count += mask.holds.sum((0, 1))
-        for i, quantity in enumerate(self._quantities):
-            values = masked[quantity]
-            self.sum[i] += values.sum((0, 1), dtype=torch.float64)
-            self.min[i] = torch.minimum(self.min[i], mask.low(values).amin((0, 1)))
-            self.max[i] = torch.maximum(self.max[i], mask.high(values).amax((0, 1)))
-
-    def merge(self, other: "CaseStatistics") -> None:
-        """Add the tokens of another part of the dataset."""
-        self.count += other.count
-        self.sum += other.sum
-        self.min = torch.minimum(self.min, other.min)
-        self.max = torch.maximum(self.max, other.max)
-
-    def record(self) -> SignCase:
-        """Return the statistics; NaN where no token was in the case."""
-        empty = self.count == 0
-        statistics = {
-            "mean": self.sum / self.count,
-            "min": self.min.double().masked_fill(empty, torch.nan),
-            "max": self.max.double().masked_fill(empty, torch.nan),
-        }
-        by_quantity = {
-            name: dict(zip(self._quantities, values.cpu().numpy(), strict=True))
-            for name, values in statistics.items()
-        }
-        return SignCase(count=self.count.cpu().numpy(), **by_quantity)
-
-
-class TopTexts:
-    """The texts with the largest |value| of every neuron, each text once, ordered.
-
-    Order: |value| descending, then text; a text counts with its most extreme position, the first
-    of equals. Zeros never qualify.
-    """
-
-    def __init__(self, n_neurons: int, device: torch.device, k: int = N_EXAMPLES) -> None:
-        shape = (n_neurons, k)
-        self.size = torch.full(shape, -1.0, device=device)  # |value|; −1 where there is none
-        self.ordinal = torch.full(shape, NO_TEXT, dtype=torch.int64, device=device)
-        self.position = torch.zeros(shape, dtype=torch.int64, device=device)
-        self.value = torch.zeros(shape, device=device)
-
-    def add(self, values: Tensor, ordinals: Int[Tensor, " texts"]) -> None:
-        """Add a batch, texts × positions × neurons, 0 outside the case.
-
-        The texts must not have been added before. Most texts soon fall below the last place of
-        most lists, so positions are looked for only where a text gets in.
-        """
-        sizes = values.abs()
-        best = sizes.amax(1)
-        text, neuron = ((best >= self.size[:, -1]) & (best > 0)).nonzero(as_tuple=True)
-        position = sizes[text, :, neuron].argmax(1)
-        empty = torch.full_like(best, -1.0)
-        self._insert(
-            empty.index_put((text, neuron), best[text, neuron]).T,
-            ordinals[:, None].expand_as(best).T,
-            torch.zeros_like(best, dtype=torch.int64).index_put((text, neuron), position).T,
-            torch.zeros_like(best).index_put((text, neuron), values[text, position, neuron]).T,
-        )
-
-    def merge(self, other: "TopTexts") -> None:
-        """Add the lists of another part of the dataset."""
-        self._insert(other.size, other.ordinal, other.position, other.value)
-
-    def _insert(self, size: Tensor, ordinal: Tensor, position: Tensor, value: Tensor) -> None:
-        changes = ((size >= self.size[:, -1:]) & (size > 0)).any(1).nonzero().squeeze(1)
-        if len(changes) == 0:
-            return
-        columns = (
-            torch.cat([mine[changes], theirs[changes]], dim=1)
-            for mine, theirs in (
-                (self.size, size),
-                (self.ordinal, ordinal.where(size > 0, NO_TEXT)),
-                (self.position, position),
-                (self.value, value),
-            )
-        )
-        sizes, ordinals, positions, values = columns
-        order = _order(sizes, ordinals)[:, : self.size.shape[1]]
-        self.size[changes] = sizes.gather(1, order)
-        self.ordinal[changes] = ordinals.gather(1, order)
-        self.position[changes] = positions.gather(1, order)
-        self.value[changes] = values.gather(1, order)
-
-    def record(self) -> Examples:
-        """Return the lists; ordinal −1 where fewer texts qualified."""
-        ordinal = self.ordinal.where(self.size > 0, -1)
-        return Examples(
-            ordinal.cpu().numpy(),
-            self.position.cpu().numpy(),
-            self.value.double().cpu().numpy(),
-        )
-
-
-def _order(sizes: Tensor, ordinals: Tensor) -> Tensor:
-    """Return the order by size descending, ties by ordinal ascending."""
-    by_ordinal = ordinals.argsort(dim=1, stable=True)
-    by_size = sizes.gather(1, by_ordinal).argsort(dim=1, descending=True, stable=True)
-    return by_ordinal.gather(1, by_size)
-
-
+@dataclass
 class LayerSummary:
     """The summary of one layer so far.
 
-    Args:
-        n_neurons: neurons of the layer.
-        gated: whether they have a gate.
-        device: where batches come from.
+    Attributes:
+        kind: whether the neurons have a gate.
+        layer: its number, from which the random draws differ.
+        totals: counts, sums, extremes, moments.
+        best: the example lists, in the order of `kind.peaks`.
+        counts: histograms, flat: (quantity, neuron, bin).
+        by_label: (7, labels, neurons) sums of `sweep.sums_by_text`; no labels, no columns.
+        drawn: texts drawn at random, where control examples are wanted.
+        seed: of that draw.
     """
 
-    def __init__(self, n_neurons: int, *, gated: bool, device: torch.device) -> None:
-        self.gated = gated
-        quantities = list(range(len(QUANTITIES))) if gated else [HOOK_POST, HOOK_PRE]
-        codes = GATED_CASES if gated else UNGATED_CASES
-        zeros = torch.zeros(n_neurons, dtype=torch.int64, device=device)
-        self.n_tokens = 0
-        self.gate_positive, self.post_positive = zeros, zeros.clone()
-        self.pre = StreamingMoments.empty(n_neurons, device)
-        self.post = StreamingMoments.empty(n_neurons, device)
-        self.cases = {code: CaseStatistics(quantities, n_neurons, device) for code in codes}
-        self.examples = {
-            example_list(case, quantity): TopTexts(n_neurons, device)
-            for case in codes
-            for quantity in example_quantities(case)
-        }
+    kind: Kind
+    layer: int
+    totals: Totals
+    best: BestTexts
+    counts: Int[Tensor, " bins"]
+    by_label: Float[Tensor, "7 labels neurons"]
+    drawn: BestTexts | None = None
+    seed: int = 0
+    _kernels: Kernels = field(default=PLAIN, repr=False)
 
-    def add(self, batch: LayerBatch) -> None:
-        """Add a batch of texts that were not added before."""
-        pre = batch.quantities[HOOK_PRE][batch.counted]
-        post = batch.quantities[HOOK_POST][batch.counted]
-        self.n_tokens += len(pre)
-        self.gate_positive += (pre > 0).sum(0)
-        self.post_positive += (post > 0).sum(0)
-        self.pre = self.pre.merge(StreamingMoments.of(pre))
-        self.post = self.post.merge(StreamingMoments.of(post))
-        for code, mask in batch.cases().items():
-            masked = {name: mask(values) for name, values in batch.quantities.items()}
-            self.cases[code].add(mask, masked)
-            for quantity in example_quantities(code):
-                top = self.examples[example_list(code, quantity)]
-                top.add(masked[quantity], batch.ordinals)
+    @classmethod
+    def empty(
+        cls,
+        n_neurons: int,
+        *,
+        gated: bool,
+        device: torch.device,
+        layer: int = 0,
+        n_labels: int = 0,
+        controls: bool = False,
+        seed: int = 0,
+    ) -> "LayerSummary":
+        """Return the summary of no texts."""
+        kind = GATED if gated else UNGATED
+        n_bins = len(kind.histograms) * n_neurons * histogram.N_BINS
+        return cls(
+            kind,
+            layer,
+            no_tokens(kind, n_neurons, device),
+            BestTexts(len(kind.peaks), n_neurons, N_EXAMPLES, device),
+            torch.zeros(n_bins, dtype=torch.int64, device=device),
+            torch.zeros(7, n_labels, n_neurons, dtype=torch.float64, device=device),
+            BestTexts(1, n_neurons, N_DRAWN, device) if controls else None,
+            seed,
+        )
+
+    def use(self, kernels: Kernels) -> None:
+        """Compute with these functions from now on."""
+        self._kernels = kernels
+
+    def add(
+        self,
+        batch: CountedBatch,
+        found: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        activation: Activation,
+    ) -> None:
+        """Add a batch of texts that were not added before; `found` has the model's own signs."""
+        kernels, kind, counted = self._kernels, self.kind, batch.counted
+        about = centres(self.totals, found, sign)
+        sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
+        self.totals = merged(self.totals, totals_of(kind, sums))
+        places = kernels.histogram_bins(kind, found, sign, batch.drawn_tokens)
+        self.counts += places.flatten().bincount(minlength=len(self.counts) + 1)[:-1]
+        if batch.labels is not None and self.by_label.shape[1]:
+            rows = (batch.labels >= 0).nonzero().squeeze(1)
+            by_text = kernels.sums_by_text(found, sign, counted)
+            self.by_label.index_add_(1, batch.labels[rows], by_text[:, rows])
+        finder = _PeakFinder(kernels, kind, activation, found, sign, counted, peaks)
+        ordinals = batch.batch.ordinals
+        self.best.add(size_scores(peaks), peaks, ordinals, finder.positions)
+        if self.drawn is not None:
+            self._draw(self.drawn, batch, peaks, finder)
+
+    def _draw(
+        self, drawn: BestTexts, batch: CountedBatch, peaks: Tensor, finder: "_PeakFinder"
+    ) -> None:
+        """Offer each text with its largest |hook_post| over the cases."""
+        posts = [i for i, (_, quantity) in enumerate(self.kind.peaks) if quantity == HOOK_POST]
+        of_post = peaks[posts]
+        case = of_post.abs().argmax(0, keepdim=True)
+        lists = torch.tensor(posts, device=case.device)[case]
+        peak = of_post.gather(0, case)
+        ordinals = batch.batch.ordinals
+        scores = random_scores(self.seed, self.layer, ordinals, peaks.shape[2])
+        # A text with no token that counts is not drawn.
+        scores = scores * batch.counted.any(1)[:, None]
+
+        def positions(_: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
+            position = finder.positions(lists[0, texts, neurons], texts, neurons)
+            first = batch.counted.byte().argmax(1)[texts]
+            return torch.where(peak[0, texts, neurons] == 0, first, position)
+
+        drawn.add(scores[None], peak, ordinals, positions)
 
     def merge(self, other: "LayerSummary") -> None:
-        """Add the summary of other texts; counts and examples are exact in any order."""
-        self.n_tokens += other.n_tokens
-        self.gate_positive += other.gate_positive
-        self.post_positive += other.post_positive
-        self.pre = self.pre.merge(other.pre)
-        self.post = self.post.merge(other.post)
-        for code, case in other.cases.items():
-            self.cases[code].merge(case)
-        for code, top in other.examples.items():
-            self.examples[code].merge(top)
+        """Take in the summary of other texts."""
+        self.totals = merged(self.totals, other.totals)
+        self.best.merge(other.best)
+        self.counts += other.counts
+        self.by_label += other.by_label
+        if self.drawn is not None and other.drawn is not None:
+            self.drawn.merge(other.drawn)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that it consists of, by name."""
+        lists = {"best": self.best} | ({} if self.drawn is None else {"drawn": self.drawn})
+        return {
+            **self.totals._asdict(),
+            **{
+                f"{name}.{part}": getattr(texts, part)
+                for name, texts in lists.items()
+                for part in ("key", "position", "value")
+            },
+            "counts": self.counts,
+            "by_label": self.by_label,
+        }
+
+    @classmethod
+    def of_tensors(
+        cls, layer: int, seed: int, tensors: dict[str, Tensor], *, gated: bool
+    ) -> "LayerSummary":
+        """Return the summary that `tensors` were taken from."""
+
+        def texts(name: str) -> BestTexts:
+            found = BestTexts(0, 0, 0, tensors["counts"].device)
+            for part in ("key", "position", "value"):
+                setattr(found, part, tensors[f"{name}.{part}"])
+            return found
+
+        return cls(
+            GATED if gated else UNGATED,
+            layer,
+            Totals(*(tensors[name] for name in Totals._fields)),
+            texts("best"),
+            tensors["counts"],
+            tensors["by_label"],
+            texts("drawn") if "drawn.key" in tensors else None,
+            seed,
+        )
 
     def record(self) -> ActivationsRecord:
         """Return what is to be stored."""
+        totals, kind = self.totals, self.kind
+        n_neurons = len(totals.finite)
+        positive = totals.positive.cpu().numpy()
+        pre, post = (_moments(totals, row) for row in (0, 1))
+        counts = self.counts.view(len(kind.histograms), n_neurons, histogram.N_BINS)
         return ActivationsRecord(
-            n_tokens=self.n_tokens,
-            gate_positive=self.gate_positive.cpu().numpy() if self.gated else None,
-            post_positive=self.post_positive.cpu().numpy(),
-            pre=self.pre.record(),
-            post=self.post.record(),
-            cases={code: case.record() for code, case in self.cases.items()},
-            examples={code: top.record() for code, top in self.examples.items()},
+            n_tokens=totals.finite.cpu().numpy(),
+            n_nonfinite=totals.nonfinite.cpu().numpy(),
+            gate_positive=positive[0] if kind.gated else None,
+            post_positive=positive[1],
+            pre=pre,
+            post=post,
+            cases=dict(zip(kind.cases, self._cases(), strict=True)),
+            examples=dict(zip(kind.example_lists, self.best.record(), strict=True)),
+            histograms=dict(zip(kind.histograms, counts.cpu().numpy(), strict=True)),
+            labels=dict(enumerate(self._labels())),
+            controls={} if self.drawn is None else controls(self.drawn),
         )
+
+    def _cases(self) -> list[SignCase]:
+        """Return the statistics of every case; NaN where no token was in it."""
+        totals = self.totals
+        empty = totals.in_case[:, None] == 0
+        tables = {
+            "mean": totals.sum / totals.in_case[:, None],
+            "min": totals.low.double().masked_fill(empty, torch.nan),
+            "max": totals.high.double().masked_fill(empty, torch.nan),
+        }
+        arrays = {name: table.cpu().numpy() for name, table in tables.items()}
+        return [
+            SignCase(
+                count=count,
+                **{
+                    name: dict(zip(self.kind.quantities, array[case], strict=True))
+                    for name, array in arrays.items()
+                },
+            )
+            for case, count in enumerate(totals.in_case.cpu().numpy())
+        ]
+
+    def _labels(self) -> list[LabelStatistics]:
+        found = []
+        for sums in self.by_label.cpu().numpy().swapaxes(0, 1):
+            n, positive, post_positive, pre, pre2, post, post2 = sums
+            with np.errstate(invalid="ignore", divide="ignore"):
+                pre_mean, post_mean = pre / n, post / n
+                pre_variance, post_variance = pre2 / n - pre_mean**2, post2 / n - post_mean**2
+            found.append(
+                LabelStatistics(
+                    n_tokens=n.astype(np.int64),
+                    gate_positive=positive.astype(np.int64) if self.kind.gated else None,
+                    post_positive=post_positive.astype(np.int64),
+                    pre_mean=pre_mean,
+                    pre_variance=np.maximum(pre_variance, 0),
+                    post_mean=post_mean,
+                    post_variance=np.maximum(post_variance, 0),
+                )
+            )
+        return found
+
+
+@dataclass
+class _PeakFinder:
+    """Finds where in their texts peaks stand, by one sweep or neuron by neuron."""
+
+    kernels: Kernels
+    kind: Kind
+    activation: Activation
+    found: MLPActivations
+    sign: Tensor
+    counted: Tensor
+    peaks: Tensor
+    _all: Tensor | None = None
+
+    def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
+        """Return the position of each peak of these lists, texts and neurons."""
+        inputs = (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
+        if self._all is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
+            self._all = self.kernels.peak_positions(*inputs)
+        if self._all is not None:
+            return self._all[lists, texts, neurons]
+        size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
+        parts = torch.stack([lists, texts, neurons]).tensor_split(range(size, len(lists), size), 1)
+        return torch.cat([positions_of(*inputs, part) for part in parts])
+
+
+def _moments(totals: Totals, row: int) -> Moments:
+    """Return mean, population variance, skewness and Pearson kurtosis; NaN where undefined."""
+    n = totals.finite.double()
+    mean = totals.mean[row].masked_fill(n == 0, torch.nan)
+    variance = totals.power2[row] / n
+    skewness = (totals.power3[row] / n) / variance**1.5
+    kurtosis = (totals.power4[row] / n) / variance**2
+    # Equal values leave a rounding error of the mean, not a spread.
+    constant = variance <= (1e-12 * mean) ** 2
+    return Moments(
+        mean=mean.cpu().numpy(),
+        variance=variance.cpu().numpy(),
+        skewness=skewness.masked_fill(constant, torch.nan).cpu().numpy(),
+        kurtosis=kurtosis.masked_fill(constant, torch.nan).cpu().numpy(),
+    )

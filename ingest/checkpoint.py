@@ -69,6 +69,11 @@ class Checkpoint:
         architecture = replace(layout.architecture, tied=layout.architecture.tied and tied)
         return cls(path, architecture, config, layout, root, head, shards)
 
+    @property
+    def layout(self) -> Layout:
+        """Where the family keeps its tensors, and how its modules are called."""
+        return self._layout
+
     def layer(self, index: int) -> LayerWeights:
         """The raw MLP weights of layer `index`, counted from zero.
 

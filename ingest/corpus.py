@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingest.checkpoint import Architecture
 from ingest.texts import first_texts, read_dataset
@@ -14,33 +15,59 @@ from neurondb.records import DatasetRecord, TokenizationRecord
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts and their token ids."""
+    """Texts and their token ids, always all of them, and which of them this run looks at."""
 
     dataset: DatasetRecord
     tokenization: TokenizationRecord
+    ordinals: NDArray[np.int64]
+    """Places in `dataset.texts`, ascending: all, or those of the run's shard."""
 
 
 def read_corpus(request: IngestRequest, tokenizer: Tokenizer, architecture: Architecture) -> Corpus:
     """Read and tokenise the dataset of a request, as much of it as was asked for.
 
     Raises:
-        TextError: when it holds nothing to count, or token ids that the model has no rows for.
+        TextError: when it holds nothing to count, nothing for the run's shard, or token ids that
+            the model has no rows for.
     """
     assert request.dataset is not None
-    dataset = read_dataset(request.dataset, request.max_texts)
+    dataset = read_dataset(request.dataset, request.max_texts, request.label_field)
     max_len = min(request.max_len, architecture.context or request.max_len)
     read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
     _check_ids(read, architecture)
-    if request.max_tokens is None:
-        return Corpus(dataset, read)
+    if request.max_tokens is not None:
+        dataset = _first_tokens(dataset, read, request.max_tokens)
+        read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
+    return Corpus(dataset, read, shard_ordinals(len(dataset.texts), request.shard))
+
+
+def shard_ordinals(n_texts: int, shard: tuple[int, int] | None) -> NDArray[np.int64]:
+    """Return the places of the texts of shard (i, n): every n-th from the i-th, counted from 1.
+
+    Long and short texts that stand together are so dealt out evenly.
+
+    Raises:
+        TextError: when the shard is empty.
+    """
+    number, n_shards = shard or (1, 1)
+    if number > n_texts:
+        raise TextError(
+            f"shard {number}/{n_shards} is empty: the dataset has {n_texts} texts; "
+            "divide it into no more shards"
+        )
+    return np.arange(number - 1, n_texts, n_shards, dtype=np.int64)
+
+
+def _first_tokens(
+    dataset: DatasetRecord, read: TokenizationRecord, max_tokens: int
+) -> DatasetRecord:
     lengths = [len(ids) for ids in read.token_ids]
-    n_texts = int(np.searchsorted(np.cumsum(lengths), request.max_tokens, side="right"))
+    n_texts = int(np.searchsorted(np.cumsum(lengths), max_tokens, side="right"))
     if n_texts == 0:
         raise TextError(
-            f"the first text has {lengths[0]} tokens, more than --max-tokens {request.max_tokens}"
+            f"the first text has {lengths[0]} tokens, more than --max-tokens {max_tokens}"
         )
-    dataset = first_texts(dataset, n_texts)
-    return Corpus(dataset, tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos))
+    return first_texts(dataset, n_texts)
 
 
 def _check_ids(read: TokenizationRecord, architecture: Architecture) -> None:

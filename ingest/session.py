@@ -17,7 +17,8 @@ from ingest.hub import LocatedModel, locate
 from ingest.preprocess import resolved
 from ingest.tokenizer import Tokenizer
 from neurondb import migrate
-from neurondb.jobs import IngestRequest, Preprocessing, Progress
+from neurondb.errors import IngestError
+from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress
 from neurondb.records import ModelRecord, RunRecord
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
@@ -39,6 +40,7 @@ class Session:
     engine: Engine
     ledger: Ledger
     corpus: Corpus | None
+    run: RunRecord
     dataset_id: int | None = None
     rows: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -54,9 +56,14 @@ class Session:
         return self.request.thresholds or (self.ledger.model.threshold,)
 
     @property
-    def layers(self) -> range:
-        """The numbers of the layers."""
-        return range(self.architecture.n_layers)
+    def layers(self) -> tuple[int, ...]:
+        """The numbers of the layers to look at, ascending."""
+        return chosen_layers(self.request.layers, self.architecture.n_layers)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The checkpoint's: of its configuration and weights."""
+        return self.checkpoint.fingerprint()
 
     @cached_property
     def preprocessing(self) -> dict[str, object]:
@@ -92,13 +99,15 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     Raises:
         ModelError: when the model cannot be found or read.
         DatabaseError: when the database cannot be opened.
-        IngestError: when the database has another model of this name.
+        IngestError: when the database has another model of this name, or the model lacks a layer
+            that was asked for.
     """
     located = locate(request.model, request.revision)
     checkpoint = Checkpoint.open(located.path)
     device = pick_device(request.device)
     dtype = pick_dtype(request.dtype, device, checkpoint.config)
     choices = resolved(request.preprocessing, checkpoint.architecture)
+    chosen_layers(request.layers, checkpoint.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, located, checkpoint)
     engine = migrate.create_or_open(request.database)
     record = _model_record(request, located, checkpoint, tokenizer)
@@ -127,7 +136,25 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
         engine,
         ledger,
         corpus,
+        run,
     )
+
+
+def chosen_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
+    """Return the layers asked for, ascending; negative numbers count from the end, None is all.
+
+    Raises:
+        IngestError: for one that a model of `n_layers` lacks.
+    """
+    if asked is None:
+        return tuple(range(n_layers))
+    for layer in asked:
+        if not -n_layers <= layer < n_layers:
+            raise IngestError(
+                f"there is no layer {layer}; the model has {n_layers}: 0 to {n_layers - 1}, "
+                f"or -{n_layers} to -1 from the end"
+            )
+    return tuple(sorted({layer % n_layers for layer in asked}))
 
 
 def _read_inputs(
@@ -135,7 +162,7 @@ def _read_inputs(
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
     architecture = checkpoint.architecture
-    needed = "activations" in stages
+    needed = not set(READ_TEXTS).isdisjoint(stages)
     tokenizer = Tokenizer(located.path) if needed or Tokenizer.is_in(located.path) else None
     if tokenizer is not None and stages != ["weights"]:
         tokenizer.check(architecture.d_vocab)

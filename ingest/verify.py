@@ -1,7 +1,12 @@
-"""The job `verify`: what is stored, against the weights it was computed from, in float64."""
+"""The job `verify`: what is stored, against the weights it was computed from, in float64.
+
+On request also what `ingest.forward` sees of a running model, against `TransformerBridge`.
+"""
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,7 +14,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
 
-from ingest.checkpoint import Checkpoint
+from ingest.checkpoint import Architecture, Checkpoint
+from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device
+from ingest.forward.bridge import Bridge
 from ingest.hub import locate
 from ingest.preprocess import NeuronVectors, canonical
 from neurondb.errors import IngestError
@@ -21,15 +28,30 @@ NEURONS_A_LAYER = 64
 TOLERANCE = 1e-6
 """Of a stored cosine, absolute."""
 
+TEXTS, POSITIONS = 3, 16
+"""Of the texts of random tokens that the model runs on."""
+
+ACTIVATION_TOLERANCE = 1e-4
+"""Of an activation in float32, relative to the root mean square of its layer."""
+
 PAIRS = {"gate_in": ("gate", "in_"), "gate_out": ("gate", "out"), "in_out": ("in_", "out")}
 
 
-def run(connection: Connection, name: str, seed: int, progress: Progress) -> VerifyReport:
+def run(
+    connection: Connection,
+    name: str,
+    seed: int,
+    progress: Progress,
+    activations_on: str | None = None,
+) -> VerifyReport:
     """Recompute the cosines of some neurons of every stored layer, and compare.
 
+    With a device in `activations_on`, also run the model there, twice, and compare activations.
+
     Raises:
-        ModelError: when the model is no longer where it was read from.
-        IngestError: when its weights changed, or a stored cosine is off by more than 1e-6.
+        ModelError: when the model is no longer where it was read from, or cannot be run.
+        IngestError: when its weights changed, a stored cosine is off by more than 1e-6, or an
+            activation differs from TransformerBridge's by more than 1e-4 of its layer's rms.
     """
     model = find_model(connection, name)
     checkpoint = Checkpoint.open(locate(model.source, model.revision).path)
@@ -47,6 +69,12 @@ def run(connection: Connection, name: str, seed: int, progress: Progress) -> Ver
             worst = max(worst, float(differences.max()))
             n_neurons += len(chosen)
             advance(1)
+    if activations_on is not None:
+        furthest = _compare_activations(checkpoint, activations_on, seed, progress)
+        progress.note(
+            "activations: equal to TransformerBridge's hooks"
+            f" within {furthest:.1e} of their layer's root mean square"
+        )
     return VerifyReport(model.name, len(layers), n_neurons, worst)
 
 
@@ -120,3 +148,72 @@ def _refuse_beyond_tolerance(
             f"{differences[wrong]:.2g}; run `neurondb ingest {model.source} --name {model.name} "
             "--force`"
         )
+
+
+# --- activations ---------------------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """The largest difference of one hook of a layer, in units of its root mean square there."""
+
+    layer: int
+    hook: str
+    size: float
+
+
+class _Comparing:
+    """Compares the layers of a forward pass with what the bridge saw of them."""
+
+    def __init__(self, expected: list[MLPActivations]) -> None:
+        self.layers = range(len(expected))
+        self.differences: list[Difference] = []
+        self._expected = expected
+
+    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+        for (hook, one), (_, other) in zip(
+            _by_hook(found), _by_hook(self._expected[layer]), strict=True
+        ):
+            rms = other.double().square().mean().sqrt()
+            largest = (one.double() - other.double()).abs().max()
+            size = float(largest / rms.clamp_min(torch.finfo(torch.float32).tiny))
+            # A NaN is beyond every tolerance; as such it would pass for the smallest difference.
+            self.differences.append(Difference(layer, hook, np.inf if np.isnan(size) else size))
+
+
+def _by_hook(found: MLPActivations) -> Iterator[tuple[str, Tensor]]:
+    if found.gate is None:
+        yield "hook_pre", found.in_
+    else:
+        yield "hook_pre", found.gate
+        yield "hook_pre_linear", found.in_
+    yield "hook_post", found.post
+
+
+def _compare_activations(
+    checkpoint: Checkpoint, device_name: str, seed: int, progress: Progress
+) -> float:
+    """Return the largest difference of any layer, relative to the layer's rms."""
+    device = pick_device(device_name)
+    batch = _random_texts(checkpoint.architecture, device, seed)
+    with progress.stage("activations", 2, "runs") as advance:
+        # One after the other, so that the memory holds the weights once.
+        comparing = _Comparing(Bridge(checkpoint, device, torch.float32).activations(batch))
+        advance(1)
+        Forward(checkpoint, device, torch.float32).run(batch, [comparing])
+        advance(1)
+    furthest = max(comparing.differences, key=lambda difference: difference.size)
+    if furthest.size > ACTIVATION_TOLERANCE:
+        raise IngestError(
+            f"{checkpoint.path}: {furthest.hook} of layer {furthest.layer} differs from"
+            f" TransformerBridge's by {furthest.size:.2g} of its root mean square; no activation of"
+            " this model can be trusted: report this as a bug of NeuronDB"
+        )
+    return furthest.size
+
+
+def _random_texts(architecture: Architecture, device: torch.device, seed: int) -> Batch:
+    # Token 0 pads in many models, and the bridge may take it for padding.
+    shape = (TEXTS, min(POSITIONS, architecture.context or POSITIONS))
+    texts = np.random.default_rng(seed).integers(1, architecture.d_vocab, size=shape)
+    (batch,) = batches(list(texts), device, max_tokens=texts.size)
+    return batch

@@ -4,7 +4,6 @@ Jobs are found by the entry points of the group `neurondb.jobs`, never by import
 `neurondb` does not know who computes.
 """
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -12,8 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from neurondb.errors import NeuronDBError, UsageError
 
-STAGES = ("weights", "vocab", "activations")
+STAGES = ("weights", "vocab", "activations", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
+READ_TEXTS = ("activations", "traces")
+"""Those that read a dataset."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,14 @@ class IngestRequest:
     revision: str | None = None
     """Revision of the hub repository."""
     stages: tuple[str, ...] | None = None
-    """Stages to run; None is all that the inputs allow."""
+    """Stages to run; None is all that the inputs allow, but for the traces."""
+    layers: tuple[int, ...] | None = None
+    """Layers to look at, negative ones counted from the end; None is all."""
     dataset: str | None = None
     """File, directory or hub id of texts; without one there is no activations stage."""
+    label_field: str = "label"
+    """Field or column that names the part of the dataset a text is of; dots reach into objects;
+    empty for no labels."""
     max_texts: int | None = None
     """Read only the first so many texts."""
     max_tokens: int | None = None
@@ -61,6 +67,16 @@ class IngestRequest:
     """Tokens a text at most, the prefix token included."""
     skip_bos: bool = False
     """Leave the first position of each text out of the counts."""
+    controls: bool = False
+    """Store examples drawn at random and from each quarter of |peak| beside the top examples."""
+    shard: tuple[int, int] | None = None
+    """(i, n), 1 ≤ i ≤ n: run over the i-th of n parts of the texts, for `neurondb merge`."""
+    summary: str | None = None
+    """File that the summary of a shard is written to; None derives it."""
+    where: str | None = None
+    """A `find` expression: the neurons that the traces stage looks at; None is all."""
+    window: tuple[int, int] = (24, 3)
+    """Tokens of a trace before and after its peak."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     dtype: str = "auto"
@@ -77,28 +93,75 @@ class IngestRequest:
     """Redo what is done already."""
 
 
+@dataclass(frozen=True)
+class MergeRequest:
+    """Everything `neurondb merge` was asked for."""
+
+    files: tuple[str, ...]
+    """Summaries that `ingest --shard` wrote."""
+    database: str | None = None
+    """Path or URL; None is the default database."""
+    force: bool = False
+    """Replace activations that are stored already."""
+
+
 def wanted_stages(request: IngestRequest) -> list[str]:
     """Return the stages to run, in order; all need the neurons that `weights` stores.
 
     Raises:
-        UsageError: for an unknown stage, or activations without a dataset.
+        UsageError: for an unknown stage, one that needs a dataset and has none, and options that
+            no stage of the request reads.
     """
-    asked = request.stages or tuple(s for s in STAGES if s != "activations" or request.dataset)
+    asked = request.stages or _default_stages(request)
     unknown = [stage for stage in asked if stage not in STAGES]
     if unknown:
         raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
-    if "activations" in asked and request.dataset is None:
-        raise UsageError("the stage activations needs texts; give --dataset")
+    if request.dataset is None:
+        for stage in READ_TEXTS:
+            if stage in asked:
+                raise UsageError(f"the stage {stage} needs texts; give --dataset")
+    _check_options(request, asked)
     return [stage for stage in STAGES if stage in asked or stage == "weights"]
+
+
+def _default_stages(request: IngestRequest) -> tuple[str, ...]:
+    if request.shard is not None:
+        return ("weights", "activations")
+    return ("weights", "vocab", *(["activations"] if request.dataset is not None else []))
+
+
+def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
+    """Refuse options that would have no effect, and those that exclude each other."""
+    if request.where is not None and "traces" not in stages:
+        raise UsageError("--where restricts the stage traces; add it to --stages")
+    if request.summary is not None and request.shard is None:
+        raise UsageError("--summary is where a shard goes; give --shard I/N too")
+    if request.shard is None:
+        return
+    if "activations" not in stages:
+        raise UsageError("--shard divides the stage activations; add it to --stages")
+    if "traces" in stages:
+        raise UsageError("a shard has no traces: take them once `neurondb merge` has run")
+
+
+class Advance(Protocol):
+    """What a bar is moved with."""
+
+    def __call__(self, n: int, detail: str = "") -> None:
+        """Count `n` units as finished just now; `detail` says what is being done on the next."""
+        ...
 
 
 class Progress(Protocol):
     """How a job tells what it is doing."""
 
     def stage(
-        self, title: str, total: int, unit: str
-    ) -> AbstractContextManager[Callable[[int], None]]:
-        """Open a bar of `total` units; call what it yields with the units just finished."""
+        self, title: str, total: int, unit: str, *, done: int = 0
+    ) -> AbstractContextManager[Advance]:
+        """Open a bar of `total` units; call what it yields with the units just finished.
+
+        `done` units were finished by an earlier run: rate and time left do not count them.
+        """
         ...
 
     def note(self, message: str) -> None:

@@ -99,4 +99,10 @@ def _lookups() -> dict[Table, list[dict[str, object]]]:
             {"list_id": i, "sign_case": case, "quantity": quantity}
             for i, case, quantity in codes.EXAMPLE_LISTS
         ],
+        tables.quantities: [
+            {"quantity_id": i, "quantity": quantity} for i, quantity in enumerate(codes.QUANTITIES)
+        ],
+        tables.control_kinds: [
+            {"kind_id": i, "kind": kind} for i, kind in enumerate(codes.CONTROL_KINDS)
+        ],
     }

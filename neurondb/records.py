@@ -128,26 +128,69 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class ActivationsRecord:
-    """Activation summary of one layer over a dataset (METHODS §5); keys are codes."""
+class LabelStatistics:
+    """What the neurons of a layer do on the texts of one label; NaN where it has no tokens."""
 
-    n_tokens: int
+    n_tokens: PerNeuronInt
+    gate_positive: PerNeuronInt | None
+    post_positive: PerNeuronInt
+    pre_mean: PerNeuron
+    pre_variance: PerNeuron
+    post_mean: PerNeuron
+    post_variance: PerNeuron
+
+
+@dataclass(frozen=True)
+class ActivationsRecord:
+    """Activation summary of one layer over a dataset (METHODS §5); keys are codes.
+
+    A token where gate, in or post is NaN or infinite is in `n_nonfinite` and in nothing else.
+    `histograms` maps quantities to counts by `neurondb.histogram`'s bins, `labels` the places of
+    the dataset's labels to statistics, `controls` codes of `CONTROL_KINDS` to examples.
+    """
+
+    n_tokens: PerNeuronInt
+    n_nonfinite: PerNeuronInt
     gate_positive: PerNeuronInt | None
     post_positive: PerNeuronInt
     pre: Moments
     post: Moments
     cases: Mapping[int, SignCase]
     examples: Mapping[int, Examples]
+    histograms: Mapping[int, Int[np.ndarray, "neurons bins"]]
+    labels: Mapping[int, LabelStatistics]
+    controls: Mapping[int, Examples]
+
+
+@dataclass(frozen=True)
+class TracesRecord:
+    """Values around the peaks of one layer's examples, one entry a (neuron, text, position).
+
+    `values[i]` is (quantities, tokens): gate, in and post, ungated in and post, canonical signs;
+    its first token is at position `start[i]`. Ordered by neuron, text, position.
+    """
+
+    neuron: Int[np.ndarray, " traces"]
+    ordinal: Int[np.ndarray, " traces"]
+    position: Int[np.ndarray, " traces"]
+    start: Int[np.ndarray, " traces"]
+    values: Sequence[Float[np.ndarray, "quantities tokens"]]
 
 
 @dataclass(frozen=True)
 class DatasetRecord:
-    """A dataset: its texts in order, stripped and not empty."""
+    """A dataset: its texts in order, stripped and not empty.
+
+    `labels` are the names of its parts (sub-corpora), `label_of` has the place of each text's
+    label in them, −1 for none; both are empty when no text has a label.
+    """
 
     name: str
     source: str
     fingerprint: str
     texts: Sequence[str]
+    labels: Sequence[str] = ()
+    label_of: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ class Matrix:
         """Its neurons' biases, a view of the stored tensor; None where they have none."""
         return self._part(tensors[f"{prefix}{self.module}.bias"]) if self.bias else None
 
+    def part_of(self, output: Float[Tensor, "*places outer"]) -> Float[Tensor, "*places d_mlp"]:
+        """Its neurons' part of what its module puts out when the model runs: a view."""
+        return output.chunk(self.parts, dim=-1)[self.part] if self.parts > 1 else output
+
     def _part(self, stacked: Tensor) -> Tensor:
         return stacked.chunk(self.parts)[self.part]
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ingest.session import Session
 from ingest.stages.activations import activations_stage
+from ingest.stages.traces import traces_stage
 from ingest.stages.vocabulary import vocabulary_stage
 from ingest.stages.weights import weights_stage
 
@@ -11,5 +12,6 @@ STAGES: dict[str, Callable[[Session], None]] = {
     "weights": weights_stage,
     "vocab": vocabulary_stage,
     "activations": activations_stage,
+    "traces": traces_stage,
 }
 """In the order in which they run; `neurondb.jobs.STAGES` has their names."""

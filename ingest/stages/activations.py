@@ -1,7 +1,7 @@
 """The stage `activations`: what every neuron does on a dataset (METHODS §5)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -10,15 +10,20 @@ from sqlalchemy import select
 from torch import Tensor
 from transformers.activations import ACT2FN
 
-from ingest.activations import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, SWISH, LayerBatch, LayerSummary
-from ingest.forward import Batch, Consumer, Forward, MLPActivations, batches
+from ingest.activations import CountedBatch, LayerSummary
+from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.fused import PLAIN, Kernels, kernels_for
 from ingest.session import Session
+from ingest.stages.pace import ForwardShare
 from ingest.stages.partial import PartialPass
+from ingest.stages.shards import shard_path, store_shard
+from ingest.stages.texts import StoredTexts, store_texts
+from ingest.sweep import Activation
 from neurondb import __version__
-from neurondb.records import DatasetRecord, TokenizationRecord
 from neurondb.schema import tables
-from neurondb.writing import datasets, layers, models
-from neurondb.writing.ledger import WHOLE_MODEL, Step
+from neurondb.writing import datasets, models
+from neurondb.writing.activations import write_activations
+from neurondb.writing.ledger import Step
 from neurondb.writing.transactions import transaction
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
@@ -27,149 +32,207 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
 
 def activations_stage(session: Session) -> None:
     """Run the model over the dataset and store the summary of every neuron."""
-    assert session.corpus is not None
-    assert session.tokenizer is not None
-    dataset, tokenization = session.corpus.dataset, session.corpus.tokenization
-    if tokenization.n_truncated:
-        session.progress.note(
-            f"{tokenization.n_truncated} of {len(dataset.texts)} texts cut at "
-            f"{tokenization.max_len} tokens (--max-len, and the model's context)"
-        )
-    dataset_id = datasets.store_dataset(session.engine, dataset)
-    session.dataset_id = dataset_id
-    settings: dict[str, object] = {
-        "max_len": tokenization.max_len,
-        "skip_bos": tokenization.skip_bos,
-        "tokenizer": session.tokenizer.fingerprint,
-    }
-    for step in session.pending([Step("texts", WHOLE_MODEL, settings, dataset_id)]):
-        with session.finishing(step) as writer:
-            datasets.store_tokenization(writer, dataset_id, tokenization)
-    settings |= {
+    stored = store_texts(session)
+    settings = stored.settings | {
         "dtype": str(session.dtype).removeprefix("torch."),
         "canonicalise": session.choices.canonicalise,
     }
-    layer_steps = [Step("activations", n, settings, dataset_id) for n in session.layers]
-    steps = session.pending(layer_steps)
-    if steps:
+    if session.request.controls:
+        settings |= {"controls": True, "seed": session.request.seed}
+    steps = [Step("activations", n, settings, stored.dataset_id) for n in session.layers]
+    if session.request.shard is not None:
+        _run_shard(session, steps, stored)
+        return
+    pending = session.pending(steps)
+    if pending:
         started = time.perf_counter()
-        done = PartialPass(session.engine, _identity(session, steps, dataset))
-        summaries = _summarise(session, [step.layer for step in steps], tokenization, done)
-        seconds = (time.perf_counter() - started) / len(steps)
-        _write(session, steps, summaries, dataset_id, seconds)
+        done = PartialPass(session.engine, identity(session, settings, stored))
+        summaries = _summarise(session, [step.layer for step in pending], stored, done)
+        seconds = (time.perf_counter() - started) / len(pending)
+        _write(session, pending, summaries, stored, seconds)
         done.forget()
-    models.show(session.engine, session.ledger.model, dataset_id=dataset_id)
+    models.show(session.engine, session.ledger.model, dataset_id=stored.dataset_id)
 
 
-def _identity(session: Session, steps: list[Step], dataset: DatasetRecord) -> dict[str, object]:
+def identity(
+    session: Session, settings: Mapping[str, object], stored: StoredTexts
+) -> dict[str, object]:
+    """Return everything that a summary depends on."""
     return {
-        "fingerprint": session.checkpoint.fingerprint(),
-        "texts": dataset.fingerprint,
-        "settings": steps[0].settings,
+        "fingerprint": session.fingerprint,
+        "texts": stored.corpus.dataset.fingerprint,
+        "settings": dict(settings),
+        "preprocessing": session.preprocessing,
+        "shard": session.request.shard,
         "device": session.device.type,
         "version": __version__,
     }
 
 
+def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None:
+    about = identity(session, steps[0].settings, stored)
+    path = shard_path(session, about)
+    if path is None:
+        return
+    done = PartialPass(session.engine, about)
+    summaries = _summarise(session, [step.layer for step in steps], stored, done)
+    store_shard(session, path, about, summaries)
+    done.forget()
+
+
 def _summarise(
-    session: Session, wanted: list[int], tokenization: TokenizationRecord, partial: PartialPass
+    session: Session, wanted: list[int], stored: StoredTexts, partial: PartialPass
 ) -> dict[int, LayerSummary]:
-    shape, device = session.architecture, session.device
-    forward = Forward(session.located.path, shape, device, session.dtype)
     if session.request.force:
         partial.forget()
-    n_done, summaries = partial.load(wanted, device) or (
-        0,
-        {n: LayerSummary(shape.d_mlp, gated=shape.gated, device=device) for n in wanted},
-    )
-    summarise = Summariser(summaries, _signs(session), ACT2FN[shape.activation], gated=shape.gated)
+    device, ordinals = session.device, stored.corpus.ordinals
+    token_ids = [stored.corpus.tokenization.token_ids[i] for i in ordinals]
+    n_done, summaries = partial.load(wanted, device) or (0, _empty(session, wanted, stored))
     size = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
-    n_tokens = sum(len(ids) for ids in tokenization.token_ids)
-    with session.progress.stage("activations", n_tokens, "tokens") as advance:
-        for number, batch in enumerate(batches(tokenization.token_ids, device, size), start=1):
-            if number > n_done:
-                counted = _counted(batch, skip_bos=tokenization.skip_bos)
-                forward.run(batch, summarise.consumer(batch, counted))
-                partial.save(number, summaries)
-            advance(batch.n_tokens)
+    packed = list(batches(token_ids, torch.device("cpu"), size, ordinals))
+    lengths = [batch.n_tokens for batch in packed]
+    n_activations = sum(lengths[n_done:]) * session.architecture.d_mlp * len(wanted)
+    summariser = Summariser(
+        summaries,
+        signs(session, wanted),
+        ACT2FN[session.architecture.activation],
+        skip_bos=stored.corpus.tokenization.skip_bos,
+        labels=torch.tensor(stored.corpus.dataset.label_of, device=device)
+        if stored.corpus.dataset.labels
+        else None,
+        kernels=kernels_for(device, n_activations),
+        share=(share := ForwardShare(device)),
+    )
+    forward = Forward(session.checkpoint, device, session.dtype)
+    stage = session.progress.stage(
+        "activations", sum(lengths), "tokens", done=sum(lengths[:n_done])
+    )
+    with stage as advance:
+        for number, batch in enumerate(packed[n_done:], start=n_done + 1):
+            with share.batch():
+                forward.run(batch.to(device), [summariser])
+            partial.save(number, summaries)
+            advance(batch.n_tokens, str(share))
+    _tell_nonfinite(session, summaries)
     return summaries
 
 
+def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:
+    shape, request = session.architecture, session.request
+    return {
+        layer: LayerSummary.empty(
+            shape.d_mlp,
+            gated=shape.gated,
+            device=session.device,
+            layer=layer,
+            n_labels=len(stored.corpus.dataset.labels),
+            controls=request.controls,
+            seed=request.seed,
+        )
+        for layer in wanted
+    }
+
+
 class Summariser:
-    """Adds what the layers' MLPs did on a batch to the layers' summaries."""
+    """Adds what the layers' MLPs did on a batch to the layers' summaries: a `Consumer`.
+
+    Args:
+        summaries: by layer, added to in place.
+        signs: canonical signs by layer.
+        activation: the function on the gate.
+        skip_bos: whether first positions count.
+        labels: place of each text's label in the dataset, −1 for none.
+        kernels: what the sums are computed with.
+        share: told what this adds to the pass.
+    """
 
     def __init__(
         self,
         summaries: dict[int, LayerSummary],
         signs: dict[int, Tensor],
-        activation: Callable[[Tensor], Tensor],
+        activation: Activation,
         *,
-        gated: bool,
+        skip_bos: bool = False,
+        labels: Tensor | None = None,
+        kernels: Kernels = PLAIN,
+        share: ForwardShare | None = None,
     ) -> None:
         self._summaries = summaries
         self._signs = signs
         self._activation = activation
-        self._gated = gated
+        self._skip_bos = skip_bos
+        self._labels = labels
+        self._share = share
+        self._counted: CountedBatch | None = None
+        for summary in summaries.values():
+            summary.use(kernels)
 
-    def consumer(self, batch: Batch, counted: Tensor) -> Consumer:
-        """Return what a forward pass over this batch is to call."""
+    @property
+    def layers(self) -> Collection[int]:
+        """The layers that are summarised."""
+        return self._summaries
 
-        def consume(layer: int, found: MLPActivations) -> None:
-            if layer in self._summaries:
-                quantities = canonical_quantities(found, self._signs[layer], self._activation)
-                self._summaries[layer].add(
-                    LayerBatch(quantities, counted, batch.ordinals, self._gated)
-                )
+    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+        """Add a layer's activations on a batch."""
+        if self._share is None:
+            self._add(batch, layer, found)
+        else:
+            with self._share.consuming():
+                self._add(batch, layer, found)
 
-        return consume
-
-
-def canonical_quantities(
-    found: MLPActivations, sign: Tensor, activation: Callable[[Tensor], Tensor]
-) -> dict[int, Tensor]:
-    """Return the quantities of METHODS §5 in float32, x_in and x_post times the sign."""
-    in_, post = found.in_.float(), found.post.float()
-    if found.gate is None:
-        return {HOOK_PRE: in_, HOOK_POST: post}
-    gate = found.gate.float()
-    return {
-        HOOK_POST: post * sign,
-        HOOK_PRE_LINEAR: in_ * sign,
-        HOOK_PRE: gate,
-        SWISH: activation(gate),
-    }
+    def _add(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+        if self._counted is None or self._counted.batch is not batch:
+            self._counted = CountedBatch.of(batch, skip_bos=self._skip_bos, labels=self._labels)
+        summary = self._summaries[layer]
+        summary.add(self._counted, found, self._signs[layer], self._activation)
 
 
-def _counted(batch: Batch, *, skip_bos: bool) -> Tensor:
-    positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
-    counted = positions < batch.lengths[:, None]
-    return counted & (positions > 0) if skip_bos else counted
-
-
-def _signs(session: Session) -> dict[int, Tensor]:
-    """Read every layer's canonical signs, which the weights stage stored."""
+def signs(session: Session, wanted: list[int]) -> dict[int, Tensor]:
+    """Read some layers' canonical signs, which the weights stage stored."""
     model, n = session.ledger.model, tables.neurons.c
+    found = {}
     with transaction(session.engine) as connection:
-        rows = connection.execute(
-            select(n.layer, n.sign).where(n.model_id == model.model_id).order_by(n.layer, n.neuron)
-        ).all()
-    table: NDArray[np.float32] = np.array([row.sign for row in rows], dtype=np.float32)
-    by_layer = torch.from_numpy(table).view(model.n_layers, model.d_mlp).to(session.device)
-    return dict(enumerate(by_layer))
+        for layer in wanted:
+            first, end = model.neuron_ids(layer)
+            rows = connection.execute(
+                select(n.sign)
+                .where((n.neuron_id >= first) & (n.neuron_id < end))
+                .order_by(n.neuron_id)
+            )
+            column: NDArray[np.float32] = np.array([row.sign for row in rows], dtype=np.float32)
+            found[layer] = torch.from_numpy(column).to(session.device)
+    return found
+
+
+def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> None:
+    counts = {layer: s.totals.nonfinite for layer, s in summaries.items()}
+    n_tokens = sum(int(count.sum()) for count in counts.values())
+    if n_tokens:
+        layers = [layer for layer, count in counts.items() if count.any()]
+        n_neurons = sum(int((counts[layer] > 0).sum()) for layer in layers)
+        session.progress.note(
+            f"{n_tokens:,} activations of {n_neurons:,} neurons are NaN or infinite, the first in "
+            f"layer {layers[0]}; they are left out and counted in activation_stats.n_nonfinite"
+            + ("; try --dtype bfloat16 or float32" if session.dtype == torch.float16 else "")
+        )
 
 
 def _write(
     session: Session,
     steps: list[Step],
     summaries: dict[int, LayerSummary],
-    dataset_id: int,
+    stored: StoredTexts,
     seconds: float,
 ) -> None:
     with transaction(session.engine) as connection:
-        text_ids = datasets.text_ids(connection, dataset_id)
+        text_ids = datasets.text_ids(connection, stored.dataset_id)
+        labels = stored.corpus.dataset.labels
+        label_ids = datasets.label_ids(connection, stored.dataset_id, labels)
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
             record = summaries[step.layer].record()
             with session.finishing(step, seconds) as writer:
-                layers.write_activations(writer, step.layer, record, dataset_id, text_ids)
+                write_activations(
+                    writer, step.layer, record, stored.dataset_id, text_ids, label_ids
+                )
             advance(1)

@@ -9,20 +9,18 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 from sqlalchemy import Engine
 
-from ingest.activations import CaseStatistics, LayerSummary, TopTexts
-from ingest.moments import StreamingMoments
+from ingest.activations import LayerSummary
+from ingest.summary_file import SummaryFile, save
 from neurondb.database import sqlite_path
+from neurondb.errors import IngestError
 
 SAVE_EVERY_S = 10.0
 SAVING_SHARE = 0.03
 """Of the time, at most, that saving may take: large states are saved more seldom."""
-
-_SAFE: list[Any] = [CaseStatistics, LayerSummary, StreamingMoments, TopTexts]
 
 
 class PartialPass:
@@ -46,16 +44,13 @@ class PartialPass:
 
         None when nothing was saved for all of these layers. Those beyond were stored meanwhile.
         """
-        if not self.path.is_file():
-            return None
         try:
-            with torch.serialization.safe_globals(_SAFE):
-                n_batches, summaries = torch.load(self.path, map_location=device)
-        except Exception:  # a file of another version or a damaged one: begin anew
+            file = SummaryFile.open(self.path)
+        except IngestError:  # none, one of another version, or a damaged one: begin anew
             return None
-        if not set(wanted) <= set(summaries):
+        if not set(wanted) <= set(file.layers):
             return None
-        return n_batches, {layer: summaries[layer] for layer in wanted}
+        return file.about["batches"], file.load(wanted, device)
 
     def save(self, n_batches: int, summaries: dict[int, LayerSummary]) -> None:
         """Save where enough time has passed; the file is replaced in one step.
@@ -65,12 +60,10 @@ class PartialPass:
         started = time.monotonic()
         if started < self._save_at:
             return
-        temporary = self.path.with_name(self.path.name + ".tmp")
         try:
-            torch.save((n_batches, summaries), temporary)
-            temporary.replace(self.path)
+            save(self.path, {"batches": n_batches}, summaries)
         except OSError:
-            temporary.unlink(missing_ok=True)
+            self.forget()
         ended = time.monotonic()
         self._save_at = ended + max(SAVE_EVERY_S, (ended - started) / SAVING_SHARE)
 

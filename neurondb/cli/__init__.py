@@ -16,6 +16,7 @@ from neurondb.errors import NeuronDBError, UsageError
 
 COMMANDS: Final = {
     "ingest": ("neurondb.cli.ingest", "Analyse a model and store what was found."),
+    "merge": ("neurondb.cli.merge", "Put the shards of `ingest --shard` together."),
     "find": ("neurondb.cli.find", "Find neurons: 'weakening freq>0.6 layer>=20'."),
     "query": ("neurondb.cli.query", "Ask a named question; --list shows them."),
     "sql": ("neurondb.cli.sql", "Ask in SQL, read-only."),

@@ -1,6 +1,6 @@
 """`neurondb ingest`: analyse a model and store what was found."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
@@ -29,28 +29,104 @@ def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]
     return values
 
 
-@click.command()
+def _expression(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from neurondb.asking.expression import parse
+
+        parse(value)
+    return value
+
+
+SECTIONS: Final = {
+    "What": ("name", "revision", "stages", "layers", "db", "force"),
+    "Texts": ("dataset", "label_field", "max_texts", "max_tokens", "max_len"),
+    "Weights and vocabulary": (
+        "thresholds",
+        "top_k",
+        "raw",
+        "center_gate",
+        "fold_post_norm",
+        "exact_baselines",
+        "seed",
+    ),
+    "Activations": ("skip_bos", "controls", "device", "dtype"),
+    "One dataset on several machines": ("shard", "summary"),
+    "Traces": ("where", "window"),
+}
+"""The help in parts, by the names of the parameters."""
+
+
+@click.command(cls=options.Sectioned, sections=SECTIONS)
 @click.argument("model")
 @options.database
 @click.option("--name", help="Name in the database (default: the slug, or the directory's name).")
 @click.option("--revision", help="Branch, tag or commit on the hub.")
 @click.option(
     "--stages",
+    metavar="NAME,...",
     callback=_comma_separated,
-    help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow); weights comes "
-    "with the others, which need it.",
+    help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow, but for traces); "
+    "weights comes with the others, which need it.",
+)
+@click.option(
+    "--layers", type=options.Layers(), help="Only these, like 0-3,7,-1; -1 is the last one."
 )
 @click.option(
     "--dataset",
     metavar="FILE|DIR|HUB-ID",
     help="Texts for the activations: .txt, .jsonl, .parquet, a directory, a hub dataset.",
 )
-@click.option("--max-texts", type=click.IntRange(min=1), help="Read only the first N texts.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="Read texts up to N tokens.")
 @click.option(
-    "--max-len", type=click.IntRange(min=2), default=1024, show_default=True, help="Tokens a text."
+    "--label-field",
+    metavar="NAME",
+    default="label",
+    show_default=True,
+    help="Field with the part of the dataset that a text is of, like meta.source; of a "
+    "directory, its folders. '' for none.",
+)
+@click.option(
+    "--max-texts", type=click.IntRange(min=1), metavar="N", help="Read only the first N texts."
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Read texts up to N tokens."
+)
+@click.option(
+    "--max-len",
+    type=click.IntRange(min=2),
+    metavar="N",
+    default=1024,
+    show_default=True,
+    help="Tokens a text.",
 )
 @click.option("--skip-bos", is_flag=True, help="Leave the first position out of every count.")
+@click.option(
+    "--controls",
+    is_flag=True,
+    help="Also keep examples drawn at random, and from each quarter of the peaks.",
+)
+@click.option(
+    "--shard",
+    type=options.Shard(),
+    help="Run over the I-th of N parts of the texts; `neurondb merge` puts them together.",
+)
+@click.option(
+    "--summary",
+    metavar="FILE",
+    help="Where to write the shard's summary (default: a name of its own).",
+)
+@click.option(
+    "--where",
+    metavar="EXPRESSION",
+    callback=_expression,
+    help="Traces of these neurons only, as `neurondb find` takes it.",
+)
+@click.option(
+    "--window",
+    type=options.Window(),
+    default="24,3",
+    show_default=True,
+    help="Tokens before and after the peak.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
     "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
@@ -65,10 +141,21 @@ def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]
     "(default: the one shown so far, else 0.5).",
 )
 @click.option(
-    "--top-k", type=click.IntRange(1, 1000), default=16, show_default=True, help="Tokens a list."
+    "--top-k",
+    type=click.IntRange(1, 1000),
+    metavar="K",
+    default=16,
+    show_default=True,
+    help="Tokens a list.",
 )
 @click.option("--exact-baselines", is_flag=True, help="Mismatched baselines from all pairs.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of sampled baselines.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of sampled baselines, and of examples drawn at random.",
+)
 @click.option("--raw", is_flag=True, help="Analyse the weights as they are stored.")
 @click.option(
     "--center-gate/--no-center-gate",
@@ -84,7 +171,12 @@ def ingest(
 
     MODEL is a known name (`neurondb models --known`), a hub id, or a directory in hub format.
     What is stored already is skipped; an interrupted run goes on where it was.
-    """
+
+    \b
+    neurondb ingest llama-3.2-1b --dataset t.jsonl
+    neurondb ingest llama-3.2-1b --dataset t.jsonl --shard 2/8
+    neurondb ingest llama-3.2-1b --dataset t.jsonl --stages traces
+    """  # noqa: D301
     preprocessing = (
         Preprocessing.raw()
         if raw

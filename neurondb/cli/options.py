@@ -1,14 +1,17 @@
-"""Options that several commands share."""
+"""Options that several commands share, values with a spelling of their own, help in sections."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from neurondb.render.formats import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+MOST_TERM: Final = 28
+"""Columns of the longest option whose help stands beside it, in every section."""
 
 database = click.option(
     "--db",
@@ -60,3 +63,82 @@ parameters = click.option(
     callback=_bindings,
     help="Value of a parameter; once for each.",
 )
+
+
+class Layers(click.ParamType[tuple[int, ...]]):
+    """`0-3,7,-1`: numbers and ranges, negative ones counted from the end."""
+
+    name = "LAYERS"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Return the numbers as they were given, ranges written out."""
+        return tuple(n for part in str(value).split(",") for n in self._range(part, param, ctx))
+
+    def _range(
+        self, part: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Sequence[int]:
+        found = re.fullmatch(r"\s*(-?[0-9]{1,4})(?:(?:-|\.\.)(-?[0-9]{1,4}))?\s*", part)
+        if found is None:
+            self.fail(f"{part!r} is no layer or range of layers, like 0-3,7,-1", param, ctx)
+        first, last = int(found[1]), int(found[2] or found[1])
+        if first > last or (first < 0 <= last):
+            self.fail(f"{part!r} is no range: the smaller number goes first", param, ctx)
+        return range(first, last + 1)
+
+
+class Shard(click.ParamType[tuple[int, int]]):
+    """`2/8`: the second of eight."""
+
+    name = "I/N"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (number of the shard, from 1; shards)."""
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"{value!r} is not I/N with 1 ≤ I ≤ N, like 2/8", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+class Window(click.ParamType[tuple[int, int]]):
+    """`24,3`: tokens before and after a place."""
+
+    name = "BEFORE,AFTER"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (tokens before, tokens after)."""
+        found = re.fullmatch(r"([0-9]{1,5})\s*,\s*([0-9]{1,5})", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not BEFORE,AFTER in tokens, like 24,3", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+class Sectioned(click.Command):
+    """A command whose help has its options in sections: title → names of parameters."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections; what is in none of them comes last, as Options."""
+        records = {
+            str(option.name): record
+            for option in self.get_params(ctx)
+            if isinstance(option, click.Option)
+            and (record := option.get_help_record(ctx)) is not None
+        }
+        width = max(len(term) for term, _ in records.values() if len(term) <= MOST_TERM)
+        listed = {name for names in self._sections.values() for name in names}
+        sections = dict(self._sections) | {"Options": [n for n in records if n not in listed]}
+        for title, names in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(records[name][0].ljust(width), records[name][1]) for name in names],
+                    col_max=width,
+                )

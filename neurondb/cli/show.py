@@ -61,7 +61,12 @@ class NeuronName(click.ParamType[tuple[int, int]]):
     type=click.IntRange(0),
     default=3,
     show_default=True,
-    help="Examples of a sign case.",
+    help="Examples of a sign case, and of a kind of controls.",
+)
+@click.option(
+    "--controls",
+    is_flag=True,
+    help="Texts to compare with too: drawn at random, and from each quarter of |peak|.",
 )
 @click.option("--dataset", metavar="NAME", help="Dataset (default: the one last ingested).")
 @click.option(
@@ -95,10 +100,8 @@ def show(
         _print(pages, chosen)
 
 
-def _page_options(
-    basis: str, tokens: int, dataset: str | None, quantity: str, case: str | None, examples: int
-) -> PageOptions:
-    return PageOptions(basis, tokens, dataset, ExampleOptions(quantity, case, examples))
+def _page_options(quantity: str, case: str | None, examples: int, **page: Any) -> PageOptions:
+    return PageOptions(**page, examples=ExampleOptions(quantity, case, examples))
 
 
 def _print(pages: Sequence[NeuronPage], asked: PageOptions) -> None:

@@ -12,15 +12,29 @@ from neurondb.render.progress import progress_on
 @click.command()
 @click.argument("model")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which neurons to look at.")
+@click.option(
+    "--activations",
+    is_flag=True,
+    help="Also run the model on a few random tokens, twice: as ingest does, and through"
+    " TransformerBridge, whose hooks must see the same.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Where --activations runs: auto, cpu, cuda, cuda:1, mps; in float32.",
+)
 @options.database
-def verify(model: str, seed: int, db: str | None) -> None:
+def verify(model: str, seed: int, activations: bool, device: str, db: str | None) -> None:
     """Recompute some neurons of every layer of MODEL from its weights, and compare.
 
     The checkpoint must be where it was read from, unchanged. Exits with 1 at a difference.
     """
     console = Console(stderr=True)
     with opened(db) as connection:
-        report: VerifyReport = job("verify")(connection, model, seed, progress_on(console))
+        report: VerifyReport = job("verify")(
+            connection, model, seed, progress_on(console), device if activations else None
+        )
     click.echo(
         f"{report.model}: same weights; {report.n_neurons} neurons of {report.n_layers} layers "
         f"agree, the largest difference of a cosine is {report.worst:.1e}"

@@ -1,4 +1,4 @@
-"""How a neuron acts on a dataset: moments and the sign cases (METHODS §5)."""
+"""How a neuron acts on a dataset: moments, sign cases, histograms, labels (METHODS §5)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from neurondb.errors import UnknownNameError
+from neurondb.reading.histograms import Histograms, histograms
+from neurondb.reading.labels import LabelReading, labels
 from neurondb.reading.models import Model, listed
 from neurondb.schema import tables
 
@@ -41,11 +43,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class SignCase:
-    """One sign case; `dominant` marks the most frequent one of the neuron."""
+    """One sign case; `dominant` marks the most frequent one of the neuron.
+
+    `freq` is None when no token was counted.
+    """
 
     sign_case: str
     count: int
-    freq: float
+    freq: float | None
     dominant: bool
     post: Spread
     pre_linear: Spread
@@ -62,6 +67,9 @@ class Activations:
         post_positive: share of tokens with hook_post > 0.
         pre: moments of hook_pre (x_gate; ungated: x_in).
         post: moments of hook_post.
+        n_nonfinite: tokens left out because gate, in or post was NaN or infinite there.
+        histograms: None where none is stored.
+        labels: one a part of the dataset; empty where its texts have no labels.
     """
 
     dataset: Dataset
@@ -71,6 +79,9 @@ class Activations:
     pre: Moments
     post: Moments
     cases: tuple[SignCase, ...]
+    n_nonfinite: int = 0
+    histograms: Histograms | None = None
+    labels: tuple[LabelReading, ...] = ()
 
     @property
     def fires(self) -> float | None:
@@ -119,6 +130,9 @@ def activations(connection: Connection, neuron_id: int, dataset: Dataset) -> Act
         _moments(row._mapping, "pre"),
         _moments(row._mapping, "post"),
         _cases(connection, neuron_id, dataset),
+        row.n_nonfinite,
+        histograms(connection, neuron_id, dataset.dataset_id),
+        labels(connection, neuron_id, dataset.dataset_id),
     )
 
 

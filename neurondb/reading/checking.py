@@ -1,9 +1,9 @@
 """Whether a database is whole: its file, its references, and what its ledger promises."""
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Row, Table, func, select
 
 from neurondb.schema import metadata, tables
 
@@ -18,8 +18,13 @@ class Problem(NamedTuple):
 ROWS_A_NEURON: Final = {
     "weights": (tables.neurons, tables.cosines),
     "vocab": (tables.vocab_stat_rows,),
+    "activations": (tables.activation_stats, tables.sign_case_rows),
 }
 """Stage → tables in which each neuron of a finished layer has at least one row."""
+
+ALL_OR_NONE: Final = {"activations": (tables.activation_histograms, tables.label_stats)}
+"""Stage → tables in which each neuron of a layer has a row, or none has: versions before 0002 wrote
+no histograms, and a dataset need not have labels."""
 
 
 def problems(connection: Connection) -> Iterator[Problem]:
@@ -61,30 +66,40 @@ def _indexes(connection: Connection) -> Iterator[Problem]:
 
 
 def _ledger(connection: Connection) -> Iterator[Problem]:
-    step, model = tables.ingest_steps.c, tables.models.c
+    step, model, dataset = tables.ingest_steps.c, tables.models.c, tables.dataset_rows.c
     rows = connection.execute(
         select(
             model.name,
             step.stage,
             step.layer,
+            step.dataset_id,
+            dataset.name.label("dataset"),
             (model.first_neuron_id + step.layer * model.d_mlp).label("first"),
             model.d_mlp,
         )
         .join_from(tables.ingest_steps, tables.models, step.model_id == model.model_id)
+        .outerjoin(tables.dataset_rows, step.dataset_id == dataset.dataset_id)
         .where(step.stage.in_(ROWS_A_NEURON))
     ).all()
-    for name, stage, layer, first, d_mlp in rows:
-        for table in ROWS_A_NEURON[stage]:
-            n = _neurons_in(connection, table, first, first + d_mlp)
-            if n != d_mlp:
+    for row in rows:
+        for table in (*ROWS_A_NEURON[row.stage], *ALL_OR_NONE.get(row.stage, ())):
+            n = _neurons_in(connection, table, row)
+            if n != row.d_mlp and (n > 0 or table in ROWS_A_NEURON[row.stage]):
+                where = "" if row.dataset is None else f" on {row.dataset}"
                 yield Problem(
-                    f"{name}: layer {layer} of {stage} is finished, but {table.name} has {n} of "
-                    f"its {d_mlp} neurons",
-                    f"neurondb ingest {name} --stages {stage} --force",
+                    f"{row.name}: layer {row.layer} of {row.stage}{where} is finished, but "
+                    f"{table.name} has {n} of its {row.d_mlp} neurons",
+                    f"neurondb ingest {row.name} --stages {row.stage} --force"
+                    + (" --dataset TEXTS" if row.dataset is not None else ""),
                 )
 
 
-def _neurons_in(connection: Connection, table: Table, first: int, end: int) -> int:
+def _neurons_in(connection: Connection, table: Table, step: Row[*tuple[Any, ...]]) -> int:
+    """Return how many neurons of a step's layer have rows in a table, on the step's dataset."""
     neuron_id = table.c.neuron_id
-    counted = select(func.count(neuron_id.distinct())).where(neuron_id >= first, neuron_id < end)
+    counted = select(func.count(neuron_id.distinct())).where(
+        neuron_id >= step.first, neuron_id < step.first + step.d_mlp
+    )
+    if "dataset_id" in table.c:
+        counted = counted.where(table.c.dataset_id == step.dataset_id)
     return int(connection.execute(counted).scalar_one())

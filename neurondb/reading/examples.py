@@ -1,19 +1,27 @@
 """The texts on which a neuron is most extreme, sign case by sign case (METHODS §5)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from neurondb.errors import UnknownNameError
 from neurondb.reading.activations import Activations
 from neurondb.reading.excerpts import Excerpt, Place, excerpts
 from neurondb.reading.models import Model
+from neurondb.reading.traces import Trace, traces
 from neurondb.schema import codes, tables
 
 BRIEFLY: Final = 1
 """Examples of a sign case that is not the dominant one."""
+
+
+class Key(NamedTuple):
+    """Whose examples."""
+
+    neuron_id: int
+    dataset_id: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Example:
         ordinal: place of the text in its dataset, from 0.
         position: token position in the text; the prefix token has 0.
         value: signed value of the quantity there, canonical sign.
+        trace: values token by token around that position; None where none is stored.
     """
 
     rank: int
@@ -49,6 +58,7 @@ class Example:
     position: int
     value: float
     excerpt: Excerpt
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True)
@@ -74,9 +84,8 @@ def example_lists(
         UnknownNameError: when the model does not have that sign case.
     """
     wanted = _wanted(model, activations.dominant, options)
-    found = _examples(
-        connection, model, (neuron_id, activations.dataset.dataset_id), wanted, options
-    )
+    key = Key(neuron_id, activations.dataset.dataset_id)
+    found = _examples(connection, model, key, wanted, options)
     return tuple(
         ExampleList(
             case, options.quantity, case == activations.dominant, tuple(found.get(case, ()))
@@ -103,7 +112,7 @@ def _wanted(model: Model, dominant: str | None, options: ExampleOptions) -> Mapp
 def _examples(
     connection: Connection,
     model: Model,
-    key: tuple[int, int],
+    key: Key,
     wanted: Mapping[str, int],
     options: ExampleOptions,
 ) -> dict[str, list[Example]]:
@@ -113,15 +122,38 @@ def _examples(
     query = (
         select(r.list_id, r.rank, r.text_id, t.ordinal, r.position, r.value)
         .outerjoin_from(tables.example_rows, tables.texts, t.text_id == r.text_id)
-        .where((r.neuron_id == key[0]) & (r.dataset_id == key[1]))
+        .where((r.neuron_id == key.neuron_id) & (r.dataset_id == key.dataset_id))
         .where(r.list_id.in_(case_of) & (r.rank < options.count))
         .order_by(r.list_id, r.rank)
     )
     rows = [row for row in connection.execute(query) if row.rank < wanted[case_of[row.list_id]]]
-    places = [Place(row.text_id, row.position) for row in rows]
-    shown = excerpts(connection, model, places, options.radius)
     found: dict[str, list[Example]] = {}
-    for row, excerpt in zip(rows, shown, strict=True):
-        example = Example(row.rank, row.text_id, row.ordinal, row.position, row.value, excerpt)
+    shown = with_texts(connection, model, key, rows, options.radius)
+    for row, example in zip(rows, shown, strict=True):
         found.setdefault(case_of[row.list_id], []).append(example)
     return found
+
+
+def with_texts(
+    connection: Connection,
+    model: Model,
+    key: Key,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    radius: int,
+) -> list[Example]:
+    """Return examples with excerpts and traces, of rows of rank, text_id, ordinal, …, value."""
+    places = [Place(row.text_id, row.position) for row in rows]
+    excerpt_of = excerpts(connection, model, places, radius)
+    trace_of = traces(connection, *key, places)
+    return [
+        Example(
+            row.rank,
+            row.text_id,
+            row.ordinal,
+            row.position,
+            row.value,
+            excerpt,
+            trace_of.get(place),
+        )
+        for row, place, excerpt in zip(rows, places, excerpt_of, strict=True)
+    ]

@@ -27,6 +27,9 @@ class Excerpt:
     Attributes:
         starts: whether the excerpt begins where the text begins.
         ends: whether it ends where the text, as the model saw it, ends.
+        first: position of the first token; None where the tokens are not stored.
+        tokens: what each token adds to the text; joined they are before, peak and after. A token
+            that only begins a character adds nothing.
     """
 
     before: str
@@ -34,6 +37,8 @@ class Excerpt:
     after: str
     starts: bool
     ends: bool
+    first: int | None = None
+    tokens: tuple[str, ...] = ()
 
 
 class Place(NamedTuple):
@@ -44,9 +49,13 @@ class Place(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The token ids around a peak, and whether they reach the text's ends."""
+    """The token ids around a peak, and whether they reach the text's ends.
+
+    `first` is the position of the first of them in the text, `peak` that of the peak in `ids`.
+    """
 
     ids: Sequence[int]
+    first: int
     peak: int
     starts: bool
     ends: bool
@@ -71,7 +80,7 @@ def _window(ids: Sequence[int], position: int, radius: int) -> Window | None:
     if not 0 <= position < len(ids):
         return None
     first, end = max(0, position - radius), position + radius + 1
-    return Window(ids[first:end], position - first, first == 0, end >= len(ids))
+    return Window(ids[first:end], first, position - first, first == 0, end >= len(ids))
 
 
 def _token_ids(
@@ -118,15 +127,37 @@ def _joined(window: Window, spelled: dict[int, bytes]) -> Excerpt:
     start = sum(map(len, parts[: window.peak]))
     start, end = _whole_characters(whole, start, start + len(parts[window.peak]))
     # A window may begin or end amid a character; that piece of it says nothing.
-    before = whole[:start] if window.starts else whole[:start].lstrip(_CONTINUATION)
-    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    cut = 0 if window.starts else start - len(whole[:start].lstrip(_CONTINUATION))
+    stretches = (
+        _decoded(parts, cut, start, final=True),
+        _decoded(parts, start, end, final=True),
+        _decoded(parts, end, len(whole), final=window.ends),
+    )
+    before, peak, after = map("".join, stretches)
     return Excerpt(
-        before.decode("utf-8", "backslashreplace"),
-        whole[start:end].decode("utf-8", "backslashreplace"),
-        decoder.decode(whole[end:], final=window.ends),
+        before,
+        peak,
+        after,
         window.starts,
         window.ends,
+        window.first,
+        tuple(map("".join, zip(*stretches, strict=True))),
     )
+
+
+def _decoded(parts: Sequence[bytes], start: int, end: int, *, final: bool) -> list[str]:
+    r"""Return what each part adds to the text of the bytes from `start` to `end` of all parts.
+
+    A character spread over parts is its last part's; what is no character stands as `\xNN`.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    texts, offset = [], 0
+    for part in parts:
+        first, last = max(start - offset, 0), max(end - offset, 0)
+        offset += len(part)
+        is_last = first < last and offset >= end
+        texts.append(decoder.decode(part[first:last], final=final and is_last))
+    return texts
 
 
 def _whole_characters(whole: bytes, start: int, end: int) -> tuple[int, int]:

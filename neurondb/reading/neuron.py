@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from neurondb.reading.activations import Activations, activations, find_dataset
 from neurondb.reading.annotations import Annotation, annotations
+from neurondb.reading.controls import ControlList, control_lists
 from neurondb.reading.cosines import CosineReading, cosines
 from neurondb.reading.examples import ExampleList, ExampleOptions, example_lists
 from neurondb.reading.identity import Identity, identity
@@ -23,12 +24,14 @@ class PageOptions:
         tokens: tokens of a list.
         dataset: name of a dataset; without it the one that neuron_overview shows.
         examples: which examples.
+        controls: control examples too, as many of each kind.
     """
 
     basis: str = "unembed"
     tokens: int = 8
     dataset: str | None = None
     examples: ExampleOptions = field(default_factory=ExampleOptions)
+    controls: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class NeuronPage:
         vocabulary: None while the vocabulary stage has not come to this neuron.
         activations: None while the activation stage has not come to it.
         examples: one list a sign case, the dominant case's first; empty without activations.
+        controls: one list a kind; None when they were not asked for.
     """
 
     identity: Identity
@@ -49,6 +53,7 @@ class NeuronPage:
     activations: Activations | None
     examples: tuple[ExampleList, ...]
     annotations: tuple[Annotation, ...]
+    controls: tuple[ControlList, ...] | None = None
 
 
 def neuron_page(
@@ -80,4 +85,7 @@ def neuron_page(
         if acts is None
         else example_lists(connection, found, key, acts, options.examples),
         annotations=annotations(connection, key),
+        controls=control_lists(connection, found, key, dataset, options.examples)
+        if options.controls and dataset is not None
+        else None,
     )

@@ -13,8 +13,11 @@ from neurondb.reading.activations import find_dataset
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
 from neurondb.schema import tables
 
-ORDER: Final = ("weights", "classes", "tokens", "vocab", "texts", "activations")
+ORDER: Final = ("weights", "classes", "tokens", "vocab", "texts", "activations", "traces")
 """Stages and their parts as ingest comes to them; a threshold's classes are `classes 0.5`."""
+
+ON_REQUEST: Final = ("traces",)
+"""Stages that `ingest` runs only when they are named: without one nothing is missing."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ def _with_missing(found: Iterable[StageStatus], model: Model) -> list[StageStatu
     stages += [
         StageStatus(name, None, 0, model.n_layers, 0, 0.0, None)
         for name in STAGES
-        if name not in have
+        if name not in have and name not in ON_REQUEST
     ]
     return sorted(stages, key=_place)
 

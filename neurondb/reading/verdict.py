@@ -41,7 +41,7 @@ class Caution:
     """Something to know before reading anything into a neuron.
 
     Attributes:
-        kind: undefined, not significant, dead or dense.
+        kind: undefined, not significant, not finite, dead or dense.
         reason: the number behind it.
     """
 
@@ -105,8 +105,16 @@ def _cautions(
         yield Caution("undefined", "a weight vector is zero, so cosines have no value")
     if cosines and all(reading.significant is False for reading in cosines):
         yield Caution("not significant", "no cosine leaves its random region")
-    fires = None if activations is None else activations.fires
-    if activations is None or fires is None:
+    if activations is None:
+        return
+    if activations.n_nonfinite:
+        n, all_ = activations.n_nonfinite, activations.n_tokens + activations.n_nonfinite
+        yield Caution(
+            "not finite",
+            f"{n:,} of {all_:,} tokens are left out: gate, in or post was NaN or infinite there",
+        )
+    fires = activations.fires
+    if fires is None:
         return
     if fires == 0:
         yield Caution("dead", f"fires on none of {activations.n_tokens:,} tokens")

@@ -1,4 +1,4 @@
-"""A neuron's sign cases and the moments of its activations."""
+"""A neuron's sign cases, and the moments and histograms of its activations."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from neurondb.reading.activations import Activations, Moments, SignCase, Spread
 from neurondb.render.console import THEME
+from neurondb.render.neuron_histograms import histogram_rows
 from neurondb.render.numbers import compact, share
 
 DOMINANT: Final = "▶"
@@ -48,10 +49,15 @@ _LAYOUTS: Final = (
 
 
 def activation_tables(activations: Activations, width: int) -> RenderableType:
-    """Return the sign cases, the dominant one marked, and the moments of pre and post."""
-    if not activations.cases:
-        return _moments(activations)
-    return Group(*_sign_cases(activations.cases, width), Text(), _moments(activations))
+    """Return the sign cases, the dominant one marked, moments and histograms of pre and post."""
+    parts: list[RenderableType] = []
+    if activations.cases:
+        parts += [*_sign_cases(activations.cases, width), Text()]
+    parts.append(_moments(activations))
+    if activations.histograms is not None:
+        drawn = histogram_rows(activations.histograms, width)
+        parts += [] if drawn is None else [Text(), drawn]
+    return Group(*parts)
 
 
 def _sign_cases(cases: Sequence[SignCase], width: int) -> Iterator[RenderableType]:
@@ -117,8 +123,8 @@ def _name(case: SignCase) -> Text:
     return Text(f"{mark} {case.sign_case}", "name" if case.dominant else "")
 
 
-def _bar(freq: float, cells: int) -> Text:
-    halves = round(2 * cells * freq)
+def _bar(freq: float | None, cells: int) -> Text:
+    halves = round(2 * cells * (freq or 0.0))
     shown = "█" * (halves // 2) + "▌" * (halves % 2)
     return Text(shown.ljust(cells), "region")
 

@@ -11,10 +11,11 @@ from neurondb.reading.identity import Identity
 from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.reading.verdict import ClassAt
 from neurondb.reading.vocabulary import ScoredToken, Vocabulary
-from neurondb.render.hints import not_ingested
+from neurondb.render.hints import hint, ingest_command, not_ingested
 from neurondb.render.neuron_activations import activation_tables
 from neurondb.render.neuron_cosines import cosine_bars
-from neurondb.render.neuron_examples import example_lines
+from neurondb.render.neuron_examples import control_lines, example_lines
+from neurondb.render.neuron_labels import label_table
 from neurondb.render.neuron_tokens import PROMOTED, SUPPRESSED, token_tables
 from neurondb.render.numbers import compact, share
 from neurondb.render.text import head, packed, token, visible
@@ -194,6 +195,24 @@ def _examples(page: NeuronPage, view: _View) -> Panel | None:
     return Panel(title, example_lines(page.examples, view.width, marks=view.marks))
 
 
+def _labels(page: NeuronPage, view: _View) -> Panel | None:
+    found = page.activations
+    if found is None or not found.labels:
+        return None
+    title = f"labels of {visible(found.dataset.name)} ({len(found.labels)})"
+    return Panel(title, label_table(found.labels, view.width))
+
+
+def _controls(page: NeuronPage, view: _View) -> Panel | None:
+    if page.controls is None:
+        return None
+    title = "controls: random texts, and by quarters of |peak|"
+    if not page.controls:
+        command = ingest_command(page.identity.model, page.identity.source, "activations")
+        return Panel(title, hint(f"none stored: run `{command} --controls --force`"))
+    return Panel(title, control_lines(page.controls, view.width, marks=view.marks))
+
+
 def _annotations(page: NeuronPage, _view: _View) -> Panel | None:
     if not page.annotations:
         return None
@@ -206,4 +225,12 @@ def _annotations(page: NeuronPage, _view: _View) -> Panel | None:
     return Panel("annotations", body)
 
 
-_PANELS: Final = (_cosines, _activations, _vocabulary, _examples, _annotations)
+_PANELS: Final = (
+    _cosines,
+    _activations,
+    _labels,
+    _vocabulary,
+    _examples,
+    _controls,
+    _annotations,
+)

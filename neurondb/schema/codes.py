@@ -18,6 +18,13 @@ UNGATED_CASES: Final = range(4, 6)
 QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre", "swish")
 QUANTITY_COLUMNS: Final = ("post", "pre_linear", "pre", "swish")
 
+HISTOGRAM_QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre")
+"""Those with a histogram; ungated neurons have no hook_pre_linear. A code is one of QUANTITIES."""
+
+CONTROL_KINDS: Final = ("random", "band 0-25%", "band 25-50%", "band 50-75%", "band 75-100%")
+"""Examples beside the tops: texts drawn at random, and drawn from each quarter of the drawn texts
+by |peak|."""
+
 
 def token_list(vector: int, basis: int, direction: int) -> int:
     """Return the code of one top-token list of a neuron."""

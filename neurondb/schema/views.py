@@ -69,6 +69,12 @@ FROM example_rows r
 JOIN example_lists l ON l.list_id = r.list_id
 """
 
+_CONTROL_EXAMPLES = """
+SELECT r.neuron_id, r.dataset_id, k.kind, r.rank, r.text_id, r.position, r.value
+FROM control_example_rows r
+JOIN control_kinds k ON k.kind_id = r.kind_id
+"""
+
 _DATASETS = """
 SELECT d.dataset_id, d.name, d.source, d.fingerprint, d.n_texts,
        (SELECT z.n_tokens FROM tokenizations z WHERE z.dataset_id = d.dataset_id
@@ -144,6 +150,11 @@ VIEWS: Final = (
     View("vocab_stats", _VOCAB_STATS, "Moments of cos(U, vector) over the vocabulary."),
     View("sign_cases", _SIGN_CASES, "Statistics of one sign case of a neuron on a dataset."),
     View("examples", _EXAMPLES, "A text on which a neuron is extreme."),
+    View(
+        "control_examples",
+        _CONTROL_EXAMPLES,
+        "A text drawn at random, from all or from a quarter by |peak|, to compare examples with.",
+    ),
     View("datasets", _DATASETS, "A dataset; n_tokens as the first model that read it counted."),
     View("random_regions", _REGIONS, "Region that the random cosines of a layer fill."),
     View("neuron_overview", _NEURON_OVERVIEW, "One row a neuron: what is known about it."),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from neurondb.records import DatasetRecord, Token, TokenizationRecord
 from neurondb.schema import tables
@@ -14,13 +14,17 @@ from neurondb.writing.transactions import insert_one, transaction
 
 
 def store_dataset(engine: Engine, record: DatasetRecord) -> int:
-    """Give a dataset its row and texts, or find the one with the same texts; return its id."""
+    """Give a dataset its row, texts and labels, or find the one with the same texts; return its id.
+
+    A dataset that is there gets the record's labels in place of its own, unless it has none.
+    """
     table = tables.dataset_rows
     with transaction(engine) as connection:
         found = connection.execute(
             select(table.c.dataset_id).where(table.c.fingerprint == record.fingerprint)
         ).scalar()
         if found is not None:
+            _relabel(connection, int(found), record)
             return int(found)
         taken = connection.execute(select(table.c.name).where(table.c.name == record.name)).first()
         values = {
@@ -38,9 +42,53 @@ def store_dataset(engine: Engine, record: DatasetRecord) -> int:
                 "dataset_id": np.full(n_texts, dataset_id),
                 "ordinal": np.arange(n_texts),
                 "text": record.texts,
+                "label_id": _label_column(connection, dataset_id, record),
             },
         )
         return dataset_id
+
+
+def _label_column(
+    connection: Connection, dataset_id: int, record: DatasetRecord
+) -> list[int | None]:
+    """Return the label id of each text of a record; labels get their rows here."""
+    if not record.labels:
+        return [None] * len(record.texts)
+    stored = _stored_labels(connection, dataset_id)
+    new = [label for label in record.labels if label not in stored]
+    insert_columns(connection, tables.labels, {"dataset_id": [dataset_id] * len(new), "label": new})
+    ids = label_ids(connection, dataset_id, record.labels).tolist()
+    return [ids[place] if place >= 0 else None for place in record.label_of]
+
+
+def _relabel(connection: Connection, dataset_id: int, record: DatasetRecord) -> None:
+    if not record.labels:
+        return
+    t = tables.texts
+    of_dataset = t.c.dataset_id == dataset_id
+    rows = connection.execute(select(t.c.label_id).where(of_dataset).order_by(t.c.ordinal))
+    stored = [row.label_id for row in rows]
+    wanted = _label_column(connection, dataset_id, record)
+    changes = [
+        {"place": ordinal, "label": label}
+        for ordinal, (label, before) in enumerate(zip(wanted, stored, strict=True))
+        if label != before
+    ]
+    if changes:
+        of_text = of_dataset & (t.c.ordinal == bindparam("place"))
+        connection.execute(update(t).where(of_text).values(label_id=bindparam("label")), changes)
+
+
+def _stored_labels(connection: Connection, dataset_id: int) -> dict[str, int]:
+    c = tables.labels.c
+    rows = connection.execute(select(c.label, c.label_id).where(c.dataset_id == dataset_id))
+    return {row.label: row.label_id for row in rows}
+
+
+def label_ids(connection: Connection, dataset_id: int, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return the ids of a dataset's labels, in the order of `labels`."""
+    stored = _stored_labels(connection, dataset_id)
+    return np.array([stored[label] for label in labels], dtype=np.int64)
 
 
 def text_ids(connection: Connection, dataset_id: int) -> NDArray[np.int64]:

@@ -1,41 +1,21 @@
-"""The results of one layer → rows."""
+"""What the weights of one layer are → rows."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from neurondb.records import (
-    ActivationsRecord,
-    Examples,
-    Moments,
-    SignCase,
-    TokenList,
-    VocabularyRecord,
-    WeightsRecord,
-)
+from neurondb.records import TokenList, VocabularyRecord, WeightsRecord
 from neurondb.schema import tables
-from neurondb.schema.codes import QUANTITY_COLUMNS
 from neurondb.taxonomy import classify
+from neurondb.writing.columns import Columns, interleave, neuron_ids, real
 from neurondb.writing.ledger import StepWriter
-
-Columns = dict[str, Any]
-
-
-def _ids(writer: StepWriter, layer: int) -> NDArray[np.int64]:
-    return np.arange(*writer.model.neuron_ids(layer))
-
-
-def _real(values: NDArray[Any] | None, like: NDArray[Any]) -> NDArray[np.float64]:
-    # NaN is written as NULL
-    return np.full(len(like), np.nan) if values is None else values.astype(np.float64)
 
 
 def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
     """Write a layer's neurons, cosines and baselines."""
-    ids = _ids(writer, layer)
+    ids = neuron_ids(writer, layer)
     writer.replace_layer(
         tables.neurons,
         layer,
@@ -45,12 +25,12 @@ def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None
             "layer": np.full(len(ids), layer),
             "neuron": np.arange(len(ids)),
             "sign": record.sign,
-            "gate_norm": _real(record.gate_norm, ids),
-            "in_norm": _real(record.in_norm, ids),
-            "out_norm": _real(record.out_norm, ids),
-            "gate_bias": _real(record.gate_bias, ids),
-            "in_bias": _real(record.in_bias, ids),
-            "penalty": _real(record.penalty, ids),
+            "gate_norm": real(record.gate_norm, ids),
+            "in_norm": real(record.in_norm, ids),
+            "out_norm": real(record.out_norm, ids),
+            "gate_bias": real(record.gate_bias, ids),
+            "in_bias": real(record.in_bias, ids),
+            "penalty": real(record.penalty, ids),
         },
     )
     writer.replace_layer(
@@ -58,9 +38,9 @@ def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None
         layer,
         {
             "neuron_id": ids,
-            "gate_in": _real(record.gate_in, ids),
-            "gate_out": _real(record.gate_out, ids),
-            "in_out": _real(record.in_out, ids),
+            "gate_in": real(record.gate_in, ids),
+            "gate_out": real(record.gate_out, ids),
+            "in_out": real(record.in_out, ids),
         },
     )
     _write_baselines(writer, layer, record)
@@ -103,7 +83,7 @@ def write_classes(writer: StepWriter, layer: int, threshold: float) -> None:
 
 def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -> None:
     """Write a layer's token lists, moments and LM-head tokens."""
-    ids = _ids(writer, layer)
+    ids = neuron_ids(writer, layer)
     writer.replace_layer(tables.top_token_rows, layer, _token_columns(ids, record.lists))
     vectors = sorted(record.moments)
     columns: Columns = {
@@ -135,95 +115,9 @@ def _token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Co
         "neuron_id": np.repeat(ids, len(codes) * k),
         "list_id": np.tile(np.repeat(codes, k), n),
         "rank": np.tile(np.arange(k), n * len(codes)),
-        "token_id": _interleave([lists[code].token_ids for code in codes]),
-        "cosine": _interleave([lists[code].cosine for code in codes]),
-        "dot": _interleave([lists[code].dot for code in codes]),
+        "token_id": interleave([lists[code].token_ids for code in codes]),
+        "cosine": interleave([lists[code].cosine for code in codes]),
+        "dot": interleave([lists[code].dot for code in codes]),
     }
     there = columns["token_id"] >= 0  # a zero vector has no tokens
     return columns if there.all() else {name: c[there] for name, c in columns.items()}
-
-
-def _interleave(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-    # one (n, k) array a list → rows in the order (neuron, list, rank), that of the primary key
-    return np.stack(arrays, axis=1).ravel()
-
-
-def write_activations(
-    writer: StepWriter,
-    layer: int,
-    record: ActivationsRecord,
-    dataset_id: int,
-    text_ids: NDArray[np.int64],
-) -> None:
-    """Write a layer's activation statistics, sign cases and examples.
-
-    `text_ids` maps the ordinals of the examples to ids.
-    """
-    ids = _ids(writer, layer)
-    dataset = {"dataset_id": np.full(len(ids), dataset_id)}
-    n_tokens = record.n_tokens
-    writer.replace_layer(
-        tables.activation_stats,
-        layer,
-        {
-            "neuron_id": ids,
-            **dataset,
-            "n_tokens": np.full(len(ids), n_tokens),
-            "freq": _real(record.gate_positive, ids) / n_tokens,
-            **_moment_columns("pre", record.pre),
-            **_moment_columns("post", record.post),
-            "post_positive": record.post_positive / n_tokens,
-        },
-        dataset_id=dataset_id,
-    )
-    cases = _case_columns(ids, record.cases, dataset_id, n_tokens)
-    writer.replace_layer(tables.sign_case_rows, layer, cases, dataset_id=dataset_id)
-    examples = _example_columns(ids, record.examples, dataset_id, text_ids)
-    writer.replace_layer(tables.example_rows, layer, examples, dataset_id=dataset_id)
-
-
-def _moment_columns(quantity: str, moments: Moments) -> Columns:
-    return {
-        f"{quantity}_{name}": getattr(moments, name)
-        for name in ("mean", "variance", "skewness", "kurtosis")
-    }
-
-
-def _case_columns(
-    ids: NDArray[np.int64], cases: Mapping[int, SignCase], dataset_id: int, n_tokens: int
-) -> Columns:
-    codes = sorted(cases)
-    count = _interleave([cases[code].count for code in codes])
-    columns: Columns = {
-        "neuron_id": np.repeat(ids, len(codes)),
-        "dataset_id": np.full(len(count), dataset_id),
-        "sign_case_id": np.tile(codes, len(ids)),
-        "count": count,
-        "freq": count / n_tokens,
-    }
-    for quantity, name in enumerate(QUANTITY_COLUMNS):
-        for statistic in ("mean", "min", "max"):
-            by_case = [getattr(cases[code], statistic).get(quantity) for code in codes]
-            columns[f"{name}_{statistic}"] = _interleave([_real(v, ids) for v in by_case])
-    return columns
-
-
-def _example_columns(
-    ids: NDArray[np.int64],
-    lists: Mapping[int, Examples],
-    dataset_id: int,
-    text_ids: NDArray[np.int64],
-) -> Columns:
-    codes = sorted(lists)
-    n, k = lists[codes[0]].ordinal.shape
-    ordinal = _interleave([lists[code].ordinal for code in codes])
-    there = ordinal >= 0
-    return {
-        "neuron_id": np.repeat(ids, len(codes) * k)[there],
-        "dataset_id": np.full(int(there.sum()), dataset_id),
-        "list_id": np.tile(np.repeat(codes, k), n)[there],
-        "rank": np.tile(np.arange(k), n * len(codes))[there],
-        "text_id": text_ids[ordinal[there]],
-        "position": _interleave([lists[code].position for code in codes])[there],
-        "value": _interleave([lists[code].value for code in codes])[there],
-    }

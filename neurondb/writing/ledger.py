@@ -115,6 +115,10 @@ class StepWriter:
     def replace(self, table: Table, columns: Mapping[str, Any], where: ColumnElement[bool]) -> None:
         """Delete the rows `where` holds for and insert those of `columns`."""
         self.connection.execute(table.delete().where(where))
+        self.insert(table, columns)
+
+    def insert(self, table: Table, columns: Mapping[str, Any]) -> None:
+        """Insert the rows of `columns`."""
         self.n_rows += insert_columns(self.connection, table, columns)
 
     def replace_layer(

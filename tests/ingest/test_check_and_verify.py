@@ -1,12 +1,16 @@
 """`neurondb check` finds what is not whole; `neurondb verify` what is not so."""
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
+import ingest.forward.taps
+import ingest.verify
 from neurondb.cli import cli
 from neurondb.errors import DatabaseError, IngestError, UnknownNameError
 from tests.support.tiny_model import tiny_model, write_texts
@@ -90,3 +94,57 @@ def test_changed_weights_are_found(ingested: Path, database: Path, tmp_path: Pat
 
 def test_an_unknown_model_is_said(database: Path) -> None:
     assert isinstance(ask("verify", database, "tinny").exception, UnknownNameError)
+
+
+# --- verify --activations --------------------------------------------------------------------
+
+
+def test_activations_equal_the_bridges(database: Path) -> None:
+    result = ask("verify", database, "tiny", "--activations", "--device", "cpu")
+    assert result.exit_code == 0
+    said = re.search(r"equal to TransformerBridge's hooks within (\S+) of", flat(result.stderr))
+    assert said is not None
+    assert 0 <= float(said[1]) < 1e-5
+    assert "112 neurons of 2 layers agree" in result.stdout
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_activations_of_an_ungated_model_equal_the_bridges(seed: int, tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "opt", "opt")
+    database = tmp_path / "n.db"
+    assert ask("ingest", database, str(model), "--stages", "weights").exit_code == 0
+    more = ("opt", "--activations", "--device", "cpu", "--seed", str(seed))
+    assert "equal to TransformerBridge's hooks" in flat(ask("verify", database, *more).stderr)
+
+
+@pytest.mark.parametrize("wrong", [1.01, float("nan")])
+def test_an_activation_that_differs_is_found(
+    wrong: float, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook that gives something else, as one on a wrong module would."""
+    real = ingest.forward.taps._by_text
+
+    def scaled(values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        return real(values, shape) * (wrong if values.shape[-1] == 56 else 1)
+
+    monkeypatch.setattr(ingest.forward.taps, "_by_text", scaled)
+    result = ask("verify", database, "tiny", "--activations", "--device", "cpu")
+    assert isinstance(result.exception, IngestError)
+    assert re.search(
+        r"hook_\w+ of layer \d differs from TransformerBridge's by", str(result.exception)
+    )
+    assert result.stdout == ""
+
+
+def test_the_model_is_run_only_when_asked(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(ingest.verify, "Forward")
+    assert ask("verify", database, "tiny").exit_code == 0
+
+
+def test_no_such_device_is_one_line(database: Path) -> None:
+    result = ask("verify", database, "tiny", "--activations", "--device", "abacus")
+    assert "no device 'abacus'" in str(result.exception)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())

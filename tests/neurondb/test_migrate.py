@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -34,12 +35,90 @@ def test_the_revision_of_the_code_is_the_newest_migration() -> None:
     assert scripts.get_heads() == [REVISION]
 
 
+def test_migrated_tables_are_clustered_as_the_models_say(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        made = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    for table in metadata.tables.values():
+        clustered = table.dialect_options["sqlite"]["with_rowid"] is False
+        assert ("WITHOUT ROWID" in made[table.name]) is clustered, table.name
+
+
+OLD_ROWS = (
+    "INSERT INTO dataset_rows VALUES (1, 'tales', 't', 'f', 2)",
+    "INSERT INTO texts VALUES (1, 1, 0, 'once'), (2, 1, 1, 'upon')",
+    "INSERT INTO models VALUES "
+    "(1, 'm', 's', NULL, 'llama', 1, 'silu', 1, 2, 2, 3, 'f', NULL, 1, 0.5, 1)",
+    "INSERT INTO neurons VALUES (1, 1, 0, 0, 1, 1, 1, 1, NULL, NULL, 1)",
+    "INSERT INTO activation_stats VALUES (1, 1, 10, 0.5, 1, 2, 3, 4, 5, 6, 7, 8, 0.25)",
+    "INSERT INTO sign_case_rows VALUES (1, 1, 0, 4, 0.4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)",
+    "INSERT INTO example_rows VALUES (1, 1, 0, 0, 2, 5, -1.5)",
+)
+"""A neuron on two texts, as the first release stored it."""
+
+
+@pytest.fixture
+def first_release(tmp_path: Path) -> Path:
+    path = tmp_path / "first.db"
+    engine = connect(parse_url(str(path)), writing=True)
+    with engine.begin() as connection:
+        command.upgrade(migrate.configuration(connection), "0001")
+        for row in OLD_ROWS:
+            connection.exec_driver_sql(row)
+    engine.dispose()
+    return path
+
+
+def test_a_database_of_the_first_release_upgrades_and_keeps_its_rows(first_release: Path) -> None:
+    kept = ("dataset_rows", "models", "neurons", "sign_case_rows", "example_rows")
+    with sqlite3.connect(first_release) as connection:
+        before = {t: connection.execute(f"SELECT * FROM {t}").fetchall() for t in kept}
+
+    migrate.upgrade(connect(parse_url(str(first_release)), writing=True))
+
+    with sqlite3.connect(first_release) as connection:
+        after = {t: connection.execute(f"SELECT * FROM {t}").fetchall() for t in kept}
+        stats = connection.execute("SELECT * FROM activation_stats").fetchall()
+        texts = connection.execute("SELECT * FROM texts").fetchall()
+        dangling = connection.execute("PRAGMA foreign_key_check").fetchall()
+    assert after == before
+    assert stats == [(1, 1, 10, 0.5, 1, 2, 3, 4, 5, 6, 7, 8, 0.25, 0)]  # none was left out
+    assert texts == [(1, 1, 0, "once", None), (2, 1, 1, "upon", None)]
+    assert dangling == []
+
+
+def test_an_upgraded_database_has_the_schema_of_a_new_one(first_release: Path, file: Path) -> None:
+    migrate.upgrade(connect(parse_url(str(first_release)), writing=True))
+
+    with open_existing(str(first_release)).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    assert columns_of(first_release) == columns_of(file)
+
+
+def columns_of(path: Path) -> dict[str, list[object]]:
+    with sqlite3.connect(path) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {t: connection.execute(f"PRAGMA table_info({t})").fetchall() for (t,) in names}
+
+
+def test_an_upgrade_can_be_taken_back(first_release: Path) -> None:
+    before = columns_of(first_release)
+    engine = connect(parse_url(str(first_release)), writing=True)
+    migrate.upgrade(engine)
+
+    with engine.begin() as connection:
+        migrate.drop_views(connection)
+        command.downgrade(migrate.configuration(connection), "0001")
+
+    assert columns_of(first_release) == before
+
+
 def test_every_relation_of_the_contract_is_there(file: Path) -> None:
     contract = (
         "models layers neurons cosines rw_classes classes baselines vocab_stats tokens top_tokens "
         "lm_head_tokens datasets texts activation_stats sign_cases examples neuron_sets "
         "neuron_set_members ablation_runs ablation_results annotations ingest_runs ingest_steps "
-        "neuron_overview"
+        "neuron_overview activation_histograms labels label_stats control_examples trace_rows"
     )
     inspector = inspect(open_existing(str(file)))
     there = {*inspector.get_table_names(), *inspector.get_view_names()}
@@ -50,9 +129,13 @@ def test_words_stand_behind_the_codes(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         lists = connection.execute("SELECT * FROM token_lists ORDER BY list_id").fetchall()
         names = connection.execute("SELECT name FROM rw_classes ORDER BY class_id").fetchall()
+        kinds = connection.execute("SELECT kind FROM control_kinds ORDER BY kind_id").fetchall()
+        quantities = connection.execute("SELECT * FROM quantities ORDER BY 1").fetchall()
     assert lists[8] == (8, "out", "unembed", "top")
     assert [name for (name,) in names] == [c.name for c in CLASSES] + ["undefined"]
     assert len(lists) == len(codes.TOKEN_LISTS) == 12
+    assert tuple(kind for (kind,) in kinds) == codes.CONTROL_KINDS
+    assert quantities == list(enumerate(codes.QUANTITIES))
 
 
 def test_opening_twice_changes_nothing(file: Path) -> None:

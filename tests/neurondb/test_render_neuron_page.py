@@ -12,11 +12,15 @@ from rich.console import Console
 
 from neurondb.reading.activations import Activations, Dataset, Moments, SignCase, Spread
 from neurondb.reading.annotations import Annotation
+from neurondb.reading.controls import ControlList
 from neurondb.reading.cosines import CosineReading, Region
 from neurondb.reading.examples import Example, ExampleList, ExampleOptions
 from neurondb.reading.excerpts import Excerpt
+from neurondb.reading.histograms import Histogram, Histograms
 from neurondb.reading.identity import Identity
+from neurondb.reading.labels import LabelReading
 from neurondb.reading.neuron import NeuronPage, PageOptions
+from neurondb.reading.traces import Trace
 from neurondb.reading.verdict import Caution, ClassAt, Verdict
 from neurondb.reading.vocabulary import (
     LmHeadToken,
@@ -327,6 +331,49 @@ def test_an_undefined_cosine_says_so() -> None:
     assert "undefined" in shown(page)
 
 
+def test_histograms_follow_the_moments_and_labels_the_sign_cases() -> None:
+    counts = tuple(int(20 < i < 40) for i in range(60))
+    histograms = Histograms(tuple(map(float, range(-29, 30))), 8, (Histogram("hook_post", counts),))
+    labels = (LabelReading("books", 9, 0.5, 0.1, 0.2, 0.3, 0.4, 0.5),)
+    found = replace(ACTIVATIONS, histograms=histograms, labels=labels)
+
+    lines = shown(replace(PAGE, activations=found)).splitlines()
+
+    starts = (
+        "  all tokens",
+        "  hook_post  -9.00 █",
+        "labels of tales (1)",
+        "vocabulary",
+        "examples",
+    )
+    places = [next(i for i, line in enumerate(lines) if line.startswith(one)) for one in starts]
+    assert places == sorted(places)
+
+
+def test_controls_follow_the_examples_and_say_when_there_are_none() -> None:
+    control = ControlList("band 25-50%", PAGE.examples[0].examples)
+
+    text = words(shown(replace(PAGE, controls=(control,))))
+    without = words(shown(replace(PAGE, controls=())))
+
+    assert text.index("examples: largest") < text.index("controls: random texts")
+    assert "band 25-50% +5.120 text 0 @ 7" in text
+    assert "none stored: run `neurondb ingest hub/tiny --name tiny --stages activations" in without
+    assert "controls" not in shown(PAGE)
+
+
+def test_a_neuron_without_finite_tokens_has_a_page() -> None:
+    nothing = Moments(None, None, None, None)
+    none = Spread(None, None, None)
+    empty = SignCase("gate+_in+", 0, None, False, none, none, none, none)
+    found = Activations(Dataset(1, "tales", 3), 0, None, None, nothing, nothing, (empty,), 1000)
+
+    for width in WIDTHS:
+        text = shown(replace(PAGE, activations=found, examples=()), width)
+        line = next(x for x in text.splitlines() if x.startswith("  gate+_in+"))
+        assert line.split()[:3] == ["gate+_in+", "0", "–"]
+
+
 def test_an_ungated_neuron_has_no_word_about_a_gate() -> None:
     identity = replace(IDENTITY, gated=False, gate_norm=None, sign=1)
     nothing = Spread(None, None, None)
@@ -348,7 +395,7 @@ def test_json_has_the_whole_page_under_the_names_of_the_dataclasses() -> None:
 
     assert list(found) == [
         *("identity", "verdict", "cosines", "vocabulary", "activations", "examples"),
-        "annotations",
+        *("annotations", "controls"),
     ]
     assert found["verdict"]["read_write"]["name"] == "weakening"
     assert found["cosines"][0]["regions"][1] == {
@@ -369,7 +416,16 @@ def test_json_is_ascii_and_has_null_for_what_is_no_number() -> None:
 
 def test_every_key_of_the_json_is_documented() -> None:
     page = Path(__file__, "../../../docs/commands/show.md").resolve().read_text()
-    missing = {key for key in _keys(json.loads(to_json(PAGE))) if f"`{key}`" not in page}
+    summarised = replace(
+        ACTIVATIONS,
+        histograms=Histograms((0.0,), 8, (Histogram("hook_post", (1, 2)),)),
+        labels=(LabelReading("books", 9, 0.5, 0.1, 0.2, 0.3, 0.4, 0.5),),
+    )
+    (first, *_) = PAGE.examples
+    traced = replace(first.examples[0], trace=Trace(5, (1.0,), None, (1.0,)))
+    full = replace(PAGE, activations=summarised, controls=(ControlList("random", (traced,)),))
+
+    missing = {key for key in _keys(json.loads(to_json(full))) if f"`{key}`" not in page}
 
     assert missing == set()
 

@@ -8,6 +8,7 @@ A conftest or a test module gets the fixtures by importing them.
 """
 
 import random
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ TEXTS = (
     "été 犬 🐕 \u202ereversed",
 )
 
+LABELS = ("web", "books")
+"""Of the texts in turn."""
+TEXT_TOKENS = 12
+"""Tokens of each text as `sample-llama` reads it."""
+BINS = 60
+NONFINITE = 7
+"""Tokens left out of each first neuron of a layer."""
+
 Row = dict[str, Any]
 Insertions = dict[Table, list[Row]]
 
@@ -56,6 +65,7 @@ class Sample:
         self.head: dict[int, str] = {}
         self.cases: list[Row] = []
         self.examples: list[Row] = []
+        self.labels: list[Row] = []
 
     @property
     def url(self) -> str:
@@ -103,11 +113,14 @@ def _put(connection: Connection, rows: Insertions) -> None:
 def _shared(connection: Connection) -> None:
     dataset = {"dataset_id": DATASET, "name": "sample", "source": "here", "fingerprint": "f"}
     texts = [
-        {"text_id": i + 1, "dataset_id": DATASET, "ordinal": i, "text": text}
+        {"text_id": i + 1, "dataset_id": DATASET, "ordinal": i, "text": text, "label_id": 1 + i % 2}
         for i, text in enumerate(TEXTS)
     ]
+    labels = [
+        {"label_id": i + 1, "dataset_id": DATASET, "label": label} for i, label in enumerate(LABELS)
+    ]
     rows: Insertions = {tables.dataset_rows: [dataset | {"n_texts": len(TEXTS)}]}
-    _put(connection, rows | {tables.texts: texts})
+    _put(connection, rows | {tables.labels: labels, tables.texts: texts})
 
 
 def _class_name(gated: bool, gate_in: float | None, gate_out: float | None, in_out: float) -> str:
@@ -147,6 +160,7 @@ class _Model:
         self.name = "sample-llama" if gated else "sample-gpt"
         self.first = (model_id - 1) * NEURONS
         self.draw = random.Random(model_id)
+        self.more = random.Random(f"summaries {model_id}")  # leaves what `draw` gives as it was
         # The second model has the same texts under other ids, and one of its own.
         own = [*VOCABULARY] if gated else [*reversed(VOCABULARY), " only-gpt"]
         self.vocabulary = own
@@ -193,6 +207,14 @@ class _Model:
                     self._add(tables.baselines, **where, low=-REGION, high=REGION)
         for token_id, token in enumerate(self.vocabulary):
             self._add(tables.tokens, model_id=self.model_id, token_id=token_id, token=token)
+        for text_id in range(1, len(TEXTS) + 1) if self.gated else ():
+            ids = [self.more.randrange(len(self.vocabulary)) for _ in range(TEXT_TOKENS)]
+            self._add(
+                tables.text_token_ids,
+                model_id=self.model_id,
+                text_id=text_id,
+                token_ids=struct.pack(f"<{len(ids)}I", *ids),
+            )
 
     def _neuron(self, i: int) -> None:
         neuron_id, (layer, number) = self.first + i, divmod(i, WIDTH)
@@ -267,7 +289,9 @@ class _Model:
                 stats[f"{quantity}_{moment}"] = round(self.draw.gauss(0, 2), 3)
         stats["post_positive"] = self._share()
         key = {"neuron_id": neuron_id, "dataset_id": DATASET}
-        self._add(tables.activation_stats, **key, n_tokens=1000, **stats)
+        n_nonfinite = 0 if neuron_id % WIDTH else NONFINITE
+        self._add(tables.activation_stats, **key, n_tokens=1000, n_nonfinite=n_nonfinite, **stats)
+        self._summaries(key)
         cases = codes.GATED_CASES if self.gated else codes.UNGATED_CASES
         freqs = {code: self._case(key, code) for code in cases}
         signs = ("pos_in_pos", "pos_in_neg", "neg_in_pos", "neg_in_neg")
@@ -299,3 +323,55 @@ class _Model:
                     value=value,
                 )
             )
+
+    def _summaries(self, key: Row) -> None:
+        """Histograms and labels of every neuron; controls and traces of each layer's first."""
+        for quantity in (0, 1, 2) if self.gated else (0, 2):
+            counts = [self.more.choice((0, 3, 200)) if 20 <= i < 45 else 0 for i in range(BINS)]
+            packed = b"".join(leb128(count) for count in counts)
+            self._add(tables.activation_histograms, **key, quantity_id=quantity, counts=packed)
+        for label in range(1, len(LABELS) + 1):
+            shares: Row = {"post_positive": self.more.random()}
+            shares["freq"] = self.more.random() if self.gated else None
+            moments = {
+                f"{quantity}_{moment}": self.more.random()
+                for quantity in ("pre", "post")
+                for moment in ("mean", "variance")
+            }
+            row = key | {"label_id": label, "n_tokens": 500} | shares | moments
+            self.sample.labels.append(self._add(tables.label_stats, **row))
+        if key["neuron_id"] % WIDTH == 0:
+            self._controls(key)
+            self._traces(key)
+
+    def _controls(self, key: Row) -> None:
+        for kind in range(len(codes.CONTROL_KINDS)):
+            for rank in range(2):
+                self._add(
+                    tables.control_example_rows,
+                    **(key | {"kind_id": kind, "rank": rank}),
+                    text_id=self.more.randrange(len(TEXTS)) + 1,
+                    position=self.more.randrange(9),
+                    value=self.more.gauss(0, 1),
+                )
+
+    def _traces(self, key: Row) -> None:
+        quantities = 3 if self.gated else 2
+        for text_id in range(1, len(TEXTS) + 1):
+            for position in range(9):
+                start, end = max(0, position - 6), min(TEXT_TOKENS, position + 4)
+                values = [self.more.gauss(0, 3) for _ in range(quantities * (end - start))]
+                self._add(
+                    tables.trace_rows,
+                    **(key | {"text_id": text_id, "position": position}),
+                    start=start,
+                    n_tokens=end - start,
+                    trace=struct.pack(f"<{len(values)}e", *values),
+                )
+
+
+def leb128(count: int) -> bytes:
+    """Return a count as it is stored: seven bits a byte, the eighth set where more follow."""
+    return (
+        bytes((count & 127,)) if count < 128 else bytes((count & 127 | 128,)) + leb128(count >> 7)
+    )

@@ -1,6 +1,15 @@
 """Texts, and what neurons do on them."""
 
-from sqlalchemy import Column, Index, LargeBinary, SmallInteger, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from neurondb.schema.codes import QUANTITY_COLUMNS
 from neurondb.schema.columns import (
@@ -39,6 +48,15 @@ tokenizations = Table(
     **CLUSTERED,
 )
 
+labels = Table(
+    "labels",
+    metadata,
+    identity("label_id", "label"),
+    reference("dataset_id", "dataset_rows.dataset_id", "dataset whose texts it tells apart"),
+    word("label", "name of that part of the dataset: a sub-corpus, a language"),
+    UniqueConstraint("dataset_id", "label"),
+)
+
 texts = Table(
     "texts",
     metadata,
@@ -46,6 +64,7 @@ texts = Table(
     reference("dataset_id", "dataset_rows.dataset_id", "its dataset"),
     integer("ordinal", "place in the dataset, from 0"),
     Column("text", Text, nullable=False, comment="the text, stripped"),
+    reference("label_id", "labels.label_id", "its label, if it has one", nullable=True),
     UniqueConstraint("dataset_id", "ordinal"),
 )
 
@@ -73,6 +92,13 @@ activation_stats = Table(
     *moments("pre", "hook_pre (x_gate; ungated: x_in)"),
     *moments("post", "hook_post, canonical sign"),
     real("post_positive", "share of tokens with hook_post > 0, canonical sign"),
+    Column(
+        "n_nonfinite",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="tokens left out because gate, in or post was NaN or infinite there",
+    ),
     Index(None, "dataset_id", "freq", "neuron_id"),
     **CLUSTERED,
 )
@@ -91,7 +117,7 @@ sign_case_rows = Table(
     key("dataset_id", "dataset_rows.dataset_id", "dataset"),
     code("sign_case_id", "sign_case_names.sign_case_id", "code of the sign case"),
     integer("count", "tokens in the case"),
-    real("freq", "share of all counted tokens", nullable=False),
+    real("freq", "share of all counted tokens; NULL when none was counted"),
     *(
         real(f"{quantity}_{statistic}", f"{statistic} of {quantity} over the case's tokens")
         for quantity in QUANTITY_COLUMNS

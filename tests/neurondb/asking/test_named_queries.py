@@ -15,11 +15,22 @@ from neurondb.asking import named, opened
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
 from neurondb.taxonomy import CLASSES
-from tests.support.sample_database import DATASET, REGION, TEXTS, TOP, WIDTH, Row, Sample, build
+from tests.support.sample_database import (
+    DATASET,
+    LABELS,
+    REGION,
+    TEXTS,
+    TOP,
+    WIDTH,
+    Row,
+    Sample,
+    build,
+)
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 ARGUMENTS: Mapping[str, dict[str, str]] = {
     "examples-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
+    "labels-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "sign-cases-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "neurons-for-token": {"token": " dog"},
     "neurons-encoding-token": {"token": " dog"},
@@ -225,6 +236,16 @@ def test_sign_cases_of_neuron(sample: Sample, sample_engine: Engine) -> None:
         case = stored[codes.SIGN_CASES.index(row.pop("sign_case"))]
         assert row == {name: case[name] for name in row}
         assert case["dataset_id"] == DATASET
+
+
+def test_labels_of_neuron(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "labels-of-neuron", **ARGUMENTS["labels-of-neuron"])
+    neuron_id = sample.named(LLAMA, "1.1")["neuron_id"]
+    stored = [one for one in sample.labels if one["neuron_id"] == neuron_id]
+    stored.sort(key=lambda one: -one["freq"])
+    assert [row.pop("label") for row in rows] == [LABELS[one["label_id"] - 1] for one in stored]
+    for row, one in zip(rows, stored, strict=True):
+        assert row == {name: one[name] for name in row}
 
 
 @pytest.mark.parametrize("token", [" dog", "\n", "'"])

@@ -46,6 +46,13 @@ def neurondb(*arguments: object, cwd: Path, **environment: str) -> Result:
     )
 
 
+def counts(directory: Path, table: str) -> list[tuple[int, int]]:
+    """Rows of a table of the neurons, by layer."""
+    sql = f"SELECT layer, count(*) FROM {table} JOIN neurons USING (neuron_id) GROUP BY layer"
+    with sqlite3.connect(directory / "n.db") as connection:
+        return connection.execute(sql).fetchall()
+
+
 def assert_refused(result: Result, *parts: str, code: int = 1) -> None:
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
@@ -66,6 +73,25 @@ def test_a_model_is_ingested_and_results_stay_off_stdout(model: Path, texts: Pat
     assert (result.returncode, result.stdout) == (0, "")
     assert "rows stored" in result.stderr
     assert "tokens" in result.stderr
+
+
+def test_only_the_layers_asked_for_are_stored(model: Path) -> None:
+    result = neurondb("ingest", model, "--layers", "-1", cwd=model.parent)
+    assert result.returncode == 0, result.stderr
+    assert [layer for layer, _ in counts(model.parent, "cosines")] == [1]
+    assert [layer for layer, _ in counts(model.parent, "top_token_rows")] == [1]
+
+
+def test_a_layer_that_the_model_lacks_costs_no_work(model: Path) -> None:
+    result = neurondb("ingest", model, "--layers", "0-3", cwd=model.parent)
+    assert_refused(result, "no layer 2", "0 to 1")
+    assert not (model.parent / "n.db").exists()
+
+
+def test_an_empty_shard_costs_no_work(model: Path, texts: Path) -> None:
+    result = neurondb("ingest", model, "--dataset", texts, "--shard", "9/9", cwd=model.parent)
+    assert_refused(result, "shard 9/9 is empty")
+    assert not (model.parent / "n.db").exists()
 
 
 def test_an_unknown_model_names_the_nearest(tmp_path: Path) -> None:
@@ -158,6 +184,8 @@ def test_a_missing_text_file(model: Path) -> None:
         (["--stages", "activations"], "--dataset"),
         (["--max-texts", "0"], "0"),
         (["--nonsense"], "nonsense"),
+        (["--where", "weakening"], "--where restricts the stage traces"),
+        (["--shard", "3/2"], "3/2"),
     ],
 )
 def test_wrong_usage_exits_2(model: Path, arguments: list[str], said: str) -> None:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from neurondb.cli import cli, main
 from neurondb.errors import UnknownNameError
+from neurondb.schema import codes
 from tests.support.sample_database import Sample, build
 
 Show = Callable[..., Result]
@@ -85,6 +86,41 @@ def test_options_choose_lists_and_examples(show: Show) -> None:
     (only,) = found["examples"]
     assert (only["sign_case"], only["quantity"]) == ("gate-_in+", "hook_pre")
     assert len(only["examples"]) == 2
+
+
+def test_controls_are_shown_when_asked_for(show: Show) -> None:
+    command = ("sample-llama", "1.0", "--examples", "1")
+
+    page, without = show(*command, "--controls").stdout, show(*command).stdout
+    found = json.loads(show(*command, "--controls", "--format", "json").stdout)
+
+    assert "controls: random texts, and by quarters of |peak|" in page
+    assert "controls" not in without
+    assert [one["kind"] for one in found["controls"]] == list(codes.CONTROL_KINDS)
+    assert {len(one["examples"]) for one in found["controls"]} == {1}
+
+
+def test_a_terminal_gets_tokens_in_colours(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    cli(["show", "--db", sample.url, "sample-llama", "1.0"], standalone_mode=False)
+
+    text = capsys.readouterr().out
+    assert "hook_post of each token ÷ the largest in its list" in text
+    assert "48;5;208m" in text
+    assert "48;5;26m" in text
+
+
+def test_labels_and_tokens_left_out_are_on_the_page(show: Show) -> None:
+    text = show("sample-llama", "1.0").stdout
+
+    assert "! not finite: 7 of 1,007 tokens are left out" in text
+    assert "labels of sample (2)" in text
+    assert any(line.startswith("  books ") for line in text.splitlines())
 
 
 @pytest.mark.parametrize("name", ["31", "a.b", "1.2.3", "1.", ".5", "1,2", "٣.١", "9999999999.0"])

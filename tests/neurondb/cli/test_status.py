@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from neurondb.cli import cli
 from neurondb.migrate import create_or_open
+from neurondb.schema import REVISION
 from tests.support.sample_database import build
 
 
@@ -20,7 +21,7 @@ def test_status_names_every_model_and_what_is_missing(tmp_path: Path) -> None:
     # The sample was inserted, not ingested: the ledger knows of no finished step.
     assert text.count("not ingested") == 6
     assert [m["model"] for m in found["models"]] == ["sample-gpt", "sample-llama"]
-    assert found["revision"] == "0001"
+    assert found["revision"] == REVISION
 
 
 def test_status_of_one_model(tmp_path: Path) -> None:
@@ -39,5 +40,5 @@ def test_status_of_an_empty_database(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["status", "--db", url])
 
     assert result.exit_code == 0
-    assert "schema 0001" in result.stdout
+    assert f"schema {REVISION}" in result.stdout
     assert "neurondb ingest MODEL" in result.stderr

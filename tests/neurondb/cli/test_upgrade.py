@@ -12,11 +12,12 @@ from neurondb.cli import cli
 from neurondb.errors import DatabaseError
 from neurondb.paths import folder
 
-NEXT = """
+NOW, LATER = schema.REVISION, "8888"
+NEXT = f"""
 from alembic import op
 import sqlalchemy as sa
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "{LATER}", "{NOW}", None, None
 
 
 def upgrade() -> None:
@@ -46,9 +47,9 @@ def newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A neurondb with one more migration than this one."""
     scripts = tmp_path / "migrations"
     shutil.copytree(folder("migrations"), scripts)
-    (scripts / "versions" / "0002_nicknames.py").write_text(NEXT)
+    (scripts / "versions" / f"{LATER}_nicknames.py").write_text(NEXT)
     monkeypatch.setattr(migrate, "folder", lambda _name: scripts)
-    monkeypatch.setattr(schema, "REVISION", "0002")
+    monkeypatch.setattr(schema, "REVISION", LATER)
 
 
 def test_an_empty_file_gets_the_tables(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_an_empty_file_gets_the_tables(tmp_path: Path) -> None:
     result = upgrade(path)
 
     assert result.exit_code == 0
-    assert "schema (none) → 0001" in result.stderr
+    assert f"schema (none) → {NOW}" in result.stderr
     assert "fingerprint" in columns(path, "models")
 
 
@@ -67,15 +68,15 @@ def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> No
     path = tmp_path / "older.db"
     migrate.create_or_open(str(path)).dispose()
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (NOW,))
         connection.execute("ALTER TABLE models DROP COLUMN nickname")
 
     refused = CliRunner().invoke(cli, ["models", "--db", str(path)])
-    assert "has schema 0001, this version needs 0002; run `neurondb upgrade`" in str(
+    assert f"has schema {NOW}, this version needs {LATER}; run `neurondb upgrade`" in str(
         refused.exception
     )
 
-    assert "schema 0001 → 0002" in upgrade(path).stderr
+    assert f"schema {NOW} → {LATER}" in upgrade(path).stderr
     assert "nickname" in columns(path, "models")
     assert CliRunner().invoke(cli, ["models", "--db", str(path)]).exit_code == 0
 
@@ -96,7 +97,7 @@ def test_a_newer_database_is_refused(current: Path, command: str) -> None:
 
     result = CliRunner().invoke(cli, [command, "--db", str(current)])
 
-    assert "has schema 9999, newer than 0001 of this version; upgrade neurondb" in str(
+    assert f"has schema 9999, newer than {NOW} of this version; upgrade neurondb" in str(
         result.exception
     )
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Table, insert
 from neurondb import migrate
 from neurondb.database import connect, parse_url
 from neurondb.schema import codes, tables
+from tests.support.sample_database import leb128
 
 GATED, UNGATED = 1, 2
 NEURON = 3
@@ -70,6 +71,7 @@ def fill(connection: Connection) -> None:
     put_vocabulary(put)
     put_activations(put)
     put_examples(put)
+    put_summaries(put)
 
 
 def put_model(put: Put, model_id: int, name: str, *, gated: bool, first: int) -> None:
@@ -202,6 +204,26 @@ def put_examples(put: Put) -> None:
                 position=2,
                 value=-5.12 + rank,
             )
+
+
+def put_summaries(put: Put) -> None:
+    key = {"neuron_id": NEURON, "dataset_id": DATASET}
+    for quantity, filled in ((0, {0: 5, 29: 300}), (2, {30: 1, 59: 70_000})):
+        counts = b"".join(leb128(filled.get(bin_, 0)) for bin_ in range(60))
+        put(tables.activation_histograms, **key, quantity_id=quantity, counts=counts)
+    moments = {"pre_mean": 0.5, "pre_variance": 1.0, "post_mean": -0.5, "post_variance": 4.0}
+    for label_id, (label, freq) in enumerate((("news", 0.25), ("code", 0.75), ("none", None)), 1):
+        put(tables.labels, label_id=label_id, dataset_id=DATASET, label=label)
+        shown = {} if freq is None else moments | {"post_positive": freq / 2}
+        n_tokens = 0 if freq is None else 500
+        put(tables.label_stats, **key, label_id=label_id, n_tokens=n_tokens, freq=freq, **shown)
+    for kind in (0, 4):
+        for rank in range(4):
+            place = {"text_id": 70, "position": 3 + rank, "value": kind - rank}
+            put(tables.control_example_rows, **key, kind_id=kind, rank=rank, **place)
+    values = (0.5, -1.5, 2.0, 1.0, 1.0, -1.0, 0.5, -1.5, -5.12)
+    trace = {"text_id": 70, "position": 2, "start": 0, "n_tokens": 3}
+    put(tables.trace_rows, **key, **trace, trace=struct.pack("<9e", *values))
 
 
 def put_token_ids(put: Put, text_id: int, ids: tuple[int, ...]) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert
 from neurondb.errors import UnknownNameError
 from neurondb.reading.opening import opened
 from neurondb.reading.status import ModelStatus, StageStatus, status
-from neurondb.schema import tables
+from neurondb.schema import REVISION, tables
 
 
 def run(connection: Connection, run_id: int, finished_at: str | None, stages: str = "w") -> None:
@@ -119,7 +119,7 @@ def test_the_database_says_where_how_large_and_of_which_schema(
     found = status(connection)
 
     assert found.location == str(path)
-    assert found.revision == "0001"
+    assert found.revision == REVISION
     assert found.size_bytes == path.stat().st_size + Path(f"{path}-wal").stat().st_size
 
 

@@ -1,6 +1,7 @@
 """Excerpts put the tokens of a text together again, whatever they are."""
 
 import struct
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import Connection, insert
@@ -17,13 +18,17 @@ def at(connection: Connection, position: int, radius: int = 20, text: int = TEXT
     return excerpts(connection, model, [Place(text, position)], radius)[0]
 
 
+def stretch(found: Excerpt) -> tuple[str, str | None, str, bool, bool]:
+    return found.before, found.peak, found.after, found.starts, found.ends
+
+
 def rewrite(connection: Connection, *ids: int) -> None:
     t = tables.text_token_ids
     connection.execute(t.update().values(token_ids=struct.pack(f"<{len(ids)}I", *ids)))
 
 
 def test_the_whole_text_around_a_peak(connection: Connection) -> None:
-    assert at(connection, 2) == Excerpt("<s> once", " dog", "\n€\\x41s red", True, True)
+    assert stretch(at(connection, 2)) == ("<s> once", " dog", "\n€\\x41s red", True, True)
 
 
 def test_the_prefix_token_has_position_zero(connection: Connection) -> None:
@@ -31,7 +36,7 @@ def test_the_prefix_token_has_position_zero(connection: Connection) -> None:
 
 
 def test_a_window_says_whether_it_reaches_the_ends(connection: Connection) -> None:
-    assert at(connection, 2, radius=1) == Excerpt(" once", " dog", "\n", False, False)
+    assert stretch(at(connection, 2, radius=1)) == (" once", " dog", "\n", False, False)
 
 
 @pytest.mark.parametrize("position", [4, 5, 6])
@@ -49,7 +54,7 @@ def test_windows_cut_amid_a_character_drop_its_pieces(connection: Connection) ->
 def test_bytes_that_are_no_character_stay_visible(connection: Connection) -> None:
     rewrite(connection, 1, 5, 2)
 
-    assert at(connection, 2) == Excerpt(" once\\x82", " dog", "", True, True)
+    assert stretch(at(connection, 2)) == (" once\\x82", " dog", "", True, True)
     assert at(connection, 1).peak == "\\x82"
 
 
@@ -80,7 +85,7 @@ def test_a_position_beyond_the_tokens_falls_back_to_the_text(connection: Connect
 
 
 def test_a_text_that_is_gone_gives_an_empty_excerpt(connection: Connection) -> None:
-    assert at(connection, 2, text=999) == Excerpt("", None, "", True, True)
+    assert stretch(at(connection, 2, text=999)) == ("", None, "", True, True)
 
 
 def test_many_places_come_back_in_order(connection: Connection) -> None:
@@ -113,3 +118,33 @@ def test_another_models_tokens_are_not_taken(connection: Connection) -> None:
 )
 def test_bytes_of_a_token(token: str, piece: str | None, expected: bytes) -> None:
     assert token_bytes(token, piece) == expected
+
+
+def test_tokens_join_to_the_excerpt_and_a_character_is_its_last_tokens(
+    connection: Connection,
+) -> None:
+    found = at(connection, 5)
+
+    assert found.first == 0
+    assert found.tokens == ("<s>", " once", " dog", "\n", "", "", "€", "\\x41", "s", " red")
+
+
+@pytest.mark.parametrize("radius", range(10))
+@pytest.mark.parametrize("ids", [range(10), (4, 4, 5, 6, 1, 5, 4, 5), (6, 6, 9, 4)])
+def test_tokens_join_to_the_excerpt_whatever_is_cut_or_broken(
+    connection: Connection, ids: Sequence[int], radius: int
+) -> None:
+    rewrite(connection, *ids)
+
+    for position in range(len(ids)):
+        found = at(connection, position, radius)
+        assert found.peak is not None
+        assert "".join(found.tokens) == found.before + found.peak + found.after
+        assert found.first == max(0, position - radius)
+        assert len(found.tokens) == min(len(ids), position + radius + 1) - found.first
+
+
+def test_an_excerpt_without_stored_tokens_has_none(connection: Connection) -> None:
+    found = at(connection, 2, text=71)
+
+    assert (found.first, found.tokens) == (None, ())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from neurondb.errors import UnknownNameError
 from neurondb.reading.examples import ExampleOptions
 from neurondb.reading.models import find_model
 from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
+from neurondb.reading.traces import unpacked
 from neurondb.schema import codes, tables
 
 
@@ -314,8 +316,8 @@ def test_no_query_of_a_page_reads_a_whole_table(connection: Connection) -> None:
         "before_cursor_execute",
         lambda _c, _cursor, sql, parameters, *_: statements.append((sql, parameters)),
     )
-    page(connection)
-    small = {"models", "m", "rw_classes", "vectors", "sign_case_names"}
+    page(connection, controls=True)
+    small = {"models", "m", "rw_classes", "vectors", "sign_case_names", "quantities", "labels"}
     asked = list(statements)
 
     scanned = {
@@ -327,6 +329,104 @@ def test_no_query_of_a_page_reads_a_whole_table(connection: Connection) -> None:
 
     assert len(asked) > 10
     assert scanned <= small
+
+
+def test_histograms_have_a_count_a_bin_and_the_edges_between(connection: Connection) -> None:
+    found = page(connection).activations
+
+    assert found is not None
+    assert found.histograms is not None
+    assert [one.quantity for one in found.histograms.quantities] == ["hook_post", "hook_pre"]
+    first, second = (dict(enumerate(one.counts)) for one in found.histograms.quantities)
+    assert {bin_: n for bin_, n in first.items() if n} == {0: 5, 29: 300}
+    assert {bin_: n for bin_, n in second.items() if n} == {30: 1, 59: 70_000}
+    assert len(first) == len(found.histograms.edges) + 1 == 60
+    assert (found.histograms.edges[0], found.histograms.edges[29:32]) == (
+        -256,
+        (0, 2**-6, 1.5 / 64),
+    )
+    assert found.histograms.stride == 8
+
+
+def test_labels_come_with_the_most_frequent_first(connection: Connection) -> None:
+    found = page(connection).activations
+
+    assert found is not None
+    assert [(one.label, one.n_tokens, one.freq) for one in found.labels] == [
+        ("code", 500, 0.75),
+        ("news", 500, 0.25),
+        ("none", 0, None),
+    ]
+    assert (found.labels[0].post_mean, found.labels[0].post_positive) == (-0.5, 0.375)
+
+
+def test_labels_of_an_ungated_neuron_are_in_the_order_of_positive_posts(
+    connection: Connection,
+) -> None:
+    key = {"neuron_id": 103, "dataset_id": 9, "n_tokens": 4}
+    for label_id, share in ((1, 0.25), (2, None), (3, 0.75)):
+        row = key | {"label_id": label_id, "post_positive": share}
+        connection.execute(tables.label_stats.insert(), row)
+
+    found = neuron_page(connection, "plain-model", 1, 1).activations
+
+    assert found is not None
+    assert [one.label for one in found.labels] == ["none", "news", "code"]
+
+
+def test_an_example_has_its_trace_where_one_is_stored(connection: Connection) -> None:
+    first, second = page(connection).examples[0].examples
+
+    assert first.trace is not None
+    assert first.trace.start == 0
+    assert first.trace.hook_pre == (0.5, -1.5, 2.0)
+    assert first.trace.hook_pre_linear == (1.0, 1.0, -1.0)
+    assert first.trace.hook_post == (0.5, -1.5, -5.12109375)  # -5.12 in float16
+    assert second.trace is None
+
+
+def test_a_trace_of_an_ungated_neuron_has_no_linear_part() -> None:
+    found = unpacked(struct.pack("<4e", 1, 2, 3, 4), 7, 2)
+
+    assert (found.start, found.hook_pre, found.hook_post) == (7, (1, 2), (3, 4))
+    assert found.hook_pre_linear is None
+
+
+def test_controls_are_read_when_asked_for(connection: Connection) -> None:
+    assert page(connection).controls is None
+
+    found = page(connection, controls=True).controls
+
+    assert found is not None
+    assert [(one.kind, [e.value for e in one.examples]) for one in found] == [
+        ("random", [0, -1, -2]),
+        ("band 75-100%", [4, 3, 2]),
+    ]
+    assert found[0].examples[0].excerpt.peak == "\n"
+
+
+def test_tokens_left_out_as_not_finite_get_a_caution(connection: Connection) -> None:
+    connection.execute(tables.activation_stats.update().values(n_nonfinite=24))
+
+    found = page(connection)
+
+    assert found.activations is not None
+    assert found.activations.n_nonfinite == 24
+    assert [(c.kind, c.reason.split(":")[0]) for c in found.verdict.cautions] == [
+        ("not finite", "24 of 1,024 tokens are left out")
+    ]
+
+
+def test_a_neuron_none_of_whose_tokens_was_finite_has_a_page(connection: Connection) -> None:
+    nothing = {"n_tokens": 0, "n_nonfinite": 1000, "freq": None, "post_positive": None}
+    connection.execute(tables.activation_stats.update().values(nothing))
+    connection.execute(tables.sign_case_rows.update().values(count=0, freq=None))
+
+    found = page(connection)
+
+    assert found.activations is not None
+    assert [case.freq for case in found.activations.cases] == [None] * 4
+    assert [caution.kind for caution in found.verdict.cautions] == ["not finite"]
 
 
 def test_quantities_are_told_apart(connection: Connection) -> None:

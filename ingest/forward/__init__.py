@@ -1,0 +1,22 @@
+"""The forward pass: a model runs over texts, and its MLP activations are handed out as they come.
+
+The model is transformers' own, with its own attention; hooks on its MLP modules, which
+`ingest.families` names, see what TransformerBridge calls `hook_pre`, `hook_pre_linear` and
+`hook_post` (METHODS, notation). `ingest.forward.bridge` is the independent reference for that.
+"""
+
+from ingest.forward.batches import Batch, batches
+from ingest.forward.devices import pick_device, pick_dtype
+from ingest.forward.model import Consumer, Forward
+from ingest.forward.taps import Activations, MLPActivations
+
+__all__ = [
+    "Activations",
+    "Batch",
+    "Consumer",
+    "Forward",
+    "MLPActivations",
+    "batches",
+    "pick_device",
+    "pick_dtype",
+]

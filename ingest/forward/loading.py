@@ -1,0 +1,90 @@
+"""A checkpoint → transformers' own model, ready to run, with every weight from the files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurondb.errors import ModelError
+
+# A large download that misses a shard lacks hundreds of tensors; a few say which one.
+NAMED = 3
+
+
+def load_model(directory: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """Load a language model with the attention that transformers holds right for its family.
+
+    That is SDPA for most. One with softcapped attention logits runs eager attention: SDPA cannot
+    softcap, and not every version of transformers refuses to try.
+
+    Raises:
+        ModelError: The files cannot be loaded, do not hold every weight, or do not fit in memory.
+    """
+    with loading(directory, device, dtype):
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        config = AutoConfig.from_pretrained(directory, **local)
+        softcap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            directory,
+            config=config,
+            dtype=dtype,
+            attn_implementation=None if softcap is None else "eager",
+            # Straight onto the device, file by file, in the precision that is wanted.
+            device_map=None if device.type == "cpu" else {"": device},
+            # What does not match is reported, and refused below with its name.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **local,
+        )
+    model, info = loaded
+    _refuse_random_weights(directory, info)
+    return model.eval()
+
+
+@contextlib.contextmanager
+def loading(directory: Path, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Silence the libraries, and make whatever they raise one ModelError of one line."""
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            # What they print, now and while running, is no message of ours to the user.
+            warnings.simplefilter("ignore")
+            from transformers.utils import logging as transformers_logging
+
+            transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+            logging.getLogger("transformer_lens").setLevel(logging.ERROR)
+            yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(
+            f"{directory}: does not fit into the memory of {device} in"
+            f" {str(dtype).removeprefix('torch.')}; give --dtype bfloat16, or --device cpu"
+        ) from error
+    # Loading goes through two large libraries, which raise many unrelated types.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{directory}: cannot be loaded to run ({reason})") from error
+
+
+def _refuse_random_weights(directory: Path, info: dict[str, Any]) -> None:
+    """What the files lack, transformers fills with random numbers; no such model is analysed."""
+    missing = sorted(info["missing_keys"])
+    mismatched = sorted(key for key, *_ in info["mismatched_keys"])
+    for names, problem in ((missing, "lacks"), (mismatched, "has, in another shape than needed,")):
+        if names:
+            shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            raise ModelError(
+                f"{directory}: {problem} {len(names)} of the weights that it needs to run"
+                f" ({shown}): is the download complete?"
+            )

@@ -1,0 +1,169 @@
+"""A model that runs over batches and hands out its MLP activations as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ingest.checkpoint import Architecture, Checkpoint
+from ingest.forward.batches import Batch
+from ingest.forward.loading import load_model
+from ingest.forward.taps import MLPActivations, find_places, tapped
+from neurondb.errors import ModelError
+
+
+class Consumer(Protocol):
+    """Something that a forward pass feeds."""
+
+    @property
+    def layers(self) -> Collection[int]:
+        """The layers it wants."""
+        ...
+
+    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+        """Take a wanted layer's activations, which are gone afterwards and not to be written to."""
+        ...
+
+
+class _Enough(Exception):  # noqa: N818
+    """No error: raised in a hook, it ends a forward pass; it never leaves `Forward.run`."""
+
+
+class Forward:
+    """A model that is ready to run.
+
+    Args:
+        checkpoint: whose files are loaded.
+        device: where to run.
+        dtype: precision.
+
+    Raises:
+        ModelError: when the model cannot be loaded to run.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        self.architecture: Architecture = checkpoint.architecture
+        self.device = device
+        self.dtype = dtype
+        self._model: Any = load_model(checkpoint.path, device, dtype)
+        # Of a model that also sees images, the part that reads texts.
+        self._decoder: nn.Module = self._model.get_decoder()
+        self._places = find_places(self._decoder, checkpoint.layout)
+        last = checkpoint.layout.block.format(self.architecture.n_layers - 1)
+        self._last_block = self._decoder.get_submodule(last.rstrip("."))
+        self._short_rope = _short_rope(self._model.config.get_text_config())
+
+    @torch.inference_mode()
+    def run(self, batch: Batch, consumers: Sequence[Consumer]) -> None:
+        """Feed all consumers from one pass, in the order of the layers.
+
+        The pass ends where the last wanted layer's `post` is there. Without consumers it goes
+        through the last layer: the bare cost that stages are compared with.
+
+        Raises:
+            ModelError: The batch is longer than the model's context, or does not fit in memory.
+        """
+        self._check(batch)
+        with self._telling_memory(batch):
+            for part, _ in _same_rope(batch, self._short_rope):
+                self._run(part, consumers)
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> Float[Tensor, "texts positions d_vocab"]:
+        """Return the logits of a batch; what stands at padding means nothing.
+
+        ModelError as in `run`.
+        """
+        self._check(batch)
+        found: list[Tensor] = []
+        with self._telling_memory(batch):
+            parts = _same_rope(batch, self._short_rope)
+            for part, _ in parts:
+                found.append(self._model(input_ids=part.token_ids, use_cache=False).logits)
+            if found[0].shape[:2] == batch.token_ids.shape:
+                return found[0]
+            logits = found[0].new_zeros(*batch.token_ids.shape, self.architecture.d_vocab)
+            for (_, rows), values in zip(parts, found, strict=True):
+                logits[rows, : values.shape[1]] = values
+            return logits
+
+    def _run(self, batch: Batch, consumers: Sequence[Consumer]) -> None:
+        wanted = sorted({layer for consumer in consumers for layer in consumer.layers})
+        waiting = iter(wanted)
+        n_texts, n_positions = batch.token_ids.shape
+
+        def feed(layer: int, found: MLPActivations) -> None:
+            next(waiting)
+            for consumer in consumers:
+                if layer in consumer.layers:
+                    consumer.consume(batch, layer, found)
+            if layer == wanted[-1]:
+                raise _Enough
+
+        with ExitStack() as stack:
+            for layer in wanted:
+                taps = tapped(self._places[layer], (n_texts, n_positions), partial(feed, layer))
+                stack.enter_context(taps)
+            if not wanted:
+                stack.callback(self._last_block.register_forward_hook(_end).remove)
+            with suppress(_Enough):
+                self._decoder(input_ids=batch.token_ids, use_cache=False)
+        unseen = next(waiting, None)
+        if unseen is not None:
+            raise ModelError(
+                f"model_type '{self.architecture.model_type}': layer {unseen} ran without its MLP's"
+                " modules, so that its activations cannot be seen; report this as a bug of NeuronDB"
+            )
+
+    def _check(self, batch: Batch) -> None:
+        # Beyond the context some families fail by an index, on a GPU past recovery.
+        longest, context = batch.token_ids.shape[1], self.architecture.context
+        if context is not None and longest > context:
+            raise ModelError(
+                f"a text of {longest} tokens is longer than the {context} that the model can run;"
+                f" give --max-len {context}"
+            )
+
+    @contextmanager
+    def _telling_memory(self, batch: Batch) -> Iterator[None]:
+        try:
+            yield
+        except torch.cuda.OutOfMemoryError as error:
+            n_texts, n_positions = batch.token_ids.shape
+            raise ModelError(
+                f"the memory of {self.device} is too small for a batch of {n_texts} texts of"
+                f" {n_positions} tokens in {str(self.dtype).removeprefix('torch.')}; give --dtype"
+                " bfloat16, or smaller batches by a smaller --max-len"
+            ) from error
+
+
+def _end(*_: object) -> None:
+    raise _Enough
+
+
+def _short_rope(config: Any) -> int | None:
+    """The length beyond which the whole batch gets other rotary frequencies (Phi-3's LongRoPE)."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") != "longrope":
+        return None
+    return int(rope["original_max_position_embeddings"])
+
+
+def _same_rope(batch: Batch, short: int | None) -> list[tuple[Batch, Bool[Tensor, " texts"]]]:
+    """Split short texts from long where a long one would change them; with the rows of each."""
+    every = torch.ones_like(batch.lengths, dtype=torch.bool)
+    if short is None or batch.token_ids.shape[1] <= short:
+        return [(batch, every)]
+    long = batch.lengths > short
+    widths = (short, batch.token_ids.shape[1])
+    return [
+        (Batch(batch.token_ids[rows, :width], batch.lengths[rows], batch.ordinals[rows]), rows)
+        for rows, width in zip((~long, long), widths, strict=True)
+        if rows.any()
+    ]

@@ -1,0 +1,127 @@
+"""Where a running model's MLP activations are tapped: hooks on the family's own modules.
+
+`ingest.families` names the modules: what the gate's and the in's module put out, and what the
+out's module takes in, are gate, in and post of METHODS (notation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ingest.families.architecture import Architecture
+from ingest.families.layout import Layout, Matrix
+from neurondb.errors import ModelError
+
+Activations = Float[Tensor, "texts positions neurons"]
+
+
+@dataclass(frozen=True)
+class MLPActivations:
+    """What one layer's MLP did on a batch, in the model's own sign and dtype.
+
+    `gate` is None for ungated models. Ungated: `in_` is hook_pre.
+    """
+
+    gate: Activations | None
+    in_: Activations
+    post: Activations
+
+
+@dataclass(frozen=True)
+class Place:
+    """A module of the model that runs, and which part of it the layout means."""
+
+    module: nn.Module
+    matrix: Matrix
+
+
+@dataclass(frozen=True)
+class MLPPlaces:
+    """Where one layer's activations appear; gate and in may be one module."""
+
+    gate: Place | None
+    in_: Place
+    out: Place
+
+
+def find_places(decoder: nn.Module, layout: Layout) -> list[MLPPlaces]:
+    """Return every layer's modules below `decoder`.
+
+    Raises:
+        ModelError: One is missing, ambiguous, or not of the shape that the layout demands.
+    """
+    modules = dict(decoder.named_modules())
+    places = []
+    for layer in range(layout.architecture.n_layers):
+        block = layout.block.format(layer)
+
+        def place(matrix: Matrix, block: str = block) -> Place:
+            return Place(_module(modules, block, matrix, layout.architecture), matrix)
+
+        gate = None if layout.gate is None else place(layout.gate)
+        places.append(MLPPlaces(gate, place(layout.in_), place(layout.out)))
+    return places
+
+
+def _module(
+    modules: dict[str, nn.Module], block: str, matrix: Matrix, architecture: Architecture
+) -> nn.Module:
+    name = block + matrix.module
+    matching = [own for own in modules if own == name or own.endswith(f".{name}")]
+    if len(matching) != 1:
+        raise ModelError(
+            f"model_type '{architecture.model_type}': {len(matching)} modules of the model that"
+            f" transformers runs are called {name}, not one; report this as a bug of NeuronDB"
+        )
+    module = modules[matching[0]]
+    (wanted, *_) = matrix.shapes("", architecture).values()
+    found = tuple(getattr(module, "weight", Tensor()).shape)
+    if found != wanted:
+        raise ModelError(
+            f"model_type '{architecture.model_type}': {name} of the model that transformers runs"
+            f" has a weight of shape {list(found)}, not {list(wanted)}; report this as a bug of"
+            " NeuronDB"
+        )
+    return module
+
+
+@contextmanager
+def tapped(
+    places: MLPPlaces, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
+) -> Iterator[None]:
+    """While open, hand `receive` the layer's activations as soon as the last of them is there.
+
+    Args:
+        places: The layer's modules.
+        shape: Texts and positions of the batch.
+        receive: May raise, which ends the pass before what `out` writes is computed.
+    """
+    held: dict[str, Tensor] = {}
+
+    def keep(name: str, matrix: Matrix) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            held[name] = _by_text(matrix.part_of(output), shape)
+
+        return hook
+
+    def deliver(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        post = _by_text(inputs[0], shape)
+        receive(MLPActivations(held.pop("gate", None), held.pop("in"), post))
+
+    with ExitStack() as stack:
+        for name, place in (("gate", places.gate), ("in", places.in_)):
+            if place is not None:
+                hook = keep(name, place.matrix)
+                stack.callback(place.module.register_forward_hook(hook).remove)
+        stack.callback(places.out.module.register_forward_pre_hook(deliver).remove)
+        yield
+
+
+def _by_text(values: Tensor, shape: tuple[int, int]) -> Activations:
+    """OPT runs its MLP on texts and positions in one axis; here they are two."""
+    return values.view(*shape, -1) if values.ndim == 2 else values

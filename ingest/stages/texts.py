@@ -1,0 +1,39 @@
+"""What the stages that read texts begin with: the dataset and its token ids are stored."""
+
+from typing import NamedTuple
+
+from ingest.corpus import Corpus
+from ingest.session import Session
+from neurondb.writing import datasets
+from neurondb.writing.ledger import WHOLE_MODEL, Step
+
+
+class StoredTexts(NamedTuple):
+    """A dataset that is stored, and the settings that whatever is computed on it depends on."""
+
+    corpus: Corpus
+    dataset_id: int
+    settings: dict[str, object]
+
+
+def store_texts(session: Session) -> StoredTexts:
+    """Store the session's dataset and its token ids where they are not."""
+    assert session.corpus is not None
+    assert session.tokenizer is not None
+    dataset, tokenization = session.corpus.dataset, session.corpus.tokenization
+    if tokenization.n_truncated:
+        session.progress.note(
+            f"{tokenization.n_truncated} of {len(dataset.texts)} texts cut at "
+            f"{tokenization.max_len} tokens (--max-len, and the model's context)"
+        )
+    dataset_id = datasets.store_dataset(session.engine, dataset)
+    session.dataset_id = dataset_id
+    settings: dict[str, object] = {
+        "max_len": tokenization.max_len,
+        "skip_bos": tokenization.skip_bos,
+        "tokenizer": session.tokenizer.fingerprint,
+    }
+    for step in session.pending([Step("texts", WHOLE_MODEL, settings, dataset_id)]):
+        with session.finishing(step) as writer:
+            datasets.store_tokenization(writer, dataset_id, tokenization)
+    return StoredTexts(session.corpus, dataset_id, settings)

@@ -1,0 +1,263 @@
+"""The stage `traces`: values around the peaks of the stored examples, token by token.
+
+A second pass, over only the texts that occur among the examples, so that pages can colour
+tokens without a model.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+from torch import Tensor
+
+from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.session import Session
+from ingest.stages.activations import BATCH_TOKENS, signs
+from ingest.stages.pace import ForwardShare
+from ingest.stages.texts import StoredTexts, store_texts
+from ingest.sweep import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
+from neurondb import asking
+from neurondb.errors import IngestError
+from neurondb.records import TracesRecord
+from neurondb.schema import tables
+from neurondb.writing import datasets
+from neurondb.writing.ledger import Step
+from neurondb.writing.traces import write_traces
+from neurondb.writing.transactions import transaction
+
+PEAKS_AT_ONCE = 2_000_000
+"""Peaks whose windows are held in memory: layers go through together as far as this lasts."""
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The peaks of one layer's examples, each once: by text, position, neuron."""
+
+    ordinal: NDArray[np.int64]
+    position: NDArray[np.int64]
+    neuron: NDArray[np.int64]
+
+
+def traces_stage(session: Session) -> None:
+    """Store the window around each peak of the stored examples."""
+    stored = store_texts(session)
+    request = session.request
+    settings = stored.settings | {
+        "dtype": str(session.dtype).removeprefix("torch."),
+        "window": list(request.window),
+    }
+    name = "traces" if request.where is None else f"traces {request.where}"
+    steps = [Step(name, layer, settings, stored.dataset_id) for layer in session.layers]
+    pending = session.pending(steps)
+    if not pending:
+        return
+    wanted = None if request.where is None else _neurons_where(session, request.where)
+    with transaction(session.engine) as connection:
+        _require_examples(session, connection, stored.dataset_id)
+        ordinals = _ordinals(connection, stored.dataset_id)
+        peaks = {
+            step.layer: _peaks(session, connection, step.layer, stored, ordinals, wanted)
+            for step in pending
+        }
+    forward: Forward | None = None
+    while pending:
+        together = _fitting(pending, peaks)
+        pending = pending[len(together) :]
+        started = time.perf_counter()
+        forward = forward or Forward(session.checkpoint, session.device, session.dtype)
+        chosen = {step.layer: peaks[step.layer] for step in together}
+        records = _look(session, forward, chosen, stored)
+        seconds = (time.perf_counter() - started) / len(together)
+        _write(session, together, records, stored, wanted, seconds)
+
+
+def _fitting(steps: Sequence[Step], peaks: dict[int, Peaks]) -> list[Step]:
+    """Return the first steps whose windows fit in memory together, at least one."""
+    n_peaks = np.cumsum([len(peaks[step.layer].neuron) for step in steps])
+    return list(steps[: max(1, int(np.searchsorted(n_peaks, PEAKS_AT_ONCE, side="right")))])
+
+
+def _neurons_where(session: Session, expression: str) -> NDArray[np.int64]:
+    """Return the ids of this model's neurons that a `find` expression describes."""
+    model = session.ledger.model
+    rows = asking.find(session.engine, expression, columns=["neuron_id"]).rows
+    ids = np.sort(np.array([row[0] for row in rows], dtype=np.int64))
+    first, end = model.first_neuron_id, model.neuron_ids(model.n_layers - 1)[1]
+    ids = ids[(ids >= first) & (ids < end)]
+    if len(ids) == 0:
+        raise IngestError(f"--where {expression!r} fits no neuron of {model.name}")
+    return ids
+
+
+def _require_examples(session: Session, connection: Connection, dataset_id: int) -> None:
+    model, step = session.ledger.model, tables.ingest_steps.c
+    rows = connection.execute(
+        select(step.layer).where(
+            step.model_id == model.model_id,
+            step.stage == "activations",
+            step.dataset_id == dataset_id,
+        )
+    )
+    missing = sorted(set(session.layers) - {row.layer for row in rows})
+    if missing:
+        raise IngestError(
+            f"{model.name}: layer {missing[0]} has no examples on this dataset to trace; "
+            "run the stage activations first (--stages activations,traces)"
+        )
+
+
+def _ordinals(connection: Connection, dataset_id: int) -> dict[int, int]:
+    """Return the ordinals of a dataset's texts by their ids."""
+    ids = datasets.text_ids(connection, dataset_id).tolist()
+    return {text_id: ordinal for ordinal, text_id in enumerate(ids)}
+
+
+def _peaks(
+    session: Session,
+    connection: Connection,
+    layer: int,
+    stored: StoredTexts,
+    ordinals: dict[int, int],
+    wanted: NDArray[np.int64] | None,
+) -> Peaks:
+    first, end = session.ledger.model.neuron_ids(layer)
+    parts = []
+    for table in (tables.example_rows, tables.control_example_rows):
+        c = table.c
+        rows = connection.execute(
+            select(c.neuron_id, c.text_id, c.position).where(
+                c.neuron_id >= first, c.neuron_id < end, c.dataset_id == stored.dataset_id
+            )
+        )
+        parts.append(np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3))
+    found = np.concatenate(parts)
+    if wanted is not None:
+        found = found[np.isin(found[:, 0], wanted)]
+    found[:, 1] = [ordinals[text_id] for text_id in found[:, 1].tolist()]
+    neuron, ordinal, position = np.unique(found, axis=0).T
+    order = np.lexsort((neuron, position, ordinal))
+    return Peaks(ordinal[order], position[order], neuron[order] - first)
+
+
+def _look(
+    session: Session, forward: Forward, peaks: dict[int, Peaks], stored: StoredTexts
+) -> dict[int, TracesRecord]:
+    token_ids, device = stored.corpus.tokenization.token_ids, session.device
+    occurring = np.unique(np.concatenate([p.ordinal for p in peaks.values()]))
+    if len(occurring) == 0:
+        return {layer: _record([]) for layer in peaks}
+    size = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
+    share = ForwardShare(device)
+    layer_signs = signs(session, list(peaks))
+    tracer = Tracer(peaks, layer_signs, session.request.window, share)
+    texts = [token_ids[ordinal] for ordinal in occurring]
+    n_tokens = sum(len(text) for text in texts)
+    with session.progress.stage("traces", n_tokens, "tokens") as advance:
+        for batch in batches(texts, device, size, occurring):
+            with share.batch():
+                forward.run(batch, [tracer])
+            advance(batch.n_tokens, str(share))
+    return {layer: _record(found) for layer, found in tracer.found.items()}
+
+
+class Tracer:
+    """Cuts the windows around peaks out of what a forward pass shows: a `Consumer`."""
+
+    def __init__(
+        self,
+        peaks: dict[int, Peaks],
+        signs: dict[int, Tensor],
+        window: tuple[int, int],
+        share: ForwardShare,
+    ) -> None:
+        self._peaks = peaks
+        self._signs = signs
+        self._before, self._after = window
+        self._share = share
+        self.found: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]] = {
+            layer: [] for layer in peaks
+        }
+        """By layer, for each batch: (neuron, ordinal, position, start, tokens), and windows."""
+
+    @property
+    def layers(self) -> Collection[int]:
+        """The layers that have peaks to look at."""
+        return self._peaks
+
+    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+        """Cut out the windows of a layer's peaks in the texts of a batch."""
+        with self._share.consuming():
+            self._cut(batch, layer, found)
+
+    def _cut(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+        peaks, device = self._peaks[layer], batch.token_ids.device
+        # Batches are few and texts in them ordered: each text's peaks are one slice.
+        ordinals = batch.ordinals.cpu().numpy()
+        begin = np.searchsorted(peaks.ordinal, ordinals, side="left")
+        end = np.searchsorted(peaks.ordinal, ordinals, side="right")
+        place = np.concatenate([np.arange(b, e) for b, e in zip(begin, end, strict=True)])
+        if len(place) == 0:
+            return
+        text = np.repeat(np.arange(len(ordinals)), end - begin)
+        length = batch.lengths.cpu().numpy()[text]
+        position, neuron = peaks.position[place], peaks.neuron[place]
+        start = np.maximum(position - self._before, 0)
+        n_tokens = np.minimum(position + self._after + 1, length) - start
+        offsets = np.arange(self._before + self._after + 1)
+        tokens = np.minimum(start[:, None] + offsets, length[:, None] - 1)
+        rows, columns, neurons = (
+            torch.from_numpy(index).to(device) for index in (text[:, None], tokens, neuron[:, None])
+        )
+
+        def windows(values: Tensor) -> Tensor:
+            return values[rows, columns, neurons]
+
+        cut = MLPActivations(
+            None if found.gate is None else windows(found.gate),
+            windows(found.in_),
+            windows(found.post),
+        )
+        values = canonical_values(cut, self._signs[layer][neurons])
+        shown = [q for q in (HOOK_PRE, HOOK_PRE_LINEAR, HOOK_POST) if q in values]
+        stacked = torch.stack([values[q] for q in shown], dim=1).cpu().numpy()
+        about = np.stack([neuron, peaks.ordinal[place], position, start, n_tokens])
+        self.found[layer].append((about, stacked.clip(-65504, 65504).astype(np.float16)))
+
+
+def _record(found: list[tuple[NDArray[np.int64], NDArray[np.float16]]]) -> TracesRecord:
+    """Return the traces of a layer in the order of their rows."""
+    if not found:
+        nothing = np.zeros(0, dtype=np.int64)
+        return TracesRecord(nothing, nothing, nothing, nothing, [])
+    neuron, ordinal, position, start, n_tokens = np.concatenate([a for a, _ in found], axis=1)
+    windows = np.concatenate([w for _, w in found])
+    order = np.lexsort((position, ordinal, neuron))
+    values = [windows[i, :, : n_tokens[i]] for i in order]
+    return TracesRecord(neuron[order], ordinal[order], position[order], start[order], values)
+
+
+def _write(
+    session: Session,
+    steps: list[Step],
+    records: dict[int, TracesRecord],
+    stored: StoredTexts,
+    wanted: NDArray[np.int64] | None,
+    seconds: float,
+) -> None:
+    with transaction(session.engine) as connection:
+        text_ids = datasets.text_ids(connection, stored.dataset_id)
+    with session.progress.stage("writing traces", len(steps), "layers") as advance:
+        for step in steps:
+            neurons = None
+            if wanted is not None:
+                first, end = session.ledger.model.neuron_ids(step.layer)
+                neurons = wanted[(wanted >= first) & (wanted < end)] - first
+            with session.finishing(step, seconds) as writer:
+                write_traces(
+                    writer, step.layer, records[step.layer], stored.dataset_id, text_ids, neurons
+                )
+            advance(1)
