@@ -15,10 +15,11 @@ from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erf
 from sqlalchemy import Engine
 
-from ingest.activations import HOOK_POST, HOOK_PRE, example_quantities
-from neurondb import migrate
+from ingest.sweep import GATED, HOOK_POST, HOOK_PRE, UNGATED
+from neurondb import histogram, migrate
 from neurondb.records import (
     ActivationsRecord,
     Baseline,
@@ -46,6 +47,7 @@ from neurondb.schema.codes import (
     example_list,
 )
 from neurondb.writing import datasets, indexes, layers, models
+from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step, StepWriter
 
 Reals = NDArray[np.float64]
@@ -179,8 +181,7 @@ def _token_list(
     token_ids = np.where(rank % 2, _common(rng, shape, d_vocab), near % d_vocab)
     first = sign * rng.uniform(0.1, 0.4, (len(themes), 1))
     cosine = first * 0.97 ** (rank + rng.random(shape))
-    dot = cosine * rng.lognormal(0, 0.2, shape)
-    return TokenList(token_ids, cosine.astype(np.float32), dot.astype(np.float32))
+    return TokenList(token_ids, cosine.astype(np.float32))
 
 
 def activations(fiction: Fiction, layer: int, lengths: Ints) -> ActivationsRecord:
@@ -196,7 +197,8 @@ def activations(fiction: Fiction, layer: int, lengths: Ints) -> ActivationsRecor
         cases, quantities = GATED_CASES, list(range(len(QUANTITIES)))
         shares = [gate * share for gate in (positive, 1 - positive) for share in shares]
     return ActivationsRecord(
-        n_tokens=n_tokens,
+        n_tokens=np.full(n, n_tokens),
+        n_nonfinite=np.zeros(n, dtype=np.int64),
         gate_positive=(positive * n_tokens).astype(np.int64) if gated else None,
         post_positive=(shares[0] * n_tokens).astype(np.int64),
         pre=_moments(rng, n),
@@ -207,10 +209,22 @@ def activations(fiction: Fiction, layer: int, lengths: Ints) -> ActivationsRecor
         },
         examples={
             example_list(case, quantity): _examples(rng, (n, fiction.n_examples), lengths)
-            for case in cases
-            for quantity in example_quantities(case)
+            for case, quantity in (GATED if gated else UNGATED).peaks
         },
+        histograms={
+            quantity: _histogram(rng, n_tokens // histogram.STRIDE, n)
+            for quantity in (GATED if gated else UNGATED).histograms
+        },
+        labels={},
+        controls={},
     )
+
+
+def _histogram(rng: np.random.Generator, n_tokens: int, n: int) -> Ints:
+    """Make up the counts of n bell-shaped histograms."""
+    below = 0.5 * (1 + erf(histogram.edges() / 2**0.5))
+    counts: Ints = rng.multinomial(n_tokens, np.diff(below, prepend=0.0, append=1.0), n)
+    return counts
 
 
 def _moments(rng: np.random.Generator, n: int) -> Moments:
@@ -311,6 +325,8 @@ class _Builder:
         words = tokens(fiction.record.d_vocab)
         with self._ledger.finishing(Step("tokens", WHOLE_MODEL, {})) as writer:
             datasets.store_tokens(writer, words)
+            norms = np.random.default_rng(0).lognormal(0, 0.2, (2, len(words)))
+            datasets.store_token_norms(writer, *norms)
         indexes.prepare_load(self._engine, tables.top_token_rows, "vocab", self._stored)
         for n in self._layers:
             step = Step("vocab", n, {})
@@ -324,7 +340,7 @@ class _Builder:
             datasets.store_tokenization(writer, dataset_id, tokenization)
             text_ids = datasets.text_ids(writer.connection, dataset_id)
         lengths = np.array([len(ids) for ids in tokenization.token_ids])
-        write = partial(layers.write_activations, dataset_id=dataset_id, text_ids=text_ids)
+        write = partial(write_activations, dataset_id=dataset_id, text_ids=text_ids)
         for n in self._layers:
             step = Step("activations", n, {}, dataset_id)
             self._step(step, partial(activations, self._fiction, n, lengths), write)

@@ -18,7 +18,7 @@ from neurondb.writing.bulk import insert_columns
 from neurondb.writing.transactions import transaction
 
 N_NEURONS, N_LISTS, K = 8192, 12, 16
-COLUMNS = ("neuron_id", "list_id", "rank", "token_id", "cosine", "dot")
+COLUMNS = ("neuron_id", "list_id", "rank", "token_id", "cosine")
 
 
 def layer_columns(layer: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -30,7 +30,6 @@ def layer_columns(layer: int, rng: np.random.Generator) -> dict[str, np.ndarray]
         "rank": np.tile(np.arange(K), N_NEURONS * N_LISTS),
         "token_id": rng.integers(0, 128_256, n_rows),
         "cosine": rng.standard_normal(n_rows).astype(np.float32),
-        "dot": rng.standard_normal(n_rows).astype(np.float32),
     }
 
 
@@ -74,7 +73,7 @@ def _executemany(file: Path, layers: list[dict[str, np.ndarray]]) -> float:
     migrate.create_or_open(str(file)).dispose()
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("DROP INDEX ix_top_token_rows_token")
-    statement = f"INSERT INTO top_token_rows ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)"
+    statement = f"INSERT INTO top_token_rows ({', '.join(COLUMNS)}) VALUES (?, ?, ?, ?, ?)"
     started = time.perf_counter()
     for columns in layers:
         connection.execute("BEGIN")

@@ -17,20 +17,30 @@ class Shape(NamedTuple):
     d_mlp: int
     n_layers: int
     d_vocab: int
+    n_heads: int
+    n_key_value_heads: int
+
+    @property
+    def head(self) -> int:
+        """Width of an attention head."""
+        return self.d_model // self.n_heads
 
 
 SHAPES = {
-    "qwen2.5-0.5b": Shape(896, 4864, 24, 151_936),
-    "llama-3.2-1b": Shape(2048, 8192, 16, 128_256),
-    "llama-3.2-3b": Shape(3072, 8192, 28, 128_256),
-    "llama-3.1-8b": Shape(4096, 14336, 32, 128_256),
+    "qwen2.5-0.5b": Shape(896, 4864, 24, 151_936, 14, 2),
+    "llama-3.2-1b": Shape(2048, 8192, 16, 128_256, 32, 8),
+    "llama-3.2-3b": Shape(3072, 8192, 28, 128_256, 24, 8),
+    "llama-3.1-8b": Shape(4096, 14336, 32, 128_256, 32, 8),
 }
 
 
-def write_checkpoint(directory: Path, shape: Shape, n_layers: int) -> Path:
+def write_checkpoint(
+    directory: Path, shape: Shape, n_layers: int, *, attention: bool = False
+) -> Path:
     """Write embeddings and the MLPs of `n_layers` layers in bfloat16, a shard a layer.
 
-    No attention and no tokenizer: enough for the weights and vocab stages.
+    Without attention it is enough for the weights and vocab stages; with it the model runs. There
+    is no tokenizer.
     """
     directory.mkdir(parents=True, exist_ok=True)
     d, n = shape.d_model, shape.d_mlp
@@ -47,13 +57,27 @@ def write_checkpoint(directory: Path, shape: Shape, n_layers: int) -> Path:
             f"{prefix}mlp.up_proj.weight": _normal(n, d),
             f"{prefix}mlp.down_proj.weight": _normal(d, n),
             f"{prefix}post_attention_layernorm.weight": _normal(1, d)[0] + 1,
+            **(_attention(prefix, shape) if attention else {}),
         }
     for name, tensors in shards.items():
         save_file(tensors, directory / name, metadata={"format": "pt"})
     index = {tensor: name for name, tensors in shards.items() for tensor in tensors}
-    (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    (directory / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": index})
+    )
     (directory / "config.json").write_text(json.dumps(_config(shape, n_layers)))
     return directory
+
+
+def _attention(prefix: str, shape: Shape) -> dict[str, Tensor]:
+    d, keys = shape.d_model, shape.n_key_value_heads * shape.head
+    return {
+        f"{prefix}self_attn.q_proj.weight": _normal(d, d),
+        f"{prefix}self_attn.k_proj.weight": _normal(keys, d),
+        f"{prefix}self_attn.v_proj.weight": _normal(keys, d),
+        f"{prefix}self_attn.o_proj.weight": _normal(d, d),
+        f"{prefix}input_layernorm.weight": _normal(1, d)[0] + 1,
+    }
 
 
 def _normal(rows: int, columns: int) -> Tensor:
@@ -67,8 +91,8 @@ def _config(shape: Shape, n_layers: int) -> dict[str, object]:
         "hidden_size": shape.d_model,
         "intermediate_size": shape.d_mlp,
         "num_hidden_layers": n_layers,
-        "num_attention_heads": shape.d_model // 64,
-        "num_key_value_heads": 8,
+        "num_attention_heads": shape.n_heads,
+        "num_key_value_heads": shape.n_key_value_heads,
         "vocab_size": shape.d_vocab,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-5,

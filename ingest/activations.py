@@ -99,6 +99,7 @@ class LayerSummary:
     drawn: BestTexts | None = None
     seed: int = 0
     _kernels: Kernels = field(default=PLAIN, repr=False)
+    _begun: bool = False
 
     @classmethod
     def empty(
@@ -130,6 +131,7 @@ class LayerSummary:
         """Compute with these functions from now on."""
         self._kernels = kernels
 
+    @torch.inference_mode()
     def add(
         self,
         batch: CountedBatch,
@@ -139,7 +141,10 @@ class LayerSummary:
     ) -> None:
         """Add a batch of texts that were not added before; `found` has the model's own signs."""
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        about = centres(self.totals, found, sign)
+        about = (
+            self.totals.mean.clone() if self._begun else centres(self.totals, found, sign, counted)
+        )
+        self._begun = True
         sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
         self.totals = merged(self.totals, totals_of(kind, sums))
         places = kernels.histogram_bins(kind, found, sign, batch.drawn_tokens)
@@ -305,7 +310,7 @@ class _PeakFinder:
         if self._all is not None:
             return self._all[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
-        parts = torch.stack([lists, texts, neurons]).tensor_split(range(size, len(lists), size), 1)
+        parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
         return torch.cat([positions_of(*inputs, part) for part in parts])
 
 

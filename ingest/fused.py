@@ -4,11 +4,15 @@ Compiling takes some twenty seconds, once a machine for each kind of model (the 
 on disk), so small jobs run plain. The plain functions stay the reference.
 """
 
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 import torch
+import torch.fx.experimental._config as shapes
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from ingest import sweep
@@ -50,15 +54,18 @@ def compiled() -> Kernels:
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Compiled code outlives the process; the default place is emptied at the next start.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache_path("neurondb") / "compiled"))
     fused = torch.compile(function, options=dict(OPTIONS))
 
     def run(*arguments: Any) -> Any:
-        # One graph for all sizes of batches and models; sizes alone, so that the codes of
-        # quantities and cases stay constants.
+        # One graph for all sizes of batches and models, a single text among them. Only sizes:
+        # the codes of quantities and cases stay constants.
         for tensor in _tensors(arguments):
             for dimension in range(tensor.ndim):
                 torch._dynamo.maybe_mark_dynamic(tensor, dimension)
-        return fused(*arguments)
+        with shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+            return fused(*arguments)
 
     return run
 
@@ -71,7 +78,35 @@ def _tensors(arguments: tuple[Any, ...]) -> Iterator[Tensor]:
             yield from (t for t in (argument.gate, argument.in_, argument.post) if t is not None)
 
 
-def kernels_for(device: torch.device, n_activations: int) -> Kernels:
-    """Return compiled functions where that pays for so many activations, else the plain ones."""
-    least = WORTH_COMPILING.get(device.type)
-    return compiled() if least is not None and n_activations >= least else PLAIN
+def pays(device: torch.device, n_activations: int) -> bool:
+    """Tell whether compiling pays for so many activations."""
+    return n_activations >= WORTH_COMPILING.get(device.type, math.inf)
+
+
+@torch.inference_mode()
+def try_out(
+    kernels: Kernels,
+    kind: sweep.Kind,
+    activation: sweep.Activation,
+    n_neurons: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Iterator[None]:
+    """Call every function once, which compiles it; yields after each.
+
+    Raises whatever a compiler does: where there is none, the plain functions are to be used.
+    """
+    shape = (2, 64, n_neurons)
+    gate, in_, post = torch.ones(3, *shape, device=device, dtype=dtype).unbind(0)
+    found = MLPActivations(gate if kind.gated else None, in_, post)
+    sign = torch.ones(n_neurons, device=device)
+    counted = torch.ones(shape[:2], dtype=torch.bool, device=device)
+    about = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
+    _, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
+    yield
+    kernels.peak_positions(kind, activation, found, sign, counted, peaks)
+    yield
+    kernels.histogram_bins(kind, found, sign, counted.flatten().nonzero().squeeze(1))
+    yield
+    kernels.sums_by_text(found, sign, counted)
+    yield

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, select
 from ingest.activations import LayerSummary
 from ingest.summary_file import SummaryFile
 from neurondb import migrate
-from neurondb.errors import IngestError
+from neurondb.errors import IngestError, NeuronDBError
 from neurondb.jobs import IngestReport, MergeRequest, Progress
 from neurondb.records import RunRecord
 from neurondb.schema import tables
@@ -42,8 +43,13 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
         ledger = Ledger(engine, model, run_id, force=request.force)
         settings = files[0].about["identity"]["settings"]
         steps = [Step("activations", n, settings, dataset_id) for n in sorted(files[0].layers)]
-        steps_left = [step for step in steps if not ledger.is_done(step)]
-        n_rows = _store(ledger, steps_left, files, labels, progress)
+        try:
+            steps_left = [step for step in steps if not ledger.is_done(step)]
+            n_rows = _store(ledger, steps_left, files, labels, progress)
+        except BaseException:
+            with suppress(NeuronDBError):  # what went wrong first is what the user must hear
+                models.forget_fruitless(engine, model, run_id)
+            raise
         models.show(engine, model, dataset_id=dataset_id)
         indexes.finish_load(engine)
         models.finish_run(engine, run_id, dataset_id)
@@ -63,6 +69,8 @@ def _whole(files: Sequence[SummaryFile]) -> list[SummaryFile]:
     by_shard: dict[int, SummaryFile] = {}
     first = files[0]
     for file in files:
+        if "identity" not in file.about:  # the state of a pass, which is of the same format
+            raise IngestError(f"{file.path}: no shard, but the state of an interrupted pass")
         _check_alike(first, file)
         number, _ = file.about["identity"]["shard"]
         if number in by_shard:
@@ -124,9 +132,10 @@ def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]
             "shards with this --db, which stores them"
         )
     rows = connection.execute(
-        select(label.label_id).where(label.dataset_id == dataset_id).order_by(label.label)
+        select(label.label, label.label_id).where(label.dataset_id == dataset_id)
     )
-    return int(dataset_id), [row.label_id for row in rows]
+    # by code points, as the dataset's are: a database may collate otherwise
+    return int(dataset_id), [row.label_id for row in sorted(rows, key=lambda row: row.label)]
 
 
 def _check_weights(connection: Connection, model: StoredModel, file: SummaryFile) -> None:

@@ -39,7 +39,10 @@ def save(path: Path, about: Mapping[str, object], summaries: Mapping[int, LayerS
     }
     temporary = path.with_name(path.name + ".tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(tensors, temporary, metadata={"format": FORMAT, "header": json.dumps(header)})
+        temporary.chmod(mode)  # safetensors makes its files unreadable for everybody else
         temporary.replace(path)
     except SafetensorError as error:  # how it says that the disk is full
         raise OSError(str(error)) from error

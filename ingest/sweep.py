@@ -227,15 +227,23 @@ def sweep(
 
 
 def centres(
-    totals: Totals, found: MLPActivations, sign: Float[Tensor, " neurons"]
+    totals: Totals,
+    found: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
 ) -> Float[Tensor, "2 neurons"]:
-    """Return what to sum powers about: the means so far, at first a value that occurs."""
+    """Return what to sum powers about: the means so far, at first those of the first text.
+
+    Only tokens that count are in it: a first position that is skipped is often far from the rest.
+    """
+    text = counted.any(1).byte().argmax()[None]
     first = MLPActivations(
-        None if found.gate is None else found.gate[:1, :1], found.in_[:1, :1], found.post[:1, :1]
+        None if found.gate is None else found.gate[text], found.in_[text], found.post[text]
     )
     values = canonical_values(first, sign)
-    some = torch.cat([values[HOOK_PRE][0], values[HOOK_POST][0]]).double()
-    some = torch.where(_is_finite(first)[0], some, 0.0)
+    usable = _is_finite(first) & counted[text][:, :, None]
+    of_both = torch.cat([values[HOOK_PRE], values[HOOK_POST]]).double()
+    some = torch.where(usable, of_both, 0.0).sum(1) / usable.sum(1).clamp(min=1)
     return torch.where(totals.finite > 0, totals.mean, some)
 
 

@@ -28,11 +28,10 @@ LM_HEAD_MEAN_OF: Final = 100
 
 
 class Basis:
-    """The rows that vectors are compared with: unit length in float32, and their norms."""
+    """The rows that vectors are compared with, of unit length in float32."""
 
     def __init__(self, rows: Float[Tensor, "d_vocab d_model"]) -> None:
         norms = torch.linalg.vector_norm(rows, dim=1)
-        self.norms = norms
         # a token whose row is zero is orthogonal to everything rather than everything's NaN
         self.unit = rows / norms.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
 
@@ -176,9 +175,8 @@ class Projector:
         dot_variance = ((rows @ self._covariance) * rows).sum(1).where(norms > 0, torch.nan)
         lists = []
         for scores, ids in found:
-            dot = scores * norms[:, None].double() * self._bases[basis].norms[ids].double()
             ids = ids.masked_fill(norms[:, None] == 0, -1)  # no direction, no tokens
-            lists.append(TokenList(*(t.cpu().numpy() for t in (ids, scores, dot))))
+            lists.append(TokenList(*(t.cpu().numpy() for t in (ids, scores))))
         return _Comparison(lists, sums.moments(dot_variance))
 
     def _sweep(self, unit: Tensor, basis: Basis, sums: PowerSums) -> list[tuple[Tensor, Tensor]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 PerNeuron: TypeAlias = Float[np.ndarray, " neurons"]
 PerNeuronInt: TypeAlias = Int[np.ndarray, " neurons"]
@@ -66,7 +66,6 @@ class TokenList:
 
     token_ids: Int[np.ndarray, "neurons k"]
     cosine: Float[np.ndarray, "neurons k"]
-    dot: Float[np.ndarray, "neurons k"]
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,58 @@ class LmHeadTokens:
 
 @dataclass(frozen=True)
 class VocabularyRecord:
-    """Vocabulary projections of one layer (METHODS §4); keys are codes of `schema.codes`."""
+    """Vocabulary projections of one layer (METHODS §4); keys are codes of `schema.codes`.
+
+    `null_share` is ‖out·U₀‖/‖out‖, U₀ the null directions of U; None where it is not computed.
+    """
 
     lists: Mapping[int, TokenList]
     moments: Mapping[int, VocabularyMoments]
     lm_head: LmHeadTokens
+    null_share: PerNeuron | None = None
+
+
+@dataclass(frozen=True)
+class TokenPropertiesRecord:
+    """Which tokens of a model have which properties; `members[t, p]`: token id t has property p."""
+
+    names: Sequence[str]
+    descriptions: Sequence[str]
+    members: Bool[np.ndarray, "tokens properties"]
+
+
+@dataclass(frozen=True)
+class PropertyEffectsRecord:
+    """Effects of one layer's neurons on the tokens with a property (universal-neurons Fig. 5).
+
+    A neuron's effect on a token is cos(U_token, out). `inside` and `outside` are its means over the
+    tokens with and without the property, `effect` their difference ÷ the standard deviation over
+    all tokens. Where `effect` is NaN nothing is stored.
+    """
+
+    effect: Float[np.ndarray, "neurons properties"]
+    inside: Float[np.ndarray, "neurons properties"]
+    outside: Float[np.ndarray, "neurons properties"]
+
+
+@dataclass(frozen=True)
+class ComparisonRecord:
+    """One layer of two models compared, neuron by neuron.
+
+    Attributes:
+        same_token: whether the top token of the LM-head decoding is the same text in both: 1 or 0,
+            −1 where either has none.
+        class_a: read-write class in the first model, −1 where it has none.
+        class_b: in the second.
+    """
+
+    layer: int
+    gate_cosine: PerNeuron | None
+    in_cosine: PerNeuron
+    out_cosine: PerNeuron
+    same_token: PerNeuronInt
+    class_a: PerNeuronInt
+    class_b: PerNeuronInt
 
 
 @dataclass(frozen=True)

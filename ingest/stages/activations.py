@@ -12,13 +12,13 @@ from transformers.activations import ACT2FN
 
 from ingest.activations import CountedBatch, LayerSummary
 from ingest.forward import Batch, Forward, MLPActivations, batches
-from ingest.fused import PLAIN, Kernels, kernels_for
+from ingest.fused import PLAIN, Kernels, compiled, pays, try_out
 from ingest.session import Session
 from ingest.stages.pace import ForwardShare
 from ingest.stages.partial import PartialPass
 from ingest.stages.shards import shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
-from ingest.sweep import Activation
+from ingest.sweep import GATED, UNGATED, Activation
 from neurondb import __version__
 from neurondb.schema import tables
 from neurondb.writing import datasets, models
@@ -100,7 +100,7 @@ def _summarise(
         labels=torch.tensor(stored.corpus.dataset.label_of, device=device)
         if stored.corpus.dataset.labels
         else None,
-        kernels=kernels_for(device, n_activations),
+        kernels=_kernels(session, n_activations),
         share=(share := ForwardShare(device)),
     )
     forward = Forward(session.checkpoint, device, session.dtype)
@@ -115,6 +115,25 @@ def _summarise(
             advance(batch.n_tokens, str(share))
     _tell_nonfinite(session, summaries)
     return summaries
+
+
+def _kernels(session: Session, n_activations: int) -> Kernels:
+    """Return compiled functions where that pays and can be done, else the plain ones."""
+    shape, device = session.architecture, session.device
+    if not pays(device, n_activations):
+        return PLAIN
+    kernels = compiled()
+    activation, kind = ACT2FN[shape.activation], GATED if shape.gated else UNGATED
+    try:
+        with session.progress.stage("compiling sums", len(kernels), "functions") as advance:
+            for _ in try_out(kernels, kind, activation, shape.d_mlp, device, session.dtype):
+                advance(1)
+    # No compiler, one that is too old, no room for its files: torch raises a dozen types for it.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        session.progress.note(f"not compiled, which is slower but gives the same: {reason}")
+        return PLAIN
+    return kernels
 
 
 def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:

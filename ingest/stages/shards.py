@@ -27,7 +27,7 @@ def shard_path(session: Session, about: Mapping[str, object]) -> Path | None:
             raise IngestError(f"{path}: there is no directory {str(path.parent)!r} to write it to")
         return path
     file = SummaryFile.open(path)
-    if file.about["identity"] == _plain(about) and set(session.layers) <= set(file.layers):
+    if file.about.get("identity") == _plain(about) and set(session.layers) <= set(file.layers):
         session.progress.note(f"{path} is this shard already; add --force to compute it anew")
         return None
     raise IngestError(f"{path} is of something else; name another --summary, or add --force")

@@ -2,6 +2,8 @@
 
 import time
 
+import torch
+
 from ingest.preprocess import canonical, embedding, unembedding
 from ingest.session import Session
 from ingest.vocabulary import Projector
@@ -13,10 +15,10 @@ from neurondb.writing.ledger import WHOLE_MODEL, Step
 
 def vocabulary_stage(session: Session) -> None:
     """Store the model's vocabulary and project every layer onto it."""
-    _store_tokens(session)
     top_k = session.request.top_k
     settings = session.preprocessing | {"k": top_k}
     steps = session.pending(Step("vocab", n, settings) for n in session.layers)
+    _store_tokens(session)  # once it is known that no list was made with other choices
     if not steps:
         return
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
@@ -47,10 +49,13 @@ def _store_tokens(session: Session) -> None:
     if session.tokenizer is None:
         session.progress.note("no tokenizer beside the weights: tokens are stored by number")
         tokens = [Token(f"[token {i}]", None) for i in range(d_vocab)]
-        settings = {"tokenizer": "none"}
+        settings = session.preprocessing | {"tokenizer": "none"}
     else:
         tokens = session.tokenizer.vocabulary(d_vocab)
-        settings = {"tokenizer": session.tokenizer.fingerprint}
+        settings = session.preprocessing | {"tokenizer": session.tokenizer.fingerprint}
     for step in session.pending([Step("tokens", WHOLE_MODEL, settings)]):
         with session.finishing(step) as writer:
             datasets.store_tokens(writer, tokens)
+            rows = unembedding(session.checkpoint, session.choices), embedding(session.checkpoint)
+            norms = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in rows)
+            datasets.store_token_norms(writer, *norms)

@@ -112,7 +112,7 @@ SECTIONS: Final = {
 @click.option(
     "--summary",
     metavar="FILE",
-    help="Where to write the shard's summary (default: a name of its own).",
+    help="Where to write the shard's summary (default: MODEL.DATASET.IofN.summary).",
 )
 @click.option(
     "--where",

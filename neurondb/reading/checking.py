@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, func, select
+from sqlalchemy import Connection, Row, Table, exists, func, select
 
 from neurondb.schema import metadata, tables
 
@@ -22,9 +22,12 @@ ROWS_A_NEURON: Final = {
 }
 """Stage → tables in which each neuron of a finished layer has at least one row."""
 
-ALL_OR_NONE: Final = {"activations": (tables.activation_histograms, tables.label_stats)}
-"""Stage → tables in which each neuron of a layer has a row, or none has: versions before 0002 wrote
-no histograms, and a dataset need not have labels."""
+ALL_OR_NONE: Final = {
+    "vocab": (tables.double_checking,),
+    "activations": (tables.activation_histograms, tables.label_stats),
+}
+"""Stage → tables in which each neuron of a layer has a row, or none has: an ungated model checks
+nothing twice, versions before 0002 wrote no histograms, and a dataset need not have labels."""
 
 
 def problems(connection: Connection) -> Iterator[Problem]:
@@ -37,6 +40,8 @@ def problems(connection: Connection) -> Iterator[Problem]:
         yield from _references(connection)
     yield from _indexes(connection)
     yield from _ledger(connection)
+    yield from _token_norms(connection)
+    yield from _comparisons(connection)
 
 
 def _file(connection: Connection) -> Iterator[Problem]:
@@ -103,3 +108,34 @@ def _neurons_in(connection: Connection, table: Table, step: Row[*tuple[Any, ...]
     if "dataset_id" in table.c:
         counted = counted.where(table.c.dataset_id == step.dataset_id)
     return int(connection.execute(counted).scalar_one())
+
+
+def _token_norms(connection: Connection) -> Iterator[Problem]:
+    """Dot products of token lists follow from the norms of the tokens."""
+    model, step, token = tables.models.c, tables.ingest_steps.c, tables.tokens.c
+    steps = exists().where((step.model_id == model.model_id) & (step.stage == "vocab"))
+    norms = exists().where((token.model_id == model.model_id) & token.unembed_norm.is_not(None))
+    for name in connection.execute(select(model.name).where(steps & ~norms)).scalars():
+        yield Problem(
+            f"{name}: its tokens have no norms, so the dot products of its token lists are unknown",
+            f"neurondb ingest {name} --stages weights,vocab --force",
+        )
+
+
+def _comparisons(connection: Connection) -> Iterator[Problem]:
+    c, n, before = tables.comparisons.c, tables.comparison_neurons.c, tables.models.c
+    after = tables.models.alias()
+    there = (
+        select(func.count()).where(n.comparison_id == c.comparison_id).correlate(tables.comparisons)
+    ).scalar_subquery()
+    rows = connection.execute(
+        select(before.name, after.c.name, there, before.n_layers * before.d_mlp)
+        .join_from(tables.comparisons, tables.models, before.model_id == c.model_a)
+        .join(after, after.c.model_id == c.model_b)
+    )
+    for first, second, found, wanted in rows:
+        if found != wanted:
+            yield Problem(
+                f"the comparison of {first} and {second} has {found} of {wanted} neurons",
+                "compare them again",
+            )

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, column, select, table, text
+from sqlalchemy.types import NullType
 
 from neurondb.reading.models import Model
 from neurondb.schema import codes, tables
@@ -15,16 +16,24 @@ _DONE_TO_U: Final = {"fold": "folded", "center": "centred"}
 OUT_UNEMBED_TOP: Final = codes.token_list(2, 0, 0)
 OUT_UNEMBED_BOTTOM: Final = codes.token_list(2, 0, 1)
 
+# The view, for it knows how a dot product follows from the cosine and two norms.
+_LIST: Final = ("vector", "basis", "direction")
+_SCORED: Final = ("neuron_id", "rank", "token_id", "cosine", "dot")
+_TOP_TOKENS: Final = table("top_tokens", *(column(name, NullType()) for name in _LIST + _SCORED))
+
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """A token of a list; `token` is None where the vocabulary lacks the id."""
+    """A token of a list; `token` is None where the vocabulary lacks the id.
+
+    `dot` is None where the token's norm is not known.
+    """
 
     rank: int
     token_id: int
     token: str | None
     cosine: float
-    dot: float
+    dot: float | None
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,10 @@ class TokenList:
 
 @dataclass(frozen=True)
 class VocabMoments:
-    """Moments of cos(U, vector) over the vocabulary, and the variance of the dot product."""
+    """Moments of cos(U, vector) over the vocabulary, and the variance of the dot product.
+
+    `null_share` is the share of ‖out‖ in the null directions of U, None of gate and in.
+    """
 
     vector: str
     mean: float | None
@@ -47,6 +59,7 @@ class VocabMoments:
     skewness: float | None
     kurtosis: float | None
     dot_variance: float | None
+    null_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,31 +139,33 @@ def _first(tokens: list[ScoredToken] | None) -> ScoredToken | None:
 def _token_lists(
     connection: Connection, model: Model, neuron_id: int, basis: str, k: int
 ) -> dict[int, list[ScoredToken]]:
-    r, t = tables.top_token_rows, tables.tokens
-    shown = [code for code, _, of_basis, _ in codes.TOKEN_LISTS if of_basis == basis]
-    asked = {*shown, OUT_UNEMBED_TOP, OUT_UNEMBED_BOTTOM}
-    same = (t.c.model_id == model.model_id) & (t.c.token_id == r.c.token_id)
+    v, t = _TOP_TOKENS, tables.tokens
+    same = (t.c.model_id == model.model_id) & (t.c.token_id == v.c.token_id)
+    one_list = [v.c[name] for name in _LIST]
+    of_out = (v.c.vector == "out") & (v.c.basis == "unembed")
     rows = connection.execute(
-        select(r.c.list_id, r.c.rank, r.c.token_id, t.c.token, r.c.cosine, r.c.dot)
-        .outerjoin_from(r, t, same)
-        .where((r.c.neuron_id == neuron_id) & r.c.list_id.in_(sorted(asked)))
-        .where(r.c.rank < max(k, 1))
-        .order_by(r.c.list_id, r.c.rank)
+        select(*one_list, v.c.rank, v.c.token_id, t.c.token, v.c.cosine, v.c.dot)
+        .outerjoin_from(v, t, same)
+        .where((v.c.neuron_id == neuron_id) & ((v.c.basis == basis) | of_out))
+        .where(v.c.rank < max(k, 1))
+        .order_by(*one_list, v.c.rank)
     )
     return _by_list(rows)
 
 
 def _by_list(rows: Iterable[Iterable[object]]) -> dict[int, list[ScoredToken]]:
+    code_of: dict[tuple[object, ...], int] = {tuple(words): c for c, *words in codes.TOKEN_LISTS}
     lists: dict[int, list[ScoredToken]] = {}
-    for code, *token in rows:
-        lists.setdefault(code, []).append(ScoredToken(*token))  # type: ignore[arg-type]
+    for vector, basis, direction, *token in rows:
+        found = lists.setdefault(code_of[vector, basis, direction], [])
+        found.append(ScoredToken(*token))  # type: ignore[arg-type]
     return lists
 
 
 def _moments(connection: Connection, neuron_id: int) -> tuple[VocabMoments, ...]:
     r, v = tables.vocab_stat_rows.c, tables.vectors
     rows = connection.execute(
-        select(v.c.vector, r.mean, r.variance, r.skewness, r.kurtosis, r.dot_variance)
+        select(v.c.vector, r.mean, r.variance, r.skewness, r.kurtosis, r.dot_variance, r.null_share)
         .join_from(tables.vocab_stat_rows, v, v.c.vector_id == r.vector_id)
         .where(r.neuron_id == neuron_id)
         .order_by(r.vector_id)

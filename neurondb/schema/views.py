@@ -45,16 +45,53 @@ def _case_statistics() -> str:
     )
 
 
+# The dot product is a subquery, so that only rows whose dot is shown look up the two norms.
 _TOP_TOKENS = """
-SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, r.cosine, r.dot
+SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, r.cosine,
+       r.cosine * (SELECT CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
+                                        ELSE n.out_norm END
+                          * CASE l.basis WHEN 'unembed' THEN t.unembed_norm ELSE t.embed_norm END
+                   FROM neurons n
+                   JOIN tokens t ON t.model_id = n.model_id AND t.token_id = r.token_id
+                   WHERE n.neuron_id = r.neuron_id) AS dot
 FROM top_token_rows r
 JOIN token_lists l ON l.list_id = r.list_id
 """
 
 _VOCAB_STATS = """
-SELECT r.neuron_id, v.vector, r.mean, r.variance, r.skewness, r.kurtosis, r.dot_variance
+SELECT r.neuron_id, v.vector, r.mean, r.variance, r.skewness, r.kurtosis, r.dot_variance,
+       r.null_share
 FROM vocab_stat_rows r
 JOIN vectors v ON v.vector_id = r.vector_id
+"""
+
+_PROPERTIES_OF_TOKENS = """
+SELECT m.name AS model, r.token_id, t.token, p.name AS property
+FROM token_property_rows r
+JOIN models m ON m.model_id = r.model_id
+JOIN properties p ON p.property_id = r.property_id
+JOIN tokens t ON t.model_id = r.model_id AND t.token_id = r.token_id
+"""
+
+_NEURON_PROPERTY_EFFECTS = """
+SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, e.neuron_id,
+       p.name AS property, e.effect, e.inside_mean, e.outside_mean
+FROM property_effects e
+JOIN neurons n ON n.neuron_id = e.neuron_id
+JOIN models m ON m.model_id = n.model_id
+JOIN properties p ON p.property_id = e.property_id
+"""
+
+_COMPARED_NEURONS = """
+SELECT c.comparison_id, a.name AS model_a, b.name AS model_b, r.layer, r.neuron,
+       r.layer || '.' || r.neuron AS name, r.gate_cosine, r.in_cosine, r.out_cosine, r.same_token,
+       ka.name AS class_a, kb.name AS class_b, r.moved
+FROM comparison_neurons r
+JOIN comparisons c ON c.comparison_id = r.comparison_id
+JOIN models a ON a.model_id = c.model_a
+JOIN models b ON b.model_id = c.model_b
+LEFT JOIN rw_classes ka ON ka.class_id = r.class_a
+LEFT JOIN rw_classes kb ON kb.class_id = r.class_b
 """
 
 _SIGN_CASES = f"""
@@ -148,6 +185,13 @@ LEFT JOIN vocab_stat_rows o ON o.neuron_id = n.neuron_id AND o.vector_id = {VECT
 VIEWS: Final = (
     View("top_tokens", _TOP_TOKENS, "A token at the top or bottom of a neuron's list."),
     View("vocab_stats", _VOCAB_STATS, "Moments of cos(U, vector) over the vocabulary."),
+    View("token_properties", _PROPERTIES_OF_TOKENS, "A token that has a property."),
+    View(
+        "neuron_property_effects",
+        _NEURON_PROPERTY_EFFECTS,
+        "How differently a neuron acts on the logits of tokens with a property and of all others.",
+    ),
+    View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View("sign_cases", _SIGN_CASES, "Statistics of one sign case of a neuron on a dataset."),
     View("examples", _EXAMPLES, "A text on which a neuron is extreme."),
     View(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
@@ -132,3 +133,24 @@ def store_tokens(writer: StepWriter, vocabulary: Sequence[Token]) -> None:
         "piece": [entry.piece for entry in vocabulary],
     }
     writer.replace(table, columns, table.c.model_id == model_id)
+
+
+def store_token_norms(
+    writer: StepWriter,
+    unembed: Float[np.ndarray, " d_vocab"],
+    embed: Float[np.ndarray, " d_vocab"],
+) -> None:
+    """Write the norms of the rows of U, preprocessed, and of E, as stored, of a model's tokens.
+
+    The tokens are stored before (`store_tokens`, which leaves both NULL); NaN is NULL.
+    """
+    t = tables.tokens
+    rows = [
+        {"id": token_id, "u": None if np.isnan(u) else u, "e": None if np.isnan(e) else e}
+        for token_id, (u, e) in enumerate(zip(unembed.tolist(), embed.tolist(), strict=True))
+    ]
+    of_token = (t.c.model_id == writer.model.model_id) & (t.c.token_id == bindparam("id"))
+    changed = (
+        update(t).where(of_token).values(unembed_norm=bindparam("u"), embed_norm=bindparam("e"))
+    )
+    writer.connection.execute(changed, rows)

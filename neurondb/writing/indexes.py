@@ -8,7 +8,7 @@ from neurondb.schema import tables
 from neurondb.writing.models import StoredModel
 from neurondb.writing.transactions import transaction
 
-BULK_TABLES = (tables.top_token_rows,)
+BULK_TABLES = (tables.top_token_rows, tables.property_effects)
 """Tables whose secondary index costs more to keep up during a load than to build after it."""
 
 
@@ -22,7 +22,11 @@ COUNTED_TABLES = (
     tables.classes,
     tables.activation_stats,
     tables.lm_head_tokens,
+    tables.lm_head_rows,
     tables.tokens,
+    tables.token_property_rows,
+    tables.double_checking,
+    tables.comparison_neurons,
 )
 """Tables whose every entry counts: an estimate calls 'neurons of this dataset' as rare as 'neurons
 of this class', and the planner starts from the wrong one. A second for an 8B model."""

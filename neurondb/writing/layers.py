@@ -1,16 +1,26 @@
 """What the weights of one layer are → rows."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from sqlalchemy import select
 
 from neurondb.records import TokenList, VocabularyRecord, WeightsRecord
-from neurondb.schema import tables
+from neurondb.schema import codes, tables
 from neurondb.taxonomy import classify
 from neurondb.writing.columns import Columns, interleave, neuron_ids, real
 from neurondb.writing.ledger import StepWriter
+
+OUT: Final = codes.VECTORS.index("out")
+READING_LISTS: Final = tuple(
+    code
+    for code, vector, basis, _ in codes.TOKEN_LISTS
+    if vector in ("gate", "in") and basis == "unembed"
+)
+"""Top and bottom of gate, then of in, under U."""
 
 
 def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
@@ -82,18 +92,11 @@ def write_classes(writer: StepWriter, layer: int, threshold: float) -> None:
 
 
 def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -> None:
-    """Write a layer's token lists, moments and LM-head tokens."""
+    """Write a layer's token lists, moments, LM-head tokens and double checking."""
     ids = neuron_ids(writer, layer)
     writer.replace_layer(tables.top_token_rows, layer, _token_columns(ids, record.lists))
-    vectors = sorted(record.moments)
-    columns: Columns = {
-        "neuron_id": np.repeat(ids, len(vectors)),
-        "vector_id": np.tile(vectors, len(ids)),
-    }
-    for name in ("mean", "variance", "skewness", "kurtosis", "dot_variance"):
-        by_vector = [getattr(record.moments[vector], name) for vector in vectors]
-        columns[name] = np.stack(by_vector, axis=1).ravel().astype(np.float64)
-    writer.replace_layer(tables.vocab_stat_rows, layer, columns)
+    writer.replace_layer(tables.vocab_stat_rows, layer, _moment_columns(ids, record))
+    write_double_checking(writer, layer, record)
     head = record.lm_head
     there = head.token_ids >= 0  # a zero vector has no token
     writer.replace_layer(
@@ -108,16 +111,96 @@ def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -
     )
 
 
-def _token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:
-    codes = sorted(lists)
-    n, k = lists[codes[0]].token_ids.shape
+def _moment_columns(ids: NDArray[np.int64], record: VocabularyRecord) -> Columns:
+    vectors, none = sorted(record.moments), np.full(len(ids), np.nan)
+    shares = [real(record.null_share, ids) if vector == OUT else none for vector in vectors]
     columns: Columns = {
-        "neuron_id": np.repeat(ids, len(codes) * k),
-        "list_id": np.tile(np.repeat(codes, k), n),
-        "rank": np.tile(np.arange(k), n * len(codes)),
-        "token_id": interleave([lists[code].token_ids for code in codes]),
-        "cosine": interleave([lists[code].cosine for code in codes]),
-        "dot": interleave([lists[code].dot for code in codes]),
+        "neuron_id": np.repeat(ids, len(vectors)),
+        "vector_id": np.tile(vectors, len(ids)),
+        "null_share": interleave(shares),
+    }
+    for name in ("mean", "variance", "skewness", "kurtosis", "dot_variance"):
+        by_vector = [getattr(record.moments[vector], name) for vector in vectors]
+        columns[name] = interleave(by_vector).astype(np.float64)
+    return columns
+
+
+def write_double_checking(writer: StepWriter, layer: int, record: VocabularyRecord) -> None:
+    """Write how far gate and in look for the same tokens (METHODS §4; weakening-neurons App. E).
+
+    The overlap is the Jaccard index of the top tokens of gate under U and the tokens at one end of
+    in: the top (relative sign +1) or the bottom (−1), whichever overlaps more, the top where they
+    are equal. `bottom_jaccard` is that of the bottom of gate and the other end of in. NULL for
+    neurons with a zero vector; an ungated model has no rows.
+    """
+    if not all(code in record.lists for code in READING_LISTS):
+        return
+    gate_top, gate_bottom, in_top, in_bottom = (
+        record.lists[code].token_ids for code in READING_LISTS
+    )
+    same, opposite = jaccard(gate_top, in_top), jaccard(gate_top, in_bottom)
+    sign = np.where(opposite > same, -1.0, 1.0)
+    other_end = np.where(sign[:, None] > 0, in_bottom, in_top)
+    better = np.maximum(same, opposite)
+    ids = neuron_ids(writer, layer)
+    columns = {
+        "neuron_id": ids,
+        "k": np.full(len(ids), gate_top.shape[1]),
+        "jaccard": better,
+        "bottom_jaccard": jaccard(gate_bottom, other_end),
+        "relative_sign": [
+            None if np.isnan(j) else int(s) for j, s in zip(better, sign, strict=True)
+        ],
+    }
+    writer.replace_layer(tables.double_checking, layer, columns)
+
+
+def jaccard(
+    left: Int[np.ndarray, "neurons k"], right: Int[np.ndarray, "neurons k"]
+) -> Float[np.ndarray, " neurons"]:
+    """Return the overlap of two token lists of every neuron: shared ÷ all; NaN where one is empty.
+
+    A list has no token twice; an empty one, of a zero vector, is −1 throughout.
+    """
+    # Side by side and sorted, a token that both lists have is its own neighbour.
+    both = np.sort(np.concatenate([left, right], axis=1), axis=1)
+    shared = (both[:, 1:] == both[:, :-1]).sum(axis=1)
+    overlap = shared / (both.shape[1] - shared)
+    return np.where((left[:, 0] < 0) | (right[:, 0] < 0), np.nan, overlap)
+
+
+def write_lm_head(
+    writer: StepWriter,
+    layer: int,
+    token_id: int,
+    probability: Float[np.ndarray, " neurons"],
+    normalised: Float[np.ndarray, " neurons"],
+) -> None:
+    """Write what every neuron of a layer gives one token under the LM-head decoding.
+
+    A zero vector has no decoding: NaN, for which no row is written. Source: METHODS §4,
+    specialised-feature-neurons §2. Every neuron's own top token is in `lm_head_tokens`.
+    """
+    there = ~np.isnan(probability)
+    ids = neuron_ids(writer, layer)[there]
+    columns = {
+        "token_id": np.full(len(ids), token_id),
+        "neuron_id": ids,
+        "probability": probability[there].astype(np.float64),
+        "normalised": normalised[there].astype(np.float64),
+    }
+    writer.replace_layer(tables.lm_head_rows, layer, columns, token_id=token_id)
+
+
+def _token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:
+    kinds = sorted(lists)
+    n, k = lists[kinds[0]].token_ids.shape
+    columns: Columns = {
+        "neuron_id": np.repeat(ids, len(kinds) * k),
+        "list_id": np.tile(np.repeat(kinds, k), n),
+        "rank": np.tile(np.arange(k), n * len(kinds)),
+        "token_id": interleave([lists[code].token_ids for code in kinds]),
+        "cosine": interleave([lists[code].cosine for code in kinds]),
     }
     there = columns["token_id"] >= 0  # a zero vector has no tokens
     return columns if there.all() else {name: c[there] for name, c in columns.items()}

@@ -85,6 +85,7 @@ def forget_model(connection: Connection, model_id: int) -> None:
     runs = select(tables.ablation_runs.c.run_id).where(tables.ablation_runs.c.model_id == model_id)
     results = tables.ablation_results
     connection.execute(results.delete().where(results.c.run_id.in_(runs)))
+    _forget_comparisons(connection, model_id)
     for table in reversed(metadata.sorted_tables):
         if "neuron_id" in table.c:
             of_model = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
@@ -93,6 +94,14 @@ def forget_model(connection: Connection, model_id: int) -> None:
         else:
             continue
         connection.execute(table.delete().where(of_model))
+
+
+def _forget_comparisons(connection: Connection, model_id: int) -> None:
+    c, n = tables.comparisons, tables.comparison_neurons
+    of_model = (c.c.model_a == model_id) | (c.c.model_b == model_id)
+    ids = select(c.c.comparison_id).where(of_model)
+    connection.execute(n.delete().where(n.c.comparison_id.in_(ids)))
+    connection.execute(c.delete().where(of_model))
 
 
 def forget_fruitless(engine: Engine, model: StoredModel, run_id: int) -> None:

@@ -35,7 +35,8 @@ def other(request: pytest.FixtureRequest) -> Subject:
 def tokens(model: Subject) -> Array:
     """Lists × token, cosine, dot, in the order of their keys."""
     rows = model.rows(
-        "SELECT token_id, cosine, dot FROM top_token_rows ORDER BY neuron_id, list_id, rank"
+        "SELECT token_id, cosine, dot FROM top_tokens"
+        " ORDER BY neuron_id, vector, basis, direction, rank"
     )
     return np.array(rows, dtype=np.float64)
 

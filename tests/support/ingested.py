@@ -6,7 +6,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -17,7 +17,7 @@ import numpy as np
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from neurondb.jobs import IngestRequest, Preprocessing, job
+from neurondb.jobs import Advance, IngestRequest, Preprocessing, job
 from tests.support.random_models import FAMILIES
 from tests.support.reference import Array, Reference
 from tests.support.shared_inputs import SHARED, shared
@@ -55,15 +55,22 @@ TEXTS = (
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that nobody watches; what was said is kept."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.stages: dict[str, tuple[int, int]] = {}
+        """Stage → units in all, and those that an earlier run had finished."""
 
     @contextmanager
-    def stage(self, title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    def stage(self, title: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
         """Open a bar that is not drawn."""
-        yield lambda done: None
+        self.stages[title] = (total, done)
+        yield lambda n, detail="": None
 
     def note(self, message: str) -> None:
-        """Say nothing."""
+        """Keep the line."""
+        self.notes.append(message)
 
 
 @cache

@@ -9,7 +9,7 @@ A conftest or a test module gets the fixtures by importing them.
 
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,12 @@ LABELS = ("web", "books")
 """Of the texts in turn."""
 TEXT_TOKENS = 12
 """Tokens of each text as `sample-llama` reads it."""
+PROPERTIES: dict[str, Callable[[str], bool]] = {
+    "starts with space": lambda token: token.startswith(" "),
+    "is ascii": lambda token: token.isascii(),
+}
+DECODED = " dog"
+"""The token stored for all neurons."""
 BINS = 60
 NONFINITE = 7
 """Tokens left out of each first neuron of a layer."""
@@ -55,7 +61,9 @@ class Sample:
     """Where the database is, and what is in it.
 
     `neurons` has one row a neuron, the columns of neuron_overview worked out in Python; `top` the
-    token texts by (neuron_id, list code) and rank; `head` the tokens of the LM-head decoding.
+    token texts by (neuron_id, list code) and rank; `head` the tokens of the LM-head decoding;
+    `norms` those of tokens by (model, token, basis); `double` the rows of double_checking by
+    neuron; `decoded` the probability of DECODED by neuron.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,6 +74,11 @@ class Sample:
         self.cases: list[Row] = []
         self.examples: list[Row] = []
         self.labels: list[Row] = []
+        self.norms: dict[tuple[str, str, str], float] = {}
+        self.double: dict[int, Row] = {}
+        self.decoded: dict[int, float] = {}
+        self.effects: list[Row] = []
+        self.compared: list[Row] = []
 
     @property
     def url(self) -> str:
@@ -99,6 +112,7 @@ def build(path: Path) -> Sample:
         _shared(connection)
         for model_id, gated in ((1, True), (2, False)):
             _Model(model_id, gated, sample).write(connection)
+        _comparison(connection, sample)
         connection.exec_driver_sql("ANALYZE")
     engine.dispose()
     return sample
@@ -119,8 +133,31 @@ def _shared(connection: Connection) -> None:
     labels = [
         {"label_id": i + 1, "dataset_id": DATASET, "label": label} for i, label in enumerate(LABELS)
     ]
+    properties = [
+        {"property_id": i + 1, "name": name, "description": f"it {name}"}
+        for i, name in enumerate(PROPERTIES)
+    ]
     rows: Insertions = {tables.dataset_rows: [dataset | {"n_texts": len(TEXTS)}]}
-    _put(connection, rows | {tables.labels: labels, tables.texts: texts})
+    rows |= {tables.labels: labels, tables.texts: texts, tables.properties: properties}
+    _put(connection, rows)
+
+
+def _comparison(connection: Connection, sample: Sample) -> None:
+    """The two models neuron by neuron, whatever sense that makes."""
+    draw = random.Random("comparison")
+    models = {"model_a": 1, "model_b": 2, "created_at": "2026-01-01", "tool_version": "0"}
+    class_ids = {c.name: c.class_id for c in (*CLASSES, UNDEFINED)}
+    for a, b in zip(sample.neurons[:NEURONS], sample.neurons[NEURONS:], strict=True):
+        row: Row = {"comparison_id": 1, "layer": a["layer"], "neuron": a["neuron"]}
+        row |= {"in_cosine": round(draw.uniform(-1, 1), 2)}
+        row |= {"out_cosine": round(draw.uniform(-1, 1), 2)}
+        row |= {"same_token": sample.head[a["neuron_id"]] == sample.head[b["neuron_id"]]}
+        row |= {"class_a": class_ids[a["class"]], "class_b": class_ids[b["class"]]}
+        sample.compared.append(row | {"moved": 1 - min(row["in_cosine"], row["out_cosine"])})
+    share = sum(row["same_token"] for row in sample.compared) / NEURONS
+    comparison = {"comparison_id": 1, **models, "share_same_token": share}
+    rows = {tables.comparisons: [comparison], tables.comparison_neurons: sample.compared}
+    _put(connection, rows)
 
 
 def _class_name(gated: bool, gate_in: float | None, gate_out: float | None, in_out: float) -> str:
@@ -142,6 +179,22 @@ def _class_name(gated: bool, gate_in: float | None, gate_out: float | None, in_o
     }
     name, typical = names[a, abs(g)]
     return name if typical else f"atypical {name}"
+
+
+def _double(top: dict[int, set[str]]) -> Row:
+    """How far gate and in overlap under U, from the tokens of their four lists by code."""
+
+    def overlap(a: int, b: int) -> float:
+        return len(top[a] & top[b]) / len(top[a] | top[b])
+
+    gate, same = [codes.token_list(0, 0, end) for end in (0, 1)], codes.token_list(1, 0, 0)
+    opposite = codes.token_list(1, 0, 1)
+    if overlap(gate[0], opposite) > overlap(gate[0], same):
+        ends, sign = (opposite, same), -1
+    else:
+        ends, sign = (same, opposite), 1
+    found = {"jaccard": overlap(gate[0], ends[0]), "bottom_jaccard": overlap(gate[1], ends[1])}
+    return found | {"relative_sign": sign, "k": TOP}
 
 
 def _role(out: Row) -> str | None:
@@ -206,7 +259,14 @@ class _Model:
                     where = {"model_id": self.model_id, "layer": layer, "kind": kind, "pair": pair}
                     self._add(tables.baselines, **where, low=-REGION, high=REGION)
         for token_id, token in enumerate(self.vocabulary):
-            self._add(tables.tokens, model_id=self.model_id, token_id=token_id, token=token)
+            norms = {f"{b}_norm": round(self.more.uniform(0.5, 2), 2) for b in codes.BASES}
+            key = {"model_id": self.model_id, "token_id": token_id}
+            self._add(tables.tokens, **key, token=token, **norms)
+            for basis in codes.BASES:
+                self.sample.norms[self.name, token, basis] = norms[f"{basis}_norm"]
+            for property_id, of_property in enumerate(PROPERTIES.values(), 1):
+                if of_property(token):
+                    self._add(tables.token_property_rows, **key, property_id=property_id)
         for text_id in range(1, len(TEXTS) + 1) if self.gated else ():
             ids = [self.more.randrange(len(self.vocabulary)) for _ in range(TEXT_TOKENS)]
             self._add(
@@ -260,6 +320,7 @@ class _Model:
                 "skewness": self.draw.choice((-1.5, 0.0, 1.5)),
                 "kurtosis": self.draw.choice((3.0, 10.0, 12.0)),
                 "dot_variance": self.draw.choice((0.001, 0.005, 0.01)),
+                "null_share": round(self.more.random(), 2) if vector_id == 2 else None,
             }
             self._add(tables.vocab_stat_rows, neuron_id=neuron_id, vector_id=vector_id, **stats)
         for code, *_ in codes.TOKEN_LISTS:
@@ -268,19 +329,35 @@ class _Model:
             for rank, token_id in enumerate(chosen):
                 where = {"neuron_id": neuron_id, "list_id": code, "rank": rank}
                 cosine = round(0.9 - rank / 10, 1)
-                self._add(
-                    tables.top_token_rows, **where, token_id=token_id, cosine=cosine, dot=cosine
-                )
+                self._add(tables.top_token_rows, **where, token_id=token_id, cosine=cosine)
+        self._readings(neuron_id)
         head = self.draw.randrange(len(self.vocabulary))
         self.sample.head[neuron_id] = self.vocabulary[head]
         decoded = {"probability": 0.5, "normalised": 3.5}
         self._add(tables.lm_head_tokens, neuron_id=neuron_id, token_id=head, **decoded)
         return {  # the last drawn is that of out
             **{f"out_{name}": stats[name] for name in ("kurtosis", "skewness", "variance")},
+            "null_share": stats["null_share"],
             "out_dot_variance": stats["dot_variance"],
             "role": _role(stats),
             "top_out_token": self.sample.top[neuron_id, codes.token_list(2, 0, 0)][0],
         }
+
+    def _readings(self, neuron_id: int) -> None:
+        """What its vectors read and write: double checking, one token decoded, properties."""
+        top = {code: set(self.sample.top[neuron_id, code]) for code, *_ in codes.TOKEN_LISTS}
+        if self.gated:
+            double = self.sample.double[neuron_id] = _double(top)
+            self._add(tables.double_checking, neuron_id=neuron_id, **double)
+        probability = self.sample.decoded[neuron_id] = self.more.random()
+        token = {"token_id": self.vocabulary.index(DECODED), "normalised": 100 * probability}
+        self._add(tables.lm_head_rows, neuron_id=neuron_id, probability=probability, **token)
+        for property_id, name in enumerate(PROPERTIES, 1):
+            means = {"inside_mean": self.more.gauss(0, 1), "outside_mean": self.more.gauss(0, 1)}
+            effect = (means["inside_mean"] - means["outside_mean"]) / 0.5
+            row = {"neuron_id": neuron_id, "effect": effect, **means}
+            self._add(tables.property_effects, property_id=property_id, **row)
+            self.sample.effects.append(row | {"property": name})
 
     def _activations(self, neuron_id: int) -> Row:
         stats: Row = {"freq": self._share() if self.gated else None}

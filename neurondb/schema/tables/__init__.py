@@ -18,6 +18,7 @@ from neurondb.schema.tables.activations import (
     texts,
     tokenizations,
 )
+from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
 from neurondb.schema.tables.interventions import (
     ablation_results,
     ablation_runs,
@@ -34,6 +35,11 @@ from neurondb.schema.tables.models import (
     neurons,
     rw_classes,
 )
+from neurondb.schema.tables.properties import (
+    properties,
+    property_effects,
+    token_property_rows,
+)
 from neurondb.schema.tables.provenance import ingest_runs, ingest_steps
 from neurondb.schema.tables.summaries import (
     activation_histograms,
@@ -44,6 +50,8 @@ from neurondb.schema.tables.summaries import (
     trace_rows,
 )
 from neurondb.schema.tables.vocabulary import (
+    double_checking,
+    lm_head_rows,
     lm_head_tokens,
     token_lists,
     tokens,
@@ -60,10 +68,13 @@ __all__ = [
     "annotations",
     "baselines",
     "classes",
+    "comparison_neurons",
+    "comparisons",
     "control_example_rows",
     "control_kinds",
     "cosines",
     "dataset_rows",
+    "double_checking",
     "example_lists",
     "example_rows",
     "ingest_runs",
@@ -71,11 +82,14 @@ __all__ = [
     "label_stats",
     "labels",
     "layers",
+    "lm_head_rows",
     "lm_head_tokens",
     "models",
     "neuron_set_members",
     "neuron_sets",
     "neurons",
+    "properties",
+    "property_effects",
     "quantities",
     "rw_classes",
     "sign_case_names",
@@ -83,6 +97,7 @@ __all__ = [
     "text_token_ids",
     "texts",
     "token_lists",
+    "token_property_rows",
     "tokenizations",
     "tokens",
     "top_token_rows",

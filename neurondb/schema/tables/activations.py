@@ -79,8 +79,8 @@ text_token_ids = Table(
         nullable=False,
         comment="its token ids, the prefix first, as little-endian unsigned 32-bit integers",
     ),
-    **CLUSTERED,
 )
+"""Not clustered: rows of kilobytes fill pages of a rowid table better, by a quarter."""
 
 activation_stats = Table(
     "activation_stats",

@@ -12,6 +12,8 @@ tokens = Table(
     Column("token_id", Integer, primary_key=True, autoincrement=False, comment="row of E and U"),
     word("token", "its text, as it stands in a text: ' dog'; lone bytes as \\xNN"),
     word("piece", "its spelling in the tokenizer's own vocabulary: 'Ġdog'", nullable=True),
+    real("unembed_norm", "norm of its row of U, folded and centred (METHODS §1); NULL if unknown"),
+    real("embed_norm", "norm of its row of E, as stored; NULL if unknown"),
     Index(None, "token", "model_id"),
     **CLUSTERED,
 )
@@ -33,6 +35,10 @@ vocab_stat_rows = Table(
     real("skewness", "skewness of cos(U, vector)"),
     real("kurtosis", "Pearson kurtosis of cos(U, vector)"),
     real("dot_variance", "population variance of the dot product U·vector"),
+    real(
+        "null_share",
+        "out only: share of ‖out‖ in the null directions of U (METHODS §4); NULL if not computed",
+    ),
     **CLUSTERED,
 )
 
@@ -54,7 +60,6 @@ top_token_rows = Table(
     Column("rank", SmallInteger, primary_key=True, comment="0 is the most extreme"),
     integer("token_id", "token"),
     real("cosine", "cos(vector, row of the basis)", nullable=False),
-    real("dot", "vector · row of the basis", nullable=False),
     **CLUSTERED,
 )
 Index(
@@ -73,3 +78,42 @@ lm_head_tokens = Table(
     real("normalised", "÷ mean of the neuron's 100 largest probabilities", nullable=False),
     Index(None, "token_id"),
 )
+
+lm_head_rows = Table(
+    "lm_head_rows",
+    metadata,
+    Column(
+        "token_id",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="token chosen, of the neuron's model",
+    ),
+    key("neuron_id", "neurons.neuron_id", "neuron, every one of the model"),
+    real("probability", "of this token under softmax(U·in), both raw", nullable=False),
+    real("normalised", "÷ mean of the neuron's 100 largest probabilities", nullable=False),
+    **CLUSTERED,
+)
+"""LM-head decoding of tokens that somebody asked for, for all neurons; `lm_head_tokens` has every
+neuron's own top token instead."""
+
+double_checking = Table(
+    "double_checking",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron of a gated model"),
+    integer("k", "tokens of each list"),
+    real(
+        "jaccard",
+        "overlap of the top tokens of gate under U with the tokens of in at relative_sign; NULL "
+        "when a vector is zero",
+    ),
+    real("bottom_jaccard", "the same of the bottom tokens of gate and the other end of in"),
+    Column(
+        "relative_sign",
+        SmallInteger,
+        comment="which end of in overlaps more with the top of gate: 1 the top (equal too), "
+        "-1 the bottom; NULL with jaccard",
+    ),
+    Index(None, "jaccard"),
+)
+"""Whether gate and in look for the same tokens (METHODS §4; weakening-neurons App. E)."""

@@ -266,6 +266,12 @@ def test_neurons_for_token(sample: Sample, sample_engine: Engine, token: str) ->
     }
     assert {(r["model"], r["name"], r["rank"]) for r in rows} == expected
     assert [r["rank"] for r in rows] == sorted(r["rank"] for r in rows)
+    for r in rows:
+        norms = (
+            sample.named(r["model"], r["name"])["in_norm"],
+            sample.norms[r["model"], token, "unembed"],
+        )
+        assert r["dot"] == pytest.approx(r["cosine"] * norms[0] * norms[1])
 
 
 def test_neurons_encoding_token(sample: Sample, sample_engine: Engine) -> None:
@@ -308,8 +314,16 @@ def test_double_checking(sample: Sample, sample_engine: Engine) -> None:
     assert {r["name"] for r in layer} == strong
 
 
-def test_entropy_neuron_candidates(sample: Sample, sample_engine: Engine) -> None:
-    rows = ask(sample_engine, "entropy-neuron-candidates", layers="1", limit="1000")
+def test_double_checking_orders_by_overlap(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "double-checking", near_zero="1", overlap="0", limit="5")
+    overlaps = sorted((d["jaccard"] for d in sample.double.values()), reverse=True)
+    assert [r["jaccard"] for r in rows] == sorted((r["jaccard"] for r in rows), reverse=True)
+    assert rows[0]["jaccard"] <= overlaps[0]
+    assert len(rows) == 5
+
+
+def test_entropy_candidates(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "entropy-candidates", layers="1", limit="1000")
     scores = {
         (r["model"], r["name"]): r["out_norm"] / r["out_variance"] ** 0.5
         for r in sample.neurons
@@ -318,6 +332,54 @@ def test_entropy_neuron_candidates(sample: Sample, sample_engine: Engine) -> Non
     found = {(r["model"], r["name"]): r["score"] for r in rows if r["score"] is not None}
     assert found == pytest.approx(scores)
     assert len(rows) == 2 * WIDTH
+    order = [r["score"] for r in rows if r["score"] is not None]
+    assert order == sorted(order, reverse=True)
+
+
+def test_entropy_candidates_narrowed(sample: Sample, sample_engine: Engine) -> None:
+    bounds = {"min_norm": "1", "max_variance": "0.5", "min_null_share": "0.4"}
+    rows = ask(sample_engine, "entropy-candidates", layers="2", limit="1000", **bounds)
+    expected = {
+        (r["model"], r["name"], r["null_share"])
+        for r in sample.neurons
+        if r["layer"] >= 2
+        and r["out_norm"] >= 1
+        and r["out_variance"] <= 0.5
+        and r["null_share"] >= 0.4
+    }
+    assert {(r["model"], r["name"], r["null_share"]) for r in rows} == expected
+    assert len(expected) > 5
+
+
+def test_roles_are_those_of_the_overview(sample: Sample, sample_engine: Engine) -> None:
+    rows = ask(sample_engine, "roles")
+    expected = {(r["model"], r["name"]): r["role"] for r in sample.neurons if r["role"]}
+    assert {(r["model"], r["name"]): r["role"] for r in rows} == expected
+
+
+@pytest.mark.parametrize("of", ["dot", "cosine"])
+@pytest.mark.parametrize("partition", ["threshold", "largest"])
+def test_roles_by_either_rule(
+    sample: Sample, sample_engine: Engine, partition: str, of: str
+) -> None:
+    column = "out_dot_variance" if of == "dot" else "out_variance"
+    given = {"kurtosis": "11", "variance": "0.3", "largest": "20", "partition": partition, "of": of}
+    rows = ask(sample_engine, "roles", model=LLAMA, **given)
+
+    neurons = [r for r in sample.neurons if r["model"] == LLAMA]
+    by_size = sorted(neurons, key=lambda r: (-r[column], r["neuron_id"]))
+    largest = {r["name"] for r in by_size[:20]}
+    expected = {}
+    for r in neurons:
+        large = r["name"] in largest if partition == "largest" else r[column] > 0.3
+        if r["out_kurtosis"] > 11 and r["out_skewness"]:
+            expected[r["name"]] = "prediction" if r["out_skewness"] > 0 else "suppression"
+        elif large:
+            expected[r["name"]] = "partition"
+    assert {r["name"]: r["role"] for r in rows} == expected
+    only = ask(sample_engine, "roles", model=LLAMA, role="suppression", **given)
+    suppressing = [name for name, role in expected.items() if role == "suppression"]
+    assert [r["name"] for r in only] == suppressing
 
 
 def test_roles_by_layer(sample: Sample, sample_engine: Engine) -> None:

@@ -65,8 +65,9 @@ def fill(connection: Connection) -> None:
     )
     put_model(put, GATED, "gate-model", gated=True, first=0)
     put_model(put, UNGATED, "plain-model", gated=False, first=100)
+    norms = {"unembed_norm": 1.5, "embed_norm": 0.5}
     for number, (token, piece) in enumerate(zip(TOKENS, PIECES, strict=True)):
-        put(tables.tokens, model_id=GATED, token_id=number, token=token, piece=piece)
+        put(tables.tokens, model_id=GATED, token_id=number, token=token, piece=piece, **norms)
     put_weights(put)
     put_vocabulary(put)
     put_activations(put)
@@ -140,7 +141,6 @@ def put_vocabulary(put: Put) -> None:
                 rank=rank,
                 token_id=(first[basis, sign] + rank) % len(TOKENS),
                 cosine=sign * (0.5 - 0.1 * rank),
-                dot=sign * 2.0,
             )
     put(
         tables.vocab_stat_rows,

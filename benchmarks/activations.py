@@ -1,0 +1,238 @@
+"""The activations stage against the bare forward pass on the same batches, and the obvious way.
+
+    python -m benchmarks.activations bundled
+    python -m benchmarks.activations DIRECTORY --texts stories.txt
+    python -m benchmarks.activations qwen2.5-0.5b --layers 4 --length 1024
+    python -m benchmarks.activations llama-3.2-1b --device cuda --tokens 1000000 --profile
+
+A model is `bundled`, a directory in hub format, or the name of a published shape, which gets
+random weights and random token ids. Prints seconds of the bare forward pass, of the stage (plain,
+and compiled with the seconds that compiling took), of transformer_lens' run_with_cache with a copy
+to the processor and a top-k a neuron (`--obvious`), their ratios as medians of alternating
+repeats, and the peak memory of fresh processes over the tokens and over four times as many.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers.activations import ACT2FN
+
+from benchmarks.shapes import SHAPES, write_checkpoint
+from ingest import bundled
+from ingest.activations import LayerSummary
+from ingest.checkpoint import Checkpoint
+from ingest.demo import inputs
+from ingest.forward import Batch, Forward, batches, pick_device, pick_dtype
+from ingest.forward.bridge import Bridge
+from ingest.fused import PLAIN, Kernels, compiled
+from ingest.machine import keep_freed_blocks, use_threads_for
+from ingest.stages.activations import BATCH_TOKENS, Summariser
+from ingest.texts import read_dataset
+from ingest.tokenizer import Tokenizer, tokenize
+
+WARM_UP = 2
+"""Batches that a way of doing it sees before it is timed."""
+
+
+class Asked(NamedTuple):
+    """What to measure, as it travels to other processes."""
+
+    path: Path
+    texts: Path | None
+    tokens: int
+    length: int
+    device: str
+    dtype: str
+
+
+def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
+    """Return the texts' token ids, or random ones of the length asked for."""
+    if asked.texts is None:
+        random = np.random.default_rng(0)
+        n_texts = max(1, asked.tokens // asked.length)
+        size = (n_texts, asked.length)
+        return list(random.integers(0, checkpoint.architecture.d_vocab, size))
+    dataset = read_dataset(str(asked.texts))
+    max_len = min(asked.length, checkpoint.architecture.context or asked.length)
+    read = tokenize(Tokenizer(asked.path), dataset, max_len, skip_bos=False)
+    within = np.cumsum([len(ids) for ids in read.token_ids]) <= asked.tokens
+    return [ids for ids, use in zip(read.token_ids, within, strict=True) if use]
+
+
+class Subject:
+    """A model with its batches on a device."""
+
+    def __init__(self, asked: Asked) -> None:
+        keep_freed_blocks()
+        checkpoint = Checkpoint.open(asked.path)
+        self.shape = checkpoint.architecture
+        use_threads_for(self.shape)
+        self.device = pick_device(asked.device)
+        dtype = pick_dtype(asked.dtype, self.device, checkpoint.config)
+        self.forward = Forward(checkpoint, self.device, dtype)
+        size = BATCH_TOKENS[self.device.type]
+        self.batches = list(batches(token_ids(asked, checkpoint), self.device, size))
+        self.activation = ACT2FN[self.shape.activation]
+        self.sign = torch.ones(self.shape.d_mlp, device=self.device)
+        self.checkpoint, self.dtype = checkpoint, dtype
+
+    def bare(self, some: list[Batch]) -> None:
+        """Run the model."""
+        for batch in some:
+            self.forward.run(batch, [])
+
+    def stage(self, some: list[Batch], kernels: Kernels) -> dict[int, LayerSummary]:
+        """Run the model and summarise all layers."""
+        layers = range(self.shape.n_layers)
+        summaries = {
+            layer: LayerSummary.empty(
+                self.shape.d_mlp, gated=self.shape.gated, device=self.device, layer=layer
+            )
+            for layer in layers
+        }
+        summariser = Summariser(
+            summaries, dict.fromkeys(layers, self.sign), self.activation, kernels=kernels
+        )
+        for batch in some:
+            self.forward.run(batch, [summariser])
+        return summaries
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        """Return how long `work` takes, on the device too."""
+        self._wait()
+        started = time.perf_counter()
+        work()
+        self._wait()
+        return time.perf_counter() - started
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+class Obvious:
+    """What one would write first: keep everything, copy it, sort it."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._bridge = Bridge(subject.checkpoint, subject.device, subject.dtype)
+
+    def run(self, some: list[Batch]) -> None:
+        """Collect |hook_post| of every token on the processor and take each neuron's top 16."""
+        n_layers = self._subject.shape.n_layers
+        kept: list[list[torch.Tensor]] = [[] for _ in range(n_layers)]
+        for batch in some:
+            for layer, found in enumerate(self._bridge.activations(batch)):
+                kept[layer].append(found.post.flatten(0, 1).cpu())
+        for values in kept:
+            everything = torch.cat(values).float()
+            for neuron in range(everything.shape[1]):
+                everything[:, neuron].abs().topk(16)
+
+
+def peak_mib(asked: Asked) -> float:
+    """Return the peak memory of a fresh process that runs the plain stage, in MiB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, (asked,))
+
+
+def _peak(asked: Asked) -> float:
+    subject = Subject(asked)
+    subject.stage(subject.batches, PLAIN)
+    if subject.device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(peak) / 1024
+
+
+def measure(subject: Subject, options: argparse.Namespace) -> None:
+    """Print the seconds and ratios."""
+    some = subject.batches
+    ways: dict[str, Callable[[list[Batch]], object]] = {
+        "bare forward": subject.bare,
+        "stage, compiled": lambda batches: subject.stage(batches, compiled()),
+    }
+    if options.plain:
+        ways["stage, plain"] = lambda batches: subject.stage(batches, PLAIN)
+    if options.obvious:
+        ways["run_with_cache, copy, top-k"] = Obvious(subject).run
+    for name, way in ways.items():
+        first = subject.seconds(lambda way=way: way(some[:WARM_UP]))  # type: ignore[misc]
+        print(f"{name}: first {min(WARM_UP, len(some))} batches {first:.1f} s", flush=True)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(options.repeats):
+        for name, way in ways.items():
+            seconds[name].append(subject.seconds(lambda way=way: way(some)))  # type: ignore[misc]
+    n_tokens = sum(batch.n_tokens for batch in some)
+    floor = seconds["bare forward"]
+    for name, measured in seconds.items():
+        ratio = statistics.median(s / f for s, f in zip(measured, floor, strict=True))
+        rate = n_tokens / statistics.median(measured)
+        print(f"{name}: {statistics.median(measured):.2f} s, {rate:,.0f} tokens/s, × {ratio:.2f}")
+
+
+def profile(subject: Subject) -> None:
+    """Print which operations the stage's time goes to."""
+    from torch.profiler import profile as profiler
+
+    with profiler() as found:
+        subject.stage(subject.batches[: 4 * WARM_UP], compiled())
+    key = "self_cuda_time_total" if subject.device.type == "cuda" else "self_cpu_time_total"
+    print(found.key_averages().table(sort_by=key, row_limit=25, max_name_column_width=60))
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model")
+    parser.add_argument("--texts", type=Path)
+    parser.add_argument("--tokens", type=int, default=40_000)
+    parser.add_argument("--length", type=int, default=1024)
+    parser.add_argument("--layers", type=int, help="of a published shape (default: all)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--plain", action="store_true", help="the stage without compiling, too")
+    parser.add_argument("--obvious", action="store_true", help="run_with_cache, too")
+    parser.add_argument("--memory", action="store_true", help="peak memory at 1× and 4× tokens")
+    parser.add_argument("--profile", action="store_true", help="where the time goes")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        path, texts = Path(options.model), options.texts
+        if options.model == "bundled":
+            path, texts = bundled.model_directory(), Path(inputs(Path(scratch)).dataset)
+        elif options.model in SHAPES:
+            shape = SHAPES[options.model]
+            n_layers = options.layers or shape.n_layers
+            path = write_checkpoint(Path(scratch) / "model", shape, n_layers, attention=True)
+        asked = Asked(path, texts, options.tokens, options.length, options.device, options.dtype)
+        subject = Subject(asked)
+        print(
+            f"{options.model}: {subject.shape.n_layers} layers, d_model {subject.shape.d_model}, "
+            f"d_mlp {subject.shape.d_mlp}, {subject.dtype}, {subject.device}, "
+            f"{torch.get_num_threads()} threads, {len(subject.batches)} batches"
+        )
+        measure(subject, options)
+        if options.profile:
+            profile(subject)
+        if options.memory:
+            one, four = (peak_mib(asked._replace(tokens=n * options.tokens)) for n in (1, 4))
+            print(f"peak memory: {one:,.0f} MiB, with four times the tokens {four:,.0f} MiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

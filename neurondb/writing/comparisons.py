@@ -1,0 +1,97 @@
+"""Two models compared neuron by neuron → rows."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, select
+
+from neurondb import __version__
+from neurondb.errors import IngestError
+from neurondb.records import ComparisonRecord
+from neurondb.schema import tables
+from neurondb.writing.bulk import insert_columns
+from neurondb.writing.columns import Columns, real
+from neurondb.writing.models import StoredModel
+from neurondb.writing.transactions import insert_one, transaction, utc_now
+
+
+def store_comparison(
+    engine: Engine, before: StoredModel, after: StoredModel, layers: Iterable[ComparisonRecord]
+) -> int:
+    """Write the comparison of two models, in place of an earlier one of the two; return its id.
+
+    It is stored whole or not at all: the layers are all computed before the transaction begins, so
+    that an iterator which fails leaves what was there, and one which is slow locks nobody out.
+
+    `before` becomes `model_a`, `after` `model_b`; `layers` has every layer once.
+
+    Raises:
+        IngestError: when the models differ in shape, or a layer is missing.
+    """
+    _require_same_shape(before, after)
+    records = sorted(layers, key=lambda record: record.layer)
+    if [record.layer for record in records] != list(range(before.n_layers)):
+        got = ", ".join(str(record.layer) for record in records) or "none"
+        raise IngestError(
+            f"a comparison of {before.name} and {after.name} needs each of its {before.n_layers} "
+            f"layers once, and has {got}"
+        )
+    with transaction(engine) as connection:
+        _forget(connection, before, after)
+        values = {
+            "model_a": before.model_id,
+            "model_b": after.model_id,
+            "created_at": utc_now(),
+            "tool_version": __version__,
+            "share_same_token": _share_same_token(records),
+        }
+        comparison_id = insert_one(connection, tables.comparisons, values)
+        for record in records:
+            columns = {"comparison_id": np.full(before.d_mlp, comparison_id)} | _columns(record)
+            insert_columns(connection, tables.comparison_neurons, columns)
+    return comparison_id
+
+
+def _require_same_shape(before: StoredModel, after: StoredModel) -> None:
+    shapes = [(model.n_layers, model.d_mlp) for model in (before, after)]
+    if shapes[0] != shapes[1]:
+        sizes = [f"{layers} layers of {width} neurons" for layers, width in shapes]
+        raise IngestError(
+            f"{before.name} has {sizes[0]}, {after.name} {sizes[1]}; "
+            "only models of the same shape can be compared"
+        )
+
+
+def _forget(connection: Connection, before: StoredModel, after: StoredModel) -> None:
+    c, n = tables.comparisons, tables.comparison_neurons
+    of_both = (c.c.model_a == before.model_id) & (c.c.model_b == after.model_id)
+    ids = select(c.c.comparison_id).where(of_both)
+    connection.execute(n.delete().where(n.c.comparison_id.in_(ids)))
+    connection.execute(c.delete().where(of_both))
+
+
+def _share_same_token(records: Sequence[ComparisonRecord]) -> float | None:
+    same = np.concatenate([record.same_token for record in records])
+    known = same[same >= 0]
+    return float(known.mean()) if len(known) else None
+
+
+def _columns(record: ComparisonRecord) -> Columns:
+    n = len(record.in_cosine)
+    cosines = [real(record.gate_cosine, record.in_cosine)]
+    cosines += [real(record.in_cosine, record.in_cosine), real(record.out_cosine, record.in_cosine)]
+    smallest = np.fmin.reduce(cosines)  # NaN only where all are
+    return {
+        "layer": np.full(n, record.layer),
+        "neuron": np.arange(n),
+        **dict(zip(("gate_cosine", "in_cosine", "out_cosine"), cosines, strict=True)),
+        "same_token": [None if code < 0 else bool(code) for code in record.same_token.tolist()],
+        "class_a": _known(record.class_a),
+        "class_b": _known(record.class_b),
+        "moved": 1 - smallest,
+    }
+
+
+def _known(codes: NDArray[np.int64]) -> list[int | None]:
+    return [None if code < 0 else code for code in codes.tolist()]

@@ -1,0 +1,77 @@
+"""Properties of tokens, and what neurons do to the tokens that have them → rows."""
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import bindparam, select, update
+
+from neurondb.errors import IngestError
+from neurondb.records import PropertyEffectsRecord, TokenPropertiesRecord
+from neurondb.schema import tables
+from neurondb.writing.bulk import insert_columns
+from neurondb.writing.columns import neuron_ids
+from neurondb.writing.ledger import StepWriter
+
+
+def store_properties(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
+    """Write which of a model's tokens have which properties; return the properties' ids in order.
+
+    A property is known by its name, to all models alike; one that is there gets the record's
+    description. The model's earlier memberships go, its effects stay (`write_property_effects`).
+
+    Raises:
+        IngestError: when two properties have the same name.
+    """
+    if len(set(record.names)) < len(record.names):
+        twice = next(name for name in record.names if record.names.count(name) > 1)
+        raise IngestError(f"two properties are named {twice!r}; rename one")
+    ids = _property_ids(writer, record)
+    property_at, token_ids = np.nonzero(record.members.T)
+    order = np.argsort(ids[property_at], kind="stable")  # the order of the key
+    table, model_id = tables.token_property_rows, writer.model.model_id
+    columns = {
+        "model_id": np.full(len(token_ids), model_id),
+        "property_id": ids[property_at][order],
+        "token_id": token_ids[order],
+    }
+    writer.replace(table, columns, table.c.model_id == model_id)
+    return ids
+
+
+def _property_ids(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
+    connection, p = writer.connection, tables.properties
+    described = dict(zip(record.names, record.descriptions, strict=True))
+    there = set(connection.execute(select(p.c.name)).scalars())
+    new = [name for name in record.names if name not in there]
+    columns = {"name": new, "description": [described[name] for name in new]}
+    insert_columns(connection, p, columns)
+    known = [{"known": name, "text": described[name]} for name in record.names if name in there]
+    if known:
+        of_name = p.c.name == bindparam("known")
+        connection.execute(update(p).where(of_name).values(description=bindparam("text")), known)
+    rows = connection.execute(select(p.c.name, p.c.property_id))
+    ids = {row.name: row.property_id for row in rows}
+    return np.array([ids[name] for name in record.names], dtype=np.int64)
+
+
+def write_property_effects(
+    writer: StepWriter,
+    layer: int,
+    record: PropertyEffectsRecord,
+    property_ids: NDArray[np.int64],
+) -> None:
+    """Write a layer's effects in place of those there, whatever their properties.
+
+    `property_ids` are those that `store_properties` returned, one a column of the record.
+    """
+    order = np.argsort(property_ids)
+    effect = record.effect[:, order]
+    neuron, column = np.nonzero(~np.isnan(effect))
+    at = neuron, order[column]
+    columns = {
+        "neuron_id": neuron_ids(writer, layer)[neuron],
+        "property_id": property_ids[at[1]],
+        "effect": record.effect[at].astype(np.float64),
+        "inside_mean": record.inside[at].astype(np.float64),
+        "outside_mean": record.outside[at].astype(np.float64),
+    }
+    writer.replace_layer(tables.property_effects, layer, columns)
