@@ -32,7 +32,7 @@ from ingest import bundled
 from ingest.activations import LayerSummary
 from ingest.checkpoint import Checkpoint
 from ingest.demo import inputs
-from ingest.forward import Batch, Forward, batches, pick_device, pick_dtype
+from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device, pick_dtype
 from ingest.forward.bridge import Bridge
 from ingest.fused import PLAIN, Kernels, compiled
 from ingest.machine import keep_freed_blocks, use_threads_for
@@ -69,6 +69,15 @@ def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
     return [ids for ids, use in zip(read.token_ids, within, strict=True) if use]
 
 
+class _Idle(NamedTuple):
+    """A consumer that does nothing."""
+
+    layers: range
+
+    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+        """Let go of the activations."""
+
+
 class Subject:
     """A model with its batches on a device."""
 
@@ -87,9 +96,9 @@ class Subject:
         self.checkpoint, self.dtype = checkpoint, dtype
 
     def bare(self, some: list[Batch]) -> None:
-        """Run the model."""
+        """Run the model as far as the stage does, which needs no `out` of the last layer."""
         for batch in some:
-            self.forward.run(batch, [])
+            self.forward.run(batch, [_Idle(range(self.shape.n_layers))])
 
     def stage(self, some: list[Batch], kernels: Kernels) -> dict[int, LayerSummary]:
         """Run the model and summarise all layers."""

@@ -68,11 +68,11 @@ class CountedBatch:
         return cls(batch, counted, None if labels is None else labels[batch.ordinals])
 
     @cached_property
-    def drawn_tokens(self) -> Int[Tensor, " tokens"]:
-        """Places, in the flattened batch, of the tokens that enter the histograms."""
+    def drawn_tokens(self) -> Int[Tensor, "2 tokens"]:
+        """Texts and positions of the tokens that enter the histograms."""
         positions = torch.arange(self.counted.shape[1], device=self.counted.device)
         due = positions % histogram.STRIDE == (self.batch.ordinals % histogram.STRIDE)[:, None]
-        return (self.counted & due).flatten().nonzero().squeeze(1)
+        return (self.counted & due).nonzero().T.contiguous()
 
 
 @dataclass
@@ -147,8 +147,9 @@ class LayerSummary:
         self._begun = True
         sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
         self.totals = merged(self.totals, totals_of(kind, sums))
-        places = kernels.histogram_bins(kind, found, sign, batch.drawn_tokens)
-        self.counts += places.flatten().bincount(minlength=len(self.counts) + 1)[:-1]
+        if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
+            places = kernels.histogram_bins(kind, found, sign, batch.drawn_tokens)
+            self.counts += places.flatten().bincount(minlength=len(self.counts) + 1)[:-1]
         if batch.labels is not None and self.by_label.shape[1]:
             rows = (batch.labels >= 0).nonzero().squeeze(1)
             by_text = kernels.sums_by_text(found, sign, counted)

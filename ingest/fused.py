@@ -64,7 +64,10 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         for tensor in _tensors(arguments):
             for dimension in range(tensor.ndim):
                 torch._dynamo.maybe_mark_dynamic(tensor, dimension)
-        with shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
+        with (
+            shapes.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
+            torch._dynamo.config.patch(specialize_int=True),
+        ):
             return fused(*arguments)
 
     return run
@@ -97,16 +100,17 @@ def try_out(
     Raises whatever a compiler does: where there is none, the plain functions are to be used.
     """
     shape = (2, 64, n_neurons)
-    gate, in_, post = torch.ones(3, *shape, device=device, dtype=dtype).unbind(0)
+    gate, in_, post = (torch.ones(shape, device=device, dtype=dtype) for _ in range(3))
     found = MLPActivations(gate if kind.gated else None, in_, post)
-    sign = torch.ones(n_neurons, device=device)
+    with torch.inference_mode(mode=False):  # as it is in a pass; else it would be compiled again
+        sign = torch.ones(n_neurons, device=device)
     counted = torch.ones(shape[:2], dtype=torch.bool, device=device)
     about = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
     _, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
     yield
     kernels.peak_positions(kind, activation, found, sign, counted, peaks)
     yield
-    kernels.histogram_bins(kind, found, sign, counted.flatten().nonzero().squeeze(1))
+    kernels.histogram_bins(kind, found, sign, counted.nonzero().T.contiguous())
     yield
     kernels.sums_by_text(found, sign, counted)
     yield

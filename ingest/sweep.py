@@ -371,22 +371,20 @@ def histogram_bins(
     kind: Kind,
     found: MLPActivations,
     sign: Float[Tensor, " neurons"],
-    tokens: Int[Tensor, " tokens"],
+    tokens: Int[Tensor, "2 tokens"],
 ) -> Int[Tensor, "quantities tokens neurons"]:
     """Return where to count each value of some tokens: (quantity, neuron, bin) as one number.
 
-    `tokens` are places in the flattened batch. The number after the last stands for a value that
-    is not counted: NaN or infinite.
+    The rows of `tokens` are their texts and positions. The number after the last stands for a
+    value that is not counted: NaN or infinite.
     """
     n_neurons = found.in_.shape[-1]
-
-    def rows(values: Tensor | None) -> Tensor | None:
-        return None if values is None else values.flatten(0, 1)[tokens]
-
-    gate, in_, post = rows(found.gate), rows(found.in_), rows(found.post)
-    assert in_ is not None
-    assert post is not None
-    chosen = MLPActivations(gate, in_, post)
+    texts, positions = tokens
+    chosen = MLPActivations(
+        None if found.gate is None else found.gate[texts, positions],
+        found.in_[texts, positions],
+        found.post[texts, positions],
+    )
     finite = _is_finite(chosen)
     values = canonical_values(chosen, sign)
     neuron = torch.arange(n_neurons, device=tokens.device)

@@ -1,13 +1,19 @@
 """The stage `vocab`: what tokens every neuron reads and writes (METHODS §4)."""
 
 import time
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from ingest.null_space import null_directions, null_share
+from ingest.pipeline import storing
 from ingest.preprocess import canonical, embedding, unembedding
 from ingest.session import Session
+from ingest.stages.properties import property_effects
 from ingest.vocabulary import Projector
-from neurondb.records import Token
+from neurondb.records import Token, VocabularyRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets, indexes, layers
 from neurondb.writing.ledger import WHOLE_MODEL, Step
@@ -19,19 +25,42 @@ def vocabulary_stage(session: Session) -> None:
     settings = session.preprocessing | {"k": top_k}
     steps = session.pending(Step("vocab", n, settings) for n in session.layers)
     _store_tokens(session)  # once it is known that no list was made with other choices
-    if not steps:
-        return
+    projector = _projector(session, top_k) if steps else None
+    if projector is not None:
+        _store_projections(session, steps, projector)
+    property_effects(session, lambda: _tokens(session), projector)
+
+
+def _store_projections(session: Session, steps: list[Step], projector: Projector) -> None:
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
-    projector = _projector(session, top_k)
+    null = null_directions(unembedding(session.checkpoint, session.choices).to(session.device))
     with session.progress.stage("vocab", len(steps), "layers") as advance:
-        for step in steps:
-            started = time.perf_counter()
-            weights = session.layer(step.layer)
-            vectors = canonical(weights, session.architecture, session.choices)
-            record = projector.project(vectors, weights.in_.float())
-            with session.finishing(step, time.perf_counter() - started) as writer:
-                layers.write_vocabulary(writer, step.layer, record)
+
+        def store(done: _Projected) -> None:
+            with session.finishing(done.step, done.seconds) as writer:
+                layers.write_vocabulary(writer, done.step.layer, done.record)
             advance(1)
+
+        with storing(store) as put:  # a layer is written while the next is computed
+            for step in steps:
+                put(_project(session, projector, null, step))
+
+
+class _Projected(NamedTuple):
+    """A layer's record, and the seconds that it took to compute."""
+
+    step: Step
+    record: VocabularyRecord
+    seconds: float
+
+
+def _project(session: Session, projector: Projector, null: Tensor, step: Step) -> _Projected:
+    started = time.perf_counter()
+    weights = session.layer(step.layer)
+    vectors = canonical(weights, session.architecture, session.choices)
+    record = projector.project(vectors, weights.in_.float())
+    record = replace(record, null_share=null_share(vectors.out, null))
+    return _Projected(step, record, time.perf_counter() - started)
 
 
 def _projector(session: Session, top_k: int) -> Projector:
@@ -45,17 +74,22 @@ def _projector(session: Session, top_k: int) -> Projector:
 
 
 def _store_tokens(session: Session) -> None:
-    d_vocab = session.architecture.d_vocab
-    if session.tokenizer is None:
+    tokenizer = session.tokenizer
+    if tokenizer is None:
         session.progress.note("no tokenizer beside the weights: tokens are stored by number")
-        tokens = [Token(f"[token {i}]", None) for i in range(d_vocab)]
-        settings = session.preprocessing | {"tokenizer": "none"}
-    else:
-        tokens = session.tokenizer.vocabulary(d_vocab)
-        settings = session.preprocessing | {"tokenizer": session.tokenizer.fingerprint}
+    settings = session.preprocessing | {
+        "tokenizer": "none" if tokenizer is None else tokenizer.fingerprint
+    }
     for step in session.pending([Step("tokens", WHOLE_MODEL, settings)]):
         with session.finishing(step) as writer:
-            datasets.store_tokens(writer, tokens)
+            datasets.store_tokens(writer, _tokens(session))
             rows = unembedding(session.checkpoint, session.choices), embedding(session.checkpoint)
             norms = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in rows)
             datasets.store_token_norms(writer, *norms)
+
+
+def _tokens(session: Session) -> list[Token]:
+    d_vocab = session.architecture.d_vocab
+    if session.tokenizer is None:
+        return [Token(f"[token {i}]", None) for i in range(d_vocab)]
+    return session.tokenizer.vocabulary(d_vocab)

@@ -40,23 +40,27 @@ COLUMNS: Final = (
 # A role that is NULL means "none" once the vocabulary has been looked at, and "unknown" before.
 _ROLE: Final = "CASE WHEN out_kurtosis IS NOT NULL THEN COALESCE(role, 'none') END"
 
-_IN_LISTS: Final = """neuron_id IN (
+_IN_LISTS: Final = """
     SELECT r.neuron_id
     FROM tokens t
     JOIN models m ON m.model_id = t.model_id
     JOIN top_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({lists}){rank}
      AND r.neuron_id >= m.first_neuron_id
      AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-    WHERE t.{column} = {token})"""
+    WHERE t.{column} = {token}"""
 
-_IN_HEAD: Final = """neuron_id IN (
+_IN_HEAD: Final = """
     SELECT h.neuron_id
     FROM tokens t
     JOIN models m ON m.model_id = t.model_id
     JOIN lm_head_tokens h ON h.token_id = t.token_id
      AND h.neuron_id >= m.first_neuron_id
      AND h.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-    WHERE t.{column} = {token})"""
+    WHERE t.{column} = {token}"""
+
+
+_MOST_UNITED: Final = 500
+"""SELECTs that SQLite unites in one statement."""
 
 
 @dataclass
@@ -89,7 +93,17 @@ def _and(term: And, bind: Bind) -> str:
 
 @condition.register
 def _or(term: Or, bind: Bind) -> str:
+    tokens = [part for part in term.parts if isinstance(part, HasToken)]
+    if len(tokens) == len(term.parts):
+        # One list of neurons: of a choice of lists the planner may look at every neuron instead.
+        return _united([_neurons(part, bind) for part in dict.fromkeys(tokens)])
     return f"({' OR '.join(condition(part, bind) for part in term.parts)})"
+
+
+def _united(lists: Sequence[str]) -> str:
+    parts = [lists[i : i + _MOST_UNITED] for i in range(0, len(lists), _MOST_UNITED)]
+    united = ["neuron_id IN ({})".format("\n    UNION".join(part)) for part in parts]
+    return united[0] if len(united) == 1 else f"({' OR '.join(united)})"
 
 
 @condition.register
@@ -127,6 +141,11 @@ def _place(term: Place, bind: Bind) -> str:
 
 @condition.register
 def _has_token(term: HasToken, bind: Bind) -> str:
+    return f"neuron_id IN ({_neurons(term, bind)})"
+
+
+def _neurons(term: HasToken, bind: Bind) -> str:
+    """Return the SELECT of the neurons that have a token in a list."""
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
         return _IN_HEAD.format(column=column, token=bind(term.token))

@@ -147,19 +147,19 @@ class _Parser:
         lists = _lists_of(key)
         if operator not in ("=", "!="):
             raise ExpressionError(f"{key.value} {key.where} takes = or !=, not {operator}")
-        within = self._rank() if lists else None
+        items, within = self._ranked(items) if lists else (items, None)
         return negated(operator, any_of([token_item(lists, item, within) for item in items]))
 
-    def _rank(self) -> int | None:
-        if self.next.kind != WORD or not self.next.value.startswith("@"):
-            return None
-        rank = self._take()
-        spelled = rank.value[1:]
-        if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
-            raise ExpressionError(
-                f"{rank.shown} {rank.where} is not a number of ranks from 1, as @5"
-            )
-        return int(spelled) if len(spelled) < 10 else 2**31
+    def _ranked(self, items: list[Lexeme]) -> tuple[list[Lexeme], int | None]:
+        """Return the items and the ranks after them: a word by itself, or the end of an id."""
+        last = items[-1]
+        token_id, at, _ = last.value.partition("@")
+        if last.kind == WORD and token_id.startswith("#") and at:
+            rank = last._replace(value=last.value[len(token_id) :])
+            return [*items[:-1], last._replace(value=token_id)], _rank(rank)
+        if self.next.kind == WORD and self.next.value.startswith("@"):
+            return items, _rank(self._take())
+        return items, None
 
     def _name(self) -> Expression:
         if self.next.kind not in (WORD, TEXT):
@@ -193,6 +193,15 @@ class _Parser:
         known = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *all_keys()}
         hint = did_you_mean(lexeme.value, known)
         raise ExpressionError(f"unknown word {lexeme.shown} {lexeme.where}{hint}")
+
+
+def _rank(lexeme: Lexeme) -> int:
+    spelled = lexeme.value[1:]
+    if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
+        raise ExpressionError(
+            f"{lexeme.shown} {lexeme.where} is not a number of ranks from 1, as @5"
+        )
+    return int(spelled) if len(spelled) < 10 else 2**31
 
 
 def _is_key(word: str) -> bool:

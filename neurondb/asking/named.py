@@ -19,10 +19,11 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, Engine
 
-from neurondb.asking.names import model_called, require_token
+from neurondb.asking.names import model_called
 from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.statements import Rows, run_sql
 from neurondb.asking.terms import Value
+from neurondb.asking.token_names import require_token
 from neurondb.asking.vocabulary import ONE_CLASS, matching, split_words
 from neurondb.database import translated
 from neurondb.errors import UnknownNameError, UsageError
@@ -186,17 +187,17 @@ def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
 
 
 def _looked_up(connection: Connection, query: NamedQuery, bindings: Bindings) -> Bindings:
-    """Return the bindings with every model by its name, once their tokens are known to exist."""
+    """Return the bindings with every model and token by its name in this database."""
     given = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
     named = {
         name: model_called(connection, str(bindings[name]))
         for name, kind in given.items()
         if kind == "model"
     }
-    for name, kind in given.items():
-        if kind == "token":
-            require_token(connection, str(bindings[name]), tuple(named.values()))
-    return bindings | named
+    texts = [name for name, kind in given.items() if kind == "token"]
+    models = tuple(named.values())
+    tokens = {name: require_token(connection, str(bindings[name]), models) for name in texts}
+    return bindings | named | tokens
 
 
 def read(source: str, name: str) -> NamedQuery:

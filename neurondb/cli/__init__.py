@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "query": ("neurondb.cli.query", "Ask a named question; --list shows them."),
     "sql": ("neurondb.cli.sql", "Ask in SQL, read-only."),
     "show": ("neurondb.cli.show", "Show one neuron: MODEL L.N."),
+    "tokens": ("neurondb.cli.tokens", "Show who reads and writes a token: MODEL ' dog'."),
+    "compare": ("neurondb.cli.compare", "Compare two models neuron by neuron: A B."),
     "models": ("neurondb.cli.models", "List the models in the database, or --known ones."),
     "status": ("neurondb.cli.status", "Tell what has been ingested and what is missing."),
     "verify": ("neurondb.cli.verify", "Compare what is stored with the model's weights."),

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from neurondb.errors import IngestError
 from neurondb.records import PropertyEffectsRecord, TokenPropertiesRecord
@@ -48,8 +48,13 @@ def _property_ids(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[
     if known:
         of_name = p.c.name == bindparam("known")
         connection.execute(update(p).where(of_name).values(description=bindparam("text")), known)
-    rows = connection.execute(select(p.c.name, p.c.property_id))
-    ids = {row.name: row.property_id for row in rows}
+    return property_ids(connection, record)
+
+
+def property_ids(connection: Connection, record: TokenPropertiesRecord) -> NDArray[np.int64]:
+    """Return the ids of a record's properties, which are stored, in its order."""
+    p = tables.properties.c
+    ids = {row.name: row.property_id for row in connection.execute(select(p.name, p.property_id))}
     return np.array([ids[name] for name in record.names], dtype=np.int64)
 
 

@@ -38,9 +38,12 @@ def write_traces(
         neurons: numbers within the layer; those without traces in the record lose theirs.
     """
     first, _ = writer.model.neuron_ids(layer)
-    for of_neurons in _of(writer, layer, neurons):
-        t = tables.trace_rows
-        writer.connection.execute(t.delete().where(of_neurons & (t.c.dataset_id == dataset_id)))
+    if neurons is None:
+        forget_traces(writer, layer, dataset_id)  # with the steps that took some, differently
+    else:
+        for of_neurons in _of(writer, layer, neurons):
+            t = tables.trace_rows
+            writer.connection.execute(t.delete().where(of_neurons & (t.c.dataset_id == dataset_id)))
     writer.insert(
         tables.trace_rows,
         {

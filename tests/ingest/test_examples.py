@@ -57,11 +57,12 @@ def test_the_largest_scores_are_kept_and_of_equal_ones_the_first_texts(
     starts = list(range(0, n_texts, size))
     for start in reversed(starts) if backwards else starts:
         part = slice(start, start + size)
+        here = position[:, part]
         best.add(
             scores[:, part],
             values[:, part],
             torch.arange(n_texts)[part],
-            lambda lists, texts, neurons, start=start: position[lists, texts + start, neurons],
+            lambda *where, here=here: here[where],
         )
     for found, of_list, where in zip(best.record(), scores, position, strict=True):
         for neuron in range(3):
@@ -83,7 +84,9 @@ def test_the_last_ordinal_that_fits_is_kept() -> None:
 def test_scores_order_as_sizes_do(values: list[float]) -> None:
     scores = size_scores(torch.tensor(values)).tolist()
     sizes = np.abs(np.array(values, dtype=np.float32))
-    np.testing.assert_array_equal(np.argsort(scores, kind="stable"), np.argsort(sizes, kind="stable"))
+    np.testing.assert_array_equal(
+        np.argsort(scores, kind="stable"), np.argsort(sizes, kind="stable")
+    )
     assert [score > 0 for score in scores] == [value != 0 for value in values]
 
 
@@ -98,7 +101,7 @@ def test_peaks_are_found_neuron_by_neuron_where_they_are_few(
     monkeypatch.setattr(ingest.activations, "DENSE_SHARE", 0)
     monkeypatch.setattr(ingest.activations, "COLUMNS_AT_ONCE", at_once)
     layer = random_layer(1, 40, gated=gated, pool=NUMBERS + NO_NUMBERS, controls=True)
-    record = summarised(layer, [range(0, 25), range(25, 40)]).record()
+    record = summarised(layer, [range(25), range(25, 40)]).record()
     assert_right(record, layer, swish_exact=True)
     assert_controls_right(record, layer, scores_of(layer))
 

@@ -61,7 +61,9 @@ def requested(model: Path, database: Path, **options: Any) -> IngestRequest:
 
 
 @pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2", "bfloat16", STORIES])
-def traced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> IngestRequest:
+def traced(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> IngestRequest:
     """A model with traces: gated and not, in half precision, a trained one."""
     directory, options = tmp_path_factory.mktemp("traced"), dict[str, Any]()
     if request.param == STORIES:
@@ -203,7 +205,8 @@ def test_other_neurons_keep_their_traces(request_: IngestRequest) -> None:
 def test_an_expression_is_of_one_model(request_: IngestRequest) -> None:
     run(replace(request_, name="other", stages=("activations",)))
     run(replace(request_, where="layer=1"))
-    sql = "SELECT DISTINCT m.name FROM trace_rows JOIN neurons USING (neuron_id) JOIN models m USING (model_id)"
+    of_neurons = "FROM trace_rows JOIN neurons USING (neuron_id)"
+    sql = f"SELECT DISTINCT models.name {of_neurons} JOIN models USING (model_id)"
     assert ask(request_, sql) == [("tiny",)]
 
 

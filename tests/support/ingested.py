@@ -239,6 +239,15 @@ def subject(name: str) -> Subject:
     return Subject(request, texts, longest)
 
 
+def variant(name: str, /, max_len: int | None = None, **options: Any) -> Subject:
+    """Return a model of `SUBJECTS`, ingested with other options."""
+    model = subject(name)
+    if max_len is not None:
+        options["max_len"] = max_len
+    request = dataclasses.replace(model.request, **options)
+    return dataclasses.replace(model, request=request, max_len=max_len or model.max_len)
+
+
 def weights_of(directory: Path, **options: Any) -> Subject:
     """Return a model of which only the weights are ingested."""
     return Subject(

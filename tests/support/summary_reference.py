@@ -155,9 +155,7 @@ def tokens(layer: Layer, neuron: int) -> tuple[list[Token], int]:
 def is_in(token: Token, signs: tuple[int, int]) -> bool:
     """Tell whether a token is in a sign case: strictly, so zeros are in none."""
     pre, linear = signs
-    return pre * token.values[PRE] > 0 and (
-        linear == 0 or linear * token.values[PRE_LINEAR] > 0
-    )
+    return pre * token.values[PRE] > 0 and (linear == 0 or linear * token.values[PRE_LINEAR] > 0)
 
 
 def peaks(chosen: Sequence[Token], quantity: int) -> dict[int, tuple[int, float]]:
@@ -260,9 +258,7 @@ def _by_bin(values: Array) -> list[int]:
     return counts.tolist()
 
 
-def _assert_case(
-    record: ActivationsRecord, code: int, neuron: int, chosen: list[Token]
-) -> None:
+def _assert_case(record: ActivationsRecord, code: int, neuron: int, chosen: list[Token]) -> None:
     case = record.cases[code]
     assert case.count[neuron] == len(chosen)
     for quantity in case.mean:
@@ -336,9 +332,9 @@ def assert_controls_right(
         assert list_rows(record.controls[0], neuron) == drawn[:N_EXAMPLES]
         ascending = sorted(drawn, key=lambda row: abs(row[2]))  # stable: ties as they were drawn
         for quarter in range(4):
-            of_band = [
-                row for row in drawn if ascending.index(row) * 4 // len(drawn) == quarter
-            ][:N_BAND]
+            of_band = [row for row in drawn if ascending.index(row) * 4 // len(drawn) == quarter][
+                :N_BAND
+            ]
             expected = sorted(of_band, key=lambda row: -abs(row[2]))
             assert list_rows(record.controls[quarter + 1], neuron) == expected
 

@@ -30,6 +30,7 @@ from tests.support.sample_database import (
 LLAMA, GPT = "sample-llama", "sample-gpt"
 ARGUMENTS: Mapping[str, dict[str, str]] = {
     "examples-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
+    "properties-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "labels-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "sign-cases-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "neurons-for-token": {"token": " dog"},

@@ -1,0 +1,225 @@
+"""The job `tokens`: any token under the LM head, for every neuron of a stored model (METHODS §4).
+
+p = softmax(U·in), neither preprocessed; normalised = p of the token ÷ mean of the neuron's 100
+largest p. Source: specialised-feature-neurons §2. The vocabulary passes by in tiles: memory is U in
+float32 and one tile of logits. Every token asked for comes out of the same pass.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, select
+from torch import Tensor
+
+from ingest.checkpoint import Checkpoint
+from ingest.forward.devices import pick_device
+from ingest.hub import locate
+from ingest.machine import use_threads_for
+from neurondb import migrate
+from neurondb.database import open_existing
+from neurondb.errors import CheckpointError, HubError, IngestError, ModelError
+from neurondb.jobs import LmHeadRequest, Progress
+from neurondb.reading.lm_head import Decoding
+from neurondb.reading.models import Model, find_model
+from neurondb.records import RunRecord
+from neurondb.schema import tables
+from neurondb.writing import models
+from neurondb.writing.layers import write_lm_head
+from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step
+from neurondb.writing.transactions import transaction
+
+MEAN_OF: Final = 100
+GROUP: Final = 16
+"""Tokens of which at most one is looked at before it is known which groups have the largest."""
+STAGE: Final = "lm_head"
+
+
+class Tile(NamedTuple):
+    """Neurons and tokens whose logits exist at a time."""
+
+    neurons: int
+    tokens: int
+
+
+TILES: Final = {"cuda": Tile(8192, 16_384)}
+SMALL_TILE: Final = Tile(512, 16_384)
+"""On a processor: 32 MB, of the order of its caches."""
+
+
+def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
+    """Decode tokens from every `in` of a model, and store the result where that is asked for.
+
+    Raises:
+        UnknownNameError: when the model is not in the database.
+        ModelError: when its weights cannot be read.
+        IngestError: when they are no longer where they were, or are others.
+    """
+    engine = (
+        migrate.create_or_open(request.database)
+        if request.store
+        else open_existing(request.database)
+    )
+    try:
+        with engine.connect() as connection:
+            model = find_model(connection, request.model)
+            m = tables.models.c
+            same = m.model_id == model.model_id
+            fingerprint = str(connection.execute(select(m.fingerprint).where(same)).scalar())
+        checkpoint = _checkpoint(model, fingerprint)
+        device = pick_device(request.device)
+        decodings = _decoded(checkpoint, device, request, progress)
+        if request.store:
+            _store(engine, model, fingerprint, device, decodings)
+    finally:
+        engine.dispose()
+    return decodings
+
+
+def _checkpoint(model: Model, fingerprint: str) -> Checkpoint:
+    try:
+        located = locate(model.source, model.revision)
+    except HubError:
+        raise  # says already what to do
+    except ModelError as error:
+        raise IngestError(
+            f"{model.name} was read from {model.source}, which is not there any more; put it back: "
+            "the LM head is decoded from the weights, unless --store kept the token"
+        ) from error
+    checkpoint = Checkpoint.open(located.path)
+    if checkpoint.fingerprint() != fingerprint:
+        raise IngestError(
+            f"{model.source} holds other weights than those {model.name} was read from; "
+            "ingest them under another --name"
+        )
+    return checkpoint
+
+
+def _decoded(
+    checkpoint: Checkpoint, device: torch.device, request: LmHeadRequest, progress: Progress
+) -> list[Decoding]:
+    sizes, tokens = checkpoint.architecture, list(request.token_ids)
+    unknown = [token for token in tokens if not 0 <= token < sizes.d_vocab]
+    if unknown:
+        raise CheckpointError(f"{checkpoint.path} has no row for token #{unknown[0]}")
+    use_threads_for(sizes)
+    layers = range(sizes.n_layers) if request.layers is None else request.layers
+    found = np.full((2, len(tokens), sizes.n_layers, sizes.d_mlp), np.nan)
+    unembed = checkpoint.unembedding().to(device).float()
+    with progress.stage("LM head", len(layers), "layers") as advance:
+        for layer in layers:
+            raw_in = checkpoint.layer(layer).in_.to(device).float()
+            found[:, :, layer] = decode(raw_in, unembed, tokens)
+            advance(1)
+    return [Decoding(token, *found[:, i]) for i, token in enumerate(tokens)]
+
+
+@torch.no_grad()
+def decode(
+    raw_in: Float[Tensor, "neurons d_model"],
+    unembed_raw: Float[Tensor, "d_vocab d_model"],
+    token_ids: Sequence[int],
+) -> NDArray[np.float64]:
+    """Return probability and normalised probability, 2 × tokens × neurons; NaN for a zero vector.
+
+    Args:
+        raw_in: `in` as it is stored, float32.
+        unembed_raw: U as it is stored, float32.
+        token_ids: the tokens to decode.
+    """
+    tile = TILES.get(raw_in.device.type, SMALL_TILE)
+    parts = [
+        _decode_tile(rows, unembed_raw, token_ids, tile)
+        for rows in torch.split(raw_in, tile.neurons)
+    ]
+    return torch.cat(parts, dim=2).cpu().numpy()
+
+
+def _decode_tile(rows: Tensor, unembed: Tensor, token_ids: Sequence[int], tile: Tile) -> Tensor:
+    largest = torch.empty(len(rows), 0, device=rows.device)
+    log_total = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=rows.device)
+    for tokens in torch.split(unembed, tile.tokens):
+        logits = rows @ tokens.T
+        both = torch.cat([largest, _largest(logits)], dim=1)
+        largest = both.topk(min(MEAN_OF, both.shape[1]), dim=1, sorted=False).values
+        log_total = torch.logaddexp(log_total, _log_sum_exp(logits))
+    # Few enough for float64, so that equal neurons stay equal whatever tile they are in.
+    wanted = (rows.double() @ unembed[list(token_ids)].double().T).T
+    top = largest.double()
+    log_mean = top.logsumexp(1) - np.log(top.shape[1])
+    found = torch.stack([(wanted - log_total).exp(), (wanted - log_mean).exp()])
+    return found.masked_fill((rows == 0).all(1), torch.nan)  # no direction, no decoding
+
+
+def _largest(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, "neurons kept"]:
+    """Return each row's 100 largest values, in no order.
+
+    They lie in the 100 groups of largest maximum, so only those are searched: a sixth of the time.
+    """
+    n_groups = logits.shape[1] // GROUP
+    if n_groups <= MEAN_OF:
+        return logits.topk(min(MEAN_OF, logits.shape[1]), dim=1, sorted=False).values
+    whole = n_groups * GROUP
+    groups = logits[:, :whole].reshape(len(logits), n_groups, GROUP)
+    chosen = groups.amax(2).topk(MEAN_OF, dim=1, sorted=False).indices
+    candidates = groups.gather(1, chosen[:, :, None].expand(-1, -1, GROUP)).flatten(1)
+    both = torch.cat([candidates, logits[:, whole:]], dim=1)
+    return both.topk(MEAN_OF, dim=1, sorted=False).values
+
+
+def _log_sum_exp(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, " neurons"]:
+    """Return log Σ exp in float64; overwrites the logits, which are of no further use."""
+    highest = logits.amax(1, keepdim=True)
+    total = logits.sub_(highest).exp_().sum(1, dtype=torch.float64)
+    return total.log() + highest[:, 0].double()
+
+
+def _store(
+    engine: Engine,
+    model: Model,
+    fingerprint: str,
+    device: torch.device,
+    decodings: Sequence[Decoding],
+) -> None:
+    """Write all tokens, or none, with the step that says where they came from."""
+    with transaction(engine) as connection:
+        stored = models.find_model(connection, model.model_id)
+    run = RunRecord(
+        stages=STAGE,
+        torch_version=str(torch.__version__),
+        fingerprint=fingerprint,
+        **dict.fromkeys(("fold", "center", "center_gate", "fold_post_norm", "canonicalise"), False),
+        dtype="float32",
+        device=str(device),
+        seed=0,
+    )
+    with transaction(engine) as connection:
+        earlier = _earlier(connection, model)
+    tokens = sorted({*earlier.tokens, *(decoding.token_id for decoding in decodings)})
+    ledger = Ledger(engine, stored, models.start_run(engine, stored, run), force=True)
+    with ledger.finishing(Step(STAGE, WHOLE_MODEL, {"tokens": tokens})) as writer:
+        writer.n_rows = earlier.n_rows
+        # Clustered by token, then neuron: in this order the table grows at one end a token.
+        for decoding in decodings:
+            for layer in range(model.n_layers):
+                values = decoding.probability[layer], decoding.normalised[layer]
+                write_lm_head(writer, layer, decoding.token_id, *values)
+    models.finish_run(engine, ledger.run_id, None)
+
+
+class _Earlier(NamedTuple):
+    """The tokens that are stored, and their rows."""
+
+    tokens: list[int]
+    n_rows: int
+
+
+def _earlier(connection: Connection, model: Model) -> _Earlier:
+    s = tables.ingest_steps.c
+    of_model = (s.model_id == model.model_id) & (s.stage == STAGE)
+    row = connection.execute(select(s.settings, s.n_rows).where(of_model)).first()
+    return _Earlier([], 0) if row is None else _Earlier(json.loads(row[0])["tokens"], row[1])

@@ -1,0 +1,64 @@
+"""What neurons do to classes of tokens: the last part of the stage `vocab` (METHODS §4)."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from ingest.preprocess import canonical, unembedding
+from ingest.property_effects import PropertyEffects
+from ingest.session import Session
+from ingest.token_properties import token_properties
+from ingest.vocabulary import Projector, unit_rows
+from neurondb.records import Token
+from neurondb.writing.ledger import WHOLE_MODEL, Step
+from neurondb.writing.properties import property_ids, store_properties, write_property_effects
+from neurondb.writing.transactions import transaction
+
+VERSION = 1
+"""Of the catalogue of properties: another one is another step."""
+
+
+def property_effects(
+    session: Session, tokens: Callable[[], Sequence[Token]], projector: Projector | None
+) -> None:
+    """Store which tokens have which properties, and every neuron's effect on them.
+
+    A model whose tokens have no text has none.
+
+    Args:
+        session: the ingest.
+        tokens: gives the vocabulary.
+        projector: one of this model, where there is one already.
+    """
+    if session.tokenizer is None:
+        return
+    settings = session.preprocessing | {
+        "catalogue": VERSION,
+        "tokenizer": session.tokenizer.fingerprint,
+    }
+    whole = session.pending([Step("properties", WHOLE_MODEL, settings)])
+    steps = session.pending(Step("properties", n, settings) for n in session.layers)
+    if not whole and not steps:
+        return
+    properties = token_properties(tokens())
+    for step in whole:
+        with session.finishing(step) as writer:
+            store_properties(writer, properties)
+    if not steps:
+        return
+    with transaction(session.engine) as connection:
+        ids = property_ids(connection, properties)
+    with session.progress.stage("token properties", len(steps), "layers") as advance:
+        if projector is None:
+            unit = unit_rows(unembedding(session.checkpoint, session.choices).to(session.device))
+            effects = PropertyEffects(unit, properties.members)
+        else:
+            effects = PropertyEffects(
+                projector.unit_unembed, properties.members, projector.covariance
+            )
+        for step in steps:
+            started = time.perf_counter()
+            vectors = canonical(session.layer(step.layer), session.architecture, session.choices)
+            record = effects.of(vectors.out)
+            with session.finishing(step, time.perf_counter() - started) as writer:
+                write_property_effects(writer, step.layer, record, ids)
+            advance(1)

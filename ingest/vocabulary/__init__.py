@@ -1,0 +1,22 @@
+"""Vocabulary projections: what tokens a neuron reads and writes (METHODS §4).
+
+Everything is done on tiles of neurons × tokens, so memory is bounded whatever the vocabulary.
+Sources: weakening-neurons App. E, F; universal-neurons §5.1; specialised-feature-neurons §2.
+"""
+
+from ingest.vocabulary.candidates import Candidates
+from ingest.vocabulary.decoding import lm_head_tokens
+from ingest.vocabulary.products import Operand, Precision, products
+from ingest.vocabulary.projector import Projector, unit_rows
+from ingest.vocabulary.settling import settle
+
+__all__ = [
+    "Candidates",
+    "Operand",
+    "Precision",
+    "Projector",
+    "lm_head_tokens",
+    "products",
+    "settle",
+    "unit_rows",
+]

@@ -1,0 +1,110 @@
+"""The largest scores of a sweep, found without sorting what cannot be among them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CHUNKS_OF: Final = 16
+"""Scores that are looked at together: only a chunk whose peak is large enough is looked into."""
+
+MANY: Final = 8
+"""Where more than one chunk in so many is looked into, sorting the whole tile is cheaper."""
+
+
+@dataclass
+class Candidates:
+    """The largest scores so far of some neurons, descending.
+
+    NaN, of a zero vector, is never among them; where there are only such, the scores are −∞.
+    """
+
+    scores: Float[Tensor, "neurons kept"]
+    token_ids: Int[Tensor, "neurons kept"]
+
+    @classmethod
+    def none(cls, n_neurons: int, device: torch.device) -> "Candidates":
+        """Return an empty list for each neuron."""
+        return cls(
+            torch.empty(n_neurons, 0, device=device),
+            torch.empty(n_neurons, 0, dtype=torch.int64, device=device),
+        )
+
+    def take(
+        self,
+        scores: Float[Tensor, "neurons tile"],
+        first_id: int,
+        keep: int,
+        *,
+        smallest: bool = False,
+    ) -> None:
+        """Keep the `keep` largest of what is there and a tile's scores.
+
+        With `smallest` the smallest; they are kept with the opposite sign.
+        """
+        n_chunks = scores.shape[1] // CHUNKS_OF
+        whole = n_chunks * CHUNKS_OF
+        if n_chunks:
+            # A chunk is every n_chunks-th score: its peak is an element-wise maximum of rows.
+            chunks = scores[:, :whole].view(-1, CHUNKS_OF, n_chunks)
+            self._take_chunks(chunks, first_id, keep, smallest=smallest)
+        if whole < scores.shape[1]:
+            rest = scores[:, whole:]
+            ids = torch.arange(whole, scores.shape[1], device=scores.device) + first_id
+            self._add(-rest if smallest else rest, ids.expand_as(rest), keep)
+
+    def _take_chunks(self, chunks: Tensor, first_id: int, keep: int, *, smallest: bool) -> None:
+        n_chunks = chunks.shape[2]
+        peaks = chunks.amin(1).neg_() if smallest else chunks.amax(1)
+        above = self._threshold(peaks, keep)
+        rows, chunk = (peaks > above[:, None]).nonzero(as_tuple=True)
+        if len(rows) > peaks.numel() // MANY:
+            everything = chunks.flatten(1)
+            top, place = (-everything if smallest else everything).topk(
+                min(keep, everything.shape[1]), dim=1, sorted=False
+            )
+            self._add(top, place + first_id, keep)
+            return
+        values = chunks[rows, :, chunk]
+        values = values.neg_() if smallest else values
+        which, place = (values > above[rows, None]).nonzero(as_tuple=True)
+        ids = chunk[which] + place * n_chunks + first_id
+        # at first so many, for where all neurons are zero vectors
+        width = 0 if self.scores.shape[1] else min(keep, CHUNKS_OF * n_chunks)
+        self._add(*_padded(rows[which], values[which, place], ids, (len(peaks), width)), keep)
+
+    def _threshold(self, peaks: Tensor, keep: int) -> Tensor:
+        """Return for every neuron a score that no new candidate is at or below."""
+        if self.scores.shape[1] >= keep:
+            return self.scores[:, -1]
+        lowest = torch.tensor(-torch.inf, device=peaks.device)
+        if self.scores.shape[1] > 0 or peaks.shape[1] < keep:
+            return lowest.expand(len(peaks))
+        # `keep` chunks have a score of at least the `keep`-th peak
+        return torch.nextafter(peaks.topk(keep, dim=1).values[:, -1], lowest)
+
+    def _add(self, scores: Tensor, ids: Tensor, keep: int) -> None:
+        both = torch.cat([self.scores, scores.nan_to_num(-torch.inf)], dim=1)
+        all_ids = torch.cat([self.token_ids, ids], dim=1)
+        self.scores, kept = both.topk(min(keep, both.shape[1]), dim=1)
+        self.token_ids = all_ids.gather(1, kept)
+
+
+def _padded(
+    rows: Tensor, scores: Tensor, ids: Tensor, least: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Return what belongs to each row, in ascending order of rows, side by side; −∞ beyond.
+
+    The shape is `least`, or wider.
+    """
+    n_rows, width = least
+    counts = torch.bincount(rows, minlength=n_rows)
+    before = counts.cumsum(0) - counts
+    place = torch.arange(len(rows), device=rows.device) - before[rows]
+    shape = (n_rows, max(width, int(counts.max()) if n_rows else 0))
+    wide_scores = torch.full(shape, -torch.inf, device=scores.device)
+    wide_ids = torch.zeros(shape, dtype=torch.int64, device=ids.device)
+    wide_scores[rows, place], wide_ids[rows, place] = scores, ids
+    return wide_scores, wide_ids

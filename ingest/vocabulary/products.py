@@ -1,0 +1,159 @@
+"""Products of neurons with the vocabulary, a tile at a time: exact, or fast with a known error."""
+
+from collections.abc import Iterator
+from enum import Enum
+from functools import cached_property
+from typing import Final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+TOKEN_TILE: Final = {"cpu": 4096, "cuda": 16384}
+"""Tokens a tile by kind of device: on processors what the cache holds, on GPUs what fills them."""
+
+NEURON_TILE: Final = {"cpu": 1024, "cuda": 4096}
+"""Neurons a tile."""
+
+HALVES: Final = (torch.float16, torch.bfloat16)
+
+ROUNDING: Final = 2.0**-23
+"""Relative error of one addition in float32; tensor cores cut off where others round."""
+
+
+class Precision(Enum):
+    """How products are computed; the lists that are stored are those of float32 either way."""
+
+    EXACT = "float32"
+    FAST = "float16"
+    """Inputs of 16 bits, sums in float32; candidates are multiplied again in float32."""
+
+    @classmethod
+    def of(cls, device: torch.device) -> "Precision":
+        """Return FAST where the device multiplies 16 bits into float32, faster than float32."""
+        if device.type != "cuda":
+            return cls.EXACT
+        some = torch.ones(16, 16, dtype=torch.float16, device=device)
+        try:
+            accumulated(some, some)
+        except (NotImplementedError, RuntimeError, TypeError):  # an older torch, or a device
+            return cls.EXACT
+        return cls.FAST
+
+
+class Operand:
+    """Vectors as the rows of a matrix, ready to be multiplied.
+
+    Numbers of 16 bits are fast to multiply on GPUs, and their products are exact in float32. Rows
+    of unit length are rounded to float16, which has eight times the precision of bfloat16 and all
+    the range that they need; what is of 16 bits already stays as it is.
+
+    Args:
+        rows: of any floating type; products are those of their float32 values.
+        half: type of the fast product's copy; None where products are exact.
+    """
+
+    def __init__(
+        self, rows: Float[Tensor, "rows d_model"], half: torch.dtype | None = None
+    ) -> None:
+        self.rows = rows
+        self.half = half
+        self.rounded = None if half is None else rows.to(half)
+
+    @classmethod
+    def of(cls, rows: Float[Tensor, "rows d_model"], precision: Precision) -> "Operand":
+        """Return an operand that is as exact or as fast as `precision` wants."""
+        if precision is Precision.EXACT:
+            return cls(rows)
+        return cls(rows, rows.dtype if rows.dtype in HALVES else torch.float16)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows are."""
+        return self.rows.device
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether the copy differs from the rows."""
+        return self.rounded is not None and bool((self.lost > 0).any())
+
+    @cached_property
+    def mean(self) -> Float[Tensor, " d_model"]:
+        """The mean of the rows as they are multiplied, in float64."""
+        return mean_row(self.rows if self.rounded is None else self.rounded)
+
+    @cached_property
+    def norms(self) -> Float[Tensor, " rows"]:
+        """Lengths of the rows."""
+        return _lengths(self.rows)
+
+    @cached_property
+    def lost(self) -> Float[Tensor, " rows"]:
+        """Lengths of what rounding took from the rows."""
+        assert self.rounded is not None
+        return _lengths(self.rows, self.rounded)
+
+
+def mean_row(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, " d_model"]:
+    """Return the mean of the rows, in float64, in tiles: torch copies what it casts."""
+    sums = [tile.sum(0, dtype=torch.float64) for tile in torch.split(rows, TOKEN_TILE["cpu"])]
+    return torch.stack(sums).sum(0) / len(rows)
+
+
+def _lengths(rows: Tensor, other: Tensor | None = None) -> Tensor:
+    """Lengths of the rows, or of their differences from others, in tiles."""
+    step = TOKEN_TILE["cpu"]
+    parts = []
+    for start in range(0, len(rows), step):
+        tile = rows[start : start + step].float()
+        if other is not None:
+            tile = tile - other[start : start + step].float()
+        parts.append(torch.linalg.vector_norm(tile, dim=1))
+    return torch.cat(parts)
+
+
+def products(
+    left: Operand, right: Operand
+) -> Iterator[tuple[int, Float[Tensor, "neurons tokens"]]]:
+    """Yield the first token and the scores of every tile of `right`; fast where both are.
+
+    The scores are overwritten by the next tile, and may be by whoever gets them.
+    """
+    size = TOKEN_TILE.get(left.device.type, TOKEN_TILE["cpu"])
+    tiles = [(start, min(start + size, len(right))) for start in range(0, len(right), size)]
+    if left.rounded is not None and right.rounded is not None:
+        for start, end in tiles:
+            yield start, accumulated(left.rounded, right.rounded[start:end])
+        return
+    vectors, n = left.rows.float(), len(left)
+    memory = torch.empty(n * min(size, len(right)), device=left.device)
+    for start, end in tiles:
+        scores = memory[: n * (end - start)].view(n, end - start)
+        yield start, torch.mm(vectors, right.rows[start:end].float().T, out=scores)
+
+
+def accumulated(left: Tensor, right: Tensor) -> Tensor:
+    """Return the products of rows of 16 bits, summed and given in float32."""
+    if left.device.type == "cuda":
+        return torch.mm(left, right.T, out_dtype=torch.float32)
+    return left.float() @ right.float().T  # each product is exact in float32
+
+
+def error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+    """Return how far a fast product with any row of `right` may be from the exact one.
+
+    With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and d
+    additions in float32, each relative to at most ‖x̂‖‖ŷ‖.
+    """
+    longest, most_lost = right.norms.max(), right.lost.max()
+    summing = left.rows.shape[1] * ROUNDING
+    kept, longest_kept = left.norms + left.lost, longest + most_lost
+    return left.lost * longest + kept * most_lost + summing * kept * longest_kept
+
+
+def mean_product(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+    """Return the means of the products with all rows of `right`, as `products` has them."""
+    return (left.rows if left.rounded is None else left.rounded).double() @ right.mean

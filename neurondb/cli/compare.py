@@ -1,0 +1,72 @@
+"""`neurondb compare`: two models, neuron by neuron."""
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from neurondb.cli import options
+from neurondb.jobs import CompareRequest, job
+from neurondb.reading import comparisons
+from neurondb.reading.opening import opened
+from neurondb.reading.pairs import find_pair, stored_comparison, without_vocabulary
+from neurondb.render.comparison import NARROWEST, comparison_page, comparison_rows, unknown_tokens
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+
+SHOWN = 10
+"""Neurons that moved most, on the page."""
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Neurons, those that moved most first; 0 for all (default: {SHOWN} on the page, else "
+    "all).",
+)
+@click.option("--force", is_flag=True, help="Compare again what has been compared already.")
+@options.results
+def compare(
+    before: str,
+    after: str,
+    limit: int | None,
+    force: bool,
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+) -> None:
+    """Compare model A with model B, neuron by neuron: before and after fine-tuning.
+
+    Both are models of the database, of one architecture and shape. Their checkpoints must be where
+    they were read from, unchanged; the answer is stored, and the next time read from there.
+
+    \b
+    neurondb compare llama-3.1-8b llama-3.1-8b-instruct
+    neurondb compare base tuned --format csv -o moved.csv
+    neurondb query class-migration --param before=base --param after=tuned
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = destination.chosen == "table" and destination.file is None
+    with opened(db) as connection:
+        found = stored_comparison(connection, find_pair(connection, before, after))
+    if force or found is None:
+        request = CompareRequest(before, after, db)
+        found = int(job("compare")(request, progress_on(Console(stderr=True))))
+    with opened(db) as connection:
+        pair = find_pair(connection, before, after)
+        if as_page:
+            most = SHOWN if limit is None else limit or None
+            page = comparisons.comparison_page(connection, pair, found, most)
+            terminal = console()
+            terminal.width = max(terminal.width, NARROWEST)
+            terminal.print(comparison_page(page, terminal.width), crop=False)
+        else:
+            rows = comparisons.comparison_rows(connection, pair, found, limit or None)
+            deliver(comparison_rows(rows), destination)
+            for line in unknown_tokens(without_vocabulary(connection, pair)):
+                click.echo(line, err=True)

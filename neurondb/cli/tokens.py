@@ -1,0 +1,202 @@
+"""`neurondb tokens`: which neurons read, write and suppress a token."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+from rich.console import Console
+from sqlalchemy import Connection
+
+from neurondb.asking.token_names import tokens_called
+from neurondb.cli import options
+from neurondb.errors import UsageError
+from neurondb.jobs import LmHeadRequest, job
+from neurondb.reading.lm_head import Decoding, best_neurons, stored_decoding
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.opening import opened
+from neurondb.reading.tokens import Lists, class_names, occurrences
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+from neurondb.render.tokens import TokenPage, token_page
+from neurondb.render.tokens_lm_head import lm_head_panel
+from neurondb.render.tokens_rows import token_rows
+from neurondb.schema import codes
+
+SHOWN: Final = 10
+"""Neurons of a section of the page."""
+
+
+class _Wanted(NamedTuple):
+    """What to show besides the lists, and of what."""
+
+    lists: Lists
+    limit: int | None
+    lm_head: bool
+    store: bool
+    device: str
+
+
+class _Answer(NamedTuple):
+    """What there is to show."""
+
+    page: TokenPage
+    decodings: dict[int, Decoding]
+    classes: dict[int, str]
+
+
+@click.command()
+@click.argument("model")
+@click.argument("tokens", nargs=-1, metavar="TOKEN...")
+@click.option(
+    "--vector",
+    "vectors",
+    type=click.Choice(codes.VECTORS),
+    multiple=True,
+    help="Only lists of this vector; repeat for several (default: all).",
+)
+@click.option(
+    "--basis",
+    "bases",
+    type=click.Choice(codes.BASES),
+    multiple=True,
+    help="Only lists by this matrix (default: both).",
+)
+@click.option("--layer", "layers", type=options.Layers(), help="Only these, like 20-31,-1.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Neurons of a section (default: {SHOWN}); of other formats, rows (default: all).",
+)
+@click.option(
+    "--lm-head",
+    is_flag=True,
+    help="Also the token's probability under softmax(U·in) of every neuron, normalised.",
+)
+@click.option(
+    "--store",
+    is_flag=True,
+    help="With --lm-head: keep what is computed, so that it is answered without the weights.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Where --lm-head computes: auto, cpu, cuda, cuda:1, mps; in float32.",
+)
+@options.results
+def tokens(
+    model: str,
+    tokens: tuple[str, ...],
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+    **wanted: Any,
+) -> None:
+    """Show which neurons of MODEL read a TOKEN, write it and suppress it.
+
+    A TOKEN is its text with the space before it, or its id in quotes, '#5679'. Several are
+    several spellings: neurons that have most of them come first.
+
+    \b
+    neurondb tokens llama-3.2-3b ' dog'
+    neurondb tokens llama-3.2-3b ' dog' ' Dog' ' dogs' --vector gate --limit 30
+    neurondb tokens llama-3.2-3b ' dog' --lm-head --store
+    neurondb tokens llama-3.2-3b '\\n' --format csv -o newline.csv
+    """  # noqa: D301
+    if not tokens:
+        raise UsageError("name a token, as ' dog', or by its id in quotes, as '#5679'")
+    if wanted["store"] and not wanted["lm_head"]:
+        raise UsageError("--store keeps what --lm-head computes; give both")
+    destination = Destination(form, output)
+    as_page = output is None and destination.chosen == "table"
+    answer, asked = _answer(db, model, tokens, **wanted)
+    if as_page:
+        _print(answer, asked)
+        return
+    neurons = {
+        token_id: best_neurons(decoding, None, asked.lists.layers)
+        for token_id, decoding in answer.decodings.items()
+    }
+    rows = token_rows(answer.page, neurons, answer.classes)
+    deliver(rows._replace(rows=islice(rows.rows, asked.limit)), destination)
+
+
+def _answer(
+    db: str | None, name: str, spelled: Sequence[str], **wanted: Any
+) -> tuple[_Answer, _Wanted]:
+    with opened(db) as connection:
+        model = find_model(connection, name)
+        asked = _wanted(model, **wanted)
+        chosen = tokens_called(connection, model, spelled)
+        ids = tuple(token.token_id for token in chosen)
+        found = occurrences(connection, model, ids, asked.lists)
+        page = TokenPage(model, chosen, tuple(found), asked.lists.vectors)
+        if not asked.lm_head:
+            return _Answer(page, {}, {}), asked
+        decodings = _stored(connection, model, ids)
+        classes = class_names(connection, model)
+    missing = tuple(i for i in ids if i not in decodings)
+    if missing:
+        decodings |= _computed(db, model, missing, asked)
+    elif asked.store:
+        click.echo("stored already", err=True)
+    return _Answer(page, {i: decodings[i] for i in ids}, classes), asked
+
+
+def _wanted(
+    model: Model,
+    vectors: tuple[str, ...],
+    bases: tuple[str, ...],
+    layers: tuple[int, ...] | None,
+    **rest: Any,
+) -> _Wanted:
+    lists = Lists(vectors or codes.VECTORS, bases or codes.BASES, _layers(model, layers))
+    return _Wanted(lists, **rest)
+
+
+def _layers(model: Model, asked: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if asked is None:
+        return None
+    for layer in asked:
+        if not -model.n_layers <= layer < model.n_layers:
+            raise UsageError(
+                f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}, or "
+                f"-{model.n_layers} to -1 from the end"
+            )
+    return tuple(sorted({layer % model.n_layers for layer in asked}))
+
+
+def _stored(connection: Connection, model: Model, ids: Sequence[int]) -> dict[int, Decoding]:
+    found = ((token_id, stored_decoding(connection, model, token_id)) for token_id in ids)
+    return {token_id: one for token_id, one in found if one is not None}
+
+
+def _computed(
+    db: str | None, model: Model, ids: tuple[int, ...], asked: _Wanted
+) -> dict[int, Decoding]:
+    layers = None if asked.store else asked.lists.layers
+    request = LmHeadRequest(model.name, ids, db, layers, asked.device, asked.store)
+    found: list[Decoding] = job("tokens")(request, progress_on(Console(stderr=True)))
+    return {one.token_id: one for one in found}
+
+
+def _print(answer: _Answer, asked: _Wanted) -> None:
+    terminal, limit = console(), asked.limit or SHOWN
+    terminal.print(token_page(answer.page, limit, terminal.width), crop=False)
+    for token in answer.page.tokens:
+        if token.token_id in answer.decodings:
+            terminal.print()
+            panel = lm_head_panel(
+                token,
+                answer.decodings[token.token_id],
+                answer.page.model,
+                answer.classes,
+                limit=limit,
+                width=terminal.width,
+                layers=asked.lists.layers,
+            )
+            terminal.print(panel, crop=False)
