@@ -88,6 +88,11 @@ class HigherMoments:
         self._fourth += square.mul_(square).sum(1)
         self._n += scores.shape[1]
 
+    @property
+    def variance(self) -> Float[Tensor, " neurons"]:
+        """The population variance of the scores."""
+        return self._second / self._n
+
     def standardised(self) -> tuple[Float[Tensor, " neurons"], Float[Tensor, " neurons"]]:
         """Return skewness and Pearson's kurtosis; NaN where there is no spread.
 

@@ -1,6 +1,7 @@
 """A layer's neurons against both bases of a model's vocabulary."""
 
 from dataclasses import fields
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -82,7 +83,10 @@ class Projector:
         self._raw = Operand.of(unembed_raw, self._precision)
         self._k = min(top_k, len(unembed))
         self._dots = Spread(unembed, self._precision)
-        self._cosines = Spread(self.unit_unembed, self._precision)
+
+    @cached_property
+    def _cosines(self) -> Spread:
+        return Spread(self.unit_unembed, self._precision)
 
     @property
     def unit_unembed(self) -> Float[Tensor, "d_vocab d_model"]:
@@ -122,14 +126,17 @@ class Projector:
         norms = torch.linalg.vector_norm(rows, dim=1)
         # NaN for a zero vector, and so are its scores: no direction, no tokens
         unit = Operand.of(rows / norms[:, None], self._precision)
-        mean, variance = self._cosines.mean(unit.rows), self._cosines.variance(unit.rows)
-        higher = HigherMoments(mean_product(unit, self._bases[BASES.index("unembed")]))
+        mean = mean_product(unit, self._bases[BASES.index("unembed")])
+        higher = HigherMoments(mean)
         lists = {}
         for b, name in enumerate(BASES):
             found = self._sweep(unit, self._bases[b], higher if name == "unembed" else None)
             for d, (scores, ids) in enumerate(found):
                 ids = ids.masked_fill(norms[:, None] == 0, -1)
                 lists[b, d] = TokenList(*(t.cpu().numpy() for t in (ids, scores)))
+        variance = higher.variance
+        if self._precision is Precision.FAST:  # the rounded vectors have others
+            mean, variance = self._cosines.mean(unit.rows), self._cosines.variance(unit.rows)
         dots = self._dots.variance(rows).where(norms > 0, torch.nan)
         moments = mean, variance, *higher.standardised(), dots
         return _Comparison(lists, vocabulary_moments(*moments))

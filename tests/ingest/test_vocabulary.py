@@ -210,8 +210,9 @@ def test_fast_products_give_the_lists_of_exact_ones(d_model: int) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_gpu_gives_the_processors_lists_and_moments(precision: Precision) -> None:
     some = matrices(10 * TILE, 256, 40)
-    fields = {n: None if t is None else t.cuda() for n, t in some.vectors.__dict__.items()}
-    there = Matrices(NeuronVectors(**fields), some.unembed.cuda(), some.embed.cuda())
+    gate, in_, out, *_, sign = some.vectors.__dict__.values()
+    vectors = NeuronVectors(gate.cuda(), in_.cuda(), out.cuda(), None, None, sign.cuda())
+    there = Matrices(vectors, some.unembed.cuda(), some.embed.cuda())
     expected, found = some.project(16, Precision.EXACT), there.project(16, precision)
     for code, tokens in expected.lists.items():
         np.testing.assert_array_equal(found.lists[code].token_ids, tokens.token_ids)

@@ -111,7 +111,11 @@ def test_progress_tells_what_is_stored(request_: IngestRequest) -> None:
     class Counting(Silent):
         @contextmanager
         def stage(self, title: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
-            yield lambda n, detail="": counted.append(layers_stored(request_))
+            def advance(n: int, detail: str = "") -> None:
+                if title == "vocab":
+                    counted.append(layers_stored(request_))
+
+            yield advance
 
     job("ingest")(request_, Counting())
     assert counted == [[0], [0, 1]]
