@@ -142,11 +142,14 @@ def test_rows_dropped_unread_let_go_of_the_connection(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_stops_a_statement_that_yields_nothing(sample_engine: Engine) -> None:
+    # Where the tests were started in the background, Ctrl-C is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
         list(run_sql(sample_engine, f"SELECT COUNT(*) FROM ({ENDLESS})").rows)
     interrupt.cancel()
+    signal.signal(signal.SIGINT, before)
 
 
 def test_guard_denies_what_it_does_not_know() -> None:
