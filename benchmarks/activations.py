@@ -6,10 +6,11 @@
     python -m benchmarks.activations llama-3.2-1b --device cuda --tokens 1000000 --profile
 
 A model is `bundled`, a directory in hub format, or the name of a published shape, which gets
-random weights and random token ids. Prints seconds of the bare forward pass, of the stage (plain,
-and compiled with the seconds that compiling took), of transformer_lens' run_with_cache with a copy
-to the processor and a top-k a neuron (`--obvious`), their ratios as medians of alternating
-repeats, and the peak memory of fresh processes over the tokens and over four times as many.
+random weights and random token ids. Prints seconds of the bare forward pass, of the stage
+(compiled, and plain with `--plain`), of transformer_lens' run_with_cache with a copy to the
+processor and a top-k a neuron (`--obvious`), and their ratios: the ways take turns batch by batch,
+and the median of the repeats is given. `--memory` adds the peak memory of fresh processes over the
+tokens and over four times as many, `--profile` where the time goes.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +71,10 @@ def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
     return [ids for ids, use in zip(read.token_ids, within, strict=True) if use]
 
 
+Step = Callable[[Batch], object]
+"""One way of doing it, on one batch after another."""
+
+
 class _Idle(NamedTuple):
     """A consumer that does nothing."""
 
@@ -95,12 +101,12 @@ class Subject:
         self.sign = torch.ones(self.shape.d_mlp, device=self.device)
         self.checkpoint, self.dtype = checkpoint, dtype
 
-    def bare(self, some: list[Batch]) -> None:
+    def bare(self) -> Step:
         """Run the model as far as the stage does, which needs no `out` of the last layer."""
-        for batch in some:
-            self.forward.run(batch, [_Idle(range(self.shape.n_layers))])
+        idle = [_Idle(range(self.shape.n_layers))]
+        return lambda batch: self.forward.run(batch, idle)
 
-    def stage(self, some: list[Batch], kernels: Kernels) -> dict[int, LayerSummary]:
+    def stage(self, kernels: Kernels) -> Step:
         """Run the model and summarise all layers."""
         layers = range(self.shape.n_layers)
         summaries = {
@@ -109,12 +115,12 @@ class Subject:
             )
             for layer in layers
         }
-        summariser = Summariser(
-            summaries, dict.fromkeys(layers, self.sign), self.activation, kernels=kernels
-        )
-        for batch in some:
-            self.forward.run(batch, [summariser])
-        return summaries
+        summariser = [
+            Summariser(
+                summaries, dict.fromkeys(layers, self.sign), self.activation, kernels=kernels
+            )
+        ]
+        return lambda batch: self.forward.run(batch, summariser)
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Return how long `work` takes, on the device too."""
@@ -133,20 +139,23 @@ class Obvious:
     """What one would write first: keep everything, copy it, sort it."""
 
     def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+        self._last = subject.batches[-1]
         self._bridge = Bridge(subject.checkpoint, subject.device, subject.dtype)
 
-    def run(self, some: list[Batch]) -> None:
-        """Collect |hook_post| of every token on the processor and take each neuron's top 16."""
-        n_layers = self._subject.shape.n_layers
-        kept: list[list[torch.Tensor]] = [[] for _ in range(n_layers)]
-        for batch in some:
+    def begin(self) -> Step:
+        """Collect |hook_post| of every token on the processor; in the end each neuron's top 16."""
+        kept: dict[int, list[torch.Tensor]] = {}
+
+        def step(batch: Batch) -> None:
             for layer, found in enumerate(self._bridge.activations(batch)):
-                kept[layer].append(found.post.flatten(0, 1).cpu())
-        for values in kept:
-            everything = torch.cat(values).float()
-            for neuron in range(everything.shape[1]):
-                everything[:, neuron].abs().topk(16)
+                kept.setdefault(layer, []).append(found.post.flatten(0, 1).cpu())
+            if batch is self._last:
+                for values in kept.values():
+                    everything = torch.cat(values).float()
+                    for neuron in range(everything.shape[1]):
+                        everything[:, neuron].abs().topk(16)
+
+        return step
 
 
 def peak_mib(asked: Asked) -> float:
@@ -157,7 +166,9 @@ def peak_mib(asked: Asked) -> float:
 
 def _peak(asked: Asked) -> float:
     subject = Subject(asked)
-    subject.stage(subject.batches, PLAIN)
+    step = subject.stage(PLAIN)
+    for batch in subject.batches:
+        step(batch)
     if subject.device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -166,37 +177,50 @@ def _peak(asked: Asked) -> float:
 
 
 def measure(subject: Subject, options: argparse.Namespace) -> None:
-    """Print the seconds and ratios."""
-    some = subject.batches
-    ways: dict[str, Callable[[list[Batch]], object]] = {
+    """Print the seconds and ratios; the ways take turns batch by batch."""
+    ways: dict[str, Callable[[], Step]] = {
         "bare forward": subject.bare,
-        "stage, compiled": lambda batches: subject.stage(batches, compiled()),
+        "stage, compiled": lambda: subject.stage(compiled()),
     }
     if options.plain:
-        ways["stage, plain"] = lambda batches: subject.stage(batches, PLAIN)
+        ways["stage, plain"] = lambda: subject.stage(PLAIN)
     if options.obvious:
-        ways["run_with_cache, copy, top-k"] = Obvious(subject).run
-    for name, way in ways.items():
-        first = subject.seconds(lambda way=way: way(some[:WARM_UP]))  # type: ignore[misc]
-        print(f"{name}: first {min(WARM_UP, len(some))} batches {first:.1f} s", flush=True)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+        ways["run_with_cache, copy, top-k"] = Obvious(subject).begin
+    for name, begin in ways.items():
+        step = begin()
+        first = sum(subject.seconds(partial(step, batch)) for batch in subject.batches[:WARM_UP])
+        print(f"{name}: first {min(WARM_UP, len(subject.batches))} batches {first:.1f} s")
+    totals: dict[str, list[float]] = {name: [] for name in ways}
+    late: dict[str, float] = dict.fromkeys(ways, 0.0)
     for _ in range(options.repeats):
-        for name, way in ways.items():
-            seconds[name].append(subject.seconds(lambda way=way: way(some)))  # type: ignore[misc]
-    n_tokens = sum(batch.n_tokens for batch in some)
-    floor = seconds["bare forward"]
-    for name, measured in seconds.items():
+        steps = {name: begin() for name, begin in ways.items()}
+        seconds = dict.fromkeys(ways, 0.0)
+        for number, batch in enumerate(subject.batches):
+            for name, step in steps.items():
+                took = subject.seconds(partial(step, batch))
+                seconds[name] += took
+                late[name] += took if number >= len(subject.batches) * 3 // 4 else 0
+        for name, took in seconds.items():
+            totals[name].append(took)
+    n_tokens = sum(batch.n_tokens for batch in subject.batches)
+    floor = totals["bare forward"]
+    for name, measured in totals.items():
         ratio = statistics.median(s / f for s, f in zip(measured, floor, strict=True))
-        rate = n_tokens / statistics.median(measured)
-        print(f"{name}: {statistics.median(measured):.2f} s, {rate:,.0f} tokens/s, × {ratio:.2f}")
+        median = statistics.median(measured)
+        print(
+            f"{name}: {median:.2f} s, {n_tokens / median:,.0f} tokens/s, × {ratio:.2f}; "
+            f"over the last quarter × {late[name] / late['bare forward']:.2f}"
+        )
 
 
 def profile(subject: Subject) -> None:
     """Print which operations the stage's time goes to."""
     from torch.profiler import profile as profiler
 
+    step = subject.stage(compiled())
     with profiler() as found:
-        subject.stage(subject.batches[: 4 * WARM_UP], compiled())
+        for batch in subject.batches[: 4 * WARM_UP]:
+            step(batch)
     key = "self_cuda_time_total" if subject.device.type == "cuda" else "self_cpu_time_total"
     print(found.key_averages().table(sort_by=key, row_limit=25, max_name_column_width=60))
 

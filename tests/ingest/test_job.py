@@ -50,7 +50,8 @@ def ask(request: IngestRequest, sql: str) -> list[tuple[object, ...]]:
 
 def test_every_stage_stores_rows(request_: IngestRequest) -> None:
     report = run(request_)
-    assert set(report.rows) == {"weights", "classes", "tokens", "vocab", "texts", "activations"}
+    vocabulary = {"tokens", "vocab", "properties"}
+    assert set(report.rows) == {"weights", "classes", *vocabulary, "texts", "activations"}
     assert all(report.rows.values())
     assert ask(request_, "SELECT count(*) FROM neuron_overview WHERE freq IS NOT NULL") == [(112,)]
 
