@@ -40,8 +40,9 @@ from ingest.sweep import (
 from neurondb import histogram
 from neurondb.records import ActivationsRecord, LabelStatistics, Moments, SignCase
 
-DENSE_SHARE: Final = 8
-"""Peaks in more than a 1/8 of the batch's texts × neurons are found by one sweep over it all."""
+DENSE_SHARE: Final = 24
+"""More peaks than 1/24 of the batch's texts × neurons are found by one sweep over it all, fewer one
+by one: a column costs as much as that many in the sweep."""
 COLUMNS_AT_ONCE: Final = 2**22
 """Values gathered at once where few peaks are looked for."""
 
