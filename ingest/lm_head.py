@@ -2,7 +2,8 @@
 
 p = softmax(U·in), neither preprocessed; normalised = p of the token ÷ mean of the neuron's 100
 largest p. Source: specialised-feature-neurons §2. The vocabulary passes by in tiles: memory is U in
-float32 and one tile of logits. Every token asked for comes out of the same pass.
+float32 and one tile of logits. Every token asked for comes out of the same pass. Where the vocab
+stage has stored each neuron's most probable token, no pass is needed (`anchored`).
 """
 
 import json
@@ -72,7 +73,8 @@ def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
             fingerprint = str(connection.execute(select(m.fingerprint).where(same)).scalar())
         checkpoint = _checkpoint(model, fingerprint)
         device = pick_device(request.device)
-        decodings = _decoded(checkpoint, device, request, progress)
+        with engine.connect() as connection:
+            decodings = _decoded(connection, model, checkpoint, device, request, progress)
         if request.store:
             _store(engine, model, fingerprint, device, decodings)
     finally:
@@ -100,7 +102,12 @@ def _checkpoint(model: Model, fingerprint: str) -> Checkpoint:
 
 
 def _decoded(
-    checkpoint: Checkpoint, device: torch.device, request: LmHeadRequest, progress: Progress
+    connection: Connection,
+    model: Model,
+    checkpoint: Checkpoint,
+    device: torch.device,
+    request: LmHeadRequest,
+    progress: Progress,
 ) -> list[Decoding]:
     sizes, tokens = checkpoint.architecture, list(request.token_ids)
     unknown = [token for token in tokens if not 0 <= token < sizes.d_vocab]
@@ -109,13 +116,66 @@ def _decoded(
     use_threads_for(sizes)
     layers = range(sizes.n_layers) if request.layers is None else request.layers
     found = np.full((2, len(tokens), sizes.n_layers, sizes.d_mlp), np.nan)
-    unembed = checkpoint.unembedding().to(device).float()
+    unembed, whole = checkpoint.unembedding(), None
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
             raw_in = checkpoint.layer(layer).in_.to(device).float()
-            found[:, :, layer] = decode(raw_in, unembed, tokens)
+            anchors = _anchors(connection, model, layer)
+            if len(anchors.neuron) == int((raw_in != 0).any(1).sum()):
+                found[:, :, layer] = anchored(raw_in, unembed, tokens, anchors)
+            else:
+                whole = unembed.to(device).float() if whole is None else whole
+                found[:, :, layer] = decode(raw_in, whole, tokens)
             advance(1)
     return [Decoding(token, *found[:, i]) for i, token in enumerate(tokens)]
+
+
+class Anchors(NamedTuple):
+    """The stored decoding of each neuron's most probable token."""
+
+    neuron: NDArray[np.int64]
+    token_id: NDArray[np.int64]
+    probability: NDArray[np.float64]
+    normalised: NDArray[np.float64]
+
+
+def _anchors(connection: Connection, model: Model, layer: int) -> Anchors:
+    first = model.first_neuron_id + layer * model.d_mlp
+    t = tables.lm_head_tokens.c
+    rows = connection.execute(
+        select(t.neuron_id - first, t.token_id, t.probability, t.normalised)
+        .where(t.neuron_id >= first, t.neuron_id < first + model.d_mlp)
+        .order_by(t.neuron_id)
+    ).all()
+    neuron, token_id, probability, normalised = (
+        np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 4).T
+    )
+    return Anchors(neuron.astype(np.int64), token_id.astype(np.int64), probability, normalised)
+
+
+@torch.no_grad()
+def anchored(
+    raw_in: Float[Tensor, "neurons d_model"],
+    unembed_raw: Float[Tensor, "d_vocab d_model"],
+    token_ids: Sequence[int],
+    anchors: Anchors,
+) -> NDArray[np.float64]:
+    """Return what `decode` does, from one token of each neuron that is decoded already.
+
+    Two tokens' probabilities differ by the exponential of the difference of their logits, and so do
+    the normalised ones: the vocabulary has been summed over once, when the first was decoded.
+    """
+    found = np.full((2, len(token_ids), len(raw_in)), np.nan)
+    device = raw_in.device
+    wanted = unembed_raw[list(token_ids)].to(device).double()
+    for start in range(0, len(anchors.neuron), SMALL_TILE.neurons):
+        part = slice(start, start + SMALL_TILE.neurons)
+        rows = raw_in[torch.from_numpy(anchors.neuron[part]).to(device)].double()
+        known = unembed_raw[torch.from_numpy(anchors.token_id[part])].to(device).double()
+        factor = (wanted @ rows.T - (known * rows).sum(1)).exp().cpu().numpy()
+        found[0][:, anchors.neuron[part]] = anchors.probability[part] * factor
+        found[1][:, anchors.neuron[part]] = anchors.normalised[part] * factor
+    return found
 
 
 @torch.no_grad()

@@ -155,6 +155,28 @@ def test_the_most_probable_token_is_the_one_that_the_vocab_stage_stored(database
         assert at == pytest.approx(values, rel=RELATIVE)
 
 
+def test_the_vocabulary_is_not_summed_over_again(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[object] = []
+
+    def counting(*given: Any) -> Array:
+        decoded.append(given)
+        return decode(*given)
+
+    monkeypatch.setattr(ingest.lm_head, "decode", counting)
+    known = run(asked(database), Silent())
+    assert decoded == []
+
+    with sqlite3.connect(str(database)) as connection:
+        connection.execute("DELETE FROM lm_head_tokens WHERE neuron_id = 5")
+    again = run(asked(database), Silent())
+    assert len(decoded) == 1  # the layer that lacks one
+    for one, other in zip(known, again, strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, rtol=RELATIVE)
+        np.testing.assert_allclose(one.normalised, other.normalised, rtol=RELATIVE)
+
+
 def test_only_the_layers_asked_for(database: Path) -> None:
     (one, _) = run(asked(database, layers=(1,)), Silent())
     assert np.isnan(one.normalised[0]).all()
