@@ -34,11 +34,19 @@ from ingest import bundled
 from ingest.activations import LayerSummary
 from ingest.checkpoint import Checkpoint
 from ingest.demo import inputs
-from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device, pick_dtype
+from ingest.forward import (
+    Batch,
+    Forward,
+    MLPActivations,
+    batch_tokens,
+    batches,
+    pick_device,
+    pick_dtype,
+)
 from ingest.forward.bridge import Bridge
 from ingest.fused import PLAIN, Kernels, compiled
 from ingest.machine import keep_freed_blocks, use_threads_for
-from ingest.stages.activations import BATCH_TOKENS, Summariser
+from ingest.stages.activations import Summariser
 from ingest.texts import read_dataset
 from ingest.tokenizer import Tokenizer, tokenize
 
@@ -95,8 +103,8 @@ class Subject:
         self.device = pick_device(asked.device)
         dtype = pick_dtype(asked.dtype, self.device, checkpoint.config)
         self.forward = Forward(checkpoint, self.device, dtype)
-        size = BATCH_TOKENS[self.device.type]
-        self.batches = list(batches(token_ids(asked, checkpoint), self.device, size))
+        ids = token_ids(asked, checkpoint)
+        self.batches = list(batches(ids, self.device, batch_tokens(self.device)))
         self.activation = ACT2FN[self.shape.activation]
         self.sign = torch.ones(self.shape.d_mlp, device=self.device)
         self.checkpoint, self.dtype = checkpoint, dtype

@@ -36,6 +36,7 @@ from ingest.sweep import (
     no_tokens,
     positions_of,
     totals_of,
+    wide_sums,
 )
 from neurondb import histogram
 from neurondb.records import ActivationsRecord, LabelStatistics, Moments, SignCase
@@ -147,7 +148,9 @@ class LayerSummary:
         )
         self._begun = True
         sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
-        self.totals = merged(self.totals, totals_of(kind, sums))
+        if not torch.stack(sums.sum).isfinite().all():
+            sums = sums._replace(sum=wide_sums(kind, activation, found, sign, counted))
+        self.totals = merged(self.totals, totals_of(kind, sums, about))
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
             places = kernels.histogram_bins(kind, found, sign, batch.drawn_tokens)
             self.counts += places.flatten().bincount(minlength=len(self.counts) + 1)[:-1]

@@ -10,7 +10,6 @@ Two layers are held at a time, one of each model, and of their float32 copies so
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,11 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint import Checkpoint
-from ingest.hub import locate
 from ingest.machine import keep_freed_blocks, use_threads_for
+from ingest.origin import original
 from ingest.preprocess import NeuronVectors
 from ingest.weights import VECTORS, blocks
 from neurondb import migrate
-from neurondb.errors import IngestError, ModelError
 from neurondb.jobs import Advance, CompareRequest, Preprocessing, Progress
 from neurondb.reading.models import Model
 from neurondb.reading.opening import opened
@@ -43,9 +41,9 @@ def run(request: CompareRequest, progress: Progress) -> int:
     Raises:
         UnknownNameError: when a model is not in the database.
         UsageError: when both names mean one model.
-        IngestError: when the models have not one shape, a layer is not ingested, or a checkpoint
-            holds other weights than those that are stored.
-        ModelError: when a checkpoint is not where it was read from, or cannot be read.
+        IngestError: when the models have not one shape, a layer is not ingested, or a checkpoint is
+            not where it was read from or holds other weights.
+        ModelError: when a checkpoint cannot be read.
     """
     keep_freed_blocks()
     with opened(request.database) as connection:
@@ -65,7 +63,7 @@ class _Comparing:
     def __init__(self, connection: Connection, pair: Pair) -> None:
         self.connection = connection
         self.pair = pair
-        self.checkpoints = [_checkpoint(connection, model) for model in pair]
+        self.checkpoints = [original(connection, model) for model in pair]
         self.choices = choices(connection, pair.before)
         # Texts by number on one side only are equal to nothing on the other.
         self.has_tokens = not vocabularies(connection, pair).one_sided
@@ -141,24 +139,6 @@ def _vectors(
     checkpoint: Checkpoint, layer: int, unsigned: Preprocessing
 ) -> Iterator[NeuronVectors]:
     return blocks(checkpoint.layer(layer), checkpoint.architecture, unsigned)
-
-
-def _checkpoint(connection: Connection, model: Model) -> Checkpoint:
-    """Open what a model was read from, and make sure that it is what was read."""
-    if Path(model.source).is_absolute() and not Path(model.source).is_dir():
-        raise ModelError(
-            f"{model.name} was read from {model.source}, which is gone: put the checkpoint back"
-            " there (a link will do)"
-        )
-    checkpoint = Checkpoint.open(locate(model.source, model.revision).path)
-    m = tables.models.c
-    stored = connection.execute(select(m.fingerprint).where(m.model_id == model.model_id))
-    if stored.scalar_one() != checkpoint.fingerprint():
-        raise IngestError(
-            f"{model.source} holds other weights than those {model.name} was read from; "
-            "ingest them under another --name"
-        )
-    return checkpoint
 
 
 def stored_classes(

@@ -1,11 +1,13 @@
 """A dataset as one model reads it: its texts and their token ids, checked before work begins."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.checkpoint import Architecture
+from ingest.forward import packing
 from ingest.texts import first_texts, read_dataset
 from ingest.tokenizer import Tokenizer, tokenize
 from neurondb.errors import TextError
@@ -23,8 +25,16 @@ class Corpus:
     """Places in `dataset.texts`, ascending: all, or those of the run's shard."""
 
 
-def read_corpus(request: IngestRequest, tokenizer: Tokenizer, architecture: Architecture) -> Corpus:
+def read_corpus(
+    request: IngestRequest, tokenizer: Tokenizer, architecture: Architecture, max_tokens: int
+) -> Corpus:
     """Read and tokenise the dataset of a request, as much of it as was asked for.
+
+    Args:
+        request: names the dataset, and the shard of it that is wanted.
+        tokenizer: the model's.
+        architecture: the model's.
+        max_tokens: places of a batch, by which shards are cut.
 
     Raises:
         TextError: when it holds nothing to count, nothing for the run's shard, or token ids that
@@ -38,24 +48,30 @@ def read_corpus(request: IngestRequest, tokenizer: Tokenizer, architecture: Arch
     if request.max_tokens is not None:
         dataset = _first_tokens(dataset, read, request.max_tokens)
         read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    return Corpus(dataset, read, shard_ordinals(len(dataset.texts), request.shard))
+    lengths = [len(ids) for ids in read.token_ids]
+    return Corpus(dataset, read, shard_ordinals(lengths, max_tokens, request.shard))
 
 
-def shard_ordinals(n_texts: int, shard: tuple[int, int] | None) -> NDArray[np.int64]:
-    """Return the places of the texts of shard (i, n): every n-th from the i-th, counted from 1.
+def shard_ordinals(
+    lengths: Sequence[int], max_tokens: int, shard: tuple[int, int] | None
+) -> NDArray[np.int64]:
+    """Return the places of the texts of shard (i, n): every n-th batch from the i-th, from 1.
 
-    Long and short texts that stand together are so dealt out evenly.
+    Whole batches, so that a shard computes the very bits that a run over all texts would.
 
     Raises:
         TextError: when the shard is empty.
     """
-    number, n_shards = shard or (1, 1)
-    if number > n_texts:
+    if shard is None:
+        return np.arange(len(lengths), dtype=np.int64)
+    number, n_shards = shard
+    packed = packing(lengths, max_tokens)
+    if number > len(packed):
         raise TextError(
-            f"shard {number}/{n_shards} is empty: the dataset has {n_texts} texts; "
-            "divide it into no more shards"
+            f"shard {number}/{n_shards} is empty: the {len(lengths)} texts of the dataset make "
+            f"{len(packed)} batch{'es' * (len(packed) != 1)}; divide it into no more shards"
         )
-    return np.arange(number - 1, n_texts, n_shards, dtype=np.int64)
+    return np.sort(np.concatenate(packed[number - 1 :: n_shards]))
 
 
 def _first_tokens(

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ingest.checkpoint import Checkpoint
 from ingest.forward.devices import pick_device
-from ingest.hub import locate
 from ingest.machine import use_threads_for
+from ingest.origin import original
 from neurondb import migrate
 from neurondb.database import open_existing
-from neurondb.errors import CheckpointError, HubError, IngestError, ModelError
+from neurondb.errors import CheckpointError
 from neurondb.jobs import LmHeadRequest, Progress
 from neurondb.reading.lm_head import Decoding
 from neurondb.reading.models import Model, find_model
@@ -68,37 +68,14 @@ def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
     try:
         with engine.connect() as connection:
             model = find_model(connection, request.model)
-            m = tables.models.c
-            same = m.model_id == model.model_id
-            fingerprint = str(connection.execute(select(m.fingerprint).where(same)).scalar())
-        checkpoint = _checkpoint(model, fingerprint)
-        device = pick_device(request.device)
-        with engine.connect() as connection:
+            checkpoint = original(connection, model)
+            device = pick_device(request.device)
             decodings = _decoded(connection, model, checkpoint, device, request, progress)
         if request.store:
-            _store(engine, model, fingerprint, device, decodings)
+            _store(engine, model, checkpoint.fingerprint(), device, decodings)
     finally:
         engine.dispose()
     return decodings
-
-
-def _checkpoint(model: Model, fingerprint: str) -> Checkpoint:
-    try:
-        located = locate(model.source, model.revision)
-    except HubError:
-        raise  # says already what to do
-    except ModelError as error:
-        raise IngestError(
-            f"{model.name} was read from {model.source}, which is not there any more; put it back: "
-            "the LM head is decoded from the weights, unless --store kept the token"
-        ) from error
-    checkpoint = Checkpoint.open(located.path)
-    if checkpoint.fingerprint() != fingerprint:
-        raise IngestError(
-            f"{model.source} holds other weights than those {model.name} was read from; "
-            "ingest them under another --name"
-        )
-    return checkpoint
 
 
 def _decoded(

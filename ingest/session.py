@@ -11,8 +11,9 @@ import torch
 from sqlalchemy import Engine
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights
+from ingest.choices import plan, refuse_mixture
 from ingest.corpus import Corpus, read_corpus
-from ingest.forward import pick_device, pick_dtype
+from ingest.forward import batch_tokens, pick_device, pick_dtype
 from ingest.hub import LocatedModel, locate
 from ingest.preprocess import resolved
 from ingest.tokenizer import Tokenizer
@@ -99,21 +100,24 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     Raises:
         ModelError: when the model cannot be found or read.
         DatabaseError: when the database cannot be opened.
-        IngestError: when the database has another model of this name, or the model lacks a layer
-            that was asked for.
+        IngestError: when the database has another model of this name, or this one with another
+            preprocessing, or the model lacks a layer that was asked for.
     """
     located = locate(request.model, request.revision)
     checkpoint = Checkpoint.open(located.path)
     device = pick_device(request.device)
     dtype = pick_dtype(request.dtype, device, checkpoint.config)
     choices = resolved(request.preprocessing, checkpoint.architecture)
-    chosen_layers(request.layers, checkpoint.architecture.n_layers)
-    tokenizer, corpus = _read_inputs(request, stages, located, checkpoint)
+    layers = chosen_layers(request.layers, checkpoint.architecture.n_layers)
+    tokenizer, corpus = _read_inputs(request, stages, located, checkpoint, device)
     engine = migrate.create_or_open(request.database)
     record = _model_record(request, located, checkpoint, tokenizer)
     model = models.store_model(
         engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
     )
+    thresholds = request.thresholds or (model.threshold,)
+    dataset = None if corpus is None else corpus.dataset.fingerprint
+    refuse_mixture(engine, model, choices, plan(request, stages, layers, thresholds, dataset))
     run = RunRecord(
         stages=",".join(stages),
         torch_version=str(torch.__version__),
@@ -158,7 +162,11 @@ def chosen_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ..
 
 
 def _read_inputs(
-    request: IngestRequest, stages: list[str], located: LocatedModel, checkpoint: Checkpoint
+    request: IngestRequest,
+    stages: list[str],
+    located: LocatedModel,
+    checkpoint: Checkpoint,
+    device: torch.device,
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
     architecture = checkpoint.architecture
@@ -168,7 +176,7 @@ def _read_inputs(
         tokenizer.check(architecture.d_vocab)
     if not needed or tokenizer is None:
         return tokenizer, None
-    return tokenizer, read_corpus(request, tokenizer, architecture)
+    return tokenizer, read_corpus(request, tokenizer, architecture, batch_tokens(device))
 
 
 def _bools(choices: Preprocessing) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ingest.checkpoint import Architecture, Checkpoint
 from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device
 from ingest.forward.bridge import Bridge
-from ingest.hub import locate
+from ingest.origin import original
 from ingest.preprocess import NeuronVectors, canonical
 from neurondb.errors import IngestError
 from neurondb.jobs import Preprocessing, Progress, VerifyReport
@@ -49,13 +49,13 @@ def run(
     With a device in `activations_on`, also run the model there, twice, and compare activations.
 
     Raises:
-        ModelError: when the model is no longer where it was read from, or cannot be run.
-        IngestError: when its weights changed, a stored cosine is off by more than 1e-6, or an
-            activation differs from TransformerBridge's by more than 1e-4 of its layer's rms.
+        ModelError: when the model cannot be read or run.
+        IngestError: when its weights are gone or have changed, a stored cosine is off by more than
+            1e-6, or an activation differs from TransformerBridge's by more than 1e-4 of its layer's
+            rms.
     """
     model = find_model(connection, name)
-    checkpoint = Checkpoint.open(locate(model.source, model.revision).path)
-    _compare_fingerprints(connection, model, checkpoint)
+    checkpoint = original(connection, model)
     layers = _stored_layers(connection, model)
     rng = np.random.default_rng(seed)
     worst, n_neurons = 0.0, 0
@@ -76,16 +76,6 @@ def run(
             f" within {furthest:.1e} of their layer's root mean square"
         )
     return VerifyReport(model.name, len(layers), n_neurons, worst)
-
-
-def _compare_fingerprints(connection: Connection, model: Model, checkpoint: Checkpoint) -> None:
-    m = tables.models.c
-    stored = connection.execute(select(m.fingerprint).where(m.model_id == model.model_id))
-    if stored.scalar_one() != checkpoint.fingerprint():
-        raise IngestError(
-            f"{model.source} holds other weights than those {model.name} was read from; "
-            "ingest them under another --name"
-        )
 
 
 def _stored_layers(connection: Connection, model: Model) -> dict[int, Preprocessing]:

@@ -5,7 +5,7 @@ The model is transformers' own, with its own attention; hooks on its MLP modules
 `hook_post` (METHODS, notation). `ingest.forward.bridge` is the independent reference for that.
 """
 
-from ingest.forward.batches import Batch, batches
+from ingest.forward.batching import Batch, batch_tokens, batches, packing
 from ingest.forward.devices import pick_device, pick_dtype
 from ingest.forward.model import Consumer, Forward
 from ingest.forward.taps import Activations, MLPActivations
@@ -16,7 +16,9 @@ __all__ = [
     "Consumer",
     "Forward",
     "MLPActivations",
+    "batch_tokens",
     "batches",
+    "packing",
     "pick_device",
     "pick_dtype",
 ]

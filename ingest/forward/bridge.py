@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ingest.checkpoint import Checkpoint
-from ingest.forward.batches import Batch
+from ingest.forward.batching import Batch
 from ingest.forward.loading import loading
 from ingest.forward.taps import MLPActivations
 

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ingest.checkpoint import Architecture, Checkpoint
-from ingest.forward.batches import Batch
+from ingest.forward.batching import Batch
 from ingest.forward.loading import load_model
-from ingest.forward.taps import MLPActivations, find_places, tapped
+from ingest.forward.taps import MLPActivations, MLPPlaces, find_places, tapped
 from neurondb.errors import ModelError
 
 
@@ -55,9 +55,50 @@ class Forward:
         # Of a model that also sees images, the part that reads texts.
         self._decoder: nn.Module = self._model.get_decoder()
         self._places = find_places(self._decoder, checkpoint.layout)
-        last = checkpoint.layout.block.format(self.architecture.n_layers - 1)
-        self._last_block = self._decoder.get_submodule(last.rstrip("."))
+        self._blocks = [
+            self._decoder.get_submodule(checkpoint.layout.block.format(layer).rstrip("."))
+            for layer in range(self.architecture.n_layers)
+        ]
+        self._last_block = self._blocks[-1]
+        norm = checkpoint.layout.final_norm
+        self._final_norm = None if norm is None else self._decoder.get_submodule(norm.module)
         self._short_rope = _short_rope(self._model.config.get_text_config())
+
+    @property
+    def model(self) -> Any:
+        """The language model as transformers runs it; `ingest.interventions` changes its passes."""
+        return self._model
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The part of it that ends with the final norm."""
+        return self._decoder
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The decoder's layers."""
+        return self._blocks
+
+    @property
+    def final_norm(self) -> nn.Module | None:
+        """The norm in front of the unembedding, if there is one."""
+        return self._final_norm
+
+    @property
+    def places(self) -> Sequence[MLPPlaces]:
+        """Every layer's modules at which MLP activations appear."""
+        return self._places
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        """Return the batches that the model must see one by one: of most, the batch itself."""
+        return [part for part, _ in _same_rope(batch, self._short_rope)]
+
+    @contextmanager
+    def telling(self, batch: Batch) -> Iterator[None]:
+        """Let what is run inside on a batch raise ModelError as `run` does."""
+        self._check(batch)
+        with self._telling_memory(batch):
+            yield
 
     @torch.inference_mode()
     def run(self, batch: Batch, consumers: Sequence[Consumer]) -> None:

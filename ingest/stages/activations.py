@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers.activations import ACT2FN
 
 from ingest.activations import CountedBatch, LayerSummary
-from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
 from ingest.fused import PLAIN, Kernels, compiled, pays, try_out
 from ingest.session import Session
 from ingest.stages.pace import ForwardShare
@@ -25,9 +25,6 @@ from neurondb.writing import datasets, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
 from neurondb.writing.transactions import transaction
-
-BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
-"""Places of a batch, padding included, by kind of device."""
 
 
 def activations_stage(session: Session) -> None:
@@ -88,8 +85,7 @@ def _summarise(
     device, ordinals = session.device, stored.corpus.ordinals
     token_ids = [stored.corpus.tokenization.token_ids[i] for i in ordinals]
     n_done, summaries = partial.load(wanted, device) or (0, _empty(session, wanted, stored))
-    size = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
-    packed = list(batches(token_ids, torch.device("cpu"), size, ordinals))
+    packed = list(batches(token_ids, torch.device("cpu"), batch_tokens(device), ordinals))
     lengths = [batch.n_tokens for batch in packed]
     n_activations = sum(lengths[n_done:]) * session.architecture.d_mlp * len(wanted)
     summariser = Summariser(

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
 
-from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
 from ingest.session import Session
-from ingest.stages.activations import BATCH_TOKENS, signs
+from ingest.stages.activations import signs
 from ingest.stages.pace import ForwardShare
 from ingest.stages.texts import StoredTexts, store_texts
 from ingest.sweep import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
@@ -150,14 +150,13 @@ def _look(
     occurring = np.unique(np.concatenate([p.ordinal for p in peaks.values()]))
     if len(occurring) == 0:
         return {layer: _record([]) for layer in peaks}
-    size = BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
     share = ForwardShare(device)
     layer_signs = signs(session, list(peaks))
     tracer = Tracer(peaks, layer_signs, session.request.window, share)
     texts = [token_ids[ordinal] for ordinal in occurring]
     n_tokens = sum(len(text) for text in texts)
     with session.progress.stage("traces", n_tokens, "tokens") as advance:
-        for batch in batches(texts, device, size, occurring):
+        for batch in batches(texts, device, batch_tokens(device), occurring):
             with share.batch():
                 forward.run(batch, [tracer])
             advance(batch.n_tokens, str(share))

@@ -300,6 +300,11 @@ def test_moments_after_a_first_token_without_a_number_keep_their_precision() -> 
     assert_right(in_one_batch(layer), layer)
 
 
+def test_sums_beyond_float32_within_a_text_are_right() -> None:
+    layer = layer_of(None, [[3e38] * 9, [-2e38, -3e38, 1.0], [1.0, 2.0]])
+    assert_right(in_one_batch(layer), layer)
+
+
 # --- labels -----------------------------------------------------------------------------------
 
 

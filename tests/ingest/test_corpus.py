@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ingest.checkpoint import Checkpoint
 from ingest.corpus import Corpus, read_corpus, shard_ordinals
+from ingest.forward import packing
 from ingest.session import chosen_layers
 from ingest.tokenizer import Tokenizer
 from neurondb.errors import IngestError, TextError
@@ -24,21 +25,34 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> IngestRequest:
     return IngestRequest(model=str(tiny_model(directory / "tiny")), dataset=str(texts))
 
 
-def read(request: IngestRequest) -> Corpus:
+def read(request: IngestRequest, batch: int = 1) -> Corpus:
+    """Read with batches of this many places; of one, each text is a batch of its own."""
     directory = Path(request.model)
-    return read_corpus(request, Tokenizer(directory), Checkpoint.open(directory).architecture)
+    architecture = Checkpoint.open(directory).architecture
+    return read_corpus(request, Tokenizer(directory), architecture, batch)
 
 
-@given(st.integers(1, 300), st.data())
-def test_shards_partition_the_texts(n_texts: int, data: st.DataObject) -> None:
-    n_shards = data.draw(st.integers(1, n_texts))
-    shards = [shard_ordinals(n_texts, (n, n_shards)) for n in range(1, n_shards + 1)]
-    assert sorted(np.concatenate(shards).tolist()) == list(range(n_texts))
-    for number, ordinals in enumerate(shards, start=1):
-        assert (ordinals % n_shards == number - 1).all()
-        assert (np.diff(ordinals) > 0).all()
-    sizes = [len(ordinals) for ordinals in shards]
-    assert max(sizes) - min(sizes) <= 1
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 200), st.data())
+def test_shards_are_every_nth_batch_of_one_run(
+    lengths: list[int], max_tokens: int, data: st.DataObject
+) -> None:
+    whole = [batch.tolist() for batch in packing(lengths, max_tokens)]
+    n_shards = data.draw(st.integers(1, len(whole)))
+    for number in range(1, n_shards + 1):
+        texts = shard_ordinals(lengths, max_tokens, (number, n_shards))
+        assert (np.diff(texts) > 0).all()
+        packed = packing([lengths[text] for text in texts], max_tokens)
+        assert [texts[batch].tolist() for batch in packed] == whole[number - 1 :: n_shards]
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 200))
+def test_batches_hold_every_text_once_and_keep_to_their_places(
+    lengths: list[int], max_tokens: int
+) -> None:
+    packed = packing(lengths, max_tokens)
+    assert sorted(np.concatenate(packed).tolist()) == list(range(len(lengths)))
+    for batch in packed:
+        assert len(batch) == 1 or len(batch) * max(lengths[text] for text in batch) <= max_tokens
 
 
 def test_without_a_shard_all_texts_are_looked_at(request_: IngestRequest) -> None:
@@ -54,15 +68,20 @@ def test_every_shard_has_the_whole_dataset(request_: IngestRequest, max_tokens: 
     assert shard.dataset == whole.dataset
     assert len(shard.tokenization.token_ids) == len(whole.dataset.texts)
     assert shard.tokenization.n_tokens == whole.tokenization.n_tokens
-    assert shard.ordinals.tolist() == list(range(1, len(whole.dataset.texts), 2))
+    other = read(replace(request, shard=(1, 2)))
+    both = np.concatenate([shard.ordinals, other.ordinals])
+    assert sorted(both.tolist()) == list(range(len(whole.dataset.texts)))
 
 
 def test_an_empty_shard_is_refused(request_: IngestRequest) -> None:
     n = len(TEXTS)
-    assert read(replace(request_, shard=(n, n))).ordinals.tolist() == [n - 1]
-    assert read(replace(request_, shard=(n, n + 1))).ordinals.tolist() == [n - 1]
-    with pytest.raises(TextError, match=rf"shard {n + 1}/{n + 1} is empty: .* {n} texts"):
+    assert len(read(replace(request_, shard=(n, n))).ordinals) == 1
+    assert len(read(replace(request_, shard=(n, n + 1))).ordinals) == 1
+    said = rf"shard {n + 1}/{n + 1} is empty: the {n} texts of the dataset make {n} batches"
+    with pytest.raises(TextError, match=said):
         read(replace(request_, shard=(n + 1, n + 1)))
+    with pytest.raises(TextError, match="make 1 batch;"):
+        read(replace(request_, shard=(2, 2)), batch=100_000)
 
 
 def test_layers_count_from_either_end() -> None:

@@ -1,7 +1,6 @@
 """The job as a whole: what is stored, what is skipped, what is refused."""
 
 import json
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,42 +9,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from neurondb.errors import IngestError, UsageError
-from neurondb.jobs import IngestReport, IngestRequest, Preprocessing, job
+from neurondb.jobs import IngestRequest, Preprocessing, job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
-from tests.support.tiny_model import TEXTS, tiny_model, write_texts
+from tests.support.tiny_model import TEXTS, tiny_model
+from tests.support.tiny_requests import ask, model, request_, run, texts
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("texts") / "tiny.txt")
-
-
-@pytest.fixture
-def request_(model: Path, texts: Path, tmp_path: Path) -> IngestRequest:
-    return IngestRequest(
-        model=str(model),
-        name="tiny",
-        database=str(tmp_path / "n.db"),
-        dataset=str(texts),
-        device="cpu",
-    )
-
-
-def run(request: IngestRequest) -> IngestReport:
-    report = job("ingest")(request, Silent())
-    assert isinstance(report, IngestReport)
-    return report
-
-
-def ask(request: IngestRequest, sql: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(str(request.database)) as connection:
-        return connection.execute(sql).fetchall()
+__all__ = ["model", "request_", "texts"]
 
 
 def test_every_stage_stores_rows(request_: IngestRequest) -> None:

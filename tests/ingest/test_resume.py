@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -15,45 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import ingest.stages.activations
+import ingest.forward.batching
 import ingest.stages.partial
 from ingest.forward import Batch, Consumer, Forward, batches
-from neurondb.jobs import IngestReport, IngestRequest, job
+from neurondb.jobs import IngestRequest, job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
-from tests.support.tiny_model import tiny_model, write_texts
+from tests.support.tiny_requests import ask, model, request_, run, texts
 
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("texts") / "tiny.txt")
-
-
-@pytest.fixture
-def request_(model: Path, texts: Path, tmp_path: Path) -> IngestRequest:
-    return IngestRequest(
-        model=str(model),
-        name="tiny",
-        database=str(tmp_path / "n.db"),
-        dataset=str(texts),
-        device="cpu",
-    )
-
-
-def run(request: IngestRequest) -> IngestReport:
-    report = job("ingest")(request, Silent())
-    assert isinstance(report, IngestReport)
-    return report
-
-
-def ask(request: IngestRequest, sql: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(str(request.database)) as connection:
-        return connection.execute(sql).fetchall()
+__all__ = ["model", "request_", "texts"]
 
 
 @pytest.fixture
@@ -61,7 +30,7 @@ def saving(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes save after every batch; batches are small."""
     monkeypatch.setattr(ingest.stages.partial, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(ingest.stages.partial, "SAVING_SHARE", 1e9)
-    monkeypatch.setitem(ingest.stages.activations.BATCH_TOKENS, "cpu", BATCH)
+    monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", BATCH)
 
 
 BATCH = 40
@@ -188,9 +157,9 @@ KILLED = """
 import sys, time, contextlib
 from neurondb.jobs import IngestRequest, job
 import ingest.stages.partial as partial
-import ingest.stages.activations as activations
+import ingest.forward.batching as batches
 partial.SAVE_EVERY_S, partial.SAVING_SHARE = 0.0, 1e9
-activations.BATCH_TOKENS["cpu"] = 40
+batches.BATCH_TOKENS["cpu"] = 40
 class Slow:
     @contextlib.contextmanager
     def stage(self, title, total, unit, *, done=0):

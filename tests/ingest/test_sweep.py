@@ -107,7 +107,7 @@ class Inputs:
 def assert_alike(kernels: Kernels, inputs: Inputs) -> None:
     """Compare every function with the plain one; exactly, but for what swish is rounded to."""
     (plain, peaks), (fused, fused_peaks) = inputs.sweep(PLAIN), inputs.sweep(kernels)
-    assert_same_sums(inputs.kind, plain, fused)
+    assert_same_sums(inputs.kind, plain, fused, inputs.about)
     swish = torch.tensor([quantity == 3 for _, quantity in inputs.kind.peaks])
     torch.testing.assert_close(fused_peaks[~swish], peaks[~swish], rtol=0, atol=0)
     torch.testing.assert_close(fused_peaks[swish], peaks[swish], rtol=1e-6, atol=1e-7)
@@ -132,9 +132,9 @@ def assert_alike(kernels: Kernels, inputs: Inputs) -> None:
     assert (gap <= 1e-12 * scale).all()
 
 
-def assert_same_sums(kind: Kind, plain: Any, fused: Any) -> None:
+def assert_same_sums(kind: Kind, plain: Any, fused: Any, about: Tensor) -> None:
     """Counts and extremes exactly, swish to its rounding; sums in float64."""
-    one, other = (totals_of(kind, sums) for sums in (plain, fused))
+    one, other = (totals_of(kind, sums, about) for sums in (plain, fused))
     swish = torch.tensor([quantity == 3 for quantity in kind.quantities])
     for name in ("finite", "nonfinite", "positive", "in_case"):
         torch.testing.assert_close(getattr(other, name), getattr(one, name), rtol=0, atol=0)
@@ -212,6 +212,16 @@ ONE_CASE = Kind(True, (2,), (0, 3), ((2, 0), (2, 3)), (0,))
 def test_compiled_equals_plain_for_other_activations(fused: Kernels, activation: str) -> None:
     for pool in POOLS:
         inputs = Inputs(2, gated=True, pool=pool, activation=activation)
+        inputs.kind = ONE_CASE
+        assert_alike(fused, inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_compiled_equals_plain_in_half_precision(fused: Kernels, dtype: torch.dtype) -> None:
+    for pool in POOLS:
+        inputs = Inputs(3, gated=True, pool=pool, dtype=dtype)
         inputs.kind = ONE_CASE
         assert_alike(fused, inputs)
 
@@ -365,7 +375,7 @@ def test_a_batch_of_which_nothing_counts_adds_nothing() -> None:
     inputs = Inputs(0, gated=True, n_neurons=3)
     nothing = torch.zeros_like(inputs.batch.counted)
     sums, peaks = sweep(GATED, inputs.activation, inputs.found, inputs.sign, nothing, inputs.about)
-    totals, empty = totals_of(GATED, sums), no_tokens(GATED, 3, CPU)
+    totals, empty = totals_of(GATED, sums, inputs.about), no_tokens(GATED, 3, CPU)
     assert not peaks.any()
     for name in ("finite", "nonfinite", "in_case", "sum", "low", "high", "power2", "power4"):
         torch.testing.assert_close(getattr(totals, name), getattr(empty, name))

@@ -269,8 +269,9 @@ def _assert_case(record: ActivationsRecord, code: int, neuron: int, chosen: list
         values = [token.values[quantity] for token in chosen]
         exact = math.fsum(values) / len(values), min(values), max(values)
         scale = max(abs(value) for value in values)
-        atol = 1e-6 * scale if quantity == SWISH else 1e-14 * scale
-        np.testing.assert_allclose(stored, exact, rtol=0, atol=atol)
+        atol = 1e-6 * scale if quantity == SWISH else 0.0
+        np.testing.assert_allclose(stored[1:], exact[1:], rtol=0, atol=atol)
+        np.testing.assert_allclose(stored[0], exact[0], rtol=1e-6, atol=atol)
 
 
 def _assert_lists(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -33,30 +34,53 @@ class Batch:
         return int(self.lengths.sum())
 
 
+BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 32_768}
+"""Places of a batch, padding included, by kind of device."""
+
+
+def batch_tokens(device: torch.device) -> int:
+    """Return the places of a batch on a device."""
+    return BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
+
+
+def packing(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
+    """Return which texts go together: of similar length, `max_tokens` places at most.
+
+    The longest come first; a text longer than that is a batch of its own. Every n-th batch alone
+    is packed the same again, so that shards made of whole batches compute what one run does, to
+    the last bit.
+
+    Args:
+        lengths: of the texts, in tokens.
+        max_tokens: places of a batch, padding included.
+    """
+    longest_first = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    packed, start = [], 0
+    while start < len(longest_first):
+        width = max(1, lengths[longest_first[start]])
+        chosen = longest_first[start : start + max(1, max_tokens // width)]
+        start += len(chosen)
+        packed.append(np.sort(chosen))
+    return packed
+
+
 def batches(
     token_ids: Sequence[NDArray[np.int64]],
     device: torch.device,
     max_tokens: int,
     ordinals: NDArray[np.int64] | None = None,
 ) -> Iterator[Batch]:
-    """Yield texts of similar length together, `max_tokens` places (padding included) at most.
-
-    A longer text is a batch of its own. The order depends on lengths and ordinals alone.
+    """Yield texts together as `packing` says.
 
     Args:
         token_ids: the texts.
         device: where the batches are to be.
         max_tokens: places of a batch.
-        ordinals: of the texts in their dataset; None counts from zero.
+        ordinals: of the texts in their dataset, ascending; None counts from zero.
     """
     named = np.arange(len(token_ids)) if ordinals is None else ordinals
-    longest_first = sorted(range(len(token_ids)), key=lambda i: (-len(token_ids[i]), named[i]))
-    start = 0
-    while start < len(longest_first):
-        width = max(1, len(token_ids[longest_first[start]]))
-        chosen = longest_first[start : start + max(1, max_tokens // width)]
-        start += len(chosen)
-        chosen.sort(key=lambda i: named[i])
+    for chosen in packing([len(ids) for ids in token_ids], max_tokens):
+        width = max(1, max(len(token_ids[i]) for i in chosen))
         yield _padded([token_ids[i] for i in chosen], named[chosen], width, device)
 
 

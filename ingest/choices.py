@@ -1,0 +1,114 @@
+"""One preprocessing for all that is stored of a model: what is mixed can no longer be compared.
+
+A token list's dot products multiply cosines of one step with norms of others, activations stand in
+the sign that the weights were given, and layers are held against each other.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, Engine, select
+
+from neurondb.errors import IngestError
+from neurondb.jobs import IngestRequest, Preprocessing
+from neurondb.schema import tables
+from neurondb.writing.ledger import WHOLE_MODEL
+from neurondb.writing.models import StoredModel
+from neurondb.writing.transactions import transaction
+
+INDEPENDENT: Final = ("texts", "lm_head")
+"""Steps that read the weights as they are stored, or none."""
+
+
+class Plan(NamedTuple):
+    """What a run of `ingest` is going to store, or finds stored."""
+
+    steps: frozenset[str]
+    layers: tuple[int, ...]
+    dataset: str | None
+    force: bool
+
+    def covers(self, stored: "_Stored") -> bool:
+        """Tell whether the run looks at a step that is stored."""
+        return (
+            stored.stage in self.steps
+            and (stored.layer == WHOLE_MODEL or stored.layer in self.layers)
+            and stored.dataset in (None, self.dataset)
+        )
+
+
+class _Stored(NamedTuple):
+    stage: str
+    layer: int
+    settings: dict[str, object]
+    dataset: str | None
+
+    def __str__(self) -> str:
+        return self.stage if self.layer == WHOLE_MODEL else f"{self.stage} of layer {self.layer}"
+
+
+def plan(
+    request: IngestRequest,
+    stages: Sequence[str],
+    layers: tuple[int, ...],
+    thresholds: tuple[float, ...],
+    dataset: str | None,
+) -> Plan:
+    """Return what a request is going to store; `dataset` is the fingerprint of its texts."""
+    traces = "traces" if request.where is None else f"traces {request.where}"
+    steps = {
+        "weights": ("weights", *(f"classes {threshold:g}" for threshold in thresholds)),
+        "vocab": ("tokens", "vocab", "properties"),
+        "activations": () if request.shard is not None else ("activations",),
+        "traces": (traces,),
+    }
+    stored = frozenset(step for stage in stages for step in steps[stage])
+    return Plan(stored, layers, dataset, request.force)
+
+
+def refuse_mixture(engine: Engine, model: StoredModel, choices: Preprocessing, run: Plan) -> None:
+    """Refuse a run after which a model would be stored with two kinds of preprocessing.
+
+    Raises:
+        IngestError: says what is stored otherwise and, under --force, what would stay so.
+    """
+    with transaction(engine) as connection:
+        stored = list(_stored(connection, model))
+    asked: dict[str, object] = asdict(choices)
+    others = [step for step in stored if _differing(step, asked)]
+    if not others:
+        return
+    changed = _differing(others[0], asked)
+    before, now = (
+        ", ".join(f"{name} = {side[name]}" for name in changed)
+        for side in (others[0].settings, asked)
+    )
+    if not run.force:
+        raise IngestError(
+            f"{model.name}: {others[0]} is stored with {before}, asked for with {now}; choose "
+            "another --name, or add --force to replace all that is stored"
+        )
+    left = [step for step in stored if not run.covers(step)]
+    if left:
+        raise IngestError(
+            f"{model.name}: --force would leave {left[0]} as it is, with {before}, beside {now}; "
+            "ask for every stage and layer that is stored, or choose another --name"
+        )
+
+
+def _stored(connection: Connection, model: StoredModel) -> Iterator[_Stored]:
+    s, d = tables.ingest_steps.c, tables.dataset_rows.c
+    rows = connection.execute(
+        select(s.stage, s.layer, s.settings, d.fingerprint)
+        .outerjoin_from(tables.ingest_steps, tables.dataset_rows, d.dataset_id == s.dataset_id)
+        .where(s.model_id == model.model_id, s.stage.not_in(INDEPENDENT))
+        .order_by(s.step_id)
+    )
+    for row in rows:
+        yield _Stored(row.stage, row.layer, json.loads(row.settings), row.fingerprint)
+
+
+def _differing(step: _Stored, asked: dict[str, object]) -> list[str]:
+    return [name for name in asked if name in step.settings and step.settings[name] != asked[name]]

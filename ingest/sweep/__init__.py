@@ -1,0 +1,46 @@
+"""One sweep over a batch of one layer's activations: everything METHODS §5 counts.
+
+These are pure functions of tensors. As they stand they run anywhere and are the reference;
+`ingest.fused` compiles the very same functions, so that every value is read once. Every
+reduction is over a text's positions first and over the texts after that.
+"""
+
+from ingest.sweep.bins import histogram_bins
+from ingest.sweep.counting import centres, sums_by_text, sweep, wide_sums
+from ingest.sweep.kinds import (
+    GATED,
+    HOOK_POST,
+    HOOK_PRE,
+    HOOK_PRE_LINEAR,
+    SWISH,
+    UNGATED,
+    Activation,
+    Kind,
+    canonical_values,
+)
+from ingest.sweep.positions import peak_positions, positions_of
+from ingest.sweep.totals import Sums, Totals, merged, no_tokens, totals_of
+
+__all__ = [
+    "GATED",
+    "HOOK_POST",
+    "HOOK_PRE",
+    "HOOK_PRE_LINEAR",
+    "SWISH",
+    "UNGATED",
+    "Activation",
+    "Kind",
+    "Sums",
+    "Totals",
+    "canonical_values",
+    "centres",
+    "histogram_bins",
+    "merged",
+    "no_tokens",
+    "peak_positions",
+    "positions_of",
+    "sums_by_text",
+    "sweep",
+    "totals_of",
+    "wide_sums",
+]
