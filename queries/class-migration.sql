@@ -1,6 +1,7 @@
 -- title: From which read-write class to which, between two models
 -- description: Neurons by their class in the first and in the second of the models that
 --   `neurondb compare` compared, and their share of those that had the first class.
+-- needs: comparison
 -- param before = null: model, only comparisons of this model with later ones
 -- param after = null: model, only comparisons of others with this one
 WITH counted AS (

@@ -1,6 +1,7 @@
 -- title: Dead neurons
 -- description: Neurons whose gate never opened on any token of the dataset; of an ungated model,
 --   those whose hook_post was never positive.
+-- needs: activations
 -- param model = null: model, only this model
 SELECT m.name AS model, n.layer || '.' || n.neuron AS name, n.layer, k.name AS class, c.in_out,
        n.out_norm, a.n_tokens, a.post_mean

@@ -3,6 +3,7 @@
 --   small variance of the logit effect cos(U, out): those first whose norm is largest for its
 --   standard deviation. `null_share` is the share of ‖out‖ in the null directions of U, where it
 --   was computed (universal-neurons §5.2, METHODS §4).
+-- needs: vocab
 -- param model = null: model, only this model
 -- param layers = 2: natural, last layers to look at
 -- param min_norm = 0: number, ‖out‖ at least

@@ -2,6 +2,7 @@
 -- description: The stored examples of one neuron, strongest first, with the position of the token
 --   (the prefix token has 0) and how the text starts, wherever in it the position is:
 --   `neurondb show` prints the text around it, the peak highlighted.
+-- needs: activations
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
 -- param neuron: natural, its number within the layer
@@ -16,6 +17,7 @@ JOIN examples e ON e.neuron_id = m.first_neuron_id + CAST(:layer AS INTEGER) * m
                AND e.dataset_id = m.dataset_id
 JOIN texts t ON t.text_id = e.text_id
 WHERE m.name = :model
+  AND CAST(:layer AS INTEGER) < m.n_layers
   AND CAST(:neuron AS INTEGER) < m.d_mlp
   AND e.quantity = :quantity
   AND (CAST(:case AS TEXT) IS NULL OR e.sign_case = CAST(:case AS TEXT))

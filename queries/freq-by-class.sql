@@ -5,6 +5,7 @@
 --   neurons. Only layers that have neurons outside the class allow a comparison: `freq_compared`,
 --   over the `n_compared` neurons of these layers, is what to hold against `baseline_freq`, which
 --   weighs the layers alike and comes from `n_outside` neurons. Few of them make a poor baseline.
+-- needs: activations
 -- param model = null: model, only this model
 WITH known AS (
     SELECT n.model_id, n.layer, q.class_id, COALESCE(a.freq, a.post_positive) AS freq

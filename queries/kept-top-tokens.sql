@@ -2,6 +2,7 @@
 -- description: Of two models with the same layers and neurons, the share whose in vector has the
 --   same token on top of the LM-head decoding (published from Llama-3.1-8B to its Instruct
 --   version: 75.4%).
+-- needs: vocab
 -- param base: model, the model before
 -- param tuned: model, the model after
 SELECT nb.layer, COUNT(*) AS n,

@@ -2,6 +2,7 @@
 -- description: Of the models that `neurondb compare` compared: cosines of the same neuron's vectors
 --   in both, classes, and the top tokens of the LM-head decoding of in. `moved` is 1 − the smallest
 --   of the cosines; neurons that did not move are left out.
+-- needs: comparison
 -- param before = null: model, only comparisons of this model with later ones
 -- param after = null: model, only comparisons of others with this one
 -- param limit = 50: natural, rows at most

@@ -1,6 +1,7 @@
 -- title: Neurons that encode a token
 -- description: Neurons whose in vector has the token on top of the LM-head decoding; `normalised`
 --   is its probability ÷ the mean of the neuron's 100 largest (specialised-feature-neurons §2).
+-- needs: vocab
 -- param token: token, the token, as ' dog'
 -- param model = null: model, only this model
 -- param limit = 100: natural, rows at most

@@ -1,6 +1,7 @@
 -- title: Neurons that have a token in their lists
 -- description: Where a token stands in the token lists of neurons: which vector, how high, with
 --   which cosine. A leading space is part of a token.
+-- needs: vocab
 -- param token: token, the token, as ' dog'
 -- param model = null: model, only this model
 -- param vector = null: choice(gate, in, out), only of this vector

@@ -3,6 +3,7 @@
 --   others, the strongest first: the difference of the mean cosines with U, inside_mean −
 --   outside_mean, in standard deviations of the neuron's cosines with all tokens; those below 0.5
 --   are not stored (universal-neurons Fig. 5). `n_tokens` counts the tokens with the property.
+-- needs: properties
 -- param model: model, the model
 -- param layer: natural, the neuron's layer
 -- param neuron: natural, its number within the layer
@@ -15,5 +16,7 @@ FROM models m
 JOIN property_effects e ON e.neuron_id = m.first_neuron_id + CAST(:layer AS INTEGER) * m.d_mlp
                                        + CAST(:neuron AS INTEGER)
 JOIN properties p ON p.property_id = e.property_id
-WHERE m.name = :model AND CAST(:neuron AS INTEGER) < m.d_mlp
+WHERE m.name = :model
+  AND CAST(:layer AS INTEGER) < m.n_layers
+  AND CAST(:neuron AS INTEGER) < m.d_mlp
 ORDER BY ABS(e.effect) DESC, p.name

@@ -18,6 +18,9 @@ WITH scored AS (
     LEFT JOIN random_regions i ON i.model_id = n.model_id AND i.layer = n.layer
                               AND i.pair = 'in_out'
     WHERE (CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT))
+      -- Implied by the next condition; so SQLite looks up the regions of these classes only.
+      AND k.name IN ('strengthening', 'weakening', 'conditional strengthening',
+                     'conditional weakening', 'proportional change')
       AND (k.name IN ('strengthening', 'weakening')
            OR k.name IN ('conditional strengthening', 'conditional weakening')
               AND c.gate_out BETWEEN g.low AND g.high

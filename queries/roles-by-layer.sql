@@ -1,6 +1,7 @@
 -- title: Prediction, suppression and partition neurons in every layer
 -- description: Counts of the roles that neuron_overview shows, from the moments of cos(U, out)
 --   (universal-neurons §5.1, METHODS §4).
+-- needs: vocab
 -- param model = null: model, only this model
 SELECT model, layer, COUNT(*) AS n,
        SUM(CASE WHEN role = 'prediction' THEN 1 ELSE 0 END) AS prediction,

@@ -4,6 +4,7 @@
 --   variance and neither of these. As published by universal-neurons §5.1, and in neuron_overview,
 --   `large` is above a threshold; as in the OLMo study, among the `largest` of the model
 --   (METHODS §4).
+-- needs: vocab
 -- param model = null: model, only this model
 -- param role = null: choice(prediction, suppression, partition), only this role
 -- param kurtosis = 10: number, Pearson kurtosis to exceed

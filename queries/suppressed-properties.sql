@@ -3,7 +3,8 @@
 --   the strongest first. The effect is the difference of the mean cosines with U, inside_mean −
 --   outside_mean, in standard deviations of the neuron's cosines with all tokens; those below 0.5
 --   are not stored (universal-neurons Fig. 5). docs/properties.md lists the properties.
--- param property = null: text, only this property, as year
+-- needs: properties
+-- param property = null: property, only this one, as year
 -- param model = null: model, only this model
 -- param direction = "suppressed": choice(suppressed, promoted), which way
 -- param min_effect = 1: number, standard deviations at least

@@ -2,6 +2,7 @@
 -- description: Of the models that `neurondb compare` compared, the share of neurons whose in vector
 --   has the same token on top of the LM-head decoding in both (specialised-feature-neurons §2), of
 --   those that have one in both. `kept-top-tokens` answers for models not compared yet.
+-- needs: comparison
 -- param before = null: model, only comparisons of this model with later ones
 -- param after = null: model, only comparisons of others with this one
 SELECT model_a, model_b, layer, COUNT(*) AS n,

@@ -1,15 +1,16 @@
-"""Why an expression fits no neuron: a stage that was not ingested, a place that no model has."""
+"""Why an answer is empty: a stage that was not ingested, a place that no model has."""
 
 import shlex
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
-from sqlalchemy import Column, Connection, Table, select
+from sqlalchemy import Column, Connection, Table, func, select
 
 from neurondb.asking.terms import (
     Between,
     Compare,
     Expression,
+    HasEffect,
     HasToken,
     Missing,
     OneOf,
@@ -19,29 +20,87 @@ from neurondb.asking.tree import models_asked, terms
 from neurondb.asking.vocabulary import ACTIVATION_COLUMNS, VOCABULARY_COLUMNS
 from neurondb.known_models import KNOWN
 from neurondb.reading.models import MODEL_COLUMNS, Model
-from neurondb.schema.tables import activation_stats, models, vocab_stat_rows
+from neurondb.schema.tables import (
+    activation_stats,
+    comparisons,
+    label_stats,
+    models,
+    properties,
+    property_effects,
+    token_property_rows,
+    tokens,
+    vocab_stat_rows,
+)
 
-STAGES: Final[dict[str, tuple[str, str, Table]]] = {
-    "vocab": ("the vocabulary was", "", vocab_stat_rows),
-    "activations": ("activations were", " --dataset TEXTS", activation_stats),
+
+class Stage(NamedTuple):
+    """What a stage, or a part of one, finds out, how to ingest it, and a table it writes to."""
+
+    what: str
+    options: str
+    table: Table
+
+
+_ACTIVATIONS: Final = "--stages activations --dataset TEXTS"
+STAGES: Final[dict[str, Stage]] = {
+    "vocab": Stage("the vocabulary was", "--stages vocab", vocab_stat_rows),
+    "properties": Stage("effects on token properties were", "--stages vocab", property_effects),
+    "activations": Stage("activations were", _ACTIVATIONS, activation_stats),
+    "labels": Stage("labels were", f"{_ACTIVATIONS} --label-field FIELD", label_stats),
 }
-"""Stage → what it finds out, what its command wants besides, the table that shows it was there."""
+COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_COLUMNS}
+LISTED: Final = {"vocab": HasToken, "properties": HasEffect}
+"""Stage → the columns, and the kind of term, that a `find` expression needs it for."""
+COMPARISON: Final = "comparison"
+FEWEST: Final = 5
+"""Tokens that a property must have for effects on it to be stored."""
+NEEDS: Final = (*STAGES, COMPARISON)
+"""What a named query may say that it needs."""
 
 
-def reasons(connection: Connection, expression: Expression) -> list[str]:
-    """Return a line for everything that kept the expression from fitting any neuron."""
+def reasons(connection: Connection, expression: Expression, needs: Sequence[str] = ()) -> list[str]:
+    """Return a line for everything that kept the expression from fitting any neuron.
+
+    `needs` are stages that are needed whatever the expression says.
+    """
     asked = _asked(connection, expression)
+    if not asked:
+        return ["this database has no models; add one with `neurondb ingest MODEL`"]
     found = list(terms(expression))
-    missing = [_missing(connection, stage, asked) for stage in STAGES if _needed(stage, found)]
-    return [line for line in (*missing, _beyond_all(found, asked)) if line]
+    wanted = [stage for stage in STAGES if stage in needs or _needed(stage, found)]
+    missing = [_missing(connection, stage, asked) for stage in wanted]
+    rare = _too_rare(connection, found, asked)
+    return [line for line in (*missing, *rare, _beyond_all(found, asked)) if line]
+
+
+def uncompared(connection: Connection, before: str | None, after: str | None) -> list[str]:
+    """Return a line that says that two models, in this order, were not compared, if so."""
+    a, b = models.alias(), models.alias()
+    rows = select(comparisons.c.comparison_id).join_from(
+        comparisons, a, a.c.model_id == comparisons.c.model_a
+    )
+    rows = rows.join(b, b.c.model_id == comparisons.c.model_b)
+    for model, name in ((a, before), (b, after)):
+        rows = rows if name is None else rows.where(model.c.name == name)
+    if connection.execute(rows.limit(1)).first() is not None:
+        return []
+    names = f"{before or 'A'} {after or 'B'}"
+    return [f"there is no such comparison: run `neurondb compare {names}`"]
 
 
 def missing_stage(stage: str, lacking: Sequence[Model]) -> str:
     """Return a line that says which models lack a stage, and how to ingest it."""
-    what, besides, _ = STAGES[stage]
+    what, options, _ = STAGES[stage]
     names = ", ".join(model.name for model in lacking)
-    command = f"neurondb ingest {_ingestible(lacking[0])} --stages {stage}{besides}"
+    command = f"neurondb ingest {_ingestible(lacking[0])} {options}"
     return f"{what} not ingested for {names}: run `{command}`"
+
+
+def has_tokenizer(connection: Connection, model: Model) -> bool:
+    """Tell whether a model's tokens have texts; without a tokenizer they are known by number."""
+    t = tokens.c
+    first = select(t.token).where(t.model_id == model.model_id, t.token_id == 0)
+    return connection.execute(first).scalar() != "[token 0]"
 
 
 def _asked(connection: Connection, expression: Expression) -> list[Model]:
@@ -58,9 +117,28 @@ def _ingestible(model: Model) -> str:
 
 
 def _missing(connection: Connection, stage: str, asked: Sequence[Model]) -> str:
-    table = STAGES[stage][2]
+    table = STAGES[stage].table
     lacking = [model for model in asked if not _has_rows(connection, table, model)]
+    if stage == "properties":
+        nameless = [model.name for model in lacking if not has_tokenizer(connection, model)]
+        if nameless:
+            return f"no tokenizer came with {', '.join(nameless)}: its tokens have no properties"
     return missing_stage(stage, lacking) if lacking else ""
+
+
+def _too_rare(
+    connection: Connection, found: Sequence[Expression], asked: Sequence[Model]
+) -> Iterator[str]:
+    """Yield a line for each property that too few tokens have for effects to be stored."""
+    p, r = properties.c, token_property_rows.c
+    for name in dict.fromkeys(term.property for term in found if isinstance(term, HasEffect)):
+        counted = select(func.count(r.token_id)).join(properties, p.property_id == r.property_id)
+        for model in asked:
+            of_model = counted.where(p.name == name, r.model_id == model.model_id)
+            n = connection.execute(of_model).scalar() or 0
+            if n < FEWEST and _has_rows(connection, property_effects, model):
+                said = f"{n or 'none'} of its tokens {'has' if n == 1 else 'have'}"
+                yield f"{model.name} knows no effects on {name!r}: {said} the property"
 
 
 def _has_rows(connection: Connection, table: Table, model: Model) -> bool:
@@ -73,9 +151,10 @@ def _has_rows(connection: Connection, table: Table, model: Model) -> bool:
 
 
 def _needed(stage: str, found: Sequence[Expression]) -> bool:
-    if stage == "vocab" and any(isinstance(term, HasToken) for term in found):
+    listed = LISTED.get(stage, ())
+    if any(isinstance(term, listed) for term in found):
         return True
-    columns = ACTIVATION_COLUMNS if stage == "activations" else VOCABULARY_COLUMNS
+    columns = COLUMNS.get(stage, frozenset())
     return any(
         isinstance(term, Compare | Between | OneOf | Missing) and term.column.strip("|") in columns
         for term in found

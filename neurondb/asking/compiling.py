@@ -12,6 +12,7 @@ from neurondb.asking.terms import (
     Between,
     Compare,
     Expression,
+    HasEffect,
     HasToken,
     Missing,
     Not,
@@ -59,6 +60,13 @@ _IN_HEAD: Final = """
     WHERE t.{column} = {token}"""
 
 
+# A property is the same to all models; the index by property and effect has the neurons too.
+_AFFECTING: Final = """
+    SELECT e.neuron_id
+    FROM properties y
+    JOIN property_effects e ON e.property_id = y.property_id
+    WHERE y.name = {name} AND {strength}"""
+
 _MOST_UNITED: Final = 500
 """SELECTs that SQLite unites in one statement."""
 
@@ -93,10 +101,10 @@ def _and(term: And, bind: Bind) -> str:
 
 @condition.register
 def _or(term: Or, bind: Bind) -> str:
-    tokens = [part for part in term.parts if isinstance(part, HasToken)]
-    if len(tokens) == len(term.parts):
+    listed = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
+    if len(listed) == len(term.parts):
         # One list of neurons: of a choice of lists the planner may look at every neuron instead.
-        return _united([_neurons(part, bind) for part in dict.fromkeys(tokens)])
+        return _united([_neurons(part, bind) for part in dict.fromkeys(listed)])
     return f"({' OR '.join(condition(part, bind) for part in term.parts)})"
 
 
@@ -140,12 +148,15 @@ def _place(term: Place, bind: Bind) -> str:
 
 
 @condition.register
-def _has_token(term: HasToken, bind: Bind) -> str:
+def _listed(term: HasToken | HasEffect, bind: Bind) -> str:
     return f"neuron_id IN ({_neurons(term, bind)})"
 
 
-def _neurons(term: HasToken, bind: Bind) -> str:
-    """Return the SELECT of the neurons that have a token in a list."""
+def _neurons(term: HasToken | HasEffect, bind: Bind) -> str:
+    """Return the SELECT of the neurons that have a token in a list, or an effect."""
+    if isinstance(term, HasEffect):
+        name = bind(term.property)
+        return _AFFECTING.format(name=name, strength=condition(term.strength, bind))
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
         return _IN_HEAD.format(column=column, token=bind(term.token))
@@ -204,14 +215,14 @@ def _where(expression: Expression, bind: Bind) -> str:
     return condition(expression, bind)
 
 
-def default_columns(order: Sequence[str]) -> tuple[str, ...]:
+def default_columns(order: Sequence[str], usual: tuple[str, ...] = COLUMNS) -> tuple[str, ...]:
     """Return the columns shown unless told otherwise: besides the usual ones, those of the order.
 
     What is no column is left to `compile_find` to refuse.
     """
     names = (key.removeprefix("-") for key in order)
     columns = ((number_column(name) or name).strip("|") for name in names)
-    return (*COLUMNS, *(c for c in dict.fromkeys(columns) if c not in COLUMNS))
+    return (*usual, *(c for c in dict.fromkeys(columns) if c not in usual))
 
 
 def _shown(column: str) -> str:

@@ -4,12 +4,14 @@ expression  := conjunction ("or" conjunction)*
 conjunction := negation (["and"] negation)*
 negation    := "not" negation | "(" expression ")" | term
 term        := key operator item ("," item)* ["@" rank] | item ("," item)*
+key         := column | "|" column "|" | lists of tokens | "property." name | …
 """
 
 import functools
 from typing import Final
 
 from neurondb.asking.lexing import END, OPERATOR, TEXT, WORD, Lexeme, lexemes
+from neurondb.asking.properties import PROPERTY_KEYS, is_property_key, property_term
 from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.terms import And, Expression, Not, Or
 from neurondb.asking.values import (
@@ -135,6 +137,8 @@ class _Parser:
         word = key.value.lower().replace("-", "_")
         if word in READERS:
             return compared(word, operator, items, READERS[word])
+        if is_property_key(key.value.lower()):
+            return property_term(key, operator, items)
         return self._token_term(key, operator, items)
 
     def _item(self) -> Lexeme:
@@ -206,13 +210,14 @@ def _rank(lexeme: Lexeme) -> int:
 
 def _is_key(word: str) -> bool:
     spelled = word.lower().replace("-", "_")
-    return number_column(word) is not None or spelled in all_keys()
+    return number_column(word) is not None or spelled in all_keys() or is_property_key(spelled)
 
 
 @functools.cache
 def all_keys() -> frozenset[str]:
     """Return everything that can stand before an operator, qualified tokens aside."""
-    return frozenset((*NUMBERS, *WORDS, *ALIASES, *TOKEN_KEYS, *(f"{q}.token" for q in QUALIFIERS)))
+    tokens = (*TOKEN_KEYS, *(f"{qualifier}.token" for qualifier in QUALIFIERS))
+    return frozenset((*NUMBERS, *WORDS, *ALIASES, *tokens, *PROPERTY_KEYS))
 
 
 def _lists_of(key: Lexeme) -> tuple[int, ...]:

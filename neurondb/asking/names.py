@@ -1,25 +1,28 @@
-"""Look up the models and tokens that an expression names, so that a slip is not an empty answer."""
+"""Look up the models, tokens and properties that somebody names: a slip is no empty answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from neurondb.asking.terms import And, Expression, HasToken, Not, OneOf, Or
+from neurondb.asking.spelling import did_you_mean, shown
+from neurondb.asking.terms import And, Expression, HasEffect, HasToken, Not, OneOf, Or
 from neurondb.asking.token_names import require_token
 from neurondb.asking.tree import models_asked
+from neurondb.asking.vocabulary import split_words
+from neurondb.errors import UnknownNameError
 from neurondb.reading.models import find_model
-from neurondb.schema.tables import models
+from neurondb.schema.tables import models, properties
 
 
 def resolved(expression: Expression, connection: Connection) -> Expression:
-    """Return the expression with every model and token by its name in this database.
+    """Return the expression with every model, token and property by its name in this database.
 
     Raises:
-        UnknownNameError: when a model or token in it is not there; names what is.
+        UnknownNameError: when one in it is not there; names what is.
     """
     known = _replaced(expression, lambda term: _with_models(term, connection))
     asked = models_asked(known)
-    return _replaced(known, lambda term: _with_token(term, connection, asked))
+    return _replaced(known, lambda term: _with_name(term, connection, asked))
 
 
 def model_called(connection: Connection, name: str) -> str:
@@ -32,6 +35,41 @@ def model_called(connection: Connection, name: str) -> str:
     same = select(m.name).where(func.lower(m.name) == name.lower())
     found = connection.scalars(same).all()
     return find_model(connection, found[0] if len(found) == 1 else name).name
+
+
+def property_called(connection: Connection, name: str) -> str:
+    """Return a property of tokens by its name: in any case, words parted by hyphens or spaces.
+
+    Where none is stored it stays as it is: then a stage is missing, not a name (`absences`).
+
+    Raises:
+        UnknownNameError: when it is none of those stored; names near ones.
+    """
+    known = connection.scalars(select(properties.c.name)).all()
+    found = _property_among(known, name)
+    if found is not None or not known:
+        return found or name
+    hint = did_you_mean(" ".join(split_words(name)), known) or "; docs/properties.md lists them"
+    raise UnknownNameError(f"no property {shown(name)} of tokens in this database{hint}")
+
+
+def _property_among(known: Sequence[str], name: str) -> str | None:
+    if name in known:
+        return name
+    return next((one for one in known if split_words(one) == split_words(name)), None)
+
+
+def _token_called(connection: Connection, token: str | int, asked: Sequence[str]) -> str | int:
+    """Return what `require_token` does; what is no token may be a property of tokens."""
+    try:
+        return require_token(connection, token, asked)
+    except UnknownNameError as error:
+        known = connection.scalars(select(properties.c.name)).all()
+        found = _property_among(known, str(token))
+        if found is None:
+            raise
+        name = found if found.isalnum() else repr(found)
+        raise UnknownNameError(f"{error}; it is a property: property={name}") from error
 
 
 def _replaced(expression: Expression, by: Callable[[Expression], Expression]) -> Expression:
@@ -53,8 +91,10 @@ def _with_models(term: Expression, connection: Connection) -> Expression:
     return term
 
 
-def _with_token(term: Expression, connection: Connection, asked: list[str]) -> Expression:
+def _with_name(term: Expression, connection: Connection, asked: list[str]) -> Expression:
     match term:
         case HasToken(token, lists, within):
-            return HasToken(require_token(connection, token, asked), lists, within)
+            return HasToken(_token_called(connection, token, asked), lists, within)
+        case HasEffect(name, strength):
+            return HasEffect(property_called(connection, name), strength)
     return term

@@ -3,6 +3,7 @@
 import math
 import re
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -57,10 +58,10 @@ def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> R
         DatabaseError: when it would change something, is malformed, or lacks a parameter.
     """
     with ExitStack() as opened:
-        guard = ReadOnly()
-        opened.enter_context(_explained(guard))
+        guard, patience = ReadOnly(), _Patience(engine)
+        opened.enter_context(_explained(guard, patience))
         connection = opened.enter_context(engine.connect())
-        opened.enter_context(_guarded(connection, guard))
+        opened.enter_context(_guarded(connection, guard, patience))
         result = _execute(connection, sql, dict(parameters or {}))
         # The statement ran: from here on the rows keep what was opened, and close it, even when
         # they are dropped unread, for which their generator must have been started.
@@ -76,8 +77,19 @@ def _drained(result: CursorResult[Any], opened: ExitStack) -> Iterator[tuple[Any
             yield from map(tuple, batch)
 
 
+class _Patience:
+    """Tells SQLite to give up when the engine's option `time_limit_s` is over."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.limit_s: float | None = engine.get_execution_options().get("time_limit_s")
+        self._started = time.monotonic()
+
+    def over(self) -> bool:
+        return self.limit_s is not None and time.monotonic() - self._started > self.limit_s
+
+
 @contextmanager
-def _guarded(connection: Connection, guard: ReadOnly) -> Iterator[None]:
+def _guarded(connection: Connection, guard: ReadOnly, patience: _Patience) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         connection.execution_options(postgresql_readonly=True)
         connection.begin()
@@ -88,7 +100,7 @@ def _guarded(connection: Connection, guard: ReadOnly) -> Iterator[None]:
     # Not every build of SQLite has the mathematical functions that PostgreSQL has.
     raw.create_function("sqrt", 1, _sqrt, deterministic=True)
     # Python handles Ctrl-C only between its own instructions: come up for air now and then.
-    raw.set_progress_handler(lambda: 0, INSTRUCTIONS_BETWEEN_BREATHS)
+    raw.set_progress_handler(patience.over, INSTRUCTIONS_BETWEEN_BREATHS)
     (before,) = raw.execute("PRAGMA query_only").fetchone()
     raw.execute("PRAGMA query_only = ON")
     raw.set_authorizer(guard)
@@ -125,7 +137,7 @@ def _only_parameters(sql: str, parameters: Parameters) -> str:
 
 
 @contextmanager
-def _explained(guard: ReadOnly) -> Iterator[None]:
+def _explained(guard: ReadOnly, patience: _Patience) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
@@ -136,6 +148,10 @@ def _explained(guard: ReadOnly) -> Iterator[None]:
             raise DatabaseError(
                 f"read-only: the statement tried to {guard.refused}; "
                 "nothing was changed, ask with SELECT"
+            ) from error
+        if said == _INTERRUPTED and patience.over():
+            raise DatabaseError(
+                f"gave up after {patience.limit_s:g} s; ask for less: one model, one layer, a limit"
             ) from error
         if said == _INTERRUPTED:
             raise KeyboardInterrupt from error

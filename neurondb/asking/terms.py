@@ -80,4 +80,17 @@ class HasToken:
     within: int | None = None
 
 
-Expression: TypeAlias = And | Or | Not | Compare | Between | OneOf | Missing | Place | HasToken
+@dataclass(frozen=True, slots=True)
+class HasEffect:
+    """The neuron has an effect on the tokens with a property, and `strength` holds for it.
+
+    `strength` is of the column `effect`, and holds for no effect too weak to be stored.
+    """
+
+    property: str
+    strength: "Expression"
+
+
+Expression: TypeAlias = (
+    And | Or | Not | Compare | Between | OneOf | Missing | Place | HasToken | HasEffect
+)

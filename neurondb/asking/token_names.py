@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from neurondb.asking.absences import missing_stage
+from neurondb.asking.absences import has_tokenizer, missing_stage
 from neurondb.asking.lexing import unquote
 from neurondb.asking.spelling import LONGEST_SHOWN, shown
 from neurondb.errors import NeuronDBError, UnknownNameError
@@ -164,7 +164,7 @@ def _range(asked: Sequence[Model]) -> str:
 def _hints(
     connection: Connection, here: ColumnElement[bool], asked: Sequence[Model], token: str
 ) -> Iterator[str]:
-    if asked and not any(_has_tokenizer(connection, model) for model in asked):
+    if asked and not any(has_tokenizer(connection, model) for model in asked):
         yield "no tokenizer came with the weights, so tokens are known by their ids: #5"
         return
     split = _split(connection, asked, token)
@@ -176,13 +176,6 @@ def _hints(
         yield f"there is {', '.join(map(repr, near))}"
     elif not split:
         yield "a token is what the tokenizer keeps whole, the space before it included"
-
-
-def _has_tokenizer(connection: Connection, model: Model) -> bool:
-    # Without one, every token is stored by its number and has no piece.
-    t, unnamed = tokens.c, "[token 0]"
-    first = (t.model_id == model.model_id) & (t.token_id == 0)
-    return not _present(connection, first & (t.token == unnamed))
 
 
 def _split(connection: Connection, asked: Sequence[Model], text: str) -> str:

@@ -15,6 +15,9 @@ from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.render.formats import Destination, deliver
 
+SPARE: Final = ("gate_in", "gate_out", "role")
+"""Usual columns that a narrow terminal does without, the first ones first."""
+
 
 def _listed(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
@@ -86,8 +89,10 @@ def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> Shap
 
 def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> None:
     rows = asking.find(engine, text, **shape._asdict())
-    caption = "model" if shape.columns == default_columns(shape.order) else None
-    n = deliver(rows, destination, caption)
+    usual = shape.columns == default_columns(shape.order)
+    ordered = default_columns(shape.order, usual=())
+    spare = [name for name in SPARE if usual and name not in ordered]
+    n = deliver(rows, destination, "model" if usual else None, spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
         _tell_why(engine, text)

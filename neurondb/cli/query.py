@@ -39,12 +39,19 @@ def query(
     elif name is None:
         raise UsageError("which query? `neurondb query --list` shows them")
     elif instead == "show":
+        if destination != Destination():
+            raise UsageError("--show prints the query's file: it takes neither --format nor -o")
         click.echo(named.load(name).sql)
     else:
-        with asking.opened(db) as engine:
-            found = deliver(named.run(engine, name, given), destination)
-        if found == 0:
+        _answer(name, given, destination, db)
+
+
+def _answer(name: str, given: dict[str, str], destination: Destination, db: str | None) -> None:
+    with asking.opened(db) as engine:
+        if deliver(named.run(engine, name, given), destination) == 0:
             click.echo("no rows", err=True)
+            for reason in named.why_empty(engine, name, given):
+                click.echo(reason, err=True)
 
 
 def _catalogue() -> Rows:

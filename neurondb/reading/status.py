@@ -13,7 +13,16 @@ from neurondb.reading.activations import find_dataset
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
 from neurondb.schema import tables
 
-ORDER: Final = ("weights", "classes", "tokens", "vocab", "texts", "activations", "traces")
+ORDER: Final = (
+    "weights",
+    "classes",
+    "tokens",
+    "vocab",
+    "properties",
+    "texts",
+    "activations",
+    "traces",
+)
 """Stages and their parts as ingest comes to them; a threshold's classes are `classes 0.5`."""
 
 ON_REQUEST: Final = ("traces",)

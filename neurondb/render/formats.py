@@ -8,21 +8,18 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple, cast
 
 from neurondb.asking.statements import Rows
 from neurondb.errors import NeuronDBError, UsageError
-from neurondb.render.numbers import MISSING
+from neurondb.render.cells import displayed, is_numeric, stored
+from neurondb.render.table import write_table
 
-PIPED_WIDTH: Final = 100_000
-"""Width of a table that no terminal shows: it needs no wrapping."""
 PARQUET_BATCH: Final = 50_000
-SIGNIFICANT_DIGITS: Final = 4
 STDOUT: Final = Path("-")
 
 
@@ -34,84 +31,11 @@ class Format(NamedTuple):
     binary: bool = False
 
 
-def quoted(text: str) -> str:
-    r"""Return text as a person can tell it apart: `' dog'`, `'\n'`, `'\x1b[31m'`; else as it is.
-
-    Reversible: what begins with a quote is a Python string literal. Nothing that a terminal
-    would obey comes through.
-    """
-    plain = text.isprintable() and text == text.strip() and text != "" and text != MISSING
-    return text if plain and text[0] not in "'\"" else repr(text)
-
-
-def displayed(value: Any) -> str:
-    """Return a value for a person: 4 significant digits, whitespace visible."""
-    if value is None:
-        return MISSING
-    if isinstance(value, (float, Decimal)):
-        return _rounded(float(value))
-    return quoted(value) if isinstance(value, str) else str(stored(value))
-
-
-def _rounded(value: float) -> str:
-    if math.isfinite(value) and 10**SIGNIFICANT_DIGITS <= abs(value) < 10**9:
-        return f"{value:.0f}"
-    return f"{value:#.{SIGNIFICANT_DIGITS}g}".rstrip(".")
-
-
-def stored(value: Any) -> Any:
-    """Return a value for a program, in full: blobs as hexadecimal, NULL as None."""
-    if isinstance(value, bytes):
-        return value.hex()
-    return float(value) if isinstance(value, Decimal) else value
-
-
-def write_table(rows: Rows, stream: IO[str]) -> None:
-    """Write a table for a terminal: numbers to the right, text of any kind harmless."""
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    cells = list(rows.rows)
-    width = None if stream.isatty() else PIPED_WIDTH
-    console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
-    table = _table(rows.columns, cells, "")
-    unlimited = console.options.update(max_width=PIPED_WIDTH)
-    if Measurement.get(console, unlimited, table).maximum > console.width:
-        table = _table(rows.columns, cells, "\n")
-        # Where even that does not fit, lines run over rather than columns vanish.
-        console.width = max(console.width, Measurement.get(console, unlimited, table).minimum)
-    console.print(table, crop=False)
-
-
-def _table(columns: Sequence[str], cells: Sequence[Sequence[Any]], after_underscore: str) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for place, name in enumerate(columns):
-        numeric = _is_numeric(row[place] for row in cells)
-        table.add_column(
-            Text(quoted(name).replace("_", f"_{after_underscore}")),
-            justify="right" if numeric else "left",
-            no_wrap=numeric,
-            overflow="fold",
-        )
-    for row in cells:
-        table.add_row(*(Text(displayed(value)) for value in row))
-    return table
-
-
-def _is_numeric(values: Iterable[Any]) -> bool:
-    known = [value for value in values if value is not None]
-    return bool(known) and all(isinstance(value, (int, float, Decimal)) for value in known)
-
-
 def write_markdown(rows: Rows, stream: IO[str]) -> None:
     """Write a table in GitHub's Markdown."""
     cells = list(rows.rows)
     rules = [
-        "--:" if _is_numeric(row[place] for row in cells) else ":--"
+        "--:" if is_numeric(row[place] for row in cells) else ":--"
         for place in range(len(rows.columns))
     ]
     for line in (map(_markdown, rows.columns), rules, *(map(_markdown, row) for row in cells)):
@@ -273,10 +197,13 @@ def _unknown_suffix(file: Path) -> str:
     )
 
 
-def deliver(rows: Rows, destination: Destination, caption: str | None = None) -> int:
+def deliver(
+    rows: Rows, destination: Destination, caption: str | None = None, spare: Sequence[str] = ()
+) -> int:
     """Write a result where it should go, and return how many rows it has.
 
-    In a table, the column called `caption` goes into a line above when all rows agree on it.
+    In a table, the column called `caption` goes into a line above when all rows agree on it, and
+    `spare` columns are left out where the terminal is too narrow, the first ones first.
 
     Raises:
         UsageError: for Parquet on a terminal, or a file whose suffix says no format.
@@ -290,10 +217,19 @@ def deliver(rows: Rows, destination: Destination, caption: str | None = None) ->
     counted = _Counted(rows.rows)
     result = rows._replace(rows=iter(counted))
     with _replacing(destination.file) if destination.file else _stdout() as stream:
-        if form.write is write_table and caption in rows.columns:
-            result = _captioned(result, rows.columns.index(caption), _text(stream))
-        form.write(result, stream if form.binary else _text(stream))
+        if form.write is write_table:
+            _write_captioned(result, caption, spare, _text(stream))
+        else:
+            form.write(result, stream if form.binary else _text(stream))
     return counted.n
+
+
+def _write_captioned(
+    rows: Rows, caption: str | None, spare: Sequence[str], stream: codecs.StreamWriter
+) -> None:
+    if caption in rows.columns:
+        rows = _captioned(rows, rows.columns.index(caption), stream)
+    write_table(rows, cast("IO[str]", stream), [name for name in spare if name in rows.columns])
 
 
 def _captioned(rows: Rows, place: int, stream: codecs.StreamWriter) -> Rows:

@@ -15,7 +15,12 @@ from neurondb.render.text import head, visible
 
 _BAR_CELLS = 12
 _DATASET_CELLS = 24
-_PART_OF = {"classes": "weights", "tokens": "vocab", "texts": "activations"}
+_PART_OF = {
+    "classes": "weights",
+    "tokens": "vocab",
+    "properties": "vocab",
+    "texts": "activations",
+}
 """Parts of a stage in the ledger → the stage that `ingest --stages` takes."""
 
 

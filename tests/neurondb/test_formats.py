@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from neurondb.asking.statements import Rows
 from neurondb.errors import NeuronDBError, UsageError
-from neurondb.render.formats import FORMATS, Destination, deliver, displayed, quoted
+from neurondb.render.cells import displayed, quoted
+from neurondb.render.formats import FORMATS, Destination, deliver
 
 COLUMNS = ("name", "count", "value", "note")
 NASTY = [

@@ -108,6 +108,16 @@ def test_a_part_of_a_stage_shows_no_bar_and_is_asked_for_by_its_stage() -> None:
     assert "--stages weights\n" in text
 
 
+@pytest.mark.parametrize(
+    ("part", "stage"), [("tokens", "vocab"), ("properties", "vocab"), ("classes 0.2", "weights")]
+)
+def test_a_part_that_is_not_finished_asks_for_its_stage(part: str, stage: str) -> None:
+    unfinished = StageStatus(part, None, 3, 28, 9, 0.1, "2025-11-01T10:09:08+00:00")
+    model = replace(STATUS.models[0], stages=(unfinished,))
+
+    assert f"--stages {stage}\n" in shown(status_page(replace(STATUS, models=(model,))))
+
+
 def test_a_long_path_stands_in_a_line_of_its_own() -> None:
     model = replace(STATUS.models[0], source=MODEL.source)
 

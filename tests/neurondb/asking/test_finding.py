@@ -1,20 +1,21 @@
 """`find` against a small interpreter of its own over the same rows in Python."""
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 
-from neurondb.asking import count, find, why_empty
+from neurondb.asking import count, find
 from neurondb.asking.compiling import COLUMNS as COLUMNS_SHOWN
-from neurondb.database import open_existing
+from neurondb.asking.compiling import Shape
+from neurondb.asking.finding import explained
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
-from tests.support.sample_database import Row, Sample, build
+from tests.support.sample_database import Row, Sample
 
 Truth = bool | None
 Meaning = Callable[[Row, Sample], Truth]
@@ -153,6 +154,35 @@ TOKENS = [
     has_token("reads", "gate+in", 0, 0, " only-gpt"),
 ]
 
+
+def has_effect(text: str, name: str, holds: Callable[[float], bool]) -> Term:
+    def of_neuron(row: Row, sample: Sample) -> Truth:
+        return any(
+            holds(one["effect"])
+            for one in sample.effects
+            if (one["neuron_id"], one["property"]) == (row["neuron_id"], name)
+        )
+
+    return Term(text, of_neuron)
+
+
+PROPERTIES = [
+    has_effect("property.is-ascii<-1", "is ascii", lambda effect: effect < -1),
+    has_effect("property.Starts_With_Space >= 2.5", "starts with space", lambda e: e >= 2.5),
+    has_effect("'property.is ascii'=1..2", "is ascii", lambda effect: 1 <= effect <= 2),
+    has_effect("property.is-ascii=..-1,3..", "is ascii", lambda e: e <= -1 or e >= 3),
+    has_effect("|property.is-ascii|>2", "is ascii", lambda effect: abs(effect) > 2),
+    has_effect("promotes.property='is ascii'", "is ascii", lambda effect: effect >= 0.5),
+    has_effect("SUPPRESSES.property=is-ascii", "is ascii", lambda effect: effect <= -0.5),
+    has_effect("property=starts-with-space", "starts with space", lambda e: abs(e) >= 0.5),
+    Term(
+        "suppresses.property=is-ascii,starts-with-space",
+        lambda row, sample: any(
+            one["effect"] <= -0.5 for one in sample.effects if one["neuron_id"] == row["neuron_id"]
+        ),
+    ),
+]
+
 values = st.sampled_from([-0.5, -0.1, 0, 0.1, 0.3, 0.5, 1, 3.0, 1e-3])
 shares = st.sampled_from([0, 0.1, 0.3, 0.5, 1, 1e-3])
 ranges = st.tuples(shares, shares).map(sorted)
@@ -167,7 +197,7 @@ terms = st.one_of(
     ),
     st.builds(absolute, values),
     st.builds(lambda ends: between(*ends), ranges),
-    st.sampled_from([*CLASSES, *OTHERS, *TOKENS]),
+    st.sampled_from([*CLASSES, *OTHERS, *TOKENS, *PROPERTIES]),
 )
 
 
@@ -209,7 +239,9 @@ def test_expression_finds_what_it_says(
     assert found(sample_engine, expression.text) == expected
 
 
-@pytest.mark.parametrize("term", [*CLASSES, *OTHERS, *TOKENS], ids=lambda term: term.text)
+@pytest.mark.parametrize(
+    "term", [*CLASSES, *OTHERS, *TOKENS, *PROPERTIES], ids=lambda term: term.text
+)
 def test_term_finds_what_it_says_and_something(
     sample: Sample, sample_engine: Engine, term: Term
 ) -> None:
@@ -300,6 +332,12 @@ def test_values_are_bound_never_pasted(sample_engine: Engine) -> None:
         ("token=#99999", "no token #99999"),
         ("token=' dgo'", "there is ' dog'"),
         ("model=sample-llama token=' only-gpt'", "in the vocabulary of sample-llama"),
+        (
+            "suppresses='is ascii'",
+            "'is ascii' is not one token in .*; it is a property: property='is",
+        ),
+        ("property.isascii<-1", "no property 'isascii' of tokens .* did you mean 'is ascii'"),
+        ("suppresses.property=years", "no property 'years' .* there is is ascii, starts with sp"),
     ],
 )
 def test_unknown_names_are_told(sample_engine: Engine, text: str, said: str) -> None:
@@ -311,68 +349,13 @@ def test_models_are_named_in_any_case(sample_engine: Engine) -> None:
     assert found(sample_engine, "model=Sample-GPT") == found(sample_engine, "model=sample-gpt")
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("layer>=20", ["sample-gpt has layers 0–3, neurons 0–63"]),
-        ("1.9999", ["sample-llama has layers 0–3, neurons 0–63"]),
-        ("model=sample-llama layer=4..9", ["sample-llama has layers 0–3, neurons 0–63"]),
-        ("neuron>63 freq>0.5", ["neurons 0–63"]),
-        ("freq>0.5 token=' dog' |in_out|>2", []),
-        ("layer>=3 in_out>1", []),
-    ],
-)
-def test_places_beyond_every_model_are_told(
-    sample_engine: Engine, text: str, said: list[str]
+@pytest.mark.parametrize("order", [(), ("-freq",)])
+def test_properties_are_answered_from_the_index(
+    sample_engine: Engine, order: tuple[str, ...]
 ) -> None:
-    reasons = why_empty(sample_engine, text)
-    assert len(reasons) == len(said)
-    assert all(part in reason for part, reason in zip(said, reasons, strict=True))
-
-
-@pytest.fixture(scope="module")
-def weights_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The sample database, but sample-llama has nothing but its weights."""
-    sample = build(tmp_path_factory.mktemp("weights") / "sample.db")
-    engine = create_engine(f"sqlite:///{sample.path}")
-    with engine.begin() as connection:
-        for table in ("vocab_stat_rows", "top_token_rows", "lm_head_tokens", "activation_stats"):
-            connection.execute(text(f"DELETE FROM {table} WHERE neuron_id < 256"))
-        connection.execute(text("DELETE FROM tokens WHERE model_id = 1"))
-    engine.dispose()
-    engine = open_existing(sample.url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.mark.parametrize(
-    ("expression", "said"),
-    [
-        ("freq>0.99 in_out>5", ["activations were not ingested for sample-llama"]),
-        ("model=sample-llama dead", ["--name sample-llama --stages activations --dataset TEXTS`"]),
-        ("model=sample-llama prediction", ["the vocabulary was not ingested for sample-llama"]),
-        ("token=' dog' in_out>5", ["--stages vocab`"]),
-        ("gate-_in+>1 role=supp in_out>5", ["the vocabulary was not", "activations were not"]),
-        ("model=sample-gpt freq>0.99", []),
-        ("in_out>5", []),
-    ],
-)
-def test_a_stage_that_is_missing_is_told(
-    weights_only: Engine, expression: str, said: list[str]
-) -> None:
-    assert found(weights_only, expression) == []
-    reasons = why_empty(weights_only, expression)
-    assert len(reasons) == len(said)
-    assert all(part in reason for part, reason in zip(said, reasons, strict=True))
-
-
-def test_a_token_of_no_vocabulary_is_told(weights_only: Engine) -> None:
-    for token in ("' dog'", "#3"):
-        with pytest.raises(UnknownNameError, match="the vocabulary was not ingested for sample-l"):
-            found(weights_only, f"model=sample-llama token={token}")
-    both = "not one token in the vocabulary of any model here; .*; the vocabulary was not ingested"
-    with pytest.raises(UnknownNameError, match=both):
-        found(weights_only, "token=' xyzzy'")
+    plan = explained(sample_engine, "weak property.is-ascii<-1", Shape(order=order, limit=5))
+    assert "SEARCH e USING COVERING INDEX ix_property_effects_property_id_effect" in plan
+    assert "SCAN e" not in plan
 
 
 def test_what_orders_is_shown(sample_engine: Engine) -> None:

@@ -1,18 +1,15 @@
 """Every named query runs, and says what the same rows say in plain Python."""
 
-import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from neurondb.asking import named, opened
-from neurondb.errors import UnknownNameError, UsageError
 from neurondb.schema import codes
 from neurondb.taxonomy import CLASSES
 from tests.support.sample_database import (
@@ -62,14 +59,6 @@ def test_query_is_described_and_answers(sample_engine: Engine, name: str) -> Non
     assert query.title
     assert query.description
     assert ask(sample_engine, name, **ARGUMENTS.get(name, {}))
-
-
-@pytest.mark.parametrize("name", named.query_names())
-def test_every_parameter_is_declared_explained_and_used(name: str) -> None:
-    query = named.load(name)
-    used = set(re.findall(r"(?<![:\w]):(\w+)", re.sub(r"--.*", "", query.sql)))
-    assert used == {parameter.name for parameter in query.parameters}
-    assert all(parameter.meaning for parameter in query.parameters)
 
 
 @pytest.mark.parametrize(
@@ -388,119 +377,3 @@ def test_roles_by_layer(sample: Sample, sample_engine: Engine) -> None:
         counts = Counter(r["role"] for r in by_layer(sample, row["model"])[row["layer"]])
         found = (row["prediction"], row["suppression"], row["partition"])
         assert found == (counts["prediction"], counts["suppression"], counts["partition"])
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "said"),
-    [
-        ("examples-of-neuron", {"model": LLAMA}, "needs --param layer=… --param neuron=…"),
-        ("dead-neurons", {"modle": LLAMA}, "no parameter 'modle'; did you mean 'model'"),
-        ("weakening-often", {"freq": "often"}, "freq is 'often', which is not of type number"),
-        ("weakening-often", {"limit": "1.5"}, "limit is '1.5', which is not a whole number from 0"),
-        ("weakening-often", {"limit": "-5"}, "limit is '-5', which is not a whole number from 0"),
-        ("weakening-often", {"class": "orthogonl"}, "did you mean 'orthogonal output'"),
-        ("weakening-often", {"class": "cond"}, "conditional strengthening, conditional weakening;"),
-        ("weakening-often", {"class": "typical"}, "unknown class 'typical'"),
-        ("strongest-cosines", {"pair": "foo"}, "cannot be 'foo'; there is gate_in, gate_out, in_"),
-        ("neurons-for-token", {"token": " dog", "direction": "botom"}, "did you mean 'bottom'"),
-        (
-            "examples-of-neuron",
-            {"model": LLAMA, "layer": "1", "neuron": "1", "case": "gate-in+"},
-            "did you mean 'gate-_in.'",
-        ),
-    ],
-)
-def test_wrong_parameters_are_told(
-    sample_engine: Engine, name: str, given: dict[str, str], said: str
-) -> None:
-    with pytest.raises(UsageError, match=said):
-        named.run(sample_engine, name, given)
-
-
-def test_a_class_may_be_abbreviated(sample_engine: Engine) -> None:
-    for spelled in ("cond-weak", "Conditional Depletion", "conditional_weakening"):
-        rows = ask(sample_engine, "weakening-often", freq="0", **{"class": spelled})
-        assert {row["class"] for row in rows} == {"conditional weakening"}
-
-
-def test_a_model_may_be_in_any_case(sample_engine: Engine) -> None:
-    expected = ask(sample_engine, "kept-top-tokens", base=LLAMA, tuned=GPT)
-    assert ask(sample_engine, "kept-top-tokens", base="Sample-Llama", tuned="SAMPLE-GPT") == (
-        expected
-    )
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"token": "DOG"}, "'dog', ' dog', ' Dog'"),
-        ({"token": " only-gpt", "model": LLAMA}, "not one token in the vocabulary of sample-llama"),
-    ],
-)
-def test_an_unknown_token_is_told(sample_engine: Engine, given: dict[str, str], said: str) -> None:
-    for name in ("neurons-for-token", "neurons-encoding-token"):
-        with pytest.raises(UnknownNameError, match=said):
-            named.run(sample_engine, name, given)
-
-
-def test_unknown_query_and_model_are_told(sample_engine: Engine) -> None:
-    with pytest.raises(
-        UnknownNameError, match="no query 'dead-neuron'; did you mean 'dead-neurons'"
-    ):
-        named.load("dead-neuron")
-    with pytest.raises(UnknownNameError, match="sample-llama"):
-        named.run(sample_engine, "dead-neurons", {"model": "llama"})
-
-
-SOURCE = """-- title: One
---   line
--- description: About it.
---   More.
--- param a = "x: y": text, an a, of sorts
--- param b = null: number, b
--- param c: integer, c
--- param d = "p": choice(p, q+_r), d, or so
--- param of life, which is no declaration
--- anything else
-SELECT :a, :b, :c, :d
-"""
-
-
-def test_header_is_read_as_documented() -> None:
-    query = named.read(SOURCE, "it")
-    assert (query.title, query.description) == ("One line", "About it. More.")
-    assert list(map(_fields, query.parameters)) == [
-        ("a", "text", "x: y", False, "an a, of sorts"),
-        ("b", "number", None, False, "b"),
-        ("c", "integer", None, True, "c"),
-        ("d", "choice", "p", False, "d, or so"),
-    ]
-    assert query.parameters[-1].choices == ("p", "q+_r")
-    assert query.bindings({"c": "3"}) == {"a": "x: y", "b": None, "c": 3, "d": "p"}
-
-
-@pytest.mark.parametrize("name", named.query_names())
-def test_every_declaration_is_read_and_its_default_allowed(name: str) -> None:
-    query = named.load(name)
-    assert len(query.parameters) == len(re.findall(r"^-- param ", query.sql, re.MULTILINE))
-    for parameter in query.parameters:
-        if parameter.choices and parameter.default is not None:
-            assert parameter.default in parameter.choices
-
-
-def _fields(p: named.Parameter) -> tuple[Any, ...]:
-    return (p.name, p.kind, p.default, p.required, p.meaning)
-
-
-@pytest.mark.parametrize("value", [" dog", "\n", 'a "quoted": thing', 3, 0.25, "\u202e", "a: b"])
-def test_what_is_written_is_read_back(value: str | int | float) -> None:
-    query = named.read(named.write("t", "SELECT :p1", {"p1": value}, ["plan:"]), "it")
-    assert query.bindings({}) == {"p1": value}
-
-
-@pytest.mark.parametrize(
-    ("spelled", "value"),
-    [("3", 3), ("0.5", 0.5), (" dog", " dog"), ('"3"', "3"), ("null", None), ("true", "true")],
-)
-def test_undeclared_values_are_guessed(spelled: str, value: object) -> None:
-    assert named.read("SELECT :x", "it").loose_bindings({"x": spelled}) == {"x": value}

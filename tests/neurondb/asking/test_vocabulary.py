@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from neurondb.asking import named
+from neurondb.asking.properties import PROPERTY_KEYS
 from neurondb.asking.vocabulary import BARE_WORDS, NUMBERS, QUALIFIERS, ROLES, TOKEN_KEYS, WORDS
 from neurondb.paths import in_checkout
 from tests.support.sample_database import Sample
@@ -29,7 +30,7 @@ def test_every_column_of_the_view_can_be_compared(sample: Sample) -> None:
 def test_every_word_is_documented() -> None:
     text = (DOCS / "find.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`([^`]+)`", text))
-    words = {*NUMBERS, *WORDS, *ROLES, *TOKEN_KEYS, *QUALIFIERS}
+    words = {*NUMBERS, *WORDS, *ROLES, *TOKEN_KEYS, *QUALIFIERS, *PROPERTY_KEYS}
     assert {word.replace("lm_head", "lm-head") for word in words} <= documented
     assert {word.replace(" ", "-") for word in BARE_WORDS} <= {
         word.replace(" ", "-") for word in documented

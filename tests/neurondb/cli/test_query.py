@@ -29,6 +29,13 @@ def test_show_prints_the_file() -> None:
     assert ran("dead-neurons", "--show").stdout.startswith("-- title: Dead neurons\n")
 
 
+@pytest.mark.parametrize("more", [("-o", "x.csv"), ("--format", "json")])
+def test_show_goes_to_no_file(more: tuple[str, str]) -> None:
+    ended = ran("dead-neurons", "--show", *more)
+    assert isinstance(ended.exception, UsageError)
+    assert "neither --format nor -o" in str(ended.exception)
+
+
 def test_an_answer_can_go_to_a_file(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "dog.csv"
     ended = ran(
@@ -44,6 +51,13 @@ def test_no_rows_says_so_on_stderr(sample: Sample) -> None:
     ended = ran("weakening-often", "--param", "freq=1", "--db", sample.url)
     assert (ended.exit_code, ended.stderr) == (0, "no rows\n")
     assert len(ended.stdout.splitlines()) == 1
+
+
+def test_no_rows_of_a_place_that_is_not_there_says_which_are(sample: Sample) -> None:
+    given = ("--param", "model=sample-gpt", "--param", "layer=9", "--param", "neuron=0")
+    ended = ran("sign-cases-of-neuron", *given, "--db", sample.url)
+    assert ended.exit_code == 0
+    assert ended.stderr == "no rows\nsample-gpt has layers 0–3, neurons 0–63\n"
 
 
 def test_missing_parameters_point_to_the_file(sample: Sample) -> None:

@@ -1,0 +1,230 @@
+"""An answer without rows says which stage, comparison, property or place is missing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from neurondb.asking import absences, find, named, why_empty
+from neurondb.database import open_existing
+from neurondb.errors import UnknownNameError
+from neurondb.migrate import create_or_open
+from tests.support.sample_database import build
+
+LLAMA, GPT = "sample-llama", "sample-gpt"
+PLACE: Final = {"model": LLAMA, "layer": "1", "neuron": "1"}
+EMPTIED = (
+    *("vocab_stat_rows", "top_token_rows", "lm_head_tokens", "double_checking"),
+    *("property_effects", "activation_stats", "sign_case_rows", "example_rows", "label_stats"),
+)
+
+
+@pytest.fixture(scope="module")
+def weights_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The sample database, but sample-llama has nothing but its weights; nothing is compared."""
+    sample = build(tmp_path_factory.mktemp("weights") / "sample.db")
+    engine = create_engine(f"sqlite:///{sample.path}")
+    with engine.begin() as connection:
+        for table in EMPTIED:
+            connection.execute(text(f"DELETE FROM {table} WHERE neuron_id < 256"))
+        connection.execute(text("DELETE FROM tokens WHERE model_id = 1"))
+        for table in ("comparison_neurons", "comparisons"):
+            connection.execute(text(f"DELETE FROM {table}"))
+    engine.dispose()
+    engine = open_existing(sample.url)
+    yield engine
+    engine.dispose()
+
+
+def found(engine: Engine, expression: str) -> list[int]:
+    return [row[0] for row in find(engine, expression, columns=["neuron_id"]).rows]
+
+
+# --- find ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("layer>=20", ["sample-gpt has layers 0–3, neurons 0–63"]),
+        ("1.9999", ["sample-llama has layers 0–3, neurons 0–63"]),
+        ("model=sample-llama layer=4..9", ["sample-llama has layers 0–3, neurons 0–63"]),
+        ("neuron>63 freq>0.5", ["neurons 0–63"]),
+        ("freq>0.5 token=' dog' |in_out|>2", []),
+        ("layer>=3 in_out>1", []),
+    ],
+)
+def test_places_beyond_every_model_are_told(
+    sample_engine: Engine, expression: str, said: list[str]
+) -> None:
+    reasons = why_empty(sample_engine, expression)
+    assert len(reasons) == len(said)
+    assert all(part in reason for part, reason in zip(said, reasons, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("freq>0.99 in_out>5", ["activations were not ingested for sample-llama"]),
+        ("model=sample-llama dead", ["--name sample-llama --stages activations --dataset TEXTS`"]),
+        ("model=sample-llama prediction", ["the vocabulary was not ingested for sample-llama"]),
+        ("token=' dog' in_out>5", ["--stages vocab`"]),
+        ("gate-_in+>1 role=supp in_out>5", ["the vocabulary was not", "activations were not"]),
+        ("model=sample-gpt freq>0.99", []),
+        ("in_out>5", []),
+        ("property=is-ascii in_out>5", ["token properties were not ingested for sample-llama"]),
+        ("model=sample-llama property.is-ascii<-1", ["--name sample-llama --stages vocab`"]),
+        ("model=sample-gpt property.is-ascii<-99", []),
+    ],
+)
+def test_a_stage_that_is_missing_is_told(
+    weights_only: Engine, expression: str, said: list[str]
+) -> None:
+    assert found(weights_only, expression) == []
+    reasons = why_empty(weights_only, expression)
+    assert len(reasons) == len(said)
+    assert all(part in reason for part, reason in zip(said, reasons, strict=True))
+
+
+@pytest.mark.parametrize("name", ["neurons-encoding-token", "neurons-for-token"])
+def test_a_query_of_a_token_tells_that_there_is_no_vocabulary(
+    weights_only: Engine, name: str
+) -> None:
+    with pytest.raises(UnknownNameError, match=VOCAB):
+        named.run(weights_only, name, {"model": LLAMA, "token": " dog"})
+
+
+def test_a_token_of_no_vocabulary_is_told(weights_only: Engine) -> None:
+    for token in ("' dog'", "#3"):
+        with pytest.raises(UnknownNameError, match="the vocabulary was not ingested for sample-l"):
+            found(weights_only, f"model=sample-llama token={token}")
+    both = "not one token in the vocabulary of any model here; .*; the vocabulary was not ingested"
+    with pytest.raises(UnknownNameError, match=both):
+        found(weights_only, "token=' xyzzy'")
+
+
+def changed(tmp_path: Path, *statements: str) -> Engine:
+    """A sample database after some statements."""
+    sample = build(tmp_path / "sample.db")
+    engine = create_engine(f"sqlite:///{sample.path}")
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+    return open_existing(sample.url)
+
+
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (
+            [
+                "DELETE FROM token_property_rows WHERE model_id = 1 AND token_id > 0",
+                "DELETE FROM property_effects WHERE neuron_id < 256 AND property_id = 1",
+            ],
+            "sample-llama knows no effects on 'starts with space': 1 of its tokens has the prop",
+        ),
+        (
+            [
+                "UPDATE tokens SET token = '[token ' || token_id || ']' WHERE model_id = 1",
+                "DELETE FROM property_effects WHERE neuron_id < 256",
+            ],
+            "no tokenizer came with sample-llama: its tokens have no properties",
+        ),
+    ],
+)
+def test_why_a_model_has_no_effects_is_told(
+    tmp_path: Path, statements: list[str], said: str
+) -> None:
+    engine = changed(tmp_path, *statements)
+    expression = "model=sample-llama property.starts-with-space<-1"
+    assert found(engine, expression) == []
+    (reason,) = why_empty(engine, expression)
+    assert said in reason
+    engine.dispose()
+
+
+def test_a_name_of_a_property_is_left_alone_where_none_is_stored(tmp_path: Path) -> None:
+    tables = ("property_effects", "token_property_rows", "properties")
+    engine = changed(tmp_path, *(f"DELETE FROM {table}" for table in tables))
+    assert found(engine, "suppresses.property=year") == []
+    (reason,) = why_empty(engine, "suppresses.property=year")
+    assert "token properties were not ingested for sample-gpt, sample-llama" in reason
+    engine.dispose()
+
+
+def test_an_empty_database_is_told(tmp_path: Path) -> None:
+    create_or_open(str(tmp_path / "n.db")).dispose()
+    engine = open_existing(str(tmp_path / "n.db"))
+    assert why_empty(engine, "dead") == [
+        "this database has no models; add one with `neurondb ingest MODEL`"
+    ]
+    engine.dispose()
+
+
+# --- named queries -------------------------------------------------------------------------
+
+VOCAB, ACTIVATIONS = "the vocabulary was not ingested", "activations were not ingested"
+EFFECTS = "effects on token properties were not ingested"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("dead-neurons", {"model": LLAMA}, [ACTIVATIONS]),
+        ("double-checking", {}, [VOCAB]),
+        ("entropy-candidates", {"model": LLAMA}, [VOCAB]),
+        ("examples-of-neuron", PLACE, [ACTIVATIONS]),
+        ("freq-by-class", {"model": LLAMA}, [ACTIVATIONS]),
+        ("freq-vs-cosines-by-layer", {"model": LLAMA}, [ACTIVATIONS]),
+        ("kept-top-tokens", {"base": LLAMA, "tuned": GPT}, [VOCAB]),
+        ("labels-of-neuron", PLACE, [ACTIVATIONS, "labels were not ingested"]),
+        ("properties-of-neuron", PLACE, [EFFECTS]),
+        ("roles", {"model": LLAMA}, [VOCAB]),
+        ("roles-by-layer", {"model": LLAMA}, [VOCAB]),
+        ("sign-cases-of-neuron", PLACE, [ACTIVATIONS]),
+        ("suppressed-properties", {"model": LLAMA, "property": "is ascii"}, [EFFECTS]),
+        ("weakening-often", {"model": LLAMA}, [ACTIVATIONS]),
+        ("class-migration", {}, ["run `neurondb compare A B`"]),
+        ("moved-neurons", {"before": LLAMA}, [f"run `neurondb compare {LLAMA} B`"]),
+        (
+            "token-keeping-by-layer",
+            {"before": LLAMA, "after": GPT},
+            [f"run `neurondb compare {LLAMA} {GPT}`"],
+        ),
+    ],
+)
+def test_what_a_query_needs_is_told_where_it_is_missing(
+    weights_only: Engine, name: str, given: dict[str, str], said: list[str]
+) -> None:
+    assert list(named.run(weights_only, name, given).rows) == []
+    reasons = named.why_empty(weights_only, name, given)
+    assert len(reasons) == len(said)
+    assert all(part in reason for part, reason in zip(said, reasons, strict=True))
+
+
+@pytest.mark.parametrize("name", named.query_names())
+def test_a_query_needs_what_is_known(name: str) -> None:
+    assert set(named.load(name).needs) <= set(absences.NEEDS)
+
+
+def test_a_model_that_has_all_is_not_blamed(weights_only: Engine) -> None:
+    given = {"model": GPT, "freq": "1"}
+    assert list(named.run(weights_only, "weakening-often", given).rows) == []
+    assert named.why_empty(weights_only, "weakening-often", given) == []
+
+
+def test_a_place_beyond_the_model_is_told(sample_engine: Engine) -> None:
+    given = PLACE | {"layer": "4"}
+    assert list(named.run(sample_engine, "sign-cases-of-neuron", given).rows) == []
+    (reason,) = named.why_empty(sample_engine, "sign-cases-of-neuron", given)
+    assert reason == "sample-llama has layers 0–3, neurons 0–63"
+
+
+def test_the_other_order_of_a_comparison_is_told(sample_engine: Engine) -> None:
+    given = {"before": GPT, "after": LLAMA}
+    (reason,) = named.why_empty(sample_engine, "class-migration", given)
+    assert reason.endswith("run `neurondb compare sample-gpt sample-llama`")
+    assert named.why_empty(sample_engine, "class-migration", {"before": LLAMA}) == []
