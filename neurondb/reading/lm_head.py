@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from neurondb.reading.figure_rows.neuron_values import neuron_values
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
@@ -50,19 +51,9 @@ class DecodedNeuron(NamedTuple):
 def stored_decoding(connection: Connection, model: Model, token_id: int) -> Decoding | None:
     """Return what `neurondb tokens --lm-head --store` wrote for a token; None where it did not."""
     h = tables.lm_head_rows.c
-    end = model.first_neuron_id + model.n_neurons
-    rows = connection.execute(
-        select(h.neuron_id, h.probability, h.normalised)
-        .where(h.token_id == token_id)
-        .where((h.neuron_id >= model.first_neuron_id) & (h.neuron_id < end))
-    ).all()
-    if not rows:
-        return None
-    ids, *values = np.array([tuple(row) for row in rows], dtype=np.float64).T
-    columns = np.full((2, model.n_neurons), np.nan)
-    columns[:, ids.astype(np.int64) - model.first_neuron_id] = values
-    probability, normalised = columns.reshape(2, model.n_layers, model.d_mlp)
-    return Decoding(token_id, probability, normalised)
+    columns = [h.probability, h.normalised]
+    found = neuron_values(connection, model, columns, h.token_id == token_id)
+    return None if np.isnan(found).all() else Decoding(token_id, *found)
 
 
 def best_neurons(

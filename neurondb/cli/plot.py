@@ -1,0 +1,187 @@
+"""`neurondb plot`: a figure of a model as a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from neurondb import figures
+from neurondb.asking.statements import Rows
+from neurondb.cli import options
+from neurondb.errors import UsageError
+from neurondb.figures.figure import Figure
+from neurondb.figures.files import form_of, write
+from neurondb.figures.palette import THEMES
+from neurondb.figures.rendering import SCALE
+from neurondb.jobs import LmHeadRequest, job
+from neurondb.reading.lm_head import Decoding, stored_decoding
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.opening import opened
+from neurondb.reading.tokens import NamedToken
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+
+NAMED = ("layer", "neuron", "token", "dataset")
+"""Parameters of figures that have an option of their own."""
+DECODED = "token-spikes"
+"""The figure whose numbers are computed where they are not stored."""
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("models", nargs=-1, metavar="MODEL...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="What to write: .svg, .png, .pdf, .html (a page that needs nothing else), .json "
+    "(vega-lite, with the data).",
+)
+@click.option("--list", "as_list", is_flag=True, help="List the figures.")
+@click.option("--layer", type=int, metavar="N", help="Layer; -1 is the last.")
+@click.option(
+    "--neuron", metavar="N", help="Neuron of the layer; or L.N, which says the layer too."
+)
+@click.option("--token", help="Token, as ' dog', or its id in quotes, '#5679'.")
+@click.option("--dataset", metavar="NAME", help="Dataset (default: the one that is shown).")
+@options.parameters
+@click.option("--theme", type=click.Choice(THEMES), default=THEMES[0], show_default=True)
+@click.option("--width", type=click.IntRange(60, 10_000), help="Pixels, of the figure.")
+@click.option("--height", type=click.IntRange(40, 10_000), help="Pixels, of each view in it.")
+@click.option(
+    "--scale",
+    type=click.FloatRange(0.1, 10),
+    default=SCALE,
+    show_default=True,
+    help="Of .png: its pixels for each of the figure.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help=f"Where {DECODED} decodes a token that is not stored.",
+)
+@options.database
+def plot(
+    name: str | None,
+    models: tuple[str, ...],
+    output: Path | None,
+    as_list: bool,
+    db: str | None,
+    device: str,
+    **wanted: Any,
+) -> None:
+    """Draw the figure called NAME of MODEL into a file.
+
+    \b
+    neurondb plot --list
+    neurondb plot classes-by-layer llama-3.2-3b -o classes.svg
+    neurondb plot layer-scatter llama-3.2-3b --neuron 27.8000 -o scatter.png --theme dark
+    neurondb plot token-spikes llama-3.2-3b --token ' dog' -o dog.html
+    neurondb plot comparison-migration base tuned -o migration.pdf
+    neurondb plot frequency-against-cosine llama-3.2-3b --param cosine=gate_out -o freq.svg
+    """  # noqa: D301
+    if as_list:
+        deliver(_catalogue(), Destination(None, output))
+        return
+    if name is None:
+        raise UsageError("which figure? `neurondb plot --list` shows them")
+    figure = figures.figure_called(name)
+    if output is None:
+        raise UsageError(f"where to? give a file with -o, like -o {name}.svg")
+    form = form_of(output)
+    parameters = _parameters(figure, **{key: wanted.pop(key) for key in (*NAMED, "given")})
+    models, parameters = _models(figure, models, parameters)
+    drawn = _drawn(db, figure, models, parameters, device)
+    spec = figures.finished(drawn, wanted["theme"], wanted["width"], wanted["height"])
+    write(output, figures.rendered(spec, form, wanted["scale"]))
+    click.echo(f"wrote {output}", err=True)
+
+
+def _catalogue() -> Rows:
+    """Return the figures: what they show, what they want to know (in brackets: optional)."""
+    rows = (
+        (one.name, one.description, " ".join(p.usage for p in one.parameters))
+        for one in figures.FIGURES.values()
+    )
+    return Rows(("name", "description", "parameters"), rows)
+
+
+def _parameters(
+    figure: Figure, given: dict[str, str], neuron: str | None, **named: Any
+) -> dict[str, Any]:
+    """Return what the options say, by parameter."""
+    found = {key: value for key, value in named.items() if value is not None}
+    layer, dot, number = (neuron or "").rpartition(".")
+    if dot and found.setdefault("layer", layer) not in (layer, _number(layer)):
+        raise UsageError(f"--layer {found['layer']} and --neuron {neuron} are two layers")
+    if neuron is not None:
+        found["neuron"] = number
+    for key, value in given.items():
+        if key in found:
+            raise UsageError(f"{key} is given twice, by --{key} and by --param")
+        found[key] = value
+    known = {parameter.name for parameter in figure.parameters}
+    for key in NAMED:
+        if key in found and key not in known:
+            raise UsageError(f"{figure.name} takes no --{key}")
+    return found
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _models(
+    figure: Figure, models: Sequence[str], parameters: dict[str, Any]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the models to draw; of a comparison the second is a parameter."""
+    if not models:
+        raise UsageError(f"of which model? `neurondb plot {figure.name} MODEL -o FILE`")
+    compares = any(parameter.name == "other" for parameter in figure.parameters)
+    if compares and len(models) == 2 and "other" not in parameters:
+        return (models[0],), parameters | {"other": models[1]}
+    if compares and "other" not in parameters:
+        raise UsageError(f"{figure.name} compares two models: give both")
+    if len(models) > 1 and not figure.several:
+        raise UsageError(f"{figure.name} draws one model at a time, not {len(models)}")
+    return tuple(models), parameters
+
+
+def _drawn(
+    db: str | None,
+    figure: Figure,
+    models: Sequence[str],
+    parameters: dict[str, Any],
+    device: str,
+) -> "TopLevelMixin":
+    if figure.name == DECODED and "token" in parameters:
+        return _spikes(db, models[0], parameters["token"], device)
+    with opened(db) as connection:
+        charts = [figures.chart(connection, figure.name, name, **parameters) for name in models]
+    return charts[0] if len(charts) == 1 else figures.stacked(charts)
+
+
+def _spikes(db: str | None, name: str, spelled: str, device: str) -> "TopLevelMixin":
+    """Return the figure of a token, decoded now unless it is stored."""
+    from neurondb.figures.token_spikes import chart_of, token_called
+
+    with opened(db) as connection:
+        model = find_model(connection, name)
+        token = token_called(connection, model, spelled)
+        decoding = stored_decoding(connection, model, token.token_id)
+    if decoding is None:
+        decoding = _decoded(db, model, token, device)
+    return chart_of(decoding, model, token)
+
+
+def _decoded(db: str | None, model: Model, token: NamedToken, device: str) -> Decoding:
+    request = LmHeadRequest(model.name, (token.token_id,), db, None, device)
+    found: list[Decoding] = job("tokens")(request, progress_on(Console(stderr=True)))
+    return found[0]

@@ -1,0 +1,70 @@
+"""Thousands of neurons as cells where they are dense and points where they are sparse."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+
+MOST_POINTS: Final = 3000
+"""Up to so many, all are points."""
+SPARSE_POINTS: Final = 800
+"""Beyond, so many at most, those of the sparsest cells."""
+CELLS: Final = 64
+"""Along each axis."""
+
+
+class Grid(NamedTuple):
+    """Cells of one size: from `low`, `CELLS` of width `step`, along x and y."""
+
+    low: tuple[float, float]
+    step: tuple[float, float]
+
+    def cells(
+        self, x: Float[np.ndarray, " neurons"], y: Float[np.ndarray, " neurons"]
+    ) -> Int[np.ndarray, " neurons"]:
+        """Return the number of every neuron's cell, row by row."""
+        column, row = (
+            np.clip(((values - low) / step).astype(np.int64), 0, CELLS - 1)
+            for values, low, step in zip((x, y), self.low, self.step, strict=True)
+        )
+        return np.asarray(row * CELLS + column)
+
+    def corners(self, cells: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the lower left corner of cells."""
+        row, column = np.divmod(cells, CELLS)
+        return self.low[0] + column * self.step[0], self.low[1] + row * self.step[1]
+
+
+def grid(x: tuple[float, float], y: tuple[float, float]) -> Grid:
+    """Return the grid over two ranges."""
+    return Grid((x[0], y[0]), ((x[1] - x[0]) / CELLS, (y[1] - y[0]) / CELLS))
+
+
+def apart(
+    cells: Int[np.ndarray, " neurons"], always: Bool[np.ndarray, " neurons"]
+) -> Bool[np.ndarray, " neurons"]:
+    """Return which neurons are points: all of a few, else those of the sparsest cells.
+
+    Args:
+        cells: cell of every neuron.
+        always: neurons that are points wherever they are.
+    """
+    if len(cells) <= MOST_POINTS:
+        return np.ones(len(cells), dtype=bool)
+    crowd = np.bincount(cells, minlength=CELLS * CELLS)[cells]
+    sizes = np.bincount(crowd)  # neurons in cells of each size
+    fitting = np.flatnonzero(np.cumsum(sizes) <= SPARSE_POINTS)
+    return np.asarray((crowd <= (fitting[-1] if len(fitting) else 0)) | always)
+
+
+def thinned(
+    chosen: Bool[np.ndarray, " neurons"], most: int, seed: int = 0
+) -> Bool[np.ndarray, " neurons"]:
+    """Return at most so many of the chosen neurons, drawn at random where there are more."""
+    places = np.flatnonzero(chosen)
+    if len(places) <= most:
+        return chosen
+    kept = np.zeros_like(chosen)
+    kept[np.random.default_rng(seed).choice(places, most, replace=False)] = True
+    return kept

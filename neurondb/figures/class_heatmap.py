@@ -1,0 +1,83 @@
+"""How many neurons of each class every layer has; a cell leads to them."""
+
+from typing import Any, Final
+
+import altair as alt
+from sqlalchemy import Connection
+
+from neurondb.figures.absences import without
+from neurondb.figures.figure import BASE_URL, Figure
+from neurondb.figures.links import search_link
+from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
+from neurondb.figures.rows import counts_colour, heading, inline, layered
+from neurondb.reading.figure_rows.classes import class_counts
+from neurondb.reading.models import Model
+
+WIDE: Final = 14
+"""Layers up to which a cell has room for its number."""
+
+
+def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLevelMixin:
+    """Return a cell for each class and layer that has neurons."""
+    rows = _rows(connection, model, base_url)
+    if not rows:
+        raise without("weights", model)
+    most = max(row["n"] for row in rows)
+    cell = 46 if model.n_layers <= WIDE else 22
+    base = alt.Chart(inline(rows)).encode(
+        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, domain=False, ticks=False)),
+        y=alt.Y(
+            "class:N",
+            title=None,
+            sort=list(CLASS_COLOURS),
+            axis=alt.Axis(labelLimit=260, domain=False, ticks=False, labelPadding=8),
+        ),
+    )
+    tooltip = ["class:N", "layer:O", alt.Tooltip("n:Q", title="neurons", format=",")]
+    cells = base.mark_rect(cornerRadius=2, stroke=SURFACE, strokeWidth=2).encode(
+        color=counts_colour(most), tooltip=tooltip, href="href:N"
+    )
+    parts: list[alt.Chart] = [cells]
+    if model.n_layers <= WIDE:
+        parts.append(_numbers(base, most))
+    notes = (f"τ = {model.threshold:g}", "logarithmic colours; a cell without neurons is empty")
+    n_classes = len({row["class"] for row in rows})
+    return layered(*parts).properties(
+        width=cell * model.n_layers,
+        height=26 * n_classes,
+        title=heading(FIGURE.title, model, *notes),
+    )
+
+
+def _numbers(base: alt.Chart, most: int) -> alt.Chart:
+    """Return the counts, light on the dark half of the colours."""
+    dark = f"datum.n > {max(most, 2) ** 0.45}"
+    chart: alt.Chart = base.mark_text(fontSize=11, tooltip=None).encode(
+        text=alt.Text("n:Q", format=","),
+        color=alt.condition(dark, alt.value(SURFACE), alt.value(INK)),
+        href="href:N",
+    )
+    return chart
+
+
+def _rows(connection: Connection, model: Model, base_url: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": one.layer,
+            "class": one.class_name,
+            "n": one.n,
+            "href": search_link(base_url, one.class_name, one.layer, model),
+        }
+        for one in class_counts(connection, model)
+    ]
+
+
+FIGURE = Figure(
+    name="class-heatmap",
+    title="Neurons of every class and layer",
+    description="Number of neurons of each read-write class in every layer, in logarithmic "
+    "colours (the counts behind weakening-neurons, figure 2).",
+    draw=draw,
+    parameters=(BASE_URL,),
+    several=True,
+)

@@ -1,0 +1,82 @@
+"""The read-write classes of every layer's neurons, as shares (METHODS §10)."""
+
+from collections import Counter
+from typing import Any
+
+import altair as alt
+from sqlalchemy import Connection
+
+from neurondb.figures.absences import without
+from neurondb.figures.figure import Figure
+from neurondb.figures.palette import CLASS_COLOURS
+from neurondb.figures.rows import heading, inline, short
+from neurondb.reading.figure_rows.classes import ClassCount, class_counts
+from neurondb.reading.models import Model
+
+
+def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
+    """Return a stacked bar for each layer."""
+    counts = class_counts(connection, model)
+    if not counts:
+        raise without("weights", model)
+    shown = {one.class_name for one in counts}
+    names = [name for name in CLASS_COLOURS if name in shown]
+    width = max(180, min(760, 26 * model.n_layers))
+    bars = alt.Chart(inline(_rows(counts))).mark_bar(strokeWidth=0)
+    chart: alt.TopLevelMixin = bars.encode(
+        x=alt.X(
+            "layer:O",
+            title="layer",
+            axis=alt.Axis(labelAngle=0),
+            scale=alt.Scale(paddingInner=0.08, paddingOuter=0.04),
+        ),
+        y=alt.Y(
+            "share:Q",
+            title="share of the layer's neurons",
+            stack="zero",
+            axis=alt.Axis(format="%", tickCount=5),
+            scale=alt.Scale(domain=[0, 1]),
+        ),
+        color=alt.Color(
+            "class:N",
+            title="class",
+            scale=alt.Scale(domain=names, range=[CLASS_COLOURS[name] for name in names]),
+        ),
+        order=alt.Order("order:Q", sort="descending"),
+        tooltip=[
+            "class:N",
+            "layer:O",
+            alt.Tooltip("n:Q", title="neurons", format=","),
+            alt.Tooltip("share:Q", format=".2%"),
+        ],
+    ).properties(
+        width=width, height=320, title=heading(FIGURE.title, model, f"τ = {model.threshold:g}")
+    )
+    return chart
+
+
+def _rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
+    totals: Counter[int] = Counter()
+    for one in counts:
+        totals[one.layer] += one.n
+    order = {name: place for place, name in enumerate(CLASS_COLOURS)}
+    return [
+        {
+            "layer": one.layer,
+            "class": one.class_name,
+            "n": one.n,
+            "share": short(one.n / totals[one.layer], 5),
+            "order": order[one.class_name],
+        }
+        for one in counts
+    ]
+
+
+FIGURE = Figure(
+    name="classes-by-layer",
+    title="Read-write classes by layer",
+    description="Share of each read-write class among the neurons of every layer "
+    "(weakening-neurons, figure 2).",
+    draw=draw,
+    several=True,
+)

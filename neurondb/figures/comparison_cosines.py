@@ -1,0 +1,113 @@
+"""How far the vectors of every layer turned between two compared models."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+from jaxtyping import Float
+from sqlalchemy import Connection
+
+from neurondb.figures.absences import without_comparison
+from neurondb.figures.comparisons import OTHER, compared
+from neurondb.figures.figure import Figure
+from neurondb.figures.palette import INK, SEQUENTIAL
+from neurondb.figures.rows import heading, inline, layered, quantiles, short
+from neurondb.reading.figure_rows.compared import compared_cosines
+from neurondb.reading.models import Model
+from neurondb.render.text import visible
+
+BINS: Final = 40
+Values = Float[np.ndarray, "layers neurons"]
+
+
+def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
+    """Return a panel for each vector: layers across, cosines up, shares as colours."""
+    pair, comparison_id = compared(connection, model, other)
+    found = {
+        vector: values
+        for vector, values in compared_cosines(connection, pair.before, comparison_id).items()
+        if not np.isnan(values).all()
+    }
+    if not found:
+        raise without_comparison(pair)
+    least = min(float(np.nanmin(values)) for values in found.values())
+    edges = np.linspace(np.floor(least * 20) / 20 if least < 1 else 0.95, 1.0, BINS + 1)
+    notes = (
+        f"{visible(pair.before.name)} → {visible(pair.after.name)}",
+        "colours: share of the layer's neurons, line: median",
+    )
+    panels = [
+        _panel(list(_cells(values, edges)), list(_medians(values)), vector, edges, len(values))
+        for vector, values in found.items()
+    ]
+    chart: alt.TopLevelMixin = (
+        alt.hconcat(*panels)
+        .resolve_scale(color="shared")
+        .properties(title=heading(FIGURE.title, None, *notes))
+    )
+    return chart
+
+
+def _cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[str, Any]]:
+    for layer, of_layer in enumerate(values):
+        known = of_layer[~np.isnan(of_layer)]
+        # Rounding may put a cosine a little beyond 1.
+        counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), bins=edges)
+        for i in np.flatnonzero(counts):
+            yield {
+                "layer": layer,
+                "y": short(edges[i]),
+                "y2": short(edges[i + 1]),
+                "n": int(counts[i]),
+                "share": short(counts[i] / len(known), 6),
+            }
+
+
+def _medians(values: Values) -> Iterator[dict[str, Any]]:
+    for layer, of_layer in enumerate(values):
+        if (median := quantiles(of_layer, (0.5,))) is not None:
+            yield {"layer": layer, "y": median[0]}
+
+
+def _panel(
+    cells: list[dict[str, Any]],
+    medians: list[dict[str, Any]],
+    vector: str,
+    edges: Float[np.ndarray, " edges"],
+    n_layers: int,
+) -> alt.LayerChart:
+    step = max(8, min(34, 230 // n_layers))
+    x = alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0))
+    scale = alt.Scale(domain=[float(edges[0]), 1.0], nice=False, zero=False)
+    title = f"cos({vector} before, {vector} after)"
+    y = alt.Y("y:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6, format="~r"))
+    tooltip = [
+        "layer:O",
+        alt.Tooltip("y:Q", title="cosine from", format=".3f"),
+        alt.Tooltip("n:Q", title="neurons", format=","),
+        alt.Tooltip("share:Q", format=".2%"),
+    ]
+    colour = alt.Color(
+        "share:Q",
+        title="share",
+        scale=alt.Scale(type="log", range=list(SEQUENTIAL)),
+        legend=alt.Legend(format="~%", tickCount=4),
+    )
+    median = alt.Chart(inline(medians)).mark_tick(color=INK, thickness=2, size=step, opacity=1)
+    return layered(
+        alt.Chart(inline(cells))
+        .mark_rect()
+        .encode(x=x, y=y, y2="y2:Q", color=colour, tooltip=tooltip),
+        median.encode(x=x, y=y, tooltip=["layer:O", alt.Tooltip("y:Q", title="median")]),
+    ).properties(width=step * n_layers, height=260)
+
+
+FIGURE = Figure(
+    name="comparison-cosines",
+    title="Cosines between two models",
+    description="Distribution over every layer's neurons of the cosine between a vector before "
+    "and after, of two compared models (beside specialised-feature-neurons §2).",
+    draw=draw,
+    parameters=(OTHER,),
+)

@@ -1,0 +1,77 @@
+"""How the cosines of every layer are spread."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import altair as alt
+from sqlalchemy import Connection
+
+from neurondb.figures.absences import without
+from neurondb.figures.figure import Figure
+from neurondb.figures.palette import ACCENT, BAND, OUTLINE, SURFACE
+from neurondb.figures.rows import PAIR_TITLES, heading, inline, layered, quantiles, short
+from neurondb.reading.figure_rows.cosines import best_region, cosines, pairs_of, regions
+from neurondb.reading.models import Model
+
+FIVE: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
+    """Return a box for each layer, in a panel for each pair of vectors."""
+    rows = list(_rows(connection, model))
+    if not rows:
+        raise without("weights", model)
+    step = max(14, min(40, 760 // model.n_layers))
+    base = alt.Chart().encode(
+        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0)), tooltip=_tooltip()
+    )
+    y = alt.Y("q05:Q", title="cosine", axis=alt.Axis(tickCount=5))
+    box = 0.6 * step
+    layers = layered(
+        base.mark_bar(color=BAND, size=step, tooltip=None).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        alt.Chart().mark_rule(color=OUTLINE, strokeWidth=0.75).encode(y=alt.datum(0)),
+        base.mark_rule(color=ACCENT, strokeWidth=1.25).encode(y=y, y2="q95:Q"),
+        base.mark_bar(color=ACCENT, size=box).encode(y="q25:Q", y2="q75:Q"),
+        base.mark_tick(color=SURFACE, thickness=2, size=box, opacity=1).encode(y="median:Q"),
+    ).properties(width=step * model.n_layers, height=170)
+    panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
+    facet = alt.Facet("pair:N", sort=panels, header=alt.Header(title=None))
+    notes = (
+        "box: quartiles and median, whisker: 5% to 95%",
+        "grey: where 95% of mismatched or random pairs lie",
+    )
+    return layers.facet(facet, columns=1, data=inline(rows)).properties(
+        title=heading(FIGURE.title, model, *notes)
+    )
+
+
+def _rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
+    found = regions(connection, model)
+    for pair, values in cosines(connection, model).items():
+        for layer, of_layer in enumerate(values):
+            five = quantiles(of_layer, list(FIVE.values()))
+            if five is None:
+                continue
+            row = {"layer": layer, "pair": PAIR_TITLES[pair], **dict(zip(FIVE, five, strict=True))}
+            region = best_region(found, layer, pair)
+            if region is not None:
+                row |= {"low": short(region[0].low), "high": short(region[0].high)}
+            yield row
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    titles = {"q05": "5%", "q25": "25%", "median": "median", "q75": "75%", "q95": "95%"}
+    return [
+        alt.Tooltip("pair:N", title="of"),
+        alt.Tooltip("layer:O"),
+        *(alt.Tooltip(f"{name}:Q", title=title, format=".3f") for name, title in titles.items()),
+    ]
+
+
+FIGURE = Figure(
+    name="cosine-boxplots",
+    title="Cosines by layer",
+    description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
+    "(weakening-neurons, figure 25).",
+    draw=draw,
+)

@@ -1,0 +1,57 @@
+"""The reference page of the figures, from the registry."""
+
+from textwrap import fill
+from typing import Final
+
+from neurondb.figures.figure import Figure, Parameter
+from neurondb.figures.registry import FIGURES
+
+WIDTH: Final = 100
+
+_HEAD: Final = """# Figures
+
+    neurondb plot --list
+    neurondb plot classes-by-layer llama-3.2-3b -o classes.svg
+    neurondb plot layer-scatter llama-3.2-3b --layer 27 --neuron 8000 -o scatter.png
+    neurondb plot token-spikes llama-3.2-3b --token ' dog' -o dog.html --theme dark
+
+One chart serves the page and the file. The suffix of `-o` says which: `.svg`, `.png`, `.pdf`;
+`.html` is a page that needs nothing else; `.json` is the
+[vega-lite](https://vega.github.io/vega-lite/) specification with its data. The same charts from
+Python:
+
+    from neurondb import figures
+    from neurondb.reading.opening import opened
+
+    with opened("db/neurondb.db") as connection:
+        chart = figures.chart(connection, "classes-by-layer", "llama-3.2-3b")    # an Altair chart
+        spec = figures.spec(connection, "layer-scatter", "llama-3.2-3b", layer=27, theme="dark")
+        svg = figures.rendered(spec, "svg")
+
+Parameters of a figure, those without brackets required, are `--layer`, `--neuron`, `--token` and
+`--dataset`, others `--param NAME=VALUE`. Figures that say so take several models and draw them
+below each other; the two of a comparison may be named side by side. Where neurons are too many to
+be points, the sparse ones are, and the rest are cells. A mark's link to the neuron's page is kept
+in files only if `base_url` is a whole address.
+"""
+
+
+def markdown() -> str:
+    """Return docs/figures.md."""
+    return "\n".join([_HEAD, *map(_section, FIGURES.values())])
+
+
+def _section(figure: Figure) -> str:
+    lines = [f"## `{figure.name}`", "", fill(figure.description, WIDTH), ""]
+    lines += [_line(parameter) for parameter in figure.parameters]
+    if figure.several:
+        lines.append("- several models")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(parameter: Parameter) -> str:
+    said = f"- `{parameter.usage}`: {parameter.help}"
+    if not parameter.choices:
+        return said
+    first, *others = (f"`{choice}`" for choice in parameter.choices)
+    return f"{said}; {', '.join([f'{first} (the default)', *others])}"

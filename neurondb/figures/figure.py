@@ -1,0 +1,58 @@
+"""What a figure is: a name, what it shows, what it wants to know, and what draws it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Something to tell a figure besides the model.
+
+    Attributes:
+        name: of the keyword argument.
+        help: one line.
+        required: whether there is no figure without it.
+        kind: int or str; an int may come as text.
+        choices: the only values, if not empty; the first is the default.
+    """
+
+    name: str
+    help: str
+    required: bool = False
+    kind: type[int] | type[str] = str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """The name as a list of parameters shows it: in brackets when optional."""
+        return self.name if self.required else f"[{self.name}]"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        name: what commands and addresses call it.
+        title: a line for a heading.
+        description: one sentence, with the paper's figure that it follows.
+        draw: (connection, model, **parameters) → chart, in the colours of the light theme.
+        parameters: what it wants to know besides the model.
+        several: whether the charts of several models make sense in one file.
+    """
+
+    name: str
+    title: str
+    description: str
+    draw: Callable[..., "TopLevelMixin"]
+    parameters: tuple[Parameter, ...] = ()
+    several: bool = False
+
+
+LAYER = Parameter("layer", "layer, from 0; negative ones count from the end", True, int)
+DATASET = Parameter("dataset", "dataset of texts; by default the one that neuron_overview shows")
+BASE_URL = Parameter("base_url", "what links begin with, before /neuron and /search")

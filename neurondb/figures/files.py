@@ -1,0 +1,38 @@
+"""Figures as files: the suffix says what kind, and a file appears only when all of it is there."""
+
+import os
+from pathlib import Path
+
+from neurondb.errors import NeuronDBError, UsageError
+from neurondb.figures.rendering import FORMS
+
+
+def form_of(path: Path) -> str:
+    """Return the form that a file's suffix asks for.
+
+    Raises:
+        UsageError: when it asks for none.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMS:
+        known = ", ".join(f".{one}" for one in FORMS)
+        raise UsageError(f"{path.name}: a figure's file ends in {known}")
+    return form
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, or replace it.
+
+    Raises:
+        NeuronDBError: when it cannot be written; what was there stays.
+    """
+    special = path.exists() and not path.is_file()
+    part = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        if not special:
+            part.replace(path)
+    except OSError as error:
+        if not special:
+            part.unlink(missing_ok=True)
+        raise NeuronDBError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,129 @@
+"""How often neurons fire against a cosine, layer by layer (METHODS §10)."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+from jaxtyping import Float
+from sqlalchemy import Connection
+
+from neurondb.errors import UsageError
+from neurondb.figures.absences import require_dataset, without, without_dataset
+from neurondb.figures.figure import DATASET, Figure, Parameter
+from neurondb.figures.rows import PAIR_TITLES, counts_colour, heading, inline, short
+from neurondb.reading.figure_rows.cosines import PAIRS, cosines
+from neurondb.reading.figure_rows.frequencies import frequencies
+from neurondb.reading.models import Model
+from neurondb.render.text import visible
+
+BINS: Final = 24
+"""Along each axis of a panel."""
+MANY: Final = 16
+"""Layers beyond which panels are small."""
+Values = Float[np.ndarray, " neurons"]
+
+
+def draw(
+    connection: Connection, model: Model, cosine: str = PAIRS[0], dataset: str | None = None
+) -> alt.TopLevelMixin:
+    """Return a panel for each layer, its correlation above it."""
+    if cosine != "in_out" and not model.gated:
+        raise UsageError(f"{model.name} has no gates, so there is only cosine=in_out")
+    chosen = require_dataset(connection, model, dataset)
+    found = cosines(connection, model)[cosine]
+    often = frequencies(connection, model, chosen)
+    known = ~np.isnan(found) & ~np.isnan(often)
+    if not known.any():
+        missing_weights = np.isnan(found).all()
+        raise (
+            without("weights", model)
+            if missing_weights
+            else without_dataset(connection, model, chosen)
+        )
+    limit = min(1.0, np.ceil(float(np.nanmax(np.abs(found))) * 10) / 10)
+    layers = [layer for layer in range(model.n_layers) if known[layer].any()]
+    of_layer = {n: (found[n][known[n]], often[n][known[n]]) for n in layers}
+    rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _rows(*xy, limit)]
+    titles = [_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
+    small = len(layers) > MANY
+    colour = counts_colour(max(row["n"] for row in rows))
+    panel = _panel(limit, cosine, model.gated, small).encode(color=colour)
+    header = alt.Header(
+        title=None,
+        labelExpr=f"{json.dumps(titles)}[datum.value]",
+        labelFontSize=10 if small else 12,
+    )
+    facet = alt.Facet("layer:O", header=header)
+    notes = (f"on {visible(chosen.name)}", "r: Pearson's correlation over the layer's neurons")
+    subject = "Gate frequency" if model.gated else "Activation frequency"
+    return panel.facet(facet, columns=_columns(len(layers)), data=inline(rows)).properties(
+        title=heading(f"{subject} against {PAIR_TITLES[cosine]}", model, *notes)
+    )
+
+
+def _columns(n: int) -> int:
+    """Return how many panels stand side by side, so that the last row is as full as can be."""
+    wanted = 5 if n <= MANY else 8
+    return (
+        n
+        if n <= wanted
+        else min(range(3, wanted + 1), key=lambda columns: (-n % columns, wanted - columns))
+    )
+
+
+def _title(layer: int, x: Values, y: Values) -> str:
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return f"layer {layer}"
+    correlation = float(np.corrcoef(x, y)[0, 1])
+    return f"layer {layer}: r = {correlation:.2f}".replace("-", "−")
+
+
+def _rows(x: Values, y: Values, limit: float) -> Iterator[dict[str, Any]]:
+    counts, x_edges, y_edges = np.histogram2d(x, y, bins=BINS, range=[[-limit, limit], [0.0, 1.0]])
+    for i, j in np.argwhere(counts > 0):
+        yield {
+            "x": short(x_edges[i]),
+            "y": short(y_edges[j]),
+            "n": int(counts[i, j]),
+        }
+
+
+def _panel(limit: float, cosine: str, gated: bool, small: bool) -> alt.Chart:
+    condition = "gate > 0" if gated else "post > 0"
+    side = 105 if small else 165
+    x = alt.X(
+        "x:Q",
+        title=PAIR_TITLES[cosine],
+        scale=alt.Scale(domain=[-limit, limit], nice=False),
+        axis=alt.Axis(tickCount=2 if small else 4, format="~r"),
+    )
+    y = alt.Y(
+        "y:Q",
+        title=f"tokens with {condition}",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(tickCount=4, format="%"),
+    )
+    tooltip = [
+        alt.Tooltip("n:Q", title="neurons", format=","),
+        alt.Tooltip("x:Q", title="cosine from", format=".3f"),
+        alt.Tooltip("y:Q", title="share from", format=".1%"),
+    ]
+    chart: alt.Chart = (
+        alt.Chart(width=side, height=side)
+        .transform_calculate(x2=f"datum.x + {2 * limit / BINS}", y2=f"datum.y + {1 / BINS}")
+        .mark_rect()
+        .encode(x=x, x2="x2:Q", y=y, y2="y2:Q", tooltip=tooltip)
+    )
+    return chart
+
+
+FIGURE = Figure(
+    name="frequency-against-cosine",
+    title="Activation frequency against a cosine",
+    description="Share of tokens on which neurons fire against a cosine of their vectors, with "
+    "the correlation in every layer (weakening-neurons, figures 6 and 8).",
+    draw=draw,
+    parameters=(Parameter("cosine", "pair of vectors", choices=PAIRS), DATASET),
+)

@@ -1,0 +1,138 @@
+"""How often the neurons of each class fire, and others of their layers (METHODS §10)."""
+
+from typing import Any, Final, NamedTuple
+
+import altair as alt
+import numpy as np
+from jaxtyping import Float
+from sqlalchemy import Connection
+
+from neurondb.figures.absences import require_dataset, without, without_dataset
+from neurondb.figures.figure import DATASET, Figure
+from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
+from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.reading.figure_rows.classes import class_ids
+from neurondb.reading.figure_rows.frequencies import frequencies
+from neurondb.reading.models import Model
+from neurondb.render.text import visible
+
+QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
+ROW_HEIGHT: Final = 30
+Values = Float[np.ndarray, "layers neurons"]
+
+
+class ClassFrequency(NamedTuple):
+    """Frequencies of a class, and what random neurons of its layers outside it have on average.
+
+    `outside` weighs each layer as many times as the class has neurons there, of layers that have
+    others; None where none has.
+    """
+
+    class_id: int
+    values: Float[np.ndarray, " neurons"]
+    outside: float | None
+
+
+def draw(connection: Connection, model: Model, dataset: str | None = None) -> alt.TopLevelMixin:
+    """Return a box for each class, with its mean and its baseline."""
+    chosen = require_dataset(connection, model, dataset)
+    often = frequencies(connection, model, chosen)
+    found = by_class(often, class_ids(connection, model))
+    if not found:
+        raise (
+            without_dataset(connection, model, chosen)
+            if np.isnan(often).all()
+            else without("weights", model)
+        )
+    rows = [_row(one) for one in found]
+    condition = "gate > 0" if model.gated else "post > 0"
+    title = f"share of tokens with {condition}"
+    notes = (
+        f"on {visible(chosen.name)} · τ = {model.threshold:g}",
+        "box: quartiles and median, whisker: 5% to 95%, dot: mean",
+        "tall line: mean of the same layers' neurons outside the class",
+    )
+    return _layers(rows, title).properties(
+        width=520,
+        height=ROW_HEIGHT * len(rows),
+        title=heading(FIGURE.title, model, *notes),
+    )
+
+
+def by_class(often: Values, ids: Values) -> list[ClassFrequency]:
+    """Return the frequencies of each class that has any, in the published order."""
+    known = ~np.isnan(often) & ~np.isnan(ids)
+    totals = np.where(known, often, 0).sum(axis=1)
+    sizes = known.sum(axis=1)
+    found = []
+    for class_id in range(len(CLASS_COLOURS)):
+        inside = known & (ids == class_id)
+        n, sums = inside.sum(axis=1), np.where(inside, often, 0).sum(axis=1)
+        there = (n > 0) & (sizes > n)
+        means = (totals - sums)[there] / (sizes - n)[there]
+        outside = float(np.average(means, weights=n[there])) if there.any() else None
+        if inside.any():
+            found.append(ClassFrequency(class_id, often[inside], outside))
+    return found
+
+
+def _row(one: ClassFrequency) -> dict[str, Any]:
+    spread = np.quantile(one.values, list(QUANTILES.values()))
+    return {
+        "class": list(CLASS_COLOURS)[one.class_id],
+        "n": len(one.values),
+        "mean": short(one.values.mean(), 5),
+        "outside": None if one.outside is None else short(one.outside, 5),
+        **{name: short(value, 5) for name, value in zip(QUANTILES, spread, strict=True)},
+    }
+
+
+def _layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
+    names = [row["class"] for row in rows]
+    colours = [CLASS_COLOURS[name] for name in names]
+    axis = alt.Axis(labelLimit=260, domain=False, ticks=False, labelPadding=8)
+    colour = alt.Color("class:N", scale=alt.Scale(domain=names, range=colours), legend=None)
+    base = alt.Chart(inline(rows)).encode(
+        y=alt.Y("class:N", title=None, sort=names, axis=axis), tooltip=_tooltip()
+    )
+    x = alt.X(
+        "q05:Q",
+        title=title,
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format="%", tickCount=6),
+    )
+    return layered(
+        base.mark_rule(strokeWidth=1.5).encode(x=x, x2="q95:Q", color=colour),
+        base.mark_bar(size=15).encode(x=alt.X("q25:Q"), x2="q75:Q", color=colour),
+        base.mark_tick(thickness=2, size=15, color=SURFACE, opacity=1).encode(x="median:Q"),
+        base.mark_tick(thickness=2.5, size=24, color=INK, opacity=1).encode(x="outside:Q"),
+        base.mark_point(
+            filled=True, size=46, fill=SURFACE, stroke=INK, strokeWidth=1.5, opacity=1
+        ).encode(x="mean:Q"),
+    )
+
+
+def _tooltip() -> list[Any]:
+    titles = {"mean": "mean", "outside": "same layers, outside"} | {
+        "q05": "5%",
+        "q25": "25%",
+        "median": "median",
+        "q75": "75%",
+        "q95": "95%",
+    }
+    return [
+        alt.Tooltip("class:N"),
+        alt.Tooltip("n:Q", title="neurons", format=","),
+        *(alt.Tooltip(f"{name}:Q", title=title, format=".1%") for name, title in titles.items()),
+    ]
+
+
+FIGURE = Figure(
+    name="frequency-by-class",
+    title="Activation frequency by class",
+    description="How often the neurons of each read-write class fire, beside the other neurons "
+    "of the same layers (weakening-neurons, table 5).",
+    draw=draw,
+    parameters=(DATASET,),
+    several=True,
+)

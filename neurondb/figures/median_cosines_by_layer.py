@@ -1,0 +1,86 @@
+"""Median and quartiles of the cosines in every layer, before the random region (METHODS §10)."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import altair as alt
+from sqlalchemy import Connection
+
+from neurondb.figures.absences import without
+from neurondb.figures.figure import Figure
+from neurondb.figures.palette import ACCENT, BAND
+from neurondb.figures.rows import (
+    PAIR_TITLES,
+    heading,
+    inline,
+    layer_axis,
+    layered,
+    quantiles,
+    short,
+)
+from neurondb.reading.figure_rows.cosines import best_region, cosines, pairs_of, regions
+from neurondb.reading.models import Model
+
+QUARTILES: Final = (0.25, 0.5, 0.75)
+
+
+def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
+    """Return a panel for each pair of vectors."""
+    rows = list(_rows(connection, model))
+    if not rows:
+        raise without("weights", model)
+    y = alt.Y("median:Q", title="cosine", scale=alt.Scale(nice=True, zero=True))
+    x = alt.X(
+        "layer:Q", title="layer", axis=layer_axis(model.n_layers), scale=alt.Scale(nice=False)
+    )
+    base = alt.Chart().encode(x=x)
+    layers = layered(
+        base.mark_area(color=BAND).encode(y=alt.Y("low:Q", title="cosine"), y2="high:Q"),
+        base.mark_area(color=ACCENT, opacity=0.25).encode(y="q25:Q", y2="q75:Q"),
+        base.mark_line(color=ACCENT, strokeWidth=2).encode(y=y),
+        base.mark_point(color=ACCENT, filled=True, size=28, opacity=1).encode(
+            y=y, tooltip=_tooltip()
+        ),
+    ).properties(width=230, height=230)
+    panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
+    facet = alt.Facet("pair:N", sort=panels, header=alt.Header(title=None))
+    notes = ("line: median, band: quartiles", "grey: where 95% of mismatched or random pairs lie")
+    return layers.facet(facet, columns=len(panels), data=inline(rows)).properties(
+        title=heading(FIGURE.title, model, *notes)
+    )
+
+
+def _rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
+    found = regions(connection, model)
+    for pair, values in cosines(connection, model).items():
+        for layer, of_layer in enumerate(values):
+            three = quantiles(of_layer, QUARTILES)
+            if three is None:
+                continue
+            row = dict(zip(("q25", "median", "q75"), three, strict=True))
+            region = best_region(found, layer, pair)
+            if region is not None:
+                # cos(gate, in) is compared by its absolute value, and is not negative here.
+                ends = region[0]
+                row |= {"low": short(ends.low), "high": short(ends.high)}
+            yield {"layer": layer, "pair": PAIR_TITLES[pair], **row}
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    names = {"median": "median", "q25": "lower quartile", "q75": "upper quartile"}
+    ends = {"low": "random from", "high": "random to"}
+    return [
+        alt.Tooltip("pair:N", title="of"),
+        alt.Tooltip("layer:Q"),
+        *(alt.Tooltip(f"{k}:Q", title=v, format=".3f") for k, v in (names | ends).items()),
+    ]
+
+
+FIGURE = Figure(
+    name="median-cosines-by-layer",
+    title="Median cosines by layer",
+    description="Median and quartiles of the cosines between a neuron's vectors in every layer, "
+    "with the region that random pairs fill (weakening-neurons, figures 1 and 22).",
+    draw=draw,
+    several=True,
+)

@@ -1,0 +1,170 @@
+"""How the activations of one neuron are distributed on a dataset (METHODS §5)."""
+
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+from jaxtyping import Float
+from sqlalchemy import Connection
+
+from neurondb.errors import UsageError
+from neurondb.figures.absences import require_dataset, without_dataset
+from neurondb.figures.figure import DATASET, LAYER, Figure, Parameter
+from neurondb.figures.palette import ACCENT, INK, OUTLINE
+from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.histogram import SMALLEST
+from neurondb.reading.activations import Dataset
+from neurondb.reading.histograms import Histograms, histograms
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import Model
+from neurondb.render.text import visible
+
+QUANTITIES: Final = {"post": "hook_post", "pre": "hook_pre", "pre_linear": "hook_pre_linear"}
+QUANTILES: Final = {"5%": 0.05, "median": 0.5, "95%": 0.95}
+_OUTWARDS: Final = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+TICKS: Final = (*(-tick for tick in reversed(_OUTWARDS)), 0, *_OUTWARDS)
+Counts = Float[np.ndarray, " bins"]
+
+
+def draw(
+    connection: Connection,
+    model: Model,
+    layer: int,
+    neuron: int,
+    quantity: str = "post",
+    dataset: str | None = None,
+    scale: str = "linear",
+) -> alt.TopLevelMixin:
+    """Return the histogram of a quantity, its median and its outer quantiles marked."""
+    chosen = require_dataset(connection, model, dataset)
+    found = histograms(connection, neuron_id(model, layer, neuron), chosen.dataset_id)
+    if found is None:
+        raise without_dataset(connection, model, chosen)
+    counts = _counts(found, quantity, model)
+    edges = bounds(found)
+    rows = _rows(counts, edges)
+    marks = [
+        {"x": short(value), "label": name, "value": f"{name}: {value:.3g}".replace("-", "−")}
+        for name, at in QUANTILES.items()
+        if (value := quantile(counts, edges, at)) is not None
+    ]
+    title = f"{QUANTITIES[quantity]} of neuron {layer}.{neuron}"
+    return (
+        _layers(rows, marks, quantity, scale)
+        .properties(width=560, height=260)
+        .properties(title=heading(title, model, *_notes(chosen, counts, found)))
+    )
+
+
+def _notes(chosen: Dataset, counts: Counts, found: Histograms) -> tuple[str, str]:
+    n = int(counts.sum())
+    return (
+        f"on {visible(chosen.name)}: {n:,} tokens, every {found.stride}th",
+        "bins are two an octave, so that they widen away from 0; lines: 5%, median, 95%",
+    )
+
+
+def _counts(found: Histograms, quantity: str, model: Model) -> Counts:
+    for one in found.quantities:
+        if one.quantity == QUANTITIES[quantity] and any(one.counts):
+            return np.array(one.counts, dtype=np.float64)
+    there = [
+        name
+        for name, hook in QUANTITIES.items()
+        if any(q.quantity == hook for q in found.quantities)
+    ]
+    raise UsageError(f"{model.name} has no histogram of {quantity}; there is {', '.join(there)}")
+
+
+def bounds(found: Histograms) -> Counts:
+    """Return the ends of all bins; the outer ones, open, end an octave further out."""
+    edges = np.array(found.edges)
+    return np.concatenate([[2 * edges[0]], edges, [2 * edges[-1]]])
+
+
+def quantile(counts: Counts, edges: Counts, at: float) -> float | None:
+    """Return a quantile, taking the tokens of a bin to lie evenly in it; None of no tokens."""
+    total = np.cumsum(counts)
+    if not total[-1]:
+        return None
+    place = int(np.searchsorted(total, at * total[-1]))
+    within = (at * total[-1] - (total[place] - counts[place])) / counts[place]
+    return float(edges[place] + within * (edges[place + 1] - edges[place]))
+
+
+def _rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
+    there = np.flatnonzero(counts)
+    return [
+        {
+            "x": short(edges[i], 6),
+            "x2": short(edges[i + 1], 6),
+            "n": int(counts[i]),
+            "share": short(counts[i] / counts.sum(), 7),
+        }
+        for i in range(there[0], there[-1] + 1)
+    ]
+
+
+def _x(rows: list[dict[str, Any]], title: str) -> alt.X:
+    low, high = rows[0]["x"], rows[-1]["x2"]
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    return alt.X(
+        "x:Q",
+        title=title,
+        scale=alt.Scale(type="symlog", constant=2.0**SMALLEST, domain=[low, high], nice=False),
+        axis=alt.Axis(values=ticks, format="~r", grid=False),
+    )
+
+
+def _layers(
+    rows: list[dict[str, Any]], marks: list[dict[str, Any]], quantity: str, scale: str
+) -> alt.LayerChart:
+    x = _x(rows, f"{QUANTITIES[quantity]} (canonical sign)")
+    least = min(row["share"] for row in rows if row["n"])
+    floor = least / 2 if scale == "log" else 0.0
+    y = alt.Y(
+        "share:Q",
+        title="share of tokens",
+        scale=alt.Scale(type="log", domainMin=floor) if scale == "log" else alt.Scale(),
+        axis=alt.Axis(tickCount=5, format="~%"),
+    )
+    bars = [row | {"floor": floor} for row in rows if row["n"]]
+    tooltip = [
+        alt.Tooltip("x:Q", title="from", format="~r"),
+        alt.Tooltip("x2:Q", title="to", format="~r"),
+        alt.Tooltip("n:Q", title="tokens", format=","),
+        alt.Tooltip("share:Q", format=".3%"),
+    ]
+    bar = alt.Chart(inline(bars)).mark_rect(color=ACCENT, stroke=None)
+    line = alt.Chart(inline(marks)).encode(x=x, tooltip=alt.Tooltip("value:N", title="quantile"))
+    return layered(
+        bar.encode(x=x, x2="x2:Q", y=y, y2="floor:Q", tooltip=tooltip),
+        alt.Chart(inline([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.75).encode(x=x),
+        line.mark_rule(color=INK, strokeDash=[3, 3], strokeWidth=1.25),
+        *(_label(one, x) for one in marks),
+    )
+
+
+def _label(mark: dict[str, Any], x: alt.X) -> alt.Chart:
+    """Return a quantile's name above its line, where it does not run into the others."""
+    sides: dict[str, tuple[Any, int, int]] = {"5%": ("right", -3, -5), "95%": ("left", 3, -5)}
+    align, dx, dy = sides.get(mark["label"], ("center", 0, -16))
+    text = alt.Chart(inline([mark])).mark_text(align=align, dx=dx, dy=dy, y=0, fontSize=10)
+    chart: alt.Chart = text.encode(x=x, text="label:N")
+    return chart
+
+
+FIGURE = Figure(
+    name="neuron-distribution",
+    title="Activations of a neuron",
+    description="Histogram of a neuron's activations on a dataset, with its median and its 5% "
+    "and 95% quantiles (what the moments of universal-neurons §4.2 summarise).",
+    draw=draw,
+    parameters=(
+        LAYER,
+        Parameter("neuron", "neuron of the layer", required=True, kind=int),
+        Parameter("quantity", "post, pre or pre_linear", choices=tuple(QUANTITIES)),
+        DATASET,
+        Parameter("scale", "of the shares", choices=("linear", "log")),
+    ),
+)

@@ -1,0 +1,91 @@
+"""A specification as the bytes of a file; nothing is fetched, no browser is started."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from neurondb.errors import UsageError
+from neurondb.figures.browser import document
+
+SCALE: Final = 2.0
+"""Pixels of a PNG for each of the specification."""
+
+
+def rendered(spec: dict[str, Any], form: str, scale: float = SCALE) -> bytes:
+    """Return a figure as svg, png, pdf, html or json.
+
+    An HTML page holds all that it needs. Links that lead nowhere outside a site (those that begin
+    with a slash) are left out.
+
+    Args:
+        spec: as `spec` returns it.
+        form: svg, png, pdf, html or json.
+        scale: of png, pixels for each of the specification.
+
+    Raises:
+        UsageError: for another form.
+    """
+    if form not in FORMS:
+        raise UsageError(f"no form {form!r}; there is {', '.join(FORMS)}")
+    return FORMS[form](without_local_links(spec), scale)
+
+
+def _svg(spec: dict[str, Any], _scale: float) -> bytes:
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])).encode()
+
+
+def _png(spec: dict[str, Any], scale: float) -> bytes:
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_png(spec, scale=scale, allowed_base_urls=[]))
+
+
+def _pdf(spec: dict[str, Any], _scale: float) -> bytes:
+    import vl_convert
+
+    return bytes(vl_convert.vegalite_to_pdf(spec, allowed_base_urls=[]))
+
+
+def _html(spec: dict[str, Any], _scale: float) -> bytes:
+    return document(spec).encode()
+
+
+def _json(spec: dict[str, Any], _scale: float) -> bytes:
+    return (json.dumps(spec, indent=1, allow_nan=False) + "\n").encode()
+
+
+FORMS: Final[dict[str, Callable[[dict[str, Any], float], bytes]]] = {
+    "svg": _svg,
+    "png": _png,
+    "pdf": _pdf,
+    "html": _html,
+    "json": _json,
+}
+
+
+def without_local_links(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a specification without the links of its marks that begin with a slash."""
+    local = {
+        field
+        for rows in spec.get("datasets", {}).values()
+        for row in rows[:1]
+        for field, value in row.items()
+        if isinstance(value, str) and value.startswith("/")
+    }
+    data = {key: spec[key] for key in ("data", "datasets") if key in spec}
+    drawn: dict[str, Any] = _unlinked({k: v for k, v in spec.items() if k not in data}, local)
+    return drawn | data
+
+
+def _unlinked(part: Any, local: set[str]) -> Any:
+    if isinstance(part, list):
+        return [_unlinked(value, local) for value in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: _unlinked(value, local)
+        for key, value in part.items()
+        if not (key == "href" and isinstance(value, dict) and value.get("field") in local)
+    }

@@ -1,0 +1,74 @@
+"""Rows as data of a chart, headings, and the parts that several charts share."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+
+from neurondb.figures.palette import SEQUENTIAL
+from neurondb.reading.models import Model
+from neurondb.render.text import visible
+
+DIGITS: Final = 4
+"""Decimals of cosines and shares: more than a screen can tell apart."""
+
+PAIR_TITLES: Final = {
+    "in_out": "cos(in, out)",
+    "gate_out": "cos(gate, out)",
+    "gate_in": "cos(gate, in)",
+}
+
+
+class _Rows(alt.InlineData):
+    """Rows of our own making: checking each of thousands against the schema takes seconds."""
+
+    _class_is_valid_at_instantiation = False
+
+
+def inline(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
+    """Return rows as the data of a chart."""
+    return _Rows(values=list(rows))
+
+
+def short(value: float, digits: int = DIGITS) -> float:
+    """Return a number as it goes into a chart."""
+    return round(float(value), digits)
+
+
+def quantiles(values: Any, at: Sequence[float]) -> list[float] | None:
+    """Return quantiles of what is not NaN, by linear interpolation; None of nothing."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None
+    return [short(value) for value in np.quantile(known, at)]
+
+
+def heading(title: str, model: Model | None, *notes: str) -> alt.TitleParams:
+    """Return a chart's title, and below it the model and how to read the chart."""
+    name = "" if model is None else visible(model.name)
+    first = " · ".join(filter(None, (name, *notes[:1])))
+    return alt.TitleParams(visible(title), subtitle=list(filter(None, (first, *notes[1:]))))
+
+
+def layer_axis(n_layers: int) -> alt.Axis:
+    """Return the axis of layers as numbers: whole ones only."""
+    return alt.Axis(tickMinStep=1, format="d", grid=False, tickCount=min(n_layers, 10))
+
+
+def counts_colour(most: int, title: str = "neurons") -> alt.Color:
+    """Return the logarithmic colours of counts `n` from 1 to the most, decades in the legend."""
+    decades = [10**exponent for exponent in range(len(str(most)))]
+    return alt.Color(
+        "n:Q",
+        title=title,
+        scale=alt.Scale(type="log", domain=[1, max(most, 2)], range=list(SEQUENTIAL)),
+        legend=alt.Legend(values=decades if most >= 10 else [1, most], format="~s"),
+    )
+
+
+def layered(*parts: alt.Chart | alt.LayerChart) -> alt.LayerChart:
+    """Return charts on top of each other, the first at the bottom."""
+    chart = alt.layer(*parts)
+    assert isinstance(chart, alt.LayerChart)  # it facets only where a part has a facet
+    return chart

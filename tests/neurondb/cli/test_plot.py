@@ -1,0 +1,158 @@
+"""`neurondb plot` as a user meets it."""
+
+import csv
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import neurondb.asking.token_names
+import neurondb.cli.plot
+from ingest.job import run
+from neurondb import figures
+from neurondb.cli import cli, main
+from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
+from neurondb.jobs import IngestRequest
+from tests.support.ingested import Silent
+from tests.support.sample_database import Sample, sample
+from tests.support.tiny_model import tiny_model
+
+__all__ = ["sample"]
+
+JOBS = {"tokens": "ingest.lm_head", "split": "ingest.splitting"}
+
+
+@pytest.fixture(autouse=True)
+def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs of this checkout, whatever an older installation has registered."""
+    for module in (neurondb.cli.plot, neurondb.asking.token_names):
+        monkeypatch.setattr(module, "job", lambda name: import_module(JOBS[name]).run)
+
+
+def ran(sample: Sample, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["plot", *arguments, "--db", sample.url])
+
+
+def test_list_shows_every_figure_with_its_parameters() -> None:
+    lines = CliRunner().invoke(cli, ["plot", "--list"]).stdout.splitlines()
+    listed = {row["name"]: row for row in csv.DictReader(lines, delimiter="\t")}
+    assert list(listed) == list(figures.FIGURES)
+    assert listed["layer-scatter"]["parameters"] == "layer [neuron] [base_url]"
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf", "html", "json"])
+def test_a_figure_goes_to_a_file(suffix: str, sample: Sample, tmp_path: Path) -> None:
+    path = tmp_path / f"classes.{suffix}"
+    ended = ran(sample, "classes-by-layer", "sample-llama", "-o", str(path))
+    assert (ended.exception, ended.stdout, ended.stderr) == (None, "", f"wrote {path}\n")
+    assert path.stat().st_size > 1_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def spec_of(sample: Sample, tmp_path: Path, *arguments: str) -> dict[str, object]:
+    path = tmp_path / "figure.json"
+    ended = ran(sample, *arguments, "-o", str(path))
+    assert ended.exception is None, ended.exception
+    found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def test_options_reach_the_figure(sample: Sample, tmp_path: Path) -> None:
+    scatter = ("layer-scatter", "sample-llama")
+    by_two = spec_of(sample, tmp_path, *scatter, "--layer", "2", "--neuron", "5")
+    assert spec_of(sample, tmp_path, *scatter, "--neuron", "2.5") == by_two
+    assert spec_of(sample, tmp_path, *scatter, "--layer", "2", "--neuron", "2.5") == by_two
+    assert spec_of(sample, tmp_path, *scatter, "--param", "layer=2", "--neuron", "5") == by_two
+
+
+def test_theme_and_size_reach_the_file(sample: Sample, tmp_path: Path) -> None:
+    options = ("--theme", "dark", "--width", "333", "--height", "222")
+    spec = spec_of(sample, tmp_path, "classes-by-layer", "sample-llama", *options)
+    assert (spec["width"], spec["height"]) == (333, 222)
+    config = spec["config"]
+    assert isinstance(config, dict)
+    assert config["background"] != "#ffffff"
+
+
+def test_several_models_stand_below_each_other(sample: Sample, tmp_path: Path) -> None:
+    spec = spec_of(sample, tmp_path, "median-cosines-by-layer", "sample-llama", "sample-gpt")
+    assert isinstance(spec["vconcat"], list)
+    titles = [one["title"]["subtitle"][0].split(" · ")[0] for one in spec["vconcat"]]
+    assert titles == ["sample-llama", "sample-gpt"]
+
+
+def test_a_comparison_takes_both_models_as_arguments(sample: Sample, tmp_path: Path) -> None:
+    both = spec_of(sample, tmp_path, "comparison-migration", "sample-llama", "sample-gpt")
+    named = ("comparison-migration", "sample-llama", "--param", "other=sample-gpt")
+    assert spec_of(sample, tmp_path, *named) == both
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ([], UsageError, "which figure?"),
+        (["classes-by-layers", "m"], UnknownNameError, "did you mean 'classes-by-layer'"),
+        (["classes-by-layer"], UsageError, "of which model?"),
+        (["classes-by-layer", "sample-lama"], UnknownNameError, "did you mean 'sample-llama'"),
+        (["layer-scatter", "sample-llama"], UsageError, "needs layer"),
+        (["layer-scatter", "a", "b", "--layer", "0"], UsageError, "one model at a time"),
+        (["layer-scatter", "a", "--layer", "1", "--neuron", "2.3"], UsageError, "two layers"),
+        (["layer-scatter", "a", "--layer", "1", "--param", "layer=1"], UsageError, "twice"),
+        (["layer-scatter", "sample-llama", "--neuron", "1.x"], UsageError, "whole number"),
+        (["classes-by-layer", "a", "--layer", "1"], UsageError, "takes no --layer"),
+        (["classes-by-layer", "sample-gpt", "--param", "x=1"], UsageError, "no parameter 'x'"),
+        (["comparison-migration", "sample-llama"], UsageError, "give both"),
+        (["token-spikes", "sample-llama"], UsageError, "needs token"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    arguments: list[str], error: type[NeuronDBError], said: str, sample: Sample, tmp_path: Path
+) -> None:
+    ended = ran(sample, *arguments, "-o", str(tmp_path / "a.svg"))
+    assert type(ended.exception) is error
+    assert said in str(ended.exception)
+    assert "\n" not in str(ended.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_file_and_an_unknown_suffix_are_wrong_usage(sample: Sample) -> None:
+    for given, said in (([], "give a file with -o"), (["-o", "a.gif"], "ends in .svg")):
+        ended = ran(sample, "classes-by-layer", "sample-llama", *given)
+        assert isinstance(ended.exception, UsageError)
+        assert said in str(ended.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["classes-by-layer", "sample-gpt", "-o", "/none/a.svg"], 1),
+        (["classes-by-layer", "none", "-o", "a.svg"], 1),
+        (["classes-by-layer", "sample-gpt", "-o", "a.gif"], 2),
+    ],
+)
+def test_errors_become_a_line_and_a_code(
+    arguments: list[str],
+    code: int,
+    sample: Sample,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["neurondb", "plot", *arguments, "--db", sample.url])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    said = capsys.readouterr().err
+    assert said.startswith("neurondb: ")
+    assert said.count("\n") == 1
+
+
+def test_a_token_that_is_not_stored_is_decoded(tmp_path: Path) -> None:
+    model, path = tiny_model(tmp_path / "model"), str(tmp_path / "tiny.db")
+    run(IngestRequest(str(model), path, name="tiny"), Silent())
+    file = tmp_path / "spikes.json"
+    arguments = ["plot", "token-spikes", "tiny", "--token", "#5", "-o", str(file), "--db", path]
+    ended = CliRunner().invoke(cli, arguments)
+    assert ended.exception is None, ended.exception
+    assert "(#5)" in json.loads(file.read_text(encoding="utf-8"))["title"]["text"]
