@@ -1,6 +1,6 @@
 """Write the reference pages that follow from the code; --check only tells whether they do.
 
-python docs/generate.py            writes docs/cli.md and docs/schema.md
+python docs/generate.py            writes docs/{cli,figures,schema}.md and db/metadata.yaml
 python docs/generate.py --check    exits with 1 when one of them is not up to date
 """
 
@@ -13,9 +13,11 @@ import click
 from sqlalchemy import Column, Table
 
 from neurondb.cli import COMMANDS, cli
+from neurondb.explore.describing import as_yaml as datasette_metadata
+from neurondb.figures.documentation import markdown as figures_page
 from neurondb.schema import VIEWS, metadata
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 WIDTH = 88
 
 
@@ -70,7 +72,12 @@ def _column(column: Column[object]) -> str:
     return f"| {name} | {meaning}{refers} |"
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "schema.md": schema_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/cli.md": cli_page,
+    "docs/figures.md": figures_page,
+    "docs/schema.md": schema_page,
+    "db/metadata.yaml": datasette_metadata,
+}
 
 
 def main() -> int:
@@ -78,14 +85,14 @@ def main() -> int:
     stale = [
         name
         for name, page in PAGES.items()
-        if not (HERE / name).is_file() or (HERE / name).read_text(encoding="utf-8") != page()
+        if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != page()
     ]
     if "--check" in sys.argv[1:]:
         for name in stale:
-            print(f"docs/{name} is not up to date: run `make docs`", file=sys.stderr)
+            print(f"{name} is not up to date: run `make docs`", file=sys.stderr)
         return 1 if stale else 0
     for name in stale:
-        (HERE / name).write_text(PAGES[name](), encoding="utf-8")
+        (ROOT / name).write_text(PAGES[name](), encoding="utf-8")
     return 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
@@ -18,6 +19,7 @@ from neurondb.paths import default_database
 BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
 """How long a writer waits for another to finish."""
 PAGE_CACHE_KIB = 256 * 1024
+NUL_SHOWN = "\N{SYMBOL FOR NULL}"
 
 
 def parse_url(location: str | None) -> URL:
@@ -58,11 +60,24 @@ def connect(url: URL, *, writing: bool = False) -> Engine:
 
 def _connect_server(url: URL) -> Engine:
     try:
-        return create_engine(url)
+        engine = create_engine(url)
     except ModuleNotFoundError as error:
         raise DatabaseError(
             f"PostgreSQL needs {error.name}: pip install 'neurondb[postgres]'"
         ) from error
+    event.listen(engine, "connect", _show_nul)
+    return engine
+
+
+def _show_nul(connection: Any, _record: object) -> None:
+    """Have U+2400 stored for U+0000: a token of many vocabularies, but no text of PostgreSQL's."""
+    from psycopg.types.string import StrDumper
+
+    class Dumper(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\0", NUL_SHOWN))
+
+    connection.adapters.register_dumper(str, Dumper)
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -136,6 +151,22 @@ def open_existing(location: str | None = None) -> Engine:
     if path is not None and not path.is_file():
         raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
     engine = connect(url)
+    check_revision(engine)
+    return engine
+
+
+def open_immutable(location: str) -> Engine:
+    """Open a SQLite file that nobody writes to: no locks, no WAL beside it.
+
+    Raises:
+        DatabaseError: as `open_existing` does.
+    """
+    path = Path(location).resolve()
+    if not path.is_file():
+        raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+    address = f"file:{quote(str(path))}"
+    query = {"immutable": "1", "mode": "ro", "uri": "true"}
+    engine = connect(URL.create("sqlite", database=address, query=query))
     check_revision(engine)
     return engine
 

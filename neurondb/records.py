@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from neurondb.conditions import Treatment
+
 PerNeuron: TypeAlias = Float[np.ndarray, " neurons"]
 PerNeuronInt: TypeAlias = Int[np.ndarray, " neurons"]
 
@@ -273,3 +275,70 @@ class RunRecord:
     dtype: str
     device: str
     seed: int
+
+
+@dataclass(frozen=True)
+class NeuronSetRecord:
+    """Some neurons of a model, and the SQL, expression or list that they came from."""
+
+    definition: str
+    neuron_ids: Int[np.ndarray, " members"]
+    name: str | None = None
+
+
+class AblationResult(NamedTuple):
+    """One metric of a run, clean − ablated, over all tokens or those that changed (METHODS §6).
+
+    NaN where no token is counted. The standard deviation is that of the tokens, ÷ n.
+    """
+
+    metric: str
+    filter: str
+    n: int
+    mean: float
+    std: float
+    q25: float
+    q50: float
+    q75: float
+    min: float
+    max: float
+    clean_mean: float
+    ablated_mean: float
+
+
+class AblationBin(NamedTuple):
+    """How many tokens changed a metric by this much; no bin has those that did not change."""
+
+    metric: str
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class AblationSettings:
+    """What two runs must agree in for the one to be the other, but for set and treatment."""
+
+    model_id: int
+    dataset_id: int
+    n_texts: int
+    max_len: int
+    skip_bos: bool
+    dtype: str
+    device: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class AblationRecord:
+    """One run: what was done to which neurons on which texts, and what came of it."""
+
+    settings: AblationSettings
+    neurons: NeuronSetRecord
+    treatment: Treatment
+    seed: int | None
+    means_dataset_id: int | None
+    n_tokens: int
+    torch_version: str
+    results: Sequence[AblationResult]
+    bins: Sequence[AblationBin]

@@ -173,3 +173,15 @@ def _case(row: Mapping[Any, Any]) -> SignCase:
         pre=_spread(row, "pre"),
         swish=_spread(row, "swish"),
     )
+
+
+def datasets_of(connection: Connection, neuron_id: int) -> tuple[str, ...]:
+    """Return the names of the datasets on which a neuron's activations are stored."""
+    a, d = tables.activation_stats.c, tables.dataset_rows.c
+    rows = connection.execute(
+        select(d.name)
+        .join_from(tables.activation_stats, tables.dataset_rows, d.dataset_id == a.dataset_id)
+        .where(a.neuron_id == neuron_id)
+        .order_by(a.dataset_id)
+    )
+    return tuple(rows.scalars())

@@ -189,3 +189,27 @@ def _role(connection: Connection, neuron_id: int) -> str | None:
     query = text("SELECT role FROM neuron_overview WHERE neuron_id = :neuron_id")
     role = connection.execute(query, {"neuron_id": neuron_id}).scalar()
     return None if role is None else str(role)
+
+
+@dataclass(frozen=True)
+class DoubleChecking:
+    """Whether gate and in look for the same tokens (weakening-neurons App. E).
+
+    Attributes:
+        k: tokens of each list.
+        jaccard: overlap of the top tokens of gate with those of in at `relative_sign`.
+        relative_sign: 1: with the top of in, −1: with its bottom.
+    """
+
+    k: int
+    jaccard: float | None
+    relative_sign: int | None
+
+
+def double_checking(connection: Connection, neuron_id: int) -> DoubleChecking | None:
+    """Return how far gate and in look for the same tokens; None where it is not stored."""
+    d = tables.double_checking.c
+    row = connection.execute(
+        select(d.k, d.jaccard, d.relative_sign).where(d.neuron_id == neuron_id)
+    ).first()
+    return None if row is None else DoubleChecking(*row)

@@ -154,6 +154,25 @@ def _case_columns() -> str:
 # after its own.
 _OUT_TOP = token_list(VECTORS.index("out"), BASES.index("unembed"), DIRECTIONS.index("top"))
 
+EFFECT_COLUMNS: Final = {
+    f"{kind}_{metric}": (table, run, metric)
+    for kind, table, run, metrics in (
+        ("ablated", "neuron_effects", "each_run_id", ("loss", "entropy", "rank", "scale")),
+        ("attribution", "neuron_attributions", "attribution_run_id", ("loss", "entropy")),
+    )
+    for metric in metrics
+}
+"""Column of neuron_overview → the table, the run and the metric that it is the mean of."""
+
+
+def _effect_columns() -> str:
+    return ",\n       ".join(
+        f"(SELECT e.mean FROM {table} e WHERE e.run_id = m.{run} AND e.metric = '{metric}' "
+        f"AND e.neuron_id = n.neuron_id) AS {column}"
+        for column, (table, run, metric) in EFFECT_COLUMNS.items()
+    )
+
+
 _NEURON_OVERVIEW = f"""
 SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n.neuron_id,
        k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
@@ -172,7 +191,8 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
            (SELECT CASE WHEN c.in_out < g.low OR c.in_out > g.high THEN 1 ELSE 0 END
             FROM baselines g
             WHERE g.model_id = n.model_id AND g.layer = n.layer AND g.pair = 'in_out'
-            ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out
+            ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
+       {_effect_columns()}
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id

@@ -72,4 +72,16 @@ def _statement(table: Table, names: list[str], n_rows: int) -> str:
     return f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * n_rows)}"
 
 
-_LOADERS = {"sqlite": _load_by_sqlite}
+def _load_by_copy(
+    connection: Connection, table: Table, names: list[str], chunk: list[Sequence[Any]]
+) -> None:
+    columns = ", ".join(f'"{name}"' for name in names)
+    with (
+        driver(connection).cursor() as cursor,
+        cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy,
+    ):
+        for row in zip(*chunk, strict=True):
+            copy.write_row([value if value == value else None for value in row])
+
+
+_LOADERS = {"sqlite": _load_by_sqlite, "postgresql": _load_by_copy}

@@ -1,7 +1,7 @@
 """Creating, upgrading and refusing databases."""
 
-import importlib.util
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -202,9 +202,10 @@ def test_a_directory_is_no_database(tmp_path: Path) -> None:
         migrate.create_or_open(str(tmp_path))
 
 
-def test_postgresql_without_its_driver_says_what_to_install() -> None:
-    if importlib.util.find_spec("psycopg") is not None:
-        pytest.skip("psycopg is installed here")
+def test_postgresql_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(DatabaseError, match=r"pip install 'neurondb\[postgres\]'"):
         open_existing("postgresql://localhost/neurons")
 

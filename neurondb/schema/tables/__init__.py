@@ -20,9 +20,12 @@ from neurondb.schema.tables.activations import (
 )
 from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
 from neurondb.schema.tables.interventions import (
+    ablation_histograms,
     ablation_results,
     ablation_runs,
     annotations,
+    neuron_attributions,
+    neuron_effects,
     neuron_set_members,
     neuron_sets,
 )
@@ -61,6 +64,7 @@ from neurondb.schema.tables.vocabulary import (
 )
 
 __all__ = [
+    "ablation_histograms",
     "ablation_results",
     "ablation_runs",
     "activation_histograms",
@@ -85,6 +89,8 @@ __all__ = [
     "lm_head_rows",
     "lm_head_tokens",
     "models",
+    "neuron_attributions",
+    "neuron_effects",
     "neuron_set_members",
     "neuron_sets",
     "neurons",

@@ -1,8 +1,8 @@
 """Sets of neurons, interventions on them, and what people say of neurons."""
 
-from sqlalchemy import Column, Index, String, Table, Text
+from sqlalchemy import Boolean, Column, Double, Index, String, Table, Text, true
 
-from neurondb.schema.columns import identity, integer, key, real, reference, word
+from neurondb.schema.columns import flag, identity, integer, key, real, reference, word
 from neurondb.schema.metadata import CLUSTERED, metadata
 
 neuron_sets = Table(
@@ -33,6 +33,44 @@ ablation_runs = Table(
     real("value", "value of fix and clamp"),
     reference("baseline_of", "ablation_runs.run_id", "run it is the baseline of", nullable=True),
     integer("seed", "seed of a random set", nullable=True),
+    Column(
+        "hook",
+        String,
+        nullable=False,
+        server_default="hook_post",
+        comment="what was set: hook_post, or hook_pre_linear of clamp",
+    ),
+    integer("n_texts", "texts run: the first so many of the dataset", nullable=True),
+    integer("n_tokens", "tokens counted", nullable=True),
+    integer("max_len", "tokens a text at most, the prefix token included", nullable=True),
+    flag("skip_bos", "whether the first position of each text was left out of the counts"),
+    reference(
+        "means_dataset_id",
+        "dataset_rows.dataset_id",
+        "dataset whose activations gave the values of mode mean",
+        nullable=True,
+    ),
+    word("dtype", "dtype of the forward pass", nullable=True),
+    word("device", "device", nullable=True),
+    word("tool_version", "version of neurondb", nullable=True),
+    word("torch_version", "version of torch", nullable=True),
+    word("fingerprint", "fingerprint of the model's weights", nullable=True),
+    word("created_at", "UTC, ISO 8601", nullable=True),
+    Column(
+        "kind",
+        String,
+        nullable=False,
+        server_default="together",
+        comment="together: all neurons of the set at once; each: one after the other "
+        "(neuron_effects); attribution: first-order estimates (neuron_attributions)",
+    ),
+    Column(
+        "finished",
+        Boolean,
+        nullable=False,
+        server_default=true(),
+        comment="whether it has gone through all of its neurons",
+    ),
 )
 
 ablation_results = Table(
@@ -48,6 +86,48 @@ ablation_results = Table(
     ),
     real("clean_mean", "mean of the clean run"),
     real("ablated_mean", "mean of the ablated run"),
+    **CLUSTERED,
+)
+
+ablation_histograms = Table(
+    "ablation_histograms",
+    metadata,
+    key("run_id", "ablation_runs.run_id", "run"),
+    Column("metric", String, primary_key=True, comment="loss, entropy, rank or scale"),
+    Column(
+        "low",
+        Double,
+        primary_key=True,
+        autoincrement=False,
+        comment="lower edge of a bin of clean − ablated",
+    ),
+    real("high", "upper edge; an edge belongs to the bin beyond it, seen from 0", nullable=False),
+    integer("n", "tokens in the bin; those that did not change are in none"),
+    **CLUSTERED,
+)
+
+neuron_effects = Table(
+    "neuron_effects",
+    metadata,
+    key("run_id", "ablation_runs.run_id", "run of kind each"),
+    Column("metric", String, primary_key=True, comment="loss, entropy, rank or scale"),
+    key("neuron_id", "neurons.neuron_id", "neuron, intervened on alone"),
+    integer("n", "tokens"),
+    real("mean", "mean of clean − ablated"),
+    real("std", "standard deviation of clean − ablated over the tokens"),
+    real("changed", "share of tokens at which it is not 0"),
+    Index(None, "run_id", "metric", "mean"),
+    **CLUSTERED,
+)
+
+neuron_attributions = Table(
+    "neuron_attributions",
+    metadata,
+    key("run_id", "ablation_runs.run_id", "run of kind attribution"),
+    Column("metric", String, primary_key=True, comment="loss or entropy"),
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    real("mean", "first-order estimate of the mean of clean − ablated"),
+    Index(None, "run_id", "metric", "mean"),
     **CLUSTERED,
 )
 

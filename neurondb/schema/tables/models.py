@@ -36,6 +36,8 @@ models = Table(
     reference(
         "dataset_id", "dataset_rows.dataset_id", "dataset neuron_overview shows", nullable=True
     ),
+    integer("each_run_id", "run whose effects neuron_overview shows", nullable=True),
+    integer("attribution_run_id", "run whose attributions neuron_overview shows", nullable=True),
 )
 
 layers = Table(

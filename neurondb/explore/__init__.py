@@ -1,0 +1,61 @@
+"""The site: pages over a NeuronDB database, as a Datasette plugin.
+
+Only hooks that Datasette 0.65 and 1.0 both have. A page is a function of `pages/` that takes an
+`Ask` and returns a `Page`; `routes.PAGES` gives each its address, `site.py` runs them.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import datasette as installed
+
+from neurondb.explore.counting import uncounted
+from neurondb.explore.routes import routes
+from neurondb.explore.security import secured
+from neurondb.explore.site import site_of
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+
+def hook(function: Hook) -> Hook:
+    """Mark a function as what Datasette calls by that name."""
+    marked: Hook = installed.hookimpl(function)
+    return marked
+
+
+@hook
+def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
+    """Add our pages, when one of the databases is NeuronDB's."""
+    site = site_of(datasette)
+    return [] if site is None else routes(site)
+
+
+@hook
+def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
+    """Send a Content-Security-Policy with every page; count no large table."""
+    return lambda app: secured(uncounted(app))
+
+
+@hook
+def menu_links(datasette: Any) -> list[dict[str, str]]:
+    """Lead from Datasette's own pages back to ours."""
+    if site_of(datasette) is None:
+        return []
+    return [{"href": datasette.urls.path("/"), "label": "NeuronDB: models and search"}]
+
+
+@hook
+def prepare_jinja2_environment(env: Any) -> None:
+    """Teach the templates our notation."""
+    from neurondb.explore.notation import FILTERS, pairs
+    from neurondb.explore.sorting import DEFAULT_HEADINGS, TEXTS
+    from neurondb.explore.wording import class_terms, value
+
+    env.filters.update(FILTERS)
+    env.globals |= {
+        "class_query": class_terms,
+        "default_headings": DEFAULT_HEADINGS,
+        "find_value": value,
+        "pairs": pairs,
+        "text_columns": TEXTS,
+    }

@@ -1,0 +1,1 @@
+"""What the neuron page is made of, panel by panel."""

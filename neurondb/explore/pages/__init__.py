@@ -1,0 +1,1 @@
+"""The pages, one module each: `answer(ask)` reads the database and returns what to show."""

@@ -1,0 +1,104 @@
+"""Two models compared neuron by neuron: what stayed, what moved."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from neurondb.errors import UnknownNameError
+from neurondb.explore.named_sql import named_sql
+from neurondb.explore.page import Ask, Page, Sql
+from neurondb.reading import comparisons
+from neurondb.reading.comparisons import ComparisonPage, Migration, MovedNeuron, Summary
+from neurondb.reading.models import Model
+from neurondb.reading.pairs import Pair, find_pair, stored_comparison
+from neurondb.render.hints import ingest_command
+
+MOVED: Final = 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models compared.
+
+    Attributes:
+        created_at: when, UTC.
+        threshold: τ of the classes.
+        cautions: what to know before reading anything into it.
+        migration: how many neurons went from which class to which.
+        moved: the neurons that moved most.
+    """
+
+    before: Model
+    after: Model
+    created_at: str
+    threshold: float
+    cautions: tuple[str, ...]
+    whole: Summary
+    layers: tuple[Summary, ...]
+    migration: tuple[Migration, ...]
+    moved: tuple[MovedNeuron, ...]
+    sql: tuple[Sql, ...]
+
+
+def answer(ask: Ask) -> Page:
+    """Return the page of a stored comparison.
+
+    Raises:
+        UnknownNameError: no such model, or no comparison that still holds; says how to make it.
+        IngestError: the two have no neurons in common.
+    """
+    pair = find_pair(ask.connection, ask.path["one"], ask.path["other"])
+    found = stored_comparison(ask.connection, pair)
+    if found is None:
+        raise UnknownNameError(_no_comparison(ask, pair))
+    page = ask.site.remembered(
+        ("comparison", found),
+        lambda: comparisons.comparison_page(ask.connection, pair, found, MOVED),
+    )
+    names = {"before": pair.before.name, "after": pair.after.name}
+    content = Comparison(
+        page.before,
+        page.after,
+        page.created_at,
+        page.threshold,
+        tuple(_cautions(page)),
+        page.whole,
+        page.layers,
+        page.migration,
+        page.moved,
+        tuple(named_sql(name, **names) for name in ("class-migration", "moved-neurons")),
+    )
+    return Page("comparison", f"{pair.before.name} → {pair.after.name}", content)
+
+
+def _no_comparison(ask: Ask, pair: Pair) -> str:
+    turned = stored_comparison(ask.connection, Pair(pair.after, pair.before))
+    names = " ".join(shlex.quote(model.name) for model in pair)
+    if turned is not None:
+        return (
+            f"{pair.after.name} has been compared with {pair.before.name}, not the other way: see "
+            f"{ask.site.links.comparison(pair.after.name, pair.before.name)}"
+        )
+    return (
+        f"{pair.before.name} and {pair.after.name} are not compared, or were before one of them "
+        f"changed; run `neurondb compare {names}`"
+    )
+
+
+def _cautions(page: ComparisonPage) -> Iterator[str]:
+    for model in page.without_vocab:
+        command = ingest_command(model.name, model.source, "vocab")
+        yield f"top tokens unknown: run `{command}`, then compare again"
+    ids = page.vocabularies
+    if ids.one_sided:
+        yield "only one of them has a tokenizer: their tokens cannot be compared"
+    elif not ids.same:
+        yield (
+            f"the tokenizers differ, {ids.n_other:,} of {ids.n_ids:,} ids in what text they stand "
+            "for; tokens are compared by text"
+        )
+    if page.after.threshold != page.threshold:
+        yield f"{page.after.name} shows its classes at τ = {page.after.threshold:g}"
+    if page.n_negated:
+        yield f"{page.n_negated:,} neurons have in and out both negated"

@@ -1,0 +1,115 @@
+"""The first page: which models there are, and ways into them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neurondb.explore.page import Ask, Page
+from neurondb.explore.wording import quoted
+from neurondb.jobs import STAGES
+from neurondb.reading.layer_table import ClassShare, class_shares
+from neurondb.reading.models import Model, ModelSummary, list_models
+from neurondb.reading.provenance import LatestRun, Reading, latest_run, reading
+from neurondb.reading.starting_points import StartingPoint, starting_point
+
+
+@dataclass(frozen=True)
+class HomeModel:
+    """A model on the first page.
+
+    Attributes:
+        classes: its neurons by read-write class, at its τ.
+        stages: those that are complete.
+        missing: the others of a usual ingestion.
+        run: the latest.
+    """
+
+    model: Model
+    classes: tuple[ClassShare, ...]
+    reading: Reading | None
+    stages: tuple[str, ...]
+    missing: tuple[str, ...]
+    run: LatestRun | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something to type into the search field, and what it finds."""
+
+    text: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class NamedLink:
+    """A named query to start with."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """The first page.
+
+    Attributes:
+        examples: searches that find something here.
+        queries: named queries to start with.
+    """
+
+    models: tuple[HomeModel, ...]
+    examples: tuple[Example, ...]
+    queries: tuple[NamedLink, ...]
+
+
+STARTERS = (
+    NamedLink("class-counts-by-layer", "How many neurons of each class does every layer have?"),
+    NamedLink("median-cosines-by-layer", "Where do neurons strengthen, where do they weaken?"),
+    NamedLink("prototypical-neurons", "Which neurons show each class most clearly?"),
+    NamedLink("roles-by-layer", "Which layers predict tokens, and which suppress them?"),
+)
+
+
+def answer(ask: Ask) -> Page:
+    """Return the first page."""
+    models = tuple(_model(ask, one) for one in list_models(ask.connection))
+    examples = tuple(_examples(ask, models[0])) if models else ()
+    return Page("home", "Models", Home(models, examples, STARTERS if models else ()))
+
+
+def _model(ask: Ask, summary: ModelSummary) -> HomeModel:
+    connection, model = ask.connection, summary.model
+    key = ("classes", model.model_id)
+    stages = tuple(stage for stage in STAGES if stage in summary.stages)
+    wanted = ("weights", "vocab", "activations")
+    return HomeModel(
+        model,
+        ask.site.remembered(key, lambda: class_shares(connection, model)),
+        reading(connection, model),
+        stages,
+        tuple(stage for stage in wanted if stage not in stages),
+        latest_run(connection, model),
+    )
+
+
+def _examples(ask: Ask, one: HomeModel) -> Iterator[Example]:
+    """Yield searches that find something in a model."""
+    model = one.model
+    start: StartingPoint = ask.site.remembered(
+        ("start", model.model_id), lambda: starting_point(ask.connection, model)
+    )
+    present = {share.class_name for share in one.classes}
+    rare = next((name for name in ("weakening", "conditional weakening") if name in present), None)
+    if rare:
+        yield Example(rare, "removes what it reads")
+    else:
+        yield Example("|in_out|>0.3 significant", "adds or removes what it reads")
+    if one.reading:
+        yield Example(f"freq>0.5 layer={model.n_layers - 1}", "fires on most tokens, at the end")
+    if start.name is not None:
+        yield Example(f"{model.name} {start.name}", "one neuron, layer.neuron")
+    if start.token is not None:
+        shown = quoted(start.token.token)
+        yield Example(shown, "who reads and writes a token")
+        yield Example(f"promotes={shown}", "writes this token")
+    if "vocab" in one.stages:
+        yield Example(f"prediction layer>={model.n_layers // 2}", "sharpens a prediction, late")

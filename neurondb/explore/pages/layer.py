@@ -1,0 +1,110 @@
+"""One layer: where its neurons lie, which classes they have, who stands out."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from neurondb.errors import UnknownNameError
+from neurondb.explore.page import Ask, Page, Sql
+from neurondb.explore.wording import value
+from neurondb.reading.cosines import PAIRS
+from neurondb.reading.figure_rows.cosines import best_region, regions
+from neurondb.reading.layer_extremes import SHOWN, layer_extremes
+from neurondb.reading.layer_table import LayerLine, layer_line
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.neuron_lines import NeuronLine
+
+_EXTREMES: Final = {
+    "-in_out": "Highest cos(in, out): they add what they read",
+    "in_out": "Lowest cos(in, out): they remove what they read",
+    "-freq": "They fire most often",
+    "-post_positive": "They fire most often",
+    "-out_kurtosis": "Highest kurtosis of out over the vocabulary: they write to few tokens",
+}
+_STATEMENT: Final = """SELECT name, class, gate_in, gate_out, in_out, freq, out_kurtosis, role,
+       top_out_token
+FROM neuron_overview
+WHERE model = :model AND layer = :layer
+ORDER BY {key} NULLS LAST
+LIMIT :limit"""
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """Neurons that have the most or the least of something.
+
+    Attributes:
+        expression: what `find` lists all neurons of the layer by, with `order`.
+    """
+
+    title: str
+    expression: str
+    order: str
+    neurons: tuple[NeuronLine, ...]
+    sql: Sql
+
+
+@dataclass(frozen=True)
+class RandomRegion:
+    """Where 95% of the random cosines of a layer lie."""
+
+    pair: str
+    kind: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LayerPage:
+    """A layer's page; numbers of what is not ingested are None, lists empty."""
+
+    model: Model
+    line: LayerLine
+    regions: tuple[RandomRegion, ...]
+    outstanding: tuple[Outstanding, ...]
+    has_weights: bool
+    has_vocabulary: bool
+
+
+def answer(ask: Ask) -> Page:
+    """Return a layer's page.
+
+    Raises:
+        UnknownNameError: no such model or layer.
+    """
+    connection, layer = ask.connection, int(ask.path["layer"])
+    model = find_model(connection, ask.path["model"])
+    if layer >= model.n_layers:
+        raise UnknownNameError(
+            f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}"
+        )
+    key, known = model.model_id, ask.site.remembered
+    line = known(("layer", key, layer), lambda: layer_line(connection, model, layer))
+    extremes = known(("extremes", key, layer), lambda: layer_extremes(connection, model, layer))
+    expression = f"layer={layer} model={value(model.name)}"
+    outstanding = tuple(
+        Outstanding(
+            _EXTREMES[one.order], expression, one.order, one.neurons, _sql(model, layer, one.order)
+        )
+        for one in extremes
+    )
+    vocabulary = any(one.order == "-out_kurtosis" for one in extremes)
+    content = LayerPage(
+        model, line, _regions(ask, model, layer), outstanding, bool(line.classes), vocabulary
+    )
+    return Page("layer", f"{model.name}, layer {layer}", content)
+
+
+def _regions(ask: Ask, model: Model, layer: int) -> tuple[RandomRegion, ...]:
+    found = regions(ask.connection, model)
+    best = {pair: best_region(found, layer, pair) for pair in PAIRS}
+    return tuple(
+        RandomRegion(pair, one[1], one[0].low, one[0].high)
+        for pair, one in best.items()
+        if one is not None
+    )
+
+
+def _sql(model: Model, layer: int, order: str) -> Sql:
+    key = f"{order[1:]} DESC" if order.startswith("-") else order
+    values = {"model": model.name, "layer": layer, "limit": SHOWN}
+    return Sql(_EXTREMES[order], _STATEMENT.format(key=key), values)

@@ -1,0 +1,106 @@
+"""Two neurons side by side."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from neurondb.errors import UsageError
+from neurondb.explore.page import Ask, Page
+from neurondb.reading.activations import Moments, SignCase, activations, find_dataset
+from neurondb.reading.cosines import CosineReading, cosines
+from neurondb.reading.identity import Identity, identity
+from neurondb.reading.models import Model, find_model, list_models
+from neurondb.reading.vectors_compared import VectorCosines, vector_cosines
+from neurondb.reading.verdict import Verdict, verdict
+from neurondb.reading.vocabulary import Vocabulary, vocabulary
+
+TOKENS: Final = 8
+_NAMED: Final = re.compile(
+    r"(?P<model>\S.*?)[/\s]+(?P<layer>[0-9]{1,9})\.(?P<neuron>[0-9]{1,9})", re.DOTALL
+)
+_LONGEST: Final = 400
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A neuron on the texts that its model shows, without what only its own page has room for."""
+
+    dataset: str
+    n_tokens: int
+    fires: float | None
+    pre: Moments
+    post: Moments
+    cases: tuple[SignCase, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two; what is not ingested is None."""
+
+    identity: Identity
+    verdict: Verdict
+    cosines: tuple[CosineReading, ...]
+    vocabulary: Vocabulary | None
+    texts: Texts | None
+
+
+@dataclass(frozen=True)
+class PairPage:
+    """Two neurons.
+
+    Attributes:
+        left: as it was asked for, `model/L.N`; the field of the form has it.
+        right: likewise.
+        sides: both neurons, or none while one is not chosen.
+        between: cosines between their vectors, where a stored comparison has them.
+        models: names to choose from.
+    """
+
+    left: str
+    right: str
+    sides: tuple[Side, ...]
+    between: VectorCosines | None
+    models: tuple[str, ...]
+
+
+def answer(ask: Ask) -> Page:
+    """Return the page of two neurons, or the form that asks for them.
+
+    Raises:
+        UsageError: what was asked for is not `model/L.N`.
+        UnknownNameError: no such model or neuron.
+    """
+    asked = [ask.query.get(name, "").strip() for name in ("left", "right")]
+    chosen = [_chosen(ask, one) for one in asked if one]
+    models = tuple(one.model.name for one in list_models(ask.connection))
+    if len(chosen) < 2:
+        return Page("pair", "Two neurons", PairPage(asked[0], asked[1], (), None, models))
+    sides = tuple(_side(ask, *one) for one in chosen)
+    between = vector_cosines(ask.connection, *chosen)
+    title = " and ".join(f"{one[0].name} {one[1]}.{one[2]}" for one in chosen)
+    return Page("pair", title, PairPage(asked[0], asked[1], sides, between, models))
+
+
+def _chosen(ask: Ask, spelled: str) -> tuple[Model, int, int]:
+    found = _NAMED.fullmatch(spelled[:_LONGEST])
+    if found is None:
+        raise UsageError(f"{spelled[:60]!r} is not MODEL/LAYER.NEURON, like llama-3.2-3b/27.8000")
+    return find_model(ask.connection, found["model"]), int(found["layer"]), int(found["neuron"])
+
+
+def _side(ask: Ask, model: Model, layer: int, neuron: int) -> Side:
+    connection = ask.connection
+    who = identity(connection, model, layer, neuron)
+    key = who.neuron_id
+    dataset = find_dataset(connection, model, None)
+    acts = None if dataset is None else activations(connection, key, dataset)
+    readings = cosines(connection, model, layer, key)
+    return Side(
+        who,
+        verdict(connection, model, key, readings, acts),
+        readings,
+        vocabulary(connection, model, key, "unembed", TOKENS),
+        None
+        if acts is None
+        else Texts(acts.dataset.name, acts.n_tokens, acts.fires, acts.pre, acts.post, acts.cases),
+    )

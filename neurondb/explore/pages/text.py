@@ -1,0 +1,191 @@
+"""One text of a dataset: as a model read it, and which neurons have it among their examples."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.explore.page import Ask, Page, Sql
+from neurondb.explore.pages.token import layer_of
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.text_peaks import (
+    Path,
+    TextPeaks,
+    layers_at_once,
+    neuron_path,
+    text_peaks,
+)
+from neurondb.reading.text_tokens import Stretch, Text, find_text, readers, start_of, stretch
+from neurondb.render.numbers import compact
+from neurondb.render.text import visible
+
+_NAME: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+FIRST_CHARACTERS: Final = 60
+"""What is shown of a token at most."""
+
+_PEAKS: Final = """SELECT n.layer || '.' || n.neuron AS name, e.sign_case, e.quantity, e.rank,
+       e.position, e.value
+FROM examples e
+JOIN neurons n ON n.neuron_id = e.neuron_id
+WHERE e.neuron_id >= :first AND e.neuron_id < :end
+  AND e.dataset_id = :dataset_id AND e.text_id = :text_id
+ORDER BY e.rank, e.neuron_id"""
+
+
+class Piece(NamedTuple):
+    """A token as the text shows it; `peaks` neurons are most extreme there."""
+
+    position: int
+    token_id: int
+    text: str
+    peaks: int
+    sign: str
+    percent: int
+    values: str | None
+
+
+@dataclass(frozen=True)
+class TextContent:
+    """A text's page.
+
+    Attributes:
+        models: those that read its dataset.
+        model: whose tokens and neurons are shown; None where none has read it.
+        layer: looked at, where the model is too large to look at all.
+        every_layer: whether the peaks are those of all layers.
+        neuron: whose values colour the text; path: they, by position.
+        start: of the text, where its tokens are not stored.
+        sql: the statement behind the peaks.
+    """
+
+    text: Text
+    models: tuple[str, ...]
+    model: str | None
+    n_layers: int
+    layer: int
+    every_layer: bool
+    position: int | None
+    neuron: str | None
+    stretch: Stretch | None
+    start: str | None
+    path: Path | None
+    peaks: TextPeaks | None
+    sql: Sql | None
+
+    @property
+    def scale(self) -> float | None:
+        """The largest |hook_post| along the text; None where no value is stored."""
+        if self.path is None:
+            return None
+        values = (abs(v) for v in self.path.hook_post.values() if math.isfinite(v))
+        return max(values, default=None) or None
+
+    def pieces(self) -> list[Piece]:
+        """Return the tokens of the stretch."""
+        if self.stretch is None:
+            return []
+        counts = {} if self.peaks is None else dict(self.peaks.by_position)
+        shown = zip(self.stretch.tokens, self.stretch.token_ids, strict=True)
+        return [
+            self._piece(position, text, token_id, counts.get(position, 0))
+            for position, (text, token_id) in enumerate(shown, self.stretch.first)
+        ]
+
+    def _piece(self, position: int, text: str, token_id: int, peaks: int) -> Piece:
+        shown = visible(text[:FIRST_CHARACTERS])
+        value = None if self.path is None else self.path.hook_post.get(position)
+        if value is None or self.path is None or not math.isfinite(value) or not self.scale:
+            return Piece(position, token_id, shown, peaks, "", 0, None)
+        said = {"gate": self.path.hook_pre, "in": self.path.hook_pre_linear}
+        if not self.path.hook_pre_linear:
+            said = {"in": self.path.hook_pre}
+        said["post"] = self.path.hook_post
+        values = " · ".join(f"{name} {compact(at.get(position))}" for name, at in said.items())
+        percent = round(100 * abs(value) / self.scale)
+        return Piece(position, token_id, shown, peaks, "p" if value > 0 else "n", percent, values)
+
+
+class _Asked(NamedTuple):
+    model: Model | None
+    layer: int
+    position: int | None
+    neuron: tuple[int, int] | None
+
+
+def answer(ask: Ask) -> Page:
+    """Return the page of a text.
+
+    Raises:
+        UnknownNameError: when there is no such text, model or neuron.
+        UsageError: when what follows the `?` means nothing.
+    """
+    connection = ask.connection
+    text = find_text(connection, int(ask.path["text_id"]))
+    models = readers(connection, text)
+    asked = _asked(ask, text, models)
+    page = _content(ask, text, models, asked)
+    return Page("text", f"Text {text.ordinal} of {visible(text.dataset)}", page)
+
+
+def _content(ask: Ask, text: Text, models: tuple[str, ...], asked: _Asked) -> TextContent:
+    connection, model = ask.connection, asked.model
+    found = path = peaks = sql = None
+    if model is not None:
+        found = stretch(connection, model, text.text_id, asked.position or 0)
+        peaks = text_peaks(connection, model, text, asked.layer, asked.position)
+        sql = _sql(model, text, peaks)
+        if asked.neuron is not None:
+            path = neuron_path(connection, neuron_id(model, *asked.neuron), text)
+    return TextContent(
+        text=text,
+        models=models,
+        model=None if model is None else model.name,
+        n_layers=0 if model is None else model.n_layers,
+        layer=asked.layer,
+        every_layer=model is not None and layers_at_once(model) == model.n_layers,
+        position=asked.position,
+        neuron=None if asked.neuron is None else "{}.{}".format(*asked.neuron),
+        stretch=found,
+        start=start_of(connection, text.text_id) if found is None else None,
+        path=path,
+        peaks=peaks,
+        sql=sql,
+    )
+
+
+def _asked(ask: Ask, text: Text, models: tuple[str, ...]) -> _Asked:
+    query = ask.query
+    name = query.get("model") or next(iter(models), None)
+    model = None if name is None else find_model(ask.connection, name)
+    if model is not None and model.name not in models:
+        raise UnknownNameError(f"{model.name} has not read {text.dataset}")
+    neuron = query.get("neuron") or None
+    if model is None:
+        return _Asked(None, 0, None, None)
+    named = None if neuron is None else _NAME.fullmatch(neuron)
+    if neuron is not None and named is None:
+        raise UsageError(f"{neuron[:80]!r} is not LAYER.NEURON, like 31.9634")
+    place = None if named is None else (int(named[1]), int(named[2]))
+    if place is not None:
+        neuron_id(model, *place)  # refuses what the model has not
+    layer = layer_of(query.get("layer"), model)
+    if layer is None:
+        layer = 0 if place is None else place[0]
+    return _Asked(model, layer, _position(query.get("position")), place)
+
+
+def _position(written: str | None) -> int | None:
+    if not written:
+        return None
+    if not (written.isdecimal() and len(written) < 10):
+        raise UsageError(f"{written[:80]!r} is no position; positions count from 0")
+    return int(written)
+
+
+def _sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:
+    first = model.first_neuron_id + peaks.layers[0] * model.d_mlp
+    end = model.first_neuron_id + (peaks.layers[-1] + 1) * model.d_mlp
+    values = {"first": first, "end": end, "dataset_id": text.dataset_id, "text_id": text.text_id}
+    return Sql("the neurons that peak in this text", _PEAKS, values)

@@ -1,0 +1,143 @@
+"""One token of a model: which neurons read it, write it, suppress it."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Final
+
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.explore.neuron.choices import basis_of
+from neurondb.explore.page import Ask, Page, Sql
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.property_effects import TokenProperty, properties_of_token
+from neurondb.reading.token_places import (
+    HeadNeurons,
+    TokenEffect,
+    Wanted,
+    decoded,
+    encoded_by,
+    find_token,
+    spelled_alike,
+    token_effects,
+)
+from neurondb.reading.tokens import NamedToken
+from neurondb.render.hints import ingest_command
+from neurondb.render.text import visible
+
+SHOWN: Final = 25
+"""Neurons of a list."""
+SHOWN_OF_HEAD: Final = 12
+
+_LISTS: Final = """SELECT n.layer || '.' || n.neuron AS name, p.vector, p.direction, p.rank,
+       p.cosine
+FROM top_tokens p
+JOIN neurons n ON n.neuron_id = p.neuron_id
+JOIN models m ON m.model_id = n.model_id
+WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model
+ORDER BY abs(p.cosine) DESC"""
+_HEAD: Final = """SELECT n.layer || '.' || n.neuron AS name, h.probability, h.normalised
+FROM lm_head_tokens h
+JOIN neurons n ON n.neuron_id = h.neuron_id
+JOIN models m ON m.model_id = n.model_id
+WHERE h.token_id = :token_id AND m.name = :model
+ORDER BY h.normalised DESC"""
+
+
+@dataclass(frozen=True)
+class TokenContent:
+    """A token's page.
+
+    Attributes:
+        previous: id of the token before it.
+        alike: other spellings of the same word.
+        layer: whose neurons are listed; None: those of all layers.
+        effects: in the lists of the basis.
+        encoded_by: neurons whose most probable token under the LM head it is.
+        decoded: its probability under the LM head of every neuron, where it is stored.
+        command: adds that.
+        sql: panel → the statement behind it.
+    """
+
+    model: str
+    token_id: int
+    token: str
+    piece: str | None
+    previous: int | None
+    next: int | None
+    n_layers: int
+    basis: str
+    layer: int | None
+    alike: tuple[NamedToken, ...]
+    properties: tuple[TokenProperty, ...]
+    effects: tuple[TokenEffect, ...]
+    encoded_by: HeadNeurons
+    decoded: HeadNeurons | None
+    command: str
+    sql: dict[str, Sql]
+
+
+def answer(ask: Ask) -> Page:
+    """Return the page of a token.
+
+    Raises:
+        UnknownNameError: when there is no such model or token.
+        UsageError: when there is no such basis or layer.
+    """
+    connection = ask.connection
+    model = find_model(connection, ask.path["model"])
+    token = _token(ask, model, int(ask.path["token_id"]))
+    basis, layer = basis_of(ask.query), layer_of(ask.query.get("layer"), model)
+    effects = token_effects(connection, model, token.token_id, Wanted(basis, layer, SHOWN))
+    page = TokenContent(
+        model=model.name,
+        token_id=token.token_id,
+        token=token.token,
+        piece=token.piece,
+        previous=token.token_id - 1 if token.token_id else None,
+        next=token.token_id + 1 if token.token_id + 1 < model.d_vocab else None,
+        n_layers=model.n_layers,
+        basis=basis,
+        layer=layer,
+        alike=spelled_alike(connection, model, token),
+        properties=properties_of_token(connection, model.model_id, token.token_id),
+        effects=effects,
+        encoded_by=encoded_by(connection, model, token.token_id, SHOWN_OF_HEAD),
+        decoded=decoded(connection, model, token.token_id, SHOWN_OF_HEAD),
+        command=f"neurondb tokens {shlex.quote(model.name)} '#{token.token_id}' --lm-head --store",
+        sql=_sql(model, token, basis),
+    )
+    return Page("token", f"{visible(token.token[:40], spaces=True)} · {visible(model.name)}", page)
+
+
+def _token(ask: Ask, model: Model, token_id: int) -> NamedToken:
+    token = find_token(ask.connection, model, token_id)
+    if token is not None:
+        return token
+    if find_token(ask.connection, model, 0) is None:
+        command = ingest_command(model.name, model.source, "vocab")
+        raise UnknownNameError(f"the tokens of {model.name} are not ingested: run `{command}`")
+    raise UnknownNameError(
+        f"{model.name} has no token #{token_id}: its ids are 0 to {model.d_vocab - 1}"
+    )
+
+
+def _sql(model: Model, token: NamedToken, basis: str) -> dict[str, Sql]:
+    values = {"token_id": token.token_id, "model": model.name}
+    return {
+        "lists": Sql("the neurons of this token", _LISTS, values | {"basis": basis}),
+        "head": Sql("the neurons whose top token it is", _HEAD, values),
+    }
+
+
+def layer_of(written: str | None, model: Model) -> int | None:
+    """Return the layer that an address names, if it names one.
+
+    Raises:
+        UsageError: when the model has no such layer.
+    """
+    if not written:
+        return None
+    if not (written.isdecimal() and len(written) < 10 and int(written) < model.n_layers):
+        raise UsageError(
+            f"{model.name} has no layer {written[:80]!r}: its layers are 0 to {model.n_layers - 1}"
+        )
+    return int(written)

@@ -1,0 +1,181 @@
+"""Serve one database as a site: what `neurondb serve` starts."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from neurondb.database import open_existing, open_immutable, parse_url, sqlite_path
+from neurondb.errors import DatabaseError, UsageError
+from neurondb.explore.site import PLUGIN
+
+SETTINGS: Final[Mapping[str, Any]] = {
+    "suggest_facets": False,  # each suggestion is a scan, and there are millions of rows
+    "default_page_size": 50,
+    "num_sql_threads": 4,
+    "sql_time_limit_ms": 10_000,
+    "facet_time_limit_ms": 1_000,
+    "default_cache_ttl": 0,
+    "allow_download": False,
+}
+"""Datasette's, where its own do not suit databases of this size; --setting has the last word."""
+
+PUBLIC_SETTINGS: Final[Mapping[str, Any]] = {
+    "sql_time_limit_ms": 2_000,
+    "facet_time_limit_ms": 200,
+    "default_cache_ttl": 300,
+    "allow_csv_stream": False,
+    "default_allow_sql": False,
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """How to serve a database.
+
+    Attributes:
+        public: strangers read it: the file is taken as finished, limits are shorter.
+        allow_sql: a public site lets strangers write SQL.
+        annotations: visitors may annotate neurons.
+        settings: Datasette's settings by name.
+    """
+
+    public: bool = False
+    allow_sql: bool = False
+    annotations: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def application(location: str | None, service: Service = Service()) -> Any:
+    """Return the Datasette that serves a database.
+
+    Raises:
+        DatabaseError: when there is none, it is older or newer, or no SQLite file.
+        UsageError: when the service contradicts itself.
+    """
+    if service.public and service.annotations:
+        raise UsageError("--public takes no annotations: a published file is not written to")
+    path = servable(location, immutable=service.public)
+    from datasette.app import Datasette
+    from datasette.plugins import pm
+    from datasette.version import __version__
+
+    # Else every address that is not there prints a page of local variables on the terminal.
+    pm.get_plugin("datasette.handle_exception").rich = None
+    files: dict[str, Any] = (
+        {"immutables": [str(path)]} if service.public else {"files": [str(path)]}
+    )
+    return Datasette(
+        **files,
+        **configuration(path.stem, service, modern=not __version__.startswith("0.")),
+        inspect_data=inspected(path) if service.public else None,
+        settings=settings_of(service),
+    )
+
+
+def servable(location: str | None, *, immutable: bool = False) -> Path:
+    """Return the SQLite file at a path or URL, made sure of; immutable: that nobody writes to it.
+
+    Raises:
+        DatabaseError: when there is none, it is older or newer, or no SQLite file.
+    """
+    url = parse_url(location)
+    path = sqlite_path(url)
+    if path is None:
+        raise DatabaseError(
+            f"{url.render_as_string()} is no SQLite file, which is all that a site can serve"
+        )
+    open_existing(location).dispose()
+    log = Path(f"{path}-wal")
+    if immutable and log.exists() and log.stat().st_size:
+        raise DatabaseError(
+            f"{path} is being written to, or was not closed: publish a copy, "
+            f"`neurondb publish --db {path} -o DIR`, or serve it without --public"
+        )
+    if immutable:
+        open_immutable(str(path)).dispose()
+    return path
+
+
+def settings_of(service: Service) -> dict[str, Any]:
+    """Return Datasette's settings for a way to serve."""
+    public = dict(PUBLIC_SETTINGS) if service.public else {}
+    if service.allow_sql:
+        public["default_allow_sql"] = True
+    return {**SETTINGS, **public, **service.settings}
+
+
+def configuration(name: str, service: Service, *, modern: bool) -> dict[str, Any]:
+    """Return titles, descriptions, queries and our options, where a Datasette wants them.
+
+    0.65 takes all as metadata; a modern one, 1.0, takes what configures as config.
+    """
+    from neurondb.explore.describing import description
+
+    plugins = {PLUGIN: {"public": service.public, "annotations": service.annotations}}
+    described = description(name)
+    if not modern:
+        return {"metadata": described | {"plugins": plugins}}
+    queries = {name: {"queries": described["databases"][name].pop("queries")}}
+    return {"metadata": described, "config": {"plugins": plugins, "databases": queries}}
+
+
+def inspected(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
+    """Return what Datasette would otherwise find out by counting and hashing the whole file.
+
+    Tables that ANALYZE never saw have no count.
+    """
+    from sqlalchemy import text
+
+    engine = open_immutable(str(path))
+    with engine.connect() as connection:
+        names = connection.execute(
+            text("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        ).scalars()
+        counts: dict[str, int | None] = dict.fromkeys(names)
+        if "sqlite_stat1" in counts:
+            # ANALYZE, which every load ends with, left the number of rows as the first word; a
+            # table with several indexes has several, estimated apart unless all rows counted.
+            for table, stat in connection.execute(text("SELECT tbl, stat FROM sqlite_stat1")):
+                counts[table] = max(counts.get(table) or 0, int(str(stat).split()[0]))
+    engine.dispose()
+    size = path.stat().st_size
+    stamp = fingerprint or f"{size:x}{path.stat().st_mtime_ns:x}"
+    tables = {name: {"count": count} for name, count in counts.items()}
+    return {path.stem: {"hash": stamp, "size": size, "file": path.name, "tables": tables}}
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 takes a free one.
+
+    Raises:
+        UsageError: when the port is taken, or the host is none of this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=128)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DatabaseError(
+            f"cannot listen on {host}, port {port}: {reason}; choose another with --port"
+        ) from error
+
+
+def address(listener: socket.socket) -> str:
+    """Return the address of a site for a browser."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def run(datasette: Any, listener: socket.socket) -> None:
+    """Serve until Ctrl-C."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        datasette.app(), log_level="warning", access_log=False, lifespan="on", server_header=False
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        return

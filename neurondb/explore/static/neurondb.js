@@ -1,0 +1,106 @@
+// What pages do beyond HTML: draw charts when they come into view, move by keyboard.
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+let vega;
+
+/** Load the chart library once, when the first chart comes into view. */
+function library() {
+  vega ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.type = "module";
+    script.src = document.body.dataset.vega;
+    script.onload = () => resolve(window.neurondbEmbed);
+    script.onerror = () => reject(new Error("the chart library could not be loaded"));
+    document.head.append(script);
+  });
+  return vega;
+}
+
+/** On a phone the legend goes below, lest it take the chart's place. */
+function fitted(spec, width) {
+  if (width > 480) return spec;
+  return { ...spec, config: { ...spec.config, legend: { ...spec.config?.legend, orient: "bottom", columns: 2 } } };
+}
+
+async function draw(figure) {
+  const address = new URL(figure.dataset.spec, location.href);
+  address.searchParams.set("theme", dark.matches ? "dark" : "light");
+  let canvas = figure.querySelector(".drawn");
+  if (!canvas) {
+    canvas = document.createElement("div");
+    canvas.className = "drawn";
+    figure.prepend(canvas);
+  }
+  try {
+    const [embed, answer] = await Promise.all([library(), fetch(address)]);
+    const spec = await answer.json();
+    if (!answer.ok) throw new Error(spec.error);
+    await embed(canvas, fitted(spec, canvas.clientWidth), {});
+    figure.dataset.state = "drawn";
+  } catch (error) {
+    canvas.textContent = `No chart: ${error.message}`;
+    figure.dataset.state = "failed";
+  }
+}
+
+const coming = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries.filter((one) => one.isIntersecting)) {
+      coming.unobserve(entry.target);
+      draw(entry.target);
+    }
+  },
+  { rootMargin: "400px" },
+);
+for (const figure of document.querySelectorAll("figure.chart")) coming.observe(figure);
+dark.addEventListener("change", () => {
+  for (const figure of document.querySelectorAll("figure[data-state=drawn]")) draw(figure);
+});
+
+/** Keys: those of links and fields that carry data-key; none while somebody types. */
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key === "Escape" && typing) event.target.blur();
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "?") return tellKeys(event);
+  const target =
+    event.key === "/" ? document.querySelector("#q") : document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  if (!target) return;
+  event.preventDefault();
+  if (target.matches("input")) target.select();
+  else target.click();
+});
+
+/** What the keys of this page do, from the elements that have them. */
+function tellKeys(event) {
+  event.preventDefault();
+  const open = document.querySelector("dialog.keys");
+  if (open) return open.close();
+  const keys = [...document.querySelectorAll("[data-key]")].map((one) => [
+    one.dataset.key,
+    one.getAttribute("aria-label") || one.title || one.textContent.trim(),
+  ]);
+  const dialog = document.createElement("dialog");
+  dialog.className = "keys";
+  const list = document.createElement("dl");
+  list.className = "facts";
+  for (const [key, does] of [["/", "search"], ...keys, ["?", "these keys"]]) {
+    const term = document.createElement("dt");
+    term.append(document.createElement("kbd"));
+    term.firstChild.textContent = key;
+    const detail = document.createElement("dd");
+    detail.textContent = does;
+    list.append(term, detail);
+  }
+  const close = document.createElement("button");
+  close.textContent = "Close";
+  close.addEventListener("click", () => dialog.close());
+  dialog.append(list, close);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+for (const hint of document.querySelectorAll("footer .keys")) {
+  hint.hidden = false;
+  hint.addEventListener("click", tellKeys);
+}

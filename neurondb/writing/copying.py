@@ -1,0 +1,185 @@
+"""A finished copy of a database: compact, whole, of the models that are wanted."""
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Final
+from urllib.parse import quote
+
+from sqlalchemy import Column, Connection, Engine, Table, delete, inspect, select, union, update
+
+from neurondb.database import BUSY_TIMEOUT_S, connect, parse_url, translated
+from neurondb.jobs import Progress
+from neurondb.schema import metadata, tables
+from neurondb.writing.indexes import BULK_TABLES, finish_load
+from neurondb.writing.models import forget_model
+from neurondb.writing.transactions import transaction
+
+MEGABYTE: Final = 1_000_000
+_CACHE_KIB: Final = 65_536
+_BREATH: Final = 100_000
+"""Instructions of SQLite's between two looks at how far a copy is."""
+
+
+def live_bytes(source: Path) -> int:
+    """Return the size that a compact copy of a database has, but for what its indexes save."""
+    with closing(_reader(source)) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * size)
+
+
+def copy(source: Path, target: Path, progress: Progress, title: str = "copying") -> None:
+    """Write a database as it is now, without what was deleted in it, into a new file.
+
+    VACUUM INTO reads in one transaction: whoever writes to the source goes on, and what they
+    commit meanwhile is not in the copy.
+
+    Raises:
+        DatabaseError: when the source cannot be read or the target cannot be written.
+        KeyboardInterrupt: by Ctrl-C, which SQLite tells as an interruption.
+    """
+    total = max(live_bytes(source) // MEGABYTE, 1)
+    with (
+        translated(f"copying {source} to {target}"),
+        closing(_reader(source)) as connection,
+        progress.stage(title, total, "MB") as advance,
+    ):
+        written = 0
+
+        def look() -> None:
+            nonlocal written
+            now = min(target.stat().st_size // MEGABYTE, total) if target.exists() else 0
+            advance(now - written)
+            written = now
+
+        connection.set_progress_handler(look, _BREATH)
+        with _interruptible():
+            connection.execute("VACUUM INTO ?", (str(target),))
+        advance(total - written)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    # Not mode=ro: the log beside the file of a writer that was killed has to be read too.
+    address = f"file:{quote(str(path.resolve()))}?mode=rw"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def keep(file: Path, wanted: Collection[str], progress: Progress) -> None:
+    """Delete every model but these from a database, and the texts that only the others read."""
+    with _writing(file) as engine, transaction(engine) as connection:
+        m = tables.models.c
+        others = connection.execute(
+            select(m.model_id, m.name).where(m.name.not_in(wanted)).order_by(m.model_id)
+        ).all()
+        for table in BULK_TABLES if others else ():
+            for index in table.indexes:  # dearer to keep up than to build again
+                index.drop(connection, checkfirst=True)
+        with progress.stage("leaving out", len(others), "models") as advance:
+            for model_id, _ in others:
+                _forget(connection, model_id)
+                advance(1)
+        _forget_unread(connection)
+
+
+def _forget(connection: Connection, model_id: int) -> None:
+    runs = select(tables.ablation_runs.c.run_id).where(tables.ablation_runs.c.model_id == model_id)
+    bins = tables.ablation_histograms
+    connection.execute(delete(bins).where(bins.c.run_id.in_(runs)))
+    forget_model(connection, model_id)
+
+
+def _forget_unread(connection: Connection) -> None:
+    """Delete datasets that no model has read and sets of neurons that are of none."""
+    readers: tuple[Column[int], ...] = (
+        tables.models.c.dataset_id,
+        tables.tokenizations.c.dataset_id,
+        tables.ingest_runs.c.dataset_id,
+        tables.ingest_steps.c.dataset_id,
+        tables.ablation_runs.c.dataset_id,
+        tables.ablation_runs.c.means_dataset_id,
+    )
+    read = union(*(select(column).where(column.is_not(None)) for column in readers))
+    for table in (tables.texts, tables.labels, tables.dataset_rows):
+        connection.execute(delete(table).where(table.c.dataset_id.not_in(read)))
+    sets = tables.neuron_sets
+    used = union(select(tables.ablation_runs.c.set_id), select(tables.neuron_set_members.c.set_id))
+    connection.execute(delete(sets).where(sets.c.set_id.not_in(used)))
+
+
+def finish(file: Path, progress: Progress) -> None:
+    """Make a copy fit to be read and nothing else.
+
+    Missing indexes are built and every row counts in the planner's statistics; directories of
+    this machine go from where models and texts were read; the journal is one that a read-only
+    file can have.
+    """
+    with _writing(file) as engine:
+        for table in _unindexed(engine):
+            progress.note(f"building the index on {table}")
+        finish_load(engine)
+        with transaction(engine) as connection:
+            _strip(connection, tables.models)
+            _strip(connection, tables.dataset_rows)
+        every = metadata.sorted_tables
+        with progress.stage("counting", len(every), "tables") as advance:
+            for table in every:
+                with transaction(engine) as connection:
+                    connection.exec_driver_sql(f'ANALYZE "{table.name}"')
+                advance(1)
+    with translated(str(file)), closing(sqlite3.connect(file, isolation_level=None)) as last:
+        last.execute("PRAGMA journal_mode = DELETE")
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _unindexed(engine: Engine) -> list[str]:
+    """Return the tables whose secondary indexes an interrupted or unfinished load left out."""
+    found = inspect(engine)
+    return [
+        str(table.name)
+        for table in BULK_TABLES
+        if table.indexes and not found.get_indexes(str(table.name))
+    ]
+
+
+def _strip(connection: Connection, table: Table) -> None:
+    """Leave the name of what was read from a path of this machine; ids of the hub stay."""
+    (key,) = table.primary_key.columns
+    for found, source in connection.execute(select(key, table.c.source)).all():
+        bare = stripped(source)
+        if bare != source:
+            connection.execute(update(table).where(key == found).values(source=bare))
+
+
+def stripped(source: str) -> str:
+    """Return the last part of an absolute path or of one that leaves a directory; else all."""
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind(source)
+        if path.is_absolute() or source.startswith(("~", "./", "../", ".\\", "..\\")):
+            return path.name or source
+    return source
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[Engine]:
+    engine = connect(parse_url(str(file)), writing=True)
+    try:
+        yield engine
+    finally:
+        engine.dispose()

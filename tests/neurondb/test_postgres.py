@@ -1,0 +1,161 @@
+"""PostgreSQL holds the same rows as SQLite, and answers the same questions."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, inspect
+
+from neurondb import asking, migrate, schema
+from neurondb.asking import named
+from neurondb.database import NUL_SHOWN
+from neurondb.errors import DatabaseError, IngestError
+from neurondb.jobs import IngestRequest, job
+from neurondb.reading.neuron import PageOptions, neuron_page
+from neurondb.reading.opening import opened
+from neurondb.reading.status import status
+from neurondb.render.documents import to_json
+from tests.support.ingested import Silent
+from tests.support.postgres import postgres  # noqa: F401  (a fixture)
+from tests.support.rows import PROVENANCE, VOLATILE
+from tests.support.tiny_model import tiny_model, write_texts
+
+Rows = list[tuple[Any, ...]]
+FIRST = {"model": "tiny", "layer": "0", "neuron": "1"}
+
+
+@pytest.fixture(scope="module")
+def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:  # noqa: F811
+    """The tiny model with every stage in SQLite and in PostgreSQL."""
+    directory = tmp_path_factory.mktemp("both")
+    texts = write_texts(directory / "tiny.txt")
+    request = IngestRequest(
+        model=str(tiny_model(directory / "model")),
+        name="tiny",
+        database=str(directory / "n.db"),
+        dataset=str(texts),
+        device="cpu",
+        controls=True,
+        stages=("weights", "vocab", "activations", "traces"),
+    )
+    for one in (request, replace(request, database=postgres)):
+        job("ingest")(one, Silent())
+    return str(request.database), postgres
+
+
+def table_rows(database: str) -> dict[str, Rows]:
+    engine = create_engine(database if "://" in database else f"sqlite:///{database}")
+    found = {}
+    with engine.connect() as connection:
+        for name in inspect(connection).get_table_names():
+            if name in PROVENANCE or name == "alembic_version":
+                continue
+            columns = [c["name"] for c in inspect(connection).get_columns(name)]
+            kept = ", ".join(f'"{c}"' for c in columns if c not in VOLATILE)
+            rows = connection.exec_driver_sql(f"SELECT {kept} FROM {name}").all()
+            found[name] = sorted((tuple(map(_plain, row)) for row in rows), key=repr)
+    engine.dispose()
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", NUL_SHOWN)
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def same(one: Rows, other: Rows) -> bool:
+    return len(one) == len(other) and all(
+        a == b or (isinstance(a, float) and math.isclose(a, b, rel_tol=1e-6))
+        for row, theirs in zip(one, other, strict=True)
+        for a, b in zip(row, theirs, strict=True)
+    )
+
+
+def test_every_table_has_the_same_rows(both: tuple[str, str]) -> None:
+    mine, theirs = map(table_rows, both)
+    assert mine.keys() - {"sqlite_sequence"} == theirs.keys()
+    for table, rows in theirs.items():
+        assert same(mine[table], rows), table
+    assert len(theirs["top_token_rows"]) > 100
+    assert len(theirs["trace_rows"]) > 10
+
+
+@pytest.mark.parametrize("name", named.query_names())
+def test_every_named_query_gives_the_same_answer(both: tuple[str, str], name: str) -> None:
+    query = named.load(name)
+    given = {p.name: _argument(p.name, p.kind) for p in query.parameters if p.required}
+    answers = []
+    for database in both:
+        with asking.opened(database) as engine:
+            answer = named.run(engine, name, given)
+            answers.append((answer.columns, [tuple(map(float_of, row)) for row in answer.rows]))
+    assert answers[0][0] == answers[1][0]
+    one, other = (sorted(rows, key=repr) for _, rows in answers)
+    assert same(one, other)
+
+
+def _argument(name: str, kind: str) -> str:
+    return {"token": " cat", "model": "tiny", "property": "lower-case"}.get(
+        kind, FIRST.get(name, "1")
+    )
+
+
+def float_of(value: Any) -> Any:
+    return float(value) if type(value).__name__ == "Decimal" else _plain(value)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["", "freq>0.3", "orthogonal", "layer=1 in_out<0", "out_kurtosis>2 or significant", "dead"],
+)
+def test_find_gives_the_same_neurons(both: tuple[str, str], expression: str) -> None:
+    answers = []
+    for database in both:
+        with asking.opened(database) as engine:
+            found = asking.find(engine, f"{expression} model=tiny", columns=("name",))
+            answers.append(sorted(found.rows))
+            assert asking.count(engine, expression) == len(answers[-1])
+    assert answers[0] == answers[1]
+
+
+def test_a_neurons_page_is_the_same(both: tuple[str, str]) -> None:
+    pages = []
+    for database in both:
+        with opened(database) as connection:
+            page = neuron_page(connection, "tiny", 1, 2, PageOptions(controls=True))
+            pages.append(to_json(page))
+    assert pages[0] == pages[1]
+
+
+def test_plain_sql_only_reads(both: tuple[str, str]) -> None:
+    with asking.opened(both[1]) as engine:
+        (row,) = asking.run_sql(engine, "SELECT count(*) FROM neurons").rows
+        assert row[0] > 0
+        with pytest.raises(DatabaseError):
+            list(asking.run_sql(engine, "DELETE FROM neurons RETURNING neuron_id").rows)
+        assert list(asking.run_sql(engine, "SELECT count(*) FROM neurons").rows) == [row]
+
+
+def test_status_and_schema_are_whole(both: tuple[str, str]) -> None:
+    with opened(both[1]) as connection:
+        assert status(connection).models
+    engine = migrate.create_or_open(both[1])
+    with engine.connect() as connection:
+        found = set(inspect(connection).get_view_names())
+    engine.dispose()
+    assert {view.name for view in schema.VIEWS} <= found
+
+
+def test_ingesting_again_changes_nothing(both: tuple[str, str], tmp_path: Path) -> None:
+    before = table_rows(both[1])
+    texts = write_texts(tmp_path / "tiny.txt")
+    request = IngestRequest(
+        model=str(tiny_model(tmp_path / "model")), name="tiny", database=both[1], device="cpu"
+    )
+    job("ingest")(request, Silent())
+    assert table_rows(both[1]) == before
+    with pytest.raises(IngestError):
+        job("ingest")(replace(request, dataset=str(texts), max_len=5), Silent())
