@@ -229,11 +229,14 @@ class CompareRequest:
     """Path or URL; None is the default database."""
 
 
+SelectionKind = Literal["where", "sql", "neurons", "class", "set"]
+
+
 @dataclass(frozen=True)
 class NeuronSelection:
     """Which neurons of a model are meant, said in one of five ways."""
 
-    kind: Literal["where", "sql", "neurons", "class", "set"]
+    kind: SelectionKind
     """A `find` expression, a query, a list like `27.8000,26.1`, a class, a stored set's name."""
     text: str
     count: int | None = None

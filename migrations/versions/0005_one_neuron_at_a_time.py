@@ -11,6 +11,7 @@ depends_on = None
 
 CLUSTERED = {"sqlite_with_rowid": False}
 INTEGER, REAL, WORD = sa.Integer(), sa.Double(), sa.String()
+SECONDS = "seconds that the forward passes took; NULL if unknown"
 RUN_COLUMNS = (
     (
         "kind", WORD, "together",
@@ -30,6 +31,7 @@ def upgrade() -> None:
         op.add_column("ablation_runs", sa.Column(
             name, kind, nullable=False, server_default=default, comment=comment
         ))
+    op.add_column("ablation_runs", _real("seconds", SECONDS))
     for name, comment in SHOWN:
         op.add_column("models", sa.Column(name, INTEGER, nullable=True, comment=comment))
     _create(
@@ -74,5 +76,5 @@ def downgrade() -> None:
         op.drop_table(name)
     for name, _ in reversed(SHOWN):
         op.execute(f"ALTER TABLE models DROP COLUMN {name}")
-    for name, _, _, _ in reversed(RUN_COLUMNS):
+    for name in ("seconds", *(name for name, _, _, _ in reversed(RUN_COLUMNS))):
         op.execute(f"ALTER TABLE ablation_runs DROP COLUMN {name}")

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Column, Connection, Table, func, select
 
+from neurondb.asking.effects import missing_effects
 from neurondb.asking.terms import (
     Between,
     Compare,
@@ -54,7 +55,8 @@ LISTED: Final = {"vocab": HasToken, "properties": HasEffect}
 COMPARISON: Final = "comparison"
 FEWEST: Final = 5
 """Tokens that a property must have for effects on it to be stored."""
-NEEDS: Final = (*STAGES, COMPARISON)
+EFFECTS: Final = "effects"
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS)
 """What a named query may say that it needs."""
 
 
@@ -70,7 +72,9 @@ def reasons(connection: Connection, expression: Expression, needs: Sequence[str]
     wanted = [stage for stage in STAGES if stage in needs or _needed(stage, found)]
     missing = [_missing(connection, stage, asked) for stage in wanted]
     rare = _too_rare(connection, found, asked)
-    return [line for line in (*missing, *rare, _beyond_all(found, asked)) if line]
+    measured = [Missing("ablated_loss")] if EFFECTS in needs else []
+    unmeasured = missing_effects(connection, (*found, *measured), asked)
+    return [line for line in (*missing, *rare, *unmeasured, _beyond_all(found, asked)) if line]
 
 
 def uncompared(connection: Connection, before: str | None, after: str | None) -> list[str]:

@@ -3,9 +3,10 @@
 import functools
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
+from neurondb.asking.effects import EFFECT_ALIASES, listed_effects
 from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.terms import (
     And,
@@ -209,10 +210,29 @@ def compile_count(expression: Expression) -> Compiled:
     return Compiled(f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}", bind.parameters)
 
 
+def _from_index(term: Expression, bind: Bind) -> str | None:
+    """Return the condition on an effect as a list of neurons, which an index by effect gives.
+
+    A list cannot tell what is unknown from what does not fit, so that `not` must not stand before.
+    """
+    if not isinstance(term, Compare | Between) or (listed := listed_effects(term.column)) is None:
+        return None
+    fits = condition(replace(term, column="e.mean"), bind)
+    return f"neuron_id IN ({listed.format(fits=fits)})"
+
+
 def _where(expression: Expression, bind: Bind) -> str:
-    if isinstance(expression, And) and expression.parts:
-        return "\n  AND ".join(condition(part, bind) for part in expression.parts)
-    return condition(expression, bind)
+    parts = expression.parts if isinstance(expression, And) and expression.parts else (expression,)
+    # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
+    few = any(isinstance(part, HasToken | HasEffect | Place) or _is_class(part) for part in parts)
+    terms = (None if few else _from_index(part, bind) for part in parts)
+    return "\n  AND ".join(
+        known or condition(part, bind) for known, part in zip(terms, parts, strict=True)
+    )
+
+
+def _is_class(term: Expression) -> bool:
+    return isinstance(term, OneOf) and term.column == "class"
 
 
 def default_columns(order: Sequence[str], usual: tuple[str, ...] = COLUMNS) -> tuple[str, ...]:
@@ -227,6 +247,7 @@ def default_columns(order: Sequence[str], usual: tuple[str, ...] = COLUMNS) -> t
 
 def _shown(column: str) -> str:
     known = (*NUMBERS, *WORDS)
+    column = EFFECT_ALIASES.get(column, column)
     if column not in known:
         raise UsageError(f"unknown column {shown(column)}{did_you_mean(column, known)}")
     return column

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from neurondb.asking.terms import And, Compare, Expression, Missing, Not, OneOf, Or
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, token_list
-from neurondb.schema.views import CASE_COLUMNS
+from neurondb.schema.views import CASE_COLUMNS, EFFECT_COLUMNS
 from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
 
 Meaning = TypeVar("Meaning", bound=Hashable)
@@ -42,6 +42,12 @@ NUMBERS: Final = {
     "out_variance": "variance of cos(U, out)",
     "out_dot_variance": "variance of the dot product U·out",
     "significant_in_out": "1 when cos(in, out) is outside the layer's random region, else 0",
+    "ablated_loss": "mean loss, clean − without the neuron: below 0 where removing it hurts",
+    "ablated_entropy": "mean entropy, clean − without the neuron",
+    "ablated_rank": "mean rank of the correct token, clean − without the neuron",
+    "ablated_scale": "mean divisor of the final norm, clean − without the neuron",
+    "attribution_loss": "first-order estimate of ablated_loss",
+    "attribution_entropy": "first-order estimate of ablated_entropy",
 }
 """Every numeric column of neuron_overview."""
 
@@ -69,7 +75,12 @@ WORDS: Final = {
 }
 """Every other column of neuron_overview."""
 
-ALIASES: Final = {**CASE_COLUMNS, "gate_freq": "freq", "significant": "significant_in_out"}
+ALIASES: Final = {
+    **CASE_COLUMNS,
+    "gate_freq": "freq",
+    "significant": "significant_in_out",
+    **{column.replace("_", ".", 1): column for column in EFFECT_COLUMNS},
+}
 
 ROLES: Final = ("prediction", "suppression", "partition", "none")
 

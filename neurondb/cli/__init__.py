@@ -22,6 +22,13 @@ COMMANDS: Final = {
     "sql": ("neurondb.cli.sql", "Ask in SQL, read-only."),
     "show": ("neurondb.cli.show", "Show one neuron: MODEL L.N."),
     "tokens": ("neurondb.cli.tokens", "Show who reads and writes a token: MODEL ' dog'."),
+    "ablate": ("neurondb.cli.ablate", "Intervene on neurons and tell what changes."),
+    "ablate-suite": ("neurondb.cli.ablate_suite", "Ablate every class under every condition."),
+    "ablate-each": ("neurondb.cli.ablate_each", "Ablate neurons one at a time, or estimate it."),
+    "clamp": ("neurondb.cli.clamp", "Hold neurons at values; what comes next?"),
+    "generate": ("neurondb.cli.generate", "Continue a prompt with neurons clamped."),
+    "attributes": ("neurondb.cli.attributes", "What the model knows of subjects, by layer."),
+    "entropy": ("neurondb.cli.entropy", "Fix entropy neurons: scale, entropy, rank, loss."),
     "plot": ("neurondb.cli.plot", "Draw a figure: NAME MODEL -o x.svg; --list shows them."),
     "serve": ("neurondb.cli.serve", "Browse the database: a site on this machine."),
     "publish": ("neurondb.cli.publish", "Make a read-only copy to host for others."),
@@ -48,7 +55,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

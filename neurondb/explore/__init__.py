@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import datasette as installed
 
-from neurondb.explore.counting import uncounted
+from neurondb.explore.counting import count_small, uncounted
 from neurondb.explore.routes import routes
 from neurondb.explore.security import secured
 from neurondb.explore.site import site_of
@@ -27,7 +27,10 @@ def hook(function: Hook) -> Hook:
 def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
     """Add our pages, when one of the databases is NeuronDB's."""
     site = site_of(datasette)
-    return [] if site is None else routes(site)
+    if site is None:
+        return []
+    count_small(site.database)
+    return routes(site)
 
 
 @hook

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from neurondb.database import driver
 from neurondb.errors import DatabaseError, NeuronDBError, UsageError
 from neurondb.explore.hosting import dockerfile, readme
 from neurondb.explore.server import Service, configuration, inspected, servable, settings_of
+from neurondb.explore.site import PLUGIN, TITLE
 from neurondb.jobs import Progress
 from neurondb.reading.checking import problems
 from neurondb.reading.models import find_model, list_models
@@ -48,7 +50,7 @@ class Publication:
     directory: Path
     database: str | None = None
     models: tuple[str, ...] = ()
-    title: str = "NeuronDB"
+    title: str = TITLE
     force: bool = False
 
 
@@ -114,9 +116,12 @@ def _copy(source: Path, file: Path, names: tuple[str, ...], progress: Progress) 
 
 
 def _check(source: Path, file: Path, progress: Progress) -> None:
+    """Refuse what was not whole before it was copied; VACUUM made the pages of the copy anew."""
     progress.note("checking the copy")
     with opened(str(file)) as connection:
-        for problem in problems(connection):
+        # Looks at nothing, but lets Ctrl-C in while SQLite reads gigabytes.
+        driver(connection).set_progress_handler(lambda: 0, copying.BREATH)
+        for problem in problems(connection, quick=True):
             raise DatabaseError(
                 f"{source} is not whole: {problem.what}: {problem.remedy}; "
                 "`neurondb check` tells all that is wrong"
@@ -142,6 +147,8 @@ def _write_texts(
     settings = settings_of(service)
     old, modern = (configuration(file.stem, service, modern=modern) for modern in (False, True))
     described = old["metadata"] | {"title": wanted.title}
+    for options in (described["plugins"], modern["config"]["plugins"]):
+        options[PLUGIN]["title"] = wanted.title
     _write_json(partial / "inspect-data.json", _counted(file, fingerprint))
     _write_json(partial / "metadata.json", described)
     _write_json(partial / "settings.json", settings)

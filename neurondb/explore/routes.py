@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from datasette import Response
+from datasette.version import __version__
 
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.explore.files import file, stamp
@@ -30,6 +31,7 @@ PAGES: Final = {
     rf"/random/{_MODEL}$": "random",
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
+    r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
     r"/pair" + _JSON: "pair",
     r"/compare/(?P<one>[^/]+)/(?P<other>[^/]+?)" + _JSON: "comparison",
     r"/annotate$": "annotate",
@@ -80,9 +82,10 @@ async def _form(module: str, request: Any) -> dict[str, str]:
         raise UsageError(f"this address does not answer to {request.method}")
     if module not in FORMS:
         return {}
-    # Datasette compares the form's token with this cookie, but only where there is a cookie at all:
-    # without it, a page of any other site could send the form.
-    if CSRF_COOKIE not in request.cookies:
+    # Datasette 0.65 compares the form's token with this cookie, but only where there is a cookie at
+    # all: without it, a page of any other site could send the form. 1.0 has no cookie; it refuses
+    # forms of other sites by the headers that browsers send.
+    if __version__.startswith("0.") and CSRF_COOKIE not in request.cookies:
         raise UsageError("the form came without the site's cookie; load the page again and resend")
     form: dict[str, str] = await request.post_vars()
     return form

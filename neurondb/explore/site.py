@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 PLUGIN: Final = "neurondb"
 """Our name in Datasette's configuration."""
+TITLE: Final = "NeuronDB"
 SECONDS: Final = 10.0
 """After which the site gives up on a question of a visitor's; --public halves it."""
 _BREATH: Final = 100_000
@@ -36,10 +38,12 @@ class Options:
     Attributes:
         public: strangers read it: shorter time limits, no writing.
         annotations: visitors may annotate neurons.
+        title: of the site, as whoever published it called it.
     """
 
     public: bool = False
     annotations: bool = False
+    title: str = TITLE
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Site:
         self.database = database
         self.options = options
         self._remembered: dict[Hashable, tuple[object, Any]] = {}
+        self._making: dict[Hashable, Lock] = {}
 
     @cached_property
     def links(self) -> Urls:
@@ -93,12 +98,16 @@ class Site:
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what `make` returned for this key while the database was as it is now."""
-        version = self._version()
-        found = self._remembered.get(key)
-        if found is None or found[0] != version:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = found = (version, make())
+        # Visitors who come at the same time wait for one of them; each on its own, they would all
+        # be slow enough to be given up.
+        with self._making.setdefault(key, Lock()):
+            version = self._version()
+            found = self._remembered.get(key)
+            if found is None or found[0] != version:
+                if len(self._remembered) >= _MOST_REMEMBERED:
+                    self._remembered.clear()
+                    self._making.clear()
+                self._remembered[key] = found = (version, make())
         value: T = found[1]
         return value
 
@@ -147,8 +156,11 @@ def site_of(datasette: Any) -> Site | None:
 
 def _options(datasette: Any) -> Options:
     configured = datasette.plugin_config(PLUGIN) or {}
-    known = {name: bool(configured.get(name)) for name in ("public", "annotations")}
-    return Options(**known)
+    return Options(
+        public=bool(configured.get("public")),
+        annotations=bool(configured.get("annotations")),
+        title=str(configured.get("title") or TITLE),
+    )
 
 
 def _is_ours(database: Any) -> bool:

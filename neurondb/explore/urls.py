@@ -57,6 +57,10 @@ class Urls:
         """Return the address that takes the form of an annotation."""
         return self._at("annotate")
 
+    def run(self, run_id: int) -> str:
+        """Return the address of a run of interventions."""
+        return self._at(f"run/{run_id}")
+
     def pair(self, left: tuple[str, str], right: tuple[str, str]) -> str:
         """Return the address of two neurons side by side, each a model and `L.N`."""
         return self._at("pair", left="/".join(left), right="/".join(right))

@@ -19,6 +19,10 @@ NAMES: Final = (
     "comparison-migration",
     "comparison-cosines",
     "vocabulary-moments",
+    "ablation-effects",
+    "ablation-histogram",
+    "neuron-effects",
+    "attribute-curves",
 )
 """In the order in which they are listed; each is the module of that name, with underscores."""
 

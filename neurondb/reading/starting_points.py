@@ -12,6 +12,8 @@ from neurondb.schema import tables
 
 _LOOKED_AT: Final = 64
 """Neurons among which one that promotes a whole word is looked for."""
+_LONGEST: Final = 24
+"""Characters of a word that is shown as an example."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class StartingPoint:
 def starting_point(connection: Connection, model: Model) -> StartingPoint:
     """Return where to begin with a model."""
     c, end = tables.cosines.c, model.first_neuron_id + model.n_neurons
-    mine = (c.neuron_id >= model.first_neuron_id) & (c.neuron_id < end)
-    # The index by cos(in, out) is walked from its low end to the first neurons of this model.
+    # A sum keeps SQLite from sorting the model's range of ids: the index by cos(in, out) is walked
+    # from its low end to the first neurons of this model.
+    mine = (c.neuron_id + 0).between(model.first_neuron_id, end - 1)
     lowest = (
         connection.execute(
             select(c.neuron_id)
@@ -46,6 +49,10 @@ def starting_point(connection: Connection, model: Model) -> StartingPoint:
         return StartingPoint(None, None)
     layer, neuron = divmod(lowest[0] - model.first_neuron_id, model.d_mlp)
     found = first_tokens(connection, lowest)
-    words = [found[one] for one in lowest if one in found and found[one].token.strip().isalpha()]
+    words = [found[one] for one in lowest if one in found and _is_word(found[one].token)]
     longest = max(words, key=lambda word: len(word.token), default=None)
     return StartingPoint(f"{layer}.{neuron}", longest)
+
+
+def _is_word(token: str) -> bool:
+    return len(token) <= _LONGEST and token.strip().isalpha()

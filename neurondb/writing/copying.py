@@ -19,7 +19,7 @@ from neurondb.writing.transactions import transaction
 
 MEGABYTE: Final = 1_000_000
 _CACHE_KIB: Final = 65_536
-_BREATH: Final = 100_000
+BREATH: Final = 100_000
 """Instructions of SQLite's between two looks at how far a copy is."""
 
 
@@ -56,7 +56,7 @@ def copy(source: Path, target: Path, progress: Progress, title: str = "copying")
             advance(now - written)
             written = now
 
-        connection.set_progress_handler(look, _BREATH)
+        connection.set_progress_handler(look, BREATH)
         with _interruptible():
             connection.execute("VACUUM INTO ?", (str(target),))
         advance(total - written)
@@ -92,16 +92,9 @@ def keep(file: Path, wanted: Collection[str], progress: Progress) -> None:
                 index.drop(connection, checkfirst=True)
         with progress.stage("leaving out", len(others), "models") as advance:
             for model_id, _ in others:
-                _forget(connection, model_id)
+                forget_model(connection, model_id)
                 advance(1)
         _forget_unread(connection)
-
-
-def _forget(connection: Connection, model_id: int) -> None:
-    runs = select(tables.ablation_runs.c.run_id).where(tables.ablation_runs.c.model_id == model_id)
-    bins = tables.ablation_histograms
-    connection.execute(delete(bins).where(bins.c.run_id.in_(runs)))
-    forget_model(connection, model_id)
 
 
 def _forget_unread(connection: Connection) -> None:
@@ -130,8 +123,8 @@ def finish(file: Path, progress: Progress) -> None:
     file can have.
     """
     with _writing(file) as engine:
-        for table in _unindexed(engine):
-            progress.note(f"building the index on {table}")
+        for name in _unindexed(engine):
+            progress.note(f"building the index on {name}")
         finish_load(engine)
         with transaction(engine) as connection:
             _strip(connection, tables.models)

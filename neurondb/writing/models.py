@@ -82,15 +82,16 @@ def forget_model(connection: Connection, model_id: int) -> None:
     """Delete a model and every row that belongs to it; datasets and texts stay."""
     model = find_model(connection, model_id)
     first, end = model.first_neuron_id, model.first_neuron_id + model.n_layers * model.d_mlp
-    runs = select(tables.ablation_runs.c.run_id).where(tables.ablation_runs.c.model_id == model_id)
-    results = tables.ablation_results
-    connection.execute(results.delete().where(results.c.run_id.in_(runs)))
+    ablations = tables.ablation_runs.c
+    runs = select(ablations.run_id).where(ablations.model_id == model_id)
     _forget_comparisons(connection, model_id)
     for table in reversed(metadata.sorted_tables):
         if "neuron_id" in table.c:
             of_model = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
         elif "model_id" in table.c:
             of_model = table.c.model_id == model_id
+        elif "run_id" in table.c and table.c.run_id.references(ablations.run_id):
+            of_model = table.c.run_id.in_(runs)
         else:
             continue
         connection.execute(table.delete().where(of_model))

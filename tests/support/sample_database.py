@@ -50,6 +50,11 @@ PROPERTIES: dict[str, Callable[[str], bool]] = {
 DECODED = " dog"
 """The token stored for all neurons."""
 BINS = 60
+METRICS = ("loss", "entropy", "rank", "scale")
+EACH_RUN, ATTRIBUTION_RUN = 900, 950
+"""Before the number of the model, the run that removed its neurons, and that which estimated it."""
+CLASS_RUN, RANDOM_RUN = 960, 970
+"""And the one on a class of them together, and on random ones instead."""
 NONFINITE = 7
 """Tokens left out of each first neuron of a layer."""
 
@@ -213,6 +218,7 @@ class _Model:
         self.name = "sample-llama" if gated else "sample-gpt"
         self.first = (model_id - 1) * NEURONS
         self.draw = random.Random(model_id)
+        self.effect = random.Random(f"effects {model_id}")
         self.more = random.Random(f"summaries {model_id}")  # leaves what `draw` gives as it was
         # The second model has the same texts under other ids, and one of its own.
         own = [*VOCABULARY] if gated else [*reversed(VOCABULARY), " only-gpt"]
@@ -224,6 +230,7 @@ class _Model:
         self._model()
         for i in range(NEURONS):
             self._neuron(i)
+        self._class_run()
         _put(connection, self.rows)
 
     def _add(self, table: Table, **row: Any) -> Row:
@@ -251,7 +258,10 @@ class _Model:
             first_neuron_id=self.first,
             threshold=THRESHOLD,
             dataset_id=DATASET,
+            each_run_id=EACH_RUN + self.model_id,
+            attribution_run_id=ATTRIBUTION_RUN + self.model_id,
         )
+        self._runs()
         for layer in range(LAYERS):
             self._add(tables.layers, model_id=self.model_id, layer=layer)
             for kind in ("gaussian", "mismatched"):
@@ -276,12 +286,70 @@ class _Model:
                 token_ids=struct.pack(f"<{len(ids)}I", *ids),
             )
 
+    def _runs(self) -> None:
+        """One run that removed neurons one at a time, and one that estimated it."""
+        for first, kind in ((EACH_RUN, "each"), (ATTRIBUTION_RUN, "attribution")):
+            run_id = first + self.model_id
+            run = {"run_id": run_id, "set_id": run_id, "kind": kind, "mode": "zero"}
+            self._add(tables.neuron_sets, set_id=run_id, definition=f"{kind} of {self.name}")
+            where = {"model_id": self.model_id, "dataset_id": DATASET}
+            size = {"n_texts": 5, "n_tokens": 60, "max_len": 64}
+            more: Row = {"baseline_of": None, "seconds": 2.5}
+            self._add(tables.ablation_runs, **run, **where, **size, **more)
+
+    def _class_run(self) -> None:
+        """A run that removed the weakening neurons together, and one on random ones instead."""
+        own = [n for n in self.sample.neurons if n["model"] == self.name]
+        weakening = [n["neuron_id"] for n in own if n["class"] == "weakening"]
+        others = [n["neuron_id"] for n in own if n["class"] == "undefined"]
+        definitions = ("class='weakening'", "baseline of class='weakening'")
+        for first, ids, definition in zip(
+            (CLASS_RUN, RANDOM_RUN), (weakening, others), definitions, strict=True
+        ):
+            run_id = first + self.model_id
+            run = {"run_id": run_id, "set_id": run_id, "mode": "zero", "max_len": 64}
+            parent = None if first == CLASS_RUN else CLASS_RUN + self.model_id
+            self._add(tables.neuron_sets, set_id=run_id, definition=definition)
+            for neuron_id in ids:
+                self._add(tables.neuron_set_members, set_id=run_id, neuron_id=neuron_id)
+            where = {"model_id": self.model_id, "dataset_id": DATASET, "baseline_of": parent}
+            more: Row = {"kind": "together", "n_texts": 5, "n_tokens": 60, "seconds": None}
+            self._add(tables.ablation_runs, **run, **where, **more)
+            self._class_results(run_id)
+
+    def _class_results(self, run_id: int) -> None:
+        for metric in METRICS:
+            mean = round(self.effect.gauss(0, 1), 3)
+            for filter_, n in (("all", 60), ("changed", 40)):
+                values = dict.fromkeys(("mean", "q25", "q50", "q75", "min", "max"), mean)
+                row = {"run_id": run_id, "metric": metric, "filter": filter_, "n": n, "std": 1.0}
+                self._add(
+                    tables.ablation_results, **row, **values, clean_mean=2.0, ablated_mean=2 - mean
+                )
+            for low, high, n in ((-0.5, -0.25, 10), (0.25, 0.375, 30)):
+                row = {"run_id": run_id, "metric": metric, "low": low, "high": high, "n": n}
+                self._add(tables.ablation_histograms, **row)
+
+    def _removal(self, neuron_id: int) -> Row:
+        """What removing it does, of two thirds of the neurons; of all of them an estimate."""
+        found: Row = {f"ablated_{metric}": None for metric in METRICS}
+        for metric in METRICS if neuron_id % 3 else ():
+            mean = found[f"ablated_{metric}"] = round(self.effect.gauss(0, 1), 3)
+            row = {"run_id": EACH_RUN + self.model_id, "neuron_id": neuron_id, "n": 60}
+            self._add(tables.neuron_effects, **row, metric=metric, mean=mean, std=0.5, changed=0.9)
+        for metric in METRICS[:2]:
+            mean = found[f"attribution_{metric}"] = round(self.effect.gauss(0, 1), 3)
+            row = {"run_id": ATTRIBUTION_RUN + self.model_id, "neuron_id": neuron_id}
+            self._add(tables.neuron_attributions, **row, metric=metric, mean=mean)
+        return found
+
     def _neuron(self, i: int) -> None:
         neuron_id, (layer, number) = self.first + i, divmod(i, WIDTH)
         overview: Row = {"model": self.name, "layer": layer, "neuron": number}
         overview |= {"name": f"{layer}.{number}", "neuron_id": neuron_id}
         overview |= self._weights(neuron_id, layer, number)
         overview |= self._vocabulary(neuron_id) | self._activations(neuron_id)
+        overview |= self._removal(neuron_id)
         self.sample.neurons.append(overview)
 
     def _weights(self, neuron_id: int, layer: int, number: int) -> Row:

@@ -30,6 +30,11 @@ def commands(who: Identity, chosen: Choices) -> tuple[Command, ...]:
             f"neurondb clamp {model} {name} PROMPT --target TOKEN",
         ),
         Command(
+            "what removing each neuron of its layer alone does",
+            f"neurondb ablate-each {model} --where layer={who.layer} --dataset {dataset} "
+            "--max-texts 20",
+        ),
+        Command(
             "loss and entropy without it, against random neurons",
             f"neurondb ablate {model} --neurons {name} --dataset {dataset} --baseline",
         ),

@@ -28,6 +28,7 @@ from neurondb.reading.layer_provenance import StageOrigin, layer_provenance
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.property_effects import PropertyEffect, property_effects
 from neurondb.reading.quantiles import Quantiles, quantiles
+from neurondb.reading.removal import Removal, removal
 from neurondb.reading.verdict import Verdict, verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -76,6 +77,7 @@ class NeuronContent:
     quantiles: tuple[Quantiles, ...]
     examples: WindowList | None
     controls: tuple[WindowList, ...]
+    removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
     annotations: tuple[Annotation, ...]
@@ -152,6 +154,7 @@ def content(ask: Ask) -> NeuronContent:
         quantiles=quantiles(None if acts is None else acts.histograms),
         examples=examples,
         controls=controls,
+        removal=removal(connection, model, key),
         ablations=ablations(connection, model.model_id, key),
         counterparts=counterparts(connection, model, who.layer, who.neuron),
         annotations=annotations(connection, key),

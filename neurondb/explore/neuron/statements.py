@@ -60,6 +60,14 @@ _COUNTERPARTS: Final = """SELECT * FROM compared_neurons
 WHERE comparison_id IN (SELECT comparison_id FROM comparisons
                         WHERE model_a = :model_id OR model_b = :model_id)
   AND layer = :layer AND neuron = :neuron"""
+_REMOVAL: Final = """SELECT e.metric, e.n, e.mean, e.std, e.changed,
+       (SELECT a.mean FROM neuron_attributions a
+        WHERE a.run_id = m.attribution_run_id AND a.metric = e.metric
+          AND a.neuron_id = e.neuron_id) AS estimate
+FROM models m
+JOIN neuron_effects e ON e.run_id = m.each_run_id
+WHERE m.model_id = :model_id AND e.neuron_id = :neuron_id
+  AND e.metric IN ('loss', 'entropy', 'rank', 'scale')"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -75,6 +83,7 @@ _PANELS: Final = {
     "labels": ("the neuron by label", _LABELS, "neuron_id dataset_id"),
     "examples": ("these examples", _EXAMPLES, "neuron_id dataset_id sign_case quantity"),
     "controls": ("these texts", _CONTROLS, "neuron_id dataset_id"),
+    "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),
     "ablations": ("these ablations", _ABLATIONS, "neuron_id model_id"),
     "counterparts": ("its counterparts", _COUNTERPARTS, "model_id layer neuron"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),

@@ -31,6 +31,8 @@ def answer(ask: Ask) -> Document:
     if model is None:
         raise UsageError("a figure is of a model; add ?model=NAME to the address")
     figure = figures.figure_called(ask.path["name"])
+    if "file" in parameters:  # whoever reads the site must not read this machine's files
+        raise UsageError("a figure of a file is drawn by `neurondb plot`, not by the site")
     if any(parameter.name == "base_url" for parameter in figure.parameters):
         parameters["base_url"] = ask.site.links.home().rstrip("/")
     name = figure.name

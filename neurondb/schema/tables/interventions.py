@@ -71,6 +71,7 @@ ablation_runs = Table(
         server_default=true(),
         comment="whether it has gone through all of its neurons",
     ),
+    real("seconds", "seconds that the forward passes took; NULL if unknown"),
 )
 
 ablation_results = Table(

@@ -289,7 +289,7 @@ def test_only_a_database_of_ours_is_published(sample: Sample, tmp_path: Path) ->
 
 def test_a_database_that_is_not_whole_is_not_published(writable: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(writable)) as connection, connection:
-        connection.execute("DELETE FROM models WHERE model_id = 2")
+        connection.execute("DELETE FROM comparison_neurons WHERE layer = 3")
     said = refusal("--db", str(writable), "-o", str(tmp_path / "site"))
 
     assert "is not whole" in said
@@ -299,7 +299,7 @@ def test_a_database_that_is_not_whole_is_not_published(writable: Path, tmp_path:
 def test_a_disk_without_room_is_told_before_anything_is_written(
     sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    little = shutil._ntuple_diskusage(10**6, 10**6 - 1000, 1000)  # type: ignore[attr-defined]
+    little = shutil._ntuple_diskusage(10**6, 10**6 - 1000, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
     said = refusal("--db", sample.url, "-o", str(tmp_path / "site"))
 
@@ -386,6 +386,13 @@ def test_the_file_is_taken_as_finished_and_nothing_is_counted(served: Any) -> No
     assert not served.databases["neurondb"].is_mutable
     assert served.databases["neurondb"].cached_table_counts["neurons"] == 2 * NEURONS
     assert "Small models" in get(served, "/-/metadata.json").text
+
+
+def test_pages_have_the_title_of_the_site(served: Any) -> None:
+    text = get(served, "/").text
+
+    assert "<title>Models · Small models</title>" in text
+    assert "<bdi>Small models</bdi>" in text
 
 
 def test_tables_are_cut_at_the_limits(served: Any) -> None:

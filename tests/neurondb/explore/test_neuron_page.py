@@ -234,6 +234,7 @@ def test_every_panels_sql_returns_its_rows(changed: Change, sample: Sample) -> N
         "labels": len(content["activations"]["labels"]),
         "examples": sum(1 + len(window["twins"]) for window in windows),
         "controls": sum(one["stored"] for one in content["controls"]),
+        "removal": sum(one["mean"] is not None for one in content["removal"]["metrics"]),
         "ablations": len(content["ablations"]),
         "counterparts": len(content["counterparts"]),
         "annotations": len(content["annotations"]),
@@ -388,7 +389,7 @@ def test_stages_that_are_missing_come_with_the_command(changed: Change) -> None:
     assert content["activations"] is None
     assert set(content["sql"]) == {
         *("overview", "cosines", "tokens", "moments", "effects", "ablations"),
-        *("counterparts", "annotations"),
+        *("counterparts", "annotations", "removal"),
     }
 
 

@@ -79,6 +79,7 @@ ADDRESSES = (
     *("/search?q=0.1", "/search?q=%27%20dog%27", f"/model/{LLAMA}", f"/model/{GPT}"),
     *(f"/layer/{LLAMA}/0", f"/layer/{LLAMA}/3", f"/layer/{GPT}/1", "/pair"),
     f"/pair?left={LLAMA}/0.1&right={GPT}/0.1",
+    *(f"/run/{number}" for number in (901, 902, 951, 961, 962, 971)),
 )
 
 
@@ -127,6 +128,8 @@ def test_links_of_our_pages_lead_somewhere(site: Site, address: str) -> None:
         (f"/compare/{LLAMA}/{GPT}", 400, "no neurons in common"),
         (f"/compare/{LLAMA}/nobody", 404, "no model 'nobody'"),
         ("/random/nobody", 404, "no model 'nobody'"),
+        ("/run/12345", 404, "no run 12345"),
+        (f"/figure/attribute-curves.json?model={LLAMA}&file=/etc/hostname", 400, "neurondb plot"),
         ("/figure/no-figure.json?model=x", 404, "no figure"),
         ("/figure/classes-by-layer.svg", 400, "?model=NAME"),
     ],

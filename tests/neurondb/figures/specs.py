@@ -1,6 +1,10 @@
 """What the tests of figures look into a specification with."""
 
+import json
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -10,6 +14,29 @@ from neurondb import figures
 GATED: Final = "sample-llama"
 UNGATED: Final = "sample-gpt"
 
+RATES: Final[list[dict[str, Any]]] = [
+    {"model": model, "run": run, "draw": draw, "layer": layer, "rate": rate, "n_prompts": 3}
+    | {"answer_probability": None, "definition": "class='weakening'", "treatment": "zero"}
+    for model in (GATED, UNGATED)
+    for run, draw, first in (
+        ("clean", None, 0.4),
+        ("ablated", None, 0.2),
+        ("baseline", 0, 0.3),
+        ("baseline", 1, 0.5),
+    )
+    for layer, rate in enumerate((first, first / 2, None, first / 4))
+]
+"""As `neurondb attributes rate -o rates.json` writes them."""
+
+
+@cache
+def rates_file() -> str:
+    """Return a file of RATES."""
+    path = Path(mkdtemp(prefix="neurondb-rates-")) / "rates.json"
+    path.write_text(json.dumps(RATES), encoding="utf-8")
+    return str(path)
+
+
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "layer-scatter": {"layer": 1},
     "neuron-distribution": {"layer": 1, "neuron": 2},
@@ -17,6 +44,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "comparison-migration": {"other": UNGATED},
     "comparison-cosines": {"other": UNGATED},
     "vocabulary-moments": {"layer": 1},
+    "attribute-curves": {"file": rates_file()},
 }
 """Of the figures that need some."""
 

@@ -1,0 +1,94 @@
+"""Attribute sets from paragraphs: what stands in those that BM25 finds for a subject.
+
+METHODS §6; weakening-neurons App. D.3 and Geva et al. (2023): attributes are the words of the
+paragraphs that a subject occurs in, without stop words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any, Final
+
+from ingest.attributes.prompts import read_subjects
+from ingest.attributes.sets import write_sets
+from ingest.attributes.stop_words import plain, says_something, stop_words
+from ingest.texts import read_dataset
+from neurondb.jobs import Progress
+from neurondb.steering_requests import AttributeSetsRequest
+from neurondb.steering_results import SetsReport
+
+_WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+def run(request: AttributeSetsRequest, progress: Progress) -> SetsReport:
+    """Write the attribute sets of a file's subjects.
+
+    Raises:
+        TextError: when paragraphs, subjects or stop words cannot be read.
+        NeuronDBError: when the sets cannot be written.
+    """
+    stop = stop_words(request.stop_words)
+    subjects = read_subjects(request.subjects)
+    paragraphs = read_dataset(request.paragraphs, label_field="").texts
+    index = Paragraphs(paragraphs, stop)
+    sets: dict[str, frozenset[str]] = {}
+    with progress.stage("attributes", len(subjects), "subjects") as advance:
+        for subject in subjects:
+            found = index.about(subject, request.top_k, mentioning=request.mentioning)
+            sets[subject] = index.words_of(found)
+            advance(1)
+    write_sets(sets, request.output)
+    return _report(sets, len(paragraphs))
+
+
+def _report(sets: Mapping[str, frozenset[str]], n_paragraphs: int) -> SetsReport:
+    empty = tuple(subject for subject, words in sets.items() if not words)
+    return SetsReport(len(sets), n_paragraphs, empty, float(median(map(len, sets.values()))))
+
+
+class Paragraphs:
+    """Paragraphs that can be searched.
+
+    Args:
+        texts: the paragraphs.
+        stop: words that neither find a paragraph nor become attributes.
+    """
+
+    def __init__(self, texts: Sequence[str], stop: frozenset[str]) -> None:
+        import bm25s
+
+        self._texts = [plain(text) for text in texts]
+        self._stop = stop
+        self._words = [words_in(text, stop) for text in self._texts]
+        # BM25 of an empty vocabulary cannot be computed; a word that nobody asks for does no harm.
+        self._index: Any = bm25s.BM25()
+        self._index.index([words or ["_"] for words in self._words], show_progress=False)
+
+    def about(self, subject: str, top_k: int, *, mentioning: bool = False) -> list[int]:
+        """Return the paragraphs that BM25 finds for a subject's words, the best first.
+
+        Args:
+            subject: its name.
+            top_k: paragraphs at most.
+            mentioning: only those that contain the name.
+        """
+        asked = words_in(plain(subject), self._stop) or _WORD.findall(plain(subject))
+        known = [word for word in asked if word in self._index.vocab_dict]
+        if not known:
+            return []
+        scores = self._index.get_scores(known)
+        found = [int(i) for i in (-scores).argsort(kind="stable") if scores[i] > 0]
+        if mentioning:
+            found = [i for i in found if plain(subject) in self._texts[i]]
+        return found[:top_k]
+
+    def words_of(self, chosen: Iterable[int]) -> frozenset[str]:
+        """Return the words of some paragraphs that say something."""
+        return frozenset(word for i in chosen for word in self._words[i])
+
+
+def words_in(text: str, stop: frozenset[str]) -> list[str]:
+    """Return a text's words in their order, without stop words and those of two characters."""
+    return [word for word in _WORD.findall(text) if says_something(word, stop)]

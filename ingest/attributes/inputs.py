@@ -1,0 +1,103 @@
+"""What attribute rates are measured on: prompts cut at their subjects, and sets as tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.attributes.prompts import Prompt, cut_at_subject, first_answer_ids
+from ingest.attributes.sets import Sets, as_tokens
+from ingest.steering.running import Running
+from neurondb.errors import TextError, UsageError
+
+NO_SET = "subject without attributes"
+
+
+@dataclass
+class Inputs:
+    """Prompts as a model reads them.
+
+    Attributes:
+        prompts: those that are used.
+        left_out: why others are not → how many.
+        cuts: token ids up to the subject's last token, each once.
+        subjects: of each cut.
+        weights: how many prompts begin with it.
+        attributes: subject → the words that count as its attributes.
+        whole: token ids of the prompts that have an answer.
+        answers: the first token of each answer.
+    """
+
+    prompts: list[Prompt] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    cuts: list[NDArray[np.int64]] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    weights: list[int] = field(default_factory=list)
+    attributes: dict[str, frozenset[str]] = field(default_factory=dict)
+    whole: list[NDArray[np.int64]] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+
+
+def read_inputs(
+    running: Running, prompts: Sequence[Prompt], sets: Sets, stop: frozenset[str], *, pieces: bool
+) -> Inputs:
+    """Return what a model is run on, for prompts whose subjects have attributes.
+
+    Args:
+        running: the model.
+        prompts: the prompts.
+        sets: attributes of subjects.
+        stop: words that never count.
+        pieces: whether the tokens that an attribute is made of count too.
+
+    Raises:
+        TextError: when no subject has attributes that count.
+        UsageError: when a prompt is longer than the model's context.
+    """
+    found = Inputs()
+    cutter = running.tokenizer if pieces else None
+    for subject in {prompt.subject for prompt in prompts} & set(sets):
+        words = as_tokens(sets[subject], stop, cutter)
+        if words:
+            found.attributes[subject] = words
+    for prompt in prompts:
+        if prompt.subject in found.attributes:
+            found.prompts.append(prompt)
+        else:
+            found.left_out[NO_SET] += 1
+    if not found.prompts:
+        raise TextError("no subject of the prompts has attributes that count; are these its sets?")
+    _cut(running, found)
+    _answer(running, found)
+    return found
+
+
+def _cut(running: Running, found: Inputs) -> None:
+    places: dict[tuple[str, tuple[int, ...]], int] = {}
+    for prompt in found.prompts:
+        ids = tuple(cut_at_subject(running.tokenizer, prompt))
+        key = (prompt.subject, ids)
+        if key not in places:
+            places[key] = len(found.cuts)
+            found.cuts.append(np.array(ids, dtype=np.int64))
+            found.subjects.append(prompt.subject)
+            found.weights.append(0)
+        found.weights[places[key]] += 1
+
+
+def _answer(running: Running, found: Inputs) -> None:
+    answers = first_answer_ids(running.tokenizer, found.prompts)
+    for prompt, answer in zip(found.prompts, answers, strict=True):
+        ids = running.tokenizer.prompt(prompt.prompt)
+        if not running.fits(len(ids)):
+            raise UsageError(
+                f"the prompt on {prompt.subject!r} is {len(ids)} tokens, the context of "
+                f"{running.stored.name} only {running.checkpoint.architecture.context}"
+            )
+        if answer is not None:
+            found.whole.append(np.array(ids, dtype=np.int64))
+            found.answers.append(answer)

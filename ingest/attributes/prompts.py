@@ -1,0 +1,87 @@
+"""Prompts with a subject: read from a file, and cut at the subject's last token.
+
+Fields as in the file of Geva et al. (2023) that Meng et al. published: `subject`, `prompt`, and
+`attribute`, what follows the prompt, if it is known. Others are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingest.attributes.tables import read_objects, read_text
+from ingest.steering.spoken import SpokenTokenizer
+from neurondb.errors import TextError
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A sentence that breaks off, what it is about, and what would follow."""
+
+    subject: str
+    prompt: str
+    attribute: str | None = None
+
+
+def read_prompts(file: Path, most: int | None = None) -> list[Prompt]:
+    """Return the prompts of a JSON, JSON-lines or tab-separated file, the first `most` of them.
+
+    Raises:
+        TextError: when it cannot be read, lacks a field, or a subject is not in its prompt.
+    """
+    return [_prompt(file, number, row) for number, row in enumerate(read_objects(file), 1)][:most]
+
+
+def _prompt(file: Path, number: int, row: Any) -> Prompt:
+    where = f"{file}, prompt {number}"
+    subject, prompt, attribute = (row.get(name) for name in ("subject", "prompt", "attribute"))
+    for name, value in (("subject", subject), ("prompt", prompt)):
+        if not isinstance(value, str) or not value.strip():
+            raise TextError(f"{where}: no {name!r}; each needs a subject and a prompt")
+    if subject not in prompt:
+        raise TextError(f"{where}: the subject {subject!r} is not in the prompt {prompt!r}")
+    known = isinstance(attribute, str) and attribute.strip()
+    return Prompt(subject, prompt, attribute.strip() if known else None)
+
+
+def read_subjects(file: Path) -> list[str]:
+    """Return the subjects of a file of prompts, or of one with a name a line, each once.
+
+    Raises:
+        TextError: when it cannot be read or names none.
+    """
+    names: Iterable[Any]
+    if file.suffix.lower() == ".txt":
+        names = read_text(file).split("\n")
+    else:
+        names = (row.get("subject") for row in read_objects(file))
+    kept = [name.strip() for name in names if isinstance(name, str) and name.strip()]
+    if not kept:
+        raise TextError(f"{file}: no subject in it; give prompts, or a name a line in a .txt")
+    return list(dict.fromkeys(kept))
+
+
+def cut_at_subject(tokenizer: SpokenTokenizer, prompt: Prompt) -> list[int]:
+    """Return the prompt's token ids, the prefix token first, up to the subject's last one.
+
+    That is the last token which stands for a character of the subject where it first occurs.
+    """
+    end = prompt.prompt.index(prompt.subject) + len(prompt.subject)
+    ids, offsets = tokenizer.offsets(prompt.prompt)
+    within = max(i for i, (first, _) in enumerate(offsets) if first < end)
+    prefix = [] if tokenizer.prefix_token_id is None else [tokenizer.prefix_token_id]
+    return [*prefix, *ids[: within + 1]]
+
+
+def first_answer_ids(tokenizer: SpokenTokenizer, prompts: Iterable[Prompt]) -> Iterator[int | None]:
+    """Yield the first token of what follows each prompt, the space in front included."""
+    for prompt in prompts:
+        if prompt.attribute is None:
+            yield None
+            continue
+        # Tokenised with the prompt: some tokenizers put a space in front of any text.
+        before = tokenizer.prompt(prompt.prompt)
+        whole = tokenizer.prompt(f"{prompt.prompt.rstrip()} {prompt.attribute}")
+        yield whole[len(before)] if whole[: len(before)] == before else None

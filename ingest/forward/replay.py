@@ -1,0 +1,228 @@
+"""A pass begins where it first differs from an earlier one: the layers before are not run again.
+
+The clean pass keeps what enters some layers, and what their attention puts out, which no MLP of the
+same layer can change. A later pass over the same batch has the layers before one of those, and its
+attention, stand still and hand on what was kept; all else (embedding, masks, rotary positions, the
+layers behind, the final norm) is the model's own code, so that it is the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ingest.forward.batching import Batch
+from ingest.forward.model import Forward
+
+MEMORY: Final = {"cpu": 1 << 30}
+"""Bytes of what layers put out that are kept at a time, by kind of device."""
+SHARE_OF_FREE: Final = 0.2
+"""On a GPU: this share of what is free."""
+LAYER_NORM_EPS: Final = 1e-5
+"""Of OLMo's final norm, which keeps it to itself."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The end of the residual stream on a batch.
+
+    Attributes:
+        normed: Behind the final norm: what the unembedding reads.
+        scale: What the final norm divided by, float32: the root of mean square or variance, its ε
+            included; None where there is no final norm.
+    """
+
+    normed: Float[Tensor, "texts positions d_model"]
+    scale: Float[Tensor, "texts positions"] | None
+
+
+class Entrance(NamedTuple):
+    """What is kept of a layer, as modules put it out.
+
+    Attributes:
+        before: Of the layer before; None for the first.
+        attended: Of its attention; None where that is not known by name.
+    """
+
+    before: Any
+    attended: Any
+
+
+ATTENTION: Final = ("self_attn", "attn", "attention", "self_attention")
+"""What the families call it within a layer."""
+
+
+@dataclass(frozen=True)
+class CleanPass:
+    """A pass that others may begin from.
+
+    Attributes:
+        batch: What was run.
+        stream: Its end.
+        kept: Layer → what a pass needs that begins at its MLP.
+    """
+
+    batch: Batch
+    stream: Stream
+    kept: Mapping[int, Entrance]
+
+    def start(self, layer: int) -> int:
+        """Return the last layer, at most `layer`, that a pass can begin at; 0 is always one."""
+        return max((first for first in self.kept if first <= layer), default=0)
+
+
+class Replay:
+    """A model whose passes over one batch share their first layers.
+
+    Args:
+        forward: The model.
+    """
+
+    def __init__(self, forward: Forward) -> None:
+        self.forward = forward
+
+    @torch.inference_mode()
+    def clean(self, batch: Batch, firsts: Collection[int] = ()) -> CleanPass:
+        """Run a batch, and keep what enters the layers at which later passes are to begin.
+
+        Args:
+            batch: One of `Forward.parts`.
+            firsts: Those in whose MLP they first differ; of more than memory has room for, some in
+                equal steps.
+
+        Raises:
+            ModelError: as `Forward.run` does.
+        """
+        outputs: dict[nn.Module, Any] = {}
+
+        def keep(module: nn.Module, _inputs: object, output: Any) -> None:
+            outputs[module] = _first(output) if module in attentions else output
+
+        layers = self._affordable(batch, firsts)
+        attentions = {module for layer in layers if (module := self._attention(layer)) is not None}
+        blocks = {self.forward.blocks[layer - 1] for layer in layers if layer}
+        with ExitStack() as stack:
+            for module in (*blocks, *attentions):
+                stack.callback(module.register_forward_hook(keep).remove)
+            stream = self._stream(batch)
+        kept = {
+            layer: Entrance(
+                outputs[self.forward.blocks[layer - 1]] if layer else None,
+                outputs.get(self._attention(layer)),  # type: ignore[arg-type]
+            )
+            for layer in layers
+        }
+        return CleanPass(batch, stream, kept)
+
+    @torch.inference_mode()
+    def again(self, clean: CleanPass, first: int) -> Stream:
+        """Run a batch again from the MLP of layer `first` on; what is different is up to hooks.
+
+        ModelError as in `clean`.
+        """
+        start = clean.start(first)
+        with ExitStack() as stack:
+            if start:
+                blocks = self.forward.blocks[:start]
+                stack.enter_context(standing_still(blocks, clean.kept[start].before))
+            attention = self._attention(first)
+            if first in clean.kept and attention is not None:
+                stack.enter_context(standing_still([attention], clean.kept[first].attended))
+            return self._stream(clean.batch)
+
+    def _attention(self, layer: int) -> nn.Module | None:
+        children = dict(self.forward.blocks[layer].named_children())
+        return next((children[name] for name in ATTENTION if name in children), None)
+
+    @torch.inference_mode()
+    def logits(self, normed: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_vocab"]:
+        """Return the logits of tokens by what stands behind the final norm, as the model has them.
+
+        Softcapping and scaling of logits are the model's own.
+        """
+        from transformers.modeling_outputs import (
+            BaseModelOutputWithPastAndCrossAttentions as Output,
+        )
+
+        # Texts of one token each: masks that some models make on the way stay small.
+        decoded = Output(last_hidden_state=normed[:, None])
+        ids = torch.zeros(len(normed), 1, dtype=torch.int64, device=normed.device)
+        with standing_still([self.forward.decoder], decoded):
+            logits: Tensor = self.forward.model(input_ids=ids, use_cache=False).logits
+        return logits[:, 0]
+
+    def _stream(self, batch: Batch) -> Stream:
+        scales: list[Tensor] = []
+
+        def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            scales.append(divisor(module, inputs[0], self.forward.architecture.norm))
+
+        with ExitStack() as stack:
+            stack.enter_context(self.forward.telling(batch))
+            if (norm := self.forward.final_norm) is not None:
+                stack.callback(norm.register_forward_pre_hook(measure).remove)
+            decoded = self.forward.decoder(input_ids=batch.token_ids, use_cache=False)
+        return Stream(decoded.last_hidden_state, scales[0] if scales else None)
+
+    def _affordable(self, batch: Batch, firsts: Collection[int]) -> list[int]:
+        wanted = sorted(set(firsts))
+        width = 2 * self.forward.architecture.d_model * self.forward.dtype.itemsize
+        room = int(_memory(self.forward.device) // (batch.token_ids.numel() * width))
+        if len(wanted) <= room:
+            return wanted
+        return [wanted[i * len(wanted) // room] for i in range(room)]
+
+
+def divisor(
+    norm: nn.Module, stream: Float[Tensor, "texts positions d_model"], kind: str
+) -> Float[Tensor, "texts positions"]:
+    """Return what a norm divides by, float32, its ε included (METHODS §6, scale).
+
+    Args:
+        norm: The module.
+        stream: What it reads.
+        kind: rms or layer.
+    """
+    eps = getattr(norm, "variance_epsilon", getattr(norm, "eps", LAYER_NORM_EPS))
+    values = stream.float()
+    if kind == "layer":
+        return (values.var(-1, correction=0) + eps).sqrt()
+    return (values.square().mean(-1) + eps).sqrt()
+
+
+@contextmanager
+def standing_still(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
+    """While open, modules put this out at once, whatever they are given; nothing in them runs."""
+
+    def still(*_args: object, **_kwargs: object) -> Any:
+        return output
+
+    before = [vars(module).get("forward") for module in modules]
+    try:
+        for module in modules:
+            vars(module)["forward"] = still
+        yield
+    finally:
+        for module, own in zip(modules, before, strict=True):
+            if own is None:
+                del vars(module)["forward"]
+            else:
+                vars(module)["forward"] = own
+
+
+def _first(output: Any) -> Any:
+    """Return what a layer uses of its attention's output: without the weights, which are large."""
+    return (output[0], *(None for _ in output[1:])) if isinstance(output, tuple) else output
+
+
+def _memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free * SHARE_OF_FREE
+    return MEMORY["cpu"]

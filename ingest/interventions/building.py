@@ -1,0 +1,83 @@
+"""A set of neurons and what is to be done to them → an intervention that hooks can carry out."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from ingest.interventions.hooks import Intervention, Targets
+from neurondb.conditions import Treatment
+from neurondb.errors import IngestError
+from neurondb.reading.models import Model
+from neurondb.reading.post_values import mean_posts, signs
+from neurondb.render.hints import ingest_command
+
+
+class Built(NamedTuple):
+    """An intervention, and the dataset whose activations gave its values, if any did."""
+
+    intervention: Intervention
+    means_dataset_id: int | None
+
+
+def build(
+    connection: Connection,
+    model: Model,
+    neuron_ids: NDArray[np.int64],
+    treatment: Treatment,
+    dataset_id: int | None,
+) -> Built:
+    """Return what to do to neurons of a model.
+
+    Args:
+        connection: The database.
+        model: Whose neurons.
+        neuron_ids: Ascending.
+        treatment: What is done to them.
+        dataset_id: Whose activations give the means, where it has any; else those that
+            neuron_overview shows.
+
+    Raises:
+        UsageError: when the neurons have no gate, and one is asked for.
+        IngestError: when means are asked for, and there are no activations.
+    """
+    treatment.check(gated=model.gated)
+    values, means = _values(connection, model, neuron_ids, treatment, dataset_id)
+    sign = signs(connection, model, neuron_ids)
+    layers, neurons = np.divmod(neuron_ids - model.first_neuron_id, model.d_mlp)
+    targets = {
+        int(layer): Targets(
+            torch.from_numpy(neurons[layers == layer]),
+            _float(sign[layers == layer]),
+            _float(values[layers == layer]),
+        )
+        for layer in np.unique(layers)
+    }
+    return Built(Intervention(targets, treatment.hook, treatment.condition), means)
+
+
+def _float(values: NDArray[np.float64]) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _values(
+    connection: Connection,
+    model: Model,
+    neuron_ids: NDArray[np.int64],
+    treatment: Treatment,
+    dataset_id: int | None,
+) -> tuple[NDArray[np.float64], int | None]:
+    if treatment.mode != "mean":
+        return np.full(len(neuron_ids), treatment.value or 0.0), None
+    for known in dict.fromkeys((dataset_id, model.dataset_id)):
+        if known is None:
+            continue
+        means = mean_posts(connection, model, known, neuron_ids, treatment.condition)
+        if means is not None:
+            return means, known
+    raise IngestError(
+        f"{model.name} has no activations to take means of; run "
+        f"`{ingest_command(model.name, model.source, 'activations')}`"
+    )

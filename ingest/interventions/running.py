@@ -1,0 +1,134 @@
+"""Several interventions over the same texts: one clean pass, and one shorter pass for each."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ingest.forward import Batch, Forward, batch_tokens, batches
+from ingest.forward.replay import CleanPass, Replay, Stream
+from ingest.interventions.hooks import Intervention, intervened
+from ingest.interventions.metrics import Counted, token_metrics
+from ingest.interventions.values import Places, TokenValues
+
+
+class _Seen(NamedTuple):
+    """A batch, which of its tokens count and where they stand, and what they are when clean."""
+
+    clean: CleanPass
+    counted: Counted
+    places: NDArray[np.int64]
+    normed: Float[Tensor, "tokens d_model"]
+    metrics: Float[Tensor, "metrics tokens"]
+
+
+class Runner:
+    """Runs interventions over texts, and keeps the metrics of every token.
+
+    Args:
+        forward: The model.
+        token_ids: Of the texts.
+        skip_bos: Whether first positions are left out.
+
+    Attributes:
+        places: Where each token's values stand.
+        clean: The values of the clean run: there once the first interventions were run.
+    """
+
+    def __init__(
+        self, forward: Forward, token_ids: Sequence[NDArray[np.int64]], *, skip_bos: bool
+    ) -> None:
+        self._forward = forward
+        self._replay = Replay(forward)
+        self._token_ids = token_ids
+        self._skip_bos = skip_bos
+        self.places = Places([len(ids) for ids in token_ids], skip_bos=skip_bos)
+        self.clean = TokenValues(1, self.places.n_tokens)
+        self._clean_is_there = False
+
+    def run(
+        self, interventions: Sequence[Intervention], advance: Callable[[int], None]
+    ) -> TokenValues:
+        """Run interventions side by side: each batch once clean, then once for each of them.
+
+        Args:
+            interventions: What to do.
+            advance: Is told the tokens that each of them has just finished.
+
+        Returns:
+            The values, in the order of the interventions.
+
+        Raises:
+            ModelError: A text is longer than the context, or a batch does not fit in memory.
+        """
+        values = TokenValues(len(interventions), self.places.n_tokens)
+        placed = [intervention.to(self._forward.device) for intervention in interventions]
+        for batch in self._batches():
+            seen = self._see(batch, placed)
+            for run, intervention in enumerate(placed):
+                values.put(run, seen.places, self._intervene(seen, intervention))
+                advance(len(seen.places))
+        self._clean_is_there = True
+        return values
+
+    def token_ids_counted(self) -> NDArray[np.int64]:
+        """Return the tokens that count, in the order of their values."""
+        first = self.places.first_position
+        return np.concatenate([ids[first:] for ids in self._token_ids])
+
+    def _batches(self) -> list[Batch]:
+        whole = batches(self._token_ids, torch.device("cpu"), batch_tokens(self._forward.device))
+        return [part for batch in whole for part in self._forward.parts(batch)]
+
+    @torch.inference_mode()
+    def _see(self, batch: Batch, interventions: Sequence[Intervention]) -> _Seen:
+        batch = batch.to(self._forward.device)
+        firsts = {layer for one in interventions for layer in one.layers[:1]}
+        clean = self._replay.clean(batch, firsts)
+        counted = Counted.of(batch, skip_bos=self._skip_bos)
+        places = self.places.of(batch, counted.mask)
+        normed = clean.stream.normed[counted.mask]
+        if self._clean_is_there:
+            metrics = self.clean.at(0, places).to(batch.token_ids.device)
+        else:
+            metrics = self._metrics(normed, counted.next_token, clean.stream, counted)
+            self.clean.put(0, places, metrics)
+        return _Seen(clean, counted, places, normed, metrics)
+
+    @torch.inference_mode()
+    def _intervene(
+        self, seen: _Seen, intervention: Intervention
+    ) -> Float[Tensor, "metrics tokens"]:
+        if not intervention.layers:
+            return seen.metrics
+        with intervened(self._forward, intervention):
+            stream = self._replay.again(seen.clean, intervention.layers[0])
+        normed = stream.normed[seen.counted.mask]
+        # What the unembedding reads unchanged it need not read again.
+        changed = (normed != seen.normed).any(1)
+        found = seen.metrics.clone()
+        found[:, changed] = self._metrics(
+            normed[changed], seen.counted.next_token[changed], None, seen.counted
+        )
+        found[-1] = _scale(stream, seen.counted)
+        return found
+
+    def _metrics(
+        self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: Counted
+    ) -> Float[Tensor, "metrics tokens"]:
+        d_vocab = self._forward.architecture.d_vocab
+        found = token_metrics(self._replay.logits, normed, next_token, d_vocab)
+        scale = (
+            found.new_full((len(normed),), torch.nan) if stream is None else _scale(stream, counted)
+        )
+        return torch.cat([found, scale[None]])
+
+
+def _scale(stream: Stream, counted: Counted) -> Float[Tensor, " tokens"]:
+    if stream.scale is None:
+        return stream.normed.new_full((len(counted.next_token),), torch.nan, dtype=torch.float32)
+    return stream.scale[counted.mask]

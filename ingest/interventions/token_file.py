@@ -1,0 +1,93 @@
+"""The metrics of every token of some runs, as a Parquet file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ingest.interventions.metrics import METRICS
+from ingest.interventions.running import Runner
+from ingest.interventions.values import TokenValues
+from neurondb.errors import IngestError
+
+
+class TokenFile:
+    """A file that grows by a run at a time.
+
+    Its columns: run_id, baseline_of, text (its place in the dataset), position, token_id, and each
+    metric clean and ablated; NULL where a token has none.
+
+    Args:
+        stream: Where to write.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._writer: Any = None
+
+    def write(
+        self, run_id: int, baseline_of: int | None, runner: Runner, values: TokenValues, run: int
+    ) -> None:
+        """Write the tokens of a run.
+
+        Args:
+            run_id: Of the run.
+            baseline_of: The run that it is the baseline of.
+            runner: That ran it.
+            values: Of several runs.
+            run: Which of them.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        texts, positions = runner.places.texts()
+        n = len(texts)
+        columns = {
+            "run_id": pa.array([run_id] * n, pa.int64()),
+            "baseline_of": pa.array([baseline_of] * n, pa.int64()),
+            "text": pa.array(texts, pa.int32()),
+            "position": pa.array(positions, pa.int32()),
+            "token_id": pa.array(runner.token_ids_counted(), pa.int32()),
+        }
+        for metric in METRICS:
+            for name, found in (
+                ("clean", runner.clean.of(0, metric)),
+                ("ablated", values.of(run, metric)),
+            ):
+                columns[f"{metric}_{name}"] = pa.array(found, pa.float32(), from_pandas=True)
+        table = pa.table(columns)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._stream, table.schema)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Write what ends a file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+@contextmanager
+def token_file(path: str | None) -> Iterator[TokenFile | None]:
+    """Open a file that takes its place at `path` only when all was written; None for no path.
+
+    Raises:
+        IngestError: when it cannot be written.
+    """
+    if path is None:
+        yield None
+        return
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            file = TokenFile(stream)
+            yield file
+            file.close()
+        part.replace(target)
+    except OSError as error:
+        raise IngestError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)

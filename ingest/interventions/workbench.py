@@ -1,0 +1,263 @@
+"""What the runs of one request share: the model, the texts, the database; runs, done and stored."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import torch
+from sqlalchemy import Engine
+
+from ingest.checkpoint import Checkpoint
+from ingest.forward import Forward, pick_device, pick_dtype
+from ingest.interventions.building import Built, build
+from ingest.interventions.corpus import TokenTexts, read_texts
+from ingest.interventions.running import Runner
+from ingest.interventions.statistics import bins, count_left_out, results
+from ingest.interventions.token_file import token_file
+from ingest.interventions.values import TokenValues
+from ingest.machine import keep_freed_blocks, use_threads_for
+from ingest.origin import original
+from ingest.tokenizer import Tokenizer
+from neurondb.asking.neuron_sets import NeuronSet
+from neurondb.conditions import Treatment
+from neurondb.jobs import Progress, TextsRequest
+from neurondb.reading.ablation_runs import ablation_run, stored_run
+from neurondb.reading.models import Model
+from neurondb.records import AblationRecord, AblationResult, AblationSettings, NeuronSetRecord
+from neurondb.writing.ablations import store_run
+from neurondb.writing.transactions import transaction
+
+RUNS_AT_A_TIME: Final = 8
+"""Of long runs: what is finished is stored after so many, and is not lost with the rest."""
+SHORT: Final = 4_000_000
+"""Tokens, times runs, that are finished soon enough to be stored together."""
+
+
+class Plan(NamedTuple):
+    """A run to do.
+
+    Attributes:
+        neurons: Which.
+        treatment: What is done to them.
+        baseline_of: Place, in the list of plans, of the one before that it is the baseline of.
+        means_dataset_id: Whose activations give means; None leaves it to `building.build`.
+    """
+
+    neurons: NeuronSet
+    treatment: Treatment
+    baseline_of: int | None = None
+    means_dataset_id: int | None = None
+
+    def shifted(self, by: int) -> "Plan":
+        """Return the plan for a list that has `by` others in front."""
+        return (
+            self if self.baseline_of is None else self._replace(baseline_of=self.baseline_of + by)
+        )
+
+
+class Outcome(NamedTuple):
+    """What became of a plan.
+
+    Attributes:
+        run_id: Of the run that is stored, now or before.
+        is_new: Whether it was stored now.
+        difference: Of a stored run that was run again: the largest of any statistic.
+    """
+
+    run_id: int
+    is_new: bool
+    difference: float | None = None
+
+
+class Asked(NamedTuple):
+    """How plans are to be carried out.
+
+    Attributes:
+        force: Run and store what is stored already.
+        again: Run what is stored already, and compare.
+        save_tokens: File for the values of every token.
+    """
+
+    force: bool = False
+    again: bool = False
+    save_tokens: str | None = None
+
+
+@dataclass
+class Workbench:
+    """A stored model whose checkpoint is at hand, and texts for it."""
+
+    engine: Engine
+    model: Model
+    checkpoint: Checkpoint
+    texts: TokenTexts
+    device: torch.device
+    dtype: torch.dtype
+    progress: Progress
+
+    @classmethod
+    def open(
+        cls,
+        engine: Engine,
+        model: Model,
+        texts: TextsRequest,
+        machine: tuple[str, str],
+        progress: Progress,
+    ) -> "Workbench":
+        """Find the checkpoint and read the texts.
+
+        Args:
+            engine: The database, to be written to.
+            model: As it is stored.
+            texts: Which.
+            machine: Device and dtype, as they are asked for.
+            progress: Told what is cut.
+
+        Raises:
+            IngestError: when the checkpoint is gone or another one, or there is no such device.
+            ModelError: when it cannot be read.
+            TextError: when the texts cannot be.
+            UsageError: when they are to be longer than the model's context.
+        """
+        with transaction(engine) as connection:
+            checkpoint = original(connection, model)
+        device = pick_device(machine[0])
+        dtype = pick_dtype(machine[1], device, checkpoint.config)
+        tokenizer = Tokenizer(checkpoint.path)
+        tokenizer.check(checkpoint.architecture.d_vocab)
+        read = read_texts(engine, texts, tokenizer, checkpoint.architecture)
+        if read.n_truncated:
+            progress.note(
+                f"{read.n_truncated} of {len(read.token_ids)} texts cut at {read.max_len} tokens "
+                "(--max-len, and the model's context)"
+            )
+        return cls(engine, model, checkpoint, read, device, dtype, progress)
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The model, loaded when the first run needs it."""
+        keep_freed_blocks()
+        use_threads_for(self.checkpoint.architecture)
+        forward = Forward(self.checkpoint, self.device, self.dtype)
+        return Runner(forward, self.texts.token_ids, skip_bos=self.texts.skip_bos)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The checkpoint's."""
+        return self.checkpoint.fingerprint()
+
+    def settings(self, dataset_id: int) -> AblationSettings:
+        """Return what the runs of this workbench agree in."""
+        return AblationSettings(
+            model_id=self.model.model_id,
+            dataset_id=dataset_id,
+            n_texts=len(self.texts.token_ids),
+            max_len=self.texts.max_len,
+            skip_bos=self.texts.skip_bos,
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=str(self.device),
+            fingerprint=self.fingerprint,
+        )
+
+    def built(self, plan: Plan) -> Built:
+        """Return the intervention of a plan; raises as `building.build` does."""
+        with transaction(self.engine) as connection:
+            ids, means = plan.neurons.neuron_ids, plan.means_dataset_id or self.texts.dataset_id
+            return build(connection, self.model, ids, plan.treatment, means)
+
+    def carry_out(self, plans: Sequence[Plan], asked: Asked) -> list[Outcome]:
+        """Do the runs that are not stored, and return what became of each.
+
+        Each run is stored whole or not at all, as soon as those that are run together with it are
+        done.
+
+        Raises:
+            NeuronDBError: one line on what was wrong; finished runs stay.
+        """
+        stored = [None] * len(plans) if asked.force else self._stored(plans)
+        pending = [i for i, run_id in enumerate(stored) if run_id is None or asked.again]
+        outcomes = {i: Outcome(run_id, is_new=False) for i, run_id in enumerate(stored) if run_id}
+        built = {i: self.built(plans[i]) for i in pending}
+        total = self.texts.n_tokens * len(pending)
+        with ExitStack() as stack:
+            advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
+            file = stack.enter_context(token_file(asked.save_tokens))
+            for group in _groups(pending, self.texts.n_tokens):
+                values = self.runner.run([built[i].intervention for i in group], advance)
+                for run, i in enumerate(group):
+                    record = self._record(plans[i], built[i], values, run)
+                    parent = plans[i].baseline_of
+                    of = None if parent is None else outcomes[parent].run_id
+                    outcomes[i] = self._settle(record, stored[i], of)
+                    if file is not None:
+                        file.write(outcomes[i].run_id, of, self.runner, values, run)
+        return [outcomes[i] for i in range(len(plans))]
+
+    def _stored(self, plans: Sequence[Plan]) -> list[int | None]:
+        found: list[int | None] = []
+        if self.texts.dataset_id is None:
+            return [None] * len(plans)
+        settings = self.settings(self.texts.dataset_id)
+        with transaction(self.engine) as connection:
+            for plan in plans:
+                of = None if plan.baseline_of is None else found[plan.baseline_of]
+                if plan.baseline_of is not None and of is None:
+                    found.append(None)
+                    continue
+                ids = plan.neurons.neuron_ids
+                found.append(stored_run(connection, settings, plan.treatment, ids, of))
+        return found
+
+    def _record(self, plan: Plan, built: Built, values: TokenValues, run: int) -> AblationRecord:
+        runner = self.runner
+        left_out = count_left_out(runner.clean, values, run, runner.places.has_next())
+        if left_out:
+            self.progress.note(
+                f"{left_out:,} tokens have a loss that is NaN or infinite, and are left out"
+                + ("; try --dtype bfloat16 or float32" if self.dtype == torch.float16 else "")
+            )
+        neurons = plan.neurons
+        return AblationRecord(
+            settings=self.settings(self.texts.stored(self.engine)),
+            neurons=NeuronSetRecord(neurons.definition, neurons.neuron_ids, neurons.name),
+            treatment=plan.treatment,
+            seed=neurons.seed,
+            means_dataset_id=built.means_dataset_id,
+            n_tokens=runner.places.n_tokens,
+            torch_version=str(torch.__version__),
+            results=results(runner.clean, values, run),
+            bins=bins(runner.clean, values, run),
+        )
+
+    def _settle(
+        self, record: AblationRecord, stored: int | None, baseline_of: int | None
+    ) -> Outcome:
+        if stored is None:
+            return Outcome(store_run(self.engine, record, baseline_of), is_new=True)
+        with transaction(self.engine) as connection:
+            before = ablation_run(connection, stored).results
+        return Outcome(stored, is_new=False, difference=_difference(before, record.results))
+
+
+def _groups(pending: Sequence[int], n_tokens: int) -> Iterator[Sequence[int]]:
+    size = max(RUNS_AT_A_TIME, SHORT // n_tokens)
+    for start in range(0, len(pending), size):
+        yield pending[start : start + size]
+
+
+def _difference(
+    before: Mapping[tuple[str, str], AblationResult], after: Sequence[AblationResult]
+) -> float:
+    """Return by how much a statistic differs at most; infinity where one is missing."""
+    largest = 0.0
+    for result in after:
+        earlier = before.get((result.metric, result.filter))
+        if earlier is None:
+            return math.inf
+        for old, new in zip(earlier[2:], result[2:], strict=True):
+            if not (math.isnan(old) and math.isnan(new)):
+                largest = max(largest, abs(old - new))
+    return largest

@@ -1,0 +1,247 @@
+"""`neurondb ablate`: neurons are intervened on, and what changes is told and stored."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from neurondb.cli import options
+from neurondb.conditions import HOOKS, MODES, Treatment
+from neurondb.errors import UsageError
+from neurondb.jobs import (
+    AblationReport,
+    AblationRequest,
+    NeuronSelection,
+    RerunRequest,
+    SelectionKind,
+    TextsRequest,
+    job,
+)
+from neurondb.reading.ablation_runs import METRICS, ablation_run, baselines_of
+from neurondb.reading.opening import opened
+from neurondb.render.ablation import NARROWEST, Ablation, ablation_page, ablation_rows
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+
+SECTIONS: Final = {
+    "Neurons (one of them)": ("where", "sql", "neurons", "class_", "count", "set_", "name"),
+    "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
+    "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
+    "Stored runs": ("rerun", "force"),
+    "Machine": ("device", "dtype"),
+    "Results": ("metrics", "save_tokens", "form", "output", "db"),
+}
+"""The help in parts, by the names of the parameters."""
+
+SELECTIONS: Final[dict[str, SelectionKind]] = {
+    "where": "where",
+    "sql": "sql",
+    "neurons": "neurons",
+    "class_": "class",
+    "set_": "set",
+}
+"""Parameter → the way in which it says which neurons."""
+FOREIGN_TO_RERUN: Final = (
+    *SELECTIONS,
+    *("count", "name", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
+    *("max_len", "skip_bos", "force"),
+)
+
+
+def metric_names(
+    _context: click.Context, _option: click.Parameter, given: str | None
+) -> tuple[str, ...]:
+    """Return the metrics of a list; all for none."""
+    if given is None:
+        return METRICS
+    asked = [part.strip() for part in given.split(",") if part.strip()]
+    unknown = [name for name in asked if name not in METRICS]
+    if unknown or not asked:
+        wrong = unknown[0] if unknown else given
+        raise UsageError(f"no metric {wrong!r}; the metrics are {', '.join(METRICS)}")
+    return tuple(name for name in METRICS if name in asked)
+
+
+TEXT_OPTIONS: Final = (
+    click.option(
+        "--dataset",
+        metavar="FILE|NAME|HUB-ID",
+        help="Texts: a file or directory as `ingest` reads it, a stored dataset, a hub dataset.",
+    ),
+    click.option("--max-texts", type=click.IntRange(1), metavar="N", help="The first N texts."),
+    click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="Texts up to N tokens."),
+    click.option(
+        "--max-len",
+        type=click.IntRange(2),
+        metavar="N",
+        help="Tokens a text (default: 1024, or the model's context).",
+    ),
+    click.option("--skip-bos", is_flag=True, help="Leave the first position of each text out."),
+)
+METRICS_OPTION: Final = click.option(
+    "--metrics",
+    metavar="NAME,...",
+    callback=metric_names,
+    help=f"Show only these of {', '.join(METRICS)}; all are stored.",
+)
+
+
+def text_options(command: Any) -> Any:
+    """Add what says which texts are run."""
+    for option in reversed(TEXT_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(cls=options.Sectioned, sections=SECTIONS)
+@click.argument("model", required=False)
+@click.option("--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this.")
+@click.option("--sql", metavar="QUERY", help="Neurons of a query: neuron_id, layer+neuron, name.")
+@click.option("--neurons", metavar="L.N,...", help="A list.")
+@click.option("--class", "class_", metavar="CLASS", help="A read-write class, like weakening.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Only N of --class, by --seed.")
+@click.option("--set", "set_", metavar="NAME", help="A stored set.")
+@click.option("--name", help="Store the set under this name, for --set.")
+@click.option("--mode", type=click.Choice(MODES), default=None, help="(default: zero)")
+@click.option("--value", type=float, metavar="V", help="Of fix and clamp, in canonical sign.")
+@click.option(
+    "--hook", type=click.Choice(HOOKS), help="What clamp sets (default: hook_pre_linear)."
+)
+@click.option("--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, ….")
+@click.option(
+    "--baseline",
+    is_flag=False,
+    flag_value=1,
+    type=click.IntRange(0),
+    metavar="[SEEDS]",
+    help="Also as many random neurons of the same layers, not of the class; so many times.",
+)
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Of what is random (default: 0).")
+@text_options
+@click.option("--rerun", type=click.IntRange(1), metavar="RUN", help="Repeat a stored run.")
+@click.option("--force", is_flag=True, help="Run and store again what is stored.")
+@click.option("--device", help="auto, cpu, cuda, cuda:1, mps (default: auto).")
+@click.option("--dtype", help="auto, float32, bfloat16 or float16 (default: auto).")
+@METRICS_OPTION
+@click.option("--save-tokens", metavar="FILE.parquet", help="The metrics of every token.")
+@options.results
+def ablate(
+    db: str | None,
+    form: str | None,
+    output: Path | None,
+    metrics: tuple[str, ...],
+    rerun: int | None,
+    **asked: Any,
+) -> None:
+    """Intervene on neurons of MODEL, and tell what changes: loss, entropy, rank, scale.
+
+    The neurons' hook_post is set to zero, to its mean or to a value, at every token or only where
+    their signs are those of --condition. What changes is told as clean − ablated: removing
+    weakening neurons raises the entropy, so that its difference is negative. Runs are stored; the
+    same request is answered from there.
+
+    \b
+    neurondb ablate llama-3.2-3b --class weakening --dataset t.jsonl --baseline
+    neurondb ablate llama-3.2-3b --where "weakening freq>0.6" --dataset t.jsonl
+        --condition gate-_post+ --baseline 5
+    neurondb ablate llama-3.2-3b --neurons 27.8000 --mode fix --value 3 --dataset t.jsonl
+    neurondb ablate --rerun 7 --max-texts 20000
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = destination.chosen == "table" and destination.file is None
+    progress = progress_on(Console(stderr=True))
+    report: AblationReport
+    if rerun is None:
+        report = job("ablate")(_request(db, asked), progress)
+    else:
+        report = job("rerun")(_rerun_request(db, rerun, asked), progress)
+    shown = stored_ablations(db, report.run_ids)
+    if as_page:
+        terminal = console()
+        terminal.width = max(terminal.width, NARROWEST)
+        terminal.print(ablation_page(shown[0], terminal.width, metrics), crop=False)
+    else:
+        deliver(ablation_rows(shown, metrics), destination)
+    click.echo(told(report), err=True)
+
+
+def _request(db: str | None, asked: Mapping[str, Any]) -> AblationRequest:
+    if asked["model"] is None:
+        raise UsageError("name a MODEL, or repeat a stored run with --rerun")
+    treatment = Treatment.asked(
+        asked["mode"] or "zero", asked["condition"], asked["hook"], asked["value"]
+    )
+    return AblationRequest(
+        model=asked["model"],
+        selection=_selection(asked),
+        texts=texts_request(asked),
+        treatment=treatment,
+        name=asked["name"],
+        baseline=asked["baseline"] or 0,
+        seed=asked["seed"] or 0,
+        save_tokens=asked["save_tokens"],
+        device=asked["device"] or "auto",
+        dtype=asked["dtype"] or "auto",
+        database=db,
+        force=asked["force"],
+    )
+
+
+def _selection(asked: Mapping[str, Any]) -> NeuronSelection:
+    given = [
+        NeuronSelection(kind, asked[name], asked["count"])
+        for name, kind in SELECTIONS.items()
+        if asked[name] is not None
+    ]
+    if len(given) != 1:
+        raise UsageError("say which neurons by one of --where, --sql, --neurons, --class, --set")
+    if asked["count"] is not None and given[0].kind != "class":
+        raise UsageError("--count takes so many of --class; a list or query says its own number")
+    return given[0]
+
+
+def texts_request(asked: Mapping[str, Any]) -> TextsRequest:
+    """Return the texts that options name.
+
+    Raises:
+        UsageError: when they name none.
+    """
+    if asked["dataset"] is None:
+        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
+    names = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
+    return TextsRequest(**{name: asked[name] for name in names})
+
+
+def _rerun_request(db: str | None, run_id: int, asked: Mapping[str, Any]) -> RerunRequest:
+    foreign = [f"--{name.strip('_').replace('_', '-')}" for name in FOREIGN_TO_RERUN if asked[name]]
+    foreign += ["MODEL"] * (asked["model"] is not None)
+    if foreign:
+        raise UsageError(
+            f"--rerun repeats a run as it was, and takes no {foreign[0]}; only --max-texts, "
+            "--max-tokens, --device, --dtype, --save-tokens"
+        )
+    kept = ("max_texts", "max_tokens", "save_tokens", "device", "dtype")
+    return RerunRequest(run_id, **{name: asked[name] for name in kept}, database=db)
+
+
+def stored_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]:
+    """Return runs and their baselines from the database."""
+    with opened(db) as connection:
+        return [
+            Ablation(ablation_run(connection, run_id), baselines_of(connection, run_id))
+            for run_id in run_ids
+        ]
+
+
+def told(report: AblationReport) -> str:
+    """Return a line on what was run and what was there already."""
+    if report.largest_difference is not None:
+        same = report.largest_difference == 0
+        how = "to the bit" if same else f"but for {report.largest_difference:.2g}"
+        return f"repeated in {report.seconds:.1f} s; the statistics are those stored, {how}"
+    if not report.n_new:
+        return "stored already; --force runs it again"
+    return f"{report.n_new} run{'s' * (report.n_new != 1)} stored, {report.seconds:.1f} s"

@@ -1,0 +1,177 @@
+"""`neurondb ablate-each`: what removing each neuron of a set alone does, or is estimated to do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from sqlalchemy import Connection
+
+from neurondb.cli import options
+from neurondb.cli.ablate import SELECTIONS, text_options, texts_request
+from neurondb.conditions import Treatment
+from neurondb.effect_requests import ESTIMATED, METRICS, MODES, EffectReport, EffectRequest
+from neurondb.errors import UsageError
+from neurondb.jobs import NeuronSelection, job
+from neurondb.reading.effects import (
+    ATTRIBUTION,
+    EACH,
+    Agreement,
+    EffectRun,
+    agreement,
+    effect_rows,
+    effect_run,
+    shown_run,
+)
+from neurondb.reading.models import find_model
+from neurondb.reading.opening import opened
+from neurondb.render.ablate_each import EachPage, each_page, each_rows
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+
+SECTIONS: Final = {
+    "Neurons": ("where", "sql", "neurons", "class_", "count", "set_", "name", "seed"),
+    "Intervention": ("mode", "condition", "attribution"),
+    "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
+    "Machine": ("device", "dtype", "force"),
+    "Results": ("metrics", "form", "output", "db"),
+}
+"""The help in parts, by the names of the parameters."""
+
+
+@click.command("ablate-each", cls=options.Sectioned, sections=SECTIONS)
+@click.argument("model")
+@click.option("--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this.")
+@click.option("--sql", metavar="QUERY", help="Neurons of a query: neuron_id, layer+neuron, name.")
+@click.option("--neurons", metavar="L.N,...", help="A list.")
+@click.option("--class", "class_", metavar="CLASS", help="A read-write class, like weakening.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Only N of --class, by --seed.")
+@click.option("--set", "set_", metavar="NAME", help="A stored set.")
+@click.option("--name", help="Store the set under this name, for --set.")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of --count.")
+@click.option("--mode", type=click.Choice(MODES), default="zero", show_default=True)
+@click.option("--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, ….")
+@click.option(
+    "--attribution",
+    is_flag=True,
+    help="Estimate instead of measure: activation × gradient, of every neuron at once.",
+)
+@text_options
+@click.option("--force", is_flag=True, help="Run and store again what is stored.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
+@click.option(
+    "--metrics",
+    metavar="NAME,...",
+    help=f"Of {', '.join(METRICS)} (default: all; of --attribution loss; it has loss, entropy).",
+)
+@options.results
+def ablate_each(
+    db: str | None, form: str | None, output: Path | None, attribution: bool, **asked: Any
+) -> None:
+    """Intervene on each neuron of a set of MODEL alone, and tell what changes.
+
+    One number a neuron and metric: the mean of clean − ablated over the tokens. They are stored:
+    `neurondb find` knows them as ablated.loss, ablated.entropy, ablated.rank and ablated.scale. A
+    run that was interrupted goes on where it was.
+
+    With --attribution they are estimated to first order, of every neuron of the model in one
+    backward pass, as attribution.loss; where both are stored, their correlation is told.
+
+    \b
+    neurondb ablate-each llama-3.2-3b --class weakening --dataset t.jsonl --max-texts 50
+    neurondb ablate-each llama-3.2-3b --attribution --dataset t.jsonl
+    neurondb find "weakening ablated.loss<0" --order ablated.loss
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = destination.chosen == "table" and destination.file is None
+    request = _request(db, attribution, asked)
+    name = "attribute" if attribution else "ablate-each"
+    report: EffectReport = job(name)(request, progress_on(Console(stderr=True)))
+    with opened(db) as connection:
+        run = effect_run(connection, report.run_id)
+        assert run is not None
+        model = find_model(connection, request.model)
+        rows = effect_rows(connection, model, run, request.metrics)
+        if as_page:
+            terminal = console()
+            other = shown_run(connection, model, EACH if attribution else ATTRIBUTION)
+            found = _agreements(connection, run, other, request.metrics)
+            terminal.print(
+                each_page(EachPage(run, list(rows), found, other), terminal.width), crop=False
+            )
+        else:
+            deliver(each_rows(run, rows), destination)
+    click.echo(told(report), err=True)
+
+
+def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> EffectRequest:
+    selection = _selection(asked)
+    if selection is None and not attribution:
+        raise UsageError(
+            "say which neurons by one of --where, --sql, --neurons, --class, --set; "
+            "--attribution estimates every neuron"
+        )
+    return EffectRequest(
+        model=asked["model"],
+        texts=texts_request(asked),
+        metrics=_metrics(asked["metrics"], attribution),
+        selection=selection,
+        treatment=Treatment.asked(asked["mode"], asked["condition"], None, None),
+        name=asked["name"],
+        seed=asked["seed"],
+        device=asked["device"],
+        dtype=asked["dtype"],
+        database=db,
+        force=asked["force"],
+    )
+
+
+def _selection(asked: Mapping[str, Any]) -> NeuronSelection | None:
+    given = [
+        NeuronSelection(kind, asked[name], asked["count"])
+        for name, kind in SELECTIONS.items()
+        if asked[name] is not None
+    ]
+    if len(given) > 1:
+        raise UsageError("say which neurons by one of --where, --sql, --neurons, --class, --set")
+    if asked["count"] is not None and (not given or given[0].kind != "class"):
+        raise UsageError("--count takes so many of --class; a list or query says its own number")
+    return given[0] if given else None
+
+
+def _metrics(given: str | None, attribution: bool) -> tuple[str, ...]:
+    known = ESTIMATED if attribution else METRICS
+    if given is None:
+        return known[:1] if attribution else known
+    asked = [part.strip() for part in given.split(",") if part.strip()]
+    unknown = [name for name in asked if name not in known]
+    if unknown or not asked:
+        wrong = unknown[0] if unknown else given
+        raise UsageError(f"no metric {wrong!r} here; there is {', '.join(known)}")
+    return tuple(name for name in known if name in asked)
+
+
+def _agreements(
+    connection: Connection, run: EffectRun, other: EffectRun | None, metrics: tuple[str, ...]
+) -> list[Agreement]:
+    if other is None:
+        return []
+    each, attribution = (run, other) if run.kind == EACH else (other, run)
+    return [
+        agreement(connection, each.run_id, attribution.run_id, metric)
+        for metric in metrics
+        if metric in ESTIMATED
+    ]
+
+
+def told(report: EffectReport) -> str:
+    """Return a line on what was run and what was there already."""
+    if not report.n_new:
+        return f"run {report.run_id}: stored already; --force runs it again"
+    before = report.n_neurons - report.n_new
+    there = f", {before:,} were there already" if before else ""
+    many = f"{report.n_new:,} neuron{'s' * (report.n_new != 1)}"
+    return f"run {report.run_id}: {many} stored in {report.seconds:.1f} s{there}"

@@ -1,0 +1,122 @@
+"""`neurondb ablate-suite`: every class × mode × condition, with baselines."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from neurondb.cli import options
+from neurondb.cli.ablate import (
+    METRICS_OPTION,
+    stored_ablations,
+    text_options,
+    texts_request,
+    told,
+)
+from neurondb.conditions import MODES, PUBLISHED, Treatment
+from neurondb.errors import UsageError
+from neurondb.jobs import AblationReport, AblationSuiteRequest, job
+from neurondb.render.ablation import NARROWEST, ablation_rows, suite_page
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+
+ALWAYS: Final = "always"
+"""How a list of conditions says that there is none."""
+
+
+def _listed(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    return tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+
+
+@click.command(name="ablate-suite")
+@click.argument("model")
+@text_options
+@click.option(
+    "--classes",
+    metavar="CLASS,...",
+    callback=_listed,
+    help="Read-write classes (default: all that the model has, but orthogonal output).",
+)
+@click.option(
+    "--modes",
+    metavar="MODE,...",
+    default="zero",
+    show_default=True,
+    callback=_listed,
+    help="zero, mean or both.",
+)
+@click.option(
+    "--conditions",
+    metavar="SIGNS,...",
+    default=",".join((ALWAYS, *PUBLISHED)),
+    show_default=True,
+    callback=_listed,
+    help=f"Where it is done; {ALWAYS} is at every token.",
+)
+@click.option(
+    "--baseline",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="SEEDS",
+    help="Random sets to compare each class with.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+)
+@click.option("--force", is_flag=True, help="Run and store again what is stored.")
+@METRICS_OPTION
+@options.results
+def ablate_suite(
+    model: str,
+    db: str | None,
+    form: str | None,
+    output: Path | None,
+    metrics: tuple[str, ...],
+    **asked: Any,
+) -> None:
+    """Ablate every read-write class of MODEL under every condition, and tell what changes.
+
+    The runs share their texts and the clean pass. Each is stored when it is done: interrupted, the
+    same command goes on where it was. Of ungated models the conditions are always, post+ and post-.
+
+    \b
+    neurondb ablate-suite olmo-7b --dataset t.jsonl --baseline 5
+    neurondb ablate-suite olmo-7b --dataset t.jsonl --classes weakening,cond-weak
+        --modes zero,mean --conditions gate-_post+
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = destination.chosen == "table" and destination.file is None
+    request = AblationSuiteRequest(
+        model=model,
+        texts=texts_request(asked),
+        treatments=_treatments(asked["modes"], asked["conditions"]),
+        database=db,
+        **{n: asked[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")},
+    )
+    report: AblationReport = job("ablate-suite")(request, progress_on(Console(stderr=True)))
+    shown = stored_ablations(db, report.run_ids)
+    if as_page:
+        terminal = console()
+        terminal.width = max(terminal.width, NARROWEST)
+        terminal.print(suite_page(shown, metrics[:2]), crop=False)
+    else:
+        deliver(ablation_rows(shown, metrics), destination)
+    click.echo(told(report), err=True)
+
+
+def _treatments(modes: tuple[str, ...], conditions: tuple[str, ...]) -> tuple[Treatment, ...]:
+    for mode in modes:
+        if mode in MODES and mode not in ("zero", "mean"):
+            raise UsageError(f"a suite has no value for mode {mode}; use `neurondb ablate`")
+    return tuple(
+        Treatment.asked(mode, None if condition == ALWAYS else condition, None, None)
+        for mode, condition in product(modes, conditions)
+    )

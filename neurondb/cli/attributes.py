@@ -1,0 +1,240 @@
+"""`neurondb attributes`: the attribute rate, sets of attributes, inputs to try it on."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from neurondb.cli import options, steering_options
+from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
+from neurondb.errors import UsageError
+from neurondb.jobs import NeuronSelection, SelectionKind, job
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.opening import opened
+from neurondb.render.attributes import RatesPage, rate_rows, rates_page
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+from neurondb.steering_requests import AttributeRateRequest, AttributeSetsRequest, Machine
+from neurondb.steering_results import AttributeRates, SetsReport
+
+SELECTIONS: Final[dict[str, SelectionKind]] = {
+    "where": "where",
+    "sql": "sql",
+    "neurons": "neurons",
+    "class_": "class",
+    "set_": "set",
+}
+"""Parameter → the way in which it says which neurons."""
+SECTIONS: Final = {
+    "Inputs": ("prompts", "sets", "max_prompts", "stop_words", "top_k", "pieces"),
+    "Neurons to ablate (one of them)": (*SELECTIONS, "count"),
+    "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
+    "Machine": ("device", "dtype"),
+    "Results": ("form", "output", "db"),
+}
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def attributes() -> None:
+    """How much of what a model knows of a subject stands behind its last token.
+
+    \b
+    neurondb attributes demo -o world
+    neurondb attributes build paragraphs.jsonl --subjects prompts.json -o sets.json
+    neurondb attributes rate MODEL --prompts prompts.json --sets sets.json --class weakening
+    """  # noqa: D301
+
+
+@attributes.command(cls=options.Sectioned, sections=SECTIONS)
+@click.argument("model")
+@click.option(
+    "--prompts",
+    type=_FILE,
+    required=True,
+    metavar="FILE",
+    help="JSON, JSON lines or TSV with subject, prompt and, if known, attribute.",
+)
+@click.option(
+    "--sets",
+    type=_FILE,
+    required=True,
+    metavar="FILE",
+    help="Subject → attributes: JSON, JSON lines or TSV.",
+)
+@click.option("--max-prompts", type=click.IntRange(1), metavar="N", help="The first N prompts.")
+@click.option(
+    "--stop-words", type=_FILE, metavar="FILE", help="Words that do not count, besides our own."
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    metavar="K",
+    help="Tokens looked at in each layer.",
+)
+@click.option(
+    "--pieces/--no-pieces",
+    default=True,
+    show_default=True,
+    help="Count the tokens that an attribute is made of as attributes too.",
+)
+@click.option("--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this.")
+@click.option("--sql", metavar="QUERY", help="Neurons of a query: neuron_id, layer+neuron, name.")
+@click.option("--neurons", metavar="L.N,...", help="A list.")
+@click.option("--class", "class_", metavar="CLASS", help="A read-write class, like weakening.")
+@click.option("--set", "set_", metavar="NAME", help="A stored set.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Only N of --class, by --seed.")
+@click.option("--mode", type=click.Choice(MODES), help="(default: zero)")
+@click.option("--value", type=float, metavar="V", help="Of fix and clamp, in canonical sign.")
+@click.option("--hook", type=click.Choice(HOOKS), help="What clamp sets.")
+@click.option("--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, ….")
+@click.option(
+    "--baseline",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Also N draws of as many random neurons of the same layers (default: 0).",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws.")
+@steering_options.machine
+@options.results
+def rate(
+    model: str,
+    prompts: Path,
+    sets: Path,
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+    **asked: Any,
+) -> None:
+    """Measure the attribute rate of MODEL by layer, as it is and with neurons ablated.
+
+    At a subject's last token hook_resid_post is projected onto the vocabulary, no final norm in
+    between; of the top tokens, stop words left out, the rate is the share of attributes. Where
+    prompts have an attribute, the probability of its first token is told too.
+
+    \b
+    neurondb attributes rate olmo-7b --prompts known_1000.json --sets sets.json
+        --class weakening --baseline 3
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = output is None and destination.chosen == "table"
+    selection, treatment = _selection(asked), _treatment(asked)
+    stored = _model(db, model)
+    request = AttributeRateRequest(
+        Machine(stored.name, db, asked["device"], asked["dtype"]),
+        prompts,
+        sets,
+        selection,
+        treatment,
+        baseline=asked["baseline"] or 0,
+        **{name: asked[name] for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts")},
+    )
+    rates: AttributeRates = job("attributes")(request, progress_on(Console(stderr=True)))
+    page = RatesPage(stored.name, str(treatment), rates)
+    if as_page:
+        terminal = console()
+        terminal.print(rates_page(page, terminal.width), crop=False)
+    else:
+        deliver(rate_rows(page), destination, caption="model")
+
+
+def _model(db: str | None, name: str) -> Model:
+    with opened(db) as connection:
+        return find_model(connection, name)
+
+
+def _selection(asked: dict[str, Any]) -> NeuronSelection | None:
+    given = [
+        NeuronSelection(kind, asked[name], asked["count"])
+        for name, kind in SELECTIONS.items()
+        if asked[name] is not None
+    ]
+    if len(given) > 1:
+        raise UsageError("say which neurons by one of --where, --sql, --neurons, --class, --set")
+    if asked["count"] is not None and (not given or given[0].kind != "class"):
+        raise UsageError("--count takes so many of --class; give both")
+    return given[0] if given else None
+
+
+def _treatment(asked: dict[str, Any]) -> Treatment:
+    """Return what is done to the neurons; options that do something need some."""
+    how = {name: asked[name] for name in ("mode", "condition", "hook", "value")}
+    if any(asked[name] is not None for name in SELECTIONS):
+        return Treatment.asked(how.pop("mode") or "zero", **how)
+    without = [name for name in (*how, "baseline") if asked[name] is not None]
+    if without:
+        raise UsageError(f"--{without[0]} needs neurons: give --where, --sql, --neurons or --class")
+    return ZERO
+
+
+@attributes.command()
+@click.argument("paragraphs", metavar="PARAGRAPHS")
+@click.option(
+    "--subjects",
+    type=_FILE,
+    required=True,
+    metavar="FILE",
+    help="Prompts with their subjects, or a .txt with a name a line.",
+)
+@click.option("-o", "--output", type=_FILE, required=True, metavar="FILE", help="JSON to write.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    metavar="K",
+    help="Paragraphs a subject at most, the best by BM25.",
+)
+@click.option(
+    "--mentioning", is_flag=True, help="Only paragraphs in which the subject's name stands."
+)
+@click.option(
+    "--stop-words", type=_FILE, metavar="FILE", help="Words that are no attributes, beside ours."
+)
+def build(
+    paragraphs: str,
+    subjects: Path,
+    output: Path,
+    top_k: int,
+    mentioning: bool,
+    stop_words: Path | None,
+) -> None:
+    """Make attribute sets from PARAGRAPHS: the words of those that speak of a subject.
+
+    PARAGRAPHS is a file of texts, a directory or a hub dataset, as `neurondb ingest` reads them.
+    """
+    request = AttributeSetsRequest(paragraphs, subjects, output, top_k, mentioning, stop_words)
+    report: SetsReport = job("attribute-sets")(request, progress_on(Console(stderr=True)))
+    click.echo(
+        f"{output}: {report.n_subjects:,} subjects, {report.median_size:g} attributes in the "
+        f"median, from {report.n_paragraphs:,} paragraphs"
+    )
+    if report.empty:
+        named = ", ".join(repr(name) for name in report.empty[:5])
+        more = ", …" if len(report.empty) > 5 else ""
+        click.echo(f"nothing on {len(report.empty)} of them: {named}{more}", err=True)
+
+
+@attributes.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Where to write prompts.json, sets.json and paragraphs.txt.",
+)
+def demo(output: Path) -> None:
+    """Write the bundled model's own facts: prompts, attribute sets, paragraphs."""
+    prompts, sets, paragraphs = job("attribute-demo")(output)
+    click.echo(f"{prompts}\n{sets}\n{paragraphs}")
+    click.echo(
+        f"next: `neurondb attributes build {paragraphs} --subjects {prompts} --top-k 8 "
+        f"--mentioning -o {output / 'bm25.json'}`, then `neurondb attributes rate tinyworld-2m "
+        f"--prompts {prompts} --sets {output / 'bm25.json'}`",
+        err=True,
+    )

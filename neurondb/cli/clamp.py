@@ -1,0 +1,138 @@
+"""`neurondb clamp`: what comes next, with neurons held at one value after the other."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import numpy as np
+from rich.console import Console
+
+from neurondb.asking.token_names import tokens_called
+from neurondb.cli import options, steering_options
+from neurondb.errors import UsageError
+from neurondb.jobs import job
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import find_model
+from neurondb.reading.opening import opened
+from neurondb.reading.token_texts import token_texts
+from neurondb.render.clamp import SweepPage, sweep_page, sweep_rows
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+from neurondb.steering_requests import POSITIONS, ClampRequest, Machine, NeuronPlace
+from neurondb.steering_results import ClampSweep
+
+MOST_STEPS: Final = 1001
+SECTIONS: Final = {
+    "Sweep": ("more", "low", "high", "steps", "hook", "position"),
+    "Prompt": ("targets", "chat"),
+    "Machine": ("device", "dtype"),
+    "Results": ("form", "output", "db"),
+}
+
+
+@click.command(cls=options.Sectioned, sections=SECTIONS)
+@click.argument("model")
+@click.argument("neurons", type=steering_options.Neurons(), metavar="L.N,...")
+@click.argument("prompt")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="TOKEN",
+    help="Next token to follow, as ' dog' or '#5679'; repeat for several (default: the most "
+    "probable ones of the clean run and of both ends).",
+)
+@click.option(
+    "--neuron",
+    "more",
+    type=steering_options.Neurons(),
+    multiple=True,
+    help="More neurons, held at the same value.",
+)
+@click.option("--from", "low", type=float, default=-500, show_default=True, help="First value.")
+@click.option("--to", "high", type=float, default=500, show_default=True, help="Last value.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1, MOST_STEPS),
+    default=41,
+    show_default=True,
+    help="Values, the first and the last included.",
+)
+@steering_options.hook
+@click.option(
+    "--position",
+    type=click.Choice(POSITIONS),
+    default="all",
+    show_default=True,
+    help="Where they are held: all positions of the prompt, or the last.",
+)
+@steering_options.chat
+@steering_options.machine
+@options.results
+def clamp(
+    model: str,
+    neurons: tuple[NeuronPlace, ...],
+    prompt: str,
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+    **asked: Any,
+) -> None:
+    """Hold neurons of MODEL at one value after the other, and tell what follows PROMPT.
+
+    Values are in canonical sign (METHODS §1). The sweep is one batch that begins at the first
+    layer it touches.
+
+    \b
+    neurondb clamp llama-3.1-8b 26.1442 "My favourite animal is a" --target ' dog'
+    neurondb clamp llama-3.1-8b 26.1442,25.7 "I live in" --from -50 --to 50 --steps 11
+    neurondb clamp llama-3.1-8b 26.1442 "My pet is a" --target ' dog' --format csv -o dog.csv
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = output is None and destination.chosen == "table"
+    page = _page(db, model, (*neurons, *sum(asked.pop("more"), ())), prompt, **asked)
+    if as_page:
+        terminal = console()
+        terminal.print(sweep_page(page, terminal.width), crop=False)
+    else:
+        deliver(sweep_rows(page), destination, caption="model")
+
+
+def _page(
+    db: str | None,
+    name: str,
+    neurons: tuple[NeuronPlace, ...],
+    prompt: str,
+    *,
+    targets: tuple[str, ...],
+    low: float,
+    high: float,
+    steps: int,
+    device: str,
+    dtype: str,
+    **how: Any,
+) -> SweepPage:
+    values = _values(low, high, steps)
+    places = steering_options.once(neurons)
+    with opened(db) as connection:
+        model = find_model(connection, name)
+        for place in places:
+            neuron_id(model, *place)
+        called = tokens_called(connection, model, targets)
+    ids = tuple(token.token_id for token in called)
+    machine = Machine(model.name, db, device, dtype)
+    request = ClampRequest(machine, prompt, places, values, ids, **how)
+    sweep: ClampSweep = job("clamp")(request, progress_on(Console(stderr=True)))
+    wanted = [*sweep.target_ids, *sweep.clean.top_ids.flat, *sweep.clamped.top_ids.flat]
+    with opened(db) as connection:
+        texts = token_texts(connection, model, wanted)
+    return SweepPage(model, places, prompt, request.position, sweep, texts)
+
+
+def _values(low: float, high: float, steps: int) -> tuple[float, ...]:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UsageError("--from and --to must be finite numbers")
+    if steps == 1 and low != high:
+        raise UsageError("one step has one value: give the same to --from and --to")
+    return tuple(np.linspace(low, high, steps).tolist())

@@ -1,0 +1,122 @@
+"""`neurondb entropy`: entropy neurons fixed at values, and what goes through the final norm."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from neurondb import asking
+from neurondb.asking import named
+from neurondb.cli import options, steering_options
+from neurondb.cli.ablate import text_options, texts_request
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.jobs import job
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import Model, find_model
+from neurondb.render.console import console
+from neurondb.render.entropy import EntropyPage, entropy_page, entropy_rows
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.progress import progress_on
+from neurondb.steering_requests import EntropyRequest, Machine, NeuronPlace
+from neurondb.steering_results import EntropyCurves
+
+QUERY: Final = "entropy-candidates"
+CANDIDATES: Final = 5
+NARROWEST: Final = 80
+SECTIONS: Final = {
+    "Neurons": ("neurons", "candidates", "values", "baseline", "seed"),
+    "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
+    "Machine": ("device", "dtype"),
+    "Results": ("form", "output", "db"),
+}
+
+
+@click.command(cls=options.Sectioned, sections=SECTIONS)
+@click.argument("model")
+@click.option("--neurons", type=steering_options.Neurons(), help="A list.")
+@click.option(
+    "--candidates",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"The first N of `neurondb query {QUERY}` (default: {CANDIDATES}).",
+)
+@click.option(
+    "--values",
+    type=steering_options.Numbers(),
+    default="0,1,2,3,4,5,6",
+    show_default=True,
+    help="What hook_post is fixed at, in canonical sign.",
+)
+@click.option(
+    "--baseline",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Random neurons of the last two layers to compare with.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw.")
+@text_options
+@steering_options.machine
+@options.results
+def entropy(
+    model: str,
+    neurons: tuple[NeuronPlace, ...] | None,
+    candidates: int | None,
+    values: tuple[float, ...],
+    baseline: int,
+    seed: int,
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+    device: str,
+    dtype: str,
+    **asked: Any,
+) -> None:
+    """Fix single neurons of MODEL at values: final-norm scale, entropy, rank and loss.
+
+    An entropy neuron writes where the unembedding sees little: it acts through the final norm.
+    How much of each change does is told by a second reckoning, in which the norm divides by what
+    it divides by in the clean run: total = direct + through the norm.
+
+    \b
+    neurondb entropy gpt2-medium --dataset texts.jsonl --max-texts 100
+    neurondb entropy gpt2-medium --neurons 23.945,22.2882 --values 0,2,4,6 --dataset texts.jsonl
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = output is None and destination.chosen == "table"
+    texts = texts_request(asked)
+    stored, places = _neurons(db, model, neurons, candidates)
+    machine = Machine(stored.name, db, device, dtype)
+    request = EntropyRequest(machine, places, values, texts, baseline, seed)
+    curves: EntropyCurves = job("entropy")(request, progress_on(Console(stderr=True)))
+    page = EntropyPage(stored.name, texts.dataset, curves)
+    if as_page:
+        terminal = console()
+        terminal.width = max(terminal.width, NARROWEST)
+        terminal.print(entropy_page(page, terminal.width), crop=False)
+    else:
+        deliver(entropy_rows(page), destination, caption="model")
+
+
+def _neurons(
+    db: str | None, name: str, given: tuple[NeuronPlace, ...] | None, n: int | None
+) -> tuple[Model, tuple[NeuronPlace, ...]]:
+    if given is not None and n is not None:
+        raise UsageError("--neurons is a list, --candidates finds them; give one of the two")
+    with asking.opened(db) as engine:
+        with engine.connect() as connection:
+            model = find_model(connection, name)
+        if given is not None:
+            for place in steering_options.once(given):
+                neuron_id(model, *place)
+            return model, given
+        limits = {"model": model.name, "limit": str(n or CANDIDATES)}
+        columns, rows = named.run(engine, QUERY, limits)
+        names = [str(row[columns.index("name")]) for row in rows]
+        if not names:
+            reasons = named.why_empty(engine, QUERY, limits)
+            raise UnknownNameError("; ".join(["no candidates", *reasons]))
+    places = ((int(part) for part in one.split(".")) for one in names)
+    return model, tuple(NeuronPlace(*place) for place in places)

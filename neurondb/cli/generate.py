@@ -1,0 +1,146 @@
+"""`neurondb generate`: a continuation with neurons clamped throughout."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from neurondb import asking
+from neurondb.asking.neuron_sets import resolve
+from neurondb.cli import options, steering_options
+from neurondb.errors import UsageError
+from neurondb.jobs import NeuronSelection, job
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import Model, find_model
+from neurondb.render.console import console
+from neurondb.render.formats import Destination, deliver
+from neurondb.render.generation import collect, generation_rows, stream, stream_beside
+from neurondb.steering_requests import Clamp, GenerateRequest, Machine, NeuronPlace, Sampling
+from neurondb.steering_results import Piece
+
+SECTIONS: Final = {
+    "Neurons": ("clamps", "hook", "ablated"),
+    "Text": ("max_new_tokens", "chat", "side_by_side"),
+    "Sampling": ("temperature", "top_p", "seed", "greedy"),
+    "Machine": ("device", "dtype"),
+    "Results": ("form", "output", "db"),
+}
+
+
+@click.command(cls=options.Sectioned, sections=SECTIONS)
+@click.argument("model")
+@click.argument("prompt")
+@click.option(
+    "--clamp",
+    "clamps",
+    type=steering_options.ClampedNeuron(),
+    multiple=True,
+    help="Hold a neuron at a value, in canonical sign; repeat for several.",
+)
+@steering_options.hook
+@click.option(
+    "--ablate",
+    "ablated",
+    metavar="EXPR",
+    help="Set hook_post of the neurons that `find` finds by this to zero.",
+)
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(1),
+    default=60,
+    show_default=True,
+    metavar="N",
+    help="Tokens to generate at most.",
+)
+@steering_options.chat
+@click.option(
+    "--side-by-side",
+    is_flag=True,
+    help="Also continue with the model as it is, from the same random numbers.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, min_open=True),
+    metavar="T",
+    help="What logits are divided by (default: 1).",
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="P",
+    help="Draw from the most probable tokens that have this much together (default: 1).",
+)
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Of what is drawn (default: 0).")
+@click.option("--greedy", is_flag=True, help="Take the most probable token, draw nothing.")
+@steering_options.machine
+@options.results
+def generate(
+    model: str,
+    prompt: str,
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+    device: str,
+    dtype: str,
+    **asked: Any,
+) -> None:
+    """Continue PROMPT with MODEL, neurons clamped at every position.
+
+    On a terminal the text appears as it is generated; other formats have one row a run.
+
+    \b
+    neurondb generate llama-3.1-8b "My favourite animal is" --clamp 26.1442=145
+    neurondb generate llama-3.1-8b-instruct "What is your favourite animal?" --chat
+        --clamp 26.1442=145 --side-by-side --seed 3
+    neurondb generate llama-3.1-8b "I live in" --ablate "weakening" --greedy --format json
+    """  # noqa: D301
+    destination = Destination(form, output)
+    as_page = output is None and destination.chosen == "table"
+    sampling = _sampling(*(asked.pop(name) for name in ("greedy", "temperature", "top_p", "seed")))
+    clamps, ablated = asked.pop("clamps"), asked.pop("ablated")
+    stored, zeroed = _neurons(db, model, clamps, ablated)
+    machine = Machine(stored.name, db, device, dtype)
+    request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **asked)
+    pieces: Iterable[Piece] = job("generate")(request)
+    steering = _steering(clamps, ablated)
+    if not as_page:
+        rows = generation_rows(collect(pieces), stored.name, prompt, steering, sampling.seed)
+        deliver(rows, destination, caption="model")
+    elif request.side_by_side and steering:
+        titles = {"clean": "clean", "steered": steering}
+        stream_beside(pieces, console(), prompt, titles)
+    else:
+        stream(pieces, console(), prompt)
+
+
+def _sampling(
+    greedy: bool, temperature: float | None, top_p: float | None, seed: int | None
+) -> Sampling:
+    given = {"--temperature": temperature, "--top-p": top_p, "--seed": seed}
+    drawn = [name for name, value in given.items() if value is not None]
+    if greedy and drawn:
+        raise UsageError(f"--greedy draws nothing, so {drawn[0]} has no effect; leave one out")
+    how = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    return Sampling(greedy, **{name: value for name, value in how.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _neurons(
+    db: str | None, name: str, clamps: tuple[Clamp, ...], expression: str | None
+) -> tuple[Model, tuple[NeuronPlace, ...]]:
+    """Return the model, and the neurons that are set to zero; all are looked up first."""
+    with asking.opened(db) as engine:
+        with engine.connect() as connection:
+            model = find_model(connection, name)
+        for place in steering_options.once(tuple(clamp.neuron for clamp in clamps)):
+            neuron_id(model, *place)
+        if expression is None:
+            return model, ()
+        found = resolve(engine, model, NeuronSelection("where", expression)).neuron_ids
+    places = (divmod(int(one) - model.first_neuron_id, model.d_mlp) for one in found)
+    return model, tuple(NeuronPlace(*place) for place in places)
+
+
+def _steering(clamps: tuple[Clamp, ...], expression: str | None) -> str:
+    held = [f"{clamp.neuron.name}={clamp.value:g}" for clamp in clamps]
+    return ", ".join([*held, *([f"without {expression}"] if expression else [])])

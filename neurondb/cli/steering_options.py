@@ -1,0 +1,112 @@
+"""Options of the commands that steer a running model: neurons, clamps, where it runs."""
+
+import re
+from typing import Any, Final
+
+import click
+
+from neurondb.cli.options import Command
+from neurondb.errors import UsageError
+from neurondb.steering_requests import Clamp, NeuronPlace
+
+_PLACE: Final = re.compile(r"\s*([0-9]{1,9})\.([0-9]{1,9})\s*")
+
+
+class Neurons(click.ParamType[tuple[NeuronPlace, ...]]):
+    """`27.8000,26.1`: neurons by layer and number, both from 0."""
+
+    name = "L.N,..."
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[NeuronPlace, ...]:
+        """Return the neurons in their order."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(_place(self, part, param, ctx) for part in str(value).split(","))
+
+
+class ClampedNeuron(click.ParamType[Clamp]):
+    """`27.8000=145`: a neuron and what it is held at."""
+
+    name = "L.N=VALUE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Clamp:
+        """Return the neuron and the value."""
+        if isinstance(value, Clamp):
+            return value
+        neuron, equals, number = str(value).partition("=")
+        try:
+            held = float(number)
+        except ValueError:
+            equals = ""
+        if not equals or not abs(held) < float("inf"):
+            self.fail(f"{value!r} is not LAYER.NEURON=VALUE, like 26.1442=145", param, ctx)
+        return Clamp(_place(self, neuron, param, ctx), held)
+
+
+def _place(
+    kind: click.ParamType[Any],
+    text: str,
+    param: click.Parameter | None,
+    ctx: click.Context | None,
+) -> NeuronPlace:
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        kind.fail(f"{text!r} is not LAYER.NEURON, like 31.9634", param, ctx)
+    return NeuronPlace(int(found[1]), int(found[2]))
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """`-1,0,2.5`: finite numbers."""
+
+    name = "V,..."
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Return the numbers in their order."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            found = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} are no numbers, like -1,0,2.5", param, ctx)
+        if not all(abs(one) < float("inf") for one in found):
+            self.fail(f"{value!r} are not all finite", param, ctx)
+        return found
+
+
+hook = click.option(
+    "--hook",
+    type=click.Choice(("hook_pre_linear", "hook_post")),
+    help="What is held (default: hook_pre_linear; hook_post where there are no gates).",
+)
+chat = click.option(
+    "--chat", is_flag=True, help="PROMPT is what a user says, in the tokenizer's chat template."
+)
+
+
+def machine(command: Command) -> Command:
+    """Add --device and --dtype."""
+    device = click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
+    )
+    dtype = click.option(
+        "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+    )
+    return device(dtype(command))
+
+
+def once(neurons: tuple[NeuronPlace, ...]) -> tuple[NeuronPlace, ...]:
+    """Return neurons that are named once each.
+
+    Raises:
+        UsageError: when one is named twice.
+    """
+    for place in neurons:
+        if neurons.count(place) > 1:
+            raise UsageError(f"the neuron {place.name} is named twice")
+    return neurons

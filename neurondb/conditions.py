@@ -1,0 +1,118 @@
+"""What an intervention does to neurons, and under which signs of theirs (METHODS §6)."""
+
+import math
+import re
+from typing import Final, Literal, NamedTuple, cast
+
+from neurondb.errors import UsageError
+
+Hook = Literal["hook_post", "hook_pre_linear"]
+
+MODES: Final = ("zero", "mean", "fix", "clamp")
+HOOKS: Final = ("hook_post", "hook_pre_linear")
+PUBLISHED: Final = ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
+"""The papers' four cases, in the order of the sign cases of in: in+, in-, in-, in+."""
+
+_WRITTEN: Final = re.compile(r"(?:gate(?P<gate>[+-]))?_?(?:post(?P<post>[+-]))?")
+_SIGNS: Final = {"+": 1, "-": -1, None: 0}
+
+
+class Condition(NamedTuple):
+    """Signs that x_gate and canonical x_post must have, strictly: 1, −1, or 0 for any."""
+
+    gate: int = 0
+    post: int = 0
+
+    @classmethod
+    def parse(cls, written: str | None) -> "Condition":
+        """Return the condition written as `gate-_post+`, `gate+` or `post-`; None is no condition.
+
+        Raises:
+            UsageError: when it is none of these.
+        """
+        if written is None:
+            return cls()
+        found = _WRITTEN.fullmatch(written)
+        condition = found and cls(_SIGNS[found["gate"]], _SIGNS[found["post"]])
+        if not condition or not written or str(condition) != written:
+            raise UsageError(
+                f"{written!r} is no condition; write one like gate-_post+, gate+ or post-"
+            )
+        return condition
+
+    def __str__(self) -> str:
+        signs = (("gate", self.gate), ("post", self.post))
+        return "_".join(f"{name}{'+' if sign > 0 else '-'}" for name, sign in signs if sign)
+
+
+ALWAYS: Final = Condition()
+
+
+class Treatment(NamedTuple):
+    """What is done: hook_post or hook_pre_linear is set, to zero, the mean, or a value.
+
+    Values are in canonical sign (METHODS §1).
+    """
+
+    mode: str = "zero"
+    condition: Condition = ALWAYS
+    hook: Hook = "hook_post"
+    value: float | None = None
+
+    @classmethod
+    def asked(
+        cls, mode: str, condition: str | None, hook: str | None, value: float | None
+    ) -> "Treatment":
+        """Return what these words mean; clamp sets hook_pre_linear unless told otherwise.
+
+        Raises:
+            UsageError: when they make no sense together.
+        """
+        if mode not in MODES:
+            raise UsageError(f"no mode {mode!r}; the modes are {', '.join(MODES)}")
+        if hook is not None and hook not in HOOKS:
+            raise UsageError(f"no hook {hook!r} to set; it is one of {', '.join(HOOKS)}")
+        if hook == "hook_pre_linear" and mode != "clamp":
+            raise UsageError(f"mode {mode} sets hook_post; hook_pre_linear is set by --mode clamp")
+        _check_value(mode, value)
+        chosen = hook or ("hook_pre_linear" if mode == "clamp" else "hook_post")
+        return cls(mode, Condition.parse(condition), cast("Hook", chosen), value)
+
+    def check(self, *, gated: bool) -> None:
+        """Refuse what needs a gate of neurons that have none.
+
+        Raises:
+            UsageError: when it does.
+        """
+        if gated:
+            return
+        if self.condition.gate:
+            raise UsageError(
+                f"the condition {self.condition} asks for the sign of the gate, and this model's "
+                "neurons have none; use post+ or post-"
+            )
+        if self.hook == "hook_pre_linear":
+            raise UsageError(
+                "hook_pre_linear is what a gate multiplies, and this model's neurons have none; "
+                "give --hook hook_post"
+            )
+
+    def __str__(self) -> str:
+        words = [self.mode]
+        if self.mode == "clamp":
+            words.append(self.hook)
+        if self.value is not None:
+            words.append(f"{self.value:g}")
+        return " ".join([*words, *([f"where {self.condition}"] if any(self.condition) else [])])
+
+
+ZERO: Final = Treatment()
+
+
+def _check_value(mode: str, value: float | None) -> None:
+    if mode in ("fix", "clamp") and value is None:
+        raise UsageError(f"mode {mode} needs a value; give --value V")
+    if mode in ("zero", "mean") and value is not None:
+        raise UsageError(f"mode {mode} takes no value; leave --value out, or give --mode fix")
+    if value is not None and not math.isfinite(value):
+        raise UsageError(f"the value {value} is not finite")

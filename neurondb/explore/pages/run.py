@@ -1,0 +1,103 @@
+"""One run of interventions: the set, what was done, what changed, against random neurons."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Final
+
+from neurondb.asking.expression import parse
+from neurondb.errors import NeuronDBError
+from neurondb.explore.page import Ask, Page, Sql
+from neurondb.explore.wording import value
+from neurondb.reading.run_page import RunPage, run_page
+from neurondb.render.text import visible
+
+_TOGETHER: Final = "together"
+_RESULTS: Final = """SELECT r.run_id, r.baseline_of, r.seed, x.metric, x.filter, x.n, x.mean, x.std,
+       x.q25, x.q50, x.q75, x.clean_mean, x.ablated_mean
+FROM ablation_runs r
+JOIN ablation_results x ON x.run_id = r.run_id
+WHERE r.run_id = :run_id OR r.baseline_of = :run_id
+ORDER BY x.metric, x.filter, r.run_id"""
+_MEMBERS: Final = """SELECT n.layer || '.' || n.neuron AS name, n.neuron_id
+FROM ablation_runs r
+JOIN neuron_set_members m ON m.set_id = r.set_id
+JOIN neurons n ON n.neuron_id = m.neuron_id
+WHERE r.run_id = :run_id
+ORDER BY n.neuron_id"""
+_EACH: Final = """SELECT n.layer || '.' || n.neuron AS name, e.metric, {columns}
+FROM {table} e
+JOIN neurons n ON n.neuron_id = e.neuron_id
+WHERE e.run_id = :run_id
+ORDER BY e.metric, e.mean"""
+_ORDERS: Final = {"each": "ablated_loss", "attribution": "attribution_loss"}
+_STATEMENTS: Final = {
+    "together": _RESULTS,
+    "each": _EACH.format(table="neuron_effects", columns="e.mean, e.std, e.changed, e.n"),
+    "attribution": _EACH.format(table="neuron_attributions", columns="e.mean"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's page.
+
+    Attributes:
+        done: what was done, in words.
+        found: what finds the set's neurons, where its definition is such an expression.
+        order: column by which `find` orders the neurons, of a run that the overview shows.
+        command: what does it again.
+    """
+
+    page: RunPage
+    done: str
+    found: str | None
+    order: str | None
+    command: str
+    results_sql: Sql
+    members_sql: Sql
+
+
+def answer(ask: Ask) -> Page:
+    """Return a run's page.
+
+    Raises:
+        UnknownNameError: no such run.
+    """
+    run_id = int(ask.path["run_id"])
+    known = ask.site.remembered
+    page = known(("run", run_id), lambda: run_page(ask.connection, run_id))
+    given = {"run_id": run_id}
+    content = Run(
+        page,
+        str(page.run.treatment),
+        _expression(page),
+        _ORDERS.get(page.kind) if page.shown else None,
+        _command(page),
+        Sql("its results", _STATEMENTS[page.kind], given),
+        Sql("its neurons", _MEMBERS, given),
+    )
+    return Page("run", f"Run {run_id} on {visible(page.run.model)}", content)
+
+
+def _expression(page: RunPage) -> str | None:
+    """Return the definition as what `find` understands, within the model; None if it does not."""
+    try:
+        parse(page.run.definition)
+    except NeuronDBError:
+        return None
+    if page.run.baseline_of is not None or page.run.definition == "every neuron":
+        return None
+    inner = page.run.definition.strip()
+    return f"{f'({inner}) ' if inner else ''}model={value(page.run.model)}"
+
+
+def _command(page: RunPage) -> str:
+    run = page.run
+    if page.kind == _TOGETHER:
+        return f"neurondb ablate --rerun {run.baseline_of or run.run_id}"
+    which = f"--where {shlex.quote(run.definition)}" if _expression(page) else "--where EXPR"
+    how = "--attribution" if page.kind == "attribution" else which
+    texts = f" --max-texts {run.n_texts}" if run.n_texts else ""
+    condition = f" --condition {run.condition}" if run.condition else ""
+    line = f"neurondb ablate-each {shlex.quote(run.model)} {how} --mode {run.mode}{condition}"
+    return visible(f"{line} --dataset {shlex.quote(run.dataset)}{texts}")

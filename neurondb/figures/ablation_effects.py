@@ -1,0 +1,134 @@
+"""What removing each class does under each condition, against random neurons (METHODS §6)."""
+
+import math
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import altair as alt
+from sqlalchemy import Connection
+
+from neurondb.conditions import MODES
+from neurondb.errors import UnknownNameError
+from neurondb.figures.figure import Figure, Parameter
+from neurondb.figures.palette import CLASS_COLOURS, INK, OUTLINE, SURFACE
+from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.reading.ablation_runs import METRICS
+from neurondb.reading.models import Model
+from neurondb.reading.suites import ClassRuns, class_runs
+from neurondb.render.text import visible
+
+DIGITS: Final = 7
+ALWAYS: Final = "at every token"
+CONDITIONS: Final = (ALWAYS, "gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
+"""In the order of the rows; others follow."""
+ROW_HEIGHT: Final = 17
+DEFAULT_METRICS: Final = ("entropy", "loss")
+
+
+def draw(
+    connection: Connection, model: Model, metric: str = "entropy and loss", mode: str = MODES[0]
+) -> alt.TopLevelMixin:
+    """Return a panel for each class: a dot for each condition, random sets as ticks."""
+    found = class_runs(connection, model, mode)
+    if not found:
+        raise UnknownNameError(
+            f"no class of {model.name} was ablated by mode {mode}: run "
+            f"`neurondb ablate-suite {shlex.quote(model.name)} --dataset TEXTS --modes {mode}`"
+        )
+    metrics = DEFAULT_METRICS if metric not in METRICS else (metric,)
+    conditions = _conditions(found)
+    panels = [_panels(_rows(found, one, conditions), one, conditions) for one in metrics]
+    first = found[0].run.run
+    n_tokens = "" if first.n_tokens is None else f", {first.n_tokens:,} tokens"
+    notes = (
+        f"mode {mode} on {visible(first.dataset)}{n_tokens}",
+        "dot: mean of clean − ablated; ticks: as many random neurons of the same layers",
+        "left of zero: removing the neurons raises the metric",
+    )
+    chart: alt.TopLevelMixin = alt.hconcat(*panels, spacing=28).properties(
+        title=heading(FIGURE.title, model, *notes)
+    )
+    return chart
+
+
+def _conditions(found: Sequence[ClassRuns]) -> list[str]:
+    there = {one.run.run.condition or ALWAYS for one in found}
+    known = [name for name in CONDITIONS if name in there]
+    return [*known, *sorted(there - set(known))]
+
+
+def _rows(
+    found: Sequence[ClassRuns], metric: str, conditions: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    for one in found:
+        result = one.run.results.get((metric, "all"))
+        if result is None or math.isnan(result.mean):
+            continue
+        run = one.run.run
+        row = {
+            "class": one.class_name,
+            "condition": run.condition or ALWAYS,
+            "neurons": run.n_neurons,
+            "run": run.run_id,
+        }
+        yield row | {"what": "removed", "mean": short(result.mean, DIGITS)}
+        for baseline in one.baselines:
+            counterpart = baseline.results.get((metric, "all"))
+            if counterpart is not None and not math.isnan(counterpart.mean):
+                mean = short(counterpart.mean, DIGITS)
+                yield row | {"what": "random", "mean": mean, "run": baseline.run.run_id}
+
+
+def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[str]) -> Any:
+    data = list(rows)
+    names = [name for name in CLASS_COLOURS if any(row["class"] == name for row in data)]
+    axis = alt.Axis(format="~g", tickCount=5)
+    x = alt.X("mean:Q", title=f"clean − ablated {metric}", axis=axis)
+    y = alt.Y(
+        "condition:N",
+        title=None,
+        sort=list(conditions),
+        axis=alt.Axis(grid=True, domain=False, ticks=False),
+    )
+    base = alt.Chart().encode(x=x, y=y, tooltip=_tooltip())
+    colour = alt.Color(
+        "class:N",
+        legend=None,
+        scale=alt.Scale(domain=names, range=[CLASS_COLOURS[name] for name in names]),
+    )
+    removed, random = (base.transform_filter(f"datum.what == '{w}'") for w in ("removed", "random"))
+    zero = alt.Chart().mark_rule(color=OUTLINE, strokeWidth=0.8)
+    chart = layered(
+        zero.encode(x=alt.datum(0)),
+        random.mark_tick(color=INK, thickness=1.5, size=ROW_HEIGHT - 5, opacity=0.55),
+        removed.mark_circle(size=90, opacity=1, stroke=SURFACE, strokeWidth=1).encode(color=colour),
+    ).properties(width=280, height=ROW_HEIGHT * len(conditions))
+    header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start")
+    row = alt.Row("class:N", title=None, sort=names, header=header)
+    return chart.facet(row=row, data=inline(data), spacing=10)
+
+
+def _tooltip() -> list[Any]:
+    return [
+        alt.Tooltip("class:N"),
+        alt.Tooltip("condition:N"),
+        alt.Tooltip("what:N", title="neurons"),
+        alt.Tooltip("mean:Q", title="clean − ablated", format=".4~g"),
+        alt.Tooltip("neurons:Q", title="how many", format=","),
+        alt.Tooltip("run:Q"),
+    ]
+
+
+FIGURE = Figure(
+    name="ablation-effects",
+    title="Effects of removing classes of neurons",
+    description="Mean clean − ablated of a metric when all neurons of a class are removed, under "
+    "each condition, beside as many random neurons of the same layers (weakening-neurons, "
+    "figure 5).",
+    draw=draw,
+    parameters=(
+        Parameter("metric", "what is measured", choices=("entropy and loss", *METRICS)),
+        Parameter("mode", "what was done to the neurons", choices=MODES),
+    ),
+)

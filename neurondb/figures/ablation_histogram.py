@@ -1,0 +1,169 @@
+"""How much one run changed a metric, token by token, beside its random counterparts."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import altair as alt
+from sqlalchemy import Connection
+
+from neurondb.errors import UnknownNameError
+from neurondb.figures.figure import Figure, Parameter
+from neurondb.figures.palette import ACCENT, INK, OUTLINE
+from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.reading.ablation_runs import (
+    ALL,
+    MeasuredRun,
+    ablation_run,
+    baselines_of,
+    histogram,
+    runs_of_model,
+)
+from neurondb.reading.models import Model
+from neurondb.records import AblationBin
+from neurondb.render.text import visible
+
+SMALLEST: Final = -17
+"""Exponent of two where zero stands on the axis: below that of the innermost edge."""
+WIDTH, HEIGHT = 560, 260
+
+
+def draw(
+    connection: Connection, model: Model, metric: str = "entropy", run: int | None = None
+) -> alt.TopLevelMixin:
+    """Return bars of the run's tokens by their change, and a line of the random ones'."""
+    measured = _last(connection, model) if run is None else ablation_run(connection, run)
+    number = measured.run.run_id
+    if measured.run.model_id != model.model_id:
+        raise UnknownNameError(f"run {number} is of {measured.run.model}, not of {model.name}")
+    bins = histogram(connection, number, metric)
+    if not bins:
+        raise UnknownNameError(f"run {number} changed the {metric} of no token")
+    n = measured.results[metric, ALL].n
+    random = _united(connection, baselines_of(connection, number), metric)
+    bars = list(_rows(bins, n))
+    line = list(_rows(*random)) if random else []
+    chart = layered(_zero(), _bars(bars, metric), *([_outline(line)] if line else []))
+    return chart.properties(
+        width=WIDTH,
+        height=HEIGHT,
+        title=heading(_title(measured, metric), model, *_notes(measured, metric, bool(line))),
+    )
+
+
+def _last(connection: Connection, model: Model) -> MeasuredRun:
+    """Return the newest run that is no baseline."""
+    runs = [one for one in runs_of_model(connection, model.model_id) if not one.run.baseline_of]
+    if not runs:
+        raise UnknownNameError(
+            f"no neurons of {model.name} were removed together: run `neurondb ablate "
+            f"{shlex.quote(model.name)} --where EXPR --dataset TEXTS --baseline`"
+        )
+    return runs[-1]
+
+
+def _title(measured: MeasuredRun, metric: str) -> str:
+    return f"Change of {metric} by token, run {measured.run.run_id}"
+
+
+def _notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[str]:
+    run = measured.run
+    many = f"{run.n_neurons:,} neuron{'s' * (run.n_neurons != 1)}"
+    yield f"{many}, {run.treatment}, on {visible(run.dataset)}"
+    whole = measured.results[metric, ALL]
+    share = measured.n_zero(metric) / whole.n if whole.n else 0
+    yield f"{share:.1%} of {whole.n:,} tokens do not change and stand in no bar"
+    if random:
+        yield "line: random neurons of the same layers"
+
+
+def _united(
+    connection: Connection, baselines: Sequence[MeasuredRun], metric: str
+) -> tuple[list[AblationBin], int] | None:
+    """Return the bins of all counterparts together, and their tokens."""
+    total: Counter[tuple[float, float]] = Counter()
+    n = 0
+    for one in baselines:
+        if (metric, ALL) not in one.results:
+            continue
+        n += one.results[metric, ALL].n
+        for found in histogram(connection, one.run.run_id, metric):
+            total[found.low, found.high] += found.n
+    if not n or not total:
+        return None
+    return [AblationBin(metric, *ends, count) for ends, count in sorted(total.items())], n
+
+
+def place(value: float) -> float:
+    """Return where a change stands on the axis: octaves from 2⁻¹⁷, on either side of zero."""
+    if value == 0:
+        return 0.0
+    return math.copysign(max(0.0, math.log2(abs(value)) - SMALLEST), value)
+
+
+def _rows(bins: Sequence[AblationBin], n: int) -> Iterator[dict[str, Any]]:
+    for one in bins:
+        width = abs(place(one.high) - place(one.low))
+        yield {
+            "x": short(place(one.low)),
+            "x2": short(place(one.high)),
+            "low": one.low,
+            "high": one.high,
+            "n": one.n,
+            # Bins are not equally wide: shares per octave compare.
+            "share": short(one.n / n / width, 6),
+        }
+
+
+def _axis(metric: str) -> alt.X:
+    powers = [10.0**k for k in range(-4, 7)]
+    known = [place(x) for power in powers for x in (-power, power)]
+    label = (
+        "datum.value == 0 ? '0' : (datum.value < 0 ? '−' : '') + "
+        f"format(pow(2, abs(datum.value) + {SMALLEST}), '.1~g')"
+    )
+    axis = alt.Axis(values=[0, *known], labelExpr=label, grid=False)
+    return alt.X("x:Q", title=f"clean − ablated {metric}", axis=axis)
+
+
+def _bars(rows: list[dict[str, Any]], metric: str) -> alt.Chart:
+    tooltip = [
+        alt.Tooltip("low:Q", title="from", format=".3~g"),
+        alt.Tooltip("high:Q", title="to", format=".3~g"),
+        alt.Tooltip("n:Q", title="tokens", format=","),
+    ]
+    y = alt.Y("share:Q", title="share of tokens, by octave", axis=alt.Axis(format="%"))
+    mark = alt.Chart(inline(rows)).mark_rect(color=ACCENT, opacity=0.75)
+    chart: alt.Chart = mark.encode(
+        x=_axis(metric), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip
+    )
+    return chart
+
+
+def _outline(rows: list[dict[str, Any]]) -> alt.Chart:
+    corners = [{"x": x, "share": row["share"]} for row in rows for x in (row["x"], row["x2"])]
+    mark = alt.Chart(inline(corners)).mark_line(color=INK, strokeWidth=1.4)
+    chart: alt.Chart = mark.encode(x="x:Q", y="share:Q")
+    return chart
+
+
+def _zero() -> alt.Chart:
+    chart: alt.Chart = (
+        alt.Chart(inline([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.8).encode(x="x:Q")
+    )
+    return chart
+
+
+FIGURE = Figure(
+    name="ablation-histogram",
+    title="Change of a metric by token",
+    description="How many tokens a run on a set of neurons changed by how much, beside random "
+    "neurons of the same layers (weakening-neurons, figures 14 to 21).",
+    draw=draw,
+    parameters=(
+        Parameter("metric", "what is measured", choices=("entropy", "loss", "rank", "scale")),
+        Parameter("run", "number of the run; by default the last that is no baseline", kind=int),
+    ),
+)

@@ -1,0 +1,117 @@
+"""Attribute rates by layer, from what `neurondb attributes rate` wrote (METHODS §6)."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+from sqlalchemy import Connection
+
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.figures.figure import Figure, Parameter
+from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
+from neurondb.figures.rows import heading, inline, layer_axis, layered, short
+from neurondb.reading.models import Model
+from neurondb.render.text import visible
+
+COLOURS: Final = {
+    "clean": ACCENT,
+    "ablated": CLASS_COLOURS["strengthening"],
+    "baseline": OUTLINE,
+}
+FIELDS: Final = ("model", "run", "draw", "layer", "rate", "n_prompts")
+LONGEST: Final = 90
+
+
+def draw(connection: Connection, model: Model, file: str | None = None) -> alt.TopLevelMixin:
+    """Return a line for the clean model, one for the ablated, and a band of the random draws."""
+    if file is None:
+        raise UnknownNameError(
+            "attribute rates are kept in files; run `neurondb attributes rate "
+            f"{shlex.quote(model.name)} --prompts FILE --sets FILE -o rates.json` and give "
+            "file=rates.json"
+        )
+    rows = [row for row in _read(file) if row["model"] == model.name]
+    if not rows:
+        raise UnknownNameError(f"{file} has no attribute rates of {model.name}")
+    chart = layered(_band(rows), _lines(rows))
+    chart_: alt.TopLevelMixin = chart.properties(
+        width=520, height=300, title=heading(FIGURE.title, model, *_notes(rows))
+    )
+    return chart_
+
+
+def _read(file: str) -> list[dict[str, Any]]:
+    try:
+        found = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: cannot be read as JSON ({error})") from error
+    if not isinstance(found, list) or not all(
+        isinstance(row, dict) and set(FIELDS) <= row.keys() for row in found
+    ):
+        raise UsageError(f"{file}: is not what `neurondb attributes rate -o FILE.json` writes")
+    return found
+
+
+def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
+    told = next((row for row in rows if row["run"] == "ablated"), {})
+    if told:
+        definition = visible(str(told.get("definition") or ""))
+        yield f"ablated: {told.get('treatment') or ''}, {definition}"[:LONGEST]
+    draws = {row["draw"] for row in rows if row["run"] == "baseline"}
+    if draws:
+        yield f"baseline: as many random neurons, {len(draws)} draw{'s' * (len(draws) != 1)}"
+    yield "share of the top tokens at the subject's last token that are attributes of it"
+
+
+def _by_layer(rows: list[dict[str, Any]], run: str) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row["run"] == run and row["rate"] is not None:
+            found.setdefault(int(row["layer"]), []).append(float(row["rate"]))
+    return found
+
+
+def _lines(rows: list[dict[str, Any]]) -> alt.Chart:
+    runs = [run for run in COLOURS if any(row["run"] == run for row in rows)]
+    data = [
+        {"layer": layer, "rate": short(float(np.mean(values)), 6), "run": run, "n": len(values)}
+        for run in runs
+        for layer, values in sorted(_by_layer(rows, run).items())
+    ]
+    n_layers = 1 + max(int(row["layer"]) for row in rows)
+    scale = alt.Scale(domain=runs, range=[COLOURS[run] for run in runs])
+    chart: alt.Chart = (
+        alt.Chart(inline(data))
+        .mark_line(point=True, strokeWidth=2)
+        .encode(
+            x=alt.X("layer:Q", title="layer", axis=layer_axis(n_layers)),
+            y=alt.Y("rate:Q", title="attribute rate", axis=alt.Axis(format="%")),
+            color=alt.Color("run:N", title=None, scale=scale),
+            tooltip=["run:N", "layer:Q", alt.Tooltip("rate:Q", format=".2%")],
+        )
+    )
+    return chart
+
+
+def _band(rows: list[dict[str, Any]]) -> alt.Chart:
+    data = [
+        {"layer": layer, "low": short(min(values), 6), "high": short(max(values), 6)}
+        for layer, values in sorted(_by_layer(rows, "baseline").items())
+    ]
+    mark = alt.Chart(inline(data)).mark_area(color=BAND, opacity=0.8)
+    chart: alt.Chart = mark.encode(x="layer:Q", y=alt.Y("low:Q"), y2="high:Q")
+    return chart
+
+
+FIGURE = Figure(
+    name="attribute-curves",
+    title="Attribute rate by layer",
+    description="Attribute rate of the model as it is, with neurons ablated, and with random ones "
+    "ablated, from a file of `neurondb attributes rate` (weakening-neurons, figure 4).",
+    draw=draw,
+    parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
+)

@@ -1,0 +1,213 @@
+"""What removing each neuron does, against its first-order estimate (METHODS §6)."""
+
+import shlex
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import altair as alt
+import numpy as np
+from jaxtyping import Float, Int
+from sqlalchemy import Connection
+
+from neurondb.effect_requests import ESTIMATED
+from neurondb.errors import UnknownNameError
+from neurondb.figures.binning import Grid, apart, grid
+from neurondb.figures.figure import BASE_URL, Figure, Parameter
+from neurondb.figures.links import neuron_link
+from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
+from neurondb.figures.rows import counts_colour, heading, inline, layered, short
+from neurondb.reading.effects import ATTRIBUTION, EACH, Agreement, agreement, both, shown_run
+from neurondb.reading.figure_rows.classes import class_ids
+from neurondb.reading.models import Model
+from neurondb.render.text import visible
+
+SIDE: Final = 460
+DIGITS: Final = 8
+"""Decimals: an effect of one neuron is small."""
+Values = Float[np.ndarray, " neurons"]
+
+
+def draw(
+    connection: Connection, model: Model, metric: str = ESTIMATED[0], base_url: str = ""
+) -> alt.TopLevelMixin:
+    """Return a point for each neuron that has both, and the line where they are equal."""
+    each, attribution = (shown_run(connection, model, kind) for kind in (EACH, ATTRIBUTION))
+    if each is None or attribution is None:
+        raise _without(model, measured=each is not None)
+    ids, effects, estimates = both(connection, each.run_id, attribution.run_id, metric)
+    if not len(ids):
+        raise _without(model, measured=False, metric=metric)
+    scale = _Scale.of(estimates, effects)
+    cells, points = _split(connection, model, (ids, estimates, effects), scale, base_url)
+    axes = scale.axes(metric)
+    parts: list[alt.Chart | alt.LayerChart] = [_lines(scale.limit, axes)]
+    if cells:
+        parts.append(_cells(cells, axes))
+    parts.append(_points(points, axes))
+    notes = (
+        f"{each.treatment} on {visible(each.dataset)}, {len(ids):,} neurons",
+        _correlation(agreement(connection, each.run_id, attribution.run_id, metric)),
+        "line: estimate and effect equal" + ("; squares: several neurons" if cells else ""),
+    )
+    title = heading(f"Effect on {metric} against its estimate", model, *notes)
+    return layered(*parts).properties(width=SIDE, height=SIDE, title=title)
+
+
+def _without(model: Model, *, measured: bool, metric: str = "") -> UnknownNameError:
+    what = "--attribution" if measured else "--where EXPR"
+    more = f" --metrics {metric}" if metric else ""
+    return UnknownNameError(
+        f"{model.name} has no neurons with both an effect and an estimate of it: run "
+        f"`neurondb ablate-each {shlex.quote(model.name)} {what} --dataset TEXTS{more}`"
+    )
+
+
+def _correlation(found: Agreement) -> str:
+    if found.pearson is None or found.spearman is None:
+        return ""
+    said = f"Pearson's r = {found.pearson:.3f}, of the ranks {found.spearman:.3f}"
+    return said.replace("-", "−")
+
+
+class _Scale(NamedTuple):
+    """Of both axes: linear up to about `unit` on either side of 0, by powers of ten beyond.
+
+    Some neurons do a thousand times what most do.
+    """
+
+    unit: float
+    limit: float
+
+    @classmethod
+    def of(cls, *values: Values) -> "_Scale":
+        """Return the one that half of the values are in the linear part of."""
+        sizes = np.abs(np.concatenate(values))
+        unit = float(np.median(sizes)) or float(sizes.max()) or 1e-6
+        return cls(unit, 1.06 * float(np.log10(1 + sizes.max() / unit)) or 1.0)
+
+    def places(self, values: Values) -> Values:
+        """Return where values stand."""
+        return np.asarray(np.sign(values) * np.log10(1 + np.abs(values) / self.unit))
+
+    def axes(self, metric: str) -> dict[str, Any]:
+        """Return the axes, whose labels are the values."""
+        powers = 10.0 ** np.arange(np.ceil(np.log10(self.unit)), 3)
+        powers = powers[self.places(powers) <= self.limit]
+        # From the largest down, as many as do not run into each other near zero.
+        ticks = [x for x in self.places(powers)[::-1] if x > 0.3]
+        label = (
+            "datum.value == 0 ? '0' : (datum.value < 0 ? '−' : '') + "
+            f"format((pow(10, abs(datum.value)) - 1) * {self.unit!r}, '.1~g')"
+        )
+        axis = alt.Axis(values=[short(x) for t in ticks for x in (-t, t)] + [0], labelExpr=label)
+        scale = alt.Scale(domain=[-self.limit, self.limit], nice=False)
+        titles = {"x": f"estimate of clean − ablated {metric}", "y": f"clean − ablated {metric}"}
+        return {
+            "x": alt.X("x:Q", title=titles["x"], scale=scale, axis=axis),
+            "y": alt.Y("y:Q", title=titles["y"], scale=scale, axis=axis),
+        }
+
+
+def _split(
+    connection: Connection,
+    model: Model,
+    found: tuple[Int[np.ndarray, " neurons"], Values, Values],
+    scale: _Scale,
+    base_url: str,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rows of the cells and those of the points."""
+    ids, estimates, effects = found
+    x, y = scale.places(estimates), scale.places(effects)
+    ends = (-scale.limit, scale.limit)
+    lattice = grid(ends, ends)
+    cells = lattice.cells(x, y)
+    single = apart(cells, np.zeros(len(cells), dtype=bool))
+    of_class = class_ids(connection, model).ravel()
+    names = list(CLASS_COLOURS)
+    points = []
+    for i in np.flatnonzero(single):
+        place = int(ids[i]) - model.first_neuron_id
+        layer, neuron = divmod(place, model.d_mlp)
+        class_id = of_class[place]
+        points.append(
+            {
+                "x": short(x[i]),
+                "y": short(y[i]),
+                "estimate": short(estimates[i], DIGITS),
+                "effect": short(effects[i], DIGITS),
+                "name": f"{layer}.{neuron}",
+                "class": "undefined" if np.isnan(class_id) else names[int(class_id)],
+                "href": neuron_link(base_url, model, layer, neuron),
+            }
+        )
+    return list(_cell_rows(lattice, cells[~single])), points
+
+
+def _cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[dict[str, Any]]:
+    there, counts = np.unique(cells, return_counts=True)
+    width, height = lattice.step
+    for x, y, n in zip(*lattice.corners(there), counts, strict=True):
+        yield {
+            "x": short(x),
+            "x2": short(x + width),
+            "y": short(y),
+            "y2": short(y + height),
+            "n": int(n),
+        }
+
+
+def _lines(limit: float, axes: dict[str, Any]) -> alt.LayerChart:
+    zero = alt.Chart(inline([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
+    ends = [{"x": end, "y": end} for end in (-limit, limit)]
+    equal = alt.Chart(inline(ends)).mark_line(color=OUTLINE, strokeWidth=1, strokeDash=[4, 3])
+    return layered(zero.encode(x=axes["x"]), zero.encode(y=axes["y"]), equal.encode(**axes))
+
+
+def _cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
+    colour: Any = counts_colour(max(row["n"] for row in rows)).to_dict()
+    chart: alt.Chart = (
+        alt.Chart(inline(rows))
+        .mark_rect()
+        .encode(
+            **axes,
+            x2="x2:Q",
+            y2="y2:Q",
+            fill=alt.Fill(colour.pop("field"), **colour),
+            tooltip=[alt.Tooltip("n:Q", title="neurons", format=",")],
+        )
+    )
+    return chart
+
+
+def _points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
+    names = [name for name in CLASS_COLOURS if any(row["class"] == name for row in rows)]
+    scale = alt.Scale(domain=names, range=[CLASS_COLOURS[name] for name in names])
+    tooltip = [
+        alt.Tooltip("name:N", title="neuron"),
+        alt.Tooltip("class:N"),
+        alt.Tooltip("effect:Q", format=".3~g"),
+        alt.Tooltip("estimate:Q", format=".3~g"),
+    ]
+    mark = alt.Chart(inline(rows)).mark_circle(
+        size=30, opacity=0.9, stroke=OUTLINE, strokeWidth=0.4
+    )
+    chart: alt.Chart = mark.encode(
+        **axes,
+        color=alt.Color("class:N", title="class", scale=scale),
+        tooltip=tooltip,
+        href="href:N",
+    )
+    return chart
+
+
+FIGURE = Figure(
+    name="neuron-effects",
+    title="Effects of removing neurons against their estimates",
+    description="Mean clean − ablated of every neuron that was removed alone, against activation × "
+    "gradient, its first-order estimate (METHODS §6).",
+    draw=draw,
+    parameters=(
+        Parameter("metric", "what is measured", choices=ESTIMATED),
+        BASE_URL,
+    ),
+)

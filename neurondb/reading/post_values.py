@@ -1,0 +1,106 @@
+"""What an intervention must know of neurons: their signs, and their mean hook_post (METHODS §6)."""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from neurondb.conditions import ALWAYS, Condition
+from neurondb.reading.models import Model
+from neurondb.schema import tables
+from neurondb.schema.codes import SIGN_CASES
+
+# act(x_gate) has the sign of x_gate, so that hook_post is positive where gate and in agree.
+_POST_OF_CASE: Final = {
+    "gate+_in+": Condition(1, 1),
+    "gate+_in-": Condition(1, -1),
+    "gate-_in-": Condition(-1, 1),
+    "gate-_in+": Condition(-1, -1),
+    "in+": Condition(0, 1),
+    "in-": Condition(0, -1),
+}
+
+
+def signs(
+    connection: Connection, model: Model, neuron_ids: Int[np.ndarray, " chosen"]
+) -> Float[np.ndarray, " chosen"]:
+    """Return the canonical signs of neurons, 1 or −1."""
+    n = tables.neurons.c
+    rows = connection.execute(
+        select(n.neuron_id, n.sign).where(_within(n.neuron_id, neuron_ids))
+    ).all()
+    found: NDArray[np.float64] = np.ones(model.n_neurons)
+    for neuron_id, sign in rows:
+        found[neuron_id - model.first_neuron_id] = sign
+    return np.asarray(found[neuron_ids - model.first_neuron_id])
+
+
+def mean_posts(
+    connection: Connection,
+    model: Model,
+    dataset_id: int,
+    neuron_ids: Int[np.ndarray, " chosen"],
+    condition: Condition = ALWAYS,
+) -> Float[np.ndarray, " chosen"] | None:
+    """Return the mean hook_post of neurons on a dataset, in canonical sign.
+
+    Under a condition it is the mean over the sign cases that fulfil it, each by its count; NaN
+    where no token does. None where not all of the neurons have activations on the dataset.
+    """
+    sums: NDArray[np.float64] = np.full((2, model.n_neurons), np.nan)
+    query = _all_tokens if condition == ALWAYS else _some_cases
+    for neuron_id, weight, total in query(connection, dataset_id, neuron_ids, condition):
+        sums[:, neuron_id - model.first_neuron_id] = weight, total
+    weights, totals = sums[:, neuron_ids - model.first_neuron_id]
+    if np.isnan(weights).any():
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(weights > 0, totals / weights, np.nan)
+
+
+_Sums = list[tuple[int, float, float]]
+
+
+def _all_tokens(
+    connection: Connection, dataset_id: int, ids: Int[np.ndarray, " chosen"], _: Condition
+) -> _Sums:
+    a = tables.activation_stats.c
+    rows = connection.execute(
+        select(a.neuron_id, a.post_mean).where(
+            _within(a.neuron_id, ids), a.dataset_id == dataset_id
+        )
+    )
+    return [(i, 0.0, 0.0) if mean is None else (i, 1.0, mean) for i, mean in rows]
+
+
+def _some_cases(
+    connection: Connection, dataset_id: int, ids: Int[np.ndarray, " chosen"], condition: Condition
+) -> _Sums:
+    codes = [
+        code for code, name in enumerate(SIGN_CASES) if _fulfils(_POST_OF_CASE[name], condition)
+    ]
+    c = tables.sign_case_rows.c
+    rows = connection.execute(
+        select(c.neuron_id, c.sign_case_id, c.count, c.post_mean).where(
+            _within(c.neuron_id, ids), c.dataset_id == dataset_id
+        )
+    )
+    sums: dict[int, tuple[float, float]] = {}
+    for neuron_id, code, count, mean in rows:
+        weight, total = sums.get(neuron_id, (0.0, 0.0))
+        if code in codes and count:
+            weight, total = weight + count, total + count * mean
+        sums[neuron_id] = weight, total
+    return [(neuron_id, *both) for neuron_id, both in sums.items()]
+
+
+def _fulfils(case: Condition, condition: Condition) -> bool:
+    return all(asked in (0, sign) for sign, asked in zip(case, condition, strict=True))
+
+
+def _within(column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]) -> ColumnElement[bool]:
+    # Neurons of a model are an interval of ids: one range is read, however many are chosen of it.
+    return column.between(int(ids.min()), int(ids.max()))

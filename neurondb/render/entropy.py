@@ -1,0 +1,124 @@
+"""Neurons fixed at values: what becomes of the final norm's scale, of entropy, rank and loss."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from neurondb.asking.statements import Rows
+from neurondb.render.numbers import MISSING, compact
+from neurondb.render.text import packed, visible
+from neurondb.steering_results import METRICS, EntropyCurves
+
+COLUMNS: Final = (
+    *("model", "neuron", "kind", "value", "metric"),
+    *("clean", "fixed", "total", "direct", "through_norm"),
+)
+_VALUE_CELLS: Final = 11
+_NAME_CELLS: Final = 16
+_UNITS: Final = {
+    "scale": "what the final norm divides by",
+    "entropy": "of the next token, nats",
+    "rank": "of the correct next token, 0 is the top",
+    "loss": "nats",
+}
+
+
+class EntropyPage(NamedTuple):
+    """Curves, and what they are of."""
+
+    model: str
+    dataset: str
+    curves: EntropyCurves
+
+
+def entropy_rows(page: EntropyPage) -> Rows:
+    """Return one row a neuron, value and metric."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        curves = page.curves
+        effects = {m: (curves.total(m), curves.direct(m), curves.through_norm(m)) for m in METRICS}
+        n_asked = len(curves.neurons)
+        for i, place in enumerate((*curves.neurons, *curves.baseline)):
+            kind = "asked" if i < n_asked else "baseline"
+            for j, value in enumerate(curves.values.tolist()):
+                for metric in METRICS:
+                    of_metric = (curves.clean[metric], float(curves.fixed[metric][i, j]))
+                    parts = (float(effect[i, j]) for effect in effects[metric])
+                    yield (page.model, place.name, kind, value, metric, *of_metric, *parts)
+
+    return Rows(COLUMNS, rows())
+
+
+def entropy_page(page: EntropyPage, width: int) -> RenderableType:
+    """Return a table for each metric: its change at each value, and the norm's part in it."""
+    curves = page.curves
+    facts = (
+        "hook_post fixed, one neuron at a time",
+        f"{curves.n_tokens:,} tokens of {visible(page.dataset)}",
+        f"beside {len(curves.baseline)} random neurons of the last layers",
+    )
+    means = [f"{metric} {compact(curves.clean[metric])}" for metric in METRICS]
+    parts: list[RenderableType] = [
+        Text(visible(page.model), "name"),
+        Text(packed(facts, width), "faint"),
+        Text(packed(["clean means:", *means], width).replace(": · ", ": ")),
+    ]
+    for metric in METRICS:
+        title = Text.assemble((metric, "heading"), (f", {_UNITS[metric]}: change", "faint"))
+        parts += [Text(), Rule(title, align="left", style="faint"), _table(page, metric, width)]
+    norm = "norm: share of the change at the last value that goes through the final norm's scale"
+    return Group(*parts, Text(), Text(norm, "faint"))
+
+
+def _table(page: EntropyPage, metric: str, width: int) -> Table:
+    curves = page.curves
+    columns = _columns(len(curves.values), width)
+    total, through = curves.total(metric), curves.through_norm(metric)
+    n = len(curves.neurons)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="faint")
+    table.add_column("neuron", no_wrap=True)
+    for i in columns:
+        table.add_column(f"at {curves.values[i]:g}", justify="right", no_wrap=True)
+    if metric != "scale":
+        table.add_column("norm", justify="right", no_wrap=True)
+    named = [(place.name, total[i], through[i]) for i, place in enumerate(curves.neurons)]
+    for name, changes, parts in [*named, *_of_random(total[n:], through[n:])]:
+        cells = [_change(float(changes[i])) for i in columns]
+        last = () if metric == "scale" else (_share(float(parts[-1]), float(changes[-1])),)
+        style = "name" if name[0].isdigit() else "faint"
+        table.add_row(Text(name, style), *cells, *last)
+    return table
+
+
+def _of_random(
+    total: NDArray[np.float64], through: NDArray[np.float64]
+) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.float64]]]:
+    if len(total):
+        yield "random: mean", total.mean(0), through.mean(0)
+        yield "random: least", total.min(0), np.full(total.shape[1], np.nan)
+        yield "random: most", total.max(0), np.full(total.shape[1], np.nan)
+
+
+def _columns(n: int, width: int) -> Sequence[int]:
+    room = max(2, (width - _NAME_CELLS - 8) // _VALUE_CELLS)
+    if n <= room:
+        return range(n)
+    return sorted({round(i * (n - 1) / (room - 1)) for i in range(room)})
+
+
+def _change(value: float) -> str:
+    shown = compact(value)
+    return shown if value <= 0 or shown == "0" else f"+{shown}"
+
+
+def _share(part: float, whole: float) -> str:
+    """Return a part in per cent of the whole; far from one where parts cancel."""
+    if not np.isfinite(part) or abs(whole) < 1e-9:
+        return MISSING
+    return f"{part / whole:.0%}".replace("-0%", "0%")

@@ -1,0 +1,88 @@
+"""Sets of neurons, and what intervening on them did → rows."""
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine, insert, select
+
+from neurondb import __version__
+from neurondb.errors import UsageError
+from neurondb.records import AblationRecord, NeuronSetRecord
+from neurondb.schema import tables
+from neurondb.writing.bulk import insert_columns
+from neurondb.writing.transactions import insert_one, transaction, utc_now
+
+
+def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = None) -> int:
+    """Write a run, its set, its results and its histograms, or nothing; return its id.
+
+    Raises:
+        UsageError: when another set is stored under the name of this one.
+        DatabaseError: when the database cannot be written.
+    """
+    with transaction(engine) as connection:
+        set_id = store_set(connection, record.neurons)
+        values = _run_values(record) | {"set_id": set_id, "baseline_of": baseline_of}
+        run_id = insert_one(connection, tables.ablation_runs, values)
+        _insert(connection, run_id, record)
+    return run_id
+
+
+def _run_values(record: AblationRecord) -> dict[str, Any]:
+    done = record.treatment
+    return {
+        **vars(record.settings),
+        "mode": done.mode,
+        "condition": str(done.condition) or None,
+        "hook": done.hook,
+        "value": done.value,
+        "seed": record.seed,
+        "means_dataset_id": record.means_dataset_id,
+        "n_tokens": record.n_tokens,
+        "torch_version": record.torch_version,
+        "tool_version": __version__,
+        "created_at": utc_now(),
+    }
+
+
+def _insert(connection: Connection, run_id: int, record: AblationRecord) -> None:
+    for table, found in (
+        (tables.ablation_results, record.results),
+        (tables.ablation_histograms, record.bins),
+    ):
+        rows = [{"run_id": run_id} | one._asdict() for one in found]
+        if rows:
+            # NaN, the only value unequal to itself, is NULL.
+            kept = [{k: v if v == v else None for k, v in row.items()} for row in rows]
+            connection.execute(insert(table), kept)
+
+
+def store_set(connection: Connection, record: NeuronSetRecord) -> int:
+    """Write a set and its members, or find the same one; return its id.
+
+    One without a name is the same as any of its definition and members.
+
+    Raises:
+        UsageError: when its name is that of a set of other neurons.
+    """
+    s = tables.neuron_sets.c
+    same = s.definition == record.definition if record.name is None else s.name == record.name
+    for set_id in connection.scalars(select(s.set_id).where(same).order_by(s.set_id)).all():
+        if _members(connection, set_id) == record.neuron_ids.tolist():
+            return int(set_id)
+        if record.name is not None:
+            raise UsageError(
+                f"the set {record.name!r} is stored with other neurons; give another --name"
+            )
+    values = {"name": record.name, "definition": record.definition}
+    set_id = insert_one(connection, tables.neuron_sets, values)
+    ids = record.neuron_ids
+    columns = {"set_id": np.full(len(ids), set_id), "neuron_id": ids}
+    insert_columns(connection, tables.neuron_set_members, columns)
+    return set_id
+
+
+def _members(connection: Connection, set_id: int) -> list[int]:
+    m = tables.neuron_set_members.c
+    ids = select(m.neuron_id).where(m.set_id == set_id).order_by(m.neuron_id)
+    return list(connection.scalars(ids).all())

@@ -1,0 +1,234 @@
+"""Stop words, files of prompts and sets, and sets made of paragraphs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ingest.attributes.building import Paragraphs, run, words_in
+from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
+from ingest.attributes.sets import as_tokens, read_sets
+from ingest.attributes.stop_words import built_in, plain, says_something, stop_words
+from ingest.steering.spoken import SpokenTokenizer
+from neurondb.errors import TextError
+from neurondb.steering_requests import AttributeSetsRequest
+from tests.support.ingested import STORIES, Silent
+from tests.support.shared_inputs import shared
+from tests.support.steering import BUNDLED, stored
+
+PARAGRAPHS = (
+    "Paris is the capital of France. The Seine flows through Paris.",
+    "The Eiffel Tower stands in Paris, near the river.",
+    "Berlin is the capital of Germany; its river is called Spree.",
+    "Bananas are yellow and grow in bunches.",
+    "In New York the subway runs all night.",
+    "York has a cathedral. A new one was never planned.",
+)
+
+
+# --- stop words ----------------------------------------------------------------------------
+
+
+def test_stop_words_are_lower_case_words() -> None:
+    words = built_in()
+    assert len(words) > 200
+    assert all(word == word.casefold().strip() and " " not in word for word in words)
+
+
+@pytest.mark.parametrize("word", ["the", "which", "don't", "between", "would", "themselves"])
+def test_closed_classes_are_stop_words(word: str) -> None:
+    assert not says_something(word, built_in())
+
+
+@pytest.mark.parametrize("word", ["capital", "river", "yellow", "king", "france", "1984"])
+def test_words_with_a_meaning_are_none(word: str) -> None:
+    assert says_something(word, built_in())
+
+
+@pytest.mark.parametrize("word", ["ox", "", "a", "77"])
+def test_two_characters_say_nothing(word: str) -> None:
+    assert not says_something(word, frozenset())
+
+
+def test_a_file_adds_stop_words(tmp_path: Path) -> None:
+    file = tmp_path / "more.txt"
+    file.write_text("River\ncapital")
+    assert stop_words(file) == built_in() | {"river", "capital"}
+    with pytest.raises(TextError, match="cannot be read"):
+        stop_words(tmp_path / "none.txt")
+
+
+def test_tokens_are_compared_without_space_and_case() -> None:
+    assert plain(" Paris") == plain("paris\n") == "paris"
+    assert plain(" don’t") == "don't"
+
+
+# --- prompts -------------------------------------------------------------------------------
+
+PROMPT = Prompt("Paris", "Paris is the capital of", "France")
+ROW = {"subject": "Paris", "prompt": "Paris is the capital of", "attribute": "France", "other": 3}
+
+
+def test_prompts_are_read_from_each_form_alike(tmp_path: Path) -> None:
+    forms = {
+        "a.json": json.dumps([ROW, ROW]),
+        "a.jsonl": f"{json.dumps(ROW)}\n\n{json.dumps(ROW)}\n",
+        "a.tsv": "subject\tprompt\tattribute\n" + "Paris\tParis is the capital of\tFrance\n" * 2,
+    }
+    for name, content in forms.items():
+        (tmp_path / name).write_text(content)
+        assert read_prompts(tmp_path / name) == [PROMPT] * 2
+        assert read_prompts(tmp_path / name, 1) == [PROMPT]
+        assert read_subjects(tmp_path / name) == ["Paris"]
+
+
+def test_the_published_prompts_are_read() -> None:
+    prompts = read_prompts(shared("facts/known_1000.json"))
+    assert len(prompts) == 1209
+    first = Prompt("Vinson Massif", "Vinson Massif is located in the continent of", "Antarctica")
+    assert prompts[0] == first
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", "[", "not JSON"),
+        ("a.json", "[]", "nothing in it"),
+        ("a.json", "[3]", "not a list of objects"),
+        ("a.json", '[{"subject": "x"}]', "prompt 1: no 'prompt'"),
+        ("a.json", '[{"subject": "x", "prompt": "y is"}]', "'x' is not in the prompt 'y is'"),
+        ("a.jsonl", '{"subject": "x", "prompt": "x is"}\n{', "line 2: not JSON"),
+        ("a.jsonl", "", "nothing in it"),
+        ("a.csv", "x", "cannot read '.csv'"),
+        ("none.json", None, "No such file"),
+    ],
+)
+def test_refusals_of_prompts(tmp_path: Path, name: str, content: str | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(TextError, match=said):
+        read_prompts(tmp_path / name)
+
+
+def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("Paris\n\nNew York\nParis\n")
+    assert read_subjects(tmp_path / "names.txt") == ["Paris", "New York"]
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(TextError, match="no subject in it"):
+        read_subjects(tmp_path / "empty.txt")
+
+
+@pytest.mark.parametrize("name", [BUNDLED, STORIES, "llama"])
+@pytest.mark.parametrize(
+    ("subject", "prompt"),
+    [
+        ("Norvelia", "The capital of Norvelia is"),
+        ("Norvelia", "Norvelia"),
+        ("Mira Holt", "Mira Holt works as a"),
+        ("Zürich", "The people of Zürich speak"),
+    ],
+)
+def test_a_prompt_ends_with_its_subject(name: str, subject: str, prompt: str) -> None:
+    tokenizer = SpokenTokenizer(stored(name).directory)
+    ids = cut_at_subject(tokenizer, Prompt(subject, prompt))
+    whole = tokenizer.prompt(prompt)
+    assert ids == whole[: len(ids)]
+    assert tokenizer.said(ids).endswith(subject)
+    assert not tokenizer.said(ids[:-1]).endswith(subject)
+
+
+# --- sets ----------------------------------------------------------------------------------
+
+
+def test_sets_are_read_from_each_form_alike(tmp_path: Path) -> None:
+    wanted = {"Paris": {"Seine", "France"}, "Rome": {"Italy"}}
+    forms = {
+        "a.json": json.dumps({"Paris": ["Seine", "France"], "Rome": ["Italy"]}),
+        "b.json": json.dumps(
+            [
+                {"subject": "Paris", "attributes": ["Seine", "France"]},
+                {"subject": "Rome", "attribute": "Italy"},
+            ]
+        ),
+        "a.jsonl": '{"subject": "Paris", "attributes": ["Seine"]}\n'
+        '{"subject": "Paris", "attributes": ["France"]}\n'
+        '{"subject": "Rome", "attributes": ["Italy"]}\n',
+        "a.tsv": "subject\tattribute\nParis\tSeine\nRome\tItaly\nParis\tFrance\n",
+    }
+    for name, content in forms.items():
+        (tmp_path / name).write_text(content)
+        assert read_sets(tmp_path / name) == wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "no attribute in it"),
+        ('{"Paris": []}', "no attribute in it"),
+        ('{"Paris": "Seine"}', "attributes of 'Paris' are no list of words"),
+        ('{"Paris": [3]}', "are no list of words"),
+        ('[{"subject": "Paris"}]', "row 1: needs a subject, and attributes or attribute"),
+    ],
+)
+def test_refusals_of_sets(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(TextError, match=said):
+        read_sets(tmp_path / "a.json")
+
+
+def test_attributes_count_whole_and_by_their_words() -> None:
+    found = as_tokens(["Eiffel Tower", "The Seine", "ox"], built_in())
+    assert found == {"eiffel tower", "eiffel", "tower", "the seine", "seine"}
+
+
+def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
+    tokenizer = SpokenTokenizer(stored(BUNDLED).directory)
+    found = as_tokens(["Stornby"], frozenset(), tokenizer)
+    assert found == as_tokens(["Stornby"], frozenset()) | {
+        plain(piece)
+        for form in ("Stornby", " Stornby")
+        for piece in tokenizer.pieces(form)
+        if len(piece.strip()) > 2
+    }
+
+
+# --- BM25 ----------------------------------------------------------------------------------
+
+
+def test_words_are_lower_case_and_say_something() -> None:
+    text = plain("The King’s sword, made in 1984 by O'Neil -- it’s a re_used one!")
+    assert words_in(text, built_in()) == ["king's", "sword", "made", "1984", "o'neil", "used"]
+
+
+def test_paragraphs_on_a_subject_come_first() -> None:
+    index = Paragraphs(PARAGRAPHS, built_in())
+    assert set(index.about("Paris", 10)) == {0, 1}
+    assert index.about("Paris", 1) == [0]  # its name stands there twice
+    assert index.about("Spree", 5) == [2]
+    assert index.about("Atlantis", 5) == []
+
+
+def test_a_name_of_two_words_is_found_as_one_on_request() -> None:
+    index = Paragraphs(PARAGRAPHS, built_in())
+    assert set(index.about("New York", 10)) == {4, 5}
+    assert index.about("New York", 10, mentioning=True) == [4]
+
+
+def test_sets_hold_the_words_of_the_paragraphs(tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text("\n\n".join(PARAGRAPHS))
+    (tmp_path / "s.txt").write_text("Paris\nBerlin\nAtlantis\n")
+    request = AttributeSetsRequest(str(tmp_path / "p.txt"), tmp_path / "s.txt", tmp_path / "o.json")
+    report = run(request, Silent())
+    assert (report.n_subjects, report.n_paragraphs, report.empty) == (3, 6, ("Atlantis",))
+    assert json.loads((tmp_path / "o.json").read_text()) == {
+        "Paris": [
+            *("capital", "eiffel", "flows", "france", "paris"),
+            *("river", "seine", "stands", "tower"),
+        ],
+        "Berlin": ["berlin", "called", "capital", "germany", "river", "spree"],
+        "Atlantis": [],
+    }
+
+
+def test_paragraphs_without_words_can_be_searched() -> None:
+    assert Paragraphs(["1", "of the", "…"], built_in()).about("Paris", 3) == []

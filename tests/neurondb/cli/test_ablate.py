@@ -1,0 +1,113 @@
+"""`neurondb ablate` and `ablate-suite` as a user types them."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from neurondb.cli import cli
+from neurondb.errors import NeuronDBError, UsageError
+from tests.support.ingested import STORIES, subject
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "neurondb.db"
+    with closing(sqlite3.connect(path)) as copy:
+        subject(STORIES).connection.backup(copy)
+    return path
+
+
+def run(file: Path, *words: str) -> Result:
+    result = CliRunner().invoke(cli, [*words, "--db", str(file)])
+    if isinstance(result.exception, NeuronDBError):
+        raise result.exception
+    return result
+
+
+TEXTS = ("--dataset", "texts", "--max-texts", "5", "--max-len", "60", "--device", "cpu")
+
+
+def test_the_page_says_what_was_done_and_what_changed(file: Path) -> None:
+    asked = ("ablate", "stories260k", "--class", "cond-weak", "--baseline", "2", *TEXTS)
+    result = run(file, *asked, "--format", "table")
+    assert result.exit_code == 0, result.output
+    page = result.stdout
+    assert "stories260k: 43 neurons, zero" in page
+    assert "class='conditional weakening'" in page
+    assert "5 texts" in page
+    assert "× 2 seeds" in page
+    assert [line.split()[0] for line in page.splitlines() if "±" in line] == [
+        "loss",
+        "entropy",
+        "rank",
+        "scale",
+    ]
+    assert "With these neurons set to zero, entropy" in page
+    assert "3 runs stored" in result.stderr
+    assert "stored already" in run(file, *asked, "--format", "table").stderr
+
+
+def test_rows_for_programs(file: Path) -> None:
+    asked = ("ablate", "stories260k", "--neurons", "1.2", "--mode", "fix", "--value", "2")
+    result = run(file, *asked, "--baseline", *TEXTS, "--format", "json", "--metrics", "loss,scale")
+    found = json.loads(result.stdout)
+    assert [(row["metric"], row["filter"]) for row in found] == [
+        (metric, which)
+        for _ in range(2)
+        for metric in ("loss", "scale")
+        for which in ("all", "changed")
+    ]
+    assert found[0]["value"] == 2
+    assert found[0]["baseline_of"] is None
+    assert found[4]["baseline_of"] == found[0]["run_id"]
+    assert found[0]["clean_mean"] - found[0]["ablated_mean"] == pytest.approx(found[0]["mean"])
+
+
+def test_a_run_is_repeated(file: Path) -> None:
+    asked = ("ablate", "stories260k", "--neurons", "2.2", *TEXTS, "--format", "json")
+    run_id = json.loads(run(file, *asked).stdout)[0]["run_id"]
+    result = run(file, "ablate", "--rerun", str(run_id), "--format", "json")
+    assert json.loads(result.stdout)[0]["run_id"] == run_id
+    assert "the statistics are those stored, to the bit" in result.stderr
+    more = run(file, "ablate", "--rerun", str(run_id), "--max-texts", "8", "--format", "json")
+    assert json.loads(more.stdout)[0]["run_id"] > run_id
+
+
+def test_a_suite_has_a_line_a_run(file: Path) -> None:
+    words = ("ablate-suite", "stories260k", *TEXTS, "--classes", "weakening,cond-weak")
+    result = run(file, *words, "--conditions", "always,gate-_post+", "--format", "table")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert sum("zero gate-_post+" in line for line in lines) == 2
+    assert "class='conditional weakening': 43 neurons" in lines
+    assert "stored" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("ablate", "m"), "say which neurons by one of --where"),
+        (("ablate",), "name a MODEL"),
+        (("ablate", "m", "--class", "a", "--neurons", "1.2"), "by one of"),
+        (("ablate", "m", "--neurons", "1.2"), "say which texts by --dataset"),
+        (("ablate", "m", "--neurons", "1.2", "--count", "3"), "--count takes so many of --class"),
+        (("ablate", "m", "--mode", "fix", "--neurons", "1.2"), "needs a value"),
+        (("ablate", "m", "--metrics", "accuracy"), "no metric 'accuracy'; the metrics are loss"),
+        (("ablate", "m", "--rerun", "3"), "takes no MODEL"),
+        (("ablate", "--rerun", "3", "--class", "weak"), "takes no --class"),
+        (("ablate", "--rerun", "3", "--baseline"), "takes no --baseline"),
+        (("ablate-suite", "m"), "say which texts by --dataset"),
+        (("ablate-suite", "m", "--dataset", "t", "--modes", "fix"), "a suite has no value for"),
+        (("ablate-suite", "m", "--dataset", "t", "--modes", "erase"), "no mode 'erase'"),
+        (("ablate-suite", "m", "--dataset", "t", "--conditions", "in+"), "'in\\+' is no condition"),
+    ],
+)
+def test_wrong_usage_is_said_before_anything_is_loaded(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        run(tmp_path / "none.db", *words)

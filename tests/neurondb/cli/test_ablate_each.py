@@ -1,0 +1,97 @@
+"""`neurondb ablate-each` as somebody types it, on stories260K."""
+
+import csv
+import io
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ingest.each import attribute, job
+from neurondb.cli import cli
+from neurondb.errors import NeuronDBError, UsageError
+from tests.support.ingested import STORIES, subject
+
+JOBS = {"ablate-each": job.run, "attribute": attribute.run}
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the database with everything of stories260K; the jobs are at hand."""
+    path = tmp_path / "neurondb.db"
+    with closing(sqlite3.connect(path)) as copy:
+        subject(STORIES).connection.backup(copy)
+    monkeypatch.setattr("neurondb.cli.ablate_each.job", JOBS.__getitem__)
+    return path
+
+
+def ask(file: Path, *words: str) -> Result:
+    texts = ("--dataset", "texts", "--max-texts", "2", "--max-len", "30", "--device", "cpu")
+    return CliRunner().invoke(
+        cli, ["ablate-each", "stories260k", *texts, *words, "--db", str(file)]
+    )
+
+
+def test_rows_are_a_neuron_and_a_metric_each(file: Path) -> None:
+    asked = ask(file, "--neurons", "1.3,2.5", "--metrics", "loss,scale", "--format", "csv")
+    assert asked.exception is None, asked.output
+    found = list(csv.DictReader(io.StringIO(asked.stdout)))
+    assert {(row["name"], row["metric"]) for row in found} == {
+        (name, metric) for name in ("1.3", "2.5") for metric in ("loss", "scale")
+    }
+    assert all(float(row["mean"]) != 0 for row in found)
+    assert "2 neurons stored" in asked.stderr
+    again = ask(file, "--neurons", "1.3,2.5", "--metrics", "loss,scale", "--format", "csv")
+    assert "stored already" in again.stderr
+    assert again.stdout == asked.stdout
+
+
+def test_the_page_says_what_was_done_and_how_well_it_was_estimated(file: Path) -> None:
+    ask(file, "--attribution", "--format", "json")
+    asked = ask(file, "--where", "layer=3 neuron<20", "--metrics", "loss", "--format", "table")
+    assert "20 neurons, zero, one at a time" in asked.stdout
+    assert "loss: clean − ablated" in asked.stdout
+    flat = " ".join(asked.stdout.split())
+    assert "over the 20 neurons that have both, estimate and effect correlate at" in flat
+    assert "times faster, a neuron and a token." in flat
+
+
+def test_estimates_are_of_every_neuron_unless_told(file: Path) -> None:
+    found = json.loads(ask(file, "--attribution", "--format", "json").stdout)
+    with closing(sqlite3.connect(file)) as connection:
+        ((n,),) = connection.execute("SELECT COUNT(*) FROM neurons")
+    assert len(found) == n
+    assert {row["metric"] for row in found} == {"loss"}
+    some = json.loads(ask(file, "--attribution", "--neurons", "1.3", "--format", "json").stdout)
+    assert [row["name"] for row in some] == ["1.3"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "say which neurons"),
+        (("--neurons", "1.3", "--where", "layer=1"), "say which neurons by one of"),
+        (("--neurons", "1.3", "--count", "4"), "--count takes so many of --class"),
+        (("--neurons", "1.3", "--metrics", "lose"), "no metric 'lose'"),
+        (("--attribution", "--metrics", "rank"), "no metric 'rank' here; there is loss, entropy"),
+        (("--neurons", "1.3", "--condition", "gate?"), "is no condition"),
+        (("--neurons", "99.3"), "has no neuron 99.3"),
+        (("--class", "weakning"), "weakning"),
+    ],
+)
+def test_a_mistake_is_one_line(file: Path, words: tuple[str, ...], said: str) -> None:
+    asked = ask(file, *words)
+    assert isinstance(asked.exception, NeuronDBError), asked.output
+    assert said in str(asked.exception)
+    assert "\n" not in str(asked.exception)
+
+
+def test_texts_must_be_named(file: Path) -> None:
+    asked = CliRunner().invoke(
+        cli, ["ablate-each", "stories260k", "--neurons", "1.3", "--db", str(file)]
+    )
+    assert isinstance(asked.exception, UsageError)
+    assert "--dataset" in str(asked.exception)

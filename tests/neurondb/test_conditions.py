@@ -1,0 +1,67 @@
+"""How conditions and treatments are written, and what makes no sense."""
+
+import pytest
+
+from neurondb.conditions import PUBLISHED, Condition, Treatment
+from neurondb.errors import UsageError
+
+
+def test_a_condition_is_read_as_it_is_written() -> None:
+    for gate in (-1, 0, 1):
+        for post in (-1, 0, 1):
+            condition = Condition(gate, post)
+            assert Condition.parse(str(condition) or None) == condition
+    assert Condition.parse("gate-_post+") == (-1, 1)
+    assert Condition.parse("post-") == (0, -1)
+    assert len({Condition.parse(written) for written in PUBLISHED}) == 4
+
+
+@pytest.mark.parametrize(
+    "written", ["", "gate", "gate+_", "_post+", "gate+post+", "post+_gate-", "gate+_in+", "gate*"]
+)
+def test_what_is_no_condition_is_wrong_usage(written: str) -> None:
+    with pytest.raises(UsageError, match="no condition; write one like gate-_post\\+"):
+        Condition.parse(written)
+
+
+def test_clamp_sets_hook_pre_linear_and_the_others_hook_post() -> None:
+    assert Treatment.asked("clamp", None, None, 3.0).hook == "hook_pre_linear"
+    assert Treatment.asked("clamp", None, "hook_post", 3.0).hook == "hook_post"
+    assert Treatment.asked("fix", "gate+", None, 3.0) == ("fix", (1, 0), "hook_post", 3.0)
+    assert Treatment.asked("zero", None, None, None) == Treatment()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("erase", None, None, None), "no mode 'erase'; the modes are zero, mean, fix, clamp"),
+        (("fix", None, None, None), "mode fix needs a value; give --value"),
+        (("clamp", None, None, None), "mode clamp needs a value"),
+        (("zero", None, None, 1.0), "mode zero takes no value"),
+        (("mean", None, None, 0.0), "mode mean takes no value"),
+        (("fix", None, None, float("nan")), "nan is not finite"),
+        (("fix", None, None, float("inf")), "inf is not finite"),
+        (("zero", None, "hook_pre_linear", None), "mode zero sets hook_post"),
+        (("clamp", None, "hook_pre", 1.0), "no hook 'hook_pre'"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(
+    asked: tuple[str, str | None, str | None, float | None], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        Treatment.asked(*asked)
+
+
+def test_a_treatment_in_words() -> None:
+    assert str(Treatment()) == "zero"
+    assert str(Treatment.asked("mean", "gate-_post+", None, None)) == "mean where gate-_post+"
+    assert str(Treatment.asked("clamp", None, None, -2.5)) == "clamp hook_pre_linear -2.5"
+
+
+def test_neurons_without_a_gate_refuse_what_needs_one() -> None:
+    Treatment.asked("zero", "post+", None, None).check(gated=False)
+    Treatment.asked("clamp", None, "hook_post", 1.0).check(gated=False)
+    with pytest.raises(UsageError, match="the sign of the gate"):
+        Treatment.asked("zero", "gate+_post+", None, None).check(gated=False)
+    with pytest.raises(UsageError, match="give --hook hook_post"):
+        Treatment.asked("clamp", None, None, 1.0).check(gated=False)
