@@ -24,10 +24,10 @@ from ingest.steering.running import Running, signs, start, targets, within_memor
 from neurondb.conditions import Hook
 from neurondb.errors import UsageError
 from neurondb.jobs import Progress
+from neurondb.jobs.steered import TOP, ClampSweep, NextTokens
+from neurondb.jobs.steering import POSITIONS, ClampRequest, NeuronPlace
 from neurondb.reading.models import find_model
 from neurondb.reading.opening import opened
-from neurondb.steering_requests import POSITIONS, ClampRequest, NeuronPlace
-from neurondb.steering_results import TOP, ClampSweep, NextTokens
 
 Logits = Float[Tensor, "rows d_vocab"]
 MOST_LOGITS = 2**27

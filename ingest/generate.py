@@ -20,10 +20,10 @@ from ingest.steering.prompts import hook_of, prompt_ids
 from ingest.steering.running import Running, signs, start, targets, within_memory
 from ingest.steering.spoken import Subtitles
 from neurondb.errors import UsageError
+from neurondb.jobs.steered import Piece
+from neurondb.jobs.steering import GenerateRequest, Sampling
 from neurondb.reading.models import find_model
 from neurondb.reading.opening import opened
-from neurondb.steering_requests import GenerateRequest, Sampling
-from neurondb.steering_results import Piece
 
 CLEAN, STEERED = "clean", "steered"
 

@@ -16,8 +16,8 @@ from ingest.attributes.sets import write_sets
 from ingest.attributes.stop_words import plain, says_something, stop_words
 from ingest.texts import read_dataset
 from neurondb.jobs import Progress
-from neurondb.steering_requests import AttributeSetsRequest
-from neurondb.steering_results import SetsReport
+from neurondb.jobs.steered import SetsReport
+from neurondb.jobs.steering import AttributeSetsRequest
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 

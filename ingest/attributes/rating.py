@@ -27,9 +27,9 @@ from neurondb.asking.neuron_sets import NeuronSet
 from neurondb.database import open_existing
 from neurondb.errors import TextError, UsageError
 from neurondb.jobs import Advance, Progress
+from neurondb.jobs.steered import AttributeRates, RateCurve
+from neurondb.jobs.steering import AttributeRateRequest
 from neurondb.reading.models import find_model
-from neurondb.steering_requests import AttributeRateRequest
-from neurondb.steering_results import AttributeRates, RateCurve
 
 
 def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:

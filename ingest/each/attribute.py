@@ -7,8 +7,8 @@ import numpy as np
 from ingest.ablate import writable
 from ingest.each.attribution import Attributor
 from ingest.each.opening import Opened, open_
-from neurondb.effect_requests import EffectReport, EffectRequest
 from neurondb.jobs import Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
 from neurondb.reading.effects import ATTRIBUTION, done_neurons
 from neurondb.writing.effects import finish_run, store_numbers
 from neurondb.writing.transactions import transaction

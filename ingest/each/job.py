@@ -16,8 +16,8 @@ from ingest.each.effects import EachRunner, Effects
 from ingest.each.opening import Opened, open_
 from ingest.forward import batch_tokens
 from ingest.interventions.building import build
-from neurondb.effect_requests import EffectReport, EffectRequest
 from neurondb.jobs import Advance, Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
 from neurondb.reading.effects import EACH, done_neurons
 from neurondb.writing.effects import finish_run, store_numbers
 from neurondb.writing.transactions import transaction

@@ -12,9 +12,9 @@ from ingest.interventions.workbench import Workbench
 from ingest.machine import keep_freed_blocks, use_threads_for
 from neurondb.asking.neuron_sets import NeuronSet, resolve
 from neurondb.conditions import Treatment
-from neurondb.effect_requests import ESTIMATED, METRICS, MODES, EffectRequest
 from neurondb.errors import UsageError
 from neurondb.jobs import Progress
+from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
 from neurondb.reading.effects import ATTRIBUTION, like_run
 from neurondb.reading.models import Model, find_model
 from neurondb.records import AblationRecord, NeuronSetRecord

@@ -8,11 +8,11 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from neurondb.errors import IngestError, UnknownNameError
+from neurondb.jobs.steering import NeuronPlace
 from neurondb.reading.models import Model
 from neurondb.render.hints import ingest_command
 from neurondb.schema import tables
 from neurondb.schema.codes import VECTORS
-from neurondb.steering_requests import NeuronPlace
 
 LAYERS = 2
 """The last ones, of which the random neurons are."""

@@ -11,10 +11,10 @@ from ingest.steering.running import signs, start, within_memory
 from neurondb.database import open_existing
 from neurondb.errors import UsageError
 from neurondb.jobs import Progress
+from neurondb.jobs.steered import METRICS, EntropyCurves
+from neurondb.jobs.steering import EntropyRequest, NeuronPlace
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import find_model
-from neurondb.steering_requests import EntropyRequest, NeuronPlace
-from neurondb.steering_results import METRICS, EntropyCurves
 
 
 def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:

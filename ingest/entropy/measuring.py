@@ -23,8 +23,8 @@ from ingest.steering.rows import repeated
 from ingest.steering.running import Running, targets
 from neurondb.errors import UsageError
 from neurondb.jobs import Advance
-from neurondb.steering_requests import NeuronPlace
-from neurondb.steering_results import METRICS
+from neurondb.jobs.steered import METRICS
+from neurondb.jobs.steering import NeuronPlace
 
 _MEASURED: Final = ("loss", "entropy", "rank")
 """In the order of `token_metrics`."""

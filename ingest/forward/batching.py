@@ -76,10 +76,12 @@ def batches(
         token_ids: the texts.
         device: where the batches are to be.
         max_tokens: places of a batch.
-        ordinals: of the texts in their dataset, ascending; None counts from zero.
+        ordinals: of the texts in their dataset; None counts from zero.
     """
     named = np.arange(len(token_ids)) if ordinals is None else ordinals
-    for chosen in packing([len(ids) for ids in token_ids], max_tokens):
+    in_order = np.argsort(named, kind="stable")
+    for places in packing([len(token_ids[i]) for i in in_order], max_tokens):
+        chosen = in_order[places]
         width = max(1, max(len(token_ids[i]) for i in chosen))
         yield _padded([token_ids[i] for i in chosen], named[chosen], width, device)
 

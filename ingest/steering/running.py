@@ -17,10 +17,10 @@ from ingest.machine import use_threads_for
 from ingest.origin import original
 from ingest.steering.spoken import SpokenTokenizer
 from neurondb.errors import IngestError, ModelError
+from neurondb.jobs.steering import Machine, NeuronPlace
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.schema import tables
-from neurondb.steering_requests import Machine, NeuronPlace
 
 
 @dataclass(frozen=True)

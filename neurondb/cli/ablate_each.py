@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from neurondb.cli import options
 from neurondb.cli.ablate import SELECTIONS, text_options, texts_request
 from neurondb.conditions import Treatment
-from neurondb.effect_requests import ESTIMATED, METRICS, MODES, EffectReport, EffectRequest
 from neurondb.errors import UsageError
 from neurondb.jobs import NeuronSelection, job
+from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectReport, EffectRequest
 from neurondb.reading.effects import (
     ATTRIBUTION,
     EACH,

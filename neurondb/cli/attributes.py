@@ -10,14 +10,14 @@ from neurondb.cli import options, steering_options
 from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import NeuronSelection, SelectionKind, job
+from neurondb.jobs.steered import AttributeRates, SetsReport
+from neurondb.jobs.steering import AttributeRateRequest, AttributeSetsRequest, Machine
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.opening import opened
 from neurondb.render.attributes import RatesPage, rate_rows, rates_page
 from neurondb.render.console import console
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
-from neurondb.steering_requests import AttributeRateRequest, AttributeSetsRequest, Machine
-from neurondb.steering_results import AttributeRates, SetsReport
 
 SELECTIONS: Final[dict[str, SelectionKind]] = {
     "where": "where",

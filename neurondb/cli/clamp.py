@@ -11,6 +11,8 @@ from neurondb.asking.token_names import tokens_called
 from neurondb.cli import options, steering_options
 from neurondb.errors import UsageError
 from neurondb.jobs import job
+from neurondb.jobs.steered import ClampSweep
+from neurondb.jobs.steering import POSITIONS, ClampRequest, Machine, NeuronPlace
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import find_model
 from neurondb.reading.opening import opened
@@ -19,8 +21,6 @@ from neurondb.render.clamp import SweepPage, sweep_page, sweep_rows
 from neurondb.render.console import console
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
-from neurondb.steering_requests import POSITIONS, ClampRequest, Machine, NeuronPlace
-from neurondb.steering_results import ClampSweep
 
 MOST_STEPS: Final = 1001
 SECTIONS: Final = {

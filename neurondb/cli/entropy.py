@@ -12,14 +12,14 @@ from neurondb.cli import options, steering_options
 from neurondb.cli.ablate import text_options, texts_request
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import job
+from neurondb.jobs.steered import EntropyCurves
+from neurondb.jobs.steering import EntropyRequest, Machine, NeuronPlace
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.render.console import console
 from neurondb.render.entropy import EntropyPage, entropy_page, entropy_rows
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
-from neurondb.steering_requests import EntropyRequest, Machine, NeuronPlace
-from neurondb.steering_results import EntropyCurves
 
 QUERY: Final = "entropy-candidates"
 CANDIDATES: Final = 5

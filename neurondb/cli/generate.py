@@ -11,13 +11,13 @@ from neurondb.asking.neuron_sets import resolve
 from neurondb.cli import options, steering_options
 from neurondb.errors import UsageError
 from neurondb.jobs import NeuronSelection, job
+from neurondb.jobs.steered import Piece
+from neurondb.jobs.steering import Clamp, GenerateRequest, Machine, NeuronPlace, Sampling
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.render.console import console
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.generation import collect, generation_rows, stream, stream_beside
-from neurondb.steering_requests import Clamp, GenerateRequest, Machine, NeuronPlace, Sampling
-from neurondb.steering_results import Piece
 
 SECTIONS: Final = {
     "Neurons": ("clamps", "hook", "ablated"),

@@ -7,7 +7,7 @@ import click
 
 from neurondb.cli.options import Command
 from neurondb.errors import UsageError
-from neurondb.steering_requests import Clamp, NeuronPlace
+from neurondb.jobs.steering import Clamp, NeuronPlace
 
 _PLACE: Final = re.compile(r"\s*([0-9]{1,9})\.([0-9]{1,9})\s*")
 

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from sqlalchemy import Connection
 
-from neurondb.effect_requests import ESTIMATED
 from neurondb.errors import UnknownNameError
 from neurondb.figures.binning import Grid, apart, grid
 from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.links import neuron_link
 from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
 from neurondb.figures.rows import counts_colour, heading, inline, layered, short
+from neurondb.jobs.effects import ESTIMATED
 from neurondb.reading.effects import ATTRIBUTION, EACH, Agreement, agreement, both, shown_run
 from neurondb.reading.figure_rows.classes import class_ids
 from neurondb.reading.models import Model

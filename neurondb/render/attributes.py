@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from neurondb.asking.statements import Rows
+from neurondb.jobs.steered import AttributeRates, RateCurve
 from neurondb.render.curves import Curve, curve_plot
 from neurondb.render.numbers import MISSING, compact
 from neurondb.render.text import head, packed, visible
-from neurondb.steering_results import AttributeRates, RateCurve
 
 COLUMNS: Final = (
     *("model", "run", "draw", "layer", "rate", "n_prompts", "answer_probability"),

@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from neurondb.asking.statements import Rows
+from neurondb.jobs.steered import ClampSweep
+from neurondb.jobs.steering import NeuronPlace
 from neurondb.reading.models import Model
 from neurondb.render.bars import Marks, bar_plot
 from neurondb.render.numbers import compact
 from neurondb.render.text import head, packed, token, visible
-from neurondb.steering_requests import NeuronPlace
-from neurondb.steering_results import ClampSweep
 
 COLUMNS: Final = (
     *("model", "neurons", "hook", "position", "value"),

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from neurondb.asking.statements import Rows
+from neurondb.jobs.steered import METRICS, EntropyCurves
 from neurondb.render.numbers import MISSING, compact
 from neurondb.render.text import packed, visible
-from neurondb.steering_results import METRICS, EntropyCurves
 
 COLUMNS: Final = (
     *("model", "neuron", "kind", "value", "metric"),

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from neurondb.asking.statements import Rows
+from neurondb.jobs.steered import Piece
 from neurondb.render.text import visible
-from neurondb.steering_results import Piece
 
 COLUMNS: Final = ("model", "run", "steering", "prompt", "text", "n_tokens", "ended", "seed")
 _ENDINGS: Final = {

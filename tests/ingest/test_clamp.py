@@ -9,8 +9,8 @@ import pytest
 import ingest.clamp
 from ingest.clamp import run
 from neurondb.errors import IngestError, UnknownNameError, UsageError
-from neurondb.steering_requests import ClampRequest, NeuronPlace
-from neurondb.steering_results import ClampSweep, NextTokens
+from neurondb.jobs.steered import ClampSweep, NextTokens
+from neurondb.jobs.steering import ClampRequest, NeuronPlace
 from tests.support.ingested import STORIES, Silent
 from tests.support.random_models import FAMILIES
 from tests.support.steering import BUNDLED, Stored, held, logits, plain, seen, stored

@@ -14,8 +14,8 @@ import torch
 from ingest.generate import draw, run
 from ingest.steering.spoken import SpokenTokenizer, Subtitles
 from neurondb.errors import UnknownNameError, UsageError
-from neurondb.steering_requests import Clamp, GenerateRequest, NeuronPlace, Sampling
-from neurondb.steering_results import Piece
+from neurondb.jobs.steered import Piece
+from neurondb.jobs.steering import Clamp, GenerateRequest, NeuronPlace, Sampling
 from tests.support.ingested import STORIES, fresh
 from tests.support.random_models import FAMILIES
 from tests.support.steering import BUNDLED, Stored, held, logits, plain, stored

@@ -8,12 +8,12 @@ import pytest
 from rich.cells import cell_len
 from rich.text import Text
 
+from neurondb.jobs.steered import Piece
 from neurondb.render.bars import HEIGHT, Marks, bar_plot
 from neurondb.render.clamp import landmarks
 from neurondb.render.console import console
 from neurondb.render.curves import Curve, curve_plot
 from neurondb.render.generation import Transcript, collect, lines, stream, stream_beside
-from neurondb.steering_results import Piece
 
 BARS = "▁▂▃▄▅▆▇█"
 

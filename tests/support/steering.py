@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ingest.bundled import model_directory
 from neurondb.jobs import IngestRequest, job
-from neurondb.steering_requests import Machine, NeuronPlace
+from neurondb.jobs.steering import Machine, NeuronPlace
 from tests.support.ingested import STORIES, Silent, encode, fresh, random_model
 from tests.support.shared_inputs import shared
 

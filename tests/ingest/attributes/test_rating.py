@@ -20,8 +20,8 @@ from ingest.bundled.relations import facts
 from neurondb.conditions import Condition, Treatment
 from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageError
 from neurondb.jobs import NeuronSelection
-from neurondb.steering_requests import AttributeRateRequest, NeuronPlace
-from neurondb.steering_results import AttributeRates
+from neurondb.jobs.steered import AttributeRates
+from neurondb.jobs.steering import AttributeRateRequest, NeuronPlace
 from tests.support.ingested import STORIES, Silent
 from tests.support.shared_inputs import shared
 from tests.support.steering import BUNDLED, Stored, held, plain, stored

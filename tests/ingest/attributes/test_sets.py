@@ -11,7 +11,7 @@ from ingest.attributes.sets import as_tokens, read_sets
 from ingest.attributes.stop_words import built_in, plain, says_something, stop_words
 from ingest.steering.spoken import SpokenTokenizer
 from neurondb.errors import TextError
-from neurondb.steering_requests import AttributeSetsRequest
+from neurondb.jobs.steering import AttributeSetsRequest
 from tests.support.ingested import STORIES, Silent
 from tests.support.shared_inputs import shared
 from tests.support.steering import BUNDLED, stored

@@ -16,9 +16,9 @@ import pytest
 
 from ingest.each import attribute, job
 from neurondb.conditions import Condition, Treatment
-from neurondb.effect_requests import METRICS, EffectReport, EffectRequest
 from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.jobs import NeuronSelection, TextsRequest
+from neurondb.jobs.effects import METRICS, EffectReport, EffectRequest
 from neurondb.writing.effects import store_numbers
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import STORIES, Silent, encode, stories, subject

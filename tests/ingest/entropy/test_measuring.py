@@ -11,8 +11,8 @@ from torch import Tensor
 from ingest.entropy import run
 from neurondb.errors import IngestError, NeuronDBError, TextError, UnknownNameError, UsageError
 from neurondb.jobs import TextsRequest
-from neurondb.steering_requests import EntropyRequest, NeuronPlace
-from neurondb.steering_results import METRICS, EntropyCurves
+from neurondb.jobs.steered import METRICS, EntropyCurves
+from neurondb.jobs.steering import EntropyRequest, NeuronPlace
 from tests.support.ingested import STORIES, TEXTS, Silent, text_file
 from tests.support.steering import Stored, held, plain, stored
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from neurondb.steering_requests import NeuronPlace
+from neurondb.jobs.steering import NeuronPlace
 
 TOP: Final = 5
 """Most probable next tokens that are kept at each value of a sweep."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurondb.conditions import ZERO, Treatment
-from neurondb.jobs import NeuronSelection, TextsRequest
+from neurondb.jobs.ablating import NeuronSelection, TextsRequest
 
 METRICS: Final = ("loss", "entropy", "rank", "scale")
 """What an intervention is measured by (METHODS §6)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from neurondb.conditions import HOOKS, ZERO, Treatment
-from neurondb.jobs import NeuronSelection, TextsRequest
+from neurondb.jobs.ablating import NeuronSelection, TextsRequest
 
 __all__ = [
     "HOOKS",
