@@ -18,6 +18,7 @@ from neurondb.jobs import AblationReport, AblationRequest, Progress, RerunReques
 from neurondb.reading.ablation_runs import AblationRun, ablation_run, baselines_of, members
 from neurondb.reading.models import Model, find_model
 from neurondb.schema import tables
+from neurondb.writing.ablations import store_named
 from neurondb.writing.transactions import transaction
 
 
@@ -41,6 +42,7 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
         plans = with_baselines(engine, model, neurons, [request.treatment], seeds)
         machine = (request.device, request.dtype)
         bench = Workbench.open(engine, model, request.texts, machine, progress)
+        store_named(engine, neurons.record)
         again = request.save_tokens is not None
         outcomes = bench.carry_out(plans, Asked(request.force, again, request.save_tokens))
     return report(plans, outcomes, started)

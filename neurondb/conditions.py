@@ -13,6 +13,9 @@ HOOKS: Final = ("hook_post", "hook_pre_linear")
 PUBLISHED: Final = ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
 """The papers' four cases, in the order of the sign cases of in: in+, in-, in-, in+."""
 
+_SIGN_CASES: Final = dict(
+    zip(("gate+_in+", "gate+_in-", "gate-_in-", "gate-_in+"), PUBLISHED, strict=True)
+)
 _WRITTEN: Final = re.compile(r"(?:gate(?P<gate>[+-]))?_?(?:post(?P<post>[+-]))?")
 _SIGNS: Final = {"+": 1, "-": -1, None: 0}
 
@@ -35,9 +38,9 @@ class Condition(NamedTuple):
         found = _WRITTEN.fullmatch(written)
         condition = found and cls(_SIGNS[found["gate"]], _SIGNS[found["post"]])
         if not condition or not written or str(condition) != written:
-            raise UsageError(
-                f"{written!r} is no condition; write one like gate-_post+, gate+ or post-"
-            )
+            meant = _SIGN_CASES.get(written)
+            hint = f"the sign case is {meant} here" if meant else "write one like gate-_post+"
+            raise UsageError(f"{written!r} is no condition; {hint}, or give gate+ or post-")
         return condition
 
     def __str__(self) -> str:

@@ -134,7 +134,7 @@ def check_revision(engine: Engine) -> None:
     if str(found) > schema.REVISION:
         raise DatabaseError(
             f"{where} has schema {found}, newer than {schema.REVISION} of this version; "
-            "upgrade neurondb"
+            "install a newer neurondb"
         )
 
 

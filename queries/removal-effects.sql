@@ -1,11 +1,11 @@
 -- title: Neurons whose removal changes a metric most
--- description: Neurons of one read-write class, weakening by default, by what removing each alone
---   does on average: clean − ablated, as the last `neurondb ablate-each` of their model measured
+-- description: Neurons, of one read-write class or of all, by what removing each alone does on
+--   average: clean − ablated, as the last `neurondb ablate-each` of their model measured
 --   it (METHODS §6). First those that raise the metric most when they are removed; with direction
 --   falls those that lower it. The estimate of `ablate-each --attribution` stands beside.
 -- needs: effects
 -- param model = null: model, only this model
--- param class = "weakening": class, read-write class, under either name; null for all
+-- param class = null: class, read-write class, under either name
 -- param metric = "loss": choice(loss, entropy, rank, scale), what to measure by
 -- param direction = "rises": choice(rises, falls), what the metric does without the neuron
 -- param limit = 50: natural, rows at most

@@ -17,7 +17,8 @@ from neurondb.jobs import Progress
 from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
 from neurondb.reading.effects import ATTRIBUTION, like_run
 from neurondb.reading.models import Model, find_model
-from neurondb.records import AblationRecord, NeuronSetRecord
+from neurondb.records import AblationRecord
+from neurondb.writing.ablations import store_named
 from neurondb.writing.effects import open_run
 from neurondb.writing.transactions import transaction
 
@@ -74,6 +75,7 @@ def open_(engine: Engine, request: EffectRequest, kind: str, progress: Progress)
     request.treatment.check(gated=model.gated)
     machine = (request.device, request.dtype)
     bench = Workbench.open(engine, model, request.texts, machine, progress)
+    store_named(engine, neurons.record)
     record = _record(engine, neurons, bench, request)
     with transaction(engine) as connection:
         ids, done = neurons.neuron_ids, request.treatment
@@ -114,7 +116,7 @@ def _record(
 ) -> AblationRecord:
     return AblationRecord(
         settings=bench.settings(bench.texts.stored(engine)),
-        neurons=NeuronSetRecord(neurons.definition, neurons.neuron_ids, neurons.name),
+        neurons=neurons.record,
         treatment=request.treatment,
         seed=neurons.seed,
         means_dataset_id=None,

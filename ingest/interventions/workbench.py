@@ -1,6 +1,7 @@
 """What the runs of one request share: the model, the texts, the database; runs, done and stored."""
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,14 +27,15 @@ from neurondb.conditions import Treatment
 from neurondb.jobs import Progress, TextsRequest
 from neurondb.reading.ablation_runs import ablation_run, stored_run
 from neurondb.reading.models import Model
-from neurondb.records import AblationRecord, AblationResult, AblationSettings, NeuronSetRecord
+from neurondb.records import AblationRecord, AblationResult, AblationSettings
 from neurondb.writing.ablations import store_run
 from neurondb.writing.transactions import transaction
 
 RUNS_AT_A_TIME: Final = 8
-"""Of long runs: what is finished is stored after so many, and is not lost with the rest."""
-SHORT: Final = 4_000_000
-"""Tokens, times runs, that are finished soon enough to be stored together."""
+"""What is finished is stored after so many, and is not lost with the rest; more where they are
+short."""
+SECONDS: Final = 30.0
+"""Of runs that are stored together. Each time costs a clean pass."""
 
 
 class Plan(NamedTuple):
@@ -185,7 +187,7 @@ class Workbench:
         with ExitStack() as stack:
             advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
             file = stack.enter_context(token_file(asked.save_tokens))
-            for group in _groups(pending, self.texts.n_tokens):
+            for group in _groups(pending):
                 values = self.runner.run([built[i].intervention for i in group], advance)
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
@@ -219,12 +221,11 @@ class Workbench:
                 f"{left_out:,} tokens have a loss that is NaN or infinite, and are left out"
                 + ("; try --dtype bfloat16 or float32" if self.dtype == torch.float16 else "")
             )
-        neurons = plan.neurons
         return AblationRecord(
             settings=self.settings(self.texts.stored(self.engine)),
-            neurons=NeuronSetRecord(neurons.definition, neurons.neuron_ids, neurons.name),
+            neurons=plan.neurons.record,
             treatment=plan.treatment,
-            seed=neurons.seed,
+            seed=plan.neurons.seed,
             means_dataset_id=built.means_dataset_id,
             n_tokens=runner.places.n_tokens,
             torch_version=str(torch.__version__),
@@ -242,10 +243,15 @@ class Workbench:
         return Outcome(stored, is_new=False, difference=_difference(before, record.results))
 
 
-def _groups(pending: Sequence[int], n_tokens: int) -> Iterator[Sequence[int]]:
-    size = max(RUNS_AT_A_TIME, SHORT // n_tokens)
-    for start in range(0, len(pending), size):
-        yield pending[start : start + size]
+def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield the runs to do together next, as many as those before them show to take not long."""
+    left, size = pending, RUNS_AT_A_TIME
+    while left:
+        group, left = left[:size], left[size:]
+        began = time.perf_counter()
+        yield group
+        seconds_a_run = (time.perf_counter() - began) / len(group)
+        size = max(RUNS_AT_A_TIME, int(SECONDS / max(seconds_a_run, 1e-6)))
 
 
 def _difference(

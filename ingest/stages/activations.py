@@ -48,7 +48,26 @@ def activations_stage(session: Session) -> None:
         seconds = (time.perf_counter() - started) / len(pending)
         _write(session, pending, summaries, stored, seconds)
         done.forget()
-    models.show(session.engine, session.ledger.model, dataset_id=stored.dataset_id)
+    _show(session, stored)
+
+
+def _show(session: Session, stored: StoredTexts) -> None:
+    """Have neuron_overview show this dataset, and say so where it showed another."""
+    model, name = session.ledger.model, tables.dataset_rows.c
+    with transaction(session.engine) as connection:
+        before = connection.execute(
+            select(name.dataset_id, name.name)
+            .join_from(
+                tables.models, tables.dataset_rows, name.dataset_id == tables.models.c.dataset_id
+            )
+            .where(tables.models.c.model_id == model.model_id)
+        ).first()
+    models.show(session.engine, model, dataset_id=stored.dataset_id)
+    if before is not None and before.dataset_id != stored.dataset_id:
+        now = stored.corpus.dataset.name
+        session.progress.note(
+            f"neuron_overview and `find` now show {model.name} on {now}, no longer on {before.name}"
+        )
 
 
 def identity(

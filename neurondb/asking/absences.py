@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Column, Connection, Table, func, select
 
 from neurondb.asking.effects import missing_effects
+from neurondb.asking.kindred import kindred_classes
 from neurondb.asking.terms import (
     Between,
     Compare,
@@ -74,7 +75,10 @@ def reasons(connection: Connection, expression: Expression, needs: Sequence[str]
     rare = _too_rare(connection, found, asked)
     measured = [Missing("ablated_loss")] if EFFECTS in needs else []
     unmeasured = missing_effects(connection, (*found, *measured), asked)
-    return [line for line in (*missing, *rare, *unmeasured, _beyond_all(found, asked)) if line]
+    akin = kindred_classes(connection, found, asked)
+    return [
+        line for line in (*missing, *rare, *unmeasured, *akin, _beyond_all(found, asked)) if line
+    ]
 
 
 def uncompared(connection: Connection, before: str | None, after: str | None) -> list[str]:

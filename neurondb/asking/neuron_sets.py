@@ -18,6 +18,7 @@ from neurondb.database import translated
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import NeuronSelection
 from neurondb.reading.models import Model
+from neurondb.records import NeuronSetRecord
 from neurondb.schema import tables
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
 
@@ -42,6 +43,11 @@ class NeuronSet(NamedTuple):
     class_id: int | None = None
     seed: int | None = None
     name: str | None = None
+
+    @property
+    def record(self) -> NeuronSetRecord:
+        """As it is stored."""
+        return NeuronSetRecord(self.definition, self.neuron_ids, self.name)
 
 
 def resolve(engine: Engine, model: Model, selection: NeuronSelection, seed: int = 0) -> NeuronSet:
@@ -146,7 +152,9 @@ def _by_set(engine: Engine, model: Model, asked: NeuronSelection, _seed: int) ->
                 f"no set {shown(asked.text)} in this database{did_you_mean(asked.text, names)}"
             )
         members = connection.scalars(select(m.neuron_id).where(m.set_id == found.set_id)).all()
-    ids = _ids(_checked_id(model, member) for member in members)
+    ids = _ids(members)
+    if not ((ids >= model.first_neuron_id) & (ids < model.first_neuron_id + model.n_neurons)).all():
+        raise UsageError(f"the set {shown(asked.text)} is of neurons of another model")
     return NeuronSet(found.definition, ids, name=found.name)
 
 

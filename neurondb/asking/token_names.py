@@ -46,7 +46,22 @@ def tokens_called(
     return tuple({token.token_id: token for token in found}.values())
 
 
+def tokens_if_any(connection: Connection, model: Model, spelled: str) -> list[NamedToken]:
+    """Return the tokens of a model that one argument names; none where it has none."""
+    return _looked_up(connection, model, spelled)[1]
+
+
 def _called(connection: Connection, model: Model, spelled: str) -> list[NamedToken]:
+    name, found = _looked_up(connection, model, spelled)
+    if not found:
+        _refuse(connection, name, [model.name])
+    return found
+
+
+def _looked_up(
+    connection: Connection, model: Model, spelled: str
+) -> tuple[str | int, list[NamedToken]]:
+    """Return what an argument was taken for, and the tokens that are called so."""
     t = tokens.c
     by_id = _ID.fullmatch(spelled)
     name: str | int = int(by_id[1]) if by_id else spelled
@@ -59,9 +74,7 @@ def _called(connection: Connection, model: Model, spelled: str) -> list[NamedTok
     rows = connection.execute(
         select(t.token_id, t.token, t.piece).where(here & same).order_by(t.token_id)
     ).all()
-    if not rows:
-        _refuse(connection, name, [model.name])
-    return [NamedToken(*row) for row in rows]
+    return name, [NamedToken(*row) for row in rows]
 
 
 def _forms(spelled: str) -> list[str]:
@@ -215,4 +228,18 @@ def _similar(connection: Connection, here: ColumnElement[bool], token: str) -> l
     candidates = connection.scalars(near.distinct().order_by(tokens.c.token)).all()
     letters = sorted(token)
     turned = [candidate for candidate in candidates if sorted(candidate) == letters]
-    return list(dict.fromkeys([*turned, *difflib.get_close_matches(token, candidates)]))[:3]
+    near_enough = _sharing_letters(token, candidates)
+    return list(dict.fromkeys([*turned, *difflib.get_close_matches(token, near_enough)]))[:3]
+
+
+def _sharing_letters(token: str, candidates: Sequence[str]) -> list[str]:
+    """Return those that could be alike to difflib's cutoff of 0.6, which takes long to find out.
+
+    Its ratio, 2·matches ÷ the length of both, has no more matches than letters that both have.
+    """
+    letters = dict.fromkeys(map(ord, token))
+    return [
+        one
+        for one in candidates
+        if 2 * (len(one) - len(one.translate(letters))) >= 0.6 * (len(one) + len(token))
+    ]

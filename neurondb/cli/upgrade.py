@@ -43,7 +43,7 @@ def _refuse(engine: Engine, before: str | None) -> None:
     if before is not None and before > schema.REVISION:
         raise DatabaseError(
             f"{where} has schema {before}, newer than {schema.REVISION} of this version; "
-            "upgrade neurondb"
+            "install a newer neurondb"
         )
     with translated(where), engine.connect() as connection:
         tables = set(inspect(connection).get_table_names()) - {"alembic_version"}

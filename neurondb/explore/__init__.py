@@ -52,13 +52,14 @@ def prepare_jinja2_environment(env: Any) -> None:
     """Teach the templates our notation."""
     from neurondb.explore.notation import FILTERS, pairs
     from neurondb.explore.sorting import DEFAULT_HEADINGS, TEXTS
-    from neurondb.explore.wording import class_terms, value
+    from neurondb.explore.wording import class_terms, value, within
 
     env.filters.update(FILTERS)
     env.globals |= {
         "class_query": class_terms,
         "default_headings": DEFAULT_HEADINGS,
         "find_value": value,
+        "find_within": within,
         "pairs": pairs,
         "text_columns": TEXTS,
     }

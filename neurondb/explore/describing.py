@@ -11,6 +11,16 @@ DESCRIPTION: Final = "Neurons of language models, analysed and queryable."
 _LABELS: Final = {"models": "name", "rw_classes": "name", "dataset_rows": "name", "texts": "text"}
 """Table → the column by which links to its rows read."""
 
+_FACETS: Final = {
+    "models": ["architecture", "gated"],
+    "ingest_steps": ["model_id", "stage"],
+    "ingest_runs": ["model_id", "tool_version"],
+    "ablation_runs": ["model_id", "kind", "mode", "condition"],
+    "ablation_results": ["metric", "filter"],
+    "annotations": ["source", "key"],
+}
+"""Table → columns to narrow it by; tables of a row a neuron would be counted for it every time."""
+
 _INTERNAL: Final = ("alembic_version", "sqlite_stat1", "sqlite_stat4")
 
 
@@ -28,6 +38,8 @@ def _table(table: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"columns": columns}
     if table.name in _LABELS:
         described["label_column"] = _LABELS[table.name]
+    if table.name in _FACETS:
+        described["facets"] = _FACETS[table.name]
     if table.name.endswith("_rows"):  # codes, which a view shows in words
         described["hidden"] = True
     return described

@@ -1,17 +1,18 @@
 """What a search means, from the most particular meaning to the most general."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from neurondb.asking.finding import understood
 from neurondb.asking.lexing import unquote
-from neurondb.asking.token_names import require_token, tokens_called
+from neurondb.asking.token_names import require_token, tokens_called, tokens_if_any
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
 from neurondb.explore.page import Ask
 from neurondb.reading.models import Model, find_model, list_models
+from neurondb.reading.tokens import NamedToken
 
 LONGEST: Final = 4_000
 """Characters that a search may have."""
@@ -115,18 +116,23 @@ def _one_token(ask: Ask, asked: str) -> list[Option]:
 
 def _in_each(ask: Ask, spelled: str) -> list[Option]:
     """Return a token in every model that has it."""
-    options: list[Option] = []
-    for one in list_models(ask.connection):
-        with suppress(UnknownNameError):
-            options += _tokens(ask, one.model, spelled)
-    return options
+    connection, models = ask.connection, [one.model for one in list_models(ask.connection)]
+    return [
+        option
+        for model in models
+        for option in _options(ask, model, tokens_if_any(connection, model, spelled))
+    ]
 
 
 def _tokens(ask: Ask, model: Model, spelled: str) -> list[Option]:
+    return _options(ask, model, tokens_called(ask.connection, model, [spelled]))
+
+
+def _options(ask: Ask, model: Model, found: Iterable[NamedToken]) -> list[Option]:
     links = ask.site.links
     return [
         Option("token", one.token, model.name, links.token(model.name, one.token_id))
-        for one in tokens_called(ask.connection, model, [spelled])
+        for one in found
     ]
 
 

@@ -22,7 +22,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
 """Datasette's, where its own do not suit databases of this size; --setting has the last word."""
 
 PUBLIC_SETTINGS: Final[Mapping[str, Any]] = {
-    "sql_time_limit_ms": 2_000,
+    "sql_time_limit_ms": 5_000,  # the named queries over all neurons of 8B take most of it
     "facet_time_limit_ms": 200,
     "default_cache_ttl": 300,
     "allow_csv_stream": False,
@@ -172,6 +172,9 @@ def run(datasette: Any, listener: socket.socket) -> None:
     """Serve until Ctrl-C."""
     import uvicorn
 
+    from neurondb.explore.warming import warmed
+
+    warmed(datasette)
     config = uvicorn.Config(
         datasette.app(), log_level="warning", access_log=False, lifespan="on", server_header=False
     )

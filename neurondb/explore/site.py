@@ -79,6 +79,11 @@ class Site:
         return engine.execution_options(time_limit_s=self.limit_s)
 
     @property
+    def sql_allowed(self) -> bool:
+        """Whether visitors may write SQL."""
+        return bool(self.datasette.setting("default_allow_sql"))
+
+    @property
     def limit_s(self) -> float:
         """Seconds that one question may take."""
         return SECONDS / 2 if self.options.public else SECONDS

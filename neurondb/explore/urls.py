@@ -85,6 +85,11 @@ class Urls:
         """Return the address of a statement in Datasette's editor, its values written out."""
         return self._at(self._database, sql=with_values(statement, parameters or {}))
 
+    def sql_rows(self, statement: str, parameters: Mapping[str, object] | None = None) -> str:
+        """Return the address of a statement's rows as CSV, as many as Datasette gives at once."""
+        written = with_values(statement, parameters or {})
+        return self._at(f"{self._database}.csv", sql=written, _size="max")
+
     def table(self, name: str, **filters: str | int | None) -> str:
         """Return the address of a table or view in Datasette."""
         return self._at(f"{self._database}/{_part(name)}", **filters)

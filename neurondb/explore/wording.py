@@ -17,6 +17,11 @@ def value(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else quoted(text)
 
 
+def within(expression: str, terms: str) -> str:
+    """Return an expression narrowed by further terms: `(weakening or dead) layer=3`."""
+    return f"({expression}) {terms}" if expression.strip() else terms
+
+
 def class_terms(class_name: str, model: str | None = None, terms: str = "") -> str:
     """Return the expression of a class's neurons: `class=conditional-weakening layer=3 model=x`."""
     named = "class={}".format(class_name.replace(" ", "-"))

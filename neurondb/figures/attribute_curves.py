@@ -47,7 +47,9 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
 def _read(file: str) -> list[dict[str, Any]]:
     try:
         found = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
         raise UsageError(f"{file}: cannot be read as JSON ({error})") from error
     if not isinstance(found, list) or not all(
         isinstance(row, dict) and set(FIELDS) <= row.keys() for row in found

@@ -13,6 +13,8 @@ from neurondb.figures.rows import counts_colour, heading, inline, layered
 from neurondb.reading.figure_rows.classes import class_counts
 from neurondb.reading.models import Model
 
+LEAST: Final = 280
+"""Pixels of height, so that few classes are no thin strip."""
 WIDE: Final = 14
 """Layers up to which a cell has room for its number."""
 
@@ -44,7 +46,7 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     n_classes = len({row["class"] for row in rows})
     return layered(*parts).properties(
         width=cell * model.n_layers,
-        height=26 * n_classes,
+        height=max(26 * n_classes, min(64 * n_classes, LEAST)),
         title=heading(FIGURE.title, model, *notes),
     )
 

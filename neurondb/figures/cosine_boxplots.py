@@ -13,6 +13,8 @@ from neurondb.figures.rows import PAIR_TITLES, heading, inline, layered, quantil
 from neurondb.reading.figure_rows.cosines import best_region, cosines, pairs_of, regions
 from neurondb.reading.models import Model
 
+FEW: Final = 12
+"""Layers up to which the panels stand side by side."""
 FIVE: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -21,26 +23,31 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     rows = list(_rows(connection, model))
     if not rows:
         raise without("weights", model)
-    step = max(14, min(40, 760 // model.n_layers))
+    panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
+    few = model.n_layers <= FEW
+    step = max(14, min(40, (320 if few else 760) // model.n_layers))
+    whole = alt.Scale(padding=0)
     base = alt.Chart().encode(
-        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0)), tooltip=_tooltip()
+        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0), scale=whole),
+        tooltip=_tooltip(),
     )
     y = alt.Y("q05:Q", title="cosine", axis=alt.Axis(tickCount=5))
     box = 0.6 * step
     layers = layered(
-        base.mark_bar(color=BAND, size=step, tooltip=None).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_bar(color=BAND, width=alt.RelativeBandSize(band=1), tooltip=None).encode(
+            y=alt.Y("low:Q"), y2="high:Q"
+        ),
         alt.Chart().mark_rule(color=OUTLINE, strokeWidth=0.75).encode(y=alt.datum(0)),
         base.mark_rule(color=ACCENT, strokeWidth=1.25).encode(y=y, y2="q95:Q"),
         base.mark_bar(color=ACCENT, size=box).encode(y="q25:Q", y2="q75:Q"),
         base.mark_tick(color=SURFACE, thickness=2, size=box, opacity=1).encode(y="median:Q"),
     ).properties(width=step * model.n_layers, height=170)
-    panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
     facet = alt.Facet("pair:N", sort=panels, header=alt.Header(title=None))
     notes = (
         "box: quartiles and median, whisker: 5% to 95%",
         "grey: where 95% of mismatched or random pairs lie",
     )
-    return layers.facet(facet, columns=1, data=inline(rows)).properties(
+    return layers.facet(facet, columns=len(panels) if few else 1, data=inline(rows)).properties(
         title=heading(FIGURE.title, model, *notes)
     )
 

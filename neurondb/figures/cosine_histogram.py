@@ -31,9 +31,9 @@ def of_layer(
         parts.append(_rules([{"x": short(end)} for end in gaussian], OUTLINE, [4, 3]))
     if neuron is not None and not np.isnan(values[neuron]):
         parts.append(_rules([{"x": short(values[neuron])}], INK, [1, 0]))
-    notes = ["grey: 95% of mismatched pairs, dashes: of Gaussian ones"]
+    notes = ["", "grey: 95% of mismatched pairs", "dashes: of Gaussian ones"]
     if neuron is not None:
-        notes.append(f"full line: {layer}.{neuron}")
+        notes[-1] += f"; full line: {layer}.{neuron}"
     return layered(*parts).properties(
         width=560,
         height=280,
@@ -60,9 +60,9 @@ def _bars(rows: list[dict[str, Any]]) -> alt.Chart:
         alt.Tooltip("x2:Q", title="to", format=".3f"),
         alt.Tooltip("n:Q", title="neurons", format=","),
     ]
-    mark = alt.Chart(inline(rows)).mark_bar(color=ACCENT, binSpacing=0.5)
+    mark = alt.Chart(inline(rows)).mark_rect(color=ACCENT)
     y = alt.Y("n:Q", title="neurons", axis=alt.Axis(tickCount=5))
-    chart: alt.Chart = mark.encode(x=_x(), x2="x2:Q", y=y, tooltip=tooltip)
+    chart: alt.Chart = mark.encode(x=_x(), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
     return chart
 
 

@@ -18,6 +18,8 @@ from neurondb.render.text import visible
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 ROW_HEIGHT: Final = 30
+LEAST: Final = 320
+"""Pixels of height, so that few classes are no thin strip."""
 Values = Float[np.ndarray, "layers neurons"]
 
 
@@ -54,7 +56,7 @@ def draw(connection: Connection, model: Model, dataset: str | None = None) -> al
     )
     return _layers(rows, title).properties(
         width=520,
-        height=ROW_HEIGHT * len(rows),
+        height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST)),
         title=heading(FIGURE.title, model, *notes),
     )
 

@@ -52,8 +52,9 @@ def heading(title: str, model: Model | None, *notes: str) -> alt.TitleParams:
 
 
 def layer_axis(n_layers: int) -> alt.Axis:
-    """Return the axis of layers as numbers: whole ones only."""
-    return alt.Axis(tickMinStep=1, format="d", grid=False, tickCount=min(n_layers, 10))
+    """Return the axis of layers as numbers: whole ones only, some ten of them."""
+    step = -(-n_layers // 12)
+    return alt.Axis(values=list(range(0, n_layers, step)), format="d", grid=False)
 
 
 def counts_colour(most: int, title: str = "neurons") -> alt.Color:

@@ -96,8 +96,8 @@ def ablation_run(connection: Connection, run_id: int) -> MeasuredRun:
             select(func.count()).select_from(tables.ablation_runs).where(r.kind == TOGETHER)
         )
         raise UnknownNameError(
-            f"no ablation run {run_id} in this database, which has {n_runs} of them; the table "
-            "ablation_runs lists them, of kind together"
+            f"no ablation run {run_id} in this database, which has {n_runs} of them; "
+            "`neurondb query ablation-runs` lists them"
         )
     return found[0]
 

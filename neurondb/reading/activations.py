@@ -95,6 +95,16 @@ class Activations:
         """The most frequent sign case."""
         return next((case.sign_case for case in self.cases if case.dominant), None)
 
+    @property
+    def strongest(self) -> str | None:
+        """The sign case in which |hook_post| grows largest: what a page leads with."""
+        peaks = {
+            case.sign_case: (max(abs(case.post.min), abs(case.post.max)), case.dominant)
+            for case in self.cases
+            if case.post.min is not None and case.post.max is not None
+        }
+        return max(peaks, key=lambda case: peaks[case]) if peaks else self.dominant
+
 
 def find_dataset(connection: Connection, model: Model, name: str | None) -> Dataset | None:
     """Return the named dataset, or without a name the one that neuron_overview shows.

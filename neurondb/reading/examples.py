@@ -14,7 +14,7 @@ from neurondb.reading.traces import Trace, traces
 from neurondb.schema import codes, tables
 
 BRIEFLY: Final = 1
-"""Examples of a sign case that is not the dominant one."""
+"""Examples of a sign case that does not lead."""
 
 
 class Key(NamedTuple):
@@ -30,7 +30,8 @@ class ExampleOptions:
 
     Attributes:
         quantity: hook_post, hook_pre_linear, hook_pre or swish.
-        case: only this sign case; without it all, the dominant one first, the others briefly.
+        case: only this sign case; without it all, the one of the largest |hook_post| first, the
+            others briefly.
         count: examples of a case.
         radius: tokens either side of the peak.
     """
@@ -67,7 +68,7 @@ class ExampleList:
 
     sign_case: str
     quantity: str
-    dominant: bool
+    leading: bool
     examples: tuple[Example, ...]
 
 
@@ -78,23 +79,22 @@ def example_lists(
     activations: Activations,
     options: ExampleOptions,
 ) -> tuple[ExampleList, ...]:
-    """Return the example lists that the options ask for, the dominant case's first.
+    """Return the lists that the options ask for, the one of the largest |hook_post| first.
 
     Raises:
         UnknownNameError: when the model does not have that sign case.
     """
-    wanted = _wanted(model, activations.dominant, options)
+    leading = activations.strongest
+    wanted = _wanted(model, leading, options)
     key = Key(neuron_id, activations.dataset.dataset_id)
     found = _examples(connection, model, key, wanted, options)
     return tuple(
-        ExampleList(
-            case, options.quantity, case == activations.dominant, tuple(found.get(case, ()))
-        )
+        ExampleList(case, options.quantity, case == leading, tuple(found.get(case, ())))
         for case in wanted
     )
 
 
-def _wanted(model: Model, dominant: str | None, options: ExampleOptions) -> Mapping[str, int]:
+def _wanted(model: Model, leading: str | None, options: ExampleOptions) -> Mapping[str, int]:
     """Return how many examples of each sign case to show, in the order to show them."""
     of_model = codes.GATED_CASES if model.gated else codes.UNGATED_CASES
     cases = [codes.SIGN_CASES[code] for code in of_model]
@@ -105,8 +105,8 @@ def _wanted(model: Model, dominant: str | None, options: ExampleOptions) -> Mapp
             )
         return {options.case: options.count}
     brief = min(BRIEFLY, options.count)
-    first = [dominant] if dominant in cases else []
-    return dict.fromkeys(first, options.count) | {case: brief for case in cases if case != dominant}
+    first = [leading] if leading in cases else []
+    return dict.fromkeys(first, options.count) | {case: brief for case in cases if case != leading}
 
 
 def _examples(

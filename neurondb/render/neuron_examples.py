@@ -40,7 +40,7 @@ def example_lines(lists: Sequence[ExampleList], width: int, *, marks: bool) -> R
     """
     blocks = []
     for one in lists:
-        mark, style = (DOMINANT, "name") if one.dominant else (" ", "")
+        mark, style = (DOMINANT, "name") if one.leading else (" ", "")
         heading = Text.assemble((f"{mark} {one.sign_case}", style))
         if not one.examples:
             heading.append("  no example stored", "faint")

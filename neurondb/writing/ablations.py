@@ -82,6 +82,21 @@ def store_set(connection: Connection, record: NeuronSetRecord) -> int:
     return set_id
 
 
+def store_named(engine: Engine, record: NeuronSetRecord) -> None:
+    """Write a set that has a name; one without comes with its first run.
+
+    Before anything is run: a name that is taken is refused at once and not after hours, and a set
+    whose runs are all stored gets its name too.
+
+    Raises:
+        UsageError: when another set is stored under the name of this one.
+        DatabaseError: when the database cannot be written.
+    """
+    if record.name is not None:
+        with transaction(engine) as connection:
+            store_set(connection, record)
+
+
 def _members(connection: Connection, set_id: int) -> list[int]:
     m = tables.neuron_set_members.c
     ids = select(m.neuron_id).where(m.set_id == set_id).order_by(m.neuron_id)

@@ -18,6 +18,7 @@ import pytest
 
 from ingest import ablate, ablation_suite
 from ingest.interventions import workbench
+from ingest.interventions.running import Runner
 from neurondb.conditions import Condition, Treatment
 from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
 from neurondb.jobs import (
@@ -255,6 +256,23 @@ def test_a_set_is_found_by_its_name_and_a_name_is_of_one_set(file: Path) -> None
         run(request(file, NeuronSelection("neurons", "2.2"), name="mine"))
 
 
+def test_a_set_gets_its_name_although_its_run_is_stored(file: Path) -> None:
+    (before,) = run(request(file)).run_ids
+    again = run(request(file, name="mine"))
+    assert again.run_ids == (before,)
+    named = NeuronSelection("set", "mine")
+    assert run(request(file, named)).run_ids == (before,)
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_run(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(request(file, name="mine"))
+    monkeypatch.setattr(Runner, "run", None)
+    with refused(UsageError, "'mine' is stored with other neurons; give another --name"):
+        run(request(file, NeuronSelection("neurons", "0.1"), name="mine"))
+
+
 def test_a_repeated_run_gives_the_same_bits_and_stores_nothing(file: Path) -> None:
     run(request(file, baseline=1, treatment=Treatment("mean")))
     before = rows(file, "SELECT * FROM ablation_runs")
@@ -387,7 +405,7 @@ def test_a_suite_gives_what_single_runs_do(file: Path, tmp_path: Path) -> None:
 
 def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbench, "RUNS_AT_A_TIME", 4)
-    monkeypatch.setattr(workbench, "SHORT", 0)
+    monkeypatch.setattr(workbench, "SECONDS", 0.0)
     stored = store_run
     left = iter(range(6))
 

@@ -1,5 +1,7 @@
 """How conditions and treatments are written, and what makes no sense."""
 
+import re
+
 import pytest
 
 from neurondb.conditions import PUBLISHED, Condition, Treatment
@@ -17,7 +19,7 @@ def test_a_condition_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "gate", "gate+_", "_post+", "gate+post+", "post+_gate-", "gate+_in+", "gate*"]
+    "written", ["", "gate", "gate+_", "_post+", "gate+post+", "post+_gate-", "in+", "gate*"]
 )
 def test_what_is_no_condition_is_wrong_usage(written: str) -> None:
     with pytest.raises(UsageError, match="no condition; write one like gate-_post\\+"):
@@ -50,6 +52,20 @@ def test_what_makes_no_sense_is_wrong_usage(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         Treatment.asked(*asked)
+
+
+@pytest.mark.parametrize(
+    ("case", "condition"),
+    [
+        ("gate+_in+", "gate+_post+"),
+        ("gate+_in-", "gate+_post-"),
+        ("gate-_in-", "gate-_post+"),
+        ("gate-_in+", "gate-_post-"),
+    ],
+)
+def test_a_sign_case_of_in_is_told_as_one_of_post(case: str, condition: str) -> None:
+    with pytest.raises(UsageError, match=f"the sign case is {re.escape(condition)} here"):
+        Condition.parse(case)
 
 
 def test_a_treatment_in_words() -> None:

@@ -48,7 +48,7 @@ def choices(
     if activations is None:
         return Choices(None, quantity, basis, dataset)
     cases = sign_cases(model)
-    first = activations.dominant or cases[0]
+    first = activations.strongest or cases[0]
     case = _one(query, "case", (first, *(one for one in cases if one != first)))
     if "case" not in query and quantity not in quantities(case):
         case = next(one for one in cases if quantity in quantities(one))

@@ -1,12 +1,14 @@
 """Everything that the neuron page shows; also its JSON."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from neurondb.database import parse_url, sqlite_path
 from neurondb.explore.neuron.choices import Choices, choices, quantities
-from neurondb.explore.neuron.commands import Command, commands, missing
+from neurondb.explore.neuron.commands import Command, commands, first_command, missing
 from neurondb.explore.neuron.statements import statements
 from neurondb.explore.neuron.windows import BEFORE, RADIUS, WindowList, same_scale, window_list
 from neurondb.explore.page import Ask, Sql
@@ -137,6 +139,7 @@ def content(ask: Ask) -> NeuronContent:
     key = who.neuron_id
     readings = cosines(connection, model, who.layer, key)
     examples, controls = _windows(found)
+    tokens = vocabulary(connection, model, key, chosen.basis, TOKENS)
     return NeuronContent(
         identity=who,
         threshold=model.threshold,
@@ -147,7 +150,7 @@ def content(ask: Ask) -> NeuronContent:
         chosen=chosen,
         verdict=verdict(connection, model, key, readings, acts),
         cosines=readings,
-        vocabulary=vocabulary(connection, model, key, chosen.basis, TOKENS),
+        vocabulary=tokens,
         double_checking=double_checking(connection, key),
         properties=property_effects(connection, key),
         activations=acts,
@@ -158,7 +161,7 @@ def content(ask: Ask) -> NeuronContent:
         ablations=ablations(connection, model.model_id, key),
         counterparts=counterparts(connection, model, who.layer, who.neuron),
         annotations=annotations(connection, key),
-        commands=commands(who, chosen),
+        commands=(*_location(ask), *commands(who, chosen, tokens, examples)),
         missing=missing(who),
         sql=statements(_values(found)),
     )
@@ -173,6 +176,15 @@ def _found(ask: Ask) -> _Found:
     name = None if dataset is None else dataset.name
     chosen = choices(ask.query, model, acts, name)
     return _Found(connection, model, who, dataset, acts, chosen)
+
+
+def _location(ask: Ask) -> tuple[Command, ...]:
+    """Return how commands find this file; to strangers it says nothing, they have none."""
+    path = Path(str(ask.site.database.path)).resolve()
+    usual = sqlite_path(parse_url(None))
+    if ask.site.options.public or (usual is not None and usual.resolve() == path):
+        return ()
+    return (first_command(str(path)),)
 
 
 def _beside(model: Model, who: Identity, step: int) -> str | None:

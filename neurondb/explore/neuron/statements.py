@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from neurondb.explore.layer_statement import STATEMENT as _LAYER
 from neurondb.explore.page import Sql
 
 _OVERVIEW: Final = """SELECT * FROM neuron_overview
@@ -75,6 +76,7 @@ ORDER BY source, key"""
 _PANELS: Final = {
     "overview": ("the neuron's overview", _OVERVIEW, "neuron_id"),
     "cosines": ("its cosines and random regions", _COSINES, "neuron_id"),
+    "layer": ("the cosines of its layer", _LAYER, "model_id layer"),
     "cases": ("its sign cases", _CASES, "neuron_id dataset_id"),
     "tokens": ("its tokens", _TOKENS, "neuron_id basis"),
     "moments": ("its vocabulary moments", _MOMENTS, "neuron_id"),

@@ -9,11 +9,13 @@ from neurondb.asking.compiling import Shape, compile_count, compile_find, defaul
 from neurondb.asking.expression import parse
 from neurondb.asking.names import resolved
 from neurondb.asking.statements import run_sql
-from neurondb.asking.terms import Expression
+from neurondb.asking.terms import And, Expression, OneOf
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.page import Ask, Page, Sql
 from neurondb.explore.set_summary import SetSummary, set_summary
 from neurondb.explore.sorting import Heading, headings
+from neurondb.reading.layer_table import ClassShare, class_shares
+from neurondb.reading.models import Model, list_models
 from neurondb.reading.neuron_lines import NeuronLine, neuron_lines
 
 ROWS: Final = 50
@@ -127,11 +129,29 @@ _USUAL: Final = (
 
 
 def _count(ask: Ask, expression: Expression) -> int | None:
+    if (whole := _models(ask, expression)) is not None:
+        return sum(share.n for model in whole for share in _shares(ask, model))
     engine = ask.site.engine.execution_options(time_limit_s=min(_COUNTING_S, ask.site.limit_s))
     try:
         return int(next(run_sql(engine, *compile_count(expression)).rows)[0])
     except DatabaseError:
         return None
+
+
+def _models(ask: Ask, expression: Expression) -> list[Model] | None:
+    """Return the models whose neurons, all of them, an expression describes; else None."""
+    every = [one.model for one in list_models(ask.connection)]
+    if isinstance(expression, And) and not expression.parts:
+        return every
+    if isinstance(expression, OneOf) and expression.column == "model":
+        return [model for model in every if model.name in expression.values]
+    return None
+
+
+def _shares(ask: Ask, model: Model) -> tuple[ClassShare, ...]:
+    """Return the classes of a model; neuron_overview has the neurons that are classified."""
+    key = ("classes", model.model_id)
+    return ask.site.remembered(key, lambda: class_shares(ask.connection, model))
 
 
 def _sql(expression: Expression, keys: tuple[str, ...]) -> Sql:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurondb.errors import UnknownNameError
+from neurondb.explore.layer_statement import layer_sql
 from neurondb.explore.page import Ask, Page, Sql
 from neurondb.explore.wording import value
 from neurondb.reading.cosines import PAIRS
@@ -63,6 +64,7 @@ class LayerPage:
     outstanding: tuple[Outstanding, ...]
     has_weights: bool
     has_vocabulary: bool
+    sql: Sql
 
 
 def answer(ask: Ask) -> Page:
@@ -89,7 +91,13 @@ def answer(ask: Ask) -> Page:
     )
     vocabulary = any(one.order == "-out_kurtosis" for one in extremes)
     content = LayerPage(
-        model, line, _regions(ask, model, layer), outstanding, bool(line.classes), vocabulary
+        model=model,
+        line=line,
+        regions=_regions(ask, model, layer),
+        outstanding=outstanding,
+        has_weights=bool(line.classes),
+        has_vocabulary=vocabulary,
+        sql=layer_sql(key, layer),
     )
     return Page("layer", f"{model.name}, layer {layer}", content)
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from neurondb.explore.layer_statement import layer_sql
 from neurondb.explore.named_sql import named_sql
 from neurondb.explore.page import Ask, Page, Sql
+from neurondb.explore.pages.token import layer_of
 from neurondb.reading.layer_table import ClassShare, LayerLine, class_shares, layer_table
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.provenance import LatestRun, Reading, latest_run, reading
@@ -22,6 +24,7 @@ class Panel:
         figure: its name.
         height: that it will take, in pixels, so that nothing jumps.
         wide: whether it takes the width of the page.
+        layer: that it shows; None where it shows all.
     """
 
     figure: str
@@ -30,6 +33,7 @@ class Panel:
     height: int
     sql: Sql
     wide: bool = False
+    layer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class ModelPage:
     Attributes:
         layers: one line each; empty while no weights are ingested.
         panels: the figures that can be drawn.
+        scattered: the layer whose neurons are drawn one by one; None without weights.
         questions: named queries about this model, name and title.
         other: models of the same shape that it could be compared with.
     """
@@ -59,6 +64,7 @@ class ModelPage:
     missing: tuple[Missing, ...]
     layers: tuple[LayerLine, ...]
     panels: tuple[Panel, ...]
+    scattered: int | None
     comparisons: tuple[StoredComparison, ...]
     questions: tuple[tuple[str, str], ...]
 
@@ -95,7 +101,23 @@ _WEIGHTS: Final = (
         wide=True,
     ),
 )
+_SCATTER: Final = Panel(
+    "layer-scatter",
+    "One layer",
+    "Every neuron of a layer by its cosines; inside the outlines lie 95% of random ones.",
+    500,
+    Sql("", ""),
+)
+_STILL: Final = ("orthogonal output", "undefined")
+"""Classes that do not manipulate their input."""
 _ACTIVATIONS: Final = (
+    Panel(
+        "frequency-by-class",
+        "Frequency by class",
+        "How often the neurons of a class fire, beside random ones of the same layers.",
+        320,
+        Sql("frequency by class", "freq-by-class"),
+    ),
     Panel(
         "frequency-against-cosine",
         "Frequency against cos(in, out)",
@@ -104,18 +126,7 @@ _ACTIVATIONS: Final = (
         Sql("frequency and cosines", "freq-vs-cosines-by-layer"),
         wide=True,
     ),
-    Panel(
-        "frequency-by-class",
-        "Frequency by class",
-        "How often the neurons of a class fire, beside random ones of the same layers.",
-        320,
-        Sql("frequency by class", "freq-by-class"),
-    ),
 )
-_FEW: Final = 12
-_NARROW: Final = ("cosine-boxplots",)
-"""Figures as wide as the model has layers."""
-
 _QUESTIONS: Final = (
     ("strongest-cosines", "Neurons with the strongest cosines"),
     ("prototypical-neurons", "Neurons that show each class most clearly"),
@@ -139,6 +150,7 @@ def answer(ask: Ask) -> Page:
     found = status(connection, model.name).models[0]
     classes = known(("classes", key), lambda: class_shares(connection, model))
     layers = known(("layers", key), lambda: layer_table(connection, model)) if classes else ()
+    scattered = _scattered(model, layers, ask.query.get("layer"))
     fires = any(line.freq is not None for line in layers)
     content = ModelPage(
         model,
@@ -148,7 +160,8 @@ def answer(ask: Ask) -> Page:
         found.stages,
         tuple(_missing(model, found)),
         layers,
-        tuple(_panels(model, classes=bool(classes), activations=fires)),
+        tuple(_panels(model, scattered, activations=fires)),
+        scattered,
         stored_comparisons(connection, model),
         _QUESTIONS,
     )
@@ -162,9 +175,30 @@ def _missing(model: Model, found: ModelStatus) -> Iterator[Missing]:
             yield Missing(stage, ingest_command(model.name, model.source, stage))
 
 
-def _panels(model: Model, *, classes: bool, activations: bool) -> Iterator[Panel]:
+def _scattered(model: Model, layers: tuple[LayerLine, ...], asked: str | None) -> int | None:
+    """Return the layer asked for, else the one with the most neurons that manipulate their input.
+
+    Raises:
+        UsageError: when the model has no such layer.
+    """
+    known = [line for line in layers if line.classes]
+    if not known or (chosen := layer_of(asked, model)) is not None:
+        return chosen if known else None
+    return max(known, key=_manipulators).layer
+
+
+def _manipulators(line: LayerLine) -> int:
+    return sum(one.n for one in line.classes if one.class_name not in _STILL)
+
+
+def _panels(model: Model, scattered: int | None, *, activations: bool) -> Iterator[Panel]:
     """Yield the figures that can be drawn, each with its statement."""
-    few = model.n_layers <= _FEW
-    for panel in (*(_WEIGHTS if classes else ()), *(_ACTIVATIONS if activations else ())):
-        sql = named_sql(panel.sql.statement, model=model.name)
-        yield replace(panel, sql=sql, wide=panel.wide and not (few and panel.figure in _NARROW))
+    if scattered is None:
+        return
+    for panel in _WEIGHTS:
+        yield replace(panel, sql=named_sql(panel.sql.statement, model=model.name))
+    yield replace(
+        _SCATTER, sql=layer_sql(model.model_id, scattered), layer=scattered, wide=not activations
+    )
+    for panel in _ACTIVATIONS if activations else ():
+        yield replace(panel, sql=named_sql(panel.sql.statement, model=model.name))

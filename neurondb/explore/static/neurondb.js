@@ -16,10 +16,27 @@ function library() {
   return vega;
 }
 
-/** On a phone the legend goes below, lest it take the chart's place. */
+/** What an axis and the padding around a chart take of its width, and what lies between panels. */
+const DECORATION = 100;
+const GAP = 20;
+
+/** Panels fill the width, in fewer columns where it is narrow; vega-lite does so for single views only. */
+function panels(spec, width) {
+  const { width: wide, height } = spec.spec;
+  const room = (columns) => Math.floor((width - DECORATION - (columns - 1) * GAP) / columns);
+  let columns = spec.columns ?? 1;
+  while (columns > 1 && room(columns) < Math.min(wide, 100)) columns -= 1;
+  const each = Math.min(room(columns), columns > 1 ? 1.8 * wide : 4 * wide);
+  return { ...spec, columns, spec: { ...spec.spec, width: each, height: height === wide ? Math.min(each, 260) : height } };
+}
+
+/** The legend goes below panels and, on a phone, below everything, lest it take the chart's place. */
 function fitted(spec, width) {
-  if (width > 480) return spec;
-  return { ...spec, config: { ...spec.config, legend: { ...spec.config?.legend, orient: "bottom", columns: 2 } } };
+  if (width <= 480 || spec.spec) {
+    const legend = { ...spec.config?.legend, orient: "bottom", columns: width > 480 ? 8 : 2 };
+    spec = { ...spec, config: { ...spec.config, legend } };
+  }
+  return spec.spec?.width ? panels(spec, width) : spec;
 }
 
 async function draw(figure) {

@@ -113,14 +113,41 @@ def test_an_effect_alone_is_answered_from_its_index(sample_engine: Engine) -> No
     assert any("ix_neuron_effects_run_id_metric_mean" in str(row) for row in plan)
 
 
+@pytest.mark.parametrize("class_", [None, "weakening"])
 @pytest.mark.parametrize(("direction", "sign"), [("rises", 1), ("falls", -1)])
-def test_removal_effects(direction: str, sign: int, sample: Sample, sample_engine: Engine) -> None:
+def test_removal_effects(
+    direction: str, sign: int, class_: str | None, sample: Sample, sample_engine: Engine
+) -> None:
     given = {"direction": direction, "metric": "entropy", "limit": "1000"}
-    rows = list(named.run(sample_engine, "removal-effects", given).rows)
+    chosen = {} if class_ is None else {"class": class_}
+    rows = list(named.run(sample_engine, "removal-effects", given | chosen).rows)
     wanted = [
-        n for n in sample.neurons if n["class"] == "weakening" and n["ablated_entropy"] is not None
+        n
+        for n in sample.neurons
+        if class_ in (None, n["class"]) and n["ablated_entropy"] is not None
     ]
     wanted.sort(key=lambda n: (sign * n["ablated_entropy"], n["neuron_id"]))
     assert [(row[0], row[1], row[4], row[8]) for row in rows] == [
         (n["model"], n["name"], n["ablated_entropy"], n["attribution_entropy"]) for n in wanted
+    ]
+
+
+def test_ablation_runs_stand_beside_their_random_neurons(
+    sample: Sample, sample_engine: Engine
+) -> None:
+    with closing(sqlite3.connect(sample.path)) as connection:
+        runs = connection.execute(
+            "SELECT run_id, baseline_of FROM ablation_runs WHERE kind = 'together'"
+        ).fetchall()
+        means = dict(
+            connection.execute(
+                "SELECT run_id, mean FROM ablation_results WHERE metric = 'loss' AND filter = 'all'"
+            ).fetchall()
+        )
+    beside = {of: means[run_id] for run_id, of in runs if of is not None}
+    found = list(named.run(sample_engine, "ablation-runs", {"metric": "loss"}).rows)
+    assert [(row[0], row[2], row[4], row[5], row[6]) for row in found] == [
+        (run_id, "class='weakening'", "zero", means[run_id], beside[run_id])
+        for run_id, of in sorted(runs, reverse=True)
+        if of is None
     ]

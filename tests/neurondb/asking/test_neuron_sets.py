@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from ingest.ablate import writable
 from neurondb.asking.neuron_sets import NeuronSet, baseline, class_called, resolve
 from neurondb.database import open_existing
-from neurondb.errors import UnknownNameError
+from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import NeuronSelection, SelectionKind
 from neurondb.reading.models import Model, find_model
+from neurondb.writing.ablations import store_named
 from tests.support.ingested import STORIES, subject
 
 
@@ -142,3 +144,12 @@ def test_sets_are_of_one_model(engine: Engine, model: Model, tmp_path: Path) -> 
     other = Model(**(vars(model) | {"name": "other", "first_neuron_id": model.n_neurons + 1}))
     with pytest.raises(UnknownNameError, match="no neuron of other fits 'weakening'"):
         resolve(engine, other, NeuronSelection("where", "weakening"))
+
+
+def test_a_stored_set_is_of_one_model(engine: Engine, model: Model) -> None:
+    with writable(str(engine.url.database)) as to_write:
+        store_named(to_write, NeuronSet("two", np.array([1, 2]), name="pair").record)
+    assert ids(engine, model, "set", "pair") == [1, 2]
+    other = Model(**(vars(model) | {"name": "other", "first_neuron_id": model.n_neurons + 1}))
+    with pytest.raises(UsageError, match="the set 'pair' is of neurons of another model"):
+        resolve(engine, other, NeuronSelection("set", "pair"))

@@ -211,7 +211,7 @@ def test_a_newer_database_is_refused(model: Path) -> None:
     assert neurondb("ingest", model, "--stages", "weights", cwd=model.parent).returncode == 0
     with sqlite3.connect(model.parent / "n.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert_refused(neurondb("ingest", model, cwd=model.parent), "9999", "upgrade neurondb")
+    assert_refused(neurondb("ingest", model, cwd=model.parent), "9999", "install a newer neurondb")
 
 
 def test_a_file_that_is_no_database(model: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_newer_database_is_refused(current: Path, command: str) -> None:
 
     result = CliRunner().invoke(cli, [command, "--db", str(current)])
 
-    assert f"has schema 9999, newer than {NOW} of this version; upgrade neurondb" in str(
+    assert f"has schema 9999, newer than {NOW} of this version; install a newer neurondb" in str(
         result.exception
     )
 

@@ -14,8 +14,8 @@ LLAMA, GPT = "sample-llama", "sample-gpt"
 PAGES = {
     "/": 0,
     "/find?q=weakening": 0,
-    f"/model/{LLAMA}": 6,
-    f"/model/{GPT}": 6,
+    f"/model/{LLAMA}": 7,
+    f"/model/{GPT}": 7,
     f"/layer/{LLAMA}/1": 2,
     f"/pair?left={LLAMA}/0.1&right={LLAMA}/0.2": 0,
 }
@@ -155,3 +155,17 @@ def test_text_stands_out_from_its_ground(browser: Any, address: str, scheme: str
         for text in ("ink", "faint", "accent", "warn", "error"):
             low, high = sorted((colours[ground], colours[text]))
             assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def test_panels_fill_their_card_and_stay_in_it(browser: Any, address: str) -> None:
+    for width in (1280, 390):
+        with looking(browser, size={"width": width, "height": 900}) as tab:
+            tab.goto(f"{address}/model/sample-llama")
+            charts_drawn(tab)
+            shares = tab.evaluate(
+                """() => ["median-cosines-by-layer", "frequency-against-cosine"].map((name) => {
+                  const drawn = document.querySelector(`#${name} .drawn`);
+                  return drawn.querySelector("svg").getBoundingClientRect().width
+                    / drawn.getBoundingClientRect().width; })"""
+            )
+        assert all(0.6 < share <= 1.05 for share in shares), (width, shares)

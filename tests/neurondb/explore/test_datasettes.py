@@ -202,7 +202,7 @@ def test_a_published_directory_is_taken_as_finished(published: Served) -> None:
     database = published.datasette.databases["neurondb"]
 
     assert not database.is_mutable
-    assert published.datasette.setting("sql_time_limit_ms") == 2000
+    assert published.datasette.setting("sql_time_limit_ms") == 5000
     assert published.datasette.plugin_config("neurondb")["public"] is True
     assert published.json("/neurondb/models.json?_shape=array")[0]["name"] == LLAMA
 

@@ -226,6 +226,7 @@ def test_every_panels_sql_returns_its_rows(changed: Change, sample: Sample) -> N
     expected = {
         "overview": 1,
         "cosines": 2 * len(content["cosines"]),
+        "layer": found.get(f"/model/{content['identity']['model']}.json").json["model"]["d_mlp"],
         "cases": len(content["activations"]["cases"]),
         "tokens": sum(len(one["tokens"]) for one in content["vocabulary"]["lists"]),
         "moments": len(content["vocabulary"]["moments"]),
@@ -251,7 +252,7 @@ def test_every_panels_sql_returns_its_rows(changed: Change, sample: Sample) -> N
 
 def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
     links = looks_right(site.get(ADDRESS)).links
-    editors = [link for link in links if "sql=SELECT" in link]
+    editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
     assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 2  # none is stored of two
     for link in editors:
         assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
@@ -388,7 +389,7 @@ def test_stages_that_are_missing_come_with_the_command(changed: Change) -> None:
     assert content["vocabulary"] is None
     assert content["activations"] is None
     assert set(content["sql"]) == {
-        *("overview", "cosines", "tokens", "moments", "effects", "ablations"),
+        *("overview", "cosines", "layer", "tokens", "moments", "effects", "ablations"),
         *("counterparts", "annotations", "removal"),
     }
 

@@ -314,6 +314,51 @@ def test_a_layers_outstanding_neurons_are_those_with_the_largest_values(
         assert [one["name"] for one in lists[order]["neurons"]] == [r["name"] for r in best]
 
 
+def test_the_scatter_is_of_the_layer_with_the_most_manipulators_or_of_the_one_asked_for(
+    site: Site, sample: Sample
+) -> None:
+    counts = Counter(r["layer"] for r in of(sample) if r["class"] != "orthogonal output")
+    most = min(layer for layer, n in counts.items() if n == max(counts.values()))
+    scattered = [site.get(f"/model/{LLAMA}.json{q}").json["scattered"] for q in ("", "?layer=3")]
+
+    assert scattered == [most, 3]
+    page = looks_right(site.get(f"/model/{LLAMA}?layer=3"))
+    specs = [str(given["data-spec"]) for _, given in page.tags if given.get("data-spec")]
+    assert [one for one in specs if "layer-scatter" in one and one.endswith("layer=3")]
+    assert site.get(f"/model/{LLAMA}?layer=77").status == 400
+
+
+def test_classes_and_layers_of_a_set_lead_to_those_of_it(site: Site, sample: Sample) -> None:
+    page = site.get("/find?q=" + quote("in_out>0 or in_out<-0.5") + "&order=-in_out").page
+    narrowed = [link for link in page.links if link.startswith("/find?q=%28in_out")]
+
+    assert narrowed
+    for link in narrowed:
+        inside = site.get(link.replace("/find?", "/find.json?")).json
+        assert inside["n"] > 0, link
+        assert inside["order"] == "-in_out"
+    classes = [link for link in narrowed if "class%3D" in link]
+    total = sum(site.get(link.replace("/find?", "/find.json?")).json["n"] for link in classes)
+    fits = [r for r in sample.neurons if r["in_out"] is not None and r["class"] != "undefined"]
+    assert total == sum(r["in_out"] > 0 or r["in_out"] < -0.5 for r in fits)
+
+
+def test_all_neurons_are_counted_as_the_classes_are(site: Site, sample: Sample) -> None:
+    assert found(site, "").json["n"] == len(sample.neurons)
+    assert found(site, f"model={GPT}").json["n"] == len(of(sample, GPT))
+
+
+def test_the_rows_of_a_panel_are_a_csv_file(site: Site) -> None:
+    links = [link for link in site.get(f"/layer/{LLAMA}/1").page.links if ".csv?" in link]
+    answers = [site.get(link) for link in links]
+
+    assert links
+    for answer in answers:
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert len(list(csv.reader(io.StringIO(answer.text)))) > 1
+
+
 def test_statements_of_panels_run_in_the_editor(site: Site) -> None:
     for address in (
         f"/model/{LLAMA}",

@@ -185,7 +185,7 @@ def test_role_and_lm_head_token(connection: Connection) -> None:
     assert (found.lm_head.token, found.lm_head.normalised) == (" red", 6.5)
 
 
-def test_the_dominant_case_has_its_examples_first_and_the_others_one_each(
+def test_the_strongest_case_has_its_examples_first_and_the_others_one_each(
     connection: Connection,
 ) -> None:
     lists = page(connection).examples
