@@ -2,7 +2,7 @@
 -- description: Neurons, of one read-write class or of all, by what removing each alone does on
 --   average: clean − ablated, as the last `neurondb ablate-each` of their model measured
 --   it (METHODS §6). First those that raise the metric most when they are removed; with direction
---   falls those that lower it. The estimate of `ablate-each --attribution` stands beside.
+--   falls those that lower it. The estimate of `ablate-each --attribution` stands beside, if it did the same.
 -- needs: effects
 -- param model = null: model, only this model
 -- param class = null: class, read-write class, under either name
@@ -12,11 +12,14 @@
 SELECT m.name AS model, n.layer || '.' || n.neuron AS name, k.name AS class, e.metric, e.mean,
        e.std, e.changed, e.n AS n_tokens,
        (SELECT a.mean FROM neuron_attributions a
+        JOIN ablation_runs w ON w.run_id = a.run_id
         WHERE a.run_id = m.attribution_run_id AND a.metric = e.metric
+          AND w.mode = r.mode AND COALESCE(w.condition, '') = COALESCE(r.condition, '')
           AND a.neuron_id = e.neuron_id) AS estimate,
        e.neuron_id
 FROM models m
 JOIN neuron_effects e ON e.run_id = m.each_run_id
+JOIN ablation_runs r ON r.run_id = e.run_id
 JOIN neurons n ON n.neuron_id = e.neuron_id
 JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 JOIN rw_classes k ON k.class_id = q.class_id

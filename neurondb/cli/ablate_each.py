@@ -15,14 +15,13 @@ from neurondb.errors import UsageError
 from neurondb.jobs import NeuronSelection, job
 from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectReport, EffectRequest
 from neurondb.reading.effects import (
-    ATTRIBUTION,
     EACH,
     Agreement,
     EffectRun,
     agreement,
+    counterpart,
     effect_rows,
     effect_run,
-    shown_run,
 )
 from neurondb.reading.models import find_model
 from neurondb.reading.opening import opened
@@ -97,7 +96,7 @@ def ablate_each(
         rows = effect_rows(connection, model, run, request.metrics)
         if as_page:
             terminal = console()
-            other = shown_run(connection, model, EACH if attribution else ATTRIBUTION)
+            other = counterpart(connection, model, run)
             found = _agreements(connection, run, other, request.metrics)
             terminal.print(
                 each_page(EachPage(run, list(rows), found, other), terminal.width), crop=False

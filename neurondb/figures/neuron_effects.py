@@ -34,6 +34,12 @@ def draw(
     each, attribution = (shown_run(connection, model, kind) for kind in (EACH, ATTRIBUTION))
     if each is None or attribution is None:
         raise _without(model, measured=each is not None)
+    if each.treatment != attribution.treatment:
+        raise UnknownNameError(
+            f"{model.name} has effects of {each.treatment}, and estimates of "
+            f"{attribution.treatment}: run `neurondb ablate-each` with the same --mode and "
+            "--condition"
+        )
     ids, effects, estimates = both(connection, each.run_id, attribution.run_id, metric)
     if not len(ids):
         raise _without(model, measured=False, metric=metric)

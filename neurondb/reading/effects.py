@@ -80,6 +80,15 @@ def shown_run(connection: Connection, model: Model, kind: str) -> EffectRun | No
     return None if run_id is None else effect_run(connection, run_id)
 
 
+def counterpart(connection: Connection, model: Model, run: EffectRun) -> EffectRun | None:
+    """Return the shown run on the other side, if it did the same.
+
+    An estimate of what zero does says nothing of what means under a condition do.
+    """
+    other = shown_run(connection, model, ATTRIBUTION if run.kind == EACH else EACH)
+    return other if other is not None and other.treatment == run.treatment else None
+
+
 def like_run(
     connection: Connection,
     kind: str,

@@ -8,7 +8,15 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from neurondb.reading.effects import ATTRIBUTION, EACH, METRICS, TABLES, EffectRun, shown_run
+from neurondb.reading.effects import (
+    ATTRIBUTION,
+    EACH,
+    METRICS,
+    TABLES,
+    EffectRun,
+    counterpart,
+    shown_run,
+)
 from neurondb.reading.figure_rows.neuron_values import neuron_values
 from neurondb.reading.models import Model
 from neurondb.schema import tables
@@ -70,6 +78,8 @@ def removal(connection: Connection, model: Model, neuron_id: int) -> Removal | N
     estimates = _rows(connection, ATTRIBUTION, estimated, neuron_id)
     if not found and not estimates:
         return None
+    if found and measured is not None and counterpart(connection, model, measured) is None:
+        estimates = {}
     classes = _classes(connection, model, neuron_id) if found else None
     metrics = []
     for metric in METRICS:

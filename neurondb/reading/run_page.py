@@ -15,7 +15,14 @@ from neurondb.reading.ablation_runs import (
     baselines_of,
     run_of_any_kind,
 )
-from neurondb.reading.effects import TABLES, Agreement, agreement, shown_run
+from neurondb.reading.effects import (
+    TABLES,
+    Agreement,
+    agreement,
+    counterpart,
+    effect_run,
+    shown_run,
+)
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neuron_lines import NeuronLine, neuron_lines
 from neurondb.schema import tables
@@ -208,8 +215,9 @@ def _end(
 def _agreements(
     connection: Connection, model: Model, kind: str, run_id: int
 ) -> tuple[int | None, tuple[Agreement, ...]]:
-    sides = {"each": "attribution", "attribution": "each"}
-    if kind not in sides or (other := shown_run(connection, model, sides[kind])) is None:
+    run = effect_run(connection, run_id)
+    other = None if run is None else counterpart(connection, model, run)
+    if other is None:
         return None, ()
     pair = (run_id, other.run_id) if kind == "each" else (other.run_id, run_id)
     found = (agreement(connection, *pair, metric) for metric in ("loss", "entropy"))

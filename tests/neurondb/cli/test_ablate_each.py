@@ -11,8 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingest.each import attribute, job
+from neurondb import asking
+from neurondb.asking import named
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError, UsageError
+from neurondb.reading.models import find_model
+from neurondb.reading.opening import opened
+from neurondb.reading.removal import removal
 from tests.support.ingested import STORIES, subject
 
 JOBS = {"ablate-each": job.run, "attribute": attribute.run}
@@ -47,6 +52,24 @@ def test_rows_are_a_neuron_and_a_metric_each(file: Path) -> None:
     again = ask(file, "--neurons", "1.3,2.5", "--metrics", "loss,scale", "--format", "csv")
     assert "stored already" in again.stderr
     assert again.stdout == asked.stdout
+
+
+def test_an_estimate_of_something_else_is_not_compared(file: Path) -> None:
+    ask(file, "--attribution", "--format", "json")
+    other = ("--neurons", "3.1,3.2", "--metrics", "loss", "--condition", "gate+")
+    asked = ask(file, *other, "--format", "table")
+    assert "zero where gate+" in asked.stdout
+    assert "correlate" not in asked.stdout
+    with opened(str(file)) as connection:
+        model = find_model(connection, "stories260k")
+        found = removal(connection, model, model.first_neuron_id + 3 * model.d_mlp + 1)
+    assert found is not None
+    assert found.estimated is None
+    assert [(one.metric, one.estimate) for one in found.metrics] == [("loss", None)]
+    with asking.opened(str(file)) as engine:
+        answer = named.run(engine, "removal-effects", {})
+        place = answer.columns.index("estimate")
+        assert [row[place] for row in answer.rows] == [None, None]
 
 
 def test_the_page_says_what_was_done_and_how_well_it_was_estimated(file: Path) -> None:

@@ -1,0 +1,69 @@
+"""Interventions on a model in PostgreSQL: the same runs and numbers as in SQLite."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neurondb import asking
+from neurondb.asking import named
+from neurondb.conditions import Treatment
+from neurondb.errors import UsageError
+from neurondb.jobs import (
+    AblationRequest,
+    IngestRequest,
+    NeuronSelection,
+    RerunRequest,
+    TextsRequest,
+    job,
+)
+from neurondb.jobs.effects import METRICS, EffectRequest
+from tests.support.ingested import Silent
+from tests.support.postgres import postgres  # noqa: F401  (a fixture)
+from tests.support.tiny_model import tiny_model, write_texts
+
+SET = NeuronSelection("sql", "SELECT neuron_id FROM neurons WHERE neuron IN (1, 2)")
+RESULTS = """SELECT run_id, metric, filter, n, mean, std, q25, q50, q75, min, max
+    FROM ablation_results ORDER BY run_id, metric, filter"""
+BINS = "SELECT run_id, metric, low, high, n FROM ablation_histograms ORDER BY run_id, metric, low"
+EFFECTS = "SELECT neuron_id, metric, n, mean, std FROM neuron_effects ORDER BY neuron_id, metric"
+
+
+def rows(database: str, sql: str) -> list[tuple[Any, ...]]:
+    with asking.opened(database) as engine:
+        return [tuple(row) for row in asking.run_sql(engine, sql).rows]
+
+
+def runs(database: str) -> list[tuple[Any, ...]]:
+    with asking.opened(database) as engine:
+        return [tuple(row) for row in named.run(engine, "ablation-runs", {}).rows]
+
+
+def test_runs_are_the_same_as_in_sqlite(postgres: str, tmp_path: Path) -> None:  # noqa: F811
+    texts = str(write_texts(tmp_path / "tiny.txt"))
+    model = str(tiny_model(tmp_path / "model"))
+    both = (str(tmp_path / "n.db"), postgres)
+    for database in both:
+        ingest = IngestRequest(
+            model=model, name="tiny", database=database, dataset=texts, device="cpu"
+        )
+        job("ingest")(replace(ingest, stages=("weights", "vocab", "activations")), Silent())
+        asked = AblationRequest(
+            "tiny", SET, texts=TextsRequest("tiny"), device="cpu", database=database, name="two"
+        )
+        mean = Treatment.asked("mean", "post+", None, None)
+        job("ablate")(replace(asked, baseline=2), Silent())
+        found = job("ablate")(replace(asked, treatment=mean), Silent())
+        again = job("rerun")(RerunRequest(found.run_ids[0], database=database), Silent())
+        assert (again.n_new, again.largest_difference) == (0, 0.0)
+        assert job("ablate")(replace(asked, treatment=mean), Silent()).n_new == 0
+        other = NeuronSelection("neurons", "0.0")
+        with pytest.raises(UsageError, match="'two' is stored with other neurons"):
+            job("ablate")(replace(asked, selection=other), Silent())
+        each = EffectRequest("tiny", TextsRequest("tiny"), METRICS, SET, database=database)
+        job("ablate-each")(replace(each, device="cpu"), Silent())
+    mine, theirs = ([rows(one, sql) for sql in (RESULTS, BINS, EFFECTS)] for one in both)
+    assert mine == theirs
+    assert all(mine)
+    assert runs(both[0]) == [pytest.approx(row) for row in runs(both[1])]
