@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from rich.console import Console
@@ -21,14 +22,18 @@ from neurondb.render.console import colours, console
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.neuron_page import neuron_page as render
 
-QUESTIONS = (
-    "weakening freq>0.6",
-    "weakening",
-    "in_out<-0.3 freq>0.6",
-    "in_out<0 significant freq>0.6",
-    "in_out<0 freq>0.6",
-)
-"""The question of the weakening-neurons paper, then ever milder ones: the first with an answer."""
+
+class Question(NamedTuple):
+    """An expression, and the order in which its neurons are worth looking at."""
+
+    expression: str
+    order: str
+
+
+ASKED = Question("weakening freq>0.6", "in_out")
+"""The question of the weakening-neurons paper, which a small model may have no neuron for."""
+INSTEAD = (Question("prediction", "-out_kurtosis"), Question("in_out<0", "in_out"))
+"""What is asked then: the first that has an answer."""
 
 SHOWN = 10
 AVERAGES = "SELECT class, count(*), avg(freq) FROM neuron_overview GROUP BY class"
@@ -53,7 +58,7 @@ def demo(db: str | None) -> None:
         page = neuron_page(connection, inputs.name, layer, number, PageOptions())
     terminal = console()
     terminal.print(render(page, terminal.width, marks=not colours(terminal)), crop=False)
-    click.echo("\n" + _next(inputs.name, expression, neuron, db))
+    click.echo("\n" + _next(inputs, expression, neuron, db))
 
 
 def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
@@ -67,36 +72,40 @@ def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
 
 def _answer(model: str, engine: Engine) -> tuple[str, str]:
     """Print the answer to the first question that has one; return it with its first neuron."""
-    asked, *milder = (f"{question} model={model}" for question in QUESTIONS)
-    expression = asked
-    click.echo(f'$ neurondb find "{asked}"')
-    if not asking.count(engine, asked):
-        expression = next(question for question in milder if asking.count(engine, question))
-        click.echo("None in this small model. The nearest question that has an answer:\n")
-        click.echo(f'$ neurondb find "{expression}" --order in_out')
-    shape = Shape(COLUMNS, ("in_out",), SHOWN)
+    chosen = ASKED
+    click.echo(f'$ neurondb find "{_of(ASKED, model)}"')
+    if not asking.count(engine, _of(ASKED, model)):
+        chosen = next(one for one in INSTEAD if asking.count(engine, _of(one, model)))
+        click.echo("None in this small model. A question that it answers:\n")
+        click.echo(f'$ neurondb find "{_of(chosen, model)}" --order {chosen.order}')
+    expression = _of(chosen, model)
+    shape = Shape(COLUMNS, (chosen.order,), SHOWN)
     found = asking.find(engine, expression, **shape._asdict())
     deliver(found, Destination("table", None), "model", ("gate_in", "gate_out", "role"))
     n = asking.count(engine, expression)
     click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
-    found = asking.find(engine, expression, order=("in_out",), limit=1, columns=("name",))
+    found = asking.find(engine, expression, order=(chosen.order,), limit=1, columns=("name",))
     return expression, str(next(iter(found.rows))[0])
+
+
+def _of(question: Question, model: str) -> str:
+    return f"{question.expression} model={model}"
 
 
 def _db(db: str | None) -> str:
     return f" --db {db}" if db else ""
 
 
-def _next(model: str, expression: str, neuron: str, db: str | None) -> str:
-    place = _db(db)
-    layer = neuron.split(".")[0]
+def _next(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> str:
+    model = inputs.name
+    place, dataset = _db(db), Path(inputs.dataset).stem
     commands = (
         f'find "{expression}" --explain{place}',
         f"find \"out.token=' cat' model={model}\"{place}",
         f"query class-counts-by-layer --param model={model}{place}",
-        f"query strongest-cosines --param model={model}{place}",
+        f"ablate {model} --neurons {neuron} --dataset {dataset} --baseline 3{place}",
+        f"serve --open{place}",
         f'sql "{AVERAGES}"{place}',
-        f"show {model} {layer}.0 --case gate+_in-{place}",
         "models --known",
         "ingest llama-3.2-1b --dataset YOUR_TEXTS.txt",
     )
