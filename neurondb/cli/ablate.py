@@ -44,6 +44,7 @@ SELECTIONS: Final[dict[str, SelectionKind]] = {
     "set_": "set",
 }
 """Parameter → the way in which it says which neurons."""
+ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
 FOREIGN_TO_RERUN: Final = (
     *SELECTIONS,
     *("count", "name", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
@@ -191,16 +192,28 @@ def _request(db: str | None, asked: Mapping[str, Any]) -> AblationRequest:
 
 
 def _selection(asked: Mapping[str, Any]) -> NeuronSelection:
+    selection = chosen_neurons(asked)
+    if selection is None:
+        raise UsageError(ONE_OF_THEM)
+    return selection
+
+
+def chosen_neurons(asked: Mapping[str, Any]) -> NeuronSelection | None:
+    """Return which neurons options say; None when they say none.
+
+    Raises:
+        UsageError: when they say so twice, or give --count with something else than a class.
+    """
     given = [
         NeuronSelection(kind, asked[name], asked["count"])
         for name, kind in SELECTIONS.items()
         if asked[name] is not None
     ]
-    if len(given) != 1:
-        raise UsageError("say which neurons by one of --where, --sql, --neurons, --class, --set")
-    if asked["count"] is not None and given[0].kind != "class":
+    if len(given) > 1:
+        raise UsageError(ONE_OF_THEM)
+    if asked["count"] is not None and (not given or given[0].kind != "class"):
         raise UsageError("--count takes so many of --class; a list or query says its own number")
-    return given[0]
+    return given[0] if given else None
 
 
 def texts_request(asked: Mapping[str, Any]) -> TextsRequest:

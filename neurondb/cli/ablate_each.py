@@ -9,10 +9,10 @@ from rich.console import Console
 from sqlalchemy import Connection
 
 from neurondb.cli import options
-from neurondb.cli.ablate import SELECTIONS, text_options, texts_request
+from neurondb.cli.ablate import chosen_neurons, text_options, texts_request
 from neurondb.conditions import Treatment
 from neurondb.errors import UsageError
-from neurondb.jobs import NeuronSelection, job
+from neurondb.jobs import job
 from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectReport, EffectRequest
 from neurondb.reading.effects import (
     EACH,
@@ -107,7 +107,7 @@ def ablate_each(
 
 
 def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> EffectRequest:
-    selection = _selection(asked)
+    selection = chosen_neurons(asked)
     if selection is None and not attribution:
         raise UsageError(
             "say which neurons by one of --where, --sql, --neurons, --class, --set; "
@@ -126,19 +126,6 @@ def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> Eff
         database=db,
         force=asked["force"],
     )
-
-
-def _selection(asked: Mapping[str, Any]) -> NeuronSelection | None:
-    given = [
-        NeuronSelection(kind, asked[name], asked["count"])
-        for name, kind in SELECTIONS.items()
-        if asked[name] is not None
-    ]
-    if len(given) > 1:
-        raise UsageError("say which neurons by one of --where, --sql, --neurons, --class, --set")
-    if asked["count"] is not None and (not given or given[0].kind != "class"):
-        raise UsageError("--count takes so many of --class; a list or query says its own number")
-    return given[0] if given else None
 
 
 def _metrics(given: str | None, attribution: bool) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options, steering_options
+from neurondb.cli.ablate import SELECTIONS, chosen_neurons
 from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
 from neurondb.errors import UsageError
-from neurondb.jobs import NeuronSelection, SelectionKind, job
+from neurondb.jobs import job
 from neurondb.jobs.steered import AttributeRates, SetsReport
 from neurondb.jobs.steering import AttributeRateRequest, AttributeSetsRequest, Machine
 from neurondb.reading.models import Model, find_model
@@ -19,14 +20,6 @@ from neurondb.render.console import console
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
 
-SELECTIONS: Final[dict[str, SelectionKind]] = {
-    "where": "where",
-    "sql": "sql",
-    "neurons": "neurons",
-    "class_": "class",
-    "set_": "set",
-}
-"""Parameter → the way in which it says which neurons."""
 SECTIONS: Final = {
     "Inputs": ("prompts", "sets", "max_prompts", "stop_words", "top_k", "pieces"),
     "Neurons to ablate (one of them)": (*SELECTIONS, "count"),
@@ -122,7 +115,7 @@ def rate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    selection, treatment = _selection(asked), _treatment(asked)
+    selection, treatment = chosen_neurons(asked), _treatment(asked)
     stored = _model(db, model)
     request = AttributeRateRequest(
         Machine(stored.name, db, asked["device"], asked["dtype"]),
@@ -145,19 +138,6 @@ def rate(
 def _model(db: str | None, name: str) -> Model:
     with opened(db) as connection:
         return find_model(connection, name)
-
-
-def _selection(asked: dict[str, Any]) -> NeuronSelection | None:
-    given = [
-        NeuronSelection(kind, asked[name], asked["count"])
-        for name, kind in SELECTIONS.items()
-        if asked[name] is not None
-    ]
-    if len(given) > 1:
-        raise UsageError("say which neurons by one of --where, --sql, --neurons, --class, --set")
-    if asked["count"] is not None and (not given or given[0].kind != "class"):
-        raise UsageError("--count takes so many of --class; give both")
-    return given[0] if given else None
 
 
 def _treatment(asked: dict[str, Any]) -> Treatment:
