@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations, batch_tokens
+from ingest.forward.decoding import decode_step
 from ingest.forward.replay import Replay
 from ingest.interventions import Intervention, intervened
 from ingest.steering.prompts import hook_of, prompt_ids
@@ -148,14 +148,13 @@ class _Sweep:
     def _at_last(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run the last position alone, after what the others left in the key-value cache."""
         model = self._running.forward.model
-        cache: Any = model(input_ids=ids[:, :-1], use_cache=True, logits_to_keep=1).past_key_values
+        cache = decode_step(model, ids[:, :-1]).cache
 
         def run(n_rows: int) -> Logits:
             rows = copy.deepcopy(cache)
             rows.batch_repeat_interleave(n_rows)
             last = ids[:, -1:].expand(n_rows, -1)
-            logits: Tensor = model(input_ids=last, past_key_values=rows, use_cache=True).logits
-            return logits[:, -1].float().cpu()
+            return decode_step(model, last, rows).logits[:, -1].float().cpu()
 
         return run
 

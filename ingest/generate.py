@@ -15,6 +15,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ingest.forward.decoding import decode_step
 from ingest.interventions import Intervention, intervened
 from ingest.steering.prompts import hook_of, prompt_ids
 from ingest.steering.running import Running, signs, start, targets, within_memory
@@ -128,12 +129,9 @@ class _Speaker:
             self._cache, self._unread = None, len(self._ids)
         unread = torch.tensor([self._ids[-self._unread :]], device=forward.device)
         with intervened(forward, *self.steering):
-            said = forward.model(
-                input_ids=unread, past_key_values=self._cache, use_cache=True, logits_to_keep=1
-            )
-        self._cache = said.past_key_values
-        logits: Tensor = said.logits[0, -1].double().cpu()
-        return logits
+            step = decode_step(forward.model, unread, self._cache)
+        self._cache = step.cache
+        return step.logits[0, -1].double().cpu()
 
 
 def draw(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from neurondb import __version__
+from neurondb.cli.quiet import libraries_silenced
 from neurondb.errors import NeuronDBError, UsageError
 
 COMMANDS: Final = {
@@ -88,7 +89,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
     try:
-        cli.main(standalone_mode=False)
+        with libraries_silenced():
+            cli.main(standalone_mode=False)
     except NeuronDBError as error:
         _fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except click.exceptions.Exit as done:

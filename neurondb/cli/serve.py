@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from neurondb.cli import options
+from neurondb.cli.quiet import logging_allowed
 
 
 @click.command()
@@ -67,4 +68,5 @@ def serve(
         click.echo(f"NeuronDB is at {where} until Ctrl-C")
         if open_:
             webbrowser.open(where)
-        run(datasette, listener)
+        with logging_allowed():
+            run(datasette, listener)
