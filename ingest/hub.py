@@ -118,10 +118,11 @@ def _patterns(hub_id: str, revision: str | None) -> list[str]:
 
     # One request that fails at once: listing the tree would retry for half a minute, aloud.
     info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
-    names = {file.rfilename for file in info.siblings or ()}
+    names = [file.rfilename for file in info.siblings or ()]
     # As transformers chooses: files of a variant, like model.fp16.safetensors, count for nothing.
     for single, weights in zip(SINGLES, (SAFETENSORS, PICKLED), strict=True):
-        if single in names or single + INDEX in names:
+        counts = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
+        if any(fnmatch(name, pattern) for name in names for pattern in counts):
             return [*SETTINGS, *weights]
     found = what_else(names)
     raise HubError(
