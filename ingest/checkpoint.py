@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,9 @@ from ingest.families import layout_for
 from ingest.families.architecture import Architecture, LayerWeights, Norm
 from ingest.families.layout import Layout, Shapes
 from ingest.families.settings import Settings
+from ingest.gguf.reader import is_gguf, open_gguf
+from ingest.gguf.sidecar import sidecar_of
+from ingest.gguf.tensors import GgufTensors, main_type, summarise_types
 from ingest.shards import Shards
 from neurondb.errors import CheckpointError
 
@@ -35,17 +39,24 @@ FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model directory whose files were found good. It keeps no weights and no open file.
+    """A model whose files were found good. It keeps no weights and no open file.
 
     Attributes:
-        path: The directory.
+        path: Its directory, or its GGUF file.
+        settings: The directory of its `config.json` and its tokenizer: the same, or a sidecar.
         architecture: The model's sizes.
         config: Its `config.json`.
+        quantisation: What llama.cpp calls the types of a GGUF file's tensors, such as Q4_K_M, or
+            the type of most of its MLP weights; None for other files.
+        tensor_types: How each kind of tensor of a GGUF file is stored.
     """
 
     path: Path
+    settings: Path
     architecture: Architecture
     config: dict[str, object]
+    quantisation: str | None
+    tensor_types: Mapping[str, str]
     _layout: Layout = field(repr=False)
     _root: str = field(repr=False)
     _embedding: str = field(repr=False)
@@ -62,19 +73,29 @@ class Checkpoint:
                 configuration gives.
             UnsupportedModelError: The architecture has no adapter.
         """
-        settings = path / "config.json"
-        config = read_config(path)
-        stamps = {settings: Stamp.of(settings)}
-        layout = layout_for(Settings(config, str(settings)))
-        shards = Shards.open(path, config.get("transformers_weights"))
+        files = _open_gguf(path) if is_gguf(path) else _open_directory(path)
+        layout, shards = files.layout, files.shards
         root, embedding = _find_root(path, layout, shards)
         head = _find_head(path, layout, shards)
         for shapes in _needed(layout, root, (embedding, head)):
             _check_shapes(path, shapes, shards)
         tied = layout.architecture.tied and _is_tied(shards, embedding, head)
-        architecture = replace(layout.architecture, tied=tied)
-        stamps |= shards.stamps
-        return cls(path, architecture, config, layout, root, embedding, head, shards, stamps)
+        block = layout.block_shapes(root + layout.block.format(0))
+        matrices = [name for name, shape in block.items() if len(shape) > 1]
+        return cls(
+            path,
+            files.settings,
+            replace(layout.architecture, tied=tied),
+            files.config,
+            (files.file_type or main_type(files.types, matrices)) if files.types else None,
+            summarise_types(files.types),
+            layout,
+            root,
+            embedding,
+            head,
+            shards,
+            files.stamps | dict(shards.stamps),
+        )
 
     @property
     def layout(self) -> Layout:
@@ -156,6 +177,8 @@ class Checkpoint:
 
     def _digest(self, tensors: Mapping[str, str]) -> str:
         kept = {key: value for key, value in self.config.items() if key not in VOLATILE_KEYS}
+        if self.tensor_types:  # two types may store a tensor in as many bytes
+            kept["tensor_types"] = self.tensor_types
         digest = sha256(json.dumps(kept, sort_keys=True).encode())
         for name, of_tensor in tensors.items():
             digest.update(f"\n{name} {of_tensor}".encode())
@@ -172,6 +195,37 @@ class Checkpoint:
                 file = self._shards.stored[name].file
                 raise CheckpointError(f"{file}: tensor '{name}' {problem}")
         return tensors
+
+
+class _Files(NamedTuple):
+    """What is known of a model's files before its tensors are looked for."""
+
+    settings: Path
+    config: dict[str, object]
+    layout: Layout
+    shards: Shards
+    stamps: dict[Path, Stamp]
+    types: Mapping[str, str]
+    file_type: str | None
+
+
+def _open_directory(path: Path) -> _Files:
+    file = path / "config.json"
+    config = read_config(path)
+    stamps = {file: Stamp.of(file)}
+    layout = layout_for(Settings(config, str(file)))
+    shards = Shards.open(path, config.get("transformers_weights"))
+    return _Files(path, config, layout, shards, stamps, {}, None)
+
+
+def _open_gguf(path: Path) -> _Files:
+    file = open_gguf(path)
+    sidecar = sidecar_of(file)
+    config = read_config(sidecar)
+    layout = layout_for(Settings(config, str(path)))
+    tensors = GgufTensors(file, layout)
+    shards = Shards.of_gguf(file, tensors)
+    return _Files(sidecar, config, layout, shards, {}, tensors.types(), file.file_type)
 
 
 def _find_root(path: Path, layout: Layout, shards: Shards) -> tuple[str, str]:

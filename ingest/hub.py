@@ -1,18 +1,22 @@
-"""From what a user calls a model to a directory that holds it.
+"""From what a user calls a model to a directory or a GGUF file that holds it.
 
-A directory is taken as it is; a known name or a hub id is looked up in huggingface_hub's cache and
-downloaded, with its progress bar, as far as it is not there. Offline, a cached model still works.
+A directory or file is taken as it is; a known name or a hub id is looked up in huggingface_hub's
+cache and downloaded, with its progress bar, as far as it is not there. Offline, a cached model
+still works.
 """
 
 from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
 from ingest.directory import INDEX, SINGLES, what_else
+from ingest.gguf.reader import PART, SUFFIX, gguf_in, is_gguf
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, resolve
 
@@ -30,6 +34,8 @@ SETTINGS = (
 )
 HUB_TIMEOUT_S = 20.0
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_FILE = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)/(?P<file>.+\.gguf)", re.IGNORECASE)
+"""A GGUF file of a repository: what a model is called that was read from one."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +43,9 @@ class LocatedModel:
     """A model on this machine.
 
     Attributes:
-        path: Its directory.
-        source: The hub id, or the absolute path of a local directory.
-        revision: The commit on the hub; None for a local directory.
+        path: Its directory, or its GGUF file.
+        source: The hub id, with `/FILE` behind it for a GGUF file; or the absolute path.
+        revision: The commit on the hub; None for what is local.
         slug: The name it gets in a database by default.
     """
 
@@ -50,27 +56,51 @@ class LocatedModel:
 
 
 def locate(model: str, revision: str | None = None) -> LocatedModel:
-    """Find a model by directory, known name or hub id, downloading it if need be.
+    """Find a model by path, known name or hub id, downloading it if need be.
 
-    An existing directory goes before a known name, a known name before a hub id.
+    An existing path goes before a known name, a known name before a hub id.
 
     Args:
-        model: What the user typed.
+        model: What the user typed: a directory in hub format or with one GGUF model in it, a GGUF
+            file, a known name, a hub id, or a hub id with `/FILE.gguf` behind it.
         revision: A branch, tag or commit on the hub; its default branch by default.
 
     Raises:
-        ModelError: It is none of the three; the message names the nearest known models.
+        ModelError: It is none of these; the message names the nearest known models.
         HubError: The hub cannot give it; the message says what to do.
     """
-    directory = Path(model).expanduser()
-    if directory.is_dir():
-        path = directory.resolve()
-        return LocatedModel(path, str(path), None, _slug(path.name))
+    local = Path(model).expanduser()
+    if local.exists():
+        return _local(local.resolve())
+    in_repository = HUB_FILE.fullmatch(model)
+    if in_repository is not None and not model.startswith((".", "~")):
+        hub_id, file = in_repository["id"], in_repository["file"]
+        snapshot = _download(hub_id, revision, gguf=file)
+        return LocatedModel(snapshot / file, model, snapshot.name, _slug(Path(file).stem))
     if _looks_like_path(model):
-        raise ModelError(f"there is no directory {directory}: check the path")
+        raise ModelError(f"there is no directory or file {local}: check the path")
     hub_id, slug = _hub_id(model)
     path = _download(hub_id, revision)
     return LocatedModel(path, hub_id, path.name, slug)
+
+
+def _local(path: Path) -> LocatedModel:
+    if path.is_dir():
+        file = None if (path / "config.json").is_file() else gguf_in(path)
+        if file is None:
+            return LocatedModel(path, str(path), None, _slug(path.name))
+        return LocatedModel(file, str(file), None, _slug(_stem(file)))
+    if not is_gguf(path):
+        raise ModelError(
+            f"{path} is no GGUF file: give one, or a directory with config.json, the weights and"
+            " the tokenizer's files"
+        )
+    return LocatedModel(path, str(path), None, _slug(_stem(path)))
+
+
+def _stem(file: Path) -> str:
+    part = PART.fullmatch(file.name)
+    return file.stem if part is None else part["stem"]
 
 
 def _looks_like_path(model: str) -> bool:
@@ -90,19 +120,22 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-") or "model"
 
 
-def _download(hub_id: str, revision: str | None) -> Path:
-    """The snapshot's directory; whatever keeps the hub from giving it becomes one line."""
+def _download(hub_id: str, revision: str | None, gguf: str | None = None) -> Path:
+    """The snapshot's directory; whatever keeps the hub from giving it becomes one line.
+
+    With `gguf`, of that file alone, or of all parts of a split one.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 
     try:
-        patterns = _patterns(hub_id, revision)
+        patterns = _patterns(hub_id, revision, gguf)
     except RevisionNotFoundError as error:
         raise HubError(_explain(error, hub_id, revision)) from error
     except HFValidationError as error:
         raise ModelError(f"'{hub_id}' is no hub id, which has the form owner/name") from error
     except _failures() as error:
-        cached = _cached(hub_id, revision)
+        cached = _cached(hub_id, revision, gguf)
         if cached is None:
             raise HubError(_explain(error, hub_id, revision)) from error
         return cached
@@ -112,13 +145,15 @@ def _download(hub_id: str, revision: str | None) -> Path:
         raise HubError(_explain(error, hub_id, revision)) from error
 
 
-def _patterns(hub_id: str, revision: str | None) -> list[str]:
+def _patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
     """The files to download: .bin weights only where there are no safetensors."""
     from huggingface_hub import HfApi
 
     # One request that fails at once: listing the tree would retry for half a minute, aloud.
     info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
     names = [file.rfilename for file in info.siblings or ()]
+    if gguf is not None:
+        return _gguf_patterns(hub_id, names, gguf)
     # As transformers chooses: files of a variant, like model.fp16.safetensors, count for nothing.
     for single, weights in zip(SINGLES, (SAFETENSORS, PICKLED), strict=True):
         counts = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
@@ -131,18 +166,28 @@ def _patterns(hub_id: str, revision: str | None) -> list[str]:
     )
 
 
-def _cached(hub_id: str, revision: str | None) -> Path | None:
+def _gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[str]:
+    """The GGUF file, and the other parts where it is one of several."""
+    if gguf not in names:
+        there = sorted(name for name in names if name.lower().endswith(SUFFIX))
+        near = get_close_matches(gguf, there, n=3) or there[:3]
+        hint = f"; it has {', '.join(near)}" if near else ", and no GGUF file at all"
+        raise HubError(f"{hub_id} has no file {gguf}{hint}")
+    part = PART.fullmatch(gguf)
+    return [gguf if part is None else f"{part['stem']}-*-of-{part['count']}.gguf"]
+
+
+def _cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path | None:
     """The directory of an earlier, complete download, found without the network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    for weights in (SAFETENSORS, PICKLED):
+    choices = (SAFETENSORS, PICKLED) if gguf is None else ((gguf,),)
+    for weights in choices:
+        patterns = [*SETTINGS, *weights] if gguf is None else list(weights)
         try:
             found = snapshot_download(
-                hub_id,
-                revision=revision,
-                local_files_only=True,
-                allow_patterns=[*SETTINGS, *weights],
+                hub_id, revision=revision, local_files_only=True, allow_patterns=patterns
             )
         except LocalEntryNotFoundError:
             continue

@@ -111,7 +111,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     dtype = pick_dtype(request.dtype, device, checkpoint.config)
     choices = resolved(request.preprocessing, checkpoint.architecture)
     layers = chosen_layers(request.layers, checkpoint.architecture.n_layers)
-    tokenizer, corpus = _read_inputs(request, stages, located, checkpoint, device)
+    tokenizer, corpus = _read_inputs(request, stages, checkpoint, device)
     engine = migrate.create_or_open(request.database)
     record = _model_record(name, located, checkpoint, tokenizer)
     if not request.force:
@@ -168,14 +168,14 @@ def chosen_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ..
 def _read_inputs(
     request: IngestRequest,
     stages: list[str],
-    located: LocatedModel,
     checkpoint: Checkpoint,
     device: torch.device,
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
     architecture = checkpoint.architecture
     needed = not set(READ_TEXTS).isdisjoint(stages)
-    tokenizer = Tokenizer(located.path) if needed or Tokenizer.is_in(located.path) else None
+    readable = needed or Tokenizer.is_in(checkpoint.settings)
+    tokenizer = Tokenizer(checkpoint.settings) if readable else None
     if tokenizer is not None and stages != ["weights"]:
         tokenizer.check(architecture.d_vocab)
     if not needed or tokenizer is None:

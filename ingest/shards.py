@@ -25,6 +25,8 @@ from torch import Tensor
 
 from ingest.digests import Stamp, file_digests, refuse_changed
 from ingest.directory import weight_files
+from ingest.gguf.reader import GgufFile
+from ingest.gguf.tensors import GgufTensors
 from neurondb.errors import CheckpointError
 
 EDGE_BYTES = 4096
@@ -46,10 +48,12 @@ class Format:
     Attributes:
         shapes: Reads the names and shapes of a file's tensors, not their values.
         load: Maps the named tensors of a file.
+        stored: Maps their bytes as they are stored, where those are other than their values.
     """
 
     shapes: Callable[[Path], dict[str, tuple[int, ...]]]
     load: Callable[[Path, Iterable[str]], dict[str, Tensor]]
+    stored: Callable[[Path, Iterable[str]], dict[str, Tensor]] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,17 @@ class Shards:
         stamps = {file: Stamp.of(file) for file in found.files}
         return cls(_headers(found.files, format_), format_, stamps)
 
+    @classmethod
+    def of_gguf(cls, file: GgufFile, tensors: GgufTensors) -> Shards:
+        """Take the tensors of a GGUF file, whose header has been read.
+
+        Raises:
+            CheckpointError: A part of it has gone.
+        """
+        format_ = Format(tensors.of_file, tensors.load, tensors.stored_bytes)
+        stamps = {part: Stamp.of(part) for part in file.parts}
+        return cls(_headers({part: [] for part in file.parts}, format_), format_, stamps)
+
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         """The named tensors, mapped; each file is opened once.
 
@@ -108,7 +123,8 @@ class Shards:
             found: dict[str, str] = {}
             for file, stamp in self.stamps.items():
                 names = [name for name, stored in self.stored.items() if stored.file == file]
-                found |= file_digests(file, stamp, names, self.format.load)
+                load = self.format.stored or self.format.load
+                found |= file_digests(file, stamp, names, load)
             self._digests.update(sorted(found.items()))
         return self._digests
 

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ingest.gguf.reader import is_gguf, open_gguf, read_by_transformers
+from ingest.gguf.sidecar import sidecar_of
+from ingest.silence import silenced
 from neurondb.errors import ModelError
 
 # A large download that misses a shard lacks hundreds of tensors; a few say which one.
 NAMED = 3
 
 
-def load_model(directory: Path, device: torch.device, dtype: torch.dtype) -> Any:
+def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """Load a language model with the attention that transformers holds right for its family.
 
     That is SDPA for most. One with softcapped attention logits runs eager attention: SDPA cannot
     softcap, and not every version of transformers refuses to try.
 
+    Args:
+        path: A directory in hub format, or a GGUF file, which is dequantised.
+        device: Where the model is to run.
+        dtype: The precision of its weights.
+
     Raises:
         ModelError: The files cannot be loaded, do not hold every weight, or do not fit in memory.
     """
-    with loading(directory, device, dtype):
+    with loading(path, device, dtype), _weights(path) as (directory, settings, gguf):
         from transformers import AutoConfig, AutoModelForCausalLM
 
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        config = AutoConfig.from_pretrained(directory, **local)
+        config = AutoConfig.from_pretrained(settings, **local)
         softcap = getattr(config.get_text_config(), "attn_logit_softcapping", None)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory,
@@ -43,28 +48,30 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype) -> Any
             # What does not match is reported, and refused below with its name.
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **gguf,
             **local,
         )
     model, info = loaded
-    _refuse_random_weights(directory, info)
+    _refuse_random_weights(path, info)
     return model.eval()
+
+
+@contextlib.contextmanager
+def _weights(path: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
+    """Yield the directory of the weights, that of config.json, and what names a GGUF file there."""
+    if not is_gguf(path):
+        yield path, path, {}
+        return
+    file = open_gguf(path)
+    with read_by_transformers(file, lists=False):
+        yield file.path.parent, sidecar_of(file), {"gguf_file": file.path.name}
 
 
 @contextlib.contextmanager
 def loading(directory: Path, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Silence the libraries, and make whatever they raise one ModelError of one line."""
     try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),
-        ):
-            # What they print, now and while running, is no message of ours to the user.
-            warnings.simplefilter("ignore")
-            from transformers.utils import logging as transformers_logging
-
-            transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-            logging.getLogger("transformer_lens").setLevel(logging.ERROR)
+        with silenced():
             yield
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(

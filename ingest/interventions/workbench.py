@@ -128,7 +128,7 @@ class Workbench:
             checkpoint = original(connection, model)
         device = pick_device(machine[0])
         dtype = pick_dtype(machine[1], device, checkpoint.config)
-        tokenizer = Tokenizer(checkpoint.path)
+        tokenizer = Tokenizer(checkpoint.settings)
         tokenizer.check(checkpoint.architecture.d_vocab)
         read = read_texts(engine, texts, tokenizer, checkpoint.architecture)
         if read.n_truncated:

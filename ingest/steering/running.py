@@ -51,7 +51,7 @@ def start(connection: Connection, machine: Machine) -> Running:
     device = pick_device(machine.device)
     dtype = pick_dtype(machine.dtype, device, checkpoint.config)
     use_threads_for(checkpoint.architecture)
-    tokenizer = SpokenTokenizer(checkpoint.path)
+    tokenizer = SpokenTokenizer(checkpoint.settings)
     tokenizer.check(checkpoint.architecture.d_vocab)
     return Running(model, checkpoint, Forward(checkpoint, device, dtype), tokenizer)
 

@@ -1,0 +1,91 @@
+"""The configuration and the tokenizer that a GGUF file holds, as files of a hub directory.
+
+transformers makes them from the file's metadata, which takes seconds to a minute, so they are kept
+beside the user's other caches, by the hash of that metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from platformdirs import user_cache_path
+
+from ingest.families import FAMILIES
+from ingest.gguf.reader import GgufFile, read_by_transformers
+from ingest.silence import silenced
+from neurondb.errors import CheckpointError, UnsupportedModelError
+
+FORM: Final = 1
+"""Of what is kept; another number makes it anew."""
+OF_THE_LOADER: Final = ("quantization_config", "_name_or_path", "_model_name_or_path")
+"""What transformers writes into the configuration of its own loading."""
+
+
+def sidecar_of(file: GgufFile) -> Path:
+    """Return the directory with a GGUF file's config.json and tokenizer files, made if need be.
+
+    Raises:
+        UnsupportedModelError: transformers or NeuronDB has no adapter for the architecture.
+        CheckpointError: The metadata cannot be understood.
+    """
+    directory = user_cache_path("neurondb") / "gguf" / _key(file)
+    if not (directory / "config.json").is_file():
+        _make(file, directory)
+    return directory
+
+
+def _key(file: GgufFile) -> str:
+    from transformers import __version__
+
+    digest = sha256(f"{FORM} {__version__} {sorted(file.tensors)}".encode())
+    with file.path.open("rb") as opened:
+        digest.update(opened.read(file.header_bytes))
+    return digest.hexdigest()[:32]
+
+
+def _make(file: GgufFile, directory: Path) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=directory.parent, suffix=".partial"))
+    try:
+        with silenced(), read_by_transformers(file, lists=True):
+            config, tokenizer = _read(file)
+        tokenizer.save_pretrained(partial)
+        (partial / "config.json").write_text(json.dumps(config, indent=1))
+        if not directory.exists():  # another process may have been faster
+            partial.replace(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:
+    from transformers import AutoConfig, AutoTokenizer
+
+    where: dict[str, Any] = {"gguf_file": file.path.name, "local_files_only": True}
+    try:
+        config = AutoConfig.from_pretrained(file.path.parent, **where).to_dict()
+    except (ValueError, KeyError) as error:
+        if "not supported" in str(error) or "does not recognize" in str(error):
+            raise UnsupportedModelError(
+                f"{file.path}: transformers cannot run the architecture '{file.architecture}' from"
+                f" GGUF; take the model's safetensors repository"
+            ) from error
+        raise CheckpointError(f"{file.path}: its metadata is incomplete ({error})") from error
+    if config.get("model_type") not in FAMILIES:
+        raise UnsupportedModelError(
+            f"{file.path}: the architecture '{file.architecture}' has no adapter in ingest/families"
+            f" (supported: {', '.join(FAMILIES)})"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.path.parent, **where)
+    # Tokenizers are converted by a dozen classes, which raise whatever befits them.
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{file.path}: its tokenizer cannot be read ({reason})") from error
+    for key in OF_THE_LOADER:
+        config.pop(key, None)
+    return config, tokenizer
