@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ingest.checkpoint import Checkpoint
 from ingest.forward.batching import Batch
-from ingest.forward.loading import loading
+from ingest.forward.loading import load_model, loading
 from ingest.forward.taps import MLPActivations
 
 
@@ -32,6 +32,9 @@ class Bridge:
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         self.architecture = checkpoint.architecture
+        # It knows hub directories only: of a GGUF file it gets what transformers loaded.
+        from_gguf = checkpoint.quantisation is not None
+        loaded = load_model(checkpoint.path, device, dtype) if from_gguf else None
         with loading(checkpoint.path, device, dtype):
             from transformer_lens.model_bridge import TransformerBridge
             from transformer_lens.model_bridge.sources.transformers import helpers
@@ -40,7 +43,11 @@ class Bridge:
             # replaces torch itself; texts need no picture processor.
             helpers._ensure_torchvision = lambda: False
             self._bridge: Any = TransformerBridge.boot_transformers(
-                str(checkpoint.path), device=str(device), dtype=dtype, tokenizer=_no_tokenizer()
+                str(checkpoint.settings),
+                device=str(device),
+                dtype=dtype,
+                tokenizer=_no_tokenizer(),
+                hf_model=loaded,
             )
 
     @torch.inference_mode()

@@ -243,7 +243,7 @@ class _QuickReader(GGUFReader):
         self, orig_offs: int, raw_type: int
     ) -> tuple[int, list[Any], list[int], list[GGUFValueType]]:
         if GGUFValueType(raw_type) == GGUFValueType.ARRAY and self.byte_order == "I":
-            item, count = struct.unpack_from("<IQ", self.data, orig_offs)
+            item, count = struct.unpack_from("<IQ", _buffer(self.data), orig_offs)
             if count > LONG:
                 size = self._size_of_list(orig_offs + 12, GGUFValueType(item), count)
                 return 12 + size, [], [], [GGUFValueType.ARRAY]
@@ -254,8 +254,13 @@ class _QuickReader(GGUFReader):
             return int(np.dtype(self.gguf_scalar_to_np[item]).itemsize) * count
         if item != GGUFValueType.STRING:
             raise ValueError(f"a list of {item.name}")
-        view = memoryview(self.data)
+        view = _buffer(self.data)
         offset = start
         for _ in range(count):
             offset += 8 + struct.unpack_from("<Q", view, offset)[0]
         return offset - start
+
+
+def _buffer(mapped: Any) -> memoryview:
+    """The bytes of a mapped file; numpy's types do not say that it is one of Python's buffers."""
+    return memoryview(mapped)

@@ -16,14 +16,13 @@ from typing import Any, Final
 from platformdirs import user_cache_path
 
 from ingest.families import FAMILIES
+from ingest.gguf.corrections import ROPE_FACTORS, correct_config, stored_values
 from ingest.gguf.reader import GgufFile, read_by_transformers
 from ingest.silence import silenced
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
-FORM: Final = 1
+FORM: Final = 2
 """Of what is kept; another number makes it anew."""
-OF_THE_LOADER: Final = ("quantization_config", "_name_or_path", "_model_name_or_path")
-"""What transformers writes into the configuration of its own loading."""
 
 
 def sidecar_of(file: GgufFile) -> Path:
@@ -45,6 +44,8 @@ def _key(file: GgufFile) -> str:
     digest = sha256(f"{FORM} {__version__} {sorted(file.tensors)}".encode())
     with file.path.open("rb") as opened:
         digest.update(opened.read(file.header_bytes))
+    if (factors := file.tensors.get(ROPE_FACTORS)) is not None:
+        digest.update(stored_values(factors).tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -86,6 +87,4 @@ def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{file.path}: its tokenizer cannot be read ({reason})") from error
-    for key in OF_THE_LOADER:
-        config.pop(key, None)
-    return config, tokenizer
+    return correct_config(config, file), tokenizer

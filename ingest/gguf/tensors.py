@@ -119,7 +119,7 @@ def _transformers_names(file: GgufFile, layout: Layout) -> dict[str, str]:
     for root in layout.roots:
         for name in _read_names(layout, root):
             own = table.get_name(name, try_suffixes=(".weight", ".bias"))
-            if own in file.tensors:
+            if own is not None and own in file.tensors:
                 found.setdefault(own, name)
     return found
 
