@@ -7,7 +7,7 @@ architecture's layout; `ingest.families` says where each tensor lies.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ingest.digests import Stamp, refuse_changed
+from ingest.directory import read_config
 from ingest.families import layout_for
 from ingest.families.architecture import Architecture, LayerWeights, Norm
 from ingest.families.layout import Layout, Shapes
@@ -46,8 +48,10 @@ class Checkpoint:
     config: dict[str, object]
     _layout: Layout = field(repr=False)
     _root: str = field(repr=False)
+    _embedding: str = field(repr=False)
     _head: str | None = field(repr=False)
     _shards: Shards = field(repr=False)
+    _stamps: Mapping[Path, Stamp] = field(repr=False)
 
     @classmethod
     def open(cls, path: Path) -> Checkpoint:
@@ -58,16 +62,19 @@ class Checkpoint:
                 configuration gives.
             UnsupportedModelError: The architecture has no adapter.
         """
-        config = _read_config(path)
-        layout = layout_for(Settings(config, str(path / "config.json")))
-        shards = Shards.open(path)
-        root = _find_root(path, layout, shards)
+        settings = path / "config.json"
+        config = read_config(path)
+        stamps = {settings: Stamp.of(settings)}
+        layout = layout_for(Settings(config, str(settings)))
+        shards = Shards.open(path, config.get("transformers_weights"))
+        root, embedding = _find_root(path, layout, shards)
         head = _find_head(path, layout, shards)
-        for shapes in _needed(layout, root, head):
+        for shapes in _needed(layout, root, (embedding, head)):
             _check_shapes(path, shapes, shards)
-        tied = _is_tied(shards, _embedding_name(layout, root), head)
-        architecture = replace(layout.architecture, tied=layout.architecture.tied and tied)
-        return cls(path, architecture, config, layout, root, head, shards)
+        tied = layout.architecture.tied and _is_tied(shards, embedding, head)
+        architecture = replace(layout.architecture, tied=tied)
+        stamps |= shards.stamps
+        return cls(path, architecture, config, layout, root, embedding, head, shards, stamps)
 
     @property
     def layout(self) -> Layout:
@@ -89,7 +96,7 @@ class Checkpoint:
 
     def embedding(self) -> Float[Tensor, "d_vocab d_model"]:
         """The embedding E as it is stored; CheckpointError where it holds NaN or infinity."""
-        return self._read_one(_embedding_name(self._layout, self._root))
+        return self._read_one(self._embedding)
 
     def unembedding(self) -> Float[Tensor, "d_vocab d_model"]:
         """The unembedding U as it is stored; a tied model's is its embedding.
@@ -108,16 +115,50 @@ class Checkpoint:
         return place.norm_in(tensors, self._root)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the configuration and of every tensor's name, dtype, shape and edges.
+        """SHA-256 (hex) of the configuration and of every tensor's name, dtype, shape and bytes.
 
-        The edges are the first and last 4 KiB, so that little is read. It does not depend on how
-        the tensors are spread over files. A `.bin` of the same weights may differ: it often keeps
-        buffers and tied tensors that safetensors leave out.
+        It does not depend on how the tensors are spread over files, and is remembered
+        (`ingest.digests`). A `.bin` of the same weights may differ: it often keeps buffers and
+        tied tensors that safetensors leave out.
+
+        Raises:
+            CheckpointError: A file was changed since it was opened, or cannot be read any more.
         """
+        found = self._digest(self._shards.digests())
+        refuse_changed(self._stamps)
+        return found
+
+    def edge_fingerprint(self) -> str:
+        """As `fingerprint`, of the first and last 4 KiB of every tensor only.
+
+        Databases hold it that were made before the whole was hashed.
+        """
+        return self._digest(self._shards.edge_digests())
+
+    def refuse_changed(self) -> None:
+        """Make sure that the files are those that were opened; CheckpointError if not."""
+        refuse_changed(self._stamps)
+
+    def block(self, index: int) -> dict[str, Tensor]:
+        """The tensors of layer `index` as they are stored, by their names below the block.
+
+        They are mapped, and not looked at: a NaN is not refused.
+        """
+        prefix = self._root + self._layout.block.format(index)
+        tensors = self._shards.read(self._layout.block_shapes(prefix))
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """The embedding and the unembedding as they are stored, mapped and not looked at."""
+        names = (self._embedding, self._head or self._embedding)
+        tensors = self._shards.read(names)
+        return tensors[names[0]], tensors[names[1]]
+
+    def _digest(self, tensors: Mapping[str, str]) -> str:
         kept = {key: value for key, value in self.config.items() if key not in VOLATILE_KEYS}
         digest = sha256(json.dumps(kept, sort_keys=True).encode())
-        for name, edges in self._shards.digests().items():
-            digest.update(f"\n{name} {edges}".encode())
+        for name, of_tensor in tensors.items():
+            digest.update(f"\n{name} {of_tensor}".encode())
         return digest.hexdigest()
 
     def _read_one(self, name: str) -> Tensor:
@@ -133,33 +174,20 @@ class Checkpoint:
         return tensors
 
 
-def _read_config(path: Path) -> dict[str, object]:
-    file = path / "config.json"
-    if not path.is_dir():
-        problem = "is a file, not a directory" if path.exists() else "does not exist"
-        raise CheckpointError(f"{path} {problem}: give a model directory in hub format")
-    if not file.is_file():
-        adapter = " It looks like a LoRA adapter: merge it into its base model first."
-        hint = adapter if (path / "adapter_config.json").is_file() else ""
-        raise CheckpointError(f"{path} has no config.json: not a model in hub format.{hint}")
-    try:
-        config = json.loads(file.read_bytes())
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{file} cannot be read as JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{file} is no JSON object")
-    return config
-
-
-def _embedding_name(layout: Layout, root: str) -> str:
-    return f"{root}{layout.embedding}.weight"
-
-
-def _find_root(path: Path, layout: Layout, shards: Shards) -> str:
-    names = [_embedding_name(layout, root) for root in layout.roots]
+def _find_root(path: Path, layout: Layout, shards: Shards) -> tuple[str, str]:
+    """The prefix of the decoder's tensors, and the name of the embedding."""
+    names = [f"{root}{layout.embedding}.weight" for root in layout.roots]
     for root, name in zip(layout.roots, names, strict=True):
         if name in shards.stored:
-            return root
+            return root, name
+    # A tied model may be saved under its head's name alone, which transformers takes for both.
+    head = next((name for name in layout.heads if name in shards.stored), None)
+    if layout.architecture.tied and head is not None:
+        for root in layout.roots:
+            if not shards.stored.keys().isdisjoint(
+                layout.block_shapes(root + layout.block.format(0))
+            ):
+                return root, head
     raise CheckpointError(f"{path} stores no embedding (looked for {', '.join(names)})")
 
 
@@ -173,10 +201,9 @@ def _find_head(path: Path, layout: Layout, shards: Shards) -> str | None:
     return head
 
 
-def _needed(layout: Layout, root: str, head: str | None) -> Iterator[Shapes]:
+def _needed(layout: Layout, root: str, vocabulary: Iterable[str | None]) -> Iterator[Shapes]:
     """Every tensor that will ever be read, with its shape, a block at a time."""
     sizes = layout.architecture
-    vocabulary = (_embedding_name(layout, root), head)
     yield {name: (sizes.d_vocab, sizes.d_model) for name in vocabulary if name is not None}
     for index in range(sizes.n_layers):
         yield layout.block_shapes(root + layout.block.format(index))
@@ -197,10 +224,14 @@ def _check_shapes(path: Path, shapes: Shapes, shards: Shards) -> None:
 
 
 def _is_tied(shards: Shards, embedding: str, head: str | None) -> bool:
-    """Whether the unembedding is the embedding; compares dtype, shape and edges if both exist."""
-    if head is None:
+    """Whether the unembedding is the embedding: the same name, or the same dtype, shape, bytes."""
+    if head is None or head == embedding:
         return True
-    return len(set(shards.digests([embedding, head]).values())) == 1
+    # Where they differ, they nearly always do at once; where they do not, all of both is compared.
+    if len(set(shards.edge_digests([embedding, head]).values())) > 1:
+        return False
+    digests = shards.digests()
+    return digests[embedding] == digests[head]
 
 
 def _problem(tensor: Tensor) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from ingest.directory import INDEX, SINGLES, what_else
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, resolve
 
@@ -19,6 +20,7 @@ SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 SETTINGS = (
     "config.json",
+    "adapter_config.json",
     "generation_config.json",
     "tokenizer*",
     "special_tokens_map.json",
@@ -117,12 +119,15 @@ def _patterns(hub_id: str, revision: str | None) -> list[str]:
     # One request that fails at once: listing the tree would retry for half a minute, aloud.
     info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
     names = [file.rfilename for file in info.siblings or ()]
-    for weights in (SAFETENSORS, PICKLED):
-        if any(fnmatch(name, weights[0]) for name in names):
+    # As transformers chooses: files of a variant, like model.fp16.safetensors, count for nothing.
+    for single, weights in zip(SINGLES, (SAFETENSORS, PICKLED), strict=True):
+        counts = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
+        if any(fnmatch(name, pattern) for name in names for pattern in counts):
             return [*SETTINGS, *weights]
+    found = what_else(names)
     raise HubError(
-        f"{hub_id} has neither {SAFETENSORS[0]} nor {PICKLED[0]}: take a repository in"
-        " transformers' format"
+        f"{hub_id} has neither {SINGLES[0]} nor {SINGLES[1]}"
+        f"{'' if found is None else f', but {found}'}: take a repository in transformers' format"
     )
 
 

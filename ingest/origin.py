@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, select
 
 from ingest.checkpoint import Checkpoint
-from ingest.hub import locate
+from ingest.hub import LocatedModel, locate
 from neurondb.errors import HubError, IngestError, ModelError
 from neurondb.reading.models import Model
 from neurondb.schema import tables
@@ -16,8 +16,30 @@ def original(connection: Connection, model: Model) -> Checkpoint:
         IngestError: when it is no longer where it was, or holds other weights than it did.
         ModelError: when it cannot be read, or the hub cannot give it.
     """
+    checkpoint = Checkpoint.open(locate_again(model).path)
+    m = tables.models.c
+    stored = connection.execute(select(m.fingerprint).where(m.model_id == model.model_id))
+    if not is_same(checkpoint, stored.scalar_one()):
+        raise IngestError(
+            f"{model.source} holds other weights than those {model.name} was read from; "
+            "ingest them under another --name"
+        )
+    return checkpoint
+
+
+def locate_again(model: Model, revision: str | None = None) -> LocatedModel:
+    """Find the directory that a stored model was read from.
+
+    Args:
+        model: As it is stored.
+        revision: Of the hub's repository; by default the one that was read.
+
+    Raises:
+        IngestError: when it is no longer where it was.
+        HubError: when the hub cannot give it.
+    """
     try:
-        located = locate(model.source, model.revision)
+        return locate(model.source, revision or model.revision)
     except HubError:
         raise  # says already what to do
     except ModelError as error:
@@ -25,12 +47,19 @@ def original(connection: Connection, model: Model) -> Checkpoint:
             f"{model.name} was read from {model.source}, which is not there any more: put the "
             "checkpoint back (a link will do)"
         ) from error
-    checkpoint = Checkpoint.open(located.path)
-    m = tables.models.c
-    stored = connection.execute(select(m.fingerprint).where(m.model_id == model.model_id))
-    if stored.scalar_one() != checkpoint.fingerprint():
-        raise IngestError(
-            f"{model.source} holds other weights than those {model.name} was read from; "
-            "ingest them under another --name"
-        )
-    return checkpoint
+
+
+def is_same(checkpoint: Checkpoint, stored: str) -> bool:
+    """Tell whether a stored fingerprint is the checkpoint's.
+
+    One that is stored since before whole tensors were hashed is compared by the rule of its time.
+    """
+    return stored == checkpoint.fingerprint() or is_old(checkpoint, stored)
+
+
+def is_old(checkpoint: Checkpoint, stored: str) -> bool:
+    """Tell whether a stored fingerprint is the checkpoint's by the rule of versions before 0.2.
+
+    That rule does not see all weights. `ingest.renewal` puts a new fingerprint in its place.
+    """
+    return stored == checkpoint.edge_fingerprint()

@@ -14,8 +14,10 @@ from ingest.checkpoint import Architecture, Checkpoint, LayerWeights
 from ingest.choices import plan, refuse_mixture
 from ingest.corpus import Corpus, read_corpus
 from ingest.forward import batch_tokens, pick_device, pick_dtype
-from ingest.hub import LocatedModel, locate
+from ingest.hub import LocatedModel
+from ingest.naming import locate_asked
 from ingest.preprocess import resolved
+from ingest.renewal import renew_fingerprint
 from ingest.tokenizer import Tokenizer
 from neurondb import migrate
 from neurondb.errors import IngestError
@@ -103,7 +105,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
         IngestError: when the database has another model of this name, or this one with another
             preprocessing, or the model lacks a layer that was asked for.
     """
-    located = locate(request.model, request.revision)
+    located, name = locate_asked(request)
     checkpoint = Checkpoint.open(located.path)
     device = pick_device(request.device)
     dtype = pick_dtype(request.dtype, device, checkpoint.config)
@@ -111,7 +113,9 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     layers = chosen_layers(request.layers, checkpoint.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, located, checkpoint, device)
     engine = migrate.create_or_open(request.database)
-    record = _model_record(request, located, checkpoint, tokenizer)
+    record = _model_record(name, located, checkpoint, tokenizer)
+    if not request.force:
+        renew_fingerprint(engine, name, checkpoint, progress)
     model = models.store_model(
         engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
     )
@@ -184,14 +188,14 @@ def _bools(choices: Preprocessing) -> dict[str, Any]:
 
 
 def _model_record(
-    request: IngestRequest,
+    name: str,
     located: LocatedModel,
     checkpoint: Checkpoint,
     tokenizer: Tokenizer | None,
 ) -> ModelRecord:
     shape = checkpoint.architecture
     return ModelRecord(
-        name=request.name or located.slug,
+        name=name,
         source=located.source,
         revision=located.revision,
         architecture=shape.model_type,

@@ -1,4 +1,4 @@
-"""The weight files of a model directory: which tensor lies where, and reading a few of them.
+"""The tensors of a model directory: which file holds which, and reading a few of them.
 
 Files are mapped into memory, so a tensor costs memory only once it is touched, and its pages are
 given back when the last tensor of the same `read` is dropped.
@@ -6,12 +6,15 @@ given back when the last tensor of the same `read` is dropped.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
+import tarfile
+import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +23,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ingest.digests import Stamp, file_digests, refuse_changed
+from ingest.directory import weight_files
 from neurondb.errors import CheckpointError
 
 EDGE_BYTES = 4096
@@ -39,58 +44,78 @@ class Format:
     """One way of keeping weights in files.
 
     Attributes:
-        single: The file's name where there is one file.
-        index: The name of the JSON file that maps tensors to shards where there are several.
         shapes: Reads the names and shapes of a file's tensors, not their values.
         load: Maps the named tensors of a file.
     """
 
-    single: str
-    index: str
     shapes: Callable[[Path], dict[str, tuple[int, ...]]]
     load: Callable[[Path, Iterable[str]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class Shards:
-    """All tensors of a model directory, by name."""
+    """All tensors of a model directory, by name.
+
+    Attributes:
+        stored: Where each tensor lies.
+        format: How files are read.
+        stamps: What the file system said of each file when it was opened.
+    """
 
     stored: Mapping[str, Stored]
     format: Format
+    stamps: Mapping[Path, Stamp]
+    _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, directory: Path) -> Shards:
-        """Find a directory's weight files and read their headers; safetensors go before .bin.
+    def open(cls, directory: Path, named: object = None) -> Shards:
+        """Find the weight files that transformers runs and read their headers.
+
+        Args:
+            directory: The model's.
+            named: The file that `transformers_weights` of config.json names, if it does.
 
         Raises:
             CheckpointError: There are none, a shard named by the index is missing, or a file is
                 truncated, of another format, or holds anything but tensors.
         """
-        for format_ in FORMATS:
-            files = _weight_files(directory, format_)
-            if files:
-                return cls(_headers(files, format_), format_)
-        raise CheckpointError(_no_weights(directory))
+        found = weight_files(directory, named)
+        format_ = PICKLES if found.pickled else SAFETENSORS
+        stamps = {file: Stamp.of(file) for file in found.files}
+        return cls(_headers(found.files, format_), format_, stamps)
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
         """The named tensors, mapped; each file is opened once.
 
         Raises:
-            CheckpointError: There is no such tensor, or its file has become unreadable.
+            CheckpointError: There is no such tensor, or its file was changed or has become
+                unreadable.
         """
         wanted = sorted({name: self._find(name) for name in names}.items(), key=_by_file)
         tensors: dict[str, Tensor] = {}
         for file, group in groupby(wanted, key=_by_file):
             tensors |= self.format.load(file, [name for name, _ in group])
+            refuse_changed({file: self.stamps[file]})
         return tensors
 
-    def digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """The digest of each named tensor (default: of all), in the order of their names.
+    def digests(self) -> Mapping[str, str]:
+        """The digest of each tensor, in the order of their names: of dtype, shape and all bytes.
 
-        A digest covers dtype, shape, and the first and last 4 KiB, so little of a file is read.
+        Raises:
+            CheckpointError: A file was changed or has become unreadable.
         """
+        if not self._digests:
+            found: dict[str, str] = {}
+            for file, stamp in self.stamps.items():
+                names = [name for name, stored in self.stored.items() if stored.file == file]
+                found |= file_digests(file, stamp, names, self.format.load)
+            self._digests.update(sorted(found.items()))
+        return self._digests
+
+    def edge_digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """As `digests`, of dtype, shape and only the first and last 4 KiB; default: of all."""
         wanted = sorted(self.stored if names is None else names)
-        return {name: _digest(tensor) for name, tensor in sorted(self.read(wanted).items())}
+        return {name: _edges(tensor) for name, tensor in sorted(self.read(wanted).items())}
 
     def _find(self, name: str) -> Stored:
         if name not in self.stored:
@@ -102,7 +127,7 @@ def _by_file(item: tuple[str, Stored]) -> Path:
     return item[1].file
 
 
-def _digest(tensor: Tensor) -> str:
+def _edges(tensor: Tensor) -> str:
     flat = tensor.reshape(-1).view(torch.uint8)
     digest = sha256(f"{tensor.dtype} {list(tensor.shape)} ".encode())
     digest.update(flat[:EDGE_BYTES].numpy().tobytes())
@@ -110,37 +135,8 @@ def _digest(tensor: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _weight_files(directory: Path, format_: Format) -> dict[Path, list[str]]:
-    """The files of one format, each with the tensors that the index, if any, says it holds."""
-    index = directory / format_.index
-    single = directory / format_.single
-    if not index.is_file():
-        return {single: []} if single.is_file() else {}
-    files: dict[Path, list[str]] = {}
-    for tensor, shard in _weight_map(index).items():
-        files.setdefault(directory / shard, []).append(tensor)
-    missing = sorted(file.name for file in files if not file.is_file())
-    if missing:
-        raise CheckpointError(
-            f"{index} names {missing[0]}, which is not there"
-            f" ({len(missing)} of {len(files)} shards missing): finish the download"
-        )
-    return files
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    try:
-        weight_map = json.loads(index.read_bytes())["weight_map"]
-        names = {str(tensor): str(shard) for tensor, shard in weight_map.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is no index of weight files: download it again") from error
-    astray = [shard for shard in names.values() if Path(shard).name != shard]
-    if astray:
-        raise CheckpointError(f"{index} names {astray[0]!r}, a file outside the directory")
-    return names
-
-
 def _headers(files: Mapping[Path, list[str]], format_: Format) -> dict[str, Stored]:
+    """Where two files hold a tensor of one name, transformers takes the last file's."""
     stored: dict[str, Stored] = {}
     for file, promised in files.items():
         shapes = format_.shapes(file)
@@ -149,13 +145,6 @@ def _headers(files: Mapping[Path, list[str]], format_: Format) -> dict[str, Stor
             raise CheckpointError(f"{file} lacks tensor '{absent[0]}', which the index puts there")
         stored |= {name: Stored(file, shape) for name, shape in shapes.items()}
     return stored
-
-
-def _no_weights(directory: Path) -> str:
-    looked = " nor ".join(format_.single for format_ in FORMATS)
-    if list(directory.glob("*.gguf")):
-        return f"{directory} holds GGUF weights only: take the model's safetensors repository"
-    return f"{directory} has neither {looked} nor an index of shards: is the download complete?"
 
 
 @contextmanager
@@ -168,7 +157,13 @@ def _opening(file: Path, advice: str) -> Iterator[None]:
         raise CheckpointError(f"{file} cannot be read ({detail}): {advice}") from error
 
 
+def _refuse_empty(file: Path) -> None:
+    if file.stat().st_size == 0:
+        raise CheckpointError(f"{file} is empty: {DAMAGED}")
+
+
 def _safetensors_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    _refuse_empty(file)
     with _opening(file, DAMAGED), safe_open(file, framework="pt") as opened:
         names = opened.keys()
         return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
@@ -181,9 +176,23 @@ def _safetensors_load(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def _pickled(file: Path) -> dict[str, Tensor]:
+    if zipfile.is_zipfile(file):
+        return _unpickled(file, mmap=True)
+    return _unmapped(file, Stamp.of(file))
+
+
+@lru_cache(maxsize=1)
+def _unmapped(file: Path, _stamp: Stamp) -> dict[str, Tensor]:
+    """A file of torch before 1.6, which is read whole, and kept until another is read."""
+    return _unpickled(file, mmap=False)
+
+
+def _unpickled(file: Path, *, mmap: bool) -> dict[str, Tensor]:
+    _refuse_foreign(file)
     try:
-        with _opening(file, "damaged, or older than torch 1.6; take or make safetensors"):
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        with _opening(file, DAMAGED), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols: what cannot be read is said
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} holds more than tensors, and loading it could run foreign code: refused;"
@@ -192,6 +201,20 @@ def _pickled(file: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"{file} is no mapping of names to tensors: not a model's weights")
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def _refuse_foreign(file: Path) -> None:
+    """Say what a file is that torch.load would call foreign code, or damaged."""
+    _refuse_empty(file)
+    with _opening(file, DAMAGED), file.open("rb") as opened:
+        start = opened.read(2)
+    if start == b"PK" or start[:1] == b"\x80":  # a zip archive; a pickle
+        return
+    with _opening(file, DAMAGED):
+        old = tarfile.is_tarfile(file)
+    problem = "was saved by torch before 0.2: load and save it" if old else "is no file of torch's"
+    advice = " with a newer torch" if old else ": download it again"
+    raise CheckpointError(f"{file} cannot be read, it {problem}{advice}")
 
 
 def _pickled_shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -203,9 +226,5 @@ def _pickled_load(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
     return {name: tensors[name] for name in names}
 
 
-FORMATS = (
-    Format(
-        "model.safetensors", "model.safetensors.index.json", _safetensors_shapes, _safetensors_load
-    ),
-    Format("pytorch_model.bin", "pytorch_model.bin.index.json", _pickled_shapes, _pickled_load),
-)
+SAFETENSORS = Format(_safetensors_shapes, _safetensors_load)
+PICKLES = Format(_pickled_shapes, _pickled_load)

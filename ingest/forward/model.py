@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ingest.checkpoint import Architecture, Checkpoint
 from ingest.forward.batching import Batch
+from ingest.forward.comparing import refuse_other_weights
 from ingest.forward.loading import load_model
 from ingest.forward.taps import MLPActivations, MLPPlaces, find_places, tapped
 from neurondb.errors import ModelError
@@ -44,7 +45,7 @@ class Forward:
         dtype: precision.
 
     Raises:
-        ModelError: when the model cannot be loaded to run.
+        ModelError: when the model cannot be loaded to run, or is another than the checkpoint's.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
@@ -55,6 +56,7 @@ class Forward:
         # Of a model that also sees images, the part that reads texts.
         self._decoder: nn.Module = self._model.get_decoder()
         self._places = find_places(self._decoder, checkpoint.layout)
+        refuse_other_weights(checkpoint, self._model, self._decoder)
         self._blocks = [
             self._decoder.get_submodule(checkpoint.layout.block.format(layer).rstrip("."))
             for layer in range(self.architecture.n_layers)

@@ -169,7 +169,8 @@ def ingest(
 ) -> None:
     """Analyse MODEL and store what was found.
 
-    MODEL is a known name (`neurondb models --known`), a hub id, or a directory in hub format.
+    MODEL is a known name (`neurondb models --known`), a hub id, a directory in hub format, or the
+    name of a model that is stored.
     What is stored already is skipped; an interrupted run goes on where it was.
 
     \b

@@ -39,7 +39,7 @@ class IngestRequest:
     """Everything `neurondb ingest` was asked for."""
 
     model: str
-    """Known name, hub id or directory."""
+    """Directory, name of a stored model, known name or hub id."""
     database: str | None = None
     """Path or URL; None is the default database."""
     name: str | None = None

@@ -43,16 +43,25 @@ def store_model(
         ).first()
         if row is not None and row.fingerprint != record.fingerprint:
             if not force:
-                raise IngestError(
-                    f"the database has another model named {record.name!r}, read from "
-                    f"{row.source}; choose another --name, or --force to replace it"
-                )
+                raise IngestError(_other_weights(record, row.source))
             forget_model(connection, row.model_id)
             row = None
         model_id = (
             _insert_model(connection, record, threshold) if row is None else int(row.model_id)
         )
         return find_model(connection, model_id)
+
+
+def _other_weights(record: ModelRecord, source: str) -> str:
+    if source == record.source:
+        return (
+            f"{source} holds other weights or settings than those {record.name} was read from; "
+            "ingest them under another --name, or --force to replace what is stored"
+        )
+    return (
+        f"the database has another model named {record.name!r}, read from {source}; choose "
+        "another --name, or --force to replace it"
+    )
 
 
 def _insert_model(connection: Connection, record: ModelRecord, threshold: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from collections.abc import Callable
@@ -29,6 +28,12 @@ from tests.support.random_models import FAMILIES
 __all__ = ["llama"]
 
 
+def lone_index(path: Path, content: str) -> None:
+    """Put an index in the place of a single file, which gets another name."""
+    (path / SINGLE).rename(path / "weights.safetensors")
+    (path / INDEX).write_text(content)
+
+
 BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda p: (p / "config.json").unlink(), "no config.json"),
     "config no JSON": (lambda p: (p / "config.json").write_text("{"), "as JSON"),
@@ -48,10 +53,11 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "other width": (lambda p: edit_config(p, hidden_size=31), "has shape [512, 32]"),
     "other vocabulary": (lambda p: edit_config(p, vocab_size=500), "must be [500, 32]"),
     "bias promised": (lambda p: edit_config(p, mlp_bias=True), "mlp.gate_proj.bias"),
-    "empty index": (lambda p: (p / INDEX).write_text("{}"), "no index"),
-    "index no JSON": (lambda p: (p / INDEX).write_text("nope"), "no index"),
+    "empty index": (lambda p: lone_index(p, "{}"), "no index"),
+    "index no JSON": (lambda p: lone_index(p, "nope"), "no index"),
+    "index of nothing": (lambda p: lone_index(p, '{"weight_map": {}}'), "names no file"),
     "index astray": (
-        lambda p: (p / INDEX).write_text('{"weight_map": {"a": "../x.safetensors"}}'),
+        lambda p: lone_index(p, '{"weight_map": {"a": "../x.safetensors"}}'),
         "outside the directory",
     ),
     "index names a missing shard": (
@@ -59,7 +65,7 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str]] = {
         "model-00002-of-00003.safetensors, which is not there (1 of 3",
     ),
     "index promises a tensor": (
-        lambda p: (p / INDEX).write_text(json.dumps({"weight_map": {"absent": SINGLE}})),
+        lambda p: lone_index(p, '{"weight_map": {"absent": "weights.safetensors"}}'),
         "lacks tensor 'absent'",
     ),
     "bin no dictionary": (lambda p: as_bin(p, [torch.ones(2)]), "no mapping of names to tensors"),
