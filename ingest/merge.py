@@ -91,13 +91,15 @@ def _whole(files: Sequence[SummaryFile]) -> list[SummaryFile]:
 def _check_alike(first: SummaryFile, file: SummaryFile) -> None:
     if file.layers.keys() != first.layers.keys():
         raise IngestError(f"{first.path} and {file.path} have summaries of other layers")
-    # Shards may be computed on different devices.
     for name, meaning in {
         "fingerprint": "models",
         "texts": "datasets",
         "settings": "settings",
         "preprocessing": "preprocessing",
         "version": "versions of neurondb",
+        # Machines of one kind may share a dataset; on others batches, and so the cuts, differ.
+        "device": "kinds of device, on which batches differ; compute all shards on one kind",
+        "batch_tokens": "sizes of batches",
     }.items():
         one, other = (f.about["identity"][name] for f in (first, file))
         if one != other:
