@@ -171,11 +171,17 @@ class LayerSummary:
         self.totals = counted_together(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
-            places = kernels.histogram_bins(kind, found, sign, batch.drawn_tokens)
-            self.counts += places.flatten().bincount(minlength=len(self.counts) + 1)[:-1]
+            kernels.count_bins(kind, found, sign, batch.drawn_tokens, self.counts)
         finder = _PeakFinder(kernels, kind, activation, found, sign, counted, peaks)
         ordinals = batch.batch.ordinals
-        self.best.add(size_scores(peaks), peaks, ordinals, finder.positions)
+        self.best.add(
+            size_scores(peaks),
+            peaks,
+            ordinals,
+            finder.positions,
+            finder.everywhere,
+            kernels.insert,
+        )
         if self.drawn is not None:
             self._draw(self.drawn, batch, peaks, finder)
 
@@ -209,12 +215,19 @@ class LayerSummary:
         # A text with no token that counts is not drawn.
         scores = scores * batch.counted.any(1)[:, None]
 
+        first = batch.counted.byte().argmax(1)
+
         def positions(_: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
             position = finder.positions(lists[0, texts, neurons], texts, neurons)
-            first = batch.counted.byte().argmax(1)[texts]
-            return torch.where(peak[0, texts, neurons] == 0, first, position)
+            return torch.where(peak[0, texts, neurons] == 0, first[texts], position)
 
-        drawn.add(scores[None], peak, ordinals, positions)
+        def everywhere(n_wanted: int) -> Tensor | None:
+            found = finder.everywhere(n_wanted)
+            if found is None:
+                return None
+            return torch.where(peak == 0, first[:, None], found.gather(0, lists.long()))
+
+        drawn.add(scores[None], peak, ordinals, positions, everywhere, self._kernels.insert)
 
     def merge(self, other: "LayerSummary") -> None:
         """Take in the summary of other texts.
@@ -310,13 +323,21 @@ class _PeakFinder:
     peaks: Tensor
     _all: Tensor | None = None
 
+    def everywhere(self, n_wanted: int) -> Tensor | None:
+        """Return the positions of all peaks, unless fewer are wanted than pay for that."""
+        if self._all is None and n_wanted * DENSE_SHARE > self.peaks[0].numel():
+            self._all = self.kernels.peak_positions(*self._inputs)
+        return self._all
+
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
-        inputs = (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
-        if self._all is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            self._all = self.kernels.peak_positions(*inputs)
-        if self._all is not None:
-            return self._all[lists, texts, neurons]
+        found = self.everywhere(len(lists))
+        if found is not None:
+            return found[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        return torch.cat([positions_of(*inputs, part) for part in parts])
+        return torch.cat([positions_of(*self._inputs, part) for part in parts])
+
+    @property
+    def _inputs(self) -> tuple[Kind, Activation, MLPActivations, Tensor, Tensor, Tensor]:
+        return (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
