@@ -202,7 +202,7 @@ POINTERS: dict[str, Callable[[Path], object]] = {
     "tokenizer.model": lambda p: (p / "tokenizer.model").write_text(POINTER),
     "vocab.json": lambda p: (p / "vocab.json").write_text(POINTER),
     "merges.txt": lambda p: (p / "merges.txt").write_text(POINTER),
-    INDEX: lambda p: ((p / SINGLE).unlink(), (p / INDEX).write_text(POINTER)),
+    INDEX: lambda p: (p / SINGLE).rename(p / INDEX).write_text(POINTER),
 }
 
 
