@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.support.ingested import STORIES, Subject, subject
+from tests.support.ingested import Subject, subject
+from tests.support.real_models import BUNDLED, STORIES
 from tests.support.reference import Array, row_cosines
 from tests.support.shared_inputs import shared
 
@@ -21,7 +22,7 @@ ROUNDING = 2.0**-8
 
 
 def layout(suffix: str = "") -> Subject:
-    stories = subject(STORIES)
+    stories = subject(BUNDLED)
     directory = str(shared(f"models/{STORIES}{suffix}"))
     request = dataclasses.replace(stories.request, model=directory, max_texts=12)
     return dataclasses.replace(stories, request=request, texts=stories.texts[:12])

@@ -19,7 +19,8 @@ from neurondb.cli import cli
 from neurondb.errors import CheckpointError, IngestError, UnknownNameError
 from neurondb.jobs import LmHeadRequest, Preprocessing
 from neurondb.writing.layers import write_lm_head
-from tests.support.ingested import STORIES, Silent
+from tests.support.ingested import Silent
+from tests.support.real_models import REAL, STORIES
 from tests.support.reference import Array, Reference, lm_head
 from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
@@ -34,7 +35,7 @@ def expected(unembed: Array, read: Array, tokens: Sequence[int]) -> Array:
     return np.stack([chosen, chosen / mean])
 
 
-@pytest.mark.parametrize("which", [STORIES, "bundled"])
+@pytest.mark.parametrize("which", REAL)
 def test_real_models_agree_with_float64(which: str) -> None:
     directory = model_directory() if which == "bundled" else shared(f"models/{STORIES}")
     reference = Reference(Path(directory), Preprocessing.raw())

@@ -16,7 +16,6 @@ from tokenizers import Tokenizer
 from neurondb.jobs import IngestRequest, Preprocessing
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS
 from tests.support.ingested import (
-    STORIES,
     SUBJECTS,
     TOKENIZER_FILES,
     Subject,
@@ -29,6 +28,7 @@ from tests.support.ingested import (
 )
 from tests.support.padded_models import AT_THE_END, WITH_HOLES, padded
 from tests.support.random_models import GROUPED, build
+from tests.support.real_models import BUNDLED
 from tests.support.reference import (
     Array,
     Layer,
@@ -347,7 +347,7 @@ def test_the_tokens_of_a_text_join_to_the_text() -> None:
 
 
 def test_the_stories_join_from_their_tokens() -> None:
-    stories = subject(STORIES)
+    stories = subject(BUNDLED)
     assert_tokens_spell(dataclasses.replace(stories, max_len=10_000))
 
 

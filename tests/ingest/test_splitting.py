@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 
 from ingest.splitting import run
 from neurondb.jobs import SplitRequest
-from tests.support.ingested import STORIES
+from tests.support.real_models import STORIES
 from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
 

@@ -16,7 +16,8 @@ from ingest.checkpoint import Checkpoint
 from ingest.forward import Batch, Forward, MLPActivations
 from neurondb.errors import ExpressionError, IngestError, UsageError
 from neurondb.jobs import IngestRequest, job
-from tests.support.ingested import STORIES, TEXTS, Silent, stories, text_file
+from tests.support.ingested import TEXTS, Silent, text_file
+from tests.support.real_models import BUNDLED, REAL, STORIES, real_texts
 from tests.support.rows import all_rows
 from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
@@ -60,7 +61,7 @@ def requested(model: Path, database: Path, **options: Any) -> IngestRequest:
     )
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2", "bfloat16", STORIES])
+@pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2", "bfloat16", *REAL])
 def traced(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> IngestRequest:
@@ -68,7 +69,7 @@ def traced(
     directory, options = tmp_path_factory.mktemp("traced"), dict[str, Any]()
     if request.param == STORIES:
         model = shared(f"models/{STORIES}")
-        options = {"dataset": str(text_file(stories()[:6])), "max_len": 60}
+        options = {"dataset": str(text_file(real_texts(BUNDLED)[:6])), "max_len": 60}
     else:
         half = request.param == "bfloat16"
         model = tiny_model(directory / "m", "llama" if half else str(request.param))

@@ -18,11 +18,12 @@ from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
 from neurondb.conditions import Condition
 from tests.support.ablation_reference import Reference
-from tests.support.ingested import STORIES, encode, random_model
+from tests.support.ingested import encode, random_model
+from tests.support.real_models import REAL, STORIES
 from tests.support.shared_inputs import shared
 
 TEXTS = ("Once upon a time there was a dog.", "Ben ran.", "The cat saw the big red ball.")
-MODELS = (STORIES, "llama", "phi3", "gemma2", "olmo2", "gpt2", "gptj", "opt", "bloom")
+MODELS = (*REAL, "llama", "phi3", "gemma2", "olmo2", "gpt2", "gptj", "opt", "bloom")
 STEP = 1e-4
 DOUBLE: dict[str, Any] = {"rtol": 1e-8, "atol": 1e-12}
 SINGLE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-7}
