@@ -19,8 +19,7 @@ from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device,
 from ingest.forward.bridge import Bridge
 from neurondb.errors import IngestError, ModelError
 from tests.support.random_models import BLOOM, FAMILIES, GEMMA, GROUPED, build
-from tests.support.real_models import REAL, STORIES
-from tests.support.shared_inputs import shared
+from tests.support.real_models import REAL, real_directory
 
 CPU = torch.device("cpu")
 LENGTHS = (30, 7, 19, 1)
@@ -78,8 +77,8 @@ class Model(NamedTuple):
 
 @pytest.fixture(scope="module", params=[*FAMILIES, *REAL])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    if request.param == STORIES:
-        directory = shared(f"models/{STORIES}")
+    if request.param in REAL:
+        directory = real_directory(request.param)
     else:
         directory = FAMILIES[request.param](tmp_path_factory.mktemp("model"), 0)
     checkpoint = Checkpoint.open(directory)

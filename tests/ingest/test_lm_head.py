@@ -12,7 +12,6 @@ import torch
 from click.testing import CliRunner
 
 import ingest.lm_head
-from ingest.bundled import model_directory
 from ingest.checkpoint import Checkpoint
 from ingest.lm_head import Tile, decode, run
 from neurondb.cli import cli
@@ -20,9 +19,8 @@ from neurondb.errors import CheckpointError, IngestError, UnknownNameError
 from neurondb.jobs import LmHeadRequest, Preprocessing
 from neurondb.writing.layers import write_lm_head
 from tests.support.ingested import Silent
-from tests.support.real_models import REAL, STORIES
+from tests.support.real_models import REAL, real_directory
 from tests.support.reference import Array, Reference, lm_head
-from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
 
 RELATIVE = 1e-4
@@ -37,7 +35,7 @@ def expected(unembed: Array, read: Array, tokens: Sequence[int]) -> Array:
 
 @pytest.mark.parametrize("which", REAL)
 def test_real_models_agree_with_float64(which: str) -> None:
-    directory = model_directory() if which == "bundled" else shared(f"models/{STORIES}")
+    directory = real_directory(which)
     reference = Reference(Path(directory), Preprocessing.raw())
     checkpoint = Checkpoint.open(Path(directory))
     tokens = [0, 5, 261, 400]

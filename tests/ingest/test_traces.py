@@ -17,9 +17,8 @@ from ingest.forward import Batch, Forward, MLPActivations
 from neurondb.errors import ExpressionError, IngestError, UsageError
 from neurondb.jobs import IngestRequest, job
 from tests.support.ingested import TEXTS, Silent, text_file
-from tests.support.real_models import BUNDLED, REAL, STORIES, real_texts
+from tests.support.real_models import REAL, real_directory, real_texts
 from tests.support.rows import all_rows
-from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
 
 CPU = torch.device("cpu")
@@ -67,9 +66,9 @@ def traced(
 ) -> IngestRequest:
     """A model with traces: gated and not, in half precision, a trained one."""
     directory, options = tmp_path_factory.mktemp("traced"), dict[str, Any]()
-    if request.param == STORIES:
-        model = shared(f"models/{STORIES}")
-        options = {"dataset": str(text_file(real_texts(BUNDLED)[:6])), "max_len": 60}
+    if request.param in REAL:
+        model = real_directory(request.param)
+        options = {"dataset": str(text_file(real_texts(request.param)[:6])), "max_len": 60}
     else:
         half = request.param == "bfloat16"
         model = tiny_model(directory / "m", "llama" if half else str(request.param))

@@ -10,7 +10,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ingest.bundled import model_directory
 from ingest.checkpoint import Checkpoint
 from ingest.each.effects import EachRunner, Effects
 from ingest.forward import Forward
@@ -18,10 +17,9 @@ from ingest.interventions.hooks import Intervention, Targets
 from ingest.interventions.metrics import METRICS
 from neurondb.conditions import Condition
 from tests.support.ablation_reference import Edit, reference
-from tests.support.ingested import encode, random_model
+from tests.support.ingested import encode, model_directory_of
 from tests.support.random_models import FAMILIES
-from tests.support.real_models import BUNDLED, REAL, STORIES
-from tests.support.shared_inputs import shared
+from tests.support.real_models import BUNDLED, REAL
 
 SENTENCES = (
     "Once upon a time there was a little dog named Ben.",
@@ -37,9 +35,7 @@ Array = NDArray[np.float64]
 
 
 def directory(name: str) -> Path:
-    if name == BUNDLED:
-        return model_directory()
-    return shared(f"models/{STORIES}") if name == STORIES else random_model(name)
+    return model_directory_of(name)
 
 
 @cache
@@ -49,8 +45,7 @@ def forward(name: str) -> Forward:
 
 @cache
 def token_ids(name: str) -> tuple[list[int], ...]:
-    prefix = "<|bos|>" if name == BUNDLED else "<s>"
-    return tuple(encode(directory(name), text, prefix=prefix) for text in SENTENCES)
+    return tuple(encode(directory(name), text) for text in SENTENCES)
 
 
 def dozen(name: str, value: float = 0.0) -> list[Edit]:
