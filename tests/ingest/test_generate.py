@@ -3,8 +3,9 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ingest.steering.spoken import SpokenTokenizer, Subtitles
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs.steered import Piece
 from neurondb.jobs.steering import Clamp, GenerateRequest, NeuronPlace, Sampling
-from tests.support.ingested import fresh
+from tests.support.ingested import fresh, write_byte_level_tokenizer, write_tokenizer
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import BUNDLED, REAL
 from tests.support.steering import Stored, held, logits, plain, stored
@@ -70,7 +71,7 @@ def test_the_default_hook_is_the_linear_part() -> None:
 
 def test_zeroed_neurons_stay_zero() -> None:
     model = stored(BUNDLED)
-    places = tuple(NeuronPlace(2, n) for n in range(100))
+    places = tuple(NeuronPlace(2, n) for n in range(512))
     zeroed = tuple(Clamp(place, 0.0) for place in places)
     found = ids(spoken(model, clamps=(), zeroed=places))
     assert found == step_by_step(model, "hook_post", zeroed)
@@ -115,17 +116,22 @@ def test_the_texts_of_the_pieces_are_the_text() -> None:
     assert pieces[-1].ended == "length"
 
 
-def test_bytes_of_a_character_come_with_its_last() -> None:
-    tokenizer = SpokenTokenizer(stored("llama").directory)
-    text = " 🐸ab"
+@pytest.mark.parametrize("write", [write_tokenizer, write_byte_level_tokenizer])
+def test_bytes_of_a_character_come_with_its_last(write: Callable[[Path], None]) -> None:
+    """Of one that no text had which the tokenizer was trained on."""
+    directory = fresh("bytes")
+    write(directory)
+    tokenizer = SpokenTokenizer(directory)
+    text = " 🦊ab"
     subtitles = Subtitles(tokenizer, tokenizer.prompt("x"))
     added = [subtitles.add(i) for i in tokenizer._ids(text)]
     assert "".join(added).strip() == text.strip()
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(added)
-    assert "🐸" in added
+    assert "🦊" in added
     half = Subtitles(tokenizer, tokenizer.prompt("x"))
-    frog = tokenizer._ids("🐸")
-    assert [half.add(i) for i in frog[:-1]][-1] == ""
+    fox = tokenizer._ids("🦊")
+    assert len(fox) > 2
+    assert [half.add(i) for i in fox[:-1]][-1] == ""
     assert "\N{REPLACEMENT CHARACTER}" in half.rest()
 
 
