@@ -18,7 +18,9 @@ from ingest.hub import LocatedModel
 from ingest.naming import locate_asked
 from ingest.preprocess import resolved
 from ingest.renewal import renew_fingerprint
+from ingest.token_rows import TokenRows
 from ingest.tokenizer import Tokenizer
+from ingest.unused_rows import refuse_other_rows, unused_rows_setting
 from neurondb import migrate
 from neurondb.errors import IngestError
 from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress
@@ -73,6 +75,16 @@ class Session:
         """The choices that every number of the weights depends on."""
         return asdict(self.choices)
 
+    @cached_property
+    def token_rows(self) -> TokenRows:
+        """The rows of U and E that are a token's."""
+        return TokenRows.of(self.tokenizer, self.architecture.d_vocab)
+
+    @property
+    def vocabulary_settings(self) -> dict[str, object]:
+        """What every number over the vocabulary depends on."""
+        return self.preprocessing | unused_rows_setting(self.token_rows.n_unused)
+
     def layer(self, index: int) -> LayerWeights:
         """Return a layer's raw weights on the device."""
         return self.checkpoint.layer(index).to(self.device)
@@ -121,7 +133,11 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     )
     thresholds = request.thresholds or (model.threshold,)
     dataset = None if corpus is None else corpus.dataset.fingerprint
-    refuse_mixture(engine, model, choices, plan(request, stages, layers, thresholds, dataset))
+    planned = plan(request, stages, layers, thresholds, dataset)
+    refuse_mixture(engine, model, choices, planned)
+    refuse_other_rows(
+        engine, model, TokenRows.of(tokenizer, checkpoint.architecture.d_vocab).n_unused, planned
+    )
     run = RunRecord(
         stages=",".join(stages),
         torch_version=str(torch.__version__),

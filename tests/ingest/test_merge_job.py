@@ -14,9 +14,9 @@ import ingest.forward.batching
 from ingest.summary_file import save
 from neurondb.errors import IngestError, NeuronDBError, UsageError
 from neurondb.jobs import IngestRequest, MergeRequest, Preprocessing, job
-from tests.support.ingested import STORIES, TEXTS, Silent, fresh, stories, text_file
+from tests.support.ingested import TEXTS, Silent, fresh, text_file
+from tests.support.real_models import BUNDLED, real_directory, real_texts
 from tests.support.rows import all_rows
-from tests.support.shared_inputs import shared
 from tests.support.summary_reference import empty, random_layer
 from tests.support.tiny_model import tiny_model
 
@@ -105,9 +105,9 @@ def test_merged_shards_are_the_rows_of_one_run(
 
 def test_merged_shards_of_a_trained_model_are_the_rows_of_one_run(tmp_path: Path) -> None:
     request = IngestRequest(
-        model=str(shared(f"models/{STORIES}")),
+        model=str(real_directory(BUNDLED)),
         database=str(tmp_path / "n.db"),
-        dataset=str(text_file(stories()[:10])),
+        dataset=str(text_file(real_texts(BUNDLED)[:10])),
         device="cpu",
         max_len=60,
         stages=("weights", "activations"),

@@ -12,9 +12,10 @@ from ingest.attributes.stop_words import built_in, plain, says_something, stop_w
 from ingest.steering.spoken import SpokenTokenizer
 from neurondb.errors import TextError
 from neurondb.jobs.steering import AttributeSetsRequest
-from tests.support.ingested import STORIES, Silent
+from tests.support.ingested import Silent
+from tests.support.real_models import BUNDLED, REAL
 from tests.support.shared_inputs import shared
-from tests.support.steering import BUNDLED, stored
+from tests.support.steering import stored
 
 PARAGRAPHS = (
     "Paris is the capital of France. The Seine flows through Paris.",
@@ -118,7 +119,7 @@ def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
         read_subjects(tmp_path / "empty.txt")
 
 
-@pytest.mark.parametrize("name", [BUNDLED, STORIES, "llama"])
+@pytest.mark.parametrize("name", [*REAL, "llama"])
 @pytest.mark.parametrize(
     ("subject", "prompt"),
     [
