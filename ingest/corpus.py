@@ -1,6 +1,6 @@
 """A dataset as one model reads it: its texts and their token ids, checked before work begins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,17 @@ def read_corpus(
         read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
     lengths = [len(ids) for ids in read.token_ids]
     return Corpus(dataset, read, shard_ordinals(lengths, max_tokens, request.shard))
+
+
+def remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield a line on each thing that is not as one expects it of texts and their tokens."""
+    if dataset.n_null:
+        yield f"{dataset.n_null:,} rows of {dataset.source} have no text (null) and are left out"
+    if tokenizer.prefix_token_id is None:
+        yield (
+            "no token is put in front of the texts: neither the tokenizer's files nor config.json "
+            "name a BOS or EOS that is a special token of the vocabulary"
+        )
 
 
 def shard_ordinals(

@@ -33,7 +33,7 @@ def read_text(file: Path) -> str:
     try:
         return decoded(file.read_bytes(), spelled(file))
     except OSError as error:
-        raise TextError(f"{spelled(file)}: {error.strerror or error}") from error
+        raise TextError(f"{spelled(file)}: cannot be read ({error.strerror or error})") from error
 
 
 def decoded(data: bytes, name: str) -> str:
@@ -41,8 +41,7 @@ def decoded(data: bytes, name: str) -> str:
     for mark, encoding in _OTHER_MARKS.items():
         if data.startswith(mark):
             raise TextError(
-                f"{name}: {encoding}, not UTF-8; convert it first "
-                f"(`iconv -f {encoding} -t UTF-8`)"
+                f"{name}: {encoding}, not UTF-8; convert it first (`iconv -f {encoding} -t UTF-8`)"
             )
     try:
         text = data.decode("utf-8").removeprefix(_MARK)
