@@ -43,6 +43,9 @@ def decoded(data: bytes, name: str) -> str:
             raise TextError(
                 f"{name}: {encoding}, not UTF-8; convert it first (`iconv -f {encoding} -t UTF-8`)"
             )
+    beginning = data[:_LOOKED_AT]
+    if beginning.count(0) > _MOST_ZEROS * len(beginning):
+        raise TextError(f"{name}: no text but binary data, or UTF-16; leave it out or convert it")
     try:
         text = data.decode("utf-8").removeprefix(_MARK)
     except UnicodeDecodeError as error:
@@ -51,9 +54,6 @@ def decoded(data: bytes, name: str) -> str:
             f"{name}: not UTF-8 at byte {error.start} (line {line}); convert it first, or leave it "
             "out if it is no text"
         ) from error
-    beginning = data[:_LOOKED_AT]
-    if beginning.count(0) > _MOST_ZEROS * len(beginning):
-        raise TextError(f"{name}: no text but binary data, or UTF-16; leave it out or convert it")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
