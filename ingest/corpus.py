@@ -55,7 +55,7 @@ def read_corpus(
 def remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
     """Yield a line on each thing that is not as one expects it of texts and their tokens."""
     if dataset.n_null:
-        yield f"{dataset.n_null:,} rows of {dataset.source} have no text (null) and are left out"
+        yield f"{dataset.source}: rows without a text (null), left out: {dataset.n_null:,}"
     if tokenizer.prefix_token_id is None:
         yield (
             "no token is put in front of the texts: neither the tokenizer's files nor config.json "

@@ -21,15 +21,14 @@ def special_tokens(directory: Path) -> dict[str, str]:
 
 
 def configured_ids(directory: Path) -> dict[str, list[int]]:
-    """Return the token ids that config.json names, by role, and after them generation_config's.
+    """Return the token ids that config.json names, by role.
 
     A model of several kinds has those of its language model in a section. A role has several ids
-    where generation ends at any of several tokens.
+    where texts end at any of several tokens. generation_config.json is about when to stop, not
+    about how texts begin, and is not asked.
     """
     config = _json(directory / "config.json")
-    section = config.get("text_config")
-    sources = [section, config, _json(directory / "generation_config.json")]
-    named = [source for source in sources if isinstance(source, Mapping)]
+    named = [one for one in (config.get("text_config"), config) if isinstance(one, Mapping)]
     return {role: [i for one in named for i in _ids(one.get(f"{role}_id"))] for role in ROLES}
 
 

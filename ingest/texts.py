@@ -16,7 +16,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
-from ingest.text_files import TABLES, TEXTS, format_of, read_file
+from ingest.text_files import COMPRESSIONS, TABLES, TEXTS, format_of, read_file
 from ingest.text_folders import read_folder
 from ingest.text_rows import LabelledText, Read, text_of
 from neurondb.decoding import spelled
@@ -45,7 +45,9 @@ def read_dataset(
     read = list(islice(_few_labels(_stripped(given), source), max_texts))
     if not read:
         raise TextError(f"{source}: no text in it; give a file with at least one non-blank text")
-    name = re.sub(r"[^a-z0-9._]+", "-", Path(source).stem.lower()).strip("-") or "texts"
+    path = Path(source)
+    stem = Path(path.stem).stem if path.suffix.lower() in COMPRESSIONS else path.stem
+    name = re.sub(r"[^a-z0-9._]+", "-", stem.lower()).strip("-") or "texts"
     return replace(_record(name, source, read), n_null=next(nulls))
 
 

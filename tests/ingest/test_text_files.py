@@ -75,6 +75,7 @@ def test_null_is_left_out_and_counted(format_: str, tmp_path: Path) -> None:
     found = read_dataset(written(tmp_path, format_, [{"text": text} for text in texts]))
     assert list(found.texts) == ["one", "two", "three"]
     assert found.n_null == 3
+    assert found.name == "a"
 
 
 @every_format
@@ -85,7 +86,7 @@ def test_nothing_but_null_is_no_text(format_: str, tmp_path: Path) -> None:
 
 @every_format
 def test_labels_are_read_alike(format_: str, tmp_path: Path) -> None:
-    rows = [
+    rows: Rows = [
         {"text": "one", "label": "b", "meta": {"set": "x"}},
         {"text": None, "label": "never", "meta": {"set": "never"}},
         {"text": "two", "label": None, "meta": {"set": "y"}},

@@ -231,9 +231,8 @@ def test_the_tokenizers_own_files_go_first(
     assert prefix(plain, {"bos_token_id": EOS}, **others) == expected
 
 
-def test_generation_config_is_asked_last(plain: Path) -> None:
-    assert prefix(plain, {}, generation_config={"bos_token_id": BOS}) == BOS
-    assert prefix(plain, {"eos_token_id": EOS}, generation_config={"bos_token_id": BOS}) == BOS
+def test_generation_config_is_not_asked(plain: Path) -> None:
+    assert prefix(plain, {}, generation_config={"bos_token_id": BOS}) is None
 
 
 def test_no_second_bos_where_the_tokenizer_puts_one_itself(plain: Path) -> None:

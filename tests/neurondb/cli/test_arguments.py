@@ -55,7 +55,9 @@ def typed(words: str, parameter: click.Parameter, value: str) -> list[str]:
     if isinstance(parameter, click.Option):
         return [*words.split(), f"{parameter.opts[-1]}={value}"]
     command = dict(commands())[words]
-    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    arguments: list[click.Parameter] = [
+        one for one in command.params if isinstance(one, click.Argument)
+    ]
     return [*words.split(), *["0.1"] * arguments.index(parameter), value]
 
 
@@ -123,7 +125,8 @@ def run(*arguments: str | bytes, cwd: Path, **environment: str) -> Any:
     [{}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}],
 )
 def test_bytes_on_a_real_command_line(environment: dict[str, str], tmp_path: Path) -> None:
-    for arguments in (["tokens", "m", b"na\xefve"], ["find", b'token="\xef"']):
+    lines: list[list[str | bytes]] = [["tokens", "m", b"na\xefve"], ["find", b'token="\xef"']]
+    for arguments in lines:
         done = run(*arguments, cwd=tmp_path, **environment)
         assert done.returncode == 2
         assert done.stdout == b""
