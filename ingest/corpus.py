@@ -1,6 +1,6 @@
 """A dataset as one model reads it: its texts and their token ids, checked before work begins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,17 @@ def read_corpus(
     chosen = shard_batches([len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard)
     ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
     return Corpus(dataset, read, ordinals, chosen.start)
+
+
+def remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield a line on each thing that is not as one expects it of texts and their tokens."""
+    if dataset.n_null:
+        yield f"{dataset.source}: rows without a text (null), left out: {dataset.n_null:,}"
+    if tokenizer.prefix_token_id is None:
+        yield (
+            "no token is put in front of the texts: neither the tokenizer's files nor config.json "
+            "name a BOS or EOS that is a special token of the vocabulary"
+        )
 
 
 def shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:

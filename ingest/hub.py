@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ingest.directory import INDEX, SINGLES, what_else
+from neurondb.decoding import is_text, spelled
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, resolve
 
@@ -62,15 +63,26 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
         ModelError: It is none of the three; the message names the nearest known models.
         HubError: The hub cannot give it; the message says what to do.
     """
-    directory = Path(model).expanduser()
+    directory = _directory(model)
     if directory.is_dir():
         path = directory.resolve()
+        if not is_text(str(path)):
+            raise ModelError(
+                f"the path '{spelled(path)}' is not UTF-8, so it cannot be stored; rename it"
+            )
         return LocatedModel(path, str(path), None, _slug(path.name))
-    if _looks_like_path(model):
-        raise ModelError(f"there is no directory {directory}: check the path")
+    if _looks_like_path(model) or not is_text(model):
+        raise ModelError(f"there is no directory {spelled(directory)}: check the path")
     hub_id, slug = _hub_id(model)
     path = _download(hub_id, revision)
     return LocatedModel(path, hub_id, path.name, slug)
+
+
+def _directory(model: str) -> Path:
+    try:
+        return Path(model).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise ModelError(f"{model}: {error}") from error
 
 
 def _looks_like_path(model: str) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights
 from ingest.choices import plan, refuse_mixture
-from ingest.corpus import Corpus, read_corpus
+from ingest.corpus import Corpus, read_corpus, remarks
 from ingest.forward import batch_tokens, pick_device, pick_dtype
 from ingest.hub import LocatedModel
 from ingest.naming import locate_asked
@@ -124,6 +124,9 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     choices = resolved(request.preprocessing, checkpoint.architecture)
     layers = chosen_layers(request.layers, checkpoint.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, located, checkpoint, device)
+    if tokenizer is not None and corpus is not None:
+        for line in remarks(corpus.dataset, tokenizer):
+            progress.note(line)
     engine = migrate.create_or_open(request.database)
     record = _model_record(name, located, checkpoint, tokenizer)
     if not request.force:

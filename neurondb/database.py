@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from sqlalchemy.exc import DatabaseError as SQLDatabaseError
 
 from neurondb import schema
+from neurondb.decoding import is_text, spelled
 from neurondb.errors import DatabaseError
 from neurondb.paths import default_database
 
@@ -28,6 +29,7 @@ def parse_url(location: str | None) -> URL:
     Raises:
         DatabaseError: when it is a URL of something else than SQLite or PostgreSQL.
     """
+    _check_name(location or default_database())
     location = location or default_database()
     if "://" not in location:
         return URL.create("sqlite", database=str(Path(location).expanduser()))
@@ -41,6 +43,13 @@ def parse_url(location: str | None) -> URL:
         backend = url.get_backend_name()
         raise DatabaseError(f"no support for {backend!r} databases; use SQLite or PostgreSQL")
     return url
+
+
+def _check_name(location: str) -> None:
+    if not is_text(location):
+        raise DatabaseError(
+            f"the database's path '{spelled(location)}' is not UTF-8; rename it, or give a link"
+        )
 
 
 def connect(url: URL, *, writing: bool = False) -> Engine:

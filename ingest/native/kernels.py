@@ -161,14 +161,10 @@ class NativeKernels(Kernels):
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
         inputs = _Inputs(found, sign)
         rows = tokens[0] * inputs.shape[1] + tokens[1]
-        function = _function(
-            "count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer
-        )
+        function = _function("count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer)
         of_batch, innermost = ctypes.addressof(inputs.batch), 2 * (127 + histogram.SMALLEST)
         bins = (innermost, histogram.BINS_A_SIDE, counts.data_ptr())
-        inputs.share_out(
-            lambda *part: function(of_batch, rows.data_ptr(), len(rows), *bins, *part)
-        )
+        inputs.share_out(lambda *part: function(of_batch, rows.data_ptr(), len(rows), *bins, *part))
 
     def insert(
         self,

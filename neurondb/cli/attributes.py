@@ -8,6 +8,7 @@ from rich.console import Console
 
 from neurondb.cli import options, steering_options
 from neurondb.cli.ablate import SELECTIONS, chosen_neurons
+from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import job
@@ -152,7 +153,7 @@ def _treatment(asked: dict[str, Any]) -> Treatment:
 
 
 @attributes.command()
-@click.argument("paragraphs", metavar="PARAGRAPHS")
+@click.argument("paragraphs", type=PATH_OR_NAME, metavar="PARAGRAPHS")
 @click.option(
     "--subjects",
     type=_FILE,
