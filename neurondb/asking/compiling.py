@@ -17,13 +17,16 @@ from neurondb.asking.terms import (
     HasToken,
     Missing,
     Not,
+    OnDataset,
     OneOf,
     Or,
     Place,
     Value,
 )
+from neurondb.asking.tree import conjuncts, dataset_asked
 from neurondb.asking.vocabulary import NUMBERS, WORDS, number_column
 from neurondb.errors import UsageError
+from neurondb.schema.views import overview_on
 
 
 class Compiled(NamedTuple):
@@ -200,14 +203,29 @@ def compile_find(expression: Expression, shape: Shape = Shape()) -> Compiled:  #
         chosen = textwrap.indent(f"{first}\nLIMIT {bind(shape.limit)}", "    ")
         where = f"neuron_id IN (\n{chosen})"
     sql = f"SELECT {columns}\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
-    return Compiled(sql, bind.parameters)
+    return Compiled(_on_dataset(expression, sql, bind), bind.parameters)
 
 
 def compile_count(expression: Expression) -> Compiled:
     """Return the statement that counts what `expression` describes."""
     bind = _Binder()
     where = _where(expression, bind)
-    return Compiled(f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}", bind.parameters)
+    sql = f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}"
+    return Compiled(_on_dataset(expression, sql, bind), bind.parameters)
+
+
+def _on_dataset(expression: Expression, sql: str, bind: Bind) -> str:
+    """Return a statement with activations on the dataset that an expression names, if it does.
+
+    A common table expression takes the place of the view. It is never stored, so that conditions
+    reach the indexes through it as they do through the view.
+    """
+    name = dataset_asked(expression)
+    if name is None:
+        return sql
+    dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"
+    overview = textwrap.indent(overview_on(dataset), "    ")
+    return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 
 
 def _from_index(term: Expression, bind: Bind) -> str | None:
@@ -222,7 +240,7 @@ def _from_index(term: Expression, bind: Bind) -> str | None:
 
 
 def _where(expression: Expression, bind: Bind) -> str:
-    parts = expression.parts if isinstance(expression, And) and expression.parts else (expression,)
+    parts = [part for part in conjuncts(expression) if not isinstance(part, OnDataset)] or [And(())]
     # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
     few = any(isinstance(part, HasToken | HasEffect | Place) or _is_class(part) for part in parts)
     terms = (None if few else _from_index(part, bind) for part in parts)
