@@ -223,7 +223,7 @@ def _on_dataset(expression: Expression, sql: str, bind: Bind) -> str:
     name = dataset_asked(expression)
     if name is None:
         return sql
-    dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"
+    dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
     overview = textwrap.indent(overview_on(dataset), "    ")
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 

@@ -203,7 +203,6 @@ LEFT JOIN vocab_stat_rows o ON o.neuron_id = n.neuron_id AND o.vector_id = {VECT
 """
 
 
-
 def overview_on(dataset: str) -> str:
     """Return neuron_overview's SELECT with activations on a dataset instead of the shown one.
 

@@ -72,7 +72,7 @@ def test_places_beyond_every_model_are_told(
         ("model=sample-llama prediction", ["the vocabulary was not ingested for sample-llama"]),
         ("token=' dog' in_out>5", ["--stages vocab`"]),
         ("gate-_in+>1 role=supp in_out>5", ["the vocabulary was not", "activations were not"]),
-        ("model=sample-gpt freq>0.99", []),
+        ("model=sample-gpt post_positive>0.99 in_out>5", []),
         ("in_out>5", []),
         ("property=is-ascii in_out>5", ["token properties were not ingested for sample-llama"]),
         ("model=sample-llama property.is-ascii<-1", ["--name sample-llama --stages vocab`"]),
@@ -211,9 +211,9 @@ def test_a_query_needs_what_is_known(name: str) -> None:
 
 
 def test_a_model_that_has_all_is_not_blamed(weights_only: Engine) -> None:
-    given = {"model": GPT, "freq": "1"}
-    assert list(named.run(weights_only, "weakening-often", given).rows) == []
-    assert named.why_empty(weights_only, "weakening-often", given) == []
+    given = {"model": GPT, "kurtosis": "999", "variance": "999"}
+    assert list(named.run(weights_only, "roles", given).rows) == []
+    assert named.why_empty(weights_only, "roles", given) == []
 
 
 def test_a_place_beyond_the_model_is_told(sample_engine: Engine) -> None:
