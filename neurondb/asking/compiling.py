@@ -1,6 +1,7 @@
 """Turn an expression into one SELECT on neuron_overview with bound parameters."""
 
 import functools
+import struct
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from neurondb.asking.terms import (
 from neurondb.asking.tree import conjuncts, dataset_asked
 from neurondb.asking.vocabulary import NUMBERS, WORDS, number_column
 from neurondb.errors import UsageError
+from neurondb.schema.precision import SINGLE
 from neurondb.schema.views import overview_on
 
 
@@ -71,6 +73,7 @@ _AFFECTING: Final = """
     JOIN property_effects e ON e.property_id = y.property_id
     WHERE y.name = {name} AND {strength}"""
 
+_FLOAT32: Final = struct.Struct("<f")
 _MOST_UNITED: Final = 500
 """SELECTs that SQLite unites in one statement."""
 
@@ -126,19 +129,41 @@ def _not(term: Not, bind: Bind) -> str:
 
 @condition.register
 def _compare(term: Compare, bind: Bind) -> str:
-    return f"{_sql(term.column)} {term.operator} {bind(term.value)}"
+    # 0.3 as float32 is above 0.3: what prints as 0.3 is neither above nor below it.
+    outer = max if term.operator in (">", "<=") else min
+    value = outer(_as_stored(term.column, term.value))
+    return f"{_sql(term.column)} {term.operator} {bind(value)}"
 
 
 @condition.register
 def _between(term: Between, bind: Bind) -> str:
-    return f"{_sql(term.column)} BETWEEN {bind(term.low)} AND {bind(term.high)}"
+    low, high = min(_as_stored(term.column, term.low)), max(_as_stored(term.column, term.high))
+    return f"{_sql(term.column)} BETWEEN {bind(low)} AND {bind(high)}"
 
 
 @condition.register
 def _one_of(term: OneOf, bind: Bind) -> str:
-    if len(term.values) == 1:
-        return f"{_sql(term.column)} = {bind(term.values[0])}"
-    return f"{_sql(term.column)} IN ({', '.join(map(bind, term.values))})"
+    values = list(
+        dict.fromkeys(
+            form
+            for value in term.values
+            for form in ((value,) if isinstance(value, str) else _as_stored(term.column, value))
+        )
+    )
+    if len(values) == 1:
+        return f"{_sql(term.column)} = {bind(values[0])}"
+    return f"{_sql(term.column)} IN ({', '.join(map(bind, values))})"
+
+
+def _as_stored(column: str, value: float) -> tuple[float, ...]:
+    """Return a number, and as float32 has it where a column is float32."""
+    if column.strip("|") not in SINGLE:
+        return (value,)
+    try:
+        (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(value))
+    except OverflowError:
+        return (value,)
+    return (value,) if rounded == value else (value, rounded)
 
 
 @condition.register

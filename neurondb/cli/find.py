@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from neurondb import asking
 from neurondb.asking.compiling import Shape, default_columns
+from neurondb.asking.effects import EFFECT_ALIASES
 from neurondb.asking.finding import explained, why_unknown
 from neurondb.asking.statements import Rows
 from neurondb.cli import options
@@ -109,7 +110,8 @@ def _named_columns(shape: Shape) -> list[str]:
     """Return the columns that somebody asked for: by name, or to order by."""
     ordered = default_columns(shape.order, usual=())
     usual = shape.columns == default_columns(shape.order)
-    return list(ordered if usual else dict.fromkeys((*shape.columns, *ordered)))
+    named = ordered if usual else dict.fromkeys((*shape.columns, *ordered))
+    return [EFFECT_ALIASES.get(name, name) for name in named]
 
 
 class _Seen:

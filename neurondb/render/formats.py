@@ -17,6 +17,7 @@ from typing import IO, Any, Final, NamedTuple, cast
 from neurondb.asking.statements import Rows
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.render.cells import displayed, is_numeric, stored
+from neurondb.render.numbers import shortest
 from neurondb.render.table import write_table
 
 PARQUET_BATCH: Final = 50_000
@@ -47,6 +48,22 @@ def _markdown(value: Any) -> str:
     return re.sub(r"[\\|`*_<>\[\]~&#$]", r"\\\g<0>", text) if isinstance(value, str) else text
 
 
+def _shortened(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    """Return the rows as text has them: what was float32 with the digits that a float32 has."""
+    places = [place for place, name in enumerate(rows.columns) if name in rows.single]
+    if not places:
+        return rows.rows
+    return (_with_shortest(row, places) for row in rows.rows)
+
+
+def _with_shortest(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for place in places:
+        if isinstance(values[place], float):
+            values[place] = shortest(values[place])
+    return tuple(values)
+
+
 def write_json(rows: Rows, stream: IO[str]) -> None:
     """Write one array with an object for every row."""
     before = "[\n"
@@ -63,7 +80,7 @@ def write_ndjson(rows: Rows, stream: IO[str]) -> None:
 
 
 def _json_lines(rows: Rows) -> Iterator[str]:
-    for row in rows.rows:
+    for row in _shortened(rows):
         values = dict(zip(rows.columns, map(_json_value, row), strict=True))
         yield json.dumps(values, allow_nan=False)
 
@@ -87,7 +104,7 @@ def write_csv(rows: Rows, stream: IO[str]) -> None:
     """Write comma-separated values with a header; NULL is empty."""
     writer = csv.writer(_UnixLines(stream))
     writer.writerow(rows.columns)
-    writer.writerows(map(stored, row) for row in rows.rows)
+    writer.writerows(map(stored, row) for row in _shortened(rows))
 
 
 _TSV_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -95,7 +112,7 @@ _TSV_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r"
 
 def write_tsv(rows: Rows, stream: IO[str]) -> None:
     r"""Write tab-separated values with a header, one line a row: \t, \n, \r and \\ are escaped."""
-    for row in chain([rows.columns], rows.rows):
+    for row in chain([rows.columns], _shortened(rows)):
         stream.write("\t".join(map(_tsv, row)) + "\n")
 
 
