@@ -95,7 +95,7 @@ def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> 
     usual = shape.columns == default_columns(shape.order)
     ordered = default_columns(shape.order, usual=())
     spare = [name for name in SPARE if usual and name not in ordered]
-    n = deliver(rows, destination, "model" if usual else None, spare)
+    n = deliver(rows, destination, "model" if usual else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
         _tell_why(engine, text)

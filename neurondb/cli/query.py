@@ -1,6 +1,7 @@
 """`neurondb query`: the named questions of queries/."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -10,6 +11,9 @@ from neurondb.asking.statements import Rows
 from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.render.formats import Destination, deliver
+
+CAPTIONS: Final = ("model", "model_a", "model_b", "dataset")
+"""Columns that a table says above when all of its rows agree on them."""
 
 
 @click.command()
@@ -48,7 +52,7 @@ def query(
 
 def _answer(name: str, given: dict[str, str], destination: Destination, db: str | None) -> None:
     with asking.opened(db) as engine:
-        if deliver(named.run(engine, name, given), destination) == 0:
+        if deliver(named.run(engine, name, given), destination, CAPTIONS) == 0:
             click.echo("no rows", err=True)
             for reason in named.why_empty(engine, name, given):
                 click.echo(reason, err=True)

@@ -215,11 +215,14 @@ def _unknown_suffix(file: Path) -> str:
 
 
 def deliver(
-    rows: Rows, destination: Destination, caption: str | None = None, spare: Sequence[str] = ()
+    rows: Rows,
+    destination: Destination,
+    caption: str | Sequence[str] = (),
+    spare: Sequence[str] = (),
 ) -> int:
     """Write a result where it should go, and return how many rows it has.
 
-    In a table, the column called `caption` goes into a line above when all rows agree on it, and
+    In a table, the columns called `caption` go into lines above when all rows agree on them, and
     `spare` columns are left out where the terminal is too narrow, the first ones first.
 
     Raises:
@@ -235,29 +238,36 @@ def deliver(
     result = rows._replace(rows=iter(counted))
     with _replacing(destination.file) if destination.file else _stdout() as stream:
         if form.write is write_table:
-            _write_captioned(result, caption, spare, _text(stream))
+            captions = (caption,) if isinstance(caption, str) else caption
+            _write_captioned(result, captions, spare, _text(stream))
         else:
             form.write(result, stream if form.binary else _text(stream))
     return counted.n
 
 
 def _write_captioned(
-    rows: Rows, caption: str | None, spare: Sequence[str], stream: codecs.StreamWriter
+    rows: Rows, captions: Sequence[str], spare: Sequence[str], stream: codecs.StreamWriter
 ) -> None:
-    if caption in rows.columns:
-        rows = _captioned(rows, rows.columns.index(caption), stream)
+    said = [name for name in captions if name in rows.columns]
+    if said:
+        rows = _captioned(rows, said, stream)
     write_table(rows, cast("IO[str]", stream), [name for name in spare if name in rows.columns])
 
 
-def _captioned(rows: Rows, place: int, stream: codecs.StreamWriter) -> Rows:
-    """Write the value that all rows have in common in one column, and return the others."""
+def _captioned(rows: Rows, captions: Sequence[str], stream: codecs.StreamWriter) -> Rows:
+    """Write the values that all rows have in common in some columns, and return the others."""
     cells = list(rows.rows)
-    values = {row[place] for row in cells}
-    if len(values) != 1:
-        return Rows(rows.columns, iter(cells))
-    stream.write(f"{rows.columns[place]}: {displayed(values.pop())}\n\n")
-    columns, *others = (row[:place] + row[place + 1 :] for row in (rows.columns, *cells))
-    return Rows(columns, iter(others))
+    kept = list(range(len(rows.columns)))
+    for name in captions:
+        place = rows.columns.index(name)
+        values = {row[place] for row in cells}
+        if len(values) == 1 and len(kept) > 1:
+            stream.write(f"{name}: {displayed(values.pop())}\n")
+            kept.remove(place)
+    if len(kept) < len(rows.columns):
+        stream.write("\n")
+    columns, *others = (tuple(row[i] for i in kept) for row in (rows.columns, *cells))
+    return rows._replace(columns=columns, rows=iter(others))
 
 
 class _Counted:
