@@ -15,7 +15,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from neurondb.asking.guard import ReadOnly
 from neurondb.database import driver, explain, open_existing
 from neurondb.errors import DatabaseError
-from neurondb.schema.precision import SINGLE
 
 Parameters: TypeAlias = Mapping[str, Any]
 
@@ -31,13 +30,11 @@ _QUERY: Final = re.compile(r"(\s|--.*\n)*(select|with|values)\b", re.IGNORECASE)
 class Rows(NamedTuple):
     """A result: `rows` can be read once, and holds the database open until it ends or is dropped.
 
-    Column names are unique: a second `layer` is `layer_2`. Those called as in `single`
-    hold what was computed in float32: of a number that is one, 24 bits say all there is.
+    Column names are unique: a second `layer` is `layer_2`.
     """
 
     columns: tuple[str, ...]
     rows: Iterator[tuple[Any, ...]]
-    single: frozenset[str] = frozenset()
 
 
 @contextmanager
@@ -70,7 +67,7 @@ def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> R
         # they are dropped unread, for which their generator must have been started.
         rows = _drained(result, opened.pop_all())
         next(rows)
-        return Rows(unique(result.keys()), rows, SINGLE)
+        return Rows(unique(result.keys()), rows)
 
 
 def _drained(result: CursorResult[Any], opened: ExitStack) -> Iterator[tuple[Any, ...]]:

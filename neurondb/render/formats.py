@@ -19,6 +19,7 @@ from neurondb.errors import NeuronDBError, UsageError
 from neurondb.render.cells import displayed, is_numeric, stored
 from neurondb.render.numbers import shortest
 from neurondb.render.table import write_table
+from neurondb.schema.precision import SINGLE
 
 PARQUET_BATCH: Final = 50_000
 STDOUT: Final = Path("-")
@@ -50,7 +51,7 @@ def _markdown(value: Any) -> str:
 
 def _shortened(rows: Rows) -> Iterator[tuple[Any, ...]]:
     """Return the rows as text has them: what was float32 with the digits that a float32 has."""
-    places = [place for place, name in enumerate(rows.columns) if name in rows.single]
+    places = [place for place, name in enumerate(rows.columns) if name in SINGLE]
     if not places:
         return rows.rows
     return (_with_shortest(row, places) for row in rows.rows)

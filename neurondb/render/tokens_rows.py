@@ -7,7 +7,6 @@ from neurondb.asking.statements import Rows
 from neurondb.reading.lm_head import DecodedNeuron
 from neurondb.reading.tokens import EFFECTS, by_neuron
 from neurondb.render.tokens import TokenPage
-from neurondb.schema.precision import SINGLE
 
 COLUMNS: Final = (
     *("model", "token_id", "token", "effect", "vector", "basis", "direction", "rank", "cosine"),
@@ -30,7 +29,7 @@ def token_rows(
         decoded: token → neurons in the order of the rows.
         classes: neuron → name of its class, for the decoded ones.
     """
-    return Rows(COLUMNS, _rows(page, decoded, classes), SINGLE)
+    return Rows(COLUMNS, _rows(page, decoded, classes))
 
 
 def _rows(

@@ -272,10 +272,10 @@ def test_numbers_computed_in_float32_have_the_digits_of_a_float32() -> None:
     tenth = float(np.float32(0.1))  # 0.10000000149011612
     rows = [(tenth, tenth, 0.1 + 0.2, None), (None, 1 / 3, 1e300, 7)]
     expected = [(0.1, tenth, 0.1 + 0.2, None), (None, 1 / 3, 1e300, 7)]
-    columns, single = ("in_out", "freq", "norm", "count"), frozenset(("in_out", "norm", "count"))
+    columns = ("in_out", "freq", "out_norm", "cosine")
     for form in ("json", "ndjson", "csv", "tsv"):
         stream = io.StringIO(newline="")
-        FORMATS[form].write(Rows(columns, iter(rows), single), stream)
+        FORMATS[form].write(Rows(columns, iter(rows)), stream)
         text = stream.getvalue()
         if form == "json":
             assert [tuple(row.values()) for row in json.loads(text)] == expected
@@ -285,5 +285,5 @@ def test_numbers_computed_in_float32_have_the_digits_of_a_float32() -> None:
             first = text.splitlines()[1].split("," if form == "csv" else "\t")
             assert first == ["0.1", "0.10000000149011612", "0.30000000000000004", ""]
     whole = io.BytesIO()
-    FORMATS["parquet"].write(Rows(columns, iter(rows), single), whole)
+    FORMATS["parquet"].write(Rows(columns, iter(rows)), whole)
     assert pq.read_table(io.BytesIO(whole.getvalue())).column("in_out").to_pylist()[0] == tenth

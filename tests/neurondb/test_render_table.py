@@ -131,7 +131,7 @@ def test_every_named_query_fits_the_terminal_with_every_number_whole(
         p.name: value for p in query.parameters if p.name in wanted and (value := known[p.name])
     }
     given |= {p.name: "sample-llama" for p in query.parameters if p.required and p.name == "model"}
-    columns, found, _ = named.run(sample_engine, name, given)
+    columns, found = named.run(sample_engine, name, given)
     rows = list(found)[:40]
     stream = Terminal()
     write_table(Rows(columns, iter(rows)), stream)
