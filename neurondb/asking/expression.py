@@ -206,7 +206,7 @@ def _rank(lexeme: Lexeme) -> int:
     spelled = lexeme.value[1:]
     if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
         raise ExpressionError(
-            f"{lexeme.shown} {lexeme.where} is not a number of ranks from 1, as @5"
+            f"{lexeme.shown} {lexeme.where} is not a number of places from 1, as @5"
         )
     return int(spelled) if len(spelled) < 10 else 2**31
 
