@@ -22,12 +22,14 @@ def loading(name: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
         return
-    with console.status(SAID, spinner_style="dim"):
+    with Live(Spinner("dots", SAID, style="dim"), console=console, transient=True):
         yield
 
 
