@@ -14,9 +14,11 @@ from click.testing import CliRunner
 import neurondb
 from docs.generate import contexts
 from ingest.bundled import MODEL_NAME
+from ingest.properties.catalogue import PROPERTIES
 from neurondb.cli import COMMANDS, cli
 from neurondb.jobs import STAGES
 from neurondb.known_models import KNOWN
+from neurondb.taxonomy import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -153,3 +155,18 @@ def test_examples_name_models_that_are_known() -> None:
         if re.fullmatch(r"[a-z][\w.-]*", model) and model not in MODELS
     ]
     assert wrong == []
+
+
+# --- counts ------------------------------------------------------------------------------------
+
+SPELLED = {"eleven": len(CLASSES)}
+
+
+def test_counts_that_documents_state_are_right() -> None:
+    readme = text("README.md")
+    (properties,) = re.findall(r"(\d+) classes of tokens", readme)
+    assert int(properties) == len(PROPERTIES)
+    for number, counted in SPELLED.items():
+        assert f"{number} read-write classes" in readme
+        assert f"{number} read-write classes" in text("docs/architecture.md")
+        assert counted == 11

@@ -12,6 +12,7 @@ from neurondb.asking.compiling import Shape, default_columns
 from neurondb.asking.effects import EFFECT_ALIASES
 from neurondb.asking.finding import explained, why_unknown
 from neurondb.asking.statements import Rows
+from neurondb.asking.thresholds import found_at
 from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.render.formats import Destination, deliver
@@ -102,6 +103,8 @@ def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> 
         return
     for reason in why_unknown(engine, text, seen.unknown) if seen.unknown else ():
         click.echo(reason, err=True)
+    for note in found_at(engine, text, shape.columns):
+        click.echo(note, err=True)
     if n == shape.limit:
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
 
