@@ -49,5 +49,5 @@ def _show(session: Session, threshold: float) -> None:
         other = model.threshold if before else DEFAULT_THRESHOLD
         session.progress.note(
             f"neuron_overview and `find` show the classes of {model.name} at τ = {threshold:g}"
-            f"{before}; ingest with --tau {other:g} to see those, `neurondb status` lists all stored"
+            f"{before}; ingest with --tau {other:g} to see those, `neurondb status` lists them all"
         )
