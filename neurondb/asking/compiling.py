@@ -1,6 +1,7 @@
 """Turn an expression into one SELECT on neuron_overview with bound parameters."""
 
 import functools
+import struct
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,13 +18,17 @@ from neurondb.asking.terms import (
     HasToken,
     Missing,
     Not,
+    OnDataset,
     OneOf,
     Or,
     Place,
     Value,
 )
+from neurondb.asking.tree import conjuncts, dataset_asked
 from neurondb.asking.vocabulary import NUMBERS, WORDS, number_column
 from neurondb.errors import UsageError
+from neurondb.schema.precision import SINGLE
+from neurondb.schema.views import overview_on
 
 
 class Compiled(NamedTuple):
@@ -68,6 +73,7 @@ _AFFECTING: Final = """
     JOIN property_effects e ON e.property_id = y.property_id
     WHERE y.name = {name} AND {strength}"""
 
+_FLOAT32: Final = struct.Struct("<f")
 _MOST_UNITED: Final = 500
 """SELECTs that SQLite unites in one statement."""
 
@@ -123,19 +129,41 @@ def _not(term: Not, bind: Bind) -> str:
 
 @condition.register
 def _compare(term: Compare, bind: Bind) -> str:
-    return f"{_sql(term.column)} {term.operator} {bind(term.value)}"
+    # 0.3 as float32 is above 0.3: what prints as 0.3 is neither above nor below it.
+    outer = max if term.operator in (">", "<=") else min
+    value = outer(_as_stored(term.column, term.value))
+    return f"{_sql(term.column)} {term.operator} {bind(value)}"
 
 
 @condition.register
 def _between(term: Between, bind: Bind) -> str:
-    return f"{_sql(term.column)} BETWEEN {bind(term.low)} AND {bind(term.high)}"
+    low, high = min(_as_stored(term.column, term.low)), max(_as_stored(term.column, term.high))
+    return f"{_sql(term.column)} BETWEEN {bind(low)} AND {bind(high)}"
 
 
 @condition.register
 def _one_of(term: OneOf, bind: Bind) -> str:
-    if len(term.values) == 1:
-        return f"{_sql(term.column)} = {bind(term.values[0])}"
-    return f"{_sql(term.column)} IN ({', '.join(map(bind, term.values))})"
+    values = list(
+        dict.fromkeys(
+            form
+            for value in term.values
+            for form in ((value,) if isinstance(value, str) else _as_stored(term.column, value))
+        )
+    )
+    if len(values) == 1:
+        return f"{_sql(term.column)} = {bind(values[0])}"
+    return f"{_sql(term.column)} IN ({', '.join(map(bind, values))})"
+
+
+def _as_stored(column: str, value: float) -> tuple[float, ...]:
+    """Return a number, and as float32 has it where a column is float32."""
+    if column.strip("|") not in SINGLE:
+        return (value,)
+    try:
+        (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(value))
+    except OverflowError:
+        return (value,)
+    return (value,) if rounded == value else (value, rounded)
 
 
 @condition.register
@@ -200,14 +228,29 @@ def compile_find(expression: Expression, shape: Shape = Shape()) -> Compiled:  #
         chosen = textwrap.indent(f"{first}\nLIMIT {bind(shape.limit)}", "    ")
         where = f"neuron_id IN (\n{chosen})"
     sql = f"SELECT {columns}\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
-    return Compiled(sql, bind.parameters)
+    return Compiled(_on_dataset(expression, sql, bind), bind.parameters)
 
 
 def compile_count(expression: Expression) -> Compiled:
     """Return the statement that counts what `expression` describes."""
     bind = _Binder()
     where = _where(expression, bind)
-    return Compiled(f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}", bind.parameters)
+    sql = f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}"
+    return Compiled(_on_dataset(expression, sql, bind), bind.parameters)
+
+
+def _on_dataset(expression: Expression, sql: str, bind: Bind) -> str:
+    """Return a statement with activations on the dataset that an expression names, if it does.
+
+    A common table expression takes the place of the view. It is never stored, so that conditions
+    reach the indexes through it as they do through the view.
+    """
+    name = dataset_asked(expression)
+    if name is None:
+        return sql
+    dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
+    overview = textwrap.indent(overview_on(dataset), "    ")
+    return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 
 
 def _from_index(term: Expression, bind: Bind) -> str | None:
@@ -222,7 +265,7 @@ def _from_index(term: Expression, bind: Bind) -> str | None:
 
 
 def _where(expression: Expression, bind: Bind) -> str:
-    parts = expression.parts if isinstance(expression, And) and expression.parts else (expression,)
+    parts = [part for part in conjuncts(expression) if not isinstance(part, OnDataset)] or [And(())]
     # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
     few = any(isinstance(part, HasToken | HasEffect | Place) or _is_class(part) for part in parts)
     terms = (None if few else _from_index(part, bind) for part in parts)

@@ -14,6 +14,7 @@ from neurondb.asking.lexing import END, OPERATOR, TEXT, WORD, Lexeme, lexemes
 from neurondb.asking.properties import PROPERTY_KEYS, is_property_key, property_term
 from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.terms import And, Expression, Not, Or
+from neurondb.asking.tree import require_one_dataset
 from neurondb.asking.values import (
     READERS,
     all_of,
@@ -27,6 +28,7 @@ from neurondb.asking.values import (
 from neurondb.asking.vocabulary import (
     ALIASES,
     BARE_WORDS,
+    DATASET,
     NUMBERS,
     QUALIFIERS,
     TOKEN_KEYS,
@@ -58,6 +60,7 @@ def parse(text: str) -> Expression:
     expression = parser.expression(0)
     if parser.next.kind != END:
         raise ExpressionError(f"unexpected {parser.next.shown} {parser.next.where}")
+    require_one_dataset(expression)
     return expression
 
 
@@ -203,7 +206,7 @@ def _rank(lexeme: Lexeme) -> int:
     spelled = lexeme.value[1:]
     if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
         raise ExpressionError(
-            f"{lexeme.shown} {lexeme.where} is not a number of ranks from 1, as @5"
+            f"{lexeme.shown} {lexeme.where} is not a number of places from 1, as @5"
         )
     return int(spelled) if len(spelled) < 10 else 2**31
 
@@ -217,7 +220,7 @@ def _is_key(word: str) -> bool:
 def all_keys() -> frozenset[str]:
     """Return everything that can stand before an operator, qualified tokens aside."""
     tokens = (*TOKEN_KEYS, *(f"{qualifier}.token" for qualifier in QUALIFIERS))
-    return frozenset((*NUMBERS, *WORDS, *ALIASES, *tokens, *PROPERTY_KEYS))
+    return frozenset((*NUMBERS, *WORDS, *ALIASES, DATASET, *tokens, *PROPERTY_KEYS))
 
 
 def _lists_of(key: Lexeme) -> tuple[int, ...]:

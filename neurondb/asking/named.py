@@ -86,7 +86,9 @@ def why_empty(engine: Engine, name: str, given: Mapping[str, str]) -> list[str]:
     bindings = query.bindings(given)
     with translated(engine.url.render_as_string()), engine.connect() as connection:
         bindings = _looked_up(connection, query, bindings)
-        lines = absences.reasons(connection, _asked_about(query, bindings), query.needs)
+        chosen = [str(bindings[p.name]) for p in query.parameters if p.kind == "choice"]
+        expression = _asked_about(query, bindings)
+        lines = absences.reasons(connection, expression, query.needs, chosen)
         if absences.COMPARISON in query.needs:
             before, after = (_text_or_none(bindings[side]) for side in ("before", "after"))
             lines += absences.uncompared(connection, before, after)

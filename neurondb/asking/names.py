@@ -5,13 +5,23 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, func, select
 
 from neurondb.asking.spelling import did_you_mean, shown
-from neurondb.asking.terms import And, Expression, HasEffect, HasToken, Not, OneOf, Or
+from neurondb.asking.terms import (
+    And,
+    Expression,
+    HasEffect,
+    HasToken,
+    Not,
+    OnDataset,
+    OneOf,
+    Or,
+)
 from neurondb.asking.token_names import require_token
 from neurondb.asking.tree import models_asked
 from neurondb.asking.vocabulary import split_words
 from neurondb.errors import UnknownNameError
+from neurondb.reading.activations import named_dataset
 from neurondb.reading.models import find_model
-from neurondb.schema.tables import models, properties
+from neurondb.schema.tables import dataset_rows, models, properties
 
 
 def resolved(expression: Expression, connection: Connection) -> Expression:
@@ -35,6 +45,19 @@ def model_called(connection: Connection, name: str) -> str:
     same = select(m.name).where(func.lower(m.name) == name.lower())
     found = connection.scalars(same).all()
     return find_model(connection, found[0] if len(found) == 1 else name).name
+
+
+def dataset_called(connection: Connection, name: str) -> str:
+    """Return the name of a dataset in this database, given in any case.
+
+    Raises:
+        UnknownNameError: when there is none; lists those there are.
+    """
+    d = dataset_rows.c
+    same = select(d.name).where(func.lower(d.name) == name.lower())
+    found = connection.scalars(same).all()
+    chosen = found[0] if len(found) == 1 else name
+    return named_dataset(connection, chosen).name
 
 
 def property_called(connection: Connection, name: str) -> str:
@@ -97,4 +120,6 @@ def _with_name(term: Expression, connection: Connection, asked: list[str]) -> Ex
             return HasToken(_token_called(connection, token, asked), lists, within)
         case HasEffect(name, strength):
             return HasEffect(property_called(connection, name), strength)
+        case OnDataset(name):
+            return OnDataset(dataset_called(connection, name))
     return term

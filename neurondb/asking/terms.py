@@ -91,6 +91,13 @@ class HasEffect:
     strength: "Expression"
 
 
+@dataclass(frozen=True, slots=True)
+class OnDataset:
+    """The neuron's activations on a dataset are stored, and the other terms mean these."""
+
+    name: str
+
+
 Expression: TypeAlias = (
-    And | Or | Not | Compare | Between | OneOf | Missing | Place | HasToken | HasEffect
+    And | Or | Not | Compare | Between | OneOf | Missing | Place | HasToken | HasEffect | OnDataset
 )

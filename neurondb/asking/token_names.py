@@ -14,8 +14,8 @@ from typing import Final, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from neurondb.asking.absences import has_tokenizer, missing_stage
 from neurondb.asking.lexing import unquote
+from neurondb.asking.missing_stages import has_tokenizer, missing_stage
 from neurondb.asking.spelling import LONGEST_SHOWN, shown
 from neurondb.errors import NeuronDBError, UnknownNameError
 from neurondb.jobs import SplitRequest, job

@@ -15,12 +15,14 @@ from neurondb.asking.terms import (
     HasToken,
     Missing,
     Not,
+    OnDataset,
     OneOf,
     Or,
     Place,
 )
 from neurondb.asking.vocabulary import (
     CLASS_WORDS,
+    DATASET,
     PLACES,
     ROLE_WORDS,
     SHARES,
@@ -149,6 +151,11 @@ def place_or_none(spelled: str) -> Place | None:
     return Place(int(found[1]), int(found[2]))
 
 
+def dataset_called(_column: str, lexeme: Lexeme) -> Expression:
+    """Read the name of a dataset."""
+    return OnDataset(lexeme.value)
+
+
 Reader = Callable[[str, Lexeme], Expression]
 """Reads one item of `column=item,…`."""
 
@@ -159,6 +166,7 @@ READERS: Final[dict[str, Reader]] = {
     "role": role_called,
     "name": place,
     "top_out_token": text_itself,
+    DATASET: dataset_called,
 }
 """How the items of each column that is not a number are read."""
 

@@ -31,7 +31,7 @@ SECTIONS: Final = {
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(short_help="What the model knows of subjects, by layer.")
 def attributes() -> None:
     """How much of what a model knows of a subject stands behind its last token.
 
@@ -111,7 +111,7 @@ def rate(
     prompts have an attribute, the probability of its first token is told too.
 
     \b
-    neurondb attributes rate olmo-7b --prompts known_1000.json --sets sets.json
+    neurondb attributes rate olmo-7b-0424 --prompts known_1000.json --sets sets.json
         --class weakening --baseline 3
     """  # noqa: D301
     destination = Destination(form, output)

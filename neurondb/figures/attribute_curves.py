@@ -114,7 +114,8 @@ FIGURE = Figure(
     name="attribute-curves",
     title="Attribute rate by layer",
     description="Attribute rate of the model as it is, with neurons ablated, and with random ones "
-    "ablated, from a file of `neurondb attributes rate` (weakening-neurons, figure 4).",
+    "ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
+    "figures 4 and 11 to 13).",
     draw=draw,
     parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
 )

@@ -79,6 +79,7 @@ FIGURE = Figure(
     name="cosine-boxplots",
     title="Cosines by layer",
     description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
-    "(weakening-neurons, figure 25).",
+    "(after weakening-neurons, figures 25 and 26, which have the absolute values of cos(gate, in) "
+    "and cos(gate, out)).",
     draw=draw,
 )

@@ -13,7 +13,7 @@ from neurondb.render.hints import hint, ingest_command
 from neurondb.render.numbers import MISSING, duration, size
 from neurondb.render.text import head, visible
 
-_BAR_CELLS = 12
+_BAR_CELLS = 8
 _DATASET_CELLS = 24
 _PART_OF = {
     "classes": "weights",
@@ -52,7 +52,9 @@ def _model(model: ModelStatus) -> Iterator[RenderableType]:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="faint")
     for heading in ("  stage", "", "layers", "rows", "took", "finished (UTC)"):
         counts = heading in ("layers", "rows", "took")
-        table.add_column(heading, justify="right" if counts else "left", no_wrap=True)
+        # Where room is scarce a date and its time stand below each other; no number is cut.
+        wraps = heading.startswith("finished")
+        table.add_column(heading, justify="right" if counts else "left", no_wrap=not wraps)
     for stage in model.stages:
         table.add_row(*_stage(stage))
     yield table
