@@ -48,7 +48,9 @@ def contexts(
         **command.context_settings,
     )
     yield context
-    for below in command.list_commands(context) if isinstance(command, click.Group) else ():
+    if not isinstance(command, click.Group):
+        return
+    for below in command.list_commands(context):
         found = command.get_command(context, below)
         assert found is not None
         yield from contexts(found, below, context)
