@@ -53,7 +53,9 @@ def stamp(name: str) -> str:
         from importlib.metadata import version
 
         from neurondb import __version__
+        from neurondb.figures.browser import EMBED
 
-        return f"{__version__}-{version('vl-convert-python')}"
+        ours = hashlib.sha256(EMBED.encode()).hexdigest()[:12]
+        return f"{__version__}-{version('vl-convert-python')}-{ours}"
     body = _MADE[name]().encode() if name in _MADE else (_STATIC / name).read_bytes()
     return hashlib.sha256(body).hexdigest()[:12]

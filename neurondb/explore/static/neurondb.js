@@ -1,5 +1,28 @@
 // What pages do beyond HTML: draw charts when they come into view, move by keyboard.
 
+/** A box is a stop of the keyboard and a landmark only while there is something to scroll in it. */
+function reached(box) {
+  const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+  if (scrolls) {
+    box.setAttribute("role", "region");
+    box.tabIndex = 0;
+  } else {
+    box.removeAttribute("role");
+    box.removeAttribute("tabindex");
+  }
+}
+const sizes = new ResizeObserver((changes) => {
+  for (const { target } of changes) reached(target.closest(".scroll"));
+});
+function watchBoxes() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    sizes.observe(box);
+    sizes.observe(box.firstElementChild);
+  }
+}
+watchBoxes();
+document.addEventListener("swapped", watchBoxes);
+
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let vega;
 
@@ -74,11 +97,28 @@ dark.addEventListener("change", () => {
   for (const figure of document.querySelectorAll("figure[data-state=drawn]")) draw(figure);
 });
 
+/** Keys may be turned off: who speaks to a computer, or hits keys unawares, must not be moved. */
+const KEYS = "neurondb-keys";
+let silent = false;
+try {
+  silent = localStorage.getItem(KEYS) === "off";
+} catch {
+  // Nothing is remembered here: keys are on in every page.
+}
+function silence(off) {
+  silent = off;
+  try {
+    localStorage.setItem(KEYS, off ? "off" : "on");
+  } catch {
+    // As above: in this page only.
+  }
+}
+
 /** Keys: those of links and fields that carry data-key; none while somebody types. */
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
   if (event.key === "Escape" && typing) event.target.blur();
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (silent || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") return tellKeys(event);
   const target =
     event.key === "/" ? document.querySelector("#q") : document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
@@ -99,6 +139,7 @@ function tellKeys(event) {
   ]);
   const dialog = document.createElement("dialog");
   dialog.className = "keys";
+  dialog.setAttribute("aria-label", "Keys");
   const list = document.createElement("dl");
   list.className = "facts";
   for (const [key, does] of [["/", "search"], ...keys, ["?", "these keys"]]) {
@@ -109,10 +150,16 @@ function tellKeys(event) {
     detail.textContent = does;
     list.append(term, detail);
   }
+  const choice = document.createElement("label");
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = !silent;
+  box.addEventListener("change", () => silence(!box.checked));
+  choice.append(box, " use these keys");
   const close = document.createElement("button");
   close.textContent = "Close";
   close.addEventListener("click", () => dialog.close());
-  dialog.append(list, close);
+  dialog.append(list, choice, close);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
