@@ -46,6 +46,11 @@ async def file(request: Any) -> Any:
     return Response(body, headers=headers, content_type=f"{kind}; charset=utf-8")
 
 
+def addressed(name: str) -> str:
+    """Return the address of a file below Datasette's base_url, which changes with the file."""
+    return f"/-/neurondb/{name}?{stamp(name)}"
+
+
 @cache
 def stamp(name: str) -> str:
     """Return what changes with a file."""

@@ -53,10 +53,37 @@ function panels(spec, width) {
   return { ...spec, columns, spec: { ...spec.spec, width: each, height: height === wide ? Math.min(each, 260) : height } };
 }
 
+/** What the menu and the padding leave of a chart's width for its title. */
+const BESIDE_TITLE = 66;
+const LETTER = 0.6;
+
+/** Break lines at blanks so that each fits, in letters of a size in pixels. */
+function broken(lines, width, size) {
+  const most = (width - BESIDE_TITLE) / (LETTER * size);
+  return [lines].flat().flatMap((line) =>
+    line.split(" ").reduce((done, word) => {
+      const last = done.at(-1);
+      if (last !== undefined && last.length + word.length < most) done[done.length - 1] = `${last} ${word}`;
+      else done.push(word);
+      return done;
+    }, []),
+  );
+}
+
+function titled(title, width, sizes) {
+  if (!title) return title;
+  const { text, subtitle, ...rest } = title.text === undefined ? { text: title } : title;
+  const below = subtitle && { subtitle: broken(subtitle, width, 0.9 * (sizes?.subtitleFontSize ?? 12)) };
+  return { ...rest, text: broken(text, width, sizes?.fontSize ?? 15), ...below };
+}
+
 /** The legend goes below panels and, on a phone, below everything, lest it take the chart's place. */
 function fitted(spec, width) {
-  if (width <= 480 || spec.spec) {
-    const legend = { ...spec.config?.legend, orient: "bottom", columns: width > 480 ? 8 : 2 };
+  const narrow = width <= 480;
+  spec = { ...spec, title: titled(spec.title, width, spec.config?.title) };
+  if (narrow || spec.spec) {
+    const below = narrow && { columns: 1, gradientLength: 80, layout: { bottom: { direction: "vertical", anchor: "start" } } };
+    const legend = { ...spec.config?.legend, orient: "bottom", columns: 8, ...below };
     spec = { ...spec, config: { ...spec.config, legend } };
   }
   return spec.spec?.width ? panels(spec, width) : spec;
