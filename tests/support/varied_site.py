@@ -99,7 +99,12 @@ def _ingested(connection: Connection) -> None:
     """Record two runs of ingest, one of which has not finished, and that the texts were read."""
     run: Row = {"tool_version": "0.1", "torch_version": "2.6", "fingerprint": "f"}
     run |= {"stages": "weights", "dtype": "float32", "device": "cpu", "seed": 0}
-    run |= {"started_at": "2026-01-01T00:00:00Z", "fold": True, "center": True, "canonicalise": True}
+    run |= {
+        "started_at": "2026-01-01T00:00:00Z",
+        "fold": True,
+        "center": True,
+        "canonicalise": True,
+    }
     step: Row = {"stage": "weights", "settings": "{}", "n_rows": 1, "seconds": 1.0}
     step |= {"finished_at": "2026-01-01T00:01:00Z"}
     for model_id, layers in ((1, LAYERS), (2, 1)):
