@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import datasette as installed
 
 from neurondb.explore.counting import count_small, uncounted
-from neurondb.explore.routes import routes
+from neurondb.explore.files import addressed
+from neurondb.explore.routes import refused, routes
 from neurondb.explore.security import secured
 from neurondb.explore.site import site_of
 
@@ -45,6 +46,31 @@ def menu_links(datasette: Any) -> list[dict[str, str]]:
     if site_of(datasette) is None:
         return []
     return [{"href": datasette.urls.path("/"), "label": "NeuronDB: models and search"}]
+
+
+@hook
+def handle_exception(datasette: Any, request: Any, exception: Exception) -> Any:
+    """Say what Datasette refuses, such as an address that is nowhere, on a page like ours."""
+    site = site_of(datasette)
+    status = getattr(exception, "status", None)  # of Datasette's errors; none where we failed
+    markup = getattr(exception, "message_is_html", False)
+    if site is None or not isinstance(status, int) or markup or request.path.endswith(".json"):
+        return None
+    return refused(site, request, str(getattr(exception, "message", exception)), status)
+
+
+@hook
+def extra_css_urls(datasette: Any) -> list[str]:
+    """Make Datasette's own pages legible; ours have a stylesheet of their own."""
+    return [] if site_of(datasette) is None else [addressed("datasette.css")]
+
+
+@hook
+def extra_js_urls(datasette: Any) -> list[dict[str, Any]]:
+    """Let screen readers and the keyboard reach what is on Datasette's own pages."""
+    if site_of(datasette) is None:
+        return []
+    return [{"url": addressed("datasette.js"), "module": True}]
 
 
 @hook
