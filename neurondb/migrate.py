@@ -8,6 +8,7 @@ from neurondb.database import check_revision, connect, parse_url, sqlite_path, t
 from neurondb.errors import DatabaseError
 from neurondb.paths import folder
 from neurondb.schema import VIEWS, codes, tables
+from neurondb.sqlite_files import look_at
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
 
@@ -40,13 +41,13 @@ def create_or_open(location: str | None = None) -> Engine:
     """
     url = parse_url(location)
     path = sqlite_path(url)
-    if path is not None and path.is_dir():
-        raise DatabaseError(f"{path} is a directory; give the file in it with --db")
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                look_at(path)
         except OSError as error:
-            raise DatabaseError(f"cannot create the directory {path.parent}: {error}") from error
+            raise DatabaseError(f"cannot write in {path.parent}: {error.strerror or error}") from error
     engine = connect(url, writing=True)
     with translated(engine.url.render_as_string()), engine.connect() as connection:
         empty = not inspect(connection).get_table_names()

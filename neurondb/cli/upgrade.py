@@ -7,6 +7,7 @@ from neurondb import schema
 from neurondb.cli import options
 from neurondb.database import connect, parse_url, sqlite_path, translated
 from neurondb.errors import DatabaseError
+from neurondb.sqlite_files import look_at
 
 
 @click.command()
@@ -22,8 +23,8 @@ def upgrade(db: str | None) -> None:
     url = parse_url(db)
     path = sqlite_path(url)
     where = path or url.render_as_string()
-    if path is not None and not path.is_file():
-        raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+    if path is not None:
+        look_at(path)
     engine = connect(url, writing=True)
     try:
         before = migrate.current(engine)
