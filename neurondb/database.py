@@ -173,13 +173,21 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
+def called(url: URL) -> str:
+    """Return what a message calls a database: as SQLAlchemy writes its URL, without a password."""
+    try:
+        return url.render_as_string()
+    except UnicodeEncodeError:  # a path that is no text
+        return f"sqlite:///{url.database}"
+
+
 def check_revision(engine: Engine) -> None:
     """Refuse a database that is not NeuronDB's, or whose schema is older or newer than this code.
 
     Raises:
         DatabaseError: says which, and what to do.
     """
-    where = engine.url.render_as_string()
+    where = called(engine.url)
     with translated(where), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
@@ -250,8 +258,8 @@ _MEANINGS = {
     "file is not a database": "not an SQLite database; give another with --db",
     "database or disk is full": "the disk is full; free some space and run the command again",
     "disk I/O error": "the disk reported an error; check its space and health, then run again",
-    "attempt to write a readonly database": "read-only: this user may not write to it, or not in its "
-    "directory; check the permissions, or work on a copy",
+    "attempt to write a readonly database": "read-only: this user may not write to it, or not in "
+    "its directory; check the permissions, or work on a copy",
     "unable to open database file": "cannot be opened; check the directory and its permissions",
     "database disk image is malformed": "damaged; restore a copy or ingest again into a new file",
 }

@@ -11,7 +11,7 @@ from neurondb.asking.expression import parse
 from neurondb.asking.names import resolved
 from neurondb.asking.statements import Rows, run_sql
 from neurondb.asking.terms import Expression
-from neurondb.database import translated
+from neurondb.database import called, translated
 
 
 def find(
@@ -42,14 +42,14 @@ def count(engine: Engine, text: str) -> int:
 def why_empty(engine: Engine, text: str) -> list[str]:
     """Return what may have kept an expression from fitting any neuron; raises as `find` does."""
     expression = understood(engine, text)
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         return reasons(connection, expression)
 
 
 def understood(engine: Engine, text: str) -> Expression:
     """Parse an expression and look up the names in it; raises as `find` does."""
     expression = parse(text)
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         return resolved(expression, connection)
 
 

@@ -94,11 +94,11 @@ def _linked(database: Any) -> str:
     place = tempfile.TemporaryDirectory(prefix="neurondb-")
     finalize(database, place.cleanup)
     link = Path(place.name) / "database.db"
-    link.symlink_to(os.path.abspath(database.neurondb_file))
+    link.symlink_to(Path(database.neurondb_file).absolute())
     return str(link)
 
 
-def _connect(database: Any, write: bool = False) -> sqlite3.Connection:  # noqa: FBT001, FBT002
+def _connect(database: Any, write: bool = False) -> sqlite3.Connection:
     """Do what Datasette's own `connect` does, for this file."""
     file = database.neurondb_file
     if write:

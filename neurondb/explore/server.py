@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.database import open_existing, open_immutable, parse_url, sqlite_path
+from neurondb.database import called, open_existing, open_immutable, parse_url, sqlite_path
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
 from neurondb.sqlite_files import pending
@@ -89,9 +89,7 @@ def servable(location: str | None, *, immutable: bool = False) -> Path:
     url = parse_url(location)
     path = sqlite_path(url)
     if path is None:
-        raise DatabaseError(
-            f"{url.render_as_string()} is no SQLite file, which is all that a site can serve"
-        )
+        raise DatabaseError(f"{called(url)} is no SQLite file, which is all that a site can serve")
     open_existing(location).dispose()
     if immutable and pending(path) is not None:
         raise DatabaseError(
