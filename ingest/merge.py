@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from ingest.activations import LayerSummary
 from ingest.summary_file import SummaryFile
 from neurondb import migrate
+from neurondb.database import called
 from neurondb.errors import IngestError, NeuronDBError
 from neurondb.jobs import IngestReport, MergeRequest, Progress
 from neurondb.records import RunRecord
@@ -57,7 +58,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
         engine.dispose()
     return IngestReport(
         model=model.name,
-        database=engine.url.render_as_string(),
+        database=called(engine.url),
         rows={"activations": n_rows},
         skipped={"activations": len(steps) - len(steps_left)},
         seconds=time.perf_counter() - started,

@@ -13,7 +13,7 @@ from typing import Final
 from neurondb.asking.lexing import END, OPERATOR, TEXT, WORD, Lexeme, lexemes
 from neurondb.asking.properties import PROPERTY_KEYS, is_property_key, property_term
 from neurondb.asking.spelling import did_you_mean, shown
-from neurondb.asking.terms import And, Expression, Not, Or
+from neurondb.asking.terms import And, Expression, Not
 from neurondb.asking.tree import require_one_dataset
 from neurondb.asking.values import (
     READERS,
@@ -21,7 +21,9 @@ from neurondb.asking.values import (
     any_of,
     called,
     compared,
+    like_a_place,
     negated,
+    no_place,
     place_or_none,
     token_item,
 )
@@ -91,7 +93,7 @@ class _Parser:
         while self._is_word("or"):
             self._take()
             parts.append(self._conjunction(depth))
-        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+        return any_of(parts)
 
     def _conjunction(self, depth: int) -> Expression:
         parts = [self._negation(depth)]
@@ -106,7 +108,8 @@ class _Parser:
             raise ExpressionError(f"nested deeper than {DEEPEST} levels {self.next.where}")
         if self._is_word("not"):
             self._take()
-            return Not(self._negation(depth + 1))
+            inner = self._negation(depth + 1)
+            return inner.part if isinstance(inner, Not) else Not(inner)
         if self.next.kind != "(":
             return self._term()
         opened = self._take()
@@ -197,6 +200,8 @@ class _Parser:
             return called(words, BARE_WORDS, lexeme, "word")
         if _is_key(lexeme.value):
             raise ExpressionError(f"{lexeme.value} {lexeme.where} needs a comparison")
+        if like_a_place(lexeme.value):
+            raise no_place(lexeme)
         known = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *all_keys()}
         hint = did_you_mean(lexeme.value, known)
         raise ExpressionError(f"unknown word {lexeme.shown} {lexeme.where}{hint}")

@@ -14,9 +14,10 @@ from neurondb.asking.terms import (
     OnDataset,
     OneOf,
     Or,
+    Places,
 )
 from neurondb.asking.token_names import require_token
-from neurondb.asking.tree import models_asked
+from neurondb.asking.tree import models_asked, terms
 from neurondb.asking.vocabulary import split_words
 from neurondb.errors import UnknownNameError
 from neurondb.reading.activations import named_dataset
@@ -32,7 +33,25 @@ def resolved(expression: Expression, connection: Connection) -> Expression:
     """
     known = _replaced(expression, lambda term: _with_models(term, connection))
     asked = models_asked(known)
+    found = [term for term in terms(known) if isinstance(term, Places)]
+    if found:
+        _check_places(found, connection, asked)
     return _replaced(known, lambda term: _with_name(term, connection, asked))
+
+
+def _check_places(found: Sequence[Places], connection: Connection, asked: Sequence[str]) -> None:
+    """Refuse a list with a neuron that none of the models has."""
+    m = models.c
+    rows = connection.execute(select(m.name, m.n_layers, m.d_mlp).order_by(m.name)).all()
+    sizes = [row for row in rows if not asked or row.name in asked]
+    shapes = {(row.n_layers, row.d_mlp) for row in sizes}
+    for place in (place for term in found for place in term.places):
+        if shapes and not any(place.layer < n and place.neuron < d for n, d in shapes):
+            has = "; ".join(
+                f"{row.name} has layers 0–{row.n_layers - 1}, neurons 0–{row.d_mlp - 1}"
+                for row in sizes[:3]
+            )
+            raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {has}")
 
 
 def model_called(connection: Connection, name: str) -> str:

@@ -69,6 +69,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """The neuron is one of a list, of any length."""
+
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HasToken:
     """A token, by its text or its id, is among the first `within` of one of the neuron's lists.
 
@@ -99,5 +106,16 @@ class OnDataset:
 
 
 Expression: TypeAlias = (
-    And | Or | Not | Compare | Between | OneOf | Missing | Place | HasToken | HasEffect | OnDataset
+    And
+    | Or
+    | Not
+    | Compare
+    | Between
+    | OneOf
+    | Missing
+    | Place
+    | Places
+    | HasToken
+    | HasEffect
+    | OnDataset
 )

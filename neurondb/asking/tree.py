@@ -54,3 +54,13 @@ def models_asked(expression: Expression) -> list[str]:
         if isinstance(part, OneOf) and part.column == "model":
             return [str(name) for name in part.values]
     return []
+
+
+def depth(expression: Expression) -> int:
+    """Return how many of and, or and not stand within one another."""
+    match expression:
+        case And(parts) | Or(parts):
+            return 1 + max(map(depth, parts), default=0)
+        case Not(part):
+            return 1 + depth(part)
+    return 0

@@ -9,11 +9,14 @@ from typing import Any, TypeVar
 
 import datasette as installed
 
+from neurondb.asking.limits import bound
 from neurondb.explore.counting import count_small, uncounted
 from neurondb.explore.files import addressed
+from neurondb.explore.hosted import adopted
 from neurondb.explore.routes import refused, routes
 from neurondb.explore.security import secured
 from neurondb.explore.site import site_of
+from neurondb.sqlite_files import FileConnection
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -22,6 +25,13 @@ def hook(function: Hook) -> Hook:
     """Mark a function as what Datasette calls by that name."""
     marked: Hook = installed.hookimpl(function)
     return marked
+
+
+@hook
+def prepare_connection(conn: Any) -> None:
+    """Bound what statements may cost, also on databases in memory; writing ones are not bound."""
+    if not isinstance(conn, FileConnection):
+        bound(conn)
 
 
 @hook
@@ -74,8 +84,9 @@ def extra_js_urls(datasette: Any) -> list[dict[str, Any]]:
 
 
 @hook
-def prepare_jinja2_environment(env: Any) -> None:
-    """Teach the templates our notation."""
+def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
+    """Teach the templates our notation; the first that a starting Datasette asks of a plugin."""
+    adopted(datasette)
     from neurondb.explore.notation import FILTERS, pairs
     from neurondb.explore.sorting import DEFAULT_HEADINGS, TEXTS
     from neurondb.explore.wording import class_terms, value, within

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
-from neurondb.database import sqlite_path
+from neurondb.database import called, sqlite_path
 from neurondb.jobs import STAGES
 from neurondb.reading.activations import find_dataset
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
@@ -118,7 +118,7 @@ def status(connection: Connection, name: str | None = None) -> DatabaseStatus:
 
 def _location(connection: Connection) -> str:
     path = sqlite_path(connection.engine.url)
-    return connection.engine.url.render_as_string() if path is None else str(path)
+    return called(connection.engine.url) if path is None else str(path)
 
 
 def _size(connection: Connection) -> int | None:
