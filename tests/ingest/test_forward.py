@@ -448,7 +448,7 @@ def test_a_gpu_gives_the_processors_values(family: str, tmp_path: Path) -> None:
         pytest.skip("needs CUDA")
     checkpoint, batch = Checkpoint.open(FAMILIES[family](tmp_path, 0)), one_batch(*LENGTHS)
     gpu = torch.device("cuda", 0)
-    there = Batch(*(t.to(gpu) for t in (batch.token_ids, batch.lengths, batch.ordinals)))
+    there = batch.to(gpu)
     forward = Forward(checkpoint, gpu, torch.float32)
     assert {p.device for p in forward._model.parameters()} == {gpu}
     found, expected = run(forward, there).found, run(opened(tmp_path), batch).found
