@@ -6,13 +6,13 @@ python docs/generate.py --check    exits with 1 when one of them is not up to da
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 from sqlalchemy import Column, Table
 
-from neurondb.cli import COMMANDS, cli
+from neurondb.cli import cli
 from neurondb.explore.describing import as_yaml as datasette_metadata
 from neurondb.figures.documentation import markdown as figures_page
 from neurondb.schema import VIEWS, metadata
@@ -22,23 +22,42 @@ WIDTH = 88
 
 
 def cli_page() -> str:
-    """Return the help of every command."""
+    """Return the help of every command, and of the commands below it."""
     parts = [
         "# Commands",
-        "Generated from the commands themselves by `python docs/generate.py`.",
-        _help(cli, "neurondb"),
+        "Generated from the commands themselves by `python docs/generate.py`. `-h` is short for "
+        "`--help` everywhere.",
     ]
-    context = click.Context(cli, info_name="neurondb")
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        assert command is not None
-        parts += [f"## neurondb {name}", _help(command, f"neurondb {name}")]
+    for context in contexts(cli):
+        if context.parent is not None:
+            parts.append(f"{'#' * (1 + _depth(context))} {context.command_path}")
+        parts.append(f"```text\n{context.command.get_help(context)}\n```")
     return "\n\n".join(parts) + "\n"
 
 
-def _help(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH)
-    return f"```text\n{command.get_help(context)}\n```"
+def contexts(
+    command: click.Command, name: str = "neurondb", parent: click.Context | None = None
+) -> Iterator[click.Context]:
+    """Return the context of a command, then those of all commands below it, as click has them."""
+    context = click.Context(
+        command,
+        parent,
+        info_name=name,
+        max_content_width=WIDTH,
+        terminal_width=WIDTH,
+        **command.context_settings,
+    )
+    yield context
+    if not isinstance(command, click.Group):
+        return
+    for below in command.list_commands(context):
+        found = command.get_command(context, below)
+        assert found is not None
+        yield from contexts(found, below, context)
+
+
+def _depth(context: click.Context) -> int:
+    return 0 if context.parent is None else 1 + _depth(context.parent)
 
 
 def schema_page() -> str:
@@ -46,7 +65,9 @@ def schema_page() -> str:
     parts = [
         "# Tables and views",
         "Generated from `neurondb/schema` by `python docs/generate.py`. Relations whose name ends "
-        "in `_rows` hold codes; the view without that ending shows them in words. Keys are bold.",
+        "in `_rows` hold codes; the view without that ending shows them in words. Keys are bold. "
+        "A `rank` counts from 0 here, as everywhere under this name; what pages call a place, and "
+        "`@N` of `find`, counts from 1.",
         "## Views",
         *(_view(name, select, comment) for name, select, comment in VIEWS),
         "## Tables",

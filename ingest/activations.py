@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -29,23 +28,31 @@ from ingest.sweep import (
     HOOK_POST,
     UNGATED,
     Activation,
+    Counts,
+    FloatSums,
     Kind,
-    Totals,
+    SumTree,
+    cases,
     centres,
-    merged,
-    no_tokens,
+    counted_together,
+    labels,
+    moments,
+    no_counts,
+    no_sums,
     positions_of,
     totals_of,
     wide_sums,
 )
 from neurondb import histogram
-from neurondb.records import ActivationsRecord, LabelStatistics, Moments, SignCase
+from neurondb.records import ActivationsRecord
 
 DENSE_SHARE: Final = 24
 """More peaks than 1/24 of the batch's texts × neurons are found by one sweep over it all, fewer one
 by one: a column costs as much as that many in the sweep."""
 COLUMNS_AT_ONCE: Final = 2**22
 """Values gathered at once where few peaks are looked for."""
+CENTRE_TOKENS: Final = 64
+"""Tokens of a batch, at most, that tell about what to sum its powers."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,12 @@ class CountedBatch:
         due = positions % histogram.STRIDE == (self.batch.ordinals % histogram.STRIDE)[:, None]
         return (self.counted & due).nonzero().T.contiguous()
 
+    @cached_property
+    def centre_tokens(self) -> Int[Tensor, "2 tokens"]:
+        """Texts and positions of a few tokens that count, from everywhere in the batch."""
+        every = self.counted.nonzero().T
+        return every[:, :: -(-every.shape[1] // CENTRE_TOKENS) or 1].contiguous()
+
 
 @dataclass
 class LayerSummary:
@@ -84,24 +97,25 @@ class LayerSummary:
     Attributes:
         kind: whether the neurons have a gate.
         layer: its number, from which the random draws differ.
-        totals: counts, sums, extremes, moments.
+        totals: counts and extremes.
+        sums: what moments, means and statistics by label come from.
         best: the example lists, in the order of `kind.peaks`.
         counts: histograms, flat: (quantity, neuron, bin).
-        by_label: (7, labels, neurons) sums of `sweep.sums_by_text`; no labels, no columns.
+        by_label: tokens by label, and positive hook_pre and hook_post; no labels, no columns.
         drawn: texts drawn at random, where control examples are wanted.
         seed: of that draw.
     """
 
     kind: Kind
     layer: int
-    totals: Totals
+    totals: Counts
+    sums: SumTree
     best: BestTexts
     counts: Int[Tensor, " bins"]
-    by_label: Float[Tensor, "7 labels neurons"]
+    by_label: Float[Tensor, "3 labels neurons"]
     drawn: BestTexts | None = None
     seed: int = 0
     _kernels: Kernels = field(default=PLAIN, repr=False)
-    _begun: bool = False
 
     @classmethod
     def empty(
@@ -121,10 +135,11 @@ class LayerSummary:
         return cls(
             kind,
             layer,
-            no_tokens(kind, n_neurons, device),
+            no_counts(kind, n_neurons, device),
+            SumTree(),
             BestTexts(len(kind.peaks), n_neurons, N_EXAMPLES, device),
             torch.zeros(n_bins, dtype=torch.int64, device=device),
-            torch.zeros(7, n_labels, n_neurons, dtype=torch.float64, device=device),
+            torch.zeros(3, n_labels, n_neurons, dtype=torch.float64, device=device),
             BestTexts(1, n_neurons, N_DRAWN, device) if controls else None,
             seed,
         )
@@ -141,28 +156,50 @@ class LayerSummary:
         sign: Float[Tensor, " neurons"],
         activation: Activation,
     ) -> None:
-        """Add a batch of texts that were not added before; `found` has the model's own signs."""
+        """Add a batch of texts that were not added before; `found` has the model's own signs.
+
+        Raises:
+            ValueError: when a batch of its number is there.
+        """
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        about = (
-            self.totals.mean.clone() if self._begun else centres(self.totals, found, sign, counted)
-        )
-        self._begun = True
+        about = centres(found, sign, batch.centre_tokens)
         sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
         if not torch.stack(sums.sum).isfinite().all():
             sums = sums._replace(sum=wide_sums(kind, activation, found, sign, counted))
-        self.totals = merged(self.totals, totals_of(kind, sums, about))
+        counts, float_sums = totals_of(kind, sums, about)
+        by_label = self._label_sums(batch, found, sign)
+        self.totals = counted_together(self.totals, counts)
+        self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
-            places = kernels.histogram_bins(kind, found, sign, batch.drawn_tokens)
-            self.counts += places.flatten().bincount(minlength=len(self.counts) + 1)[:-1]
-        if batch.labels is not None and self.by_label.shape[1]:
-            rows = (batch.labels >= 0).nonzero().squeeze(1)
-            by_text = kernels.sums_by_text(found, sign, counted)
-            self.by_label.index_add_(1, batch.labels[rows], by_text[:, rows])
+            kernels.count_bins(kind, found, sign, batch.drawn_tokens, self.counts)
         finder = _PeakFinder(kernels, kind, activation, found, sign, counted, peaks)
         ordinals = batch.batch.ordinals
-        self.best.add(size_scores(peaks), peaks, ordinals, finder.positions)
+        self.best.add(
+            size_scores(peaks),
+            peaks,
+            ordinals,
+            finder.positions,
+            finder.everywhere,
+            kernels.insert,
+        )
         if self.drawn is not None:
             self._draw(self.drawn, batch, peaks, finder)
+
+    def _label_sums(
+        self, batch: CountedBatch, found: MLPActivations, sign: Float[Tensor, " neurons"]
+    ) -> Float[Tensor, "4 labels neurons"]:
+        """Add to the counts by label; return the batch's sums by label."""
+        _, n_labels, n_neurons = self.by_label.shape
+        sums = self.by_label.new_zeros(7, n_labels, n_neurons)
+        if batch.labels is not None and n_labels:
+            rows = (batch.labels >= 0).nonzero().squeeze(1)
+            by_text = self._kernels.sums_by_text(found, sign, batch.counted)
+            # `index_add_` adds in no fixed order on a GPU; this sorts there.
+            sums.transpose(0, 1).index_put_(
+                (batch.labels[rows],), by_text[:, rows].transpose(0, 1), accumulate=True
+            )
+            self.by_label += sums[:3]
+        return sums[3:]
 
     def _draw(
         self, drawn: BestTexts, batch: CountedBatch, peaks: Tensor, finder: "_PeakFinder"
@@ -178,16 +215,29 @@ class LayerSummary:
         # A text with no token that counts is not drawn.
         scores = scores * batch.counted.any(1)[:, None]
 
+        first = batch.counted.byte().argmax(1)
+
         def positions(_: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
             position = finder.positions(lists[0, texts, neurons], texts, neurons)
-            first = batch.counted.byte().argmax(1)[texts]
-            return torch.where(peak[0, texts, neurons] == 0, first, position)
+            return torch.where(peak[0, texts, neurons] == 0, first[texts], position)
 
-        drawn.add(scores[None], peak, ordinals, positions)
+        def everywhere(n_wanted: int) -> Tensor | None:
+            found = finder.everywhere(n_wanted)
+            if found is None:
+                return None
+            return torch.where(peak == 0, first[:, None], found.gather(0, lists.long()))
+
+        drawn.add(scores[None], peak, ordinals, positions, everywhere, self._kernels.insert)
 
     def merge(self, other: "LayerSummary") -> None:
-        """Take in the summary of other texts."""
-        self.totals = merged(self.totals, other.totals)
+        """Take in the summary of other texts.
+
+        To the last bit as if one summary had seen all batches, whatever the order of merging, where
+        both are of batches of one dataset, numbered alike. Of texts batched apart, sums agree to
+        rounding (METHODS §5).
+        """
+        self.totals = counted_together(self.totals, other.totals)
+        self.sums.merge(other.sums)
         self.best.merge(other.best)
         self.counts += other.counts
         self.by_label += other.by_label
@@ -199,6 +249,7 @@ class LayerSummary:
         lists = {"best": self.best} | ({} if self.drawn is None else {"drawn": self.drawn})
         return {
             **self.totals._asdict(),
+            **self.sums.tensors(),
             **{
                 f"{name}.{part}": getattr(texts, part)
                 for name, texts in lists.items()
@@ -223,7 +274,8 @@ class LayerSummary:
         return cls(
             GATED if gated else UNGATED,
             layer,
-            Totals(*(tensors[name] for name in Totals._fields)),
+            Counts(*(tensors[name] for name in Counts._fields)),
+            SumTree.of_tensors(tensors),
             texts("best"),
             tensors["counts"],
             tensors["by_label"],
@@ -232,66 +284,30 @@ class LayerSummary:
         )
 
     def record(self) -> ActivationsRecord:
-        """Return what is to be stored."""
-        totals, kind = self.totals, self.kind
+        """Return what is to be stored; computed on the processor, whatever it was counted on."""
+        kind, totals = self.kind, Counts(*(tensor.cpu() for tensor in self.totals))
         n_neurons = len(totals.finite)
-        positive = totals.positive.cpu().numpy()
-        pre, post = (_moments(totals, row) for row in (0, 1))
+        sums = self._sums()
+        positive = totals.positive.numpy()
+        pre, post = (moments(sums, row) for row in (0, 1))
         counts = self.counts.view(len(kind.histograms), n_neurons, histogram.N_BINS)
         return ActivationsRecord(
-            n_tokens=totals.finite.cpu().numpy(),
-            n_nonfinite=totals.nonfinite.cpu().numpy(),
+            n_tokens=totals.finite.numpy(),
+            n_nonfinite=totals.nonfinite.numpy(),
             gate_positive=positive[0] if kind.gated else None,
             post_positive=positive[1],
             pre=pre,
             post=post,
-            cases=dict(zip(kind.cases, self._cases(), strict=True)),
+            cases=dict(zip(kind.cases, cases(kind, totals, sums), strict=True)),
             examples=dict(zip(kind.example_lists, self.best.record(), strict=True)),
             histograms=dict(zip(kind.histograms, counts.cpu().numpy(), strict=True)),
-            labels=dict(enumerate(self._labels())),
+            labels=dict(enumerate(labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))),
             controls={} if self.drawn is None else controls(self.drawn),
         )
 
-    def _cases(self) -> list[SignCase]:
-        """Return the statistics of every case; NaN where no token was in it."""
-        totals = self.totals
-        empty = totals.in_case[:, None] == 0
-        tables = {
-            "mean": totals.sum / totals.in_case[:, None],
-            "min": totals.low.double().masked_fill(empty, torch.nan),
-            "max": totals.high.double().masked_fill(empty, torch.nan),
-        }
-        arrays = {name: table.cpu().numpy() for name, table in tables.items()}
-        return [
-            SignCase(
-                count=count,
-                **{
-                    name: dict(zip(self.kind.quantities, array[case], strict=True))
-                    for name, array in arrays.items()
-                },
-            )
-            for case, count in enumerate(totals.in_case.cpu().numpy())
-        ]
-
-    def _labels(self) -> list[LabelStatistics]:
-        found = []
-        for sums in self.by_label.cpu().numpy().swapaxes(0, 1):
-            n, positive, post_positive, pre, pre2, post, post2 = sums
-            with np.errstate(invalid="ignore", divide="ignore"):
-                pre_mean, post_mean = pre / n, post / n
-                pre_variance, post_variance = pre2 / n - pre_mean**2, post2 / n - post_mean**2
-            found.append(
-                LabelStatistics(
-                    n_tokens=n.astype(np.int64),
-                    gate_positive=positive.astype(np.int64) if self.kind.gated else None,
-                    post_positive=post_positive.astype(np.int64),
-                    pre_mean=pre_mean,
-                    pre_variance=np.maximum(pre_variance, 0),
-                    post_mean=post_mean,
-                    post_variance=np.maximum(post_variance, 0),
-                )
-            )
-        return found
+    def _sums(self) -> FloatSums:
+        _, n_labels, n_neurons = self.by_label.shape
+        return self.sums.total() or no_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
 
 
 @dataclass
@@ -307,30 +323,21 @@ class _PeakFinder:
     peaks: Tensor
     _all: Tensor | None = None
 
+    def everywhere(self, n_wanted: int) -> Tensor | None:
+        """Return the positions of all peaks, unless fewer are wanted than pay for that."""
+        if self._all is None and n_wanted * DENSE_SHARE > self.peaks[0].numel():
+            self._all = self.kernels.peak_positions(*self._inputs)
+        return self._all
+
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
-        inputs = (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
-        if self._all is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            self._all = self.kernels.peak_positions(*inputs)
-        if self._all is not None:
-            return self._all[lists, texts, neurons]
+        found = self.everywhere(len(lists))
+        if found is not None:
+            return found[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        return torch.cat([positions_of(*inputs, part) for part in parts])
+        return torch.cat([positions_of(*self._inputs, part) for part in parts])
 
-
-def _moments(totals: Totals, row: int) -> Moments:
-    """Return mean, population variance, skewness and Pearson kurtosis; NaN where undefined."""
-    n = totals.finite.double()
-    mean = totals.mean[row].masked_fill(n == 0, torch.nan)
-    variance = totals.power2[row] / n
-    skewness = (totals.power3[row] / n) / variance**1.5
-    kurtosis = (totals.power4[row] / n) / variance**2
-    # Equal values leave a rounding error of the mean, not a spread.
-    constant = variance <= (1e-12 * mean) ** 2
-    return Moments(
-        mean=mean.cpu().numpy(),
-        variance=variance.cpu().numpy(),
-        skewness=skewness.masked_fill(constant, torch.nan).cpu().numpy(),
-        kurtosis=kurtosis.masked_fill(constant, torch.nan).cpu().numpy(),
-    )
+    @property
+    def _inputs(self) -> tuple[Kind, Activation, MLPActivations, Tensor, Tensor, Tensor]:
+        return (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)

@@ -32,11 +32,11 @@ class Plan(NamedTuple):
 
     def covers(self, stored: "_Stored") -> bool:
         """Tell whether the run looks at a step that is stored."""
-        return (
-            stored.stage in self.steps
-            and (stored.layer == WHOLE_MODEL or stored.layer in self.layers)
-            and stored.dataset in (None, self.dataset)
-        )
+        return self.replaces(stored.stage, stored.layer) and stored.dataset in (None, self.dataset)
+
+    def replaces(self, stage: str, layer: int) -> bool:
+        """Tell whether the run looks at a step of the weights."""
+        return stage in self.steps and (layer == WHOLE_MODEL or layer in self.layers)
 
 
 class _Stored(NamedTuple):

@@ -25,8 +25,15 @@ from neurondb import migrate
 from neurondb.jobs import Advance, CompareRequest, Preprocessing, Progress
 from neurondb.reading.models import Model
 from neurondb.reading.opening import opened
-from neurondb.reading.pairs import Pair, choices, find_pair, vocabularies
+from neurondb.reading.pairs import (
+    Pair,
+    choices,
+    find_pair,
+    vocabularies,
+    with_unused_rows,
+)
 from neurondb.records import ComparisonRecord
+from neurondb.render.hints import ingest_command
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
 from neurondb.writing import models
@@ -49,6 +56,12 @@ def run(request: CompareRequest, progress: Progress) -> int:
     with opened(request.database) as connection:
         pair = find_pair(connection, request.before, request.after)
         comparing = _Comparing(connection, pair)
+        for model in comparing.outdated:
+            progress.note(
+                f"{model.name}: top tokens are not compared, its token lists count rows that no"
+                f" token has; run `{ingest_command(model.name, model.source, 'vocab')} --force`,"
+                " then compare again"
+            )
         before, after = (models.find_model(connection, one.model_id) for one in pair)
         engine = migrate.create_or_open(request.database)
         try:
@@ -65,8 +78,9 @@ class _Comparing:
         self.pair = pair
         self.checkpoints = [original(connection, model) for model in pair]
         self.choices = choices(connection, pair.before)
+        self.outdated = with_unused_rows(connection, pair)
         # Texts by number on one side only are equal to nothing on the other.
-        self.has_tokens = not vocabularies(connection, pair).one_sided
+        self.has_tokens = not (self.outdated or vocabularies(connection, pair).one_sided)
         use_threads_for(self.checkpoints[0].architecture)
 
     def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:

@@ -1,6 +1,6 @@
 """A dataset as one model reads it: its texts and their token ids, checked before work begins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ class Corpus:
     tokenization: TokenizationRecord
     ordinals: NDArray[np.int64]
     """Places in `dataset.texts`, ascending: all, or those of the run's shard."""
+    first_batch: int
+    """The number of their first batch among the dataset's."""
 
 
 def read_corpus(
@@ -48,30 +50,55 @@ def read_corpus(
     if request.max_tokens is not None:
         dataset = _first_tokens(dataset, read, request.max_tokens)
         read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    lengths = [len(ids) for ids in read.token_ids]
-    return Corpus(dataset, read, shard_ordinals(lengths, max_tokens, request.shard))
+    packed = packing([len(ids) for ids in read.token_ids], max_tokens)
+    widths = [max((len(read.token_ids[text]) for text in batch), default=0) for batch in packed]
+    chosen = shard_batches([len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard)
+    ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
+    return Corpus(dataset, read, ordinals, chosen.start)
 
 
-def shard_ordinals(
-    lengths: Sequence[int], max_tokens: int, shard: tuple[int, int] | None
-) -> NDArray[np.int64]:
-    """Return the places of the texts of shard (i, n): every n-th batch from the i-th, from 1.
+def remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield a line on each thing that is not as one expects it of texts and their tokens."""
+    if dataset.n_null:
+        yield f"{dataset.source}: rows without a text (null), left out: {dataset.n_null:,}"
+    if tokenizer.prefix_token_id is None:
+        yield (
+            "no token is put in front of the texts: neither the tokenizer's files nor config.json "
+            "name a BOS or EOS that is a special token of the vocabulary"
+        )
 
-    Whole batches, so that a shard computes the very bits that a run over all texts would.
+
+def shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
+    """Return the numbers of the batches of shard (i, n), from 1: a run of them, all without one.
+
+    Whole batches, so that a shard computes the very bits that a run over all texts would; one after
+    another, so that few nodes of `ingest.sweep.tree` are left. The cuts divide the places, on which
+    the time depends, as evenly as whole batches allow.
+
+    Args:
+        places: of each batch, padding included.
+        shard: its number, and how many there are.
 
     Raises:
         TextError: when the shard is empty.
     """
+    n_batches = len(places)
     if shard is None:
-        return np.arange(len(lengths), dtype=np.int64)
+        return range(n_batches)
     number, n_shards = shard
-    packed = packing(lengths, max_tokens)
-    if number > len(packed):
+    if number > n_batches:
         raise TextError(
-            f"shard {number}/{n_shards} is empty: the {len(lengths)} texts of the dataset make "
-            f"{len(packed)} batch{'es' * (len(packed) != 1)}; divide it into no more shards"
+            f"shard {number}/{n_shards} is empty: the dataset's texts make "
+            f"{n_batches} batch{'es' * (n_batches != 1)}; divide it into no more shards"
         )
-    return np.sort(np.concatenate(packed[number - 1 :: n_shards]))
+    if n_shards >= n_batches:
+        return range(number - 1, number)
+    before = np.concatenate([[0], np.cumsum(places)])
+    cuts = [0]
+    for cut in range(1, n_shards):
+        nearest = int(np.abs(before - before[-1] * cut / n_shards).argmin())
+        cuts.append(min(max(nearest, cuts[-1] + 1), n_batches - n_shards + cut))
+    return range(*[*cuts, n_batches][number - 1 : number + 1])
 
 
 def _first_tokens(

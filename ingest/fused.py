@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ingest import sweep
+from ingest.examples import Insert
 from ingest.forward import MLPActivations
 
 WORTH_COMPILING: Final = {"cpu": 3e8, "cuda": 3e10}
@@ -42,6 +43,18 @@ class Kernels(NamedTuple):
     peak_positions: Any
     histogram_bins: Any
     sums_by_text: Any
+
+    def count_bins(
+        self, kind: sweep.Kind, found: MLPActivations, sign: Tensor, tokens: Tensor, counts: Tensor
+    ) -> None:
+        """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
+        places = self.histogram_bins(kind, found, sign, tokens)
+        counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
+
+    @property
+    def insert(self) -> Insert | None:
+        """What offers many texts to lists at once, where there is something faster than PyTorch."""
+        return None
 
 
 PLAIN: Final = Kernels(sweep.sweep, sweep.peak_positions, sweep.histogram_bins, sweep.sums_by_text)

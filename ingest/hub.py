@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ingest.directory import INDEX, SINGLES, what_else
 from ingest.gguf.reader import PART, SUFFIX, gguf_in, is_gguf
+from neurondb.decoding import is_text, spelled
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, resolve
 
@@ -69,16 +70,21 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
         ModelError: It is none of these; the message names the nearest known models.
         HubError: The hub cannot give it; the message says what to do.
     """
-    local = Path(model).expanduser()
+    local = _path(model)
     if local.exists():
-        return _local(local.resolve())
+        path = local.resolve()
+        if not is_text(str(path)):
+            raise ModelError(
+                f"the path '{spelled(path)}' is not UTF-8, so it cannot be stored; rename it"
+            )
+        return _local(path)
     in_repository = HUB_FILE.fullmatch(model)
     if in_repository is not None and not model.startswith((".", "~")):
         hub_id, file = in_repository["id"], in_repository["file"]
         snapshot = _download(hub_id, revision, gguf=file)
         return LocatedModel(snapshot / file, model, snapshot.name, _slug(Path(file).stem))
-    if _looks_like_path(model):
-        raise ModelError(f"there is no directory or file {local}: check the path")
+    if _looks_like_path(model) or not is_text(model):
+        raise ModelError(f"there is no directory or file {spelled(local)}: check the path")
     hub_id, slug = _hub_id(model)
     path = _download(hub_id, revision)
     return LocatedModel(path, hub_id, path.name, slug)
@@ -101,6 +107,13 @@ def _local(path: Path) -> LocatedModel:
 def _stem(file: Path) -> str:
     part = PART.fullmatch(file.name)
     return file.stem if part is None else part["stem"]
+
+
+def _path(model: str) -> Path:
+    try:
+        return Path(model).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise ModelError(f"{model}: {error}") from error
 
 
 def _looks_like_path(model: str) -> bool:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from ingest.machine import keep_freed_blocks, use_threads_for
 from ingest.session import open_session
 from ingest.stages import STAGES
+from neurondb.database import called
 from neurondb.errors import NeuronDBError
 from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
 from neurondb.writing import indexes, models
@@ -35,7 +36,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
         session.engine.dispose()
     return IngestReport(
         model=session.ledger.model.name,
-        database=session.engine.url.render_as_string(),
+        database=called(session.engine.url),
         rows=dict(session.rows),
         skipped=dict(session.skipped),
         seconds=time.perf_counter() - started,

@@ -21,12 +21,14 @@ from ingest.checkpoint import Checkpoint
 from ingest.forward.devices import pick_device
 from ingest.machine import use_threads_for
 from ingest.origin import original
+from ingest.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.database import open_existing
 from neurondb.errors import CheckpointError
 from neurondb.jobs import LmHeadRequest, Progress
 from neurondb.reading.lm_head import Decoding
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.unused_rows import outdated_steps
 from neurondb.records import RunRecord
 from neurondb.schema import tables
 from neurondb.writing import models
@@ -87,24 +89,35 @@ def _decoded(
     progress: Progress,
 ) -> list[Decoding]:
     sizes, tokens = checkpoint.architecture, list(request.token_ids)
-    unknown = [token for token in tokens if not 0 <= token < sizes.d_vocab]
+    rows = _token_rows(connection, model)
+    unknown = sorted(set(tokens) - set(rows.ids.tolist()))
     if unknown:
         raise CheckpointError(f"{checkpoint.path} has no row for token #{unknown[0]}")
     use_threads_for(sizes)
     layers = range(sizes.n_layers) if request.layers is None else request.layers
     found = np.full((2, len(tokens), sizes.n_layers, sizes.d_mlp), np.nan)
     unembed, whole = checkpoint.unembedding(), None
+    summed = not outdated_steps(connection, model.model_id)
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
             raw_in = checkpoint.layer(layer).in_.to(device).float()
             anchors = _anchors(connection, model, layer)
-            if len(anchors.neuron) == int((raw_in != 0).any(1).sum()):
+            if summed and len(anchors.neuron) == int((raw_in != 0).any(1).sum()):
                 found[:, :, layer] = anchored(raw_in, unembed, tokens, anchors)
             else:
-                whole = unembed.to(device).float() if whole is None else whole
-                found[:, :, layer] = decode(raw_in, whole, tokens)
+                whole = rows.select(unembed).to(device).float() if whole is None else whole
+                found[:, :, layer] = decode(raw_in, whole, rows.places(tokens))
             advance(1)
     return [Decoding(token, *found[:, i]) for i, token in enumerate(tokens)]
+
+
+def _token_rows(connection: Connection, model: Model) -> TokenRows:
+    """Return which rows of U are tokens; all, where no tokenizer has given any a spelling."""
+    t = tables.tokens.c
+    spelled = (t.model_id == model.model_id) & t.piece.is_not(None)
+    found = connection.scalars(select(t.token_id).where(spelled).order_by(t.token_id)).all()
+    unused = 0 < len(found) < model.d_vocab
+    return TokenRows(model.d_vocab, np.array(found, dtype=np.int64) if unused else None)
 
 
 class Anchors(NamedTuple):
@@ -158,25 +171,24 @@ def anchored(
 @torch.no_grad()
 def decode(
     raw_in: Float[Tensor, "neurons d_model"],
-    unembed_raw: Float[Tensor, "d_vocab d_model"],
-    token_ids: Sequence[int],
+    unembed_raw: Float[Tensor, "tokens d_model"],
+    places: Sequence[int],
 ) -> NDArray[np.float64]:
     """Return probability and normalised probability, 2 × tokens × neurons; NaN for a zero vector.
 
     Args:
         raw_in: `in` as it is stored, float32.
-        unembed_raw: U as it is stored, float32.
-        token_ids: the tokens to decode.
+        unembed_raw: the tokens' rows of U as it is stored, float32.
+        places: the rows of the tokens to decode.
     """
     tile = TILES.get(raw_in.device.type, SMALL_TILE)
     parts = [
-        _decode_tile(rows, unembed_raw, token_ids, tile)
-        for rows in torch.split(raw_in, tile.neurons)
+        _decode_tile(rows, unembed_raw, places, tile) for rows in torch.split(raw_in, tile.neurons)
     ]
     return torch.cat(parts, dim=2).cpu().numpy()
 
 
-def _decode_tile(rows: Tensor, unembed: Tensor, token_ids: Sequence[int], tile: Tile) -> Tensor:
+def _decode_tile(rows: Tensor, unembed: Tensor, places: Sequence[int], tile: Tile) -> Tensor:
     largest = torch.empty(len(rows), 0, device=rows.device)
     log_total = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=rows.device)
     for tokens in torch.split(unembed, tile.tokens):
@@ -185,7 +197,7 @@ def _decode_tile(rows: Tensor, unembed: Tensor, token_ids: Sequence[int], tile: 
         largest = both.topk(min(MEAN_OF, both.shape[1]), dim=1, sorted=False).values
         log_total = torch.logaddexp(log_total, _log_sum_exp(logits))
     # Few enough for float64, so that equal neurons stay equal whatever tile they are in.
-    wanted = (rows.double() @ unembed[list(token_ids)].double().T).T
+    wanted = (rows.double() @ unembed[list(places)].double().T).T
     top = largest.double()
     log_mean = top.logsumexp(1) - np.log(top.shape[1])
     found = torch.stack([(wanted - log_total).exp(), (wanted - log_mean).exp()])

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from ingest.activations import LayerSummary
 from ingest.summary_file import SummaryFile
 from neurondb import migrate
+from neurondb.database import called
 from neurondb.errors import IngestError, NeuronDBError
 from neurondb.jobs import IngestReport, MergeRequest, Progress
 from neurondb.records import RunRecord
@@ -57,7 +58,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
         engine.dispose()
     return IngestReport(
         model=model.name,
-        database=engine.url.render_as_string(),
+        database=called(engine.url),
         rows={"activations": n_rows},
         skipped={"activations": len(steps) - len(steps_left)},
         seconds=time.perf_counter() - started,
@@ -91,13 +92,15 @@ def _whole(files: Sequence[SummaryFile]) -> list[SummaryFile]:
 def _check_alike(first: SummaryFile, file: SummaryFile) -> None:
     if file.layers.keys() != first.layers.keys():
         raise IngestError(f"{first.path} and {file.path} have summaries of other layers")
-    # Shards may be computed on different devices.
     for name, meaning in {
         "fingerprint": "models",
         "texts": "datasets",
         "settings": "settings",
         "preprocessing": "preprocessing",
         "version": "versions of neurondb",
+        # Machines of one kind may share a dataset; on others batches, and so the cuts, differ.
+        "device": "kinds of device, on which batches differ; compute all shards on one kind",
+        "batch_tokens": "sizes of batches",
     }.items():
         one, other = (f.about["identity"][name] for f in (first, file))
         if one != other:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights, Norm
+from ingest.token_rows import TokenRows
 from neurondb.jobs import Preprocessing
 
 # Gated models behind a LayerNorm whose published tables were made without centring `gate`.
@@ -80,13 +81,17 @@ def canonical(
     )
 
 
-def unembedding(checkpoint: Checkpoint, choices: Preprocessing) -> Float[Tensor, "d_vocab d_model"]:
+def unembedding(
+    checkpoint: Checkpoint, choices: Preprocessing, rows: TokenRows | None = None
+) -> Float[Tensor, "tokens d_model"]:
     """The unembedding U in float32 (METHODS §1.2); of a tied model, made from a copy.
 
     The final norm's gain is folded in, then the mean over the vocabulary subtracted; its bias,
-    like a bias of the logits, shifts each token's logit by a constant and is left out.
+    like a bias of the logits, shifts each token's logit by a constant and is left out. The
+    vocabulary is the tokens of `rows`, or every row.
     """
-    result = checkpoint.unembedding().to(torch.float32, copy=True)
+    stored = checkpoint.unembedding()
+    result = (stored if rows is None else rows.select(stored)).to(torch.float32, copy=True)
     gain = checkpoint.final_norm().gain if choices.fold else None
     if gain is not None:
         result.mul_(gain.float())
@@ -95,9 +100,12 @@ def unembedding(checkpoint: Checkpoint, choices: Preprocessing) -> Float[Tensor,
     return result
 
 
-def embedding(checkpoint: Checkpoint) -> Float[Tensor, "d_vocab d_model"]:
-    """The embedding E in float32, otherwise as it is stored (METHODS §1.2)."""
-    return checkpoint.embedding().float()
+def embedding(
+    checkpoint: Checkpoint, rows: TokenRows | None = None
+) -> Float[Tensor, "tokens d_model"]:
+    """The embedding E in float32, otherwise as it is stored (METHODS §1.2); rows as of U."""
+    stored = checkpoint.embedding()
+    return (stored if rows is None else rows.select(stored)).float()
 
 
 def row_dots(

@@ -12,13 +12,15 @@ from sqlalchemy import Engine
 
 from ingest.checkpoint import Architecture, Checkpoint, LayerWeights
 from ingest.choices import plan, refuse_mixture
-from ingest.corpus import Corpus, read_corpus
+from ingest.corpus import Corpus, read_corpus, remarks
 from ingest.forward import batch_tokens, pick_device, pick_dtype
 from ingest.hub import LocatedModel
 from ingest.naming import locate_asked
 from ingest.preprocess import resolved
 from ingest.renewal import renew_fingerprint
+from ingest.token_rows import TokenRows
 from ingest.tokenizer import Tokenizer
+from ingest.unused_rows import refuse_other_rows, unused_rows_setting
 from neurondb import migrate
 from neurondb.errors import IngestError
 from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress
@@ -73,6 +75,16 @@ class Session:
         """The choices that every number of the weights depends on."""
         return asdict(self.choices)
 
+    @cached_property
+    def token_rows(self) -> TokenRows:
+        """The rows of U and E that are a token's."""
+        return TokenRows.of(self.tokenizer, self.architecture.d_vocab)
+
+    @property
+    def vocabulary_settings(self) -> dict[str, object]:
+        """What every number over the vocabulary depends on."""
+        return self.preprocessing | unused_rows_setting(self.token_rows.n_unused)
+
     def layer(self, index: int) -> LayerWeights:
         """Return a layer's raw weights on the device."""
         return self.checkpoint.layer(index).to(self.device)
@@ -112,6 +124,9 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     choices = resolved(request.preprocessing, checkpoint.architecture)
     layers = chosen_layers(request.layers, checkpoint.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, checkpoint, device)
+    if tokenizer is not None and corpus is not None:
+        for line in remarks(corpus.dataset, tokenizer):
+            progress.note(line)
     engine = migrate.create_or_open(request.database)
     record = _model_record(name, located, checkpoint, tokenizer)
     if not request.force:
@@ -121,7 +136,11 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     )
     thresholds = request.thresholds or (model.threshold,)
     dataset = None if corpus is None else corpus.dataset.fingerprint
-    refuse_mixture(engine, model, choices, plan(request, stages, layers, thresholds, dataset))
+    planned = plan(request, stages, layers, thresholds, dataset)
+    refuse_mixture(engine, model, choices, planned)
+    refuse_other_rows(
+        engine, model, TokenRows.of(tokenizer, checkpoint.architecture.d_vocab).n_unused, planned
+    )
     run = RunRecord(
         stages=",".join(stages),
         torch_version=str(torch.__version__),

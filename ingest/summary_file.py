@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from ingest.activations import LayerSummary
 from neurondb.errors import IngestError
 
-FORMAT = "neurondb activation summaries, 1"
+FORMAT = "neurondb activation summaries, 2"
 
 
 def save(path: Path, about: Mapping[str, object], summaries: Mapping[int, LayerSummary]) -> None:
@@ -76,7 +76,8 @@ class SummaryFile:
             ) from (error)
         if metadata.get("format") != FORMAT:
             raise IngestError(
-                f"{path}: not a file that `neurondb ingest --shard` of this version wrote"
+                f"{path}: not a file that `neurondb ingest --shard` of this version wrote; "
+                "compute the shard anew with it"
             )
         header = json.loads(metadata["header"])
         layers = {int(layer): (seed, gated) for layer, (seed, gated) in header["layers"].items()}

@@ -1,21 +1,23 @@
 """A model's tokenizer: texts → token ids, token ids → the texts they stand for.
 
 `tokenizer.json` is read directly where there is one: rebuilding it through a tokenizer class can
-change what unknown characters become.
+change what unknown characters become. How texts were once cut and padded with it, which the file
+may still say, is no part of a tokenizer and is dropped.
 """
 
 import hashlib
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from ingest.special_tokens import ROLES, configured_ids, special_tokens
 from neurondb.errors import CheckpointError, TextError
 from neurondb.records import DatasetRecord, Token, TokenizationRecord
 
@@ -33,8 +35,7 @@ class Tokenizer:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._tokenizer = _load(directory)
-        self._special = _special_tokens(directory)
+        self._tokenizer, self._special = _load(directory)
 
     @staticmethod
     def is_in(directory: Path) -> bool:
@@ -48,13 +49,31 @@ class Tokenizer:
 
     @cached_property
     def prefix_token_id(self) -> int | None:
-        """The token put first: BOS, or EOS where there is no BOS (METHODS §5)."""
-        for role in ("bos_token", "eos_token"):
-            token = self._special.get(role)
-            found = None if token is None else self._tokenizer.token_to_id(token)
-            if found is not None:
-                return int(found)
-        return None
+        """The token put first: BOS, or EOS where there is no BOS (METHODS §5).
+
+        It is the one that the tokenizer's files name; where they name neither, the one whose id
+        config.json has, if that is a special token. None where there is none.
+        """
+        named = self._named_prefix
+        return self._configured_prefix if named is None else named
+
+    @property
+    def prefix_is_configured(self) -> bool:
+        """Tell whether the prefix token is known from config.json alone."""
+        return self._named_prefix is None and self._configured_prefix is not None
+
+    @cached_property
+    def _named_prefix(self) -> int | None:
+        tokens = [self._special[role] for role in ROLES if role in self._special]
+        ids = (self._tokenizer.token_to_id(token) for token in tokens)
+        return next((int(i) for i in ids if i is not None), None)
+
+    @cached_property
+    def _configured_prefix(self) -> int | None:
+        added = self._tokenizer.get_added_tokens_decoder()
+        special = {token_id for token_id, token in added.items() if token.special}
+        ids = configured_ids(self._directory)
+        return next((i for role in ROLES for i in ids[role] if i in special), None)
 
     def encode(self, texts: Sequence[str], max_len: int) -> tuple[list[NDArray[np.int64]], int]:
         """Return each text's token ids, the prefix token first, and how many were cut."""
@@ -78,16 +97,20 @@ class Tokenizer:
                 "rows for tokens; the tokenizer does not belong to this model"
             )
 
+    def token_ids(self, d_vocab: int) -> NDArray[np.int64]:
+        """Return the ids below `d_vocab` that are tokens, added ones too, ascending."""
+        ids = set(self._tokenizer.get_vocab(with_added_tokens=True).values())
+        return np.array(sorted(i for i in ids if i < d_vocab), dtype=np.int64)
+
     def vocabulary(self, d_vocab: int) -> list[Token]:
-        """Return what each row of the embedding stands for; rows without a token have none."""
+        """Return the tokens of the ids below `d_vocab`, in the order of `token_ids`."""
         pieces = {i: p for p, i in self._tokenizer.get_vocab(with_added_tokens=True).items()}
         added = self._tokenizer.get_added_tokens_decoder()
-        return [self._token(i, pieces.get(i), i in added) for i in range(d_vocab)]
+        known = self.token_ids(d_vocab).tolist()
+        return [self._token(pieces[i], is_added=i in added) for i in known]
 
-    def _token(self, token_id: int, piece: str | None, added: bool) -> Token:
-        if piece is None:
-            return Token(f"[unused {token_id}]", None)
-        return Token(piece if added else self._decode(piece), piece)
+    def _token(self, piece: str, *, is_added: bool) -> Token:
+        return Token(piece if is_added else self._decode(piece), piece)
 
     def _decode(self, piece: str) -> str:
         if self._byte_level:
@@ -143,14 +166,20 @@ def _byte_alphabet() -> dict[str, int]:
 _BYTE_OF = _byte_alphabet()
 
 
-def _load(directory: Path) -> tokenizers.Tokenizer:
+def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    """Return a directory's tokenizer, and its special tokens by role as far as they are named."""
     file = directory / "tokenizer.json"
+    named = special_tokens(directory)
     try:
         if file.is_file():
-            return tokenizers.Tokenizer.from_file(str(file))
-        from transformers import AutoTokenizer
+            found = tokenizers.Tokenizer.from_buffer(file.read_bytes().removeprefix(BOM_UTF8))
+        else:
+            from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(directory, use_fast=True).backend_tokenizer
+            built = AutoTokenizer.from_pretrained(directory, use_fast=True)
+            found = built.backend_tokenizer
+            theirs = {role: getattr(built, role) for role in ROLES}  # those of its class included
+            named = {role: str(token) for role, token in theirs.items() if token} | named
     # Both libraries raise bare Exceptions on files that they cannot read.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -158,24 +187,13 @@ def _load(directory: Path) -> tokenizers.Tokenizer:
             f"{directory}: no tokenizer can be read there ({reason}); "
             "the vocab and activations stages need one"
         ) from error
+    return _without_call_settings(found), named
 
 
-def _special_tokens(directory: Path) -> dict[str, str]:
-    special: dict[str, str] = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        special |= _tokens_of(_json(directory / name))
-    return special
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except ValueError as error:
-        raise CheckpointError(f"{file}: not JSON ({error})") from error
-    return content if isinstance(content, dict) else {}
-
-
-def _tokens_of(entries: dict[str, Any]) -> dict[str, str]:
-    named = {k: entries.get(k) for k in ("bos_token", "eos_token")}
-    contents = {k: v.get("content") if isinstance(v, dict) else v for k, v in named.items()}
-    return {k: v for k, v in contents.items() if isinstance(v, str)}
+def _without_call_settings(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """Return a tokenizer that cuts nothing, pads nothing and draws nothing at random."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if getattr(tokenizer.model, "dropout", None) is not None:
+        tokenizer.model.dropout = None  # merges left out at random, which only training does
+    return tokenizer

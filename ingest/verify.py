@@ -22,6 +22,8 @@ from ingest.preprocess import NeuronVectors, canonical
 from neurondb.errors import IngestError
 from neurondb.jobs import Preprocessing, Progress, VerifyReport
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.unused_rows import outdated_steps, unused_rows
+from neurondb.render.hints import ingest_command
 from neurondb.schema import tables
 
 NEURONS_A_LAYER = 64
@@ -50,12 +52,13 @@ def run(
 
     Raises:
         ModelError: when the model cannot be read or run.
-        IngestError: when its weights are gone or have changed, a stored cosine is off by more than
-            1e-6, or an activation differs from TransformerBridge's by more than 1e-4 of its layer's
-            rms.
+        IngestError: when its weights are gone or have changed, its token lists count rows that no
+            token has, a stored cosine is off by more than 1e-6, or an activation differs from
+            TransformerBridge's by more than 1e-4 of its layer's rms.
     """
     model = find_model(connection, name)
     checkpoint = original(connection, model)
+    _refuse_unused_rows(connection, model)
     # Where the fingerprint does not vouch for all weights, all neurons are looked at.
     stored = tables.models.c
     found = select(stored.fingerprint).where(stored.model_id == model.model_id)
@@ -106,6 +109,16 @@ def compare_cosines(
             n_compared += len(chosen)
             advance(1)
     return VerifyReport(model.name, len(layers), n_compared, worst)
+
+
+def _refuse_unused_rows(connection: Connection, model: Model) -> None:
+    outdated = outdated_steps(connection, model.model_id)
+    if outdated:
+        n = unused_rows(connection, model.model_id)
+        raise IngestError(
+            f"{model.name}: {outdated[0].name} counts the {n:,} rows that no token has as tokens;"
+            f" run `{ingest_command(model.name, model.source, 'vocab')} --force`"
+        )
 
 
 def _stored_layers(connection: Connection, model: Model) -> dict[int, Preprocessing]:

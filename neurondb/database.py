@@ -1,25 +1,44 @@
 """Open a database: its URL, its pragmas, its transactions, its refusals."""
 
 import os
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import DatabaseError as SQLDatabaseError
 
 from neurondb import schema
+from neurondb.decoding import is_text, spelled
 from neurondb.errors import DatabaseError
 from neurondb.paths import default_database
+from neurondb.sqlite_files import (
+    FileConnection,
+    look_at,
+    open_file,
+    open_finished,
+    open_to_read,
+    stamp,
+)
 
 BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
 """How long a writer waits for another to finish."""
 PAGE_CACHE_KIB = 256 * 1024
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
+MEMORY = ":memory:"
+"""SQLite's name of a database that is no file."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*://")
+_SQLITE = re.compile(r"sqlite(\+\w+)?://(/(?P<path>.*))?", re.DOTALL)
 
 
 def parse_url(location: str | None) -> URL:
@@ -28,9 +47,15 @@ def parse_url(location: str | None) -> URL:
     Raises:
         DatabaseError: when it is a URL of something else than SQLite or PostgreSQL.
     """
+    _check_name(location or default_database())
     location = location or default_database()
-    if "://" not in location:
-        return URL.create("sqlite", database=str(Path(location).expanduser()))
+    if not _SCHEME.match(location):
+        return _file_url(location)
+    if found := _SQLITE.fullmatch(location):
+        # All of it is the path: `?` and `#` are characters of names, not parts of an address.
+        return _file_url(found["path"] or MEMORY)
+    if location.startswith("sqlite"):
+        raise DatabaseError(f"cannot read the database URL {location!r}: write sqlite:///PATH")
     if location.startswith("postgres://"):
         raise DatabaseError("write postgresql:// instead of postgres://")
     try:
@@ -43,11 +68,34 @@ def parse_url(location: str | None) -> URL:
     return url
 
 
-def connect(url: URL, *, writing: bool = False) -> Engine:
-    """Return an engine; on SQLite in WAL mode, and unless `writing` it cannot change a thing."""
+def _check_name(location: str) -> None:
+    if not is_text(location):
+        raise DatabaseError(
+            f"the database's path '{spelled(location)}' is not UTF-8; rename it, or give a link"
+        )
+
+
+def _file_url(path: str) -> URL:
+    plain = path if path == MEMORY else str(Path(path).expanduser())
+    if plain == MEMORY != path:
+        plain = str(Path.cwd() / plain)  # a file of that name
+    return URL.create("sqlite", database=plain)
+
+
+def connect(url: URL, *, writing: bool = False, finished: bool = False) -> Engine:
+    """Return an engine; on SQLite in WAL mode, and unless `writing` it cannot change a thing.
+
+    `finished` says that nobody writes to the SQLite file: no locks are taken.
+    """
     if url.get_backend_name() != "sqlite":
         return _connect_server(url)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    path = sqlite_path(url)
+    if path is None:
+        engine = create_engine(url)
+    else:
+        opener = _opener(path, writing=writing, finished=finished)
+        engine = create_engine(url, creator=opener)
+        event.listen(engine, "checkout", _as_it_was(path))
     event.listen(engine, "connect", _set_pragmas)
     if writing:
         event.listen(engine, "connect", _prepare_writing)
@@ -56,6 +104,25 @@ def connect(url: URL, *, writing: bool = False) -> Engine:
         event.listen(engine, "connect", _forbid_writing)
         event.listen(engine, "begin", _begin_deferred)
     return engine
+
+
+def _opener(path: Path, *, writing: bool, finished: bool) -> Callable[[], sqlite3.Connection]:
+    if writing:
+        return lambda: open_file(path, "mode=rwc", timeout=BUSY_TIMEOUT_S)
+    if finished:
+        return lambda: open_finished(path, timeout=BUSY_TIMEOUT_S)
+    return lambda: open_to_read(path, timeout=BUSY_TIMEOUT_S)
+
+
+def _as_it_was(path: Path) -> Callable[[Any, Any, Any], None]:
+    """Return what has a file opened anew that was taken as finished and has changed since."""
+
+    def look(connection: Any, _record: object, _proxy: object) -> None:
+        before = connection.stamp if isinstance(connection, FileConnection) else None
+        if before is not None and before != stamp(path):
+            raise DisconnectionError(f"{path} has changed")
+
+    return look
 
 
 def _connect_server(url: URL) -> Engine:
@@ -110,9 +177,17 @@ def _begin_deferred(connection: Connection) -> None:
 
 def sqlite_path(url: URL) -> Path | None:
     """Return the file behind a SQLite URL; None for PostgreSQL and in-memory databases."""
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", MEMORY):
         return None
     return Path(str(url.database))
+
+
+def called(url: URL) -> str:
+    """Return what a message calls a database: as SQLAlchemy writes its URL, without a password."""
+    try:
+        return url.render_as_string()
+    except UnicodeEncodeError:  # a path that is no text
+        return f"sqlite:///{url.database}"
 
 
 def check_revision(engine: Engine) -> None:
@@ -121,7 +196,7 @@ def check_revision(engine: Engine) -> None:
     Raises:
         DatabaseError: says which, and what to do.
     """
-    where = engine.url.render_as_string()
+    where = called(engine.url)
     with translated(where), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
@@ -146,10 +221,8 @@ def open_existing(location: str | None = None) -> Engine:
     """
     url = parse_url(location)
     path = sqlite_path(url)
-    if path is not None and path.is_dir():
-        raise DatabaseError(f"{path} is a directory; give the file in it with --db")
-    if path is not None and not path.is_file():
-        raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+    if path is not None:
+        look_at(path)
     engine = connect(url)
     check_revision(engine)
     return engine
@@ -161,12 +234,9 @@ def open_immutable(location: str) -> Engine:
     Raises:
         DatabaseError: as `open_existing` does.
     """
-    path = Path(location).resolve()
-    if not path.is_file():
-        raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
-    address = f"file:{quote(str(path))}"
-    query = {"immutable": "1", "mode": "ro", "uri": "true"}
-    engine = connect(URL.create("sqlite", database=address, query=query))
+    path = Path(location)
+    look_at(path)
+    engine = connect(parse_url(str(path.absolute())), finished=True)
     check_revision(engine)
     return engine
 
@@ -197,7 +267,8 @@ _MEANINGS = {
     "file is not a database": "not an SQLite database; give another with --db",
     "database or disk is full": "the disk is full; free some space and run the command again",
     "disk I/O error": "the disk reported an error; check its space and health, then run again",
-    "attempt to write a readonly database": "read-only; check the file's permissions",
+    "attempt to write a readonly database": "read-only: this user may not write to it, or not in "
+    "its directory; check the permissions, or work on a copy",
     "unable to open database file": "cannot be opened; check the directory and its permissions",
     "database disk image is malformed": "damaged; restore a copy or ingest again into a new file",
 }

@@ -4,10 +4,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Table, insert, inspect, text
 
-from neurondb.database import check_revision, connect, parse_url, sqlite_path, translated
+from neurondb.database import called, check_revision, connect, parse_url, sqlite_path, translated
 from neurondb.errors import DatabaseError
 from neurondb.paths import folder
 from neurondb.schema import VIEWS, codes, tables
+from neurondb.sqlite_files import look_at
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
 
@@ -25,7 +26,7 @@ def upgrade(engine: Engine) -> None:
     Raises:
         DatabaseError: when it is locked, read-only or not a NeuronDB database.
     """
-    with translated(engine.url.render_as_string()), engine.begin() as connection:
+    with translated(called(engine.url)), engine.begin() as connection:
         drop_views(connection)
         command.upgrade(configuration(connection), "head")
         create_views(connection)
@@ -40,15 +41,17 @@ def create_or_open(location: str | None = None) -> Engine:
     """
     url = parse_url(location)
     path = sqlite_path(url)
-    if path is not None and path.is_dir():
-        raise DatabaseError(f"{path} is a directory; give the file in it with --db")
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                look_at(path)
         except OSError as error:
-            raise DatabaseError(f"cannot create the directory {path.parent}: {error}") from error
+            raise DatabaseError(
+                f"cannot write in {path.parent}: {error.strerror or error}"
+            ) from error
     engine = connect(url, writing=True)
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         empty = not inspect(connection).get_table_names()
     if empty:
         upgrade(engine)
@@ -58,7 +61,7 @@ def create_or_open(location: str | None = None) -> Engine:
 
 def current(engine: Engine) -> str | None:
     """Return the schema revision a database has, None when it has none."""
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

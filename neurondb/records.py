@@ -4,7 +4,7 @@ Arrays have one row a neuron of the layer (`neurons`); NaN stands for NULL.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -230,7 +230,7 @@ class DatasetRecord:
     """A dataset: its texts in order, stripped and not empty.
 
     `labels` are the names of its parts (sub-corpora), `label_of` has the place of each text's
-    label in them, −1 for none; both are empty when no text has a label.
+    label in them, −1 for none; both are empty when no text has a label. `n_null` rows had no text.
     """
 
     name: str
@@ -239,6 +239,7 @@ class DatasetRecord:
     texts: Sequence[str]
     labels: Sequence[str] = ()
     label_of: Sequence[int] = ()
+    n_null: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 --   what was done to them, and the mean of clean − ablated of a metric over all tokens (METHODS
 --   §6); beside it the same of random neurons of the same layers, the mean, the smallest and the
 --   largest of all draws. `neurondb ablate --rerun RUN_ID` repeats a run.
+-- needs: ablations
 -- param model = null: model, only this model
 -- param metric = "entropy": choice(loss, entropy, rank, scale), what is told
 -- param limit = 100: natural, rows at most

@@ -2,7 +2,7 @@
 -- description: Neurons whose gate and in vectors have top tokens in common although
 --   cos(gate, in) is near zero: the Jaccard overlap of the top tokens of gate with the top
 --   (sign +) or the bottom (sign −) tokens of in, the better of the two (weakening-neurons, app. E).
--- needs: vocab
+-- needs: vocab, gates
 -- param model = null: model, only this model
 -- param layer = null: natural, only this layer
 -- param near_zero = 0.1: number, |cos(gate, in)| at most

@@ -1,7 +1,7 @@
 -- title: Weakening neurons that fire often
 -- description: Neurons of one read-write class, weakening by default, whose gate is open for more
 --   than a given share of the tokens; the most frequent ones first.
--- needs: activations
+-- needs: activations, gates
 -- param model = null: model, only this model
 -- param class = "weakening": class, read-write class, under either name
 -- param freq = 0.6: number, share of tokens with x_gate > 0 to exceed

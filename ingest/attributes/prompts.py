@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ingest.attributes.tables import read_objects, read_text
+from ingest.attributes.tables import read_objects
 from ingest.steering.spoken import SpokenTokenizer
+from neurondb.decoding import read_text
 from neurondb.errors import TextError
 
 

@@ -22,6 +22,7 @@ from ingest.forward.replay import Replay
 from ingest.interventions import Intervention
 from ingest.interventions.building import build
 from ingest.steering.running import Running, start, within_memory
+from ingest.token_rows import TokenRows
 from neurondb.asking import neuron_sets
 from neurondb.asking.neuron_sets import NeuronSet
 from neurondb.database import open_existing
@@ -75,9 +76,13 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
 
 
 def _check_top_k(k: int, running: Running) -> None:
-    d_vocab = running.checkpoint.architecture.d_vocab
-    if not 1 <= k <= d_vocab:
-        raise UsageError(f"the {k} top tokens of {d_vocab}: give another --top-k")
+    n_tokens = len(_token_rows(running).ids)
+    if not 1 <= k <= n_tokens:
+        raise UsageError(f"the {k} top tokens of {n_tokens}: give another --top-k")
+
+
+def _token_rows(running: Running) -> TokenRows:
+    return TokenRows.of(running.tokenizer, running.checkpoint.architecture.d_vocab)
 
 
 @dataclass(frozen=True)
@@ -123,8 +128,10 @@ def _rates(
 ) -> NDArray[np.float64]:
     """Return the rates of every state, cut and layer."""
     sizes = running.checkpoint.architecture
-    unembed = running.checkpoint.unembedding().to(running.forward.device).float()
-    vocabulary = Vocabulary(running.tokenizer.words(sizes.d_vocab), stop)
+    rows = _token_rows(running)
+    unembed = rows.select(running.checkpoint.unembedding()).to(running.forward.device).float()
+    words = running.tokenizer.words(sizes.d_vocab)
+    vocabulary = Vocabulary([words[i] for i in rows.ids], stop)
     codes = {subject: vocabulary.codes(words) for subject, words in inputs.attributes.items()}
     found = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
     for one in passes(running.forward, inputs.cuts, states.interventions):

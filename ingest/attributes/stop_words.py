@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from neurondb.errors import TextError
+from neurondb.decoding import read_text
 
 SHORTEST: Final = 3
 """Characters of the shortest token that is looked at."""
@@ -70,12 +70,7 @@ def stop_words(file: Path | None = None) -> frozenset[str]:
     """
     if file is None:
         return built_in()
-    try:
-        words = file.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise TextError(f"{file}: cannot be read ({reason})") from error
-    return built_in() | {plain(word) for word in words}
+    return built_in() | {plain(word) for word in read_text(file).split()}
 
 
 def plain(token: str) -> str:

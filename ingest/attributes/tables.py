@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from neurondb.decoding import read_text, repaired, spelled
 from neurondb.errors import TextError
 
 
@@ -19,28 +20,18 @@ def read_objects(file: Path) -> list[Mapping[str, Any]]:
     """
     content = read_json(file) if file.suffix.lower() == ".json" else _by_suffix(file)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise TextError(f"{file}: not a list of objects")
+        raise TextError(f"{spelled(file)}: not a list of objects")
     if not content:
-        raise TextError(f"{file}: nothing in it")
+        raise TextError(f"{spelled(file)}: nothing in it")
     return content
 
 
 def read_json(file: Path) -> Any:
     """Return what a JSON file holds; TextError when it cannot be read."""
     try:
-        return json.loads(read_text(file))
-    except ValueError as error:
-        raise TextError(f"{file}: not JSON ({error})") from error
-
-
-def read_text(file: Path) -> str:
-    """Return a file's text; TextError when it cannot be read."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TextError(f"{file}: not UTF-8 at byte {error.start}; convert it first") from error
-    except OSError as error:
-        raise TextError(f"{file}: {error.strerror or error}") from error
+        return repaired(json.loads(read_text(file)))
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"{spelled(file)}: not JSON ({error})") from error
 
 
 def _by_suffix(file: Path) -> list[Any]:
@@ -56,9 +47,9 @@ def _lines(file: Path) -> list[Any]:
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         if line.strip():
             try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise TextError(f"{file}, line {number}: not JSON ({error})") from error
+                rows.append(repaired(json.loads(line)))
+            except (ValueError, RecursionError) as error:
+                raise TextError(f"{spelled(file)}, line {number}: not JSON ({error})") from error
     return rows
 
 

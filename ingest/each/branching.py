@@ -188,8 +188,12 @@ def _chosen(clean: CleanPass, layer: int, texts: Tensor) -> CleanPass:
     kept = {}
     if start in clean.kept:
         kept[start] = Entrance(*(_rows(output, texts) for output in clean.kept[start]))
-    ids = (batch.token_ids, batch.lengths, batch.ordinals)
-    return CleanPass(Batch(*(values.index_select(0, texts) for values in ids)), clean.stream, kept)
+    some = Batch(
+        batch.token_ids.index_select(0, texts),
+        batch.lengths.index_select(0, texts),
+        batch.ordinals.index_select(0, texts),
+    )
+    return CleanPass(some, clean.stream, kept)
 
 
 def _rows(output: Any, texts: Tensor) -> Any:

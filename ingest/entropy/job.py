@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ingest.corpus import remarks
 from ingest.entropy.baseline import random_neurons
 from ingest.entropy.measuring import Measuring, Setting, Sums
 from ingest.interventions.corpus import read_texts
@@ -47,6 +48,8 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
         texts = read_texts(engine, request.texts, running.tokenizer, architecture)
     finally:
         engine.dispose()
+    for line in remarks(texts.dataset, running.tokenizer):
+        progress.note(line)
     if texts.n_truncated:
         progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")
     measuring = Measuring(running, sign, skip_bos=texts.skip_bos)

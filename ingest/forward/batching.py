@@ -17,16 +17,21 @@ from torch import Tensor
 class Batch:
     """Texts padded to one length on the right; causal attention never looks at the padding.
 
-    `ordinals` are the texts' places in their dataset, ascending.
+    `ordinals` are the texts' places in their dataset, ascending. `number` is the batch's place
+    among those of the dataset, None where that does not matter.
     """
 
     token_ids: Int[Tensor, "texts positions"]
     lengths: Int[Tensor, " texts"]
     ordinals: Int[Tensor, " texts"]
+    number: int | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        return Batch(self.token_ids.to(device), self.lengths.to(device), self.ordinals.to(device))
+        ids, lengths, ordinals = (
+            tensor.to(device) for tensor in (self.token_ids, self.lengths, self.ordinals)
+        )
+        return Batch(ids, lengths, ordinals, self.number)
 
     @property
     def n_tokens(self) -> int:
@@ -46,9 +51,9 @@ def batch_tokens(device: torch.device) -> int:
 def packing(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
     """Return which texts go together: of similar length, `max_tokens` places at most.
 
-    The longest come first; a text longer than that is a batch of its own. Every n-th batch alone
-    is packed the same again, so that shards made of whole batches compute what one run does, to
-    the last bit.
+    The longest come first; a text longer than that is a batch of its own. Some of the batches
+    alone are packed the same again, so that shards made of whole batches compute what one run
+    does, to the last bit.
 
     Args:
         lengths: of the texts, in tokens.
@@ -69,6 +74,7 @@ def batches(
     device: torch.device,
     max_tokens: int,
     ordinals: NDArray[np.int64] | None = None,
+    first: int = 0,
 ) -> Iterator[Batch]:
     """Yield texts together as `packing` says.
 
@@ -77,17 +83,23 @@ def batches(
         device: where the batches are to be.
         max_tokens: places of a batch.
         ordinals: of the texts in their dataset; None counts from zero.
+        first: the number of the first batch.
     """
     named = np.arange(len(token_ids)) if ordinals is None else ordinals
     in_order = np.argsort(named, kind="stable")
-    for places in packing([len(token_ids[i]) for i in in_order], max_tokens):
+    packed = packing([len(token_ids[i]) for i in in_order], max_tokens)
+    for number, places in enumerate(packed, start=first):
         chosen = in_order[places]
         width = max(1, max(len(token_ids[i]) for i in chosen))
-        yield _padded([token_ids[i] for i in chosen], named[chosen], width, device)
+        yield _padded([token_ids[i] for i in chosen], named[chosen], width, device, number)
 
 
 def _padded(
-    texts: list[NDArray[np.int64]], ordinals: NDArray[np.int64], width: int, device: torch.device
+    texts: list[NDArray[np.int64]],
+    ordinals: NDArray[np.int64],
+    width: int,
+    device: torch.device,
+    number: int,
 ) -> Batch:
     padded = np.zeros((len(texts), width), dtype=np.int64)
     for row, text in zip(padded, texts, strict=True):
@@ -96,4 +108,5 @@ def _padded(
         torch.from_numpy(padded).to(device),
         torch.tensor([len(text) for text in texts], device=device),
         torch.from_numpy(ordinals.astype(np.int64)).to(device),
+        number,
     )

@@ -11,6 +11,7 @@ from ingest.checkpoint import Architecture
 from ingest.texts import first_texts, read_dataset
 from ingest.tokenizer import Tokenizer
 from neurondb.asking.spelling import did_you_mean
+from neurondb.decoding import is_text, spelled
 from neurondb.errors import TextError, UsageError
 from neurondb.jobs import TextsRequest
 from neurondb.records import DatasetRecord
@@ -103,7 +104,7 @@ def _max_len(asked: int | None, architecture: Architecture) -> int:
 
 
 def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int | None]:
-    if not Path(request.dataset).expanduser().exists():
+    if is_text(request.dataset) and not _is_path(request.dataset):
         with transaction(engine) as connection:
             found = _stored(connection, request.dataset, request.max_texts)
         if found is not None:
@@ -113,7 +114,14 @@ def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int 
     except TextError as error:
         with transaction(engine) as connection:
             names = connection.scalars(select(tables.dataset_rows.c.name)).all()
-        raise TextError(f"{error}{did_you_mean(request.dataset, names)}") from error
+        raise TextError(f"{error}{did_you_mean(spelled(request.dataset), names)}") from error
+
+
+def _is_path(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, RuntimeError):  # too long for a path, or of a user that is not there
+        return False
 
 
 def _stored(

@@ -12,6 +12,7 @@ import torch
 from sqlalchemy import Engine
 
 from ingest.checkpoint import Checkpoint
+from ingest.corpus import remarks
 from ingest.forward import Forward, pick_device, pick_dtype
 from ingest.interventions.building import Built, build
 from ingest.interventions.corpus import TokenTexts, read_texts
@@ -131,6 +132,8 @@ class Workbench:
         tokenizer = Tokenizer(checkpoint.settings)
         tokenizer.check(checkpoint.architecture.d_vocab)
         read = read_texts(engine, texts, tokenizer, checkpoint.architecture)
+        for line in remarks(read.dataset, tokenizer):
+            progress.note(line)
         if read.n_truncated:
             progress.note(
                 f"{read.n_truncated} of {len(read.token_ids)} texts cut at {read.max_len} tokens "

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers.activations import ACT2FN
 
 from ingest.activations import CountedBatch, LayerSummary
+from ingest.corpus import Corpus
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
 from ingest.fused import PLAIN, Kernels, compiled, pays, try_out
 from ingest.session import Session
@@ -80,6 +81,7 @@ def identity(
         "settings": dict(settings),
         "preprocessing": session.preprocessing,
         "shard": session.request.shard,
+        "batch_tokens": batch_tokens(session.device),
         "device": session.device.type,
         "version": __version__,
     }
@@ -101,21 +103,28 @@ def _summarise(
 ) -> dict[int, LayerSummary]:
     if session.request.force:
         partial.forget()
-    device, ordinals = session.device, stored.corpus.ordinals
-    token_ids = [stored.corpus.tokenization.token_ids[i] for i in ordinals]
+    device, corpus = session.device, stored.corpus
+    token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
     n_done, summaries = partial.load(wanted, device) or (0, _empty(session, wanted, stored))
-    packed = list(batches(token_ids, torch.device("cpu"), batch_tokens(device), ordinals))
+    packed = list(
+        batches(
+            token_ids,
+            torch.device("cpu"),
+            batch_tokens(device),
+            corpus.ordinals,
+            corpus.first_batch,
+        )
+    )
     lengths = [batch.n_tokens for batch in packed]
-    n_activations = sum(lengths[n_done:]) * session.architecture.d_mlp * len(wanted)
     summariser = Summariser(
         summaries,
         signs(session, wanted),
         ACT2FN[session.architecture.activation],
-        skip_bos=stored.corpus.tokenization.skip_bos,
-        labels=torch.tensor(stored.corpus.dataset.label_of, device=device)
-        if stored.corpus.dataset.labels
+        skip_bos=corpus.tokenization.skip_bos,
+        labels=torch.tensor(corpus.dataset.label_of, device=device)
+        if corpus.dataset.labels
         else None,
-        kernels=_kernels(session, n_activations),
+        kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN,
         share=(share := ForwardShare(device)),
     )
     forward = Forward(session.checkpoint, device, session.dtype)
@@ -132,9 +141,15 @@ def _summarise(
     return summaries
 
 
-def _kernels(session: Session, n_activations: int) -> Kernels:
-    """Return compiled functions where that pays and can be done, else the plain ones."""
+def _kernels(session: Session, corpus: Corpus) -> Kernels:
+    """Return compiled functions where that pays and can be done, else the plain ones.
+
+    Their sums differ in the last bits. What the whole pass over the whole dataset comes to decides,
+    whatever is left to do of it, so that shards and resumed passes compute with the same.
+    """
     shape, device = session.architecture, session.device
+    n_tokens = sum(len(ids) for ids in corpus.tokenization.token_ids)
+    n_activations = n_tokens * shape.d_mlp * len(session.layers)
     if not pays(device, n_activations):
         return PLAIN
     kernels = compiled()

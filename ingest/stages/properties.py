@@ -26,12 +26,12 @@ def property_effects(
 
     Args:
         session: the ingest.
-        tokens: gives the vocabulary.
+        tokens: gives the tokens that exist, in the order of `session.token_rows`.
         projector: one of this model, where there is one already.
     """
     if session.tokenizer is None:
         return
-    settings = session.preprocessing | {
+    settings = session.vocabulary_settings | {
         "catalogue": VERSION,
         "tokenizer": session.tokenizer.fingerprint,
     }
@@ -42,14 +42,15 @@ def property_effects(
     properties = token_properties(tokens())
     for step in whole:
         with session.finishing(step) as writer:
-            store_properties(writer, properties)
+            store_properties(writer, properties, session.token_rows.ids)
     if not steps:
         return
     with transaction(session.engine) as connection:
         ids = property_ids(connection, properties)
     with session.progress.stage("token properties", len(steps), "layers") as advance:
         if projector is None:
-            unit = unit_rows(unembedding(session.checkpoint, session.choices).to(session.device))
+            unembed = unembedding(session.checkpoint, session.choices, session.token_rows)
+            unit = unit_rows(unembed.to(session.device))
             effects = PropertyEffects(unit, properties.members)
         else:
             effects = PropertyEffects(

@@ -33,6 +33,8 @@ def store_texts(session: Session) -> StoredTexts:
         "skip_bos": tokenization.skip_bos,
         "tokenizer": session.tokenizer.fingerprint,
     }
+    if session.tokenizer.prefix_is_configured:  # else the tokenizer's own files say it
+        settings["prefix_token_id"] = tokenization.prefix_token_id
     for step in session.pending([Step("texts", WHOLE_MODEL, settings, dataset_id)]):
         with session.finishing(step) as writer:
             datasets.store_tokenization(writer, dataset_id, tokenization)

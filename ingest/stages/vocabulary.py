@@ -15,14 +15,14 @@ from ingest.stages.properties import property_effects
 from ingest.vocabulary import Projector
 from neurondb.records import Token, VocabularyRecord
 from neurondb.schema import tables
-from neurondb.writing import datasets, indexes, layers
+from neurondb.writing import datasets, indexes, layers, models
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 
 
 def vocabulary_stage(session: Session) -> None:
     """Store the model's vocabulary and project every layer onto it."""
     top_k = session.request.top_k
-    settings = session.preprocessing | {"k": top_k}
+    settings = session.vocabulary_settings | {"k": top_k}
     steps = session.pending(Step("vocab", n, settings) for n in session.layers)
     _store_tokens(session)  # once it is known that no list was made with other choices
     projector = _projector(session, top_k) if steps else None
@@ -33,7 +33,8 @@ def vocabulary_stage(session: Session) -> None:
 
 def _store_projections(session: Session, steps: list[Step], projector: Projector) -> None:
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
-    null = null_directions(unembedding(session.checkpoint, session.choices).to(session.device))
+    unembed = unembedding(session.checkpoint, session.choices, session.token_rows)
+    null = null_directions(unembed.to(session.device))
     with session.progress.stage("vocab", len(steps), "layers") as advance:
 
         def store(done: _Projected) -> None:
@@ -64,31 +65,43 @@ def _project(session: Session, projector: Projector, null: Tensor, step: Step) -
 
 
 def _projector(session: Session, top_k: int) -> Projector:
-    checkpoint, device = session.checkpoint, session.device
+    checkpoint, device, rows = session.checkpoint, session.device, session.token_rows
     return Projector(
-        unembedding(checkpoint, session.choices).to(device),
-        embedding(checkpoint).to(device),
-        checkpoint.unembedding().to(device),
+        unembedding(checkpoint, session.choices, rows).to(device),
+        embedding(checkpoint, rows).to(device),
+        rows.select(checkpoint.unembedding()).to(device),
         top_k,
+        rows=rows,
     )
 
 
 def _store_tokens(session: Session) -> None:
-    tokenizer = session.tokenizer
+    tokenizer, rows, checkpoint = session.tokenizer, session.token_rows, session.checkpoint
     if tokenizer is None:
-        session.progress.note("no tokenizer beside the weights: tokens are stored by number")
-    settings = session.preprocessing | {
+        session.progress.note(
+            "no tokenizer beside the weights: tokens are stored by number, and every row of U and"
+            " E counts as one"
+        )
+    elif rows.n_unused:
+        session.progress.note(
+            f"{rows.n_unused:,} of {rows.n_rows:,} rows of U and E are no token's: they are left"
+            " out of token lists and moments"
+        )
+    settings = session.vocabulary_settings | {
         "tokenizer": "none" if tokenizer is None else tokenizer.fingerprint
     }
     for step in session.pending([Step("tokens", WHOLE_MODEL, settings)]):
         with session.finishing(step) as writer:
-            datasets.store_tokens(writer, _tokens(session))
-            rows = unembedding(session.checkpoint, session.choices), embedding(session.checkpoint)
-            norms = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in rows)
-            datasets.store_token_norms(writer, *norms)
+            datasets.store_tokens(writer, _tokens(session), rows.ids)
+            bases = unembedding(checkpoint, session.choices, rows), embedding(checkpoint, rows)
+            of_u, of_e = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in bases)
+            datasets.store_token_norms(writer, of_u, of_e, rows.ids)
+            known = None if tokenizer is None else rows.n_unused
+            models.store_unused_rows(writer.connection, session.ledger.model, known)
 
 
 def _tokens(session: Session) -> list[Token]:
+    """Return the tokens that exist, in the order of their ids."""
     d_vocab = session.architecture.d_vocab
     if session.tokenizer is None:
         return [Token(f"[token {i}]", None) for i in range(d_vocab)]

@@ -5,6 +5,7 @@ import time
 from ingest.baselines import Sampling
 from ingest.session import Session
 from ingest.weights import analyse_layer
+from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import layers, models
 from neurondb.writing.ledger import Step
 
@@ -38,7 +39,15 @@ def _classify(session: Session, layer: int) -> None:
 
 
 def _show(session: Session, threshold: float) -> None:
-    shown = session.ledger.model.threshold
-    if threshold != shown:
-        session.progress.note(f"classes are shown at τ = {threshold:g} from now on, not {shown:g}")
-        models.show(session.engine, session.ledger.model, threshold=threshold)
+    """Have neuron_overview show the classes at this τ; say so where it is not as one expects."""
+    model = session.ledger.model
+    if threshold != model.threshold:
+        models.show(session.engine, model, threshold=threshold)
+    chosen = bool(session.request.thresholds) and threshold != DEFAULT_THRESHOLD
+    if threshold != model.threshold or chosen:
+        before = f", no longer at {model.threshold:g}" if threshold != model.threshold else ""
+        other = model.threshold if before else DEFAULT_THRESHOLD
+        session.progress.note(
+            f"neuron_overview and `find` show the classes of {model.name} at τ = {threshold:g}"
+            f"{before}; ingest with --tau {other:g} to see those, `neurondb status` lists them all"
+        )

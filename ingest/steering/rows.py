@@ -13,7 +13,11 @@ from ingest.forward.replay import CleanPass
 def repeated(clean: CleanPass, times: int) -> CleanPass:
     """Return a pass over a batch as one over so many copies of it, one after the other."""
     batch = clean.batch
-    many = Batch(*(_copies(t, times) for t in (batch.token_ids, batch.lengths, batch.ordinals)))
+    many = Batch(
+        _copies(batch.token_ids, times),
+        _copies(batch.lengths, times),
+        _copies(batch.ordinals, times),
+    )
     n_texts = len(batch.lengths)
     kept = {
         layer: type(entrance)(*(_each(output, times, n_texts) for output in entrance))

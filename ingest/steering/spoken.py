@@ -91,7 +91,7 @@ class SpokenTokenizer(Tokenizer):
             return True
         for name in ("tokenizer_config.json", "chat_template.json"):
             file = self.directory / name
-            if file.is_file() and json.loads(file.read_text("utf-8")).get("chat_template"):
+            if file.is_file() and json.loads(file.read_text("utf-8-sig")).get("chat_template"):
                 return True
         return False
 

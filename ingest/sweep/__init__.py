@@ -19,7 +19,18 @@ from ingest.sweep.kinds import (
     canonical_values,
 )
 from ingest.sweep.positions import peak_positions, positions_of
-from ingest.sweep.totals import Sums, Totals, merged, no_tokens, totals_of
+from ingest.sweep.statistics import cases, labels, moments
+from ingest.sweep.totals import (
+    Counts,
+    FloatSums,
+    Sums,
+    counted_together,
+    no_counts,
+    no_sums,
+    summed,
+    totals_of,
+)
+from ingest.sweep.tree import Interval, SumTree
 
 __all__ = [
     "GATED",
@@ -29,16 +40,24 @@ __all__ = [
     "SWISH",
     "UNGATED",
     "Activation",
+    "Counts",
+    "FloatSums",
+    "Interval",
     "Kind",
+    "SumTree",
     "Sums",
-    "Totals",
     "canonical_values",
+    "cases",
     "centres",
+    "counted_together",
     "histogram_bins",
-    "merged",
-    "no_tokens",
+    "labels",
+    "moments",
+    "no_counts",
+    "no_sums",
     "peak_positions",
     "positions_of",
+    "summed",
     "sums_by_text",
     "sweep",
     "totals_of",

@@ -3,7 +3,7 @@
 from typing import Final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ingest.forward import MLPActivations
@@ -17,7 +17,7 @@ from ingest.sweep.kinds import (
     is_finite,
     sign_cases,
 )
-from ingest.sweep.totals import Sums, Totals
+from ingest.sweep.totals import Sums
 
 _INFINITY: Final = 0x7F800000
 _MINUS_INFINITY: Final = -0x00800000
@@ -87,24 +87,23 @@ def wide_sums(
 
 
 def centres(
-    totals: Totals,
-    found: MLPActivations,
-    sign: Float[Tensor, " neurons"],
-    counted: Bool[Tensor, "texts positions"],
+    found: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
 ) -> Float[Tensor, "2 neurons"]:
-    """Return what to sum powers about: the means so far, at first those of the first text.
+    """Return what to sum a batch's powers about: the means over some of its tokens.
 
-    Only tokens that count are in it: a first position that is skipped is often far from the rest.
+    The rows of `tokens` are their texts and positions. Nothing but the batch enters, so that its
+    sums are the same whatever came before it.
     """
-    text = counted.any(1).byte().argmax()[None]
-    first = MLPActivations(
-        None if found.gate is None else found.gate[text], found.in_[text], found.post[text]
+    texts, positions = tokens
+    chosen = MLPActivations(
+        None if found.gate is None else found.gate[texts, positions],
+        found.in_[texts, positions],
+        found.post[texts, positions],
     )
-    values = canonical_values(first, sign)
-    usable = is_finite(first) & counted[text][:, :, None]
-    of_both = torch.cat([values[HOOK_PRE], values[HOOK_POST]]).double()
-    some = torch.where(usable, of_both, 0.0).sum(1) / usable.sum(1).clamp(min=1)
-    return torch.where(totals.finite > 0, totals.mean, some)
+    values = canonical_values(chosen, sign)
+    usable = is_finite(chosen)
+    of_both = torch.stack([values[HOOK_PRE], values[HOOK_POST]]).double()
+    return torch.where(usable, of_both, 0.0).sum(1) / usable.sum(0).clamp(min=1)
 
 
 def sums_by_text(

@@ -1,6 +1,6 @@
 """A layer's neurons against both bases of a model's vocabulary."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.preprocess import NeuronVectors
+from ingest.token_rows import TokenRows
 from ingest.vocabulary.candidates import Candidates
 from ingest.vocabulary.decoding import lm_head_tokens
 from ingest.vocabulary.moments import HigherMoments, Spread, vocabulary_moments
@@ -34,6 +35,7 @@ class _Comparison(NamedTuple):
 
 
 _Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
+_Tokens = TypeVar("_Tokens", TokenList, LmHeadTokens)
 
 
 def _joined(parts: list[_Record]) -> _Record:
@@ -54,7 +56,7 @@ def unit_rows(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_mode
 class Projector:
     """Projects neurons onto the vocabulary of one model.
 
-    Keeps U and E with rows of unit length, and the raw U as it is given: float32, twice d_vocab ×
+    Keeps U and E with rows of unit length, and the raw U as it is given: float32, twice tokens ×
     d_model (half as much again where products are fast); everything else is a tile.
 
     Third and fourth moments come from the products as they are computed. Inputs of fast ones are
@@ -66,20 +68,24 @@ class Projector:
         embed: E, float32.
         unembed_raw: U as it is stored, for LM-head decoding.
         top_k: tokens a list.
+        rows: the tokens that the rows of the three are; all, in their order, where it is None.
         precision: of the products that find candidates; by default what suits the device.
     """
 
     def __init__(
         self,
-        unembed: Float[Tensor, "d_vocab d_model"],
-        embed: Float[Tensor, "d_vocab d_model"],
-        unembed_raw: Float[Tensor, "d_vocab d_model"],
+        unembed: Float[Tensor, "tokens d_model"],
+        embed: Float[Tensor, "tokens d_model"],
+        unembed_raw: Float[Tensor, "tokens d_model"],
         top_k: int = 16,
         precision: Precision | None = None,
+        *,
+        rows: TokenRows | None = None,
     ) -> None:
+        self._token_rows = TokenRows(len(unembed)) if rows is None else rows
         self._precision = Precision.of(unembed.device) if precision is None else precision
-        rows = {"unembed": unembed, "embed": embed}
-        self._bases = [Operand.of(unit_rows(rows[basis]), self._precision) for basis in BASES]
+        given = {"unembed": unembed, "embed": embed}
+        self._bases = [Operand.of(unit_rows(given[basis]), self._precision) for basis in BASES]
         self._raw = Operand.of(unembed_raw, self._precision)
         self._k = min(top_k, len(unembed))
         self._dots = Spread(unembed, self._precision)
@@ -89,7 +95,7 @@ class Projector:
         return Spread(self.unit_unembed, self._precision)
 
     @property
-    def unit_unembed(self) -> Float[Tensor, "d_vocab d_model"]:
+    def unit_unembed(self) -> Float[Tensor, "tokens d_model"]:
         """U with rows of unit length."""
         return self._bases[BASES.index("unembed")].rows
 
@@ -117,10 +123,14 @@ class Projector:
             tiles = [self._compare(tile) for tile in torch.split(rows, size)]
             for basis, direction in tiles[0].lists:
                 parts = [tile.lists[basis, direction] for tile in tiles]
-                lists[token_list(code, basis, direction)] = _joined(parts)
+                lists[token_list(code, basis, direction)] = self._numbered(_joined(parts))
             moments[code] = _joined([tile.moments for tile in tiles])
         heads = [lm_head_tokens(tile, self._raw) for tile in torch.split(raw_in, size)]
-        return VocabularyRecord(lists, moments, _joined(heads))
+        return VocabularyRecord(lists, moments, self._numbered(_joined(heads)))
+
+    def _numbered(self, found: _Tokens) -> _Tokens:
+        """Return a record with the ids of tokens where their places among the rows stood."""
+        return replace(found, token_ids=self._token_rows.numbered(found.token_ids))
 
     def _compare(self, rows: Float[Tensor, "tile d_model"]) -> _Comparison:
         norms = torch.linalg.vector_norm(rows, dim=1)

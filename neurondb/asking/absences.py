@@ -2,12 +2,15 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from sqlalchemy import Column, Connection, Table, func, select
+from sqlalchemy import Connection, func, select
 
+from neurondb.asking.coverage import Part, covered, named_models
 from neurondb.asking.effects import missing_effects
+from neurondb.asking.gates import missing_gates, terms_but_dead, without_gates
 from neurondb.asking.kindred import kindred_classes
+from neurondb.asking.missing_stages import STAGES, dataset_named, has_rows, missing_in
 from neurondb.asking.terms import (
     Between,
     Compare,
@@ -15,70 +18,113 @@ from neurondb.asking.terms import (
     HasEffect,
     HasToken,
     Missing,
+    OnDataset,
     OneOf,
     Place,
 )
-from neurondb.asking.tree import models_asked, terms
-from neurondb.asking.vocabulary import ACTIVATION_COLUMNS, VOCABULARY_COLUMNS
-from neurondb.known_models import KNOWN
+from neurondb.asking.tree import terms
+from neurondb.asking.vocabulary import ACTIVATION_COLUMNS, PLACES, VOCABULARY_COLUMNS
 from neurondb.reading.models import MODEL_COLUMNS, Model
 from neurondb.schema.tables import (
-    activation_stats,
+    ablation_runs,
     comparisons,
-    label_stats,
     models,
     properties,
     property_effects,
     token_property_rows,
-    tokens,
-    vocab_stat_rows,
 )
 
-
-class Stage(NamedTuple):
-    """What a stage, or a part of one, finds out, how to ingest it, and a table it writes to."""
-
-    what: str
-    options: str
-    table: Table
-
-
-_ACTIVATIONS: Final = "--stages activations --dataset TEXTS"
-STAGES: Final[dict[str, Stage]] = {
-    "vocab": Stage("the vocabulary was", "--stages vocab", vocab_stat_rows),
-    "properties": Stage("effects on token properties were", "--stages vocab", property_effects),
-    "activations": Stage("activations were", _ACTIVATIONS, activation_stats),
-    "labels": Stage("labels were", f"{_ACTIVATIONS} --label-field FIELD", label_stats),
-}
 COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_COLUMNS}
-LISTED: Final = {"vocab": HasToken, "properties": HasEffect}
+LISTED: Final = {"vocab": HasToken, "properties": HasEffect, "activations": OnDataset}
 """Stage → the columns, and the kind of term, that a `find` expression needs it for."""
 COMPARISON: Final = "comparison"
 FEWEST: Final = 5
 """Tokens that a property must have for effects on it to be stored."""
 EFFECTS: Final = "effects"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS)
+GATES: Final = "gates"
+ABLATIONS: Final = "ablations"
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS)
 """What a named query may say that it needs."""
+NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS))
+"""Needs of queries that are not about what a stage found of each neuron."""
+_NO_MODELS: Final = "this database has no models; add one with `neurondb ingest MODEL`"
 
 
-def reasons(connection: Connection, expression: Expression, needs: Sequence[str] = ()) -> list[str]:
+def reasons(
+    connection: Connection,
+    expression: Expression,
+    needs: Sequence[str] = (),
+    values: Sequence[str] = (),
+) -> list[str]:
     """Return a line for everything that kept the expression from fitting any neuron.
 
-    `needs` are stages that are needed whatever the expression says.
+    Of models that the expression rules out, by name or by place, nothing is said. `needs` are
+    stages that are needed whatever the expression says, `values` those of a query's parameters.
     """
-    asked = _asked(connection, expression)
-    if not asked:
-        return ["this database has no models; add one with `neurondb ingest MODEL`"]
+    every = _models(connection)
+    named = named_models(expression, every)
+    if not named:
+        return [] if every else [_NO_MODELS]
+    parts = covered(expression, named)
+    if not parts:
+        return [_places(named)]
+    asked = [part.model for part in parts]
     found = list(terms(expression))
-    wanted = [stage for stage in STAGES if stage in needs or _needed(stage, found)]
-    missing = [_missing(connection, stage, asked) for stage in wanted]
+    needs = ("weights", *needs) if _is_placed(found) and not NO_NEURONS & set(needs) else needs
+    unknown = _unknown(connection, expression, parts, found, needs)
+    gates = _gates(expression, asked, needs, values)
     rare = _too_rare(connection, found, asked)
-    measured = [Missing("ablated_loss")] if EFFECTS in needs else []
-    unmeasured = missing_effects(connection, (*found, *measured), asked)
     akin = kindred_classes(connection, found, asked)
-    return [
-        line for line in (*missing, *rare, *unmeasured, *akin, _beyond_all(found, asked)) if line
-    ]
+    return [*unknown, *gates, *rare, *akin]
+
+
+def unknown(connection: Connection, expression: Expression, columns: Sequence[str]) -> list[str]:
+    """Return why columns may be NULL of all neurons that an expression fits."""
+    parts = covered(expression, _models(connection))
+    if not parts:
+        return []
+    found: list[Expression] = [Compare(column, ">", 0) for column in columns]
+    lines = _unknown(connection, expression, parts, found, ())
+    return [*lines, *missing_gates(found, [part.model for part in parts])]
+
+
+def _unknown(
+    connection: Connection,
+    expression: Expression,
+    parts: Sequence[Part],
+    found: Sequence[Expression],
+    needs: Sequence[str],
+) -> Iterator[str]:
+    """Yield a line for every stage or run that terms need and that models lack."""
+    dataset = dataset_named(connection, expression)
+    for stage in STAGES:
+        if stage in needs or _needed(stage, found):
+            line = missing_in(connection, stage, parts, dataset)
+            if line:
+                yield line
+    measured = [Missing("ablated_loss")] if EFFECTS in needs else []
+    asked = [part.model for part in parts]
+    yield from missing_effects(connection, (*found, *measured), asked)
+    if ABLATIONS in needs:
+        yield from _unablated(connection, asked)
+
+
+def _gates(
+    expression: Expression, asked: Sequence[Model], needs: Sequence[str], values: Sequence[str]
+) -> Iterator[str]:
+    found = list(terms_but_dead(expression))
+    yield from missing_gates(found, asked, values)
+    if GATES in needs:
+        yield from without_gates(asked)
+
+
+def _unablated(connection: Connection, asked: Sequence[Model]) -> Iterator[str]:
+    r = ablation_runs.c
+    for model in asked:
+        runs = select(r.run_id).where(r.model_id == model.model_id, r.kind == "together")
+        if connection.execute(runs.limit(1)).first() is None:
+            command = f"neurondb ablate {shlex.quote(model.name)} --where EXPR --dataset TEXTS"
+            yield f"no neurons of {model.name} were ablated together: run `{command}`"
 
 
 def uncompared(connection: Connection, before: str | None, after: str | None) -> list[str]:
@@ -96,42 +142,9 @@ def uncompared(connection: Connection, before: str | None, after: str | None) ->
     return [f"there is no such comparison: run `neurondb compare {names}`"]
 
 
-def missing_stage(stage: str, lacking: Sequence[Model]) -> str:
-    """Return a line that says which models lack a stage, and how to ingest it."""
-    what, options, _ = STAGES[stage]
-    names = ", ".join(model.name for model in lacking)
-    command = f"neurondb ingest {_ingestible(lacking[0])} {options}"
-    return f"{what} not ingested for {names}: run `{command}`"
-
-
-def has_tokenizer(connection: Connection, model: Model) -> bool:
-    """Tell whether a model's tokens have texts; without a tokenizer they are known by number."""
-    t = tokens.c
-    first = select(t.token).where(t.model_id == model.model_id, t.token_id == 0)
-    return connection.execute(first).scalar() != "[token 0]"
-
-
-def _asked(connection: Connection, expression: Expression) -> list[Model]:
-    names = models_asked(expression)
+def _models(connection: Connection) -> list[Model]:
     rows = connection.execute(select(*MODEL_COLUMNS).order_by(models.c.name))
-    return [model for model in (Model(*row) for row in rows) if not names or model.name in names]
-
-
-def _ingestible(model: Model) -> str:
-    known = KNOWN.get(model.name)
-    if known is not None and known.hub_id == model.source:
-        return model.name
-    return f"{shlex.quote(model.source)} --name {shlex.quote(model.name)}"
-
-
-def _missing(connection: Connection, stage: str, asked: Sequence[Model]) -> str:
-    table = STAGES[stage].table
-    lacking = [model for model in asked if not _has_rows(connection, table, model)]
-    if stage == "properties":
-        nameless = [model.name for model in lacking if not has_tokenizer(connection, model)]
-        if nameless:
-            return f"no tokenizer came with {', '.join(nameless)}: its tokens have no properties"
-    return missing_stage(stage, lacking) if lacking else ""
+    return [Model(*row) for row in rows]
 
 
 def _too_rare(
@@ -144,18 +157,19 @@ def _too_rare(
         for model in asked:
             of_model = counted.where(p.name == name, r.model_id == model.model_id)
             n = connection.execute(of_model).scalar() or 0
-            if n < FEWEST and _has_rows(connection, property_effects, model):
+            if n < FEWEST and has_rows(connection, property_effects, model):
                 said = f"{n or 'none'} of its tokens {'has' if n == 1 else 'have'}"
                 yield f"{model.name} knows no effects on {name!r}: {said} the property"
 
 
-def _has_rows(connection: Connection, table: Table, model: Model) -> bool:
-    neuron_id: Column[int] = table.c.neuron_id
-    last = model.first_neuron_id + model.n_neurons - 1
-    rows = select(neuron_id).where(neuron_id.between(model.first_neuron_id, last))
-    if "dataset_id" in table.c:
-        rows = rows.where(table.c.dataset_id == model.dataset_id)
-    return connection.execute(rows.limit(1)).first() is not None
+def _is_placed(found: Sequence[Expression]) -> bool:
+    """Tell whether a question is about certain models or places, which may be missing."""
+    columns = ("model", *PLACES)
+    return any(
+        isinstance(term, Place)
+        or (isinstance(term, Compare | Between | OneOf) and term.column in columns)
+        for term in found
+    )
 
 
 def _needed(stage: str, found: Sequence[Expression]) -> bool:
@@ -169,25 +183,9 @@ def _needed(stage: str, found: Sequence[Expression]) -> bool:
     )
 
 
-def _beyond_all(found: Sequence[Expression], asked: Sequence[Model]) -> str:
-    """Return the ranges of the models, when a term is beyond those of all of them."""
-    if not any(asked and all(_beyond(term, model) for model in asked) for term in found):
-        return ""
+def _places(named: Sequence[Model]) -> str:
+    """Return the ranges of the models, when a question is about places beyond all of them."""
     return "; ".join(
         f"{model.name} has layers 0–{model.n_layers - 1}, neurons 0–{model.d_mlp - 1}"
-        for model in asked
+        for model in named
     )
-
-
-def _beyond(term: Expression, model: Model) -> bool:
-    ends = {"layer": model.n_layers, "neuron": model.d_mlp}
-    match term:
-        case Place(layer, neuron):
-            return layer >= model.n_layers or neuron >= model.d_mlp
-        case OneOf(("layer" | "neuron") as column, values):
-            return all(isinstance(value, str) or value >= ends[column] for value in values)
-        case Between(("layer" | "neuron") as column, low, _):
-            return low >= ends[column]
-        case Compare(("layer" | "neuron") as column, (">" | ">=") as operator, value):
-            return value + (operator == ">") >= ends[column]
-    return False

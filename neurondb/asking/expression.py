@@ -13,20 +13,24 @@ from typing import Final
 from neurondb.asking.lexing import END, OPERATOR, TEXT, WORD, Lexeme, lexemes
 from neurondb.asking.properties import PROPERTY_KEYS, is_property_key, property_term
 from neurondb.asking.spelling import did_you_mean, shown
-from neurondb.asking.terms import And, Expression, Not, Or
+from neurondb.asking.terms import And, Expression, Not
+from neurondb.asking.tree import require_one_dataset
 from neurondb.asking.values import (
     READERS,
     all_of,
     any_of,
     called,
     compared,
+    like_a_place,
     negated,
+    no_place,
     place_or_none,
     token_item,
 )
 from neurondb.asking.vocabulary import (
     ALIASES,
     BARE_WORDS,
+    DATASET,
     NUMBERS,
     QUALIFIERS,
     TOKEN_KEYS,
@@ -58,6 +62,7 @@ def parse(text: str) -> Expression:
     expression = parser.expression(0)
     if parser.next.kind != END:
         raise ExpressionError(f"unexpected {parser.next.shown} {parser.next.where}")
+    require_one_dataset(expression)
     return expression
 
 
@@ -88,7 +93,7 @@ class _Parser:
         while self._is_word("or"):
             self._take()
             parts.append(self._conjunction(depth))
-        return parts[0] if len(parts) == 1 else Or(tuple(parts))
+        return any_of(parts)
 
     def _conjunction(self, depth: int) -> Expression:
         parts = [self._negation(depth)]
@@ -103,7 +108,8 @@ class _Parser:
             raise ExpressionError(f"nested deeper than {DEEPEST} levels {self.next.where}")
         if self._is_word("not"):
             self._take()
-            return Not(self._negation(depth + 1))
+            inner = self._negation(depth + 1)
+            return inner.part if isinstance(inner, Not) else Not(inner)
         if self.next.kind != "(":
             return self._term()
         opened = self._take()
@@ -194,6 +200,8 @@ class _Parser:
             return called(words, BARE_WORDS, lexeme, "word")
         if _is_key(lexeme.value):
             raise ExpressionError(f"{lexeme.value} {lexeme.where} needs a comparison")
+        if like_a_place(lexeme.value):
+            raise no_place(lexeme)
         known = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *all_keys()}
         hint = did_you_mean(lexeme.value, known)
         raise ExpressionError(f"unknown word {lexeme.shown} {lexeme.where}{hint}")
@@ -203,7 +211,7 @@ def _rank(lexeme: Lexeme) -> int:
     spelled = lexeme.value[1:]
     if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
         raise ExpressionError(
-            f"{lexeme.shown} {lexeme.where} is not a number of ranks from 1, as @5"
+            f"{lexeme.shown} {lexeme.where} is not a number of places from 1, as @5"
         )
     return int(spelled) if len(spelled) < 10 else 2**31
 
@@ -217,7 +225,7 @@ def _is_key(word: str) -> bool:
 def all_keys() -> frozenset[str]:
     """Return everything that can stand before an operator, qualified tokens aside."""
     tokens = (*TOKEN_KEYS, *(f"{qualifier}.token" for qualifier in QUALIFIERS))
-    return frozenset((*NUMBERS, *WORDS, *ALIASES, *tokens, *PROPERTY_KEYS))
+    return frozenset((*NUMBERS, *WORDS, *ALIASES, DATASET, *tokens, *PROPERTY_KEYS))
 
 
 def _lists_of(key: Lexeme) -> tuple[int, ...]:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
-from neurondb.asking import named
-from neurondb.asking.absences import reasons
+from neurondb.asking import absences, named
 from neurondb.asking.compiling import Compiled, Shape, compile_count, compile_find, default_columns
 from neurondb.asking.expression import parse
 from neurondb.asking.names import resolved
 from neurondb.asking.statements import Rows, run_sql
 from neurondb.asking.terms import Expression
-from neurondb.database import translated
+from neurondb.database import called, translated
 
 
 def find(
@@ -42,14 +41,21 @@ def count(engine: Engine, text: str) -> int:
 def why_empty(engine: Engine, text: str) -> list[str]:
     """Return what may have kept an expression from fitting any neuron; raises as `find` does."""
     expression = understood(engine, text)
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
-        return reasons(connection, expression)
+    with translated(called(engine.url)), engine.connect() as connection:
+        return absences.reasons(connection, expression)
+
+
+def why_unknown(engine: Engine, text: str, columns: Sequence[str]) -> list[str]:
+    """Return why columns may be NULL of all neurons that fit an expression; raises as `find`."""
+    expression = understood(engine, text)
+    with translated(called(engine.url)), engine.connect() as connection:
+        return absences.unknown(connection, expression, columns)
 
 
 def understood(engine: Engine, text: str) -> Expression:
     """Parse an expression and look up the names in it; raises as `find` does."""
     expression = parse(text)
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         return resolved(expression, connection)
 
 

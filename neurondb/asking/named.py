@@ -20,7 +20,7 @@ from neurondb.asking.spelling import did_you_mean
 from neurondb.asking.statements import Rows, run_sql
 from neurondb.asking.terms import And, Expression, HasEffect, Missing, OneOf, Value
 from neurondb.asking.token_names import require_token
-from neurondb.database import translated
+from neurondb.database import called, translated
 from neurondb.errors import UnknownNameError
 from neurondb.paths import folder
 
@@ -75,7 +75,7 @@ def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
     """
     query = load(name)
     bindings = query.bindings(given)
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         looked_up = _looked_up(connection, query, bindings)
     return run_sql(engine, query.sql, looked_up)
 
@@ -84,9 +84,11 @@ def why_empty(engine: Engine, name: str, given: Mapping[str, str]) -> list[str]:
     """Return what may have kept a named query from having rows; raises as `run` does."""
     query = load(name)
     bindings = query.bindings(given)
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         bindings = _looked_up(connection, query, bindings)
-        lines = absences.reasons(connection, _asked_about(query, bindings), query.needs)
+        chosen = [str(bindings[p.name]) for p in query.parameters if p.kind == "choice"]
+        expression = _asked_about(query, bindings)
+        lines = absences.reasons(connection, expression, query.needs, chosen)
         if absences.COMPARISON in query.needs:
             before, after = (_text_or_none(bindings[side]) for side in ("before", "after"))
             lines += absences.uncompared(connection, before, after)

@@ -5,13 +5,24 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, func, select
 
 from neurondb.asking.spelling import did_you_mean, shown
-from neurondb.asking.terms import And, Expression, HasEffect, HasToken, Not, OneOf, Or
+from neurondb.asking.terms import (
+    And,
+    Expression,
+    HasEffect,
+    HasToken,
+    Not,
+    OnDataset,
+    OneOf,
+    Or,
+    Places,
+)
 from neurondb.asking.token_names import require_token
-from neurondb.asking.tree import models_asked
+from neurondb.asking.tree import models_asked, terms
 from neurondb.asking.vocabulary import split_words
 from neurondb.errors import UnknownNameError
+from neurondb.reading.activations import named_dataset
 from neurondb.reading.models import find_model
-from neurondb.schema.tables import models, properties
+from neurondb.schema.tables import dataset_rows, models, properties
 
 
 def resolved(expression: Expression, connection: Connection) -> Expression:
@@ -22,7 +33,25 @@ def resolved(expression: Expression, connection: Connection) -> Expression:
     """
     known = _replaced(expression, lambda term: _with_models(term, connection))
     asked = models_asked(known)
+    found = [term for term in terms(known) if isinstance(term, Places)]
+    if found:
+        _check_places(found, connection, asked)
     return _replaced(known, lambda term: _with_name(term, connection, asked))
+
+
+def _check_places(found: Sequence[Places], connection: Connection, asked: Sequence[str]) -> None:
+    """Refuse a list with a neuron that none of the models has."""
+    m = models.c
+    rows = connection.execute(select(m.name, m.n_layers, m.d_mlp).order_by(m.name)).all()
+    sizes = [row for row in rows if not asked or row.name in asked]
+    shapes = {(row.n_layers, row.d_mlp) for row in sizes}
+    for place in (place for term in found for place in term.places):
+        if shapes and not any(place.layer < n and place.neuron < d for n, d in shapes):
+            has = "; ".join(
+                f"{row.name} has layers 0–{row.n_layers - 1}, neurons 0–{row.d_mlp - 1}"
+                for row in sizes[:3]
+            )
+            raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {has}")
 
 
 def model_called(connection: Connection, name: str) -> str:
@@ -35,6 +64,19 @@ def model_called(connection: Connection, name: str) -> str:
     same = select(m.name).where(func.lower(m.name) == name.lower())
     found = connection.scalars(same).all()
     return find_model(connection, found[0] if len(found) == 1 else name).name
+
+
+def dataset_called(connection: Connection, name: str) -> str:
+    """Return the name of a dataset in this database, given in any case.
+
+    Raises:
+        UnknownNameError: when there is none; lists those there are.
+    """
+    d = dataset_rows.c
+    same = select(d.name).where(func.lower(d.name) == name.lower())
+    found = connection.scalars(same).all()
+    chosen = found[0] if len(found) == 1 else name
+    return named_dataset(connection, chosen).name
 
 
 def property_called(connection: Connection, name: str) -> str:
@@ -97,4 +139,6 @@ def _with_name(term: Expression, connection: Connection, asked: list[str]) -> Ex
             return HasToken(_token_called(connection, token, asked), lists, within)
         case HasEffect(name, strength):
             return HasEffect(property_called(connection, name), strength)
+        case OnDataset(name):
+            return OnDataset(dataset_called(connection, name))
     return term

@@ -14,7 +14,7 @@ from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.statements import run_sql
 from neurondb.asking.terms import And, OneOf
 from neurondb.asking.vocabulary import ONE_CLASS, matching, split_words
-from neurondb.database import translated
+from neurondb.database import called, translated
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import NeuronSelection
 from neurondb.reading.models import Model
@@ -128,7 +128,7 @@ def _by_list(_engine: Engine, model: Model, asked: NeuronSelection, _seed: int) 
 def _by_class(engine: Engine, model: Model, asked: NeuronSelection, seed: int) -> NeuronSet:
     class_id = class_called(asked.text)
     name = CLASSES[class_id].name
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         of_class = np.flatnonzero(classes(connection, model) == class_id)
     if asked.count is None:
         return NeuronSet(f"class='{name}'", of_class + model.first_neuron_id, class_id)
@@ -143,7 +143,7 @@ def _by_class(engine: Engine, model: Model, asked: NeuronSelection, seed: int) -
 
 def _by_set(engine: Engine, model: Model, asked: NeuronSelection, _seed: int) -> NeuronSet:
     s, m = tables.neuron_sets.c, tables.neuron_set_members.c
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translated(called(engine.url)), engine.connect() as connection:
         named = select(s.set_id, s.name, s.definition)
         found = connection.execute(named.where(s.name == asked.text)).first()
         if found is None:

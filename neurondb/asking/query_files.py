@@ -22,7 +22,8 @@ from typing import Final, TypeAlias
 from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.asking.terms import Value
 from neurondb.asking.vocabulary import ONE_CLASS, matching, split_words
-from neurondb.errors import UsageError
+from neurondb.decoding import read_text
+from neurondb.errors import TextError, UsageError
 
 Bindings: TypeAlias = dict[str, Value | None]
 
@@ -220,9 +221,9 @@ def read_file(path: Path) -> str:
         UsageError: when it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        return read_text(path)
+    except TextError as error:
+        raise UsageError(str(error)) from error
 
 
 def loose_value(spelled: str) -> Value | None:

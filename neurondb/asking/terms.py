@@ -69,6 +69,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """The neuron is one of a list, of any length."""
+
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HasToken:
     """A token, by its text or its id, is among the first `within` of one of the neuron's lists.
 
@@ -91,6 +98,24 @@ class HasEffect:
     strength: "Expression"
 
 
+@dataclass(frozen=True, slots=True)
+class OnDataset:
+    """The neuron's activations on a dataset are stored, and the other terms mean these."""
+
+    name: str
+
+
 Expression: TypeAlias = (
-    And | Or | Not | Compare | Between | OneOf | Missing | Place | HasToken | HasEffect
+    And
+    | Or
+    | Not
+    | Compare
+    | Between
+    | OneOf
+    | Missing
+    | Place
+    | Places
+    | HasToken
+    | HasEffect
+    | OnDataset
 )

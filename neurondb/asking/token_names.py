@@ -14,12 +14,12 @@ from typing import Final, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from neurondb.asking.absences import has_tokenizer, missing_stage
 from neurondb.asking.lexing import unquote
+from neurondb.asking.missing_stages import has_tokenizer, missing_stage
 from neurondb.asking.spelling import LONGEST_SHOWN, shown
 from neurondb.errors import NeuronDBError, UnknownNameError
 from neurondb.jobs import SplitRequest, job
-from neurondb.reading.models import MODEL_COLUMNS, Model
+from neurondb.reading.models import MODEL_COLUMNS, Model, why_no_token
 from neurondb.reading.tokens import NamedToken
 from neurondb.schema.tables import models, tokens
 
@@ -158,7 +158,8 @@ def _refuse(connection: Connection, token: str | int, among: Sequence[str]) -> N
         )
     where = f"the vocabulary of {' or '.join(among) if among else 'any model here'}"
     if isinstance(token, int):
-        said: tuple[str, ...] = (f"no token #{token} in {where}{_range(asked)}", absent)
+        why = f": {why_no_token(asked[0], token)}" if len(asked) == 1 and not lacking else ""
+        said: tuple[str, ...] = (f"no token #{token} in {where}{why}", absent)
     else:
         hints = _hints(connection, here, asked, token)
         said = (f"{shown(token)} is not one token in {where}", *hints, absent)
@@ -168,10 +169,6 @@ def _refuse(connection: Connection, token: str | int, among: Sequence[str]) -> N
 def _models(connection: Connection, among: Sequence[str]) -> list[Model]:
     rows = connection.execute(select(*MODEL_COLUMNS).where(models.c.model_id.in_(_ids(among))))
     return [Model(*row) for row in rows]
-
-
-def _range(asked: Sequence[Model]) -> str:
-    return f": its ids are 0 to {asked[0].d_vocab - 1}" if len(asked) == 1 else ""
 
 
 def _hints(

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from neurondb.asking.lexing import TEXT, Lexeme
 from neurondb.asking.spelling import did_you_mean, shown
@@ -15,12 +15,15 @@ from neurondb.asking.terms import (
     HasToken,
     Missing,
     Not,
+    OnDataset,
     OneOf,
     Or,
     Place,
+    Places,
 )
 from neurondb.asking.vocabulary import (
     CLASS_WORDS,
+    DATASET,
     PLACES,
     ROLE_WORDS,
     SHARES,
@@ -31,9 +34,10 @@ from neurondb.errors import ExpressionError
 
 NULL: Final = "null"
 LARGEST_ID: Final = 2**63 - 1
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?%?"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?%?"
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})?\.\.(?P<high>{_NUMBER})?")
-_PLACE = re.compile(r"(\d+)\.(\d+)")
+_PLACE = re.compile(r"([0-9]{1,19})\.([0-9]{1,19})")
+_LIKE_A_PLACE = re.compile(r"(?=.*\d)[\W\d_]+")
 
 
 def number(column: str, lexeme: Lexeme) -> float:
@@ -135,10 +139,20 @@ def place(_column: str, lexeme: Lexeme) -> Expression:
     """Read `31.9634`."""
     found = place_or_none(lexeme.value)
     if found is None:
-        raise ExpressionError(
-            f"{lexeme.shown} {lexeme.where} is not a neuron; write layer.neuron, as 31.9634"
-        )
+        raise no_place(lexeme)
     return found
+
+
+def no_place(lexeme: Lexeme) -> ExpressionError:
+    """Return the error that says that something is no neuron."""
+    return ExpressionError(
+        f"{lexeme.shown} {lexeme.where} is not a neuron; write layer.neuron, as 31.9634"
+    )
+
+
+def like_a_place(spelled: str) -> bool:
+    """Tell whether something is of digits and signs only, as a neuron is."""
+    return _LIKE_A_PLACE.fullmatch(spelled) is not None
 
 
 def place_or_none(spelled: str) -> Place | None:
@@ -147,6 +161,11 @@ def place_or_none(spelled: str) -> Place | None:
     if found is None or max(int(found[1]), int(found[2])) > LARGEST_ID:
         return None
     return Place(int(found[1]), int(found[2]))
+
+
+def dataset_called(_column: str, lexeme: Lexeme) -> Expression:
+    """Read the name of a dataset."""
+    return OnDataset(lexeme.value)
 
 
 Reader = Callable[[str, Lexeme], Expression]
@@ -159,6 +178,7 @@ READERS: Final[dict[str, Reader]] = {
     "role": role_called,
     "name": place,
     "top_out_token": text_itself,
+    DATASET: dataset_called,
 }
 """How the items of each column that is not a number are read."""
 
@@ -199,12 +219,38 @@ def negated(operator: str, expression: Expression) -> Expression:
 
 
 def any_of(parts: Sequence[Expression]) -> Expression:
-    """Return the parts joined by or; values of one column become one list."""
-    columns = {part.column for part in parts if isinstance(part, OneOf)}
-    if len(columns) == 1 and all(isinstance(part, OneOf) for part in parts):
-        values = (v for part in parts if isinstance(part, OneOf) for v in part.values)
-        return OneOf(columns.pop(), tuple(dict.fromkeys(values)))
-    return parts[0] if len(parts) == 1 else Or(tuple(parts))
+    """Return the parts joined by or; neurons, and values of one column, become one list each."""
+    lists: dict[object, dict[Any, None]] = {}
+    merged: dict[object, Expression] = {}
+    for number, part in enumerate(parts):
+        key: object = number
+        match part:
+            case Place() | Places():
+                key = Place
+                lists.setdefault(key, {}).update(dict.fromkeys(_places(part)))
+            case OneOf(column, values):
+                key = column
+                lists.setdefault(key, {}).update(dict.fromkeys(values))
+        merged.setdefault(key, part)
+    joined = tuple(
+        _one_list(part, tuple(lists[key])) if key in lists else part for key, part in merged.items()
+    )
+    return joined[0] if len(joined) == 1 else Or(joined)
+
+
+def _one_list(first: Expression, items: tuple[Any, ...]) -> Expression:
+    if isinstance(first, OneOf):
+        return OneOf(first.column, items)
+    return items[0] if len(items) == 1 else Places(items)
+
+
+def _places(part: Expression) -> tuple[Place, ...]:
+    match part:
+        case Place():
+            return (part,)
+        case Places(places):
+            return places
+    return ()
 
 
 def all_of(parts: Sequence[Expression]) -> Expression:

@@ -75,6 +75,9 @@ WORDS: Final = {
 }
 """Every other column of neuron_overview."""
 
+DATASET: Final = "dataset"
+"""What stands before the name of the dataset whose activations are meant; no column."""
+
 ALIASES: Final = {
     **CASE_COLUMNS,
     "gate_freq": "freq",

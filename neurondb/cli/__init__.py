@@ -5,6 +5,7 @@ A command's module is imported only when the command runs or is asked for help, 
 """
 
 import importlib
+import io
 import os
 import sys
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 import click
 
 from neurondb import __version__
+from neurondb.cli.arguments import refuse_undecodable
 from neurondb.cli.quiet import libraries_silenced
 from neurondb.errors import NeuronDBError, UsageError
 
@@ -68,7 +70,10 @@ class LazyGroup(click.Group):
             from neurondb.asking.spelling import did_you_mean, shown
 
             raise UsageError(f"no command {shown(args[0])}{did_you_mean(args[0], COMMANDS)}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            refuse_undecodable(command, rest, ctx)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table above, importing none."""
@@ -88,6 +93,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what it cannot encode is escaped, not an error
+            stream.reconfigure(errors="backslashreplace")
     try:
         with libraries_silenced():
             cli.main(standalone_mode=False)

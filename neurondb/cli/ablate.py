@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options
+from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.conditions import HOOKS, MODES, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import (
@@ -69,6 +70,7 @@ def metric_names(
 TEXT_OPTIONS: Final = (
     click.option(
         "--dataset",
+        type=PATH_OR_NAME,
         metavar="FILE|NAME|HUB-ID",
         help="Texts: a file or directory as `ingest` reads it, a stored dataset, a hub dataset.",
     ),
@@ -127,7 +129,12 @@ def text_options(command: Any) -> Any:
 @click.option("--device", help="auto, cpu, cuda, cuda:1, mps (default: auto).")
 @click.option("--dtype", help="auto, float32, bfloat16 or float16 (default: auto).")
 @METRICS_OPTION
-@click.option("--save-tokens", metavar="FILE.parquet", help="The metrics of every token.")
+@click.option(
+    "--save-tokens",
+    type=PATH_OR_NAME,
+    metavar="FILE.parquet",
+    help="The metrics of every token.",
+)
 @options.results
 def ablate(
     db: str | None,

@@ -88,8 +88,8 @@ def ablate_suite(
     same command goes on where it was. Of ungated models the conditions are always, post+ and post-.
 
     \b
-    neurondb ablate-suite olmo-7b --dataset t.jsonl --baseline 5
-    neurondb ablate-suite olmo-7b --dataset t.jsonl --classes weakening,cond-weak
+    neurondb ablate-suite olmo-7b-0424 --dataset t.jsonl --baseline 5
+    neurondb ablate-suite olmo-7b-0424 --dataset t.jsonl --classes weakening,cond-weak
         --modes zero,mean --conditions gate-_post+
     """  # noqa: D301
     destination = Destination(form, output)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from neurondb.cli import options, steering_options
 from neurondb.cli.ablate import SELECTIONS, chosen_neurons
+from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import job
@@ -30,7 +31,7 @@ SECTIONS: Final = {
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(short_help="What the model knows of subjects, by layer.")
 def attributes() -> None:
     """How much of what a model knows of a subject stands behind its last token.
 
@@ -110,7 +111,7 @@ def rate(
     prompts have an attribute, the probability of its first token is told too.
 
     \b
-    neurondb attributes rate olmo-7b --prompts known_1000.json --sets sets.json
+    neurondb attributes rate olmo-7b-0424 --prompts known_1000.json --sets sets.json
         --class weakening --baseline 3
     """  # noqa: D301
     destination = Destination(form, output)
@@ -152,7 +153,7 @@ def _treatment(asked: dict[str, Any]) -> Treatment:
 
 
 @attributes.command()
-@click.argument("paragraphs", metavar="PARAGRAPHS")
+@click.argument("paragraphs", type=PATH_OR_NAME, metavar="PARAGRAPHS")
 @click.option(
     "--subjects",
     type=_FILE,

@@ -47,8 +47,8 @@ def compare(
 
     \b
     neurondb compare llama-3.1-8b llama-3.1-8b-instruct
-    neurondb compare base tuned --format csv -o moved.csv
-    neurondb query class-migration --param before=base --param after=tuned
+    neurondb compare llama-3.1-8b llama-3.1-8b-instruct --format csv -o moved.csv
+    neurondb query class-migration --param before=llama-3.1-8b
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None

@@ -1,6 +1,6 @@
 """`neurondb find`: neurons by what they are, in a line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +9,10 @@ from sqlalchemy import Engine
 
 from neurondb import asking
 from neurondb.asking.compiling import Shape, default_columns
-from neurondb.asking.finding import explained
+from neurondb.asking.effects import EFFECT_ALIASES
+from neurondb.asking.finding import explained, why_unknown
 from neurondb.asking.statements import Rows
+from neurondb.asking.thresholds import found_at
 from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.render.formats import Destination, deliver
@@ -89,15 +91,51 @@ def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> Shap
 
 def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> None:
     rows = asking.find(engine, text, **shape._asdict())
+    seen = _Seen(rows, _named_columns(shape))
+    rows = rows._replace(rows=iter(seen))
     usual = shape.columns == default_columns(shape.order)
     ordered = default_columns(shape.order, usual=())
     spare = [name for name in SPARE if usual and name not in ordered]
-    n = deliver(rows, destination, "model" if usual else None, spare)
+    n = deliver(rows, destination, "model" if usual else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
         _tell_why(engine, text)
-    elif n == shape.limit:
+        return
+    for reason in why_unknown(engine, text, seen.unknown) if seen.unknown else ():
+        click.echo(reason, err=True)
+    for note in found_at(engine, text, shape.columns):
+        click.echo(note, err=True)
+    if n == shape.limit:
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
+
+
+def _named_columns(shape: Shape) -> list[str]:
+    """Return the columns that somebody asked for: by name, or to order by."""
+    ordered = default_columns(shape.order, usual=())
+    usual = shape.columns == default_columns(shape.order)
+    named = ordered if usual else dict.fromkeys((*shape.columns, *ordered))
+    return [EFFECT_ALIASES.get(name, name) for name in named]
+
+
+class _Seen:
+    """Passes rows on; `unknown` are the columns, of those watched, that were NULL in all."""
+
+    def __init__(self, rows: Rows, watched: Sequence[str]) -> None:
+        self.unknown = [name for name in watched if name in rows.columns]
+        self._places = [rows.columns.index(name) for name in self.unknown]
+        self._rows = rows.rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for row in self._rows:
+            if self.unknown:
+                left = [
+                    (name, place)
+                    for name, place in zip(self.unknown, self._places, strict=True)
+                    if row[place] is None
+                ]
+                self.unknown = [name for name, _ in left]
+                self._places = [place for _, place in left]
+            yield row
 
 
 def _count(engine: Engine, text: str, _shape: Shape, destination: Destination) -> None:

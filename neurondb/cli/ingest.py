@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options
+from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.errors import UsageError
 from neurondb.jobs import (
     STAGES,
@@ -57,7 +58,7 @@ SECTIONS: Final = {
 
 
 @click.command(cls=options.Sectioned, sections=SECTIONS)
-@click.argument("model")
+@click.argument("model", type=PATH_OR_NAME)
 @options.database
 @click.option("--name", help="Name in the database (default: the slug, or the directory's name).")
 @click.option("--revision", help="Branch, tag or commit on the hub.")
@@ -73,8 +74,9 @@ SECTIONS: Final = {
 )
 @click.option(
     "--dataset",
+    type=PATH_OR_NAME,
     metavar="FILE|DIR|HUB-ID",
-    help="Texts for the activations: .txt, .jsonl, .parquet, a directory, a hub dataset.",
+    help="Texts for the activations: .txt, .jsonl, .parquet, .arrow, a directory, a hub dataset.",
 )
 @click.option(
     "--label-field",
@@ -111,6 +113,7 @@ SECTIONS: Final = {
 )
 @click.option(
     "--summary",
+    type=PATH_OR_NAME,
     metavar="FILE",
     help="Where to write the shard's summary (default: MODEL.DATASET.IofN.summary).",
 )

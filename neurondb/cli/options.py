@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.render.formats import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -16,6 +17,7 @@ MOST_TERM: Final = 28
 database = click.option(
     "--db",
     "db",
+    type=PATH_OR_NAME,
     metavar="URL",
     help="Path or SQLAlchemy URL of the database (default: $NEURONDB_URL, else db/neurondb.db).",
 )

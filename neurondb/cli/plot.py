@@ -84,7 +84,7 @@ def plot(
     neurondb plot classes-by-layer llama-3.2-3b -o classes.svg
     neurondb plot layer-scatter llama-3.2-3b --neuron 27.8000 -o scatter.png --theme dark
     neurondb plot token-spikes llama-3.2-3b --token ' dog' -o dog.html
-    neurondb plot comparison-migration base tuned -o migration.pdf
+    neurondb plot comparison-migration llama-3.1-8b llama-3.1-8b-instruct -o m.pdf
     neurondb plot frequency-against-cosine llama-3.2-3b --param cosine=gate_out -o freq.svg
     """  # noqa: D301
     if as_list:

@@ -1,15 +1,20 @@
 """`neurondb query`: the named questions of queries/."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from neurondb import asking
 from neurondb.asking import named
 from neurondb.asking.statements import Rows
+from neurondb.asking.thresholds import answered_at
 from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.render.formats import Destination, deliver
+
+CAPTIONS: Final = ("model", "model_a", "model_b", "dataset")
+"""Columns that a table says above when all of its rows agree on them."""
 
 
 @click.command()
@@ -48,10 +53,14 @@ def query(
 
 def _answer(name: str, given: dict[str, str], destination: Destination, db: str | None) -> None:
     with asking.opened(db) as engine:
-        if deliver(named.run(engine, name, given), destination) == 0:
+        rows = named.run(engine, name, given)
+        if deliver(rows, destination, CAPTIONS) == 0:
             click.echo("no rows", err=True)
-            for reason in named.why_empty(engine, name, given):
-                click.echo(reason, err=True)
+            said = named.why_empty(engine, name, given)
+        else:
+            said = answered_at(engine, rows.columns, given.get("model"))
+        for line in said:
+            click.echo(line, err=True)
 
 
 def _catalogue() -> Rows:

@@ -58,5 +58,5 @@ def logging_allowed() -> Iterator[None]:
         logging.disable(level)
 
 
-def _drop(*_warning: object) -> None:
+def _drop(*_warning: object, **_details: object) -> None:
     """Stand in for `warnings.showwarning`, and show nothing."""

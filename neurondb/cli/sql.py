@@ -9,6 +9,8 @@ import click
 from neurondb import asking
 from neurondb.asking import named
 from neurondb.cli import options
+from neurondb.decoding import decoded
+from neurondb.errors import TextError, UsageError
 from neurondb.render.formats import Destination, deliver
 
 
@@ -45,7 +47,10 @@ def sql(
 
 def _text(statement: str) -> str:
     if statement == "-":
-        return sys.stdin.read()
+        try:
+            return decoded(sys.stdin.buffer.read(), "standard input")
+        except TextError as error:
+            raise UsageError(str(error)) from error
     if statement.startswith("@"):
         return named.read_file(Path(statement[1:]))
     return statement

@@ -5,8 +5,9 @@ from sqlalchemy import Engine, inspect
 
 from neurondb import schema
 from neurondb.cli import options
-from neurondb.database import connect, parse_url, sqlite_path, translated
+from neurondb.database import called, connect, parse_url, sqlite_path, translated
 from neurondb.errors import DatabaseError
+from neurondb.sqlite_files import look_at
 
 
 @click.command()
@@ -21,9 +22,9 @@ def upgrade(db: str | None) -> None:
 
     url = parse_url(db)
     path = sqlite_path(url)
-    where = path or url.render_as_string()
-    if path is not None and not path.is_file():
-        raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+    where = path or called(url)
+    if path is not None:
+        look_at(path)
     engine = connect(url, writing=True)
     try:
         before = migrate.current(engine)
@@ -39,7 +40,7 @@ def upgrade(db: str | None) -> None:
 
 def _refuse(engine: Engine, before: str | None) -> None:
     """Keep the hands off what is newer than this version, or none of ours."""
-    where = engine.url.render_as_string()
+    where = called(engine.url)
     if before is not None and before > schema.REVISION:
         raise DatabaseError(
             f"{where} has schema {before}, newer than {schema.REVISION} of this version; "

@@ -9,10 +9,14 @@ from typing import Any, TypeVar
 
 import datasette as installed
 
+from neurondb.asking.limits import bound
 from neurondb.explore.counting import count_small, uncounted
-from neurondb.explore.routes import routes
+from neurondb.explore.files import addressed
+from neurondb.explore.hosted import adopted
+from neurondb.explore.routes import refused, routes
 from neurondb.explore.security import secured
 from neurondb.explore.site import site_of
+from neurondb.sqlite_files import FileConnection
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
@@ -21,6 +25,13 @@ def hook(function: Hook) -> Hook:
     """Mark a function as what Datasette calls by that name."""
     marked: Hook = installed.hookimpl(function)
     return marked
+
+
+@hook
+def prepare_connection(conn: Any) -> None:
+    """Bound what statements may cost, also on databases in memory; writing ones are not bound."""
+    if not isinstance(conn, FileConnection):
+        bound(conn)
 
 
 @hook
@@ -48,8 +59,34 @@ def menu_links(datasette: Any) -> list[dict[str, str]]:
 
 
 @hook
-def prepare_jinja2_environment(env: Any) -> None:
-    """Teach the templates our notation."""
+def handle_exception(datasette: Any, request: Any, exception: Exception) -> Any:
+    """Say what Datasette refuses, such as an address that is nowhere, on a page like ours."""
+    site = site_of(datasette)
+    status = getattr(exception, "status", None)  # of Datasette's errors; none where we failed
+    markup = getattr(exception, "message_is_html", False)
+    if site is None or not isinstance(status, int) or markup or request.path.endswith(".json"):
+        return None
+    return refused(site, request, str(getattr(exception, "message", exception)), status)
+
+
+@hook
+def extra_css_urls(datasette: Any) -> list[str]:
+    """Make Datasette's own pages legible; ours have a stylesheet of their own."""
+    return [] if site_of(datasette) is None else [addressed("datasette.css")]
+
+
+@hook
+def extra_js_urls(datasette: Any) -> list[dict[str, Any]]:
+    """Let screen readers and the keyboard reach what is on Datasette's own pages."""
+    if site_of(datasette) is None:
+        return []
+    return [{"url": addressed("datasette.js"), "module": True}]
+
+
+@hook
+def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
+    """Teach the templates our notation; the first that a starting Datasette asks of a plugin."""
+    adopted(datasette)
     from neurondb.explore.notation import FILTERS, pairs
     from neurondb.explore.sorting import DEFAULT_HEADINGS, TEXTS
     from neurondb.explore.wording import class_terms, value, within

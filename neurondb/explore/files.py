@@ -46,6 +46,11 @@ async def file(request: Any) -> Any:
     return Response(body, headers=headers, content_type=f"{kind}; charset=utf-8")
 
 
+def addressed(name: str) -> str:
+    """Return the address of a file below Datasette's base_url, which changes with the file."""
+    return f"/-/neurondb/{name}?{stamp(name)}"
+
+
 @cache
 def stamp(name: str) -> str:
     """Return what changes with a file."""
@@ -53,7 +58,9 @@ def stamp(name: str) -> str:
         from importlib.metadata import version
 
         from neurondb import __version__
+        from neurondb.figures.browser import EMBED
 
-        return f"{__version__}-{version('vl-convert-python')}"
+        ours = hashlib.sha256(EMBED.encode()).hexdigest()[:12]
+        return f"{__version__}-{version('vl-convert-python')}-{ours}"
     body = _MADE[name]().encode() if name in _MADE else (_STATIC / name).read_bytes()
     return hashlib.sha256(body).hexdigest()[:12]

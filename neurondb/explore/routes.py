@@ -97,6 +97,11 @@ async def _in_thread(site: Site, work: Callable[[], Answer]) -> Answer:
     return await asyncio.get_running_loop().run_in_executor(site.datasette.executor, work)
 
 
+async def refused(site: Site, request: Any, said: str, status: int) -> Any:
+    """Return the page that says why there is no other."""
+    return await _response(site, request, message(said, status), as_json=False)
+
+
 async def _response(site: Site, request: Any, answer: Answer, *, as_json: bool) -> Any:
     if isinstance(answer, Redirect):
         return Response.redirect(answer.location)

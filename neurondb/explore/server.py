@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.database import open_existing, open_immutable, parse_url, sqlite_path
+from neurondb.database import called, open_existing, open_immutable, parse_url, sqlite_path
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
+from neurondb.sqlite_files import pending
 
 SETTINGS: Final[Mapping[str, Any]] = {
     "suggest_facets": False,  # each suggestion is a scan, and there are millions of rows
@@ -61,17 +62,22 @@ def application(location: str | None, service: Service = Service()) -> Any:
     from datasette.plugins import pm
     from datasette.version import __version__
 
+    from neurondb.explore.hosted import adopted, database_name
+
     # Else every address that is not there prints a page of local variables on the terminal.
     pm.get_plugin("datasette.handle_exception").rich = None
     files: dict[str, Any] = (
         {"immutables": [str(path)]} if service.public else {"files": [str(path)]}
     )
-    return Datasette(
+    name = database_name(path)
+    datasette = Datasette(
         **files,
-        **configuration(path.stem, service, modern=not __version__.startswith("0.")),
+        **configuration(name, service, modern=not __version__.startswith("0.")),
         inspect_data=inspected(path) if service.public else None,
         settings=settings_of(service),
     )
+    adopted(datasette)
+    return datasette
 
 
 def servable(location: str | None, *, immutable: bool = False) -> Path:
@@ -83,12 +89,9 @@ def servable(location: str | None, *, immutable: bool = False) -> Path:
     url = parse_url(location)
     path = sqlite_path(url)
     if path is None:
-        raise DatabaseError(
-            f"{url.render_as_string()} is no SQLite file, which is all that a site can serve"
-        )
+        raise DatabaseError(f"{called(url)} is no SQLite file, which is all that a site can serve")
     open_existing(location).dispose()
-    log = Path(f"{path}-wal")
-    if immutable and log.exists() and log.stat().st_size:
+    if immutable and pending(path) is not None:
         raise DatabaseError(
             f"{path} is being written to, or was not closed: publish a copy, "
             f"`neurondb publish --db {path} -o DIR`, or serve it without --public"
@@ -143,7 +146,9 @@ def inspected(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
     size = path.stat().st_size
     stamp = fingerprint or f"{size:x}{path.stat().st_mtime_ns:x}"
     tables = {name: {"count": count} for name, count in counts.items()}
-    return {path.stem: {"hash": stamp, "size": size, "file": path.name, "tables": tables}}
+    from neurondb.explore.hosted import database_name
+
+    return {database_name(path): {"hash": stamp, "size": size, "file": path.name, "tables": tables}}
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from neurondb.asking.compiling import Shape, compile_find
 from neurondb.asking.statements import run_sql
 from neurondb.asking.terms import Expression
+from neurondb.asking.tree import dataset_asked
 from neurondb.explore.page import Ask
 from neurondb.reading.layer_table import CLASS_ORDER, LayerLine, layer_table
 from neurondb.reading.models import find_model
@@ -79,17 +80,17 @@ def set_summary(ask: Ask, expression: Expression) -> SetSummary:
     sql = _GROUPED.format(found=compiled.sql)
     rows = run_sql(ask.site.engine, sql, compiled.parameters).rows
     groups = [_Group(*row) for row in rows]
-    lines = {name: _lines(ask, name) for name in {one.model for one in groups}}
+    dataset = dataset_asked(expression)
+    lines = {name: _lines(ask, name, dataset) for name in {one.model for one in groups}}
     return SetSummary(
         tuple(_classes(groups, lines)), tuple(_layers(groups)), *_frequencies(groups, lines)
     )
 
 
-def _lines(ask: Ask, name: str) -> tuple[LayerLine, ...]:
+def _lines(ask: Ask, name: str, dataset: str | None) -> tuple[LayerLine, ...]:
     model = find_model(ask.connection, name)
-    return ask.site.remembered(
-        ("layers", model.model_id), lambda: layer_table(ask.connection, model)
-    )
+    key = ("layers", model.model_id) if dataset is None else ("layers", model.model_id, dataset)
+    return ask.site.remembered(key, lambda: layer_table(ask.connection, model, dataset))
 
 
 def _layers(groups: Iterable[_Group]) -> list[SetLayer]:

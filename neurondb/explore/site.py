@@ -1,11 +1,11 @@
 """One NeuronDB database as a site: finds it among Datasette's, and runs its pages in threads."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -15,8 +15,10 @@ from sqlalchemy import Connection, Engine
 
 from neurondb.database import driver, open_existing, open_immutable, translated
 from neurondb.errors import DatabaseError, IngestError, NeuronDBError, UnknownNameError, UsageError
+from neurondb.explore.hosted import adopted
 from neurondb.explore.page import Answer, Ask
 from neurondb.explore.urls import Urls
+from neurondb.sqlite_files import stamp
 
 View = Callable[[Ask], Answer]
 T = TypeVar("T")
@@ -74,7 +76,7 @@ class Site:
     @cached_property
     def engine(self) -> Engine:
         """Ask this; it cannot write, and gives up on a question after a while."""
-        path = str(self.database.path)
+        path = os.path.realpath(self.database.path)
         engine = open_existing(path) if self.database.is_mutable else open_immutable(path)
         return engine.execution_options(time_limit_s=self.limit_s)
 
@@ -117,10 +119,7 @@ class Site:
         return value
 
     def _version(self) -> object:
-        """Return what changes whenever something is written: a commit lands in one of two files."""
-        path = str(self.database.path)
-        files = [file for file in (Path(path), Path(f"{path}-wal")) if file.exists()]
-        return [(stat.st_mtime_ns, stat.st_size) for stat in (file.stat() for file in files)]
+        return stamp(str(self.database.path))
 
 
 @contextmanager
@@ -154,6 +153,7 @@ _SITES: Final[WeakKeyDictionary[Any, "Site | None"]] = WeakKeyDictionary()
 def site_of(datasette: Any) -> Site | None:
     """Return the site of the first database that is NeuronDB's; None where none is."""
     if datasette not in _SITES:
+        adopted(datasette)
         found = next((db for db in datasette.databases.values() if _is_ours(db)), None)
         _SITES[datasette] = None if found is None else Site(datasette, found, _options(datasette))
     return _SITES[datasette]
@@ -172,7 +172,8 @@ def _is_ours(database: Any) -> bool:
     if not database.path:
         return False
     try:
-        engine = (open_existing if database.is_mutable else open_immutable)(str(database.path))
+        path = os.path.realpath(database.path)
+        engine = (open_existing if database.is_mutable else open_immutable)(path)
     except (NeuronDBError, sqlite3.Error):
         return False
     engine.dispose()

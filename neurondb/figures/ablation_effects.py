@@ -124,8 +124,8 @@ FIGURE = Figure(
     name="ablation-effects",
     title="Effects of removing classes of neurons",
     description="Mean clean − ablated of a metric when all neurons of a class are removed, under "
-    "each condition, beside as many random neurons of the same layers (weakening-neurons, "
-    "figure 5).",
+    "each condition, beside as many random neurons of the same layers: the means of what "
+    "weakening-neurons §4 shows as histograms.",
     draw=draw,
     parameters=(
         Parameter("metric", "what is measured", choices=("entropy and loss", *METRICS)),

@@ -160,7 +160,8 @@ FIGURE = Figure(
     name="ablation-histogram",
     title="Change of a metric by token",
     description="How many tokens a run on a set of neurons changed by how much, beside random "
-    "neurons of the same layers (weakening-neurons, figures 14 to 21).",
+    "neurons of the same layers, on a logarithmic axis (after the panels of weakening-neurons, "
+    "figures 5 and 14 to 21).",
     draw=draw,
     parameters=(
         Parameter("metric", "what is measured", choices=("entropy", "loss", "rank", "scale")),

@@ -4,7 +4,7 @@ import shlex
 
 from sqlalchemy import Connection, select
 
-from neurondb.asking.absences import missing_stage
+from neurondb.asking.missing_stages import missing_stage
 from neurondb.errors import UnknownNameError
 from neurondb.reading.activations import Dataset, find_dataset
 from neurondb.reading.models import Model

@@ -10,7 +10,8 @@ import altair as alt
 import numpy as np
 from sqlalchemy import Connection
 
-from neurondb.errors import UnknownNameError, UsageError
+from neurondb.decoding import read_text
+from neurondb.errors import TextError, UnknownNameError, UsageError
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
 from neurondb.figures.rows import heading, inline, layer_axis, layered, short
@@ -46,10 +47,10 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
 
 def _read(file: str) -> list[dict[str, Any]]:
     try:
-        found = json.loads(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
+        found = json.loads(read_text(Path(file)))
+    except TextError as error:
+        raise UsageError(str(error)) from error
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: cannot be read as JSON ({error})") from error
     if not isinstance(found, list) or not all(
         isinstance(row, dict) and set(FIELDS) <= row.keys() for row in found
@@ -113,7 +114,8 @@ FIGURE = Figure(
     name="attribute-curves",
     title="Attribute rate by layer",
     description="Attribute rate of the model as it is, with neurons ablated, and with random ones "
-    "ablated, from a file of `neurondb attributes rate` (weakening-neurons, figure 4).",
+    "ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
+    "figures 4 and 11 to 13).",
     draw=draw,
     parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
 )

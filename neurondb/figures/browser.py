@@ -7,18 +7,31 @@ from typing import Any, Final
 
 from neurondb.render.text import visible
 
-_EMBED: Final = """
+EMBED: Final = """
+const named = (chart) => {
+  chart.parentElement.querySelector("summary")?.setAttribute("aria-label", "Save the chart");
+  for (const part of chart.querySelectorAll("[role=graphics-symbol]:not([aria-label])")) {
+    part.removeAttribute("role");
+    part.removeAttribute("aria-roledescription");
+    part.setAttribute("aria-hidden", "true");
+  }
+};
 window.neurondbEmbed = (element, spec, options) =>
   vegaEmbed(element, {...spec, background: (options || {}).background || "transparent"}, {
     mode: "vega-lite",
     renderer: "svg",
     ast: true,
     actions: {export: {svg: true, png: true}, source: false, compiled: false, editor: false},
+    i18n: {CLICK_TO_VIEW_ACTIONS: "Save the chart"},
     ...options,
+  }).then((drawn) => {
+    named(drawn.view.container());
+    return drawn;
   });
 """
 """With `ast`, expressions are interpreted (vega-embed brings the interpreter) rather than compiled,
-so that a Content-Security-Policy need not allow 'unsafe-eval'."""
+so that a Content-Security-Policy need not allow 'unsafe-eval'. `named` tells screen readers what
+Vega does not: what the menu is for, and that marks without a value are decoration."""
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -34,7 +47,7 @@ _PAGE: Final = """<!doctype html>
 <style>body {{ margin: 0; background: {background}; }}</style>
 </head>
 <body>
-<div id="figure"></div>
+<main id="figure"></main>
 <script>{script}</script>
 <script>neurondbEmbed("#figure", {spec});</script>
 </body>
@@ -53,7 +66,7 @@ def javascript() -> str:
     import vl_convert
 
     # In a function: what the bundle declares at its top would otherwise be global.
-    return f"(() => {{{vl_convert.javascript_bundle(_EMBED)}\n}})();"
+    return f"(() => {{{vl_convert.javascript_bundle(EMBED)}\n}})();"
 
 
 def document(spec: dict[str, Any]) -> str:

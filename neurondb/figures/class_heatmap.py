@@ -78,7 +78,7 @@ FIGURE = Figure(
     name="class-heatmap",
     title="Neurons of every class and layer",
     description="Number of neurons of each read-write class in every layer, in logarithmic "
-    "colours (the counts behind weakening-neurons, figure 2).",
+    "colours: the counts of which `classes-by-layer` draws the shares.",
     draw=draw,
     parameters=(BASE_URL,),
     several=True,

@@ -76,7 +76,7 @@ FIGURE = Figure(
     name="classes-by-layer",
     title="Read-write classes by layer",
     description="Share of each read-write class among the neurons of every layer "
-    "(weakening-neurons, figure 2).",
+    "(after weakening-neurons, figures 2, 23 and 24).",
     draw=draw,
     several=True,
 )

@@ -107,7 +107,7 @@ FIGURE = Figure(
     name="comparison-cosines",
     title="Cosines between two models",
     description="Distribution over every layer's neurons of the cosine between a vector before "
-    "and after, of two compared models (beside specialised-feature-neurons §2).",
+    "and after, of two compared models.",
     draw=draw,
     parameters=(OTHER,),
 )

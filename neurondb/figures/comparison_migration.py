@@ -86,7 +86,7 @@ FIGURE = Figure(
     name="comparison-migration",
     title="Migration between classes",
     description="How many neurons went from which read-write class to which between two "
-    "compared models, such as before and after fine-tuning (of weakening-neurons' classes).",
+    "compared models, such as before and after fine-tuning.",
     draw=draw,
     parameters=(OTHER,),
 )

@@ -37,7 +37,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
         base.mark_bar(color=BAND, width=alt.RelativeBandSize(band=1), tooltip=None).encode(
             y=alt.Y("low:Q"), y2="high:Q"
         ),
-        alt.Chart().mark_rule(color=OUTLINE, strokeWidth=0.75).encode(y=alt.datum(0)),
+        alt.Chart().mark_rule(color=OUTLINE, strokeWidth=0.75, aria=False).encode(y=alt.datum(0)),
         base.mark_rule(color=ACCENT, strokeWidth=1.25).encode(y=y, y2="q95:Q"),
         base.mark_bar(color=ACCENT, size=box).encode(y="q25:Q", y2="q75:Q"),
         base.mark_tick(color=SURFACE, thickness=2, size=box, opacity=1).encode(y="median:Q"),
@@ -79,6 +79,7 @@ FIGURE = Figure(
     name="cosine-boxplots",
     title="Cosines by layer",
     description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
-    "(weakening-neurons, figure 25).",
+    "(after weakening-neurons, figures 25 and 26, which have the absolute values of cos(gate, in) "
+    "and cos(gate, out)).",
     draw=draw,
 )

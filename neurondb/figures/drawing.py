@@ -92,7 +92,18 @@ def finished(
     """Return a chart as a vega-lite specification in a theme and a size."""
     if theme not in THEMES:
         raise UsageError(f"no theme {shown(str(theme))}; there is {', '.join(THEMES)}")
-    return themed(sized(drawn.to_dict(), width, height), theme)
+    spec = sized(drawn.to_dict(), width, height)
+    return themed({"description": described(spec)} | spec, theme)
+
+
+def described(spec: dict[str, Any]) -> str:
+    """Return what a screen reader says of a figure before its axes: its headings, as sentences."""
+    title = spec.get("title", {})
+    parts = [title] if isinstance(title, str) else [title.get("text"), title.get("subtitle")]
+    lines = [line for part in parts for line in (part if isinstance(part, list) else [part])]
+    said = [str(line).strip().rstrip(".") for line in lines if line]
+    below = [one for key in ("vconcat", "hconcat", "concat") for one in spec.get(key, [])]
+    return " ".join([*(f"{line}." for line in said), *map(described, below)])
 
 
 def stacked(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":

@@ -123,7 +123,9 @@ FIGURE = Figure(
     name="frequency-against-cosine",
     title="Activation frequency against a cosine",
     description="Share of tokens on which neurons fire against a cosine of their vectors, with "
-    "the correlation in every layer (weakening-neurons, figures 6 and 8).",
+    "the correlation in every layer (after weakening-neurons, figures 6 and 8, with the axes "
+    "exchanged, and for the other two cosines figures 9 and 10; for ungated models after "
+    "universal-neurons, figure 9).",
     draw=draw,
     parameters=(Parameter("cosine", "pair of vectors", choices=PAIRS), DATASET),
 )

@@ -133,7 +133,7 @@ FIGURE = Figure(
     name="frequency-by-class",
     title="Activation frequency by class",
     description="How often the neurons of each read-write class fire, beside the other neurons "
-    "of the same layers (weakening-neurons, table 5).",
+    "of the same layers; the means are what weakening-neurons, table 5, lists.",
     draw=draw,
     parameters=(DATASET,),
     several=True,

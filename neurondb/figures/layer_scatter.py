@@ -195,8 +195,8 @@ FIGURE = Figure(
     name="layer-scatter",
     title="Neurons of a layer by their cosines",
     description="cos(gate, out) against cos(in, out) of a layer's neurons, coloured by "
-    "cos(gate, in), with the regions of random pairs (weakening-neurons, figure 3); of ungated "
-    "models the distribution of cos(in, out).",
+    "cos(gate, in), with the regions of random pairs (weakening-neurons, figure 3, a panel at a "
+    "time); of ungated models the distribution of cos(in, out).",
     draw=draw,
     parameters=(
         LAYER,

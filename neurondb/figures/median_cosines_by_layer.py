@@ -80,7 +80,8 @@ FIGURE = Figure(
     name="median-cosines-by-layer",
     title="Median cosines by layer",
     description="Median and quartiles of the cosines between a neuron's vectors in every layer, "
-    "with the region that random pairs fill (weakening-neurons, figures 1 and 22).",
+    "with the region that random pairs fill (after weakening-neurons, figures 1 and 22, which "
+    "have the median of cos(in, out) only, of several models in one).",
     draw=draw,
     several=True,
 )

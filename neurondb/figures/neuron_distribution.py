@@ -158,7 +158,7 @@ FIGURE = Figure(
     name="neuron-distribution",
     title="Activations of a neuron",
     description="Histogram of a neuron's activations on a dataset, with its median and its 5% "
-    "and 95% quantiles (what the moments of universal-neurons §4.2 summarise).",
+    "and 95% quantiles.",
     draw=draw,
     parameters=(
         LAYER,

@@ -1,4 +1,4 @@
-"""Which neurons encode a token, over the layers (specialised-feature-neurons, figure 1)."""
+"""Which neurons encode a token, over the layers (after specialised-feature-neurons, figure 1)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -192,7 +192,8 @@ FIGURE = Figure(
     name="token-spikes",
     title="Neurons that encode a token",
     description="Normalised probability of a token under the LM head for every neuron's in "
-    "vector, over the layers (specialised-feature-neurons, figure 1).",
+    "vector, over the layers (after specialised-feature-neurons, figure 1, whose layers count "
+    "from 1).",
     draw=draw,
     parameters=(
         Parameter("token", "the token's text, as ' dog', or its id, as '#5679'", required=True),

@@ -114,7 +114,7 @@ FIGURE = Figure(
     name="vocabulary-moments",
     title="What out writes to the vocabulary",
     description="Skewness and kurtosis of a layer's out vectors over the vocabulary, coloured by "
-    "prediction, suppression and partition neurons (universal-neurons §5.1, figure 6).",
+    "prediction, suppression and partition neurons (universal-neurons §5.1).",
     draw=draw,
     parameters=(LAYER, BASE_URL),
 )

@@ -29,6 +29,7 @@ from neurondb.jobs.ingesting import (
     VerifyReport,
     wanted_stages,
 )
+from neurondb.jobs.loading import loading
 from neurondb.jobs.looking import (
     CompareRequest,
     LmHeadRequest,
@@ -72,5 +73,6 @@ def job(name: str) -> Any:
         NeuronDBError: when none is installed.
     """
     for entry in entry_points(group="neurondb.jobs", name=name):
-        return entry.load()
+        with loading(name):
+            return entry.load()
     raise NeuronDBError(f"the job {name!r} is not installed; reinstall neurondb")

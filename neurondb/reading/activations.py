@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
@@ -106,20 +106,34 @@ class Activations:
         return max(peaks, key=lambda case: peaks[case]) if peaks else self.dominant
 
 
+_D: Final = tables.dataset_rows.c
+_DATASETS: Final = select(_D.dataset_id, _D.name, _D.n_texts)
+
+
 def find_dataset(connection: Connection, model: Model, name: str | None) -> Dataset | None:
     """Return the named dataset, or without a name the one that neuron_overview shows.
 
     Raises:
         UnknownNameError: when there is no dataset of that name.
     """
-    d = tables.dataset_rows.c
-    wanted = d.dataset_id == model.dataset_id if name is None else d.name == name
-    row = connection.execute(select(d.dataset_id, d.name, d.n_texts).where(wanted)).first()
-    if row is None and name is not None:
-        names = [row.name for row in connection.execute(select(d.name).order_by(d.name))]
+    if name is not None:
+        return named_dataset(connection, name)
+    row = connection.execute(_DATASETS.where(_D.dataset_id == model.dataset_id)).first()
+    return None if row is None else Dataset(*row)
+
+
+def named_dataset(connection: Connection, name: str) -> Dataset:
+    """Return the dataset of a name.
+
+    Raises:
+        UnknownNameError: when there is none; lists those there are.
+    """
+    row = connection.execute(_DATASETS.where(_D.name == name)).first()
+    if row is None:
+        names = [row.name for row in connection.execute(_DATASETS.order_by(_D.name))]
         has = listed(names) or "none yet; `neurondb ingest` adds one with --dataset"
         raise UnknownNameError(f"no dataset {name!r} in this database; it has: {has}")
-    return None if row is None else Dataset(*row)
+    return Dataset(*row)
 
 
 def activations(connection: Connection, neuron_id: int, dataset: Dataset) -> Activations | None:

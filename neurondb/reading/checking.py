@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, exists, func, select
 
+from neurondb.reading.unused_rows import outdated_steps, unused_rows
 from neurondb.schema import metadata, tables
 
 
@@ -43,6 +44,7 @@ def problems(connection: Connection, *, quick: bool = False) -> Iterator[Problem
     yield from _indexes(connection)
     yield from _ledger(connection)
     yield from _token_norms(connection)
+    yield from _unused_rows(connection)
     yield from _comparisons(connection)
 
 
@@ -122,6 +124,18 @@ def _token_norms(connection: Connection) -> Iterator[Problem]:
             f"{name}: its tokens have no norms, so the dot products of its token lists are unknown",
             f"neurondb ingest {name} --stages weights,vocab --force",
         )
+
+
+def _unused_rows(connection: Connection) -> Iterator[Problem]:
+    """Versions before 0006 counted rows of the embedding that no token has."""
+    m = tables.models.c
+    for model_id, name in connection.execute(select(m.model_id, m.name)).all():
+        if outdated_steps(connection, model_id):
+            n = unused_rows(connection, model_id)
+            yield Problem(
+                f"{name}: its token lists and moments count the {n:,} rows that no token has",
+                f"neurondb ingest {name} --stages vocab --force",
+            )
 
 
 def _comparisons(connection: Connection) -> Iterator[Problem]:

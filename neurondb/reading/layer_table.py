@@ -61,11 +61,13 @@ def summed(counts: Iterable[ClassCount]) -> tuple[ClassShare, ...]:
     return tuple(ClassShare(name, total[name]) for name in CLASS_ORDER if name in total)
 
 
-def layer_table(connection: Connection, model: Model) -> tuple[LayerLine, ...]:
-    """Return a line for every layer, on the dataset that neuron_overview shows."""
+def layer_table(
+    connection: Connection, model: Model, dataset: str | None = None
+) -> tuple[LayerLine, ...]:
+    """Return a line for every layer, on the named dataset or that which neuron_overview shows."""
     classes = class_counts(connection, model)
     values = cosines(connection, model)
-    freq = fires(connection, model)
+    freq = fires(connection, model, name=dataset)
     return tuple(
         _line(layer, classes, {pair: found[layer] for pair, found in values.items()}, one)
         for layer, one in enumerate(freq)
@@ -80,13 +82,13 @@ def layer_line(connection: Connection, model: Model, layer: int) -> LayerLine:
 
 
 def fires(
-    connection: Connection, model: Model, layer: int | None = None
+    connection: Connection, model: Model, layer: int | None = None, *, name: str | None = None
 ) -> Float[np.ndarray, "layers neurons"]:
     """Return every neuron's share of tokens with x_gate > 0 (ungated: hook_post > 0), or NaN.
 
-    Of one layer or of all, on the dataset that neuron_overview shows.
+    Of one layer or of all, on the dataset of a name or that which neuron_overview shows.
     """
-    dataset = find_dataset(connection, model, None)
+    dataset = find_dataset(connection, model, name)
     if dataset is None:
         return np.full((model.n_layers if layer is None else 1, model.d_mlp), np.nan)
     a = tables.activation_stats.c

@@ -1,6 +1,6 @@
 """What the LM head makes of every `in` vector, for one token (METHODS §4).
 
-The paper draws this as figure 1 (specialised-feature-neurons): `Decoding.normalised` is its
+specialised-feature-neurons, figure 1, draws this: `Decoding.normalised` is its
 vertical axis, `layer_peaks` its outline. Layers count from 0 here, from 1 there.
 """
 

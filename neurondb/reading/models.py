@@ -32,6 +32,12 @@ class Model:
     first_neuron_id: int
     threshold: float
     dataset_id: int | None
+    n_unused_rows: int | None = None
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the vocabulary: rows of U and E but for those known to be no token's."""
+        return self.d_vocab - (self.n_unused_rows or 0)
 
     @property
     def n_neurons(self) -> int:
@@ -46,6 +52,13 @@ class ModelSummary:
     model: Model
     dataset: str | None
     stages: tuple[str, ...]
+
+
+def why_no_token(model: Model, token_id: int) -> str:
+    """Say why a model whose tokens are stored has no token of an id."""
+    if token_id < model.d_vocab:
+        return "that row of its embedding is no token's"
+    return f"its ids are 0 to {model.d_vocab - 1}"
 
 
 MODEL_COLUMNS: Final = tuple(tables.models.c[field.name] for field in fields(Model))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from neurondb.reading.tokens import NamedToken
 from neurondb.schema import codes, tables
@@ -44,23 +44,43 @@ class NeuronLine:
     token: NamedToken | None
 
 
-def neuron_lines(connection: Connection, neuron_ids: Sequence[int]) -> tuple[NeuronLine, ...]:
-    """Return neurons in the order of their ids given; those without a class are left out."""
+def neuron_lines(
+    connection: Connection, neuron_ids: Sequence[int], dataset: str | None = None
+) -> tuple[NeuronLine, ...]:
+    """Return neurons in the order of their ids given; those without a class are left out.
+
+    They fire as on the dataset of this name, or on that which neuron_overview shows.
+    """
     if not neuron_ids:
         return ()
     wanted = text(LINES_SQL).bindparams(bindparam("ids", expanding=True))
     rows = connection.execute(wanted, {"ids": list(neuron_ids)}).mappings().all()
     tokens = first_tokens(connection, neuron_ids)
+    fires = None if dataset is None else _fires_on(connection, neuron_ids, dataset)
     found: dict[int, NeuronLine] = {}
     for row in rows:
         values = dict(row)
         positive = values.pop("post_positive")
         values["freq"] = positive if values["freq"] is None else values["freq"]
+        if fires is not None:
+            values["freq"] = fires.get(values["neuron_id"])
         if values["significant"] is not None:
             values["significant"] = bool(values["significant"])
         key = values["neuron_id"]
         found[key] = NeuronLine(**values, token=tokens.get(key))
     return tuple(found[one] for one in neuron_ids if one in found)
+
+
+def _fires_on(
+    connection: Connection, neuron_ids: Sequence[int], dataset: str
+) -> dict[int, float | None]:
+    a, d = tables.activation_stats.c, tables.dataset_rows.c
+    rows = connection.execute(
+        select(a.neuron_id, func.coalesce(a.freq, a.post_positive))
+        .join_from(tables.activation_stats, tables.dataset_rows, d.dataset_id == a.dataset_id)
+        .where(a.neuron_id.in_(neuron_ids), d.name == dataset)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def first_tokens(connection: Connection, neuron_ids: Sequence[int]) -> dict[int, NamedToken]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from neurondb.database import open_existing, translated
+from neurondb.database import called, open_existing, translated
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def opened(location: str | None = None) -> Iterator[Connection]:
     """
     engine = open_existing(location)
     try:
-        with translated(engine.url.render_as_string()), engine.connect() as connection:
+        with translated(called(engine.url)), engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()

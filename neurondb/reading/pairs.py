@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, or_, select
 from neurondb.errors import IngestError, UsageError
 from neurondb.jobs import Preprocessing
 from neurondb.reading.models import Model, find_model, listed
+from neurondb.reading.unused_rows import outdated_steps
 from neurondb.schema import tables
 
 ALIKE: Final = ("architecture", "gated", "n_layers", "d_model", "d_mlp")
@@ -36,7 +37,7 @@ class Vocabularies(NamedTuple):
         same: one tokenizer, or none beside either.
         one_sided: a tokenizer beside one of them only: nothing to compare.
         n_other: ids that stand for another text, or for none, in the other model.
-        n_ids: ids of the larger vocabulary.
+        n_ids: ids that are a token of either model.
     """
 
     same: bool
@@ -128,17 +129,30 @@ def vocabularies(connection: Connection, pair: Pair) -> Vocabularies:
     )
     found = {row.model_id: row.tokenizer_fingerprint for row in rows}
     one, other = (found[model_id] for model_id in ids)
-    n_ids = max(model.d_vocab for model in pair)
     if one == other and pair.before.d_vocab == pair.after.d_vocab:
-        return Vocabularies(True, False, 0, n_ids)
+        return Vocabularies(True, False, 0, pair.before.n_tokens)
+    n_ids, n_alike = _ids(connection, pair)
+    # One tokenizer may come with more rows in one model than in the other.
+    same = one == other and n_alike == n_ids
+    return Vocabularies(same, (one is None) != (other is None), n_ids - n_alike, n_ids)
+
+
+def _ids(connection: Connection, pair: Pair) -> tuple[int, int]:
+    """Return how many ids are a token of either model, and how many stand for one text in both."""
     a, b = tables.tokens.alias("a"), tables.tokens.alias("b")
-    alike = connection.execute(
-        select(func.count())
+    both, alike = connection.execute(
+        select(func.count(), func.count().filter(b.c.token == a.c.token))
         .select_from(a)
-        .join(b, (b.c.token_id == a.c.token_id) & (b.c.token == a.c.token))
+        .join(b, b.c.token_id == a.c.token_id)
         .where(a.c.model_id == pair.before.model_id, b.c.model_id == pair.after.model_id)
-    ).scalar_one()
-    return Vocabularies(False, (one is None) != (other is None), n_ids - int(alike), n_ids)
+    ).one()
+    counted = select(func.count()).where(tables.tokens.c.model_id.in_([m.model_id for m in pair]))
+    return int(connection.execute(counted).scalar_one() - both), int(alike)
+
+
+def with_unused_rows(connection: Connection, pair: Pair) -> tuple[Model, ...]:
+    """Return those of the two whose token lists count rows that no token has."""
+    return tuple(model for model in pair if outdated_steps(connection, model.model_id))
 
 
 def without_vocabulary(connection: Connection, pair: Pair) -> tuple[Model, ...]:
@@ -177,7 +191,9 @@ def stored_comparison(connection: Connection, pair: Pair) -> int | None:
     )
     if connection.execute(later.limit(1)).first() is not None:
         return None
-    could_know = not vocabularies(connection, pair).one_sided
+    could_know = not (
+        vocabularies(connection, pair).one_sided or with_unused_rows(connection, pair)
+    )
     if row.share_same_token is None and could_know and not without_vocabulary(connection, pair):
         return None
     same = _has_shown_classes(connection, row.comparison_id, pair.before)

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
-from neurondb.database import sqlite_path
+from neurondb.database import called, sqlite_path
 from neurondb.jobs import STAGES
 from neurondb.reading.activations import find_dataset
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
@@ -67,6 +67,8 @@ class ModelStatus:
         threshold: τ of the class that neuron_overview shows.
         dataset: whose activations it shows; None before there are any.
         stages: in the order in which ingest comes to them.
+        n_rows: rows of U and of E.
+        n_unused_rows: those that no token has; None where that is not known.
     """
 
     model: str
@@ -78,6 +80,8 @@ class ModelStatus:
     dataset: str | None
     stages: tuple[StageStatus, ...]
     open_run: OpenRun | None
+    n_rows: int = 0
+    n_unused_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def status(connection: Connection, name: str | None = None) -> DatabaseStatus:
 
 def _location(connection: Connection) -> str:
     path = sqlite_path(connection.engine.url)
-    return connection.engine.url.render_as_string() if path is None else str(path)
+    return called(connection.engine.url) if path is None else str(path)
 
 
 def _size(connection: Connection) -> int | None:
@@ -140,6 +144,8 @@ def _model_status(connection: Connection, model: Model) -> ModelStatus:
         None if dataset is None else dataset.name,
         tuple(_with_missing(_stages(connection, model), model)),
         _open_run(connection, model),
+        model.d_vocab,
+        model.n_unused_rows,
     )
 
 

@@ -215,6 +215,17 @@ def find_token(connection: Connection, model: Model, token_id: int) -> NamedToke
     return None if row is None else NamedToken(*row)
 
 
+def token_beside(connection: Connection, model: Model, token_id: int, step: int) -> int | None:
+    """Return the id of the next token (`step` 1) or the one before (−1); None where it is the last.
+
+    Ids need not follow one another: some rows of the embedding are no token's.
+    """
+    t = tables.tokens.c
+    beyond = t.token_id > token_id if step > 0 else t.token_id < token_id
+    nearest = func.min(t.token_id) if step > 0 else func.max(t.token_id)
+    return connection.execute(select(nearest).where(t.model_id == model.model_id, beyond)).scalar()
+
+
 def spelled_alike(
     connection: Connection, model: Model, token: NamedToken
 ) -> tuple[NamedToken, ...]:

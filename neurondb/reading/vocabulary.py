@@ -9,6 +9,7 @@ from sqlalchemy import Connection, column, select, table, text
 from sqlalchemy.types import NullType
 
 from neurondb.reading.models import Model
+from neurondb.reading.unused_rows import SETTING
 from neurondb.schema import codes, tables
 
 _DONE_TO_U: Final = {"fold": "folded", "center": "centred"}
@@ -117,9 +118,7 @@ def vocabulary(
 
 
 def _rows(connection: Connection, model: Model, basis: str) -> str:
-    """Say what was done to the rows of a basis before they were compared (METHODS §1)."""
-    if basis == "embed":
-        return "E as stored"
+    """Say which rows of a basis were compared, and what was done to them before (METHODS §1)."""
     s = tables.ingest_steps.c
     stored = connection.execute(
         select(s.settings)
@@ -128,8 +127,12 @@ def _rows(connection: Connection, model: Model, basis: str) -> str:
         .limit(1)
     ).scalar()
     settings = {} if stored is None else json.loads(stored)
+    unused = settings.get(SETTING)
+    without = f", without {unused:,} rows that no token has" if unused else ""
+    if basis == "embed":
+        return f"E as stored{without}"
     done = [word for key, word in _DONE_TO_U.items() if settings.get(key, True)]
-    return f"U {' and '.join(done) or 'as stored'}"
+    return f"U {' and '.join(done) or 'as stored'}{without}"
 
 
 def _first(tokens: list[ScoredToken] | None) -> ScoredToken | None:

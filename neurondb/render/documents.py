@@ -3,26 +3,39 @@
 import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from neurondb.render.numbers import HALF, SINGLE, shortest
+from neurondb.schema.precision import SINGLE as SINGLE_COLUMNS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+_PRECISIONS: Final = {
+    **dict.fromkeys((*SINGLE_COLUMNS, "min", "max"), SINGLE),
+    **dict.fromkeys(("hook_post", "hook_pre_linear", "hook_pre"), HALF),
+}
+"""Key → of what precision a number there is, if it is of any; traces are kept in float16."""
 
 
 def to_json(page: "DataclassInstance") -> str:
     """Return a page as an indented JSON object with the keys of its dataclass.
 
     Pure ASCII: a token's control character or directional override stays an escape on a
-    terminal. What is infinite or not a number becomes null, as JSON has no word for it.
+    terminal. What is infinite or not a number becomes null, as JSON has no word for it. Numbers
+    that were computed in float32, or kept in float16, have the digits that tell them apart.
     """
-    return json.dumps(_finite(asdict(page)), indent=2, allow_nan=False)
+    return json.dumps(_written(asdict(page), None), indent=2, allow_nan=False)
 
 
-def _finite(value: object) -> object:
+def _written(value: object, precision: Struct | None) -> object:
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: _written(one, _PRECISIONS.get(key)) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
+        return [_written(one, precision) for one in value]
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
         return None
-    return value
+    return value if precision is None else shortest(value, precision)

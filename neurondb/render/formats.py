@@ -17,7 +17,9 @@ from typing import IO, Any, Final, NamedTuple, cast
 from neurondb.asking.statements import Rows
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.render.cells import displayed, is_numeric, stored
+from neurondb.render.numbers import shortest
 from neurondb.render.table import write_table
+from neurondb.schema.precision import SINGLE
 
 PARQUET_BATCH: Final = 50_000
 STDOUT: Final = Path("-")
@@ -47,6 +49,22 @@ def _markdown(value: Any) -> str:
     return re.sub(r"[\\|`*_<>\[\]~&#$]", r"\\\g<0>", text) if isinstance(value, str) else text
 
 
+def _shortened(rows: Rows) -> Iterator[tuple[Any, ...]]:
+    """Return the rows as text has them: what was float32 with the digits that a float32 has."""
+    places = [place for place, name in enumerate(rows.columns) if name in SINGLE]
+    if not places:
+        return rows.rows
+    return (_with_shortest(row, places) for row in rows.rows)
+
+
+def _with_shortest(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for place in places:
+        if isinstance(values[place], float):
+            values[place] = shortest(values[place])
+    return tuple(values)
+
+
 def write_json(rows: Rows, stream: IO[str]) -> None:
     """Write one array with an object for every row."""
     before = "[\n"
@@ -63,7 +81,7 @@ def write_ndjson(rows: Rows, stream: IO[str]) -> None:
 
 
 def _json_lines(rows: Rows) -> Iterator[str]:
-    for row in rows.rows:
+    for row in _shortened(rows):
         values = dict(zip(rows.columns, map(_json_value, row), strict=True))
         yield json.dumps(values, allow_nan=False)
 
@@ -87,7 +105,7 @@ def write_csv(rows: Rows, stream: IO[str]) -> None:
     """Write comma-separated values with a header; NULL is empty."""
     writer = csv.writer(_UnixLines(stream))
     writer.writerow(rows.columns)
-    writer.writerows(map(stored, row) for row in rows.rows)
+    writer.writerows(map(stored, row) for row in _shortened(rows))
 
 
 _TSV_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -95,7 +113,7 @@ _TSV_ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r"
 
 def write_tsv(rows: Rows, stream: IO[str]) -> None:
     r"""Write tab-separated values with a header, one line a row: \t, \n, \r and \\ are escaped."""
-    for row in chain([rows.columns], rows.rows):
+    for row in chain([rows.columns], _shortened(rows)):
         stream.write("\t".join(map(_tsv, row)) + "\n")
 
 
@@ -198,11 +216,14 @@ def _unknown_suffix(file: Path) -> str:
 
 
 def deliver(
-    rows: Rows, destination: Destination, caption: str | None = None, spare: Sequence[str] = ()
+    rows: Rows,
+    destination: Destination,
+    caption: str | Sequence[str] = (),
+    spare: Sequence[str] = (),
 ) -> int:
     """Write a result where it should go, and return how many rows it has.
 
-    In a table, the column called `caption` goes into a line above when all rows agree on it, and
+    In a table, the columns called `caption` go into lines above when all rows agree on them, and
     `spare` columns are left out where the terminal is too narrow, the first ones first.
 
     Raises:
@@ -218,29 +239,36 @@ def deliver(
     result = rows._replace(rows=iter(counted))
     with _replacing(destination.file) if destination.file else _stdout() as stream:
         if form.write is write_table:
-            _write_captioned(result, caption, spare, _text(stream))
+            captions = (caption,) if isinstance(caption, str) else caption
+            _write_captioned(result, captions, spare, _text(stream))
         else:
             form.write(result, stream if form.binary else _text(stream))
     return counted.n
 
 
 def _write_captioned(
-    rows: Rows, caption: str | None, spare: Sequence[str], stream: codecs.StreamWriter
+    rows: Rows, captions: Sequence[str], spare: Sequence[str], stream: codecs.StreamWriter
 ) -> None:
-    if caption in rows.columns:
-        rows = _captioned(rows, rows.columns.index(caption), stream)
+    said = [name for name in captions if name in rows.columns]
+    if said:
+        rows = _captioned(rows, said, stream)
     write_table(rows, cast("IO[str]", stream), [name for name in spare if name in rows.columns])
 
 
-def _captioned(rows: Rows, place: int, stream: codecs.StreamWriter) -> Rows:
-    """Write the value that all rows have in common in one column, and return the others."""
+def _captioned(rows: Rows, captions: Sequence[str], stream: codecs.StreamWriter) -> Rows:
+    """Write the values that all rows have in common in some columns, and return the others."""
     cells = list(rows.rows)
-    values = {row[place] for row in cells}
-    if len(values) != 1:
-        return Rows(rows.columns, iter(cells))
-    stream.write(f"{rows.columns[place]}: {displayed(values.pop())}\n\n")
-    columns, *others = (row[:place] + row[place + 1 :] for row in (rows.columns, *cells))
-    return Rows(columns, iter(others))
+    kept = list(range(len(rows.columns)))
+    for name in captions:
+        place = rows.columns.index(name)
+        values = {row[place] for row in cells}
+        if len(values) == 1 and len(kept) > 1:
+            stream.write(f"{name}: {displayed(values.pop())}\n")
+            kept.remove(place)
+    if len(kept) < len(rows.columns):
+        stream.write("\n")
+    columns, *others = (tuple(row[i] for i in kept) for row in (rows.columns, *cells))
+    return rows._replace(columns=columns, rows=iter(others))
 
 
 class _Counted:

@@ -15,7 +15,7 @@ from neurondb.render.text import tail, visible
 
 MODEL_COLUMNS = (
     *("name", "source", "architecture", "gated", "activation", "n_layers", "d_mlp", "n_neurons"),
-    *("d_model", "d_vocab", "threshold", "dataset", "stages"),
+    *("d_model", "d_vocab", "n_unused_rows", "threshold", "dataset", "stages"),
 )
 _SOURCE_CELLS = 30
 KNOWN_COLUMNS = ("slug", "hub_id", "architecture", "licence_asked", "in_papers", "description")
@@ -28,7 +28,7 @@ def model_rows(summaries: Iterable[ModelSummary]) -> Rows:
 
 def _model_row(one: ModelSummary) -> tuple[Any, ...]:
     m = one.model
-    shape = (m.n_layers, m.d_mlp, m.n_neurons, m.d_model, m.d_vocab)
+    shape = (m.n_layers, m.d_mlp, m.n_neurons, m.d_model, m.d_vocab, m.n_unused_rows)
     kind = (m.name, m.source, m.architecture, m.gated, m.activation)
     return (*kind, *shape, m.threshold, one.dataset, ",".join(_stages(one)))
 
@@ -40,7 +40,7 @@ def _stages(one: ModelSummary) -> list[str]:
 
 def models_table(summaries: Iterable[ModelSummary]) -> RenderableType:
     """Return two lines a model; what is in the second one of a cell is fainter."""
-    table = _table("model\nread from", "type\n", "layers × d_mlp\nneurons", "d_model\nd_vocab", "")
+    table = _table("model\nread from", "type\n", "layers × d_mlp\nneurons", "d_model\ntokens", "")
     table.columns[2].justify = table.columns[3].justify = "right"
     table.columns[4].no_wrap = False
     for one in summaries:
@@ -50,7 +50,7 @@ def models_table(summaries: Iterable[ModelSummary]) -> RenderableType:
             _stacked(visible(m.name), tail(m.source, _SOURCE_CELLS), "name"),
             _stacked(visible(m.architecture), "gated" if m.gated else "ungated"),
             _stacked(f"{m.n_layers} × {m.d_mlp:,}", f"{m.n_neurons:,}"),
-            _stacked(f"{m.d_model:,}", f"{m.d_vocab:,}"),
+            _stacked(f"{m.d_model:,}", f"{m.n_tokens:,}"),
             _stacked(", ".join(_stages(one)) or "nothing complete", shown),
         )
     return table

@@ -1,8 +1,12 @@
 """Numbers as text: few digits, aligned, a dash for what is missing."""
 
 import math
+import struct
 
 MISSING = "–"
+SINGLE, HALF = struct.Struct("<f"), struct.Struct("<e")
+_MOST_DIGITS = {SINGLE: 9, HALF: 5}
+"""Significant digits that tell any two numbers of a precision apart."""
 
 
 def signed(value: float | None, digits: int = 4) -> str:
@@ -22,6 +26,37 @@ def compact(value: float | None) -> str:
     if not -3 <= magnitude < 5:
         return f"{value:.2e}"
     return f"{value:.{max(0, 2 - magnitude)}f}"
+
+
+def shortest(value: float, of: struct.Struct = SINGLE) -> float:
+    """Return the number of fewest digits that is the same float32, where a value is one.
+
+    What is none is returned as it is: it was not rounded to 24 bits. `of` may be HALF.
+    """
+    try:
+        packed = of.pack(value)
+    except OverflowError:
+        return value
+    if of.unpack(packed)[0] != value:
+        return value
+    best, digits = value, _MOST_DIGITS[of]
+    while digits and (shorter := _with_digits(value, digits, packed, of)) is not None:
+        best, digits = shorter, digits - 1
+    return best
+
+
+def _with_digits(value: float, digits: int, packed: bytes, of: struct.Struct) -> float | None:
+    """Return a number of so many digits that is the same, if there is one."""
+    # Below a power of two numbers lie closer than above it: there may be room above only.
+    near = (value, value * (1 + 2**-25)) if abs(math.frexp(value)[0]) == 0.5 else (value,)
+    for one in near:
+        shorter = float(f"{one:.{digits}g}")
+        try:
+            if of.pack(shorter) == packed:
+                return shorter
+        except OverflowError:  # rounded up beyond the largest
+            continue
+    return None
 
 
 def share(value: float | None) -> str:

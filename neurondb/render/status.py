@@ -13,7 +13,7 @@ from neurondb.render.hints import hint, ingest_command
 from neurondb.render.numbers import MISSING, duration, size
 from neurondb.render.text import head, visible
 
-_BAR_CELLS = 12
+_BAR_CELLS = 8
 _DATASET_CELLS = 24
 _PART_OF = {
     "classes": "weights",
@@ -46,10 +46,15 @@ def _model(model: ModelStatus) -> Iterator[RenderableType]:
     yield _one_line(Text(f"  from {visible(model.source)}", "faint"))
     dataset = "no dataset yet" if model.dataset is None else f"dataset {visible(model.dataset)}"
     yield Text(f"  neuron_overview shows τ = {model.threshold:g}, {dataset}", "faint")
+    if model.n_unused_rows:
+        unused = f"{model.n_unused_rows:,} of {model.n_rows:,} rows"
+        yield Text(f"  {unused} of U and E are no token's, left out of token lists", "faint")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="faint")
     for heading in ("  stage", "", "layers", "rows", "took", "finished (UTC)"):
         counts = heading in ("layers", "rows", "took")
-        table.add_column(heading, justify="right" if counts else "left", no_wrap=True)
+        # Where room is scarce a date and its time stand below each other; no number is cut.
+        wraps = heading.startswith("finished")
+        table.add_column(heading, justify="right" if counts else "left", no_wrap=not wraps)
     for stage in model.stages:
         table.add_row(*_stage(stage))
     yield table

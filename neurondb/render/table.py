@@ -1,6 +1,6 @@
 """A result as a table: in a pipe as wide as it is, on a terminal no wider than that."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import IO, Any, Final, NamedTuple
 
@@ -11,19 +11,41 @@ PIPED_WIDTH: Final = 100_000
 """Width of a table that no terminal shows: it needs no wrapping."""
 GAP, NARROW_GAP = 3, 2
 """Cells between two columns."""
-WHOLE_WORDS: Final = (20, 10)
+WHOLE_WORDS: Final = (20, 13)
 """Cells of the longest word that a narrow column does not break, and of that where it must."""
+SHORT: Final = {
+    "strengthening": "str",
+    "weakening": "weak",
+    "conditional": "cond",
+    "atypical": "atyp",
+    "proportional": "prop",
+    "change": "chan",
+    "orthogonal": "orth",
+    "output": "out",
+    "undefined": "undef",
+}
+"""Words of headings → what is left of them where room is scarce; `find` reads these too."""
+PLACES: Final = ("layer", "neuron", "rank")
+"""Numbers that say, with the texts before them, what a row is about."""
 
 
 class _Column(NamedTuple):
     name: str
     texts: list[str]
     numeric: bool
+    short: bool = False
 
     @property
     def heading(self) -> str:
         """The name as a narrow column has it: it may break after an underscore."""
+        if self.short and self.abbreviated:
+            return "\n".join(SHORT.get(word, word) for word in quoted(self.name).split("_"))
         return quoted(self.name).replace("_", "_\n")
+
+    @property
+    def abbreviated(self) -> list[str]:
+        """The words of the name that have a short form."""
+        return [word for word in self.name.split("_") if word in SHORT]
 
     @property
     def natural(self) -> int:
@@ -43,12 +65,21 @@ class _Column(NamedTuple):
         return max(heading, min(longest_word, max(words, default=1)))
 
 
+class _Narrowed(NamedTuple):
+    """Columns and their widths; what is left over is below 0 where they do not fit."""
+
+    columns: list[_Column]
+    widths: list[int]
+    left: int
+
+
 def write_table(rows: Rows, stream: IO[str], spare: Sequence[str] = ()) -> None:
     """Write a table for a person: numbers to the right, text of any kind harmless.
 
-    Where the terminal is too narrow, headings and texts wrap, and columns of `spare` are left out,
-    one after the other; a line below says which. Where even that does not fit, lines run over
-    rather than columns vanish.
+    Where the terminal is too narrow, headings and texts wrap, columns of `spare` are left out, one
+    after the other, and headings are abbreviated; a line below says which. Where even that does not
+    fit, the columns stand in several tables below each other, each with those that say what a row
+    is. A column wider than the terminal runs over rather than vanish.
     """
     from rich.console import Console
 
@@ -56,15 +87,21 @@ def write_table(rows: Rows, stream: IO[str], spare: Sequence[str] = ()) -> None:
     width = None if stream.isatty() else PIPED_WIDTH
     console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
     room = console.width
-    left_out: tuple[str, ...] = ()
     table = _table(columns, [None] * len(columns))
-    if console.measure(table, options=console.options.update(max_width=PIPED_WIDTH)).maximum > room:
-        columns, widths, left_out = _narrowed(columns, room, spare)
-        table = _table(columns, widths)
-        console.width = max(room, sum(widths) + NARROW_GAP * (len(widths) - 1))
-    console.print(table, crop=False)
-    if left_out:
-        console.print(f"left out for want of width: {', '.join(left_out)}")
+    whole = console.options.update(max_width=PIPED_WIDTH)
+    if console.measure(table, options=whole).maximum <= room:
+        console.print(table, crop=False)
+        return
+    spare = [name for name in spare if any(column.name == name for column in columns)]
+    fitting, left_out = _fitted(columns, room, spare)
+    for number, part in enumerate(fitting):
+        if number:
+            console.print()
+        console.width = max(room, sum(part.widths) + NARROW_GAP * (len(part.widths) - 1))
+        console.print(_table(part.columns, part.widths), crop=False)
+    console.width = room
+    for line in _notes(fitting, left_out):
+        console.print(line)
 
 
 def _columns(rows: Rows) -> list[_Column]:
@@ -75,20 +112,62 @@ def _columns(rows: Rows) -> list[_Column]:
     ]
 
 
-def _narrowed(
+def _fitted(
     columns: Sequence[_Column], room: int, spare: Sequence[str]
-) -> tuple[list[_Column], list[int], tuple[str, ...]]:
-    """Return the columns that remain, their widths, and the names of the others."""
-    there = [column.name for column in columns]
-    spare = tuple(name for name in spare if name in there)
-    steps = [(gone, WHOLE_WORDS[0]) for gone in range(len(spare))]
-    for gone, longest_word in (*steps, *((len(spare), word) for word in WHOLE_WORDS)):
+) -> tuple[list[_Narrowed], Sequence[str]]:
+    """Return the columns that remain, in one table or in several, and the names of the others."""
+    for gone in range(len(spare) + 1):
         kept = [column for column in columns if column.name not in spare[:gone]]
-        least = [column.least(longest_word) for column in kept]
-        left = room - sum(least) - NARROW_GAP * (len(kept) - 1)
-        if left >= 0:
+        found = _narrowed(kept, room, WHOLE_WORDS[0])
+        if found.left >= 0:
+            return [found], spare[:gone]
+    short = [column._replace(short=True) for column in kept]
+    for tried in (kept, short):
+        found = _narrowed(tried, room, WHOLE_WORDS[-1])
+        if found.left >= 0:
+            return [found], spare
+    return min((list(_parts(tried, room)) for tried in (kept, short)), key=len), spare
+
+
+def _narrowed(columns: Sequence[_Column], room: int, longest_word: int) -> _Narrowed:
+    least = [column.least(longest_word) for column in columns]
+    left = room - sum(least) - NARROW_GAP * (len(columns) - 1)
+    return _Narrowed(
+        list(columns), _widened(least, [column.natural for column in columns], left), left
+    )
+
+
+def _parts(columns: Sequence[_Column], room: int) -> Iterator[_Narrowed]:
+    """Yield the tables that columns are parted into; each begins with what its rows are about."""
+    keys = _keys(columns, room)
+    part: list[_Column] = []
+    for column in columns[len(keys) :]:
+        if part and _narrowed([*keys, *part, column], room, WHOLE_WORDS[-1]).left < 0:
+            yield _narrowed([*keys, *part], room, WHOLE_WORDS[-1])
+            part = []
+        part.append(column)
+    yield _narrowed([*keys, *part], room, WHOLE_WORDS[-1])
+
+
+def _keys(columns: Sequence[_Column], room: int) -> list[_Column]:
+    """Return the first columns that say what a row is about, as far as half the room is enough."""
+    keys: list[_Column] = []
+    for column in columns:
+        within = _narrowed([*keys, column], room // 2, WHOLE_WORDS[-1]).left >= 0
+        if not within or (column.numeric and column.name not in PLACES):
             break
-    return kept, _widened(least, [column.natural for column in kept], left), spare[:gone]
+        keys.append(column)
+    return keys
+
+
+def _notes(fitting: Sequence[_Narrowed], left_out: Sequence[str]) -> Iterator[str]:
+    short = dict.fromkeys(
+        word for part in fitting for c in part.columns if c.short for word in c.abbreviated
+    )
+    if short:
+        yield ", ".join(f"{SHORT[word]} = {word}" for word in short)
+    if left_out:
+        yield f"left out for want of width: {', '.join(left_out)}"
 
 
 def _widened(least: Sequence[int], natural: Sequence[int], left: int) -> list[int]:

@@ -34,8 +34,8 @@ _BASES: Final = {"unembed": "U", "embed": "E"}
 _ARROWS: Final = {"top": PROMOTED, "bottom": SUPPRESSED}
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _TOKEN_CELLS: Final = 9
-_NUMBERS_CELLS: Final = 28
-"""Of a table of one token: cosine, rank, list, and the gaps of all columns."""
+_NUMBERS_CELLS: Final = 29
+"""Of a table of one token: cosine, place, list, and the gaps of all columns."""
 _FIXED_CELLS: Final = 24
 """Of a table of several tokens: neuron, how many, gaps, and a class worth reading."""
 
@@ -83,7 +83,7 @@ def _heading(page: TokenPage, width: int) -> Text:
         line.append(f"\n{literal(token)} ", "name").append(f"#{token.token_id}", "faint")
         if token.piece is not None and token.piece != token.token:
             line.append(f", in the tokenizer's vocabulary {visible(token.piece)}", "faint")
-    legend = ("U unembedding", "E embedding", "rank 0 is the end of a list")
+    legend = ("U unembedding", "E embedding", "place 1 is the most extreme token")
     return line.append(f"\n{packed(legend, width)}", "faint")
 
 
@@ -110,14 +110,14 @@ def _neurons(page: TokenPage, neurons: Sequence[TokenNeuron], width: int) -> Ren
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="faint")
     for heading in headings:
-        to_right = heading in ("cos", "rank", "of")
+        to_right = heading in ("cos", "place", "of")
         table.add_column(heading, no_wrap=True, justify="right" if to_right else "left")
     return table
 
 
 def _of_one(neurons: Sequence[TokenNeuron], width: int) -> Table:
     """Return a line a neuron; where the line is too short, its other lists are cut off."""
-    table = _table("neuron", "cos", "rank", "list", "also", "class")
+    table = _table("neuron", "cos", "place", "list", "also", "class")
     named = max(len(neuron.name) for neuron in neurons)
     classed = max(len(neuron.class_name or MISSING) for neuron in neurons)
     room = max(4, width - max(named, len("neuron")) - classed - _NUMBERS_CELLS)
@@ -127,7 +127,7 @@ def _of_one(neurons: Sequence[TokenNeuron], width: int) -> Table:
         table.add_row(
             Text(neuron.name, "name"),
             signed(best.cosine, 3),
-            str(best.rank),
+            str(best.rank + 1),
             _list(best),
             Text(head(also, room), "faint"),
             neuron.class_name or MISSING,

@@ -202,6 +202,16 @@ LEFT JOIN activation_stats a ON a.neuron_id = n.neuron_id AND a.dataset_id = m.d
 LEFT JOIN vocab_stat_rows o ON o.neuron_id = n.neuron_id AND o.vector_id = {VECTORS.index("out")}
 """
 
+
+def overview_on(dataset: str) -> str:
+    """Return neuron_overview's SELECT with activations on a dataset instead of the shown one.
+
+    `dataset` is SQL for its id. Neurons without activations on it are left out.
+    """
+    select = _NEURON_OVERVIEW.strip().replace("m.dataset_id", dataset)
+    return f"{select}\nWHERE a.neuron_id IS NOT NULL"
+
+
 VIEWS: Final = (
     View("top_tokens", _TOP_TOKENS, "A token at the top or bottom of a neuron's list."),
     View("vocab_stats", _VOCAB_STATS, "Moments of cos(U, vector) over the vocabulary."),

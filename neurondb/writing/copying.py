@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
-from urllib.parse import quote
 
 from sqlalchemy import Column, Connection, Engine, Table, delete, inspect, select, union, update
 
 from neurondb.database import BUSY_TIMEOUT_S, connect, parse_url, translated
 from neurondb.jobs import Progress
 from neurondb.schema import metadata, tables
+from neurondb.sqlite_files import open_to_read
 from neurondb.writing.indexes import BULK_TABLES, finish_load
 from neurondb.writing.models import forget_model
 from neurondb.writing.transactions import transaction
@@ -64,8 +64,7 @@ def copy(source: Path, target: Path, progress: Progress, title: str = "copying")
 
 def _reader(path: Path) -> sqlite3.Connection:
     # Not mode=ro: the log beside the file of a writer that was killed has to be read too.
-    address = f"file:{quote(str(path.resolve()))}?mode=rw"
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    connection = open_to_read(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return connection
 

@@ -123,12 +123,14 @@ def store_tokenization(writer: StepWriter, dataset_id: int, record: Tokenization
     connection.execute(insert(z), {"model_id": model_id, "dataset_id": dataset_id, **values})
 
 
-def store_tokens(writer: StepWriter, vocabulary: Sequence[Token]) -> None:
-    """Write the vocabulary of a model, token id = place in the sequence."""
+def store_tokens(
+    writer: StepWriter, vocabulary: Sequence[Token], token_ids: NDArray[np.int64] | None = None
+) -> None:
+    """Write the vocabulary of a model; without `token_ids` a token's is its place."""
     table, model_id = tables.tokens, writer.model.model_id
     columns = {
         "model_id": np.full(len(vocabulary), model_id),
-        "token_id": np.arange(len(vocabulary)),
+        "token_id": np.arange(len(vocabulary)) if token_ids is None else token_ids,
         "token": [entry.token for entry in vocabulary],
         "piece": [entry.piece for entry in vocabulary],
     }
@@ -137,17 +139,20 @@ def store_tokens(writer: StepWriter, vocabulary: Sequence[Token]) -> None:
 
 def store_token_norms(
     writer: StepWriter,
-    unembed: Float[np.ndarray, " d_vocab"],
-    embed: Float[np.ndarray, " d_vocab"],
+    unembed: Float[np.ndarray, " tokens"],
+    embed: Float[np.ndarray, " tokens"],
+    token_ids: NDArray[np.int64] | None = None,
 ) -> None:
     """Write the norms of the rows of U, preprocessed, and of E, as stored, of a model's tokens.
 
-    The tokens are stored before (`store_tokens`, which leaves both NULL); NaN is NULL.
+    The tokens are stored before (`store_tokens`, which leaves both NULL), with the same
+    `token_ids`; NaN is NULL.
     """
     t = tables.tokens
+    ids = np.arange(len(unembed)) if token_ids is None else token_ids
     rows = [
         {"id": token_id, "u": None if np.isnan(u) else u, "e": None if np.isnan(e) else e}
-        for token_id, (u, e) in enumerate(zip(unembed.tolist(), embed.tolist(), strict=True))
+        for token_id, u, e in zip(ids.tolist(), unembed.tolist(), embed.tolist(), strict=True)
     ]
     of_token = (t.c.model_id == writer.model.model_id) & (t.c.token_id == bindparam("id"))
     changed = (

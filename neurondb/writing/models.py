@@ -134,6 +134,22 @@ def show(engine: Engine, model: StoredModel, **shown: float) -> None:
         )
 
 
+def store_unused_rows(connection: Connection, model: StoredModel, n: int | None) -> None:
+    """Store how many rows of U and E are no token's; None where no tokenizer can say.
+
+    Decodings of tokens that somebody asked for go where they were over another vocabulary.
+    """
+    m, h, s = tables.models, tables.lm_head_rows, tables.ingest_steps
+    of_model = m.c.model_id == model.model_id
+    before = connection.execute(select(m.c.n_unused_rows).where(of_model)).scalar()
+    if (before or 0) != (n or 0):
+        first, end = model.neuron_ids(0)[0], model.neuron_ids(model.n_layers)[0]
+        connection.execute(h.delete().where(h.c.neuron_id >= first, h.c.neuron_id < end))
+        of_step = (s.c.model_id == model.model_id) & (s.c.stage == "lm_head")
+        connection.execute(s.delete().where(of_step))
+    connection.execute(update(m).where(of_model).values(n_unused_rows=n))
+
+
 def start_run(engine: Engine, model: StoredModel, record: RunRecord) -> int:
     """Store the provenance of a run that begins; return its id."""
     values = asdict(record) | {

@@ -12,11 +12,14 @@ from neurondb.writing.columns import neuron_ids
 from neurondb.writing.ledger import StepWriter
 
 
-def store_properties(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
+def store_properties(
+    writer: StepWriter, record: TokenPropertiesRecord, token_ids: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Write which of a model's tokens have which properties; return the properties' ids in order.
 
-    A property is known by its name, to all models alike; one that is there gets the record's
-    description. The model's earlier memberships go, its effects stay (`write_property_effects`).
+    `token_ids` are those of the record's rows; None where they are their places. A property is
+    known by its name, to all models alike; one that is there gets the record's description. The
+    model's earlier memberships go, its effects stay (`write_property_effects`).
 
     Raises:
         IngestError: when two properties have the same name.
@@ -25,13 +28,14 @@ def store_properties(writer: StepWriter, record: TokenPropertiesRecord) -> NDArr
         twice = next(name for name in record.names if record.names.count(name) > 1)
         raise IngestError(f"two properties are named {twice!r}; rename one")
     ids = _property_ids(writer, record)
-    property_at, token_ids = np.nonzero(record.members.T)
+    property_at, place = np.nonzero(record.members.T)
+    having = place if token_ids is None else token_ids[place]
     order = np.argsort(ids[property_at], kind="stable")  # the order of the key
     table, model_id = tables.token_property_rows, writer.model.model_id
     columns = {
-        "model_id": np.full(len(token_ids), model_id),
+        "model_id": np.full(len(having), model_id),
         "property_id": ids[property_at][order],
-        "token_id": token_ids[order],
+        "token_id": having[order],
     }
     writer.replace(table, columns, table.c.model_id == model_id)
     return ids

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, insert
 
-from neurondb.database import translated
+from neurondb.database import called, translated
 
 
 def utc_now() -> str:
@@ -18,7 +18,7 @@ def utc_now() -> str:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Open a writing transaction; driver errors become one line about this database."""
-    with translated(engine.url.render_as_string()), engine.begin() as connection:
+    with translated(called(engine.url)), engine.begin() as connection:
         yield connection
 
 

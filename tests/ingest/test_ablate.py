@@ -31,15 +31,8 @@ from neurondb.jobs import (
 )
 from neurondb.writing.ablations import store_run
 from tests.support.ablation_reference import Edit, reference
-from tests.support.ingested import (
-    STORIES,
-    Silent,
-    encode,
-    random_model,
-    stories,
-    subject,
-    text_file,
-)
+from tests.support.ingested import Silent, encode, random_model, subject, text_file
+from tests.support.real_models import BUNDLED, real_texts
 
 MODEL = "stories260k"
 N_TEXTS = 6
@@ -48,7 +41,7 @@ N_TEXTS = 6
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A copy of the database with everything of stories260K on sixty stories."""
-    return copy_of(STORIES, tmp_path)
+    return copy_of(BUNDLED, tmp_path)
 
 
 def copy_of(name: str, directory: Path) -> Path:
@@ -93,10 +86,10 @@ def edits(file: Path, names: list[str], values: list[float]) -> list[Edit]:
 
 def measured(chosen: list[Edit], **how: str) -> dict[str, np.ndarray[Any, Any]]:
     """Clean − edited of every token of the first texts, by the reference."""
-    directory = Path(subject(STORIES).request.model)
+    directory = Path(subject(BUNDLED).request.model)
     of = reference(directory)
     found: dict[str, list[Any]] = {}
-    for text in stories()[:N_TEXTS]:
+    for text in real_texts(BUNDLED)[:N_TEXTS]:
         ids = encode(directory, text)[:60]
         clean, after = of.metrics(ids), of.metrics(ids, chosen, **how)
         for metric in ("loss", "entropy", "scale"):
@@ -161,7 +154,7 @@ def test_means_are_those_of_the_dataset_where_the_condition_holds(
 
 def mean_post(name: str, condition: str) -> float:
     """The mean of canonical hook_post over all tokens of the sixty stories that fit."""
-    of = subject(STORIES)
+    of = subject(BUNDLED)
     layer, neuron = map(int, name.split("."))
     ((sign,),) = of.rows("SELECT sign FROM neurons WHERE layer = ? AND neuron = ?", layer, neuron)
     gates, posts = gates_and_posts(layer)
@@ -178,7 +171,7 @@ _kept: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
 
 def gates_and_posts(layer: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     if layer not in _kept:
-        of = reference(Path(subject(STORIES).request.model))
+        of = reference(Path(subject(BUNDLED).request.model))
         gates: list[Any] = []
         posts: list[Any] = []
         mlp = of.blocks[layer].mlp
@@ -186,7 +179,7 @@ def gates_and_posts(layer: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, A
             mlp.gate_proj.register_forward_hook(lambda _m, _x, y: gates.append(y[0].double())),
             mlp.down_proj.register_forward_pre_hook(lambda _m, x: posts.append(x[0][0].double())),
         ]
-        for ids in subject(STORIES).ids():
+        for ids in subject(BUNDLED).ids():
             of.metrics(ids)
         for hook in hooks:
             hook.remove()
@@ -225,8 +218,8 @@ def test_a_run_says_everything_that_made_it(file: Path) -> None:
     )
     assert members == [(1, 3), (1, 5), (3, 100)]
     n = rows(file, "SELECT run_id, n_tokens FROM ablation_runs")
-    directory = Path(subject(STORIES).request.model)
-    n_tokens = sum(len(encode(directory, text)[:60]) for text in stories()[:N_TEXTS])
+    directory = Path(subject(BUNDLED).request.model)
+    n_tokens = sum(len(encode(directory, text)[:60]) for text in real_texts(BUNDLED)[:N_TEXTS])
     assert n == [(i, n_tokens) for i in (1, 2, 3)]
 
 
@@ -313,7 +306,7 @@ def test_a_run_can_be_extended_to_more_texts_of_the_database_and_of_its_source(
 
 
 def test_a_file_that_begins_a_stored_dataset_is_that_dataset(file: Path, tmp_path: Path) -> None:
-    source = text_file(stories())
+    source = text_file(real_texts(BUNDLED))
     run(request(file, texts=TextsRequest(str(source), max_texts=3)))
     assert rows(file, "SELECT dataset_id, n_texts FROM ablation_runs") == [(1, 3)]
     assert len(rows(file, "SELECT 1 FROM dataset_rows")) == 1
@@ -324,8 +317,8 @@ def test_saved_tokens_are_what_the_statistics_are_of(file: Path, tmp_path: Path)
     run(request(file, baseline=1, save_tokens=str(target)))
     table = pq.read_table(target)
     columns = {name: table[name].to_numpy() for name in table.column_names}
-    directory = Path(subject(STORIES).request.model)
-    ids = [encode(directory, text)[:60] for text in stories()[:N_TEXTS]]
+    directory = Path(subject(BUNDLED).request.model)
+    ids = [encode(directory, text)[:60] for text in real_texts(BUNDLED)[:N_TEXTS]]
     for run_id, baseline_of in ((1, None), (2, 1)):
         here = columns["run_id"] == run_id
         assert set(table["baseline_of"].filter(here).to_pylist()) == {baseline_of}
@@ -396,7 +389,7 @@ def test_a_suite_is_every_class_and_condition_with_its_baseline(file: Path) -> N
 def test_a_suite_gives_what_single_runs_do(file: Path, tmp_path: Path) -> None:
     ablation_suite.run(suite(file, classes=("cond-weak",)), Silent())
     (tmp_path / "alone").mkdir()
-    other = copy_of(STORIES, tmp_path / "alone")
+    other = copy_of(BUNDLED, tmp_path / "alone")
     for treatment in SUITE:
         run(request(other, NeuronSelection("class", "cond-weak"), baseline=1, treatment=treatment))
     results = "SELECT * FROM ablation_results ORDER BY 1, 2, 3"

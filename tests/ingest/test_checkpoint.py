@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ingest.checkpoint import Checkpoint
 from neurondb.errors import CheckpointError
+from tests.support.layouts import BFLOAT16, layout
 from tests.support.model_files import (
     SINGLE,
     as_bin,
@@ -25,7 +26,6 @@ from tests.support.model_files import (
     shard,
 )
 from tests.support.random_models import FAMILIES, GROUPED, build
-from tests.support.shared_inputs import shared
 
 __all__ = ["llama"]
 
@@ -203,10 +203,10 @@ def test_reading_layer_by_layer_never_holds_the_file(tmp_path: Path, pickled: bo
 
 
 def test_real_checkpoints_open() -> None:
-    for name in ("stories260K", "stories260K-sharded", "stories260K-bf16"):
-        path = shared(f"models/{name}")
+    for name in ("plain", "sharded", BFLOAT16):
+        path = layout(name)
         read_all(path)
         size = Checkpoint.open(path).architecture
-        assert (size.n_layers, size.d_model, size.d_mlp, size.d_vocab) == (5, 64, 172, 512)
+        assert (size.n_layers, size.d_model, size.d_mlp, size.d_vocab) == (6, 128, 512, 2048)
         assert size.tied
-        assert size.context == 512
+        assert size.context == 256

@@ -11,9 +11,10 @@ from ingest.clamp import run
 from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.jobs.steered import ClampSweep, NextTokens
 from neurondb.jobs.steering import ClampRequest, NeuronPlace
-from tests.support.ingested import STORIES, Silent
+from tests.support.ingested import Silent
 from tests.support.random_models import FAMILIES
-from tests.support.steering import BUNDLED, Stored, held, logits, plain, seen, stored
+from tests.support.real_models import BUNDLED, REAL
+from tests.support.steering import Stored, held, logits, plain, seen, stored
 
 PROMPT = "Once upon a time there was a little"
 VALUES = (-30.0, -1.5, 0.0, 2.0, 30.0)
@@ -52,7 +53,7 @@ def check(found: NextTokens, wanted: np.ndarray[Any, Any]) -> None:
         assert (found.rank[:, column] <= smaller).all()
 
 
-@pytest.mark.parametrize("name", [STORIES, BUNDLED, *FAMILIES])
+@pytest.mark.parametrize("name", [*REAL, *FAMILIES])
 def test_every_value_agrees_with_a_run_of_its_own(name: str) -> None:
     model = stored(name)
     found = sweep(model)
@@ -64,27 +65,27 @@ def test_every_value_agrees_with_a_run_of_its_own(name: str) -> None:
     assert found.n_prompt == len(model.ids(PROMPT))
 
 
-@pytest.mark.parametrize("name", [STORIES, "phi3", "gemma2", "olmo2"])
+@pytest.mark.parametrize("name", [*REAL, "phi3", "gemma2", "olmo2"])
 def test_hook_post_of_a_gated_model(name: str) -> None:
     model = stored(name)
     check(sweep(model, hook="hook_post").clamped, distributions(model, "hook_post"))
 
 
-@pytest.mark.parametrize("name", [STORIES, "gemma2", "gemma3_text", "gpt2", "opt", "bloom", "gptj"])
+@pytest.mark.parametrize("name", [*REAL, "gemma2", "gemma3_text", "gpt2", "opt", "bloom", "gptj"])
 def test_the_last_position_alone(name: str) -> None:
     model = stored(name)
     found = sweep(model, position="last")
     check(found.clamped, distributions(model, found.hook, last_only=True))
 
 
-@pytest.mark.parametrize("name", [STORIES, "bloom", "gptj"])
+@pytest.mark.parametrize("name", [*REAL, "bloom", "gptj"])
 def test_neurons_of_several_layers_are_held_at_once(name: str) -> None:
     model = stored(name)
     found = sweep(model, neurons=(PLACE, OTHER))
     check(found.clamped, distributions(model, found.hook, neurons=(PLACE, OTHER)))
 
 
-@pytest.mark.parametrize("name", [STORIES, "phi3", "gpt2"])
+@pytest.mark.parametrize("name", [*REAL, "phi3", "gpt2"])
 @pytest.mark.parametrize("position", ["last", "all"])
 def test_what_a_neuron_has_anyway_changes_nothing(name: str, position: str) -> None:
     model = stored(name)
@@ -105,13 +106,13 @@ def test_values_in_several_batches_are_the_same(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_targets_the_most_probable_tokens_are_followed() -> None:
-    found = sweep(stored(STORIES), target_ids=())
+    found = sweep(stored(BUNDLED), target_ids=())
     ends = (found.clean.top_ids[0, 0], found.clamped.top_ids[0, 0], found.clamped.top_ids[-1, 0])
     assert found.target_ids == tuple(dict.fromkeys(map(int, ends)))
 
 
 def test_the_model_is_as_it_was_afterwards() -> None:
-    model = stored(STORIES)
+    model = stored(BUNDLED)
     np.testing.assert_array_equal(sweep(model).clean.probability, sweep(model).clean.probability)
 
 

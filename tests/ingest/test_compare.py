@@ -22,6 +22,7 @@ from neurondb.reading.comparisons import comparison_page
 from neurondb.reading.opening import opened
 from neurondb.reading.pairs import find_pair, stored_comparison
 from tests.support.ingested import Silent
+from tests.support.layouts import BFLOAT16, layout
 from tests.support.model_pairs import (
     JITTERED,
     NEGATED,
@@ -32,7 +33,6 @@ from tests.support.model_pairs import (
     tiny_pair,
 )
 from tests.support.reference import Reference
-from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,13 +203,15 @@ def test_identical_copies_have_not_moved(tmp_path: Path) -> None:
     assert {one.before for one in page.migration} == {one.after for one in page.migration}
 
 
-def test_stories_in_bfloat16_stay_where_they_were(tmp_path: Path) -> None:
-    models = [shared(f"models/stories260K{suffix}") for suffix in ("", "-bf16")]
+def test_real_neurons_in_bfloat16_stay_where_they_were(tmp_path: Path) -> None:
     database = tmp_path / "n.db"
+    models = [tmp_path / "whole", tmp_path / "rounded"]
+    for model, name in zip(models, ("plain", BFLOAT16), strict=True):
+        shutil.copytree(layout(name), model)
     ingest(database, *models, thresholds=(0.5,))
-    compared(database, "stories260k", "stories260k-bf16")
+    compared(database, "whole", "rounded")
 
-    page = page_of(database, "stories260k", "stories260k-bf16")
+    page = page_of(database, "whole", "rounded")
     assert 0 < page.whole.moved < 1e-4
     assert page.whole.share_kept > 0.95
     expected = brute_force(models[0], models[1], Preprocessing(canonicalise=False))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.checkpoint import Checkpoint
-from ingest.corpus import Corpus, read_corpus, shard_ordinals
+from ingest.corpus import Corpus, read_corpus, shard_batches
 from ingest.forward import packing
 from ingest.session import chosen_layers
 from ingest.tokenizer import Tokenizer
@@ -33,16 +33,30 @@ def read(request: IngestRequest, batch: int = 1) -> Corpus:
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 200), st.data())
-def test_shards_are_every_nth_batch_of_one_run(
+def test_shards_are_batches_of_one_run_one_after_another(
     lengths: list[int], max_tokens: int, data: st.DataObject
 ) -> None:
-    whole = [batch.tolist() for batch in packing(lengths, max_tokens)]
+    whole = packing(lengths, max_tokens)
+    places = [len(batch) * max(lengths[text] for text in batch) for batch in whole]
     n_shards = data.draw(st.integers(1, len(whole)))
-    for number in range(1, n_shards + 1):
-        texts = shard_ordinals(lengths, max_tokens, (number, n_shards))
-        assert (np.diff(texts) > 0).all()
+    shards = [shard_batches(places, (number, n_shards)) for number in range(1, n_shards + 1)]
+    assert all(shards)
+    assert [batch for shard in shards for batch in shard] == list(range(len(whole)))
+    for shard in shards:
+        texts = np.sort(np.concatenate([whole[batch] for batch in shard]))
         packed = packing([lengths[text] for text in texts], max_tokens)
-        assert [texts[batch].tolist() for batch in packed] == whole[number - 1 :: n_shards]
+        expected = [whole[batch].tolist() for batch in shard]
+        assert [texts[batch].tolist() for batch in packed] == expected
+
+
+@given(st.lists(st.integers(1, 2048), min_size=20, max_size=200), st.integers(1, 10), st.data())
+def test_shards_have_equally_many_places_but_for_a_batch(
+    places: list[int], n_shards: int, data: st.DataObject
+) -> None:
+    shard = shard_batches(places, (data.draw(st.integers(1, n_shards)), n_shards))
+    fair = sum(places) / n_shards
+    if fair > max(places):  # else each shard's having a batch goes before
+        assert abs(sum(places[batch] for batch in shard) - fair) <= max(places)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=60), st.integers(1, 200))
@@ -77,7 +91,7 @@ def test_an_empty_shard_is_refused(request_: IngestRequest) -> None:
     n = len(TEXTS)
     assert len(read(replace(request_, shard=(n, n))).ordinals) == 1
     assert len(read(replace(request_, shard=(n, n + 1))).ordinals) == 1
-    said = rf"shard {n + 1}/{n + 1} is empty: the {n} texts of the dataset make {n} batches"
+    said = rf"shard {n + 1}/{n + 1} is empty: the dataset's texts make {n} batches"
     with pytest.raises(TextError, match=said):
         read(replace(request_, shard=(n + 1, n + 1)))
     with pytest.raises(TextError, match="make 1 batch;"):

@@ -17,8 +17,8 @@ from ingest.checkpoint import Checkpoint
 from ingest.families import FAMILIES as ADAPTERS
 from ingest.preprocess import NeuronVectors, canonical
 from neurondb.jobs import Preprocessing
+from tests.support.layouts import BFLOAT16, LAYOUTS, layout
 from tests.support.random_models import FAMILIES, VOCABULARY
-from tests.support.shared_inputs import shared
 
 LAYER = 1
 UNGATED = {"gpt2", "gptj", "gpt_neox", "bloom", "opt", "phi", "starcoder2"}
@@ -319,11 +319,10 @@ def test_gemma_says_gelu_and_means_its_tanh_form(tmp_path: Path) -> None:
     assert Checkpoint.open(path).architecture.activation == "gelu_pytorch_tanh"
 
 
-@pytest.mark.parametrize("layout", ["stories260K-as-phi3-fused", "stories260K-sharded"])
-def test_the_same_weights_in_another_layout_agree_to_the_bit(layout: str) -> None:
-    plain = Checkpoint.open(shared("models/stories260K"))
-    other = Checkpoint.open(shared(f"models/{layout}"))
-    for index in range(5):
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_same_weights_in_another_layout_agree_to_the_bit(name: str) -> None:
+    plain, other = Checkpoint.open(layout()), Checkpoint.open(layout(name))
+    for index in range(6):
         one, two = (
             canonical(each.layer(index), each.architecture, Preprocessing())
             for each in (plain, other)
@@ -338,20 +337,11 @@ def test_the_same_weights_in_another_layout_agree_to_the_bit(layout: str) -> Non
 
 
 def test_bfloat16_agrees_to_its_precision() -> None:
-    plain = Checkpoint.open(shared("models/stories260K"))
-    half = Checkpoint.open(shared("models/stories260K-bf16"))
+    plain, half = Checkpoint.open(layout()), Checkpoint.open(layout(BFLOAT16))
     assert half.layer(0).in_.dtype == torch.bfloat16
-    for index in range(5):
+    for index in range(6):
         exact = canonical(plain.layer(index), plain.architecture, Preprocessing(canonicalise=False))
         rounded = canonical(half.layer(index), half.architecture, Preprocessing(canonicalise=False))
         assert rounded.in_.dtype == torch.float32
         torch.testing.assert_close(rounded.in_, exact.in_, rtol=2**-7, atol=0)
         torch.testing.assert_close(rounded.out, exact.out, rtol=2**-8, atol=0)
-
-
-@pytest.mark.parametrize("name", ["random-gemma", "random-olmo2"])
-def test_shared_random_models_open(name: str) -> None:
-    checkpoint = Checkpoint.open(shared(f"models/{name}"))
-    weights = checkpoint.layer(2)
-    assert weights.in_.shape == (128, 48)
-    assert (weights.pre_norm is None) == (name == "random-olmo2")

@@ -19,10 +19,9 @@ from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device,
 from ingest.forward.bridge import Bridge
 from neurondb.errors import IngestError, ModelError
 from tests.support.random_models import BLOOM, FAMILIES, GEMMA, GROUPED, build
-from tests.support.shared_inputs import shared
+from tests.support.real_models import REAL, real_directory
 
 CPU = torch.device("cpu")
-STORIES = "stories260K"
 LENGTHS = (30, 7, 19, 1)
 WINDOW = 8
 
@@ -76,10 +75,10 @@ class Model(NamedTuple):
     forward: Forward
 
 
-@pytest.fixture(scope="module", params=[*FAMILIES, STORIES])
+@pytest.fixture(scope="module", params=[*FAMILIES, *REAL])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    if request.param == STORIES:
-        directory = shared(f"models/{STORIES}")
+    if request.param in REAL:
+        directory = real_directory(request.param)
     else:
         directory = FAMILIES[request.param](tmp_path_factory.mktemp("model"), 0)
     checkpoint = Checkpoint.open(directory)
@@ -449,7 +448,7 @@ def test_a_gpu_gives_the_processors_values(family: str, tmp_path: Path) -> None:
         pytest.skip("needs CUDA")
     checkpoint, batch = Checkpoint.open(FAMILIES[family](tmp_path, 0)), one_batch(*LENGTHS)
     gpu = torch.device("cuda", 0)
-    there = Batch(*(t.to(gpu) for t in (batch.token_ids, batch.lengths, batch.ordinals)))
+    there = batch.to(gpu)
     forward = Forward(checkpoint, gpu, torch.float32)
     assert {p.device for p in forward._model.parameters()} == {gpu}
     found, expected = run(forward, there).found, run(opened(tmp_path), batch).found

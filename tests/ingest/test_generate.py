@@ -3,8 +3,9 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from ingest.steering.spoken import SpokenTokenizer, Subtitles
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs.steered import Piece
 from neurondb.jobs.steering import Clamp, GenerateRequest, NeuronPlace, Sampling
-from tests.support.ingested import STORIES, fresh
+from tests.support.ingested import fresh, write_byte_level_tokenizer, write_tokenizer
 from tests.support.random_models import FAMILIES
-from tests.support.steering import BUNDLED, Stored, held, logits, plain, stored
+from tests.support.real_models import BUNDLED, REAL
+from tests.support.steering import Stored, held, logits, plain, stored
 
 PROMPT = "Once upon a time there was a little"
 GREEDY = Sampling(greedy=True)
@@ -51,7 +53,7 @@ def step_by_step(
     return text[start:]
 
 
-@pytest.mark.parametrize("name", [STORIES, BUNDLED, *FAMILIES])
+@pytest.mark.parametrize("name", [*REAL, *FAMILIES])
 def test_cached_steps_agree_with_whole_passes(name: str) -> None:
     model = stored(name)
     gated = hasattr(plain(model.directory).config.get_text_config(), "hidden_act") and any(
@@ -62,14 +64,14 @@ def test_cached_steps_agree_with_whole_passes(name: str) -> None:
 
 
 def test_the_default_hook_is_the_linear_part() -> None:
-    model = stored(STORIES)
+    model = stored(BUNDLED)
     assert ids(spoken(model)) == step_by_step(model, "hook_pre_linear")
     assert ids(spoken(model)) != ids(spoken(model, hook="hook_post"))
 
 
 def test_zeroed_neurons_stay_zero() -> None:
-    model = stored(STORIES)
-    places = tuple(NeuronPlace(2, n) for n in range(100))
+    model = stored(BUNDLED)
+    places = tuple(NeuronPlace(2, n) for n in range(512))
     zeroed = tuple(Clamp(place, 0.0) for place in places)
     found = ids(spoken(model, clamps=(), zeroed=places))
     assert found == step_by_step(model, "hook_post", zeroed)
@@ -77,7 +79,7 @@ def test_zeroed_neurons_stay_zero() -> None:
 
 
 def test_side_by_side_the_clean_run_is_that_of_the_model() -> None:
-    model = stored(STORIES)
+    model = stored(BUNDLED)
     pieces = spoken(model, side_by_side=True)
     assert ids(pieces, "clean") == step_by_step(model, None, ())
     assert ids(pieces) == step_by_step(model, "hook_pre_linear")
@@ -85,7 +87,7 @@ def test_side_by_side_the_clean_run_is_that_of_the_model() -> None:
 
 
 def test_without_clamps_there_is_one_run() -> None:
-    pieces = spoken(stored(STORIES), clamps=(), side_by_side=True)
+    pieces = spoken(stored(BUNDLED), clamps=(), side_by_side=True)
     assert {p.run for p in pieces} == {"clean"}
 
 
@@ -106,7 +108,7 @@ def test_runs_draw_from_the_same_random_numbers() -> None:
 
 
 def test_the_texts_of_the_pieces_are_the_text() -> None:
-    model = stored(STORIES)
+    model = stored(BUNDLED)
     pieces = spoken(model, clamps=(), max_new_tokens=40)
     said = SpokenTokenizer(model.directory)
     whole = said.said([*model.ids(PROMPT), *ids(pieces, "clean")])
@@ -114,17 +116,22 @@ def test_the_texts_of_the_pieces_are_the_text() -> None:
     assert pieces[-1].ended == "length"
 
 
-def test_bytes_of_a_character_come_with_its_last() -> None:
-    tokenizer = SpokenTokenizer(stored("llama").directory)
-    text = " 🐸ab"
+@pytest.mark.parametrize("write", [write_tokenizer, write_byte_level_tokenizer])
+def test_bytes_of_a_character_come_with_its_last(write: Callable[[Path], None]) -> None:
+    """Of one that no text had which the tokenizer was trained on."""
+    directory = fresh("bytes")
+    write(directory)
+    tokenizer = SpokenTokenizer(directory)
+    text = " 🦊ab"
     subtitles = Subtitles(tokenizer, tokenizer.prompt("x"))
     added = [subtitles.add(i) for i in tokenizer._ids(text)]
     assert "".join(added).strip() == text.strip()
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(added)
-    assert "🐸" in added
+    assert "🦊" in added
     half = Subtitles(tokenizer, tokenizer.prompt("x"))
-    frog = tokenizer._ids("🐸")
-    assert [half.add(i) for i in frog[:-1]][-1] == ""
+    fox = tokenizer._ids("🦊")
+    assert len(fox) > 2
+    assert [half.add(i) for i in fox[:-1]][-1] == ""
     assert "\N{REPLACEMENT CHARACTER}" in half.rest()
 
 

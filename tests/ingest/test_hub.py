@@ -230,3 +230,27 @@ def test_the_real_cache_is_found_offline(tmp_path: Path, monkeypatch: pytest.Mon
     assert (found.path, found.revision) == (snapshot, COMMIT)
     with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
         locate("owner/other")
+
+
+def test_files_of_a_variant_are_not_the_weights(hub: Hub) -> None:
+    """Transformers loads the pickle here, so that is what must be downloaded."""
+    hub.files = ["config.json", "model.fp16.safetensors", "pytorch_model.bin"]
+    locate("owner/name")
+    assert "pytorch_model*.bin" in hub.asked[0]["allow_patterns"]
+    assert "model*.safetensors" not in hub.asked[0]["allow_patterns"]
+
+
+@pytest.mark.parametrize(
+    ("file", "meaning"),
+    [("q4.gguf", "GGUF"), ("adapter_model.safetensors", "PEFT"), ("model.onnx", "ONNX")],
+)
+def test_a_repository_of_something_else_is_called_that(hub: Hub, file: str, meaning: str) -> None:
+    hub.files = ["config.json", file]
+    with pytest.raises(HubError, match=meaning):
+        locate("owner/name")
+
+
+def test_whether_an_adapter_lies_beside_is_downloaded_too(hub: Hub) -> None:
+    """Else it would depend on what else is in the cache whether it is seen."""
+    locate("owner/name")
+    assert "adapter_config.json" in hub.asked[0]["allow_patterns"]

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.support.ingested import STORIES, Subject, subject
+from tests.support import layouts
+from tests.support.ingested import Subject, subject
+from tests.support.real_models import BUNDLED
 from tests.support.reference import Array, row_cosines
-from tests.support.shared_inputs import shared
 
 COSINES = "gate_in, gate_out, in_out"
 NORMS = "gate_norm, in_norm, out_norm, penalty"
@@ -20,14 +21,14 @@ ROUNDING = 2.0**-8
 """Relative spacing of bfloat16."""
 
 
-def layout(suffix: str = "") -> Subject:
-    stories = subject(STORIES)
-    directory = str(shared(f"models/{STORIES}{suffix}"))
-    request = dataclasses.replace(stories.request, model=directory, max_texts=12)
-    return dataclasses.replace(stories, request=request, texts=stories.texts[:12])
+def layout(name: str = "plain") -> Subject:
+    whole = subject(BUNDLED)
+    directory = str(layouts.layout(name))
+    request = dataclasses.replace(whole.request, model=directory, max_texts=12)
+    return dataclasses.replace(whole, request=request, texts=whole.texts[:12])
 
 
-@pytest.fixture(params=["-sharded", "-as-phi3-fused"])
+@pytest.fixture(params=layouts.LAYOUTS)
 def other(request: pytest.FixtureRequest) -> Subject:
     return layout(request.param)
 
@@ -95,7 +96,7 @@ def test_the_examples_have_the_same_values(other: Subject) -> None:
 
 @pytest.fixture(scope="module")
 def rounded() -> Subject:
-    return layout("-bf16")
+    return layout(layouts.BFLOAT16)
 
 
 def test_rounded_weights_are_read_exactly(rounded: Subject) -> None:

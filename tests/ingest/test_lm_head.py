@@ -12,16 +12,15 @@ import torch
 from click.testing import CliRunner
 
 import ingest.lm_head
-from ingest.bundled import model_directory
 from ingest.checkpoint import Checkpoint
 from ingest.lm_head import Tile, decode, run
 from neurondb.cli import cli
 from neurondb.errors import CheckpointError, IngestError, UnknownNameError
 from neurondb.jobs import LmHeadRequest, Preprocessing
 from neurondb.writing.layers import write_lm_head
-from tests.support.ingested import STORIES, Silent
+from tests.support.ingested import Silent
+from tests.support.real_models import REAL, real_directory
 from tests.support.reference import Array, Reference, lm_head
-from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
 
 RELATIVE = 1e-4
@@ -34,9 +33,9 @@ def expected(unembed: Array, read: Array, tokens: Sequence[int]) -> Array:
     return np.stack([chosen, chosen / mean])
 
 
-@pytest.mark.parametrize("which", [STORIES, "bundled"])
+@pytest.mark.parametrize("which", REAL)
 def test_real_models_agree_with_float64(which: str) -> None:
-    directory = model_directory() if which == "bundled" else shared(f"models/{STORIES}")
+    directory = real_directory(which)
     reference = Reference(Path(directory), Preprocessing.raw())
     checkpoint = Checkpoint.open(Path(directory))
     tokens = [0, 5, 261, 400]

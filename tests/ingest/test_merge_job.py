@@ -1,7 +1,6 @@
 """The job `merge`: shards computed apart are stored as one run over all texts would store them."""
 
 import json
-import math
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,9 @@ import ingest.forward.batching
 from ingest.summary_file import save
 from neurondb.errors import IngestError, NeuronDBError, UsageError
 from neurondb.jobs import IngestRequest, MergeRequest, Preprocessing, job
-from tests.support.ingested import STORIES, TEXTS, Silent, fresh, stories, text_file
+from tests.support.ingested import TEXTS, Silent, fresh, text_file
+from tests.support.real_models import BUNDLED, real_directory, real_texts
 from tests.support.rows import all_rows
-from tests.support.shared_inputs import shared
 from tests.support.summary_reference import empty, random_layer
 from tests.support.tiny_model import tiny_model
 
@@ -82,21 +81,12 @@ def shards_of(request: IngestRequest, n: int = N_SHARDS) -> list[Path]:
     return files
 
 
-def assert_equal_rows(one: Path, other: Path, rtol: float = 1e-6) -> None:
-    """Compare every table: numbers that are whole and words exactly, others to `rtol`."""
+def assert_equal_rows(one: Path, other: Path) -> None:
+    """Compare every table to the last bit."""
     mine, theirs = all_rows(one), all_rows(other)
     assert mine.keys() == theirs.keys()
     for table, rows in mine.items():
-        assert len(rows) == len(theirs[table]), table
-        for row, expected in zip(rows, theirs[table], strict=True):
-            same = [a == b or _near(a, b, rtol) for a, b in zip(row, expected, strict=True)]
-            assert all(same), (table, row, expected)
-
-
-def _near(one: object, other: object, rtol: float) -> bool:
-    if not isinstance(one, float) or not isinstance(other, float):
-        return False
-    return math.isclose(one, other, rel_tol=rtol, abs_tol=1e-12)
+        assert list(map(repr, rows)) == list(map(repr, theirs[table])), table
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
@@ -115,9 +105,9 @@ def test_merged_shards_are_the_rows_of_one_run(
 
 def test_merged_shards_of_a_trained_model_are_the_rows_of_one_run(tmp_path: Path) -> None:
     request = IngestRequest(
-        model=str(shared(f"models/{STORIES}")),
+        model=str(real_directory(BUNDLED)),
         database=str(tmp_path / "n.db"),
-        dataset=str(text_file(stories()[:10])),
+        dataset=str(text_file(real_texts(BUNDLED)[:10])),
         device="cpu",
         max_len=60,
         stages=("weights", "activations"),

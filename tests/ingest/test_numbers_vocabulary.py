@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from neurondb.jobs import IngestRequest, Preprocessing
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS
 from tests.support.ingested import (
-    STORIES,
     SUBJECTS,
+    TOKENIZER_FILES,
     Subject,
     fresh,
     random_model,
@@ -26,7 +26,9 @@ from tests.support.ingested import (
     subject,
     write_byte_level_tokenizer,
 )
+from tests.support.padded_models import AT_THE_END, WITH_HOLES, padded
 from tests.support.random_models import GROUPED, build
+from tests.support.real_models import BUNDLED
 from tests.support.reference import (
     Array,
     Layer,
@@ -90,6 +92,13 @@ def assert_ties_ascend(found: TokenList) -> None:
     assert (np.diff(found.token_ids, axis=1)[tied] > 0).all()
 
 
+def in_places(model: Subject, found: TokenList) -> TokenList:
+    """Return a list with the places of its tokens among those that exist."""
+    tokens = model.reference.token_ids
+    assert np.isin(found.token_ids, tokens).all()
+    return found._replace(token_ids=np.searchsorted(tokens, found.token_ids))
+
+
 def bases(model: Subject) -> dict[str, Array]:
     return {"unembed": model.reference.unembed, "embed": model.reference.embed}
 
@@ -104,7 +113,7 @@ def assert_all_lists_right(model: Subject, k: int) -> None:
         for (vector, rows), (basis, table), direction in itertools.product(
             vectors_of(layer).items(), bases(model).items(), DIRECTIONS
         ):
-            found = stored_lists(model, number, vector, basis, direction)
+            found = in_places(model, stored_lists(model, number, vector, basis, direction))
             assert found.token_ids.shape == (len(rows), k)
             assert_list_right(found, rows, table, direction)
 
@@ -231,7 +240,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Subject:
         rows = model.get_output_embeddings().weight
         rows[list(FAR_TWINS)] = written
         rows[list(FAR_OPPOSITES)] = -written
-    return vocabulary_of(save(model))
+    saved = save(model)
+    for name in TOKENIZER_FILES:  # every row is to be a token
+        (saved / name).unlink(missing_ok=True)
+    return vocabulary_of(saved)
 
 
 def test_a_vocabulary_of_many_tiles_is_searched_as_one(large: Subject) -> None:
@@ -279,7 +291,8 @@ def assert_lm_head_right(model: Subject) -> None:
     unembed = model.reference.raw_unembed
     for layer, found in zip(model.reference.raw_layers, stored, strict=True):
         probabilities, typical = lm_head(unembed, layer.read)
-        chosen = probabilities[np.arange(len(found)), found[:, 0].astype(np.int64)]
+        places = np.searchsorted(model.reference.token_ids, found[:, 0])
+        chosen = probabilities[np.arange(len(found)), places]
         np.testing.assert_allclose(chosen, probabilities.max(1), rtol=1e-6)
         np.testing.assert_allclose(found[:, 1], probabilities.max(1), rtol=1e-5)
         np.testing.assert_allclose(found[:, 2], probabilities.max(1) / typical, rtol=1e-5)
@@ -288,6 +301,19 @@ def assert_lm_head_right(model: Subject) -> None:
 def test_the_lm_head_decodes_the_unprocessed_in_with_the_unprocessed_unembedding(
     model: Subject,
 ) -> None:
+    assert_lm_head_right(model)
+
+
+# --- rows that no token has ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token_ids", [AT_THE_END, WITH_HOLES])
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "gpt2", "gpt_neox"])
+def test_a_padded_vocabulary_is_that_of_its_tokens(family: str, token_ids: tuple[int, ...]) -> None:
+    model = vocabulary_of(padded(fresh("padded"), family, token_ids))
+    assert tuple(model.reference.token_ids) == token_ids
+    assert_all_lists_right(model, 16)
+    assert_moments_right(model)
     assert_lm_head_right(model)
 
 
@@ -321,7 +347,7 @@ def test_the_tokens_of_a_text_join_to_the_text() -> None:
 
 
 def test_the_stories_join_from_their_tokens() -> None:
-    stories = subject(STORIES)
+    stories = subject(BUNDLED)
     assert_tokens_spell(dataclasses.replace(stories, max_len=10_000))
 
 
@@ -333,4 +359,5 @@ def test_every_piece_is_the_spelling_of_the_tokenizer(byte_level: Subject) -> No
     for model in (subject("llama"), byte_level):
         tokenizer = Tokenizer.from_file(str(model.directory / "tokenizer.json"))
         pieces = {token_id: piece for token_id, (_, piece) in token_table(model).items()}
-        assert pieces == {i: tokenizer.id_to_token(i) for i in range(512)}
+        spelled = {i: tokenizer.id_to_token(i) for i in range(512)}
+        assert pieces == {i: piece for i, piece in spelled.items() if piece is not None}

@@ -9,16 +9,16 @@ from ingest.forward.replay import Replay
 from ingest.interventions import intervened
 from neurondb.errors import ModelError
 from tests.support.ablation_reference import Edit
-from tests.support.ingested import STORIES
 from tests.support.interventions import CPU, forward_of, intervention, token_ids
 from tests.support.random_models import FAMILIES
+from tests.support.real_models import BUNDLED, REAL
 
 
 def batch_of(name: str) -> Batch:
     return next(batches(token_ids(name), CPU, 4096))
 
 
-@pytest.mark.parametrize("name", [STORIES, *FAMILIES])
+@pytest.mark.parametrize("name", [*REAL, *FAMILIES])
 def test_a_replayed_pass_is_the_models_own_to_the_bit(name: str) -> None:
     forward = forward_of(name)
     replay, batch = Replay(forward), batch_of(name)
@@ -46,7 +46,7 @@ def test_a_replayed_pass_is_the_models_own_to_the_bit(name: str) -> None:
 
 
 def test_layers_that_memory_has_no_room_for_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    forward, batch = forward_of(STORIES), batch_of(STORIES)
+    forward, batch = forward_of(BUNDLED), batch_of(BUNDLED)
     of_one_layer = batch.token_ids.numel() * forward.architecture.d_model * 4
     monkeypatch.setitem(replaying.MEMORY, "cpu", 4 * of_one_layer)
     replay = Replay(forward)

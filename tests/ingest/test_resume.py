@@ -78,10 +78,10 @@ def test_an_interrupted_pass_goes_on_where_it_was(
 def test_an_interrupted_shard_goes_on_where_it_was(
     request_: IngestRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shard = replace(request_, shard=(1, 2), summary=str(tmp_path / "1.summary"))
+    shard = replace(request_, shard=(2, 2), summary=str(tmp_path / "2.summary"))
     interrupted(shard, 1, monkeypatch)
     assert list(tmp_path.glob("n.db.pass-*"))
-    assert not (tmp_path / "1.summary").exists()
+    assert not (tmp_path / "2.summary").exists()
     resumed = _interrupt_after(1000, monkeypatch)
     run(shard)
     assert resumed
@@ -89,7 +89,7 @@ def test_an_interrupted_shard_goes_on_where_it_was(
     n_resumed = len(resumed)
     run(apart)
     assert len(resumed) - n_resumed == n_resumed + 1
-    one, other = (load_file(tmp_path / name) for name in ("1.summary", "apart"))
+    one, other = (load_file(tmp_path / name) for name in ("2.summary", "apart"))
     assert one.keys() == other.keys()
     assert all(one[name].equal(other[name]) for name in one)
     assert not list(tmp_path.glob("*.pass-*"))

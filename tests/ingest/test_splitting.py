@@ -7,8 +7,7 @@ from tokenizers import Tokenizer
 
 from ingest.splitting import run
 from neurondb.jobs import SplitRequest
-from tests.support.ingested import STORIES
-from tests.support.shared_inputs import shared
+from tests.support.ingested import random_model
 from tests.support.tiny_model import tiny_model
 
 
@@ -20,7 +19,7 @@ def test_a_byte_level_tokenizer_puts_nothing_in_front(text: str, tmp_path: Path)
 
 
 def test_a_sentencepiece_tokenizer() -> None:
-    directory = shared(f"models/{STORIES}")
+    directory = random_model("llama")
     whole = Tokenizer.from_file(str(directory / "tokenizer.json"))
     expected = whole.encode("Once upon", add_special_tokens=False).ids
     assert run(SplitRequest(str(directory), None, "Once upon")) == expected

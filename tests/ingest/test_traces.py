@@ -16,9 +16,9 @@ from ingest.checkpoint import Checkpoint
 from ingest.forward import Batch, Forward, MLPActivations
 from neurondb.errors import ExpressionError, IngestError, UsageError
 from neurondb.jobs import IngestRequest, job
-from tests.support.ingested import STORIES, TEXTS, Silent, stories, text_file
+from tests.support.ingested import TEXTS, Silent, text_file
+from tests.support.real_models import REAL, real_directory, real_texts
 from tests.support.rows import all_rows
-from tests.support.shared_inputs import shared
 from tests.support.tiny_model import tiny_model
 
 CPU = torch.device("cpu")
@@ -60,15 +60,15 @@ def requested(model: Path, database: Path, **options: Any) -> IngestRequest:
     )
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2", "bfloat16", STORIES])
+@pytest.fixture(scope="module", params=["llama", "gpt2", "gemma2", "bfloat16", *REAL])
 def traced(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> IngestRequest:
     """A model with traces: gated and not, in half precision, a trained one."""
     directory, options = tmp_path_factory.mktemp("traced"), dict[str, Any]()
-    if request.param == STORIES:
-        model = shared(f"models/{STORIES}")
-        options = {"dataset": str(text_file(stories()[:6])), "max_len": 60}
+    if request.param in REAL:
+        model = real_directory(request.param)
+        options = {"dataset": str(text_file(real_texts(request.param)[:6])), "max_len": 60}
     else:
         half = request.param == "bfloat16"
         model = tiny_model(directory / "m", "llama" if half else str(request.param))

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -265,3 +266,24 @@ def test_rows_are_written_as_they_come(form: str) -> None:
     with pytest.raises(Stop):
         FORMATS[form].write(Rows(COLUMNS, rows()), stream)
     assert stream.getvalue().count("\n") >= 10
+
+
+def test_numbers_computed_in_float32_have_the_digits_of_a_float32() -> None:
+    tenth = float(np.float32(0.1))  # 0.10000000149011612
+    rows = [(tenth, tenth, 0.1 + 0.2, None), (None, 1 / 3, 1e300, 7)]
+    expected = [(0.1, tenth, 0.1 + 0.2, None), (None, 1 / 3, 1e300, 7)]
+    columns = ("in_out", "freq", "out_norm", "cosine")
+    for form in ("json", "ndjson", "csv", "tsv"):
+        stream = io.StringIO(newline="")
+        FORMATS[form].write(Rows(columns, iter(rows)), stream)
+        text = stream.getvalue()
+        if form == "json":
+            assert [tuple(row.values()) for row in json.loads(text)] == expected
+        elif form == "ndjson":
+            assert [tuple(json.loads(line).values()) for line in text.splitlines()] == expected
+        else:
+            first = text.splitlines()[1].split("," if form == "csv" else "\t")
+            assert first == ["0.1", "0.10000000149011612", "0.30000000000000004", ""]
+    whole = io.BytesIO()
+    FORMATS["parquet"].write(Rows(columns, iter(rows)), whole)
+    assert pq.read_table(io.BytesIO(whole.getvalue())).column("in_out").to_pylist()[0] == tenth

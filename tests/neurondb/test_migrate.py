@@ -77,7 +77,7 @@ def test_a_database_of_the_first_release_upgrades_and_keeps_its_rows(first_relea
 
     with sqlite3.connect(first_release) as connection:
         after = {t: connection.execute(f"SELECT * FROM {t}").fetchall() for t in kept}
-        after["models"] = [row[:-2] for row in after["models"]]  # runs shown, of 0005
+        after["models"] = [row[:-3] for row in after["models"]]  # of 0005 and 0006
         stats = connection.execute("SELECT * FROM activation_stats").fetchall()
         texts = connection.execute("SELECT * FROM texts").fetchall()
         dangling = connection.execute("PRAGMA foreign_key_check").fetchall()
@@ -220,3 +220,23 @@ def test_the_schema_reads_on_postgresql() -> None:
         assert "ROWID" not in str(CreateTable(table).compile(dialect=dialect))
         for index in table.indexes:
             assert str(CreateIndex(index).compile(dialect=dialect))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "n_unused"), [("ab", 0), ("a-", None), ("--", None), ("", None)]
+)
+def test_a_vocabulary_without_unused_rows_is_known_as_such(
+    first_release: Path, pieces: str, n_unused: int | None
+) -> None:
+    """Where a token lacks a spelling, rows may have been counted that no token has."""
+    with sqlite3.connect(first_release) as connection:
+        for token_id, piece in enumerate(pieces):
+            connection.execute(
+                "INSERT INTO tokens (model_id, token_id, token, piece) VALUES (1, ?, 'x', ?)",
+                (token_id, None if piece == "-" else piece),
+            )
+
+    migrate.upgrade(connect(parse_url(str(first_release)), writing=True))
+
+    with sqlite3.connect(first_release) as connection:
+        assert connection.execute("SELECT n_unused_rows FROM models").fetchall() == [(n_unused,)]

@@ -2,9 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from neurondb.render.numbers import compact, duration, share, signed, size
+from neurondb.render.numbers import HALF, compact, duration, share, shortest, signed, size
 
 
 @pytest.mark.parametrize(
@@ -45,3 +48,33 @@ def test_sizes(n_bytes: float, shown: str) -> None:
 )
 def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+singles = st.integers(0, 2**32 - 1).map(lambda bits: np.uint32(bits).view(np.float32))
+
+
+@given(singles)
+def test_a_float32_is_written_with_the_digits_that_numpy_finds_it_by(value: np.float32) -> None:
+    if np.isfinite(value):
+        assert shortest(float(value)) == float(str(value))
+        assert np.float32(shortest(float(value))) == value
+
+
+def test_powers_of_two_are_written_as_short_as_numpy_does() -> None:
+    for exponent in range(-149, 128):
+        value = np.float32(2.0**exponent)
+        assert shortest(float(value)) == float(str(value))
+
+
+def test_every_float16_is_written_with_the_digits_that_numpy_finds_it_by() -> None:
+    every = np.arange(65536, dtype=np.uint16).view(np.float16)
+    for value in every[np.isfinite(every)]:
+        assert shortest(float(value), HALF) == float(str(value))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_what_is_no_float32_stays_as_it_is(value: float) -> None:
+    with np.errstate(over="ignore"):
+        is_single = float(np.float32(value)) == value
+    if not is_single:
+        assert shortest(value) == value

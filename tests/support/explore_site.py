@@ -138,6 +138,11 @@ def looks_right(answer: Answer, status: int = 200) -> Parsed:
     assert names.count("main") == 1
     levels = [int(tag[1]) for tag in names if len(tag) == 2 and tag[0] == "h" and tag[1].isdigit()]
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels)), levels
+    assert names.count("table") == names.count("caption")
+    boxes = [given for _, given in page.tags if "scroll" in (given.get("class") or "").split()]
+    assert all(one.get("tabindex") == "0" and one.get("aria-label") for one in boxes), boxes
+    (root,) = [given for tag, given in page.tags if tag == "html"]
+    assert root["lang"] == "en"
     remote = [v for _, given in page.tags for v in (given.get("src"),) if v and "//" in v]
     assert not remote
     return page

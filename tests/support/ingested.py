@@ -19,12 +19,17 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from neurondb.jobs import Advance, IngestRequest, Preprocessing, job
 from tests.support.random_models import FAMILIES
+from tests.support.real_models import (
+    BUNDLED,
+    REAL,
+    SEPARATOR,
+    STORIES,
+    real_directory,
+    real_texts,
+)
 from tests.support.reference import Array, Reference
-from tests.support.shared_inputs import SHARED, shared
+from tests.support.sentencepiece import sentencepiece
 
-SEPARATOR = "<|endoftext|>"
-STORIES = "stories260K"
-N_STORIES = 60
 THRESHOLDS = (0.5, 0.2)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 BOS, EOS = "<s>", "</s>"
@@ -126,13 +131,13 @@ def write_byte_level_tokenizer(
 
 
 def write_tokenizer(directory: Path) -> None:
-    """Copy the tokenizer of stories260K, or write a byte-level one where that is absent."""
-    source = SHARED / "models" / STORIES
-    if not source.exists():
-        write_byte_level_tokenizer(directory)
-        return
-    for name in TOKENIZER_FILES:
-        shutil.copy(source / name, directory / name)
+    """Write a tokenizer of 512 tokens like those of sentencepiece."""
+    build: Any = transformers.PreTrainedTokenizerFast
+    special = {"bos_token": BOS, "eos_token": EOS, "unk_token": "<unk>"}
+    fast = build(tokenizer_object=sentencepiece(TEXTS), **special)
+    for name in TOKENIZER_FILES:  # another tokenizer's would be read beside these
+        (directory / name).unlink(missing_ok=True)
+    fast.save_pretrained(directory)
 
 
 def save(model: Any) -> Path:
@@ -159,24 +164,24 @@ def text_file(texts: tuple[str, ...]) -> Path:
     return path
 
 
-@cache
-def stories() -> tuple[str, ...]:
-    """Return the first texts of the shared stories."""
-    written = shared("text/tinystories.txt").read_text(encoding="utf-8").split(SEPARATOR)
-    return tuple([text.strip() for text in written if text.strip()][:N_STORIES])
+def model_directory_of(name: str) -> Path:
+    """Return the directory of a real model, or of a family's random one."""
+    return real_directory(name) if name in (BUNDLED, STORIES) else random_model(name)
 
 
-def encode(directory: Path, text: str, *, max_len: int = 1024, prefix: str = BOS) -> list[int]:
+def encode(
+    directory: Path, text: str, *, max_len: int = 1024, prefix: str | None = None
+) -> list[int]:
     """Return the ids of a text with the prefix token first, from tokenizer.json alone."""
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-    first = tokenizer.token_to_id(prefix)
-    assert first is not None
+    known = (tokenizer.token_to_id(token) for token in ([prefix] if prefix else (BOS, "<|bos|>")))
+    first = next(token_id for token_id in known if token_id is not None)
     return [first, *tokenizer.encode(text, add_special_tokens=False).ids][:max_len]
 
 
 # --- subjects -----------------------------------------------------------------------------
 
-SUBJECTS = (STORIES, *FAMILIES)
+SUBJECTS = (*REAL, *FAMILIES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,11 +233,10 @@ def reference(directory: Path, choices: Preprocessing) -> Reference:
 
 @cache
 def subject(name: str) -> Subject:
-    """Return stories260K on sixty stories, or a family's random model on `TEXTS`."""
-    if name == STORIES:
-        directory, texts, longest = shared(f"models/{STORIES}"), stories(), 512
-    else:
-        directory, texts, longest = random_model(name), tuple(map(str.strip, TEXTS)), 256
+    """Return a real model on its texts, or a family's random one on `TEXTS`."""
+    directory, longest = model_directory_of(name), 512 if name == STORIES else 256
+    real = name in (BUNDLED, STORIES)
+    texts = real_texts(name) if real else tuple(map(str.strip, TEXTS))
     request = IngestRequest(
         model=str(directory), dataset=str(text_file(texts)), thresholds=THRESHOLDS, device="cpu"
     )

@@ -1,7 +1,6 @@
 """Models to intervene on, and random interventions, for the tests of `ingest.interventions`."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,29 +11,25 @@ from ingest.forward import Forward
 from ingest.interventions import Intervention, Targets
 from neurondb.conditions import PUBLISHED, Condition, Hook
 from tests.support.ablation_reference import Edit, Reference
-from tests.support.ingested import STORIES, encode, random_model, stories
-from tests.support.shared_inputs import shared
+from tests.support.ingested import encode, model_directory_of
+from tests.support.real_models import REAL, real_texts
 
 CPU = torch.device("cpu")
 CONDITIONS = ("", "gate+", "gate-", "post+", "post-", *PUBLISHED)
 
 
-def directory_of(name: str) -> Path:
-    """Return the directory of stories260K, or of a family's random model."""
-    return shared(f"models/{STORIES}") if name == STORIES else random_model(name)
-
-
 @cache
 def forward_of(name: str) -> Forward:
     """Return the model, loaded once."""
-    return Forward(Checkpoint.open(directory_of(name)), CPU, torch.float32)
+    return Forward(Checkpoint.open(model_directory_of(name)), CPU, torch.float32)
 
 
 @cache
 def token_ids(name: str) -> list[NDArray[np.int64]]:
-    """Return texts of several lengths: of stories260K real ones, else random tokens."""
-    if name == STORIES:
-        return [np.array(encode(directory_of(name), text)[:60]) for text in stories()[:6]]
+    """Return texts of several lengths: of real models real ones, else random tokens."""
+    if name in REAL:
+        directory = model_directory_of(name)
+        return [np.array(encode(directory, text)[:60]) for text in real_texts(name)[:6]]
     random = np.random.default_rng(1)
     return [random.integers(3, 500, size=length) for length in (23, 9, 17, 2)]
 

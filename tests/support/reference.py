@@ -6,6 +6,7 @@ is found by what flows through the model. Arrays are float64; tokens × neurons 
 """
 
 import copy
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -390,19 +391,34 @@ class Reference:
     @cached_property
     def width(self) -> int:
         """d_model."""
-        return int(self.embed.shape[1])
+        return int(self._embedding.shape[1])
 
     @cached_property
-    def embed(self) -> Array:
-        """E, as it is."""
+    def token_ids(self) -> NDArray[np.int64]:
+        """The ids that are tokens: those of tokenizer.json below the rows of E, or every row."""
+        n_rows, file = len(self._embedding), self.directory / "tokenizer.json"
+        if not file.is_file():
+            return np.arange(n_rows)
+        read = json.loads(file.read_text(encoding="utf-8"))
+        numbered = read["model"]["vocab"].values()
+        ids = {*numbered, *(added["id"] for added in read["added_tokens"])}
+        return np.array(sorted(i for i in ids if i < n_rows))
+
+    @cached_property
+    def _embedding(self) -> Array:
         weight: Array = self.model.get_input_embeddings().weight.detach().numpy()
         return weight
 
     @cached_property
+    def embed(self) -> Array:
+        """E, as it is: the rows of the tokens."""
+        return self._embedding[self.token_ids]
+
+    @cached_property
     def raw_unembed(self) -> Array:
-        """U as it is stored."""
+        """U as it is stored: the rows of the tokens."""
         weight: Array = self.model.get_output_embeddings().weight.detach().numpy()
-        return weight
+        return weight[self.token_ids]
 
     @cached_property
     def unembed(self) -> Array:

@@ -11,13 +11,10 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from ingest.bundled import model_directory
 from neurondb.jobs import IngestRequest, job
 from neurondb.jobs.steering import Machine, NeuronPlace
-from tests.support.ingested import STORIES, Silent, encode, fresh, random_model
-from tests.support.shared_inputs import shared
+from tests.support.ingested import Silent, encode, fresh, model_directory_of
 
-BUNDLED = "bundled"
 READS = ("up_proj", "c_fc", "fc_in", "dense_h_to_4h", "fc1")
 """What transformers calls the module that puts out x_in."""
 WRITES = ("down_proj", "c_proj", "fc_out", "dense_4h_to_h", "fc2")
@@ -46,22 +43,17 @@ class Stored(NamedTuple):
 
     def ids(self, text: str) -> list[int]:
         """Return a text's token ids, the prefix token first."""
-        prefix = "<|bos|>" if self.directory == model_directory() else "<s>"
-        return encode(self.directory, text, prefix=prefix)
+        return encode(self.directory, text)
 
 
 @cache
 def stored(name: str, stages: tuple[str, ...] = ("weights",)) -> Stored:
-    """Store stories260K, the bundled model, or a family's random one."""
-    directory = {BUNDLED: model_directory}.get(name, lambda: _directory(name))()
+    """Store a real model, or a family's random one."""
+    directory = model_directory_of(name)
     database = str(fresh("steered") / "n.db")
     request = IngestRequest(str(directory), database, name="m", stages=stages, device="cpu")
     job("ingest")(request, Silent())
     return Stored(Path(directory), database)
-
-
-def _directory(name: str) -> Path:
-    return shared(f"models/{STORIES}") if name == STORIES else random_model(name)
 
 
 @cache

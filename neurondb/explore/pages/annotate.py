@@ -1,5 +1,6 @@
 """What a visitor says of a neuron: stored, then back to the neuron's page."""
 
+import os
 import re
 from typing import Final
 
@@ -32,5 +33,5 @@ def answer(ask: Ask) -> Redirect:
     key = neuron_id(model, int(name[1]), int(name[2]))
     said = NewAnnotation(key, **{field: ask.form.get(field, "") for field in LONGEST})
     ask.connection.rollback()  # its lock would keep a database without WAL from being written
-    annotate(str(ask.site.database.path), said)
+    annotate(os.path.realpath(ask.site.database.path), said)
     return Redirect(ask.site.links.neuron(model.name, f"{name[1]}.{name[2]}") + "#annotations")

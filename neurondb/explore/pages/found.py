@@ -10,6 +10,7 @@ from neurondb.asking.expression import parse
 from neurondb.asking.names import resolved
 from neurondb.asking.statements import run_sql
 from neurondb.asking.terms import And, Expression, OneOf
+from neurondb.asking.tree import dataset_asked
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.page import Ask, Page, Sql
 from neurondb.explore.set_summary import SetSummary, set_summary
@@ -115,7 +116,8 @@ def _neurons(
     shape = Shape(("neuron_id", *more), keys, number * ROWS + 1)
     rows = list(run_sql(ask.site.engine, *compile_find(expression, shape)).rows)
     shown = rows[(number - 1) * ROWS : number * ROWS]
-    lines = neuron_lines(ask.connection, [row[0] for row in shown])
+    ids = [row[0] for row in shown]
+    lines = neuron_lines(ask.connection, ids, dataset_asked(expression))
     values = {row[0]: row[1:] for row in shown}
     found = tuple(FoundNeuron(line, values[line.neuron_id]) for line in lines)
     return found, more, len(rows) <= number * ROWS

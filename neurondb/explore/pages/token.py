@@ -7,7 +7,7 @@ from typing import Final
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.explore.neuron.choices import basis_of
 from neurondb.explore.page import Ask, Page, Sql
-from neurondb.reading.models import Model, find_model
+from neurondb.reading.models import Model, find_model, why_no_token
 from neurondb.reading.property_effects import TokenProperty, properties_of_token
 from neurondb.reading.token_places import (
     HeadNeurons,
@@ -17,6 +17,7 @@ from neurondb.reading.token_places import (
     encoded_by,
     find_token,
     spelled_alike,
+    token_beside,
     token_effects,
 )
 from neurondb.reading.tokens import NamedToken
@@ -92,8 +93,8 @@ def answer(ask: Ask) -> Page:
         token_id=token.token_id,
         token=token.token,
         piece=token.piece,
-        previous=token.token_id - 1 if token.token_id else None,
-        next=token.token_id + 1 if token.token_id + 1 < model.d_vocab else None,
+        previous=token_beside(connection, model, token.token_id, -1),
+        next=token_beside(connection, model, token.token_id, 1),
         n_layers=model.n_layers,
         basis=basis,
         layer=layer,
@@ -112,12 +113,11 @@ def _token(ask: Ask, model: Model, token_id: int) -> NamedToken:
     token = find_token(ask.connection, model, token_id)
     if token is not None:
         return token
-    if find_token(ask.connection, model, 0) is None:
+    if token_beside(ask.connection, model, -1, 1) is None:
         command = ingest_command(model.name, model.source, "vocab")
         raise UnknownNameError(f"the tokens of {model.name} are not ingested: run `{command}`")
-    raise UnknownNameError(
-        f"{model.name} has no token #{token_id}: its ids are 0 to {model.d_vocab - 1}"
-    )
+    why = why_no_token(model, token_id)
+    raise UnknownNameError(f"{model.name} has no token #{token_id}: {why}")
 
 
 def _sql(model: Model, token: NamedToken, basis: str) -> dict[str, Sql]:

@@ -17,6 +17,7 @@ async function swap(link, push = true) {
   }
   if (push) history.pushState({}, "", link.href.split("#")[0]);
   prepare();
+  document.dispatchEvent(new Event("swapped"));
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 

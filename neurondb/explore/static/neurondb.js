@@ -1,5 +1,28 @@
 // What pages do beyond HTML: draw charts when they come into view, move by keyboard.
 
+/** A box is a stop of the keyboard and a landmark only while there is something to scroll in it. */
+function reached(box) {
+  const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+  if (scrolls) {
+    box.setAttribute("role", "region");
+    box.tabIndex = 0;
+  } else {
+    box.removeAttribute("role");
+    box.removeAttribute("tabindex");
+  }
+}
+const sizes = new ResizeObserver((changes) => {
+  for (const { target } of changes) reached(target.closest(".scroll"));
+});
+function watchBoxes() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    sizes.observe(box);
+    sizes.observe(box.firstElementChild);
+  }
+}
+watchBoxes();
+document.addEventListener("swapped", watchBoxes);
+
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let vega;
 
@@ -30,10 +53,37 @@ function panels(spec, width) {
   return { ...spec, columns, spec: { ...spec.spec, width: each, height: height === wide ? Math.min(each, 260) : height } };
 }
 
+/** What the menu and the padding leave of a chart's width for its title. */
+const BESIDE_TITLE = 66;
+const LETTER = 0.6;
+
+/** Break lines at blanks so that each fits, in letters of a size in pixels. */
+function broken(lines, width, size) {
+  const most = (width - BESIDE_TITLE) / (LETTER * size);
+  return [lines].flat().flatMap((line) =>
+    line.split(" ").reduce((done, word) => {
+      const last = done.at(-1);
+      if (last !== undefined && last.length + word.length < most) done[done.length - 1] = `${last} ${word}`;
+      else done.push(word);
+      return done;
+    }, []),
+  );
+}
+
+function titled(title, width, sizes) {
+  if (!title) return title;
+  const { text, subtitle, ...rest } = title.text === undefined ? { text: title } : title;
+  const below = subtitle && { subtitle: broken(subtitle, width, 0.9 * (sizes?.subtitleFontSize ?? 12)) };
+  return { ...rest, text: broken(text, width, sizes?.fontSize ?? 15), ...below };
+}
+
 /** The legend goes below panels and, on a phone, below everything, lest it take the chart's place. */
 function fitted(spec, width) {
-  if (width <= 480 || spec.spec) {
-    const legend = { ...spec.config?.legend, orient: "bottom", columns: width > 480 ? 8 : 2 };
+  const narrow = width <= 480;
+  spec = { ...spec, title: titled(spec.title, width, spec.config?.title) };
+  if (narrow || spec.spec) {
+    const below = narrow && { columns: 1, gradientLength: 80, layout: { bottom: { direction: "vertical", anchor: "start" } } };
+    const legend = { ...spec.config?.legend, orient: "bottom", columns: 8, ...below };
     spec = { ...spec, config: { ...spec.config, legend } };
   }
   return spec.spec?.width ? panels(spec, width) : spec;
@@ -74,11 +124,28 @@ dark.addEventListener("change", () => {
   for (const figure of document.querySelectorAll("figure[data-state=drawn]")) draw(figure);
 });
 
+/** Keys may be turned off: who speaks to a computer, or hits keys unawares, must not be moved. */
+const KEYS = "neurondb-keys";
+let silent = false;
+try {
+  silent = localStorage.getItem(KEYS) === "off";
+} catch {
+  // Nothing is remembered here: keys are on in every page.
+}
+function silence(off) {
+  silent = off;
+  try {
+    localStorage.setItem(KEYS, off ? "off" : "on");
+  } catch {
+    // As above: in this page only.
+  }
+}
+
 /** Keys: those of links and fields that carry data-key; none while somebody types. */
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
   if (event.key === "Escape" && typing) event.target.blur();
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (silent || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") return tellKeys(event);
   const target =
     event.key === "/" ? document.querySelector("#q") : document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
@@ -99,6 +166,7 @@ function tellKeys(event) {
   ]);
   const dialog = document.createElement("dialog");
   dialog.className = "keys";
+  dialog.setAttribute("aria-label", "Keys");
   const list = document.createElement("dl");
   list.className = "facts";
   for (const [key, does] of [["/", "search"], ...keys, ["?", "these keys"]]) {
@@ -109,10 +177,16 @@ function tellKeys(event) {
     detail.textContent = does;
     list.append(term, detail);
   }
+  const choice = document.createElement("label");
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = !silent;
+  box.addEventListener("change", () => silence(!box.checked));
+  choice.append(box, " use these keys");
   const close = document.createElement("button");
   close.textContent = "Close";
   close.addEventListener("click", () => dialog.close());
-  dialog.append(list, close);
+  dialog.append(list, choice, close);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

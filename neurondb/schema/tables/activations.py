@@ -141,7 +141,12 @@ example_rows = Table(
     key("neuron_id", "neurons.neuron_id", "neuron"),
     key("dataset_id", "dataset_rows.dataset_id", "dataset"),
     code("list_id", "example_lists.list_id", "code of the list"),
-    Column("rank", SmallInteger, primary_key=True, comment="0 has the largest |value|"),
+    Column(
+        "rank",
+        SmallInteger,
+        primary_key=True,
+        comment="place in the list, from 0, which has the largest |value|",
+    ),
     reference("text_id", "texts.text_id", "text"),
     integer("position", "token position in the text; the prefix token has 0"),
     real(

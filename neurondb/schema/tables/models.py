@@ -28,7 +28,7 @@ models = Table(
     integer("n_layers", "layers"),
     integer("d_model", "width of the residual stream"),
     integer("d_mlp", "neurons a layer"),
-    integer("d_vocab", "tokens of the vocabulary"),
+    integer("d_vocab", "rows of U and of E; tokens of the vocabulary are at most as many"),
     word("fingerprint", "sha256 over config and tensors, see ingest.checkpoint"),
     word("tokenizer_fingerprint", "sha256 of its tokenizer.json", nullable=True),
     integer("first_neuron_id", "its neurons have n_layers·d_mlp consecutive ids from here"),
@@ -38,6 +38,12 @@ models = Table(
     ),
     integer("each_run_id", "run whose effects neuron_overview shows", nullable=True),
     integer("attribution_run_id", "run whose attributions neuron_overview shows", nullable=True),
+    integer(
+        "n_unused_rows",
+        "rows of U and E that no token has, left out of token lists and moments; NULL where that "
+        "is not known: no tokenizer, no vocabulary yet, or one of an earlier version",
+        nullable=True,
+    ),
 )
 
 layers = Table(

@@ -57,7 +57,12 @@ top_token_rows = Table(
     metadata,
     key("neuron_id", "neurons.neuron_id", "neuron"),
     code("list_id", "token_lists.list_id", "code of the list"),
-    Column("rank", SmallInteger, primary_key=True, comment="0 is the most extreme"),
+    Column(
+        "rank",
+        SmallInteger,
+        primary_key=True,
+        comment="place in the list, from 0, which is the most extreme",
+    ),
     integer("token_id", "token"),
     real("cosine", "cos(vector, row of the basis)", nullable=False),
     **CLUSTERED,

@@ -22,9 +22,10 @@ from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageErr
 from neurondb.jobs import NeuronSelection
 from neurondb.jobs.steered import AttributeRates
 from neurondb.jobs.steering import AttributeRateRequest, NeuronPlace
-from tests.support.ingested import STORIES, Silent
+from tests.support.ingested import Silent
+from tests.support.real_models import BUNDLED, REAL
 from tests.support.shared_inputs import shared
-from tests.support.steering import BUNDLED, Stored, held, plain, stored
+from tests.support.steering import Stored, held, plain, stored
 
 PLACES = tuple(NeuronPlace(layer, n) for layer in (0, 1) for n in range(0, 30, 3))
 NEURONS = NeuronSelection("neurons", ",".join(place.name for place in PLACES))
@@ -110,7 +111,7 @@ def _rate(logits: Tensor, texts: list[str], attributes: set[str]) -> float:
     return sum(text in attributes for text in kept) / len(kept) if kept else float("nan")
 
 
-@pytest.mark.parametrize("name", [STORIES, "gemma2", "gpt2", "bloom", "gptj", "opt", "olmo2"])
+@pytest.mark.parametrize("name", [*REAL, "gemma2", "gpt2", "bloom", "gptj", "opt", "olmo2"])
 def test_rates_and_answers_agree_with_float64(name: str, inputs: Path) -> None:
     model = stored(name)
     sets = write_sets(model, inputs)
@@ -125,7 +126,7 @@ def test_rates_and_answers_agree_with_float64(name: str, inputs: Path) -> None:
 
 
 def test_layers_below_the_first_ablated_one_stay(inputs: Path) -> None:
-    model = stored(STORIES)
+    model = stored(BUNDLED)
     write_sets(model, inputs)
     late = NeuronSelection("neurons", "3.0,3.1,3.2,3.5,3.9")
     clean, ablated = measured(model, inputs, selection=late).curves
@@ -134,7 +135,7 @@ def test_layers_below_the_first_ablated_one_stay(inputs: Path) -> None:
 
 
 def test_baselines_are_seeded_draws(inputs: Path) -> None:
-    model = stored(STORIES)
+    model = stored(BUNDLED)
     write_sets(model, inputs)
     how: dict[str, Any] = {"selection": NEURONS, "baseline": 2}
     first, second = measured(model, inputs, **how), measured(model, inputs, **how)
@@ -146,7 +147,7 @@ def test_baselines_are_seeded_draws(inputs: Path) -> None:
 
 
 def test_under_a_condition_only_part_is_ablated(inputs: Path) -> None:
-    model = stored(STORIES)
+    model = stored(BUNDLED)
     write_sets(model, inputs)
     everywhere = measured(model, inputs, selection=NEURONS).curves[1]
     under = Treatment("zero", Condition(1, 1))
@@ -240,7 +241,7 @@ def test_the_published_prompts_run(tmp_path: Path) -> None:
     rows = json.loads(prompts.read_text())[:40]
     sets = {row["subject"]: [row["attribute"], "little", "girl"] for row in rows}
     (tmp_path / "sets.json").write_text(json.dumps(sets))
-    found = measured(stored(STORIES), tmp_path, prompts=prompts, max_prompts=40)
+    found = measured(stored(BUNDLED), tmp_path, prompts=prompts, max_prompts=40)
     assert found.n_prompts == 40
     assert np.isfinite(found.curves[0].rate).all()
 

@@ -12,9 +12,10 @@ from ingest.attributes.stop_words import built_in, plain, says_something, stop_w
 from ingest.steering.spoken import SpokenTokenizer
 from neurondb.errors import TextError
 from neurondb.jobs.steering import AttributeSetsRequest
-from tests.support.ingested import STORIES, Silent
+from tests.support.ingested import Silent
+from tests.support.real_models import BUNDLED, REAL
 from tests.support.shared_inputs import shared
-from tests.support.steering import BUNDLED, stored
+from tests.support.steering import stored
 
 PARAGRAPHS = (
     "Paris is the capital of France. The Seine flows through Paris.",
@@ -61,6 +62,27 @@ def test_a_file_adds_stop_words(tmp_path: Path) -> None:
 def test_tokens_are_compared_without_space_and_case() -> None:
     assert plain(" Paris") == plain("paris\n") == "paris"
     assert plain(" don’t") == "don't"
+
+
+def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None:
+    mark = "\ufeff"
+    row = '{"subject": "Paris", "prompt": "Paris \\ud83d is", "attribute": "x\\udc00"}'
+    forms = {"a.json": f"[{row}]", "a.jsonl": f"{row}\r\n", "b.ndjson": row}
+    for name, content in forms.items():
+        (tmp_path / name).write_text(mark + content)
+        assert read_prompts(tmp_path / name) == [Prompt("Paris", "Paris \ufffd is", "x\ufffd")]
+    (tmp_path / "a.tsv").write_text(f"{mark}subject\tprompt\nParis\tParis is\n")
+    assert read_prompts(tmp_path / "a.tsv") == [Prompt("Paris", "Paris is")]
+    (tmp_path / "names.txt").write_text(f"{mark}Paris\r\nYork\r\n")
+    assert read_subjects(tmp_path / "names.txt") == ["Paris", "York"]
+    (tmp_path / "sets.json").write_text(mark + '{"Paris": ["Seine", "\\ud83d"]}')
+    assert read_sets(tmp_path / "sets.json") == {"Paris": frozenset({"Seine", "\ufffd"})}
+    (tmp_path / "stop.txt").write_text(f"{mark}river")
+    assert stop_words(tmp_path / "stop.txt") == built_in() | {"river"}
+    (tmp_path / "utf16.json").write_bytes(row.encode("utf-16"))
+    for read in (read_prompts, read_sets, read_subjects, stop_words):
+        with pytest.raises(TextError, match=r"utf16\.json: UTF-16, not UTF-8"):
+            read(tmp_path / "utf16.json")
 
 
 # --- prompts -------------------------------------------------------------------------------
@@ -118,7 +140,7 @@ def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
         read_subjects(tmp_path / "empty.txt")
 
 
-@pytest.mark.parametrize("name", [BUNDLED, STORIES, "llama"])
+@pytest.mark.parametrize("name", [*REAL, "llama"])
 @pytest.mark.parametrize(
     ("subject", "prompt"),
     [

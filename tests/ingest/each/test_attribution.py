@@ -18,21 +18,21 @@ from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
 from neurondb.conditions import Condition
 from tests.support.ablation_reference import Reference
-from tests.support.ingested import STORIES, encode, random_model
-from tests.support.shared_inputs import shared
+from tests.support.ingested import encode, model_directory_of
+from tests.support.real_models import REAL
 
 TEXTS = ("Once upon a time there was a dog.", "Ben ran.", "The cat saw the big red ball.")
-MODELS = (STORIES, "llama", "phi3", "gemma2", "olmo2", "gpt2", "gptj", "opt", "bloom")
+MODELS = (*REAL, "llama", "phi3", "gemma2", "olmo2", "gpt2", "gptj", "opt", "bloom")
 STEP = 1e-4
 DOUBLE: dict[str, Any] = {"rtol": 1e-8, "atol": 1e-12}
 SINGLE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-7}
-SINGLE_INSIDE = ("gemma2", "gptj", "olmo2", STORIES, "phi3")
+SINGLE_INSIDE = ("gemma2", "gptj", "olmo2", *REAL, "phi3")
 """Whose norms or attention compute in float32 whatever they are given, as batches round it."""
 Array = NDArray[np.float64]
 
 
 def directory(name: str) -> Path:
-    return shared(f"models/{STORIES}") if name == STORIES else random_model(name)
+    return model_directory_of(name)
 
 
 @cache

@@ -10,7 +10,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ingest.bundled import model_directory
 from ingest.checkpoint import Checkpoint
 from ingest.each.effects import EachRunner, Effects
 from ingest.forward import Forward
@@ -18,11 +17,10 @@ from ingest.interventions.hooks import Intervention, Targets
 from ingest.interventions.metrics import METRICS
 from neurondb.conditions import Condition
 from tests.support.ablation_reference import Edit, reference
-from tests.support.ingested import STORIES, encode, random_model
+from tests.support.ingested import encode, model_directory_of
 from tests.support.random_models import FAMILIES
-from tests.support.shared_inputs import shared
+from tests.support.real_models import BUNDLED, REAL
 
-BUNDLED = "bundled"
 SENTENCES = (
     "Once upon a time there was a little dog named Ben.",
     "Ben ran.",
@@ -37,9 +35,7 @@ Array = NDArray[np.float64]
 
 
 def directory(name: str) -> Path:
-    if name == BUNDLED:
-        return model_directory()
-    return shared(f"models/{STORIES}") if name == STORIES else random_model(name)
+    return model_directory_of(name)
 
 
 @cache
@@ -49,8 +45,7 @@ def forward(name: str) -> Forward:
 
 @cache
 def token_ids(name: str) -> tuple[list[int], ...]:
-    prefix = "<|bos|>" if name == BUNDLED else "<s>"
-    return tuple(encode(directory(name), text, prefix=prefix) for text in SENTENCES)
+    return tuple(encode(directory(name), text) for text in SENTENCES)
 
 
 def dozen(name: str, value: float = 0.0) -> list[Edit]:
@@ -117,7 +112,7 @@ def check(
             assert found.std[row, place] == pytest.approx(values[known].std(), **close)
 
 
-MODELS = (STORIES, BUNDLED, *FAMILIES)
+MODELS = (*REAL, *FAMILIES)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -127,7 +122,7 @@ def test_every_neuron_has_the_effect_of_a_hook_on_it_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("condition", ["gate+_post+", "gate+_post-", "gate-_post+", "gate-"])
-@pytest.mark.parametrize("name", [STORIES, "gemma2", "olmo2", "phi3", "stablelm-parallel"])
+@pytest.mark.parametrize("name", [*REAL, "gemma2", "olmo2", "phi3", "stablelm-parallel"])
 def test_conditions_are_by_sign_at_each_token(name: str, condition: str) -> None:
     edits = dozen(name, value=0.5)
     check(name, edits, effects(name, edits, condition), condition)
@@ -140,8 +135,8 @@ def test_conditions_of_ungated_models_are_on_post(name: str) -> None:
 
 
 def test_first_positions_are_left_out_of_the_counts_not_of_the_intervention() -> None:
-    edits = dozen(STORIES)
-    check(STORIES, edits, effects(STORIES, edits, skip_bos=True), skip=1)
+    edits = dozen(BUNDLED)
+    check(BUNDLED, edits, effects(BUNDLED, edits, skip_bos=True), skip=1)
 
 
 def test_what_does_not_change_is_exactly_zero() -> None:
@@ -176,11 +171,11 @@ def test_metrics_asked_for_are_the_same_alone() -> None:
 
 
 def test_small_batches_and_little_memory_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    edits = dozen(STORIES)
-    whole = effects(STORIES, edits)
+    edits = dozen(BUNDLED)
+    whole = effects(BUNDLED, edits)
     monkeypatch.setattr("ingest.each.effects.batch_tokens", lambda device: 30)
     monkeypatch.setattr("ingest.forward.replay.MEMORY", {"cpu": 20_000})
-    parts = effects(STORIES, edits)
+    parts = effects(BUNDLED, edits)
     np.testing.assert_allclose(parts.mean, whole.mean, atol=TOLERANCE)
     assert parts.n.tolist() == whole.n.tolist()
 

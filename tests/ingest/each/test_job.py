@@ -21,7 +21,8 @@ from neurondb.jobs import NeuronSelection, TextsRequest
 from neurondb.jobs.effects import METRICS, EffectReport, EffectRequest
 from neurondb.writing.effects import store_numbers
 from tests.support.ablation_reference import Edit, reference
-from tests.support.ingested import STORIES, Silent, encode, stories, subject
+from tests.support.ingested import Silent, encode, subject
+from tests.support.real_models import BUNDLED, real_texts
 
 MODEL = "stories260k"
 N_TEXTS, MAX_LEN = 3, 40
@@ -32,7 +33,7 @@ WIDTH = 172
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A copy of the database with everything of stories260K on sixty stories."""
-    return copy_of(STORIES, tmp_path)
+    return copy_of(BUNDLED, tmp_path)
 
 
 def copy_of(name: str, directory: Path) -> Path:
@@ -69,10 +70,10 @@ def differences(file: Path, name: str, value: float = 0.0, condition: str = "") 
     ((sign,),) = rows(
         file, "SELECT sign FROM neurons WHERE layer = ? AND neuron = ?", layer, neuron
     )
-    directory = Path(subject(STORIES).request.model)
+    directory = Path(subject(BUNDLED).request.model)
     of, edit = reference(directory), Edit(layer, neuron, float(sign), value)
     found: dict[str, list[Any]] = {}
-    for text in stories()[:N_TEXTS]:
+    for text in real_texts(BUNDLED)[:N_TEXTS]:
         ids = encode(directory, text)[:MAX_LEN]
         clean, after = of.metrics(ids), of.metrics(ids, [edit], condition=condition)
         for metric in ("loss", "entropy", "scale"):

@@ -13,7 +13,8 @@ from neurondb.errors import IngestError, NeuronDBError, TextError, UnknownNameEr
 from neurondb.jobs import TextsRequest
 from neurondb.jobs.steered import METRICS, EntropyCurves
 from neurondb.jobs.steering import EntropyRequest, NeuronPlace
-from tests.support.ingested import STORIES, TEXTS, Silent, text_file
+from tests.support.ingested import TEXTS, Silent, text_file
+from tests.support.real_models import BUNDLED
 from tests.support.steering import Stored, held, plain, stored
 
 NEURONS = (NeuronPlace(1, 3), NeuronPlace(0, 17), NeuronPlace(1, 40))
@@ -115,7 +116,7 @@ def test_every_neuron_and_value_agrees_with_runs_of_its_own(name: str) -> None:
 
 
 def test_total_is_direct_and_through_the_norm() -> None:
-    found = curves(stored(STORIES))
+    found = curves(stored(BUNDLED))
     for metric in METRICS:
         both = found.direct(metric) + found.through_norm(metric)
         np.testing.assert_allclose(both, found.total(metric), rtol=0, atol=1e-15)
@@ -147,7 +148,7 @@ def test_without_first_positions_there_are_fewer_tokens() -> None:
 
 
 def vocabulary() -> Stored:
-    return stored(STORIES, ("weights", "vocab"))
+    return stored(BUNDLED, ("weights", "vocab"))
 
 
 def test_random_neurons_are_ordinary_ones_of_the_last_layers() -> None:

@@ -11,16 +11,10 @@ from ingest.interventions.running import Runner
 from ingest.interventions.values import TokenValues
 from neurondb.conditions import PUBLISHED, Hook
 from tests.support.ablation_reference import Edit, Reference, reference
-from tests.support.ingested import STORIES
-from tests.support.interventions import (
-    CONDITIONS,
-    directory_of,
-    edits,
-    forward_of,
-    intervention,
-    token_ids,
-)
+from tests.support.ingested import model_directory_of
+from tests.support.interventions import CONDITIONS, edits, forward_of, intervention, token_ids
 from tests.support.random_models import FAMILIES
+from tests.support.real_models import BUNDLED, REAL
 
 TOLERANCE = 1e-5
 SURE = 1e-3
@@ -31,7 +25,7 @@ Job = tuple[list[Edit], Hook, str]
 
 def jobs(name: str) -> list[Job]:
     """Every mode under every condition that the model's neurons allow."""
-    of = reference(directory_of(name))
+    of = reference(model_directory_of(name))
     conditions = [c for c in CONDITIONS if of.gated or "gate" not in c]
     found: list[Job] = [(edits(of, 1, value=0.0), "hook_post", c) for c in conditions]
     found += [(edits(of, 2), "hook_post", c) for c in conditions]  # mean: a value for each neuron
@@ -42,7 +36,7 @@ def jobs(name: str) -> list[Job]:
 
 
 def expected(name: str, job: Job | None) -> dict[str, NDArray[np.float64]]:
-    of = reference(directory_of(name))
+    of = reference(model_directory_of(name))
     texts = [of.metrics(ids.tolist(), *(job if job else ())) for ids in token_ids(name)]
     return {key: np.concatenate([text[key] for text in texts]) for key in texts[0]}
 
@@ -57,7 +51,7 @@ def assert_same(found: TokenValues, run: int, wanted: dict[str, NDArray[np.float
         assert np.nanmax(difference) <= TOLERANCE, metric
 
 
-@pytest.mark.parametrize("name", [STORIES, *FAMILIES])
+@pytest.mark.parametrize("name", [*REAL, *FAMILIES])
 def test_every_mode_and_condition_is_what_plain_hooks_give(name: str) -> None:
     runner = Runner(forward_of(name), token_ids(name), skip_bos=False)
     wanted = jobs(name)
@@ -83,8 +77,8 @@ def test_ablating_nothing_changes_nothing_exactly() -> None:
 
 def test_the_four_signed_parts_touch_other_inputs_and_together_all_of_them() -> None:
     # In the last layer nothing but the token itself sees what is changed.
-    name = STORIES
-    of = reference(directory_of(name))
+    name = BUNDLED
+    of = reference(model_directory_of(name))
     last = len(of.blocks) - 1
     neuron = [Edit(last, 7, -1.0, 0.0)]
     runner = Runner(forward_of(name), token_ids(name), skip_bos=False)
@@ -104,7 +98,7 @@ def test_the_four_signed_parts_touch_other_inputs_and_together_all_of_them() -> 
 
 def test_setting_a_neuron_twice_to_its_mean_is_setting_it_once() -> None:
     name = "gemma2"
-    chosen = edits(reference(directory_of(name)), 5)
+    chosen = edits(reference(model_directory_of(name)), 5)
     once = intervention(chosen)
     forward = forward_of(name)
     runner = Runner(forward, token_ids(name), skip_bos=False)
@@ -119,7 +113,7 @@ def test_setting_a_neuron_twice_to_its_mean_is_setting_it_once() -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "opt-unbiased"])
 def test_zero_in_a_whole_layer_is_the_model_without_that_mlp(name: str) -> None:
-    of = Reference(directory_of(name))
+    of = Reference(model_directory_of(name))
     out = of.out(1)
     assert isinstance(out.weight, torch.Tensor)
     out.weight.data.zero_()
@@ -135,8 +129,8 @@ def test_zero_in_a_whole_layer_is_the_model_without_that_mlp(name: str) -> None:
 
 
 def test_one_at_a_time_and_together_give_the_same_bits() -> None:
-    name = STORIES
-    of = reference(directory_of(name))
+    name = BUNDLED
+    of = reference(model_directory_of(name))
     wanted = [intervention(edits(of, seed, value=0.0)) for seed in range(3)]
     forward, ids = forward_of(name), token_ids(name)
     together = Runner(forward, ids, skip_bos=False).run(wanted, lambda n: None)

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from neurondb.asking import absences, find, named, why_empty
+from neurondb.asking.finding import why_unknown
 from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError
 from neurondb.migrate import create_or_open
@@ -72,7 +73,7 @@ def test_places_beyond_every_model_are_told(
         ("model=sample-llama prediction", ["the vocabulary was not ingested for sample-llama"]),
         ("token=' dog' in_out>5", ["--stages vocab`"]),
         ("gate-_in+>1 role=supp in_out>5", ["the vocabulary was not", "activations were not"]),
-        ("model=sample-gpt freq>0.99", []),
+        ("model=sample-gpt post_positive>0.99 in_out>5", []),
         ("in_out>5", []),
         ("property=is-ascii in_out>5", ["token properties were not ingested for sample-llama"]),
         ("model=sample-llama property.is-ascii<-1", ["--name sample-llama --stages vocab`"]),
@@ -211,9 +212,9 @@ def test_a_query_needs_what_is_known(name: str) -> None:
 
 
 def test_a_model_that_has_all_is_not_blamed(weights_only: Engine) -> None:
-    given = {"model": GPT, "freq": "1"}
-    assert list(named.run(weights_only, "weakening-often", given).rows) == []
-    assert named.why_empty(weights_only, "weakening-often", given) == []
+    given = {"model": GPT, "kurtosis": "999", "variance": "999"}
+    assert list(named.run(weights_only, "roles", given).rows) == []
+    assert named.why_empty(weights_only, "roles", given) == []
 
 
 def test_a_place_beyond_the_model_is_told(sample_engine: Engine) -> None:
@@ -228,3 +229,115 @@ def test_the_other_order_of_a_comparison_is_told(sample_engine: Engine) -> None:
     (reason,) = named.why_empty(sample_engine, "class-migration", given)
     assert reason.endswith("run `neurondb compare sample-gpt sample-llama`")
     assert named.why_empty(sample_engine, "class-migration", {"before": LLAMA}) == []
+
+
+# --- what the question covers, and what has no gate ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "model!=sample-llama freq>0.99",
+        "not model=sample-llama role=prediction in_out>5",
+        "not (model=sample-llama or freq<0.1) freq>0.99",
+        "(model=sample-gpt) (post_positive>0.99 in_out>5)",
+        "neuron_id>=256 role=prediction in_out>5",
+        "neuron_id=300,301 role=prediction in_out>5",
+    ],
+)
+def test_a_model_that_the_question_rules_out_is_not_blamed(
+    weights_only: Engine, expression: str
+) -> None:
+    assert found(weights_only, expression) == []
+    assert not any(LLAMA in reason for reason in why_empty(weights_only, expression))
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("freq>0.6", "its neurons have no freq; ask for post_positive instead"),
+        ("not gate_freq<1", "its neurons have no freq; ask for post_positive instead"),
+        ("gate+_in-=0.2..0.4", "no gate_pos_in_neg; ask for post_positive instead"),
+        ("|gate_in|>0.1", "its neurons have no gate_in; ask for in_out instead"),
+        ("gate_out<0 gate_norm>0", "no gate_out or gate_norm; ask for in_out or in_norm instead"),
+        ("cond-weak", "its neurons are strengthening, weakening or orthogonal output"),
+        ("class=proportional-change", "its neurons are strengthening, weakening or orthog"),
+    ],
+)
+def test_what_needs_a_gate_is_told_of_a_model_without(
+    sample_engine: Engine, expression: str, said: str
+) -> None:
+    assert found(sample_engine, f"{expression} model={GPT}") == []
+    reasons = why_empty(sample_engine, f"{expression} model={GPT}")
+    assert any(f"{GPT} has no gates: " in reason and said in reason for reason in reasons)
+
+
+def test_a_question_that_both_kinds_of_neurons_can_answer_says_nothing_of_gates(
+    sample_engine: Engine,
+) -> None:
+    for expression in ("freq>0.9999 in_out>5", f"dead in_out>5 model={GPT}", "cond-weak in_out>5"):
+        assert not any("gates" in reason for reason in why_empty(sample_engine, expression))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("double-checking", {"model": GPT}, "sample-gpt has no gates, which the question is"),
+        ("weakening-often", {"model": GPT}, "sample-gpt has no gates, which the question is"),
+        ("strongest-cosines", {"model": GPT, "pair": "gate_in"}, "no gate_in of its neurons"),
+        (
+            "examples-of-neuron",
+            PLACE | {"model": GPT, "case": "gate+_in-"},
+            "no gate+_in- of its neurons",
+        ),
+        (
+            "examples-of-neuron",
+            PLACE | {"case": "in+"},
+            "sample-llama has gates: in+ are sign cases of neurons without one",
+        ),
+    ],
+)
+def test_a_query_about_gates_tells_of_a_model_without(
+    sample_engine: Engine, name: str, given: dict[str, str], said: str
+) -> None:
+    assert list(named.run(sample_engine, name, given).rows) == []
+    assert any(said in reason for reason in named.why_empty(sample_engine, name, given))
+
+
+def test_layers_that_lack_a_stage_are_told(tmp_path: Path) -> None:
+    engine = changed(
+        tmp_path,
+        "DELETE FROM activation_stats WHERE neuron_id BETWEEN 64 AND 191",
+        "DELETE FROM vocab_stat_rows WHERE neuron_id BETWEEN 0 AND 63",
+        *(f"DELETE FROM {table} WHERE neuron_id BETWEEN 192 AND 255" for table in PER_NEURON),
+    )
+    for expression, said in (
+        (f"model={LLAMA} freq>2%  in_out>5", "activations were not ingested for layers 1–2 of"),
+        (f"model={LLAMA} layer=1 freq>0.5", "activations were not ingested for layer 1 of"),
+        (f"model={LLAMA} layer=0,3 role=none in_out>5", "vocabulary was not ingested for layer 0"),
+        (f"model={LLAMA} layer=3", "the weights were not ingested for layer 3 of sample-llama"),
+        (f"model={LLAMA} 3.5", "the weights were not ingested for layer 3 of sample-llama"),
+    ):
+        assert found(engine, expression) == []
+        assert any(said in reason for reason in why_empty(engine, expression)), expression
+    assert why_empty(engine, f"model={LLAMA} layer=0 freq>0.5 in_out>5") == []
+    engine.dispose()
+
+
+PER_NEURON: Final = (
+    *("neuron_effects", "neuron_attributions", "neuron_set_members", "classes", "cosines"),
+    *("double_checking", "neurons"),
+)
+
+
+def test_columns_that_are_unknown_of_all_that_is_shown_are_explained(
+    weights_only: Engine, sample_engine: Engine
+) -> None:
+    (line,) = why_unknown(sample_engine, f"model={GPT}", ["freq", "gate_in"])
+    assert line == (
+        "sample-gpt has no gates: its neurons have no freq or gate_in; "
+        "ask for post_positive or in_out instead"
+    )
+    (line,) = why_unknown(weights_only, f"model={LLAMA}", ["role"])
+    assert line.startswith("the vocabulary was not ingested for sample-llama: run")
+    assert why_unknown(sample_engine, f"model={LLAMA}", ["freq", "role"]) == []

@@ -18,14 +18,15 @@ from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import NeuronSelection, SelectionKind
 from neurondb.reading.models import Model, find_model
 from neurondb.writing.ablations import store_named
-from tests.support.ingested import STORIES, subject
+from tests.support.ingested import subject
+from tests.support.real_models import BUNDLED
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     path = tmp_path_factory.mktemp("sets") / "neurondb.db"
     with closing(sqlite3.connect(path)) as copy:
-        subject(STORIES).connection.backup(copy)
+        subject(BUNDLED).connection.backup(copy)
     found = open_existing(str(path))
     yield found
     found.dispose()
@@ -42,7 +43,7 @@ def ids(engine: Engine, model: Model, kind: SelectionKind, text: str) -> list[in
 
 
 def rows(sql: str) -> list[Any]:
-    return [row[0] for row in subject(STORIES).rows(sql)]
+    return [row[0] for row in subject(BUNDLED).rows(sql)]
 
 
 def test_every_way_of_saying_it_means_the_same(engine: Engine, model: Model) -> None:
@@ -94,7 +95,7 @@ def layers(found: NeuronSet) -> Counter[int]:
 
 
 def class_of(engine: Engine) -> dict[int, str]:
-    return dict(subject(STORIES).rows("SELECT neuron_id, class FROM neuron_overview"))
+    return dict(subject(BUNDLED).rows("SELECT neuron_id, class FROM neuron_overview"))
 
 
 def test_a_baseline_is_of_the_same_layers_and_of_no_member_or_class(

@@ -10,14 +10,15 @@ from click.testing import CliRunner, Result
 
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError, UsageError
-from tests.support.ingested import STORIES, subject
+from tests.support.ingested import subject
+from tests.support.real_models import BUNDLED
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "neurondb.db"
     with closing(sqlite3.connect(path)) as copy:
-        subject(STORIES).connection.backup(copy)
+        subject(BUNDLED).connection.backup(copy)
     return path
 
 

@@ -18,7 +18,8 @@ from neurondb.errors import NeuronDBError, UsageError
 from neurondb.reading.models import find_model
 from neurondb.reading.opening import opened
 from neurondb.reading.removal import removal
-from tests.support.ingested import STORIES, subject
+from tests.support.ingested import subject
+from tests.support.real_models import BUNDLED
 
 JOBS = {"ablate-each": job.run, "attribute": attribute.run}
 
@@ -28,7 +29,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the database with everything of stories260K; the jobs are at hand."""
     path = tmp_path / "neurondb.db"
     with closing(sqlite3.connect(path)) as copy:
-        subject(STORIES).connection.backup(copy)
+        subject(BUNDLED).connection.backup(copy)
     monkeypatch.setattr("neurondb.cli.ablate_each.job", JOBS.__getitem__)
     return path
 

@@ -19,7 +19,8 @@ from rich.cells import cell_len
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError, UsageError
 from tests.support.ingested import TEXTS, text_file
-from tests.support.steering import BUNDLED, stored
+from tests.support.real_models import BUNDLED
+from tests.support.steering import stored
 
 ROOT = Path(__file__).resolve().parents[3]
 JOBS = {

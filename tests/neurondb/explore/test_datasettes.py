@@ -32,6 +32,7 @@ OURS = (
     *(f"/token/{LLAMA}/0", "/pair", f"/pair?left={LLAMA}/0.1&right={LLAMA}/0.2"),
     *(f"/figure/classes-by-layer.{form}?model={LLAMA}" for form in ("json", "svg", "html")),
     *(f"/-/neurondb/{name}" for name in ("neurondb.css", "classes.css", "neurondb.js", "vega.js")),
+    *(f"/-/neurondb/datasette.{form}" for form in ("css", "js")),
 )
 DATASETTES = (
     *("/sample", "/sample.json", "/sample/models", "/sample/models.json", "/sample/models.csv"),
@@ -175,6 +176,7 @@ def test_our_hooks_are_all_known(site: Served) -> None:
     known = {caller.name for caller in pm.get_hookcallers(plugin) or ()}
     assert known == {
         *("register_routes", "asgi_wrapper", "menu_links", "prepare_jinja2_environment"),
+        *("handle_exception", "extra_css_urls", "extra_js_urls"),
     }
     pm.check_pending()
 

@@ -1,0 +1,414 @@
+/* The functions of `ingest.sweep` for processors, each reading every value once.
+
+   Compiled on the user's machine by `ingest.native.library`. All sums are those that METHODS §5
+   defines and the plain functions spell out; what differs is only the order of the work. Each
+   neuron is computed by itself, in the order of texts and positions, so that results do not depend
+   on how neurons are shared out to threads or vectors. Arrays are contiguous; shapes stand in the
+   comments, with neurons last. Vectors are those of GCC and Clang.
+*/
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define BYTES 64
+#define MIN(a, b) ((Floats)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define MAX(a, b) ((Floats)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define BYTES 32
+#define MIN(a, b) ((Floats)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define MAX(a, b) ((Floats)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#else
+#define BYTES 16
+#define MIN(a, b) choose((a) < (b), (a), (b))
+#define MAX(a, b) choose((a) > (b), (a), (b))
+#endif
+
+#define LANES (BYTES / 4)     /* neurons of a vector */
+#define TILE (256 / LANES)    /* vectors that are read together: a kibibyte of each row */
+#define CHUNK 16              /* positions whose sum is taken in float32 before it is widened */
+#define QUANTITIES 4          /* hook_post, hook_pre_linear, hook_pre, swish; at most so many cases */
+
+typedef float Floats __attribute__((vector_size(BYTES)));
+typedef int32_t Ints __attribute__((vector_size(BYTES)));
+typedef float HalfFloats __attribute__((vector_size(BYTES / 2)));
+typedef int32_t HalfInts __attribute__((vector_size(BYTES / 2)));
+typedef double Doubles __attribute__((vector_size(BYTES)));
+typedef int64_t Longs __attribute__((vector_size(BYTES)));
+
+#define inlined static inline __attribute__((always_inline))
+
+typedef struct {
+    const float *post, *in, *gate, *swish; /* texts, positions, neurons; gate NULL: ungated */
+    const float *sign;                     /* neurons */
+    const uint8_t *counted;                /* texts, positions */
+    int64_t texts, positions, neurons;
+} Batch;
+
+typedef struct {
+    int32_t *usable;    /* neurons */
+    int32_t *positive;  /* 2, neurons: hook_pre, hook_post */
+    int32_t *in_case;   /* cases, neurons */
+    double *powers;     /* 2, 4, neurons */
+    double *sum;        /* cases, quantities, neurons */
+    float *low, *high;  /* cases, quantities, neurons */
+    float *peaks;       /* lists, texts, neurons */
+} Sums;
+
+/* One vector of neurons at some counted positions of a text; masks are all ones or zeros. */
+typedef struct {
+    Floats value[QUANTITIES][CHUNK];
+    Ints inside[QUANTITIES][CHUNK], usable[CHUNK];
+    int n;
+} Chunk;
+
+inlined Floats splat(float value) { return (Floats){0} + value; }
+
+inlined Floats choose(Ints mask, Floats a, Floats b) {
+    return (Floats)(((Ints)a & mask) | ((Ints)b & ~mask));
+}
+
+inlined Ints is_finite(Floats values) { return ((Ints)values & 0x7fffffff) < 0x7f800000; }
+
+inlined Floats absolute(Floats values) { return (Floats)((Ints)values & 0x7fffffff); }
+
+inlined Floats load(const float *from, int width) {
+    Floats found = {0};
+    if (width == LANES) memcpy(&found, from, sizeof found);
+    else memcpy(&found, from, width * sizeof(float));
+    return found;
+}
+
+/* Rows of the next counted positions of a text, at most CHUNK; moves `position` on. */
+inlined int next_rows(const Batch *b, int64_t text, int64_t *position, int64_t *rows) {
+    int n = 0;
+    for (; *position < b->positions && n < CHUNK; ++*position) {
+        int64_t row = text * b->positions + *position;
+        if (b->counted[row]) rows[n++] = row;
+    }
+    return n;
+}
+
+inlined void fetch_ahead(const Batch *b, int gated, int64_t at) {
+    at += CHUNK * b->neurons; /* beyond the end it does nothing */
+    __builtin_prefetch(b->post + at);
+    __builtin_prefetch(b->in + at);
+    if (gated) {
+        __builtin_prefetch(b->gate + at);
+        __builtin_prefetch(b->swish + at);
+    }
+}
+
+inlined void read_chunk(Chunk *c, const Batch *b, int gated, const int64_t *rows, int n,
+                        int64_t start, int width, Floats sign) {
+    c->n = n;
+    for (int i = 0; i < n; i++) {
+        int64_t at = rows[i] * b->neurons + start;
+        Floats post = load(b->post + at, width), in = load(b->in + at, width), pre = in;
+        Ints usable = is_finite(post) & is_finite(in);
+        fetch_ahead(b, gated, at);
+        if (gated) {
+            pre = load(b->gate + at, width);
+            usable &= is_finite(pre);
+            post *= sign;
+            in *= sign;
+            c->value[3][i] = load(b->swish + at, width);
+            c->value[1][i] = in;
+        }
+        c->value[0][i] = post;
+        c->value[gated ? 2 : 1][i] = pre;
+        c->usable[i] = usable;
+        Ints up = (pre > 0) & usable, down = (pre < 0) & usable;
+        if (gated) {
+            Ints in_up = in > 0, in_down = in < 0;
+            c->inside[0][i] = up & in_up;
+            c->inside[1][i] = up & in_down;
+            c->inside[2][i] = down & in_up;
+            c->inside[3][i] = down & in_down;
+        } else {
+            c->inside[0][i] = up;
+            c->inside[1][i] = down;
+        }
+    }
+}
+
+/* Adds the first four powers of deviations from `about`. */
+inlined void add_powers(const Chunk *c, const Floats *value, const double *about,
+                        Doubles powers[2][4]) {
+    for (int half = 0; half < 2; half++) {
+        Doubles centre, *sums = powers[half];
+        Doubles s1 = sums[0], s2 = sums[1], s3 = sums[2], s4 = sums[3];
+        memcpy(&centre, about + half * LANES / 2, sizeof centre);
+        for (int i = 0; i < c->n; i++) {
+            HalfFloats v;
+            HalfInts usable;
+            memcpy(&v, (const float *)&value[i] + half * LANES / 2, sizeof v);
+            memcpy(&usable, (const int32_t *)&c->usable[i] + half * LANES / 2, sizeof usable);
+            v = (HalfFloats)((HalfInts)v & usable);
+            Doubles d = __builtin_convertvector(v, Doubles) - centre;
+            d = (Doubles)((Longs)d & __builtin_convertvector(usable, Longs));
+            Doubles square = d * d;
+            s1 += d;
+            s2 += square;
+            s3 += square * d;
+            s4 += square * square;
+        }
+        sums[0] = s1, sums[1] = s2, sums[2] = s3, sums[3] = s4;
+    }
+}
+
+inlined void add_wide(double *sum, Floats part) {
+    for (int half = 0; half < 2; half++) {
+        HalfFloats v;
+        Doubles s;
+        memcpy(&v, (const float *)&part + half * LANES / 2, sizeof v);
+        memcpy(&s, sum + half * LANES / 2, sizeof s);
+        s += __builtin_convertvector(v, Doubles);
+        memcpy(sum + half * LANES / 2, &s, sizeof s);
+    }
+}
+
+/* --- the sweep --------------------------------------------------------------------------- */
+
+/* What is known of one vector of neurons so far; `least` and `most` are of the present text. */
+typedef struct {
+    Floats low[4][QUANTITIES], high[4][QUANTITIES], least[4][QUANTITIES], most[4][QUANTITIES], sign;
+    Ints count[4], usable, positive[2];
+    Doubles powers[2][2][4];
+    double sum[4][QUANTITIES][LANES], centre[2][LANES];
+    int64_t start;
+    int width;
+} State;
+
+inlined void begin(State *s, const Batch *b, const double *about, int64_t start, int width) {
+    memset(s, 0, sizeof *s);
+    s->start = start;
+    s->width = width;
+    s->sign = load(b->sign + start, width);
+    for (int row = 0; row < 2; row++)
+        memcpy(s->centre[row], about + row * b->neurons + start, width * sizeof(double));
+    for (int c = 0; c < 4; c++)
+        for (int q = 0; q < QUANTITIES; q++)
+            s->low[c][q] = splat(INFINITY), s->high[c][q] = splat(-INFINITY);
+}
+
+inlined void begin_text(State *s) {
+    for (int c = 0; c < 4; c++)
+        for (int q = 0; q < QUANTITIES; q++)
+            s->least[c][q] = splat(INFINITY), s->most[c][q] = splat(-INFINITY);
+}
+
+inlined void add_chunk(State *s, const Batch *b, int gated, const int64_t *rows, int n) {
+    const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
+    const Ints infinity = (Ints)splat(INFINITY), minus_infinity = (Ints)splat(-INFINITY);
+    Chunk k;
+    read_chunk(&k, b, gated, rows, n, s->start, s->width, s->sign);
+    const Floats *both[2] = {k.value[gated ? 2 : 1], k.value[0]};
+    for (int i = 0; i < n; i++) {
+        s->usable -= k.usable[i];
+        for (int c = 0; c < cases; c++) s->count[c] -= k.inside[c][i];
+        for (int row = 0; row < 2; row++)
+            s->positive[row] -= (both[row][i] > 0) & k.usable[i];
+    }
+    for (int row = 0; row < 2; row++)
+        add_powers(&k, both[row], s->centre[row], s->powers[row]);
+    for (int q = 0; q < quantities; q++) {
+        Floats part[4], least[4], most[4];
+        for (int c = 0; c < cases; c++)
+            part[c] = splat(0), least[c] = s->least[c][q], most[c] = s->most[c][q];
+        for (int i = 0; i < n; i++)
+            for (int c = 0; c < cases; c++) {
+                Ints inside = k.inside[c][i], value = (Ints)k.value[q][i] & inside;
+                part[c] += (Floats)value;
+                least[c] = MIN(least[c], (Floats)(value | (~inside & infinity)));
+                most[c] = MAX(most[c], (Floats)(value | (~inside & minus_infinity)));
+            }
+        for (int c = 0; c < cases; c++) {
+            s->least[c][q] = least[c], s->most[c][q] = most[c];
+            add_wide(s->sum[c][q], part[c]);
+        }
+    }
+}
+
+inlined void end_text(State *s, const Batch *b, int gated, int64_t text, float *peaks) {
+    const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
+    float *to = peaks + text * b->neurons + s->start;
+    for (int c = 0; c < cases; c++)
+        for (int q = 0; q < quantities; q++) {
+            Floats least = s->least[c][q], most = s->most[c][q];
+            s->low[c][q] = MIN(s->low[c][q], least);
+            s->high[c][q] = MAX(s->high[c][q], most);
+            if (q == 3 && c < 2) continue; /* swish has lists where the gate is negative */
+            Floats peak = choose(most >= -least, most, least);
+            peak = (Floats)((Ints)peak & is_finite(peak));
+            memcpy(to, &peak, s->width * sizeof(float));
+            to += b->texts * b->neurons;
+        }
+}
+
+inlined void end(const State *s, int gated, int64_t neurons, const Sums *o) {
+    const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
+    const int64_t start = s->start, floats = s->width * sizeof(float), doubles = 2 * floats;
+    memcpy(o->usable + start, &s->usable, floats);
+    for (int row = 0; row < 2; row++) {
+        memcpy(o->positive + row * neurons + start, &s->positive[row], floats);
+        for (int k = 0; k < 4; k++) {
+            Doubles both[2] = {s->powers[row][0][k], s->powers[row][1][k]};
+            memcpy(o->powers + (row * 4 + k) * neurons + start, both, doubles);
+        }
+    }
+    for (int c = 0; c < cases; c++) {
+        memcpy(o->in_case + c * neurons + start, &s->count[c], floats);
+        for (int q = 0; q < quantities; q++) {
+            int64_t at = (c * quantities + q) * neurons + start;
+            memcpy(o->sum + at, s->sum[c][q], doubles);
+            memcpy(o->low + at, &s->low[c][q], floats);
+            memcpy(o->high + at, &s->high[c][q], floats);
+        }
+    }
+}
+
+inlined void sweep_tile(const Batch *b, int gated, const double *about, const Sums *o,
+                        int64_t start, int64_t stop) {
+    State states[TILE];
+    int n = 0;
+    for (; start < stop; start += LANES)
+        begin(&states[n++], b, about, start, stop - start < LANES ? (int)(stop - start) : LANES);
+    for (int64_t text = 0; text < b->texts; text++) {
+        for (int i = 0; i < n; i++) begin_text(&states[i]);
+        for (int64_t position = 0; position < b->positions;) {
+            int64_t rows[CHUNK];
+            int counted = next_rows(b, text, &position, rows);
+            for (int i = 0; i < n; i++) add_chunk(&states[i], b, gated, rows, counted);
+        }
+        for (int i = 0; i < n; i++) end_text(&states[i], b, gated, text, o->peaks);
+    }
+    for (int i = 0; i < n; i++) end(&states[i], gated, b->neurons, o);
+}
+
+/* Sums over a batch, and each text's peaks, of the neurons from `first` up to `last`. */
+void sweep(const Batch *b, const double *about, const Sums *o, int64_t first, int64_t last) {
+    for (int64_t start = first; start < last; start += TILE * LANES) {
+        int64_t stop = last - start < TILE * LANES ? last : start + TILE * LANES;
+        if (b->gate) sweep_tile(b, 1, about, o, start, stop);
+        else sweep_tile(b, 0, about, o, start, stop);
+    }
+}
+
+/* --- positions --------------------------------------------------------------------------- */
+
+/* Fills in where peaks of one list are among the positions of a chunk, unless found before. */
+inlined void find(const Chunk *c, const int32_t *places, int list_case, int quantity, int swish,
+                  float same, const float *peaks, int32_t *found, int32_t none, int width) {
+    Ints before, here = (Ints){0} + none;
+    Floats peak = load(peaks, width), enough = absolute(peak) * same;
+    memcpy(&before, &here, sizeof before);
+    memcpy(&before, found, width * sizeof(int32_t));
+    for (int i = c->n - 1; i >= 0; i--) {
+        Floats value = c->value[quantity][i];
+        Ints equal = swish ? absolute(value) >= enough : value == peak;
+        equal &= c->inside[list_case][i];
+        here = (equal & places[i]) | (~equal & here);
+    }
+    Ints unknown = before == none;
+    before = (unknown & here) | (~unknown & before);
+    memcpy(found, &before, width * sizeof(int32_t));
+}
+
+inlined void find_in_tile(const Batch *b, int gated, const float *peaks, float same,
+                          int32_t *found, int64_t first, int64_t last) {
+    const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
+    const int64_t of_list = b->texts * b->neurons;
+    for (int64_t text = 0; text < b->texts; text++)
+        for (int64_t position = 0; position < b->positions;) {
+            int64_t rows[CHUNK];
+            int32_t places[CHUNK];
+            int n = next_rows(b, text, &position, rows);
+            for (int i = 0; i < n; i++) places[i] = (int32_t)(rows[i] - text * b->positions);
+            for (int64_t start = first; start < last; start += LANES) {
+                int width = last - start < LANES ? (int)(last - start) : LANES;
+                int64_t at = text * b->neurons + start;
+                Chunk k;
+                read_chunk(&k, b, gated, rows, n, start, width, load(b->sign + start, width));
+                for (int c = 0; c < cases; c++)
+                    for (int q = 0; q < quantities; q++) {
+                        if (q == 3 && c < 2) continue;
+                        find(&k, places, c, q, q == 3, same, peaks + at, found + at,
+                             (int32_t)b->positions, width);
+                        at += of_list;
+                    }
+            }
+        }
+}
+
+/* The first position of each peak (lists, texts, neurons) in its text; `found` holds the number
+   of positions at first, and where there is none. A swish is a peak from `same` times it on. */
+void positions(const Batch *b, const float *peaks, float same, int32_t *found, int64_t first,
+               int64_t last) {
+    for (int64_t start = first; start < last; start += TILE * LANES) {
+        int64_t stop = last - start < TILE * LANES ? last : start + TILE * LANES;
+        if (b->gate) find_in_tile(b, 1, peaks, same, found, start, stop);
+        else find_in_tile(b, 0, peaks, same, found, start, stop);
+    }
+}
+
+/* --- histograms -------------------------------------------------------------------------- */
+
+inlined int64_t bin_of(float value, int32_t innermost, int32_t a_side) {
+    int32_t bits, outwards;
+    memcpy(&bits, &value, sizeof bits);
+    outwards = ((bits & 0x7fffffff) >> 22) - (innermost - 1);
+    outwards = outwards < 0 ? 0 : outwards >= a_side ? a_side - 1 : outwards;
+    return value < 0 ? a_side - 1 - outwards : a_side + outwards;
+}
+
+/* Counts some rows (texts × positions) of a batch into `counts` (quantities, neurons, bins). */
+void count_bins(const Batch *b, const int64_t *rows, int64_t n_rows, int32_t innermost,
+                int32_t a_side, int64_t *counts, int64_t first, int64_t last) {
+    const int64_t bins = 2 * a_side, of_quantity = b->neurons * bins;
+    for (int64_t row = 0; row < n_rows; row++)
+        for (int64_t neuron = first; neuron < last; neuron++) {
+            int64_t at = rows[row] * b->neurons + neuron;
+            float post = b->post[at], in = b->in[at], gate = b->gate ? b->gate[at] : 0;
+            if (!(fabsf(post) < INFINITY && fabsf(in) < INFINITY && fabsf(gate) < INFINITY))
+                continue;
+            int64_t *to = counts + neuron * bins;
+            float sign = b->gate ? b->sign[neuron] : 1;
+            to[bin_of(post * sign, innermost, a_side)]++;
+            to[of_quantity + bin_of(in * sign, innermost, a_side)]++;
+            if (b->gate) to[2 * of_quantity + bin_of(gate, innermost, a_side)]++;
+        }
+}
+
+/* --- lists of texts ---------------------------------------------------------------------- */
+
+/* Offers every text to every list of the neurons from `first` up to `last`.
+
+   scores (lists, texts, neurons), 0 no offer; values and positions likewise; ordinals (texts);
+   key, position and value (lists, neurons, k) are the lists, largest key first. */
+void insert(int64_t lists, int64_t texts, int64_t neurons, int64_t k, const int32_t *scores,
+            const float *values, const int32_t *positions, const int64_t *ordinals,
+            int64_t last_ordinal, int64_t *key, int32_t *position, float *value, int64_t first,
+            int64_t last) {
+    for (int64_t list = 0; list < lists; list++)
+        for (int64_t neuron = first; neuron < last; neuron++) {
+            int64_t begin = (list * neurons + neuron) * k;
+            for (int64_t text = 0; text < texts; text++) {
+                int64_t at = (list * texts + text) * neurons + neuron;
+                int64_t offer = (int64_t)scores[at] << 32 | (last_ordinal - ordinals[text]);
+                if (scores[at] <= 0 || offer <= key[begin + k - 1]) continue;
+                int64_t place = begin + k - 1;
+                for (; place > begin && key[place - 1] < offer; place--) {
+                    key[place] = key[place - 1];
+                    position[place] = position[place - 1];
+                    value[place] = value[place - 1];
+                }
+                key[place] = offer;
+                position[place] = positions[at];
+                value[place] = values[at];
+            }
+        }
+}

@@ -1,0 +1,102 @@
+"""What a statement of a user's may cost: the size of a value, of the statement, of an answer.
+
+SQLite looks at the clock, and at Ctrl-C, between its instructions; a value's size bounds what one
+of them takes.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+LONGEST_VALUE: Final = 10_000_000
+"""Bytes of a text or blob that a statement may read or make."""
+MOST_FETCHED: Final = 50_000_000
+"""Bytes of texts and blobs that the site takes in for one statement."""
+BREATH: Final = 100
+"""Instructions of SQLite's between two looks at the clock: a tenth slower, and any of them may take
+the milliseconds that a value of that size takes."""
+
+TOO_BIG: Final = (
+    f"it reads or makes a value of more than {LONGEST_VALUE // 1_000_000} MB; "
+    "ask for its length or a part of it"
+)
+TOO_MUCH: Final = "the answer takes too much memory; ask for fewer rows or shorter values"
+
+_LIMITS: Final = {
+    sqlite3.SQLITE_LIMIT_LENGTH: LONGEST_VALUE,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1_000_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 500,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1_000,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 1_000_000,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1_000,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+}
+
+
+def bound(connection: sqlite3.Connection) -> None:
+    """Bound what a statement on a connection may cost; loads and our own pages are not bound."""
+    for limit, value in _LIMITS.items():
+        connection.setlimit(limit, value)
+
+
+def meaning(error: BaseException) -> str | None:
+    """Return what a user should know of a limit that was reached; None for other errors."""
+    if isinstance(error, MemoryError):
+        return TOO_MUCH
+    if isinstance(error, sqlite3.Error) and "too big" in str(error):
+        return TOO_BIG
+    return None
+
+
+class BoundedCursor(sqlite3.Cursor):
+    """A cursor that takes in rows until they are too large, and says so as SQLite would."""
+
+    def execute(self, *args: Any) -> "BoundedCursor":
+        """Run a statement; what is beyond a limit is an operational error, as others are."""
+        return _said(lambda: super(BoundedCursor, self).execute(*args))
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows, as long as they fit."""
+        return _said(lambda: list(_fitting(iter(self.fetchone, None))))
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return the next rows, as long as they fit."""
+        n = self.arraysize if size is None else size
+        return _said(lambda: list(_fitting(islice(iter(self.fetchone, None), n))))
+
+
+def _said(what: Callable[[], Any]) -> Any:
+    try:
+        return what()
+    except (sqlite3.DataError, MemoryError) as error:
+        said = meaning(error)
+        if said is None:
+            raise
+        raise sqlite3.OperationalError(said) from error
+
+
+def _fitting(rows: Iterator[Any]) -> Iterator[Any]:
+    n_bytes = 0
+    for row in rows:
+        n_bytes += sum(len(value) for value in row if isinstance(value, str | bytes))
+        if n_bytes > MOST_FETCHED:
+            raise sqlite3.OperationalError(TOO_MUCH)
+        yield row
+
+
+class BoundedConnection(sqlite3.Connection):
+    """A connection for statements of strangers: everything that they may cost is bounded."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        bound(self)
+
+    def cursor(self, factory: Any = BoundedCursor) -> Any:
+        """Return a cursor whose rows fit into memory."""
+        return super().cursor(factory)
+
+    def set_progress_handler(self, progress_handler: Any, n: int) -> None:
+        """Look at the clock often: an instruction may take milliseconds."""
+        super().set_progress_handler(progress_handler, min(n, BREATH))

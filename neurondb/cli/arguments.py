@@ -1,0 +1,65 @@
+"""What was typed, before any command reads it: text must be text, paths may be of any bytes.
+
+Python hands on an argument's bytes that are no UTF-8 as lone surrogates, which no database stores
+and no tokenizer takes. They are looked for here, once for every command.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import click
+
+from neurondb.decoding import is_text, spelled
+from neurondb.errors import UsageError
+
+
+class PathOrName(click.types.StringParamType):
+    """The type of a parameter that can be a path: a string of any bytes but zero."""
+
+
+PATH_OR_NAME = PathOrName()
+
+
+def refuse_undecodable(command: click.Command, args: Sequence[str], parent: click.Context) -> None:
+    """Look through the arguments of a command that is about to be run.
+
+    Raises:
+        UsageError: when one that is text is no UTF-8, or one holds a zero byte.
+    """
+    if all(is_text(arg) for arg in args):
+        return
+    # As the command itself will do it; nothing is converted, and no callback runs.
+    context = click.Context(command, info_name=command.name, parent=parent)
+    values, rest, _ = command.make_parser(context).parse_args(list(args))
+    by_name = {str(parameter.name): parameter for parameter in command.get_params(context)}
+    for name, given in values.items():
+        for one in _strings(given):
+            _check(by_name[name], one)
+    if isinstance(command, click.Group) and rest:
+        _, subcommand, left = command.resolve_command(context, list(rest))
+        if subcommand is not None:
+            refuse_undecodable(subcommand, left, context)
+
+
+def _strings(given: object) -> Iterator[str]:
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, list | tuple):
+        for one in given:
+            yield from _strings(one)
+
+
+def _check(parameter: click.Parameter, given: str) -> None:
+    if is_text(given):
+        return
+    called = parameter.human_readable_name.rstrip(".")
+    if isinstance(parameter, click.Option):
+        called = parameter.opts[-1]
+    if "\0" in given:
+        raise UsageError(f"{called} '{spelled(given)}' has a zero byte in it; leave it out")
+    if not isinstance(parameter.type, click.Path | PathOrName):
+        # In a locale without an encoding Python takes no letters beyond ASCII.
+        told = "was typed under a locale without UTF-8; set PYTHONUTF8=1"
+        wrong = "is not UTF-8; type it in UTF-8"
+        how = told if spelled(given).encode() == os.fsencode(given) else wrong
+        raise UsageError(f"{called} '{spelled(given)}' {how}")

@@ -1,0 +1,133 @@
+"""Open one SQLite file: the one that was named, whatever its name, and also where none may write.
+
+SQLite reads a WAL database by way of files beside it, which it makes where they are missing. Where
+that is not allowed, and no log with changes stands there, the file is all there is to read: it is
+opened as one that does not change.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from neurondb.errors import DatabaseError
+
+LOGS: Final = ("-wal", "-journal")
+"""What follows a file's name in those that hold changes not written back to it yet."""
+
+_UNWRITABLE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+_PRIMARY: Final = 0xFF
+"""The bits of SQLite's extended result codes that are the code itself."""
+
+Stamp: TypeAlias = tuple[tuple[int, int] | None, ...]
+
+
+class FileConnection(sqlite3.Connection):
+    """A connection to a file; `stamp` is what the files were when it was taken as finished."""
+
+    stamp: Stamp | None = None
+
+
+def address(path: Path | str, options: str) -> str:
+    """Return the URI of a file: `#`, `?`, `%` and any other bytes are part of its name."""
+    return f"{Path(os.path.realpath(path)).as_uri()}?{options}"
+
+
+def open_file(path: Path | str, options: str, **how: Any) -> sqlite3.Connection:
+    """Open a file by SQLite's options for URIs, such as `mode=ro`.
+
+    `how` is for `sqlite3.connect`; any thread may use the connection.
+    """
+    how.setdefault("factory", FileConnection)
+    found: sqlite3.Connection = sqlite3.connect(
+        address(path, options), uri=True, check_same_thread=False, **how
+    )
+    return found
+
+
+def open_finished(path: Path | str, **how: Any) -> sqlite3.Connection:
+    """Open a file that nobody writes to: no locks, nothing made beside it."""
+    return open_file(path, "immutable=1&mode=ro", **how)
+
+
+def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Connection:
+    """Open a file to ask it; it is never made, nor anything beside it that its owner could not use.
+
+    Mode `rw` takes in what a writer that was killed left in the log, if this user may.
+
+    Raises:
+        DatabaseError: when changes stand in a log beside it that this user cannot take in.
+        sqlite3.Error: when it cannot be opened at all.
+    """
+    if not os.access(path, os.W_OK) and pending(path) is None:
+        return _as_finished(path, **how)
+    connection = open_file(path, f"mode={mode}", **how)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if (error.sqlite_errorcode & _PRIMARY) not in _UNWRITABLE:
+            raise
+        log = pending(path)
+        if log is not None:
+            raise DatabaseError(
+                f"{path}: there are changes in {log.name} that only somebody who may write there "
+                "can take in, as `neurondb check` does; or copy both files to a directory of yours"
+            ) from error
+        return _as_finished(path, **how)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _as_finished(path: Path | str, **how: Any) -> sqlite3.Connection:
+    connection = open_finished(path, **how)
+    if isinstance(connection, FileConnection):
+        connection.stamp = stamp(path)
+    return connection
+
+
+def pending(path: Path | str) -> Path | None:
+    """Return the file beside a database that holds changes not written back to it, if any does."""
+    real = os.path.realpath(path)
+    for log in (Path(f"{real}{suffix}") for suffix in LOGS):
+        try:
+            if log.stat().st_size:
+                return log
+        except OSError:
+            continue
+    return None
+
+
+def stamp(path: Path | str) -> Stamp:
+    """Return what changes whenever something is written: a commit lands in one of two files."""
+    real = os.path.realpath(path)
+    return tuple(_of(Path(f"{real}{suffix}")) for suffix in ("", LOGS[0]))
+
+
+def _of(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def look_at(path: Path) -> None:
+    """Make sure that a database's file is there and may be read.
+
+    Raises:
+        DatabaseError: when it is missing, no file, or may not be read.
+    """
+    try:
+        if path.is_dir():
+            raise DatabaseError(f"{path} is a directory; give the file in it with --db")
+        if not path.exists():
+            raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+        if not path.is_file():
+            raise DatabaseError(f"{path} is no file that a database could be in")
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise DatabaseError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,0 +1,13 @@
+-- title: Datasets, and which models went through them
+-- description: A row for each dataset and model that read it. `shown` is 1 where neuron_overview, and so
+--   find, show and the named queries, have the model's activations on it; `find "dataset=NAME …"` and
+--   --dataset NAME of other commands choose another.
+-- param model = null: model, only this model
+SELECT d.name AS dataset, m.name AS model,
+       CASE WHEN m.dataset_id = d.dataset_id THEN 1 ELSE 0 END AS shown, d.n_texts, z.n_tokens,
+       d.source
+FROM dataset_rows d
+JOIN tokenizations z ON z.dataset_id = d.dataset_id
+JOIN models m ON m.model_id = z.model_id
+WHERE CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT)
+ORDER BY d.name, m.name

@@ -1,0 +1,81 @@
+"""Classes at another threshold than 0.5 are not shown without a word."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import create_engine, text
+
+from neurondb.cli.find import find
+from neurondb.cli.query import query
+from neurondb.jobs import IngestRequest, job
+from tests.support.ingested import Silent, random_model
+from tests.support.sample_database import build
+
+LLAMA, GPT = "sample-llama", "sample-gpt"
+SAID = f"classes of {LLAMA} are those at τ = 0.3, not 0.5"
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The sample database; sample-llama shows classes at 0.3, which are all weakening."""
+    sample = build(tmp_path_factory.mktemp("tau") / "sample.db")
+    engine = create_engine(f"sqlite:///{sample.path}")
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO classes SELECT neuron_id, 0.3, 7 FROM neurons WHERE model_id = 1")
+        )
+        connection.execute(text("UPDATE models SET threshold = 0.3 WHERE model_id = 1"))
+    engine.dispose()
+    return sample.url
+
+
+def ran(command: object, database: str, *arguments: str) -> Result:
+    result = CliRunner().invoke(command, [*arguments, "--db", database])  # type: ignore[arg-type]
+    assert result.exit_code == 0
+    return result
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((f"model={LLAMA}",), True),
+        (("weakening", "--columns", "name"), True),
+        ((f"model={LLAMA}", "--columns", "name,in_out"), False),
+        ((f"model={GPT}",), False),
+    ],
+)
+def test_find_says_at_which_threshold(
+    database: str, arguments: tuple[str, ...], says: bool
+) -> None:
+    assert (SAID in ran(find, database, *arguments).stderr) is says
+
+
+def test_queries_say_at_which_threshold(database: str) -> None:
+    counts = "class-counts-by-layer"
+    assert SAID in ran(query, database, counts).stderr
+    assert SAID in ran(query, database, counts, "--param", f"model={LLAMA.upper()}").stderr
+    assert ran(query, database, counts, "--param", f"model={GPT}").stderr == ""
+    assert ran(query, database, "roles-by-layer").stderr == ""
+
+
+def test_ingest_says_what_a_threshold_changes(tmp_path: Path) -> None:
+    def notes(*thresholds: float) -> list[str]:
+        progress = Silent()
+        request = IngestRequest(
+            model=str(random_model("llama")),
+            database=str(tmp_path / "n.db"),
+            stages=("weights",),
+            thresholds=thresholds,
+        )
+        job("ingest")(request, progress)
+        return [note for note in progress.notes if "τ" in note]
+
+    assert notes() == []
+    (note,) = notes(0.2, 0.5)
+    assert "at τ = 0.2, no longer at 0.5; ingest with --tau 0.5 to see those" in note
+    assert notes() == []
+    (note,) = notes(0.2)
+    assert "at τ = 0.2; ingest with --tau 0.5 to see those" in note
+    (note,) = notes(0.5)
+    assert "at τ = 0.5, no longer at 0.2; ingest with --tau 0.2 to see those" in note
