@@ -71,7 +71,7 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
         HubError: The hub cannot give it; the message says what to do.
     """
     local = _path(model)
-    if local.exists():
+    if local.is_dir() or is_gguf(local) or (local.is_file() and _looks_like_path(model)):
         path = local.resolve()
         if not is_text(str(path)):
             raise ModelError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from ingest.gguf.reader import is_gguf
 from ingest.hub import LocatedModel, locate
 from ingest.origin import locate_again
 from neurondb import migrate
@@ -28,11 +29,16 @@ def locate_asked(request: IngestRequest) -> tuple[LocatedModel, str]:
         IngestError: when it is stored, but its checkpoint is no longer where it was.
         DatabaseError: when the database cannot be read.
     """
-    stored = None if Path(request.model).expanduser().is_dir() else _stored(request)
+    stored = None if _is_local(request.model) else _stored(request)
     if stored is None or (request.name not in (None, stored.name) and _is_known(request.model)):
         located = locate(request.model, request.revision)
         return located, request.name or located.slug
     return locate_again(stored, request.revision), request.name or stored.name
+
+
+def _is_local(model: str) -> bool:
+    path = Path(model).expanduser()
+    return path.is_dir() or is_gguf(path)
 
 
 def _is_known(name: str) -> bool:

@@ -1,5 +1,6 @@
 """What the stages of one `ingest` share: the model, the database, the ledger, the progress."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -226,4 +227,6 @@ def _model_record(
         d_vocab=shape.d_vocab,
         fingerprint=checkpoint.fingerprint(),
         tokenizer_fingerprint=None if tokenizer is None else tokenizer.fingerprint,
+        quantisation=checkpoint.quantisation,
+        tensor_types=json.dumps(checkpoint.tensor_types) if checkpoint.tensor_types else None,
     )

@@ -32,6 +32,8 @@ class ModelRecord:
     d_vocab: int
     fingerprint: str
     tokenizer_fingerprint: str | None
+    quantisation: str | None = None
+    tensor_types: str | None = None
 
 
 class Baseline(NamedTuple):

@@ -74,7 +74,7 @@ class GgufFile:
 def is_gguf(path: Path) -> bool:
     """Tell whether a path is that of a GGUF file: by its name, or its first bytes (Ollama's)."""
     if path.suffix.lower() == SUFFIX:
-        return not path.is_dir()
+        return path.is_file()
     try:
         with path.open("rb") as opened:
             return opened.read(len(MAGIC)) == MAGIC

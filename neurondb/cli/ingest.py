@@ -39,7 +39,7 @@ def _expression(_: click.Context, __: click.Parameter, value: str | None) -> str
 
 
 SECTIONS: Final = {
-    "What": ("name", "revision", "stages", "layers", "db", "force"),
+    "What": ("name", "revision", "gguf", "stages", "layers", "db", "force"),
     "Texts": ("dataset", "label_field", "max_texts", "max_tokens", "max_len"),
     "Weights and vocabulary": (
         "thresholds",
@@ -62,6 +62,9 @@ SECTIONS: Final = {
 @options.database
 @click.option("--name", help="Name in the database (default: the slug, or the directory's name).")
 @click.option("--revision", help="Branch, tag or commit on the hub.")
+@click.option(
+    "--gguf", metavar="FILE", help="The GGUF file of a hub repository, or of a directory."
+)
 @click.option(
     "--stages",
     metavar="NAME,...",
@@ -168,18 +171,25 @@ SECTIONS: Final = {
 @click.option("--fold-post-norm", is_flag=True, help="Fold a gain after the MLP into out.")
 @click.option("--force", is_flag=True, help="Redo what is stored already.")
 def ingest(
-    db: str | None, raw: bool, center_gate: bool | None, fold_post_norm: bool, **asked: Any
+    db: str | None,
+    model: str,
+    gguf: str | None,
+    raw: bool,
+    center_gate: bool | None,
+    fold_post_norm: bool,
+    **asked: Any,
 ) -> None:
     """Analyse MODEL and store what was found.
 
-    MODEL is a known name (`neurondb models --known`), a hub id, a directory in hub format, or the
-    name of a model that is stored.
+    MODEL is a known name (`neurondb models --known`), a hub id, a directory in hub format, a GGUF
+    file or a directory that holds one, or the name of a model that is stored.
     What is stored already is skipped; an interrupted run goes on where it was.
 
     \b
     neurondb ingest llama-3.2-1b --dataset t.jsonl
     neurondb ingest llama-3.2-1b --dataset t.jsonl --shard 2/8
     neurondb ingest llama-3.2-1b --dataset t.jsonl --stages traces
+    neurondb ingest model.Q4_K_M.gguf --name mine
     """  # noqa: D301
     preprocessing = (
         Preprocessing.raw()
@@ -187,7 +197,9 @@ def ingest(
         else Preprocessing(center_gate=center_gate, fold_post_norm=fold_post_norm)
     )
     console = Console(stderr=True)
-    request = IngestRequest(database=db, preprocessing=preprocessing, **asked)
+    # A file of a repository or directory is called by both, as it is where the model is stored.
+    named = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
+    request = IngestRequest(model=named, database=db, preprocessing=preprocessing, **asked)
     wanted_stages(request)  # wrong usage is said before the job is loaded
     try:
         tell(job("ingest")(request, progress_on(console)), console)

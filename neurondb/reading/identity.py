@@ -33,6 +33,7 @@ class Identity:
     gate_bias: float | None
     in_bias: float | None
     penalty: float | None
+    quantisation: str | None = None
 
 
 def neuron_id(model: Model, layer: int, neuron: int) -> int:
@@ -75,5 +76,6 @@ def identity(connection: Connection, model: Model, layer: int, neuron: int) -> I
         layer=layer,
         neuron=neuron,
         neuron_id=key,
+        quantisation=model.quantisation,
         **(weights if row is None else row._asdict()),
     )

@@ -33,6 +33,7 @@ class Model:
     threshold: float
     dataset_id: int | None
     n_unused_rows: int | None = None
+    quantisation: str | None = None
 
     @property
     def n_tokens(self) -> int:

@@ -69,6 +69,7 @@ class ModelStatus:
         stages: in the order in which ingest comes to them.
         n_rows: rows of U and of E.
         n_unused_rows: those that no token has; None where that is not known.
+        quantisation: how a GGUF file's weights are quantised; None of a model in hub format.
     """
 
     model: str
@@ -82,6 +83,7 @@ class ModelStatus:
     open_run: OpenRun | None
     n_rows: int = 0
     n_unused_rows: int | None = None
+    quantisation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def _model_status(connection: Connection, model: Model) -> ModelStatus:
         _open_run(connection, model),
         model.d_vocab,
         model.n_unused_rows,
+        model.quantisation,
     )
 
 

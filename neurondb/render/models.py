@@ -10,12 +10,12 @@ from rich.text import Text
 from neurondb.asking.statements import Rows
 from neurondb.jobs import STAGES
 from neurondb.known_models import KnownModel
-from neurondb.reading.models import ModelSummary
+from neurondb.reading.models import Model, ModelSummary
 from neurondb.render.text import tail, visible
 
 MODEL_COLUMNS = (
     *("name", "source", "architecture", "gated", "activation", "n_layers", "d_mlp", "n_neurons"),
-    *("d_model", "d_vocab", "n_unused_rows", "threshold", "dataset", "stages"),
+    *("d_model", "d_vocab", "n_unused_rows", "quantisation", "threshold", "dataset", "stages"),
 )
 _SOURCE_CELLS = 30
 KNOWN_COLUMNS = ("slug", "hub_id", "architecture", "licence_asked", "in_papers", "description")
@@ -30,7 +30,7 @@ def _model_row(one: ModelSummary) -> tuple[Any, ...]:
     m = one.model
     shape = (m.n_layers, m.d_mlp, m.n_neurons, m.d_model, m.d_vocab, m.n_unused_rows)
     kind = (m.name, m.source, m.architecture, m.gated, m.activation)
-    return (*kind, *shape, m.threshold, one.dataset, ",".join(_stages(one)))
+    return (*kind, *shape, m.quantisation, m.threshold, one.dataset, ",".join(_stages(one)))
 
 
 def _stages(one: ModelSummary) -> list[str]:
@@ -48,12 +48,17 @@ def models_table(summaries: Iterable[ModelSummary]) -> RenderableType:
         shown = ", ".join([f"τ {m.threshold:g}", *([visible(one.dataset)] if one.dataset else [])])
         table.add_row(
             _stacked(visible(m.name), tail(m.source, _SOURCE_CELLS), "name"),
-            _stacked(visible(m.architecture), "gated" if m.gated else "ungated"),
+            _stacked(visible(m.architecture), _kind(m)),
             _stacked(f"{m.n_layers} × {m.d_mlp:,}", f"{m.n_neurons:,}"),
             _stacked(f"{m.d_model:,}", f"{m.n_tokens:,}"),
             _stacked(", ".join(_stages(one)) or "nothing complete", shown),
         )
     return table
+
+
+def _kind(model: Model) -> str:
+    kind = "gated" if model.gated else "ungated"
+    return kind if model.quantisation is None else f"{kind}, {visible(model.quantisation)}"
 
 
 def _stacked(above: str, below: str, style: str = "") -> Text:

@@ -69,7 +69,9 @@ def neuron_page(
 def _identity(who: Identity, width: int) -> Text:
     kind = "gated" if who.gated else "ungated"
     name = f"{visible(who.model)} {who.name}"
-    made = f"{visible(who.architecture)}, {visible(who.activation)}, {kind}"
+    made = ", ".join(map(visible, (who.architecture, who.activation, kind)))
+    if who.quantisation is not None:
+        made += f", weights {visible(who.quantisation)}"
     line = Text(packed((name, f"neuron_id {who.neuron_id}", made), width))
     line.stylize("name", 0, len(name))
     line.stylize("faint", len(name))

@@ -39,9 +39,10 @@ def status_page(status: DatabaseStatus) -> RenderableType:
 
 def _model(model: ModelStatus) -> Iterator[RenderableType]:
     kind = "gated" if model.gated else "ungated"
+    weights = "" if model.quantisation is None else f", weights {visible(model.quantisation)}"
     yield Text.assemble(
         (visible(model.model), "name"),
-        f" · {model.layers} layers, {model.neurons:,} {kind} neurons",
+        f" · {model.layers} layers, {model.neurons:,} {kind} neurons{weights}",
     )
     yield _one_line(Text(f"  from {visible(model.source)}", "faint"))
     dataset = "no dataset yet" if model.dataset is None else f"dataset {visible(model.dataset)}"

@@ -44,6 +44,17 @@ models = Table(
         "is not known: no tokenizer, no vocabulary yet, or one of an earlier version",
         nullable=True,
     ),
+    word(
+        "quantisation",
+        "how its weights were quantised, as llama.cpp calls it (Q4_1, Q4_K_M); NULL of a model in "
+        "hub format",
+        nullable=True,
+    ),
+    word(
+        "tensor_types",
+        "JSON: how each kind of tensor of a GGUF file was stored; NULL of a model in hub format",
+        nullable=True,
+    ),
 )
 
 layers = Table(
