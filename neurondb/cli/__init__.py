@@ -101,9 +101,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what it cannot encode is escaped, not an error
-            stream.reconfigure(errors="backslashreplace")
+    _escape_what_cannot_be_encoded()
     try:
         with libraries_silenced():
             cli.main(standalone_mode=False)
@@ -128,6 +126,12 @@ def main() -> None:
         _fail(f"cannot write {what}: {error.strerror or error}", 1)
     except Exception as error:
         _report(error)
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _leave(code: int) -> None:
