@@ -1,5 +1,8 @@
 """Create and upgrade a database by the migrations in migrations/."""
 
+from contextlib import suppress
+from pathlib import Path
+
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Table, insert, inspect, text
@@ -50,13 +53,27 @@ def create_or_open(location: str | None = None) -> Engine:
             raise DatabaseError(
                 f"cannot write in {path.parent}: {error.strerror or error}"
             ) from error
+    new = path is not None and not path.exists()
     engine = connect(url, writing=True)
-    with translated(called(engine.url)), engine.connect() as connection:
-        empty = not inspect(connection).get_table_names()
-    if empty:
-        upgrade(engine)
+    try:
+        with translated(called(engine.url)), engine.connect() as connection:
+            empty = not inspect(connection).get_table_names()
+        if empty:
+            upgrade(engine)
+    except BaseException:
+        engine.dispose()
+        if new and path is not None:
+            _remove(path)
+        raise
     check_revision(engine)
     return engine
+
+
+def _remove(path: Path) -> None:
+    """Remove what a database that could not be made has left."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(OSError):
+            Path(f"{path}{suffix}").unlink()
 
 
 def current(engine: Engine) -> str | None:

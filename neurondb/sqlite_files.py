@@ -15,7 +15,13 @@ from neurondb.errors import DatabaseError
 LOGS: Final = ("-wal", "-journal")
 """What follows a file's name in those that hold changes not written back to it yet."""
 
-_UNWRITABLE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+_UNWRITABLE: Final = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL}
+)
+_NO_ROOM: Final = frozenset(
+    {sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP}
+)
+"""The disk is full, so that the files beside cannot be made either."""
 _PRIMARY: Final = 0xFF
 """The bits of SQLite's extended result codes that are the code itself."""
 
@@ -66,7 +72,7 @@ def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Conn
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        if (error.sqlite_errorcode & _PRIMARY) not in _UNWRITABLE:
+        if not _lacks_files_beside(error.sqlite_errorcode):
             raise
         log = pending(path)
         if log is not None:
@@ -79,6 +85,10 @@ def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Conn
         connection.close()
         raise
     return connection
+
+
+def _lacks_files_beside(code: int) -> bool:
+    return code in _NO_ROOM or (code & _PRIMARY) in _UNWRITABLE
 
 
 def _as_finished(path: Path | str, **how: Any) -> sqlite3.Connection:

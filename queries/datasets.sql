@@ -7,7 +7,8 @@ SELECT d.name AS dataset, m.name AS model,
        CASE WHEN m.dataset_id = d.dataset_id THEN 1 ELSE 0 END AS shown, d.n_texts, z.n_tokens,
        d.source
 FROM dataset_rows d
-JOIN tokenizations z ON z.dataset_id = d.dataset_id
-JOIN models m ON m.model_id = z.model_id
-WHERE CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT)
+CROSS JOIN models m
+LEFT JOIN tokenizations z ON z.model_id = m.model_id AND z.dataset_id = d.dataset_id
+WHERE (z.n_tokens IS NOT NULL OR m.dataset_id = d.dataset_id)
+  AND (CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT))
 ORDER BY d.name, m.name

@@ -6,6 +6,7 @@ of them takes.
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ LONGEST_VALUE: Final = 10_000_000
 """Bytes of a text or blob that a statement may read or make."""
 MOST_FETCHED: Final = 50_000_000
 """Bytes of texts and blobs that the site takes in for one statement."""
+MOST_MEMORY: Final = 4 * 2**30
+"""Bytes that SQLite may have at once: what it sorts and groups, and its caches."""
 BREATH: Final = 100
 """Instructions of SQLite's between two looks at the clock: a tenth slower, and any of them may take
 the milliseconds that a value of that size takes."""
@@ -37,8 +40,28 @@ _LIMITS: Final = {
 
 def bound(connection: sqlite3.Connection) -> None:
     """Bound what a statement on a connection may cost; loads and our own pages are not bound."""
-    for limit, value in _LIMITS.items():
-        connection.setlimit(limit, value)
+    BoundedBy(connection)
+
+
+class BoundedBy:
+    """Bounds what statements on a connection may cost, until they are lifted."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._before = {
+            limit: connection.setlimit(limit, value) for limit, value in _LIMITS.items()
+        }
+
+    def lift(self) -> None:
+        """Let the connection have its limits of before."""
+        for limit, value in self._before.items():
+            self._connection.setlimit(limit, value)
+
+
+def bound_memory() -> None:
+    """Bound what SQLite takes for all statements of this process together; for good."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"PRAGMA hard_heap_limit = {MOST_MEMORY}")
 
 
 def meaning(error: BaseException) -> str | None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, CursorResult, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from neurondb.asking.guard import ReadOnly
+from neurondb.asking.limits import BREATH, BoundedBy, meaning
 from neurondb.database import driver, explain, open_existing
 from neurondb.errors import DatabaseError
 
@@ -21,8 +22,10 @@ Parameters: TypeAlias = Mapping[str, Any]
 BATCH: Final = 1_000
 """Rows fetched at a time."""
 
-INSTRUCTIONS_BETWEEN_BREATHS: Final = 1_000_000
+LIMIT_S: Final = 300.0
+"""Seconds that the database may work at a statement, unless the engine's option says otherwise."""
 _INTERRUPTED: Final = "interrupted"
+_TIMEOUT: Final = "canceling statement due to statement timeout"
 _VACUUM: Final = re.compile(r"cannot VACUUM|VACUUM cannot")
 _QUERY: Final = re.compile(r"(\s|--.*\n)*(select|with|values)\b", re.IGNORECASE)
 
@@ -54,38 +57,62 @@ def opened(location: str | None = None) -> Iterator[Engine]:
 def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> Rows:
     """Run one SQL statement that reads; `:name` in it stands for `parameters[name]`.
 
+    What it may cost is bounded: the size of a value, and the time that the database works at it,
+    `time_limit_s` of the engine's execution options (0: any time) or else `LIMIT_S`.
+
     Raises:
-        DatabaseError: when it would change something, is malformed, or lacks a parameter.
+        DatabaseError: when it would change something, is malformed, lacks a parameter, or is
+            beyond a limit.
     """
     with ExitStack() as opened:
         guard, patience = ReadOnly(), _Patience(engine)
         opened.enter_context(_explained(guard, patience))
         connection = opened.enter_context(engine.connect())
         opened.enter_context(_guarded(connection, guard, patience))
-        result = _execute(connection, sql, dict(parameters or {}))
+        with patience.working():
+            result = _execute(connection, sql, dict(parameters or {}))
         # The statement ran: from here on the rows keep what was opened, and close it, even when
         # they are dropped unread, for which their generator must have been started.
-        rows = _drained(result, opened.pop_all())
+        rows = _drained(result, opened.pop_all(), patience)
         next(rows)
         return Rows(unique(result.keys()), rows)
 
 
-def _drained(result: CursorResult[Any], opened: ExitStack) -> Iterator[tuple[Any, ...]]:
+def _drained(
+    result: CursorResult[Any], opened: ExitStack, patience: "_Patience"
+) -> Iterator[tuple[Any, ...]]:
     with opened:
         yield ()
-        for batch in result.partitions(BATCH):
+        batches = result.partitions(BATCH)
+        while True:
+            with patience.working():
+                batch = next(batches, None)
+            if batch is None:
+                return
             yield from map(tuple, batch)
 
 
 class _Patience:
-    """Tells SQLite to give up when the engine's option `time_limit_s` is over."""
+    """Tells SQLite to give up when it has worked too long; whoever takes the rows may be slow."""
 
     def __init__(self, engine: Engine) -> None:
-        self.limit_s: float | None = engine.get_execution_options().get("time_limit_s")
-        self._started = time.monotonic()
+        given: float | None = engine.get_execution_options().get("time_limit_s")
+        self.limit_s = LIMIT_S if given is None else given
+        self._spent = 0.0
+        self._since: float | None = None
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent += time.monotonic() - self._since
+            self._since = None
 
     def over(self) -> bool:
-        return self.limit_s is not None and time.monotonic() - self._started > self.limit_s
+        now = 0.0 if self._since is None else time.monotonic() - self._since
+        return 0 < self.limit_s < self._spent + now
 
 
 @contextmanager
@@ -93,6 +120,8 @@ def _guarded(connection: Connection, guard: ReadOnly, patience: _Patience) -> It
     if connection.dialect.name != "sqlite":
         connection.execution_options(postgresql_readonly=True)
         connection.begin()
+        limit_ms = min(int(patience.limit_s * 1000), 2**31 - 1)
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
         yield
         return
     connection.begin()  # before the guard, which would not let it
@@ -100,7 +129,8 @@ def _guarded(connection: Connection, guard: ReadOnly, patience: _Patience) -> It
     # Not every build of SQLite has the mathematical functions that PostgreSQL has.
     raw.create_function("sqrt", 1, _sqrt, deterministic=True)
     # Python handles Ctrl-C only between its own instructions: come up for air now and then.
-    raw.set_progress_handler(patience.over, INSTRUCTIONS_BETWEEN_BREATHS)
+    raw.set_progress_handler(patience.over, BREATH)
+    bounds = BoundedBy(raw)
     (before,) = raw.execute("PRAGMA query_only").fetchone()
     raw.execute("PRAGMA query_only = ON")
     raw.set_authorizer(guard)
@@ -108,6 +138,7 @@ def _guarded(connection: Connection, guard: ReadOnly, patience: _Patience) -> It
         yield
     finally:
         if not connection.invalidated:  # Ctrl-C while rows are fetched closes it
+            bounds.lift()
             raw.set_authorizer(None)
             raw.execute(f"PRAGMA query_only = {before}")
             raw.set_progress_handler(None, 0)
@@ -140,7 +171,10 @@ def _only_parameters(sql: str, parameters: Parameters) -> str:
 def _explained(guard: ReadOnly, patience: _Patience) -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
+    except (
+        *(SQLAlchemyError, sqlite3.Error, sqlite3.Warning, ValueError, OverflowError),
+        MemoryError,
+    ) as error:
         said = _said(error)
         if _VACUUM.search(said):  # which no authorizer is asked about
             guard.refused = "VACUUM"
@@ -149,10 +183,13 @@ def _explained(guard: ReadOnly, patience: _Patience) -> Iterator[None]:
                 f"read-only: the statement tried to {guard.refused}; "
                 "nothing was changed, ask with SELECT"
             ) from error
-        if said == _INTERRUPTED and patience.over():
+        if (said == _INTERRUPTED and patience.over()) or _TIMEOUT in said:
             raise DatabaseError(
                 f"gave up after {patience.limit_s:g} s; ask for less: one model, one layer, a limit"
             ) from error
+        beyond = meaning(getattr(error, "orig", None) or error)
+        if beyond is not None:
+            raise DatabaseError(f"the statement costs too much: {beyond}") from error
         if said == _INTERRUPTED:
             raise KeyboardInterrupt from error
         raise DatabaseError(f"the statement cannot be run: {said}") from error

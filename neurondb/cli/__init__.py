@@ -4,11 +4,13 @@ A command's module is imported only when the command runs or is asked for help, 
 `neurondb --help` and every question answer without loading what ingestion needs.
 """
 
+import errno
 import importlib
 import io
 import os
 import sys
-from typing import Final
+from contextlib import suppress
+from typing import Final, NoReturn
 
 import click
 
@@ -44,6 +46,12 @@ COMMANDS: Final = {
     "demo": ("neurondb.cli.demo", "Ingest the bundled model and look around."),
 }
 """Command → its module, which has a click command of the same name, and its short help."""
+
+
+NO_ROOM: Final = frozenset(
+    (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
+)
+"""What goes wrong where a disk is full, a file may not grow, or a disk fails."""
 
 
 class LazyGroup(click.Group):
@@ -93,36 +101,69 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what it cannot encode is escaped, not an error
-            stream.reconfigure(errors="backslashreplace")
+    _escape_what_cannot_be_encoded()
     try:
         with libraries_silenced():
             cli.main(standalone_mode=False)
+            sys.stdout.flush()
     except NeuronDBError as error:
         _fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        _leave(done.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader of our output left: nothing more to say, on stdout least of all.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()  # the reader of our output left: nothing more to say
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            _report(error)
+        _silence()
+        what = error.filename or "the output"
+        _fail(f"cannot write {what}: {error.strerror or error}", 1)
     except Exception as error:
-        if os.environ.get("NEURONDB_TRACEBACK"):
-            raise
-        reason = " ".join(str(error).split())
-        _fail(
-            f"internal error, please report it: {type(error).__name__}: {reason} "
-            "(NEURONDB_TRACEBACK=1 shows where)",
-            1,
-        )
+        _report(error)
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"neurondb: {message}", err=True)
+def _escape_what_cannot_be_encoded() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave(code: int) -> None:
+    """Leave after `--help` and the like, whose text may still have to be written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _silence()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        _fail(f"cannot write the output: {error.strerror or error}", 1)
+    sys.exit(code)
+
+
+def _silence() -> None:
+    """Send what is still to be written to stdout nowhere: Python would try again at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report(error: Exception) -> NoReturn:
+    if os.environ.get("NEURONDB_TRACEBACK"):
+        raise error
+    reason = " ".join(str(error).split())
+    _fail(
+        f"internal error, please report it: {type(error).__name__}: {reason} "
+        "(NEURONDB_TRACEBACK=1 shows where)",
+        1,
+    )
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    with suppress(OSError):  # where stderr is full too, the exit code has to do
+        click.echo(f"neurondb: {message}", err=True)
     sys.exit(code)

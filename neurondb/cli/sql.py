@@ -8,6 +8,8 @@ import click
 
 from neurondb import asking
 from neurondb.asking import named
+from neurondb.asking.limits import bound_memory
+from neurondb.asking.statements import LIMIT_S
 from neurondb.cli import options
 from neurondb.decoding import decoded
 from neurondb.errors import TextError, UsageError
@@ -24,14 +26,28 @@ class _WithComment(click.Command):
 @click.command(cls=_WithComment)
 @click.argument("statement")
 @options.parameters
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0),
+    default=LIMIT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up when the database has worked so long at it; 0 for never.",
+)
 @options.results
 def sql(
-    statement: str, given: dict[str, str], db: str | None, form: str | None, output: Path | None
+    statement: str,
+    given: dict[str, str],
+    time_limit: float,
+    db: str | None,
+    form: str | None,
+    output: Path | None,
 ) -> None:
     """Run one SQL STATEMENT that reads; from standard input when it is -, from a file as @FILE.
 
     What would change the database is refused. `:name` stands for the value of --param name=VALUE,
-    or of a header line `-- param name = VALUE: text`, as in the files of queries/.
+    or of a header line `-- param name = VALUE: text`, as in the files of queries/. Texts and blobs
+    of more than 10 MB are neither read nor made; Ctrl-C stops at any time.
 
     \b
     neurondb sql "SELECT class, COUNT(*) AS n FROM neuron_overview GROUP BY class"
@@ -40,8 +56,10 @@ def sql(
     """  # noqa: D301
     text = _text(statement)
     declared = named.read(text, "the statement")
+    bound_memory()
     with asking.opened(db) as engine:
-        rows = asking.run_sql(engine, text, declared.loose_bindings(given))
+        limited = engine.execution_options(time_limit_s=time_limit)
+        rows = asking.run_sql(limited, text, declared.loose_bindings(given))
         deliver(rows, Destination(form, output))
 
 

@@ -13,6 +13,7 @@ from neurondb.asking.limits import bound
 from neurondb.explore.counting import count_small, uncounted
 from neurondb.explore.files import addressed
 from neurondb.explore.hosted import adopted
+from neurondb.explore.methods import by_method
 from neurondb.explore.routes import refused, routes
 from neurondb.explore.security import secured
 from neurondb.explore.site import site_of
@@ -46,8 +47,11 @@ def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
 
 @hook
 def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
-    """Send a Content-Security-Policy with every page; count no large table."""
-    return lambda app: secured(uncounted(app))
+    """Send a Content-Security-Policy with every page; count no large table; refuse methods."""
+    base = str(datasette.setting("base_url"))
+    if site_of(datasette) is None:
+        return lambda app: secured(uncounted(app))
+    return lambda app: secured(by_method(uncounted(app), base))
 
 
 @hook

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from neurondb import asking
+from neurondb.asking import named
 from neurondb.asking.compiling import Shape
 from neurondb.asking.finding import explained
 from neurondb.asking.neuron_sets import resolve
@@ -132,6 +133,14 @@ def test_a_set_of_neurons_may_name_a_dataset(two: Two) -> None:
 def test_an_unknown_dataset_is_one_line_with_those_there_are(two: Two, expression: str) -> None:
     with pytest.raises(UnknownNameError, match=r"no dataset 'othr'.*; it has: Other texts, sample"):
         found(two, expression)
+
+
+def test_the_datasets_are_listed_with_the_models_that_show_them(two: Two) -> None:
+    rows = asking.run_sql(two.engine, "SELECT name FROM datasets").rows
+    assert {name for (name,) in rows} == {OTHER, "sample"}
+    columns, listed = named.run(two.engine, "datasets", {"model": LLAMA})
+    found = [dict(zip(columns, row, strict=True)) for row in listed]
+    assert [(one["dataset"], one["model"], one["shown"]) for one in found] == [("sample", LLAMA, 1)]
 
 
 def test_its_name_is_found_in_any_case(two: Two) -> None:
