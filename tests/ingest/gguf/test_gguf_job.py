@@ -1,6 +1,5 @@
 """The whole way from a GGUF file: located, ingested, verified, intervened on; and refusals."""
 
-import dataclasses
 import shutil
 import sqlite3
 from pathlib import Path
@@ -13,8 +12,10 @@ from safetensors.numpy import load_file
 
 from ingest.checkpoint import Checkpoint
 from ingest.hub import locate
+from ingest.tokenizer import Tokenizer
 from neurondb.errors import CheckpointError, HubError, ModelError, UnsupportedModelError
 from neurondb.jobs import IngestRequest, job
+from neurondb.reading.opening import opened
 from tests.support.gguf_files import gguf_model, split_in_two
 from tests.support.ingested import Silent
 from tests.support.tiny_model import write_texts
@@ -39,7 +40,8 @@ def rows(database: Path, query: str, name: str) -> list[tuple[object, ...]]:
 COSINES = """SELECT layer, neuron, gate_in, gate_out, in_out FROM cosines JOIN neurons
     USING (neuron_id) JOIN models USING (model_id) WHERE name = ? ORDER BY 1, 2"""
 TOKENS = """SELECT layer, neuron, vector, basis, direction, rank, token_id, cosine FROM top_tokens
-    JOIN neurons USING (neuron_id) JOIN models USING (model_id) WHERE name = ? ORDER BY 1,2,3,4,5,6"""
+    JOIN neurons USING (neuron_id) JOIN models USING (model_id) WHERE name = ?
+    ORDER BY 1, 2, 3, 4, 5, 6"""
 CASES = """SELECT layer, neuron, sign_case, count, post_max FROM sign_cases JOIN neurons
     USING (neuron_id) JOIN models USING (model_id) WHERE name = ? ORDER BY 1, 2, 3"""
 
@@ -65,8 +67,16 @@ def test_provenance_says_how_the_weights_were_quantised(tmp_path: Path) -> None:
     assert quantisation == "Q8_0"
     assert '"model.layers.*.mlp.down_proj.weight": "Q8_0"' in str(types)
     assert '"model.norm.weight": "F32"' in str(types)
-    report = job("verify")("m", str(database), Silent(), activations=True) if False else None
-    assert report is None
+
+
+def test_verify_compares_with_the_dequantised_values_and_the_bridge(tmp_path: Path) -> None:
+    file = gguf_model(tmp_path, "llama", Type.Q4_0)
+    database = tmp_path / "n.db"
+    ingest(file, database, "m", write_texts(tmp_path / "texts.txt"))
+    with opened(str(database)) as connection:
+        report = job("verify")(connection, "m", 0, Silent(), "cpu")
+    assert report.n_layers == 2
+    assert report.worst < 1e-6
 
 
 def test_another_quantisation_under_the_same_name_is_refused(tmp_path: Path) -> None:
@@ -95,7 +105,7 @@ def test_a_directory_with_one_model_is_that_model(tmp_path: Path) -> None:
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
     second = split_in_two(gguf_model(tmp_path, "llama"), tmp_path)
     (tmp_path / "model-00001-of-00002.gguf").unlink()
-    with pytest.raises(CheckpointError, match="model-00001-of-00002.gguf is not beside it"):
+    with pytest.raises(CheckpointError, match=r"model-00001-of-00002\.gguf is not beside it"):
         Checkpoint.open(second)
 
 
@@ -152,13 +162,10 @@ def test_a_file_of_the_hub_is_asked_for_by_its_repository(monkeypatch: pytest.Mo
 
 
 def test_the_tokenizer_of_the_file_is_the_one_it_was_made_from(tmp_path: Path) -> None:
-    from ingest.tokenizer import Tokenizer
-
     ours = Tokenizer(Checkpoint.open(gguf_model(tmp_path, "llama")).settings)
     theirs = Tokenizer(tmp_path / "hub")
     for text in ("The cat sat on the mat", "Zwölf Boxkämpfer", "  two  spaces\n\n"):
-        assert ours.encode([text], 100, skip_bos=False) if False else True
+        (found,), _ = ours.encode([text], 100)
+        (expected,), _ = theirs.encode([text], 100)
+        assert found.tolist() == expected.tolist()
     assert ours.prefix_token_id == theirs.prefix_token_id
-
-
-_ = dataclasses
