@@ -7,12 +7,15 @@ beside the user's other caches, by the hash of that metadata.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import gguf
 from platformdirs import user_cache_path
 
 from ingest.families import FAMILIES
@@ -21,8 +24,9 @@ from ingest.gguf.reader import GgufFile, read_by_transformers
 from ingest.silence import silenced
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
-FORM: Final = 2
+FORM: Final = 4
 """Of what is kept; another number makes it anew."""
+PADDING: Final = re.compile(r"\[PAD\d+\]")
 
 
 def sidecar_of(file: GgufFile) -> Path:
@@ -55,12 +59,29 @@ def _make(file: GgufFile, directory: Path) -> None:
     try:
         with silenced(), read_by_transformers(file, lists=True):
             config, tokenizer = _read(file)
+            tokens = gguf.GGUFReader(file.path).fields["tokenizer.ggml.tokens"].contents()
         tokenizer.save_pretrained(partial)
+        _keep_tokens(partial / "tokenizer.json", tokens)
         (partial / "config.json").write_text(json.dumps(config, indent=1))
         if not directory.exists():  # another process may have been faster
             partial.replace(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _keep_tokens(file: Path, tokens: Sequence[str]) -> None:
+    """Take out of tokenizer.json what is no token of the model.
+
+    transformers adds special tokens of a family's defaults; llama.cpp's converter puts in [PADn]
+    for rows of the embedding that no token has.
+    """
+    content = json.loads(file.read_bytes())
+    vocabulary = content["model"]["vocab"]
+    real = {i for i, token in enumerate(tokens) if not PADDING.fullmatch(token)}
+    if isinstance(vocabulary, dict):
+        content["model"]["vocab"] = {t: i for t, i in vocabulary.items() if i in real}
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] in real]
+    file.write_text(json.dumps(content, ensure_ascii=False))
 
 
 def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:

@@ -77,7 +77,7 @@ def test_a_database_of_the_first_release_upgrades_and_keeps_its_rows(first_relea
 
     with sqlite3.connect(first_release) as connection:
         after = {t: connection.execute(f"SELECT * FROM {t}").fetchall() for t in kept}
-        after["models"] = [row[:-3] for row in after["models"]]  # of 0005 and 0006
+        after["models"] = [row[:-5] for row in after["models"]]  # of 0005 to 0007
         stats = connection.execute("SELECT * FROM activation_stats").fetchall()
         texts = connection.execute("SELECT * FROM texts").fetchall()
         dangling = connection.execute("PRAGMA foreign_key_check").fetchall()
