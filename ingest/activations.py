@@ -157,7 +157,8 @@ class LayerSummary:
             rows = (batch.labels >= 0).nonzero().squeeze(1)
             by_text = kernels.sums_by_text(found, sign, counted)
             self.by_label.index_add_(1, batch.labels[rows], by_text[:, rows])
-        finder = _PeakFinder(kernels, kind, activation, found, sign, counted, peaks)
+        inputs = (kind, activation, found, sign, counted, peaks)
+        finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
         self.best.add(
             size_scores(peaks),
@@ -318,7 +319,7 @@ class _PeakFinder:
     sign: Tensor
     counted: Tensor
     peaks: Tensor
-    _all: Tensor | None = None
+    _all: Tensor | None
 
     def everywhere(self, n_wanted: int) -> Tensor | None:
         """Return the positions of all peaks, unless fewer are wanted than pay for that."""

@@ -13,6 +13,7 @@ from transformers.activations import ACT2FN
 from ingest.activations import CountedBatch, LayerSummary
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
 from ingest.fused import PLAIN, Kernels, compiled, pays, try_out
+from ingest.native import NotCompiledError, native
 from ingest.session import Session
 from ingest.stages.pace import ForwardShare
 from ingest.stages.partial import PartialPass
@@ -106,6 +107,8 @@ def _summarise(
     n_done, summaries = partial.load(wanted, device) or (0, _empty(session, wanted, stored))
     packed = list(batches(token_ids, torch.device("cpu"), batch_tokens(device), ordinals))
     lengths = [batch.n_tokens for batch in packed]
+    # Loaded first: meanwhile the sums are compiled.
+    forward = Forward(session.checkpoint, device, session.dtype)
     n_activations = sum(lengths[n_done:]) * session.architecture.d_mlp * len(wanted)
     summariser = Summariser(
         summaries,
@@ -118,7 +121,6 @@ def _summarise(
         kernels=_kernels(session, n_activations),
         share=(share := ForwardShare(device)),
     )
-    forward = Forward(session.checkpoint, device, session.dtype)
     stage = session.progress.stage(
         "activations", sum(lengths), "tokens", done=sum(lengths[:n_done])
     )
@@ -135,6 +137,11 @@ def _summarise(
 def _kernels(session: Session, n_activations: int) -> Kernels:
     """Return compiled functions where that pays and can be done, else the plain ones."""
     shape, device = session.architecture, session.device
+    if device.type == "cpu":
+        try:
+            return native()
+        except NotCompiledError as error:
+            return _not_compiled(session, str(error))
     if not pays(device, n_activations):
         return PLAIN
     kernels = compiled()
@@ -146,9 +153,13 @@ def _kernels(session: Session, n_activations: int) -> Kernels:
     # No compiler, one that is too old, no room for its files: torch raises a dozen types for it.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        session.progress.note(f"not compiled, which is slower but gives the same: {reason}")
-        return PLAIN
+        return _not_compiled(session, reason)
     return kernels
+
+
+def _not_compiled(session: Session, reason: str) -> Kernels:
+    session.progress.note(f"not compiled, which is slower but gives the same: {reason}")
+    return PLAIN
 
 
 def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:

@@ -32,7 +32,8 @@ class Totals(NamedTuple):
 class Sums(NamedTuple):
     """What the sweep over one batch yields; `totals_of` makes totals of it.
 
-    `powers` are sums of the first four powers of deviations from a centre.
+    `powers` are sums of the first four powers of deviations from a centre; `positions` those of
+    the peaks (lists, texts, neurons), where the sweep looks for them itself.
     """
 
     usable: Int[Tensor, " neurons"]
@@ -43,6 +44,7 @@ class Sums(NamedTuple):
     sum: list[Tensor]
     low: list[Tensor]
     high: list[Tensor]
+    positions: Tensor | None = None
 
 
 def no_tokens(kind: Kind, n_neurons: int, device: torch.device) -> Totals:
