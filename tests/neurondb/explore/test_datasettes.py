@@ -175,6 +175,7 @@ def test_our_hooks_are_all_known(site: Served) -> None:
     known = {caller.name for caller in pm.get_hookcallers(plugin) or ()}
     assert known == {
         *("register_routes", "asgi_wrapper", "menu_links", "prepare_jinja2_environment"),
+        "prepare_connection",
     }
     pm.check_pending()
 
