@@ -20,6 +20,8 @@ MOST_MEMORY: Final = 2 * 2**30
 """Bytes that SQLite may have at once: what it sorts and groups, and its caches."""
 LONGEST_STATEMENT: Final = 100_000
 """Characters of a visitor's statement: what stands in it once runs without a look at the clock."""
+MOST_COLUMNS: Final = 200
+"""Values that a row of a visitor's may have: all of them are in memory at once."""
 BREATH: Final = 100
 """Instructions of SQLite's between two looks at the clock: a tenth slower, and any of them may take
 the milliseconds that a value of that size takes."""
@@ -33,7 +35,6 @@ TOO_MUCH: Final = "the answer takes too much memory; ask for fewer rows or short
 _LIMITS: Final = {
     sqlite3.SQLITE_LIMIT_LENGTH: LONGEST_VALUE,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1_000_000,
-    sqlite3.SQLITE_LIMIT_COLUMN: 200,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1_000,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
     sqlite3.SQLITE_LIMIT_VDBE_OP: 1_000_000,
@@ -121,10 +122,15 @@ class BoundedConnection(sqlite3.Connection):
         super().__init__(*args, **kwargs)
         bound(self)
         self.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, LONGEST_STATEMENT)
+        self.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, MOST_COLUMNS)
 
     def cursor(self, factory: Any = BoundedCursor) -> Any:
         """Return a cursor whose rows fit into memory."""
         return super().cursor(factory)
+
+    def execute(self, *args: Any) -> Any:
+        """Run a statement with such a cursor; the class's own would take a plain one."""
+        return self.cursor().execute(*args)
 
     def set_progress_handler(self, progress_handler: Any, n: int) -> None:
         """Look at the clock often: an instruction may take milliseconds."""

@@ -1,12 +1,14 @@
 """Options that several commands share, values with a spelling of their own, help in sections."""
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from neurondb.asking.named import read_file
 from neurondb.render.formats import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -63,6 +65,13 @@ parameters = click.option(
     callback=_bindings,
     help="Value of a parameter; once for each.",
 )
+
+
+def text_of(given: str) -> str:
+    """Return what stands on standard input for `-`, in a file for `@FILE`, else what was given."""
+    if given == "-":
+        return sys.stdin.read()
+    return read_file(Path(given[1:])) if given.startswith("@") else given
 
 
 class Layers(click.ParamType[tuple[int, ...]]):

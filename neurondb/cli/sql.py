@@ -1,7 +1,6 @@
 """`neurondb sql`: any question, in SQL."""
 
 import re
-import sys
 from pathlib import Path
 
 import click
@@ -52,18 +51,10 @@ def sql(
     neurondb sql "SELECT * FROM models WHERE d_mlp > :n" --param n=8192 --format json
     neurondb find dead --explain | neurondb sql -
     """  # noqa: D301
-    text = _text(statement)
+    text = options.text_of(statement)
     declared = named.read(text, "the statement")
     bound_memory()
     with asking.opened(db) as engine:
         limited = engine.execution_options(time_limit_s=time_limit)
         rows = asking.run_sql(limited, text, declared.loose_bindings(given))
         deliver(rows, Destination(form, output))
-
-
-def _text(statement: str) -> str:
-    if statement == "-":
-        return sys.stdin.read()
-    if statement.startswith("@"):
-        return named.read_file(Path(statement[1:]))
-    return statement
