@@ -131,7 +131,10 @@ def _sweep(
         counted.sum(),
         list(positive.unbind()),
         [list(of_row.unbind()) for of_row in powers.unbind()],
-        *(list(part.unbind()) for part in (in_case, sums, low, high)),
+        list(in_case.unbind()),
+        list(sums.unbind()),
+        list(low.unbind()),
+        list(high.unbind()),
         places,
     )
     return batch, peaks

@@ -1,6 +1,7 @@
 """Compiling at first use: once, for this processor, and one line where it cannot be done."""
 
 import ctypes
+import shutil
 import stat
 from pathlib import Path
 
@@ -21,10 +22,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A compiler that writes a line a call into the file returned."""
-    if not any(map(module.shutil.which, module.COMPILERS)):
+    if not any(map(shutil.which, module.COMPILERS)):
         pytest.skip("no C compiler here")
     calls, script = tmp_path / "calls", tmp_path / "compiler"
-    named = next(name for name in module.COMPILERS if module.shutil.which(name))
+    named = next(name for name in module.COMPILERS if shutil.which(name))
     script.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec {named} "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     source = tmp_path / "sweep.c"
