@@ -172,7 +172,8 @@ class LayerSummary:
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
             kernels.count_bins(kind, found, sign, batch.drawn_tokens, self.counts)
-        finder = _PeakFinder(kernels, kind, activation, found, sign, counted, peaks)
+        inputs = (kind, activation, found, sign, counted, peaks)
+        finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
         self.best.add(
             size_scores(peaks),
@@ -321,7 +322,7 @@ class _PeakFinder:
     sign: Tensor
     counted: Tensor
     peaks: Tensor
-    _all: Tensor | None = None
+    _all: Tensor | None
 
     def everywhere(self, n_wanted: int) -> Tensor | None:
         """Return the positions of all peaks, unless fewer are wanted than pay for that."""

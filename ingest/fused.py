@@ -1,7 +1,8 @@
-"""The sweep compiled: every value is read once, where plain PyTorch reads it some sixty times.
+"""The sweep compiled for GPUs: values are read once, where plain PyTorch reads them sixty times.
 
 Compiling takes some twenty seconds, once a machine for each kind of model (the result is cached
-on disk), so small jobs run plain. The plain functions stay the reference.
+on disk), so small jobs run plain. The plain functions stay the reference; those for processors
+are in `ingest.native`.
 """
 
 import math
@@ -19,7 +20,7 @@ from ingest import sweep
 from ingest.examples import Insert
 from ingest.forward import MLPActivations
 
-WORTH_COMPILING: Final = {"cpu": 3e8, "cuda": 3e10}
+WORTH_COMPILING: Final = {"cuda": 3e10}
 """Activations (tokens × neurons × layers) from which compiling pays, by kind of device."""
 
 

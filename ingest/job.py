@@ -4,6 +4,7 @@ import time
 from contextlib import suppress
 
 from ingest.machine import keep_freed_blocks, use_threads_for
+from ingest.native import prepare
 from ingest.session import open_session
 from ingest.stages import STAGES
 from neurondb.database import called
@@ -23,6 +24,8 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     keep_freed_blocks()
     session = open_session(request, stages, progress)
     use_threads_for(session.architecture)
+    if "activations" in stages and session.device.type == "cpu":
+        prepare()
     try:
         for stage in stages:
             STAGES[stage](session)

@@ -14,8 +14,7 @@ from ingest.examples import LAST_ORDINAL, BestTexts
 from ingest.forward import MLPActivations
 from ingest.fused import Kernels
 from ingest.native.library import library
-from ingest.sweep import Activation, Kind, Sums, histogram_bins, sums_by_text
-from ingest.sweep.positions import SAME_SWISH
+from ingest.sweep import Activation, Kind, Sums, histogram_bins, peak_positions
 from neurondb import histogram
 
 SMALLEST_SHARE: Final = 2**18
@@ -23,7 +22,7 @@ SMALLEST_SHARE: Final = 2**18
 BLOCK: Final = 16
 """Neurons of which all but the last thread's share is a multiple: as many as a vector has."""
 
-_Pointer, _Long, _Int, _Float = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_float
+_Pointer, _Long, _Int = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 
 
 class _Batch(ctypes.Structure):
@@ -36,7 +35,17 @@ class _Batch(ctypes.Structure):
 class _Sums(ctypes.Structure):
     _fields_ = [
         (name, _Pointer)
-        for name in ("usable", "positive", "in_case", "powers", "sum", "low", "high", "peaks")
+        for name in (
+            "usable",
+            "positive",
+            "in_case",
+            "powers",
+            "sum",
+            "low",
+            "high",
+            "peaks",
+            "places",
+        )
     ]
 
 
@@ -51,12 +60,19 @@ class _Inputs:
         activation: Activation | None = None,
     ) -> None:
         gate = None if found.gate is None else _plain(found.gate)
-        swish = None if gate is None or activation is None else _plain(activation(gate))
+        swish = None
+        if found.gate is not None and activation is not None:
+            swish = _plain(activation(found.gate.float()))  # to the bit as the plain functions do
         counted = None if counted is None else counted.contiguous()
         parts = (_plain(found.post), _plain(found.in_), gate, swish, _plain(sign), counted)
         self.shape = tuple(found.in_.shape)
         self._kept = parts
         self.batch = _Batch(*(None if p is None else p.data_ptr() for p in parts), *self.shape)
+
+    @property
+    def address(self) -> int:
+        """Where the library finds it."""
+        return ctypes.addressof(self.batch)
 
     def share_out(self, run: Callable[[int, int], object]) -> None:
         """Have threads do `run` for the neurons from one up to another, all of them together."""
@@ -104,39 +120,36 @@ def _sweep(
     powers, sums = room(torch.float64, 2, 4), room(torch.float64, cases * quantities)
     low, high = (room(torch.float32, cases * quantities) for _ in range(2))
     peaks = room(torch.float32, len(kind.peaks), texts)
-    outputs = (usable, positive, in_case, powers, sums, low, high, peaks)
+    places = room(torch.int32, len(kind.peaks), texts)
+    outputs = (usable, positive, in_case, powers, sums, low, high, peaks, places)
     to, centre = _Sums(*(part.data_ptr() for part in outputs)), about.double().contiguous()
     function = _function("sweep", _Pointer, _Pointer, _Pointer)
-    of_batch, of_sums = ctypes.addressof(inputs.batch), ctypes.addressof(to)
+    of_batch, of_sums = inputs.address, ctypes.addressof(to)
     inputs.share_out(lambda *part: function(of_batch, centre.data_ptr(), of_sums, *part))
     batch = Sums(
         usable,
         counted.sum(),
         list(positive.unbind()),
         [list(of_row.unbind()) for of_row in powers.unbind()],
-        *(list(part.unbind()) for part in (in_case, sums, low, high)),
+        list(in_case.unbind()),
+        list(sums.unbind()),
+        list(low.unbind()),
+        list(high.unbind()),
+        places,
     )
     return batch, peaks
 
 
-def _peak_positions(
-    kind: Kind,
-    activation: Activation,
-    found: MLPActivations,
-    sign: Float[Tensor, " neurons"],
-    counted: Bool[Tensor, "texts positions"],
-    peaks: Float[Tensor, "lists texts neurons"],
-) -> Int[Tensor, "lists texts neurons"]:
-    """Return what `sweep.peak_positions` does."""
-    inputs = _Inputs(found, sign, counted, activation)
-    peaks = peaks.contiguous()
-    first = torch.full(peaks.shape, counted.shape[1], dtype=torch.int32)
-    function = _function("positions", _Pointer, _Pointer, _Float, _Pointer)
-    of_batch = ctypes.addressof(inputs.batch)
-    inputs.share_out(
-        lambda *part: function(of_batch, peaks.data_ptr(), SAME_SWISH, first.data_ptr(), *part)
-    )
-    return first
+def _sums_by_text(
+    found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
+) -> Float[Tensor, "7 texts neurons"]:
+    """Return what `sweep.sums_by_text` does."""
+    inputs = _Inputs(found, sign, counted)
+    texts, _, neurons = inputs.shape
+    sums = torch.empty(7, texts, neurons, dtype=torch.float64)
+    function, of_batch = _function("sums_by_text", _Pointer, _Pointer), inputs.address
+    inputs.share_out(lambda *part: function(of_batch, sums.data_ptr(), *part))
+    return sums
 
 
 @cache
@@ -162,7 +175,7 @@ class NativeKernels(Kernels):
         inputs = _Inputs(found, sign)
         rows = tokens[0] * inputs.shape[1] + tokens[1]
         function = _function("count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer)
-        of_batch, innermost = ctypes.addressof(inputs.batch), 2 * (127 + histogram.SMALLEST)
+        of_batch, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)
         bins = (innermost, histogram.BINS_A_SIDE, counts.data_ptr())
         inputs.share_out(lambda *part: function(of_batch, rows.data_ptr(), len(rows), *bins, *part))
 
@@ -197,4 +210,4 @@ def native() -> NativeKernels:
         NotCompiledError: There is no compiler, or it fails.
     """
     library()
-    return NativeKernels(_sweep, _peak_positions, histogram_bins, sums_by_text)
+    return NativeKernels(_sweep, peak_positions, histogram_bins, _sums_by_text)

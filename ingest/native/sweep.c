@@ -42,7 +42,7 @@ typedef int64_t Longs __attribute__((vector_size(BYTES)));
 #define inlined static inline __attribute__((always_inline))
 
 typedef struct {
-    const float *post, *in, *gate, *swish; /* texts, positions, neurons; gate NULL: ungated */
+    const float *post, *in, *gate, *swish; /* texts, positions, neurons; gate NULL: ungated; swish may be */
     const float *sign;                     /* neurons */
     const uint8_t *counted;                /* texts, positions */
     int64_t texts, positions, neurons;
@@ -56,6 +56,7 @@ typedef struct {
     double *sum;        /* cases, quantities, neurons */
     float *low, *high;  /* cases, quantities, neurons */
     float *peaks;       /* lists, texts, neurons */
+    int32_t *places;    /* lists, texts, neurons: the first position of each peak, 0 of none */
 } Sums;
 
 /* One vector of neurons at some counted positions of a text; masks are all ones or zeros. */
@@ -73,8 +74,6 @@ inlined Floats choose(Ints mask, Floats a, Floats b) {
 
 inlined Ints is_finite(Floats values) { return ((Ints)values & 0x7fffffff) < 0x7f800000; }
 
-inlined Floats absolute(Floats values) { return (Floats)((Ints)values & 0x7fffffff); }
-
 inlined Floats load(const float *from, int width) {
     Floats found = {0};
     if (width == LANES) memcpy(&found, from, sizeof found);
@@ -82,12 +81,15 @@ inlined Floats load(const float *from, int width) {
     return found;
 }
 
-/* Rows of the next counted positions of a text, at most CHUNK; moves `position` on. */
-inlined int next_rows(const Batch *b, int64_t text, int64_t *position, int64_t *rows) {
+/* Rows and positions of a text's next counted tokens, at most CHUNK; moves `position` on. */
+inlined int next_rows(const Batch *b, int64_t text, int64_t *position, int64_t *rows,
+                      int32_t *places) {
     int n = 0;
     for (; *position < b->positions && n < CHUNK; ++*position) {
         int64_t row = text * b->positions + *position;
-        if (b->counted[row]) rows[n++] = row;
+        if (!b->counted[row]) continue;
+        rows[n] = row;
+        places[n++] = (int32_t)*position;
     }
     return n;
 }
@@ -98,7 +100,7 @@ inlined void fetch_ahead(const Batch *b, int gated, int64_t at) {
     __builtin_prefetch(b->in + at);
     if (gated) {
         __builtin_prefetch(b->gate + at);
-        __builtin_prefetch(b->swish + at);
+        if (b->swish) __builtin_prefetch(b->swish + at);
     }
 }
 
@@ -115,7 +117,7 @@ inlined void read_chunk(Chunk *c, const Batch *b, int gated, const int64_t *rows
             usable &= is_finite(pre);
             post *= sign;
             in *= sign;
-            c->value[3][i] = load(b->swish + at, width);
+            if (b->swish) c->value[3][i] = load(b->swish + at, width);
             c->value[1][i] = in;
         }
         c->value[0][i] = post;
@@ -176,7 +178,8 @@ inlined void add_wide(double *sum, Floats part) {
 /* What is known of one vector of neurons so far; `least` and `most` are of the present text. */
 typedef struct {
     Floats low[4][QUANTITIES], high[4][QUANTITIES], least[4][QUANTITIES], most[4][QUANTITIES], sign;
-    Ints count[4], usable, positive[2];
+    Floats peak[4][QUANTITIES];
+    Ints place[4][QUANTITIES], count[4], usable, positive[2];
     Doubles powers[2][2][4];
     double sum[4][QUANTITIES][LANES], centre[2][LANES];
     int64_t start;
@@ -199,9 +202,30 @@ inlined void begin_text(State *s) {
     for (int c = 0; c < 4; c++)
         for (int q = 0; q < QUANTITIES; q++)
             s->least[c][q] = splat(INFINITY), s->most[c][q] = splat(-INFINITY);
+    memset(s->peak, 0, sizeof s->peak);
+    memset(s->place, 0, sizeof s->place);
 }
 
-inlined void add_chunk(State *s, const Batch *b, int gated, const int64_t *rows, int n) {
+/* Of v and −v the positive one. */
+inlined Floats larger(Floats least, Floats most) { return choose(most >= -least, most, least); }
+
+/* swish has lists where the gate is negative only: elsewhere it has the extremes of hook_pre. */
+inlined int has_list(int list_case, int quantity) { return quantity != 3 || list_case >= 2; }
+
+/* Where the peak is another than before this chunk, it stands in the chunk. */
+inlined void find_peak(State *s, const Chunk *k, int c, int q, const int32_t *places) {
+    Floats peak = larger(s->least[c][q], s->most[c][q]);
+    Ints other = peak != s->peak[c][q], place = s->place[c][q];
+    for (int i = k->n - 1; i >= 0; i--) {
+        Ints here = (k->value[q][i] == peak) & k->inside[c][i] & other;
+        place = (here & places[i]) | (~here & place);
+    }
+    s->place[c][q] = place;
+    s->peak[c][q] = peak;
+}
+
+inlined void add_chunk(State *s, const Batch *b, int gated, const int64_t *rows,
+                       const int32_t *places, int n) {
     const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
     const Ints infinity = (Ints)splat(INFINITY), minus_infinity = (Ints)splat(-INFINITY);
     Chunk k;
@@ -229,23 +253,23 @@ inlined void add_chunk(State *s, const Batch *b, int gated, const int64_t *rows,
         for (int c = 0; c < cases; c++) {
             s->least[c][q] = least[c], s->most[c][q] = most[c];
             add_wide(s->sum[c][q], part[c]);
+            if (has_list(c, q)) find_peak(s, &k, c, q, places);
         }
     }
 }
 
-inlined void end_text(State *s, const Batch *b, int gated, int64_t text, float *peaks) {
+inlined void end_text(State *s, const Batch *b, int gated, int64_t text, const Sums *o) {
     const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
-    float *to = peaks + text * b->neurons + s->start;
+    int64_t at = text * b->neurons + s->start;
     for (int c = 0; c < cases; c++)
         for (int q = 0; q < quantities; q++) {
-            Floats least = s->least[c][q], most = s->most[c][q];
-            s->low[c][q] = MIN(s->low[c][q], least);
-            s->high[c][q] = MAX(s->high[c][q], most);
-            if (q == 3 && c < 2) continue; /* swish has lists where the gate is negative */
-            Floats peak = choose(most >= -least, most, least);
-            peak = (Floats)((Ints)peak & is_finite(peak));
-            memcpy(to, &peak, s->width * sizeof(float));
-            to += b->texts * b->neurons;
+            s->low[c][q] = MIN(s->low[c][q], s->least[c][q]);
+            s->high[c][q] = MAX(s->high[c][q], s->most[c][q]);
+            if (!has_list(c, q)) continue;
+            Floats peak = (Floats)((Ints)s->peak[c][q] & is_finite(s->peak[c][q]));
+            memcpy(o->peaks + at, &peak, s->width * sizeof(float));
+            memcpy(o->places + at, &s->place[c][q], s->width * sizeof(int32_t));
+            at += b->texts * b->neurons;
         }
 }
 
@@ -281,10 +305,11 @@ inlined void sweep_tile(const Batch *b, int gated, const double *about, const Su
         for (int i = 0; i < n; i++) begin_text(&states[i]);
         for (int64_t position = 0; position < b->positions;) {
             int64_t rows[CHUNK];
-            int counted = next_rows(b, text, &position, rows);
-            for (int i = 0; i < n; i++) add_chunk(&states[i], b, gated, rows, counted);
+            int32_t places[CHUNK];
+            int counted = next_rows(b, text, &position, rows, places);
+            for (int i = 0; i < n; i++) add_chunk(&states[i], b, gated, rows, places, counted);
         }
-        for (int i = 0; i < n; i++) end_text(&states[i], b, gated, text, o->peaks);
+        for (int i = 0; i < n; i++) end_text(&states[i], b, gated, text, o);
     }
     for (int i = 0; i < n; i++) end(&states[i], gated, b->neurons, o);
 }
@@ -298,60 +323,47 @@ void sweep(const Batch *b, const double *about, const Sums *o, int64_t first, in
     }
 }
 
-/* --- positions --------------------------------------------------------------------------- */
+/* --- sums by text ------------------------------------------------------------------------ */
 
-/* Fills in where peaks of one list are among the positions of a chunk, unless found before. */
-inlined void find(const Chunk *c, const int32_t *places, int list_case, int quantity, int swish,
-                  float same, const float *peaks, int32_t *found, int32_t none, int width) {
-    Ints before, here = (Ints){0} + none;
-    Floats peak = load(peaks, width), enough = absolute(peak) * same;
-    memcpy(&before, &here, sizeof before);
-    memcpy(&before, found, width * sizeof(int32_t));
-    for (int i = c->n - 1; i >= 0; i--) {
-        Floats value = c->value[quantity][i];
-        Ints equal = swish ? absolute(value) >= enough : value == peak;
-        equal &= c->inside[list_case][i];
-        here = (equal & places[i]) | (~equal & here);
-    }
-    Ints unknown = before == none;
-    before = (unknown & here) | (~unknown & before);
-    memcpy(found, &before, width * sizeof(int32_t));
-}
-
-inlined void find_in_tile(const Batch *b, int gated, const float *peaks, float same,
-                          int32_t *found, int64_t first, int64_t last) {
-    const int cases = gated ? 4 : 2, quantities = gated ? 4 : 2;
-    const int64_t of_list = b->texts * b->neurons;
-    for (int64_t text = 0; text < b->texts; text++)
+inlined void sum_texts(const Batch *b, int gated, double *sums, int64_t start, int width) {
+    const double zero[LANES] = {0};
+    const int64_t of_row = b->texts * b->neurons, doubles = width * sizeof(double);
+    Floats sign = load(b->sign + start, width);
+    for (int64_t text = 0; text < b->texts; text++) {
+        Doubles powers[2][2][4];
+        Ints counts[3] = {{0}};
+        memset(powers, 0, sizeof powers);
         for (int64_t position = 0; position < b->positions;) {
             int64_t rows[CHUNK];
             int32_t places[CHUNK];
-            int n = next_rows(b, text, &position, rows);
-            for (int i = 0; i < n; i++) places[i] = (int32_t)(rows[i] - text * b->positions);
-            for (int64_t start = first; start < last; start += LANES) {
-                int width = last - start < LANES ? (int)(last - start) : LANES;
-                int64_t at = text * b->neurons + start;
-                Chunk k;
-                read_chunk(&k, b, gated, rows, n, start, width, load(b->sign + start, width));
-                for (int c = 0; c < cases; c++)
-                    for (int q = 0; q < quantities; q++) {
-                        if (q == 3 && c < 2) continue;
-                        find(&k, places, c, q, q == 3, same, peaks + at, found + at,
-                             (int32_t)b->positions, width);
-                        at += of_list;
-                    }
+            Chunk k;
+            int n = next_rows(b, text, &position, rows, places);
+            read_chunk(&k, b, gated, rows, n, start, width, sign);
+            const Floats *both[2] = {k.value[gated ? 2 : 1], k.value[0]};
+            for (int row = 0; row < 2; row++) add_powers(&k, both[row], zero, powers[row]);
+            for (int i = 0; i < n; i++) {
+                counts[0] -= k.usable[i];
+                for (int row = 0; row < 2; row++)
+                    counts[1 + row] -= (both[row][i] > 0) & k.usable[i];
             }
         }
+        double *to = sums + text * b->neurons + start;
+        for (int row = 0; row < 3; row++)
+            for (int i = 0; i < width; i++) to[row * of_row + i] = counts[row][i];
+        for (int row = 0; row < 4; row++) {
+            Doubles wide[2] = {powers[row / 2][0][row % 2], powers[row / 2][1][row % 2]};
+            memcpy(to + (3 + row) * of_row, wide, doubles);
+        }
+    }
 }
 
-/* The first position of each peak (lists, texts, neurons) in its text; `found` holds the number
-   of positions at first, and where there is none. A swish is a peak from `same` times it on. */
-void positions(const Batch *b, const float *peaks, float same, int32_t *found, int64_t first,
-               int64_t last) {
-    for (int64_t start = first; start < last; start += TILE * LANES) {
-        int64_t stop = last - start < TILE * LANES ? last : start + TILE * LANES;
-        if (b->gate) find_in_tile(b, 1, peaks, same, found, start, stop);
-        else find_in_tile(b, 0, peaks, same, found, start, stop);
+/* Of each text (7, texts, neurons): tokens, positive hook_pre and hook_post, hook_pre and its
+   square, hook_post and its square. */
+void sums_by_text(const Batch *b, double *sums, int64_t first, int64_t last) {
+    for (int64_t start = first; start < last; start += LANES) {
+        int width = last - start < LANES ? (int)(last - start) : LANES;
+        if (b->gate) sum_texts(b, 1, sums, start, width);
+        else sum_texts(b, 0, sums, start, width);
     }
 }
 
@@ -362,25 +374,36 @@ inlined int64_t bin_of(float value, int32_t innermost, int32_t a_side) {
     memcpy(&bits, &value, sizeof bits);
     outwards = ((bits & 0x7fffffff) >> 22) - (innermost - 1);
     outwards = outwards < 0 ? 0 : outwards >= a_side ? a_side - 1 : outwards;
-    return value < 0 ? a_side - 1 - outwards : a_side + outwards;
+    return a_side + (outwards ^ -(value < 0)); /* mirrored without a branch */
 }
 
-/* Counts some rows (texts × positions) of a batch into `counts` (quantities, neurons, bins). */
+inlined void count_row(const Batch *b, int gated, int64_t row, int32_t innermost, int32_t a_side,
+                       int64_t *counts, int64_t first, int64_t last) {
+    const int64_t bins = 2 * a_side, of_quantity = b->neurons * bins;
+    const float *post = b->post + row * b->neurons, *in = b->in + row * b->neurons;
+    const float *gate = gated ? b->gate + row * b->neurons : in;
+    for (int64_t n = first; n < last; n++) {
+        int finite = fabsf(post[n]) < INFINITY && fabsf(in[n]) < INFINITY;
+        if (!finite || !(fabsf(gate[n]) < INFINITY)) continue;
+        int64_t *to = counts + n * bins;
+        float sign = gated ? b->sign[n] : 1;
+        to[bin_of(post[n] * sign, innermost, a_side)]++;
+        to[of_quantity + bin_of(in[n] * sign, innermost, a_side)]++;
+        if (gated) to[2 * of_quantity + bin_of(gate[n], innermost, a_side)]++;
+    }
+}
+
+/* Counts some rows (texts × positions) of a batch into `counts` (quantities, neurons, bins), a few
+   neurons at a time, whose bins stay in the cache. */
 void count_bins(const Batch *b, const int64_t *rows, int64_t n_rows, int32_t innermost,
                 int32_t a_side, int64_t *counts, int64_t first, int64_t last) {
-    const int64_t bins = 2 * a_side, of_quantity = b->neurons * bins;
-    for (int64_t row = 0; row < n_rows; row++)
-        for (int64_t neuron = first; neuron < last; neuron++) {
-            int64_t at = rows[row] * b->neurons + neuron;
-            float post = b->post[at], in = b->in[at], gate = b->gate ? b->gate[at] : 0;
-            if (!(fabsf(post) < INFINITY && fabsf(in) < INFINITY && fabsf(gate) < INFINITY))
-                continue;
-            int64_t *to = counts + neuron * bins;
-            float sign = b->gate ? b->sign[neuron] : 1;
-            to[bin_of(post * sign, innermost, a_side)]++;
-            to[of_quantity + bin_of(in * sign, innermost, a_side)]++;
-            if (b->gate) to[2 * of_quantity + bin_of(gate, innermost, a_side)]++;
+    for (int64_t start = first; start < last; start += 64) {
+        int64_t stop = last - start < 64 ? last : start + 64;
+        for (int64_t i = 0; i < n_rows; i++) {
+            if (b->gate) count_row(b, 1, rows[i], innermost, a_side, counts, start, stop);
+            else count_row(b, 0, rows[i], innermost, a_side, counts, start, stop);
         }
+    }
 }
 
 /* --- lists of texts ---------------------------------------------------------------------- */

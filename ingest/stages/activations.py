@@ -14,6 +14,7 @@ from ingest.activations import CountedBatch, LayerSummary
 from ingest.corpus import Corpus
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
 from ingest.fused import PLAIN, Kernels, compiled, pays, try_out
+from ingest.native import NotCompiledError, native
 from ingest.session import Session
 from ingest.stages.pace import ForwardShare
 from ingest.stages.partial import PartialPass
@@ -116,6 +117,8 @@ def _summarise(
         )
     )
     lengths = [batch.n_tokens for batch in packed]
+    # Loaded first: meanwhile the sums are compiled.
+    forward = Forward(session.checkpoint, device, session.dtype)
     summariser = Summariser(
         summaries,
         signs(session, wanted),
@@ -127,7 +130,6 @@ def _summarise(
         kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN,
         share=(share := ForwardShare(device)),
     )
-    forward = Forward(session.checkpoint, device, session.dtype)
     stage = session.progress.stage(
         "activations", sum(lengths), "tokens", done=sum(lengths[:n_done])
     )
@@ -148,6 +150,11 @@ def _kernels(session: Session, corpus: Corpus) -> Kernels:
     whatever is left to do of it, so that shards and resumed passes compute with the same.
     """
     shape, device = session.architecture, session.device
+    if device.type == "cpu":
+        try:
+            return native()
+        except NotCompiledError as error:
+            return _not_compiled(session, str(error))
     n_tokens = sum(len(ids) for ids in corpus.tokenization.token_ids)
     n_activations = n_tokens * shape.d_mlp * len(session.layers)
     if not pays(device, n_activations):
@@ -161,9 +168,13 @@ def _kernels(session: Session, corpus: Corpus) -> Kernels:
     # No compiler, one that is too old, no room for its files: torch raises a dozen types for it.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        session.progress.note(f"not compiled, which is slower but gives the same: {reason}")
-        return PLAIN
+        return _not_compiled(session, reason)
     return kernels
+
+
+def _not_compiled(session: Session, reason: str) -> Kernels:
+    session.progress.note(f"not compiled, which is slower but gives the same: {reason}")
+    return PLAIN
 
 
 def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:

@@ -52,7 +52,8 @@ class FloatSums(NamedTuple):
 class Sums(NamedTuple):
     """What the sweep over one batch yields; `totals_of` makes totals of it.
 
-    `powers` are sums of the first four powers of deviations from a centre.
+    `powers` are sums of the first four powers of deviations from a centre; `positions` those of
+    the peaks (lists, texts, neurons), where the sweep looks for them itself.
     """
 
     usable: Int[Tensor, " neurons"]
@@ -63,6 +64,7 @@ class Sums(NamedTuple):
     sum: list[Tensor]
     low: list[Tensor]
     high: list[Tensor]
+    positions: Tensor | None = None
 
 
 def no_counts(kind: Kind, n_neurons: int, device: torch.device) -> Counts:

@@ -8,14 +8,20 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from neurondb.asking.functions import replace_costly
 
 LONGEST_VALUE: Final = 10_000_000
 """Bytes of a text or blob that a statement may read or make."""
 MOST_FETCHED: Final = 50_000_000
 """Bytes of texts and blobs that the site takes in for one statement."""
-MOST_MEMORY: Final = 4 * 2**30
+MOST_MEMORY: Final = 2 * 2**30
 """Bytes that SQLite may have at once: what it sorts and groups, and its caches."""
+LONGEST_STATEMENT: Final = 100_000
+"""Characters of a visitor's statement: what stands in it once runs without a look at the clock."""
+MOST_COLUMNS: Final = 200
+"""Values that a row of a visitor's may have: all of them are in memory at once."""
 BREATH: Final = 100
 """Instructions of SQLite's between two looks at the clock: a tenth slower, and any of them may take
 the milliseconds that a value of that size takes."""
@@ -29,11 +35,10 @@ TOO_MUCH: Final = "the answer takes too much memory; ask for fewer rows or short
 _LIMITS: Final = {
     sqlite3.SQLITE_LIMIT_LENGTH: LONGEST_VALUE,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1_000_000,
-    sqlite3.SQLITE_LIMIT_COLUMN: 500,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1_000,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
     sqlite3.SQLITE_LIMIT_VDBE_OP: 1_000_000,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1_000,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
 }
 
@@ -47,6 +52,7 @@ class BoundedBy:
     """Bounds what statements on a connection may cost, until they are lifted."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        replace_costly(connection, LONGEST_VALUE)
         self._connection = connection
         self._before = {
             limit: connection.setlimit(limit, value) for limit, value in _LIMITS.items()
@@ -73,6 +79,9 @@ def meaning(error: BaseException) -> str | None:
     return None
 
 
+Result = TypeVar("Result")
+
+
 class BoundedCursor(sqlite3.Cursor):
     """A cursor that takes in rows until they are too large, and says so as SQLite would."""
 
@@ -90,7 +99,7 @@ class BoundedCursor(sqlite3.Cursor):
         return _said(lambda: list(_fitting(islice(iter(self.fetchone, None), n))))
 
 
-def _said(what: Callable[[], Any]) -> Any:
+def _said(what: Callable[[], Result]) -> Result:
     try:
         return what()
     except (sqlite3.DataError, MemoryError) as error:
@@ -115,10 +124,16 @@ class BoundedConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         bound(self)
+        self.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, LONGEST_STATEMENT)
+        self.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, MOST_COLUMNS)
 
     def cursor(self, factory: Any = BoundedCursor) -> Any:
         """Return a cursor whose rows fit into memory."""
         return super().cursor(factory)
+
+    def execute(self, *args: Any) -> Any:
+        """Run a statement with such a cursor; the class's own would take a plain one."""
+        return self.cursor().execute(*args)
 
     def set_progress_handler(self, progress_handler: Any, n: int) -> None:
         """Look at the clock often: an instruction may take milliseconds."""

@@ -64,6 +64,8 @@ def find(
 ) -> None:
     """Find neurons by an EXPRESSION; without one, all of them.
 
+    It comes from standard input when it is -, from a file as @FILE: lists may be of any length.
+
     Terms side by side must all hold; and, or, not and parentheses combine them. A term is a
     class, a role, a neuron, or a comparison of a column of neuron_overview:
 
@@ -76,7 +78,7 @@ def find(
 
     docs/find.md describes the whole language. What --explain prints, `neurondb sql -` runs.
     """  # noqa: D301
-    text = " ".join(expression)
+    text = options.text_of(" ".join(expression))
     destination = Destination(form, output)
     with asking.opened(db) as engine:
         if instead is not None:

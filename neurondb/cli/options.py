@@ -1,13 +1,17 @@
 """Options that several commands share, values with a spelling of their own, help in sections."""
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from neurondb.asking.named import read_file
 from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.decoding import decoded
+from neurondb.errors import TextError, UsageError
 from neurondb.render.formats import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -65,6 +69,16 @@ parameters = click.option(
     callback=_bindings,
     help="Value of a parameter; once for each.",
 )
+
+
+def text_of(given: str) -> str:
+    """Return what stands on standard input for `-`, in a file for `@FILE`, else what was given."""
+    if given == "-":
+        try:
+            return decoded(sys.stdin.buffer.read(), "standard input")
+        except TextError as error:
+            raise UsageError(str(error)) from error
+    return read_file(Path(given[1:])) if given.startswith("@") else given
 
 
 class Layers(click.ParamType[tuple[int, ...]]):

@@ -1,7 +1,6 @@
 """`neurondb sql`: any question, in SQL."""
 
 import re
-import sys
 from pathlib import Path
 
 import click
@@ -11,8 +10,6 @@ from neurondb.asking import named
 from neurondb.asking.limits import bound_memory
 from neurondb.asking.statements import LIMIT_S
 from neurondb.cli import options
-from neurondb.decoding import decoded
-from neurondb.errors import TextError, UsageError
 from neurondb.render.formats import Destination, deliver
 
 
@@ -54,21 +51,10 @@ def sql(
     neurondb sql "SELECT * FROM models WHERE d_mlp > :n" --param n=8192 --format json
     neurondb find dead --explain | neurondb sql -
     """  # noqa: D301
-    text = _text(statement)
+    text = options.text_of(statement)
     declared = named.read(text, "the statement")
     bound_memory()
     with asking.opened(db) as engine:
         limited = engine.execution_options(time_limit_s=time_limit)
         rows = asking.run_sql(limited, text, declared.loose_bindings(given))
         deliver(rows, Destination(form, output))
-
-
-def _text(statement: str) -> str:
-    if statement == "-":
-        try:
-            return decoded(sys.stdin.buffer.read(), "standard input")
-        except TextError as error:
-            raise UsageError(str(error)) from error
-    if statement.startswith("@"):
-        return named.read_file(Path(statement[1:]))
-    return statement

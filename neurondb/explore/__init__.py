@@ -48,10 +48,9 @@ def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
 @hook
 def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
     """Send a Content-Security-Policy with every page; count no large table; refuse methods."""
-    base = str(datasette.setting("base_url"))
     if site_of(datasette) is None:
         return lambda app: secured(uncounted(app))
-    return lambda app: secured(by_method(uncounted(app), base))
+    return lambda app: secured(by_method(uncounted(app), datasette))
 
 
 @hook

@@ -16,7 +16,7 @@ from weakref import finalize
 
 from datasette.version import __version__
 
-from neurondb.asking.limits import BoundedConnection
+from neurondb.asking.limits import BoundedConnection, bound_memory
 from neurondb.sqlite_files import open_file, open_finished, open_to_read
 
 _DATASETTES: Final = frozenset({"-", "_internal", "_memory", "static", "favicon"})
@@ -27,6 +27,7 @@ _KEPT: Final = ("_all_file_connections", "_all_connections")
 
 def adopted(datasette: Any) -> None:
     """Mend how a Datasette opens, names and addresses its files; once, before it opens any."""
+    bound_memory()
     files = [one for one in datasette.databases.values() if one.path and not one.is_memory]
     for database in files:
         if not hasattr(database, "neurondb_file"):

@@ -4,6 +4,9 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from datasette.utils import tilde_decode
+from datasette.version import __version__
+
 from neurondb.explore.routes import FORMS, PAGES
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -27,20 +30,38 @@ def allowed(path: str) -> tuple[str, ...]:
     return next((taken for pattern, taken in _OURS if pattern.match(path)), _DATASETTES)
 
 
-def by_method(app: App, base: str) -> App:
-    """Return the application that refuses other methods; `base` is where the site begins."""
+def by_method(app: App, datasette: Any) -> App:
+    """Return the application of a Datasette that refuses other methods."""
+    base = str(datasette.setting("base_url"))
 
     async def answered(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        taken = allowed("/" + str(scope["path"]).removeprefix(base).lstrip("/"))
+        path = "/" + str(scope["path"]).removeprefix(base).lstrip("/")
+        taken = allowed(path)
+        if scope["method"] == "POST" and not await _takes_forms(datasette, path):
+            taken = SHOWING
         if scope["method"] not in taken:
             await _refuse(taken, str(scope["method"]), send)
             return
         await app(scope, receive, _outward(scope, send))
 
     return answered
+
+
+async def _takes_forms(datasette: Any, path: str) -> bool:
+    """Tell whether an address below a database may take a form; 0.65 fails where it does not."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "-" or len(parts) < 2 or not __version__.startswith("0."):
+        return True
+    try:
+        database = datasette.get_database(route=tilde_decode(parts[0]))
+    except KeyError:
+        return True
+    name = tilde_decode(parts[1].partition(".")[0])
+    query = await datasette.get_canned_query(database.name, name, None)
+    return len(parts) == 2 and bool((query or {}).get("write"))
 
 
 def _outward(scope: Scope, send: Send) -> Send:

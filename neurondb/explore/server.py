@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.asking.limits import bound_memory
 from neurondb.database import called, open_existing, open_immutable, parse_url, sqlite_path
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
@@ -180,7 +179,6 @@ def run(datasette: Any, listener: socket.socket) -> None:
 
     from neurondb.explore.warming import warmed
 
-    bound_memory()
     warmed(datasette)
     config = uvicorn.Config(
         datasette.app(), log_level="warning", access_log=False, lifespan="on", server_header=False

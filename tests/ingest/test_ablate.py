@@ -1,4 +1,4 @@
-"""The jobs `ablate`, `rerun` and `ablate-suite` on stories260K: what is stored, and what is not."""
+"""The jobs `ablate`, `rerun` and `ablate-suite` on the bundled model: what is and is not stored."""
 
 import os
 import signal
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import ablate, ablation_suite
+from ingest.bundled import MODEL_NAME
 from ingest.interventions import workbench
 from ingest.interventions.running import Runner
 from neurondb.conditions import Condition, Treatment
@@ -34,13 +35,13 @@ from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import Silent, encode, random_model, subject, text_file
 from tests.support.real_models import BUNDLED, real_texts
 
-MODEL = "stories260k"
+MODEL = MODEL_NAME
 N_TEXTS = 6
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A copy of the database with everything of stories260K on sixty stories."""
+    """A copy of the database with everything of the bundled model on its texts."""
     return copy_of(BUNDLED, tmp_path)
 
 
@@ -153,7 +154,7 @@ def test_means_are_those_of_the_dataset_where_the_condition_holds(
 
 
 def mean_post(name: str, condition: str) -> float:
-    """The mean of canonical hook_post over all tokens of the sixty stories that fit."""
+    """The mean of canonical hook_post over all tokens of the texts that fit."""
     of = subject(BUNDLED)
     layer, neuron = map(int, name.split("."))
     ((sign,),) = of.rows("SELECT sign FROM neurons WHERE layer = ? AND neuron = ?", layer, neuron)
@@ -429,7 +430,7 @@ def slow(self, *args):
     print("running", flush=True)
     import time; time.sleep(60)
 Runner._intervene = slow
-ablate.run(AblationRequest("stories260k", NeuronSelection("neurons", "1.3"),
+ablate.run(AblationRequest("tinyworld-2m", NeuronSelection("neurons", "1.3"),
     TextsRequest(sys.argv[2]), baseline=2, device="cpu", database=sys.argv[1]), Silent())
 """
 
@@ -470,11 +471,11 @@ def refused(kind: type[Exception], said: str) -> Iterator[None]:
         (
             NeuronSelection("neurons", "9.1"),
             UnknownNameError,
-            "no neuron 9.1: its layers are 0 to 4",
+            "no neuron 9.1: its layers are 0 to 5",
         ),
-        (NeuronSelection("neurons", "1.172"), UnknownNameError, "neurons 0 to 171"),
+        (NeuronSelection("neurons", "1.512"), UnknownNameError, "neurons 0 to 511"),
         (NeuronSelection("neurons", "one"), UsageError, "'one' is no neuron; write LAYER.NEURON"),
-        (NeuronSelection("neurons", " "), UnknownNameError, "no neuron of stories260k"),
+        (NeuronSelection("neurons", " "), UnknownNameError, "no neuron of tinyworld-2m"),
         (NeuronSelection("class", "weakest"), UnknownNameError, "no class 'weakest'; did you mean"),
         (NeuronSelection("class", "cond"), UnknownNameError, "'cond' could be several classes"),
         (
@@ -482,11 +483,15 @@ def refused(kind: type[Exception], said: str) -> Iterator[None]:
             UsageError,
             "neurons of class weakening, not 99",
         ),
-        (NeuronSelection("where", "layer>7"), UnknownNameError, "no neuron of stories260k fits"),
+        (NeuronSelection("where", "layer>7"), UnknownNameError, "no neuron of tinyworld-2m fits"),
         (NeuronSelection("set", "mine"), UnknownNameError, "no set 'mine' in this database"),
         (NeuronSelection("sql", "DELETE FROM models"), DatabaseError, "read-only"),
         (NeuronSelection("sql", "SELECT 1 AS one"), UsageError, "the query gives one; neurons are"),
-        (NeuronSelection("sql", "SELECT 10000 AS neuron_id"), UsageError, "is not one of stories"),
+        (
+            NeuronSelection("sql", "SELECT 10000 AS neuron_id"),
+            UsageError,
+            "is not one of tinyworld-2m",
+        ),
         (NeuronSelection("sql", "SELECT NULL AS layer, 1 AS neuron"), UnknownNameError, "None.1"),
         (
             NeuronSelection("sql", "SELECT 'b' AS model, '1.2' AS name"),
@@ -509,7 +514,7 @@ def test_texts_that_are_none(file: Path, tmp_path: Path) -> None:
     for texts, kind, said in (
         (TextsRequest(str(tmp_path / "empty.txt")), TextError, "no text in it"),
         (TextsRequest(str(tmp_path / "none.txt")), TextError, "no file or directory"),
-        (TextsRequest(dataset(file), max_len=9999), UsageError, "more than the 512 tokens"),
+        (TextsRequest(dataset(file), max_len=9999), UsageError, "more than the 256 tokens"),
         (TextsRequest(dataset(file), max_tokens=1), TextError, "more than --max-tokens 1"),
     ):
         with refused(kind, said):

@@ -17,6 +17,7 @@ import numpy as np
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from ingest.bundled import MODEL_NAME
 from neurondb.jobs import Advance, IngestRequest, Preprocessing, job
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import (
@@ -238,7 +239,12 @@ def subject(name: str) -> Subject:
     real = name in (BUNDLED, STORIES)
     texts = real_texts(name) if real else tuple(map(str.strip, TEXTS))
     request = IngestRequest(
-        model=str(directory), dataset=str(text_file(texts)), thresholds=THRESHOLDS, device="cpu"
+        model=str(directory),
+        name=MODEL_NAME if name == BUNDLED else None,
+        dataset=str(text_file(texts)),
+        # Of the bundled model's neurons few are classified at 0.5: shown at 0.2, classes have some.
+        thresholds=THRESHOLDS[::-1] if name == BUNDLED else THRESHOLDS,
+        device="cpu",
     )
     return Subject(request, texts, longest)
 

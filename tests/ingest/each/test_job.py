@@ -1,4 +1,4 @@
-"""The jobs `ablate-each` and `attribute` on stories260K: what is stored, resumed, refused."""
+"""The jobs `ablate-each` and `attribute` on the bundled model: what is stored, resumed, refused."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ingest.bundled import MODEL_NAME
 from ingest.each import attribute, job
 from neurondb.conditions import Condition, Treatment
 from neurondb.errors import IngestError, UnknownNameError, UsageError
@@ -24,15 +25,15 @@ from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import Silent, encode, subject
 from tests.support.real_models import BUNDLED, real_texts
 
-MODEL = "stories260k"
+MODEL = MODEL_NAME
 N_TEXTS, MAX_LEN = 3, 40
 NAMES = ("0.3", "1.3", "1.5", "3.100")
-WIDTH = 172
+WIDTH = 512
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A copy of the database with everything of stories260K on sixty stories."""
+    """A copy of the database with everything of the bundled model on its texts."""
     return copy_of(BUNDLED, tmp_path)
 
 

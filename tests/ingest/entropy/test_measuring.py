@@ -159,12 +159,12 @@ def test_random_neurons_are_ordinary_ones_of_the_last_layers() -> None:
     with sqlite3.connect(model.database) as connection:
         rows = connection.execute(
             "SELECT layer, neuron, out_norm, variance FROM neurons JOIN vocab_stats USING "
-            "(neuron_id) WHERE vector = 'out' AND layer >= 3"
+            "(neuron_id) WHERE vector = 'out' AND layer >= 4"
         ).fetchall()
     norm, variance = np.array(rows)[:, 2], np.array(rows)[:, 3]
     by_place = {NeuronPlace(*row[:2]): row[2:] for row in rows}
     for place in found.baseline:
-        assert place.layer in (3, 4)
+        assert place.layer in (4, 5)
         assert by_place[place][0] <= np.quantile(norm, 0.9)
         assert by_place[place][1] >= np.quantile(variance, 0.1)
 

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from ingest.ablate import writable
+from ingest.bundled import MODEL_NAME
 from neurondb.asking.neuron_sets import NeuronSet, baseline, class_called, resolve
 from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError, UsageError
@@ -35,7 +36,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def model(engine: Engine) -> Model:
     with engine.connect() as connection:
-        return find_model(connection, "stories260k")
+        return find_model(connection, MODEL_NAME)
 
 
 def ids(engine: Engine, model: Model, kind: SelectionKind, text: str) -> list[int]:
@@ -60,7 +61,7 @@ def test_every_way_of_saying_it_means_the_same(engine: Engine, model: Model) -> 
 
 
 def test_a_neuron_said_twice_is_one(engine: Engine, model: Model) -> None:
-    assert ids(engine, model, "neurons", "1.2 1.2,0.5") == [6, 175]
+    assert ids(engine, model, "neurons", "1.2 1.2,0.5") == [6, 515]
 
 
 def test_some_of_a_class_are_drawn_by_the_seed(engine: Engine, model: Model) -> None:
@@ -91,7 +92,7 @@ def drawn(engine: Engine, model: Model, of: NeuronSet, seed: int = 0) -> NeuronS
 
 
 def layers(found: NeuronSet) -> Counter[int]:
-    return Counter(((found.neuron_ids - 1) // 172).tolist())
+    return Counter(((found.neuron_ids - 1) // 512).tolist())
 
 
 def class_of(engine: Engine) -> dict[int, str]:
@@ -132,9 +133,9 @@ def test_a_mixed_set_leaves_out_its_members_only(engine: Engine, model: Model) -
 
 
 def test_where_too_few_remain_all_of_them_are_taken(engine: Engine, model: Model) -> None:
-    of = resolve(engine, model, NeuronSelection("where", "layer=2 neuron<160"))
+    of = resolve(engine, model, NeuronSelection("where", "layer=2 neuron<500"))
     assert drawn(engine, model, of).neuron_ids.tolist() == list(
-        range(1 + 2 * 172 + 160, 1 + 3 * 172)
+        range(1 + 2 * 512 + 500, 1 + 3 * 512)
     )
     whole = resolve(engine, model, NeuronSelection("where", "layer=2"))
     with pytest.raises(UnknownNameError, match="its layers have no other neuron"):

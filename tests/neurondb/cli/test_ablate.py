@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ingest.bundled import MODEL_NAME
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError, UsageError
 from tests.support.ingested import subject
@@ -29,15 +30,21 @@ def run(file: Path, *words: str) -> Result:
     return result
 
 
+def n_members() -> int:
+    sql = "SELECT COUNT(*) FROM neuron_overview WHERE class = 'conditional weakening'"
+    ((n,),) = subject(BUNDLED).rows(sql)
+    return int(n)
+
+
 TEXTS = ("--dataset", "texts", "--max-texts", "5", "--max-len", "60", "--device", "cpu")
 
 
 def test_the_page_says_what_was_done_and_what_changed(file: Path) -> None:
-    asked = ("ablate", "stories260k", "--class", "cond-weak", "--baseline", "2", *TEXTS)
+    asked = ("ablate", MODEL_NAME, "--class", "cond-weak", "--baseline", "2", *TEXTS)
     result = run(file, *asked, "--format", "table")
     assert result.exit_code == 0, result.output
     page = result.stdout
-    assert "stories260k: 43 neurons, zero" in page
+    assert f"{MODEL_NAME}: {n_members()} neurons, zero" in page
     assert "class='conditional weakening'" in page
     assert "5 texts" in page
     assert "× 2 seeds" in page
@@ -53,7 +60,7 @@ def test_the_page_says_what_was_done_and_what_changed(file: Path) -> None:
 
 
 def test_rows_for_programs(file: Path) -> None:
-    asked = ("ablate", "stories260k", "--neurons", "1.2", "--mode", "fix", "--value", "2")
+    asked = ("ablate", MODEL_NAME, "--neurons", "1.2", "--mode", "fix", "--value", "2")
     result = run(file, *asked, "--baseline", *TEXTS, "--format", "json", "--metrics", "loss,scale")
     found = json.loads(result.stdout)
     assert [(row["metric"], row["filter"]) for row in found] == [
@@ -69,7 +76,7 @@ def test_rows_for_programs(file: Path) -> None:
 
 
 def test_a_run_is_repeated(file: Path) -> None:
-    asked = ("ablate", "stories260k", "--neurons", "2.2", *TEXTS, "--format", "json")
+    asked = ("ablate", MODEL_NAME, "--neurons", "2.2", *TEXTS, "--format", "json")
     run_id = json.loads(run(file, *asked).stdout)[0]["run_id"]
     result = run(file, "ablate", "--rerun", str(run_id), "--format", "json")
     assert json.loads(result.stdout)[0]["run_id"] == run_id
@@ -79,12 +86,12 @@ def test_a_run_is_repeated(file: Path) -> None:
 
 
 def test_a_suite_has_a_line_a_run(file: Path) -> None:
-    words = ("ablate-suite", "stories260k", *TEXTS, "--classes", "weakening,cond-weak")
+    words = ("ablate-suite", MODEL_NAME, *TEXTS, "--classes", "weakening,cond-weak")
     result = run(file, *words, "--conditions", "always,gate-_post+", "--format", "table")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert sum("zero gate-_post+" in line for line in lines) == 2
-    assert "class='conditional weakening': 43 neurons" in lines
+    assert f"class='conditional weakening': {n_members()} neurons" in lines
     assert "stored" in result.stderr
 
 

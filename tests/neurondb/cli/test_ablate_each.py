@@ -1,4 +1,4 @@
-"""`neurondb ablate-each` as somebody types it, on stories260K."""
+"""`neurondb ablate-each` as somebody types it, on the bundled model."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ingest.bundled import MODEL_NAME
 from ingest.each import attribute, job
 from neurondb import asking
 from neurondb.asking import named
@@ -26,7 +27,7 @@ JOBS = {"ablate-each": job.run, "attribute": attribute.run}
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the database with everything of stories260K; the jobs are at hand."""
+    """A copy of the database with everything of the bundled model; the jobs are at hand."""
     path = tmp_path / "neurondb.db"
     with closing(sqlite3.connect(path)) as copy:
         subject(BUNDLED).connection.backup(copy)
@@ -36,9 +37,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(file: Path, *words: str) -> Result:
     texts = ("--dataset", "texts", "--max-texts", "2", "--max-len", "30", "--device", "cpu")
-    return CliRunner().invoke(
-        cli, ["ablate-each", "stories260k", *texts, *words, "--db", str(file)]
-    )
+    return CliRunner().invoke(cli, ["ablate-each", MODEL_NAME, *texts, *words, "--db", str(file)])
 
 
 def test_rows_are_a_neuron_and_a_metric_each(file: Path) -> None:
@@ -62,7 +61,7 @@ def test_an_estimate_of_something_else_is_not_compared(file: Path) -> None:
     assert "zero where gate+" in asked.stdout
     assert "correlate" not in asked.stdout
     with opened(str(file)) as connection:
-        model = find_model(connection, "stories260k")
+        model = find_model(connection, MODEL_NAME)
         found = removal(connection, model, model.first_neuron_id + 3 * model.d_mlp + 1)
     assert found is not None
     assert found.estimated is None
@@ -115,7 +114,7 @@ def test_a_mistake_is_one_line(file: Path, words: tuple[str, ...], said: str) ->
 
 def test_texts_must_be_named(file: Path) -> None:
     asked = CliRunner().invoke(
-        cli, ["ablate-each", "stories260k", "--neurons", "1.3", "--db", str(file)]
+        cli, ["ablate-each", MODEL_NAME, "--neurons", "1.3", "--db", str(file)]
     )
     assert isinstance(asked.exception, UsageError)
     assert "--dataset" in str(asked.exception)

@@ -177,6 +177,7 @@ def test_our_hooks_are_all_known(site: Served) -> None:
     assert known == {
         *("register_routes", "asgi_wrapper", "menu_links", "prepare_jinja2_environment"),
         *("handle_exception", "extra_css_urls", "extra_js_urls"),
+        "prepare_connection",
     }
     pm.check_pending()
 
