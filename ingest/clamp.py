@@ -20,7 +20,13 @@ from ingest.forward.replay import Replay
 from ingest.interventions import Intervention, intervened
 from ingest.steering.prompts import hook_of, prompt_ids
 from ingest.steering.rows import repeated
-from ingest.steering.running import Running, signs, start, targets, within_memory
+from ingest.steering.running import (
+    Running,
+    signs_of_values,
+    start,
+    targets,
+    within_memory,
+)
 from neurondb.conditions import Hook
 from neurondb.errors import UsageError
 from neurondb.jobs import Progress
@@ -44,9 +50,10 @@ def run(request: ClampRequest, progress: Progress) -> ClampSweep:
         ModelError: when it cannot be read or run.
     """
     with opened(request.machine.database) as connection:
-        hook = hook_of(find_model(connection, request.machine.model), request.hook)
+        model = find_model(connection, request.machine.model)
+        hook = hook_of(model, request.hook)
         _check(request)
-        sign = signs(connection, find_model(connection, request.machine.model), request.neurons)
+        sign = signs_of_values(connection, model, request.neurons, request.sign)
         running = start(connection, request.machine)
     ids = prompt_ids(running, request.prompt, chat=request.chat)
     with within_memory(running), torch.inference_mode():

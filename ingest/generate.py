@@ -18,7 +18,7 @@ from torch import Tensor
 from ingest.forward.decoding import decode_step
 from ingest.interventions import Intervention, intervened
 from ingest.steering.prompts import hook_of, prompt_ids
-from ingest.steering.running import Running, signs, start, targets, within_memory
+from ingest.steering.running import Running, signs_of_values, start, targets, within_memory
 from ingest.steering.spoken import Subtitles
 from neurondb.errors import UsageError
 from neurondb.jobs.steered import Piece
@@ -45,7 +45,7 @@ def run(request: GenerateRequest) -> Iterator[Piece]:
         hook = hook_of(model, request.hook)
         _check(request)
         clamped = [clamp.neuron for clamp in request.clamps]
-        sign = signs(connection, model, [*clamped, *request.zeroed])
+        sign = signs_of_values(connection, model, [*clamped, *request.zeroed], request.sign)
         running = start(connection, request.machine)
     ids = prompt_ids(running, request.prompt, chat=request.chat)[0].tolist()
     values = torch.tensor([clamp.value for clamp in request.clamps])

@@ -1,9 +1,9 @@
 -- title: Prediction, suppression and partition neurons
 -- description: Neurons with a role, by the moments of cos(U, out): prediction and suppression have
 --   a kurtosis above the threshold and a positive or negative skewness, partition neurons a large
---   variance and neither of these. As published by universal-neurons §5.1, and in neuron_overview,
---   `large` is above a threshold; as in the OLMo study, among the `largest` of the model
---   (METHODS §4).
+--   variance of cos(U, out) and neither of these. As published by universal-neurons §5.1, and in
+--   neuron_overview, `large` is above a threshold; as in the OLMo study, among the `largest` of the
+--   model (METHODS §4).
 -- needs: vocab
 -- param model = null: model, only this model
 -- param role = null: choice(prediction, suppression, partition), only this role
@@ -11,7 +11,7 @@
 -- param partition = "threshold": choice(threshold, largest), which variances are large
 -- param variance = 0.005: number, threshold to exceed
 -- param largest = 1000: natural, neurons of a model whose variances are the largest
--- param of = "dot": choice(dot, cosine), variance of the dot product U·out or of cos(U, out)
+-- param of = "cosine": choice(cosine, dot), variance of cos(U, out) or of the dot product U·out
 -- param limit = 1000: natural, rows at most
 WITH moments AS (
     SELECT m.name AS model, n.model_id, n.neuron_id, n.layer, n.neuron, o.kurtosis, o.skewness,

@@ -16,8 +16,8 @@ from ingest.interventions import Targets
 from ingest.machine import use_threads_for
 from ingest.origin import original
 from ingest.steering.spoken import SpokenTokenizer
-from neurondb.errors import IngestError, ModelError
-from neurondb.jobs.steering import Machine, NeuronPlace
+from neurondb.errors import IngestError, ModelError, UsageError
+from neurondb.jobs.steering import SIGNS, Machine, NeuronPlace
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.schema import tables
@@ -80,6 +80,26 @@ def signs(
     return found
 
 
+def signs_of_values(
+    connection: Connection, model: Model, places: Sequence[NeuronPlace], sign: str
+) -> dict[NeuronPlace, int]:
+    """Return by what values of each neuron are multiplied to be the model's own.
+
+    Args:
+        connection: of the database.
+        model: the stored model.
+        places: the neurons.
+        sign: canonical or model, in which the values are given.
+
+    Raises:
+        UnknownNameError, IngestError: as `signs` does; UsageError for another sign.
+    """
+    if sign not in SIGNS:
+        raise UsageError(f"no sign {sign!r}; give {' or '.join(SIGNS)}")
+    found = signs(connection, model, places)
+    return found if sign == "canonical" else dict.fromkeys(found, 1)
+
+
 def targets(
     places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
 ) -> dict[int, Targets]:
@@ -88,8 +108,8 @@ def targets(
     Args:
         places: the neurons, each once.
         sign: of each.
-        values: in canonical sign, the last axis over `places`; a first one over rows of a batch,
-            where NaN leaves a row's neuron as it is.
+        values: in the sign that `sign` makes the model's own, the last axis over `places`; a first
+            one over rows of a batch, where NaN leaves a row's neuron as it is.
     """
     found = {}
     for layer in sorted({place.layer for place in places}):

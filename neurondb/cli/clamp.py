@@ -24,7 +24,7 @@ from neurondb.render.progress import progress_on
 
 MOST_STEPS: Final = 1001
 SECTIONS: Final = {
-    "Sweep": ("more", "low", "high", "steps", "hook", "position"),
+    "Sweep": ("more", "low", "high", "steps", "sign", "hook", "position"),
     "Prompt": ("targets", "chat"),
     "Machine": ("device", "dtype"),
     "Results": ("form", "output", "db"),
@@ -59,6 +59,7 @@ SECTIONS: Final = {
     show_default=True,
     help="Values, the first and the last included.",
 )
+@steering_options.sign
 @steering_options.hook
 @click.option(
     "--position",
@@ -81,13 +82,14 @@ def clamp(
 ) -> None:
     """Hold neurons of MODEL at one value after the other, and tell what follows PROMPT.
 
-    Values are in canonical sign (METHODS §1). The sweep is one batch that begins at the first
-    layer it touches.
+    Values are in canonical sign (METHODS §1) or, with --sign model, in the model's own, as papers
+    give them. Layers count from 0: the paper's 26.1442 is 25.1442. The sweep is one batch that
+    begins at the first layer it touches.
 
     \b
-    neurondb clamp llama-3.1-8b 26.1442 "My favourite animal is a" --target ' dog'
-    neurondb clamp llama-3.1-8b 26.1442,25.7 "I live in" --from -50 --to 50 --steps 11
-    neurondb clamp llama-3.1-8b 26.1442 "My pet is a" --target ' dog' --format csv -o dog.csv
+    neurondb clamp llama-3.1-8b 25.1442 "My favourite animal is a" --target ' dog' --sign model
+    neurondb clamp llama-3.1-8b 25.1442,25.7 "I live in" --from -50 --to 50 --steps 11
+    neurondb clamp llama-3.1-8b 25.1442 "My pet is a" --target ' dog' --format csv -o dog.csv
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
@@ -127,7 +129,7 @@ def _page(
     wanted = [*sweep.target_ids, *sweep.clean.top_ids.flat, *sweep.clamped.top_ids.flat]
     with opened(db) as connection:
         texts = token_texts(connection, model, wanted)
-    return SweepPage(model, places, prompt, request.position, sweep, texts)
+    return SweepPage(model, places, prompt, request.position, request.sign, sweep, texts)
 
 
 def _values(low: float, high: float, steps: int) -> tuple[float, ...]:

@@ -19,6 +19,8 @@ from neurondb.render.formats import Destination, deliver
 
 SPARE: Final = ("gate_in", "gate_out", "role")
 """Usual columns that a narrow terminal does without, the first ones first."""
+SILENT: Final = ("role",)
+"""Usual columns that a table for people does without where they are empty: few neurons have one."""
 
 
 def _listed(
@@ -98,6 +100,8 @@ def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> 
     usual = shape.columns == default_columns(shape.order)
     ordered = default_columns(shape.order, usual=())
     spare = [name for name in SPARE if usual and name not in ordered]
+    if destination.chosen == "table":
+        rows = _without_silent(rows, [name for name in SILENT if name in spare])
     n = deliver(rows, destination, "model" if usual else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
@@ -109,6 +113,21 @@ def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> 
         click.echo(note, err=True)
     if n == shape.limit:
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
+
+
+def _without_silent(rows: Rows, names: Sequence[str]) -> Rows:
+    """Leave out those of some columns that are NULL in every row."""
+    kept = list(rows.rows)
+    silent = {
+        place
+        for place, name in enumerate(rows.columns)
+        if name in names and all(row[place] is None for row in kept)
+    }
+    places = [place for place in range(len(rows.columns)) if place not in silent]
+    return rows._replace(
+        columns=tuple(rows.columns[place] for place in places),
+        rows=iter([tuple(row[place] for place in places) for row in kept]),
+    )
 
 
 def _named_columns(shape: Shape) -> list[str]:

@@ -20,7 +20,7 @@ from neurondb.render.formats import Destination, deliver
 from neurondb.render.generation import collect, generation_rows, stream, stream_beside
 
 SECTIONS: Final = {
-    "Neurons": ("clamps", "hook", "ablated"),
+    "Neurons": ("clamps", "sign", "hook", "ablated"),
     "Text": ("max_new_tokens", "chat", "side_by_side"),
     "Sampling": ("temperature", "top_p", "seed", "greedy"),
     "Machine": ("device", "dtype"),
@@ -36,8 +36,9 @@ SECTIONS: Final = {
     "clamps",
     type=steering_options.ClampedNeuron(),
     multiple=True,
-    help="Hold a neuron at a value, in canonical sign; repeat for several.",
+    help="Hold a neuron at a value; repeat for several.",
 )
+@steering_options.sign
 @steering_options.hook
 @click.option(
     "--ablate",
@@ -87,12 +88,13 @@ def generate(
 ) -> None:
     """Continue PROMPT with MODEL, neurons clamped at every position.
 
-    On a terminal the text appears as it is generated; other formats have one row a run.
+    On a terminal the text appears as it is generated; other formats have one row a run. Layers
+    count from 0: the paper's 26.1442 is 25.1442; its values are in the model's own sign.
 
     \b
-    neurondb generate llama-3.1-8b "My favourite animal is" --clamp 26.1442=145
+    neurondb generate llama-3.1-8b "I live in" --clamp 25.1442=145 --sign model
     neurondb generate llama-3.1-8b-instruct "What is your favourite animal?" --chat
-        --clamp 26.1442=145 --side-by-side --seed 3
+        --clamp 25.1442=145 --sign model --side-by-side --seed 3
     neurondb generate llama-3.1-8b "I live in" --ablate "weakening" --greedy --format json
     """  # noqa: D301
     destination = Destination(form, output)
@@ -103,7 +105,7 @@ def generate(
     machine = Machine(stored.name, db, device, dtype)
     request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **asked)
     pieces: Iterable[Piece] = job("generate")(request)
-    steering = _steering(clamps, ablated)
+    steering = _steering(clamps, ablated, request.sign)
     if not as_page:
         rows = generation_rows(collect(pieces), stored.name, prompt, steering, sampling.seed)
         deliver(rows, destination, caption="model")
@@ -111,7 +113,7 @@ def generate(
         titles = {"clean": "clean", "steered": steering}
         stream_beside(pieces, console(), prompt, titles)
     else:
-        stream(pieces, console(), prompt)
+        stream(pieces, console(), prompt, steering)
 
 
 def _sampling(
@@ -141,6 +143,8 @@ def _neurons(
     return model, tuple(NeuronPlace(*place) for place in places)
 
 
-def _steering(clamps: tuple[Clamp, ...], expression: str | None) -> str:
+def _steering(clamps: tuple[Clamp, ...], expression: str | None, sign: str) -> str:
     held = [f"{clamp.neuron.name}={clamp.value:g}" for clamp in clamps]
+    if held:
+        held[-1] += f" {steering_options.sign_meant(sign)}"
     return ", ".join([*held, *([f"without {expression}"] if expression else [])])

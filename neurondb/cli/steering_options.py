@@ -7,7 +7,7 @@ import click
 
 from neurondb.cli.options import Command
 from neurondb.errors import UsageError
-from neurondb.jobs.steering import Clamp, NeuronPlace
+from neurondb.jobs.steering import SIGNS, Clamp, NeuronPlace
 
 _PLACE: Final = re.compile(r"\s*([0-9]{1,9})\.([0-9]{1,9})\s*")
 
@@ -43,7 +43,7 @@ class ClampedNeuron(click.ParamType[Clamp]):
         except ValueError:
             equals = ""
         if not equals or not abs(held) < float("inf"):
-            self.fail(f"{value!r} is not LAYER.NEURON=VALUE, like 26.1442=145", param, ctx)
+            self.fail(f"{value!r} is not LAYER.NEURON=VALUE, like 25.1442=145", param, ctx)
         return Clamp(_place(self, neuron, param, ctx), held)
 
 
@@ -84,6 +84,14 @@ hook = click.option(
     type=click.Choice(("hook_pre_linear", "hook_post")),
     help="What is held (default: hook_pre_linear; hook_post where there are no gates).",
 )
+sign = click.option(
+    "--sign",
+    type=click.Choice(SIGNS),
+    default=SIGNS[0],
+    show_default=True,
+    help="In which sign values are given: canonical, in which gate·in is not negative, or the "
+    "model's own, as its weights have it.",
+)
 chat = click.option(
     "--chat", is_flag=True, help="PROMPT is what a user says, in the tokenizer's chat template."
 )
@@ -98,6 +106,11 @@ def machine(command: Command) -> Command:
         "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
     )
     return device(dtype(command))
+
+
+def sign_meant(sign: str) -> str:
+    """Return in words in which sign values are."""
+    return "in canonical sign" if sign == "canonical" else "in the model's own sign"
 
 
 def once(neurons: tuple[NeuronPlace, ...]) -> tuple[NeuronPlace, ...]:

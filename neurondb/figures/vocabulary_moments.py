@@ -16,7 +16,7 @@ from neurondb.figures.palette import OUTLINE, ROLE_COLOURS
 from neurondb.figures.rows import heading, inline, layered, short
 from neurondb.reading.figure_rows.vocabulary import out_moments
 from neurondb.reading.models import Model
-from neurondb.schema.views import PARTITION_DOT_VARIANCE, ROLE_KURTOSIS
+from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 
 ROLES: Final = tuple(ROLE_COLOURS)
 TICKS: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000)
@@ -26,11 +26,11 @@ Values = Float[np.ndarray, " neurons"]
 
 def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -> alt.TopLevelMixin:
     """Return skewness × kurtosis of cos(U, out), a point a neuron, coloured by role."""
-    skewness, kurtosis, dot_variance = out_moments(connection, model, layer)
+    skewness, kurtosis, variance = out_moments(connection, model, layer)
     known = ~np.isnan(skewness) & ~np.isnan(kurtosis)
     if not known.any():
         raise layer_without("vocab", model, layer)
-    role = roles(skewness, kurtosis, dot_variance)
+    role = roles(skewness, kurtosis, variance)
     chosen = known.copy()
     chosen[known] = _chosen(skewness[known], kurtosis[known], role[known])
     rows = [
@@ -54,11 +54,11 @@ def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -
     )
 
 
-def roles(skewness: Values, kurtosis: Values, dot_variance: Values) -> Any:
+def roles(skewness: Values, kurtosis: Values, variance: Values) -> Any:
     """Return the place in ROLES of every neuron, by the rule of neuron_overview."""
     sharp = kurtosis > ROLE_KURTOSIS
     conditions = [sharp & (skewness > 0), sharp & (skewness < 0)]
-    conditions.append(dot_variance > PARTITION_DOT_VARIANCE)
+    conditions.append(variance > PARTITION_VARIANCE)
     return np.select(conditions, [PREDICTION, SUPPRESSION, PARTITION], NONE)
 
 

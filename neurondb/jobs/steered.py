@@ -40,7 +40,7 @@ class ClampSweep:
     target_ids: tuple[int, ...]
     values: NDArray[np.float64]
     clean_values: NDArray[np.float64]
-    """What each neuron has at the last position by itself, in canonical sign."""
+    """What each neuron has at the last position by itself, in the sign of the values."""
     clean: NextTokens
     """Without any clamp; one row."""
     clamped: NextTokens

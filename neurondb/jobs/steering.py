@@ -60,6 +60,10 @@ class Machine:
     """Precision of the forward pass; auto is that of the checkpoint, float32 on CPU."""
 
 
+SIGNS: Final = ("canonical", "model")
+"""In which sign values of in and post are given: canonical (METHODS §1), or the model's own."""
+
+
 @dataclass(frozen=True)
 class ClampRequest:
     """Everything `neurondb clamp` was asked for: specialised-feature-neurons §3.2."""
@@ -77,6 +81,8 @@ class ClampRequest:
     """all positions of the prompt, or its last one only."""
     chat: bool = False
     """Whether the prompt is what a user says, in the tokenizer's chat template."""
+    sign: str = "canonical"
+    """One of SIGNS: that of the values."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,8 @@ class GenerateRequest:
     """Neurons whose hook_post is 0 throughout."""
     hook: str | None = None
     """What the clamps set; as in ClampRequest."""
+    sign: str = "canonical"
+    """One of SIGNS: that of the clamps' values."""
     max_new_tokens: int = 60
     sampling: Sampling = field(default_factory=Sampling)
     chat: bool = False

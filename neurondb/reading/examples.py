@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from neurondb.errors import UnknownNameError
 from neurondb.reading.activations import Activations
@@ -64,12 +64,18 @@ class Example:
 
 @dataclass(frozen=True)
 class ExampleList:
-    """The first examples of a sign case; none where no text qualifies or none is stored."""
+    """The first examples of a sign case; none where no text qualifies or none is stored.
+
+    Attributes:
+        bos_only: whether the peaks of the whole list stand at position 0, so that it says something
+            about BOS and not about text (METHODS §5).
+    """
 
     sign_case: str
     quantity: str
     leading: bool
     examples: tuple[Example, ...]
+    bos_only: bool = False
 
 
 def example_lists(
@@ -88,10 +94,28 @@ def example_lists(
     wanted = _wanted(model, leading, options)
     key = Key(neuron_id, activations.dataset.dataset_id)
     found = _examples(connection, model, key, wanted, options)
+    of_bos = _of_bos(connection, key, options.quantity)
     return tuple(
-        ExampleList(case, options.quantity, case == leading, tuple(found.get(case, ())))
+        ExampleList(
+            case, options.quantity, case == leading, tuple(found.get(case, ())), case in of_bos
+        )
         for case in wanted
     )
+
+
+def _of_bos(connection: Connection, key: Key, quantity: str) -> set[str]:
+    """Return the sign cases of a quantity whose every peak stands at position 0."""
+    r = tables.example_rows.c
+    code = codes.QUANTITIES.index(quantity)
+    case_of = {codes.example_list(i, code): case for i, case in enumerate(codes.SIGN_CASES)}
+    query = (
+        select(r.list_id)
+        .where((r.neuron_id == key.neuron_id) & (r.dataset_id == key.dataset_id))
+        .where(r.list_id.in_(case_of))
+        .group_by(r.list_id)
+        .having(func.max(r.position) == 0)
+    )
+    return {case_of[list_id] for list_id in connection.scalars(query)}
 
 
 def _wanted(model: Model, leading: str | None, options: ExampleOptions) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from neurondb.render.numbers import compact
 from neurondb.render.text import head, packed, token, visible
 
 COLUMNS: Final = (
-    *("model", "neurons", "hook", "position", "value"),
+    *("model", "neurons", "hook", "position", "sign", "value"),
     *("token_id", "token", "probability", "rank"),
 )
 _TOKEN_CELLS: Final = 14
@@ -31,6 +31,8 @@ class SweepPage(NamedTuple):
     neurons: tuple[NeuronPlace, ...]
     prompt: str
     position: str
+    sign: str
+    """Of the values: canonical or model."""
     sweep: ClampSweep
     texts: Mapping[int, str]
     """Token id → text."""
@@ -46,7 +48,7 @@ def sweep_rows(page: SweepPage) -> Rows:
 
     def rows() -> Iterator[tuple[object, ...]]:
         sweep = page.sweep
-        same = (page.model.name, page.name, sweep.hook, page.position)
+        same = (page.model.name, page.name, sweep.hook, page.position, page.sign)
         for values, found in (([None], sweep.clean), (sweep.values.tolist(), sweep.clamped)):
             for i, value in enumerate(values):
                 for j, token_id in enumerate(sweep.target_ids):
@@ -60,7 +62,9 @@ def sweep_page(page: SweepPage, width: int) -> RenderableType:
     """Return a plot for each target, and the most probable tokens at the ends, at 0 and clean."""
     sweep = page.sweep
     where = "at every position" if page.position == "all" else "at the last position"
-    facts = (f"{sweep.hook} {where}", f"{len(sweep.values)} values", f"{sweep.n_prompt} tokens")
+    meant = "canonical" if page.sign == "canonical" else "the model's own"
+    values = f"{len(sweep.values)} values in {meant} sign"
+    facts = (f"{sweep.hook} {where}", values, f"{sweep.n_prompt} tokens")
     parts: list[RenderableType] = [
         Text(f"{visible(page.model.name)} {page.name}", "name"),
         Text(packed(facts, width), "faint"),

@@ -62,15 +62,16 @@ def generation_rows(
     return Rows(COLUMNS, rows())
 
 
-def stream(pieces: Iterable[Piece], terminal: Console, prompt: str) -> None:
-    """Print one run's text as it comes, after the prompt."""
+def stream(pieces: Iterable[Piece], terminal: Console, prompt: str, steering: str = "") -> None:
+    """Print one run's text as it comes, after the prompt; `steering` says what was done to it."""
     said = Transcript()
     terminal.print(Text(lines(prompt), "faint"), end="", soft_wrap=True)
     for piece in pieces:
         said.add(piece)
         if piece.text:
             terminal.print(Text(lines(piece.text)), end="", soft_wrap=True)
-    terminal.print(Text(f"\n\n{said.ending}", "faint"))
+    facts = ", ".join([said.ending, *([visible(steering)] if steering else [])])
+    terminal.print(Text(f"\n\n{facts}", "faint"))
 
 
 def stream_beside(

@@ -16,6 +16,8 @@ from neurondb.render.neuron_traces import largest, legend, paint, shades
 from neurondb.render.numbers import signed
 from neurondb.render.text import ELLIPSIS, head, tail, token, visible
 
+BOS_ONLY: Final = "every peak stands at position 0: this says something about BOS, not about text"
+
 _PEAK_CELLS: Final = 24
 _BEFORE: Final = 0.45
 """Share of the line that stands before the peak."""
@@ -44,6 +46,8 @@ def example_lines(lists: Sequence[ExampleList], width: int, *, marks: bool) -> R
         heading = Text.assemble((f"{mark} {one.sign_case}", style))
         if not one.examples:
             heading.append("  no example stored", "faint")
+        elif one.bos_only:
+            heading.append(f"  {BOS_ONLY}", "faint")
         blocks.append(_Block(heading, one.examples, largest(one.examples)))
     return _lines(blocks, width, marks=marks, scale="the largest in its list")
 

@@ -19,7 +19,7 @@ from neurondb.render.neuron_labels import label_table
 from neurondb.render.neuron_tokens import PROMOTED, SUPPRESSED, token_tables
 from neurondb.render.numbers import compact, share
 from neurondb.render.text import head, packed, token, visible
-from neurondb.schema.views import PARTITION_DOT_VARIANCE, ROLE_KURTOSIS
+from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 
 _TOKEN_CELLS: Final = 24
 _NOTE_CELLS: Final = 200
@@ -130,7 +130,7 @@ def _role(found: Vocabulary) -> Iterator[str]:
     out = next((one for one in found.moments if one.vector == "out"), None)
     because = ""
     if out is not None and found.role == "partition":
-        because = f" (dot variance {compact(out.dot_variance)} > {PARTITION_DOT_VARIANCE:g})"
+        because = f" (variance of cos(U, out) {compact(out.variance)} > {PARTITION_VARIANCE:g})"
     elif out is not None and out.skewness is not None:
         sign = ">" if out.skewness > 0 else "<"
         because = (

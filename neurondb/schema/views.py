@@ -10,6 +10,7 @@ from neurondb.schema.codes import (
     BASES,
     DIRECTIONS,
     GATED_CASES,
+    QUANTITIES,
     QUANTITY_COLUMNS,
     SIGN_CASES,
     VECTORS,
@@ -33,7 +34,7 @@ CASE_COLUMNS: Final = {
 }
 """Sign case → the column of neuron_overview with its frequency."""
 
-PARTITION_DOT_VARIANCE: Final = 0.005
+PARTITION_VARIANCE: Final = 0.005
 ROLE_KURTOSIS: Final = 10
 
 
@@ -94,8 +95,16 @@ LEFT JOIN rw_classes ka ON ka.class_id = r.class_a
 LEFT JOIN rw_classes kb ON kb.class_id = r.class_b
 """
 
+# Evaluated only where it is asked for: the list is sixteen rows side by side.
+_BOS_ONLY = f"""(SELECT CASE WHEN MAX(e.position) = 0 THEN 1 WHEN MAX(e.position) > 0 THEN 0 END
+        FROM example_rows e
+        JOIN example_lists l ON l.list_id = e.list_id
+        WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
+          AND l.sign_case = c.sign_case AND l.quantity = '{QUANTITIES[0]}')"""
+
 _SIGN_CASES = f"""
-SELECT r.neuron_id, r.dataset_id, c.sign_case, r.count, r.freq, {_case_statistics()}
+SELECT r.neuron_id, r.dataset_id, c.sign_case, r.count, r.freq, {_case_statistics()},
+       {_BOS_ONLY} AS bos_only
 FROM sign_case_rows r
 JOIN sign_case_names c ON c.sign_case_id = r.sign_case_id
 """
@@ -135,7 +144,7 @@ def _role() -> str:
     return (
         f"CASE WHEN {sharp} AND o.skewness > 0 THEN 'prediction' "
         f"WHEN {sharp} AND o.skewness < 0 THEN 'suppression' "
-        f"WHEN o.dot_variance > {PARTITION_DOT_VARIANCE} THEN 'partition' END"
+        f"WHEN o.variance > {PARTITION_VARIANCE} THEN 'partition' END"
     )
 
 
@@ -222,7 +231,12 @@ VIEWS: Final = (
         "How differently a neuron acts on the logits of tokens with a property and of all others.",
     ),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
-    View("sign_cases", _SIGN_CASES, "Statistics of one sign case of a neuron on a dataset."),
+    View(
+        "sign_cases",
+        _SIGN_CASES,
+        "Statistics of one sign case of a neuron on a dataset; bos_only: 1 where all peaks of its "
+        "hook_post examples stand at position 0, which says something about BOS, not about text.",
+    ),
     View("examples", _EXAMPLES, "A text on which a neuron is extreme."),
     View(
         "control_examples",

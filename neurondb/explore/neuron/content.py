@@ -206,7 +206,7 @@ def _windows(found: _Found) -> tuple[WindowList | None, tuple[WindowList, ...]]:
     fewer = ExampleOptions(count=CONTROLS, radius=BEFORE)
     kinds = control_lists(found.connection, found.model, key, found.dataset, fewer)
     return (
-        window_list(case, quantity, listed.examples),
+        window_list(case, quantity, listed.examples, bos_only=listed.bos_only),
         same_scale([window_list(one.kind, "hook_post", one.examples) for one in kinds]),
     )
 

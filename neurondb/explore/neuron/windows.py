@@ -99,6 +99,7 @@ class WindowList:
         colour: quantity that colours the tokens.
         scale: the largest of its values here; None where no trace is stored.
         stored: examples of the list, twins included.
+        bos_only: whether every peak stands at position 0 (METHODS §5).
     """
 
     title: str
@@ -107,6 +108,7 @@ class WindowList:
     scale: float | None
     stored: int
     windows: tuple[Window, ...]
+    bos_only: bool = False
 
     def before(self, window: Window) -> list[Piece]:
         """Return the tokens before a peak."""
@@ -143,12 +145,20 @@ class WindowList:
         return Piece(shown, mark, value / scale if scale else 0.0, _values(window.trace, position))
 
 
-def window_list(title: str, quantity: str, examples: Sequence[Example]) -> WindowList:
+def window_list(
+    title: str, quantity: str, examples: Sequence[Example], *, bos_only: bool = False
+) -> WindowList:
     """Return a list of examples as a page shows them."""
     colour = SOURCES[quantity]
     windows = [_window(example) for example in examples]
     return WindowList(
-        title, quantity, colour, _scale(windows, colour), len(windows), tuple(_folded(windows))
+        title,
+        quantity,
+        colour,
+        _scale(windows, colour),
+        len(windows),
+        tuple(_folded(windows)),
+        bos_only,
     )
 
 

@@ -12,8 +12,8 @@ from neurondb.schema import codes, tables
 def out_moments(
     connection: Connection, model: Model, layer: int
 ) -> Float[np.ndarray, "moments neurons"]:
-    """Return skewness, Pearson kurtosis and variance of the dot product, NaN where unknown."""
+    """Return skewness, Pearson kurtosis and variance of cos(U, out), NaN where unknown."""
     v = tables.vocab_stat_rows.c
-    columns = [v.skewness, v.kurtosis, v.dot_variance]
+    columns = [v.skewness, v.kurtosis, v.variance]
     of_out = v.vector_id == codes.VECTORS.index("out")
     return np.asarray(neuron_values(connection, model, columns, of_out, layer=layer)[:, 0])
