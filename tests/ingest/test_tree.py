@@ -27,10 +27,11 @@ def of_values(values: torch.Tensor) -> FloatSums:
     n = len(values)
     mean = values.sum(0) / max(n, 1)
     deviation = values - mean
-    powers = [(deviation**k).sum(0).expand(2, -1) for k in (2, 3, 4)]
+    power2, power3, power4 = ((deviation**k).sum(0).expand(2, -1) for k in (2, 3, 4))
     sums = values.sum(0).expand(N_CASES, N_QUANTITIES, -1)
     by_label = values.sum(0).expand(4, N_LABELS, -1)
-    return FloatSums(torch.full((N_NEURONS,), n), mean.expand(2, -1), *powers, sums, by_label)
+    finite, mean = torch.full((N_NEURONS,), n), mean.expand(2, -1)
+    return FloatSums(finite, mean, power2, power3, power4, sums, by_label)
 
 
 def batch(number: int) -> FloatSums:
