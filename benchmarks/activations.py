@@ -6,8 +6,8 @@
     python -m benchmarks.activations llama-3.2-1b --device cuda --tokens 1000000 --profile
     python -m benchmarks.activations small
 
-`small` measures jobs of a few thousand tokens, a line each, on one thread and on two: of the bundled
-model, and of the shape of SmolLM2 135M with texts of 20 to 250 tokens. Else a model is `bundled`, a
+`small` measures jobs of a few thousand tokens, a line each, on one thread and on two: of the
+bundled model, and of the shape of SmolLM2 135M with texts of 20 to 250 tokens. Else a model is `bundled`, a
 directory in hub format, or the name of a published shape, which gets random weights and random
 token ids. Prints seconds of the bare forward pass, of the stage (as it runs on the device, and with
 the plain functions by `--plain`), of transformer_lens' run_with_cache with a copy to the processor
