@@ -7,13 +7,13 @@
     python -m benchmarks.activations small
 
 `small` measures jobs of a few thousand tokens, a line each, on one thread and on two: of the
-bundled model, and of the shape of SmolLM2 135M with texts of 20 to 250 tokens. Else a model is `bundled`, a
-directory in hub format, or the name of a published shape, which gets random weights and random
-token ids. Prints seconds of the bare forward pass, of the stage (as it runs on the device, and with
-the plain functions by `--plain`), of transformer_lens' run_with_cache with a copy to the processor
-and a top-k a neuron (`--obvious`), and their ratios: the ways take turns batch by batch, and the
-median of the repeats is given. `--memory` adds the peak memory of fresh processes over the tokens
-and over four times as many, `--profile` where the time goes.
+bundled model, and of the shape of SmolLM2 135M with texts of 20 to 250 tokens. Else a model is
+`bundled`, a directory in hub format, or the name of a published shape, which gets random weights
+and token ids. Prints seconds of the bare forward pass, of the stage (as it runs on the device, and
+with the plain functions by `--plain`), of transformer_lens' run_with_cache with a copy to the
+processor and a top-k a neuron (`--obvious`), and their ratios: the ways take turns batch by batch,
+and the median of the repeats is given. `--memory` adds the peak memory of fresh processes over the
+tokens and over four times as many, `--profile` where the time goes.
 """
 
 import argparse
