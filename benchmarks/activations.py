@@ -4,10 +4,13 @@
     python -m benchmarks.activations DIRECTORY --texts stories.txt
     python -m benchmarks.activations qwen2.5-0.5b --layers 4 --length 1024
     python -m benchmarks.activations llama-3.2-1b --device cuda --tokens 1000000 --profile
+    python -m benchmarks.activations small
 
-A model is `bundled`, a directory in hub format, or the name of a published shape, which gets
-random weights and random token ids. Prints seconds of the bare forward pass, of the stage
-(compiled, and plain with `--plain`), of transformer_lens' run_with_cache with a copy to the
+`small` measures jobs of a few thousand tokens, a line each, on one thread and on two: of the
+bundled model, and of the shape of SmolLM2 135M with texts of 20 to 250 tokens. Else a model is
+`bundled`, a directory in hub format, or the name of a published shape, which gets random weights
+and token ids. Prints seconds of the bare forward pass, of the stage (as it runs on the device, and
+with the plain functions by `--plain`), of transformer_lens' run_with_cache with a copy to the
 processor and a top-k a neuron (`--obvious`), and their ratios: the ways take turns batch by batch,
 and the median of the repeats is given. `--memory` adds the peak memory of fresh processes over the
 tokens and over four times as many, `--profile` where the time goes.
@@ -46,6 +49,7 @@ from ingest.forward import (
 from ingest.forward.bridge import Bridge
 from ingest.fused import PLAIN, Kernels, compiled
 from ingest.machine import keep_freed_blocks, use_threads_for
+from ingest.native import native
 from ingest.stages.activations import Summariser
 from ingest.texts import read_dataset
 from ingest.tokenizer import Tokenizer, tokenize
@@ -63,6 +67,8 @@ class Asked(NamedTuple):
     length: int
     device: str
     dtype: str
+    shortest: int | None = None
+    """Of random texts, in tokens; None: all are of one length."""
 
 
 def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
@@ -70,8 +76,12 @@ def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
     if asked.texts is None:
         random = np.random.default_rng(0)
         n_texts = max(1, asked.tokens // asked.length)
-        size = (n_texts, asked.length)
-        return list(random.integers(0, checkpoint.architecture.d_vocab, size))
+        d_vocab = checkpoint.architecture.d_vocab
+        if asked.shortest is None:
+            return list(random.integers(0, d_vocab, (n_texts, asked.length)))
+        lengths = random.integers(asked.shortest, asked.length + 1, asked.tokens)
+        lengths = lengths[: 1 + int(np.searchsorted(np.cumsum(lengths), asked.tokens))]
+        return [random.integers(0, d_vocab, length) for length in lengths]
     dataset = read_dataset(str(asked.texts))
     max_len = min(asked.length, checkpoint.architecture.context or asked.length)
     read = tokenize(Tokenizer(asked.path), dataset, max_len, skip_bos=False)
@@ -184,11 +194,59 @@ def _peak(asked: Asked) -> float:
     return int(peak) / 1024
 
 
+def kernels_for(device: torch.device) -> Kernels:
+    """Return what a long job on the device sums with."""
+    return native() if device.type == "cpu" else compiled()
+
+
+def small_jobs(scratch: Path, repeats: int) -> None:
+    """Print what small jobs cost beside their forward pass: medians of ways that take turns."""
+    texts = Path(inputs(scratch).dataset)
+    shape = SHAPES["smollm2-135m"]
+    smol = write_checkpoint(scratch / "smollm2", shape, shape.n_layers, attention=True)
+    own = Asked(bundled.model_directory(), texts, 0, 1024, "cpu", "float32")
+    random = Asked(smol, None, 0, 250, "cpu", "float32", shortest=20)
+    jobs = [("bundled", own, n) for n in (2_000, 10_000, 40_000)]
+    jobs += [("smollm2-135m", random, n) for n in (2_000, 4_000)]
+    for name, asked, n_tokens in jobs:
+        subject = Subject(asked._replace(tokens=n_tokens))
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            floor, stage = _small(subject, repeats)
+            ratio = statistics.median(s / f for s, f in zip(stage, floor, strict=True))
+            print(
+                f"{name}, {n_tokens:,} tokens, {threads} threads: bare forward"
+                f" {statistics.median(floor):.2f} s, stage {statistics.median(stage):.2f} s,"
+                f" × {ratio:.2f} (of {repeats}: {min(map(_ratio, stage, floor)):.2f} to"
+                f" {max(map(_ratio, stage, floor)):.2f})",
+                flush=True,
+            )
+
+
+def _ratio(stage: float, floor: float) -> float:
+    return stage / floor
+
+
+def _small(subject: Subject, repeats: int) -> tuple[list[float], list[float]]:
+    """Return seconds of the bare forward pass and of the stage from nothing on."""
+    floor, stage = [], []
+    for repeat in range(repeats + 1):
+        bare, summarise = subject.bare(), subject.stage(native())
+        seconds = [0.0, 0.0]
+        for batch in subject.batches:
+            for way, step in enumerate((bare, summarise)):
+                seconds[way] += subject.seconds(partial(step, batch))
+        if repeat:  # the first warms up
+            floor.append(seconds[0])
+            stage.append(seconds[1])
+    return floor, stage
+
+
 def measure(subject: Subject, options: argparse.Namespace) -> None:
     """Print the seconds and ratios; the ways take turns batch by batch."""
     ways: dict[str, Callable[[], Step]] = {
         "bare forward": subject.bare,
-        "stage, compiled": lambda: subject.stage(compiled()),
+        "stage": lambda: subject.stage(kernels_for(subject.device)),
     }
     if options.plain:
         ways["stage, plain"] = lambda: subject.stage(PLAIN)
@@ -225,7 +283,7 @@ def profile(subject: Subject) -> None:
     """Print which operations the stage's time goes to."""
     from torch.profiler import profile as profiler
 
-    step = subject.stage(compiled())
+    step = subject.stage(kernels_for(subject.device))
     with profiler() as found:
         for batch in subject.batches[: 4 * WARM_UP]:
             step(batch)
@@ -245,13 +303,18 @@ def main() -> int:
     parser.add_argument("--layers", type=int, help="of a published shape (default: all)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--plain", action="store_true", help="the stage without compiling, too")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--plain", action="store_true", help="the stage with the plain functions, too"
+    )
     parser.add_argument("--obvious", action="store_true", help="run_with_cache, too")
     parser.add_argument("--memory", action="store_true", help="peak memory at 1× and 4× tokens")
     parser.add_argument("--profile", action="store_true", help="where the time goes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
+        if options.model == "small":
+            small_jobs(Path(scratch), options.repeats)
+            return 0
         path, texts = Path(options.model), options.texts
         if options.model == "bundled":
             path, texts = bundled.model_directory(), Path(inputs(Path(scratch)).dataset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -24,14 +24,14 @@ class Batch:
     token_ids: Int[Tensor, "texts positions"]
     lengths: Int[Tensor, " texts"]
     ordinals: Int[Tensor, " texts"]
-    number: int | None = None
+    number: int | None = field(default=None, kw_only=True)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
         ids, lengths, ordinals = (
             tensor.to(device) for tensor in (self.token_ids, self.lengths, self.ordinals)
         )
-        return Batch(ids, lengths, ordinals, self.number)
+        return Batch(ids, lengths, ordinals, number=self.number)
 
     @property
     def n_tokens(self) -> int:
@@ -108,5 +108,5 @@ def _padded(
         torch.from_numpy(padded).to(device),
         torch.tensor([len(text) for text in texts], device=device),
         torch.from_numpy(ordinals.astype(np.int64)).to(device),
-        number,
+        number=number,
     )

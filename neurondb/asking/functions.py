@@ -21,6 +21,8 @@ _PLACE: Final = re.compile(r"%[-+ 0#,!]*(\*|\d+)?(?:\.(\*|\d+)?)?l*([A-Za-z%])")
 
 def replace_costly(connection: sqlite3.Connection, longest: int) -> None:
     """Give a connection these functions; `longest` is how many bytes a value may have."""
+    # Ours refuse by raising, which is no fault to report; importing Datasette turns reports on.
+    sqlite3.enable_callback_tracebacks(False)
     formats = _Formats()
     functions = (
         ("instr", 2, instr),

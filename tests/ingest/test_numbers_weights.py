@@ -132,7 +132,7 @@ def test_every_class_follows_the_table_of_the_methods(model: Subject, threshold:
 
 def test_the_first_threshold_is_the_one_that_views_show(model: Subject) -> None:
     rows = model.rows('SELECT "class" FROM neuron_overview ORDER BY layer, neuron')
-    assert [name for (name,) in rows] == stored_classes(model, THRESHOLDS[0])
+    assert [name for (name,) in rows] == stored_classes(model, model.request.thresholds[0])
 
 
 # --- zero and orthogonal vectors ----------------------------------------------------------

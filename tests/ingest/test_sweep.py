@@ -266,14 +266,9 @@ def test_a_batch_of_which_nothing_counts_adds_nothing() -> None:
     inputs = Inputs(0, gated=True, n_neurons=3)
     nothing = torch.zeros_like(inputs.batch.counted)
     sums, peaks = sweep(GATED, inputs.activation, inputs.found, inputs.sign, nothing, inputs.about)
-    found = totals_of(GATED, sums, inputs.about)
-    nothing_at_all = no_counts(GATED, 3, CPU), no_sums(GATED, 3, 0, CPU)
+    counts, float_sums = totals_of(GATED, sums, inputs.about)
     assert not peaks.any()
-    pairs = (
-        (found[0]._asdict(), nothing_at_all[0]._asdict()),
-        (found[1]._asdict(), nothing_at_all[1]._asdict()),
-    )
-    for totals, expected in pairs:
-        for name, value in totals.items():
-            if name != "mean":  # of no tokens, which says nothing
-                torch.testing.assert_close(value, expected[name])
+    found = counts._asdict() | float_sums._asdict()
+    expected = no_counts(GATED, 3, CPU)._asdict() | no_sums(GATED, 3, 0, CPU)._asdict()
+    for name in found.keys() - {"mean"}:  # of no tokens, which says nothing
+        torch.testing.assert_close(found[name], expected[name])

@@ -30,8 +30,8 @@ def of_values(values: torch.Tensor) -> FloatSums:
     power2, power3, power4 = ((deviation**k).sum(0).expand(2, -1) for k in (2, 3, 4))
     sums = values.sum(0).expand(N_CASES, N_QUANTITIES, -1)
     by_label = values.sum(0).expand(4, N_LABELS, -1)
-    counted = torch.full((N_NEURONS,), n)
-    return FloatSums(counted, mean.expand(2, -1), power2, power3, power4, sums, by_label)
+    finite, mean = torch.full((N_NEURONS,), n), mean.expand(2, -1)
+    return FloatSums(finite, mean, power2, power3, power4, sums, by_label)
 
 
 def batch(number: int) -> FloatSums:
