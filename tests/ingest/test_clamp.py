@@ -96,6 +96,19 @@ def test_what_a_neuron_has_anyway_changes_nothing(name: str, position: str) -> N
     np.testing.assert_allclose(again.clamped.probability, again.clean.probability, atol=1e-6)
 
 
+@pytest.mark.parametrize("wanted", [-1, 1])
+def test_values_in_the_models_own_sign_are_those_of_the_other_sign(wanted: int) -> None:
+    model = stored("gemma2")
+    places = (NeuronPlace(1, neuron) for neuron in range(56))
+    place = next(place for place in places if model.sign(place) == wanted)
+    own = sweep(model, neurons=(place,), values=(3.0,), sign="model")
+    canonical = sweep(model, neurons=(place,), values=(3.0 * wanted,))
+    np.testing.assert_array_equal(own.clamped.probability, canonical.clamped.probability)
+    np.testing.assert_array_equal(own.clean_values, canonical.clean_values * wanted)
+    opposite = sweep(model, neurons=(place,), values=(-3.0 * wanted,))
+    assert not np.array_equal(own.clamped.probability, opposite.clamped.probability)
+
+
 def test_values_in_several_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = stored("gemma2")
     whole = sweep(model)

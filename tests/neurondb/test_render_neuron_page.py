@@ -223,7 +223,16 @@ def test_orthogonal_output_admits_a_significant_cosine(
 def test_a_partition_neuron_says_by_which_number() -> None:
     found = replace(vocabulary(" once"), role="partition")
 
-    assert "partition (dot variance 0.100 > 0.005)" in shown(replace(PAGE, vocabulary=found))
+    assert "partition (variance of cos(U, out) 0.0400 > 0.005)" in shown(
+        replace(PAGE, vocabulary=found)
+    )
+
+
+def test_a_list_of_bos_alone_says_that_it_is_not_about_text() -> None:
+    first, *others = examples(" once")
+    assert "position 0" not in shown(replace(PAGE, examples=(first, *others)))
+    flagged = (replace(first, bos_only=True), *others)
+    assert "every peak stands at position 0" in shown(replace(PAGE, examples=flagged))
 
 
 def test_what_is_not_stored_cannot_be_shown_and_the_page_says_so() -> None:

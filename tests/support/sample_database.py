@@ -207,7 +207,7 @@ def _role(out: Row) -> str | None:
         return "prediction"
     if out["kurtosis"] > 10 and out["skewness"] < 0:
         return "suppression"
-    return "partition" if out["dot_variance"] > 0.005 else None
+    return "partition" if out["variance"] > 0.005 else None
 
 
 class _Model:
@@ -384,7 +384,7 @@ class _Model:
         for vector_id in range(len(codes.VECTORS)):
             stats = {
                 "mean": self.draw.gauss(0, 1),
-                "variance": round(self.draw.random(), 2),
+                "variance": round(self.draw.random() / 100, 4),
                 "skewness": self.draw.choice((-1.5, 0.0, 1.5)),
                 "kurtosis": self.draw.choice((3.0, 10.0, 12.0)),
                 "dot_variance": self.draw.choice((0.001, 0.005, 0.01)),

@@ -353,7 +353,13 @@ def test_roles_by_either_rule(
     sample: Sample, sample_engine: Engine, partition: str, of: str
 ) -> None:
     column = "out_dot_variance" if of == "dot" else "out_variance"
-    given = {"kurtosis": "11", "variance": "0.3", "largest": "20", "partition": partition, "of": of}
+    given = {
+        "kurtosis": "11",
+        "variance": "0.006",
+        "largest": "20",
+        "partition": partition,
+        "of": of,
+    }
     rows = ask(sample_engine, "roles", model=LLAMA, **given)
 
     neurons = [r for r in sample.neurons if r["model"] == LLAMA]
@@ -361,7 +367,7 @@ def test_roles_by_either_rule(
     largest = {r["name"] for r in by_size[:20]}
     expected = {}
     for r in neurons:
-        large = r["name"] in largest if partition == "largest" else r[column] > 0.3
+        large = r["name"] in largest if partition == "largest" else r[column] > 0.006
         if r["out_kurtosis"] > 11 and r["out_skewness"]:
             expected[r["name"]] = "prediction" if r["out_skewness"] > 0 else "suppression"
         elif large:

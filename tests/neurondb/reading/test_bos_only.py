@@ -1,0 +1,76 @@
+"""Lists whose peaks all stand at position 0 are known by it, in SQL and on the page."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from neurondb.reading.activations import activations, find_dataset
+from neurondb.reading.examples import ExampleOptions, example_lists
+from neurondb.reading.models import find_model
+from neurondb.reading.opening import opened
+from neurondb.schema import codes
+from tests.support.sample_database import Sample
+
+CASE = "gate+_in+"
+LIST = codes.example_list(codes.SIGN_CASES.index(CASE), codes.QUANTITIES.index("hook_post"))
+
+
+@pytest.fixture
+def neuron(sample: Sample, tmp_path: Path) -> Iterator[tuple[Connection, int, int]]:
+    """A neuron of the sample whose every peak of a list is moved to position 0."""
+    copy = tmp_path / "copy.db"
+    with (
+        closing(sqlite3.connect(sample.path)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+        ((neuron_id, dataset_id, n),) = target.execute(
+            "SELECT e.neuron_id, e.dataset_id, COUNT(*) FROM example_rows e"
+            " JOIN neurons n USING (neuron_id) JOIN models m USING (model_id)"
+            " WHERE list_id = ? AND e.dataset_id = m.dataset_id"
+            " GROUP BY 1, 2 HAVING MAX(position) > 0 ORDER BY 3 DESC, 1 LIMIT 1",
+            (LIST,),
+        ).fetchall()
+        assert n > 1
+        target.execute(
+            "UPDATE example_rows SET position = 0 WHERE neuron_id = ? AND list_id = ?",
+            (neuron_id, LIST),
+        )
+        target.commit()
+    with opened(str(copy)) as connection:
+        yield connection, neuron_id, dataset_id
+
+
+def test_the_column_says_it_of_that_list_alone(neuron: tuple[Connection, int, int]) -> None:
+    connection, neuron_id, dataset_id = neuron
+    query = (
+        "SELECT s.sign_case, s.bos_only, MAX(e.position) FROM sign_cases s LEFT JOIN examples e"
+        " ON e.neuron_id = s.neuron_id AND e.dataset_id = s.dataset_id"
+        " AND e.sign_case = s.sign_case AND e.quantity = 'hook_post'"
+        f" WHERE s.neuron_id = {neuron_id} AND s.dataset_id = {dataset_id} GROUP BY 1, 2"
+    )
+    found = {case: (flag, last) for case, flag, last in connection.exec_driver_sql(query)}
+    assert found[CASE] == (1, 0)
+    for flag, last in found.values():
+        assert flag == (None if last is None else int(last == 0))
+
+
+def test_the_page_says_it(neuron: tuple[Connection, int, int], sample: Sample) -> None:
+    connection, neuron_id, _ = neuron
+    (name,) = connection.exec_driver_sql(
+        f"SELECT m.name FROM neurons JOIN models m USING (model_id) WHERE neuron_id = {neuron_id}"
+    ).scalars()
+    model = find_model(connection, name)
+    dataset = find_dataset(connection, model, None)
+    assert dataset is not None
+    read = activations(connection, neuron_id, dataset)
+    assert read is not None
+    lists = example_lists(connection, model, neuron_id, read, ExampleOptions(count=16))
+    for one in lists:
+        at_zero = bool(one.examples) and all(x.position == 0 for x in one.examples)
+        assert one.bos_only == at_zero
+    assert next(one for one in lists if one.sign_case == CASE).bos_only
