@@ -223,9 +223,8 @@ def test_orthogonal_output_admits_a_significant_cosine(
 def test_a_partition_neuron_says_by_which_number() -> None:
     found = replace(vocabulary(" once"), role="partition")
 
-    assert "partition (variance of cos(U, out) 0.0400 > 0.005)" in shown(
-        replace(PAGE, vocabulary=found)
-    )
+    said = shown(replace(PAGE, vocabulary=found))
+    assert "partition (variance of cos(U, out) 0.0400 > 0.005)" in said
 
 
 def test_a_list_of_bos_alone_says_that_it_is_not_about_text() -> None:

@@ -107,7 +107,9 @@ def test_a_sweep_as_rows(invoke: Invoke) -> None:
 
 def test_a_sweep_as_a_page(invoke: Invoke) -> None:
     page = invoke(*SWEEP, "--target", " cat", "--format", "table").stdout
-    assert page.startswith("m 4.10\nhook_pre_linear at every position · 5 values · ")
+    assert page.startswith(
+        "m 4.10\nhook_pre_linear at every position · 5 values in canonical sign · "
+    )
     assert "p(' cat')" in page
     assert "clean 0.9" in page
     assert "▲" in page
@@ -213,11 +215,18 @@ def test_a_run_is_a_row(invoke: Invoke) -> None:
     found = json.loads(invoke("generate", "m", PROMPT, *given).stdout)
     assert [(row["run"], row["steering"]) for row in found] == [
         ("clean", ""),
-        ("steered", "4.10=60"),
+        ("steered", "4.10=60 in canonical sign"),
     ]
     assert all(row["n_tokens"] == 8 and row["ended"] == "length" for row in found)
     alone = json.loads(invoke("generate", "m", PROMPT, *given[:4], "--format", "json").stdout)
     assert alone == found[1:]
+
+
+def test_which_sign_is_meant_is_said(invoke: Invoke) -> None:
+    own = invoke(*SWEEP, "--target", " cat", "--sign", "model", "--format", "table").stdout
+    assert "5 values in the model's own sign" in own
+    given = ("--clamp", "4.10=60", "--max-new-tokens", "2", "--greedy", "--format", "table")
+    assert "4.10=60 in canonical sign" in invoke("generate", "m", PROMPT, *given).stdout
 
 
 def test_a_text_is_printed_after_its_prompt(invoke: Invoke) -> None:
@@ -233,7 +242,7 @@ def test_two_texts_stand_side_by_side(invoke: Invoke, columns: int) -> None:
     page = invoke("generate", "m", PROMPT, *given, columns=columns).stdout
     lines = page.splitlines()
     assert lines[0] == PROMPT
-    assert lines[2].split() == ["clean", "4.10=60"]
+    assert lines[2].split()[:2] == ["clean", "4.10=60"]
     assert max(map(cell_len, lines)) <= columns
 
 

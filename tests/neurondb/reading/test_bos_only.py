@@ -13,7 +13,9 @@ from neurondb.reading.examples import ExampleOptions, example_lists
 from neurondb.reading.models import find_model
 from neurondb.reading.opening import opened
 from neurondb.schema import codes
-from tests.support.sample_database import Sample
+from tests.support.sample_database import Sample, sample
+
+__all__ = ["sample"]
 
 CASE = "gate+_in+"
 LIST = codes.example_list(codes.SIGN_CASES.index(CASE), codes.QUANTITIES.index("hook_post"))
