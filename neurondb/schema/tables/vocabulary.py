@@ -95,8 +95,8 @@ lm_head_tokens = Table(
     Index(None, "token_id"),
     **CLUSTERED,
 )
-"""LM-head decoding (METHODS §4). The sign of a gated neuron's `in` is arbitrary, so both +in and −in
-are decoded, in the sign of the checkpoint, not the canonical one; an ungated neuron's is not."""
+"""LM-head decoding (METHODS §4). The sign of a gated neuron's `in` is arbitrary: +in and −in are
+decoded, in the checkpoint's sign, not the canonical one. An ungated neuron's is not: +in alone."""
 
 lm_head_rows = Table(
     "lm_head_rows",
