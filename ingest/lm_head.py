@@ -3,8 +3,8 @@
 p = softmax(U·in), neither preprocessed; normalised = p of the token ÷ mean of the neuron's 100
 largest p. Source: specialised-feature-neurons §2. Gated neurons are decoded at −in too. The
 vocabulary passes by in tiles: memory is U in float32 and two tiles of logits. Every token asked for
-comes out of the same pass, at both sides. Where the vocab stage has stored each side's most probable
-token, no pass is needed (`anchored`).
+comes out of the same pass, at both sides. Where the vocab stage has stored the most probable token
+of each, no pass is needed (`anchored`).
 """
 
 import json

@@ -98,7 +98,7 @@ class Ledger:
             more = {
                 "settings": _settings(step.settings),
                 "n_rows": steps.c.n_rows + writer.n_rows,
-                "seconds": steps.c.seconds + writer.seconds + time.perf_counter() - started,
+                "seconds": steps.c.seconds + (writer.seconds + time.perf_counter() - started),
             }
             connection.execute(update(steps).where(self._is(step)).values(more))
 
