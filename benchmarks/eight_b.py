@@ -45,6 +45,7 @@ from neurondb.schema.codes import (
     UNGATED_CASES,
     VECTORS,
     example_list,
+    sides,
 )
 from neurondb.writing import datasets, indexes, layers, models
 from neurondb.writing.activations import write_activations
