@@ -79,16 +79,19 @@ def test_what_ingest_adds_makes_it_a_new_database(
     assert run(gated).rows.get("vocab", 0) == 0
 
 
+def layers_with(request: IngestRequest, side: int) -> list[int]:
+    there = "FROM lm_head_tokens JOIN neurons USING (neuron_id)"
+    rows = ask(request, f"SELECT DISTINCT layer {there} WHERE side = {side} ORDER BY 1")
+    return [layer for (layer,) in rows]
+
+
 def test_layers_that_are_not_asked_for_wait(gated: IngestRequest) -> None:
     taken_back(gated)
     run(replace(gated, layers=(1,)))
-    layers = (
-        "SELECT DISTINCT layer FROM lm_head_tokens JOIN neurons USING (neuron_id) WHERE side={}"
-    )
-    assert ask(gated, layers.format(-1)) == [(1,)]
-    assert ask(gated, layers.format(1)) == [(0,), (1,)]
+    assert layers_with(gated, -1) == [1]
+    assert layers_with(gated, 1) == [0, 1]
     run(gated)
-    assert ask(gated, layers.format(-1)) == [(0,), (1,)]
+    assert layers_with(gated, -1) == [0, 1]
 
 
 def test_a_layer_gets_its_side_whole_or_not_at_all(

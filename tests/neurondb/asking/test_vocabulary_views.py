@@ -81,7 +81,8 @@ def test_effects_on_properties(sample: Sample, sample_engine: Engine) -> None:
 
 def test_one_token_decoded_for_all_neurons(sample: Sample, sample_engine: Engine) -> None:
     sql = (
-        "SELECT r.neuron_id, r.side, r.probability FROM tokens t JOIN lm_head_rows r USING (token_id) "
+        "SELECT r.neuron_id, r.side, r.probability "
+        "FROM tokens t JOIN lm_head_rows r USING (token_id) "
         "JOIN neurons n ON n.neuron_id = r.neuron_id AND n.model_id = t.model_id "
         "WHERE t.token = :token"
     )
