@@ -45,6 +45,7 @@ from neurondb.schema.codes import (
     UNGATED_CASES,
     VECTORS,
     example_list,
+    sides,
 )
 from neurondb.writing import datasets, indexes, layers, models
 from neurondb.writing.activations import write_activations
@@ -165,11 +166,14 @@ def vocabulary(fiction: Fiction, layer: int) -> VocabularyRecord:
         )
         for vector in fiction.vectors
     }
-    head = LmHeadTokens(
-        token_ids=_common(rng, (n,), d_vocab),
-        probability=rng.lognormal(-9, 1, n),
-        normalised=1 + rng.lognormal(0, 1, n),
-    )
+    head = {
+        side: LmHeadTokens(
+            token_ids=_common(rng, (n,), d_vocab),
+            probability=rng.lognormal(-9, 1, n),
+            normalised=1 + rng.lognormal(0, 1, n),
+        )
+        for side in sides(gated="gate" in fiction.vectors)
+    }
     return VocabularyRecord(lists=lists, moments=moments, lm_head=head)
 
 

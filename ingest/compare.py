@@ -173,13 +173,16 @@ def stored_classes(
 
 
 def _head_tokens(connection: Connection, model: Model, layer: int) -> dict[int, str]:
-    """Return the text of the top token of the LM-head decoding, by neuron of a layer."""
+    """Return the text of the top token of the LM-head decoding, by neuron of a layer.
+
+    That of +in alone, as in the paper (specialised-feature-neurons §2).
+    """
     first = model.first_neuron_id + layer * model.d_mlp
     h, t = tables.lm_head_tokens.c, tables.tokens.c
     rows = connection.execute(
         select(h.neuron_id, t.token)
         .join_from(tables.lm_head_tokens, tables.tokens, t.token_id == h.token_id)
         .where(h.neuron_id >= first, h.neuron_id < first + model.d_mlp)
-        .where(t.model_id == model.model_id)
+        .where(t.model_id == model.model_id, h.side == 1)
     )
     return {row.neuron_id - first: row.token for row in rows}

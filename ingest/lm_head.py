@@ -1,9 +1,10 @@
 """The job `tokens`: any token under the LM head, for every neuron of a stored model (METHODS §4).
 
 p = softmax(U·in), neither preprocessed; normalised = p of the token ÷ mean of the neuron's 100
-largest p. Source: specialised-feature-neurons §2. The vocabulary passes by in tiles: memory is U in
-float32 and one tile of logits. Every token asked for comes out of the same pass. Where the vocab
-stage has stored each neuron's most probable token, no pass is needed (`anchored`).
+largest p. Source: specialised-feature-neurons §2. Gated neurons are decoded at −in too. The
+vocabulary passes by in tiles: memory is U in float32 and two tiles of logits. Every token asked for
+comes out of the same pass, at both sides. Where the vocab stage has stored the most probable token
+of each, no pass is needed (`anchored`).
 """
 
 import json
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, func, select
 from torch import Tensor
 
 from ingest.checkpoint import Checkpoint
@@ -30,7 +31,7 @@ from neurondb.reading.lm_head import Decoding
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.unused_rows import outdated_steps
 from neurondb.records import RunRecord
-from neurondb.schema import tables
+from neurondb.schema import codes, tables
 from neurondb.writing import models
 from neurondb.writing.layers import write_lm_head
 from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step
@@ -95,18 +96,21 @@ def _decoded(
         raise CheckpointError(f"{checkpoint.path} has no row for token #{unknown[0]}")
     use_threads_for(sizes)
     layers = range(sizes.n_layers) if request.layers is None else request.layers
-    found = np.full((2, len(tokens), sizes.n_layers, sizes.d_mlp), np.nan)
+    sides = codes.sides(gated=model.gated)
+    found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
     unembed, whole = checkpoint.unembedding(), None
     summed = not outdated_steps(connection, model.model_id)
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
             raw_in = checkpoint.layer(layer).in_.to(device).float()
-            anchors = _anchors(connection, model, layer)
-            if summed and len(anchors.neuron) == int((raw_in != 0).any(1).sum()):
-                found[:, :, layer] = anchored(raw_in, unembed, tokens, anchors)
+            anchors = [_anchors(connection, model, layer, side) for side in sides]
+            n_decoded = int((raw_in != 0).any(1).sum())
+            if summed and all(len(of_side.neuron) == n_decoded for of_side in anchors):
+                for i, side in enumerate(sides):
+                    found[:, :, i, layer] = anchored(side * raw_in, unembed, tokens, anchors[i])
             else:
                 whole = rows.select(unembed).to(device).float() if whole is None else whole
-                found[:, :, layer] = decode(raw_in, whole, rows.places(tokens))
+                found[:, :, :, layer] = decode(raw_in, whole, rows.places(tokens), sides)
             advance(1)
     return [Decoding(token, *found[:, i]) for i, token in enumerate(tokens)]
 
@@ -121,7 +125,7 @@ def _token_rows(connection: Connection, model: Model) -> TokenRows:
 
 
 class Anchors(NamedTuple):
-    """The stored decoding of each neuron's most probable token."""
+    """The stored decoding of each neuron's most probable token, at one side of `in`."""
 
     neuron: NDArray[np.int64]
     token_id: NDArray[np.int64]
@@ -129,12 +133,12 @@ class Anchors(NamedTuple):
     normalised: NDArray[np.float64]
 
 
-def _anchors(connection: Connection, model: Model, layer: int) -> Anchors:
+def _anchors(connection: Connection, model: Model, layer: int, side: int) -> Anchors:
     first = model.first_neuron_id + layer * model.d_mlp
     t = tables.lm_head_tokens.c
     rows = connection.execute(
         select(t.neuron_id - first, t.token_id, t.probability, t.normalised)
-        .where(t.neuron_id >= first, t.neuron_id < first + model.d_mlp)
+        .where(t.neuron_id >= first, t.neuron_id < first + model.d_mlp, t.side == side)
         .order_by(t.neuron_id)
     ).all()
     neuron, token_id, probability, normalised = (
@@ -145,22 +149,22 @@ def _anchors(connection: Connection, model: Model, layer: int) -> Anchors:
 
 @torch.no_grad()
 def anchored(
-    raw_in: Float[Tensor, "neurons d_model"],
+    vectors: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "d_vocab d_model"],
     token_ids: Sequence[int],
     anchors: Anchors,
 ) -> NDArray[np.float64]:
-    """Return what `decode` does, from one token of each neuron that is decoded already.
+    """Return what `decode` does of one side, from one token of each neuron, decoded already.
 
     Two tokens' probabilities differ by the exponential of the difference of their logits, and so do
     the normalised ones: the vocabulary has been summed over once, when the first was decoded.
     """
-    found = np.full((2, len(token_ids), len(raw_in)), np.nan)
-    device = raw_in.device
+    found = np.full((2, len(token_ids), len(vectors)), np.nan)
+    device = vectors.device
     wanted = unembed_raw[list(token_ids)].to(device).double()
     for start in range(0, len(anchors.neuron), SMALL_TILE.neurons):
         part = slice(start, start + SMALL_TILE.neurons)
-        rows = raw_in[torch.from_numpy(anchors.neuron[part]).to(device)].double()
+        rows = vectors[torch.from_numpy(anchors.neuron[part]).to(device)].double()
         known = unembed_raw[torch.from_numpy(anchors.token_id[part])].to(device).double()
         factor = (wanted @ rows.T - (known * rows).sum(1)).exp().cpu().numpy()
         found[0][:, anchors.neuron[part]] = anchors.probability[part] * factor
@@ -173,35 +177,61 @@ def decode(
     raw_in: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "tokens d_model"],
     places: Sequence[int],
+    sides: Sequence[int] = codes.SIDES,
 ) -> NDArray[np.float64]:
-    """Return probability and normalised probability, 2 × tokens × neurons; NaN for a zero vector.
+    """Return probability and normalised probability, 2 × tokens × sides × neurons.
+
+    NaN for a zero vector. The sides come from the same products: those of −in are those of in
+    negated.
 
     Args:
         raw_in: `in` as it is stored, float32.
         unembed_raw: the tokens' rows of U as it is stored, float32.
         places: the rows of the tokens to decode.
+        sides: of `in`: 1 as it is stored, −1 negated.
     """
     tile = TILES.get(raw_in.device.type, SMALL_TILE)
     parts = [
-        _decode_tile(rows, unembed_raw, places, tile) for rows in torch.split(raw_in, tile.neurons)
+        _decode_tile(rows, unembed_raw, places, sides, tile.tokens)
+        for rows in torch.split(raw_in, tile.neurons)
     ]
-    return torch.cat(parts, dim=2).cpu().numpy()
+    return torch.cat(parts, dim=3).cpu().numpy()
 
 
-def _decode_tile(rows: Tensor, unembed: Tensor, places: Sequence[int], tile: Tile) -> Tensor:
-    largest = torch.empty(len(rows), 0, device=rows.device)
-    log_total = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=rows.device)
-    for tokens in torch.split(unembed, tile.tokens):
+def _decode_tile(
+    rows: Tensor, unembed: Tensor, places: Sequence[int], sides: Sequence[int], n_tokens: int
+) -> Tensor:
+    sums = [_Sums(len(rows), rows.device) for _ in sides]
+    for tokens in torch.split(unembed, n_tokens):
         logits = rows @ tokens.T
-        both = torch.cat([largest, _largest(logits)], dim=1)
-        largest = both.topk(min(MEAN_OF, both.shape[1]), dim=1, sorted=False).values
-        log_total = torch.logaddexp(log_total, _log_sum_exp(logits))
+        for side, one in zip(sides[:-1], sums, strict=False):
+            one.add(side * logits)
+        sums[-1].add(logits.neg_() if sides[-1] < 0 else logits)
     # Few enough for float64, so that equal neurons stay equal whatever tile they are in.
     wanted = (rows.double() @ unembed[list(places)].double().T).T
-    top = largest.double()
-    log_mean = top.logsumexp(1) - np.log(top.shape[1])
-    found = torch.stack([(wanted - log_total).exp(), (wanted - log_mean).exp()])
-    return found.masked_fill((rows == 0).all(1), torch.nan)  # no direction, no decoding
+    parts = [one.decoded(side * wanted) for side, one in zip(sides, sums, strict=True)]
+    # no direction, no decoding
+    return torch.stack(parts, dim=2).masked_fill((rows == 0).all(1), torch.nan)
+
+
+class _Sums:
+    """What is known of the logits of one side of some neurons, as they pass by."""
+
+    def __init__(self, n_neurons: int, device: torch.device) -> None:
+        self._largest = torch.empty(n_neurons, 0, device=device)
+        self._log_total = torch.full((n_neurons,), -torch.inf, dtype=torch.float64, device=device)
+
+    def add(self, logits: Float[Tensor, "neurons tokens"]) -> None:
+        """Add a tile of logits, which is overwritten."""
+        both = torch.cat([self._largest, _largest(logits)], dim=1)
+        self._largest = both.topk(min(MEAN_OF, both.shape[1]), dim=1, sorted=False).values
+        self._log_total = torch.logaddexp(self._log_total, _log_sum_exp(logits))
+
+    def decoded(self, wanted: Float[Tensor, "tokens neurons"]) -> Float[Tensor, "2 tokens neurons"]:
+        """Return probability and normalised probability of tokens, from their logits in float64."""
+        top = self._largest.double()
+        log_mean = top.logsumexp(1) - np.log(top.shape[1])
+        return torch.stack([(wanted - self._log_total).exp(), (wanted - log_mean).exp()])
 
 
 def _largest(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, "neurons kept"]:
@@ -251,13 +281,23 @@ def _store(
     tokens = sorted({*earlier.tokens, *(decoding.token_id for decoding in decodings)})
     ledger = Ledger(engine, stored, models.start_run(engine, stored, run), force=True)
     with ledger.finishing(Step(STAGE, WHOLE_MODEL, {"tokens": tokens})) as writer:
-        writer.n_rows = earlier.n_rows
-        # Clustered by token, then neuron: in this order the table grows at one end a token.
+        writer.n_rows = earlier.n_rows - _replaced(writer.connection, model, decodings)
+        # Clustered by token, side and neuron: in this order the table grows at one end a token.
         for decoding in decodings:
-            for layer in range(model.n_layers):
-                values = decoding.probability[layer], decoding.normalised[layer]
-                write_lm_head(writer, layer, decoding.token_id, *values)
+            for i, side in enumerate(decoding.sides):
+                for layer in range(model.n_layers):
+                    values = decoding.probability[i, layer], decoding.normalised[i, layer]
+                    write_lm_head(writer, layer, decoding.token_id, side, *values)
     models.finish_run(engine, ledger.run_id, None)
+
+
+def _replaced(connection: Connection, model: Model, decodings: Sequence[Decoding]) -> int:
+    """Return how many rows are stored of tokens that are stored again."""
+    h, first = tables.lm_head_rows.c, model.first_neuron_id
+    of_model = h.neuron_id.between(first, first + model.n_neurons - 1)
+    tokens = h.token_id.in_([decoding.token_id for decoding in decodings])
+    found = select(func.count()).select_from(tables.lm_head_rows).where(tokens, of_model)
+    return connection.execute(found).scalar_one()
 
 
 class _Earlier(NamedTuple):

@@ -85,7 +85,10 @@ class VocabularyMoments:
 
 @dataclass(frozen=True)
 class LmHeadTokens:
-    """Top token of softmax(U·in), both raw, of every neuron (specialised-feature-neurons §2)."""
+    """Top token of softmax(U·in), both raw, of every neuron (specialised-feature-neurons §2).
+
+    `in` is that of one side: as it is stored, or negated.
+    """
 
     token_ids: PerNeuronInt
     probability: PerNeuron
@@ -96,12 +99,13 @@ class LmHeadTokens:
 class VocabularyRecord:
     """Vocabulary projections of one layer (METHODS §4); keys are codes of `schema.codes`.
 
+    Those of `lm_head` are the sides of `in`: 1 and −1, ungated only 1.
     `null_share` is ‖out·U₀‖/‖out‖, U₀ the null directions of U; None where it is not computed.
     """
 
     lists: Mapping[int, TokenList]
     moments: Mapping[int, VocabularyMoments]
-    lm_head: LmHeadTokens
+    lm_head: Mapping[int, LmHeadTokens]
     null_share: PerNeuron | None = None
 
 

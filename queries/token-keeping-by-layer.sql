@@ -1,6 +1,6 @@
 -- title: Share of top tokens kept in every layer, of models compared
 -- description: Of the models that `neurondb compare` compared, the share of neurons whose in vector
---   has the same token on top of the LM-head decoding in both (specialised-feature-neurons §2), of
+--   has the same token on top of the LM-head decoding of +in in both (specialised-feature-neurons §2), of
 --   those that have one in both. `kept-top-tokens` answers for models not compared yet.
 -- needs: comparison
 -- param before = null: model, only comparisons of this model with later ones

@@ -11,19 +11,23 @@ from ingest.null_space import null_directions, null_share
 from ingest.pipeline import storing
 from ingest.preprocess import canonical, embedding, unembedding
 from ingest.session import Session
+from ingest.stages.other_side import add_other_side, sides_setting
 from ingest.stages.properties import property_effects
 from ingest.vocabulary import Projector
 from neurondb.records import Token, VocabularyRecord
 from neurondb.schema import tables
-from neurondb.writing import datasets, indexes, layers, models
+from neurondb.writing import datasets, indexes, models
+from neurondb.writing.layers import write_vocabulary
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 
 
 def vocabulary_stage(session: Session) -> None:
     """Store the model's vocabulary and project every layer onto it."""
     top_k = session.request.top_k
-    settings = session.vocabulary_settings | {"k": top_k}
-    steps = session.pending(Step("vocab", n, settings) for n in session.layers)
+    settings = session.vocabulary_settings | {"k": top_k} | sides_setting(session)
+    layers = [Step("vocab", n, settings) for n in session.layers]
+    add_other_side(session, layers)
+    steps = session.pending(layers)
     _store_tokens(session)  # once it is known that no list was made with other choices
     projector = _projector(session, top_k) if steps else None
     if projector is not None:
@@ -39,7 +43,7 @@ def _store_projections(session: Session, steps: list[Step], projector: Projector
 
         def store(done: _Projected) -> None:
             with session.finishing(done.step, done.seconds) as writer:
-                layers.write_vocabulary(writer, done.step.layer, done.record)
+                write_vocabulary(writer, done.step.layer, done.record)
             advance(1)
 
         with storing(store) as put:  # a layer is written while the next is computed

@@ -5,13 +5,14 @@ Sources: weakening-neurons App. E, F; universal-neurons §5.1; specialised-featu
 """
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.decoding import lm_head_tokens
+from ingest.vocabulary.decoding import LmHead, lm_head_tokens
 from ingest.vocabulary.products import Operand, Precision, products
 from ingest.vocabulary.projector import Projector, unit_rows
 from ingest.vocabulary.settling import settle
 
 __all__ = [
     "Candidates",
+    "LmHead",
     "Operand",
     "Precision",
     "Projector",

@@ -1,15 +1,24 @@
-"""LM-head decoding: the token that a neuron's `in` means (specialised-feature-neurons §2)."""
+"""LM-head decoding: the token that a neuron's `in` means (specialised-feature-neurons §2).
 
+The sign of `in` is arbitrary in a gated neuron, whose `out` can take it on, so that −in means a
+token too (METHODS §4). Its logits are those of +in negated: both come from the same products.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ingest.token_rows import TokenRows
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.products import Operand, error, products
+from ingest.vocabulary.joining import joined
+from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, error, products
 from ingest.vocabulary.settling import settle
 from neurondb.records import LmHeadTokens
+from neurondb.schema.codes import SIDES
 
 LM_HEAD_MEAN_OF: Final = 100
 
@@ -34,14 +43,48 @@ class LogTotal:
         return self._total.log() + self._largest[:, 0]
 
 
+class _Side:
+    """One side of some neurons' `in`, as the logits pass by."""
+
+    def __init__(self, vectors: Float[Tensor, "neurons d_model"]) -> None:
+        self._vectors = vectors
+        self._best = Candidates.none(len(vectors), vectors.device)
+        self._total = LogTotal(len(vectors), vectors.device)
+
+    def add(self, logits: Float[Tensor, "neurons tile"], start: int) -> None:
+        """Add a tile of logits, which is overwritten."""
+        self._best.take(logits, start, LM_HEAD_MEAN_OF)
+        self._total.add(logits)
+
+    def tokens(
+        self, unembed: Float[Tensor, "d_vocab d_model"], bound: Float[Tensor, " neurons"] | None
+    ) -> LmHeadTokens:
+        """Return the most probable tokens; −1 where the vector is not finite."""
+        scores, ids = settle(self._best, unembed, self._vectors, 1, bound)
+        normalised = 1 / (self._best.scores.double() - scores).exp().mean(1)
+        nowhere = self._vectors.isnan().any(1)
+        return LmHeadTokens(
+            token_ids=ids[:, 0].masked_fill(nowhere, -1).cpu().numpy(),
+            probability=(scores[:, 0] - self._total.value).exp().cpu().numpy(),
+            normalised=normalised.cpu().numpy(),
+        )
+
+
 def lm_head_tokens(
     raw_in: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "d_vocab d_model"] | Operand,
-) -> LmHeadTokens:
-    """Return each neuron's most probable token under softmax(U·in), nothing preprocessed.
+    sides: Sequence[int] = SIDES,
+) -> dict[int, LmHeadTokens]:
+    """Return each neuron's most probable token under softmax(U·side·in), nothing preprocessed.
 
-    `normalised` is its probability ÷ the mean of the neuron's 100 largest probabilities. Products
-    are fast where U asks for it and nothing is lost: where both are stored in the same 16 bits.
+    `normalised` is its probability ÷ the mean of the 100 largest probabilities of that side; a zero
+    vector has the token −1. Products are fast where U asks for it and nothing is lost: where both
+    are stored in the same 16 bits.
+
+    Args:
+        raw_in: `in` as it is stored.
+        unembed_raw: U as it is stored.
+        sides: which to decode; the products are computed once.
     """
     right = unembed_raw if isinstance(unembed_raw, Operand) else Operand(unembed_raw)
     nowhere = (raw_in == 0).all(1, keepdim=True)
@@ -49,17 +92,43 @@ def lm_head_tokens(
     left = Operand(vectors, right.half)
     if right.is_rounded or left.is_rounded:
         left, right = Operand(vectors), Operand(right.rows)
-    best = Candidates.none(len(left), left.device)
-    total = LogTotal(len(left), left.device)
+    found = {side: _Side(vectors * side) for side in sides}
+    *others, last = sides
     for start, logits in products(left, right):
-        best.take(logits, start, LM_HEAD_MEAN_OF)
-        total.add(logits)
+        for side in others:  # overwrites what it gets: the last side may have the products
+            found[side].add(side * logits, start)
+        found[last].add(logits.neg_() if last < 0 else logits, start)
     bound = error(left, right) if left.rounded is not None else None
-    scores, ids = settle(best, right.rows, vectors, 1, bound)
-    normalised = 1 / (best.scores.double() - scores).exp().mean(1)
-    ids = ids.masked_fill(nowhere, -1)  # no direction, no token
-    return LmHeadTokens(
-        token_ids=ids[:, 0].cpu().numpy(),
-        probability=(scores[:, 0] - total.value).exp().cpu().numpy(),
-        normalised=normalised.cpu().numpy(),
-    )
+    return {side: one.tokens(right.rows, bound) for side, one in found.items()}
+
+
+class LmHead:
+    """The LM head of one model, to decode layers with.
+
+    Args:
+        unembed_raw: U as it is stored.
+        rows: the tokens that its rows are.
+        precision: of the products.
+    """
+
+    def __init__(
+        self,
+        unembed_raw: Float[Tensor, "tokens d_model"],
+        rows: TokenRows,
+        precision: Precision | None = None,
+    ) -> None:
+        self._rows = rows
+        precision = Precision.of(unembed_raw.device) if precision is None else precision
+        self._unembed = Operand.of(unembed_raw, precision)
+
+    def decode(
+        self, raw_in: Float[Tensor, "neurons d_model"], sides: Sequence[int]
+    ) -> dict[int, LmHeadTokens]:
+        """Return a layer's most probable tokens, by side of `in` as it is stored."""
+        size = NEURON_TILE.get(raw_in.device.type, NEURON_TILE["cpu"])
+        tiles = [lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)]
+        found = {side: joined([tile[side] for tile in tiles]) for side in sides}
+        return {
+            side: replace(one, token_ids=self._rows.numbered(one.token_ids))
+            for side, one in found.items()
+        }

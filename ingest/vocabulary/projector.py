@@ -1,10 +1,9 @@
 """A layer's neurons against both bases of a model's vocabulary."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,7 +11,8 @@ from torch import Tensor
 from ingest.preprocess import NeuronVectors
 from ingest.token_rows import TokenRows
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.decoding import lm_head_tokens
+from ingest.vocabulary.decoding import LmHead
+from ingest.vocabulary.joining import joined
 from ingest.vocabulary.moments import HigherMoments, Spread, vocabulary_moments
 from ingest.vocabulary.products import (
     NEURON_TILE,
@@ -23,8 +23,8 @@ from ingest.vocabulary.products import (
     products,
 )
 from ingest.vocabulary.settling import settle, spare
-from neurondb.records import LmHeadTokens, TokenList, VocabularyMoments, VocabularyRecord
-from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, token_list
+from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
+from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, sides, token_list
 
 
 class _Comparison(NamedTuple):
@@ -32,19 +32,6 @@ class _Comparison(NamedTuple):
 
     lists: dict[tuple[int, int], TokenList]
     moments: VocabularyMoments
-
-
-_Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
-_Tokens = TypeVar("_Tokens", TokenList, LmHeadTokens)
-
-
-def _joined(parts: list[_Record]) -> _Record:
-    """Return the record of all neurons from those of the tiles."""
-    arrays = {
-        field.name: np.concatenate([getattr(part, field.name) for part in parts])
-        for field in fields(parts[0])
-    }
-    return type(parts[0])(**arrays)
 
 
 def unit_rows(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_model"]:
@@ -86,7 +73,7 @@ class Projector:
         self._precision = Precision.of(unembed.device) if precision is None else precision
         given = {"unembed": unembed, "embed": embed}
         self._bases = [Operand.of(unit_rows(given[basis]), self._precision) for basis in BASES]
-        self._raw = Operand.of(unembed_raw, self._precision)
+        self._head = LmHead(unembed_raw, self._token_rows, self._precision)
         self._k = min(top_k, len(unembed))
         self._dots = Spread(unembed, self._precision)
 
@@ -107,7 +94,7 @@ class Projector:
     def project(
         self, vectors: NeuronVectors, raw_in: Float[Tensor, "neurons d_model"]
     ) -> VocabularyRecord:
-        """Return a layer's token lists, moments and LM-head tokens.
+        """Return a layer's token lists, moments and LM-head tokens, of gated neurons at both sides.
 
         Args:
             vectors: preprocessed vectors.
@@ -123,13 +110,13 @@ class Projector:
             tiles = [self._compare(tile) for tile in torch.split(rows, size)]
             for basis, direction in tiles[0].lists:
                 parts = [tile.lists[basis, direction] for tile in tiles]
-                lists[token_list(code, basis, direction)] = self._numbered(_joined(parts))
-            moments[code] = _joined([tile.moments for tile in tiles])
-        heads = [lm_head_tokens(tile, self._raw) for tile in torch.split(raw_in, size)]
-        return VocabularyRecord(lists, moments, self._numbered(_joined(heads)))
+                lists[token_list(code, basis, direction)] = self._numbered(joined(parts))
+            moments[code] = joined([tile.moments for tile in tiles])
+        decoded = self._head.decode(raw_in, sides(gated=vectors.gate is not None))
+        return VocabularyRecord(lists, moments, decoded)
 
-    def _numbered(self, found: _Tokens) -> _Tokens:
-        """Return a record with the ids of tokens where their places among the rows stood."""
+    def _numbered(self, found: TokenList) -> TokenList:
+        """Return a list with the ids of tokens where their places among the rows stood."""
         return replace(found, token_ids=self._token_rows.numbered(found.token_ids))
 
     def _compare(self, rows: Float[Tensor, "tile d_model"]) -> _Comparison:

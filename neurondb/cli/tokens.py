@@ -74,7 +74,8 @@ class _Answer(NamedTuple):
 @click.option(
     "--lm-head",
     is_flag=True,
-    help="Also the token's probability under softmax(U·in) of every neuron, normalised.",
+    help="Also the token's probability under softmax(U·in) of every neuron, normalised; of gated "
+    "neurons at −in too.",
 )
 @click.option(
     "--store",

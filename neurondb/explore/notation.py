@@ -56,6 +56,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "percent": percent,
     "signed": numbers.signed,
     "share": numbers.share,
+    "side_name": text.side_name,
     "bytes": numbers.size,
     "thousands": thousands,
     "token": token,

@@ -16,6 +16,7 @@ from neurondb.figures.rows import heading, inline, layered, short
 from neurondb.reading.lm_head import DecodedNeuron, Decoding, best_neurons, stored_decoding
 from neurondb.reading.models import Model
 from neurondb.reading.tokens import NamedToken
+from neurondb.render.text import side_name
 
 POINTS: Final = 1000
 """Neurons that are points: those of largest normalised probability."""
@@ -27,6 +28,8 @@ HEIGHT: Final = 320
 LABEL: Final = (52, 8)
 """Pixels that a neuron's name takes, across and on either side of its middle."""
 TOKEN_CHARACTERS: Final = 40
+_SHAPES: Final = ("circle", "triangle-down")
+_DECODED_OF: Final = {1: "softmax(U·in) of every neuron", 2: "softmax(±U·in) of every neuron"}
 
 
 def draw(connection: Connection, model: Model, token: str, base_url: str = "") -> alt.TopLevelMixin:
@@ -55,6 +58,8 @@ def chart_of(
 ) -> alt.LayerChart:
     """Return every neuron's normalised probability of a token, at its place in its layer.
 
+    A gated neuron has two, of +in and of −in.
+
     Raises:
         UnknownNameError: when every `in` vector is zero.
     """
@@ -66,12 +71,12 @@ def chart_of(
     points = [_row(one, model, base_url) for one in best]
     labels = _labels(best, model, highest)
     shown = repr(token.token[:TOKEN_CHARACTERS])  # nothing in it acts, as commands take it
-    notes = ["softmax(U·in) of every neuron"]
+    notes = [_DECODED_OF[len(decoding.sides)]]
     if below > 0:
         notes.append("pale: the largest of the neurons that are no points")
     return layered(
         _crowd(_slices(decoding, model, below), model, highest),
-        _points(points, model, highest),
+        _points(points, model, highest, [side_name(side) for side in decoding.sides]),
         _names(labels, model, highest),
     ).properties(
         width=WIDTH,
@@ -90,6 +95,7 @@ def _row(one: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
         "x": short(_at(one, model)),
         "y": short(one.normalised),
         "name": one.name,
+        "of": side_name(one.side),
         "p": short(one.probability, 7),
         "href": neuron_link(base_url, model, one.layer, one.neuron),
     }
@@ -97,7 +103,7 @@ def _row(one: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
 
 def _slices(decoding: Decoding, model: Model, below: float) -> list[dict[str, Any]]:
     """Return the largest value of each slice of each layer, among the neurons below the points."""
-    values = np.where(decoding.normalised < below, decoding.normalised, 0.0)
+    values = np.where(decoding.normalised < below, decoding.normalised, 0.0).max(axis=0)
     edges = np.unique(np.linspace(0, model.d_mlp, SLICES + 1).astype(int))
     peaks = np.maximum.reduceat(values, edges[:-1], axis=1)
     places = -0.4 + 0.8 * edges / model.d_mlp
@@ -164,14 +170,24 @@ def _crowd(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.Char
     return chart
 
 
-def _points(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.Chart:
+def _points(
+    rows: list[dict[str, Any]], model: Model, highest: float, sides: Sequence[str]
+) -> alt.Chart:
     tooltip = [
         alt.Tooltip("name:N", title="neuron"),
+        alt.Tooltip("of:N", title="side"),
         alt.Tooltip("y:Q", title="normalised", format=".3f"),
         alt.Tooltip("p:Q", title="probability", format=".3g"),
     ]
-    mark = alt.Chart(inline(rows)).mark_circle(size=16, color=ACCENT, opacity=0.75)
-    chart: alt.Chart = mark.encode(**_axes(model, highest), tooltip=tooltip, href="href:N")
+    mark = alt.Chart(inline(rows)).mark_point(size=16, color=ACCENT, filled=True, opacity=0.75)
+    shape = alt.Shape(
+        "of:N",
+        title="softmax of U times",
+        scale=alt.Scale(domain=list(sides), range=list(_SHAPES[: len(sides)])),
+        legend=alt.Legend() if len(sides) > 1 else None,
+    )
+    encoding = {**_axes(model, highest), "shape": shape}
+    chart: alt.Chart = mark.encode(**encoding, tooltip=tooltip, href="href:N")
     return chart
 
 
@@ -192,8 +208,8 @@ FIGURE = Figure(
     name="token-spikes",
     title="Neurons that encode a token",
     description="Normalised probability of a token under the LM head for every neuron's in "
-    "vector, over the layers (after specialised-feature-neurons, figure 1, whose layers count "
-    "from 1).",
+    "vector, of gated neurons for −in too, over the layers (after specialised-feature-neurons, "
+    "figure 1, whose layers count from 1).",
     draw=draw,
     parameters=(
         Parameter("token", "the token's text, as ' dog', or its id, as '#5679'", required=True),

@@ -32,7 +32,7 @@ ROW_COLUMNS: Final = (
 _HEAD = """
 (SELECT t.token FROM lm_head_tokens h
  JOIN tokens t ON t.model_id = :{model} AND t.token_id = h.token_id
- WHERE h.neuron_id = :first_{model} + r.layer * :d_mlp + r.neuron)"""
+ WHERE h.neuron_id = :first_{model} + r.layer * :d_mlp + r.neuron AND h.side = 1)"""
 _OUT = """
 (SELECT t.token FROM top_token_rows h
  JOIN tokens t ON t.model_id = :{model} AND t.token_id = h.token_id
@@ -67,7 +67,7 @@ class Summary:
     Attributes:
         layer: None for all layers.
         n: neurons.
-        n_tokens: those with a top token of the LM-head decoding in both models.
+        n_tokens: those with a top token of the LM-head decoding of +in in both models.
         n_kept: those that have the same one.
         gate: median cosine of the gates; None when ungated or there is none.
         in_: of the `in` vectors.
@@ -103,7 +103,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class MovedNeuron:
-    """A neuron in both models; tokens are the LM head's of `in`, and the first of `out`'s list."""
+    """A neuron in both models; tokens are the LM head's of +in, and the first of `out`'s list."""
 
     layer: int
     neuron: int

@@ -146,24 +146,28 @@ def _name(model: Model, neuron_id: int) -> str:
 
 @dataclass(frozen=True)
 class HeadPlace:
-    """A neuron under the LM head: the token's probability, and that ÷ its 100 largest's mean."""
+    """A neuron under the LM head: the token's probability, and that ÷ its 100 largest's mean.
+
+    `side` is 1 for +in, −1 for −in.
+    """
 
     name: str
     class_name: str | None
+    side: int
     probability: float
     normalised: float
 
 
 @dataclass(frozen=True)
 class HeadNeurons:
-    """Neurons by a token under the LM head, largest normalised probability first."""
+    """Neurons by a token under the LM head, largest normalised probability first, at both sides."""
 
     count: int
     places: tuple[HeadPlace, ...]
 
 
 def encoded_by(connection: Connection, model: Model, token_id: int, count: int) -> HeadNeurons:
-    """Return the neurons whose top token of the LM-head decoding this is."""
+    """Return the neurons whose top token of the LM-head decoding this is, at +in or −in."""
     h = tables.lm_head_tokens
     here = (h.c.token_id == token_id) & _of_model(h.c.neuron_id, model)
     n = connection.execute(select(func.count()).select_from(h).where(here)).scalar_one()
@@ -171,10 +175,14 @@ def encoded_by(connection: Connection, model: Model, token_id: int, count: int) 
 
 
 def decoded(connection: Connection, model: Model, token_id: int, count: int) -> HeadNeurons | None:
-    """Return the best neurons of a stored decoding of the token; None where none is stored."""
+    """Return the best neurons of a stored decoding of the token; None where none is stored.
+
+    None too where an earlier version stored it, which knew +in only.
+    """
     h = tables.lm_head_rows
     here = (h.c.token_id == token_id) & _of_model(h.c.neuron_id, model)
-    if connection.execute(select(h.c.token_id).where(here).limit(1)).first() is None:
+    last_side = here & (h.c.side == codes.sides(gated=model.gated)[-1])
+    if connection.execute(select(h.c.token_id).where(last_side).limit(1)).first() is None:
         return None
     return HeadNeurons(model.n_neurons, _under_head(connection, model, h, here, count))
 
@@ -184,19 +192,19 @@ def _under_head(
 ) -> tuple[HeadPlace, ...]:
     q, k = tables.classes.c, tables.rw_classes.c
     top = (
-        select(table.c.neuron_id, table.c.probability, table.c.normalised)
+        select(table.c.neuron_id, table.c.side, table.c.probability, table.c.normalised)
         .where(here)
-        .order_by(table.c.normalised.desc(), table.c.neuron_id)
+        .order_by(table.c.normalised.desc(), table.c.neuron_id, table.c.side.desc())
         .limit(count)
         .subquery()
     ).c
     rows = connection.execute(
-        select(top.neuron_id, k.name, top.probability, top.normalised)
+        select(top.neuron_id, k.name, top.side, top.probability, top.normalised)
         .outerjoin(
             tables.classes, (q.neuron_id == top.neuron_id) & (q.threshold == model.threshold)
         )
         .outerjoin(tables.rw_classes, k.class_id == q.class_id)
-        .order_by(top.normalised.desc(), top.neuron_id)
+        .order_by(top.normalised.desc(), top.neuron_id, top.side.desc())
     )
     return tuple(HeadPlace(_name(model, row[0]), *row[1:]) for row in rows)
 

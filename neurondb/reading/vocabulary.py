@@ -65,8 +65,12 @@ class VocabMoments:
 
 @dataclass(frozen=True)
 class LmHeadToken:
-    """Top token of softmax(U·in); `normalised` is ÷ the mean of the 100 largest probabilities."""
+    """Top token of softmax(U·in) at one side of `in`: 1 is +in, −1 is −in.
 
+    `normalised` is ÷ the mean of the side's 100 largest probabilities.
+    """
+
+    side: int
     token_id: int
     token: str | None
     probability: float
@@ -82,6 +86,7 @@ class Vocabulary:
         role: prediction, suppression, partition, or None: none of them.
         promotes: first token of `out` under the unembedding, whatever basis the lists are of.
         suppresses: last one.
+        lm_head: top token at each side of `in` (ungated: of +in alone), the stronger side first.
     """
 
     rows: str
@@ -90,7 +95,7 @@ class Vocabulary:
     suppresses: ScoredToken | None
     lists: tuple[TokenList, ...]
     moments: tuple[VocabMoments, ...]
-    lm_head: LmHeadToken | None
+    lm_head: tuple[LmHeadToken, ...]
 
 
 def vocabulary(
@@ -176,15 +181,16 @@ def _moments(connection: Connection, neuron_id: int) -> tuple[VocabMoments, ...]
     return tuple(VocabMoments(*row) for row in rows)
 
 
-def _lm_head(connection: Connection, model: Model, neuron_id: int) -> LmHeadToken | None:
+def _lm_head(connection: Connection, model: Model, neuron_id: int) -> tuple[LmHeadToken, ...]:
     h, t = tables.lm_head_tokens, tables.tokens
     same = (t.c.model_id == model.model_id) & (t.c.token_id == h.c.token_id)
-    row = connection.execute(
-        select(h.c.token_id, t.c.token, h.c.probability, h.c.normalised)
+    rows = connection.execute(
+        select(h.c.side, h.c.token_id, t.c.token, h.c.probability, h.c.normalised)
         .outerjoin_from(h, t, same)
         .where(h.c.neuron_id == neuron_id)
-    ).first()
-    return None if row is None else LmHeadToken(*row)
+        .order_by(h.c.normalised.desc(), h.c.side.desc())
+    )
+    return tuple(LmHeadToken(*row) for row in rows)
 
 
 def _role(connection: Connection, neuron_id: int) -> str | None:

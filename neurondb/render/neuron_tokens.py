@@ -9,7 +9,7 @@ from rich.text import Text
 
 from neurondb.reading.vocabulary import LmHeadToken, TokenList, VocabMoments, Vocabulary
 from neurondb.render.numbers import compact, signed
-from neurondb.render.text import token
+from neurondb.render.text import side_name, token
 
 _LIST_CELLS: Final = 21
 """Cells that a list needs to be readable: token, cosine and what keeps it from the next."""
@@ -33,8 +33,7 @@ def token_tables(vocabulary: Vocabulary, width: int) -> RenderableType:
         parts += [_side_by_side(row, width), Text()]
     if vocabulary.moments:
         parts.append(_moments(vocabulary.moments))
-    if vocabulary.lm_head is not None:
-        parts.append(_lm_head(vocabulary.lm_head))
+    parts += map(_lm_head, vocabulary.lm_head)
     return Group(*parts)
 
 
@@ -74,7 +73,7 @@ def _lm_head(found: LmHeadToken) -> Text:
     quote = '"' if "'" in shown else "'"
     quoted = shown if found.token is None else f"{quote}{shown}{quote}"
     return Text.assemble(
-        ("LM head on in: ", "faint"),
+        (f"LM head on {side_name(found.side)}: ", "faint"),
         "most probable token ",
         (quoted, "name"),
         f", p = {compact(found.probability)}, "

@@ -43,6 +43,11 @@ def _visible(character: str) -> str:
     return character
 
 
+def side_name(side: int) -> str:
+    """Return what a side of `in` under the LM head is called: +in or −in."""
+    return "+in" if side > 0 else "−in"
+
+
 def token(text: str | None, cells: int) -> str:
     """Return a token made visible in at most this many cells; a missing one as `?`."""
     return "?" if text is None else head(text, cells, spaces=True)

@@ -15,6 +15,7 @@ from neurondb.reading.lm_head import DecodedNeuron, Decoding, best_neurons, laye
 from neurondb.reading.models import Model
 from neurondb.reading.tokens import NamedToken
 from neurondb.render.numbers import MISSING, compact
+from neurondb.render.text import side_name
 from neurondb.render.tokens import literal
 
 _HEIGHT: Final = 7
@@ -36,7 +37,7 @@ def lm_head_panel(
     width: int,
     layers: Sequence[int] | None = None,
 ) -> RenderableType:
-    """Return the plot of a token and the `limit` neurons that encode it most.
+    """Return the plot of a token and the `limit` neurons that encode it most, at +in or −in.
 
     Args:
         token: the token.
@@ -47,7 +48,8 @@ def lm_head_panel(
         width: cells of a line.
         layers: only these; None is all.
     """
-    title = f"LM head on in: {literal(token)}, p ÷ mean of the neuron's 100 largest p"
+    of, whose = ("±in", "side") if len(decoding.sides) > 1 else ("in", "neuron")
+    title = f"LM head on {of}: {literal(token)}, p ÷ mean of the {whose}'s 100 largest p"
     parts: list[RenderableType] = [Rule(Text(title, "heading"), align="left", style="faint")]
     best = best_neurons(decoding, limit, layers)
     if not best:
@@ -58,13 +60,15 @@ def lm_head_panel(
 
 def _table(best: Sequence[DecodedNeuron], model: Model, classes: Mapping[int, str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="faint")
-    for heading in ("neuron", "normalised", "p", "class"):
+    sided = model.gated
+    for heading in ("neuron", *(["side"] if sided else []), "normalised", "p", "class"):
         right = heading in ("normalised", "p")
         table.add_column(heading, no_wrap=True, justify="right" if right else "left")
     for one in best:
         neuron_id = model.first_neuron_id + one.layer * model.d_mlp + one.neuron
         table.add_row(
             Text(one.name, "name"),
+            *([side_name(one.side)] if sided else []),
             compact(one.normalised),
             compact(one.probability),
             classes.get(neuron_id, MISSING),

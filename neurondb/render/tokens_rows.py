@@ -10,7 +10,7 @@ from neurondb.render.tokens import TokenPage
 
 COLUMNS: Final = (
     *("model", "token_id", "token", "effect", "vector", "basis", "direction", "rank", "cosine"),
-    *("dot", "probability", "normalised", "layer", "neuron", "name", "neuron_id", "class"),
+    *("dot", "side", "probability", "normalised", "layer", "neuron", "name", "neuron_id", "class"),
     "n_tokens",
 )
 LM_HEAD: Final = "lm_head"
@@ -22,7 +22,7 @@ def token_rows(
     decoded: Mapping[int, Sequence[DecodedNeuron]],
     classes: Mapping[int, str],
 ) -> Rows:
-    """Return a row a place of a token in a list, and a row a neuron that the LM head decodes.
+    """Return a row a place of a token in a list, and a row a decoded side of a neuron.
 
     Args:
         page: what was found in the lists.
@@ -41,12 +41,12 @@ def _rows(
     for effect in dict.fromkeys(EFFECTS.values()):
         n_tokens = {one.neuron_id: one.n_tokens for one in by_neuron(page.found, effect)}
         for o in (one for one in page.found if one.effect == effect):
-            place = (o.vector, o.basis, o.direction, o.rank, o.cosine, o.dot, None, None)
+            place = (o.vector, o.basis, o.direction, o.rank, o.cosine, o.dot, None, None, None)
             who = (o.layer, o.neuron, o.name, o.neuron_id, o.class_name, n_tokens[o.neuron_id])
             yield (page.model.name, o.token_id, texts[o.token_id], effect, *place, *who)
     for token_id, neurons in decoded.items():
         for one in neurons:
             neuron_id = page.model.first_neuron_id + one.layer * page.model.d_mlp + one.neuron
-            decoded_as = ("in", *[None] * 5, one.probability, one.normalised)
+            decoded_as = ("in", *[None] * 5, one.side, one.probability, one.normalised)
             at = (one.layer, one.neuron, one.name, neuron_id, classes.get(neuron_id), None)
             yield (page.model.name, token_id, texts[token_id], LM_HEAD, *decoded_as, *at)

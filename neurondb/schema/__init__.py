@@ -6,7 +6,7 @@ from neurondb.schema import tables
 from neurondb.schema.metadata import metadata
 from neurondb.schema.views import VIEWS
 
-REVISION: Final = "0007"
+REVISION: Final = "0008"
 """Alembic revision these definitions correspond to; a test compares it with migrations/."""
 
 __all__ = ["REVISION", "VIEWS", "metadata", "tables"]

@@ -21,9 +21,20 @@ QUANTITY_COLUMNS: Final = ("post", "pre_linear", "pre", "swish")
 HISTOGRAM_QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre")
 """Those with a histogram; ungated neurons have no hook_pre_linear. A code is one of QUANTITIES."""
 
+SIDES: Final = (1, -1)
+"""Which way `in` is taken under the LM head: as it is stored, and turned around (METHODS §4)."""
+
 CONTROL_KINDS: Final = ("random", "band 0-25%", "band 25-50%", "band 50-75%", "band 75-100%")
 """Examples beside the tops: texts drawn at random, and drawn from each quarter of the drawn texts
 by |peak|."""
+
+
+def sides(*, gated: bool) -> tuple[int, ...]:
+    """Return the sides that a neuron is decoded at: both where the sign of `in` is arbitrary.
+
+    That of an ungated neuron is not: it alone decides where the neuron fires.
+    """
+    return SIDES if gated else SIDES[:1]
 
 
 def token_list(vector: int, basis: int, direction: int) -> int:

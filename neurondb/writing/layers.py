@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from neurondb.records import TokenList, VocabularyRecord, WeightsRecord
+from neurondb.records import LmHeadTokens, TokenList, VocabularyRecord, WeightsRecord
 from neurondb.schema import codes, tables
 from neurondb.taxonomy import classify
 from neurondb.writing.columns import Columns, interleave, neuron_ids, real
@@ -97,18 +97,22 @@ def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -
     writer.replace_layer(tables.top_token_rows, layer, _token_columns(ids, record.lists))
     writer.replace_layer(tables.vocab_stat_rows, layer, _moment_columns(ids, record))
     write_double_checking(writer, layer, record)
-    head = record.lm_head
+    for side, head in record.lm_head.items():
+        write_lm_head_tokens(writer, layer, side, head)
+
+
+def write_lm_head_tokens(writer: StepWriter, layer: int, side: int, head: LmHeadTokens) -> None:
+    """Write the most probable token of every neuron of a layer at one side of `in`."""
     there = head.token_ids >= 0  # a zero vector has no token
-    writer.replace_layer(
-        tables.lm_head_tokens,
-        layer,
-        {
-            "neuron_id": ids[there],
-            "token_id": head.token_ids[there],
-            "probability": head.probability[there],
-            "normalised": head.normalised[there],
-        },
-    )
+    ids = neuron_ids(writer, layer)[there]
+    columns = {
+        "neuron_id": ids,
+        "side": np.full(len(ids), side),
+        "token_id": head.token_ids[there],
+        "probability": head.probability[there],
+        "normalised": head.normalised[there],
+    }
+    writer.replace_layer(tables.lm_head_tokens, layer, columns, side=side)
 
 
 def _moment_columns(ids: NDArray[np.int64], record: VocabularyRecord) -> Columns:
@@ -173,23 +177,25 @@ def write_lm_head(
     writer: StepWriter,
     layer: int,
     token_id: int,
+    side: int,
     probability: Float[np.ndarray, " neurons"],
     normalised: Float[np.ndarray, " neurons"],
 ) -> None:
-    """Write what every neuron of a layer gives one token under the LM-head decoding.
+    """Write what every neuron of a layer gives one token under the LM head, at one side of `in`.
 
     A zero vector has no decoding: NaN, for which no row is written. Source: METHODS §4,
-    specialised-feature-neurons §2. Every neuron's own top token is in `lm_head_tokens`.
+    specialised-feature-neurons §2. Every side's own top token is in `lm_head_tokens`.
     """
     there = ~np.isnan(probability)
     ids = neuron_ids(writer, layer)[there]
     columns = {
         "token_id": np.full(len(ids), token_id),
+        "side": np.full(len(ids), side),
         "neuron_id": ids,
         "probability": probability[there].astype(np.float64),
         "normalised": normalised[there].astype(np.float64),
     }
-    writer.replace_layer(tables.lm_head_rows, layer, columns, token_id=token_id)
+    writer.replace_layer(tables.lm_head_rows, layer, columns, token_id=token_id, side=side)
 
 
 def _token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, insert, select
+from sqlalchemy import Connection, Engine, Table, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from neurondb.errors import IngestError
@@ -78,6 +78,29 @@ class Ledger:
             & (ledger.layer == step.layer)
             & ledger.dataset_id.is_not_distinct_from(step.dataset_id)
         )
+
+    def has(self, step: Step) -> bool:
+        """Tell whether a step is stored with these settings, in this run or in an earlier one."""
+        found = self._find(step)
+        return found is not None and found[1] == _settings(step.settings)
+
+    @contextmanager
+    def completing(self, step: Step) -> Iterator["StepWriter"]:
+        """Add to a stored step what a version before left out; its new settings say so.
+
+        It stays a step of its run. What is written inside commits with the settings, or not at all.
+        """
+        started = time.perf_counter()
+        steps = tables.ingest_steps
+        with transaction(self.engine) as connection:
+            writer = StepWriter(connection, self.model)
+            yield writer
+            more = {
+                "settings": _settings(step.settings),
+                "n_rows": steps.c.n_rows + writer.n_rows,
+                "seconds": steps.c.seconds + (writer.seconds + time.perf_counter() - started),
+            }
+            connection.execute(update(steps).where(self._is(step)).values(more))
 
     @contextmanager
     def finishing(self, step: Step) -> Iterator["StepWriter"]:

@@ -325,7 +325,7 @@ def test_other_tokenizers_are_told_and_tokens_compared_by_text(tmp_path: Path) -
     ends = ask(
         database,
         "SELECT COUNT(*) FROM lm_head_tokens JOIN neurons USING (neuron_id)"
-        " WHERE token_id = 1 AND model_id = 1",
+        " WHERE token_id = 1 AND model_id = 1 AND side = 1",
     )
     assert page.whole.n_kept == 112 - ends[0][0]
 

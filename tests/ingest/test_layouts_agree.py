@@ -66,8 +66,10 @@ def test_the_token_lists_are_the_same_rows(other: Subject) -> None:
 
 def test_the_lm_head_tokens_are_the_same_rows(other: Subject) -> None:
     columns = "token_id, probability, normalised"
-    found = [model.grid(columns, "lm_head_tokens") for model in (other, layout())]
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    for side in (1, -1):
+        where = f"side = {side}"
+        found = [model.grid(columns, "lm_head_tokens", where) for model in (other, layout())]
+        np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
 
 
 def test_the_activations_are_the_same_rows(other: Subject) -> None:

@@ -17,6 +17,7 @@ from ingest.lm_head import Tile, decode, run
 from neurondb.cli import cli
 from neurondb.errors import CheckpointError, IngestError, UnknownNameError
 from neurondb.jobs import LmHeadRequest, Preprocessing
+from neurondb.schema.codes import SIDES
 from neurondb.writing.layers import write_lm_head
 from tests.support.ingested import Silent
 from tests.support.real_models import REAL, real_directory
@@ -27,10 +28,16 @@ RELATIVE = 1e-4
 """Logits in float32 are off by some 10⁻⁶ of their size, which is in the tens."""
 
 
-def expected(unembed: Array, read: Array, tokens: Sequence[int]) -> Array:
-    probabilities, mean = lm_head(unembed, read)
-    chosen = probabilities[:, list(tokens)].T
-    return np.stack([chosen, chosen / mean])
+def expected(
+    unembed: Array, read: Array, tokens: Sequence[int], sides: Sequence[int] = SIDES
+) -> Array:
+    """Probability and normalised probability × tokens × sides × neurons."""
+    by_side = []
+    for side in sides:
+        probabilities, mean = lm_head(unembed, side * read)
+        chosen = probabilities[:, list(tokens)].T
+        by_side.append(np.stack([chosen, chosen / mean]))
+    return np.stack(by_side, axis=2)
 
 
 @pytest.mark.parametrize("which", REAL)
@@ -61,12 +68,21 @@ def test_tiles_change_nothing(tile: Tile, monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(found, wanted, rtol=RELATIVE)
 
 
+@pytest.mark.parametrize("sides", [(1,), (-1,), (-1, 1)])
+def test_any_sides_in_any_order(sides: tuple[int, ...]) -> None:
+    draw = torch.Generator().manual_seed(1)
+    read, unembed = torch.randn(20, 12, generator=draw), torch.randn(503, 12, generator=draw)
+    found = decode(read, unembed, [0, 502], sides)
+    wanted = expected(unembed.double().numpy(), read.double().numpy(), [0, 502], sides)
+    np.testing.assert_allclose(found, wanted, rtol=RELATIVE)
+
+
 def test_ties_among_the_hundred_count_as_often_as_they_occur() -> None:
     read = torch.tensor([[2.0, 0.0]])
     unembed = torch.zeros(3000, 2)
     unembed[::2, 0] = 1  # 1,500 equals at the top, spread over all groups
 
-    probability, normalised = decode(read, unembed, [0, 1])[:, :, 0]
+    probability, normalised = decode(read, unembed, [0, 1])[:, :, 0, 0]
 
     total = 1500 * (np.exp(2) + 1)
     np.testing.assert_allclose(probability, [np.exp(2) / total, 1 / total], rtol=1e-6)
@@ -77,7 +93,7 @@ def test_fewer_tokens_than_a_hundred_are_all_in_the_mean() -> None:
     read, unembed = torch.tensor([[1.0]]), torch.tensor([[0.0], [1.0], [2.0]])
     powers = np.exp([0, 1, 2])
     np.testing.assert_allclose(
-        decode(read, unembed, [2])[:, 0, 0],
+        decode(read, unembed, [2])[:, 0, 0, 0],
         [powers[2] / powers.sum(), powers[2] / powers.mean()],
         rtol=1e-6,
     )
@@ -85,14 +101,15 @@ def test_fewer_tokens_than_a_hundred_are_all_in_the_mean() -> None:
 
 def test_large_logits_do_not_overflow() -> None:
     read, unembed = torch.tensor([[300.0]]), torch.tensor([[0.0], [1.0], [2.0]])
-    np.testing.assert_allclose(decode(read, unembed, [2, 0])[:, :, 0], [[1, 0], [3, 0]], atol=1e-12)
+    for i, side in enumerate(([[1, 0], [3, 0]], [[0, 1], [0, 3]])):
+        np.testing.assert_allclose(decode(read, unembed, [2, 0])[:, :, i, 0], side, atol=1e-12)
 
 
 def test_a_zero_vector_has_no_decoding() -> None:
     read = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     found = decode(read, torch.eye(2), [1])
-    assert np.isnan(found[:, 0, 0]).all()
-    assert not np.isnan(found[:, 0, 1]).any()
+    assert np.isnan(found[..., 0]).all()
+    assert not np.isnan(found[..., 1]).any()
 
 
 @pytest.mark.gpu
@@ -131,31 +148,43 @@ def asked(database: Path, model: str = "tiny", **more: Any) -> LmHeadRequest:
     return LmHeadRequest(model, (3, 40), str(database), device="cpu", **more)
 
 
-@pytest.mark.parametrize("model", ["tiny", "ungated"])
-def test_every_neuron_of_every_layer(model: str, ingested: Path, database: Path) -> None:
+@pytest.mark.parametrize(("model", "sides"), [("tiny", (1, -1)), ("ungated", (1,))])
+@pytest.mark.parametrize("known", [True, False])
+def test_every_neuron_of_every_layer(
+    model: str, sides: tuple[int, ...], known: bool, ingested: Path, database: Path
+) -> None:
+    """With the stored top tokens to go by, and without."""
+    if not known:
+        with sqlite3.connect(database) as connection:
+            connection.execute("DELETE FROM lm_head_tokens")
     reference = Reference(ingested / model, Preprocessing.raw())
     found = run(asked(database, model), Silent())
     assert [one.token_id for one in found] == [3, 40]
     for layer, raw in enumerate(reference.raw_layers):
-        wanted = expected(reference.raw_unembed, raw.read, [3, 40])
+        wanted = expected(reference.raw_unembed, raw.read, [3, 40], sides)
         for i, one in enumerate(found):
-            np.testing.assert_allclose(one.probability[layer], wanted[0, i], rtol=RELATIVE)
-            np.testing.assert_allclose(one.normalised[layer], wanted[1, i], rtol=RELATIVE)
+            assert one.sides == sides
+            np.testing.assert_allclose(one.probability[:, layer], wanted[0, i], rtol=RELATIVE)
+            np.testing.assert_allclose(one.normalised[:, layer], wanted[1, i], rtol=RELATIVE)
 
 
 def test_the_most_probable_token_is_the_one_that_the_vocab_stage_stored(database: Path) -> None:
-    sql = "SELECT token_id, neuron_id, probability, normalised FROM lm_head_tokens"
+    sql = "SELECT token_id, side, neuron_id, probability, normalised FROM lm_head_tokens"
     best = rows(database, f"{sql} WHERE neuron_id < 60")
     tokens = tuple(sorted({row[0] for row in best}))
     found = {d.token_id: d for d in run(LmHeadRequest("tiny", tokens, str(database)), Silent())}
-    for token_id, neuron_id, *values in best:
+    assert {row[1] for row in best} == {1, -1}
+    for token_id, side, neuron_id, *values in best:
         one = found[token_id]
-        at = [one.probability.flat[neuron_id - 1], one.normalised.flat[neuron_id - 1]]
+        of_side = one.sides.index(side)
+        by_neuron = one.probability[of_side].ravel(), one.normalised[of_side].ravel()
+        at = [of_all[neuron_id - 1] for of_all in by_neuron]
         assert at == pytest.approx(values, rel=RELATIVE)
 
 
+@pytest.mark.parametrize("lacking", ["neuron_id = 5", "neuron_id = 5 AND side = -1"])
 def test_the_vocabulary_is_not_summed_over_again(
-    database: Path, monkeypatch: pytest.MonkeyPatch
+    lacking: str, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[object] = []
 
@@ -168,7 +197,7 @@ def test_the_vocabulary_is_not_summed_over_again(
     assert decoded == []
 
     with sqlite3.connect(str(database)) as connection:
-        connection.execute("DELETE FROM lm_head_tokens WHERE neuron_id = 5")
+        connection.execute(f"DELETE FROM lm_head_tokens WHERE {lacking}")
     again = run(asked(database), Silent())
     assert len(decoded) == 1  # the layer that lacks one
     for one, other in zip(known, again, strict=True):
@@ -178,8 +207,8 @@ def test_the_vocabulary_is_not_summed_over_again(
 
 def test_only_the_layers_asked_for(database: Path) -> None:
     (one, _) = run(asked(database, layers=(1,)), Silent())
-    assert np.isnan(one.normalised[0]).all()
-    assert not np.isnan(one.normalised[1]).any()
+    assert np.isnan(one.normalised[:, 0]).all()
+    assert not np.isnan(one.normalised[:, 1]).any()
 
 
 def test_nothing_is_stored_unless_asked(database: Path) -> None:
@@ -190,18 +219,19 @@ def test_nothing_is_stored_unless_asked(database: Path) -> None:
 
 def test_storing_twice_leaves_one_of_each(database: Path) -> None:
     found = run(asked(database, store=True), Silent())
-    once = rows(database, "SELECT * FROM lm_head_rows ORDER BY 1, 2")
+    stored = "SELECT * FROM lm_head_rows ORDER BY token_id, side DESC, neuron_id"
+    once = rows(database, stored)
     run(asked(database, store=True), Silent())
-    assert rows(database, "SELECT * FROM lm_head_rows ORDER BY 1, 2") == once
-    assert len(once) == 2 * 2 * 56
-    assert [row[3] for row in once] == [*found[0].normalised.flat, *found[1].normalised.flat]
+    assert rows(database, stored) == once
+    assert len(once) == 2 * 2 * 2 * 56
+    assert [row[4] for row in once] == [*found[0].normalised.flat, *found[1].normalised.flat]
 
 
 def test_the_ledger_names_all_tokens_that_are_stored(database: Path) -> None:
     run(asked(database, store=True), Silent())
-    run(LmHeadRequest("tiny", (7,), str(database), store=True), Silent())
+    run(LmHeadRequest("tiny", (7, 40), str(database), store=True), Silent())
     steps = "SELECT layer, settings, n_rows FROM ingest_steps WHERE stage = 'lm_head'"
-    assert rows(database, steps) == [(-1, '{"tokens": [3, 7, 40]}', 3 * 2 * 56)]
+    assert rows(database, steps) == [(-1, '{"tokens": [3, 7, 40]}', 3 * 2 * 2 * 56)]
     unfinished = "SELECT * FROM ingest_runs WHERE finished_at IS NULL"
     assert rows(database, unfinished) == []
 

@@ -219,10 +219,10 @@ def test_a_zero_vector_has_no_tokens_and_null_moments(hollow: Subject) -> None:
 
 def test_an_in_vector_of_zeros_decodes_to_no_token(hollow: Subject) -> None:
     decoded = hollow.rows(
-        "SELECT neuron FROM lm_head_tokens JOIN neurons USING (neuron_id)"
-        " WHERE layer = 0 AND neuron < 3 ORDER BY neuron"
+        "SELECT neuron, side FROM lm_head_tokens JOIN neurons USING (neuron_id)"
+        " WHERE layer = 0 AND neuron < 3 ORDER BY neuron, side DESC"
     )
-    assert decoded == [(0,), (2,)]
+    assert decoded == [(0, 1), (0, -1), (2, 1), (2, -1)]
 
 
 FAR_TWINS = (11, 4095, 20_000, 39_999)
@@ -287,10 +287,20 @@ def test_every_moment_over_the_vocabulary_equals_the_float64_reference(model: Su
 
 
 def assert_lm_head_right(model: Subject) -> None:
-    stored = model.grid("token_id, probability, normalised", "lm_head_tokens")
+    """Both sides of gated neurons, in the checkpoint's sign; +in alone of ungated ones."""
+    gated = model.reference.raw_layers[0].gate is not None
+    stored = model.rows("SELECT DISTINCT side FROM lm_head_tokens ORDER BY side DESC")
+    assert stored == ([(1,), (-1,)] if gated else [(1,)])
+    for (side,) in stored:
+        assert_side_right(model, side)
+
+
+def assert_side_right(model: Subject, side: int) -> None:
+    columns = "token_id, probability, normalised"
+    stored = model.grid(columns, "lm_head_tokens", f"side = {side}")
     unembed = model.reference.raw_unembed
     for layer, found in zip(model.reference.raw_layers, stored, strict=True):
-        probabilities, typical = lm_head(unembed, layer.read)
+        probabilities, typical = lm_head(unembed, side * layer.read)
         places = np.searchsorted(model.reference.token_ids, found[:, 0])
         chosen = probabilities[np.arange(len(found)), places]
         np.testing.assert_allclose(chosen, probabilities.max(1), rtol=1e-6)

@@ -29,12 +29,12 @@ NUMBERS = {
     "double_checking": "*",
     "property_effects": "*",
     "top_token_rows": "neuron_id, list_id, rank, cosine",
-    "lm_head_tokens": "neuron_id, probability, normalised",
+    "lm_head_tokens": "neuron_id, side, probability, normalised",
     "tokens": "token, piece, unembed_norm, embed_norm",
 }
 IDS = {
     "top_token_rows": "neuron_id, list_id, rank",
-    "lm_head_tokens": "neuron_id",
+    "lm_head_tokens": "neuron_id, side",
     "tokens": "token_id",
     "token_property_rows": "property_id, token_id",
 }

@@ -19,7 +19,7 @@ from ingest.vocabulary.candidates import CHUNKS_OF
 from ingest.vocabulary.moments import Spread
 from ingest.vocabulary.products import TOKEN_TILE, Operand, error
 from neurondb.records import VocabularyRecord
-from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, token_list
+from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, token_list
 from tests.support.reference import Array, lm_head, moments
 
 TILE = TOKEN_TILE["cpu"]
@@ -147,8 +147,9 @@ def test_zero_rows_score_zero_and_zero_vectors_have_no_tokens(precision: Precisi
     some.vectors.in_[4], some.vectors.out[8] = 0, 0
     assert_lists_right(some, 600, precision)
     record = some.project(5, precision)
-    assert record.lm_head.token_ids[4] == -1
-    assert (np.delete(record.lm_head.token_ids, 4) >= 0).all()
+    for one in record.lm_head.values():
+        assert one.token_ids[4] == -1
+        assert (np.delete(one.token_ids, 4) >= 0).all()
     for name in ("mean", "variance", "skewness", "kurtosis", "dot_variance"):
         values = getattr(record.moments[VECTORS.index("out")], name)
         assert np.isnan(values[8])
@@ -222,7 +223,8 @@ def test_a_gpu_gives_the_processors_lists_and_moments(precision: Precision) -> N
             rtol, atol = (1e-4, 1e-4) if name in HIGHER else (1e-6, 1e-8)
             moment = getattr(found.moments[code], name)
             np.testing.assert_allclose(moment, values, rtol=rtol, atol=atol)
-    np.testing.assert_array_equal(found.lm_head.token_ids, expected.lm_head.token_ids)
+    for side, one in expected.lm_head.items():
+        np.testing.assert_array_equal(found.lm_head[side].token_ids, one.token_ids)
 
 
 def test_near_ties_that_rounding_swaps_are_put_right() -> None:
@@ -252,9 +254,9 @@ def test_what_is_stored_in_16_bits_is_multiplied_without_loss() -> None:
     unembed = torch.randn(5000, 32, generator=random).bfloat16()
     in_ = torch.randn(20, 32, generator=random).bfloat16().float()
     assert not Operand.of(unembed, Precision.FAST).is_rounded
-    probabilities, typical = lm_head(unembed.double().numpy(), in_.double().numpy())
-    for precision in PRECISIONS:
-        found = lm_head_tokens(in_, Operand.of(unembed, precision))
+    for precision, side in itertools.product(PRECISIONS, SIDES):
+        probabilities, typical = lm_head(unembed.double().numpy(), side * in_.double().numpy())
+        found = lm_head_tokens(in_, Operand.of(unembed, precision))[side]
         np.testing.assert_array_equal(found.token_ids, probabilities.argmax(1))
         np.testing.assert_allclose(found.probability, probabilities.max(1), rtol=1e-5)
         np.testing.assert_allclose(found.normalised, probabilities.max(1) / typical, rtol=1e-5)

@@ -74,7 +74,7 @@ def vocabulary(*tokens: str) -> Vocabulary:
     found = lists(*tokens)
     moments = tuple(VocabMoments(v, 0.0, 0.04, 1.0, 12.0, 0.1) for v in ("gate", "in", "out"))
     first = found[0].tokens[0]
-    lm_head = LmHeadToken(1, tokens[0], 0.25, 6.5)
+    lm_head = (LmHeadToken(-1, 1, tokens[0], 0.25, 6.5), LmHeadToken(1, 2, tokens[0], 0.125, 2.5))
     return Vocabulary("U folded", "prediction", first, first, found, moments, lm_head)
 
 
@@ -250,7 +250,9 @@ def test_the_lm_heads_token_is_quoted() -> None:
     other = words(shown(replace(PAGE, vocabulary=vocabulary("'s"))))
 
     said = "p = 0.250, normalised 6.50× the mean of the top 100"
-    assert f"LM head on in: most probable token ';', {said}" in text
+    assert f"LM head on −in: most probable token ';', {said}" in text
+    assert "LM head on +in: most probable token ';', p = 0.125" in text
+    assert text.index("on −in") < text.index("on +in")  # the stronger first
     assert """most probable token "'s",""" in other
 
 

@@ -15,7 +15,8 @@ from neurondb.render.tokens_lm_head import lm_head_panel
 
 
 def drawn(peaks: list[float], width: int = 80, layers: list[int] | None = None) -> list[str]:
-    normalised = np.array([[peak, peak / 2] for peak in peaks])
+    side = np.array([[peak, peak / 2] for peak in peaks])
+    normalised = np.stack([side / 8, side])
     model = Model(1, "m", "m", None, "llama", True, "silu", len(peaks), 4, 2, 9, 1, 0.5, None)
     decoding = Decoding(0, normalised / 100, normalised)
     panel = lm_head_panel(
@@ -39,7 +40,9 @@ def test_the_tallest_are_named_and_listed() -> None:
     lines = drawn([1, 9, 2, 3, 2, 1, 8, 1])
     assert "1.0" in lines[1]
     assert "6.0" in lines[1]
-    assert [line.split()[0] for line in lines[-3:]] == ["1.0", "6.0", "1.1"]
+    assert [line.split()[:2] for line in lines[-3:]] == [
+        ["1.0", "−in"], ["6.0", "−in"], ["1.1", "−in"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 16, 32, 80, 126, 200])

@@ -1,12 +1,15 @@
 """Real models, and texts that they were not trained on: the bundled one, and what lies beside it.
 
 The bundled model is the one that tests of numbers take. Where `../shared` has stories260K, what
-says `REAL` runs on that too.
+says `REAL` runs on that too. Tests marked `real` read a file of a larger model, which is no part of
+a clone: the environment variable NEURONDB_REAL_MODELS names the directory that holds it.
 """
 
 import os
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 from ingest.bundled import model_directory
 from ingest.bundled.world import heldout
@@ -35,3 +38,14 @@ def real_texts(name: str) -> tuple[str, ...]:
         return tuple(heldout(N_TEXTS[name]))
     written = shared("text/tinystories.txt").read_text(encoding="utf-8").split(SEPARATOR)
     return tuple([text.strip() for text in written if text.strip()][: N_TEXTS[name]])
+
+
+def real_model(name: str) -> Path:
+    """Return a real model's file; the test is skipped, with the reason, where there is none."""
+    directory = os.environ.get("NEURONDB_REAL_MODELS")
+    if not directory:
+        pytest.skip(f"NEURONDB_REAL_MODELS names no directory with {name}")
+    path = Path(directory) / name
+    if not path.exists():
+        pytest.skip(f"{directory} (NEURONDB_REAL_MODELS) has no {name}")
+    return path

@@ -66,9 +66,10 @@ class Sample:
     """Where the database is, and what is in it.
 
     `neurons` has one row a neuron, the columns of neuron_overview worked out in Python; `top` the
-    token texts by (neuron_id, list code) and rank; `head` the tokens of the LM-head decoding;
+    token texts by (neuron_id, list code) and rank; `head` the tokens of the LM-head decoding of
+    +in, `head_turned` of −in by neuron of the gated model;
     `norms` those of tokens by (model, token, basis); `double` the rows of double_checking by
-    neuron; `decoded` the probability of DECODED by neuron.
+    neuron; `decoded` the probability of DECODED by neuron, `decoded_turned` at −in.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,14 +77,21 @@ class Sample:
         self.neurons: list[Row] = []
         self.top: dict[tuple[int, int], list[str]] = {}
         self.head: dict[int, str] = {}
+        self.head_turned: dict[int, str] = {}
         self.cases: list[Row] = []
         self.examples: list[Row] = []
         self.labels: list[Row] = []
         self.norms: dict[tuple[str, str, str], float] = {}
         self.double: dict[int, Row] = {}
         self.decoded: dict[int, float] = {}
+        self.decoded_turned: dict[int, float] = {}
         self.effects: list[Row] = []
         self.compared: list[Row] = []
+
+    def heads(self, neuron_id: int) -> tuple[str, ...]:
+        """Return the top tokens of the LM-head decoding at the sides of `in`, +in first."""
+        turned = self.head_turned.get(neuron_id)
+        return (self.head[neuron_id], *([] if turned is None else [turned]))
 
     @property
     def url(self) -> str:
@@ -402,7 +410,13 @@ class _Model:
         head = self.draw.randrange(len(self.vocabulary))
         self.sample.head[neuron_id] = self.vocabulary[head]
         decoded = {"probability": 0.5, "normalised": 3.5}
-        self._add(tables.lm_head_tokens, neuron_id=neuron_id, token_id=head, **decoded)
+        row = {"neuron_id": neuron_id, **decoded}
+        self._add(tables.lm_head_tokens, side=1, token_id=head, **row)
+        if self.gated:
+            turned = (head + neuron_id % 7) % len(self.vocabulary)
+            self.sample.head_turned[neuron_id] = self.vocabulary[turned]
+            row["normalised"] += neuron_id % 2 - 0.5  # one side or the other is the stronger
+            self._add(tables.lm_head_tokens, side=-1, token_id=turned, **row)
         return {  # the last drawn is that of out
             **{f"out_{name}": stats[name] for name in ("kurtosis", "skewness", "variance")},
             "null_share": stats["null_share"],
@@ -411,6 +425,9 @@ class _Model:
             "top_out_token": self.sample.top[neuron_id, codes.token_list(2, 0, 0)][0],
         }
 
+    def _decode(self, **row: Any) -> None:
+        self._add(tables.lm_head_rows, normalised=100 * row["probability"], **row)
+
     def _readings(self, neuron_id: int) -> None:
         """What its vectors read and write: double checking, one token decoded, properties."""
         top = {code: set(self.sample.top[neuron_id, code]) for code, *_ in codes.TOKEN_LISTS}
@@ -418,8 +435,11 @@ class _Model:
             double = self.sample.double[neuron_id] = _double(top)
             self._add(tables.double_checking, neuron_id=neuron_id, **double)
         probability = self.sample.decoded[neuron_id] = self.more.random()
-        token = {"token_id": self.vocabulary.index(DECODED), "normalised": 100 * probability}
-        self._add(tables.lm_head_rows, neuron_id=neuron_id, probability=probability, **token)
+        token = {"neuron_id": neuron_id, "token_id": self.vocabulary.index(DECODED)}
+        self._decode(side=1, probability=probability, **token)
+        if self.gated:
+            turned = self.sample.decoded_turned[neuron_id] = (probability * 997) % 1
+            self._decode(side=-1, probability=turned, **token)
         for property_id, name in enumerate(PROPERTIES, 1):
             means = {"inside_mean": self.more.gauss(0, 1), "outside_mean": self.more.gauss(0, 1)}
             effect = (means["inside_mean"] - means["outside_mean"]) / 0.5

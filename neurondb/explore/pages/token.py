@@ -35,7 +35,7 @@ JOIN neurons n ON n.neuron_id = p.neuron_id
 JOIN models m ON m.model_id = n.model_id
 WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model
 ORDER BY abs(p.cosine) DESC"""
-_HEAD: Final = """SELECT n.layer || '.' || n.neuron AS name, h.probability, h.normalised
+_HEAD: Final = """SELECT n.layer || '.' || n.neuron AS name, h.side, h.probability, h.normalised
 FROM lm_head_tokens h
 JOIN neurons n ON n.neuron_id = h.neuron_id
 JOIN models m ON m.model_id = n.model_id
@@ -52,7 +52,7 @@ class TokenContent:
         alike: other spellings of the same word.
         layer: whose neurons are listed; None: those of all layers.
         effects: in the lists of the basis.
-        encoded_by: neurons whose most probable token under the LM head it is.
+        encoded_by: neurons whose most probable token under the LM head it is, at +in or −in.
         decoded: its probability under the LM head of every neuron, where it is stored.
         command: adds that.
         sql: panel → the statement behind it.

@@ -5,6 +5,16 @@ from sqlalchemy import Column, Index, Integer, SmallInteger, Table, UniqueConstr
 from neurondb.schema.columns import code, integer, key, real, word
 from neurondb.schema.metadata import CLUSTERED, metadata
 
+
+def _side() -> Column[int]:
+    return Column(
+        "side",
+        SmallInteger,
+        primary_key=True,
+        comment="1: +in, −1: −in, in the checkpoint's sign; of ungated neurons only 1",
+    )
+
+
 tokens = Table(
     "tokens",
     metadata,
@@ -78,11 +88,15 @@ lm_head_tokens = Table(
     "lm_head_tokens",
     metadata,
     key("neuron_id", "neurons.neuron_id", "neuron"),
-    integer("token_id", "token of largest probability under softmax(U·in), both raw"),
+    _side(),
+    integer("token_id", "token of largest probability under softmax(U·side·in), both raw"),
     real("probability", "that probability", nullable=False),
-    real("normalised", "÷ mean of the neuron's 100 largest probabilities", nullable=False),
+    real("normalised", "÷ mean of the 100 largest probabilities of that side", nullable=False),
     Index(None, "token_id"),
+    **CLUSTERED,
 )
+"""LM-head decoding (METHODS §4). The sign of a gated neuron's `in` is arbitrary: +in and −in are
+decoded, in the checkpoint's sign, not the canonical one. An ungated neuron's is not: +in alone."""
 
 lm_head_rows = Table(
     "lm_head_rows",
@@ -94,13 +108,14 @@ lm_head_rows = Table(
         autoincrement=False,
         comment="token chosen, of the neuron's model",
     ),
+    _side(),
     key("neuron_id", "neurons.neuron_id", "neuron, every one of the model"),
-    real("probability", "of this token under softmax(U·in), both raw", nullable=False),
-    real("normalised", "÷ mean of the neuron's 100 largest probabilities", nullable=False),
+    real("probability", "of this token under softmax(U·side·in), both raw", nullable=False),
+    real("normalised", "÷ mean of the 100 largest probabilities of that side", nullable=False),
     **CLUSTERED,
 )
-"""LM-head decoding of tokens that somebody asked for, for all neurons; `lm_head_tokens` has every
-neuron's own top token instead."""
+"""LM-head decoding of tokens that somebody asked for, for all neurons and their sides;
+`lm_head_tokens` has the sides' own top tokens instead."""
 
 double_checking = Table(
     "double_checking",

@@ -136,7 +136,7 @@ OTHERS = [
         "dead",
         lambda row, _: row["post_positive"] == 0 if row["freq"] is None else row["freq"] == 0,
     ),
-    Term("lm-head.token=' dog'", lambda row, sample: sample.head[row["neuron_id"]] == " dog"),
+    Term("lm-head.token=' dog'", lambda row, sample: " dog" in sample.heads(row["neuron_id"])),
     Term("top_out_token=' dog'", lambda row, _: row["top_out_token"] == " dog"),
     Term(
         "out.token=' dog'@2",

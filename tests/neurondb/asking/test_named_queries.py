@@ -267,9 +267,13 @@ def test_neurons_for_token(sample: Sample, sample_engine: Engine, token: str) ->
 def test_neurons_encoding_token(sample: Sample, sample_engine: Engine) -> None:
     rows = ask(sample_engine, "neurons-encoding-token", token=" dog")
     expected = {
-        (r["model"], r["name"]) for r in sample.neurons if sample.head[r["neuron_id"]] == " dog"
+        (r["model"], r["name"], side)
+        for r in sample.neurons
+        for side, token in zip(codes.SIDES, sample.heads(r["neuron_id"]), strict=False)
+        if token == " dog"
     }
-    assert {(r["model"], r["name"]) for r in rows} == expected
+    assert {(r["model"], r["name"], r["side"]) for r in rows} == expected
+    assert {side for *_, side in expected} == {1, -1}
 
 
 def test_kept_top_tokens(sample: Sample, sample_engine: Engine) -> None:

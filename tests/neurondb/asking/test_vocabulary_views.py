@@ -81,13 +81,14 @@ def test_effects_on_properties(sample: Sample, sample_engine: Engine) -> None:
 
 def test_one_token_decoded_for_all_neurons(sample: Sample, sample_engine: Engine) -> None:
     sql = (
-        "SELECT r.neuron_id, r.probability FROM tokens t JOIN lm_head_rows r USING (token_id) "
+        "SELECT r.neuron_id, r.side, r.probability "
+        "FROM tokens t JOIN lm_head_rows r USING (token_id) "
         "JOIN neurons n ON n.neuron_id = r.neuron_id AND n.model_id = t.model_id "
         "WHERE t.token = :token"
     )
-    assert {r.neuron_id: r.probability for r in ask(sample_engine, sql, token=DECODED)} == (
-        sample.decoded
-    )
+    rows = ask(sample_engine, sql, token=DECODED)
+    assert {r.neuron_id: r.probability for r in rows if r.side == 1} == sample.decoded
+    assert {r.neuron_id: r.probability for r in rows if r.side == -1} == sample.decoded_turned
 
 
 def test_compared_neurons(sample: Sample, sample_engine: Engine) -> None:

@@ -132,12 +132,16 @@ def test_an_ungated_model_has_no_gate(ask: Ask) -> None:
 
 def test_a_stored_token_needs_no_weights(ask: Ask, sample: Sample) -> None:
     rows = json.loads(table(ask("sample-llama", DECODED, "--lm-head", "--format", "json")))
-    decoded = {r["neuron_id"]: r["probability"] for r in rows if r["effect"] == "lm_head"}
-    assert decoded == {i: sample.decoded[i] for i in range(NEURONS)}
+    decoded = {
+        (r["neuron_id"], r["side"]): r["probability"] for r in rows if r["effect"] == "lm_head"
+    }
+    by_side = {1: sample.decoded, -1: sample.decoded_turned}
+    assert decoded == {(i, side): p[i] for side, p in by_side.items() for i in range(NEURONS)}
     text = table(ask("sample-llama", DECODED, "--lm-head", "--format", "table"))
-    best = max(range(NEURONS), key=lambda i: sample.decoded[i])
-    panel = text.split("LM head on in")[1]
-    assert panel.split("class")[1].split()[0] == sample.neurons[best]["name"]
+    best, side = max(decoded, key=lambda place: decoded[place])
+    panel = text.split("LM head on ±in")[1]
+    first = panel.split("class")[1].split()[:2]
+    assert first == [sample.neurons[best]["name"], "+in" if side == 1 else "−in"]
     assert ask("sample-llama", DECODED, "--lm-head", "--store").stderr == "stored already\n"
 
 
@@ -201,7 +205,7 @@ def test_what_is_stored_is_what_was_computed(bundled: Path, tmp_path: Path) -> N
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = '/nowhere'")
     assert lm_head_rows(on_bundled(database, *command)) == computed
-    assert len(computed) == 6 * 512
+    assert len(computed) == 6 * 512 * 2  # +in and −in
     moved = on_bundled(database, " cat", "--lm-head")
     assert "bundled was read from /nowhere, which is not there any more" in str(moved.exception)
 

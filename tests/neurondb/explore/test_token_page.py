@@ -76,13 +76,22 @@ def test_one_layer_can_be_chosen(site: Site, sample: Sample) -> None:
     assert all(f"{ADDRESS}?basis=unembed&layer={layer}#lists" in page.links for layer in range(4))
 
 
+def encoding(sample: Sample) -> int:
+    """How often DECODED is the top token of a side of the gated model's neurons."""
+    return sum(sample.heads(k).count(DECODED) for k in range(NEURONS))
+
+
 def test_the_lm_head_says_whose_top_token_it_is(site: Site, sample: Sample) -> None:
     content = site.get(f"{ADDRESS}.json").json
-    keys = [k for k, token in sample.head.items() if token == DECODED and k < NEURONS]
-    assert content["encoded_by"]["count"] == len(keys)
+    assert content["encoded_by"]["count"] == encoding(sample)
     places = content["decoded"]["places"]
-    best = sorted(range(NEURONS), key=lambda key: -sample.decoded[key])[: len(places)]
-    assert [one["name"] for one in places] == [f"{k // WIDTH}.{k % WIDTH}" for k in best]
+    by_side = {1: sample.decoded, -1: sample.decoded_turned}
+    all_sides = [(k, side) for k in range(NEURONS) for side in by_side]
+    best = sorted(all_sides, key=lambda place: -by_side[place[1]][place[0]])[: len(places)]
+    assert [(one["name"], one["side"]) for one in places] == [
+        (f"{k // WIDTH}.{k % WIDTH}", side) for k, side in best
+    ]
+    assert {side for _, side in best} == {1, -1}
     assert (
         "Neurons of largest normalised probability, of all" in looks_right(site.get(ADDRESS)).text
     )
@@ -146,6 +155,4 @@ def test_the_sql_returns_the_lists(site: Site, sample: Sample) -> None:
         }
     gate = [row for row in rows["lists"] if row[1:3] == ("gate", "top")]
     assert len(gate) == len(having(sample, "unembed", "read by gate"))
-    assert len(rows["head"]) == sum(
-        token == DECODED for key, token in sample.head.items() if key < NEURONS
-    )
+    assert len(rows["head"]) == encoding(sample)

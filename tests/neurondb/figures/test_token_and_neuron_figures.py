@@ -36,11 +36,14 @@ def model_of(engine: Engine, name: str = GATED) -> Model:
 
 def test_spikes_stand_in_their_layers(sample: Sample, sample_engine: Engine) -> None:
     points = rows(specification(sample_engine, "token-spikes", token=" dog"), "href")
-    assert {p["name"] for p in points} == {n["name"] for n in sample.neurons if n["model"] == GATED}
+    names = {n["name"] for n in sample.neurons if n["model"] == GATED}
+    assert {(p["name"], p["of"]) for p in points} == {(n, s) for n in names for s in ("+in", "−in")}
+    assert len(points) == 2 * len(names)
     for point in points:
         neuron = sample.named(GATED, point["name"])
         assert abs(point["x"] - neuron["layer"]) < 0.5
-        probability = sample.decoded[neuron["neuron_id"]]
+        by_side = {"+in": sample.decoded, "−in": sample.decoded_turned}
+        probability = by_side[point["of"]][neuron["neuron_id"]]
         assert point["p"] == pytest.approx(probability, abs=1e-6)
         assert point["y"] == pytest.approx(100 * probability, abs=1e-4)
 
@@ -62,7 +65,10 @@ def large(engine: Engine) -> tuple[Model, Decoding]:
     values = np.random.default_rng(0).random((32, 1024)) / 10
     values[3, 17], values[31, 1023], values[5] = 60.0, 50.0, np.nan
     model = Model(**{**vars(model_of(engine)), "n_layers": 32, "d_mlp": 1024, "first_neuron_id": 0})
-    return model, Decoding(7, values / 1000, values)
+    turned = np.full_like(values, 0.001)
+    turned[9, 9] = 55.0
+    both = np.stack([values, turned])
+    return model, Decoding(7, both / 1000, both)
 
 
 def test_of_many_neurons_the_low_ones_become_outlines(sample_engine: Engine) -> None:
@@ -75,7 +81,8 @@ def test_of_many_neurons_the_low_ones_become_outlines(sample_engine: Engine) -> 
     assert len(outline) < 32 * 20
     for row in outline:
         layer = round((row["x"] + row["x2"]) / 2)
-        below = decoding.normalised[layer][decoding.normalised[layer] < least]
+        of_layer = decoding.normalised[:, layer]
+        below = of_layer[of_layer < least]
         assert row["y"] <= below.max() + 1e-4
     assert {row["y"] for row in outline} <= {round(float(v), 4) for v in decoding.normalised.flat}
 
@@ -84,7 +91,7 @@ def test_the_highest_neurons_bear_their_names(sample_engine: Engine) -> None:
     model, decoding = large(sample_engine)
     spec = figures.finished(chart_of(decoding, model, NamedToken(7, " dog")))
     names = {row["name"] for data in spec["datasets"].values() for row in data if "side" in row}
-    assert {"3.17", "31.1023"} <= names
+    assert {"3.17", "9.9", "31.1023"} <= names
     assert len(names) <= 10
 
 
@@ -105,7 +112,7 @@ def test_hostile_tokens_are_inert(form: str, sample_engine: Engine) -> None:
 
 
 def test_a_decoding_of_zero_vectors_says_so(sample_engine: Engine) -> None:
-    nothing = np.full((LAYERS, WIDTH), math.nan)
+    nothing = np.full((2, LAYERS, WIDTH), math.nan)
     with pytest.raises(UnknownNameError, match="is zero"):
         chart_of(Decoding(0, nothing, nothing), model_of(sample_engine), NamedToken(0, " dog"))
 

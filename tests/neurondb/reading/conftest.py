@@ -152,7 +152,9 @@ def put_vocabulary(put: Put) -> None:
         kurtosis=12.0,
         dot_variance=0.001,
     )
-    put(tables.lm_head_tokens, neuron_id=NEURON, token_id=9, probability=0.25, normalised=6.5)
+    head = {"neuron_id": NEURON, "probability": 0.25}
+    put(tables.lm_head_tokens, **head, side=1, token_id=9, normalised=6.5)
+    put(tables.lm_head_tokens, **head, side=-1, token_id=1, normalised=7.5)
 
 
 def put_activations(put: Put) -> None:

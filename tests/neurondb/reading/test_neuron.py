@@ -180,9 +180,10 @@ def test_role_and_lm_head_token(connection: Connection) -> None:
     found = page(connection).vocabulary
 
     assert found is not None
-    assert found.lm_head is not None
     assert found.role == "suppression"  # kurtosis 12 > 10, skewness -2 < 0
-    assert (found.lm_head.token, found.lm_head.normalised) == (" red", 6.5)
+    heads = [(one.side, one.token_id, one.normalised) for one in found.lm_head]
+    assert heads == [(-1, 1, 7.5), (1, 9, 6.5)]  # the stronger side first
+    assert found.lm_head[1].token == " red"
 
 
 def test_the_strongest_case_has_its_examples_first_and_the_others_one_each(

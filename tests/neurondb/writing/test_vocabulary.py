@@ -58,7 +58,10 @@ def vocabulary(draw: np.random.Generator, vectors: tuple[str, ...] = codes.VECTO
         codes.VECTORS.index(vector): VocabularyMoments(*draw.normal(size=(5, WIDTH)))
         for vector in vectors
     }
-    head = LmHeadTokens(draw.integers(0, TOKENS, WIDTH), *draw.uniform(0, 1, (2, WIDTH)))
+    head = {
+        side: LmHeadTokens(draw.integers(0, TOKENS, WIDTH), *draw.uniform(0, 1, (2, WIDTH)))
+        for side in codes.sides(gated="gate" in vectors)
+    }
     return VocabularyRecord(lists, moments, head, draw.uniform(0, 1, WIDTH))
 
 
@@ -198,12 +201,37 @@ def test_a_token_is_decoded_for_every_neuron_and_once(ready: StepWriter) -> None
     probability[3] = np.nan
     for layer in range(LAYERS):
         for token in (4, 9):
-            write_lm_head(ready, layer, token, probability * 0, probability)
-            write_lm_head(ready, layer, token, probability, 2 * probability)
+            write_lm_head(ready, layer, token, 1, probability * 0, probability)
+            write_lm_head(ready, layer, token, -1, probability, 3 * probability)
+            write_lm_head(ready, layer, token, 1, probability, 2 * probability)
 
-    found = rows(ready, "SELECT token_id, neuron_id, normalised FROM lm_head_rows")
-    assert len(found) == 2 * LAYERS * (WIDTH - 1)
-    assert found[0] == (4, 1, pytest.approx(0.2))
+    found = rows(
+        ready, "SELECT token_id, side, neuron_id, normalised FROM lm_head_rows ORDER BY 1, 2, 3"
+    )
+    assert len(found) == 2 * 2 * LAYERS * (WIDTH - 1)
+    assert found[0] == (4, -1, 1, pytest.approx(0.3))
+    assert found[LAYERS * (WIDTH - 1)] == (4, 1, 1, pytest.approx(0.2))
+
+
+@pytest.mark.parametrize(("vectors", "sides"), [(codes.VECTORS, (1, -1)), (("in", "out"), (1,))])
+def test_top_tokens_are_stored_with_their_side(
+    ready: StepWriter, draw: np.random.Generator, vectors: tuple[str, ...], sides: tuple[int, ...]
+) -> None:
+    record = vocabulary(draw, vectors)
+    record.lm_head[1].token_ids[2] = -1  # a zero vector
+    write_vocabulary(ready, 1, record)
+    write_vocabulary(ready, 1, record)  # in its place
+
+    first, _ = ready.model.neuron_ids(1)
+    found = rows(ready, "SELECT neuron_id, side, token_id, normalised FROM lm_head_tokens")
+    expected = {
+        (first + i, side, int(one.token_ids[i]), float(one.normalised[i]))
+        for side, one in record.lm_head.items()
+        for i in range(WIDTH)
+        if one.token_ids[i] >= 0
+    }
+    assert {side for _, side, *_ in expected} == set(sides)
+    assert sorted(found) == sorted(expected)
 
 
 def test_forgetting_the_model_leaves_no_row_of_it(
@@ -211,7 +239,7 @@ def test_forgetting_the_model_leaves_no_row_of_it(
 ) -> None:
     write_classes(ready, 1, 0.5)
     write_vocabulary(ready, 1, vocabulary(draw))
-    write_lm_head(ready, 1, 4, *draw.uniform(0, 1, (2, WIDTH)))
+    write_lm_head(ready, 1, 4, -1, *draw.uniform(0, 1, (2, WIDTH)))
 
     forget_model(ready.connection, ready.model.model_id)
 
