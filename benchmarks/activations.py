@@ -9,11 +9,11 @@
 `small` measures jobs of a few thousand tokens, a line each, on one thread and on two: of the
 bundled model, and of the shape of SmolLM2 135M with texts of 20 to 250 tokens. Else a model is
 `bundled`, a directory in hub format, or the name of a published shape, which gets random weights
-and token ids. Prints seconds of the bare forward pass, of the stage (as it runs on the device, and
-with the plain functions by `--plain`), of transformer_lens' run_with_cache with a copy to the
-processor and a top-k a neuron (`--obvious`), and their ratios: the ways take turns batch by batch,
-and the median of the repeats is given. `--memory` adds the peak memory of fresh processes over the
-tokens and over four times as many, `--profile` where the time goes.
+and random token ids. Prints seconds of the bare forward pass, of the stage (as it runs on the
+device, and with the plain functions by `--plain`), of transformer_lens' run_with_cache with a copy
+to the processor and a top-k a neuron (`--obvious`), and their ratios: the ways take turns batch by
+batch, and the median of the repeats is given. `--memory` adds the peak memory of fresh processes
+over the tokens and over four times as many, `--profile` where the time goes.
 """
 
 import argparse
@@ -213,33 +213,39 @@ def small_jobs(scratch: Path, repeats: int) -> None:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             floor, stage = _small(subject, repeats)
-            ratio = statistics.median(s / f for s, f in zip(stage, floor, strict=True))
+            wall, busy = (
+                sorted(s[clock] / f[clock] for s, f in zip(stage, floor, strict=True))
+                for clock in (0, 1)
+            )
             print(
                 f"{name}, {n_tokens:,} tokens, {threads} threads: bare forward"
-                f" {statistics.median(floor):.2f} s, stage {statistics.median(stage):.2f} s,"
-                f" × {ratio:.2f} (of {repeats}: {min(map(_ratio, stage, floor)):.2f} to"
-                f" {max(map(_ratio, stage, floor)):.2f})",
+                f" {statistics.median(f[0] for f in floor):.2f} s,"
+                f" stage × {statistics.median(wall):.2f} ({wall[0]:.2f} to {wall[-1]:.2f});"
+                f" of processor time × {statistics.median(busy):.2f}"
+                f" ({busy[0]:.2f} to {busy[-1]:.2f})",
                 flush=True,
             )
 
 
-def _ratio(stage: float, floor: float) -> float:
-    return stage / floor
+Seconds = tuple[float, float]
+"""By the clock, and of the processor."""
 
 
-def _small(subject: Subject, repeats: int) -> tuple[list[float], list[float]]:
+def _small(subject: Subject, repeats: int) -> tuple[list[Seconds], list[Seconds]]:
     """Return seconds of the bare forward pass and of the stage from nothing on."""
-    floor, stage = [], []
+    found: tuple[list[Seconds], list[Seconds]] = ([], [])
     for repeat in range(repeats + 1):
-        bare, summarise = subject.bare(), subject.stage(native())
-        seconds = [0.0, 0.0]
+        steps = (subject.bare(), subject.stage(native()))
+        wall, busy = [0.0, 0.0], [0.0, 0.0]
         for batch in subject.batches:
-            for way, step in enumerate((bare, summarise)):
-                seconds[way] += subject.seconds(partial(step, batch))
+            for way, step in enumerate(steps):
+                began = time.process_time()
+                wall[way] += subject.seconds(partial(step, batch))
+                busy[way] += time.process_time() - began
         if repeat:  # the first warms up
-            floor.append(seconds[0])
-            stage.append(seconds[1])
-    return floor, stage
+            for way in (0, 1):
+                found[way].append((wall[way], busy[way]))
+    return found
 
 
 def measure(subject: Subject, options: argparse.Namespace) -> None:

@@ -175,14 +175,8 @@ class LayerSummary:
         inputs = (kind, activation, found, sign, counted, peaks)
         finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
-        self.best.add(
-            size_scores(peaks),
-            peaks,
-            ordinals,
-            finder.positions,
-            finder.everywhere,
-            kernels.insert,
-        )
+        known, scores = sums.positions, size_scores(peaks)
+        self.best.add(scores, peaks, ordinals, finder.positions, known, kernels.insert)
         if self.drawn is not None:
             self._draw(self.drawn, batch, peaks, finder)
 
@@ -222,13 +216,10 @@ class LayerSummary:
             position = finder.positions(lists[0, texts, neurons], texts, neurons)
             return torch.where(peak[0, texts, neurons] == 0, first[texts], position)
 
-        def everywhere(n_wanted: int) -> Tensor | None:
-            found = finder.everywhere(n_wanted)
-            if found is None:
-                return None
-            return torch.where(peak == 0, first[:, None], found.gather(0, lists.long()))
-
-        drawn.add(scores[None], peak, ordinals, positions, everywhere, self._kernels.insert)
+        known = finder.known
+        if known is not None:
+            known = torch.where(peak == 0, first[:, None], known.gather(0, lists.long()))
+        drawn.add(scores[None], peak, ordinals, positions, known, self._kernels.insert)
 
     def merge(self, other: "LayerSummary") -> None:
         """Take in the summary of other texts.
@@ -322,23 +313,16 @@ class _PeakFinder:
     sign: Tensor
     counted: Tensor
     peaks: Tensor
-    _all: Tensor | None
-
-    def everywhere(self, n_wanted: int) -> Tensor | None:
-        """Return the positions of all peaks, unless fewer are wanted than pay for that."""
-        if self._all is None and n_wanted * DENSE_SHARE > self.peaks[0].numel():
-            self._all = self.kernels.peak_positions(*self._inputs)
-        return self._all
+    known: Tensor | None
+    """The positions of all peaks, once they are."""
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
-        found = self.everywhere(len(lists))
-        if found is not None:
-            return found[lists, texts, neurons]
+        inputs = (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
+        if self.known is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
+            self.known = self.kernels.peak_positions(*inputs)
+        if self.known is not None:
+            return self.known[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        return torch.cat([positions_of(*self._inputs, part) for part in parts])
-
-    @property
-    def _inputs(self) -> tuple[Kind, Activation, MLPActivations, Tensor, Tensor, Tensor]:
-        return (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
+        return torch.cat([positions_of(*inputs, part) for part in parts])

@@ -28,9 +28,6 @@ LAST_ORDINAL: Final = 2**32 - 1
 Positions = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Positions of the peaks with these lists, texts (places in the batch) and neurons."""
 
-Everywhere = Callable[[int], Tensor | None]
-"""Positions of all peaks (lists, texts, neurons) where it pays to find so many at once."""
-
 Insert = Callable[["BestTexts", Tensor, Tensor, Tensor, Tensor], None]
 """Offers texts to lists: their scores, values, ordinals, and the positions of all."""
 
@@ -53,23 +50,21 @@ class BestTexts:
         values: Float[Tensor, "lists texts neurons"],
         ordinals: Int[Tensor, " texts"],
         positions: Positions,
-        everywhere: Everywhere | None = None,
+        known: Int[Tensor, "lists texts neurons"] | None = None,
         insert: Insert | None = None,
     ) -> None:
         """Offer texts that were not offered before; a score of 0 is no offer.
 
         Most texts soon fall below the last place of most lists: only the lists that change are
-        sorted, and only texts that get in are searched for the position. While many get in, all
-        positions are found and the texts offered by `insert`, where there is such a thing.
+        sorted, and only texts that get in are searched for the position. Where all positions are
+        `known`, `insert` does it.
         """
+        if known is not None and insert is not None:
+            insert(self, scores, values, ordinals, known)
+            return
         last = (self.key[..., -1] >> 32).int()[:, None]
-        fits = (scores >= last) & (scores > 0)
-        if everywhere is not None and insert is not None:
-            of_all = everywhere(int(fits.sum()))
-            if of_all is not None:
-                insert(self, scores, values, ordinals, of_all)
-                return
-        lists, neurons = fits.any(1).nonzero(as_tuple=True)
+        enters = ((scores >= last) & (scores > 0)).any(1)
+        lists, neurons = enters.nonzero(as_tuple=True)
         if len(lists) == 0:
             return
         k = self.key.shape[2]

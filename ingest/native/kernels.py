@@ -189,8 +189,9 @@ class NativeKernels(Kernels):
     ) -> None:
         """Offer texts to lists, in place."""
         parts = (scores.int().contiguous(), _plain(values), positions.int().contiguous(), ordinals)
+        for name in ("key", "position", "value"):
+            setattr(lists, name, getattr(lists, name).contiguous())
         owned = (lists.key, lists.position, lists.value)
-        assert all(tensor.is_contiguous() for tensor in owned)
         pointers = [tensor.data_ptr() for tensor in parts]
         shape = (*scores.shape, lists.key.shape[2])
         function = _function("insert", *[_Long] * 4, *[_Pointer] * 4, _Long, *[_Pointer] * 3)
