@@ -1,16 +1,28 @@
-"""The job `demo`: the bundled model, and texts of its world that it was not trained on."""
+"""The job `demo`: what it ingests, a model and texts.
+
+The bundled model has texts of its world that it was not trained on; the real one the sampler.
+"""
 
 from pathlib import Path
 
-from ingest.bundled import MODEL_NAME, model_directory
+from ingest.bundled import MODEL_NAME, SAMPLER, model_directory
 from ingest.bundled.world import write_heldout
-from neurondb.jobs import DemoInputs
+from neurondb.jobs import DemoInputs, DemoRequest, Progress
 
 N_TEXTS = 600
 
 
-def inputs(directory: Path) -> DemoInputs:
-    """Write the texts into `directory` and say what the demo is to ingest."""
-    dataset = directory / "tinyworld-heldout.txt"
+def inputs(request: DemoRequest, progress: Progress) -> DemoInputs:
+    """Make what the demo is to ingest ready, and say what it is.
+
+    Raises:
+        ModelError: the real model cannot be had, or the file that was given is another.
+    """
+    if request.real:
+        from ingest import real_model
+
+        model, revision = real_model.real_model(progress, request.model)
+        return DemoInputs(real_model.NAME, model, SAMPLER, revision)
+    dataset = Path(request.directory) / "tinyworld-heldout.txt"
     write_heldout(dataset, N_TEXTS)
     return DemoInputs(MODEL_NAME, str(model_directory()), str(dataset))

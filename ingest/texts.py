@@ -1,8 +1,9 @@
 """Datasets: where texts come from, and what becomes of them before a tokenizer sees them.
 
 A file is read by its ending (`ingest.text_files`), a directory file by file
-(`ingest.text_folders`); anything else is a dataset of the hub. Texts are stripped; empty ones are
-dropped, and so are rows whose text is null, which are counted.
+(`ingest.text_folders`); `sampler` is the one of this package (docs/sampler.md), anything else a
+dataset of the hub. Texts are stripped; empty ones are dropped, and so are rows whose text is null,
+which are counted.
 
 A label says which part of the dataset a text is of: another field of its row, or the folder of its
 file.
@@ -16,6 +17,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
+from ingest.bundled import DATASETS
 from ingest.text_files import COMPRESSIONS, TABLES, TEXTS, format_of, read_file
 from ingest.text_folders import read_folder
 from ingest.text_rows import LabelledText, Read, text_of
@@ -131,6 +133,8 @@ def _texts(source: str, label_field: str) -> Read:
             return read_file(path, label_field)
     except OSError as error:
         raise TextError(f"{spelled(source)}: {error.strerror or error}") from error
+    if source in DATASETS:
+        return read_file(DATASETS[source], label_field)
     named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
     if not named or format_of(path) in {*TEXTS, *TABLES}:
         raise TextError(f"there is no file or directory '{spelled(source)}'")

@@ -1,4 +1,4 @@
-"""`neurondb demo`: the whole path on the bundled model, ending with an answer."""
+"""`neurondb demo`: the whole path on the bundled model or a real one, ending with an answer."""
 
 import os
 import shutil
@@ -9,18 +9,25 @@ from typing import NamedTuple
 
 import click
 from rich.console import Console
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from neurondb import asking
 from neurondb.asking.compiling import COLUMNS, Shape
 from neurondb.cli import options
+from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.cli.ingest import tell
-from neurondb.jobs import DemoInputs, IngestRequest, job
+from neurondb.errors import UsageError
+from neurondb.figures.palette import CLASS_COLOURS
+from neurondb.jobs import DemoInputs, DemoRequest, IngestRequest, job
+from neurondb.reading.figure_rows.classes import class_counts
+from neurondb.reading.models import find_model
 from neurondb.reading.neuron import PageOptions, neuron_page
 from neurondb.reading.opening import opened
+from neurondb.render.classes_by_layer import classes_by_layer
 from neurondb.render.console import colours, console
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.neuron_page import neuron_page as render
+from neurondb.render.progress import progress_on
 
 
 class Question(NamedTuple):
@@ -41,33 +48,60 @@ AVERAGES = "SELECT class, count(*), avg(freq) FROM neuron_overview GROUP BY clas
 
 @click.command()
 @options.database
-def demo(db: str | None) -> None:
-    """Ingest the bundled model with all stages, then ask a question and show a neuron.
+@click.option(
+    "--real",
+    is_flag=True,
+    help="A real model instead, SmolLM2-135M-Instruct (Apache-2.0; 98 MB are downloaded once), on "
+    "the texts called sampler: under ten minutes on two cores.",
+)
+@click.option(
+    "--model",
+    type=PATH_OR_NAME,
+    metavar="FILE",
+    help="With --real: its file, SmolLM2-135M-Instruct.Q4_1.gguf, where you have it.",
+)
+def demo(db: str | None, real: bool, model: str | None) -> None:
+    """Ingest a model with all stages, then ask a question and show a neuron.
 
-    The model is small, real, and trained by this project on a little world of its own.
+    The model is small, real, and trained by this project on a little world of its own; no network
+    is needed. With --real it is one that people use. Interrupted, the same command goes on.
     """
+    if model is not None and not real:
+        raise UsageError("--model is the file of the real model; give --real too")
     progress = Console(stderr=True)
     with tempfile.TemporaryDirectory() as directory:
-        inputs: DemoInputs = job("demo")(Path(directory))
+        request = DemoRequest(Path(directory), real, model)
+        inputs: DemoInputs = job("demo")(request, progress_on(progress))
         _ingest(inputs, db, progress)
+    terminal = console()
     with asking.opened(db) as engine:
         expression, neuron = _answer(inputs.name, engine)
-    layer, number = (int(part) for part in neuron.split("."))
-    click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_db(db)}\n")
     with opened(db) as connection:
+        if real:
+            _picture(connection, inputs.name, db, terminal)
+        layer, number = (int(part) for part in neuron.split("."))
+        click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_db(db)}\n")
         page = neuron_page(connection, inputs.name, layer, number, PageOptions())
-    terminal = console()
     terminal.print(render(page, terminal.width, marks=not colours(terminal)), crop=False)
     click.echo("\n" + _next(inputs, expression, neuron, db))
 
 
 def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
-    from neurondb.render.progress import progress_on
-
     request = IngestRequest(
-        model=inputs.model, name=inputs.name, database=db, dataset=inputs.dataset
+        model=inputs.model,
+        name=inputs.name,
+        revision=inputs.revision,
+        database=db,
+        dataset=inputs.dataset,
     )
     tell(job("ingest")(request, progress_on(progress)), progress)
+
+
+def _picture(connection: Connection, model: str, db: str | None, terminal: Console) -> None:
+    """Print the classes of every layer, and the command that draws them."""
+    click.echo(f"\n$ neurondb plot classes-by-layer {model} -o classes.svg{_db(db)}\n")
+    counts = class_counts(connection, find_model(connection, model))
+    terminal.print(classes_by_layer(counts, CLASS_COLOURS, terminal.width), crop=False)
 
 
 def _answer(model: str, engine: Engine) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """What `ingest`, `merge`, `demo` and `verify` are asked for, and what they report."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from neurondb.errors import UsageError
@@ -162,9 +163,22 @@ class VerifyReport(NamedTuple):
     worst: float
 
 
+class DemoRequest(NamedTuple):
+    """What `neurondb demo` was asked for."""
+
+    directory: Path
+    """For what is written on the way."""
+    real: bool = False
+    """The real model instead of the bundled one."""
+    model: str | None = None
+    """Its file, where it is at hand; None is to fetch it."""
+
+
 class DemoInputs(NamedTuple):
     """What `neurondb demo` ingests."""
 
     name: str
     model: str
     dataset: str
+    revision: str | None = None
+    """Of the model on the hub, where it comes from there."""
