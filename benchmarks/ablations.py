@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
 from ingest.checkpoint import Checkpoint
-from ingest.demo import inputs
+from ingest.demo import bundled_texts
 from ingest.forward import Batch, Forward, batch_tokens, batches, pick_device, pick_dtype
 from ingest.forward.replay import divisor
 from ingest.interventions import Intervention, Targets
@@ -248,7 +248,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(options.model)
         if options.model == "bundled":
-            path, options.texts = bundled.model_directory(), inputs(Path(scratch)).dataset
+            path, options.texts = bundled.model_directory(), str(bundled_texts(Path(scratch)))
         elif options.model in SHAPES:
             shape = SHAPES[options.model]
             n_layers = options.layers or shape.n_layers

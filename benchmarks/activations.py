@@ -36,7 +36,7 @@ from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
 from ingest.activations import LayerSummary
 from ingest.checkpoint import Checkpoint
-from ingest.demo import inputs
+from ingest.demo import bundled_texts
 from ingest.forward import (
     Batch,
     Forward,
@@ -201,7 +201,7 @@ def kernels_for(device: torch.device) -> Kernels:
 
 def small_jobs(scratch: Path, repeats: int) -> None:
     """Print what small jobs cost beside their forward pass: medians of ways that take turns."""
-    texts = Path(inputs(scratch).dataset)
+    texts = bundled_texts(scratch)
     shape = SHAPES["smollm2-135m"]
     smol = write_checkpoint(scratch / "smollm2", shape, shape.n_layers, attention=True)
     own = Asked(bundled.model_directory(), texts, 0, 1024, "cpu", "float32")
@@ -323,7 +323,7 @@ def main() -> int:
             return 0
         path, texts = Path(options.model), options.texts
         if options.model == "bundled":
-            path, texts = bundled.model_directory(), Path(inputs(Path(scratch)).dataset)
+            path, texts = bundled.model_directory(), bundled_texts(Path(scratch))
         elif options.model in SHAPES:
             shape = SHAPES[options.model]
             n_layers = options.layers or shape.n_layers

@@ -23,6 +23,11 @@ def inputs(request: DemoRequest, progress: Progress) -> DemoInputs:
 
         model, revision = real_model.real_model(progress, request.model)
         return DemoInputs(real_model.NAME, model, SAMPLER, revision)
-    dataset = Path(request.directory) / "tinyworld-heldout.txt"
-    write_heldout(dataset, N_TEXTS)
-    return DemoInputs(MODEL_NAME, str(model_directory()), str(dataset))
+    return DemoInputs(MODEL_NAME, str(model_directory()), str(bundled_texts(request.directory)))
+
+
+def bundled_texts(directory: Path) -> Path:
+    """Write texts of the bundled model's world that it was not trained on; return the file."""
+    file = directory / "tinyworld-heldout.txt"
+    write_heldout(file, N_TEXTS)
+    return file
