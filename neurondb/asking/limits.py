@@ -8,9 +8,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from neurondb.asking.functions import replace_costly
+
+T = TypeVar("T")
 
 LONGEST_VALUE: Final = 10_000_000
 """Bytes of a text or blob that a statement may read or make."""
@@ -84,7 +86,8 @@ class BoundedCursor(sqlite3.Cursor):
 
     def execute(self, *args: Any) -> "BoundedCursor":
         """Run a statement; what is beyond a limit is an operational error, as others are."""
-        return _said(lambda: super(BoundedCursor, self).execute(*args))
+        _said(lambda: super(BoundedCursor, self).execute(*args))
+        return self
 
     def fetchall(self) -> list[Any]:
         """Return all rows, as long as they fit."""
@@ -96,7 +99,7 @@ class BoundedCursor(sqlite3.Cursor):
         return _said(lambda: list(_fitting(islice(iter(self.fetchone, None), n))))
 
 
-def _said(what: Callable[[], Any]) -> Any:
+def _said(what: Callable[[], T]) -> T:
     try:
         return what()
     except (sqlite3.DataError, MemoryError) as error:
