@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 from neurondb.asking.functions import replace_costly
 
+T = TypeVar("T")
+
 LONGEST_VALUE: Final = 10_000_000
 """Bytes of a text or blob that a statement may read or make."""
 MOST_FETCHED: Final = 50_000_000
@@ -79,15 +81,13 @@ def meaning(error: BaseException) -> str | None:
     return None
 
 
-Result = TypeVar("Result")
-
-
 class BoundedCursor(sqlite3.Cursor):
     """A cursor that takes in rows until they are too large, and says so as SQLite would."""
 
     def execute(self, *args: Any) -> "BoundedCursor":
         """Run a statement; what is beyond a limit is an operational error, as others are."""
-        return _said(lambda: super(BoundedCursor, self).execute(*args))
+        _said(lambda: super(BoundedCursor, self).execute(*args))
+        return self
 
     def fetchall(self) -> list[Any]:
         """Return all rows, as long as they fit."""
@@ -99,7 +99,7 @@ class BoundedCursor(sqlite3.Cursor):
         return _said(lambda: list(_fitting(islice(iter(self.fetchone, None), n))))
 
 
-def _said(what: Callable[[], Result]) -> Result:
+def _said(what: Callable[[], T]) -> T:
     try:
         return what()
     except (sqlite3.DataError, MemoryError) as error:
