@@ -1,12 +1,16 @@
 """Real models, and texts that they were not trained on: the bundled one, and what lies beside it.
 
 The bundled model is the one that tests of numbers take. Where `../shared` has stories260K, what
-says `REAL` runs on that too.
+says `REAL` runs on that too. `real_model` gives the files of models that others trained; the tests
+that need them are marked `real`, and `.ci/real-models DIR` fetches them.
 """
 
+import hashlib
 import os
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 from ingest.bundled import model_directory
 from ingest.bundled.world import heldout
@@ -35,3 +39,27 @@ def real_texts(name: str) -> tuple[str, ...]:
         return tuple(heldout(N_TEXTS[name]))
     written = shared("text/tinystories.txt").read_text(encoding="utf-8").split(SEPARATOR)
     return tuple([text.strip() for text in written if text.strip()][: N_TEXTS[name]])
+
+
+SHA256 = {
+    "SmolLM2-135M-Instruct.Q4_1.gguf": (
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+    ),
+    "gemma-3-270m-q4_k_m.gguf": "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+}
+"""GGUF file of a real model → its sha256."""
+
+
+@cache
+def real_model(name: str) -> Path:
+    """Return a real model's GGUF file; without one, the test is skipped with the reason."""
+    directory = os.environ.get("NEURONDB_REAL_MODELS")
+    if not directory:
+        pytest.skip("NEURONDB_REAL_MODELS names no directory of real models: see .ci/real-models")
+    file = Path(directory) / name
+    if not file.is_file():
+        pytest.skip(f"{name} is not in the directory that NEURONDB_REAL_MODELS names")
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    assert found == SHA256[name], f"{file} is another file: its sha256 is {found}"
+    return file
