@@ -16,9 +16,9 @@ import gguf
 import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from numpy.typing import NDArray
 from tests.support.reference import Array, Trace
 
 SIGNED = ("hook_post", "hook_pre_linear")

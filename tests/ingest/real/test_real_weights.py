@@ -61,7 +61,8 @@ def test_the_mismatched_regions_are_those_of_all_pairs(model: RealIngest) -> Non
     stored = {
         pair: (low, high, n_pairs)
         for pair, low, high, n_pairs in model.rows(
-            "SELECT pair, low, high, n_pairs FROM baselines WHERE layer = ? AND kind = 'mismatched'",
+            "SELECT pair, low, high, n_pairs FROM baselines"
+            " WHERE layer = ? AND kind = 'mismatched'",
             layer,
         )
     }
