@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neurondb.jobs import IngestRequest, job
 from tests.support.gguf_reference import GgufReference
@@ -112,10 +111,3 @@ def real_ingest(file: str) -> RealIngest:
         device="cpu",
     )
     return RealIngest(database, sqlite3.connect(database), asked, GgufReference(path))
-
-
-def layer_values(
-    values: Array, layers: NDArray[np.int64], n_layers: int
-) -> list[NDArray[np.float64]]:
-    """Return values by layer."""
-    return [values[layers == layer] for layer in range(n_layers)]
