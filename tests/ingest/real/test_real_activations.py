@@ -51,7 +51,7 @@ def masks(file: str, layer: int, case: str) -> tuple[Mask, Mask, Mask]:
     found = [np.ones(values["hook_pre"].shape, bool) for _ in range(3)]
     for name, sign in zip(("hook_pre", "hook_pre_linear"), CASES[case], strict=True):
         for mask, least in zip(found, (0.0, near[name], -near[name]), strict=True):
-            mask &= sign * values[name] > least
+            mask &= np.asarray(sign * values[name]) > np.asarray(least)
     return found[0], found[1], found[2]
 
 
