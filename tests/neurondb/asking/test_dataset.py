@@ -17,7 +17,7 @@ from neurondb.database import open_existing
 from neurondb.errors import ExpressionError, UnknownNameError
 from neurondb.jobs import NeuronSelection
 from neurondb.reading.models import find_model
-from neurondb.schema import codes
+from neurondb.schema import VIEWS, codes, metadata
 from tests.support.explore_site import Site
 from tests.support.sample_database import NEURONS, Sample, build
 
@@ -138,7 +138,7 @@ def test_an_unknown_dataset_is_one_line_with_those_there_are(two: Two, expressio
 def test_the_datasets_are_listed_with_the_models_that_show_them(two: Two) -> None:
     rows = asking.run_sql(two.engine, "SELECT name FROM datasets").rows
     assert {name for (name,) in rows} == {OTHER, "sample"}
-    columns, listed = named.run(two.engine, "datasets", {"model": LLAMA})
+    columns, listed = named.run(two.engine, "datasets-read", {"model": LLAMA})
     found = [dict(zip(columns, row, strict=True)) for row in listed]
     assert [(one["dataset"], one["model"], one["shown"]) for one in found] == [("sample", LLAMA, 1)]
 
@@ -182,3 +182,9 @@ def test_the_site_shows_the_frequencies_of_the_dataset(two: Two) -> None:
     assert answer["summary"]["freq"] == pytest.approx(mean)
     # All neurons of these layers on this dataset, layers weighed by their neurons: the same ones.
     assert answer["summary"]["expected_freq"] == pytest.approx(mean)
+
+
+def test_no_named_query_is_called_as_a_relation() -> None:
+    """On the site a table's page would hide the query's, or the other way round."""
+    relations = {*metadata.tables, *(view.name for view in VIEWS)}
+    assert relations.isdisjoint(query.name for query in named.load_all())
