@@ -70,7 +70,7 @@ def test_the_demo_of_a_real_model_adds_its_classes_by_layer(tmp_path: Path) -> N
     assert result.returncode == 0, result.stderr
     assert "Apache-2.0" in result.stderr
     model = "smollm2-135m-instruct"
-    answer, picture, page = result.stdout.split("\n$ neurondb ")
+    answer, *_, picture, page = result.stdout.split("\n$ neurondb ")
     assert answer.startswith(f'$ neurondb find "weakening freq>0.6 model={model}" --order -freq')
     assert picture.startswith(f"plot classes-by-layer {model} -o classes.svg")
     assert [line.split()[0] for line in picture.splitlines()[2:4]] == ["0", "1"]
