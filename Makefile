@@ -1,13 +1,16 @@
-# Two commands: `make demo` and `make test`. Each does all the set-up it needs.
+# `make demo`, `make demo-real` and `make test`: each does all the set-up it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint docs clean
+.PHONY: demo demo-real test lint docs clean
 
 demo: $(STAMP)
 	$(BIN)/neurondb demo
+
+demo-real: $(STAMP)
+	$(BIN)/neurondb demo --real
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

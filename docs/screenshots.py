@@ -1,6 +1,6 @@
-"""Take the pictures of the README from `neurondb serve` on the bundled model: docs/images/*.png.
+"""Take the pictures of the README from `neurondb serve` on the real demo: docs/images/*.png.
 
-    python docs/screenshots.py             ingests the demo with traces first: some minutes
+    python docs/screenshots.py             runs what `neurondb demo --real` ingests first
     python docs/screenshots.py --db FILE   takes a database that has it
 
 Needs Debian's chromium (or another on the PATH) and playwright, of the extra `dev`.
@@ -19,13 +19,13 @@ from typing import Any, Final, NamedTuple
 from rich.console import Console
 
 from neurondb.explore.publishing import FILE, Publication, publish
-from neurondb.jobs import DemoInputs, IngestRequest, job
+from neurondb.jobs import DemoInputs, DemoRequest, IngestRequest, job
 from neurondb.render.progress import progress_on
 
 HERE: Final = Path(__file__).parent
 LARGEST: Final = 250_000
 """Bytes that a picture may have."""
-MODEL: Final = "tinyworld-2m"
+MODEL: Final = "smollm2-135m-instruct"
 WIDE: Final = (1280, 900)
 SHORT: Final = (1280, 640)
 
@@ -53,17 +53,18 @@ def shots(neuron: str) -> tuple[Shot, ...]:
 
 
 def ingest(file: Path) -> None:
-    """Analyse the bundled model with all stages, traces of every neuron included."""
+    """Analyse the real model with all stages but traces."""
+    progress = progress_on(Console(stderr=True))
     with tempfile.TemporaryDirectory() as directory:
-        inputs: DemoInputs = job("demo")(Path(directory))
+        inputs: DemoInputs = job("demo")(DemoRequest(Path(directory), real=True), progress)
         request = IngestRequest(
             model=inputs.model,
             name=inputs.name,
+            revision=inputs.revision,
             database=str(file),
             dataset=inputs.dataset,
-            stages=("weights", "vocab", "activations", "traces"),
         )
-        job("ingest")(request, progress_on(Console(stderr=True)))
+        job("ingest")(request, progress)
 
 
 @contextmanager
@@ -104,8 +105,8 @@ def take(browser: Any, where: str, shot: Shot) -> bytes:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--db", type=Path, help="database that has the bundled model")
-    parser.add_argument("--neuron", default="5.104", help="the neuron to show, LAYER.NEURON")
+    parser.add_argument("--db", type=Path, help="database that has the real model")
+    parser.add_argument("--neuron", default="26.1528", help="the neuron to show, LAYER.NEURON")
     parser.add_argument("-o", "--output", type=Path, default=HERE / "images")
     given = parser.parse_args()
     from playwright.sync_api import sync_playwright

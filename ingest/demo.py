@@ -22,7 +22,7 @@ def inputs(request: DemoRequest, progress: Progress) -> DemoInputs:
         from ingest import real_model
 
         model, revision = real_model.real_model(progress, request.model)
-        return DemoInputs(real_model.NAME, model, SAMPLER, revision)
+        return DemoInputs(real_model.NAME, model, SAMPLER, revision, real_model.NEURON)
     return DemoInputs(MODEL_NAME, str(model_directory()), str(bundled_texts(request.directory)))
 
 

@@ -23,11 +23,11 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     stages = wanted_stages(request)
     keep_freed_blocks()
     session = open_session(request, stages, progress)
-    use_threads_for(session.architecture)
     if "activations" in stages and session.device.type == "cpu":
         prepare()
     try:
         for stage in stages:
+            use_threads_for(session.architecture, vocabulary=stage == "vocab")
             STAGES[stage](session)
         indexes.finish_load(session.engine)
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)

