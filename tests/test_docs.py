@@ -154,12 +154,8 @@ def test_examples_name_models_that_are_known() -> None:
         for one in models_in(words)
         for model in one.strip("'\"`.,;)").split(",")
         if re.fullmatch(r"[a-z][\w.-]*", model)
-<<<<<<< HEAD
-        and model not in MODELS
-        and not model.endswith(".gguf")
-=======
         and model not in {*MODELS, *re.findall(r"--name ([\w.-]+)", source)}
->>>>>>> w-real
+        and not model.endswith(".gguf")
     ]
     assert wrong == []
 
