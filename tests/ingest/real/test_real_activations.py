@@ -50,8 +50,9 @@ def masks(file: str, layer: int, case: str) -> tuple[Mask, Mask, Mask]:
     values, near = run(file).layers[layer].values, slack(file, layer)
     found = [np.ones(values["hook_pre"].shape, bool) for _ in range(3)]
     for name, sign in zip(("hook_pre", "hook_pre_linear"), CASES[case], strict=True):
-        for mask, least in zip(found, (0.0, near[name], -near[name]), strict=True):
-            mask &= sign * values[name] > least
+        found[0] &= sign * values[name] > 0
+        found[1] &= sign * values[name] > near[name]
+        found[2] &= sign * values[name] > -near[name]
     return found[0], found[1], found[2]
 
 
