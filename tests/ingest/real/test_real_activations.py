@@ -50,8 +50,9 @@ def masks(file: str, layer: int, case: str) -> tuple[Mask, Mask, Mask]:
     values, near = run(file).layers[layer].values, slack(file, layer)
     found = [np.ones(values["hook_pre"].shape, bool) for _ in range(3)]
     for name, sign in zip(("hook_pre", "hook_pre_linear"), CASES[case], strict=True):
-        for mask, least in zip(found, (0.0, near[name], -near[name]), strict=True):
-            mask &= np.asarray(sign * values[name]) > np.asarray(least)
+        found[0] &= sign * values[name] > 0
+        found[1] &= sign * values[name] > near[name]
+        found[2] &= sign * values[name] > -near[name]
     return found[0], found[1], found[2]
 
 
@@ -113,16 +114,14 @@ def stored_examples(model: RealIngest, layer: int, case: str, quantity: str) -> 
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
 
-def peaks(size: Array, text: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Texts × neurons: the largest size of each text, and the token that has it."""
+def peaks(size: Array, text: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64], Array]:
+    """Texts × neurons: each text's largest size, the token that has it, the next largest size."""
     starts = np.unique(text, return_index=True)[1]
     pieces = np.split(size, starts[1:])
-    return (
-        np.stack([piece.max(0) for piece in pieces]),
-        np.stack(
-            [start + piece.argmax(0) for start, piece in zip(starts, pieces, strict=True)]
-        ).astype(np.float64),
-    )
+    first_two = [np.partition(piece, -2, axis=0)[-2:] for piece in pieces]
+    at = [start + piece.argmax(0) for start, piece in zip(starts, pieces, strict=True)]
+    best, second = (np.stack([two[i] for two in first_two]) for i in (1, 0))
+    return best, np.stack(at), second
 
 
 @pytest.mark.parametrize(("case", "quantity"), LISTS)
@@ -147,8 +146,8 @@ def test_the_top_examples(file: str, layer: int, case: str, quantity: str) -> No
     assert (np.abs(values[token, neuron] - found[:, 4]) <= near[neuron]).all()
     assert (size > 0).all()
 
-    least, _ = peaks(np.where(sure & (values != 0), np.abs(values), -1), traced.text)
-    most, _ = peaks(np.where(possible, np.abs(values), -1), traced.text)
+    least, _, _ = peaks(np.where(sure & (values != 0), np.abs(values), -1), traced.text)
+    most, _, _ = peaks(np.where(possible, np.abs(values), -1), traced.text)
     lowest, highest = -np.sort(-least, axis=0), -np.sort(-most, axis=0)
     assert (size >= lowest[rank, neuron] - near[neuron]).all()
     assert (size <= highest[rank, neuron] + near[neuron]).all()
@@ -156,9 +155,20 @@ def test_the_top_examples(file: str, layer: int, case: str, quantity: str) -> No
     assert (n_rows >= np.minimum((least > near).sum(0), N_EXAMPLES)).all()
     assert (n_rows <= np.minimum((most >= 0).sum(0), N_EXAMPLES)).all()
 
-    # To the place: those of float64, but for near ties.
-    best, at = peaks(np.where(exact, np.abs(values), -1), traced.text)
+    # To the place, wherever no other text and no other token comes near. swish has a flat
+    # minimum, so that its peaks often do.
+    best, at, second = peaks(np.where(exact, np.abs(values), -1), traced.text)
     order = np.argsort(-best, axis=0, kind="stable")
+    ranked = np.pad(np.take_along_axis(best, order, axis=0), ((1, 1), (0, 0)), mode="edge")
+    ranked[0], ranked[-1] = np.inf, -np.inf
+    apart = 2 * near[neuron]
+    clear = (ranked[rank, neuron] - ranked[rank + 1, neuron] > apart) & (
+        ranked[rank + 1, neuron] - ranked[rank + 2, neuron] > apart
+    )
+    clear &= (sure == possible).all(0)[neuron]
+    assert clear.mean() > 0.3
     wanted = order[rank, neuron]
-    assert (wanted == text).mean() > 0.995
-    assert (at[text, neuron] == token).mean() > 0.995
+    assert (wanted == text)[clear].all()
+    clear &= (best - second)[wanted, neuron] > apart
+    assert clear.mean() > 0.2
+    assert (at[text, neuron] == token)[clear].all()
