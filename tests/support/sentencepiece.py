@@ -18,9 +18,7 @@ SIZE = 512
 
 def sentencepiece(texts: Sequence[str], n_letters: int = 90) -> Tokenizer:
     """Return a tokenizer of these texts; <s> is what it puts in front where it may."""
-    spelled = normalizers.Sequence(
-        [normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)]
-    )
+    spelled = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
     merges = _merges(texts, spelled, n_letters)
     letters = sorted({letter for one, other in merges for letter in one + other})
     pieces = dict.fromkeys([*SPECIAL, *BYTES, *letters, *(a + b for a, b in merges)])
