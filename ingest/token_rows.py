@@ -57,7 +57,7 @@ class TokenRows:
 
     def places(self, token_ids: Sequence[int]) -> list[int]:
         """Return where tokens stand among those that exist."""
-        return np.searchsorted(self.ids, token_ids).tolist()
+        return [int(place) for place in np.searchsorted(self.ids, token_ids)]
 
     def numbered(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the ids of tokens by their places; −1, which is none, stays."""

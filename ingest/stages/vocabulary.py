@@ -94,8 +94,8 @@ def _store_tokens(session: Session) -> None:
         with session.finishing(step) as writer:
             datasets.store_tokens(writer, _tokens(session), rows.ids)
             bases = unembedding(checkpoint, session.choices, rows), embedding(checkpoint, rows)
-            norms = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in bases)
-            datasets.store_token_norms(writer, *norms, rows.ids)
+            unembed, embed = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in bases)
+            datasets.store_token_norms(writer, unembed, embed, rows.ids)
             known = None if tokenizer is None else rows.n_unused
             models.store_unused_rows(writer.connection, session.ledger.model, known)
 

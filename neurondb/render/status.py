@@ -47,8 +47,8 @@ def _model(model: ModelStatus) -> Iterator[RenderableType]:
     dataset = "no dataset yet" if model.dataset is None else f"dataset {visible(model.dataset)}"
     yield Text(f"  neuron_overview shows τ = {model.threshold:g}, {dataset}", "faint")
     if model.n_unused_rows:
-        counts = f"{model.n_unused_rows:,} of {model.n_rows:,} rows"
-        yield Text(f"  {counts} of U and E are no token's, left out of token lists", "faint")
+        unused = f"{model.n_unused_rows:,} of {model.n_rows:,} rows"
+        yield Text(f"  {unused} of U and E are no token's, left out of token lists", "faint")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="faint")
     for heading in ("  stage", "", "layers", "rows", "took", "finished (UTC)"):
         counts = heading in ("layers", "rows", "took")

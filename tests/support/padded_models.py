@@ -69,7 +69,8 @@ def cut(source: Path, directory: Path, token_ids: Sequence[int]) -> Path:
     }
     config = model.config
     config.vocab_size, config.pad_token_id = len(token_ids), None
-    smaller: Any = transformers.AutoModelForCausalLM.from_config(config)
+    builder: Any = transformers.AutoModelForCausalLM
+    smaller = builder.from_config(config)
     smaller.load_state_dict(rows, strict=False)
     smaller.eval().save_pretrained(directory)
     write_word_tokenizer(directory, range(len(token_ids)))
