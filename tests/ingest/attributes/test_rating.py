@@ -19,10 +19,12 @@ from ingest.bundled import model_directory
 from ingest.bundled.relations import facts
 from neurondb.conditions import Condition, Treatment
 from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageError
-from neurondb.jobs import NeuronSelection
+from neurondb.jobs import IngestRequest, NeuronSelection, job
 from neurondb.jobs.steered import AttributeRates
 from neurondb.jobs.steering import AttributeRateRequest, NeuronPlace
 from tests.support.ingested import Silent
+from tests.support.padded_models import WITH_HOLES, cut, padded
+from tests.support.padded_models import words as known_words
 from tests.support.real_models import BUNDLED, REAL
 from tests.support.shared_inputs import shared
 from tests.support.steering import Stored, held, plain, stored
@@ -123,6 +125,24 @@ def test_rates_and_answers_agree_with_float64(name: str, inputs: Path) -> None:
         rates, answer = by_hand(model, sets, values)
         np.testing.assert_allclose(curve.rate, rates, atol=1e-12)
         assert curve.answer == pytest.approx(answer, abs=1e-5)
+
+
+def test_rows_that_no_token_has_are_not_among_the_top(tmp_path: Path) -> None:
+    """A model that has them, long ones, and the same model without."""
+    directories = [padded(tmp_path / "padded", "llama", WITH_HOLES)]
+    directories.append(cut(directories[0], tmp_path / "cut", WITH_HOLES))
+    (tmp_path / "prompts.json").write_text(json.dumps([{"subject": "Ben", "prompt": "Ben ran"}]))
+    (tmp_path / "sets.json").write_text(json.dumps({"Ben": known_words(400)[::3]}))
+    found = []
+    for directory in directories:
+        model = Stored(directory, f"{directory}.db")
+        asked = IngestRequest(
+            str(directory), model.database, name="m", stages=("weights",), device="cpu"
+        )
+        job("ingest")(asked, Silent())
+        found.append(measured(model, tmp_path).curves[0].rate)
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (np.array(found) > 0).all()
 
 
 def test_layers_below_the_first_ablated_one_stay(inputs: Path) -> None:

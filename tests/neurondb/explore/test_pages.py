@@ -153,7 +153,7 @@ def test_a_mistake_stays_in_the_search_field(site: Site) -> None:
 
 
 def test_a_post_is_refused_where_nothing_is_sent(site: Site) -> None:
-    assert site.get("/annotate").status == 400
+    assert site.get("/annotate").status == 405
 
 
 # --- search ----------------------------------------------------------------------------------

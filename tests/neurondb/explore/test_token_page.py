@@ -146,6 +146,18 @@ def test_without_a_vocabulary_the_command_is_given(sample: Sample, tmp_path: Pat
     bare.close()
 
 
+def test_rows_that_no_token_has_are_passed_over(sample: Sample, tmp_path: Path) -> None:
+    path = shutil.copy(sample.path, tmp_path / "holes.db")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DELETE FROM tokens WHERE token_id IN (0, 2, 3)")
+    holes = Site(path)
+    found = [holes.get(f"/token/sample-llama/{i}.json").json for i in (1, 4)]
+    assert [(one["previous"], one["next"]) for one in found] == [(None, 4), (1, 5)]
+    missing = looks_right(holes.get("/token/sample-llama/2"), 404).text
+    assert "that row of its embedding is no token" in missing
+    holes.close()
+
+
 def test_the_sql_returns_the_lists(site: Site, sample: Sample) -> None:
     sql = site.get(f"{ADDRESS}.json").json["sql"]
     with closing(sqlite3.connect(sample.path)) as connection:
