@@ -48,6 +48,13 @@ SHA256 = {
     "gemma-3-270m-q4_k_m.gguf": "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
 }
 """GGUF file of a real model → its sha256."""
+UNNAMED = "NEURONDB_REAL_MODELS names no directory of real models: see .ci/real-models"
+
+
+def need_real_models() -> None:
+    """Skip the module that calls this at its top, as one, where no directory is named."""
+    if not os.environ.get("NEURONDB_REAL_MODELS"):
+        pytest.skip(UNNAMED, allow_module_level=True)
 
 
 @cache
@@ -55,7 +62,7 @@ def real_model(name: str) -> Path:
     """Return a real model's GGUF file; without one, the test is skipped with the reason."""
     directory = os.environ.get("NEURONDB_REAL_MODELS")
     if not directory:
-        pytest.skip("NEURONDB_REAL_MODELS names no directory of real models: see .ci/real-models")
+        pytest.skip(UNNAMED)
     file = Path(directory) / name
     if not file.is_file():
         pytest.skip(f"{name} is not in the directory that NEURONDB_REAL_MODELS names")

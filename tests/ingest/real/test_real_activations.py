@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from tests.support.gguf_reference import Run
 from tests.support.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.support.real_models import need_real_models
 from tests.support.reference import CASES, Array, Mask
 
+need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 LAYERS = {SMOLLM2: (2, 12), GEMMA3: (3, 12)}

@@ -17,8 +17,10 @@ from neurondb.jobs.steering import ClampRequest, Machine, NeuronPlace
 from tests.support.gguf_reference import GgufReference
 from tests.support.ingested import Silent
 from tests.support.real_ingests import SMOLLM2, RealIngest, real_ingest, sample_file
+from tests.support.real_models import need_real_models
 from tests.support.reference import Array
 
+need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 LAYERS = (12, 20, 29)

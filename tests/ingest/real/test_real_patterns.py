@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from tests.support.real_ingests import SMOLLM2, RealIngest, real_ingest
+from tests.support.real_models import need_real_models
 from tests.support.reference import Array, Mask
 
+need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 N_LAYERS, WIDTH = 30, 1536

@@ -7,8 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.support.real_models import need_real_models
 from tests.support.reference import Array, lm_head, moments, token_scores
 
+need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 PLACES = [(SMOLLM2, 20), (SMOLLM2, 29), (GEMMA3, 12)]

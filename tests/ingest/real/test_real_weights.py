@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from tests.support.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.support.real_models import need_real_models
 from tests.support.reference import gated_class, mismatched, norms, row_cosines
 
+need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 LAYERS = {SMOLLM2: (0, 10, 20, 29), GEMMA3: (4, 17)}
