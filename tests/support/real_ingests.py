@@ -42,7 +42,7 @@ class Request:
 
 REQUESTS = {
     SMOLLM2: Request(SMOLLM2, "smollm2", (20, 29), None),
-    GEMMA3: Request(GEMMA3, "gemma3", (12,), None),
+    GEMMA3: Request(GEMMA3, "gemma3", (12,), (3, 8)),
 }
 
 
