@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ingest.bundled import model_directory
 from neurondb.jobs import IngestRequest, job
 from tests.support.gguf_reference import GgufReference
 from tests.support.ingested import Silent, fresh
@@ -17,7 +18,7 @@ from tests.support.reference import Array
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GEMMA3 = "gemma-3-270m-q4_k_m.gguf"
-SAMPLER = Path("ingest/bundled/sampler.jsonl")
+SAMPLER = model_directory().parent / "sampler.jsonl"
 EVERY = 12
 """Of the sampler's texts so many make one: some of every kind."""
 MAX_LEN = 128
@@ -42,7 +43,7 @@ class Request:
 
 REQUESTS = {
     SMOLLM2: Request(SMOLLM2, "smollm2", (20, 29), None),
-    GEMMA3: Request(GEMMA3, "gemma3", (12,), None),
+    GEMMA3: Request(GEMMA3, "gemma3", (12,), (3, 8)),
 }
 
 
