@@ -19,7 +19,6 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import DatabaseError as SQLDatabaseError
 
 from neurondb import schema
-from neurondb.decoding import is_text, spelled
 from neurondb.errors import DatabaseError
 from neurondb.paths import default_database
 from neurondb.sqlite_files import (
@@ -47,7 +46,6 @@ def parse_url(location: str | None) -> URL:
     Raises:
         DatabaseError: when it is a URL of something else than SQLite or PostgreSQL.
     """
-    _check_name(location or default_database())
     location = location or default_database()
     if not _SCHEME.match(location):
         return _file_url(location)
@@ -66,13 +64,6 @@ def parse_url(location: str | None) -> URL:
         backend = url.get_backend_name()
         raise DatabaseError(f"no support for {backend!r} databases; use SQLite or PostgreSQL")
     return url
-
-
-def _check_name(location: str) -> None:
-    if not is_text(location):
-        raise DatabaseError(
-            f"the database's path '{spelled(location)}' is not UTF-8; rename it, or give a link"
-        )
 
 
 def _file_url(path: str) -> URL:

@@ -59,12 +59,12 @@ def test_the_file_that_was_named_is_opened_and_no_other_is_made(name: str, tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
-def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_name_that_is_no_text_is_opened_and_named(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/by\xff.db"))
     make(path, "this one")
 
     assert value_in(path) == "this one"
-    with pytest.raises(DatabaseError, match="is not UTF-8; rename it, or give a link"):
+    with pytest.raises(DatabaseError, match="is not a NeuronDB database"):
         database.open_existing(str(path))
 
 

@@ -13,8 +13,7 @@ from click.testing import CliRunner
 
 from neurondb.cli import COMMANDS, cli
 from neurondb.cli.arguments import PathOrName, refuse_undecodable
-from neurondb.database import parse_url
-from neurondb.errors import DatabaseError, UsageError
+from neurondb.errors import UsageError
 
 BAD = os.fsdecode(b"na\xefve")
 PATHS = {
@@ -106,11 +105,6 @@ def test_the_words_of_an_option_and_what_follows_it_are_both_seen() -> None:
     assert refused(["find", "--order", BAD]).startswith("--order ")
     assert refused(["find", "weakening", "--", BAD]).startswith("EXPRESSION ")
     assert refused(["attributes", "rate", BAD]).startswith("MODEL ")
-
-
-def test_a_database_whose_path_cannot_be_written_down_is_named() -> None:
-    with pytest.raises(DatabaseError, match=r"'d\\xe9.db' is not UTF-8; rename it"):
-        parse_url(os.fsdecode(b"d\xe9.db"))
 
 
 def run(*arguments: str | bytes, cwd: Path, **environment: str) -> Any:
