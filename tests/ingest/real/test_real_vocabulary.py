@@ -111,14 +111,15 @@ def test_the_roles(file: str, layer: int) -> None:
 
 
 @pytest.mark.parametrize(("file", "layer"), PLACES)
-def test_the_lm_head_tokens(file: str, layer: int) -> None:
-    """+in, both matrices as they are stored: softmax(U_raw·in_raw), in the model's own sign."""
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_lm_head_tokens(file: str, layer: int, side: int) -> None:
+    """Both sides, matrices as they are stored: softmax(U_raw·±in_raw), in the model's own sign."""
     model = real_ingest(file)
     raw = model.reference.vectors(layer).raw_read[chosen(file, layer)]
-    probabilities, mean_of_largest = lm_head(model.reference.embed, raw)
+    probabilities, mean_of_largest = lm_head(model.reference.embed, side * raw)
     rows = model.rows(
         "SELECT token_id, probability, normalised FROM lm_head_tokens"
-        f" WHERE neuron_id IN ({some(model, layer)}) ORDER BY neuron_id"
+        f" WHERE side = {side} AND neuron_id IN ({some(model, layer)}) ORDER BY neuron_id"
     )
     ids = np.array([row[0] for row in rows])
     own = probabilities[np.arange(len(ids)), ids]
