@@ -91,24 +91,34 @@ def sample_file() -> Path:
     return file
 
 
-@cache
 def real_ingest(file: str) -> RealIngest:
-    """Ingest a real model: all weights, and of the rest what its request names."""
-    path, asked = real_model(file), REQUESTS[file]
+    """Return a real model, ingested: all weights, and of the rest what its request names."""
+    found = _ingested(real_model(file), REQUESTS[file])
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+@cache
+def _ingested(path: Path, asked: Request) -> RealIngest | Exception:
+    """Ingest once; what went wrong is kept too, since every test would try for minutes again."""
     database = fresh("real") / "neurondb.db"
 
     def run(**options: Any) -> None:
         common: dict[str, Any] = {"database": str(database), "exact_baselines": True}
         job("ingest")(IngestRequest(**common, **options), Silent())
 
-    run(model=str(path), name=asked.name, stages=("weights",))
-    run(model=asked.name, stages=("vocab",), layers=asked.vocab)
-    run(
-        model=asked.name,
-        stages=("activations",),
-        layers=asked.active,
-        dataset=str(sample_file()),
-        max_len=MAX_LEN,
-        device="cpu",
-    )
+    try:
+        run(model=str(path), name=asked.name, stages=("weights",))
+        run(model=asked.name, stages=("vocab",), layers=asked.vocab)
+        run(
+            model=asked.name,
+            stages=("activations",),
+            layers=asked.active,
+            dataset=str(sample_file()),
+            max_len=MAX_LEN,
+            device="cpu",
+        )
+    except Exception as error:
+        return error
     return RealIngest(database, sqlite3.connect(database), asked, GgufReference(path))
