@@ -125,7 +125,8 @@ def assert_same_sums(kind: Kind, plain: Any, fused: Any, about: Tensor) -> None:
         torch.testing.assert_close(theirs[:, ~swish], mine[:, ~swish], rtol=0, atol=0)
         torch.testing.assert_close(theirs[:, swish], mine[:, swish], rtol=1e-6, atol=1e-7)
     largest = float(torch.stack(plain.high).nan_to_num(0, 0, 0).abs().max())
-    torch.testing.assert_close(other_sums.sum, one_sums.sum, rtol=1e-6, atol=1e-7 * largest)
+    # Within a text both sum in float32; where signs mix, what is left is as exact as its parts.
+    torch.testing.assert_close(other_sums.sum, one_sums.sum, rtol=1e-6, atol=1e-6 * largest)
     for mine, theirs in zip(plain.powers, fused.powers, strict=True):
         # Odd powers cancel: they are as exact as those around them are large.
         _, square, _, fourth = mine
