@@ -1,8 +1,8 @@
 """The sweep compiled for GPUs: values are read once, where plain PyTorch reads them sixty times.
 
 Compiling takes some twenty seconds, once a machine for each kind of model (the result is cached
-on disk), so small jobs run plain. The plain functions stay the reference; those for processors
-are in `ingest.native`.
+on disk), so small jobs run plain. The plain functions stay the reference; on a processor they run
+over parts of a batch (`ingest.sweep.parts`), and only where `ingest.native` cannot be compiled.
 """
 
 import math
@@ -58,13 +58,16 @@ class Kernels(NamedTuple):
         return None
 
 
-PLAIN: Final = Kernels(sweep.sweep, sweep.peak_positions, sweep.histogram_bins, sweep.sums_by_text)
+PLAIN: Final = Kernels(
+    sweep.sweep_in_parts, sweep.peak_positions, sweep.histogram_bins, sweep.sums_by_text
+)
 
 
 @cache
 def compiled() -> Kernels:
     """Return the compiled functions; compiling happens at their first call."""
-    return Kernels(*(_compiled(function) for function in PLAIN))
+    whole = PLAIN._replace(sweep=sweep.sweep)  # a compiled loop needs no parts
+    return Kernels(*(_compiled(function) for function in whole))
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from ingest.sweep.kinds import (
     Kind,
     canonical_values,
 )
+from ingest.sweep.parts import sweep_in_parts
 from ingest.sweep.positions import peak_positions, positions_of
 from ingest.sweep.statistics import cases, labels, moments
 from ingest.sweep.totals import (
@@ -60,6 +61,7 @@ __all__ = [
     "summed",
     "sums_by_text",
     "sweep",
+    "sweep_in_parts",
     "totals_of",
     "wide_sums",
 ]

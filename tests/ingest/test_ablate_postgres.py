@@ -20,8 +20,10 @@ from neurondb.jobs import (
 )
 from neurondb.jobs.effects import METRICS, EffectRequest
 from tests.support.ingested import Silent
-from tests.support.postgres import postgres  # noqa: F401  (a fixture)
+from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
 from tests.support.tiny_model import tiny_model, write_texts
+
+need_postgres()
 
 SET = NeuronSelection("sql", "SELECT neuron_id FROM neurons WHERE neuron IN (1, 2)")
 RESULTS = """SELECT run_id, metric, filter, n, mean, std, q25, q50, q75, min, max

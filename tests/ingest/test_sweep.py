@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pytest
@@ -118,13 +119,10 @@ def test_compiled_equals_plain_in_half_precision(fused: Kernels, dtype: torch.dt
 
 @pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("gated", [True, False])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_compiled_equals_plain_on_a_gpu(gated: bool, activation: str, dtype: torch.dtype) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    for pool in POOLS:
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_compiled_equals_plain_on_a_gpu() -> None:
+    cases = product((True, False), ACTIVATIONS, (torch.float32, torch.bfloat16), POOLS)
+    for gated, activation, dtype, pool in cases:
         inputs = Inputs(
             0,
             gated=gated,

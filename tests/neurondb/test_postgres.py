@@ -18,9 +18,11 @@ from neurondb.reading.opening import opened
 from neurondb.reading.status import status
 from neurondb.render.documents import to_json
 from tests.support.ingested import Silent
-from tests.support.postgres import postgres  # noqa: F401  (a fixture)
+from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
 from tests.support.rows import PROVENANCE, VOLATILE
 from tests.support.tiny_model import tiny_model, write_texts
+
+need_postgres()
 
 Rows = list[tuple[Any, ...]]
 FIRST = {"model": "tiny", "layer": "0", "neuron": "1"}

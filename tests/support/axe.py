@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
+from tests.support.absent import absent
 
 VARIABLE: Final = "NEURONDB_AXE"
 _INSTALLED: Final = Path("neurondb", "axe", "node_modules", "axe-core", "axe.min.js")
@@ -36,14 +36,14 @@ class Finding:
 
 
 def script() -> str:
-    """Return axe-core; skips where it is not installed, or fails with NEURONDB_REQUIRE_ALL=1."""
+    """Return axe-core; skips where it is not installed, or fails with NEURONDB_REQUIRE_ALL=1.
+
+    A module whose tests all need it calls this at its top, and is skipped as one.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = Path(os.environ.get(VARIABLE) or cache / _INSTALLED)
     if not path.is_file():
-        reason = f"no axe-core at {path}: `.ci/axe` installs it from npm"
-        if os.environ.get("NEURONDB_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        absent(f"no axe-core at {path}: `.ci/axe` installs it from npm")
     return path.read_text(encoding="utf-8")
 
 

@@ -4,7 +4,6 @@ A test module gets the fixtures by importing them. They live as long as the modu
 event loop must be gone before another module runs one.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from urllib.error import URLError
 
 import pytest
 
+from tests.support.absent import absent
+
 SECONDS: Final = 30.0
 """That a server may take to answer."""
 WIDE: Final = {"width": 1280, "height": 900}
@@ -25,14 +26,12 @@ PHONE: Final = {"width": 390, "height": 844}
 
 
 def chromium() -> str:
-    """Return the browser; skips where there is none, or fails with NEURONDB_REQUIRE_ALL=1."""
+    """Return the browser; skips where there is none, or fails with NEURONDB_REQUIRE_ALL=1.
+
+    A module whose tests all need it calls this at its top, and is skipped as one.
+    """
     found = shutil.which("chromium") or shutil.which("chromium-browser")
-    if found is None:
-        reason = "no chromium on this machine: this test looks at pages in a browser"
-        if os.environ.get("NEURONDB_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    return found or absent("no chromium on this machine: this looks at pages in a browser")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A PostgreSQL server of the tests' own, on a socket in a temporary directory.
 
-A test module gets the fixture by importing it. Skips where PostgreSQL or its driver is not
-installed, or fails with NEURONDB_REQUIRE_ALL=1.
+A test module gets the fixture by importing it, and calls `need_postgres` at its top: it is skipped
+as one where PostgreSQL or its driver is not installed, or fails with NEURONDB_REQUIRE_ALL=1.
 """
 
 import importlib.util
@@ -19,26 +19,28 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL, create_engine
 
+from tests.support.absent import absent
+
 DEBIANS: Final = Path("/usr/lib/postgresql")
 SERVANT: Final = "postgres"
 """Who runs the server where the tests run as root, whom PostgreSQL refuses."""
 ENOUGH: Final = ("-c fsync=off", "-c listen_addresses=''", "-c shared_buffers=64MB")
 
 
-def _absent(reason: str) -> None:
-    if os.environ.get("NEURONDB_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+def need_postgres() -> None:
+    """Skip the module that calls this at its top, as one, where something is missing."""
+    if importlib.util.find_spec("psycopg") is None:
+        absent("psycopg is not installed: pip install 'neurondb[postgres]'")
+    if _programs() is None:
+        absent("no PostgreSQL on this machine: these tests keep a database in it")
 
 
-def _programs() -> Path:
+def _programs() -> Path | None:
     on_path = shutil.which("initdb")
     if on_path is not None:
         return Path(on_path).parent
     found = sorted(DEBIANS.glob("*/bin/initdb"))
-    if not found:
-        _absent("no PostgreSQL on this machine: this test keeps a database in it")
-    return found[-1].parent
+    return found[-1].parent if found else None
 
 
 @contextmanager
@@ -67,9 +69,8 @@ def _running(programs: Path, directory: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """The URL of an empty database."""
-    if importlib.util.find_spec("psycopg") is None:
-        _absent("psycopg is not installed: pip install 'neurondb[postgres]'")
     programs = _programs()
+    assert programs is not None, "the module calls need_postgres() at its top"
     with (
         tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as made,  # short: a socket's path
         _running(programs, Path(made)) as user,

@@ -1,18 +1,16 @@
-"""The pages for people who see, point or type differently: axe-core, the keyboard, less motion."""
+"""The pages for people who see, point or type differently: the keyboard, names, less motion."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support import axe
-from tests.support.browser import PHONE, WIDE, browser, charts_drawn, looking, serving
-from tests.support.varied_site import DATASETTES, FULL, LLAMA, PAGES, build_varied
+from tests.support.browser import PHONE, WIDE, browser, charts_drawn, chromium, looking, serving
+from tests.support.varied_site import FULL, LLAMA, PAGES, build_varied
 
 __all__ = ["browser"]
 
-SIZES = {"wide": WIDE, "phone": PHONE}
-ADDRESSES = PAGES | {name: address.format("varied") for name, address in DATASETTES.items()}
+chromium()
 NEURON = PAGES["neuron"]
 STOPS = """() => [...document.querySelectorAll(
     "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]")]
@@ -26,45 +24,6 @@ def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     path = build_varied(tmp_path_factory.mktemp("served") / "varied.db")
     with serving(path, "--allow-annotations") as where:
         yield where
-
-
-@pytest.fixture(scope="module")
-def tabs(browser: Any) -> Iterator[dict[str, Any]]:
-    """A tab of each size, which keeps the scripts it has loaded."""
-    made = {
-        name: browser.new_context(viewport=size, bypass_csp=True) for name, size in SIZES.items()
-    }
-    yield {name: context.new_page() for name, context in made.items()}
-    for context in made.values():
-        context.close()
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("page", ADDRESSES)
-def test_axe_finds_nothing(tabs: dict[str, Any], address: str, page: str, size: str) -> None:
-    """Of WCAG 2.2 to level AA, in light and dark, everything that folds unfolded."""
-    script, tab = axe.script(), tabs[size]
-    tab.emulate_media(color_scheme="light")
-    tab.goto(address + ADDRESSES[page])
-    charts_drawn(tab)
-    tab.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-    found = axe.findings(tab, script)
-    tab.emulate_media(color_scheme="dark")
-    found += axe.findings(tab, script, "color-contrast")
-    assert not found, "\n".join(map(str, found))
-
-
-def test_axe_finds_what_is_wrong(tabs: dict[str, Any], address: str) -> None:
-    script, tab = axe.script(), tabs["phone"]
-    tab.emulate_media(color_scheme="light")
-    tab.goto(address)
-    tab.evaluate(
-        """() => { document.querySelector("main").insertAdjacentHTML("beforeend",
-          `<a href="#"></a><p style="color: #999; background: #888">faint</p>`);
-          document.documentElement.removeAttribute("lang"); }"""
-    )
-    rules = {one.rule for one in axe.findings(tab, script)}
-    assert {"link-name", "color-contrast", "html-has-lang"} <= rules
 
 
 @pytest.mark.parametrize("page", ["home", "neuron", "token", "found in a model"])

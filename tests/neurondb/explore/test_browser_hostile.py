@@ -9,10 +9,12 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.browser import browser, fits, looking, serving
+from tests.support.browser import browser, chromium, fits, looking, serving
 from tests.support.hostile_database import ADDRESS, IMAGE, NAME, NAMES, build_hostile
 
 __all__ = ["browser"]
+
+chromium()
 
 MODEL = quote(NAME, safe="")
 PAIR = urlencode({"left": f"{NAME}/0.0", "right": f"{ADDRESS}/1.1"})

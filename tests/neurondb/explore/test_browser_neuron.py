@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import PHONE, browser, charts_drawn, fits, looking, serving
+from tests.support.browser import PHONE, browser, charts_drawn, chromium, fits, looking, serving
 from tests.support.sample_database import Sample, sample
 
 __all__ = ["browser", "sample"]
+
+chromium()
 
 NEURON = "/neuron/sample-llama/2.0"
 
