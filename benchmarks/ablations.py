@@ -29,18 +29,18 @@ from torch import Tensor, nn
 
 from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
-from ingest.checkpoint import Checkpoint
-from ingest.demo import bundled_texts
+from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, batch_tokens, batches, pick_device, pick_dtype
-from ingest.forward.replay import divisor
+from ingest.forward.prefix_cache import divisor
+from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.interventions import Intervention, Targets
 from ingest.interventions.metrics import METRICS
 from ingest.interventions.running import Runner
 from ingest.interventions.statistics import bins, results
-from ingest.machine import keep_freed_blocks, use_threads_for
-from ingest.preprocess import canonical
-from ingest.texts import read_dataset
-from ingest.tokenizer import Tokenizer, tokenize
+from ingest.jobs.demo import bundled_texts
+from ingest.text.datasets import read_dataset
+from ingest.text.tokenizer import Tokenizer, tokenize
+from ingest.weights.preprocess import canonical
 from neurondb.conditions import ALWAYS, PUBLISHED, Condition
 from neurondb.jobs import Preprocessing
 from neurondb.taxonomy import ORTHOGONAL, classify

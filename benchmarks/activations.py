@@ -34,9 +34,10 @@ from transformers.activations import ACT2FN
 
 from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
-from ingest.activations import LayerSummary
-from ingest.checkpoint import Checkpoint
-from ingest.demo import bundled_texts
+from ingest.activations.compiled import PLAIN, Kernels, compiled
+from ingest.activations.native import native
+from ingest.activations.summary import LayerSummary
+from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import (
     Batch,
     Forward,
@@ -47,12 +48,11 @@ from ingest.forward import (
     pick_dtype,
 )
 from ingest.forward.bridge import Bridge
-from ingest.fused import PLAIN, Kernels, compiled
-from ingest.machine import keep_freed_blocks, use_threads_for
-from ingest.native import native
+from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.jobs.demo import bundled_texts
 from ingest.stages.activations import Summariser
-from ingest.texts import read_dataset
-from ingest.tokenizer import Tokenizer, tokenize
+from ingest.text.datasets import read_dataset
+from ingest.text.tokenizer import Tokenizer, tokenize
 
 WARM_UP = 2
 """Batches that a way of doing it sees before it is timed."""

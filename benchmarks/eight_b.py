@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 from sqlalchemy import Engine
 
-from ingest.sweep import GATED, HOOK_POST, HOOK_PRE, UNGATED
+from ingest.activations.reduction import GATED, HOOK_POST, HOOK_PRE, UNGATED
 from neurondb import histogram, migrate
 from neurondb.records import (
     ActivationsRecord,

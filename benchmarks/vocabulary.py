@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.shapes import SHAPES, Shape, shape_options
-from ingest.machine import keep_freed_blocks
-from ingest.pipeline import storing
-from ingest.preprocess import NeuronVectors
+from ingest.forward.runtime import keep_freed_blocks
+from ingest.stages.background_writer import storing
 from ingest.vocabulary import Operand, Precision, Projector, products
 from ingest.vocabulary.products import NEURON_TILE
+from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
 from neurondb.records import ModelRecord, RunRecord, VocabularyRecord
 from neurondb.writing import layers, models

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.shapes import SHAPES, shape_options, write_checkpoint
-from ingest.baselines import Sampling
-from ingest.checkpoint import Checkpoint
-from ingest.machine import keep_freed_blocks
-from ingest.weights import analyse_layer
+from ingest.checkpoint.reader import Checkpoint
+from ingest.forward.runtime import keep_freed_blocks
+from ingest.weights.analysis import analyse_layer
+from ingest.weights.baselines import Sampling
 from neurondb.jobs import Preprocessing
 
 REPEATS = 3

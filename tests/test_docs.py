@@ -14,8 +14,8 @@ from click.testing import CliRunner
 import neurondb
 from docs.generate import contexts
 from ingest.bundled import MODEL_NAME
-from ingest.properties.catalogue import PROPERTIES
-from ingest.real_model import NAME as REAL_NAME
+from ingest.jobs.demo_model import NAME as REAL_NAME
+from ingest.vocabulary.properties.catalogue import PROPERTIES
 from neurondb.cli import COMMANDS, cli
 from neurondb.jobs import STAGES
 from neurondb.known_models import KNOWN

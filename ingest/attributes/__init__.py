@@ -2,9 +2,3 @@
 
 METHODS §6; Geva et al. (2023), weakening-neurons §4 and App. D.3.
 """
-
-from ingest.attributes.building import run as build
-from ingest.attributes.demo import run as demo
-from ingest.attributes.rating import run as rate
-
-__all__ = ["build", "demo", "rate"]

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ingest.attributes.prompts import read_subjects
 from ingest.attributes.sets import write_sets
 from ingest.attributes.stop_words import plain, says_something, stop_words
-from ingest.texts import read_dataset
+from ingest.text.datasets import read_dataset
 from neurondb.jobs import Progress
 from neurondb.jobs.steered import SetsReport
 from neurondb.jobs.steering import AttributeSetsRequest

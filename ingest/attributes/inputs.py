@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ingest.attributes.prompts import Prompt, cut_at_subject, first_answer_ids
 from ingest.attributes.sets import Sets, as_tokens
-from ingest.steering.running import Running
+from ingest.interventions.running_model import Running
 from neurondb.errors import TextError, UsageError
 
 NO_SET = "subject without attributes"

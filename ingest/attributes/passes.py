@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ingest.forward import Batch, Forward, batch_tokens, batches
-from ingest.forward.replay import Replay
+from ingest.forward.prefix_cache import Replay
 from ingest.interventions import Intervention, intervened
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.attributes.tables import read_objects
-from ingest.steering.spoken import SpokenTokenizer
+from ingest.text.chat import SpokenTokenizer
 from neurondb.decoding import read_text
 from neurondb.errors import TextError
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ingest.attributes.stop_words import plain, says_something
 from ingest.attributes.tables import read_json, read_objects
-from ingest.steering.spoken import SpokenTokenizer
+from ingest.text.chat import SpokenTokenizer
 from neurondb.errors import NeuronDBError, TextError
 
 Sets = Mapping[str, frozenset[str]]

@@ -7,8 +7,8 @@ The model is transformers' own, with its own attention; hooks on its MLP modules
 
 from ingest.forward.batching import Batch, batch_tokens, batches, packing
 from ingest.forward.devices import pick_device, pick_dtype
+from ingest.forward.hooks import Activations, MLPActivations
 from ingest.forward.model import Consumer, Forward
-from ingest.forward.taps import Activations, MLPActivations
 
 __all__ = [
     "Activations",

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ingest.checkpoint import Checkpoint
+from ingest.checkpoint.reader import Checkpoint
 from ingest.forward.batching import Batch
+from ingest.forward.hooks import MLPActivations
 from ingest.forward.loading import load_model, loading
-from ingest.forward.taps import MLPActivations
 
 
 class Bridge:

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ingest.checkpoint import Architecture, Checkpoint
+from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.batching import Batch
-from ingest.forward.comparing import refuse_other_weights
+from ingest.forward.hooks import MLPActivations, MLPPlaces, find_places, tapped
 from ingest.forward.loading import load_model
-from ingest.forward.taps import MLPActivations, MLPPlaces, find_places, tapped
+from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
 
 

@@ -18,7 +18,7 @@ from transformers.activations import ACT2FN
 
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
-from ingest.forward.taps import MLPPlaces
+from ingest.forward.hooks import MLPPlaces
 from neurondb.conditions import ALWAYS, Condition, Hook
 from neurondb.errors import UsageError
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ingest.forward import Batch
 
 METRICS: Final = ("loss", "entropy", "rank", "scale")
-"""In the order of the buffers; scale is measured on the way, by `ingest.forward.replay`."""
+"""In the order of the buffers; scale is measured on the way, by `ingest.forward.prefix_cache`."""
 
 LOGITS_A_CHUNK: Final = {"cpu": 1 << 25, "cuda": 1 << 27}
 """Logits that exist at a time: 128 MB on a processor, 512 MB on a GPU."""

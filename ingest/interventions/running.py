@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch, Forward, batch_tokens, batches
-from ingest.forward.replay import CleanPass, Replay, Stream
+from ingest.forward.prefix_cache import CleanPass, Replay, Stream
 from ingest.interventions.hooks import Intervention, intervened
 from ingest.interventions.metrics import Counted, token_metrics
 from ingest.interventions.values import Places, TokenValues

@@ -11,18 +11,18 @@ from typing import Final, NamedTuple
 import torch
 from sqlalchemy import Engine
 
-from ingest.checkpoint import Checkpoint
-from ingest.corpus import remarks
+from ingest.checkpoint.reader import Checkpoint
+from ingest.checkpoint.stored import original
 from ingest.forward import Forward, pick_device, pick_dtype
+from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.interventions.building import Built, build
-from ingest.interventions.corpus import TokenTexts, read_texts
 from ingest.interventions.running import Runner
 from ingest.interventions.statistics import bins, count_left_out, results
 from ingest.interventions.token_file import token_file
 from ingest.interventions.values import TokenValues
-from ingest.machine import keep_freed_blocks, use_threads_for
-from ingest.origin import original
-from ingest.tokenizer import Tokenizer
+from ingest.text.corpus import remarks
+from ingest.text.intervention_texts import TokenTexts, read_texts
+from ingest.text.tokenizer import Tokenizer
 from neurondb.asking.neuron_sets import NeuronSet
 from neurondb.conditions import Treatment
 from neurondb.jobs import Progress, TextsRequest

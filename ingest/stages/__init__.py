@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from ingest.session import Session
 from ingest.stages.activations import activations_stage
+from ingest.stages.session import Session
 from ingest.stages.traces import traces_stage
 from ingest.stages.vocabulary import vocabulary_stage
 from ingest.stages.weights import weights_stage

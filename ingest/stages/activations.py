@@ -10,17 +10,17 @@ from sqlalchemy import select
 from torch import Tensor
 from transformers.activations import ACT2FN
 
-from ingest.activations import CountedBatch, LayerSummary
-from ingest.corpus import Corpus
+from ingest.activations.compiled import PLAIN, Kernels, compiled, pays, try_out
+from ingest.activations.native import NotCompiledError, native
+from ingest.activations.reduction import GATED, UNGATED, Activation
+from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
-from ingest.fused import PLAIN, Kernels, compiled, pays, try_out
-from ingest.native import NotCompiledError, native
-from ingest.session import Session
 from ingest.stages.pace import ForwardShare
 from ingest.stages.partial import PartialPass
+from ingest.stages.session import Session
 from ingest.stages.shards import shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
-from ingest.sweep import GATED, UNGATED, Activation
+from ingest.text.corpus import Corpus
 from neurondb import __version__
 from neurondb.schema import tables
 from neurondb.writing import datasets, models

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from ingest.session import Session
+from ingest.stages.session import Session
 from ingest.vocabulary import LmHead
 from neurondb.schema.codes import SIDES, sides
 from neurondb.writing.layers import write_lm_head_tokens

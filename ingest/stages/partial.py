@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from sqlalchemy import Engine
 
-from ingest.activations import LayerSummary
-from ingest.summary_file import SummaryFile, save
+from ingest.activations.summary import LayerSummary
+from ingest.activations.summary_file import SummaryFile, save
 from neurondb.database import sqlite_path
 from neurondb.errors import IngestError
 

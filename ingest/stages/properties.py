@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 
-from ingest.preprocess import canonical, unembedding
-from ingest.property_effects import PropertyEffects
-from ingest.session import Session
-from ingest.token_properties import token_properties
+from ingest.stages.session import Session
 from ingest.vocabulary import Projector, unit_rows
+from ingest.vocabulary.property_effects import PropertyEffects
+from ingest.vocabulary.token_properties import token_properties
+from ingest.weights.preprocess import canonical, unembedding
 from neurondb.records import Token
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.properties import property_ids, store_properties, write_property_effects

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from ingest.activations import LayerSummary
-from ingest.session import Session
-from ingest.summary_file import SummaryFile, save
+from ingest.activations.summary import LayerSummary
+from ingest.activations.summary_file import SummaryFile, save
+from ingest.stages.session import Session
 from neurondb.errors import IngestError
 
 

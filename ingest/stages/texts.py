@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from ingest.corpus import Corpus
-from ingest.session import Session
+from ingest.stages.session import Session
+from ingest.text.corpus import Corpus
 from neurondb.writing import datasets
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
 
+from ingest.activations.reduction import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
-from ingest.session import Session
 from ingest.stages.activations import signs
 from ingest.stages.pace import ForwardShare
+from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
-from ingest.sweep import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
 from neurondb import asking
 from neurondb.errors import IngestError
 from neurondb.records import TracesRecord

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ingest.null_space import null_directions, null_share
-from ingest.pipeline import storing
-from ingest.preprocess import canonical, embedding, unembedding
-from ingest.session import Session
+from ingest.stages.background_writer import storing
 from ingest.stages.other_side import add_other_side, sides_setting
 from ingest.stages.properties import property_effects
+from ingest.stages.session import Session
 from ingest.vocabulary import Projector
+from ingest.weights.null_space import null_directions, null_share
+from ingest.weights.preprocess import canonical, embedding, unembedding
 from neurondb.records import Token, VocabularyRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets, indexes, models

@@ -2,9 +2,9 @@
 
 import time
 
-from ingest.baselines import Sampling
-from ingest.session import Session
-from ingest.weights import analyse_layer
+from ingest.stages.session import Session
+from ingest.weights.analysis import analyse_layer
+from ingest.weights.baselines import Sampling
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import layers, models
 from neurondb.writing.ledger import Step

@@ -8,7 +8,7 @@ from ingest.vocabulary.candidates import Candidates
 from ingest.vocabulary.decoding import LmHead, lm_head_tokens
 from ingest.vocabulary.products import Operand, Precision, products
 from ingest.vocabulary.projector import Projector, unit_rows
-from ingest.vocabulary.settling import settle
+from ingest.vocabulary.tie_breaking import settle
 
 __all__ = [
     "Candidates",

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ingest.token_rows import TokenRows
 from ingest.vocabulary.candidates import Candidates
 from ingest.vocabulary.joining import joined
 from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, error, products
-from ingest.vocabulary.settling import settle
+from ingest.vocabulary.tie_breaking import settle
+from ingest.vocabulary.token_rows import TokenRows
 from neurondb.records import LmHeadTokens
 from neurondb.schema.codes import SIDES
 

@@ -8,8 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ingest.preprocess import NeuronVectors
-from ingest.token_rows import TokenRows
 from ingest.vocabulary.candidates import Candidates
 from ingest.vocabulary.decoding import LmHead
 from ingest.vocabulary.joining import joined
@@ -22,7 +20,9 @@ from ingest.vocabulary.products import (
     mean_product,
     products,
 )
-from ingest.vocabulary.settling import settle, spare
+from ingest.vocabulary.tie_breaking import settle, spare
+from ingest.vocabulary.token_rows import TokenRows
+from ingest.weights.preprocess import NeuronVectors
 from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, sides, token_list
 

@@ -73,7 +73,7 @@ def upgrade() -> None:
     sa.Column('d_model', sa.Integer(), nullable=False, comment='width of the residual stream'),
     sa.Column('d_mlp', sa.Integer(), nullable=False, comment='neurons a layer'),
     sa.Column('d_vocab', sa.Integer(), nullable=False, comment='tokens of the vocabulary'),
-    sa.Column('fingerprint', sa.String(), nullable=False, comment='sha256 over config and tensors, see ingest.checkpoint'),
+    sa.Column('fingerprint', sa.String(), nullable=False, comment='sha256 over config and tensors, see ingest.checkpoint.reader'),
     sa.Column('tokenizer_fingerprint', sa.String(), nullable=True, comment='sha256 of its tokenizer.json'),
     sa.Column('first_neuron_id', sa.Integer(), nullable=False, comment='its neurons have n_layers·d_mlp consecutive ids from here'),
     sa.Column('threshold', sa.Double(), nullable=False, comment='τ of the class that neuron_overview shows'),

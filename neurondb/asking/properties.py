@@ -10,7 +10,7 @@ from neurondb.asking.values import any_of, compared, negated
 from neurondb.errors import ExpressionError
 
 WEAKEST: Final = 0.5
-"""Effects below it, in standard deviations, are not stored (`ingest.property_effects`)."""
+"""Effects below it, in standard deviations, are not stored (`vocabulary.property_effects`)."""
 PREFIX: Final = "property."
 EFFECT: Final = "effect"
 

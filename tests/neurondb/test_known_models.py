@@ -84,5 +84,5 @@ def test_the_registry_loads_nothing_heavy() -> None:
 
 
 def test_locating_models_loads_the_hub_library_only_when_asked() -> None:
-    code = "import sys, ingest.hub\nsys.exit('huggingface_hub' in sys.modules)"
+    code = "import sys, ingest.checkpoint.hub\nsys.exit('huggingface_hub' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

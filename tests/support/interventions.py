@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ingest.checkpoint import Checkpoint
+from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from ingest.interventions import Intervention, Targets
 from neurondb.conditions import PUBLISHED, Condition, Hook

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ingest.checkpoint import Checkpoint
+from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import ModelError
 from tests.support.random_models import GROUPED, build
 

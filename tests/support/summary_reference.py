@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.activations import CountedBatch, LayerSummary
+from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
 from neurondb.records import ActivationsRecord, Examples, Moments

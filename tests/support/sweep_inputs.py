@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ingest.activations import CountedBatch
+from ingest.activations.compiled import PLAIN, Kernels
+from ingest.activations.reduction import GATED, UNGATED, Activation, Kind, totals_of
+from ingest.activations.summary import CountedBatch
 from ingest.forward import MLPActivations
-from ingest.fused import PLAIN, Kernels
-from ingest.sweep import GATED, UNGATED, Activation, Kind, totals_of
 from tests.support.summary_reference import (
     CPU,
     EXTREME,

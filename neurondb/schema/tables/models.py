@@ -29,7 +29,7 @@ models = Table(
     integer("d_model", "width of the residual stream"),
     integer("d_mlp", "neurons a layer"),
     integer("d_vocab", "rows of U and of E; tokens of the vocabulary are at most as many"),
-    word("fingerprint", "sha256 over config and tensors, see ingest.checkpoint"),
+    word("fingerprint", "sha256 over config and tensors, see ingest.checkpoint.reader"),
     word("tokenizer_fingerprint", "sha256 of its tokenizer.json", nullable=True),
     integer("first_neuron_id", "its neurons have n_layers·d_mlp consecutive ids from here"),
     real("threshold", "τ of the class that neuron_overview shows", nullable=False),

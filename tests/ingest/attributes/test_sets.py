@@ -9,7 +9,7 @@ from ingest.attributes.building import Paragraphs, run, words_in
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
 from ingest.attributes.sets import as_tokens, read_sets
 from ingest.attributes.stop_words import built_in, plain, says_something, stop_words
-from ingest.steering.spoken import SpokenTokenizer
+from ingest.text.chat import SpokenTokenizer
 from neurondb.errors import TextError
 from neurondb.jobs.steering import AttributeSetsRequest
 from tests.support.ingested import Silent

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ingest.bundled import DATASETS, SAMPLER
-from ingest.gguf.reader import open_gguf
-from ingest.gguf.sidecar import sidecar_of
-from ingest.texts import read_dataset
-from ingest.tokenizer import Tokenizer
+from ingest.checkpoint.gguf.reader import open_gguf
+from ingest.checkpoint.gguf.sidecar import sidecar_of
+from ingest.text.datasets import read_dataset
+from ingest.text.tokenizer import Tokenizer
 from tests.support.real_models import real_model
 
 PAGE = Path(__file__).parents[3] / "docs" / "sampler.md"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ingest.clamp import run
+from ingest.jobs.clamp import run
 from neurondb.jobs import job
 from neurondb.jobs.ablating import AblationRequest, NeuronSelection, TextsRequest
 from neurondb.jobs.steered import ClampSweep

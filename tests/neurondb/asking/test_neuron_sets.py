@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from ingest.ablate import writable
 from ingest.bundled import MODEL_NAME
+from ingest.jobs.ablate import writable
 from neurondb.asking.neuron_sets import NeuronSet, baseline, class_called, resolve
 from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError, UsageError

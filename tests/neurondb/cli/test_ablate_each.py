@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingest.bundled import MODEL_NAME
-from ingest.each import attribute, job
+from ingest.jobs import ablate_each, attribute
 from neurondb import asking
 from neurondb.asking import named
 from neurondb.cli import cli
@@ -22,7 +22,7 @@ from neurondb.reading.removal import removal
 from tests.support.ingested import subject
 from tests.support.real_models import BUNDLED
 
-JOBS = {"ablate-each": job.run, "attribute": attribute.run}
+JOBS = {"ablate-each": ablate_each.run, "attribute": attribute.run}
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from tests.support.gguf_files import gguf_model
 
 @pytest.mark.slow
 def test_the_demo_answers_a_question_and_shows_a_neuron(tmp_path: Path) -> None:
-    script = "import ingest.demo; ingest.demo.N_TEXTS = 20\nfrom neurondb.cli import main; main()"
+    script = (
+        "from ingest.jobs import demo; demo.N_TEXTS = 20\nfrom neurondb.cli import main; main()"
+    )
     result = subprocess.run(
         [sys.executable, "-c", script, "demo", "--db", str(tmp_path / "n.db")],
         env=os.environ | {"COLUMNS": "110"},

@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_line_and_no_damage(model: Path) -> None:
 
 def test_ctrl_c_is_one_line(model: Path) -> None:
     script = (
-        "import os, signal, sys, ingest.weights as w\n"
+        "import os, signal, sys, ingest.weights.analysis as w\n"
         "import ingest.stages.weights as stage\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background job
         "def interrupt(*_): os.kill(os.getpid(), signal.SIGINT)\n"

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 import neurondb.asking.token_names
 import neurondb.cli.plot
-from ingest.job import run
+from ingest.jobs.ingest import run
 from neurondb import figures
 from neurondb.cli import cli, main
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
@@ -21,7 +21,7 @@ from tests.support.tiny_model import tiny_model
 
 __all__ = ["sample"]
 
-JOBS = {"tokens": "ingest.lm_head", "split": "ingest.splitting"}
+JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 
 
 @pytest.fixture(autouse=True)

@@ -24,10 +24,10 @@ from tests.support.steering import stored
 
 ROOT = Path(__file__).resolve().parents[3]
 JOBS = {
-    "clamp": "ingest.clamp:run",
-    "generate": "ingest.generate:run",
-    "entropy": "ingest.entropy:run",
-    "attributes": "ingest.attributes:rate",
+    "clamp": "ingest.jobs.clamp:run",
+    "generate": "ingest.jobs.generate:run",
+    "entropy": "ingest.jobs.entropy:run",
+    "attributes": "ingest.jobs.attributes:run",
     "attribute-sets": "ingest.attributes:build",
     "attribute-demo": "ingest.attributes:demo",
 }
@@ -35,7 +35,7 @@ Invoke = Callable[..., Result]
 
 
 def this_checkouts(name: str) -> Any:
-    module, function = {**JOBS, "split": "ingest.splitting:run"}[name].split(":")
+    module, function = {**JOBS, "split": "ingest.jobs.split:run"}[name].split(":")
     return getattr(import_module(module), function)
 
 

@@ -31,7 +31,7 @@ __all__ = ["sample"]
 
 ROOT = Path(__file__).resolve().parents[3]
 Ask = Callable[..., Result]
-JOBS = {"tokens": "ingest.lm_head", "split": "ingest.splitting"}
+JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,141 @@
+"""The sweep compiled for GPUs: values are read once, where plain PyTorch reads them sixty times.
+
+Compiling takes some twenty seconds, once a machine for each kind of model (the result is cached
+on disk), so small jobs run plain. The plain functions stay the reference; on a processor they run
+over parts of a batch (`reduction.parts`), and only where `native` cannot be compiled.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import torch
+import torch.fx.experimental._config as shapes
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from ingest.activations import reduction
+from ingest.activations.examples import Insert
+from ingest.forward import MLPActivations
+
+WORTH_COMPILING: Final = {"cuda": 3e10}
+"""Activations (tokens × neurons × layers) from which compiling pays, by kind of device."""
+
+
+OPTIONS: Final[Mapping[str, str | int | bool | Callable[..., Any]]] = {
+    # The number of threads is to be that of the run, not of the compilation.
+    "cpp.dynamic_threads": True,
+    # All the sums belong into one loop over the values, and none of them is worth storing values
+    # for; the defaults would cut the loop into dozens.
+    "max_fusion_size": 512,
+    "cpp.max_horizontal_fusion_size": 512,
+    "realize_opcount_threshold": 500,
+    "realize_reads_threshold": 500,
+    "realize_acc_reads_threshold": 500,
+}
+
+
+class Kernels(NamedTuple):
+    """The functions of `ingest.activations.reduction`, plain or compiled."""
+
+    sweep: Any
+    peak_positions: Any
+    histogram_bins: Any
+    sums_by_text: Any
+
+    def count_bins(
+        self,
+        kind: reduction.Kind,
+        found: MLPActivations,
+        sign: Tensor,
+        tokens: Tensor,
+        counts: Tensor,
+    ) -> None:
+        """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
+        places = self.histogram_bins(kind, found, sign, tokens)
+        counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
+
+    @property
+    def insert(self) -> Insert | None:
+        """What offers many texts to lists at once, where there is something faster than PyTorch."""
+        return None
+
+
+PLAIN: Final = Kernels(
+    reduction.sweep_in_parts,
+    reduction.peak_positions,
+    reduction.histogram_bins,
+    reduction.sums_by_text,
+)
+
+
+@cache
+def compiled() -> Kernels:
+    """Return the compiled functions; compiling happens at their first call."""
+    whole = PLAIN._replace(sweep=reduction.sweep)  # a compiled loop needs no parts
+    return Kernels(*(_compiled(function) for function in whole))
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Compiled code outlives the process; the default place is emptied at the next start.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache_path("neurondb") / "compiled"))
+    fused = torch.compile(function, options=dict(OPTIONS))
+
+    def run(*arguments: Any) -> Any:
+        # One graph for all sizes of batches and models, a single text among them. Only sizes:
+        # the codes of quantities and cases stay constants.
+        for tensor in _tensors(arguments):
+            for dimension in range(tensor.ndim):
+                torch._dynamo.maybe_mark_dynamic(tensor, dimension)
+        with (
+            shapes.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
+            torch._dynamo.config.patch(specialize_int=True),
+        ):
+            return fused(*arguments)
+
+    return run
+
+
+def _tensors(arguments: tuple[Any, ...]) -> Iterator[Tensor]:
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            yield argument
+        elif isinstance(argument, MLPActivations):
+            yield from (t for t in (argument.gate, argument.in_, argument.post) if t is not None)
+
+
+def pays(device: torch.device, n_activations: int) -> bool:
+    """Tell whether compiling pays for so many activations."""
+    return n_activations >= WORTH_COMPILING.get(device.type, math.inf)
+
+
+@torch.inference_mode()
+def try_out(
+    kernels: Kernels,
+    kind: reduction.Kind,
+    activation: reduction.Activation,
+    n_neurons: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Iterator[None]:
+    """Call every function once, which compiles it; yields after each.
+
+    Raises whatever a compiler does: where there is none, the plain functions are to be used.
+    """
+    shape = (2, 64, n_neurons)
+    gate, in_, post = (torch.ones(shape, device=device, dtype=dtype) for _ in range(3))
+    found = MLPActivations(gate if kind.gated else None, in_, post)
+    with torch.inference_mode(mode=False):  # as it is in a pass; else it would be compiled again
+        sign = torch.ones(n_neurons, device=device)
+    counted = torch.ones(shape[:2], dtype=torch.bool, device=device)
+    about = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
+    _, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
+    yield
+    kernels.peak_positions(kind, activation, found, sign, counted, peaks)
+    yield
+    kernels.histogram_bins(kind, found, sign, counted.nonzero().T.contiguous())
+    yield
+    kernels.sums_by_text(found, sign, counted)
+    yield

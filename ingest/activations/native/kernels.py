@@ -1,0 +1,214 @@
+"""The functions of `activations.reduction` by the compiled library, for the processor's tensors."""
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, Final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ingest.activations.compiled import Kernels
+from ingest.activations.examples import LAST_ORDINAL, BestTexts
+from ingest.activations.native.library import library
+from ingest.activations.reduction import Activation, Kind, Sums, histogram_bins, peak_positions
+from ingest.forward import MLPActivations
+from neurondb import histogram
+
+SMALLEST_SHARE: Final = 2**18
+"""Values below which another thread costs more than it gains."""
+BLOCK: Final = 16
+"""Neurons of which all but the last thread's share is a multiple: as many as a vector has."""
+
+_Pointer, _Long, _Int = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+
+
+class _Batch(ctypes.Structure):
+    _fields_ = [
+        *((name, _Pointer) for name in ("post", "in_", "gate", "swish", "sign", "counted")),
+        *((name, _Long) for name in ("texts", "positions", "neurons")),
+    ]
+
+
+class _Sums(ctypes.Structure):
+    _fields_ = [
+        (name, _Pointer)
+        for name in (
+            "usable",
+            "positive",
+            "in_case",
+            "powers",
+            "sum",
+            "low",
+            "high",
+            "peaks",
+            "places",
+        )
+    ]
+
+
+class _Inputs:
+    """A batch as the library takes it; it keeps alive what the pointers point to."""
+
+    def __init__(
+        self,
+        found: MLPActivations,
+        sign: Tensor,
+        counted: Tensor | None = None,
+        activation: Activation | None = None,
+    ) -> None:
+        gate = None if found.gate is None else _plain(found.gate)
+        swish = None
+        if found.gate is not None and activation is not None:
+            swish = _plain(activation(found.gate.float()))  # to the bit as the plain functions do
+        counted = None if counted is None else counted.contiguous()
+        parts = (_plain(found.post), _plain(found.in_), gate, swish, _plain(sign), counted)
+        self.shape = tuple(found.in_.shape)
+        self._kept = parts
+        self.batch = _Batch(*(None if p is None else p.data_ptr() for p in parts), *self.shape)
+
+    @property
+    def address(self) -> int:
+        """Where the library finds it."""
+        return ctypes.addressof(self.batch)
+
+    def share_out(self, run: Callable[[int, int], object]) -> None:
+        """Have threads do `run` for the neurons from one up to another, all of them together."""
+        texts, positions, neurons = self.shape
+        _share_out(run, neurons, texts * positions * neurons)
+
+
+def _plain(values: Tensor) -> Tensor:
+    return values.float().contiguous()
+
+
+def _share_out(run: Callable[[int, int], object], neurons: int, n_values: int) -> None:
+    threads = max(1, min(torch.get_num_threads(), n_values // SMALLEST_SHARE))
+    step = -(-neurons // (threads * BLOCK)) * BLOCK
+    if threads == 1 or step >= neurons:
+        run(0, neurons)
+        return
+    parts = [(first, min(first + step, neurons)) for first in range(0, neurons, step)]
+    list(_threads(threads).map(lambda part: run(*part), parts))
+
+
+@cache
+def _threads(n: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n, "sweep")
+
+
+def _sweep(
+    kind: Kind,
+    activation: Activation,
+    found: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
+    about: Float[Tensor, "2 neurons"],
+) -> tuple[Sums, Float[Tensor, "lists texts neurons"]]:
+    """Return what `sweep.sweep` does."""
+    inputs = _Inputs(found, sign, counted, activation)
+    texts, _, neurons = inputs.shape
+    cases, quantities = len(kind.cases), len(kind.quantities)
+
+    def room(dtype: torch.dtype, *shape: int) -> Tensor:
+        return torch.empty(*shape, neurons, dtype=dtype)
+
+    usable, positive = room(torch.int32), room(torch.int32, 2)
+    in_case = room(torch.int32, cases)
+    powers, sums = room(torch.float64, 2, 4), room(torch.float64, cases * quantities)
+    low, high = (room(torch.float32, cases * quantities) for _ in range(2))
+    peaks = room(torch.float32, len(kind.peaks), texts)
+    places = room(torch.int32, len(kind.peaks), texts)
+    outputs = (usable, positive, in_case, powers, sums, low, high, peaks, places)
+    to, centre = _Sums(*(part.data_ptr() for part in outputs)), about.double().contiguous()
+    function = _function("sweep", _Pointer, _Pointer, _Pointer)
+    of_batch, of_sums = inputs.address, ctypes.addressof(to)
+    inputs.share_out(lambda *part: function(of_batch, centre.data_ptr(), of_sums, *part))
+    batch = Sums(
+        usable,
+        counted.sum(),
+        list(positive.unbind()),
+        [list(of_row.unbind()) for of_row in powers.unbind()],
+        list(in_case.unbind()),
+        list(sums.unbind()),
+        list(low.unbind()),
+        list(high.unbind()),
+        places,
+    )
+    return batch, peaks
+
+
+def _sums_by_text(
+    found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
+) -> Float[Tensor, "7 texts neurons"]:
+    """Return what `sweep.sums_by_text` does."""
+    inputs = _Inputs(found, sign, counted)
+    texts, _, neurons = inputs.shape
+    sums = torch.empty(7, texts, neurons, dtype=torch.float64)
+    function, of_batch = _function("sums_by_text", _Pointer, _Pointer), inputs.address
+    inputs.share_out(lambda *part: function(of_batch, sums.data_ptr(), *part))
+    return sums
+
+
+@cache
+def _function(name: str, *types: Any) -> Any:
+    """Return a function of the library; each ends with the first neuron and the one after."""
+    function = getattr(library(), name)
+    function.argtypes, function.restype = [*types, _Long, _Long], None
+    return function
+
+
+class NativeKernels(Kernels):
+    """The library's functions; what it has no function for is plain."""
+
+    def count_bins(
+        self,
+        kind: Kind,
+        found: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        tokens: Int[Tensor, "2 tokens"],
+        counts: Int[Tensor, " bins"],
+    ) -> None:
+        """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
+        inputs = _Inputs(found, sign)
+        rows = tokens[0] * inputs.shape[1] + tokens[1]
+        function = _function("count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer)
+        of_batch, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)
+        bins = (innermost, histogram.BINS_A_SIDE, counts.data_ptr())
+        inputs.share_out(lambda *part: function(of_batch, rows.data_ptr(), len(rows), *bins, *part))
+
+    def insert(
+        self,
+        lists: BestTexts,
+        scores: Int[Tensor, "lists texts neurons"],
+        values: Float[Tensor, "lists texts neurons"],
+        ordinals: Int[Tensor, " texts"],
+        positions: Int[Tensor, "lists texts neurons"],
+    ) -> None:
+        """Offer texts to lists, in place."""
+        parts = (scores.int().contiguous(), _plain(values), positions.int().contiguous(), ordinals)
+        for name in ("key", "position", "value"):
+            setattr(lists, name, getattr(lists, name).contiguous())
+        owned = (lists.key, lists.position, lists.value)
+        pointers = [tensor.data_ptr() for tensor in parts]
+        shape = (*scores.shape, lists.key.shape[2])
+        function = _function("insert", *[_Long] * 4, *[_Pointer] * 4, _Long, *[_Pointer] * 3)
+        to = [tensor.data_ptr() for tensor in owned]
+        _share_out(
+            lambda *part: function(*shape, *pointers, LAST_ORDINAL, *to, *part),
+            scores.shape[2],
+            lists.key.numel(),
+        )
+
+
+@cache
+def native() -> NativeKernels:
+    """Return the library's functions.
+
+    Raises:
+        NotCompiledError: There is no compiler, or it fails.
+    """
+    library()
+    return NativeKernels(_sweep, peak_positions, histogram_bins, _sums_by_text)

@@ -1,0 +1,121 @@
+"""The sweep: counts, sums, extremes, powers and peaks of a batch, at one reading of it."""
+
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ingest.activations.reduction.quantities import (
+    HOOK_POST,
+    HOOK_PRE,
+    Activation,
+    Kind,
+    bits,
+    canonical_values,
+    is_finite,
+    sign_cases,
+)
+from ingest.activations.reduction.totals import Sums
+from ingest.forward import MLPActivations
+
+_INFINITY: Final = 0x7F800000
+_MINUS_INFINITY: Final = -0x00800000
+
+
+def sweep(
+    kind: Kind,
+    activation: Activation,
+    found: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
+    about: Float[Tensor, "2 neurons"],
+) -> tuple[Sums, Float[Tensor, "lists texts neurons"]]:
+    """Return the sums over a batch, and each text's peak in every example list.
+
+    A peak is the signed value with the largest |value| among the text's tokens in the case, where
+    a quantity has one sign, so that v and −v never compete; 0 where there is none. Powers are
+    summed about `about`, which should be near the means, so that nothing cancels.
+    """
+    values = canonical_values(found, sign, activation)
+    usable = is_finite(found) & counted[:, :, None]
+    in_case, sums, low, high, peaks = [], [], [], [], []
+    for case, inside in zip(kind.cases, sign_cases(kind, values, usable), strict=True):
+        in_case.append(inside.sum(1, dtype=torch.int32).sum(0))
+        chosen = bits(inside)
+        above, below = ~chosen & _INFINITY, ~chosen & _MINUS_INFINITY
+        for quantity in kind.quantities:
+            value = values[quantity].view(torch.int32) & chosen
+            # Within a text a float32 sum of one sign is good to some 1e-7; between texts float64.
+            sums.append(value.view(torch.float32).sum(1).sum(0, dtype=torch.float64))
+            least = (value | above).view(torch.float32).amin(1)
+            most = (value | below).view(torch.float32).amax(1)
+            low.append(least.amin(0))
+            high.append(most.amax(0))
+            if (case, quantity) in kind.peaks:
+                peak = torch.where(most >= -least, most, least)
+                peaks.append(torch.where(peak.abs() == torch.inf, 0.0, peak))
+    positive, powers = [], []
+    chosen = bits(usable)
+    for row, quantity in enumerate((HOOK_PRE, HOOK_POST)):
+        value = (values[quantity].view(torch.int32) & chosen).view(torch.float32)
+        positive.append((value > 0).sum(1, dtype=torch.int32).sum(0))
+        deviation = (value.double() - about[row]) * usable
+        square = deviation * deviation
+        each = (deviation, square, square * deviation, square * square)
+        powers.append([power.sum(1).sum(0) for power in each])
+    n_usable = usable.sum(1, dtype=torch.int32).sum(0)
+    batch = Sums(n_usable, counted.sum(), positive, powers, in_case, sums, low, high)
+    return batch, torch.stack(peaks)
+
+
+def wide_sums(
+    kind: Kind,
+    activation: Activation,
+    found: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
+) -> list[Tensor]:
+    """Return `Sums.sum` added up in float64 throughout: where float32 overflows within a text."""
+    values = canonical_values(found, sign, activation)
+    usable = is_finite(found) & counted[:, :, None]
+    return [
+        torch.where(inside, values[quantity], 0.0).sum((0, 1), dtype=torch.float64)
+        for inside in sign_cases(kind, values, usable)
+        for quantity in kind.quantities
+    ]
+
+
+def centres(
+    found: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
+) -> Float[Tensor, "2 neurons"]:
+    """Return what to sum a batch's powers about: the means over some of its tokens.
+
+    The rows of `tokens` are their texts and positions. Nothing but the batch enters, so that its
+    sums are the same whatever came before it.
+    """
+    texts, positions = tokens
+    chosen = MLPActivations(
+        None if found.gate is None else found.gate[texts, positions],
+        found.in_[texts, positions],
+        found.post[texts, positions],
+    )
+    values = canonical_values(chosen, sign)
+    usable = is_finite(chosen)
+    of_both = torch.stack([values[HOOK_PRE], values[HOOK_POST]]).double()
+    return torch.where(usable, of_both, 0.0).sum(1) / usable.sum(0).clamp(min=1)
+
+
+def sums_by_text(
+    found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
+) -> Float[Tensor, "7 texts neurons"]:
+    """Return each text's sums for the statistics by label, in float64.
+
+    Tokens; positive hook_pre, hook_post; hook_pre, its square; hook_post, its square.
+    """
+    values = canonical_values(found, sign)
+    usable = is_finite(found) & counted[:, :, None]
+    pre, post = (torch.where(usable, values[q], 0.0).double() for q in (HOOK_PRE, HOOK_POST))
+    columns = (usable.double(), (pre > 0).double(), (post > 0).double())
+    summed = [column.sum(1) for column in (*columns, pre, pre * pre, post, post * post)]
+    return torch.stack(summed)

@@ -1,0 +1,87 @@
+"""Where in their texts peaks stand: for all of a batch by one more sweep, for a few one by one."""
+
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ingest.activations.reduction.quantities import (
+    SWISH,
+    Activation,
+    Kind,
+    bits,
+    canonical_values,
+    is_finite,
+    sign_cases,
+)
+from ingest.forward import MLPActivations
+
+SAME_SWISH: Final = 1 - 2**-20
+"""swish is computed anew where a peak is looked for, and may differ in its last bits."""
+
+_BEYOND: Final = 2**30
+
+
+def peak_positions(
+    kind: Kind,
+    activation: Activation,
+    found: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
+    peaks: Float[Tensor, "lists texts neurons"],
+) -> Int[Tensor, "lists texts neurons"]:
+    """Return the first position of each peak in its text; the text's length where it has none."""
+    values = canonical_values(found, sign, activation)
+    usable = is_finite(found) & counted[:, :, None]
+    length = counted.shape[1]
+    places = torch.arange(length, dtype=torch.int32, device=counted.device)[None, :, None]
+    first = []
+    cases = dict(zip(kind.cases, sign_cases(kind, values, usable), strict=True))
+    for (case, quantity), peak in zip(kind.peaks, peaks.unbind(0), strict=True):
+        here = cases[case] & _is_peak(quantity, values[quantity], peak[:, None])
+        # Elsewhere a bit above every position is set.
+        first.append((places | (~bits(here) & _BEYOND)).amin(1).clamp(max=length))
+    return torch.stack(first)
+
+
+def positions_of(
+    kind: Kind,
+    activation: Activation,
+    found: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
+    peaks: Float[Tensor, "lists texts neurons"],
+    where: Int[Tensor, "3 peaks"],
+) -> Int[Tensor, " peaks"]:
+    """Return the positions of a few peaks; the rows of `where` are their lists, texts and neurons.
+
+    Reads the texts of these neurons only: what `peak_positions` returns at `where`, where that
+    would be a waste.
+    """
+    lists, texts, neurons = where
+
+    def columns(values: Tensor) -> Tensor:
+        return values[texts, :, neurons][:, :, None]
+
+    chosen = MLPActivations(
+        None if found.gate is None else columns(found.gate), columns(found.in_), columns(found.post)
+    )
+    values = canonical_values(chosen, sign[neurons, None, None], activation)
+    cases, quantities = torch.tensor(kind.peaks, device=lists.device).T
+    inside = torch.zeros_like(chosen.in_, dtype=torch.bool)
+    usable = is_finite(chosen) & counted[texts][:, :, None]
+    for case, holds in zip(kind.cases, sign_cases(kind, values, usable), strict=True):
+        inside |= (cases == case)[lists][:, None, None] & holds
+    peak = peaks[lists, texts, neurons][:, None, None]
+    here = torch.zeros_like(inside)
+    for quantity in kind.quantities:
+        of_quantity = (quantities == quantity)[lists][:, None, None]
+        here |= of_quantity & _is_peak(quantity, values[quantity], peak)
+    return (here & inside).squeeze(2).byte().argmax(1)
+
+
+def _is_peak(quantity: int, values: Tensor, peak: Tensor) -> Tensor:
+    if quantity != SWISH:
+        return values == peak
+    return values.abs() >= peak.abs() * SAME_SWISH

@@ -1,0 +1,179 @@
+"""What is counted of a sample of tokens, in two parts: that which any order gives, and sums.
+
+Counts and extremes of parts of a dataset give those of the whole to the bit, in whatever order they
+are put together. Sums of floats do not: `ingest.activations.reduction.tree` fixes their order.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ingest.activations.reduction.quantities import Kind
+
+
+class Counts(NamedTuple):
+    """Numbers of tokens, and extremes.
+
+    `quantities` are those of the `Kind`, in its order; `cases` likewise. Two rows: gate (ungated:
+    in) and post.
+    """
+
+    finite: Int[Tensor, " neurons"]
+    nonfinite: Int[Tensor, " neurons"]
+    positive: Int[Tensor, "2 neurons"]
+    in_case: Int[Tensor, "cases neurons"]
+    low: Float[Tensor, "cases quantities neurons"]
+    high: Float[Tensor, "cases quantities neurons"]
+
+
+class FloatSums(NamedTuple):
+    """Sums in float64, whose last bits depend on the order of summation.
+
+    Moments are means and sums of powers of deviations from them, in rows as those of `Counts`.
+    """
+
+    finite: Int[Tensor, " neurons"]
+    """Tokens that the moments are of."""
+    mean: Float[Tensor, "2 neurons"]
+    power2: Float[Tensor, "2 neurons"]
+    power3: Float[Tensor, "2 neurons"]
+    power4: Float[Tensor, "2 neurons"]
+    sum: Float[Tensor, "cases quantities neurons"]
+    by_label: Float[Tensor, "4 labels neurons"]
+    """By the texts' labels: hook_pre, its square; hook_post, its square."""
+
+    def to(self, device: torch.device | str) -> "FloatSums":
+        """Return the sums on another device."""
+        return FloatSums(*(tensor.to(device) for tensor in self))
+
+
+class Sums(NamedTuple):
+    """What the sweep over one batch yields; `totals_of` makes totals of it.
+
+    `powers` are sums of the first four powers of deviations from a centre; `positions` those of
+    the peaks (lists, texts, neurons), where the sweep looks for them itself.
+    """
+
+    usable: Int[Tensor, " neurons"]
+    counted: Int[Tensor, ""]
+    positive: list[Tensor]
+    powers: list[list[Tensor]]
+    in_case: list[Tensor]
+    sum: list[Tensor]
+    low: list[Tensor]
+    high: list[Tensor]
+    positions: Tensor | None = None
+
+
+def no_counts(kind: Kind, n_neurons: int, device: torch.device) -> Counts:
+    """Return the counts of nothing."""
+    cases, quantities = len(kind.cases), len(kind.quantities)
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(*shape, n_neurons, dtype=torch.int64, device=device)
+
+    infinity = torch.full((cases, quantities, n_neurons), torch.inf, device=device)
+    return Counts(
+        finite=zeros(),
+        nonfinite=zeros(),
+        positive=zeros(2),
+        in_case=zeros(cases),
+        low=infinity,
+        high=-infinity,
+    )
+
+
+def no_sums(kind: Kind, n_neurons: int, n_labels: int, device: torch.device) -> FloatSums:
+    """Return the sums of nothing."""
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(*shape, n_neurons, dtype=torch.float64, device=device)
+
+    return FloatSums(
+        finite=torch.zeros(n_neurons, dtype=torch.int64, device=device),
+        mean=zeros(2),
+        power2=zeros(2),
+        power3=zeros(2),
+        power4=zeros(2),
+        sum=zeros(len(kind.cases), len(kind.quantities)),
+        by_label=zeros(4, n_labels),
+    )
+
+
+def totals_of(
+    kind: Kind, batch: Sums, about: Float[Tensor, "2 neurons"]
+) -> tuple[Counts, FloatSums]:
+    """Return what one batch comes to: power sums about a centre become central moments.
+
+    Sums by label are not among what the sweep yields: there are none.
+    """
+    shape = (len(kind.cases), len(kind.quantities), -1)
+    finite = batch.usable.long()
+    n = finite.double().clamp(min=1)
+    s1, s2, s3, s4 = torch.stack([torch.stack(powers) for powers in batch.powers], dim=1)
+    d = s1 / n
+    square = d * d
+    counts = Counts(
+        finite=finite,
+        nonfinite=(batch.counted - batch.usable).long(),
+        positive=torch.stack(batch.positive).long(),
+        in_case=torch.stack(batch.in_case).long(),
+        low=torch.stack(batch.low).view(shape),
+        high=torch.stack(batch.high).view(shape),
+    )
+    return counts, FloatSums(
+        finite=finite,
+        mean=about + d,
+        power2=(s2 - n * square).clamp(min=0),
+        power3=s3 - 3 * d * s2 + 2 * n * square * d,
+        power4=(s4 - 4 * d * s3 + 6 * square * s2 - 3 * n * square * square).clamp(min=0),
+        sum=torch.stack(batch.sum).view(shape),
+        by_label=about.new_zeros(4, 0, about.shape[1]),
+    )
+
+
+def counted_together(one: Counts, other: Counts) -> Counts:
+    """Return the counts of both samples, to the bit whichever comes first."""
+    return Counts(
+        finite=one.finite + other.finite,
+        nonfinite=one.nonfinite + other.nonfinite,
+        positive=one.positive + other.positive,
+        in_case=one.in_case + other.in_case,
+        low=torch.minimum(one.low, other.low),
+        high=torch.maximum(one.high, other.high),
+    )
+
+
+def summed(one: FloatSums, other: FloatSums) -> FloatSums:
+    """Return the sums of both samples together.
+
+    Sums, products and quotients only, each rounded as IEEE 754 says, so that processors and GPUs
+    give the same bits. Moments by the pairwise update of Pébay (2008), "Formulas for robust,
+    one-pass parallel computation of covariances and arbitrary-order statistical moments".
+    """
+    a, b = one.finite.double(), other.finite.double()
+    n = (a + b).clamp(min=1)
+    # The mean of no tokens says nothing, whatever it is.
+    delta = torch.where((a > 0) & (b > 0), other.mean - one.mean, 0.0)
+    step = delta / n
+    square = step * step
+    product = delta * step * a * b
+    mean = torch.where(a > 0, one.mean, other.mean)
+    return FloatSums(
+        finite=one.finite + other.finite,
+        mean=mean + step * b,
+        power2=one.power2 + other.power2 + product,
+        power3=one.power3
+        + other.power3
+        + product * step * (a - b)
+        + 3 * step * (a * other.power2 - b * one.power2),
+        power4=one.power4
+        + other.power4
+        + product * square * (a * a - a * b + b * b)
+        + 6 * square * (a * a * other.power2 + b * b * one.power2)
+        + 4 * step * (a * other.power3 - b * one.power3),
+        sum=one.sum + other.sum,
+        by_label=one.by_label + other.by_label,
+    )

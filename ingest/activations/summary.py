@@ -1,0 +1,328 @@
+"""The summary of what one layer's neurons do on a dataset (METHODS §5).
+
+A summary is a reduction: batches are added on the device where the model runs, and nothing but
+the summary is kept. Summaries of parts of a dataset merge into that of the whole, counts and
+examples exactly. Sources: gluscope §4.2; weakening-neurons §5; universal-neurons §4.2.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ingest.activations.compiled import PLAIN, Kernels
+from ingest.activations.examples import (
+    N_DRAWN,
+    N_EXAMPLES,
+    BestTexts,
+    controls,
+    random_scores,
+    size_scores,
+)
+from ingest.activations.reduction import (
+    GATED,
+    HOOK_POST,
+    UNGATED,
+    Activation,
+    Counts,
+    FloatSums,
+    Kind,
+    SumTree,
+    cases,
+    centres,
+    counted_together,
+    labels,
+    moments,
+    no_counts,
+    no_sums,
+    positions_of,
+    totals_of,
+    wide_sums,
+)
+from ingest.forward import Batch, MLPActivations
+from neurondb import histogram
+from neurondb.records import ActivationsRecord
+
+DENSE_SHARE: Final = 24
+"""More peaks than 1/24 of the batch's texts × neurons are found by one sweep over it all, fewer one
+by one: a column costs as much as that many in the sweep."""
+COLUMNS_AT_ONCE: Final = 2**22
+"""Values gathered at once where few peaks are looked for."""
+CENTRE_TOKENS: Final = 64
+"""Tokens of a batch, at most, that tell about what to sum its powers."""
+
+
+@dataclass(frozen=True)
+class CountedBatch:
+    """A batch, and which of its tokens count."""
+
+    batch: Batch
+    counted: Bool[Tensor, "texts positions"]
+    """False for padding, and for the first position when it is skipped."""
+    labels: Int[Tensor, " texts"] | None = None
+    """The place of each text's label, −1 for none."""
+
+    @classmethod
+    def of(
+        cls, batch: Batch, *, skip_bos: bool = False, labels: Tensor | None = None
+    ) -> "CountedBatch":
+        """Return a batch with its tokens counted; `labels` are those of the whole dataset."""
+        positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
+        counted = positions < batch.lengths[:, None]
+        if skip_bos:
+            counted = counted & (positions > 0)
+        return cls(batch, counted, None if labels is None else labels[batch.ordinals])
+
+    @cached_property
+    def drawn_tokens(self) -> Int[Tensor, "2 tokens"]:
+        """Texts and positions of the tokens that enter the histograms."""
+        positions = torch.arange(self.counted.shape[1], device=self.counted.device)
+        due = positions % histogram.STRIDE == (self.batch.ordinals % histogram.STRIDE)[:, None]
+        return (self.counted & due).nonzero().T.contiguous()
+
+    @cached_property
+    def centre_tokens(self) -> Int[Tensor, "2 tokens"]:
+        """Texts and positions of a few tokens that count, from everywhere in the batch."""
+        every = self.counted.nonzero().T
+        return every[:, :: -(-every.shape[1] // CENTRE_TOKENS) or 1].contiguous()
+
+
+@dataclass
+class LayerSummary:
+    """The summary of one layer so far.
+
+    Attributes:
+        kind: whether the neurons have a gate.
+        layer: its number, from which the random draws differ.
+        totals: counts and extremes.
+        sums: what moments, means and statistics by label come from.
+        best: the example lists, in the order of `kind.peaks`.
+        counts: histograms, flat: (quantity, neuron, bin).
+        by_label: tokens by label, and positive hook_pre and hook_post; no labels, no columns.
+        drawn: texts drawn at random, where control examples are wanted.
+        seed: of that draw.
+    """
+
+    kind: Kind
+    layer: int
+    totals: Counts
+    sums: SumTree
+    best: BestTexts
+    counts: Int[Tensor, " bins"]
+    by_label: Float[Tensor, "3 labels neurons"]
+    drawn: BestTexts | None = None
+    seed: int = 0
+    _kernels: Kernels = field(default=PLAIN, repr=False)
+
+    @classmethod
+    def empty(
+        cls,
+        n_neurons: int,
+        *,
+        gated: bool,
+        device: torch.device,
+        layer: int = 0,
+        n_labels: int = 0,
+        controls: bool = False,
+        seed: int = 0,
+    ) -> "LayerSummary":
+        """Return the summary of no texts."""
+        kind = GATED if gated else UNGATED
+        n_bins = len(kind.histograms) * n_neurons * histogram.N_BINS
+        return cls(
+            kind,
+            layer,
+            no_counts(kind, n_neurons, device),
+            SumTree(),
+            BestTexts(len(kind.peaks), n_neurons, N_EXAMPLES, device),
+            torch.zeros(n_bins, dtype=torch.int64, device=device),
+            torch.zeros(3, n_labels, n_neurons, dtype=torch.float64, device=device),
+            BestTexts(1, n_neurons, N_DRAWN, device) if controls else None,
+            seed,
+        )
+
+    def use(self, kernels: Kernels) -> None:
+        """Compute with these functions from now on."""
+        self._kernels = kernels
+
+    @torch.inference_mode()
+    def add(
+        self,
+        batch: CountedBatch,
+        found: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        activation: Activation,
+    ) -> None:
+        """Add a batch of texts that were not added before; `found` has the model's own signs.
+
+        Raises:
+            ValueError: when a batch of its number is there.
+        """
+        kernels, kind, counted = self._kernels, self.kind, batch.counted
+        about = centres(found, sign, batch.centre_tokens)
+        sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
+        if not torch.stack(sums.sum).isfinite().all():
+            sums = sums._replace(sum=wide_sums(kind, activation, found, sign, counted))
+        counts, float_sums = totals_of(kind, sums, about)
+        by_label = self._label_sums(batch, found, sign)
+        self.totals = counted_together(self.totals, counts)
+        self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
+        if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
+            kernels.count_bins(kind, found, sign, batch.drawn_tokens, self.counts)
+        inputs = (kind, activation, found, sign, counted, peaks)
+        finder = _PeakFinder(kernels, *inputs, sums.positions)
+        ordinals = batch.batch.ordinals
+        known, scores = sums.positions, size_scores(peaks)
+        self.best.add(scores, peaks, ordinals, finder.positions, known, kernels.insert)
+        if self.drawn is not None:
+            self._draw(self.drawn, batch, peaks, finder)
+
+    def _label_sums(
+        self, batch: CountedBatch, found: MLPActivations, sign: Float[Tensor, " neurons"]
+    ) -> Float[Tensor, "4 labels neurons"]:
+        """Add to the counts by label; return the batch's sums by label."""
+        _, n_labels, n_neurons = self.by_label.shape
+        sums = self.by_label.new_zeros(7, n_labels, n_neurons)
+        if batch.labels is not None and n_labels:
+            rows = (batch.labels >= 0).nonzero().squeeze(1)
+            by_text = self._kernels.sums_by_text(found, sign, batch.counted)
+            # `index_add_` adds in no fixed order on a GPU; this sorts there.
+            sums.transpose(0, 1).index_put_(
+                (batch.labels[rows],), by_text[:, rows].transpose(0, 1), accumulate=True
+            )
+            self.by_label += sums[:3]
+        return sums[3:]
+
+    def _draw(
+        self, drawn: BestTexts, batch: CountedBatch, peaks: Tensor, finder: "_PeakFinder"
+    ) -> None:
+        """Offer each text with its largest |hook_post| over the cases."""
+        posts = [i for i, (_, quantity) in enumerate(self.kind.peaks) if quantity == HOOK_POST]
+        of_post = peaks[posts]
+        case = of_post.abs().argmax(0, keepdim=True)
+        lists = torch.tensor(posts, device=case.device)[case]
+        peak = of_post.gather(0, case)
+        ordinals = batch.batch.ordinals
+        scores = random_scores(self.seed, self.layer, ordinals, peaks.shape[2])
+        # A text with no token that counts is not drawn.
+        scores = scores * batch.counted.any(1)[:, None]
+
+        first = batch.counted.byte().argmax(1)
+
+        def positions(_: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
+            position = finder.positions(lists[0, texts, neurons], texts, neurons)
+            return torch.where(peak[0, texts, neurons] == 0, first[texts], position)
+
+        known = finder.known
+        if known is not None:
+            known = torch.where(peak == 0, first[:, None], known.gather(0, lists.long()))
+        drawn.add(scores[None], peak, ordinals, positions, known, self._kernels.insert)
+
+    def merge(self, other: "LayerSummary") -> None:
+        """Take in the summary of other texts.
+
+        To the last bit as if one summary had seen all batches, whatever the order of merging, where
+        both are of batches of one dataset, numbered alike. Of texts batched apart, sums agree to
+        rounding (METHODS §5).
+        """
+        self.totals = counted_together(self.totals, other.totals)
+        self.sums.merge(other.sums)
+        self.best.merge(other.best)
+        self.counts += other.counts
+        self.by_label += other.by_label
+        if self.drawn is not None and other.drawn is not None:
+            self.drawn.merge(other.drawn)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that it consists of, by name."""
+        lists = {"best": self.best} | ({} if self.drawn is None else {"drawn": self.drawn})
+        return {
+            **self.totals._asdict(),
+            **self.sums.tensors(),
+            **{
+                f"{name}.{part}": getattr(texts, part)
+                for name, texts in lists.items()
+                for part in ("key", "position", "value")
+            },
+            "counts": self.counts,
+            "by_label": self.by_label,
+        }
+
+    @classmethod
+    def of_tensors(
+        cls, layer: int, seed: int, tensors: dict[str, Tensor], *, gated: bool
+    ) -> "LayerSummary":
+        """Return the summary that `tensors` were taken from."""
+
+        def texts(name: str) -> BestTexts:
+            found = BestTexts(0, 0, 0, tensors["counts"].device)
+            for part in ("key", "position", "value"):
+                setattr(found, part, tensors[f"{name}.{part}"])
+            return found
+
+        return cls(
+            GATED if gated else UNGATED,
+            layer,
+            Counts(*(tensors[name] for name in Counts._fields)),
+            SumTree.of_tensors(tensors),
+            texts("best"),
+            tensors["counts"],
+            tensors["by_label"],
+            texts("drawn") if "drawn.key" in tensors else None,
+            seed,
+        )
+
+    def record(self) -> ActivationsRecord:
+        """Return what is to be stored; computed on the processor, whatever it was counted on."""
+        kind, totals = self.kind, Counts(*(tensor.cpu() for tensor in self.totals))
+        n_neurons = len(totals.finite)
+        sums = self._sums()
+        positive = totals.positive.numpy()
+        pre, post = (moments(sums, row) for row in (0, 1))
+        counts = self.counts.view(len(kind.histograms), n_neurons, histogram.N_BINS)
+        return ActivationsRecord(
+            n_tokens=totals.finite.numpy(),
+            n_nonfinite=totals.nonfinite.numpy(),
+            gate_positive=positive[0] if kind.gated else None,
+            post_positive=positive[1],
+            pre=pre,
+            post=post,
+            cases=dict(zip(kind.cases, cases(kind, totals, sums), strict=True)),
+            examples=dict(zip(kind.example_lists, self.best.record(), strict=True)),
+            histograms=dict(zip(kind.histograms, counts.cpu().numpy(), strict=True)),
+            labels=dict(enumerate(labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))),
+            controls={} if self.drawn is None else controls(self.drawn),
+        )
+
+    def _sums(self) -> FloatSums:
+        _, n_labels, n_neurons = self.by_label.shape
+        return self.sums.total() or no_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
+
+
+@dataclass
+class _PeakFinder:
+    """Finds where in their texts peaks stand, by one sweep or neuron by neuron."""
+
+    kernels: Kernels
+    kind: Kind
+    activation: Activation
+    found: MLPActivations
+    sign: Tensor
+    counted: Tensor
+    peaks: Tensor
+    known: Tensor | None
+    """The positions of all peaks, once they are."""
+
+    def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
+        """Return the position of each peak of these lists, texts and neurons."""
+        inputs = (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
+        if self.known is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
+            self.known = self.kernels.peak_positions(*inputs)
+        if self.known is not None:
+            return self.known[lists, texts, neurons]
+        size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
+        parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
+        return torch.cat([positions_of(*inputs, part) for part in parts])

@@ -1,0 +1,1 @@
+"""Checkpoints: a model's name or directory becomes tensors, settings and a fingerprint."""

@@ -1,0 +1,298 @@
+"""A model directory in hub format, read one layer at a time (METHODS, notation).
+
+The files are mapped, never loaded whole. Every neuron comes out as a row, whatever the
+architecture's layout; `ingest.families` says where each tensor lies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ingest.checkpoint.digests import Stamp, refuse_changed
+from ingest.checkpoint.directory import read_config
+from ingest.checkpoint.files import Shards
+from ingest.checkpoint.gguf.reader import is_gguf, open_gguf
+from ingest.checkpoint.gguf.sidecar import sidecar_of
+from ingest.checkpoint.gguf.tensors import GgufTensors, main_type, summarise_types
+from ingest.families import layout_for
+from ingest.families.architecture import Architecture, LayerWeights, Norm
+from ingest.families.layout import Layout, Shapes
+from ingest.families.settings import Settings
+from neurondb.errors import CheckpointError
+
+__all__ = ["Architecture", "Checkpoint", "LayerWeights", "Norm"]
+
+# Values of config.json that change without the model changing: left out of the fingerprint.
+VOLATILE_KEYS = frozenset({"transformers_version", "_name_or_path"})
+
+FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model whose files were found good. It keeps no weights and no open file.
+
+    Attributes:
+        path: Its directory, or its GGUF file.
+        settings: The directory of its `config.json` and its tokenizer: the same, or a sidecar.
+        architecture: The model's sizes.
+        config: Its `config.json`.
+        quantisation: What llama.cpp calls the types of a GGUF file's tensors, such as Q4_K_M, or
+            the type of most of its MLP weights; None for other files.
+        tensor_types: How each kind of tensor of a GGUF file is stored.
+    """
+
+    path: Path
+    settings: Path
+    architecture: Architecture
+    config: dict[str, object]
+    quantisation: str | None
+    tensor_types: Mapping[str, str]
+    _layout: Layout = field(repr=False)
+    _root: str = field(repr=False)
+    _embedding: str = field(repr=False)
+    _head: str | None = field(repr=False)
+    _shards: Shards = field(repr=False)
+    _stamps: Mapping[Path, Stamp] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> Checkpoint:
+        """Open a directory, checking its configuration and the header of every weight file.
+
+        Raises:
+            CheckpointError: A file or tensor is missing, truncated or not of the shape that the
+                configuration gives.
+            UnsupportedModelError: The architecture has no adapter.
+        """
+        files = _open_gguf(path) if is_gguf(path) else _open_directory(path)
+        layout, shards = files.layout, files.shards
+        root, embedding = _find_root(path, layout, shards)
+        head = _find_head(path, layout, shards)
+        for shapes in _needed(layout, root, (embedding, head)):
+            _check_shapes(path, shapes, shards)
+        tied = layout.architecture.tied and _is_tied(shards, embedding, head)
+        block = layout.block_shapes(root + layout.block.format(0))
+        matrices = [name for name, shape in block.items() if len(shape) > 1]
+        return cls(
+            path,
+            files.settings,
+            replace(layout.architecture, tied=tied),
+            files.config,
+            (files.file_type or main_type(files.types, matrices)) if files.types else None,
+            summarise_types(files.types),
+            layout,
+            root,
+            embedding,
+            head,
+            shards,
+            files.stamps | dict(shards.stamps),
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """Where the family keeps its tensors, and how its modules are called."""
+        return self._layout
+
+    def layer(self, index: int) -> LayerWeights:
+        """The raw MLP weights of layer `index`, counted from zero.
+
+        Raises:
+            CheckpointError: There is no such layer, or a tensor holds NaN or infinity.
+        """
+        if not 0 <= index < self.architecture.n_layers:
+            last = self.architecture.n_layers - 1
+            raise CheckpointError(f"{self.path} has layers 0 to {last}, no layer {index}")
+        prefix = self._root + self._layout.block.format(index)
+        tensors = self._read(self._layout.block_shapes(prefix))
+        return self._layout.block_in(tensors, prefix)
+
+    def embedding(self) -> Float[Tensor, "d_vocab d_model"]:
+        """The embedding E as it is stored; CheckpointError where it holds NaN or infinity."""
+        return self._read_one(self._embedding)
+
+    def unembedding(self) -> Float[Tensor, "d_vocab d_model"]:
+        """The unembedding U as it is stored; a tied model's is its embedding.
+
+        One that is stored although the configuration ties it is what transformers runs, and is
+        taken. A bias on the logits is no part of U. CheckpointError as for `embedding`.
+        """
+        return self.embedding() if self._head is None else self._read_one(self._head)
+
+    def final_norm(self) -> Norm:
+        """The norm in front of the unembedding; without parameters where the model has none."""
+        place = self._layout.final_norm
+        if place is None:
+            return Norm(None, None)
+        tensors = self._read(place.shapes(self._root, self.architecture))
+        return place.norm_in(tensors, self._root)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the configuration and of every tensor's name, dtype, shape and bytes.
+
+        It does not depend on how the tensors are spread over files, and is remembered
+        (`ingest.checkpoint.digests`). A `.bin` of the same weights may differ: it often keeps
+        buffers and tied tensors that safetensors leave out.
+
+        Raises:
+            CheckpointError: A file was changed since it was opened, or cannot be read any more.
+        """
+        found = self._digest(self._shards.digests())
+        refuse_changed(self._stamps)
+        return found
+
+    def edge_fingerprint(self) -> str:
+        """As `fingerprint`, of the first and last 4 KiB of every tensor only.
+
+        Databases hold it that were made before the whole was hashed.
+        """
+        return self._digest(self._shards.edge_digests())
+
+    def refuse_changed(self) -> None:
+        """Make sure that the files are those that were opened; CheckpointError if not."""
+        refuse_changed(self._stamps)
+
+    def block(self, index: int) -> dict[str, Tensor]:
+        """The tensors of layer `index` as they are stored, by their names below the block.
+
+        They are mapped, and not looked at: a NaN is not refused.
+        """
+        prefix = self._root + self._layout.block.format(index)
+        tensors = self._shards.read(self._layout.block_shapes(prefix))
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """The embedding and the unembedding as they are stored, mapped and not looked at."""
+        names = (self._embedding, self._head or self._embedding)
+        tensors = self._shards.read(names)
+        return tensors[names[0]], tensors[names[1]]
+
+    def _digest(self, tensors: Mapping[str, str]) -> str:
+        kept = {key: value for key, value in self.config.items() if key not in VOLATILE_KEYS}
+        if self.tensor_types:  # two types may store a tensor in as many bytes
+            kept["tensor_types"] = self.tensor_types
+        digest = sha256(json.dumps(kept, sort_keys=True).encode())
+        for name, of_tensor in tensors.items():
+            digest.update(f"\n{name} {of_tensor}".encode())
+        return digest.hexdigest()
+
+    def _read_one(self, name: str) -> Tensor:
+        return self._read([name])[name]
+
+    def _read(self, names: Iterable[str]) -> dict[str, Tensor]:
+        tensors = self._shards.read(names)
+        for name, tensor in tensors.items():
+            problem = _problem(tensor)
+            if problem is not None:
+                file = self._shards.stored[name].file
+                raise CheckpointError(f"{file}: tensor '{name}' {problem}")
+        return tensors
+
+
+class _Files(NamedTuple):
+    """What is known of a model's files before its tensors are looked for."""
+
+    settings: Path
+    config: dict[str, object]
+    layout: Layout
+    shards: Shards
+    stamps: dict[Path, Stamp]
+    types: Mapping[str, str]
+    file_type: str | None
+
+
+def _open_directory(path: Path) -> _Files:
+    file = path / "config.json"
+    config = read_config(path)
+    stamps = {file: Stamp.of(file)}
+    layout = layout_for(Settings(config, str(file)))
+    shards = Shards.open(path, config.get("transformers_weights"))
+    return _Files(path, config, layout, shards, stamps, {}, None)
+
+
+def _open_gguf(path: Path) -> _Files:
+    file = open_gguf(path)
+    sidecar = sidecar_of(file)
+    config = read_config(sidecar)
+    layout = layout_for(Settings(config, str(path)))
+    tensors = GgufTensors(file, layout)
+    shards = Shards.of_gguf(file, tensors)
+    return _Files(sidecar, config, layout, shards, {}, tensors.types(), file.file_type)
+
+
+def _find_root(path: Path, layout: Layout, shards: Shards) -> tuple[str, str]:
+    """The prefix of the decoder's tensors, and the name of the embedding."""
+    names = [f"{root}{layout.embedding}.weight" for root in layout.roots]
+    for root, name in zip(layout.roots, names, strict=True):
+        if name in shards.stored:
+            return root, name
+    # A tied model may be saved under its head's name alone, which transformers takes for both.
+    head = next((name for name in layout.heads if name in shards.stored), None)
+    if layout.architecture.tied and head is not None:
+        for root in layout.roots:
+            if not shards.stored.keys().isdisjoint(
+                layout.block_shapes(root + layout.block.format(0))
+            ):
+                return root, head
+    raise CheckpointError(f"{path} stores no embedding (looked for {', '.join(names)})")
+
+
+def _find_head(path: Path, layout: Layout, shards: Shards) -> str | None:
+    head = next((name for name in layout.heads if name in shards.stored), None)
+    if head is None and not layout.architecture.tied:
+        raise CheckpointError(
+            f"{path} stores no {layout.heads[0]}, and its config.json does not tie it to the"
+            " embedding: take the language model's repository, not the bare base model's"
+        )
+    return head
+
+
+def _needed(layout: Layout, root: str, vocabulary: Iterable[str | None]) -> Iterator[Shapes]:
+    """Every tensor that will ever be read, with its shape, a block at a time."""
+    sizes = layout.architecture
+    yield {name: (sizes.d_vocab, sizes.d_model) for name in vocabulary if name is not None}
+    for index in range(sizes.n_layers):
+        yield layout.block_shapes(root + layout.block.format(index))
+    if layout.final_norm is not None:
+        yield layout.final_norm.shapes(root, sizes)
+
+
+def _check_shapes(path: Path, shapes: Shapes, shards: Shards) -> None:
+    for name, shape in shapes.items():
+        stored = shards.stored.get(name)
+        if stored is None:
+            raise CheckpointError(f"{path} lacks tensor '{name}': is the download complete?")
+        if stored.shape != shape:
+            raise CheckpointError(
+                f"{stored.file}: tensor '{name}' has shape {list(stored.shape)}, but by"
+                f" config.json it must be {list(shape)}"
+            )
+
+
+def _is_tied(shards: Shards, embedding: str, head: str | None) -> bool:
+    """Whether the unembedding is the embedding: the same name, or the same dtype, shape, bytes."""
+    if head is None or head == embedding:
+        return True
+    # Where they differ, they nearly always do at once; where they do not, all of both is compared.
+    if len(set(shards.edge_digests([embedding, head]).values())) > 1:
+        return False
+    digests = shards.digests()
+    return digests[embedding] == digests[head]
+
+
+def _problem(tensor: Tensor) -> str | None:
+    """What keeps a tensor from being used, if anything."""
+    if tensor.dtype not in FLOATS:
+        return f"is stored as {tensor.dtype}: take the repository with unquantised weights"
+    # One pass at the speed of memory: NaN and infinity both survive into an extreme.
+    low, high = torch.aminmax(tensor)
+    finite = bool(torch.isfinite(low) & torch.isfinite(high))
+    return None if finite else "holds NaN or infinity: download it again, or take another revision"

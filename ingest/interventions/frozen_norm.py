@@ -1,0 +1,178 @@
+"""What fixing neurons one by one does to the next-token distribution, with and without the norm.
+
+Neurons × values are rows of one batch, which begins at the neurons' layer. With the final norm
+frozen the same residual stream is divided by what the clean run's norm divides by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ingest.forward import Batch, batch_tokens, batches
+from ingest.forward.prefix_cache import CleanPass, Replay, Stream
+from ingest.interventions import Intervention, intervened
+from ingest.interventions.metrics import Counted, token_metrics
+from ingest.interventions.row_changes import repeated
+from ingest.interventions.running_model import Running, targets
+from neurondb.errors import UsageError
+from neurondb.jobs import Advance
+from neurondb.jobs.steered import METRICS
+from neurondb.jobs.steering import NeuronPlace
+
+_MEASURED: Final = ("loss", "entropy", "rank")
+"""In the order of `token_metrics`."""
+
+
+class Setting(NamedTuple):
+    """A neuron fixed at a value, and the row of the result that it fills."""
+
+    place: NeuronPlace
+    value: float
+    row: int
+
+
+class Sums(NamedTuple):
+    """Sums over tokens, and over how many; float64.
+
+    Attributes:
+        fixed: of each setting and metric.
+        frozen: the same with the clean run's scale.
+        clean: of each metric.
+        n: tokens that have the metric: no text's last one has a loss or a rank.
+    """
+
+    fixed: Float[NDArray[np.float64], "settings metrics"]
+    frozen: Float[NDArray[np.float64], "settings metrics"]
+    clean: Float[NDArray[np.float64], " metrics"]
+    n: Int[NDArray[np.int64], " metrics"]
+
+    @classmethod
+    def of(cls, n_settings: int) -> Sums:
+        """Return sums of nothing yet."""
+        shape = (n_settings, len(METRICS))
+        n = np.zeros(len(METRICS), dtype=np.int64)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(len(METRICS)), n)
+
+
+class Measuring:
+    """A model that is run over texts under many settings.
+
+    Args:
+        running: the model.
+        sign: canonical signs of the neurons.
+        skip_bos: whether first positions are left out.
+
+    Raises:
+        UsageError: when it has no final norm, through which anything could go.
+    """
+
+    def __init__(
+        self, running: Running, sign: dict[NeuronPlace, int], *, skip_bos: bool = False
+    ) -> None:
+        if running.forward.final_norm is None:
+            raise UsageError(f"{running.stored.name} has no final norm: nothing can go through it")
+        self._running = running
+        self._sign = sign
+        self._skip_bos = skip_bos
+        self._replay = Replay(running.forward)
+
+    @torch.inference_mode()
+    def over(
+        self,
+        token_ids: Sequence[NDArray[np.int64]],
+        settings: Sequence[Setting],
+        advance: Advance,
+    ) -> Sums:
+        """Return the sums over all tokens of some texts.
+
+        Args:
+            token_ids: the texts.
+            settings: each with a row of its own, from 0.
+            advance: told the tokens × settings that are done.
+        """
+        sums, forward = Sums.of(len(settings)), self._running.forward
+        layers = sorted({setting.place.layer for setting in settings})
+        by_layer = {n: [s for s in settings if s.place.layer == n] for n in layers}
+        for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
+            for batch in forward.parts(whole):
+                clean = self._replay.clean(batch, layers)
+                counted = Counted.of(batch, skip_bos=self._skip_bos)
+                _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
+                for layer, of_layer in by_layer.items():
+                    for part in _parts(of_layer, batch, batch_tokens(forward.device)):
+                        self._together(clean, counted, layer, part, sums)
+                        advance(len(part) * len(counted.next_token))
+        return sums
+
+    def _together(
+        self,
+        clean: CleanPass,
+        counted: Counted,
+        layer: int,
+        settings: Sequence[Setting],
+        sums: Sums,
+    ) -> None:
+        n, rows = len(settings), [setting.row for setting in settings]
+        fixing = self._fixing(settings, len(clean.batch.lengths))
+        with intervened(self._running.forward, fixing):
+            stream = self._replay.again(repeated(clean, n), layer)
+        many = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
+        frozen = self._frozen(stream, clean.stream, n)
+        for into, one in ((sums.fixed, stream), (sums.frozen, frozen)):
+            found = self._metrics(one, many, n)
+            for row, values in zip(rows, found, strict=True):
+                _add(into[row], values)
+
+    def _fixing(self, settings: Sequence[Setting], n_texts: int) -> Intervention:
+        """Row i of the batch's copies has neuron i alone fixed: the others stay, by NaN."""
+        places = list(dict.fromkeys(setting.place for setting in settings))
+        values = torch.full((len(settings), len(places)), torch.nan)
+        for row, setting in enumerate(settings):
+            values[row, places.index(setting.place)] = setting.value
+        rows = values.repeat_interleave(n_texts, 0)
+        return Intervention(targets(places, self._sign, rows), "hook_post")
+
+    def _frozen(self, stream: Stream, clean: Stream, n: int) -> Stream:
+        """Return what the final norm would put out, did it divide by what it divided by before."""
+        assert stream.scale is not None
+        assert clean.scale is not None
+        before = clean.scale.repeat(n, 1)
+        bias = getattr(self._running.forward.final_norm, "bias", None)
+        shift = 0.0 if bias is None else bias.float()
+        undone = (stream.normed.float() - shift) * (stream.scale / before)[..., None] + shift
+        return Stream(undone.to(stream.normed.dtype), before)
+
+    def _metrics(
+        self, stream: Stream, counted: Counted, n: int
+    ) -> Float[Tensor, "copies metrics tokens"]:
+        """Return the metrics in the order of METRICS, by copy of the batch."""
+        assert stream.scale is not None
+        d_vocab = self._running.checkpoint.architecture.d_vocab
+        normed, following = stream.normed[counted.mask], counted.next_token
+        measured = token_metrics(self._replay.logits, normed, following, d_vocab)
+        found = dict(zip(_MEASURED, measured, strict=True))
+        found["scale"] = stream.scale[counted.mask]
+        return torch.stack([found[name].view(n, -1) for name in METRICS], dim=1)
+
+
+def _add(
+    total: NDArray[np.float64],
+    values: Float[Tensor, "metrics tokens"],
+    n: NDArray[np.int64] | None = None,
+) -> None:
+    total += values.double().nansum(1).cpu().numpy()
+    if n is not None:
+        n += (~values.isnan()).sum(1).cpu().numpy()
+
+
+def _parts(settings: Sequence[Setting], batch: Batch, most: int) -> Iterator[Sequence[Setting]]:
+    step = max(1, most // batch.token_ids.numel())
+    for first in range(0, len(settings), step):
+        yield settings[first : first + step]

@@ -1,0 +1,134 @@
+"""A stored model, running: its checkpoint found again, its tokenizer, the signs of its neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from sqlalchemy import Connection, select
+from torch import Tensor
+
+from ingest.checkpoint.reader import Checkpoint
+from ingest.checkpoint.stored import original
+from ingest.forward import Forward, pick_device, pick_dtype
+from ingest.forward.runtime import use_threads_for
+from ingest.interventions import Targets
+from ingest.text.chat import SpokenTokenizer
+from neurondb.errors import IngestError, ModelError, UsageError
+from neurondb.jobs.steering import SIGNS, Machine, NeuronPlace
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import Model, find_model
+from neurondb.schema import tables
+
+
+@dataclass(frozen=True)
+class Running:
+    """A stored model that is ready to run."""
+
+    stored: Model
+    checkpoint: Checkpoint
+    forward: Forward
+    tokenizer: SpokenTokenizer
+
+    def fits(self, n_tokens: int) -> bool:
+        """Tell whether the model's context has room for so many tokens."""
+        context = self.checkpoint.architecture.context
+        return context is None or n_tokens <= context
+
+
+def start(connection: Connection, machine: Machine) -> Running:
+    """Find a stored model's checkpoint and load it.
+
+    Raises:
+        UnknownNameError: when the model is not in the database.
+        IngestError: when its checkpoint is no longer where it was, or holds other weights.
+        ModelError: when it cannot be read or run.
+    """
+    model = find_model(connection, machine.model)
+    checkpoint = original(connection, model)
+    device = pick_device(machine.device)
+    dtype = pick_dtype(machine.dtype, device, checkpoint.config)
+    use_threads_for(checkpoint.architecture)
+    tokenizer = SpokenTokenizer(checkpoint.settings)
+    tokenizer.check(checkpoint.architecture.d_vocab)
+    return Running(model, checkpoint, Forward(checkpoint, device, dtype), tokenizer)
+
+
+def signs(
+    connection: Connection, model: Model, places: Sequence[NeuronPlace]
+) -> dict[NeuronPlace, int]:
+    """Return the canonical sign of each neuron, as it was ingested (METHODS §1).
+
+    Raises:
+        UnknownNameError: when the model has no such neuron.
+        IngestError: when its layer is not ingested.
+    """
+    n = tables.neurons.c
+    found: dict[NeuronPlace, int] = {}
+    for layer in sorted({place.layer for place in places}):
+        wanted = {neuron_id(model, *place): place for place in places if place.layer == layer}
+        of_layer = (n.model_id == model.model_id) & (n.layer == layer)
+        rows = connection.execute(select(n.neuron_id, n.sign).where(of_layer))
+        found |= {wanted[row.neuron_id]: row.sign for row in rows if row.neuron_id in wanted}
+        if not found.keys() >= set(wanted.values()):
+            raise IngestError(
+                f"layer {layer} of {model.name} is not ingested, so its signs are unknown: run "
+                f"`neurondb ingest {model.source} --name {model.name} --stages weights`"
+            )
+    return found
+
+
+def signs_of_values(
+    connection: Connection, model: Model, places: Sequence[NeuronPlace], sign: str
+) -> dict[NeuronPlace, int]:
+    """Return by what values of each neuron are multiplied to be the model's own.
+
+    Args:
+        connection: of the database.
+        model: the stored model.
+        places: the neurons.
+        sign: canonical or model, in which the values are given.
+
+    Raises:
+        UnknownNameError, IngestError: as `signs` does; UsageError for another sign.
+    """
+    if sign not in SIGNS:
+        raise UsageError(f"no sign {sign!r}; give {' or '.join(SIGNS)}")
+    found = signs(connection, model, places)
+    return found if sign == "canonical" else dict.fromkeys(found, 1)
+
+
+def targets(
+    places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
+) -> dict[int, Targets]:
+    """Return, by layer, what neurons are set to.
+
+    Args:
+        places: the neurons, each once.
+        sign: of each.
+        values: in the sign that `sign` makes the model's own, the last axis over `places`; a first
+            one over rows of a batch, where NaN leaves a row's neuron as it is.
+    """
+    found = {}
+    for layer in sorted({place.layer for place in places}):
+        chosen = [i for i, place in enumerate(places) if place.layer == layer]
+        found[layer] = Targets(
+            torch.tensor([places[i].neuron for i in chosen]),
+            torch.tensor([float(sign[places[i]]) for i in chosen]),
+            values[..., chosen],
+        )
+    return found
+
+
+@contextmanager
+def within_memory(running: Running) -> Iterator[None]:
+    """Make a lack of memory on a GPU one line."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(
+            f"the memory of {running.forward.device} is too small for this; give --dtype bfloat16,"
+            " a shorter prompt or fewer values, or --device cpu"
+        ) from error

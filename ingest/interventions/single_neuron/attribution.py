@@ -1,0 +1,183 @@
+"""First-order estimates of what intervening on each neuron alone does: activation × gradient.
+
+Of every neuron at once, Σ over tokens of (post − what it would be set to) · ∂m/∂post, m the sum of
+a metric over the counted tokens: the linear part of m(clean) − m(ablated). One forward pass, and
+one backward pass a metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ingest.families.layout import Matrix
+from ingest.forward import Batch, Forward, batches
+from ingest.interventions.hooks import Targets
+from ingest.interventions.metrics import Counted
+from ingest.interventions.single_neuron.branching import change
+from neurondb.conditions import ALWAYS, Condition
+
+METRICS: Final = ("loss", "entropy")
+"""Those that have a gradient which is the mean of tokens' own."""
+BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
+"""Places of a batch: all that the backward pass reads exists at once."""
+
+Sums = NDArray[np.float64]
+
+
+class Attributor:
+    """Estimates effects of neurons over texts.
+
+    Args:
+        forward: The model; its weights get no gradients.
+        token_ids: Of the texts.
+        skip_bos: Whether first positions are left out of the counts.
+        metrics: Which, of `METRICS`.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        token_ids: Sequence[NDArray[np.int64]],
+        *,
+        skip_bos: bool,
+        metrics: Sequence[str] = METRICS[:1],
+    ) -> None:
+        self._forward = forward
+        self._skip_bos = skip_bos
+        self.metrics = tuple(metrics)
+        places = BATCH_TOKENS.get(forward.device.type, BATCH_TOKENS["cpu"])
+        whole = batches(token_ids, torch.device("cpu"), places)
+        self._batches = [part for batch in whole for part in forward.parts(batch)]
+
+    def run(
+        self,
+        targets: Mapping[int, Targets],
+        advance: Callable[[int], None],
+        condition: Condition = ALWAYS,
+    ) -> Float[np.ndarray, "metrics neurons"]:
+        """Return the estimated mean of clean − ablated of each neuron alone.
+
+        Args:
+            targets: What hook_post would be set to, by layer.
+            advance: Is told the tokens that were just finished.
+            condition: Where it would be set.
+
+        Raises:
+            ModelError: A text is longer than the context, or a batch does not fit in memory.
+        """
+        layers = sorted(targets)
+        on_device = {layer: targets[layer].to(self._forward.device) for layer in layers}
+        widths = [len(targets[layer].neurons) for layer in layers]
+        sums = np.zeros((len(self.metrics), sum(widths)))
+        n = np.zeros(len(self.metrics), dtype=np.int64)
+        with _frozen(self._forward.model):
+            for batch in self._batches:
+                found, counted = self._batch(batch, on_device, condition)
+                sums += np.concatenate([found[layer] for layer in layers], axis=1)
+                n += counted
+                advance(batch.n_tokens)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return sums / n[:, None]
+
+    def _batch(
+        self, batch: Batch, targets: Mapping[int, Targets], condition: Condition
+    ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
+        batch = batch.to(self._forward.device)
+        seen = {layer: _Seen(one, condition) for layer, one in targets.items()}
+        with self._forward.telling(batch), torch.enable_grad(), ExitStack() as stack:
+            for layer, one in seen.items():
+                one.watch(stack, self._forward, layer)
+            logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
+            totals, counted = self._totals(logits, batch)
+            leaves = [one.probe for one in seen.values() if one.probe is not None]
+            found: dict[int, list[Sums]] = {layer: [] for layer in seen}
+            for i, total in enumerate(totals):
+                more = i + 1 < len(totals)
+                gradients = torch.autograd.grad(total, leaves, retain_graph=more)
+                for (layer, one), gradient in zip(seen.items(), gradients, strict=True):
+                    found[layer].append(one.products(gradient))
+        return {layer: np.stack(rows) for layer, rows in found.items()}, counted
+
+    def _totals(self, logits: Tensor, batch: Batch) -> tuple[list[Tensor], NDArray[np.int64]]:
+        """Return the sum of each metric over the tokens that have it, and how many these are."""
+        counted = Counted.of(batch, skip_bos=self._skip_bos)
+        following = counted.next_token
+        wide = logits[counted.mask]
+        wide = wide if wide.dtype == torch.float64 else wide.float()
+        log_p = wide.log_softmax(-1)
+        has_next = following >= 0
+        by_name = {
+            "loss": lambda: (
+                -log_p[has_next].gather(1, following[has_next, None]).sum(),
+                int(has_next.sum()),
+            ),
+            "entropy": lambda: (
+                # A logit of −inf has no probability, and nothing times −inf is no number.
+                -(log_p.exp() * log_p.clamp(min=-1e30)).sum(),
+                len(following),
+            ),
+        }
+        totals, numbers = zip(*(by_name[metric]() for metric in self.metrics), strict=True)
+        return list(totals), np.array(numbers)
+
+
+class _Seen:
+    """One layer during one pass: its hook_post, and a zero added to it that takes the gradient."""
+
+    def __init__(self, targets: Targets, condition: Condition) -> None:
+        self._targets = targets
+        self._condition = condition
+        self._gate: Tensor | None = None
+        self._change: Tensor | None = None
+        self.probe: Tensor | None = None
+
+    def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
+        """See the layer in passes that are run while `stack` is open."""
+        places = forward.places[layer]
+        if self._condition.gate:
+            assert places.gate is not None
+            keep = self._gate_keeper(places.gate.matrix)
+            stack.callback(places.gate.module.register_forward_hook(keep).remove)
+        stack.callback(places.out.module.register_forward_pre_hook(self._probe).remove)
+
+    def _gate_keeper(self, matrix: Matrix) -> Callable[..., None]:
+        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            self._gate = matrix.part_of(output.detach()).index_select(-1, self._targets.neurons)
+
+        return keep
+
+    def _probe(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        post = inputs[0]
+        chosen = post.detach().index_select(-1, self._targets.neurons)
+        self._change = change(chosen, self._gate, self._targets, self._condition)
+        self.probe = torch.zeros_like(post, requires_grad=True)
+        return (post + self.probe, *inputs[1:])
+
+    def products(self, gradient: Tensor) -> Sums:
+        """Return the sum over the tokens of (post − wanted) × gradient, of each neuron."""
+        assert self._change is not None
+        chosen = gradient.index_select(-1, self._targets.neurons)
+        wide = torch.promote_types(chosen.dtype, torch.float32)
+        product = -self._change.to(wide) * chosen.to(wide)
+        found: Sums = product.flatten(0, -2).sum(0).cpu().double().numpy()
+        return found
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """While open, no weight takes a gradient."""
+    before = [parameter.requires_grad for parameter in model.parameters()]
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, own in zip(model.parameters(), before, strict=True):
+            parameter.requires_grad_(own)

@@ -1,0 +1,169 @@
+"""What intervening on each of some neurons alone does to every metric: sums over the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ingest.forward import Forward, batch_tokens, batches
+from ingest.forward.prefix_cache import CleanPass, Replay, Stream
+from ingest.interventions.hooks import Intervention
+from ingest.interventions.metrics import METRICS, Counted, token_metrics
+from ingest.interventions.single_neuron.branching import Fork, branch, forks
+
+SUMS = ("difference", "square", "changed", "lost")
+
+
+class Effects(NamedTuple):
+    """Over the tokens of all texts, for each metric and each neuron in the order of the layers.
+
+    Attributes:
+        n: Tokens that have the metric in both runs.
+        mean: Of clean − ablated.
+        std: Of clean − ablated, ÷ n.
+        changed: Share of tokens at which it is not 0.
+    """
+
+    n: Int[np.ndarray, "metrics neurons"]
+    mean: Float[np.ndarray, "metrics neurons"]
+    std: Float[np.ndarray, "metrics neurons"]
+    changed: Float[np.ndarray, "metrics neurons"]
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """A batch's tokens: which count, what follows them, and their metrics when clean."""
+
+    counted: Bool[Tensor, "texts positions"]
+    following: Int[Tensor, "texts positions"]
+    clean: Float[Tensor, "metrics texts positions"]
+
+
+class EachRunner:
+    """Intervenes on neurons one at a time over texts.
+
+    Args:
+        forward: The model.
+        token_ids: Of the texts.
+        skip_bos: Whether first positions are left out of the counts.
+        metrics: Which, of `METRICS`.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        token_ids: Sequence[NDArray[np.int64]],
+        *,
+        skip_bos: bool,
+        metrics: Sequence[str] = METRICS,
+    ) -> None:
+        self._forward = forward
+        self._replay = Replay(forward)
+        self._skip_bos = skip_bos
+        self.metrics = tuple(metrics)
+        self._all_metrics = [METRICS.index(metric) for metric in metrics]
+        places = batch_tokens(forward.device)
+        whole = batches(token_ids, torch.device("cpu"), places)
+        self._batches = [part for batch in whole for part in forward.parts(batch)]
+
+    def run(self, intervention: Intervention, advance: Callable[[int], None]) -> Effects:
+        """Return what intervening on each neuron of an intervention alone does.
+
+        Args:
+            intervention: Sets hook_post; its neurons are run one at a time.
+            advance: Is told the neurons × tokens that were just finished.
+
+        Raises:
+            ModelError: A text is longer than the context, or a batch does not fit in memory.
+        """
+        placed = intervention.to(self._forward.device)
+        n_neurons = sum(len(placed.targets[layer].neurons) for layer in placed.layers)
+        sums = np.zeros((len(SUMS), len(self.metrics), n_neurons))
+        n = np.zeros(len(self.metrics), dtype=np.int64)
+        for batch in self._batches:
+            clean, found = forks(self._replay, batch.to(self._forward.device), placed)
+            tokens = self._tokens(clean)
+            n += tokens.clean.isfinite().sum((1, 2)).cpu().numpy()
+            first = 0
+            for fork in found:
+                n_chosen = fork.change.shape[-1]
+                self._add(fork, tokens, sums[..., first : first + n_chosen])
+                first += n_chosen
+                advance(n_chosen * batch.n_tokens)
+        return _effects(n, sums)
+
+    @torch.inference_mode()
+    def _tokens(self, clean: CleanPass) -> _Tokens:
+        counted = Counted.of(clean.batch, skip_bos=self._skip_bos)
+        following = clean.batch.token_ids.new_full(counted.mask.shape, -1)
+        following[counted.mask] = counted.next_token
+        metrics = torch.full((len(self.metrics), *counted.mask.shape), torch.nan)
+        metrics = metrics.to(counted.mask.device)
+        metrics[:, counted.mask] = self._metrics(clean.stream, counted.mask, following)
+        return _Tokens(counted.mask, following, metrics)
+
+    def _metrics(
+        self, stream: Stream, mask: Bool[Tensor, "rows positions"], following: Tensor
+    ) -> Float[Tensor, "metrics tokens"]:
+        found = torch.full((len(METRICS), int(mask.sum())), torch.nan, device=mask.device)
+        if any(metric != "scale" for metric in self.metrics):
+            d_vocab = self._forward.architecture.d_vocab
+            normed = stream.normed[mask]
+            found[:3] = token_metrics(self._replay.logits, normed, following[mask], d_vocab)
+        if stream.scale is not None:
+            found[3] = stream.scale[mask]
+        return found[self._all_metrics]
+
+    @torch.inference_mode()
+    def _add(self, fork: Fork, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
+        """Add a fork's differences; texts at which a neuron does not change are not run."""
+        for texts, which in self._rows(fork):
+            stream = branch(self._replay, fork, texts, which)
+            # Attention is causal: what comes before the first change is as it was.
+            touched = (fork.change[texts, :, which] != 0).cummax(dim=1).values
+            mask = tokens.counted[texts] & touched
+            found = self._metrics(stream, mask, tokens.following[texts])
+            before = tokens.clean[:, texts][:, mask]
+            self._sum(before, found, mask, which, sums)
+
+    def _rows(self, fork: Fork) -> Iterator[tuple[Tensor, Tensor]]:
+        width = fork.change.shape[1]
+        size = max(1, batch_tokens(self._forward.device) // width)
+        which, texts = (fork.change != 0).any(1).T.nonzero(as_tuple=True)
+        for start in range(0, len(texts), size):
+            yield texts[start : start + size], which[start : start + size]
+
+    def _sum(
+        self,
+        before: Float[Tensor, "metrics tokens"],
+        after: Float[Tensor, "metrics tokens"],
+        mask: Bool[Tensor, "rows positions"],
+        which: Int[Tensor, " rows"],
+        sums: NDArray[np.float64],
+    ) -> None:
+        # float64 keeps the differences exact; on the processor, which every device can reach.
+        clean, ablated = before.cpu().double(), after.cpu().double()
+        known = clean.isfinite()
+        lost = known & ~ablated.isfinite()
+        difference = (clean - ablated).where(known & ~lost, 0.0)
+        parts = (difference, difference.square(), (difference != 0).double(), lost.double())
+        rows = mask.cpu().nonzero()[:, 0]
+        of_neuron = which.cpu()[rows]
+        for total, part in zip(sums, parts, strict=True):
+            torch.from_numpy(total).index_add_(1, of_neuron, part)
+
+
+def _effects(n: NDArray[np.int64], sums: NDArray[np.float64]) -> Effects:
+    total, squares, changed, lost = sums
+    counted = n[:, None] - lost.astype(np.int64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / counted
+        variance = np.maximum(squares / counted - mean * mean, 0.0)
+        return Effects(counted, mean, np.sqrt(variance), changed / counted)

@@ -1,0 +1,127 @@
+"""What both jobs on single neurons begin with: the set, the texts, the run that they fill."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from sqlalchemy import Engine
+
+from ingest.forward import Forward
+from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.interventions.building import Built, build
+from ingest.interventions.workbench import Workbench
+from neurondb.asking.neuron_sets import NeuronSet, resolve
+from neurondb.conditions import Treatment
+from neurondb.errors import UsageError
+from neurondb.jobs import Progress
+from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
+from neurondb.reading.effects import ATTRIBUTION, like_run
+from neurondb.reading.models import Model, find_model
+from neurondb.records import AblationRecord
+from neurondb.writing.ablations import store_named
+from neurondb.writing.effects import open_run
+from neurondb.writing.transactions import transaction
+
+EVERY = "every neuron"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that is open or finished, and what it takes to go on with it.
+
+    Attributes:
+        model: As it is stored.
+        neurons: The set.
+        bench: Its checkpoint and the texts.
+        treatment: What is done to each neuron.
+        built: The same, with values.
+        run_id: Of the run.
+    """
+
+    model: Model
+    neurons: NeuronSet
+    bench: Workbench
+    treatment: Treatment
+    built: Built
+    run_id: int
+
+    def forward(self) -> Forward:
+        """Load the model.
+
+        Raises:
+            ModelError: when it cannot be run.
+        """
+        keep_freed_blocks()
+        use_threads_for(self.bench.checkpoint.architecture)
+        return Forward(self.bench.checkpoint, self.bench.device, self.bench.dtype)
+
+
+def open_(engine: Engine, request: EffectRequest, kind: str, progress: Progress) -> Opened:
+    """Find the run of a request, finished or not, or begin it.
+
+    Args:
+        engine: The database, to be written to.
+        request: What is asked for.
+        kind: each or attribution.
+        progress: Told what is cut.
+
+    Raises:
+        NeuronDBError: one line on what was wrong.
+    """
+    _check(request, kind)
+    with transaction(engine) as connection:
+        model = find_model(connection, request.model)
+    neurons = _neurons(engine, model, request)
+    request.treatment.check(gated=model.gated)
+    machine = (request.device, request.dtype)
+    bench = Workbench.open(engine, model, request.texts, machine, progress)
+    store_named(engine, neurons.record)
+    record = _record(engine, neurons, bench, request)
+    with transaction(engine) as connection:
+        ids, done = neurons.neuron_ids, request.treatment
+        built = build(connection, model, ids, done, bench.texts.dataset_id)
+        like = None
+        if not request.force:
+            like = like_run(connection, kind, record.settings, done, ids, request.metrics)
+    if like is None:
+        record = replace(record, means_dataset_id=built.means_dataset_id)
+        like = open_run(engine, record, kind)
+    return Opened(model, neurons, bench, request.treatment, built, like)
+
+
+def _check(request: EffectRequest, kind: str) -> None:
+    if request.treatment.mode not in MODES:
+        raise UsageError(
+            f"one neuron at a time is set to {' or '.join(MODES)}, not by mode "
+            f"{request.treatment.mode}; `neurondb ablate` has that for whole sets"
+        )
+    known = ESTIMATED if kind == ATTRIBUTION else METRICS
+    for metric in request.metrics:
+        if metric not in known:
+            hint = "; it counts or is no mean of tokens' own" if metric in METRICS else ""
+            what = "estimate of" if kind == ATTRIBUTION else "metric"
+            raise UsageError(f"no {what} {metric!r}{hint}; there is {', '.join(known)}")
+
+
+def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
+    if request.selection is None:
+        first = model.first_neuron_id
+        return NeuronSet(EVERY, np.arange(first, first + model.n_neurons), name=request.name)
+    found = resolve(engine, model, request.selection, request.seed)
+    return found if request.name is None else found._replace(name=request.name)
+
+
+def _record(
+    engine: Engine, neurons: NeuronSet, bench: Workbench, request: EffectRequest
+) -> AblationRecord:
+    return AblationRecord(
+        settings=bench.settings(bench.texts.stored(engine)),
+        neurons=neurons.record,
+        treatment=request.treatment,
+        seed=neurons.seed,
+        means_dataset_id=None,
+        n_tokens=bench.texts.n_tokens,
+        torch_version=str(torch.__version__),
+        results=(),
+        bins=(),
+    )

@@ -1,0 +1,165 @@
+"""The jobs `ablate` and `rerun`: neurons are intervened on, and what changes is stored."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from sqlalchemy import Connection, Engine, select
+
+from ingest.interventions.workbench import Asked, Outcome, Plan, Workbench
+from ingest.text.datasets import read_dataset
+from neurondb import migrate
+from neurondb.asking.neuron_sets import NeuronSet, baseline, resolve
+from neurondb.conditions import Treatment
+from neurondb.database import open_existing
+from neurondb.errors import IngestError
+from neurondb.jobs import AblationReport, AblationRequest, Progress, RerunRequest, TextsRequest
+from neurondb.reading.ablation_runs import AblationRun, ablation_run, baselines_of, members
+from neurondb.reading.models import Model, find_model
+from neurondb.schema import tables
+from neurondb.writing.ablations import store_named
+from neurondb.writing.transactions import transaction
+
+
+def run(request: AblationRequest, progress: Progress) -> AblationReport:
+    """Intervene on a set of neurons, and on random ones to compare with; store the runs.
+
+    What is stored already is not run again, unless the values of its tokens are wanted.
+
+    Raises:
+        NeuronDBError: one line on what was wrong; nothing is half-written.
+    """
+    started = time.perf_counter()
+    with writable(request.database) as engine:
+        with transaction(engine) as connection:
+            model = find_model(connection, request.model)
+        neurons = resolve(engine, model, request.selection, request.seed)
+        if request.name is not None:
+            neurons = neurons._replace(name=request.name)
+        request.treatment.check(gated=model.gated)
+        seeds = range(request.seed, request.seed + request.baseline)
+        plans = with_baselines(engine, model, neurons, [request.treatment], seeds)
+        machine = (request.device, request.dtype)
+        bench = Workbench.open(engine, model, request.texts, machine, progress)
+        store_named(engine, neurons.record)
+        again = request.save_tokens is not None
+        outcomes = bench.carry_out(plans, Asked(request.force, again, request.save_tokens))
+    return report(plans, outcomes, started)
+
+
+def with_baselines(
+    engine: Engine,
+    model: Model,
+    neurons: NeuronSet,
+    treatments: Sequence[Treatment],
+    seeds: Sequence[int],
+) -> list[Plan]:
+    """Return a plan for each treatment of a set, each followed by those of its random sets."""
+    with transaction(engine) as connection:
+        drawn = [baseline(connection, model, neurons, seed) for seed in seeds]
+    plans: list[Plan] = []
+    for treatment in treatments:
+        place = len(plans)
+        plans.append(Plan(neurons, treatment))
+        plans += [Plan(random, treatment, place) for random in drawn]
+    return plans
+
+
+def report(plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -> AblationReport:
+    """Return what was done; `started` is by `time.perf_counter`."""
+    differences = [one.difference for one in outcomes if one.difference is not None]
+    return AblationReport(
+        run_ids=tuple(
+            one.run_id
+            for plan, one in zip(plans, outcomes, strict=True)
+            if plan.baseline_of is None
+        ),
+        n_new=sum(one.is_new for one in outcomes),
+        seconds=time.perf_counter() - started,
+        largest_difference=max(differences, default=None),
+    )
+
+
+@contextmanager
+def writable(location: str | None) -> Iterator[Engine]:
+    """Open a database that exists to write to it, and close it after.
+
+    Raises:
+        DatabaseError: when there is none, or it is older, newer or something else.
+    """
+    open_existing(location).dispose()
+    engine = migrate.create_or_open(location)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
+    """Repeat a stored run and its baselines, over the same texts or over more of them.
+
+    Over the same texts nothing is stored: the report says by how much the statistics differ from
+    what is. Over others the runs are new.
+
+    Raises:
+        NeuronDBError: one line on what was wrong; nothing is half-written.
+    """
+    started = time.perf_counter()
+    with writable(request.database) as engine:
+        with transaction(engine) as connection:
+            first = ablation_run(connection, request.run_id).run
+            _check(first)
+            baselines = [one.run for one in baselines_of(connection, request.run_id)]
+            model = find_model(connection, first.model)
+            plans = [_plan(connection, first, None)]
+            plans += [_plan(connection, one, 0) for one in baselines]
+            texts = _texts(connection, first, request)
+        machine = (request.device or first.device or "auto", request.dtype or first.dtype or "auto")
+        bench = Workbench.open(engine, model, texts, machine, progress)
+        asked = Asked(again=True, save_tokens=request.save_tokens)
+        outcomes = bench.carry_out(plans, asked)
+    return report(plans, outcomes, started)
+
+
+def _check(run: AblationRun) -> None:
+    if run.baseline_of is not None:
+        raise IngestError(
+            f"run {run.run_id} is the baseline of run {run.baseline_of}; rerun that one, which "
+            "repeats its baselines too"
+        )
+    if run.n_texts is None or run.max_len is None or run.skip_bos is None:
+        raise IngestError(f"run {run.run_id} does not say which texts it had; run it anew")
+
+
+def _plan(connection: Connection, run: AblationRun, baseline_of: int | None) -> Plan:
+    ids = np.array(members(connection, run.set_id), dtype=np.int64)
+    neurons = NeuronSet(run.definition, ids, seed=run.seed, name=run.set_name)
+    return Plan(neurons, run.treatment, baseline_of, run.means_dataset_id)
+
+
+def _texts(connection: Connection, run: AblationRun, request: RerunRequest) -> TextsRequest:
+    """Return the texts of a run, or as many as were asked for, from the source where need be."""
+    d = tables.dataset_rows.c
+    stored = connection.execute(
+        select(d.source, d.n_texts).where(d.dataset_id == run.dataset_id)
+    ).one()
+    assert run.skip_bos is not None
+    same = request.max_texts is None and request.max_tokens is None
+    n_texts = run.n_texts if same else request.max_texts
+    source = run.dataset
+    if not same and (n_texts is None or n_texts > stored.n_texts):
+        source = stored.source
+        _check_source(connection, run, source)
+    return TextsRequest(source, n_texts, request.max_tokens, run.max_len, run.skip_bos)
+
+
+def _check_source(connection: Connection, run: AblationRun, source: str) -> None:
+    t = tables.texts.c
+    first = select(t.text).where(t.dataset_id == run.dataset_id).order_by(t.ordinal)
+    texts = list(connection.scalars(first.limit(run.n_texts)).all())
+    if list(read_dataset(source, run.n_texts).texts) != texts:
+        raise IngestError(
+            f"{source} no longer begins with the texts of run {run.run_id}; run it anew on "
+            "the new texts"
+        )

@@ -1,0 +1,131 @@
+"""The job `ablate-each`: one intervention for each neuron of a set (METHODS §6).
+
+Neurons are run in parts, each over all texts, and a part is stored whole: a run that was
+interrupted goes on behind the last one.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+
+from ingest.forward import batch_tokens
+from ingest.interventions.building import build
+from ingest.interventions.single_neuron.effects import EachRunner, Effects
+from ingest.interventions.single_neuron.opening import Opened, open_
+from ingest.jobs.ablate import writable
+from neurondb.jobs import Advance, Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
+from neurondb.reading.effects import EACH, done_neurons
+from neurondb.writing.effects import finish_run, store_numbers
+from neurondb.writing.transactions import transaction
+
+NEURON_TOKENS = 4_000_000
+"""Neurons × tokens between two commits: seconds for a small model, minutes for a large one."""
+FEWEST, MOST = 16, 2048
+"""Neurons of a part: each part also costs a clean pass."""
+MEMORY = 1 << 30
+"""Bytes of what the clean pass of a part keeps, layer by layer."""
+KEPT = 3
+"""Residual streams that it keeps of a layer: before it, of its attention, of its MLP."""
+
+
+def run(request: EffectRequest, progress: Progress) -> EffectReport:
+    """Intervene on each neuron of a set alone, and store what that does.
+
+    What is stored already is not run again.
+
+    Raises:
+        NeuronDBError: one line on what was wrong; parts that are finished stay.
+    """
+    started = time.perf_counter()
+    with writable(request.database) as engine:
+        opened = open_(engine, request, EACH, progress)
+        ids = opened.neurons.neuron_ids
+        with transaction(engine) as connection:
+            done = done_neurons(connection, EACH, opened.run_id, request.metrics[0])
+        pending = np.setdiff1d(ids, done)
+        if len(pending):
+            _carry_out(engine, request, opened, pending, progress)
+        finish_run(engine, opened.run_id, EACH)
+    return EffectReport(opened.run_id, len(ids), len(pending), time.perf_counter() - started)
+
+
+def _carry_out(
+    engine: Engine,
+    request: EffectRequest,
+    opened: Opened,
+    pending: NDArray[np.int64],
+    progress: Progress,
+) -> None:
+    bench, n_tokens = opened.bench, max(1, opened.bench.texts.n_tokens)
+    n_ids = sum(map(len, bench.texts.token_ids))
+    done = len(opened.neurons.neuron_ids) - len(pending)
+    with progress.stage(
+        "one neuron at a time", len(pending) + done, "neurons", done=done
+    ) as advance:
+        runner = EachRunner(
+            opened.forward(),
+            bench.texts.token_ids,
+            skip_bos=bench.texts.skip_bos,
+            metrics=request.metrics,
+        )
+        counted = _Whole(advance, n_ids)
+        for part in parts(pending, opened, n_tokens):
+            started = time.perf_counter()
+            effects = _effects(engine, opened, runner, part, counted)
+            seconds = time.perf_counter() - started
+            values = _by_metric(request.metrics, effects)
+            store_numbers(engine, opened.run_id, EACH, part, values, seconds)
+
+
+class _Whole:
+    """Counts neurons × tokens, and tells of whole neurons."""
+
+    def __init__(self, advance: Advance, n_tokens: int) -> None:
+        self._advance = advance
+        self._n_tokens = n_tokens
+        self._rest = 0
+
+    def __call__(self, n: int) -> None:
+        whole, self._rest = divmod(self._rest + n, self._n_tokens)
+        if whole:
+            self._advance(whole)
+
+
+def parts(
+    neuron_ids: NDArray[np.int64], opened: Opened, n_tokens: int
+) -> Iterator[NDArray[np.int64]]:
+    """Yield neurons, ascending, in parts that are soon done and whose layers fit in memory."""
+    most = min(MOST, max(FEWEST, NEURON_TOKENS // n_tokens))
+    model, bench = opened.model, opened.bench
+    width = model.d_model * bench.dtype.itemsize
+    layers = max(1, MEMORY // (KEPT * batch_tokens(bench.device) * width))
+    layer_of = (neuron_ids - model.first_neuron_id) // model.d_mlp
+    start = 0
+    while start < len(neuron_ids):
+        end = int(np.searchsorted(layer_of, layer_of[start] + layers))
+        end = min(end, start + most)
+        yield neuron_ids[start:end]
+        start = end
+
+
+def _effects(
+    engine: Engine, opened: Opened, runner: EachRunner, part: NDArray[np.int64], counted: _Whole
+) -> Effects:
+    with transaction(engine) as connection:
+        means = opened.built.means_dataset_id
+        built = build(connection, opened.model, part, opened.treatment, means)
+    return runner.run(built.intervention, counted)
+
+
+def _by_metric(
+    metrics: Sequence[str], effects: Effects
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return metric → column → values."""
+    return {
+        metric: {name: values[i] for name, values in effects._asdict().items()}
+        for i, metric in enumerate(metrics)
+    }

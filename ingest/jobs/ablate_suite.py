@@ -1,0 +1,60 @@
+"""The job `ablate-suite`: every class × mode × condition, with baselines, over the same texts.
+
+Source: weakening-neurons §4, Figure 5 and Figures 14–21.
+"""
+
+import time
+
+import numpy as np
+from sqlalchemy import Engine
+
+from ingest.interventions.workbench import Asked, Plan, Workbench
+from ingest.jobs.ablate import report, with_baselines, writable
+from neurondb.asking.neuron_sets import classes, resolve
+from neurondb.errors import UnknownNameError
+from neurondb.jobs import AblationReport, AblationSuiteRequest, NeuronSelection, Progress
+from neurondb.reading.models import Model, find_model
+from neurondb.taxonomy import CLASSES, ORTHOGONAL
+from neurondb.writing.transactions import transaction
+
+
+def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
+    """Run what is not stored yet of a suite, and store it.
+
+    Raises:
+        NeuronDBError: one line on what was wrong; finished runs stay, and are skipped next time.
+    """
+    started = time.perf_counter()
+    with writable(request.database) as engine:
+        with transaction(engine) as connection:
+            model = find_model(connection, request.model)
+        for treatment in request.treatments:
+            treatment.check(gated=model.gated)
+        plans = _plans(engine, model, request)
+        machine = (request.device, request.dtype)
+        bench = Workbench.open(engine, model, request.texts, machine, progress)
+        outcomes = bench.carry_out(plans, Asked(request.force))
+    return report(plans, outcomes, started)
+
+
+def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[Plan]:
+    seeds = range(request.seed, request.seed + request.baseline)
+    plans: list[Plan] = []
+    for name in request.classes or _present(engine, model):
+        neurons = resolve(engine, model, NeuronSelection("class", name))
+        of_class = with_baselines(engine, model, neurons, request.treatments, seeds)
+        plans += [plan.shifted(len(plans)) for plan in of_class]
+    return plans
+
+
+def _present(engine: Engine, model: Model) -> list[str]:
+    """Return the classes that a model has neurons of, all but orthogonal output."""
+    with transaction(engine) as connection:
+        there = np.unique(classes(connection, model))
+    found = [one.name for one in CLASSES if one.class_id in there and one.class_id != ORTHOGONAL]
+    if not found:
+        raise UnknownNameError(
+            f"every neuron of {model.name} is of class orthogonal output at τ = "
+            f"{model.threshold:g}; name it with --classes, or classify at another --tau"
+        )
+    return found

@@ -1,0 +1,52 @@
+"""The job `attribute`: first-order estimates for many neurons at once (METHODS §6)."""
+
+import time
+
+import numpy as np
+
+from ingest.interventions.single_neuron.attribution import Attributor
+from ingest.interventions.single_neuron.opening import Opened, open_
+from ingest.jobs.ablate import writable
+from neurondb.jobs import Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
+from neurondb.reading.effects import ATTRIBUTION, done_neurons
+from neurondb.writing.effects import finish_run, store_numbers
+from neurondb.writing.transactions import transaction
+
+
+def run(request: EffectRequest, progress: Progress) -> EffectReport:
+    """Estimate what intervening on each neuron of a set alone does, and store it all or nothing.
+
+    What is stored already is not computed again.
+
+    Raises:
+        NeuronDBError: one line on what was wrong.
+    """
+    started = time.perf_counter()
+    with writable(request.database) as engine:
+        opened = open_(engine, request, ATTRIBUTION, progress)
+        ids = opened.neurons.neuron_ids
+        with transaction(engine) as connection:
+            done = done_neurons(connection, ATTRIBUTION, opened.run_id, request.metrics[0])
+        is_new = len(done) < len(ids)
+        if is_new:
+            estimates, seconds = _estimates(request, opened, progress)
+            values = {m: {"mean": estimates[i]} for i, m in enumerate(request.metrics)}
+            store_numbers(engine, opened.run_id, ATTRIBUTION, ids, values, seconds)
+        finish_run(engine, opened.run_id, ATTRIBUTION)
+    n_new = len(ids) if is_new else 0
+    return EffectReport(opened.run_id, len(ids), n_new, time.perf_counter() - started)
+
+
+def _estimates(
+    request: EffectRequest, opened: Opened, progress: Progress
+) -> tuple[np.ndarray, float]:
+    texts, intervention = opened.bench.texts, opened.built.intervention
+    attributor = Attributor(
+        opened.forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
+    )
+    n_ids = sum(map(len, texts.token_ids))
+    with progress.stage("attribution", n_ids, "tokens") as advance:
+        started = time.perf_counter()
+        found = attributor.run(intervention.targets, advance, intervention.condition)
+        return found, time.perf_counter() - started

@@ -1,0 +1,158 @@
+"""The job `attribute-rate`: of a model as it is, with neurons ablated, with random ones ablated.
+
+METHODS §6; weakening-neurons §4, App. D.3, Figure 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+
+from ingest.attributes.inputs import Inputs, read_inputs
+from ingest.attributes.passes import passes
+from ingest.attributes.prompts import read_prompts
+from ingest.attributes.rates import Vocabulary, mean_rate, top_tokens
+from ingest.attributes.sets import read_sets
+from ingest.attributes.stop_words import stop_words
+from ingest.forward.prefix_cache import Replay
+from ingest.interventions import Intervention
+from ingest.interventions.building import build
+from ingest.interventions.running_model import Running, start, within_memory
+from ingest.vocabulary.token_rows import TokenRows
+from neurondb.asking import neuron_sets
+from neurondb.asking.neuron_sets import NeuronSet
+from neurondb.database import open_existing
+from neurondb.errors import TextError, UsageError
+from neurondb.jobs import Advance, Progress
+from neurondb.jobs.steered import AttributeRates, RateCurve
+from neurondb.jobs.steering import AttributeRateRequest
+from neurondb.reading.models import find_model
+
+
+def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
+    """Measure attribute rates.
+
+    Raises:
+        TextError: when prompts, sets or stop words cannot be read, or have no subject in common.
+        UsageError: when what is to be done to the neurons makes no sense.
+        UnknownNameError: when the model or the neurons are not in the database.
+        IngestError: when the checkpoint is no longer where it was, or holds other weights.
+        ModelError: when it cannot be read or run.
+    """
+    prompts, sets = read_prompts(request.prompts, request.max_prompts), read_sets(request.sets)
+    if not any(prompt.subject in sets for prompt in prompts):
+        raise TextError(f"{request.sets} has no attributes of any subject in {request.prompts}")
+    stop = stop_words(request.stop_words)
+    engine = open_existing(request.machine.database)
+    try:
+        states = _States.of(engine, request)
+        with engine.connect() as connection:
+            running = start(connection, request.machine)
+    finally:
+        engine.dispose()
+    inputs = read_inputs(running, prompts, sets, stop, pieces=request.pieces)
+    _check_top_k(request.top_k, running)
+    work = (len(inputs.cuts) + len(inputs.whole)) * (1 + len(states.interventions))
+    with progress.stage("attributes", work, "texts") as advance, within_memory(running):
+        rates = _rates(running, request, inputs, states, stop, advance)
+        answers = _answers(running, inputs, states, advance)
+    return AttributeRates(
+        top_k=request.top_k,
+        n_prompts=len(inputs.prompts),
+        n_subjects=len(inputs.attributes),
+        left_out=dict(inputs.left_out),
+        n_answers=len(inputs.answers),
+        definition=None if states.ablated is None else states.ablated.definition,
+        n_ablated=0 if states.ablated is None else len(states.ablated.neuron_ids),
+        curves=tuple(
+            RateCurve(run, draw, *mean_rate(rates[state], inputs.weights), answers[state])
+            for state, (run, draw) in enumerate(states.names)
+        ),
+    )
+
+
+def _check_top_k(k: int, running: Running) -> None:
+    n_tokens = len(_token_rows(running).ids)
+    if not 1 <= k <= n_tokens:
+        raise UsageError(f"the {k} top tokens of {n_tokens}: give another --top-k")
+
+
+def _token_rows(running: Running) -> TokenRows:
+    return TokenRows.of(running.tokenizer, running.checkpoint.architecture.d_vocab)
+
+
+@dataclass(frozen=True)
+class _States:
+    """What is done to the model, one after the other; the clean run comes before."""
+
+    ablated: NeuronSet | None
+    interventions: tuple[Intervention, ...]
+
+    @property
+    def names(self) -> list[tuple[str, int | None]]:
+        """The run of each state, and the number of a baseline's draw."""
+        draws = range(len(self.interventions) - 1)
+        ablated: list[tuple[str, int | None]] = [("ablated", None)] if self.ablated else []
+        return [("clean", None), *ablated, *(("baseline", draw) for draw in draws)]
+
+    @classmethod
+    def of(cls, engine: Engine, request: AttributeRateRequest) -> _States:
+        """Look up the neurons, draw the baselines, and say what is to be done to them."""
+        with engine.connect() as connection:
+            model = find_model(connection, request.machine.model)
+            if request.selection is None:
+                return cls(None, ())
+            chosen = neuron_sets.resolve(engine, model, request.selection, request.seed)
+            drawn = [
+                neuron_sets.baseline(connection, model, chosen, request.seed + draw)
+                for draw in range(request.baseline)
+            ]
+            built = [
+                build(connection, model, one.neuron_ids, request.treatment, model.dataset_id)
+                for one in (chosen, *drawn)
+            ]
+        return cls(chosen, tuple(one.intervention for one in built))
+
+
+def _rates(
+    running: Running,
+    request: AttributeRateRequest,
+    inputs: Inputs,
+    states: _States,
+    stop: frozenset[str],
+    advance: Advance,
+) -> NDArray[np.float64]:
+    """Return the rates of every state, cut and layer."""
+    sizes = running.checkpoint.architecture
+    rows = _token_rows(running)
+    unembed = rows.select(running.checkpoint.unembedding()).to(running.forward.device).float()
+    words = running.tokenizer.words(sizes.d_vocab)
+    vocabulary = Vocabulary([words[i] for i in rows.ids], stop)
+    codes = {subject: vocabulary.codes(words) for subject, words in inputs.attributes.items()}
+    found = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
+    for one in passes(running.forward, inputs.cuts, states.interventions):
+        tops = top_tokens(one.residual, unembed, request.top_k)
+        for cut, top in zip(one.texts, tops, strict=True):
+            found[one.state, cut] = vocabulary.rate(top, codes[inputs.subjects[cut]])
+        advance(len(one.texts))
+    return found
+
+
+@torch.inference_mode()
+def _answers(
+    running: Running, inputs: Inputs, states: _States, advance: Advance
+) -> list[float | None]:
+    """Return the mean probability of the answers' first tokens in every state."""
+    if not inputs.answers:
+        return [None] * len(states.names)
+    replay, wanted = Replay(running.forward), np.array(inputs.answers)
+    found = np.zeros(len(states.names))
+    for one in passes(running.forward, inputs.whole, states.interventions):
+        probability = replay.logits(one.normed).double().softmax(-1).cpu().numpy()
+        found[one.state] += probability[np.arange(len(one.texts)), wanted[one.texts]].sum()
+        advance(len(one.texts))
+    return [float(total / len(wanted)) for total in found]

@@ -1,0 +1,181 @@
+"""The job `clamp`: a prompt's next token with neurons held at one value after the other.
+
+METHODS §6; specialised-feature-neurons §3.2. The values are rows of one batch, which begins at the
+first layer that is touched; or, where only the last position is clamped, at that position.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ingest.forward import Batch, MLPActivations, batch_tokens
+from ingest.forward.decoding import decode_step
+from ingest.forward.prefix_cache import Replay
+from ingest.interventions import Intervention, intervened
+from ingest.interventions.row_changes import repeated
+from ingest.interventions.running_model import (
+    Running,
+    signs_of_values,
+    start,
+    targets,
+    within_memory,
+)
+from ingest.text.prompts import hook_of, prompt_ids
+from neurondb.conditions import Hook
+from neurondb.errors import UsageError
+from neurondb.jobs import Progress
+from neurondb.jobs.steered import TOP, ClampSweep, NextTokens
+from neurondb.jobs.steering import POSITIONS, ClampRequest, NeuronPlace
+from neurondb.reading.models import find_model
+from neurondb.reading.opening import opened
+
+Logits = Float[Tensor, "rows d_vocab"]
+MOST_LOGITS = 2**27
+"""Elements of the logits that exist at a time."""
+
+
+def run(request: ClampRequest, progress: Progress) -> ClampSweep:
+    """Sweep over a request's values.
+
+    Raises:
+        UsageError: when the model cannot do what is asked.
+        UnknownNameError: when the model or a neuron is not in the database.
+        IngestError: when the checkpoint is no longer where it was, or holds other weights.
+        ModelError: when it cannot be read or run.
+    """
+    with opened(request.machine.database) as connection:
+        model = find_model(connection, request.machine.model)
+        hook = hook_of(model, request.hook)
+        _check(request)
+        sign = signs_of_values(connection, model, request.neurons, request.sign)
+        running = start(connection, request.machine)
+    ids = prompt_ids(running, request.prompt, chat=request.chat)
+    with within_memory(running), torch.inference_mode():
+        clean_values = _activations(running, ids, request.neurons, hook)
+        sweep = _Sweep(running, request, hook, sign)
+        logits = sweep.over(ids, progress)
+    target_ids = request.target_ids or _most_probable(logits)
+    return ClampSweep(
+        hook=hook,
+        n_prompt=ids.shape[1],
+        target_ids=target_ids,
+        values=np.array(request.values),
+        clean_values=clean_values * np.array([sign[place] for place in request.neurons]),
+        clean=_next_tokens(logits[:1], target_ids),
+        clamped=_next_tokens(logits[1:], target_ids),
+    )
+
+
+def _check(request: ClampRequest) -> None:
+    if not request.neurons or not request.values:
+        raise UsageError("a sweep needs at least one neuron and one value")
+    if len(set(request.neurons)) < len(request.neurons):
+        raise UsageError("a neuron is named twice")
+    if request.position not in POSITIONS:
+        raise UsageError(f"no position {request.position!r}; give {' or '.join(POSITIONS)}")
+
+
+def _activations(
+    running: Running, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
+) -> Float[np.ndarray, " neurons"]:
+    """Return what the neurons have at the last position, in the model's own signs."""
+    kept: dict[int, Tensor] = {}
+
+    class Keeping:
+        layers = frozenset(place.layer for place in places)
+
+        def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+            value = found.post if hook == "hook_post" else found.in_
+            kept[layer] = value[0, -1].double().cpu()
+
+    running.forward.run(_batch(ids), [Keeping()])
+    return np.array([float(kept[place.layer][place.neuron]) for place in places])
+
+
+def _batch(ids: Int[Tensor, "1 positions"]) -> Batch:
+    one = torch.ones(1, dtype=torch.int64, device=ids.device)
+    return Batch(ids, one * ids.shape[1], one - 1)
+
+
+class _Sweep:
+    """What runs the model for some values at a time."""
+
+    def __init__(
+        self, running: Running, request: ClampRequest, hook: Hook, sign: dict[NeuronPlace, int]
+    ) -> None:
+        self._running = running
+        self._request = request
+        self._hook = hook
+        self._sign = sign
+
+    def over(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
+        """Return the next token's logits: a row for the clean run, then one for every value."""
+        last = self._request.position == "last" and ids.shape[1] > 1
+        run = self._at_last(ids) if last else self._everywhere(ids)
+        # NaN leaves a neuron as it is: the clean run is a row like the others.
+        values = [float("nan"), *self._request.values]
+        step = self._rows(1 if last else ids.shape[1])
+        logits = []
+        with progress.stage("clamp", len(values), "values") as advance:
+            for first in range(0, len(values), step):
+                part = torch.tensor(values[first : first + step], dtype=torch.float32)
+                with intervened(self._running.forward, self._held(part)):
+                    logits.append(run(len(part)))
+                advance(len(part))
+        return torch.cat(logits)
+
+    def _rows(self, n_positions: int) -> int:
+        by_places = batch_tokens(self._running.forward.device) // n_positions
+        by_logits = MOST_LOGITS // self._running.checkpoint.architecture.d_vocab
+        return max(1, min(by_places, by_logits))
+
+    def _held(self, values: Float[Tensor, " rows"]) -> Intervention:
+        places = self._request.neurons
+        rows = values[:, None].expand(-1, len(places))
+        return Intervention(targets(places, self._sign, rows), self._hook)
+
+    def _everywhere(self, ids: Tensor) -> Callable[[int], Logits]:
+        """Run all positions from the first touched layer on."""
+        layer = min(place.layer for place in self._request.neurons)
+        replay = Replay(self._running.forward)
+        clean = replay.clean(_batch(ids), [layer])
+
+        def run(n_rows: int) -> Logits:
+            stream = replay.again(repeated(clean, n_rows), layer)
+            return replay.logits(stream.normed[:, -1]).float().cpu()
+
+        return run
+
+    def _at_last(self, ids: Tensor) -> Callable[[int], Logits]:
+        """Run the last position alone, after what the others left in the key-value cache."""
+        model = self._running.forward.model
+        cache = decode_step(model, ids[:, :-1]).cache
+
+        def run(n_rows: int) -> Logits:
+            rows = copy.deepcopy(cache)
+            rows.batch_repeat_interleave(n_rows)
+            last = ids[:, -1:].expand(n_rows, -1)
+            return decode_step(model, last, rows).logits[:, -1].float().cpu()
+
+        return run
+
+
+def _most_probable(logits: Logits) -> tuple[int, ...]:
+    """Return the most probable tokens of the clean run and of the two ends, each once."""
+    return tuple(dict.fromkeys(int(logits[row].argmax()) for row in (0, 1, -1)))
+
+
+def _next_tokens(logits: Logits, target_ids: Sequence[int]) -> NextTokens:
+    probability = logits.double().softmax(-1)
+    wanted = list(target_ids)
+    rank = torch.stack([(logits > logits[:, [i]]).sum(1) for i in wanted], dim=1)
+    top = probability.topk(min(TOP, probability.shape[1]), dim=1)
+    return NextTokens(
+        probability[:, wanted].numpy(), rank.numpy(), top.indices.numpy(), top.values.numpy()
+    )

@@ -1,0 +1,188 @@
+"""The job `compare`: the vectors of two stored models, neuron by neuron, from their checkpoints.
+
+METHODS §1, §2, §4. Vectors are preprocessed as they were when the models were ingested, but for
+the canonical sign: it is undone. Where gate·in is near zero, a little training takes it across and
+turns `in` and `out` around, although neither has moved; in the sign of the checkpoint both cosines
+stay near 1. A neuron whose `in` and `out` were both negated in the checkpoint has −1 in both.
+
+Two layers are held at a time, one of each model, and of their float32 copies some rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+from torch import Tensor
+
+from ingest.checkpoint.reader import Checkpoint
+from ingest.checkpoint.stored import original
+from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.weights.analysis import VECTORS, blocks
+from ingest.weights.preprocess import NeuronVectors
+from neurondb import migrate
+from neurondb.jobs import Advance, CompareRequest, Preprocessing, Progress
+from neurondb.reading.models import Model
+from neurondb.reading.opening import opened
+from neurondb.reading.pairs import (
+    Pair,
+    choices,
+    find_pair,
+    vocabularies,
+    with_unused_rows,
+)
+from neurondb.records import ComparisonRecord
+from neurondb.render.hints import ingest_command
+from neurondb.schema import tables
+from neurondb.taxonomy import classify
+from neurondb.writing import models
+from neurondb.writing.comparisons import store_comparison
+
+
+def run(request: CompareRequest, progress: Progress) -> int:
+    """Compare two stored models and store what was found; return the comparison's id.
+
+    It is stored whole, in place of an earlier one, or not at all.
+
+    Raises:
+        UnknownNameError: when a model is not in the database.
+        UsageError: when both names mean one model.
+        IngestError: when the models have not one shape, a layer is not ingested, or a checkpoint is
+            not where it was read from or holds other weights.
+        ModelError: when a checkpoint cannot be read.
+    """
+    keep_freed_blocks()
+    with opened(request.database) as connection:
+        pair = find_pair(connection, request.before, request.after)
+        comparing = _Comparing(connection, pair)
+        for model in comparing.outdated:
+            progress.note(
+                f"{model.name}: top tokens are not compared, its token lists count rows that no"
+                f" token has; run `{ingest_command(model.name, model.source, 'vocab')} --force`,"
+                " then compare again"
+            )
+        before, after = (models.find_model(connection, one.model_id) for one in pair)
+        engine = migrate.create_or_open(request.database)
+        try:
+            return store_comparison(engine, before, after, comparing.layers(progress))
+        finally:
+            engine.dispose()
+
+
+class _Comparing:
+    """Two models under comparison: their checkpoints, and what the database says of them."""
+
+    def __init__(self, connection: Connection, pair: Pair) -> None:
+        self.connection = connection
+        self.pair = pair
+        self.checkpoints = [original(connection, model) for model in pair]
+        self.choices = choices(connection, pair.before)
+        self.outdated = with_unused_rows(connection, pair)
+        # Texts by number on one side only are equal to nothing on the other.
+        self.has_tokens = not (self.outdated or vocabularies(connection, pair).one_sided)
+        use_threads_for(self.checkpoints[0].architecture)
+
+    def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:
+        """Yield every layer, when it is asked for."""
+        model = self.pair.before
+        with progress.stage("compare", model.n_neurons, "neurons") as advance:
+            for layer in range(model.n_layers):
+                advance(0, f"layer {layer}")
+                yield self._layer(layer, advance)
+
+    def _layer(self, layer: int, advance: Advance) -> ComparisonRecord:
+        # One τ for both: else a neuron that stayed as it was could change its class.
+        threshold = self.pair.before.threshold
+        class_a, class_b = (
+            stored_classes(self.connection, model, layer, threshold) for model in self.pair
+        )
+        cosines = self._cosines(layer, advance)
+        return ComparisonRecord(
+            layer=layer,
+            gate_cosine=cosines.get("gate"),
+            in_cosine=cosines["in_"],
+            out_cosine=cosines["out"],
+            same_token=self._same_tokens(layer),
+            class_a=class_a,
+            class_b=class_b,
+        )
+
+    def _cosines(self, layer: int, advance: Advance) -> dict[str, NDArray[np.float64]]:
+        unsigned = replace(self.choices[layer], canonicalise=False)
+        parts: list[dict[str, NDArray[np.float64]]] = []
+        for one, other in zip(
+            *(_vectors(c, layer, unsigned) for c in self.checkpoints), strict=True
+        ):
+            parts.append(vector_cosines(one, other))
+            advance(len(one.in_), f"layer {layer}")
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _same_tokens(self, layer: int) -> NDArray[np.int64]:
+        unknown = np.full(self.pair.before.d_mlp, -1)
+        if not self.has_tokens:
+            return unknown
+        one, other = (_head_tokens(self.connection, model, layer) for model in self.pair)
+        for neuron in one.keys() & other.keys():
+            unknown[neuron] = one[neuron] == other[neuron]
+        return unknown
+
+
+def vector_cosines(one: NeuronVectors, other: NeuronVectors) -> dict[str, NDArray[np.float64]]:
+    """Return the cosine of each neuron's vectors in two models; NaN where one of them is zero.
+
+    Summed in float64, so that equal vectors have exactly 1.
+    """
+    found = {}
+    for name in VECTORS:
+        left, right = getattr(one, name), getattr(other, name)
+        if left is not None and right is not None:
+            found[name] = _row_cosines(left, right)
+    return found
+
+
+def _row_cosines(one: Tensor, other: Tensor) -> NDArray[np.float64]:
+    left, right = one.contiguous().double(), other.contiguous().double()
+    squares = (left * left).sum(1) * (right * right).sum(1)
+    cosines = ((left * right).sum(1) / squares.sqrt()).clamp(-1, 1)
+    found: NDArray[np.float64] = cosines.cpu().numpy()
+    return found
+
+
+def _vectors(
+    checkpoint: Checkpoint, layer: int, unsigned: Preprocessing
+) -> Iterator[NeuronVectors]:
+    return blocks(checkpoint.layer(layer), checkpoint.architecture, unsigned)
+
+
+def stored_classes(
+    connection: Connection, model: Model, layer: int, threshold: float
+) -> NDArray[np.int64]:
+    """Return a layer's read-write classes at τ, from its stored cosines (METHODS §2)."""
+    first = model.first_neuron_id + layer * model.d_mlp
+    c = tables.cosines.c
+    rows = connection.execute(
+        select(c.gate_in, c.gate_out, c.in_out)
+        .where(c.neuron_id >= first, c.neuron_id < first + model.d_mlp)
+        .order_by(c.neuron_id)
+    ).all()
+    gate_in, gate_out, in_out = np.array([tuple(row) for row in rows], dtype=np.float64).T
+    if not model.gated:
+        return classify(None, None, in_out, threshold).astype(np.int64)
+    return classify(gate_in, gate_out, in_out, threshold).astype(np.int64)
+
+
+def _head_tokens(connection: Connection, model: Model, layer: int) -> dict[int, str]:
+    """Return the text of the top token of the LM-head decoding, by neuron of a layer.
+
+    That of +in alone, as in the paper (specialised-feature-neurons §2).
+    """
+    first = model.first_neuron_id + layer * model.d_mlp
+    h, t = tables.lm_head_tokens.c, tables.tokens.c
+    rows = connection.execute(
+        select(h.neuron_id, t.token)
+        .join_from(tables.lm_head_tokens, tables.tokens, t.token_id == h.token_id)
+        .where(h.neuron_id >= first, h.neuron_id < first + model.d_mlp)
+        .where(t.model_id == model.model_id, h.side == 1)
+    )
+    return {row.neuron_id - first: row.token for row in rows}

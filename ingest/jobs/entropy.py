@@ -1,0 +1,79 @@
+"""The job `entropy`: neurons fixed at values, beside random neurons of the last layers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ingest.interventions.entropy_baseline import random_neurons
+from ingest.interventions.frozen_norm import Measuring, Setting, Sums
+from ingest.interventions.running_model import signs, start, within_memory
+from ingest.text.corpus import remarks
+from ingest.text.intervention_texts import read_texts
+from neurondb.database import open_existing
+from neurondb.errors import UsageError
+from neurondb.jobs import Progress
+from neurondb.jobs.steered import METRICS, EntropyCurves
+from neurondb.jobs.steering import EntropyRequest, NeuronPlace
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import find_model
+
+
+def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
+    """Fix each neuron at each value, and measure.
+
+    Raises:
+        UsageError: when there is nothing to fix, or the model has no final norm.
+        UnknownNameError: when the model or a neuron is not in the database.
+        TextError: when the texts cannot be read.
+        IngestError: when the checkpoint is gone, or what the baseline is drawn by is not stored.
+        ModelError: when it cannot be read or run.
+    """
+    if not request.neurons or not request.values:
+        raise UsageError("nothing to fix: give at least one neuron and one value")
+    if len(set(request.neurons)) < len(request.neurons):
+        raise UsageError("a neuron is named twice")
+    engine = open_existing(request.machine.database)
+    try:
+        with engine.connect() as connection:
+            model = find_model(connection, request.machine.model)
+            for place in request.neurons:
+                neuron_id(model, *place)
+            baseline = random_neurons(
+                connection, model, request.n_baseline, request.seed, request.neurons
+            )
+            places = (*request.neurons, *baseline)
+            sign = signs(connection, model, places)
+            running = start(connection, request.machine)
+        architecture = running.checkpoint.architecture
+        texts = read_texts(engine, request.texts, running.tokenizer, architecture)
+    finally:
+        engine.dispose()
+    for line in remarks(texts.dataset, running.tokenizer):
+        progress.note(line)
+    if texts.n_truncated:
+        progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")
+    measuring = Measuring(running, sign, skip_bos=texts.skip_bos)
+    pairs = [(place, value) for place in places for value in request.values]
+    settings = [Setting(place, value, row) for row, (place, value) in enumerate(pairs)]
+    work = texts.n_tokens * len(settings)
+    with progress.stage("entropy", work, "tokens") as advance, within_memory(running):
+        sums = measuring.over(texts.token_ids, settings, advance)
+    return _curves(request, baseline, sums, texts.n_tokens)
+
+
+def _curves(
+    request: EntropyRequest, baseline: tuple[NeuronPlace, ...], sums: Sums, n_tokens: int
+) -> EntropyCurves:
+    shape = (len(request.neurons) + len(baseline), len(request.values), len(METRICS))
+    with np.errstate(invalid="ignore"):
+        fixed, frozen = (one.reshape(shape) / sums.n for one in (sums.fixed, sums.frozen))
+        clean = sums.clean / sums.n
+    return EntropyCurves(
+        neurons=request.neurons,
+        baseline=baseline,
+        values=np.array(request.values),
+        n_tokens=n_tokens,
+        clean=dict(zip(METRICS, map(float, clean), strict=True)),
+        fixed={name: fixed[..., i] for i, name in enumerate(METRICS)},
+        frozen={name: frozen[..., i] for i, name in enumerate(METRICS)},
+    )

@@ -1,0 +1,175 @@
+"""The job `generate`: a continuation, token by token, with neurons clamped throughout.
+
+METHODS §6; specialised-feature-neurons §3.4. What is clamped is so at the prompt's positions and at
+every generated one; the key-value cache of each run is its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ingest.forward.decoding import decode_step
+from ingest.interventions import Intervention, intervened
+from ingest.interventions.running_model import (
+    Running,
+    signs_of_values,
+    start,
+    targets,
+    within_memory,
+)
+from ingest.text.chat import Subtitles
+from ingest.text.prompts import hook_of, prompt_ids
+from neurondb.errors import UsageError
+from neurondb.jobs.steered import Piece
+from neurondb.jobs.steering import GenerateRequest, Sampling
+from neurondb.reading.models import find_model
+from neurondb.reading.opening import opened
+
+CLEAN, STEERED = "clean", "steered"
+
+
+def run(request: GenerateRequest) -> Iterator[Piece]:
+    """Yield the tokens of a continuation as they come; side by side, those of both runs in turn.
+
+    A run ends with a piece that says why.
+
+    Raises:
+        UsageError: when the model cannot do what is asked.
+        UnknownNameError: when the model or a neuron is not in the database.
+        IngestError: when the checkpoint is no longer where it was, or holds other weights.
+        ModelError: when it cannot be read or run.
+    """
+    with opened(request.machine.database) as connection:
+        model = find_model(connection, request.machine.model)
+        hook = hook_of(model, request.hook)
+        _check(request)
+        clamped = [clamp.neuron for clamp in request.clamps]
+        sign = signs_of_values(connection, model, [*clamped, *request.zeroed], request.sign)
+        running = start(connection, request.machine)
+    ids = prompt_ids(running, request.prompt, chat=request.chat)[0].tolist()
+    values = torch.tensor([clamp.value for clamp in request.clamps])
+    zeros = torch.zeros(len(request.zeroed))
+    steering = (
+        Intervention(targets(clamped, sign, values), hook),
+        Intervention(targets(request.zeroed, sign, zeros), "hook_post"),
+    )
+    speakers = [_Speaker(running, request, ids, STEERED if clamped or request.zeroed else CLEAN)]
+    speakers[0].steering = steering
+    if request.side_by_side and speakers[0].name != CLEAN:
+        speakers.insert(0, _Speaker(running, request, ids, CLEAN))
+    with within_memory(running):
+        yield from _in_turn(speakers)
+
+
+def _check(request: GenerateRequest) -> None:
+    clamped = [clamp.neuron for clamp in request.clamps]
+    twice = len(set(clamped)) < len(clamped)
+    if twice or not set(clamped).isdisjoint(request.zeroed):
+        raise UsageError("a neuron is held at two values; name each once")
+    if request.max_new_tokens < 1:
+        raise UsageError("nothing to generate: --max-new-tokens is at least 1")
+    how = request.sampling
+    if not (how.temperature > 0 and 0 < how.top_p <= 1):
+        raise UsageError("a temperature is above 0, and --top-p above 0 and at most 1")
+
+
+def _in_turn(speakers: Sequence[_Speaker]) -> Iterator[Piece]:
+    speaking = list(speakers)
+    while speaking:
+        for speaker in list(speaking):
+            piece = speaker.next()
+            yield piece
+            if piece.ended is not None:
+                speaking.remove(speaker)
+
+
+class _Speaker:
+    """One run of a model that continues a prompt."""
+
+    def __init__(
+        self, running: Running, request: GenerateRequest, prompt: Sequence[int], name: str
+    ) -> None:
+        self.name = name
+        self.steering: Sequence[Intervention] = ()
+        self._running = running
+        self._sampling = request.sampling
+        # The same for every run, so that runs part where their distributions do.
+        self._random = np.random.default_rng(request.sampling.seed)
+        self._ids = list(prompt)
+        self._left = request.max_new_tokens
+        self._cache: Any = None
+        self._unread = len(prompt)
+        self._subtitles = Subtitles(running.tokenizer, prompt)
+        self._ends = _end_tokens(running)
+        self._new_rope_at = _new_rope_at(running)
+
+    def next(self) -> Piece:
+        """Return the next token, or why there is none."""
+        if not self._left:
+            return self._end("length")
+        if not self._running.fits(len(self._ids) + 1):
+            return self._end("context")
+        chosen = draw(self._logits(), self._sampling, self._random.random())
+        if chosen in self._ends:
+            return self._end("eos")
+        self._ids.append(chosen)
+        self._left -= 1
+        self._unread = 1
+        return Piece(self.name, chosen, self._subtitles.add(chosen))
+
+    def _end(self, why: str) -> Piece:
+        self._cache = None
+        return Piece(self.name, None, self._subtitles.rest(), why)
+
+    @torch.inference_mode()
+    def _logits(self) -> Float[Tensor, " d_vocab"]:
+        forward = self._running.forward
+        if len(self._ids) == self._new_rope_at:
+            self._cache, self._unread = None, len(self._ids)
+        unread = torch.tensor([self._ids[-self._unread :]], device=forward.device)
+        with intervened(forward, *self.steering):
+            step = decode_step(forward.model, unread, self._cache)
+        self._cache = step.cache
+        return step.logits[0, -1].double().cpu()
+
+
+def draw(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -> int:
+    """Return the token that a random number from [0, 1) picks.
+
+    Tokens lie one after the other, the most probable first, equal ones by id; which one the number
+    falls on changes little when the distribution does.
+    """
+    if sampling.greedy:
+        return int(logits.argmax())
+    values: NDArray[np.float64] = (logits / sampling.temperature).softmax(0).numpy()
+    order = np.argsort(-values, kind="stable")
+    reached = np.cumsum(values[order])
+    # The token that reaches top_p is the last of them.
+    kept = int(np.searchsorted(reached, sampling.top_p * reached[-1])) + 1
+    kept = min(kept, len(order))
+    place = np.searchsorted(reached[:kept], random * reached[kept - 1], side="right")
+    return int(order[min(int(place), kept - 1)])
+
+
+def _end_tokens(running: Running) -> frozenset[int]:
+    model = running.forward.model
+    for config in (getattr(model, "generation_config", None), model.config.get_text_config()):
+        ends = getattr(config, "eos_token_id", None)
+        if ends is not None:
+            return frozenset([ends] if isinstance(ends, int) else ends)
+    return frozenset()
+
+
+def _new_rope_at(running: Running) -> int | None:
+    """The length at which all rotary frequencies change (Phi-3's LongRoPE), cached keys' too."""
+    rope = getattr(running.forward.model.config.get_text_config(), "rope_parameters", None) or {}
+    if rope.get("rope_type") != "longrope":
+        return None
+    return int(rope["original_max_position_embeddings"]) + 1

@@ -1,0 +1,46 @@
+"""The job `ingest`: a model directory in, rows out; what is stored already is skipped."""
+
+import time
+from contextlib import suppress
+
+from ingest.activations.native import prepare
+from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.stages import STAGES
+from ingest.stages.session import open_session
+from neurondb.database import called
+from neurondb.errors import NeuronDBError
+from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
+from neurondb.writing import indexes, models
+
+
+def run(request: IngestRequest, progress: Progress) -> IngestReport:
+    """Run the stages that were asked for, and those that they need.
+
+    Raises:
+        NeuronDBError: one line on what was wrong; finished steps stay, nothing is half-written.
+    """
+    started = time.perf_counter()
+    stages = wanted_stages(request)
+    keep_freed_blocks()
+    session = open_session(request, stages, progress)
+    if "activations" in stages and session.device.type == "cpu":
+        prepare()
+    try:
+        for stage in stages:
+            use_threads_for(session.architecture, vocabulary=stage == "vocab")
+            STAGES[stage](session)
+        indexes.finish_load(session.engine)
+        models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
+    except BaseException:
+        with suppress(NeuronDBError):  # what went wrong first is what the user must hear
+            models.forget_fruitless(session.engine, session.ledger.model, session.ledger.run_id)
+        raise
+    finally:
+        session.engine.dispose()
+    return IngestReport(
+        model=session.ledger.model.name,
+        database=called(session.engine.url),
+        rows=dict(session.rows),
+        skipped=dict(session.skipped),
+        seconds=time.perf_counter() - started,
+    )

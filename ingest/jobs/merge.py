@@ -1,0 +1,191 @@
+"""The job `merge`: summaries of all shards of a dataset in, rows out."""
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from ingest.activations.summary import LayerSummary
+from ingest.activations.summary_file import SummaryFile
+from neurondb import migrate
+from neurondb.database import called
+from neurondb.errors import IngestError, NeuronDBError
+from neurondb.jobs import IngestReport, MergeRequest, Progress
+from neurondb.records import RunRecord
+from neurondb.schema import tables
+from neurondb.writing import datasets, indexes, models
+from neurondb.writing.activations import write_activations
+from neurondb.writing.ledger import Ledger, Step
+from neurondb.writing.models import StoredModel
+from neurondb.writing.transactions import transaction
+
+
+def run(request: MergeRequest, progress: Progress) -> IngestReport:
+    """Merge the shards, a layer at a time, and store what one run over all texts would have.
+
+    Raises:
+        IngestError: when they are not all the shards of one dataset, or the database lacks the
+            weights or the texts that they belong to.
+    """
+    started = time.perf_counter()
+    files = _whole([SummaryFile.open(Path(file)) for file in request.files])
+    engine = migrate.create_or_open(request.database)
+    try:
+        with transaction(engine) as connection:
+            model = _model(connection, files[0])
+            dataset_id, labels = _dataset(connection, files[0])
+            _check_weights(connection, model, files[0])
+        record = RunRecord(**files[0].about["run"] | {"stages": "merge"})
+        run_id = models.start_run(engine, model, record)
+        ledger = Ledger(engine, model, run_id, force=request.force)
+        settings = files[0].about["identity"]["settings"]
+        steps = [Step("activations", n, settings, dataset_id) for n in sorted(files[0].layers)]
+        try:
+            steps_left = [step for step in steps if not ledger.is_done(step)]
+            n_rows = _store(ledger, steps_left, files, labels, progress)
+        except BaseException:
+            with suppress(NeuronDBError):  # what went wrong first is what the user must hear
+                models.forget_fruitless(engine, model, run_id)
+            raise
+        models.show(engine, model, dataset_id=dataset_id)
+        indexes.finish_load(engine)
+        models.finish_run(engine, run_id, dataset_id)
+    finally:
+        engine.dispose()
+    return IngestReport(
+        model=model.name,
+        database=called(engine.url),
+        rows={"activations": n_rows},
+        skipped={"activations": len(steps) - len(steps_left)},
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _whole(files: Sequence[SummaryFile]) -> list[SummaryFile]:
+    """Return the files in the order of their shards, all of which must be there, each once."""
+    by_shard: dict[int, SummaryFile] = {}
+    first = files[0]
+    for file in files:
+        if "identity" not in file.about:  # the state of a pass, which is of the same format
+            raise IngestError(f"{file.path}: no shard, but the state of an interrupted pass")
+        _check_alike(first, file)
+        number, _ = file.about["identity"]["shard"]
+        if number in by_shard:
+            raise IngestError(
+                f"{by_shard[number].path} and {file.path} are both shard {number}; give each once"
+            )
+        by_shard[number] = file
+    n_shards = first.about["identity"]["shard"][1]
+    missing = [str(n) for n in range(1, n_shards + 1) if n not in by_shard]
+    if missing:
+        raise IngestError(
+            f"of the {n_shards} shards of {first.about['dataset']} number {', '.join(missing)} "
+            "is missing; nothing is stored before all are there"
+        )
+    return [by_shard[number] for number in sorted(by_shard)]
+
+
+def _check_alike(first: SummaryFile, file: SummaryFile) -> None:
+    if file.layers.keys() != first.layers.keys():
+        raise IngestError(f"{first.path} and {file.path} have summaries of other layers")
+    for name, meaning in {
+        "fingerprint": "models",
+        "texts": "datasets",
+        "settings": "settings",
+        "preprocessing": "preprocessing",
+        "version": "versions of neurondb",
+        # Machines of one kind may share a dataset; on others batches, and so the cuts, differ.
+        "device": "kinds of device, on which batches differ; compute all shards on one kind",
+        "batch_tokens": "sizes of batches",
+    }.items():
+        one, other = (f.about["identity"][name] for f in (first, file))
+        if one != other:
+            raise IngestError(f"{first.path} and {file.path} are of different {meaning}")
+    if first.about["identity"]["shard"][1] != file.about["identity"]["shard"][1]:
+        raise IngestError(f"{first.path} and {file.path} divide the dataset differently")
+
+
+def _model(connection: Connection, file: SummaryFile) -> StoredModel:
+    m, name = tables.models.c, file.about["model"]
+    fingerprint = file.about["identity"]["fingerprint"]
+    rows = connection.execute(select(m.model_id, m.name).where(m.fingerprint == fingerprint)).all()
+    # The same weights may be there under another name, or under several.
+    rows = sorted(rows, key=lambda row: row.name != name)
+    if not rows:
+        raise IngestError(
+            f"the database has no model with the weights of {name}; ingest it first "
+            "(the stages weights and vocab need no texts)"
+        )
+    return models.find_model(connection, rows[0].model_id)
+
+
+def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]:
+    """Return the id of the dataset, and its label ids in the order of the summaries' labels."""
+    d, label = tables.dataset_rows.c, tables.labels.c
+    dataset_id = connection.execute(
+        select(d.dataset_id).where(d.fingerprint == file.about["identity"]["texts"])
+    ).scalar()
+    if dataset_id is None:
+        raise IngestError(
+            f"the database does not have the texts of {file.about['dataset']}; run one of the "
+            "shards with this --db, which stores them"
+        )
+    rows = connection.execute(
+        select(label.label, label.label_id).where(label.dataset_id == dataset_id)
+    )
+    # by code points, as the dataset's are: a database may collate otherwise
+    return int(dataset_id), [row.label_id for row in sorted(rows, key=lambda row: row.label)]
+
+
+def _check_weights(connection: Connection, model: StoredModel, file: SummaryFile) -> None:
+    """The canonical signs in the summaries must be those of the stored weights."""
+    step = tables.ingest_steps.c
+    rows = connection.execute(
+        select(step.layer, step.settings).where(
+            step.model_id == model.model_id, step.stage == "weights"
+        )
+    )
+    stored: dict[int, dict[str, Any]] = {row.layer: json.loads(row.settings) for row in rows}
+    for layer in file.layers:
+        if layer not in stored:
+            raise IngestError(
+                f"{model.name}: the weights of layer {layer} are not stored; ingest them first"
+            )
+        choices = file.about["identity"]["preprocessing"]
+        if any(stored[layer].get(name) != choice for name, choice in choices.items()):
+            raise IngestError(
+                f"{model.name}: layer {layer} is stored with other preprocessing than "
+                f"{file.path} was computed with; ingest the weights under another --name"
+            )
+
+
+def _store(
+    ledger: Ledger,
+    steps: list[Step],
+    files: list[SummaryFile],
+    label_ids: list[int],
+    progress: Progress,
+) -> int:
+    """Store these steps, a layer's summaries in memory at a time; return the rows written."""
+    n_rows = 0
+    with progress.stage("merge", len(steps), "layers") as advance:
+        for step in steps:
+            assert step.dataset_id is not None
+            record = _merged(files, step.layer).record()
+            with ledger.finishing(step) as writer:
+                text_ids = datasets.text_ids(writer.connection, step.dataset_id)
+                write_activations(writer, step.layer, record, step.dataset_id, text_ids, label_ids)
+            n_rows += writer.n_rows
+            advance(1)
+    return n_rows
+
+
+def _merged(files: list[SummaryFile], layer: int) -> LayerSummary:
+    whole = files[0].load([layer])[layer]
+    for file in files[1:]:
+        whole.merge(file.load([layer])[layer])
+    return whole

@@ -1,0 +1,232 @@
+"""What the stages of one `ingest` share: the model, the database, the ledger, the progress."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from sqlalchemy import Engine
+
+from ingest.checkpoint.fingerprint_renewal import renew_fingerprint
+from ingest.checkpoint.hub import LocatedModel
+from ingest.checkpoint.naming import locate_asked
+from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights
+from ingest.forward import batch_tokens, pick_device, pick_dtype
+from ingest.stages.preprocessing_guard import plan, refuse_mixture
+from ingest.text.corpus import Corpus, read_corpus, remarks
+from ingest.text.tokenizer import Tokenizer
+from ingest.vocabulary.token_rows import TokenRows
+from ingest.vocabulary.unused_rows import refuse_other_rows, unused_rows_setting
+from ingest.weights.preprocess import resolved
+from neurondb import migrate
+from neurondb.errors import IngestError
+from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress
+from neurondb.records import ModelRecord, RunRecord
+from neurondb.taxonomy import DEFAULT_THRESHOLD
+from neurondb.writing import models
+from neurondb.writing.ledger import Ledger, Step, StepWriter
+
+
+@dataclass
+class Session:
+    """One run of `ingest`."""
+
+    request: IngestRequest
+    progress: Progress
+    located: LocatedModel
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer | None
+    choices: Preprocessing
+    device: torch.device
+    dtype: torch.dtype
+    engine: Engine
+    ledger: Ledger
+    corpus: Corpus | None
+    run: RunRecord
+    dataset_id: int | None = None
+    rows: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's sizes."""
+        return self.checkpoint.architecture
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The τ to classify at: those asked for, else the one that is shown."""
+        return self.request.thresholds or (self.ledger.model.threshold,)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The numbers of the layers to look at, ascending."""
+        return chosen_layers(self.request.layers, self.architecture.n_layers)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The checkpoint's: of its configuration and weights."""
+        return self.checkpoint.fingerprint()
+
+    @cached_property
+    def preprocessing(self) -> dict[str, object]:
+        """The choices that every number of the weights depends on."""
+        return asdict(self.choices)
+
+    @cached_property
+    def token_rows(self) -> TokenRows:
+        """The rows of U and E that are a token's."""
+        return TokenRows.of(self.tokenizer, self.architecture.d_vocab)
+
+    @property
+    def vocabulary_settings(self) -> dict[str, object]:
+        """What every number over the vocabulary depends on."""
+        return self.preprocessing | unused_rows_setting(self.token_rows.n_unused)
+
+    def layer(self, index: int) -> LayerWeights:
+        """Return a layer's raw weights on the device."""
+        return self.checkpoint.layer(index).to(self.device)
+
+    def pending(self, steps: Iterable[Step]) -> list[Step]:
+        """Return the steps that are not stored yet, counting the others."""
+        waiting = []
+        for step in steps:
+            if self.ledger.is_done(step):
+                self.skipped[step.stage.split()[0]] += 1
+            else:
+                waiting.append(step)
+        return waiting
+
+    @contextmanager
+    def finishing(self, step: Step, seconds: float = 0.0) -> Iterator[StepWriter]:
+        """Store a step and count its rows; `seconds` were spent on it before."""
+        with self.ledger.finishing(step) as writer:
+            writer.seconds = seconds
+            yield writer
+        self.rows[step.stage.split()[0]] += writer.n_rows
+
+
+def open_session(request: IngestRequest, stages: list[str], progress: Progress) -> Session:
+    """Find the model, open the database, and begin a run.
+
+    Raises:
+        ModelError: when the model cannot be found or read.
+        DatabaseError: when the database cannot be opened.
+        IngestError: when the database has another model of this name, or this one with another
+            preprocessing, or the model lacks a layer that was asked for.
+    """
+    located, name = locate_asked(request)
+    checkpoint = Checkpoint.open(located.path)
+    device = pick_device(request.device)
+    dtype = pick_dtype(request.dtype, device, checkpoint.config)
+    choices = resolved(request.preprocessing, checkpoint.architecture)
+    layers = chosen_layers(request.layers, checkpoint.architecture.n_layers)
+    tokenizer, corpus = _read_inputs(request, stages, checkpoint, device)
+    if tokenizer is not None and corpus is not None:
+        for line in remarks(corpus.dataset, tokenizer):
+            progress.note(line)
+    engine = migrate.create_or_open(request.database)
+    record = _model_record(name, located, checkpoint, tokenizer)
+    if not request.force:
+        renew_fingerprint(engine, name, checkpoint, progress)
+    model = models.store_model(
+        engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
+    )
+    thresholds = request.thresholds or (model.threshold,)
+    dataset = None if corpus is None else corpus.dataset.fingerprint
+    planned = plan(request, stages, layers, thresholds, dataset)
+    refuse_mixture(engine, model, choices, planned)
+    refuse_other_rows(
+        engine, model, TokenRows.of(tokenizer, checkpoint.architecture.d_vocab).n_unused, planned
+    )
+    run = RunRecord(
+        stages=",".join(stages),
+        torch_version=str(torch.__version__),
+        fingerprint=record.fingerprint,
+        **_bools(choices),
+        dtype=str(dtype).removeprefix("torch."),
+        device=str(device),
+        seed=request.seed,
+    )
+    ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
+    return Session(
+        request,
+        progress,
+        located,
+        checkpoint,
+        tokenizer,
+        choices,
+        device,
+        dtype,
+        engine,
+        ledger,
+        corpus,
+        run,
+    )
+
+
+def chosen_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
+    """Return the layers asked for, ascending; negative numbers count from the end, None is all.
+
+    Raises:
+        IngestError: for one that a model of `n_layers` lacks.
+    """
+    if asked is None:
+        return tuple(range(n_layers))
+    for layer in asked:
+        if not -n_layers <= layer < n_layers:
+            raise IngestError(
+                f"there is no layer {layer}; the model has {n_layers}: 0 to {n_layers - 1}, "
+                f"or -{n_layers} to -1 from the end"
+            )
+    return tuple(sorted({layer % n_layers for layer in asked}))
+
+
+def _read_inputs(
+    request: IngestRequest,
+    stages: list[str],
+    checkpoint: Checkpoint,
+    device: torch.device,
+) -> tuple[Tokenizer | None, Corpus | None]:
+    """Read what else the stages need, so that a wrong input is told before hours of work."""
+    architecture = checkpoint.architecture
+    needed = not set(READ_TEXTS).isdisjoint(stages)
+    readable = needed or Tokenizer.is_in(checkpoint.settings)
+    tokenizer = Tokenizer(checkpoint.settings) if readable else None
+    if tokenizer is not None and stages != ["weights"]:
+        tokenizer.check(architecture.d_vocab)
+    if not needed or tokenizer is None:
+        return tokenizer, None
+    return tokenizer, read_corpus(request, tokenizer, architecture, batch_tokens(device))
+
+
+def _bools(choices: Preprocessing) -> dict[str, Any]:
+    return {name: bool(value) for name, value in asdict(choices).items()}
+
+
+def _model_record(
+    name: str,
+    located: LocatedModel,
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer | None,
+) -> ModelRecord:
+    shape = checkpoint.architecture
+    return ModelRecord(
+        name=name,
+        source=located.source,
+        revision=located.revision,
+        architecture=shape.model_type,
+        gated=shape.gated,
+        activation=shape.activation,
+        n_layers=shape.n_layers,
+        d_model=shape.d_model,
+        d_mlp=shape.d_mlp,
+        d_vocab=shape.d_vocab,
+        fingerprint=checkpoint.fingerprint(),
+        tokenizer_fingerprint=None if tokenizer is None else tokenizer.fingerprint,
+        quantisation=checkpoint.quantisation,
+        tensor_types=json.dumps(checkpoint.tensor_types) if checkpoint.tensor_types else None,
+    )

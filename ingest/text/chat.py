@@ -1,0 +1,124 @@
+"""Prompts → token ids, chat templates included; generated token ids → the text they add."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ingest.text.tokenizer import Tokenizer
+from neurondb.errors import CheckpointError, UsageError
+
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+"""What bytes decode to of which a character's last are still to come."""
+
+
+class SpokenTokenizer(Tokenizer):
+    """A model's tokenizer for prompts and continuations.
+
+    Raises:
+        CheckpointError: when the directory has none that can be read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.directory = directory
+
+    def prompt(self, text: str, *, chat: bool = False) -> list[int]:
+        """Return a prompt's token ids: the prefix token first, or as the chat template has it.
+
+        Raises:
+            UsageError: when nothing is left of it, or the tokenizer has no chat template.
+        """
+        if chat:
+            ids = self._ids(self._in_template(text))
+        else:
+            prefix = [] if self.prefix_token_id is None else [self.prefix_token_id]
+            ids = prefix + self._ids(text)
+        if not ids:
+            raise UsageError("the prompt is empty, and this tokenizer puts no token in front")
+        return ids
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the texts of the tokens that a text is."""
+        return [self.said([token_id]) for token_id in self._ids(text)]
+
+    def offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return a text's token ids, no prefix token, and the characters that each stands for."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return list(encoding.ids), list(encoding.offsets)
+
+    def said(self, token_ids: Sequence[int]) -> str:
+        """Return the text of tokens, special ones left out."""
+        text: str = self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        return text
+
+    def words(self, d_vocab: int) -> list[str]:
+        """Return the text of each token by itself; empty for special ones and rows without one."""
+        each = [[token_id] for token_id in range(d_vocab)]
+        return list(self._tokenizer.decode_batch(each, skip_special_tokens=True))
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _in_template(self, text: str) -> str:
+        if not self._has_template:
+            raise UsageError(
+                f"{self.directory} has no chat template: leave out --chat, or take a model that is"
+                " tuned for chat"
+            )
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer: Any = AutoTokenizer.from_pretrained(self.directory, local_files_only=True)
+            said = [{"role": "user", "content": text}]
+            filled: str = tokenizer.apply_chat_template(
+                said, tokenize=False, add_generation_prompt=True
+            )
+        # A template is a program of the model's publisher: it may raise anything.
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CheckpointError(
+                f"{self.directory}: its chat template cannot be used ({reason})"
+            ) from error
+        return filled
+
+    @cached_property
+    def _has_template(self) -> bool:
+        if (self.directory / "chat_template.jinja").is_file():
+            return True
+        for name in ("tokenizer_config.json", "chat_template.json"):
+            file = self.directory / name
+            if file.is_file() and json.loads(file.read_text("utf-8-sig")).get("chat_template"):
+                return True
+        return False
+
+
+class Subtitles:
+    """What each generated token adds to a text, as soon as its characters are whole.
+
+    Args:
+        tokenizer: of the model that speaks.
+        prompt: the token ids that it continues: a first space is lost without them.
+    """
+
+    def __init__(self, tokenizer: SpokenTokenizer, prompt: Sequence[int]) -> None:
+        self._tokenizer = tokenizer
+        self._ids = list(prompt)
+        self._shown = len(tokenizer.said(self._ids))
+
+    def add(self, token_id: int) -> str:
+        """Return what a token adds that can be shown."""
+        self._ids.append(token_id)
+        text = self._tokenizer.said(self._ids)
+        return "" if text.endswith(INCOMPLETE) else self._new(text)
+
+    def rest(self) -> str:
+        """Return what was held back for characters that never became whole."""
+        return self._new(self._tokenizer.said(self._ids))
+
+    def _new(self, text: str) -> str:
+        added, self._shown = text[self._shown :], max(self._shown, len(text))
+        return added

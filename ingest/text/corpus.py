@@ -1,0 +1,122 @@
+"""A dataset as one model reads it: its texts and their token ids, checked before work begins."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.checkpoint.reader import Architecture
+from ingest.forward import packing
+from ingest.text.datasets import first_texts, read_dataset
+from ingest.text.tokenizer import Tokenizer, tokenize
+from neurondb.errors import TextError
+from neurondb.jobs import IngestRequest
+from neurondb.records import DatasetRecord, TokenizationRecord
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts and their token ids, always all of them, and which of them this run looks at."""
+
+    dataset: DatasetRecord
+    tokenization: TokenizationRecord
+    ordinals: NDArray[np.int64]
+    """Places in `dataset.texts`, ascending: all, or those of the run's shard."""
+    first_batch: int
+    """The number of their first batch among the dataset's."""
+
+
+def read_corpus(
+    request: IngestRequest, tokenizer: Tokenizer, architecture: Architecture, max_tokens: int
+) -> Corpus:
+    """Read and tokenise the dataset of a request, as much of it as was asked for.
+
+    Args:
+        request: names the dataset, and the shard of it that is wanted.
+        tokenizer: the model's.
+        architecture: the model's.
+        max_tokens: places of a batch, by which shards are cut.
+
+    Raises:
+        TextError: when it holds nothing to count, nothing for the run's shard, or token ids that
+            the model has no rows for.
+    """
+    assert request.dataset is not None
+    dataset = read_dataset(request.dataset, request.max_texts, request.label_field)
+    max_len = min(request.max_len, architecture.context or request.max_len)
+    read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
+    _check_ids(read, architecture)
+    if request.max_tokens is not None:
+        dataset = _first_tokens(dataset, read, request.max_tokens)
+        read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
+    packed = packing([len(ids) for ids in read.token_ids], max_tokens)
+    widths = [max((len(read.token_ids[text]) for text in batch), default=0) for batch in packed]
+    chosen = shard_batches([len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard)
+    ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
+    return Corpus(dataset, read, ordinals, chosen.start)
+
+
+def remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
+    """Yield a line on each thing that is not as one expects it of texts and their tokens."""
+    if dataset.n_null:
+        yield f"{dataset.source}: rows without a text (null), left out: {dataset.n_null:,}"
+    if tokenizer.prefix_token_id is None:
+        yield (
+            "no token is put in front of the texts: neither the tokenizer's files nor config.json "
+            "name a BOS or EOS that is a special token of the vocabulary"
+        )
+
+
+def shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
+    """Return the numbers of the batches of shard (i, n), from 1: a run of them, all without one.
+
+    Whole batches, so that a shard computes the very bits that a run over all texts would; one after
+    another, so that few nodes of `reduction.tree` are left. The cuts divide the places, on which
+    the time depends, as evenly as whole batches allow.
+
+    Args:
+        places: of each batch, padding included.
+        shard: its number, and how many there are.
+
+    Raises:
+        TextError: when the shard is empty.
+    """
+    n_batches = len(places)
+    if shard is None:
+        return range(n_batches)
+    number, n_shards = shard
+    if number > n_batches:
+        raise TextError(
+            f"shard {number}/{n_shards} is empty: the dataset's texts make "
+            f"{n_batches} batch{'es' * (n_batches != 1)}; divide it into no more shards"
+        )
+    if n_shards >= n_batches:
+        return range(number - 1, number)
+    before = np.concatenate([[0], np.cumsum(places)])
+    cuts = [0]
+    for cut in range(1, n_shards):
+        nearest = int(np.abs(before - before[-1] * cut / n_shards).argmin())
+        cuts.append(min(max(nearest, cuts[-1] + 1), n_batches - n_shards + cut))
+    return range(*[*cuts, n_batches][number - 1 : number + 1])
+
+
+def _first_tokens(
+    dataset: DatasetRecord, read: TokenizationRecord, max_tokens: int
+) -> DatasetRecord:
+    lengths = [len(ids) for ids in read.token_ids]
+    n_texts = int(np.searchsorted(np.cumsum(lengths), max_tokens, side="right"))
+    if n_texts == 0:
+        raise TextError(
+            f"the first text has {lengths[0]} tokens, more than --max-tokens {max_tokens}"
+        )
+    return first_texts(dataset, n_texts)
+
+
+def _check_ids(read: TokenizationRecord, architecture: Architecture) -> None:
+    largest = max(int(ids.max()) for ids in read.token_ids if len(ids))
+    if largest >= architecture.d_vocab:
+        raise TextError(
+            f"the tokenizer gives token {largest}, the model has only {architecture.d_vocab} "
+            "rows for tokens; the tokenizer does not belong to this model"
+        )

@@ -1,0 +1,169 @@
+"""Datasets: where texts come from, and what becomes of them before a tokenizer sees them.
+
+A file is read by its ending (`ingest.text.files`), a directory file by file
+(`ingest.text.folders`); `sampler` is the one of this package (docs/sampler.md), anything else a
+dataset of the hub. Texts are stripped; empty ones are dropped, and so are rows whose text is null,
+which are counted.
+
+A label says which part of the dataset a text is of: another field of its row, or the folder of its
+file.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count, islice
+from pathlib import Path
+from typing import Final
+
+from ingest.bundled import DATASETS
+from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, format_of, read_file
+from ingest.text.folders import read_folder
+from ingest.text.rows import LabelledText, Read, text_of
+from neurondb.decoding import spelled
+from neurondb.errors import TextError
+from neurondb.records import DatasetRecord
+
+MOST_LABELS: Final = 1_000
+"""A field with more values tells something else than the part of the dataset."""
+LABELS_FOLLOW: Final = b"\xff" * 8
+"""Stands between texts and labels in a fingerprint; no text is of the length that it spells."""
+
+
+def read_dataset(
+    source: str, max_texts: int | None = None, label_field: str = "label"
+) -> DatasetRecord:
+    """Read a dataset; only its first `max_texts` texts when given.
+
+    Dots in `label_field` reach into objects; an empty one reads no labels.
+
+    Raises:
+        TextError: when it cannot be read, holds no text, or what should be labels is none.
+    """
+    nulls = count()
+    given = _given(_texts(source, label_field), nulls)
+    source = spelled(source)  # from here on it is only shown and stored
+    read = list(islice(_few_labels(_stripped(given), source), max_texts))
+    if not read:
+        raise TextError(f"{source}: no text in it; give a file with at least one non-blank text")
+    path = Path(source)
+    stem = Path(path.stem).stem if path.suffix.lower() in COMPRESSIONS else path.stem
+    name = re.sub(r"[^a-z0-9._]+", "-", stem.lower()).strip("-") or "texts"
+    return replace(_record(name, source, read), n_null=next(nulls))
+
+
+def first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
+    """Return the dataset of its first `n_texts` texts, with the labels that occur in these."""
+    texts = dataset.texts[:n_texts]
+    places = dataset.label_of[:n_texts] or [-1] * len(texts)
+    labels = [dataset.labels[place] if place >= 0 else None for place in places]
+    read = list(map(LabelledText, texts, labels))
+    return replace(_record(dataset.name, dataset.source, read), n_null=dataset.n_null)
+
+
+def fingerprint(texts: Iterable[str], labels: Sequence[str | None] = ()) -> str:
+    """Return the sha256 over the texts in order, each preceded by its length in bytes.
+
+    Where there is a label, those of all texts follow in the same way.
+    """
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(_measured(text))
+    if any(label is not None for label in labels):
+        digest.update(LABELS_FOLLOW)
+        for label in labels:
+            digest.update(_measured(label or ""))
+    return digest.hexdigest()
+
+
+def _measured(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return len(data).to_bytes(8, "little") + data
+
+
+def _record(name: str, source: str, read: Sequence[LabelledText]) -> DatasetRecord:
+    texts = [text for text, _ in read]
+    labels = [label for _, label in read]
+    names = sorted({label for label in labels if label is not None})
+    place: dict[str | None, int] = {label: n for n, label in enumerate(names)}
+    return DatasetRecord(
+        name=name,
+        source=source,
+        fingerprint=fingerprint(texts, labels),
+        texts=texts,
+        labels=tuple(names),
+        label_of=tuple(place.get(label, -1) for label in labels) if names else (),
+    )
+
+
+def _given(texts: Read, nulls: Iterator[int]) -> Iterator[LabelledText]:
+    """Yield the texts that are there, moving `nulls` on for each that is null."""
+    for text in texts:
+        if text is None:
+            next(nulls)
+        else:
+            yield text
+
+
+def _stripped(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
+    for text, label in texts:
+        if stripped := text.strip():
+            yield LabelledText(stripped, label)
+
+
+def _few_labels(texts: Iterable[LabelledText], source: str) -> Iterator[LabelledText]:
+    seen: set[str | None] = {None}
+    for text in texts:
+        seen.add(text.label)
+        if len(seen) - 1 > MOST_LABELS:
+            raise TextError(
+                f"{source}: more than {MOST_LABELS:,} different labels, so this is no label "
+                "field; name another with --label-field, or '' for none"
+            )
+        yield text
+
+
+def _texts(source: str, label_field: str) -> Read:
+    path = _path(source)
+    try:
+        if path.is_dir():
+            return read_folder(path, label_field)
+        if path.is_file():
+            return read_file(path, label_field)
+    except OSError as error:
+        raise TextError(f"{spelled(source)}: {error.strerror or error}") from error
+    if source in DATASETS:
+        return read_file(DATASETS[source], label_field)
+    named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
+    if not named or format_of(path) in {*TEXTS, *TABLES}:
+        raise TextError(f"there is no file or directory '{spelled(source)}'")
+    return _from_hub(source, label_field)
+
+
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise TextError(f"{spelled(source)}: {error}") from error
+
+
+def _from_hub(dataset: str, label_field: str) -> Read:
+    import datasets
+
+    try:
+        stream = datasets.load_dataset(dataset, split="train", streaming=True)
+        for number, row in enumerate(stream, start=1):
+            if "text" not in row:
+                raise TextError(
+                    f"hub dataset {dataset!r} has no column 'text'; it has {', '.join(row)}"
+                )
+            yield text_of(row, label_field, f"hub dataset {dataset!r}, row {number}")
+    except TextError:
+        raise
+    # The hub's client raises a dozen unrelated types for: no network, no such name, gated, ...
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TextError(
+            f"{dataset!r} is no file here, and as a hub dataset it cannot be read: {reason}"
+        ) from error

@@ -1,0 +1,204 @@
+"""Files of texts, one reader a format; those of text may be compressed.
+
+`.txt` is split at `<|endoftext|>` where that occurs and otherwise at blank lines; `.jsonl`,
+`.ndjson` and `.json` hold objects with a field `text`, one a line or in one array; `.parquet` and
+`.arrow` (stream or file, as `datasets` saves them) have a column `text`.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ingest.text.rows import LabelledText, Read, text_of
+from neurondb.decoding import decoded, spelled
+from neurondb.errors import TextError
+
+END_OF_TEXT: Final = "<|endoftext|>"
+COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+
+def format_of(path: Path) -> str:
+    """Return a file's ending in lower case, the one before that of a compression."""
+    *others, last = [suffix.lower() for suffix in path.suffixes] or [""]
+    return others[-1] if others and last in COMPRESSIONS else last
+
+
+def read_file(path: Path, label_field: str) -> Read:
+    """Read a file of texts by its ending.
+
+    Raises:
+        TextError: when the ending is none of ours, or it cannot be read.
+    """
+    ending = format_of(path)
+    compressed = path.suffix.lower() in COMPRESSIONS
+    if ending in TABLES and not compressed:
+        return TABLES[ending](path, label_field)
+    if ending not in TEXTS:
+        known = ", ".join((*TEXTS, *TABLES))
+        raise TextError(
+            f"{spelled(path)}: cannot read {path.suffix or 'a file without ending'!r}; "
+            f"give one of {known}, a directory, or a hub dataset id"
+        )
+    return TEXTS[ending](content_of(path), spelled(path), label_field)
+
+
+def read_part(path: Path, label_field: str) -> Read:
+    """Read a file of a directory: rows where it is a file of rows, else one text.
+
+    A `.json` is one of rows where it begins with an object that has a field `text`.
+    """
+    ending = format_of(path)
+    if ending == ".json":
+        content = content_of(path)
+        if _begins_with_row(content):
+            return _from_json(content, spelled(path), label_field)
+        return iter([LabelledText(content)])
+    if ending in (*TABLES, *ROWS):
+        return read_file(path, label_field)
+    return iter([LabelledText(content_of(path))])
+
+
+def content_of(path: Path) -> str:
+    """Return the text of a file, decompressed where its ending says so; TextError for none."""
+    compression = COMPRESSIONS.get(path.suffix.lower())
+    name = spelled(path)
+    try:
+        if compression is None:
+            return decoded(path.read_bytes(), name)
+        import pyarrow
+
+        with path.open("rb") as file, pyarrow.input_stream(file, compression=compression) as stream:
+            return decoded(stream.read(), name)
+    except OSError as error:
+        raise TextError(f"{name}: {_reason(error)}") from error
+
+
+def _from_text(content: str, _name: str, _label_field: str) -> Read:
+    if END_OF_TEXT in content:
+        return map(LabelledText, content.split(END_OF_TEXT))
+    return map(LabelledText, re.split(r"\n[ \t]*\n", content))
+
+
+def _from_json(content: str, name: str, label_field: str) -> Read:
+    rows = _entries(content, name)
+    for where, row in _lines(content, name) if rows is None else rows:
+        if not isinstance(row, dict) or "text" not in row:
+            found = f"its fields are {', '.join(row)}" if isinstance(row, dict) else repr(row)[:40]
+            raise TextError(f"{where}: not an object with a field 'text' ({found})")
+        yield text_of(row, label_field, where)
+
+
+def _entries(content: str, name: str) -> list[tuple[str, Any]] | None:
+    """Return the entries of a file that is one array, with where they are; None for others."""
+    if not content.lstrip().startswith("["):
+        return None
+    try:
+        entries = json.loads(content)
+    except (ValueError, RecursionError):
+        return None  # lines that are arrays: refused with the first one's number
+    return [(f"{name}, entry {number}", entry) for number, entry in enumerate(entries, start=1)]
+
+
+def _lines(content: str, name: str) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(content.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{name}, line {number}"
+        try:
+            yield where, json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise TextError(f"{where}: not an object with a field 'text' ({error})") from error
+
+
+def _begins_with_row(content: str) -> bool:
+    try:
+        first = next(iter(_entries(content, "") or _lines(content, "")), ("", None))[1]
+    except TextError:
+        return False
+    return isinstance(first, dict) and "text" in first
+
+
+def _from_parquet(path: Path, label_field: str) -> Read:
+    from pyarrow import parquet
+
+    # Opened by Python, whose names of files may be of any bytes.
+    with _read_as("Parquet", path), path.open("rb") as opened:
+        file = parquet.ParquetFile(opened)
+        _check_columns(file.schema_arrow.names, path)
+        # A column that is not there is left out, one with dots is read without its siblings.
+        batches = file.iter_batches(columns=["text", label_field])
+        yield from _from_batches(batches, path, label_field)
+
+
+def _from_arrow(path: Path, label_field: str) -> Read:
+    import pyarrow
+
+    with _read_as("Arrow", path), path.open("rb") as opened:
+        is_file = opened.read(6) == b"ARROW1"
+        opened.seek(0)
+        reader: Any
+        if is_file:
+            reader = pyarrow.ipc.open_file(opened)
+            batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+        else:
+            batches = reader = pyarrow.ipc.open_stream(opened)
+        names = reader.schema.names
+        _check_columns(names, path)
+        wanted = {"text", label_field, label_field.split(".")[0]} & set(names)
+        yield from _from_batches((one.select(sorted(wanted)) for one in batches), path, label_field)
+
+
+def _from_batches(batches: Iterable[Any], path: Path, label_field: str) -> Read:
+    name, before = spelled(path), 0
+    for batch in batches:
+        for number, row in enumerate(_rows(batch, name, before), start=before + 1):
+            yield text_of(row, label_field, f"{name}, row {number}")
+        before += batch.num_rows
+
+
+def _rows(batch: Any, name: str, before: int) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except UnicodeDecodeError as error:
+        number = before + 1
+        for number in range(before + 1, before + batch.num_rows + 1):
+            try:
+                batch.slice(number - before - 1, 1).to_pylist()
+            except UnicodeDecodeError:
+                break
+        raise TextError(f"{name}, row {number}: holds bytes that are no UTF-8") from error
+    return rows
+
+
+def _check_columns(names: list[str], path: Path) -> None:
+    if "text" not in names:
+        raise TextError(f"{spelled(path)}: no column 'text'; it has {', '.join(names) or 'none'}")
+
+
+@contextmanager
+def _read_as(kind: str, path: Path) -> Iterator[None]:
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError) as error:
+        raise TextError(f"{spelled(path)}: cannot be read as {kind} ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    said = getattr(error, "strerror", None) or str(error).strip()
+    return (said.splitlines() or [type(error).__name__])[0]
+
+
+FromText = Callable[[str, str, str], Read]
+"""Content, name for messages, label field → texts."""
+ROWS: Final[dict[str, FromText]] = dict.fromkeys((".jsonl", ".ndjson", ".json"), _from_json)
+TEXTS: Final[dict[str, FromText]] = {".txt": _from_text, **ROWS}
+TABLES: Final[dict[str, Callable[[Path, str], Read]]] = {
+    ".parquet": _from_parquet,
+    ".pq": _from_parquet,
+    ".arrow": _from_arrow,
+}

@@ -1,0 +1,170 @@
+"""The texts that interventions are run over: from files or from the database, tokenised."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, select
+
+from ingest.checkpoint.reader import Architecture
+from ingest.text.datasets import first_texts, read_dataset
+from ingest.text.tokenizer import Tokenizer
+from neurondb.asking.spelling import did_you_mean
+from neurondb.decoding import is_text, spelled
+from neurondb.errors import TextError, UsageError
+from neurondb.jobs import TextsRequest
+from neurondb.records import DatasetRecord
+from neurondb.schema import tables
+from neurondb.writing import datasets
+from neurondb.writing.transactions import transaction
+
+DEFAULT_MAX_LEN = 1024
+
+
+@dataclass(frozen=True)
+class TokenTexts:
+    """Texts and their tokens.
+
+    Attributes:
+        dataset: The texts that are run.
+        dataset_id: Of the stored dataset that begins with them; None where there is none yet.
+        token_ids: The prefix token first.
+        n_truncated: Texts that were cut at `max_len`.
+    """
+
+    dataset: DatasetRecord
+    dataset_id: int | None
+    token_ids: list[NDArray[np.int64]]
+    n_truncated: int
+    max_len: int
+    skip_bos: bool
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that count."""
+        skipped = int(self.skip_bos)
+        return sum(max(0, len(ids) - skipped) for ids in self.token_ids)
+
+    def stored(self, engine: Engine) -> int:
+        """Return the id of its dataset, which is stored where it is not yet."""
+        if self.dataset_id is not None:
+            return self.dataset_id
+        return datasets.store_dataset(engine, self.dataset)
+
+
+def read_texts(
+    engine: Engine, request: TextsRequest, tokenizer: Tokenizer, architecture: Architecture
+) -> TokenTexts:
+    """Read and tokenise texts, as many as were asked for.
+
+    A dataset that is a path is read from there, else one stored under this name, else the hub's.
+
+    Raises:
+        TextError: when there is no such dataset, it holds no token to count, or token ids that the
+            model has no rows for.
+        UsageError: when texts of `max_len` tokens are longer than what the model can run.
+    """
+    max_len = _max_len(request.max_len, architecture)
+    dataset, dataset_id = _dataset(engine, request)
+    ids, _ = tokenizer.encode(dataset.texts, max_len + 1)
+    if request.max_tokens is not None:
+        ends = np.cumsum([min(len(text), max_len) for text in ids])
+        n_texts = int(np.searchsorted(ends, request.max_tokens, side="right"))
+        if n_texts == 0:
+            raise TextError(
+                f"the first text has {ends[0]} tokens, more than --max-tokens {request.max_tokens}"
+            )
+        dataset, ids = first_texts(dataset, n_texts), ids[:n_texts]
+    cut = [text[:max_len] for text in ids]
+    found = TokenTexts(
+        dataset,
+        dataset_id,
+        cut,
+        sum(len(text) > max_len for text in ids),
+        max_len,
+        request.skip_bos,
+    )
+    _check(found, architecture)
+    if dataset_id is None:
+        with transaction(engine) as connection:
+            return _known(connection, found)
+    return found
+
+
+def _max_len(asked: int | None, architecture: Architecture) -> int:
+    context = architecture.context
+    if asked is None:
+        return min(DEFAULT_MAX_LEN, context or DEFAULT_MAX_LEN)
+    if context is not None and asked > context:
+        raise UsageError(
+            f"--max-len {asked} is more than the {context} tokens that the model can run"
+        )
+    return asked
+
+
+def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int | None]:
+    if is_text(request.dataset) and not _is_path(request.dataset):
+        with transaction(engine) as connection:
+            found = _stored(connection, request.dataset, request.max_texts)
+        if found is not None:
+            return found
+    try:
+        return read_dataset(request.dataset, request.max_texts), None
+    except TextError as error:
+        with transaction(engine) as connection:
+            names = connection.scalars(select(tables.dataset_rows.c.name)).all()
+        raise TextError(f"{error}{did_you_mean(spelled(request.dataset), names)}") from error
+
+
+def _is_path(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, RuntimeError):  # too long for a path, or of a user that is not there
+        return False
+
+
+def _stored(
+    connection: Connection, name: str, max_texts: int | None
+) -> tuple[DatasetRecord, int] | None:
+    d = tables.dataset_rows.c
+    row = connection.execute(
+        select(d.dataset_id, d.name, d.source, d.fingerprint).where(d.name == name)
+    ).first()
+    if row is None:
+        return None
+    texts = _first(connection, row.dataset_id, max_texts)
+    return DatasetRecord(row.name, row.source, row.fingerprint, texts), row.dataset_id
+
+
+def _first(connection: Connection, dataset_id: int, n_texts: int | None) -> list[str]:
+    t = tables.texts.c
+    texts = select(t.text).where(t.dataset_id == dataset_id).order_by(t.ordinal).limit(n_texts)
+    return list(connection.scalars(texts).all())
+
+
+def _known(connection: Connection, texts: TokenTexts) -> TokenTexts:
+    """Return the texts as the beginning of a stored dataset, where there is one."""
+    d, t = tables.dataset_rows.c, tables.texts.c
+    wanted = list(texts.dataset.texts)
+    candidates = connection.scalars(
+        select(d.dataset_id)
+        .join_from(tables.dataset_rows, tables.texts, t.dataset_id == d.dataset_id)
+        .where(t.ordinal == 0, t.text == wanted[0], d.n_texts >= len(wanted))
+        .order_by(d.n_texts)
+    ).all()
+    for dataset_id in candidates:
+        if _first(connection, dataset_id, len(wanted)) == wanted:
+            return TokenTexts(**(vars(texts) | {"dataset_id": int(dataset_id)}))
+    return texts
+
+
+def _check(texts: TokenTexts, architecture: Architecture) -> None:
+    if texts.n_tokens <= 0:
+        raise TextError(f"{texts.dataset.source}: no token to count; give longer texts")
+    largest = max(int(ids.max()) for ids in texts.token_ids if len(ids))
+    if largest >= architecture.d_vocab:
+        raise TextError(
+            f"the tokenizer gives token {largest}, the model has only {architecture.d_vocab} "
+            "rows for tokens; the tokenizer does not belong to this model"
+        )

@@ -1,0 +1,40 @@
+"""What commands say about prompts and hooks → what can be run, or one line on why it cannot."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ingest.interventions.running_model import Running
+from neurondb.conditions import Hook
+from neurondb.errors import UsageError
+from neurondb.reading.models import Model
+
+
+def prompt_ids(running: Running, text: str, *, chat: bool) -> Int[Tensor, "1 positions"]:
+    """Return a prompt as a batch of one.
+
+    Raises:
+        UsageError: when it is empty, longer than the model's context, or there is no chat template.
+    """
+    ids = running.tokenizer.prompt(text, chat=chat)
+    if not running.fits(len(ids)):
+        raise UsageError(
+            f"the prompt is {len(ids)} tokens, the context of {running.stored.name} only "
+            f"{running.checkpoint.architecture.context}; shorten it"
+        )
+    return torch.tensor([ids], device=running.forward.device)
+
+
+def hook_of(model: Model, asked: str | None) -> Hook:
+    """Return the hook that a clamp sets.
+
+    Raises:
+        UsageError: when the model has no gate, so no hook_pre_linear.
+    """
+    if asked == "hook_pre_linear" and not model.gated:
+        raise UsageError(
+            f"{model.name} has no gates, so no hook_pre_linear; leave --hook out, or give hook_post"
+        )
+    return "hook_post" if asked == "hook_post" or not model.gated else "hook_pre_linear"

@@ -1,0 +1,1 @@
+"""The analysis of weights: preprocessing, cosines, baselines, the null space (METHODS §1–4)."""

@@ -1,0 +1,113 @@
+"""Weight analysis of one layer: norms, cosines, penalty, baselines (METHODS §1–3).
+
+Source: weakening-neurons §2.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ingest.checkpoint.reader import Architecture, LayerWeights
+from ingest.weights.baselines import (
+    MAX_STANDARD_ERROR,
+    PAIRS,
+    Block,
+    PairSample,
+    Sampling,
+    exact_regions,
+    gaussian_regions,
+)
+from ingest.weights.preprocess import NeuronVectors, canonical
+from neurondb.jobs import Preprocessing
+from neurondb.records import Baseline, WeightsRecord
+
+ROWS = 128
+"""Neurons preprocessed at a time: their float32 copies stay in the processor's cache."""
+
+VECTORS = ("gate", "in_", "out")
+
+
+def analyse_layer(
+    weights: LayerWeights,
+    architecture: Architecture,
+    choices: Preprocessing,
+    sampling: Sampling,
+) -> WeightsRecord:
+    """Return the weight analysis of one layer.
+
+    Cosines are float32 sums of the preprocessed vectors; a zero vector's are NaN.
+    """
+    n, d = weights.in_.shape
+    pairs = sampling.pairs_a_neuron(n, d)
+    sample = None if pairs is None else PairSample(pairs, sampling.seed)
+    parts, kept = [], []
+    for vectors in blocks(weights, architecture, choices):
+        block = _measured(vectors)
+        parts.append(_numbers(vectors, block))
+        if sample is None:
+            kept.append(block)
+        else:
+            sample.add(block)
+    regions = exact_regions(_unit(kept)) if sample is None else sample.regions(n)
+    while any(region.standard_error > MAX_STANDARD_ERROR for region in regions):
+        assert pairs is not None
+        pairs *= 2
+        again = (_measured(vectors) for vectors in blocks(weights, architecture, choices))
+        regions = _regions(again, PairSample(pairs, sampling.seed) if pairs < ROWS / 2 else None)
+    found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    gated = weights.gate is not None
+    return _record(found, [*gaussian_regions(d, gated=gated), *regions])
+
+
+def blocks(
+    weights: LayerWeights, architecture: Architecture, choices: Preprocessing
+) -> Iterator[NeuronVectors]:
+    """Yield a layer's preprocessed vectors, some neurons at a time."""
+    for start in range(0, len(weights.in_), ROWS):
+        rows = slice(start, min(start + ROWS, len(weights.in_)))
+        yield canonical(weights, architecture, choices, rows)
+
+
+def _measured(vectors: NeuronVectors) -> Block:
+    rows = {
+        name: vector.contiguous()
+        for name in VECTORS
+        if (vector := getattr(vectors, name)) is not None
+    }
+    return Block(rows, {k: torch.linalg.vector_norm(v, dim=1) for k, v in rows.items()})
+
+
+def _numbers(vectors: NeuronVectors, block: Block) -> dict[str, Tensor]:
+    squares = [norm.double() ** 2 for norm in block.norms.values()]
+    found = {"sign": vectors.sign, "penalty": torch.stack(squares).sum(0)}
+    found |= {f"{name.rstrip('_')}_norm": norm for name, norm in block.norms.items()}
+    found |= {p: block.cosines(p) for p, (left, _) in PAIRS.items() if left in block.rows}
+    biases = {name: getattr(vectors, name) for name in ("gate_bias", "in_bias")}
+    return found | {name: bias for name, bias in biases.items() if bias is not None}
+
+
+def _unit(kept: list[Block]) -> dict[str, Tensor]:
+    return {
+        name: torch.cat([block.rows[name] / block.norms[name][:, None] for block in kept])
+        for name in kept[0].rows
+    }
+
+
+def _regions(again: Iterable[Block], sample: PairSample | None) -> list[Baseline]:
+    """Return the regions from more pairs, or from all."""
+    if sample is None:
+        return exact_regions(_unit(list(again)))
+    n_neurons = 0
+    for block in again:
+        sample.add(block)
+        n_neurons += len(block.norms["out"])
+    return sample.regions(n_neurons)
+
+
+def _record(found: dict[str, Tensor], baselines: list[Baseline]) -> WeightsRecord:
+    absent = dict.fromkeys(("gate_norm", "gate_bias", "in_bias", "gate_in", "gate_out"))
+    arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in found.items()}
+    columns: dict[str, Any] = absent | arrays
+    return WeightsRecord(**columns, baselines=baselines)
