@@ -11,7 +11,7 @@ import torch
 
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf, read_by_transformers
 from ingest.checkpoint.gguf.sidecar import sidecar_of
-from ingest.forward.silence import silenced
+from ingest.checkpoint.silence import silenced
 from neurondb.errors import ModelError
 
 # A large download that misses a shard lacks hundreds of tensors; a few say which one.

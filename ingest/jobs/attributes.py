@@ -22,7 +22,7 @@ from ingest.forward.prefix_cache import Replay
 from ingest.interventions import Intervention
 from ingest.interventions.building import build
 from ingest.interventions.running_model import Running, start, within_memory
-from ingest.vocabulary.token_rows import TokenRows
+from ingest.weights.token_rows import TokenRows
 from neurondb.asking import neuron_sets
 from neurondb.asking.neuron_sets import NeuronSet
 from neurondb.database import open_existing

@@ -18,6 +18,7 @@ from ingest.forward import Batch, MLPActivations, batch_tokens
 from ingest.forward.decoding import decode_step
 from ingest.forward.prefix_cache import Replay
 from ingest.interventions import Intervention, intervened
+from ingest.interventions.prompts import hook_of, prompt_ids
 from ingest.interventions.row_changes import repeated
 from ingest.interventions.running_model import (
     Running,
@@ -26,7 +27,6 @@ from ingest.interventions.running_model import (
     targets,
     within_memory,
 )
-from ingest.text.prompts import hook_of, prompt_ids
 from neurondb.conditions import Hook
 from neurondb.errors import UsageError
 from neurondb.jobs import Progress

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ingest.forward.decoding import decode_step
 from ingest.interventions import Intervention, intervened
+from ingest.interventions.prompts import hook_of, prompt_ids
 from ingest.interventions.running_model import (
     Running,
     signs_of_values,
@@ -25,7 +26,6 @@ from ingest.interventions.running_model import (
     within_memory,
 )
 from ingest.text.chat import Subtitles
-from ingest.text.prompts import hook_of, prompt_ids
 from neurondb.errors import UsageError
 from neurondb.jobs.steered import Piece
 from neurondb.jobs.steering import GenerateRequest, Sampling

@@ -22,7 +22,7 @@ from ingest.checkpoint.reader import Checkpoint
 from ingest.checkpoint.stored import original
 from ingest.forward.devices import pick_device
 from ingest.forward.runtime import use_threads_for
-from ingest.vocabulary.token_rows import TokenRows
+from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.database import open_existing
 from neurondb.errors import CheckpointError

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from sqlalchemy import Engine
 
-from ingest.checkpoint.fingerprint_renewal import renew_fingerprint
 from ingest.checkpoint.hub import LocatedModel
 from ingest.checkpoint.naming import locate_asked
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights
 from ingest.forward import batch_tokens, pick_device, pick_dtype
+from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan, refuse_mixture
+from ingest.stages.unused_rows import refuse_other_rows, unused_rows_setting
 from ingest.text.corpus import Corpus, read_corpus, remarks
 from ingest.text.tokenizer import Tokenizer
-from ingest.vocabulary.token_rows import TokenRows
-from ingest.vocabulary.unused_rows import refuse_other_rows, unused_rows_setting
 from ingest.weights.preprocess import resolved
+from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.errors import IngestError
 from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress

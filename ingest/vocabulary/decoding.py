@@ -16,7 +16,7 @@ from ingest.vocabulary.candidates import Candidates
 from ingest.vocabulary.joining import joined
 from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, error, products
 from ingest.vocabulary.tie_breaking import settle
-from ingest.vocabulary.token_rows import TokenRows
+from ingest.weights.token_rows import TokenRows
 from neurondb.records import LmHeadTokens
 from neurondb.schema.codes import SIDES
 

@@ -21,8 +21,8 @@ from ingest.vocabulary.products import (
     products,
 )
 from ingest.vocabulary.tie_breaking import settle, spare
-from ingest.vocabulary.token_rows import TokenRows
 from ingest.weights.preprocess import NeuronVectors
+from ingest.weights.token_rows import TokenRows
 from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, sides, token_list
 

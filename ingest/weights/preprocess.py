@@ -16,7 +16,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights, Norm
-from ingest.vocabulary.token_rows import TokenRows
+from ingest.weights.token_rows import TokenRows
 from neurondb.jobs import Preprocessing
 
 # Gated models behind a LayerNorm whose published tables were made without centring `gate`.

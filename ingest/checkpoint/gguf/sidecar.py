@@ -20,8 +20,8 @@ from platformdirs import user_cache_path
 
 from ingest.checkpoint.gguf.corrections import ROPE_FACTORS, correct_config, stored_values
 from ingest.checkpoint.gguf.reader import GgufFile, read_by_transformers
+from ingest.checkpoint.silence import silenced
 from ingest.families import FAMILIES
-from ingest.forward.silence import silenced
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
 FORM: Final = 4

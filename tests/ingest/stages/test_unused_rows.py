@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from ingest.text.tokenizer import Tokenizer
-from ingest.vocabulary.token_rows import TokenRows
+from ingest.weights.token_rows import TokenRows
 from neurondb.cli import cli
 from neurondb.errors import CheckpointError, IngestError
 from neurondb.jobs import CompareRequest, IngestRequest, LmHeadRequest, job
