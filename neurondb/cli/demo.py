@@ -15,6 +15,7 @@ from neurondb import asking
 from neurondb.asking.compiling import COLUMNS, Shape
 from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.cli.find import SILENT, SPARE, without_silent
 from neurondb.cli.ingest import tell
 from neurondb.errors import UsageError
 from neurondb.figures.palette import CLASS_COLOURS
@@ -115,7 +116,7 @@ def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
     expression = _of(chosen, model)
     shape = Shape(COLUMNS, (chosen.order,), SHOWN)
     found = asking.find(engine, expression, **shape._asdict())
-    deliver(found, Destination("table", None), "model", ("gate_in", "gate_out", "role"))
+    deliver(without_silent(found, SILENT), Destination("table", None), "model", SPARE)
     n = asking.count(engine, expression)
     click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
     found = asking.find(engine, expression, order=(chosen.order,), columns=("name",))

@@ -101,7 +101,7 @@ def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> 
     ordered = default_columns(shape.order, usual=())
     spare = [name for name in SPARE if usual and name not in ordered]
     if destination.chosen == "table":
-        rows = _without_silent(rows, [name for name in SILENT if name in spare])
+        rows = without_silent(rows, [name for name in SILENT if name in spare])
     n = deliver(rows, destination, "model" if usual else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
@@ -115,7 +115,7 @@ def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> 
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
 
 
-def _without_silent(rows: Rows, names: Sequence[str]) -> Rows:
+def without_silent(rows: Rows, names: Sequence[str]) -> Rows:
     """Leave out those of some columns that are NULL in every row."""
     kept = list(rows.rows)
     silent = {

@@ -421,7 +421,7 @@ def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatc
 
 KILLED = """
 import sys
-from ingest import ablate
+from ingest.jobs import ablate
 from ingest.interventions.running import Runner
 from neurondb.jobs import AblationRequest, NeuronSelection, TextsRequest
 from tests.support.ingested import Silent

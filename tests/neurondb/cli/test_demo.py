@@ -27,6 +27,7 @@ def test_the_demo_answers_a_question_and_shows_a_neuron(tmp_path: Path) -> None:
         check=True,
     )
     assert 'neurondb find "weakening freq>0.6 model=tinyworld-2m"' in result.stdout
+    assert " role " in result.stdout  # the question that the small model answers is one of roles
     assert "cosines" in result.stdout
     assert "sign cases on tinyworld-heldout" in result.stdout
     suggestions = result.stdout.split("\n\n")[-1]
@@ -46,9 +47,10 @@ SMALL_REAL = """
 import sys
 from hashlib import sha256
 from pathlib import Path
-from ingest import bundled, real_model, texts
-real_model.SHA256 = sha256(Path(sys.argv[3]).read_bytes()).hexdigest()
-texts.DATASETS = {"sampler": Path("few.jsonl")}
+from ingest.jobs import demo_model
+from ingest.text import datasets
+demo_model.SHA256 = sha256(Path(sys.argv[3]).read_bytes()).hexdigest()
+datasets.DATASETS = {"sampler": Path("few.jsonl")}
 from neurondb.cli import main
 main()
 """
@@ -74,6 +76,7 @@ def test_the_demo_of_a_real_model_adds_its_classes_by_layer(tmp_path: Path) -> N
     model = "smollm2-135m-instruct"
     answer, *_, picture, page = result.stdout.split("\n$ neurondb ")
     assert answer.startswith(f'$ neurondb find "weakening freq>0.6 model={model}" --order -freq')
+    assert " role " not in answer  # weakening neurons of so small a model have none
     assert picture.startswith(f"plot classes-by-layer {model} -o classes.svg")
     assert [line.split()[0] for line in picture.splitlines()[2:4]] == ["0", "1"]
     assert "(left out: orthogonal output)" in picture
