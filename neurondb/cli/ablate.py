@@ -7,8 +7,9 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from neurondb.cli import options
+from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.cli.choosing import ONE_OF_THEM, chosen_neurons, texts_request
 from neurondb.conditions import HOOKS, MODES, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import (
@@ -16,8 +17,6 @@ from neurondb.jobs import (
     AblationRequest,
     NeuronSelection,
     RerunRequest,
-    SelectionKind,
-    TextsRequest,
     job,
 )
 from neurondb.reading.ablation_runs import METRICS, ablation_run, baselines_of
@@ -28,7 +27,7 @@ from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
 
 SECTIONS: Final = {
-    "Neurons (one of them)": ("where", "sql", "neurons", "class_", "count", "set_", "name"),
+    "Neurons (one of them)": ("where", "sql", "neurons", "class_", "set_", "draw", "name"),
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
     "Stored runs": ("rerun", "force"),
@@ -37,18 +36,9 @@ SECTIONS: Final = {
 }
 """The help in parts, by the names of the parameters."""
 
-SELECTIONS: Final[dict[str, SelectionKind]] = {
-    "where": "where",
-    "sql": "sql",
-    "neurons": "neurons",
-    "class_": "class",
-    "set_": "set",
-}
-"""Parameter → the way in which it says which neurons."""
-ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
 FOREIGN_TO_RERUN: Final = (
-    *SELECTIONS,
-    *("count", "name", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
+    *choosing.NEURON_OPTIONS,
+    *("name", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
     *("max_len", "skip_bos", "force"),
 )
 
@@ -67,23 +57,6 @@ def metric_names(
     return tuple(name for name in METRICS if name in asked)
 
 
-TEXT_OPTIONS: Final = (
-    click.option(
-        "--dataset",
-        type=PATH_OR_NAME,
-        metavar="FILE|NAME|HUB-ID",
-        help="Texts: a file or directory as `ingest` reads it, a stored dataset, a hub dataset.",
-    ),
-    click.option("--max-texts", type=click.IntRange(1), metavar="N", help="The first N texts."),
-    click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="Texts up to N tokens."),
-    click.option(
-        "--max-len",
-        type=click.IntRange(2),
-        metavar="N",
-        help="Tokens a text (default: 1024, or the model's context).",
-    ),
-    click.option("--skip-bos", is_flag=True, help="Leave the first position of each text out."),
-)
 METRICS_OPTION: Final = click.option(
     "--metrics",
     metavar="NAME,...",
@@ -92,28 +65,16 @@ METRICS_OPTION: Final = click.option(
 )
 
 
-def text_options(command: Any) -> Any:
-    """Add what says which texts are run."""
-    for option in reversed(TEXT_OPTIONS):
-        command = option(command)
-    return command
-
-
 @click.command(cls=options.Sectioned, sections=SECTIONS)
 @click.argument("model", required=False)
-@click.option("--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this.")
-@click.option("--sql", metavar="QUERY", help="Neurons of a query: neuron_id, layer+neuron, name.")
-@click.option("--neurons", metavar="L.N,...", help="A list.")
-@click.option("--class", "class_", metavar="CLASS", help="A read-write class, like weakening.")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Only N of --class, by --seed.")
-@click.option("--set", "set_", metavar="NAME", help="A stored set.")
-@click.option("--name", help="Store the set under this name, for --set.")
+@choosing.neurons
+@choosing.save_set
 @click.option("--mode", type=click.Choice(MODES), default=None, help="(default: zero)")
-@click.option("--value", type=float, metavar="V", help="Of fix and clamp, in canonical sign.")
+@choosing.value
 @click.option(
     "--hook", type=click.Choice(HOOKS), help="What clamp sets (default: hook_pre_linear)."
 )
-@click.option("--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, ….")
+@choosing.condition
 @click.option(
     "--baseline",
     is_flag=False,
@@ -122,12 +83,11 @@ def text_options(command: Any) -> Any:
     metavar="[SEEDS]",
     help="Also as many random neurons of the same layers, not of the class; so many times.",
 )
-@click.option("--seed", type=click.IntRange(0), metavar="N", help="Of what is random (default: 0).")
-@text_options
+@options.seed("Of what is random.")
+@choosing.texts
 @click.option("--rerun", type=click.IntRange(1), metavar="RUN", help="Repeat a stored run.")
-@click.option("--force", is_flag=True, help="Run and store again what is stored.")
-@click.option("--device", help="auto, cpu, cuda, cuda:1, mps (default: auto).")
-@click.option("--dtype", help="auto, float32, bfloat16 or float16 (default: auto).")
+@options.force_runs
+@options.machine
 @METRICS_OPTION
 @click.option(
     "--save-tokens",
@@ -189,10 +149,10 @@ def _request(db: str | None, asked: Mapping[str, Any]) -> AblationRequest:
         treatment=treatment,
         name=asked["name"],
         baseline=asked["baseline"] or 0,
-        seed=asked["seed"] or 0,
+        seed=asked["seed"],
         save_tokens=asked["save_tokens"],
-        device=asked["device"] or "auto",
-        dtype=asked["dtype"] or "auto",
+        device=asked["device"],
+        dtype=asked["dtype"],
         database=db,
         force=asked["force"],
     )
@@ -205,38 +165,8 @@ def _selection(asked: Mapping[str, Any]) -> NeuronSelection:
     return selection
 
 
-def chosen_neurons(asked: Mapping[str, Any]) -> NeuronSelection | None:
-    """Return which neurons options say; None when they say none.
-
-    Raises:
-        UsageError: when they say so twice, or give --count with something else than a class.
-    """
-    given = [
-        NeuronSelection(kind, asked[name], asked["count"])
-        for name, kind in SELECTIONS.items()
-        if asked[name] is not None
-    ]
-    if len(given) > 1:
-        raise UsageError(ONE_OF_THEM)
-    if asked["count"] is not None and (not given or given[0].kind != "class"):
-        raise UsageError("--count takes so many of --class; a list or query says its own number")
-    return given[0] if given else None
-
-
-def texts_request(asked: Mapping[str, Any]) -> TextsRequest:
-    """Return the texts that options name.
-
-    Raises:
-        UsageError: when they name none.
-    """
-    if asked["dataset"] is None:
-        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
-    names = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
-    return TextsRequest(**{name: asked[name] for name in names})
-
-
 def _rerun_request(db: str | None, run_id: int, asked: Mapping[str, Any]) -> RerunRequest:
-    foreign = [f"--{name.strip('_').replace('_', '-')}" for name in FOREIGN_TO_RERUN if asked[name]]
+    foreign = [_spelled(name) for name in FOREIGN_TO_RERUN if options.was_given(name)]
     foreign += ["MODEL"] * (asked["model"] is not None)
     if foreign:
         raise UsageError(
@@ -244,7 +174,13 @@ def _rerun_request(db: str | None, run_id: int, asked: Mapping[str, Any]) -> Rer
             "--max-tokens, --device, --dtype, --save-tokens"
         )
     kept = ("max_texts", "max_tokens", "save_tokens", "device", "dtype")
-    return RerunRequest(run_id, **{name: asked[name] for name in kept}, database=db)
+    given = {name: asked[name] if options.was_given(name) else None for name in kept}
+    return RerunRequest(run_id, **given, database=db)
+
+
+def _spelled(name: str) -> str:
+    """Return a parameter as it is typed."""
+    return "--save-set" if name == "name" else f"--{name.strip('_').replace('_', '-')}"
 
 
 def stored_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]:

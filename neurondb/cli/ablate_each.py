@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from sqlalchemy import Connection
 
-from neurondb.cli import options
-from neurondb.cli.ablate import chosen_neurons, text_options, texts_request
+from neurondb.cli import choosing, options
+from neurondb.cli.choosing import chosen_neurons, texts_request
 from neurondb.conditions import Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import job
@@ -31,7 +31,7 @@ from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
 
 SECTIONS: Final = {
-    "Neurons": ("where", "sql", "neurons", "class_", "count", "set_", "name", "seed"),
+    "Neurons": ("where", "sql", "neurons", "class_", "set_", "draw", "name", "seed"),
     "Intervention": ("mode", "condition", "attribution"),
     "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
     "Machine": ("device", "dtype", "force"),
@@ -42,25 +42,19 @@ SECTIONS: Final = {
 
 @click.command("ablate-each", cls=options.Sectioned, sections=SECTIONS)
 @click.argument("model")
-@click.option("--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this.")
-@click.option("--sql", metavar="QUERY", help="Neurons of a query: neuron_id, layer+neuron, name.")
-@click.option("--neurons", metavar="L.N,...", help="A list.")
-@click.option("--class", "class_", metavar="CLASS", help="A read-write class, like weakening.")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Only N of --class, by --seed.")
-@click.option("--set", "set_", metavar="NAME", help="A stored set.")
-@click.option("--name", help="Store the set under this name, for --set.")
-@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of --count.")
+@choosing.neurons
+@choosing.save_set
+@options.seed("Of --draw.")
 @click.option("--mode", type=click.Choice(MODES), default="zero", show_default=True)
-@click.option("--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, ….")
+@choosing.condition
 @click.option(
     "--attribution",
     is_flag=True,
     help="Estimate instead of measure: activation × gradient, of every neuron at once.",
 )
-@text_options
-@click.option("--force", is_flag=True, help="Run and store again what is stored.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--dtype", default="auto", help="auto, float32, bfloat16 or float16.")
+@choosing.texts
+@options.force_runs
+@options.machine
 @click.option(
     "--metrics",
     metavar="NAME,...",

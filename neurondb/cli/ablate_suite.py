@@ -7,14 +7,13 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from neurondb.cli import options
+from neurondb.cli import choosing, options
 from neurondb.cli.ablate import (
     METRICS_OPTION,
     stored_ablations,
-    text_options,
-    texts_request,
     told,
 )
+from neurondb.cli.choosing import texts_request
 from neurondb.conditions import MODES, PUBLISHED, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import AblationReport, AblationSuiteRequest, job
@@ -35,7 +34,7 @@ def _listed(_: click.Context, __: click.Parameter, given: str | None) -> tuple[s
 
 @click.command(name="ablate-suite")
 @click.argument("model")
-@text_options
+@choosing.texts
 @click.option(
     "--classes",
     metavar="CLASS,...",
@@ -66,12 +65,9 @@ def _listed(_: click.Context, __: click.Parameter, given: str | None) -> tuple[s
     metavar="SEEDS",
     help="Random sets to compare each class with.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option(
-    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
-)
-@click.option("--force", is_flag=True, help="Run and store again what is stored.")
+@options.seed("Of the random sets.")
+@options.machine
+@options.force_runs
 @METRICS_OPTION
 @options.results
 def ablate_suite(

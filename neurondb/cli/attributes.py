@@ -6,9 +6,9 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from neurondb.cli import options, steering_options
-from neurondb.cli.ablate import SELECTIONS, chosen_neurons
+from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.cli.choosing import NEURON_OPTIONS, SELECTIONS, chosen_neurons
 from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import job
@@ -23,7 +23,7 @@ from neurondb.render.progress import progress_on
 
 SECTIONS: Final = {
     "Inputs": ("prompts", "sets", "max_prompts", "stop_words", "top_k", "pieces"),
-    "Neurons to ablate (one of them)": (*SELECTIONS, "count"),
+    "Neurons to ablate (one of them)": NEURON_OPTIONS,
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Machine": ("device", "dtype"),
     "Results": ("form", "output", "db"),
@@ -76,24 +76,19 @@ def attributes() -> None:
     show_default=True,
     help="Count the tokens that an attribute is made of as attributes too.",
 )
-@click.option("--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this.")
-@click.option("--sql", metavar="QUERY", help="Neurons of a query: neuron_id, layer+neuron, name.")
-@click.option("--neurons", metavar="L.N,...", help="A list.")
-@click.option("--class", "class_", metavar="CLASS", help="A read-write class, like weakening.")
-@click.option("--set", "set_", metavar="NAME", help="A stored set.")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Only N of --class, by --seed.")
+@choosing.neurons
 @click.option("--mode", type=click.Choice(MODES), help="(default: zero)")
-@click.option("--value", type=float, metavar="V", help="Of fix and clamp, in canonical sign.")
+@choosing.value
 @click.option("--hook", type=click.Choice(HOOKS), help="What clamp sets.")
-@click.option("--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, ….")
+@choosing.condition
 @click.option(
     "--baseline",
     type=click.IntRange(0),
-    metavar="N",
-    help="Also N draws of as many random neurons of the same layers (default: 0).",
+    metavar="SEEDS",
+    help="Also as many random neurons of the same layers; so many times (default: 0).",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws.")
-@steering_options.machine
+@options.seed("Of what is random.")
+@options.machine
 @options.results
 def rate(
     model: str,

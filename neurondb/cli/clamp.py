@@ -44,8 +44,10 @@ SECTIONS: Final = {
     "probable ones of the clean run and of both ends).",
 )
 @click.option(
-    "--neuron",
+    "--neurons",
     "more",
+    cls=options.Renamed,
+    formerly=("--neuron",),
     type=steering_options.Neurons(),
     multiple=True,
     help="More neurons, held at the same value.",
@@ -69,7 +71,7 @@ SECTIONS: Final = {
     help="Where they are held: all positions of the prompt, or the last.",
 )
 @steering_options.chat
-@steering_options.machine
+@options.machine
 @options.results
 def clamp(
     model: str,

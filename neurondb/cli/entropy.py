@@ -8,8 +8,8 @@ from rich.console import Console
 
 from neurondb import asking
 from neurondb.asking import named
-from neurondb.cli import options, steering_options
-from neurondb.cli.ablate import text_options, texts_request
+from neurondb.cli import choosing, options, steering_options
+from neurondb.cli.choosing import texts_request
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import job
 from neurondb.jobs.steered import EntropyCurves
@@ -49,16 +49,19 @@ SECTIONS: Final = {
     help="What hook_post is fixed at, in canonical sign.",
 )
 @click.option(
-    "--baseline",
+    "--random",
+    "baseline",
+    cls=options.Renamed,
+    formerly=("--baseline",),
     type=click.IntRange(0),
     default=20,
     show_default=True,
     metavar="N",
     help="Random neurons of the last two layers to compare with.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw.")
-@text_options
-@steering_options.machine
+@options.seed("Of the random neurons.")
+@choosing.texts
+@options.machine
 @options.results
 def entropy(
     model: str,

@@ -72,9 +72,9 @@ SECTIONS: Final = {
     metavar="P",
     help="Draw from the most probable tokens that have this much together (default: 1).",
 )
-@click.option("--seed", type=click.IntRange(0), metavar="N", help="Of what is drawn (default: 0).")
+@options.seed("Of the tokens that are drawn.")
 @click.option("--greedy", is_flag=True, help="Take the most probable token, draw nothing.")
-@steering_options.machine
+@options.machine
 @options.results
 def generate(
     model: str,
@@ -119,10 +119,10 @@ def generate(
 def _sampling(
     greedy: bool, temperature: float | None, top_p: float | None, seed: int | None
 ) -> Sampling:
-    given = {"--temperature": temperature, "--top-p": top_p, "--seed": seed}
-    drawn = [name for name, value in given.items() if value is not None]
+    drawn = [name for name in ("temperature", "top_p", "seed") if options.was_given(name)]
     if greedy and drawn:
-        raise UsageError(f"--greedy draws nothing, so {drawn[0]} has no effect; leave one out")
+        spelled = f"--{drawn[0].replace('_', '-')}"
+        raise UsageError(f"--greedy draws nothing, so {spelled} has no effect; leave one out")
     how = {"temperature": temperature, "top_p": top_p, "seed": seed}
     return Sampling(greedy, **{name: value for name, value in how.items() if value is not None})  # type: ignore[arg-type]
 

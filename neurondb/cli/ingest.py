@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from neurondb.cli import options
+from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.errors import UsageError
 from neurondb.jobs import (
@@ -72,9 +72,7 @@ SECTIONS: Final = {
     help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow, but for traces); "
     "weights comes with the others, which need it.",
 )
-@click.option(
-    "--layers", type=options.Layers(), help="Only these, like 0-3,7,-1; -1 is the last one."
-)
+@options.layers
 @click.option(
     "--dataset",
     type=PATH_OR_NAME,
@@ -90,12 +88,8 @@ SECTIONS: Final = {
     help="Field with the part of the dataset that a text is of, like meta.source; of a "
     "directory, its folders. '' for none.",
 )
-@click.option(
-    "--max-texts", type=click.IntRange(min=1), metavar="N", help="Read only the first N texts."
-)
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Read texts up to N tokens."
-)
+@choosing.max_texts
+@choosing.max_tokens
 @click.option(
     "--max-len",
     type=click.IntRange(min=2),
@@ -104,7 +98,7 @@ SECTIONS: Final = {
     show_default=True,
     help="Tokens a text.",
 )
-@click.option("--skip-bos", is_flag=True, help="Leave the first position out of every count.")
+@choosing.skip_bos
 @click.option(
     "--controls",
     is_flag=True,
@@ -123,7 +117,7 @@ SECTIONS: Final = {
 )
 @click.option(
     "--where",
-    metavar="EXPRESSION",
+    metavar="EXPR",
     callback=_expression,
     help="Traces of these neurons only, as `neurondb find` takes it.",
 )
@@ -134,10 +128,7 @@ SECTIONS: Final = {
     show_default=True,
     help="Tokens before and after the peak.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option(
-    "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
-)
+@options.machine
 @click.option(
     "--tau",
     "thresholds",
@@ -156,13 +147,7 @@ SECTIONS: Final = {
     help="Tokens a list.",
 )
 @click.option("--exact-baselines", is_flag=True, help="Mismatched baselines from all pairs.")
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Of sampled baselines, and of examples drawn at random.",
-)
+@options.seed("Of sampled baselines, and of examples drawn at random.")
 @click.option("--raw", is_flag=True, help="Analyse the weights as they are stored.")
 @click.option(
     "--center-gate/--no-center-gate",

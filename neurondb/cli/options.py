@@ -47,6 +47,51 @@ def results(command: Command) -> Command:
     return format_name(output(database(command)))
 
 
+class Renamed(click.Option):
+    """An option that is still understood by a name it had, which no help mentions."""
+
+    def __init__(self, *args: Any, formerly: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._formerly = tuple(formerly)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Let the parser know all names; help and messages know those of today."""
+        of_today, self.opts = self.opts, [*self.opts, *self._formerly]
+        super().add_to_parser(parser, ctx)
+        self.opts = of_today
+
+
+def device(where: str = "") -> Callable[[Command], Command]:
+    """Return the option --device; `where` says what of the command computes there."""
+    kinds = "auto, cpu, cuda, cuda:1, mps"
+    help_ = f"Where {where}: {kinds}; in float32." if where else f"{kinds}."
+    return click.option("--device", default="auto", show_default=True, help=help_)
+
+
+def machine(command: Command) -> Command:
+    """Add where a model runs and in which precision: --device and --dtype."""
+    dtype = click.option(
+        "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
+    )
+    return device()(dtype(command))
+
+
+def seed(of: str) -> Callable[[Command], Command]:
+    """Return the option --seed, which is never negative; `of` says what is drawn by it."""
+    return click.option(
+        "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help=of
+    )
+
+
+force_runs = click.option("--force", is_flag=True, help="Run and store again what is stored.")
+
+
+def was_given(name: str) -> bool:
+    """Tell whether a parameter of the running command was given, its default or another value."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source is not click.core.ParameterSource.DEFAULT
+
+
 def _bindings(
     _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, str]:
@@ -102,6 +147,15 @@ class Layers(click.ParamType[tuple[int, ...]]):
         if first > last or (first < 0 <= last):
             self.fail(f"{part!r} is no range: the smaller number goes first", param, ctx)
         return range(first, last + 1)
+
+
+layers = click.option(
+    "--layers",
+    cls=Renamed,
+    formerly=("--layer",),
+    type=Layers(),
+    help="Only these, like 0-3,7,-1; -1 is the last one.",
+)
 
 
 class Shard(click.ParamType[tuple[int, int]]):

@@ -61,12 +61,7 @@ DECODED = "token-spikes"
     show_default=True,
     help="Of .png: its pixels for each of the figure.",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help=f"Where {DECODED} decodes a token that is not stored.",
-)
+@options.device(f"{DECODED} decodes a token that is not stored")
 @options.database
 def plot(
     name: str | None,

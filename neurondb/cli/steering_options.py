@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import click
 
-from neurondb.cli.options import Command
 from neurondb.errors import UsageError
 from neurondb.jobs.steering import SIGNS, Clamp, NeuronPlace
 
@@ -95,17 +94,6 @@ sign = click.option(
 chat = click.option(
     "--chat", is_flag=True, help="PROMPT is what a user says, in the tokenizer's chat template."
 )
-
-
-def machine(command: Command) -> Command:
-    """Add --device and --dtype."""
-    device = click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
-    )
-    dtype = click.option(
-        "--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."
-    )
-    return device(dtype(command))
 
 
 def sign_meant(sign: str) -> str:

@@ -64,7 +64,7 @@ class _Answer(NamedTuple):
     multiple=True,
     help="Only lists by this matrix (default: both).",
 )
-@click.option("--layer", "layers", type=options.Layers(), help="Only these, like 20-31,-1.")
+@options.layers
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -82,12 +82,7 @@ class _Answer(NamedTuple):
     is_flag=True,
     help="With --lm-head: keep what is computed, so that it is answered without the weights.",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="Where --lm-head computes: auto, cpu, cuda, cuda:1, mps; in float32.",
-)
+@options.device("--lm-head computes")
 @options.results
 def tokens(
     model: str,

@@ -11,19 +11,14 @@ from neurondb.render.progress import progress_on
 
 @click.command()
 @click.argument("model")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which neurons to look at.")
+@options.seed("Which neurons to look at.")
 @click.option(
     "--activations",
     is_flag=True,
     help="Also run the model on a few random tokens, twice: as ingest does, and through"
     " TransformerBridge, whose hooks must see the same.",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="Where --activations runs: auto, cpu, cuda, cuda:1, mps; in float32.",
-)
+@options.device("--activations runs")
 @options.database
 def verify(model: str, seed: int, activations: bool, device: str, db: str | None) -> None:
     """Recompute some neurons of every layer of MODEL from its weights, and compare.

@@ -72,7 +72,7 @@ def store_set(connection: Connection, record: NeuronSetRecord) -> int:
             return int(set_id)
         if record.name is not None:
             raise UsageError(
-                f"the set {record.name!r} is stored with other neurons; give another --name"
+                f"the set {record.name!r} is stored with other neurons; give another --save-set"
             )
     values = {"name": record.name, "definition": record.definition}
     set_id = insert_one(connection, tables.neuron_sets, values)

@@ -263,7 +263,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_run(
 ) -> None:
     run(request(file, name="mine"))
     monkeypatch.setattr(Runner, "run", None)
-    with refused(UsageError, "'mine' is stored with other neurons; give another --name"):
+    with refused(UsageError, "'mine' is stored with other neurons; give another --save-set"):
         run(request(file, NeuronSelection("neurons", "0.1"), name="mine"))
 
 

@@ -102,7 +102,7 @@ def test_a_suite_has_a_line_a_run(file: Path) -> None:
         (("ablate",), "name a MODEL"),
         (("ablate", "m", "--class", "a", "--neurons", "1.2"), "by one of"),
         (("ablate", "m", "--neurons", "1.2"), "say which texts by --dataset"),
-        (("ablate", "m", "--neurons", "1.2", "--count", "3"), "--count takes so many of --class"),
+        (("ablate", "m", "--neurons", "1.2", "--draw", "3"), "--draw takes so many of --class"),
         (("ablate", "m", "--mode", "fix", "--neurons", "1.2"), "needs a value"),
         (("ablate", "m", "--metrics", "accuracy"), "no metric 'accuracy'; the metrics are loss"),
         (("ablate", "m", "--rerun", "3"), "takes no MODEL"),

@@ -97,7 +97,7 @@ def test_estimates_are_of_every_neuron_unless_told(file: Path) -> None:
     [
         ((), "say which neurons"),
         (("--neurons", "1.3", "--where", "layer=1"), "say which neurons by one of"),
-        (("--neurons", "1.3", "--count", "4"), "--count takes so many of --class"),
+        (("--neurons", "1.3", "--draw", "4"), "--draw takes so many of --class"),
         (("--neurons", "1.3", "--metrics", "lose"), "no metric 'lose'"),
         (("--attribution", "--metrics", "rank"), "no metric 'rank' here; there is loss, entropy"),
         (("--neurons", "1.3", "--condition", "gate?"), "is no condition"),

@@ -28,8 +28,8 @@ JOBS = {
     "generate": "ingest.jobs.generate:run",
     "entropy": "ingest.jobs.entropy:run",
     "attributes": "ingest.jobs.attributes:run",
-    "attribute-sets": "ingest.attributes:build",
-    "attribute-demo": "ingest.attributes:demo",
+    "attribute-sets": "ingest.attributes.building:run",
+    "attribute-demo": "ingest.attributes.demo:run",
 }
 Invoke = Callable[..., Result]
 
@@ -335,7 +335,7 @@ def test_no_line_of_rates_runs_over(invoke: Invoke, world: Path, columns: int) -
         (("--mode", "mean"), "--mode needs neurons"),
         (("--baseline", "2"), "--baseline needs neurons"),
         (("--neurons", "1.1", "--where", "layer=1"), "by one of"),
-        (("--count", "3"), "--count takes so many of --class"),
+        (("--draw", "3"), "--draw takes so many of --class"),
         (("--neurons", "1.1", "--mode", "fix"), "needs a value"),
         (("--neurons", "1.1", "--condition", "gate"), "is no condition"),
     ],

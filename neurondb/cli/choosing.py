@@ -1,0 +1,143 @@
+"""Options that say which neurons and which texts are meant, and what a request makes of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.cli.options import Command, Renamed
+from neurondb.errors import UsageError
+from neurondb.jobs import NeuronSelection, SelectionKind, TextsRequest
+
+SELECTIONS: Final[dict[str, SelectionKind]] = {
+    "where": "where",
+    "sql": "sql",
+    "neurons": "neurons",
+    "class_": "class",
+    "set_": "set",
+}
+"""Parameter → the way in which it says which neurons."""
+NEURON_OPTIONS: Final = (*SELECTIONS, "draw")
+"""Parameters that `neurons` adds."""
+ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
+TEXT_OPTIONS: Final = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
+"""Parameters that `texts` adds."""
+
+
+def _added(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def neurons(command: Command) -> Command:
+    """Add what says which neurons are intervened on: one of five ways, and a draw of a class."""
+    return _added(
+        command,
+        (
+            click.option(
+                "--where", metavar="EXPR", help="Neurons that `neurondb find` finds by this."
+            ),
+            click.option(
+                "--sql",
+                metavar="QUERY",
+                help="Neurons of a query: neuron_id, layer+neuron, name.",
+            ),
+            click.option("--neurons", metavar="L.N,...", help="A list."),
+            click.option(
+                "--class", "class_", metavar="CLASS", help="A read-write class, like weakening."
+            ),
+            click.option("--set", "set_", metavar="NAME", help="A stored set."),
+            click.option(
+                "--draw",
+                cls=Renamed,
+                formerly=("--count",),
+                type=click.IntRange(1),
+                metavar="N",
+                help="Only N of --class, drawn by --seed.",
+            ),
+        ),
+    )
+
+
+save_set = click.option(
+    "--save-set",
+    "name",
+    cls=Renamed,
+    formerly=("--name",),
+    metavar="NAME",
+    help="Store the set under this name, for --set.",
+)
+
+condition = click.option(
+    "--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, …."
+)
+value = click.option(
+    "--value", type=float, metavar="V", help="Of fix and clamp, in canonical sign."
+)
+
+
+def texts(command: Command) -> Command:
+    """Add what says which texts an intervention is run over."""
+    return _added(
+        command,
+        (
+            click.option(
+                "--dataset",
+                type=PATH_OR_NAME,
+                metavar="FILE|NAME|HUB-ID",
+                help="Texts: a file or directory as `ingest` reads it, a stored dataset, a hub "
+                "dataset.",
+            ),
+            max_texts,
+            max_tokens,
+            click.option(
+                "--max-len",
+                type=click.IntRange(2),
+                metavar="N",
+                help="Tokens a text (default: 1024, or the model's context).",
+            ),
+            skip_bos,
+        ),
+    )
+
+
+max_texts = click.option(
+    "--max-texts", type=click.IntRange(1), metavar="N", help="Read the first N texts."
+)
+max_tokens = click.option(
+    "--max-tokens", type=click.IntRange(1), metavar="N", help="Read texts up to N tokens."
+)
+skip_bos = click.option(
+    "--skip-bos", is_flag=True, help="Leave the first position of each text out of every count."
+)
+
+
+def chosen_neurons(asked: Mapping[str, Any]) -> NeuronSelection | None:
+    """Return which neurons options say; None when they say none.
+
+    Raises:
+        UsageError: when they say so twice, or give --draw with something else than a class.
+    """
+    given = [
+        NeuronSelection(kind, asked[name], asked["draw"])
+        for name, kind in SELECTIONS.items()
+        if asked[name] is not None
+    ]
+    if len(given) > 1:
+        raise UsageError(ONE_OF_THEM)
+    if asked["draw"] is not None and (not given or given[0].kind != "class"):
+        raise UsageError("--draw takes so many of --class; a list or query says its own number")
+    return given[0] if given else None
+
+
+def texts_request(asked: Mapping[str, Any]) -> TextsRequest:
+    """Return the texts that options name.
+
+    Raises:
+        UsageError: when they name none.
+    """
+    if asked["dataset"] is None:
+        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
+    return TextsRequest(**{name: asked[name] for name in TEXT_OPTIONS})
