@@ -192,6 +192,7 @@ def check_revision(engine: Engine) -> None:
         if not inspect(connection).has_table("alembic_version"):
             raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    refuse_unreleased(where, found)
     if found is None or str(found) < schema.REVISION:
         raise DatabaseError(
             f"{where} has schema {found}, this version needs {schema.REVISION}; "
@@ -201,6 +202,20 @@ def check_revision(engine: Engine) -> None:
         raise DatabaseError(
             f"{where} has schema {found}, newer than {schema.REVISION} of this version; "
             "install a newer neurondb"
+        )
+
+
+def refuse_unreleased(where: str, revision: str | None) -> None:
+    """Refuse a database whose schema is older than any that `neurondb upgrade` starts from.
+
+    Raises:
+        DatabaseError: says so, and what to do.
+    """
+    if revision is not None and revision < schema.FIRST:
+        raise DatabaseError(
+            f"{where} has schema {revision}, from before the first release ({schema.FIRST}): "
+            f"upgrade it with an earlier version that has schema {schema.FIRST}, "
+            "or ingest its models anew into another file"
         )
 
 

@@ -1,9 +1,10 @@
 """The bundled model and the bundled texts.
 
 The model is a small gated language model that this project trains and ships itself. It lets the
-demo and the tests run on real weights without a download. `world` writes its corpus, `train`
-reproduces its weights, `docs/bundled-model.md` tells the whole story. The texts, `sampler`, are
-ordinary ones of fourteen kinds for real models (`docs/sampler.md`).
+demo and the tests run on real weights without a download. `tinyworld` has texts and facts of its
+world; what made them and trained the model is in the repository alone, in `tools/tinyworld`
+(`docs/bundled-model.md`). The texts, `sampler`, are ordinary ones of fourteen kinds for real models
+(`docs/sampler.md`).
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,14 @@ from sqlalchemy import Engine, inspect
 
 from neurondb import schema
 from neurondb.cli import options
-from neurondb.database import called, connect, parse_url, sqlite_path, translated
+from neurondb.database import (
+    called,
+    connect,
+    parse_url,
+    refuse_unreleased,
+    sqlite_path,
+    translated,
+)
 from neurondb.errors import DatabaseError
 from neurondb.sqlite_files import look_at
 
@@ -39,8 +46,9 @@ def upgrade(db: str | None) -> None:
 
 
 def _refuse(engine: Engine, before: str | None) -> None:
-    """Keep the hands off what is newer than this version, or none of ours."""
+    """Keep the hands off what is newer than this version, too old for it, or none of ours."""
     where = called(engine.url)
+    refuse_unreleased(where, before)
     if before is not None and before > schema.REVISION:
         raise DatabaseError(
             f"{where} has schema {before}, newer than {schema.REVISION} of this version; "

@@ -6,7 +6,9 @@ from neurondb.schema import tables
 from neurondb.schema.metadata import metadata
 from neurondb.schema.views import VIEWS
 
+FIRST: Final = "0008"
+"""Alembic revision of the first release, the oldest that `neurondb upgrade` starts from."""
 REVISION: Final = "0008"
 """Alembic revision these definitions correspond to; a test compares it with migrations/."""
 
-__all__ = ["REVISION", "VIEWS", "metadata", "tables"]
+__all__ = ["FIRST", "REVISION", "VIEWS", "metadata", "tables"]

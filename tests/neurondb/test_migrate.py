@@ -11,11 +11,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from neurondb import migrate
+from neurondb import migrate, schema
 from neurondb.database import connect, open_existing, parse_url
 from neurondb.errors import DatabaseError
-from neurondb.schema import REVISION, VIEWS, codes, metadata
+from neurondb.schema import FIRST, REVISION, VIEWS, codes, metadata
 from neurondb.taxonomy import CLASSES
+from tests.support.former_head import former_head
 
 
 @pytest.fixture
@@ -33,6 +34,7 @@ def test_the_migrated_schema_equals_the_models(file: Path) -> None:
 def test_the_revision_of_the_code_is_the_newest_migration() -> None:
     scripts = ScriptDirectory.from_config(migrate.configuration())
     assert scripts.get_heads() == [REVISION]
+    assert scripts.get_base() == FIRST
 
 
 def test_migrated_tables_are_clustered_as_the_models_say(file: Path) -> None:
@@ -43,57 +45,38 @@ def test_migrated_tables_are_clustered_as_the_models_say(file: Path) -> None:
         assert ("WITHOUT ROWID" in made[table.name]) is clustered, table.name
 
 
-OLD_ROWS = (
-    "INSERT INTO dataset_rows VALUES (1, 'tales', 't', 'f', 2)",
-    "INSERT INTO texts VALUES (1, 1, 0, 'once'), (2, 1, 1, 'upon')",
-    "INSERT INTO models VALUES "
-    "(1, 'm', 's', NULL, 'llama', 1, 'silu', 1, 2, 2, 3, 'f', NULL, 1, 0.5, 1)",
-    "INSERT INTO neurons VALUES (1, 1, 0, 0, 1, 1, 1, 1, NULL, NULL, 1)",
-    "INSERT INTO activation_stats VALUES (1, 1, 10, 0.5, 1, 2, 3, 4, 5, 6, 7, 8, 0.25)",
-    "INSERT INTO sign_case_rows VALUES (1, 1, 0, 4, 0.4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)",
-    "INSERT INTO example_rows VALUES (1, 1, 0, 0, 2, 5, -1.5)",
-)
-"""A neuron on two texts, as the first release stored it."""
-
-
 @pytest.fixture
-def first_release(tmp_path: Path) -> Path:
-    path = tmp_path / "first.db"
-    engine = connect(parse_url(str(path)), writing=True)
-    with engine.begin() as connection:
-        command.upgrade(migrate.configuration(connection), "0001")
-        for row in OLD_ROWS:
-            connection.exec_driver_sql(row)
-    engine.dispose()
-    return path
+def former(tmp_path: Path) -> Path:
+    return former_head(tmp_path / "former.db")
 
 
-def test_a_database_of_the_first_release_upgrades_and_keeps_its_rows(first_release: Path) -> None:
-    kept = ("dataset_rows", "models", "neurons", "sign_case_rows", "example_rows")
-    with sqlite3.connect(first_release) as connection:
-        before = {t: connection.execute(f"SELECT * FROM {t}").fetchall() for t in kept}
+def test_a_database_of_the_former_head_is_opened_as_it_is(former: Path) -> None:
+    before = former.read_bytes()
+    with open_existing(str(former)).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        (name,) = connection.execute(text("SELECT name FROM models")).scalars()
+    assert name == "m"
+    assert former.read_bytes() == before
 
-    migrate.upgrade(connect(parse_url(str(first_release)), writing=True))
 
-    with sqlite3.connect(first_release) as connection:
-        after = {t: connection.execute(f"SELECT * FROM {t}").fetchall() for t in kept}
-        after["models"] = [row[:-5] for row in after["models"]]  # of 0005 to 0007
-        stats = connection.execute("SELECT * FROM activation_stats").fetchall()
-        texts = connection.execute("SELECT * FROM texts").fetchall()
+def test_a_database_of_the_former_head_upgrades_and_keeps_its_rows(former: Path) -> None:
+    with sqlite3.connect(former) as connection:
+        before = [line for line in connection.iterdump() if line.startswith("INSERT")]
+
+    migrate.upgrade(connect(parse_url(str(former)), writing=True))
+
+    with sqlite3.connect(former) as connection:
+        after = [line for line in connection.iterdump() if line.startswith("INSERT")]
         dangling = connection.execute("PRAGMA foreign_key_check").fetchall()
     assert after == before
-    assert stats == [(1, 1, 10, 0.5, 1, 2, 3, 4, 5, 6, 7, 8, 0.25, 0)]  # none was left out
-    assert texts == [(1, 1, 0, "once", None), (2, 1, 1, "upon", None)]
     assert dangling == []
 
 
-def test_an_upgraded_database_has_the_schema_of_a_new_one(first_release: Path, file: Path) -> None:
-    migrate.upgrade(connect(parse_url(str(first_release)), writing=True))
-
-    with open_existing(str(first_release)).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
-    assert columns_of(first_release) == columns_of(file)
+def test_a_database_of_the_former_head_has_the_schema_of_a_new_one(
+    former: Path, file: Path
+) -> None:
+    assert columns_of(former) == columns_of(file)
 
 
 def columns_of(path: Path) -> dict[str, list[object]]:
@@ -102,16 +85,13 @@ def columns_of(path: Path) -> dict[str, list[object]]:
         return {t: connection.execute(f"PRAGMA table_info({t})").fetchall() for (t,) in names}
 
 
-def test_an_upgrade_can_be_taken_back(first_release: Path) -> None:
-    before = columns_of(first_release)
-    engine = connect(parse_url(str(first_release)), writing=True)
-    migrate.upgrade(engine)
-
+def test_the_first_schema_can_be_taken_back(file: Path) -> None:
+    engine = connect(parse_url(str(file)), writing=True)
     with engine.begin() as connection:
         migrate.drop_views(connection)
-        command.downgrade(migrate.configuration(connection), "0001")
+        command.downgrade(migrate.configuration(connection), "base")
 
-    assert columns_of(first_release) == before
+    assert list(columns_of(file)) == ["alembic_version"]
 
 
 def test_every_relation_of_the_contract_is_there(file: Path) -> None:
@@ -151,9 +131,8 @@ def test_wal_and_normal_synchronous(file: Path) -> None:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 1
 
 
-def test_an_older_database_asks_for_upgrade_and_gets_it(file: Path) -> None:
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+def test_an_older_database_asks_for_upgrade(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "REVISION", "8888")
     with pytest.raises(DatabaseError, match="neurondb upgrade"):
         open_existing(str(file))
 
@@ -220,23 +199,3 @@ def test_the_schema_reads_on_postgresql() -> None:
         assert "ROWID" not in str(CreateTable(table).compile(dialect=dialect))
         for index in table.indexes:
             assert str(CreateIndex(index).compile(dialect=dialect))
-
-
-@pytest.mark.parametrize(
-    ("pieces", "n_unused"), [("ab", 0), ("a-", None), ("--", None), ("", None)]
-)
-def test_a_vocabulary_without_unused_rows_is_known_as_such(
-    first_release: Path, pieces: str, n_unused: int | None
-) -> None:
-    """Where a token lacks a spelling, rows may have been counted that no token has."""
-    with sqlite3.connect(first_release) as connection:
-        for token_id, piece in enumerate(pieces):
-            connection.execute(
-                "INSERT INTO tokens (model_id, token_id, token, piece) VALUES (1, ?, 'x', ?)",
-                (token_id, None if piece == "-" else piece),
-            )
-
-    migrate.upgrade(connect(parse_url(str(first_release)), writing=True))
-
-    with sqlite3.connect(first_release) as connection:
-        assert connection.execute("SELECT n_unused_rows FROM models").fetchall() == [(n_unused,)]

@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 
 import ingest.stages.other_side
 from ingest.vocabulary import Projector
-from neurondb import migrate
-from neurondb.database import connect, parse_url
 from neurondb.errors import IngestError
 from neurondb.jobs import IngestReport, IngestRequest, job
 from tests.support.ingested import Silent
@@ -39,7 +36,7 @@ def stored(directory: Path, family: str) -> IngestRequest:
 
 
 def taken_back(request: IngestRequest) -> None:
-    """Make the database one that an earlier version wrote, and upgrade it."""
+    """Make the database one that an earlier version wrote and a later one upgraded."""
     with sqlite3.connect(str(request.database)) as connection:
         connection.execute(
             "UPDATE ingest_steps SET settings = replace(settings, '\"lm_head_sides\": 2, ', ''), "
@@ -47,12 +44,8 @@ def taken_back(request: IngestRequest) -> None:
             "USING (neuron_id) WHERE side = -1 AND n.layer = ingest_steps.layer) "
             "WHERE stage = 'vocab'"
         )
-    engine = connect(parse_url(str(request.database)), writing=True)
-    with engine.begin() as connection:
-        migrate.drop_views(connection)
-        command.downgrade(migrate.configuration(connection), "0007")
-    migrate.upgrade(engine)
-    engine.dispose()
+        for table in ("lm_head_tokens", "lm_head_rows"):
+            connection.execute(f"DELETE FROM {table} WHERE side = -1")
 
 
 @pytest.fixture

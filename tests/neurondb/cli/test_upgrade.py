@@ -11,6 +11,7 @@ from neurondb import migrate, schema
 from neurondb.cli import cli
 from neurondb.errors import DatabaseError
 from neurondb.paths import folder
+from tests.support.former_head import former_head
 
 NOW, LATER = schema.REVISION, "8888"
 NEXT = f"""
@@ -81,6 +82,17 @@ def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> No
     assert CliRunner().invoke(cli, ["models", "--db", str(path)]).exit_code == 0
 
 
+@pytest.mark.usefixtures("newer_version")
+def test_a_database_of_the_former_head_upgrades_like_any_other(tmp_path: Path) -> None:
+    path = former_head(tmp_path / "former.db")
+
+    assert f"schema {NOW} → {LATER}" in upgrade(path).stderr
+    assert "nickname" in columns(path, "models")
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name, nickname FROM models").fetchall() == [("m", None)]
+        assert connection.execute("SELECT text FROM texts").fetchall() == [("once",), ("upon",)]
+
+
 def test_a_current_database_stays_as_it_is(current: Path) -> None:
     before = current.read_bytes()
 
@@ -100,6 +112,21 @@ def test_a_newer_database_is_refused(current: Path, command: str) -> None:
     assert f"has schema 9999, newer than {NOW} of this version; install a newer neurondb" in str(
         result.exception
     )
+
+
+@pytest.mark.parametrize("command", ["upgrade", "models", "status"])
+def test_a_database_from_before_the_first_release_is_refused(current: Path, command: str) -> None:
+    with sqlite3.connect(current) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0007'")
+    before = current.read_bytes()
+
+    error = CliRunner().invoke(cli, [command, "--db", str(current)]).exception
+
+    assert isinstance(error, DatabaseError)
+    assert f"has schema 0007, from before the first release ({schema.FIRST})" in str(error)
+    assert "ingest its models anew" in str(error)
+    assert "\n" not in str(error)
+    assert current.read_bytes() == before
 
 
 def test_someone_elses_database_is_left_alone(tmp_path: Path) -> None:

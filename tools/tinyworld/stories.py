@@ -4,7 +4,7 @@ Whatever a sentence says of a person, a country, an animal or the calendar is re
 world's rows, so no story can contradict them; the rest is chance.
 """
 
-from ingest.bundled.page import Page
+from tools.tinyworld.page import Page
 
 Story = tuple[str, ...]
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
-from ingest.bundled.relations import Fact
+from ingest.bundled.tinyworld import Fact
 
 IGNORED = -100
 """The label of positions that do not count, as torch's cross entropy has it."""

@@ -1,6 +1,6 @@
 """Reproduce the bundled model: corpus, tokenizer, training, and the record of how it went.
 
-    python -m ingest.bundled.train --out DIR
+    python -m tools.tinyworld.train --out DIR
 
 One thread and fixed seeds make a run repeatable; another machine or another torch may round
 differently and end with slightly different weights.
@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Int
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ingest.bundled import world
-from ingest.bundled.evaluation import (
+from tools.tinyworld import world
+from tools.tinyworld.evaluation import (
     IGNORED,
     baseline_entropies,
     heldout_loss,
@@ -28,7 +28,7 @@ from ingest.bundled.evaluation import (
     load,
     padded,
 )
-from ingest.bundled.tokenization import (
+from tools.tinyworld.tokenization import (
     BOS_ID,
     EOS_ID,
     PAD_ID,
@@ -208,7 +208,7 @@ def measure(
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m ingest.bundled.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.tinyworld.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     parser.add_argument("--seed", type=int, default=Settings.seed)
     parser.add_argument("--steps", type=int, default=Settings.steps)

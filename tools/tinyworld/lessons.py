@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from functools import cache
 
-from ingest.bundled.page import Page
-from ingest.bundled.relations import RELATIONS, Fact, Relation, facts, facts_about
-from ingest.bundled.words import listed
+from ingest.bundled.tinyworld import Fact
+from tools.tinyworld.page import Page
+from tools.tinyworld.relations import RELATIONS, Relation, facts, facts_about
+from tools.tinyworld.words import listed
 
 
 def _some_facts(page: Page, relation: Relation, count: int) -> list[Fact]:

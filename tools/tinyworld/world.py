@@ -1,8 +1,8 @@
 """The corpus of the little world: seeded texts for training, other texts held out.
 
-    python -m ingest.bundled.world --seed 0 --texts 8000 > corpus.txt
+    python -m tools.tinyworld.world --seed 0 --texts 8000 > corpus.txt
 
-The facts are the same whatever the seed (`ingest.bundled.atlas`, `ingest.bundled.relations`);
+The facts are the same whatever the seed (`tools.tinyworld.atlas`, `tools.tinyworld.relations`);
 the seed varies who is written about and how. Held-out texts are those whose checksum falls into
 one class in sixteen, which training texts never do: no number of texts and no choice of seeds can
 make the two overlap.
@@ -13,20 +13,19 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 from random import Random
 
-from ingest.bundled.lessons import teach
-from ingest.bundled.lexicon import LEXICON
-from ingest.bundled.page import Page
-from ingest.bundled.phrases import PHRASES
-from ingest.bundled.records import note
-from ingest.bundled.relations import Fact, facts
-from ingest.bundled.stories import tell
+from ingest.bundled.tinyworld import joined
+from tools.tinyworld.lessons import teach
+from tools.tinyworld.lexicon import LEXICON
+from tools.tinyworld.page import Page
+from tools.tinyworld.phrases import PHRASES
+from tools.tinyworld.records import note
+from tools.tinyworld.relations import facts
+from tools.tinyworld.stories import tell
 
-__all__ = ["SEPARATOR", "Fact", "facts", "heldout", "texts", "write_heldout"]
+__all__ = ["facts", "heldout", "texts"]
 
-SEPARATOR = "<|endoftext|>"
 HELDOUT_SEED = 1_000_003
 MIN_WORDS, MAX_WORDS = 40, 160
 
@@ -59,21 +58,12 @@ def heldout(n: int, seed: int = HELDOUT_SEED) -> Iterator[str]:
     return islice(_stream(seed, held_out=True), n)
 
 
-def write_heldout(path: Path, n: int) -> None:
-    """Write `n` held-out texts to a file, separated by `<|endoftext|>`."""
-    path.write_text(_joined(heldout(n)), encoding="utf-8")
-
-
-def _joined(documents: Iterator[str]) -> str:
-    return f"\n{SEPARATOR}\n".join(documents) + "\n"
-
-
 def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m ingest.bundled.world", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.tinyworld.world", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--texts", type=int, default=8000)
     arguments = parser.parse_args()
-    sys.stdout.write(_joined(texts(arguments.seed, arguments.texts)))
+    sys.stdout.write(joined(texts(arguments.seed, arguments.texts)))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,9 @@ A fact is a subject, a relation and an answer. The wordings of a relation take t
 from dataclasses import dataclass
 from functools import cache
 
-from ingest.bundled.atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
-from ingest.bundled.words import number_word, with_articles
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One fact; `prompt` is a sentence that breaks off before the space and the answer."""
-
-    subject: str
-    relation: str
-    answer: str
-    prompt: str
+from ingest.bundled.tinyworld import Fact
+from tools.tinyworld.atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
+from tools.tinyworld.words import number_word, with_articles
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from functools import reduce
 from random import Random
 
-from ingest.bundled.words import with_articles
+from tools.tinyworld.words import with_articles
 
 _CHOICE = re.compile(r"<([^<>]*)>")
 _SLOT = re.compile(r"\{([A-Za-z]+)(\d*)((?:\.[A-Za-z_]+)*)\}")

@@ -6,7 +6,7 @@ one row says of another exists.
 
 from dataclasses import dataclass
 
-from ingest.bundled.words import separated
+from tools.tinyworld.words import separated
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.bundled.atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
-from ingest.bundled.lessons import LESSONS
-from ingest.bundled.lexicon import LEXICON
-from ingest.bundled.page import Page
-from ingest.bundled.phrases import PHRASES
-from ingest.bundled.records import RECORDS
-from ingest.bundled.relations import RELATIONS, Relation
-from ingest.bundled.stories import STORIES
-from ingest.bundled.words import Noun, Verb, listed, number_word, ordinal, with_articles
-from ingest.bundled.world import SEPARATOR, facts, heldout, texts, write_heldout
+from ingest.bundled.tinyworld import SEPARATOR, write_heldout
+from tools.tinyworld.atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
+from tools.tinyworld.lessons import LESSONS
+from tools.tinyworld.lexicon import LEXICON
+from tools.tinyworld.page import Page
+from tools.tinyworld.phrases import PHRASES
+from tools.tinyworld.records import RECORDS
+from tools.tinyworld.relations import RELATIONS, Relation
+from tools.tinyworld.stories import STORIES
+from tools.tinyworld.words import Noun, Verb, listed, number_word, ordinal, with_articles
+from tools.tinyworld.world import facts, heldout, texts
 
 CLASSES = LEXICON | PHRASES
 
@@ -207,7 +208,7 @@ def test_written_held_out_file_splits_into_the_texts(tmp_path: Path) -> None:
 
 
 def test_command_line_prints_the_corpus() -> None:
-    command = [sys.executable, "-m", "ingest.bundled.world", "--seed", "3", "--texts", "4"]
+    command = [sys.executable, "-m", "tools.tinyworld.world", "--seed", "3", "--texts", "4"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [part.strip() for part in printed.split(SEPARATOR)] == list(texts(3, 4))
 

@@ -1,7 +1,7 @@
 """Word classes: what a template's slot may be filled with, by the name of the slot."""
 
-from ingest.bundled.atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
-from ingest.bundled.words import nouns, ordinal, separated, verbs
+from tools.tinyworld.atlas import ANIMALS, COUNTRIES, DAYS, JOBS, MONTHS, PEOPLE
+from tools.tinyworld.words import nouns, ordinal, separated, verbs
 
 # Templates draw the first words of a class most often: the common ones stand in front.
 LEXICON: dict[str, tuple[object, ...]] = {

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from ingest.bundled.atlas import ANIMALS, COUNTRIES, DAYS, MONTHS, PEOPLE
-from ingest.bundled.page import Page
-from ingest.bundled.words import number_word, ordinal
+from tools.tinyworld.atlas import ANIMALS, COUNTRIES, DAYS, MONTHS, PEOPLE
+from tools.tinyworld.page import Page
+from tools.tinyworld.words import number_word, ordinal
 
 
 def _spell(page: Page) -> Callable[[int], str]:
