@@ -1,13 +1,12 @@
 """How neurons and layers are written, and the one place where that is read.
 
-A neuron is `L.N`: its layer and its number in it, both counted from 0, such as `31.9634`. A list has
-commas or blanks between neurons. A neuron of a certain model is `MODEL/L.N` or `MODEL L.N`. Layers
-are `0-3,7,-1`: numbers and ranges with both ends, negative ones counted from the last layer.
+A neuron is `L.N`: its layer and its number there, both counted from 0, such as `31.9634`. A list
+has commas or blanks between neurons. A neuron of a certain model is `MODEL/L.N` or `MODEL L.N`.
+Layers are `0-3,7,-1`: numbers, and ranges with both ends; negative ones count from the last layer.
 
-Digits are those of ASCII: an Arabic `٣١` is no number here. Numbers are as large as a column of
-the database can hold at most, and text is never read by the megabyte, so that whatever is pasted
-here is refused in one line. Whether a model has such a neuron is not asked here: see
-`neurondb.reading.identity.neuron_id`.
+Digits are those of ASCII: an Arabic `٣١` is no number here. A number is at most what a column of
+the database can hold; a longer one is refused in one line, however long it is. Whether a model has
+such a neuron is not asked here.
 """
 
 import re

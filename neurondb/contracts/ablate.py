@@ -116,7 +116,7 @@ class AblationResult(NamedTuple):
 
 
 class AblationBin(NamedTuple):
-    """How many tokens changed a metric by between `low` and `high`; unchanged ones are in no bin."""
+    """How many tokens changed a metric by `low` to `high`; unchanged ones are in no bin."""
 
     metric: str
     low: float

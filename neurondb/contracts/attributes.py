@@ -45,8 +45,8 @@ class RateCurve(NamedTuple):
     Attributes:
         run: One of clean, ablated and baseline.
         draw: The number of the baseline's draw, from 0; None for the other runs.
-        rate: The mean over prompts of the share of kept top tokens that are attributes; NaN where no
-            prompt has a token to keep.
+        rate: The mean over prompts of the share of kept top tokens that are attributes; NaN where
+            no prompt has a token to keep.
         n_prompts: How many prompts have one.
         answer: The mean probability of the first token of each prompt's answer; None without
             answers.

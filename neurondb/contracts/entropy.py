@@ -53,7 +53,7 @@ class EntropyCurves:
         return self.fixed[metric] - self.clean[metric]
 
     def direct(self, metric: str) -> NDArray[np.float64]:
-        """Return what fixing changes while the final norm's scale stays: the effect by the logits."""
+        """Return the effect by the logits: what fixing changes while the norm's scale stays."""
         return self.frozen[metric] - self.clean[metric]
 
     def through_norm(self, metric: str) -> NDArray[np.float64]:

@@ -31,9 +31,14 @@ def test_what_stops_the_writing_leaves_the_old_content(
 ) -> None:
     file = tmp_path / "a.txt"
     file.write_text("old")
-    with pytest.raises(stop), replace_at_end(file) as part:
-        part.write_text("half")
-        raise stop
+
+    def write_half() -> None:
+        with replace_at_end(file) as part:
+            part.write_text("half")
+            raise stop
+
+    with pytest.raises(stop):
+        write_half()
     assert file.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
@@ -55,7 +60,7 @@ def test_a_failure_is_one_line_of_the_error_that_was_asked_for(tmp_path: Path) -
     with pytest.raises(NeuronDBError, match=r"cannot write .*a/b: No such file or directory"):
         write_atomic(tmp_path / "a" / "b", "")
     with (
-        pytest.raises(IngestError, match="cannot write .*a: No space left on device"),
+        pytest.raises(IngestError, match=r"cannot write .*a: No space left on device"),
         open_atomic(tmp_path / "a", IngestError),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

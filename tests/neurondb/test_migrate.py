@@ -31,7 +31,7 @@ def test_the_migrated_schema_equals_the_models(file: Path) -> None:
 
 
 def test_the_revision_of_the_code_is_the_newest_migration() -> None:
-    scripts = ScriptDirectory.from_config(migrate.configuration())
+    scripts = ScriptDirectory.from_config(migrate.make_configuration())
     assert scripts.get_heads() == [REVISION]
 
 
@@ -61,7 +61,7 @@ def first_release(tmp_path: Path) -> Path:
     path = tmp_path / "first.db"
     engine = connect(parse_url(str(path)), writing=True)
     with engine.begin() as connection:
-        command.upgrade(migrate.configuration(connection), "0001")
+        command.upgrade(migrate.make_configuration(connection), "0001")
         for row in OLD_ROWS:
             connection.exec_driver_sql(row)
     engine.dispose()
@@ -109,7 +109,7 @@ def test_an_upgrade_can_be_taken_back(first_release: Path) -> None:
 
     with engine.begin() as connection:
         migrate.drop_views(connection)
-        command.downgrade(migrate.configuration(connection), "0001")
+        command.downgrade(migrate.make_configuration(connection), "0001")
 
     assert columns_of(first_release) == before
 

@@ -55,7 +55,7 @@ def test_leading_zeros_name_the_same_neuron(place: NeuronPlace, zeros: int) -> N
 @pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
 def test_what_is_no_neuron_is_refused_in_one_short_line(text: str) -> None:
     assert match_neuron(text) is None
-    with pytest.raises(UsageError, match="is not LAYER.NEURON, like 31.9634") as refusal:
+    with pytest.raises(UsageError, match=r"is not LAYER\.NEURON, like 31\.9634") as refusal:
         parse_neuron(text)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 200
@@ -79,7 +79,7 @@ def test_a_list_keeps_its_order(places: list[NeuronPlace], separator: str) -> No
 
 def test_a_list_names_the_part_that_is_no_neuron() -> None:
     assert parse_neurons(" , ") == ()
-    with pytest.raises(UsageError, match="'x' is not LAYER.NEURON"):
+    with pytest.raises(UsageError, match=r"'x' is not LAYER\.NEURON"):
         parse_neurons("1.2,x,3.4")
 
 

@@ -84,7 +84,7 @@ def old(tmp_path: Path, before: Before) -> Path:
     path = tmp_path / "old.db"
     engine = connect(parse_url(str(path)), writing=True)
     with engine.begin() as connection:
-        command.upgrade(migrate.configuration(connection), "0002")
+        command.upgrade(migrate.make_configuration(connection), "0002")
         lookups: Rows = {
             "token_lists": [*codes.TOKEN_LISTS],
             "vectors": [*enumerate(codes.VECTORS)],
@@ -172,7 +172,7 @@ def test_going_back_restores_the_dot_products(old: Path, before: Before) -> None
     migrate.upgrade(engine)
     with engine.begin() as connection:
         migrate.drop_views(connection)
-        command.downgrade(migrate.configuration(connection), "0002")
+        command.downgrade(migrate.make_configuration(connection), "0002")
 
     found = ask(old, "SELECT * FROM top_token_rows ORDER BY neuron_id, list_id, rank")
     expected = sorted(before.rows["top_token_rows"])
