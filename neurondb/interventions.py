@@ -23,7 +23,7 @@ MODES: Final = ("zero", "mean", "fix", "clamp")
 SINGLE_NEURON_MODES: Final = ("zero", "mean")
 """What may be done to each neuron of a set alone."""
 HOOKS: Final = ("hook_post", "hook_pre_linear")
-VALUE_SIGN_OF: Final = ("canonical", "model")
+VALUE_SIGNS: Final = ("canonical", "model")
 """In which sign values of in and post are given: canonical (METHODS §1), or the model's own."""
 PUBLISHED_CONDITIONS: Final = ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
 """The papers' four cases, in the order of the sign cases of in: in+, in-, in-, in+."""
