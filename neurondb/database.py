@@ -23,11 +23,11 @@ from neurondb.errors import DatabaseError
 from neurondb.paths import default_database
 from neurondb.sqlite_files import (
     FileConnection,
-    look_at,
+    check_readable,
     open_file,
     open_finished,
     open_to_read,
-    stamp,
+    read_stamp,
 )
 
 BUSY_TIMEOUT_S = float(os.environ.get("NEURONDB_BUSY_TIMEOUT", "30"))
@@ -110,7 +110,7 @@ def _as_it_was(path: Path) -> Callable[[Any, Any, Any], None]:
 
     def look(connection: Any, _record: object, _proxy: object) -> None:
         before = connection.stamp if isinstance(connection, FileConnection) else None
-        if before is not None and before != stamp(path):
+        if before is not None and before != read_stamp(path):
             raise DisconnectionError(f"{path} has changed")
 
     return look
@@ -173,7 +173,7 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(str(url.database))
 
 
-def called(url: URL) -> str:
+def format_url(url: URL) -> str:
     """Return what a message calls a database: as SQLAlchemy writes its URL, without a password."""
     try:
         return url.render_as_string()
@@ -187,8 +187,8 @@ def check_revision(engine: Engine) -> None:
     Raises:
         DatabaseError: says which, and what to do.
     """
-    where = called(engine.url)
-    with translated(where), engine.connect() as connection:
+    where = format_url(engine.url)
+    with translate_errors(where), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -228,7 +228,7 @@ def open_existing(location: str | None = None) -> Engine:
     url = parse_url(location)
     path = sqlite_path(url)
     if path is not None:
-        look_at(path)
+        check_readable(path)
     engine = connect(url)
     check_revision(engine)
     return engine
@@ -241,14 +241,14 @@ def open_immutable(location: str) -> Engine:
         DatabaseError: as `open_existing` does.
     """
     path = Path(location)
-    look_at(path)
+    check_readable(path)
     engine = connect(parse_url(str(path.absolute())), finished=True)
     check_revision(engine)
     return engine
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translate_errors(where: str) -> Iterator[None]:
     """Turn errors of the driver into one line about the database at `where`."""
     try:
         yield
@@ -280,6 +280,6 @@ _MEANINGS = {
 }
 
 
-def driver(connection: Connection) -> Any:
+def driver_connection(connection: Connection) -> Any:
     """Return the driver's own connection, for bulk loads and read-only authorizers."""
     return connection.connection.driver_connection

@@ -31,12 +31,13 @@ def read_text(file: Path) -> str:
         TextError: when it cannot be read, is no text, or is in another encoding.
     """
     try:
-        return decoded(file.read_bytes(), spelled(file))
+        return decode(file.read_bytes(), format_path(file))
     except OSError as error:
-        raise TextError(f"{spelled(file)}: cannot be read ({error.strerror or error})") from error
+        reason = error.strerror or error
+        raise TextError(f"{format_path(file)}: cannot be read ({reason})") from error
 
 
-def decoded(data: bytes, name: str) -> str:
+def decode(data: bytes, name: str) -> str:
     """Return bytes as `read_text` returns a file's; messages call them `name`."""
     for mark, encoding in _OTHER_MARKS.items():
         if data.startswith(mark):
@@ -57,14 +58,14 @@ def decoded(data: bytes, name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def repaired(value: Any) -> Any:
+def replace_surrogates(value: Any) -> Any:
     """Return what JSON was read to with U+FFFD for each lone surrogate of its strings."""
     if isinstance(value, str):
         return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
-        return [repaired(one) for one in value]
+        return [replace_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {repaired(key): repaired(one) for key, one in value.items()}
+        return {replace_surrogates(key): replace_surrogates(item) for key, item in value.items()}
     return value
 
 
@@ -73,7 +74,7 @@ def is_text(argument: str) -> bool:
     return "\0" not in argument and _SURROGATE.search(argument) is None
 
 
-def spelled(path: str | Path) -> str:
+def format_path(path: str | Path) -> str:
     r"""Return a path as text that can be stored and printed; bytes that are no UTF-8 as `\xNN`."""
     shown = str(path).replace("\0", r"\x00")
     try:

@@ -36,7 +36,7 @@ class KnownModel:
     description: str
 
 
-def resolve(name: str) -> KnownModel:
+def find_known_model(name: str) -> KnownModel:
     """The known model of this slug or hub id, in any case of letters.
 
     Raises:
@@ -45,18 +45,18 @@ def resolve(name: str) -> KnownModel:
     wanted = name.strip().lower()
     found = KNOWN.get(ALIASES.get(wanted, wanted)) or _BY_HUB_ID.get(wanted)
     if found is None:
-        raise ModelError(unknown(name))
+        raise ModelError(explain_unknown(name))
     return found
 
 
-def unknown(name: str) -> str:
+def explain_unknown(name: str) -> str:
     """The one line that says a name is not known, with the nearest slugs and what else to give."""
-    near = suggestions(name)
+    near = suggest_slugs(name)
     guess = f"did you mean {' or '.join(near)}? Or " if near else ""
     return f"no known model is called '{name}': {guess}give owner/name or a directory"
 
 
-def suggestions(name: str) -> list[str]:
+def suggest_slugs(name: str) -> list[str]:
     """At most three slugs that look like `name`, the nearest first."""
     names = [*KNOWN, *ALIASES]
     near = get_close_matches(name.strip().lower(), names, n=SUGGESTIONS, cutoff=0.6)

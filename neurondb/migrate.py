@@ -7,15 +7,22 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Table, insert, inspect, text
 
-from neurondb.database import called, check_revision, connect, parse_url, sqlite_path, translated
+from neurondb.database import (
+    check_revision,
+    connect,
+    format_url,
+    parse_url,
+    sqlite_path,
+    translate_errors,
+)
 from neurondb.errors import DatabaseError
 from neurondb.paths import folder
 from neurondb.schema import VIEWS, codes, tables
-from neurondb.sqlite_files import look_at
+from neurondb.sqlite_files import check_readable
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
 
-def configuration(connection: Connection | None = None) -> Config:
+def make_configuration(connection: Connection | None = None) -> Config:
     """Return Alembic's configuration; it works from an installed package too."""
     config = Config()
     config.set_main_option("script_location", str(folder("migrations")))
@@ -29,9 +36,9 @@ def upgrade(engine: Engine) -> None:
     Raises:
         DatabaseError: when it is locked, read-only or not a NeuronDB database.
     """
-    with translated(called(engine.url)), engine.begin() as connection:
+    with translate_errors(format_url(engine.url)), engine.begin() as connection:
         drop_views(connection)
-        command.upgrade(configuration(connection), "head")
+        command.upgrade(make_configuration(connection), "head")
         create_views(connection)
         fill_lookups(connection)
 
@@ -48,7 +55,7 @@ def create_or_open(location: str | None = None) -> Engine:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
-                look_at(path)
+                check_readable(path)
         except OSError as error:
             raise DatabaseError(
                 f"cannot write in {path.parent}: {error.strerror or error}"
@@ -56,7 +63,7 @@ def create_or_open(location: str | None = None) -> Engine:
     new = path is not None and not path.exists()
     engine = connect(url, writing=True)
     try:
-        with translated(called(engine.url)), engine.connect() as connection:
+        with translate_errors(format_url(engine.url)), engine.connect() as connection:
             empty = not inspect(connection).get_table_names()
         if empty:
             upgrade(engine)
@@ -76,9 +83,9 @@ def _remove(path: Path) -> None:
             Path(f"{path}{suffix}").unlink()
 
 
-def current(engine: Engine) -> str | None:
+def read_revision(engine: Engine) -> str | None:
     """Return the schema revision a database has, None when it has none."""
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

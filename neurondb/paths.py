@@ -1,4 +1,7 @@
-"""Where the data folders are: beside the package in a checkout, inside it in a wheel."""
+"""Where the data folders are: beside the package in a checkout, inside it in a wheel.
+
+A checkout's own database lies in its `db/`; that of a wheel in the user's data directory.
+"""
 
 import os
 from pathlib import Path

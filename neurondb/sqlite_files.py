@@ -34,7 +34,7 @@ class FileConnection(sqlite3.Connection):
     stamp: Stamp | None = None
 
 
-def address(path: Path | str, options: str) -> str:
+def format_uri(path: Path | str, options: str) -> str:
     """Return the URI of a file: `#`, `?`, `%` and any other bytes are part of its name."""
     return f"{Path(os.path.realpath(path)).as_uri()}?{options}"
 
@@ -46,7 +46,7 @@ def open_file(path: Path | str, options: str, **how: Any) -> sqlite3.Connection:
     """
     how.setdefault("factory", FileConnection)
     found: sqlite3.Connection = sqlite3.connect(
-        address(path, options), uri=True, check_same_thread=False, **how
+        format_uri(path, options), uri=True, check_same_thread=False, **how
     )
     return found
 
@@ -65,7 +65,7 @@ def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Conn
         DatabaseError: when changes stand in a log beside it that this user cannot take in.
         sqlite3.Error: when it cannot be opened at all.
     """
-    if not os.access(path, os.W_OK) and pending(path) is None:
+    if not os.access(path, os.W_OK) and find_unwritten_log(path) is None:
         return _as_finished(path, **how)
     connection = open_file(path, f"mode={mode}", **how)
     try:
@@ -74,7 +74,7 @@ def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Conn
         connection.close()
         if not _lacks_files_beside(error.sqlite_errorcode):
             raise
-        log = pending(path)
+        log = find_unwritten_log(path)
         if log is not None:
             raise DatabaseError(
                 f"{path}: there are changes in {log.name} that only somebody who may write there "
@@ -94,11 +94,11 @@ def _lacks_files_beside(code: int) -> bool:
 def _as_finished(path: Path | str, **how: Any) -> sqlite3.Connection:
     connection = open_finished(path, **how)
     if isinstance(connection, FileConnection):
-        connection.stamp = stamp(path)
+        connection.stamp = read_stamp(path)
     return connection
 
 
-def pending(path: Path | str) -> Path | None:
+def find_unwritten_log(path: Path | str) -> Path | None:
     """Return the file beside a database that holds changes not written back to it, if any does."""
     real = os.path.realpath(path)
     for log in (Path(f"{real}{suffix}") for suffix in LOGS):
@@ -110,7 +110,7 @@ def pending(path: Path | str) -> Path | None:
     return None
 
 
-def stamp(path: Path | str) -> Stamp:
+def read_stamp(path: Path | str) -> Stamp:
     """Return what changes whenever something is written: a commit lands in one of two files."""
     real = os.path.realpath(path)
     return tuple(_of(Path(f"{real}{suffix}")) for suffix in ("", LOGS[0]))
@@ -124,7 +124,7 @@ def _of(path: Path) -> tuple[int, int] | None:
     return stat.st_mtime_ns, stat.st_size
 
 
-def look_at(path: Path) -> None:
+def check_readable(path: Path) -> None:
     """Make sure that a database's file is there and may be read.
 
     Raises:

@@ -5,7 +5,6 @@ So a pass that was interrupted goes on, and parts of a dataset that were compute
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ingest.activations.summary import LayerSummary
+from neurondb.atomic import replace_at_end
 from neurondb.errors import IngestError
 
 FORMAT = "neurondb activation summaries, 2"
@@ -37,18 +37,15 @@ def save(path: Path, about: Mapping[str, object], summaries: Mapping[int, LayerS
         for layer, summary in summaries.items()
         for name, tensor in summary.tensors().items()
     }
-    temporary = path.with_name(path.name + ".tmp")
+    metadata = {"format": FORMAT, "header": json.dumps(header)}
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(tensors, temporary, metadata={"format": FORMAT, "header": json.dumps(header)})
-        temporary.chmod(mode)  # safetensors makes its files unreadable for everybody else
-        temporary.replace(path)
+        with replace_at_end(path, part=path.with_name(path.name + ".tmp")) as part:
+            part.touch()
+            mode = part.stat().st_mode
+            save_file(tensors, part, metadata=metadata)
+            part.chmod(mode)  # safetensors makes its files unreadable for everybody else
     except SafetensorError as error:  # how it says that the disk is full
         raise OSError(str(error)) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from ingest.attributes.stop_words import plain, says_something
 from ingest.attributes.tables import read_json, read_objects
 from ingest.text.chat import SpokenTokenizer
+from neurondb.atomic import write_atomic
 from neurondb.errors import NeuronDBError, TextError
 
 Sets = Mapping[str, frozenset[str]]
@@ -61,15 +61,11 @@ def write_sets(sets: Mapping[str, Iterable[str]], file: Path) -> None:
 
 def write_whole(file: Path, text: str) -> None:
     """Write a file that takes its place only when it is whole; NeuronDBError when it cannot be."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
     except OSError as error:
         raise NeuronDBError(f"cannot write {file}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomic(file, text)
 
 
 def as_tokens(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
+from neurondb.atomic import replace_at_end
 from neurondb.errors import CheckpointError
 
 Load = Callable[[Path, Iterable[str]], dict[str, Tensor]]
@@ -180,13 +180,8 @@ def _remember(
     content = {**_about(file, stamp, ctime_ns), "tensors": digests, "seal": _seal(digests)}
     with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=memory.parent, suffix=".partial")
-        try:
-            with os.fdopen(handle, "w") as opened:
-                json.dump(content, opened)
-            Path(partial).replace(memory)
-        except OSError:
-            Path(partial).unlink(missing_ok=True)
+        with replace_at_end(memory) as part:
+            part.write_text(json.dumps(content))
 
 
 def _seal(digests: object) -> str:

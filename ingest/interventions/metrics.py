@@ -1,4 +1,8 @@
-"""Loss, entropy and rank of every token, from what stands behind the final norm (METHODS §6)."""
+"""Loss, entropy and rank of every token, from what stands behind the final norm (METHODS §6).
+
+Buffers are in the order of `neurondb.interventions.METRICS`; the fourth, scale, is measured on the
+way, by `ingest.forward.prefix_cache`.
+"""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -8,9 +12,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ingest.forward import Batch
-
-METRICS: Final = ("loss", "entropy", "rank", "scale")
-"""In the order of the buffers; scale is measured on the way, by `ingest.forward.prefix_cache`."""
 
 LOGITS_A_CHUNK: Final = {"cpu": 1 << 25, "cuda": 1 << 27}
 """Logits that exist at a time: 128 MB on a processor, 512 MB on a GPU."""

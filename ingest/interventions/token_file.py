@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from ingest.interventions.metrics import METRICS
 from ingest.interventions.running import Runner
 from ingest.interventions.values import TokenValues
+from neurondb.atomic import open_atomic
 from neurondb.errors import IngestError
 
 
@@ -79,15 +79,7 @@ def token_file(path: str | None) -> Iterator[TokenFile | None]:
     if path is None:
         yield None
         return
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            file = TokenFile(stream)
-            yield file
-            file.close()
-        part.replace(target)
-    except OSError as error:
-        raise IngestError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with open_atomic(Path(path), IngestError) as stream:
+        file = TokenFile(stream)
+        yield file
+        file.close()

@@ -116,11 +116,11 @@ def _looked_up(connection: Connection, query: NamedQuery, bindings: Bindings) ->
     """Return the bindings with all that they name as this database has it."""
     given = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
 
-    def called(kind: str, look_up: Callable[[str], str | int]) -> dict[str, str | int]:
+    def look_up_kind(kind: str, look_up: Callable[[str], str | int]) -> dict[str, str | int]:
         return {name: look_up(str(bindings[name])) for name, one in given.items() if one == kind}
 
-    models = called("model", lambda name: model_called(connection, name))
+    models = look_up_kind("model", lambda name: model_called(connection, name))
     among = [str(name) for name in models.values()]
-    tokens = called("token", lambda text: require_token(connection, text, among))
-    properties = called("property", lambda name: property_called(connection, name))
+    tokens = look_up_kind("token", lambda text: require_token(connection, text, among))
+    properties = look_up_kind("property", lambda name: property_called(connection, name))
     return {**bindings, **models, **tokens, **properties}

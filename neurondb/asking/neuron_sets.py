@@ -1,6 +1,5 @@
 """Which neurons of a model an expression, a query, a list, a class or a stored set means."""
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,14 +16,13 @@ from neurondb.asking.vocabulary import ONE_CLASS, matching, split_words
 from neurondb.database import called, translated
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import NeuronSelection
+from neurondb.neurons import match_neuron, parse_neurons
 from neurondb.reading.models import Model
 from neurondb.records import NeuronSetRecord
 from neurondb.schema import tables
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
 
 Ids = NDArray[np.int64]
-
-_NAME: Final = re.compile(r"\s*([0-9]{1,6})\.([0-9]{1,9})\s*")
 
 
 class NeuronSet(NamedTuple):
@@ -120,9 +118,9 @@ def _reader(columns: Sequence[str], model: Model) -> Callable[[dict[str, Any]], 
 
 
 def _by_list(_engine: Engine, model: Model, asked: NeuronSelection, _seed: int) -> NeuronSet:
-    names = [part for part in re.split(r"[,\s]+", asked.text) if part]
-    ids = _ids(named_neuron(model, name) for name in names)
-    return NeuronSet(",".join(names), ids)
+    places = parse_neurons(asked.text)
+    ids = _ids(neuron_id(model, *place) for place in places)
+    return NeuronSet(",".join(place.name for place in places), ids)
 
 
 def _by_class(engine: Engine, model: Model, asked: NeuronSelection, seed: int) -> NeuronSet:
@@ -190,10 +188,10 @@ def named_neuron(model: Model, name: str) -> int:
         UsageError: when it is not written so.
         UnknownNameError: when the model has no such neuron.
     """
-    found = _NAME.fullmatch(name)
-    if found is None:
-        raise UsageError(f"{shown(name)} is no neuron; write LAYER.NEURON, like 27.8000")
-    return neuron_id(model, int(found[1]), int(found[2]))
+    place = match_neuron(name)
+    if place is None:
+        raise UsageError(f"{shown(name)} is not LAYER.NEURON, like 31.9634")
+    return neuron_id(model, *place)
 
 
 def neuron_id(model: Model, layer: object, neuron: object) -> int:

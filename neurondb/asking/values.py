@@ -31,12 +31,11 @@ from neurondb.asking.vocabulary import (
     split_words,
 )
 from neurondb.errors import ExpressionError
+from neurondb.neurons import match_neuron, match_number
 
 NULL: Final = "null"
-LARGEST_ID: Final = 2**63 - 1
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?%?"
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})?\.\.(?P<high>{_NUMBER})?")
-_PLACE = re.compile(r"([0-9]{1,19})\.([0-9]{1,19})")
 _LIKE_A_PLACE = re.compile(r"(?=.*\d)[\W\d_]+")
 
 
@@ -157,10 +156,8 @@ def like_a_place(spelled: str) -> bool:
 
 def place_or_none(spelled: str) -> Place | None:
     """Return the neuron that `31.9634` names."""
-    found = _PLACE.fullmatch(spelled)
-    if found is None or max(int(found[1]), int(found[2])) > LARGEST_ID:
-        return None
-    return Place(int(found[1]), int(found[2]))
+    found = match_neuron(spelled)
+    return None if found is None else Place(*found)
 
 
 def dataset_called(_column: str, lexeme: Lexeme) -> Expression:
@@ -188,9 +185,10 @@ def token_item(lists: tuple[int, ...], lexeme: Lexeme, within: int | None) -> Ex
     if lexeme.kind == TEXT or not lexeme.value.startswith("#"):
         return HasToken(lexeme.value, lists, within)
     spelled = lexeme.value[1:]
-    if not spelled.isascii() or not spelled.isdigit() or int(spelled) > LARGEST_ID:
+    token_id = match_number(spelled)
+    if token_id is None:
         raise ExpressionError(f"{lexeme.shown} {lexeme.where} is not a token id, as #1234")
-    return HasToken(int(spelled), lists, within)
+    return HasToken(token_id, lists, within)
 
 
 def compared(

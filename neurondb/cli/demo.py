@@ -20,6 +20,7 @@ from neurondb.cli.ingest import tell
 from neurondb.errors import UsageError
 from neurondb.figures.palette import CLASS_COLOURS
 from neurondb.jobs import DemoInputs, DemoRequest, IngestRequest, job
+from neurondb.neurons import parse_neuron
 from neurondb.reading.figure_rows.classes import class_counts
 from neurondb.reading.models import find_model
 from neurondb.reading.neuron import PageOptions, neuron_page
@@ -80,7 +81,7 @@ def demo(db: str | None, real: bool, model: str | None) -> None:
     with opened(db) as connection:
         if real:
             _picture(connection, inputs.name, db, terminal)
-        layer, number = (int(part) for part in neuron.split("."))
+        layer, number = parse_neuron(neuron)
         click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_db(db)}\n")
         page = neuron_page(connection, inputs.name, layer, number, PageOptions())
     terminal.print(render(page, terminal.width, marks=not colours(terminal)), crop=False)

@@ -14,6 +14,7 @@ from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import job
 from neurondb.jobs.steered import EntropyCurves
 from neurondb.jobs.steering import EntropyRequest, Machine, NeuronPlace
+from neurondb.neurons import parse_neuron
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.render.console import console
@@ -121,5 +122,4 @@ def _neurons(
         if not names:
             reasons = named.why_empty(engine, QUERY, limits)
             raise UnknownNameError("; ".join(["no candidates", *reasons]))
-    places = ((int(part) for part in one.split(".")) for one in names)
-    return model, tuple(NeuronPlace(*place) for place in places)
+    return model, tuple(map(parse_neuron, names))

@@ -12,6 +12,7 @@ from neurondb.asking.named import read_file
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.decoding import decoded
 from neurondb.errors import TextError, UsageError
+from neurondb.neurons import parse_layers
 from neurondb.render.formats import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -135,18 +136,10 @@ class Layers(click.ParamType[tuple[int, ...]]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """Return the numbers as they were given, ranges written out."""
-        return tuple(n for part in str(value).split(",") for n in self._range(part, param, ctx))
-
-    def _range(
-        self, part: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Sequence[int]:
-        found = re.fullmatch(r"\s*(-?[0-9]{1,4})(?:(?:-|\.\.)(-?[0-9]{1,4}))?\s*", part)
-        if found is None:
-            self.fail(f"{part!r} is no layer or range of layers, like 0-3,7,-1", param, ctx)
-        first, last = int(found[1]), int(found[2] or found[1])
-        if first > last or (first < 0 <= last):
-            self.fail(f"{part!r} is no range: the smaller number goes first", param, ctx)
-        return range(first, last + 1)
+        try:
+            return parse_layers(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 layers = click.option(

@@ -16,6 +16,7 @@ from neurondb.figures.files import form_of, write
 from neurondb.figures.palette import THEMES
 from neurondb.figures.rendering import SCALE
 from neurondb.jobs import LmHeadRequest, job
+from neurondb.neurons import match_number
 from neurondb.reading.lm_head import Decoding, stored_decoding
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.opening import opened
@@ -130,7 +131,7 @@ def _parameters(
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return match_number(text)
 
 
 def _models(

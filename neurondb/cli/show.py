@@ -1,12 +1,13 @@
 """`neurondb show`: the page of one neuron, or of several."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from neurondb.cli import options
+from neurondb.errors import UsageError
+from neurondb.neurons import parse_neuron
 from neurondb.reading.examples import ExampleOptions
 from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
 from neurondb.reading.opening import opened
@@ -25,10 +26,10 @@ class NeuronName(click.ParamType[tuple[int, int]]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
         """Return (layer, neuron)."""
-        found = re.fullmatch(r"([0-9]{1,9})\.([0-9]{1,9})", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not LAYER.NEURON, like 31.9634", param, ctx)
-        return int(found[1]), int(found[2])
+        try:
+            return parse_neuron(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()

@@ -1,14 +1,12 @@
 """Options of the commands that steer a running model: neurons, clamps, where it runs."""
 
-import re
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from neurondb.errors import UsageError
 from neurondb.jobs.steering import SIGNS, Clamp, NeuronPlace
-
-_PLACE: Final = re.compile(r"\s*([0-9]{1,9})\.([0-9]{1,9})\s*")
+from neurondb.neurons import parse_neuron
 
 
 class Neurons(click.ParamType[tuple[NeuronPlace, ...]]):
@@ -52,10 +50,10 @@ def _place(
     param: click.Parameter | None,
     ctx: click.Context | None,
 ) -> NeuronPlace:
-    found = _PLACE.fullmatch(text)
-    if found is None:
-        kind.fail(f"{text!r} is not LAYER.NEURON, like 31.9634", param, ctx)
-    return NeuronPlace(int(found[1]), int(found[2]))
+    try:
+        return parse_neuron(text)
+    except UsageError as error:
+        kind.fail(str(error), param, ctx)
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):

@@ -27,7 +27,7 @@ PAGES: Final = {
     r"/find\.(?P<form>csv|ndjson)$": "found_rows",
     rf"/model/{_MODEL}" + _JSON: "model",
     rf"/layer/{_MODEL}/(?P<layer>[0-9]{{1,9}})" + _JSON: "layer",
-    rf"/neuron/{_MODEL}/(?P<layer>[0-9]{{1,9}})\.(?P<neuron>[0-9]{{1,9}})" + _JSON: "neuron",
+    rf"/neuron/{_MODEL}/(?P<layer>[0-9]{{1,19}})\.(?P<neuron>[0-9]{{1,19}})" + _JSON: "neuron",
     rf"/random/{_MODEL}$": "random",
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",

@@ -11,14 +11,12 @@ from neurondb.asking.lexing import unquote
 from neurondb.asking.token_names import require_token, tokens_called, tokens_if_any
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
 from neurondb.explore.page import Ask
+from neurondb.neurons import match_named_neuron
 from neurondb.reading.models import Model, find_model, list_models
 from neurondb.reading.tokens import NamedToken
 
 LONGEST: Final = 4_000
 """Characters that a search may have."""
-_NEURON: Final = re.compile(
-    r"(?:(?P<model>\S.*?)[\s/])?(?P<layer>[0-9]{1,9})\.(?P<neuron>[0-9]{1,9})", re.DOTALL
-)
 _TOKEN: Final = re.compile(
     r"(?:(?P<model>[^'\"#]*\S)\s+)?(?P<token>'.*'|\".*\"|#[0-9]{1,18})", re.DOTALL
 )
@@ -57,13 +55,13 @@ def destinations(ask: Ask, asked: str) -> list[Option]:
 
 
 def _one_neuron(ask: Ask, asked: str) -> list[Option]:
-    found = _NEURON.fullmatch(asked.strip())
+    found = match_named_neuron(asked)
     if found is None:
         return []
-    layer, neuron = int(found["layer"]), int(found["neuron"])
-    if found["model"] is None:
+    layer, neuron = found.place
+    if found.model is None:
         models = [one.model for one in list_models(ask.connection)]
-    elif (model := _model_called(ask, found["model"].strip())) is not None:
+    elif (model := _model_called(ask, found.model)) is not None:
         return [_neuron(ask, model, layer, neuron)]  # there or not, its page will say
     else:
         return []

@@ -8,11 +8,11 @@ from typing import Any, Final
 import altair as alt
 from sqlalchemy import Connection
 
-from neurondb.conditions import MODES
 from neurondb.errors import UnknownNameError
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, INK, OUTLINE, SURFACE
 from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.interventions import MODES, PUBLISHED_CONDITIONS
 from neurondb.reading.ablation_runs import METRICS
 from neurondb.reading.models import Model
 from neurondb.reading.suites import ClassRuns, class_runs
@@ -20,7 +20,7 @@ from neurondb.render.text import visible
 
 DIGITS: Final = 7
 ALWAYS: Final = "at every token"
-CONDITIONS: Final = (ALWAYS, "gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
+CONDITIONS: Final = (ALWAYS, *PUBLISHED_CONDITIONS)
 """In the order of the rows; others follow."""
 ROW_HEIGHT: Final = 17
 DEFAULT_METRICS: Final = ("entropy", "loss")

@@ -1,9 +1,9 @@
 """Figures as files: the suffix says what kind, and a file appears only when all of it is there."""
 
-import os
 from pathlib import Path
 
-from neurondb.errors import NeuronDBError, UsageError
+from neurondb.atomic import write_atomic
+from neurondb.errors import UsageError
 from neurondb.figures.rendering import FORMS
 
 
@@ -26,13 +26,4 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         NeuronDBError: when it cannot be written; what was there stays.
     """
-    special = path.exists() and not path.is_file()
-    part = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        if not special:
-            part.replace(path)
-    except OSError as error:
-        if not special:
-            part.unlink(missing_ok=True)
-        raise NeuronDBError(f"cannot write {path}: {error.strerror or error}") from error
+    write_atomic(path, content)

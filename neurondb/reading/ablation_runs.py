@@ -11,11 +11,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from neurondb.conditions import Condition, Hook, Treatment
 from neurondb.errors import UnknownNameError
+from neurondb.interventions import METRICS
 from neurondb.records import AblationBin, AblationResult, AblationSettings
 from neurondb.schema import tables
-
-METRICS: Final = ("loss", "entropy", "rank", "scale")
-"""In the order in which they are shown."""
 
 ALL, CHANGED = "all", "changed"
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, func, null, select
 
 from neurondb.conditions import Condition, Treatment
+from neurondb.interventions import METRICS
 from neurondb.reading.ablation_runs import members
 from neurondb.reading.models import Model
 from neurondb.records import AblationSettings
@@ -17,7 +18,6 @@ from neurondb.schema import tables
 
 EACH, ATTRIBUTION = "each", "attribution"
 """Kinds of runs that have a number for every neuron."""
-METRICS: Final = ("loss", "entropy", "rank", "scale")
 TABLES: Final[dict[str, Table]] = {
     EACH: tables.neuron_effects,
     ATTRIBUTION: tables.neuron_attributions,

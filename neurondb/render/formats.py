@@ -4,7 +4,6 @@ import codecs
 import csv
 import json
 import math
-import os
 import re
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 
 from neurondb.asking.statements import Rows
+from neurondb.atomic import open_atomic
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.render.cells import displayed, is_numeric, stored
 from neurondb.render.numbers import shortest
@@ -237,7 +237,7 @@ def deliver(
         )
     counted = _Counted(rows.rows)
     result = rows._replace(rows=iter(counted))
-    with _replacing(destination.file) if destination.file else _stdout() as stream:
+    with open_atomic(destination.file) if destination.file else _stdout() as stream:
         if form.write is write_table:
             captions = (caption,) if isinstance(caption, str) else caption
             _write_captioned(result, captions, spare, _text(stream))
@@ -293,20 +293,3 @@ def _text(stream: IO[bytes]) -> codecs.StreamWriter:
 def _stdout() -> Iterator[IO[bytes]]:
     yield sys.stdout.buffer
     sys.stdout.buffer.flush()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its place at `path` only when all was written."""
-    special = path.exists() and not path.is_file()
-    part = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            yield stream
-        if not special:
-            part.replace(path)
-    except OSError as error:
-        raise NeuronDBError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if not special:
-            part.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from neurondb.schema import tables
-from neurondb.schema.metadata import metadata
+from neurondb.schema.columns import metadata
 from neurondb.schema.views import VIEWS
 
 FIRST: Final = "0008"

@@ -1,8 +1,43 @@
-"""The kinds of columns that the tables are made of; each documents itself (`comment=`)."""
+"""What all tables are made of: their metadata, and the kinds of columns they have.
 
-from typing import Any
+Every column documents itself (`comment=`). Real numbers are stored as float64; those that are
+computed in float32 are listed here, as they have 24 significant bits whatever holds them.
+"""
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Integer, SmallInteger, String
+from typing import Any, Final
+
+from sqlalchemy import Boolean, Column, Double, ForeignKey, Integer, MetaData, SmallInteger, String
+
+from neurondb.schema.codes import QUANTITY_COLUMNS
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+CLUSTERED: Final[dict[str, Any]] = {"sqlite_with_rowid": False}
+"""Large tables are clustered on their key; PostgreSQL knows no such thing."""
+
+FLOAT32_BY_TABLE: Final = {
+    "neurons": ("gate_norm", "in_norm", "out_norm", "gate_bias", "in_bias"),
+    "cosines": ("gate_in", "gate_out", "in_out"),
+    "tokens": ("unembed_norm", "embed_norm"),
+    "top_token_rows": ("cosine",),
+    "example_rows": ("value",),
+    "control_example_rows": ("value",),
+    "sign_case_rows": tuple(
+        f"{quantity}_{extreme}" for quantity in QUANTITY_COLUMNS for extreme in ("min", "max")
+    ),
+}
+"""Table → its columns that are float32 (METHODS §2), read back as float64. A cosine that decided
+between equals is float64 (docs/architecture.md, Ties)."""
+
+FLOAT32_COLUMNS: Final = frozenset(name for names in FLOAT32_BY_TABLE.values() for name in names)
+"""The names of these columns, which views and named queries keep."""
 
 
 def identity(name: str, comment: str) -> Column[int]:

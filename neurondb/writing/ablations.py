@@ -6,11 +6,10 @@ import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
 
 from neurondb import __version__
+from neurondb.contracts.ablate import AblationRecord, NeuronSetRecord
 from neurondb.errors import UsageError
-from neurondb.records import AblationRecord, NeuronSetRecord
 from neurondb.schema import tables
-from neurondb.writing.bulk import insert_columns
-from neurondb.writing.transactions import insert_one, transaction, utc_now
+from neurondb.writing.rows import insert_columns, insert_one, transaction, utc_now
 
 
 def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = None) -> int:

@@ -6,11 +6,17 @@ import numpy as np
 from jaxtyping import Int
 
 from neurondb import histogram
-from neurondb.records import ActivationsRecord, Examples, LabelStatistics, Moments, SignCase
+from neurondb.contracts.activations import (
+    ActivationsRecord,
+    Examples,
+    LabelStatistics,
+    Moments,
+    SignCase,
+)
 from neurondb.schema import tables
 from neurondb.schema.codes import QUANTITY_COLUMNS
-from neurondb.writing.columns import Columns, interleave, neuron_ids, real, share
 from neurondb.writing.ledger import StepWriter
+from neurondb.writing.rows import Columns, interleave, real, share
 from neurondb.writing.traces import forget_traces
 
 Ids = Int[np.ndarray, " neurons"]
@@ -37,7 +43,7 @@ def write_activations(
         text_ids: ids of its texts by ordinal (`datasets.text_ids`).
         label_ids: ids of its labels by place (`datasets.label_ids`).
     """
-    ids = neuron_ids(writer, layer)
+    ids = writer.neuron_ids(layer)
     by_table = {
         tables.activation_stats: _statistics(ids, record),
         tables.sign_case_rows: _cases(ids, record.cases, record.n_tokens),

@@ -7,13 +7,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from neurondb import __version__
+from neurondb.contracts.compare import ComparisonRecord
 from neurondb.errors import IngestError
-from neurondb.records import ComparisonRecord
 from neurondb.schema import tables
-from neurondb.writing.bulk import insert_columns
-from neurondb.writing.columns import Columns, real
 from neurondb.writing.models import StoredModel
-from neurondb.writing.transactions import insert_one, transaction, utc_now
+from neurondb.writing.rows import Columns, insert_columns, insert_one, real, transaction, utc_now
 
 
 def store_comparison(

@@ -1,6 +1,5 @@
 """A finished copy of a database: compact, whole, of the models that are wanted."""
 
-import os
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
@@ -9,17 +8,18 @@ from typing import Final
 
 from sqlalchemy import Column, Connection, Engine, Table, delete, inspect, select, union, update
 
-from neurondb.database import BUSY_TIMEOUT_S, connect, parse_url, translated
-from neurondb.jobs import Progress
+from neurondb.atomic import sync_to_disk
+from neurondb.contracts.progress import Progress
+from neurondb.database import BUSY_TIMEOUT_S, connect, parse_url, translate_errors
 from neurondb.schema import metadata, tables
 from neurondb.sqlite_files import open_to_read
 from neurondb.writing.indexes import BULK_TABLES, finish_load
 from neurondb.writing.models import forget_model
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 
 MEGABYTE: Final = 1_000_000
 _CACHE_KIB: Final = 65_536
-BREATH: Final = 100_000
+STEPS_PER_CHECK: Final = 100_000
 """Instructions of SQLite's between two looks at how far a copy is."""
 
 
@@ -32,7 +32,7 @@ def live_bytes(source: Path) -> int:
     return int((pages - free) * size)
 
 
-def copy(source: Path, target: Path, progress: Progress, title: str = "copying") -> None:
+def copy_database(source: Path, target: Path, progress: Progress, title: str = "copying") -> None:
     """Write a database as it is now, without what was deleted in it, into a new file.
 
     VACUUM INTO reads in one transaction: whoever writes to the source goes on, and what they
@@ -44,7 +44,7 @@ def copy(source: Path, target: Path, progress: Progress, title: str = "copying")
     """
     total = max(live_bytes(source) // MEGABYTE, 1)
     with (
-        translated(f"copying {source} to {target}"),
+        translate_errors(f"copying {source} to {target}"),
         closing(_reader(source)) as connection,
         progress.stage(title, total, "MB") as advance,
     ):
@@ -56,7 +56,7 @@ def copy(source: Path, target: Path, progress: Progress, title: str = "copying")
             advance(now - written)
             written = now
 
-        connection.set_progress_handler(look, BREATH)
+        connection.set_progress_handler(look, STEPS_PER_CHECK)
         with _interruptible():
             connection.execute("VACUUM INTO ?", (str(target),))
         advance(total - written)
@@ -79,7 +79,7 @@ def _interruptible() -> Iterator[None]:
         raise
 
 
-def keep(file: Path, wanted: Collection[str], progress: Progress) -> None:
+def keep_models(file: Path, wanted: Collection[str], progress: Progress) -> None:
     """Delete every model but these from a database, and the texts that only the others read."""
     with _writing(file) as engine, transaction(engine) as connection:
         m = tables.models.c
@@ -114,7 +114,7 @@ def _forget_unread(connection: Connection) -> None:
     connection.execute(delete(sets).where(sets.c.set_id.not_in(used)))
 
 
-def finish(file: Path, progress: Progress) -> None:
+def finish_copy(file: Path, progress: Progress) -> None:
     """Make a copy fit to be read and nothing else.
 
     Missing indexes are built and every row counts in the planner's statistics; directories of
@@ -134,10 +134,9 @@ def finish(file: Path, progress: Progress) -> None:
                 with transaction(engine) as connection:
                     connection.exec_driver_sql(f'ANALYZE "{table.name}"')
                 advance(1)
-    with translated(str(file)), closing(sqlite3.connect(file, isolation_level=None)) as last:
+    with translate_errors(str(file)), closing(sqlite3.connect(file, isolation_level=None)) as last:
         last.execute("PRAGMA journal_mode = DELETE")
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
+    sync_to_disk(file)
 
 
 def _unindexed(engine: Engine) -> list[str]:
@@ -154,12 +153,12 @@ def _strip(connection: Connection, table: Table) -> None:
     """Leave the name of what was read from a path of this machine; ids of the hub stay."""
     (key,) = table.primary_key.columns
     for found, source in connection.execute(select(key, table.c.source)).all():
-        bare = stripped(source)
+        bare = strip_directory(source)
         if bare != source:
             connection.execute(update(table).where(key == found).values(source=bare))
 
 
-def stripped(source: str) -> str:
+def strip_directory(source: str) -> str:
     """Return the last part of an absolute path or of one that leaves a directory; else all."""
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(source)

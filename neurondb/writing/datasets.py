@@ -7,11 +7,11 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
-from neurondb.records import DatasetRecord, Token, TokenizationRecord
+from neurondb.contracts.model import Token
+from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
 from neurondb.schema import tables
-from neurondb.writing.bulk import insert_columns
 from neurondb.writing.ledger import StepWriter
-from neurondb.writing.transactions import insert_one, transaction
+from neurondb.writing.rows import insert_columns, insert_one, transaction
 
 
 def store_dataset(engine: Engine, record: DatasetRecord) -> int:

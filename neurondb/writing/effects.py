@@ -7,15 +7,14 @@ from jaxtyping import Float, Int
 from sqlalchemy import Connection, Engine, Table, select, update
 
 from neurondb import __version__
-from neurondb.records import AblationRecord
+from neurondb.contracts.ablate import AblationRecord
 from neurondb.schema import tables
 from neurondb.writing.ablations import store_set
-from neurondb.writing.bulk import Column, insert_columns
-from neurondb.writing.transactions import insert_one, transaction, utc_now
+from neurondb.writing.rows import Column, insert_columns, insert_one, transaction, utc_now
 
 EACH, ATTRIBUTION = "each", "attribution"
 
-SHOWN = {EACH: "each_run_id", ATTRIBUTION: "attribution_run_id"}
+SHOWN_RUN_COLUMN = {EACH: "each_run_id", ATTRIBUTION: "attribution_run_id"}
 """Kind of run → the column of `models` that names the one neuron_overview shows."""
 TABLES: dict[str, Table] = {EACH: tables.neuron_effects, ATTRIBUTION: tables.neuron_attributions}
 """Kind of run → where its numbers are."""
@@ -60,7 +59,7 @@ def open_run(engine: Engine, record: AblationRecord, kind: str) -> int:
         )
 
 
-def store_numbers(
+def store_effects(
     engine: Engine,
     run_id: int,
     kind: str,
@@ -102,7 +101,9 @@ def finish_run(engine: Engine, run_id: int, kind: str) -> None:
             select(runs.c.model_id).where(runs.c.run_id == run_id)
         ).scalar_one()
         connection.execute(
-            update(models).where(models.c.model_id == model_id).values({SHOWN[kind]: run_id})
+            update(models)
+            .where(models.c.model_id == model_id)
+            .values({SHOWN_RUN_COLUMN[kind]: run_id})
         )
         _count(connection, TABLES[kind])
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, Table, func, select
 
 from neurondb.schema import tables
 from neurondb.writing.models import StoredModel
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 
 BULK_TABLES = (tables.top_token_rows, tables.property_effects)
 """Tables whose secondary index costs more to keep up during a load than to build after it."""

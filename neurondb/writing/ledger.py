@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
 from sqlalchemy import Connection, Engine, Table, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from neurondb.errors import IngestError
 from neurondb.schema import tables
-from neurondb.writing.bulk import insert_columns
 from neurondb.writing.models import StoredModel
-from neurondb.writing.transactions import transaction, utc_now
+from neurondb.writing.rows import insert_columns, transaction, utc_now
 
 WHOLE_MODEL = -1
 """Layer number of a step that is not of one layer."""
@@ -135,6 +136,10 @@ class StepWriter:
         self.n_rows = 0
         self.seconds = 0.0  # of computing, added by the job; that of writing is measured
 
+    def neuron_ids(self, layer: int) -> Int[np.ndarray, " neurons"]:
+        """Return the ids of a layer's neurons."""
+        return np.arange(*self.model.neuron_ids(layer))
+
     def replace(self, table: Table, columns: Mapping[str, Any], where: ColumnElement[bool]) -> None:
         """Delete the rows `where` holds for and insert those of `columns`."""
         self.connection.execute(table.delete().where(where))
@@ -159,8 +164,8 @@ def _settings(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _changed(stored: dict[str, Any], asked: dict[str, Any]) -> tuple[str, str]:
-    keys = [k for k in sorted(stored | asked) if stored.get(k) != asked.get(k)]
+def _changed(stored: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, str]:
+    keys = [k for k in sorted(stored | wanted) if stored.get(k) != wanted.get(k)]
     return tuple(  # type: ignore[return-value]
-        ", ".join(f"{k} = {side.get(k)}" for k in keys) for side in (stored, asked)
+        ", ".join(f"{k} = {side.get(k)}" for k in keys) for side in (stored, wanted)
     )

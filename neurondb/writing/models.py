@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from neurondb import __version__
+from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.errors import IngestError
-from neurondb.records import ModelRecord, RunRecord
 from neurondb.schema import metadata, tables
-from neurondb.writing.transactions import insert_one, transaction, utc_now
+from neurondb.writing.rows import insert_one, transaction, utc_now
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _forget_comparisons(connection: Connection, model_id: int) -> None:
     connection.execute(c.delete().where(of_model))
 
 
-def forget_fruitless(engine: Engine, model: StoredModel, run_id: int) -> None:
+def forget_empty_run(engine: Engine, model: StoredModel, run_id: int) -> None:
     """Delete a failed run that finished no step, and its model if no run ever did."""
     steps, runs = tables.ingest_steps.c, tables.ingest_runs
     with transaction(engine) as connection:
@@ -126,7 +126,7 @@ def forget_fruitless(engine: Engine, model: StoredModel, run_id: int) -> None:
             forget_model(connection, model.model_id)
 
 
-def show(engine: Engine, model: StoredModel, **shown: float) -> None:
+def set_shown(engine: Engine, model: StoredModel, **shown: float) -> None:
     """Make neuron_overview show the classes at this `threshold`, or this `dataset_id`."""
     with transaction(engine) as connection:
         connection.execute(

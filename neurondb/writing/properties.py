@@ -4,12 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, select, update
 
+from neurondb.contracts.vocabulary import PropertyEffectsRecord, TokenPropertiesRecord
 from neurondb.errors import IngestError
-from neurondb.records import PropertyEffectsRecord, TokenPropertiesRecord
 from neurondb.schema import tables
-from neurondb.writing.bulk import insert_columns
-from neurondb.writing.columns import neuron_ids
 from neurondb.writing.ledger import StepWriter
+from neurondb.writing.rows import insert_columns
 
 
 def store_properties(
@@ -77,7 +76,7 @@ def write_property_effects(
     neuron, column = np.nonzero(~np.isnan(effect))
     at = neuron, order[column]
     columns = {
-        "neuron_id": neuron_ids(writer, layer)[neuron],
+        "neuron_id": writer.neuron_ids(layer)[neuron],
         "property_id": property_ids[at[1]],
         "effect": record.effect[at].astype(np.float64),
         "inside_mean": record.inside[at].astype(np.float64),

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from sqlalchemy.sql.elements import ColumnElement
 
-from neurondb.records import TracesRecord
+from neurondb.contracts.activations import TracesRecord
 from neurondb.schema import tables
 from neurondb.writing.ledger import StepWriter
 
@@ -53,12 +53,12 @@ def write_traces(
             "position": record.position,
             "start": record.start,
             "n_tokens": [values.shape[1] for values in record.values],
-            "trace": [packed(values) for values in record.values],
+            "trace": [pack_values(values) for values in record.values],
         },
     )
 
 
-def packed(values: Float[np.ndarray, "quantities tokens"]) -> bytes:
+def pack_values(values: Float[np.ndarray, "quantities tokens"]) -> bytes:
     """Return a trace as it is stored: float16, saturated; NaN stays NaN."""
     return bytes(np.clip(values, -LARGEST, LARGEST).astype("<f2").tobytes())
 

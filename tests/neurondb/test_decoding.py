@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurondb.decoding import decoded, is_text, read_text, repaired, spelled
+from neurondb.decoding import decode, format_path, is_text, read_text, replace_surrogates
 from neurondb.errors import TextError
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
@@ -16,14 +16,14 @@ ANYTHING = st.text(st.characters(exclude_categories=()))
 
 @pytest.mark.parametrize("text", ["", "The cat", "zwölf\n\n🐸", "a \ufeff b"])
 def test_a_byte_order_mark_is_dropped_once(text: str) -> None:
-    assert decoded(text.encode(), "x") == text
-    assert decoded(codecs.BOM_UTF8 + text.encode(), "x") == text
-    assert decoded(codecs.BOM_UTF8 * 2 + text.encode(), "x") == "\ufeff" + text
+    assert decode(text.encode(), "x") == text
+    assert decode(codecs.BOM_UTF8 + text.encode(), "x") == text
+    assert decode(codecs.BOM_UTF8 * 2 + text.encode(), "x") == "\ufeff" + text
 
 
 def test_line_ends_are_those_of_python() -> None:
     content = b"one\r\ntwo\rthree\n\r\n"
-    assert decoded(content, "x") == "one\ntwo\nthree\n\n"
+    assert decode(content, "x") == "one\ntwo\nthree\n\n"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_line_ends_are_those_of_python() -> None:
 )
 def test_other_encodings_are_called_what_they_are(encoding: str, named: str) -> None:
     with pytest.raises(TextError, match=named) as caught:
-        decoded("The cat\nnaïve cat".encode(encoding), "x.txt")
+        decode("The cat\nnaïve cat".encode(encoding), "x.txt")
     assert str(caught.value).startswith("x.txt: ")
     assert "\n" not in str(caught.value)
 
@@ -57,7 +57,7 @@ def test_files_with_marks_of_other_encodings(tmp_path: Path) -> None:
 
 def test_a_zero_byte_now_and_then_is_text() -> None:
     text = "The cat sat on the mat.\0 " * 3
-    assert decoded(text.encode(), "x") == text
+    assert decode(text.encode(), "x") == text
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 @given(ANYTHING)
 def test_repaired_text_can_be_stored_and_keeps_its_length(text: str) -> None:
-    found = repaired(text)
+    found = replace_surrogates(text)
     found.encode()
     assert len(found) == len(text)
     lone = {place for place, character in enumerate(text) if "\ud800" <= character <= "\udfff"}
@@ -78,24 +78,27 @@ def test_repaired_text_can_be_stored_and_keeps_its_length(text: str) -> None:
 
 def test_repairs_reach_into_json() -> None:
     given_ = {"a\ud83d": ["cut \ud83d", 1, None, {"b": "\udc00"}], "n": 2.5}
-    assert repaired(given_) == {"a\ufffd": ["cut \ufffd", 1, None, {"b": "\ufffd"}], "n": 2.5}
+    assert replace_surrogates(given_) == {
+        "a\ufffd": ["cut \ufffd", 1, None, {"b": "\ufffd"}],
+        "n": 2.5,
+    }
 
 
 @given(st.binary())
 def test_any_name_of_a_file_can_be_printed(name: bytes) -> None:
-    shown = spelled(os.fsdecode(name))
+    shown = format_path(os.fsdecode(name))
     shown.encode()
     assert "\0" not in shown
 
 
 @given(ANYTHING)
 def test_any_string_can_be_spelled(text: str) -> None:
-    assert spelled(text).encode() or text == ""
+    assert format_path(text).encode() or text == ""
 
 
 def test_spellings() -> None:
-    assert spelled("zwölf 🐸.txt") == "zwölf 🐸.txt"
-    assert spelled(os.fsdecode(b"t\xe9.txt")) == r"t\xe9.txt"
+    assert format_path("zwölf 🐸.txt") == "zwölf 🐸.txt"
+    assert format_path(os.fsdecode(b"t\xe9.txt")) == r"t\xe9.txt"
 
 
 def test_text_is_what_utf8_can_hold() -> None:

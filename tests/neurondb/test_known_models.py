@@ -10,7 +10,7 @@ import pytest
 
 from ingest.families import FAMILIES
 from neurondb.errors import ModelError
-from neurondb.known_models import ALIASES, KNOWN, resolve, suggestions
+from neurondb.known_models import ALIASES, KNOWN, find_known_model, suggest_slugs
 from tests.support.shared_inputs import shared
 
 # Published under these names: no decoder-only language models, or not on the hub for loading.
@@ -30,7 +30,7 @@ def test_every_model_of_the_published_tables_is_known() -> None:
     for name in [*tables["glu"], *tables["vanilla"]]:
         if any(part in name for part in NOT_LANGUAGE_MODELS):
             continue
-        known = resolve(PUBLISHED_NAMES.get(name, name))
+        known = find_known_model(PUBLISHED_NAMES.get(name, name))
         assert known.in_papers, name
 
 
@@ -48,9 +48,9 @@ def test_slugs_and_hub_ids_are_unique_and_well_formed() -> None:
 
 
 def test_gated_repositories_are_marked() -> None:
-    assert resolve("llama-3.2-3b").gated_repo
-    assert resolve("gemma-2-2b").gated_repo
-    assert not resolve("olmo-1b").gated_repo
+    assert find_known_model("llama-3.2-3b").gated_repo
+    assert find_known_model("gemma-2-2b").gated_repo
+    assert not find_known_model("olmo-1b").gated_repo
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_gated_repositories_are_marked() -> None:
     ],
 )
 def test_resolve_takes_slugs_aliases_and_hub_ids(name: str, slug: str) -> None:
-    assert resolve(name).slug == slug
+    assert find_known_model(name).slug == slug
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(ModelError, match=r"'gemma-2-2': did you mean gemma-2-2b"):
-        resolve("gemma-2-2")
-    assert suggestions("pythia-160")[0] == "pythia-160m"
+        find_known_model("gemma-2-2")
+    assert suggest_slugs("pythia-160")[0] == "pythia-160m"
     with pytest.raises(ModelError, match="'zzz': give owner/name or a directory"):
-        resolve("zzz")
+        find_known_model("zzz")
 
 
 def test_the_registry_loads_nothing_heavy() -> None:

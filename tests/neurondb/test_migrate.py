@@ -32,7 +32,7 @@ def test_the_migrated_schema_equals_the_models(file: Path) -> None:
 
 
 def test_the_revision_of_the_code_is_the_newest_migration() -> None:
-    scripts = ScriptDirectory.from_config(migrate.configuration())
+    scripts = ScriptDirectory.from_config(migrate.make_configuration())
     assert scripts.get_heads() == [REVISION]
     assert scripts.get_base() == FIRST
 

@@ -10,9 +10,10 @@ from sqlalchemy import create_engine, inspect
 
 from neurondb import asking, migrate, schema
 from neurondb.asking import named
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from neurondb.database import NUL_SHOWN
 from neurondb.errors import DatabaseError, IngestError
-from neurondb.jobs import IngestRequest, job
 from neurondb.reading.neuron import PageOptions, neuron_page
 from neurondb.reading.opening import opened
 from neurondb.reading.status import status

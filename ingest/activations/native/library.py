@@ -20,6 +20,8 @@ from typing import Final
 
 from platformdirs import user_cache_path
 
+from neurondb.atomic import replace_at_end
+
 SOURCE: Final = Path(__file__).with_name("sweep.c")
 COMPILERS: Final = ("cc", "gcc", "clang")
 OPTIONS: Final = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-w")
@@ -108,14 +110,10 @@ def _compile(command: list[str], built: Path) -> None:
 
 def _keep(built: Path, kept: Path) -> None:
     """Put a library where later processes look; where that cannot be, they compile it again."""
-    beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-    try:
+    with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(built, beside)
-        beside.replace(kept)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink()
+        with replace_at_end(kept) as part:
+            shutil.copyfile(built, part)
 
 
 def _processor() -> str:

@@ -23,9 +23,8 @@ from ingest.interventions.hooks import Targets
 from ingest.interventions.metrics import Counted
 from ingest.interventions.single_neuron.branching import change
 from neurondb.conditions import ALWAYS, Condition
+from neurondb.interventions import ESTIMATED_METRICS
 
-METRICS: Final = ("loss", "entropy")
-"""Those that have a gradient which is the mean of tokens' own."""
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
 """Places of a batch: all that the backward pass reads exists at once."""
 
@@ -39,7 +38,7 @@ class Attributor:
         forward: The model; its weights get no gradients.
         token_ids: Of the texts.
         skip_bos: Whether first positions are left out of the counts.
-        metrics: Which, of `METRICS`.
+        metrics: Which, of `ESTIMATED_METRICS`.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Attributor:
         token_ids: Sequence[NDArray[np.int64]],
         *,
         skip_bos: bool,
-        metrics: Sequence[str] = METRICS[:1],
+        metrics: Sequence[str] = ESTIMATED_METRICS[:1],
     ) -> None:
         self._forward = forward
         self._skip_bos = skip_bos

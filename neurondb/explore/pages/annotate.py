@@ -1,16 +1,13 @@
 """What a visitor says of a neuron: stored, then back to the neuron's page."""
 
 import os
-import re
-from typing import Final
 
 from neurondb.errors import UsageError
 from neurondb.explore.page import Ask, Redirect
+from neurondb.neurons import parse_neuron
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import find_model
 from neurondb.writing.annotations import LONGEST, NewAnnotation, annotate
-
-_NAME: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
 
 def answer(ask: Ask) -> Redirect:
@@ -26,12 +23,9 @@ def answer(ask: Ask) -> Redirect:
             "this site takes no annotations; serve it with `neurondb serve --allow-annotations`"
         )
     model = find_model(ask.connection, ask.form.get("model", ""))
-    written = ask.form.get("neuron", "")
-    name = _NAME.fullmatch(written)
-    if name is None:
-        raise UsageError(f"{written[:80]!r} is not LAYER.NEURON, like 31.9634")
-    key = neuron_id(model, int(name[1]), int(name[2]))
+    place = parse_neuron(ask.form.get("neuron", ""))
+    key = neuron_id(model, *place)
     said = NewAnnotation(key, **{field: ask.form.get(field, "") for field in LONGEST})
     ask.connection.rollback()  # its lock would keep a database without WAL from being written
     annotate(os.path.realpath(ask.site.database.path), said)
-    return Redirect(ask.site.links.neuron(model.name, f"{name[1]}.{name[2]}") + "#annotations")
+    return Redirect(ask.site.links.neuron(model.name, place.name) + "#annotations")

@@ -1,11 +1,11 @@
 """Two neurons side by side."""
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
 from neurondb.errors import UsageError
 from neurondb.explore.page import Ask, Page
+from neurondb.neurons import match_named_neuron
 from neurondb.reading.activations import Moments, SignCase, activations, find_dataset
 from neurondb.reading.cosines import CosineReading, cosines
 from neurondb.reading.identity import Identity, identity
@@ -15,9 +15,6 @@ from neurondb.reading.verdict import Verdict, verdict
 from neurondb.reading.vocabulary import Vocabulary, vocabulary
 
 TOKENS: Final = 8
-_NAMED: Final = re.compile(
-    r"(?P<model>\S.*?)[/\s]+(?P<layer>[0-9]{1,9})\.(?P<neuron>[0-9]{1,9})", re.DOTALL
-)
 _LONGEST: Final = 400
 
 
@@ -82,10 +79,10 @@ def answer(ask: Ask) -> Page:
 
 
 def _chosen(ask: Ask, spelled: str) -> tuple[Model, int, int]:
-    found = _NAMED.fullmatch(spelled[:_LONGEST])
-    if found is None:
+    found = match_named_neuron(spelled[:_LONGEST])
+    if found is None or found.model is None:
         raise UsageError(f"{spelled[:60]!r} is not MODEL/LAYER.NEURON, like llama-3.2-3b/27.8000")
-    return find_model(ask.connection, found["model"]), int(found["layer"]), int(found["neuron"])
+    return find_model(ask.connection, found.model), *found.place
 
 
 def _side(ask: Ask, model: Model, layer: int, neuron: int) -> Side:

@@ -1,13 +1,13 @@
 """One text of a dataset: as a model read it, and which neurons have it among their examples."""
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.explore.page import Ask, Page, Sql
 from neurondb.explore.pages.token import layer_of
+from neurondb.neurons import match_number, parse_neuron
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.text_peaks import (
@@ -21,7 +21,6 @@ from neurondb.reading.text_tokens import Stretch, Text, find_text, readers, star
 from neurondb.render.numbers import compact
 from neurondb.render.text import visible
 
-_NAME: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 FIRST_CHARACTERS: Final = 60
 """What is shown of a token at most."""
 
@@ -164,10 +163,7 @@ def _asked(ask: Ask, text: Text, models: tuple[str, ...]) -> _Asked:
     neuron = query.get("neuron") or None
     if model is None:
         return _Asked(None, 0, None, None)
-    named = None if neuron is None else _NAME.fullmatch(neuron)
-    if neuron is not None and named is None:
-        raise UsageError(f"{neuron[:80]!r} is not LAYER.NEURON, like 31.9634")
-    place = None if named is None else (int(named[1]), int(named[2]))
+    place = None if neuron is None else parse_neuron(neuron)
     if place is not None:
         neuron_id(model, *place)  # refuses what the model has not
     layer = layer_of(query.get("layer"), model)
@@ -179,9 +175,10 @@ def _asked(ask: Ask, text: Text, models: tuple[str, ...]) -> _Asked:
 def _position(written: str | None) -> int | None:
     if not written:
         return None
-    if not (written.isdecimal() and len(written) < 10):
+    position = match_number(written)
+    if position is None or len(written) > 9:
         raise UsageError(f"{written[:80]!r} is no position; positions count from 0")
-    return int(written)
+    return position
 
 
 def _sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:

@@ -7,6 +7,7 @@ from typing import Final
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.explore.neuron.choices import basis_of
 from neurondb.explore.page import Ask, Page, Sql
+from neurondb.neurons import match_number
 from neurondb.reading.models import Model, find_model, why_no_token
 from neurondb.reading.property_effects import TokenProperty, properties_of_token
 from neurondb.reading.token_places import (
@@ -136,8 +137,9 @@ def layer_of(written: str | None, model: Model) -> int | None:
     """
     if not written:
         return None
-    if not (written.isdecimal() and len(written) < 10 and int(written) < model.n_layers):
+    layer = match_number(written)
+    if layer is None or layer >= model.n_layers:
         raise UsageError(
             f"{model.name} has no layer {written[:80]!r}: its layers are 0 to {model.n_layers - 1}"
         )
-    return int(written)
+    return layer

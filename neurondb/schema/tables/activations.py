@@ -13,17 +13,18 @@ from sqlalchemy import (
 
 from neurondb.schema.codes import QUANTITY_COLUMNS
 from neurondb.schema.columns import (
+    CLUSTERED,
     code,
     flag,
     identity,
     integer,
     key,
+    metadata,
     moments,
     real,
     reference,
     word,
 )
-from neurondb.schema.metadata import CLUSTERED, metadata
 
 dataset_rows = Table(
     "dataset_rows",

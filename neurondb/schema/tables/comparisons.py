@@ -2,8 +2,7 @@
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, SmallInteger, Table, UniqueConstraint
 
-from neurondb.schema.columns import flag, identity, key, real, reference, word
-from neurondb.schema.metadata import CLUSTERED, metadata
+from neurondb.schema.columns import CLUSTERED, flag, identity, key, metadata, real, reference, word
 
 
 def _class(name: str, of: str) -> Column[int]:

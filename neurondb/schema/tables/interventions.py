@@ -2,8 +2,17 @@
 
 from sqlalchemy import Boolean, Column, Double, Index, String, Table, Text, true
 
-from neurondb.schema.columns import flag, identity, integer, key, real, reference, word
-from neurondb.schema.metadata import CLUSTERED, metadata
+from neurondb.schema.columns import (
+    CLUSTERED,
+    flag,
+    identity,
+    integer,
+    key,
+    metadata,
+    real,
+    reference,
+    word,
+)
 
 neuron_sets = Table(
     "neuron_sets",

@@ -12,8 +12,17 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from neurondb.schema.columns import flag, identity, integer, key, real, reference, word
-from neurondb.schema.metadata import CLUSTERED, metadata
+from neurondb.schema.columns import (
+    CLUSTERED,
+    flag,
+    identity,
+    integer,
+    key,
+    metadata,
+    real,
+    reference,
+    word,
+)
 
 models = Table(
     "models",

@@ -2,8 +2,7 @@
 
 from sqlalchemy import Column, Index, Integer, Table, Text
 
-from neurondb.schema.columns import identity, key, real, word
-from neurondb.schema.metadata import CLUSTERED, metadata
+from neurondb.schema.columns import CLUSTERED, identity, key, metadata, real, word
 
 properties = Table(
     "properties",

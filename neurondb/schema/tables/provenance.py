@@ -2,8 +2,7 @@
 
 from sqlalchemy import Index, Table
 
-from neurondb.schema.columns import flag, identity, integer, real, reference, word
-from neurondb.schema.metadata import metadata
+from neurondb.schema.columns import flag, identity, integer, metadata, real, reference, word
 
 ingest_runs = Table(
     "ingest_runs",

@@ -6,8 +6,7 @@ each would be 60 rows a neuron and quantity, and as many as a trace has tokens.
 
 from sqlalchemy import Column, Integer, LargeBinary, SmallInteger, Table
 
-from neurondb.schema.columns import code, integer, key, real, reference, word
-from neurondb.schema.metadata import CLUSTERED, metadata
+from neurondb.schema.columns import CLUSTERED, code, integer, key, metadata, real, reference, word
 
 quantities = Table(
     "quantities",

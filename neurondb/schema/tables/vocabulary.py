@@ -2,8 +2,7 @@
 
 from sqlalchemy import Column, Index, Integer, SmallInteger, Table, UniqueConstraint
 
-from neurondb.schema.columns import code, integer, key, real, word
-from neurondb.schema.metadata import CLUSTERED, metadata
+from neurondb.schema.columns import CLUSTERED, code, integer, key, metadata, real, word
 
 
 def _side() -> Column[int]:

@@ -474,7 +474,7 @@ def refused(kind: type[Exception], said: str) -> Iterator[None]:
             "no neuron 9.1: its layers are 0 to 5",
         ),
         (NeuronSelection("neurons", "1.512"), UnknownNameError, "neurons 0 to 511"),
-        (NeuronSelection("neurons", "one"), UsageError, "'one' is no neuron; write LAYER.NEURON"),
+        (NeuronSelection("neurons", "one"), UsageError, "'one' is not LAYER.NEURON"),
         (NeuronSelection("neurons", " "), UnknownNameError, "no neuron of tinyworld-2m"),
         (NeuronSelection("class", "weakest"), UnknownNameError, "no class 'weakest'; did you mean"),
         (NeuronSelection("class", "cond"), UnknownNameError, "'cond' could be several classes"),

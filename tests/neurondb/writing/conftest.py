@@ -10,7 +10,7 @@ from neurondb import migrate
 from neurondb.writing.datasets import store_dataset
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.models import StoredModel, store_model
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 from tests.support.activation_records import MODEL, dataset
 
 

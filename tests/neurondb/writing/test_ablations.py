@@ -8,16 +8,16 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from neurondb import migrate
-from neurondb.conditions import Condition, Treatment
-from neurondb.errors import DatabaseError, UnknownNameError, UsageError
-from neurondb.reading.ablation_runs import ablation_run, baselines_of, histogram, stored_run
-from neurondb.records import (
+from neurondb.contracts.ablate import (
     AblationBin,
     AblationRecord,
     AblationResult,
     AblationSettings,
     NeuronSetRecord,
 )
+from neurondb.errors import DatabaseError, UnknownNameError, UsageError
+from neurondb.interventions import Condition, Treatment
+from neurondb.reading.ablation_runs import ablation_run, baselines_of, histogram, stored_run
 from neurondb.schema import tables
 from neurondb.writing.ablations import store_run
 

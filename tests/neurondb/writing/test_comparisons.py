@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from neurondb.contracts.compare import ComparisonRecord
 from neurondb.errors import IngestError
 from neurondb.reading.checking import problems
-from neurondb.records import ComparisonRecord
 from neurondb.writing.comparisons import store_comparison
 from neurondb.writing.models import StoredModel, forget_model, store_model
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 from tests.support.activation_records import LAYERS, MODEL, WIDTH
 
 

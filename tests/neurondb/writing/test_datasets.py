@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from sqlalchemy import Engine
 
-from neurondb.records import DatasetRecord
+from neurondb.contracts.texts import DatasetRecord
 from neurondb.writing.datasets import label_ids, store_dataset
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 from tests.support.activation_records import LABELS, TEXTS, dataset
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from neurondb.contracts.model import Token
+from neurondb.contracts.vocabulary import PropertyEffectsRecord, TokenPropertiesRecord
 from neurondb.errors import IngestError
-from neurondb.records import PropertyEffectsRecord, Token, TokenPropertiesRecord
 from neurondb.schema import tables
 from neurondb.writing.datasets import store_tokens
 from neurondb.writing.ledger import StepWriter

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sqlalchemy import insert, select
 
+from neurondb.contracts.activations import TracesRecord
 from neurondb.reading.excerpts import Place
 from neurondb.reading.traces import traces, unpacked
-from neurondb.records import TracesRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import StepWriter
-from neurondb.writing.traces import packed, write_traces
+from neurondb.writing.traces import pack_values, write_traces
 from tests.support.activation_records import WIDTH, record
 
 LAYER = 1
@@ -118,7 +118,7 @@ def test_new_activations_take_the_traces_and_their_step_away(
     )
 )
 def test_values_come_back_to_half_precision_and_saturate(values: np.ndarray) -> None:
-    found = unpacked(packed(values), 0, values.shape[1])
+    found = unpacked(pack_values(values), 0, values.shape[1])
 
     middle = [] if found.hook_pre_linear is None else [found.hook_pre_linear]
     back = [found.hook_pre, *middle, found.hook_post]

@@ -6,25 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurondb.records import (
-    LmHeadTokens,
-    Token,
-    TokenList,
-    VocabularyMoments,
-    VocabularyRecord,
-    WeightsRecord,
-)
+from neurondb.contracts.model import Token
+from neurondb.contracts.tokens import LmHeadTokens
+from neurondb.contracts.vocabulary import TokenList, VocabularyMoments, VocabularyRecord
+from neurondb.contracts.weights import WeightsRecord
 from neurondb.schema import codes, tables
 from neurondb.writing.datasets import store_token_norms, store_tokens
-from neurondb.writing.layers import (
-    jaccard,
-    write_classes,
-    write_lm_head,
-    write_vocabulary,
-    write_weights,
-)
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.models import forget_model
+from neurondb.writing.vocabulary import jaccard, write_lm_head, write_vocabulary
+from neurondb.writing.weights import write_classes, write_weights
 from tests.support.activation_records import LAYERS, WIDTH
 
 K, TOKENS = 3, 16

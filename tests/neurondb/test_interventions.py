@@ -4,8 +4,17 @@ import re
 
 import pytest
 
-from neurondb.conditions import PUBLISHED, Condition, Treatment
 from neurondb.errors import UsageError
+from neurondb.interventions import (
+    ENTROPY_METRICS,
+    ESTIMATED_METRICS,
+    METRICS,
+    MODES,
+    PUBLISHED_CONDITIONS,
+    SINGLE_NEURON_MODES,
+    Condition,
+    Treatment,
+)
 
 
 def test_a_condition_is_read_as_it_is_written() -> None:
@@ -15,7 +24,7 @@ def test_a_condition_is_read_as_it_is_written() -> None:
             assert Condition.parse(str(condition) or None) == condition
     assert Condition.parse("gate-_post+") == (-1, 1)
     assert Condition.parse("post-") == (0, -1)
-    assert len({Condition.parse(written) for written in PUBLISHED}) == 4
+    assert len({Condition.parse(written) for written in PUBLISHED_CONDITIONS}) == 4
 
 
 @pytest.mark.parametrize(
@@ -27,10 +36,10 @@ def test_what_is_no_condition_is_wrong_usage(written: str) -> None:
 
 
 def test_clamp_sets_hook_pre_linear_and_the_others_hook_post() -> None:
-    assert Treatment.asked("clamp", None, None, 3.0).hook == "hook_pre_linear"
-    assert Treatment.asked("clamp", None, "hook_post", 3.0).hook == "hook_post"
-    assert Treatment.asked("fix", "gate+", None, 3.0) == ("fix", (1, 0), "hook_post", 3.0)
-    assert Treatment.asked("zero", None, None, None) == Treatment()
+    assert Treatment.parse("clamp", None, None, 3.0).hook == "hook_pre_linear"
+    assert Treatment.parse("clamp", None, "hook_post", 3.0).hook == "hook_post"
+    assert Treatment.parse("fix", "gate+", None, 3.0) == ("fix", (1, 0), "hook_post", 3.0)
+    assert Treatment.parse("zero", None, None, None) == Treatment()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +60,7 @@ def test_what_makes_no_sense_is_wrong_usage(
     asked: tuple[str, str | None, str | None, float | None], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        Treatment.asked(*asked)
+        Treatment.parse(*asked)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +79,20 @@ def test_a_sign_case_of_in_is_told_as_one_of_post(case: str, condition: str) -> 
 
 def test_a_treatment_in_words() -> None:
     assert str(Treatment()) == "zero"
-    assert str(Treatment.asked("mean", "gate-_post+", None, None)) == "mean where gate-_post+"
-    assert str(Treatment.asked("clamp", None, None, -2.5)) == "clamp hook_pre_linear -2.5"
+    assert str(Treatment.parse("mean", "gate-_post+", None, None)) == "mean where gate-_post+"
+    assert str(Treatment.parse("clamp", None, None, -2.5)) == "clamp hook_pre_linear -2.5"
 
 
 def test_neurons_without_a_gate_refuse_what_needs_one() -> None:
-    Treatment.asked("zero", "post+", None, None).check(gated=False)
-    Treatment.asked("clamp", None, "hook_post", 1.0).check(gated=False)
+    Treatment.parse("zero", "post+", None, None).check(gated=False)
+    Treatment.parse("clamp", None, "hook_post", 1.0).check(gated=False)
     with pytest.raises(UsageError, match="the sign of the gate"):
-        Treatment.asked("zero", "gate+_post+", None, None).check(gated=False)
+        Treatment.parse("zero", "gate+_post+", None, None).check(gated=False)
     with pytest.raises(UsageError, match="give --hook hook_post"):
-        Treatment.asked("clamp", None, None, 1.0).check(gated=False)
+        Treatment.parse("clamp", None, None, 1.0).check(gated=False)
+
+
+def test_every_list_of_metrics_and_modes_is_made_of_the_same_words() -> None:
+    assert sorted(ENTROPY_METRICS) == sorted(METRICS)
+    assert set(ESTIMATED_METRICS) < set(METRICS)
+    assert set(SINGLE_NEURON_MODES) < set(MODES)

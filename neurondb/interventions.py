@@ -1,4 +1,8 @@
-"""What an intervention does to neurons, and under which signs of theirs (METHODS §6)."""
+"""What an intervention does to neurons, under which signs of theirs, and what it is measured by.
+
+METHODS §6 defines all of it: a `Treatment` sets an activation, where a `Condition` holds, and the
+difference of a metric of `METRICS` between the clean run and that one is the effect.
+"""
 
 import math
 import re
@@ -8,16 +12,27 @@ from neurondb.errors import UsageError
 
 Hook = Literal["hook_post", "hook_pre_linear"]
 
+METRICS: Final = ("loss", "entropy", "rank", "scale")
+"""What an intervention is measured by, in the order of tables, buffers and pages."""
+ESTIMATED_METRICS: Final = ("loss", "entropy")
+"""The metrics with a gradient that is the mean of tokens' own, so that attribution has them."""
+ENTROPY_METRICS: Final = ("scale", "entropy", "rank", "loss")
+"""The same metrics in the order in which `neurondb entropy` shows them (universal-neurons §5.2)."""
+
 MODES: Final = ("zero", "mean", "fix", "clamp")
+SINGLE_NEURON_MODES: Final = ("zero", "mean")
+"""What may be done to each neuron of a set alone."""
 HOOKS: Final = ("hook_post", "hook_pre_linear")
-PUBLISHED: Final = ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
+VALUE_SIGNS: Final = ("canonical", "model")
+"""In which sign values of in and post are given: canonical (METHODS §1), or the model's own."""
+PUBLISHED_CONDITIONS: Final = ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
 """The papers' four cases, in the order of the sign cases of in: in+, in-, in-, in+."""
 
 _SIGN_CASES: Final = dict(
-    zip(("gate+_in+", "gate+_in-", "gate-_in-", "gate-_in+"), PUBLISHED, strict=True)
+    zip(("gate+_in+", "gate+_in-", "gate-_in-", "gate-_in+"), PUBLISHED_CONDITIONS, strict=True)
 )
-_WRITTEN: Final = re.compile(r"(?:gate(?P<gate>[+-]))?_?(?:post(?P<post>[+-]))?")
-_SIGNS: Final = {"+": 1, "-": -1, None: 0}
+_PATTERN: Final = re.compile(r"(?:gate(?P<gate>[+-]))?_?(?:post(?P<post>[+-]))?")
+_SIGN_OF: Final = {"+": 1, "-": -1, None: 0}
 
 
 class Condition(NamedTuple):
@@ -35,11 +50,11 @@ class Condition(NamedTuple):
         """
         if written is None:
             return cls()
-        found = _WRITTEN.fullmatch(written)
-        condition = found and cls(_SIGNS[found["gate"]], _SIGNS[found["post"]])
+        match = _PATTERN.fullmatch(written)
+        condition = match and cls(_SIGN_OF[match["gate"]], _SIGN_OF[match["post"]])
         if not condition or not written or str(condition) != written:
-            meant = _SIGN_CASES.get(written)
-            hint = f"the sign case is {meant} here" if meant else "write one like gate-_post+"
+            same = _SIGN_CASES.get(written)
+            hint = f"the sign case is {same} here" if same else "write one like gate-_post+"
             raise UsageError(f"{written!r} is no condition; {hint}, or give gate+ or post-")
         return condition
 
@@ -63,13 +78,13 @@ class Treatment(NamedTuple):
     value: float | None = None
 
     @classmethod
-    def asked(
+    def parse(
         cls, mode: str, condition: str | None, hook: str | None, value: float | None
     ) -> "Treatment":
-        """Return what these words mean; clamp sets hook_pre_linear unless told otherwise.
+        """Return the treatment that options describe; clamp sets hook_pre_linear by default.
 
         Raises:
-            UsageError: when they make no sense together.
+            UsageError: when one is unknown, or they contradict each other.
         """
         if mode not in MODES:
             raise UsageError(f"no mode {mode!r}; the modes are {', '.join(MODES)}")
@@ -82,10 +97,10 @@ class Treatment(NamedTuple):
         return cls(mode, Condition.parse(condition), cast("Hook", chosen), value)
 
     def check(self, *, gated: bool) -> None:
-        """Refuse what needs a gate of neurons that have none.
+        """Check that the treatment fits neurons with or without a gate.
 
         Raises:
-            UsageError: when it does.
+            UsageError: when it needs a gate and there is none.
         """
         if gated:
             return

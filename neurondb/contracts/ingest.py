@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from neurondb.errors import UsageError
 
-STAGES = ("weights", "vocab", "activations", "traces")
+STAGES: Final = ("weights", "vocab", "activations", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
-
-
-READ_TEXTS = ("activations", "traces")
-"""Those that read a dataset."""
+TEXT_STAGES: Final = ("activations", "traces")
+"""The stages that read a dataset."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +29,13 @@ class Preprocessing:
 
     @classmethod
     def raw(cls) -> "Preprocessing":
-        """Return everything off: the weights as they are stored."""
+        """Return no preprocessing at all: the weights as they are stored."""
         return cls(False, False, False, False, False)
 
 
 @dataclass(frozen=True)
 class IngestRequest:
-    """Everything `neurondb ingest` was asked for."""
+    """Everything that `neurondb ingest` is asked for."""
 
     model: str
     """Directory, name of a stored model, known name or hub id."""
@@ -79,7 +77,7 @@ class IngestRequest:
     dtype: str = "auto"
     """Precision of the forward pass; auto is that of the checkpoint, float32 on CPU."""
     thresholds: tuple[float, ...] = ()
-    """τ of the read-write classes, the first is shown; none asks for the one shown, else 0.5."""
+    """τ of the read-write classes; the first is shown. None given: the one shown now, else 0.5."""
     top_k: int = 16
     """Tokens a list."""
     exact_baselines: bool = False
@@ -91,8 +89,21 @@ class IngestRequest:
 
 
 @dataclass(frozen=True)
+class IngestReport:
+    """What one run of `ingest` did."""
+
+    model: str
+    database: str
+    rows: dict[str, int]
+    """Rows written, by stage."""
+    skipped: dict[str, int]
+    """Steps that were done already, by stage."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class MergeRequest:
-    """Everything `neurondb merge` was asked for."""
+    """Everything that `neurondb merge` is asked for."""
 
     files: tuple[str, ...]
     """Summaries that `ingest --shard` wrote."""
@@ -102,23 +113,55 @@ class MergeRequest:
     """Replace activations that are stored already."""
 
 
-def wanted_stages(request: IngestRequest) -> list[str]:
-    """Return the stages to run, in order; all need the neurons that `weights` stores.
+class VerifyReport(NamedTuple):
+    """What `neurondb verify` compared; `worst` is the largest difference of a cosine."""
+
+    model: str
+    n_layers: int
+    n_neurons: int
+    worst: float
+
+
+class DemoRequest(NamedTuple):
+    """What `neurondb demo` is asked for."""
+
+    directory: Path
+    """A directory for the files that are written on the way."""
+    real: bool = False
+    """Take the real model instead of the bundled one."""
+    model: str | None = None
+    """The real model's file where it is at hand; None fetches it."""
+
+
+class DemoInputs(NamedTuple):
+    """What `neurondb demo` ingests."""
+
+    name: str
+    model: str
+    dataset: str
+    revision: str | None = None
+    """Revision of the hub repository; None where the model is not from the hub."""
+    neuron: str | None = None
+    """The neuron of the answer to show, as `L.N`; None shows the first."""
+
+
+def choose_stages(request: IngestRequest) -> list[str]:
+    """Return the stages to run, in order; `weights` is always one, as all need its neurons.
 
     Raises:
         UsageError: for an unknown stage, one that needs a dataset and has none, and options that
             no stage of the request reads.
     """
-    asked = request.stages or _default_stages(request)
-    unknown = [stage for stage in asked if stage not in STAGES]
+    chosen = request.stages or _default_stages(request)
+    unknown = [stage for stage in chosen if stage not in STAGES]
     if unknown:
         raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
     if request.dataset is None:
-        for stage in READ_TEXTS:
-            if stage in asked:
+        for stage in TEXT_STAGES:
+            if stage in chosen:
                 raise UsageError(f"the stage {stage} needs texts; give --dataset")
-    _check_options(request, asked)
-    return [stage for stage in STAGES if stage in asked or stage == "weights"]
+    _check_options(request, chosen)
+    return [stage for stage in STAGES if stage in chosen or stage == "weights"]
 
 
 def _default_stages(request: IngestRequest) -> tuple[str, ...]:
@@ -139,48 +182,3 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
         raise UsageError("--shard divides the stage activations; add it to --stages")
     if "traces" in stages:
         raise UsageError("a shard has no traces: take them once `neurondb merge` has run")
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """What one run of `ingest` did."""
-
-    model: str
-    database: str
-    rows: dict[str, int]
-    """Rows written, by stage."""
-    skipped: dict[str, int]
-    """Steps that were done already, by stage."""
-    seconds: float
-
-
-class VerifyReport(NamedTuple):
-    """What `neurondb verify` compared; `worst` is the largest difference of a cosine."""
-
-    model: str
-    n_layers: int
-    n_neurons: int
-    worst: float
-
-
-class DemoRequest(NamedTuple):
-    """What `neurondb demo` was asked for."""
-
-    directory: Path
-    """For what is written on the way."""
-    real: bool = False
-    """The real model instead of the bundled one."""
-    model: str | None = None
-    """Its file, where it is at hand; None is to fetch it."""
-
-
-class DemoInputs(NamedTuple):
-    """What `neurondb demo` ingests."""
-
-    name: str
-    model: str
-    dataset: str
-    revision: str | None = None
-    """Of the model on the hub, where it comes from there."""
-    neuron: str | None = None
-    """One of the answer that is worth looking at, as `L.N`; None is its first."""

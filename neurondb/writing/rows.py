@@ -1,16 +1,25 @@
-"""Load columns of numbers into a table as fast as the driver allows."""
+"""How rows get into a table: transactions, single rows, and columns of numbers by the thousand.
 
-from collections.abc import Mapping, Sequence
+Columns are loaded as fast as the driver allows: many rows a statement in SQLite, COPY in
+PostgreSQL. NaN in an array is NULL in the table.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, insert
+from sqlalchemy import Connection, Engine, Table, insert
 
-from neurondb.database import driver
+from neurondb.database import driver_connection, format_url, translate_errors
 
 Column: TypeAlias = NDArray[Any] | Sequence[Any]
+Columns: TypeAlias = dict[str, Any]
+"""The columns of a table by name, all of the same length."""
 
 ROWS_A_STATEMENT = 400
 """Rows bound by one INSERT: past some hundreds the statement's overhead is gone, and the
@@ -18,6 +27,25 @@ parameters stay below SQLite's limit of 32,766."""
 
 ROWS_A_CHUNK = 65_536
 """Rows that exist as Python objects at a time."""
+
+
+def utc_now() -> str:
+    """Return the time as the database stores it: UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Open a writing transaction; driver errors become one line about this database."""
+    with translate_errors(format_url(engine.url)), engine.begin() as connection:
+        yield connection
+
+
+def insert_one(connection: Connection, table: Table, values: Mapping[str, Any]) -> int:
+    """Insert one row and return the id it got."""
+    key = connection.execute(insert(table), values).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def insert_columns(connection: Connection, table: Table, columns: Mapping[str, Column]) -> int:
@@ -57,7 +85,7 @@ def _load_by_sqlite(
     # sqlite3 binds NaN as NULL by itself.
     width, n_rows = len(names), len(chunk[0])
     cells = list(chain.from_iterable(zip(*chunk, strict=True)))
-    cursor = driver(connection).cursor()
+    cursor = driver_connection(connection).cursor()
     whole = n_rows - n_rows % ROWS_A_STATEMENT
     statement, step = _statement(table, names, ROWS_A_STATEMENT), ROWS_A_STATEMENT * width
     for start in range(0, whole * width, step):
@@ -77,7 +105,7 @@ def _load_by_copy(
 ) -> None:
     columns = ", ".join(f'"{name}"' for name in names)
     with (
-        driver(connection).cursor() as cursor,
+        driver_connection(connection).cursor() as cursor,
         cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy,
     ):
         for row in zip(*chunk, strict=True):
@@ -85,3 +113,25 @@ def _load_by_copy(
 
 
 _LOADERS = {"sqlite": _load_by_sqlite, "postgresql": _load_by_copy}
+
+
+def real(values: np.ndarray | None, like: np.ndarray) -> Float[np.ndarray, " neurons"]:
+    """Return values as float64, NaN throughout (written as NULL) for a column there is none of."""
+    return np.full(len(like), np.nan) if values is None else values.astype(np.float64)
+
+
+def share(
+    count: np.ndarray | None, of: Int[np.ndarray, " neurons"]
+) -> Float[np.ndarray, " neurons"]:
+    """Return a count's share of another, NaN where that is 0 or there is no count."""
+    none = np.full(len(of), np.nan)
+    return none if count is None else np.divide(count, of, out=none, where=of > 0)
+
+
+def interleave(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return rows in the order (neuron, list, rank), that of the keys.
+
+    Args:
+        arrays: one a list, each with one row a neuron.
+    """
+    return np.stack(arrays, axis=1).ravel()

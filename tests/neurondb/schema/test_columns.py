@@ -10,7 +10,7 @@ from neurondb.asking import find, opened
 from neurondb.cli.find import find as find_command
 from neurondb.cli.show import show
 from neurondb.cli.sql import sql as sql_command
-from neurondb.schema.precision import SINGLE_TABLES
+from neurondb.schema.columns import FLOAT32_BY_TABLE
 from tests.support.ingested import Subject, subject
 
 DECIDED_BETWEEN_EQUALS = 0.05
@@ -22,9 +22,9 @@ def model(request: pytest.FixtureRequest) -> Subject:
     return subject(request.param)
 
 
-@pytest.mark.parametrize("table", SINGLE_TABLES)
+@pytest.mark.parametrize("table", FLOAT32_BY_TABLE)
 def test_columns_hold_float32(model: Subject, table: str) -> None:
-    for column in SINGLE_TABLES[table]:
+    for column in FLOAT32_BY_TABLE[table]:
         stored = model.rows(f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL")
         values = np.array(stored, dtype=np.float64)
         share = (values.astype(np.float32) == values).mean() if values.size else 1

@@ -1,4 +1,4 @@
-"""What the weights of one layer are → rows."""
+"""The vocabulary projections of one layer → rows: token lists, moments, LM-head tokens."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,13 +6,12 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from sqlalchemy import select
 
-from neurondb.records import LmHeadTokens, TokenList, VocabularyRecord, WeightsRecord
+from neurondb.contracts.tokens import LmHeadTokens
+from neurondb.contracts.vocabulary import TokenList, VocabularyRecord
 from neurondb.schema import codes, tables
-from neurondb.taxonomy import classify
-from neurondb.writing.columns import Columns, interleave, neuron_ids, real
 from neurondb.writing.ledger import StepWriter
+from neurondb.writing.rows import Columns, interleave, real
 
 OUT: Final = codes.VECTORS.index("out")
 READING_LISTS: Final = tuple(
@@ -23,77 +22,9 @@ READING_LISTS: Final = tuple(
 """Top and bottom of gate, then of in, under U."""
 
 
-def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
-    """Write a layer's neurons, cosines and baselines."""
-    ids = neuron_ids(writer, layer)
-    writer.replace_layer(
-        tables.neurons,
-        layer,
-        {
-            "neuron_id": ids,
-            "model_id": np.full(len(ids), writer.model.model_id),
-            "layer": np.full(len(ids), layer),
-            "neuron": np.arange(len(ids)),
-            "sign": record.sign,
-            "gate_norm": real(record.gate_norm, ids),
-            "in_norm": real(record.in_norm, ids),
-            "out_norm": real(record.out_norm, ids),
-            "gate_bias": real(record.gate_bias, ids),
-            "in_bias": real(record.in_bias, ids),
-            "penalty": real(record.penalty, ids),
-        },
-    )
-    writer.replace_layer(
-        tables.cosines,
-        layer,
-        {
-            "neuron_id": ids,
-            "gate_in": real(record.gate_in, ids),
-            "gate_out": real(record.gate_out, ids),
-            "in_out": real(record.in_out, ids),
-        },
-    )
-    _write_baselines(writer, layer, record)
-
-
-def _write_baselines(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
-    table, n = tables.baselines, len(record.baselines)
-    columns: Columns = {
-        "model_id": [writer.model.model_id] * n,
-        "layer": [layer] * n,
-        **{
-            name: [getattr(baseline, name) for baseline in record.baselines]
-            for name in ("kind", "pair", "low", "high", "n_pairs", "standard_error")
-        },
-    }
-    of_layer = (table.c.model_id == writer.model.model_id) & (table.c.layer == layer)
-    writer.replace(table, columns, of_layer)
-
-
-def write_classes(writer: StepWriter, layer: int, threshold: float) -> None:
-    """Classify a layer's neurons at τ from their stored cosines (METHODS §2)."""
-    first, end = writer.model.neuron_ids(layer)
-    c = tables.cosines.c
-    rows = writer.connection.execute(
-        select(c.gate_in, c.gate_out, c.in_out)
-        .where((c.neuron_id >= first) & (c.neuron_id < end))
-        .order_by(c.neuron_id)
-    ).all()
-    stored = np.array([tuple(row) for row in rows], dtype=np.float64)
-    gate_in, gate_out, in_out = stored.T
-    gated = writer.model.gated
-    ids = classify(gate_in if gated else None, gate_out if gated else None, in_out, threshold)
-    columns = {
-        "neuron_id": np.arange(first, end),
-        "threshold": np.full(len(ids), threshold),
-        "class_id": ids,
-    }
-    writer.replace_layer(tables.classes, layer, columns, threshold=threshold)
-
-
 def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -> None:
     """Write a layer's token lists, moments, LM-head tokens and double checking."""
-    ids = neuron_ids(writer, layer)
+    ids = writer.neuron_ids(layer)
     writer.replace_layer(tables.top_token_rows, layer, _token_columns(ids, record.lists))
     writer.replace_layer(tables.vocab_stat_rows, layer, _moment_columns(ids, record))
     write_double_checking(writer, layer, record)
@@ -104,7 +35,7 @@ def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -
 def write_lm_head_tokens(writer: StepWriter, layer: int, side: int, head: LmHeadTokens) -> None:
     """Write the most probable token of every neuron of a layer at one side of `in`."""
     there = head.token_ids >= 0  # a zero vector has no token
-    ids = neuron_ids(writer, layer)[there]
+    ids = writer.neuron_ids(layer)[there]
     columns = {
         "neuron_id": ids,
         "side": np.full(len(ids), side),
@@ -146,7 +77,7 @@ def write_double_checking(writer: StepWriter, layer: int, record: VocabularyReco
     sign = np.where(opposite > same, -1.0, 1.0)
     other_end = np.where(sign[:, None] > 0, in_bottom, in_top)
     better = np.maximum(same, opposite)
-    ids = neuron_ids(writer, layer)
+    ids = writer.neuron_ids(layer)
     columns = {
         "neuron_id": ids,
         "k": np.full(len(ids), gate_top.shape[1]),
@@ -187,7 +118,7 @@ def write_lm_head(
     specialised-feature-neurons §2. Every side's own top token is in `lm_head_tokens`.
     """
     there = ~np.isnan(probability)
-    ids = neuron_ids(writer, layer)[there]
+    ids = writer.neuron_ids(layer)[there]
     columns = {
         "token_id": np.full(len(ids), token_id),
         "side": np.full(len(ids), side),

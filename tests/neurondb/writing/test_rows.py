@@ -12,8 +12,8 @@ from sqlalchemy import Engine, select
 
 from neurondb import migrate
 from neurondb.schema import tables
-from neurondb.writing import bulk
-from neurondb.writing.transactions import transaction
+from neurondb.writing import rows
+from neurondb.writing.rows import transaction
 
 TABLE = tables.cosines
 VALUES = st.floats(allow_nan=True, allow_infinity=False, width=32)
@@ -35,15 +35,15 @@ def test_rows_equal_the_columns(engine: Engine, values: list[float], path: str) 
     }
     with pytest.MonkeyPatch.context() as patch, transaction(engine) as connection:
         if path == "core":
-            patch.setattr(bulk, "_LOADERS", {})
+            patch.setattr(rows, "_LOADERS", {})
         connection.execute(TABLE.delete())
-        assert bulk.insert_columns(connection, TABLE, columns) == len(values)
-        rows = connection.execute(select(TABLE).order_by(TABLE.c.neuron_id)).all()
+        assert rows.insert_columns(connection, TABLE, columns) == len(values)
+        stored = connection.execute(select(TABLE).order_by(TABLE.c.neuron_id)).all()
     expected = [
         (i, _null(a), None, _null(b))
         for i, (a, b) in enumerate(zip(values, values[::-1], strict=True))
     ]
-    assert [tuple(row) for row in rows] == expected
+    assert [tuple(row) for row in stored] == expected
 
 
 def _null(value: float) -> float | None:
@@ -52,4 +52,4 @@ def _null(value: float) -> float | None:
 
 def test_unequal_columns_are_a_programming_error(engine: Engine, tmp_path: Path) -> None:
     with transaction(engine) as connection, pytest.raises(AssertionError):
-        bulk.insert_columns(connection, TABLE, {"neuron_id": [1, 2], "in_out": [0.5]})
+        rows.insert_columns(connection, TABLE, {"neuron_id": [1, 2], "in_out": [0.5]})

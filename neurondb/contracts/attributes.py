@@ -1,0 +1,105 @@
+"""What `attributes rate` and `attributes build` are asked for, and what they hand back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurondb.contracts.inputs import Machine, NeuronSelection
+from neurondb.interventions import ZERO, Treatment
+
+if TYPE_CHECKING:  # a request need not wait for numpy
+    import numpy as np
+    from jaxtyping import Float, Int
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class AttributeRateRequest:
+    """Everything that `neurondb attributes rate` is asked for (weakening-neurons App. D.3)."""
+
+    machine: Machine
+    prompts: Path
+    """File of prompts with their subjects."""
+    sets: Path
+    """File of subjects' attributes."""
+    selection: NeuronSelection | None = None
+    """The neurons to ablate; None measures only the model as it is."""
+    treatment: Treatment = ZERO
+    baseline: int = 0
+    """How many times to draw as many random neurons of the same layers."""
+    seed: int = 0
+    top_k: int = 50
+    """Tokens looked at for each subject and layer."""
+    stop_words: Path | None = None
+    """File of words to leave out besides the built-in ones."""
+    pieces: bool = True
+    """Whether the tokens of which an attribute is made count as attributes."""
+    max_prompts: int | None = None
+
+
+class RateCurve(NamedTuple):
+    """Attribute rate by layer, of the model in one state.
+
+    Attributes:
+        run: One of clean, ablated and baseline.
+        draw: The number of the baseline's draw, from 0; None for the other runs.
+        rate: The mean over prompts of the share of kept top tokens that are attributes; NaN where
+            no prompt has a token to keep.
+        n_prompts: How many prompts have one.
+        answer: The mean probability of the first token of each prompt's answer; None without
+            answers.
+    """
+
+    run: str
+    draw: int | None
+    rate: Float[NDArray[np.float64], " layers"]
+    n_prompts: Int[NDArray[np.int64], " layers"]
+    answer: float | None
+
+
+@dataclass(frozen=True)
+class AttributeRates:
+    """Attribute rates of a model as it is, with neurons ablated, and with random ones ablated."""
+
+    top_k: int
+    n_prompts: int
+    n_subjects: int
+    left_out: dict[str, int]
+    """Why prompts of the file were left out → how many."""
+    n_answers: int
+    """How many prompts had their answer's probability measured."""
+    definition: str | None
+    n_ablated: int
+    curves: tuple[RateCurve, ...]
+
+    def of(self, run: str) -> tuple[RateCurve, ...]:
+        """Return the curves of one kind of run."""
+        return tuple(curve for curve in self.curves if curve.run == run)
+
+
+@dataclass(frozen=True)
+class AttributeSetsRequest:
+    """Everything that `neurondb attributes build` is asked for."""
+
+    paragraphs: str
+    """File, directory or hub id of paragraphs."""
+    subjects: Path
+    """File of subjects: prompts, or a name a line."""
+    output: Path
+    top_k: int = 100
+    """The most paragraphs that a subject has."""
+    mentioning: bool = False
+    """Take only paragraphs that contain the subject's name."""
+    stop_words: Path | None = None
+
+
+class AttributeSetsReport(NamedTuple):
+    """What `neurondb attributes build` wrote."""
+
+    n_subjects: int
+    n_paragraphs: int
+    empty: tuple[str, ...]
+    """Subjects that no paragraph mentions."""
+    median_size: float

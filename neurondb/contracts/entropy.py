@@ -1,0 +1,61 @@
+"""What `entropy` is asked for and hands back: fixed neurons' effects, with and without the norm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from neurondb.contracts.inputs import Machine, TextsRequest
+from neurondb.neurons import NeuronPlace
+
+if TYPE_CHECKING:  # a request need not wait for numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EntropyRequest:
+    """Everything that `neurondb entropy` is asked for (universal-neurons §5.2, Figure 7)."""
+
+    machine: Machine
+    neurons: tuple[NeuronPlace, ...]
+    values: tuple[float, ...]
+    """The values that hook_post is fixed at, one after the other."""
+    texts: TextsRequest
+    n_baseline: int = 20
+    """How many random neurons to compare with."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class EntropyCurves:
+    """What fixing single neurons does to the next-token distribution: means over tokens.
+
+    Metrics are those of `interventions.ENTROPY_METRICS`: scale is the divisor of the final norm,
+    entropy and loss are in nats, rank is that of the correct next token. Each array of a metric is
+    neurons × values.
+    """
+
+    neurons: tuple[NeuronPlace, ...]
+    baseline: tuple[NeuronPlace, ...]
+    """Random neurons, which follow the others on the first axis of each array."""
+    values: NDArray[np.float64]
+    n_tokens: int
+    clean: dict[str, float]
+    """Metric → its mean in the model as it is."""
+    fixed: dict[str, NDArray[np.float64]]
+    """Metric → its means with each neuron fixed at each value."""
+    frozen: dict[str, NDArray[np.float64]]
+    """The same with the final norm dividing by what it divides by in the clean run."""
+
+    def total(self, metric: str) -> NDArray[np.float64]:
+        """Return what fixing the neurons changes."""
+        return self.fixed[metric] - self.clean[metric]
+
+    def direct(self, metric: str) -> NDArray[np.float64]:
+        """Return the effect by the logits: what fixing changes while the norm's scale stays."""
+        return self.frozen[metric] - self.clean[metric]
+
+    def through_norm(self, metric: str) -> NDArray[np.float64]:
+        """Return the rest of the total: the effect that goes through the final norm's scale."""
+        return self.total(metric) - self.direct(metric)

@@ -1,0 +1,47 @@
+"""What several requests are made of: which neurons, which texts, and where a model runs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SelectionKind = Literal["where", "sql", "neurons", "class", "set"]
+
+
+@dataclass(frozen=True)
+class NeuronSelection:
+    """Which neurons of a model are meant, said in one of five ways."""
+
+    kind: SelectionKind
+    text: str
+    """A `find` expression, a query, a list like `27.8000,26.1`, a class, or a stored set's name."""
+    count: int | None = None
+    """How many neurons of a class to draw at random; None takes all of them."""
+
+
+@dataclass(frozen=True)
+class TextsRequest:
+    """The texts that an intervention is run over."""
+
+    dataset: str
+    """A file, a directory, the name of a stored dataset, or a hub id."""
+    max_texts: int | None = None
+    """Read only the first so many texts."""
+    max_tokens: int | None = None
+    """Stop before the text that would exceed so many tokens."""
+    max_len: int | None = None
+    """Tokens a text at most, the prefix token included; None is 1,024 or the model's context."""
+    skip_bos: bool = False
+    """Leave the first position of each text out of what is counted."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Which stored model runs, on which device and in which precision."""
+
+    model: str
+    """The model's name in the database."""
+    database: str | None = None
+    """Path or URL; None is the default database."""
+    device: str = "auto"
+    """One of auto, cpu, cuda, cuda:1, mps."""
+    dtype: str = "auto"
+    """Precision of the forward pass; auto is that of the checkpoint, float32 on CPU."""

@@ -1,0 +1,78 @@
+"""The weight analysis of one layer → rows: neurons, cosines, baselines and classes."""
+
+import numpy as np
+from sqlalchemy import select
+
+from neurondb.contracts.weights import WeightsRecord
+from neurondb.schema import tables
+from neurondb.taxonomy import classify
+from neurondb.writing.ledger import StepWriter
+from neurondb.writing.rows import Columns, real
+
+
+def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
+    """Write a layer's neurons, cosines and baselines."""
+    ids = writer.neuron_ids(layer)
+    writer.replace_layer(
+        tables.neurons,
+        layer,
+        {
+            "neuron_id": ids,
+            "model_id": np.full(len(ids), writer.model.model_id),
+            "layer": np.full(len(ids), layer),
+            "neuron": np.arange(len(ids)),
+            "sign": record.sign,
+            "gate_norm": real(record.gate_norm, ids),
+            "in_norm": real(record.in_norm, ids),
+            "out_norm": real(record.out_norm, ids),
+            "gate_bias": real(record.gate_bias, ids),
+            "in_bias": real(record.in_bias, ids),
+            "penalty": real(record.penalty, ids),
+        },
+    )
+    writer.replace_layer(
+        tables.cosines,
+        layer,
+        {
+            "neuron_id": ids,
+            "gate_in": real(record.gate_in, ids),
+            "gate_out": real(record.gate_out, ids),
+            "in_out": real(record.in_out, ids),
+        },
+    )
+    _write_baselines(writer, layer, record)
+
+
+def _write_baselines(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
+    table, n = tables.baselines, len(record.baselines)
+    columns: Columns = {
+        "model_id": [writer.model.model_id] * n,
+        "layer": [layer] * n,
+        **{
+            name: [getattr(baseline, name) for baseline in record.baselines]
+            for name in ("kind", "pair", "low", "high", "n_pairs", "standard_error")
+        },
+    }
+    of_layer = (table.c.model_id == writer.model.model_id) & (table.c.layer == layer)
+    writer.replace(table, columns, of_layer)
+
+
+def write_classes(writer: StepWriter, layer: int, threshold: float) -> None:
+    """Classify a layer's neurons at τ from their stored cosines (METHODS §2)."""
+    first, end = writer.model.neuron_ids(layer)
+    c = tables.cosines.c
+    rows = writer.connection.execute(
+        select(c.gate_in, c.gate_out, c.in_out)
+        .where((c.neuron_id >= first) & (c.neuron_id < end))
+        .order_by(c.neuron_id)
+    ).all()
+    stored = np.array([tuple(row) for row in rows], dtype=np.float64)
+    gate_in, gate_out, in_out = stored.T
+    gated = writer.model.gated
+    ids = classify(gate_in if gated else None, gate_out if gated else None, in_out, threshold)
+    columns = {
+        "neuron_id": np.arange(first, end),
+        "threshold": np.full(len(ids), threshold),
+        "class_id": ids,
+    }
+    writer.replace_layer(tables.classes, layer, columns, threshold=threshold)
