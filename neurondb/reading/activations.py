@@ -1,30 +1,31 @@
-"""How a neuron acts on a dataset: moments, sign cases, histograms, labels (METHODS §5)."""
+"""How a neuron acts on a dataset: moments, sign cases, histograms, quantiles, labels (METHODS §5).
 
-from collections.abc import Mapping
+All values are in canonical sign (METHODS §1). A gated neuron has x_gate = hook_pre, x_in =
+hook_pre_linear and x_post = hook_post; an ungated one has x_in = hook_pre and no gate.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from neurondb.errors import UnknownNameError
-from neurondb.reading.histograms import Histograms, histograms
-from neurondb.reading.labels import LabelReading, labels
-from neurondb.reading.models import Model, listed
+from neurondb import histogram
+from neurondb.reading.texts import Dataset
 from neurondb.schema import tables
 
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset of texts."""
-
-    dataset_id: int
-    name: str
-    n_texts: int
+QUANTILE_SHARES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+"""The shares that a page shows quantiles of."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Population moments over all counted tokens; Pearson kurtosis (a Gaussian has 3)."""
+    """Moments of a quantity over all counted tokens; None where no token was counted.
+
+    Variance, skewness and kurtosis are those of the population. The kurtosis is Pearson's: a
+    Gaussian has 3.
+    """
 
     mean: float | None
     variance: float | None
@@ -34,7 +35,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Spread:
-    """A quantity over the tokens of one sign case; None throughout when there are none."""
+    """Mean, minimum and maximum of a quantity in a sign case; None where no token has that case."""
 
     mean: float | None
     min: float | None
@@ -43,9 +44,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class SignCase:
-    """One sign case; `dominant` marks the most frequent one of the neuron.
+    """The tokens at which gate and in have given signs, and what the neuron does there.
 
-    `freq` is None when no token was counted.
+    Attributes:
+        sign_case: such as `gate+_in-`; of an ungated neuron `in+` or `in-`.
+        count: tokens that fall into it.
+        freq: their share of all counted tokens; None when no token was counted.
+        dominant: whether it is the most frequent case of the neuron.
+        swish: the activation function's value, act(x_gate).
     """
 
     sign_case: str
@@ -59,17 +65,63 @@ class SignCase:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """How many tokens fall into each bin of a quantity, from the lowest bin to the highest."""
+
+    quantity: str
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """A neuron's histograms on a dataset.
+
+    Attributes:
+        edges: the values between neighbouring bins, ascending: one fewer than there are bins, for
+            the two outer bins are open.
+        stride: in every text only each `stride`-th position is counted.
+        quantities: a histogram for every quantity, that of hook_post first.
+    """
+
+    edges: tuple[float, ...]
+    stride: int
+    quantities: tuple[Histogram, ...]
+
+
+@dataclass(frozen=True)
+class LabelReading:
+    """What a neuron does on the texts of one label; numbers are None where no token was counted.
+
+    Attributes:
+        label: the part of the dataset, such as a language or a source.
+        freq: share of tokens with x_gate > 0; None for an ungated neuron.
+        post_positive: share of tokens with hook_post > 0.
+    """
+
+    label: str
+    n_tokens: int
+    freq: float | None
+    pre_mean: float | None
+    pre_variance: float | None
+    post_mean: float | None
+    post_variance: float | None
+    post_positive: float | None
+
+
+@dataclass(frozen=True)
 class Activations:
     """A neuron's activations on a dataset, in canonical sign.
 
     Attributes:
-        freq: share of tokens with x_gate > 0; None when ungated.
-        post_positive: share of tokens with hook_post > 0.
-        pre: moments of hook_pre (x_gate; ungated: x_in).
+        n_tokens: tokens that were counted.
+        freq: share of them with x_gate > 0; None for an ungated neuron.
+        post_positive: share of them with hook_post > 0.
+        pre: moments of hook_pre.
         post: moments of hook_post.
+        cases: the four sign cases, or the two of an ungated neuron.
         n_nonfinite: tokens left out because gate, in or post was NaN or infinite there.
         histograms: None where none is stored.
-        labels: one a part of the dataset; empty where its texts have no labels.
+        labels: an entry for every part of the dataset; empty where its texts have no labels.
     """
 
     dataset: Dataset
@@ -85,19 +137,19 @@ class Activations:
 
     @property
     def fires(self) -> float | None:
-        """Share of tokens with x_gate > 0, or x_in > 0 when the neuron is ungated."""
+        """Share of tokens with x_gate > 0, or with x_in > 0 for an ungated neuron."""
         if self.freq is not None:
             return self.freq
         return next((case.freq for case in self.cases if case.sign_case == "in+"), None)
 
     @property
     def dominant(self) -> str | None:
-        """The most frequent sign case."""
+        """The most frequent sign case; None where no token was counted."""
         return next((case.sign_case for case in self.cases if case.dominant), None)
 
     @property
     def strongest(self) -> str | None:
-        """The sign case in which |hook_post| grows largest: what a page leads with."""
+        """The sign case in which |hook_post| grows largest, which a page shows first."""
         peaks = {
             case.sign_case: (max(abs(case.post.min), abs(case.post.max)), case.dominant)
             for case in self.cases
@@ -106,37 +158,9 @@ class Activations:
         return max(peaks, key=lambda case: peaks[case]) if peaks else self.dominant
 
 
-_D: Final = tables.dataset_rows.c
-_DATASETS: Final = select(_D.dataset_id, _D.name, _D.n_texts)
-
-
-def find_dataset(connection: Connection, model: Model, name: str | None) -> Dataset | None:
-    """Return the named dataset, or without a name the one that neuron_overview shows.
-
-    Raises:
-        UnknownNameError: when there is no dataset of that name.
-    """
-    if name is not None:
-        return named_dataset(connection, name)
-    row = connection.execute(_DATASETS.where(_D.dataset_id == model.dataset_id)).first()
-    return None if row is None else Dataset(*row)
-
-
-def named_dataset(connection: Connection, name: str) -> Dataset:
-    """Return the dataset of a name.
-
-    Raises:
-        UnknownNameError: when there is none; lists those there are.
-    """
-    row = connection.execute(_DATASETS.where(_D.name == name)).first()
-    if row is None:
-        names = [row.name for row in connection.execute(_DATASETS.order_by(_D.name))]
-        has = listed(names) or "none yet; `neurondb ingest` adds one with --dataset"
-        raise UnknownNameError(f"no dataset {name!r} in this database; it has: {has}")
-    return Dataset(*row)
-
-
-def activations(connection: Connection, neuron_id: int, dataset: Dataset) -> Activations | None:
+def read_activations(
+    connection: Connection, neuron_id: int, dataset: Dataset
+) -> Activations | None:
     """Return a neuron's activations on a dataset; None where they are not ingested."""
     a = tables.activation_stats.c
     row = connection.execute(
@@ -153,10 +177,10 @@ def activations(connection: Connection, neuron_id: int, dataset: Dataset) -> Act
         row.post_positive,
         _moments(row._mapping, "pre"),
         _moments(row._mapping, "post"),
-        _cases(connection, neuron_id, dataset),
+        _read_cases(connection, neuron_id, dataset),
         row.n_nonfinite,
-        histograms(connection, neuron_id, dataset.dataset_id),
-        labels(connection, neuron_id, dataset.dataset_id),
+        read_histograms(connection, neuron_id, dataset.dataset_id),
+        read_labels(connection, neuron_id, dataset.dataset_id),
     )
 
 
@@ -170,7 +194,7 @@ def _spread(row: Mapping[Any, Any], quantity: str) -> Spread:
     return Spread(*(row[f"{quantity}_{statistic}"] for statistic in ("mean", "min", "max")))
 
 
-def _cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tuple[SignCase, ...]:
+def _read_cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tuple[SignCase, ...]:
     r, names = tables.sign_case_rows, tables.sign_case_names
     rows = connection.execute(
         select(r, names.c.sign_case)
@@ -199,13 +223,101 @@ def _case(row: Mapping[Any, Any]) -> SignCase:
     )
 
 
-def datasets_of(connection: Connection, neuron_id: int) -> tuple[str, ...]:
-    """Return the names of the datasets on which a neuron's activations are stored."""
-    a, d = tables.activation_stats.c, tables.dataset_rows.c
+def read_histograms(connection: Connection, neuron_id: int, dataset_id: int) -> Histograms | None:
+    """Return a neuron's histograms on a dataset; None where none is stored."""
+    h, q = tables.activation_histograms.c, tables.quantities
     rows = connection.execute(
-        select(d.name)
-        .join_from(tables.activation_stats, tables.dataset_rows, d.dataset_id == a.dataset_id)
-        .where(a.neuron_id == neuron_id)
-        .order_by(a.dataset_id)
+        select(q.c.quantity, h.counts)
+        .join_from(tables.activation_histograms, q, q.c.quantity_id == h.quantity_id)
+        .where((h.neuron_id == neuron_id) & (h.dataset_id == dataset_id))
+        .order_by(h.quantity_id)
     )
-    return tuple(rows.scalars())
+    found = tuple(
+        Histogram(row.quantity, tuple(histogram.unpack(row.counts).tolist())) for row in rows
+    )
+    if not found:
+        return None
+    return Histograms(tuple(histogram.edges().tolist()), histogram.STRIDE, found)
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """The values below which given shares of the counted tokens lie.
+
+    They are interpolated within a bin, so they are right to half an octave.
+
+    Attributes:
+        shares: in [0, 1], as in `values`.
+        values: None where a share ends in one of the two outer bins, which are open.
+    """
+
+    quantity: str
+    shares: tuple[float, ...]
+    values: tuple[float | None, ...]
+
+
+def interpolate_quantiles(
+    histograms: Histograms | None, shares: Sequence[float] = QUANTILE_SHARES
+) -> tuple[Quantiles, ...]:
+    """Return the quantiles of every quantity whose histogram holds a token."""
+    if histograms is None:
+        return ()
+    return tuple(
+        Quantiles(
+            found.quantity,
+            tuple(shares),
+            tuple(interpolate_quantile(histograms.edges, found.counts, share) for share in shares),
+        )
+        for found in histograms.quantities
+        if any(found.counts)
+    )
+
+
+def interpolate_quantile(
+    edges: Sequence[float], counts: Sequence[int], share: float
+) -> float | None:
+    """Return the value below which a share of the tokens lies; None in an open bin.
+
+    Args:
+        edges: the values between neighbouring bins, ascending.
+        counts: how many tokens are in each bin, one more than there are edges; not all zero.
+        share: in [0, 1].
+    """
+    up_to = list(accumulate(counts))
+    wanted = share * up_to[-1]
+    place = next(i for i, total in enumerate(up_to) if counts[i] and total >= wanted)
+    if place in (0, len(edges)):
+        return None
+    low, high = edges[place - 1], edges[place]
+    within = (wanted - (up_to[place] - counts[place])) / counts[place]
+    return low + (high - low) * max(within, 0.0)
+
+
+def read_labels(
+    connection: Connection, neuron_id: int, dataset_id: int
+) -> tuple[LabelReading, ...]:
+    """Return what a neuron does on every label of a dataset, where it fires most first.
+
+    An ungated neuron goes by its share of tokens with hook_post > 0.
+    """
+    s, names = tables.label_stats.c, tables.labels
+    rows = connection.execute(
+        select(
+            names.c.label,
+            s.n_tokens,
+            s.freq,
+            s.pre_mean,
+            s.pre_variance,
+            s.post_mean,
+            s.post_variance,
+            s.post_positive,
+        )
+        .join_from(tables.label_stats, names, names.c.label_id == s.label_id)
+        .where((s.neuron_id == neuron_id) & (s.dataset_id == dataset_id))
+    )
+    return tuple(sorted((LabelReading(*row) for row in rows), key=_sort_by_firing))
+
+
+def _sort_by_firing(reading: LabelReading) -> tuple[float, str]:
+    fires = reading.post_positive if reading.freq is None else reading.freq
+    return (1.0 if fires is None else -fires, reading.label)

@@ -1,4 +1,8 @@
-"""The comparison of two models: as a page, and neuron by neuron."""
+"""The stored comparison of two models: summed up as a page, and neuron by neuron.
+
+A comparison has the cosines between the vectors of each neuron before and after, and whether its
+class and its top token stayed. `moved` is 1 − the smallest of a neuron's cosines.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,70 +14,82 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, case, func, select, text
 
 from neurondb.reading.models import Model
-from neurondb.reading.pairs import Pair, Vocabularies, vocabularies, without_vocabulary
+from neurondb.reading.pairs import Pair, Vocabularies, compare_vocabularies, list_without_vocabulary
 from neurondb.schema import codes, tables
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
-NEGATED: Final = -0.5
-"""Where cos(in) and cos(out) are both below, a neuron's two vectors have changed their sign."""
+NEGATED_BELOW: Final = -0.5
+"""A neuron whose cos(in) and cos(out) are both below this has changed the sign of both vectors."""
 
-LEAST_MOVE: Final = 1e-6
-"""What rounding does to `moved`, at most: below it a neuron has not moved."""
 
-CLASS_NAMES: Final = tuple(one.name for one in (*CLASSES, UNDEFINED))
+SMALLEST_MOVE: Final = 1e-6
+"""The most that rounding does to `moved`; a neuron below it has not moved."""
+
+
+CLASS_NAMES: Final = tuple(known.name for known in (*CLASSES, UNDEFINED))
+"""Class id → name."""
+
 OUT_TOP: Final = codes.token_list(codes.VECTORS.index("out"), 0, 0)
+"""Code of the list of the tokens that `out` promotes most."""
+
 
 ROW_COLUMNS: Final = (
     *("model_a", "model_b", "layer", "neuron", "name", "gate_cosine", "in_cosine", "out_cosine"),
     *("moved", "class_a", "class_b", "same_token", "token_a", "token_b"),
 )
+"""The columns of `read_comparison_rows`."""
 
-# Tokens are subqueries: looked up for the neurons that are shown, not for those sorted away.
-_HEAD = """
+
+# Tokens are subqueries, so they are looked up for the neurons that are shown alone.
+_LM_HEAD_TOP_SQL = """
 (SELECT t.token FROM lm_head_tokens h
  JOIN tokens t ON t.model_id = :{model} AND t.token_id = h.token_id
  WHERE h.neuron_id = :first_{model} + r.layer * :d_mlp + r.neuron AND h.side = 1)"""
-_OUT = """
+
+_OUT_TOP_SQL = """
 (SELECT t.token FROM top_token_rows h
  JOIN tokens t ON t.model_id = :{model} AND t.token_id = h.token_id
  WHERE h.neuron_id = :first_{model} + r.layer * :d_mlp + r.neuron
    AND h.list_id = :out_top AND h.rank = 0)"""
-_NEURONS = f"""
+
+_NEURONS_SQL = f"""
 SELECT r.layer, r.neuron, r.gate_cosine, r.in_cosine, r.out_cosine, r.moved, ka.name AS class_a,
-       kb.name AS class_b, r.same_token, {_HEAD.format(model="a")} AS token_a,
-       {_HEAD.format(model="b")} AS token_b{{more}}
+       kb.name AS class_b, r.same_token, {_LM_HEAD_TOP_SQL.format(model="a")} AS token_a,
+       {_LM_HEAD_TOP_SQL.format(model="b")} AS token_b{{more}}
 FROM (SELECT * FROM comparison_neurons r WHERE r.comparison_id = :id {{only}}
       ORDER BY {{order}} LIMIT :limit) r
 LEFT JOIN rw_classes ka ON ka.class_id = r.class_a
 LEFT JOIN rw_classes kb ON kb.class_id = r.class_b
 ORDER BY {{order}}"""  # noqa: S608  (put together from the constants above)
-_ALL_NEURONS = _NEURONS.format(
+
+_ALL_NEURONS_SQL = _NEURONS_SQL.format(
     more="",
     only="",
-    # Databases differ in where NULL comes.
+    # Databases differ in where they sort NULL.
     order="CASE WHEN r.moved IS NULL THEN 1 ELSE 0 END, r.moved DESC, r.layer, r.neuron",
 )
-_MOVED_NEURONS = _NEURONS.format(
-    more=f",{_OUT.format(model='a')} AS out_a,{_OUT.format(model='b')} AS out_b",
-    only=f"AND r.moved > {LEAST_MOVE}",
-    order="r.moved DESC, r.layer, r.neuron",  # what the index has
+
+_MOVED_NEURONS_SQL = _NEURONS_SQL.format(
+    more=f",{_OUT_TOP_SQL.format(model='a')} AS out_a,{_OUT_TOP_SQL.format(model='b')} AS out_b",
+    only=f"AND r.moved > {SMALLEST_MOVE}",
+    order="r.moved DESC, r.layer, r.neuron",  # the order of the index
 )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Some neurons of two models, compared: those of a layer, or all.
+    """How the neurons of a layer, or of all layers, differ between two models.
 
     Attributes:
-        layer: None for all layers.
-        n: neurons.
-        n_tokens: those with a top token of the LM-head decoding of +in in both models.
-        n_kept: those that have the same one.
-        gate: median cosine of the gates; None when ungated or there is none.
-        in_: of the `in` vectors.
-        out: of the `out` vectors.
-        n_changed: neurons of another read-write class.
-        moved: of the neuron that moved most; None when all vectors are zero.
+        layer: the layer; None for all layers.
+        n: how many neurons.
+        n_tokens: how many have a top token of the LM-head decoding of +in in both models.
+        n_kept: how many of those have the same one.
+        gate: median of cos(gate before, gate after); None for ungated neurons, or without values.
+        in_: median of cos(in before, in after).
+        out: median of cos(out before, out after).
+        n_changed: how many have another read-write class.
+        moved: `moved` of the neuron that moved most; None when all vectors are zero.
     """
 
     layer: int | None
@@ -94,7 +110,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Migration:
-    """Neurons of one class before and of one after."""
+    """How many neurons went from one read-write class to another, or stayed in it."""
 
     before: str
     after: str
@@ -103,7 +119,13 @@ class Migration:
 
 @dataclass(frozen=True)
 class MovedNeuron:
-    """A neuron in both models; tokens are the LM head's of +in, and the first of `out`'s list."""
+    """A neuron in both models; the first is model a, the second model b.
+
+    Attributes:
+        gate_cosine: cos(gate before, gate after); None where one is zero or there is none.
+        token_a: top token of the LM-head decoding of +in in model a; likewise `token_b`.
+        out_a: the token that `out` promotes most in model a; likewise `out_b`.
+    """
 
     layer: int
     neuron: int
@@ -125,12 +147,15 @@ class ComparisonPage:
     """Two models compared.
 
     Attributes:
-        threshold: τ of the classes: that of the first model.
-        created_at: when they were compared, UTC.
-        without_vocab: those of the two whose top tokens are not ingested.
-        migration: how many neurons went from which class to which, by the published order.
-        n_negated: neurons of which both in and out point the other way.
-        moved: those that moved most; none that has not moved.
+        threshold: the τ of the classes, which is that of the first model.
+        created_at: when they were compared, in UTC.
+        vocabularies: how far token ids mean the same in both.
+        without_vocab: the models whose top tokens are not ingested.
+        whole: all layers together.
+        layers: each layer.
+        migration: how many neurons went from which class to which, in the published order.
+        n_negated: how many neurons have both `in` and `out` point the other way.
+        moved: the neurons that moved most, without those that have not moved.
     """
 
     before: Model
@@ -146,41 +171,48 @@ class ComparisonPage:
     moved: tuple[MovedNeuron, ...]
 
 
-def comparison_page(
+def read_comparison_page(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None = 10
 ) -> ComparisonPage:
-    """Return what a stored comparison says; `limit` neurons that moved most, None for all."""
+    """Return a stored comparison as a page.
+
+    Args:
+        connection: an open connection.
+        pair: the two models.
+        comparison_id: id of their comparison.
+        limit: how many of the neurons that moved most; None is all.
+    """
     c = tables.comparisons.c
     created_at = connection.execute(
         select(c.created_at).where(c.comparison_id == comparison_id)
     ).scalar_one()
-    counts = _counts(connection, comparison_id)
-    cosines = [_cosines(connection, comparison_id, n) for n in range(pair.before.n_layers)]
+    counts = _read_counts(connection, comparison_id)
+    cosines = [_read_cosines(connection, comparison_id, n) for n in range(pair.before.n_layers)]
     of_all = [np.concatenate(of_layers) for of_layers in zip(*cosines, strict=True)]
     return ComparisonPage(
         before=pair.before,
         after=pair.after,
         threshold=pair.before.threshold,
         created_at=created_at,
-        vocabularies=vocabularies(connection, pair),
-        without_vocab=without_vocabulary(connection, pair),
-        whole=_summary(None, counts, of_all),
+        vocabularies=compare_vocabularies(connection, pair),
+        without_vocab=list_without_vocabulary(connection, pair),
+        whole=_summarise(None, counts, of_all),
         layers=tuple(
-            _summary(layer, [one for one in counts if one.layer == layer], of_layer)
+            _summarise(layer, [count for count in counts if count.layer == layer], of_layer)
             for layer, of_layer in enumerate(cosines)
         ),
-        migration=_migration(counts),
-        n_negated=sum(one.negated for one in counts),
-        moved=_moved(connection, pair, comparison_id, limit),
+        migration=_sum_migration(counts),
+        n_negated=sum(count.negated for count in counts),
+        moved=_read_moved(connection, pair, comparison_id, limit),
     )
 
 
-def comparison_rows(
+def read_comparison_rows(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield `ROW_COLUMNS` of every neuron, the one that moved most first."""
+    """Yield a row of `ROW_COLUMNS` for each neuron, the one that moved most first."""
     found = connection.execute(
-        text(_ALL_NEURONS), _parameters(connection, pair, comparison_id, limit)
+        text(_ALL_NEURONS_SQL), _parameters(connection, pair, comparison_id, limit)
     )
     names = (pair.before.name, pair.after.name)
     for row in found:
@@ -190,11 +222,11 @@ def comparison_rows(
         yield (*names, *place, *cosines, row.class_a, row.class_b, same, row.token_a, row.token_b)
 
 
-def _moved(
+def _read_moved(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None
 ) -> tuple[MovedNeuron, ...]:
     parameters = _parameters(connection, pair, comparison_id, limit) | {"out_top": OUT_TOP}
-    rows = connection.execute(text(_MOVED_NEURONS), parameters)
+    rows = connection.execute(text(_MOVED_NEURONS_SQL), parameters)
     return tuple(MovedNeuron(**row._mapping) for row in rows)
 
 
@@ -215,7 +247,7 @@ def _parameters(
 
 
 class _Count(NamedTuple):
-    """Neurons of a layer with one class in the first model and one in the second."""
+    """Counts of the neurons of a layer that have given classes in the first and second model."""
 
     layer: int
     class_a: int | None
@@ -227,9 +259,9 @@ class _Count(NamedTuple):
     moved: float | None
 
 
-def _counts(connection: Connection, comparison_id: int) -> list[_Count]:
+def _read_counts(connection: Connection, comparison_id: int) -> list[_Count]:
     n = tables.comparison_neurons.c
-    negated = (n.in_cosine < NEGATED) & (n.out_cosine < NEGATED)
+    negated = (n.in_cosine < NEGATED_BELOW) & (n.out_cosine < NEGATED_BELOW)
     place = (n.layer, n.class_a, n.class_b)
     rows = connection.execute(
         select(
@@ -246,8 +278,10 @@ def _counts(connection: Connection, comparison_id: int) -> list[_Count]:
     return [_Count(*row) for row in rows]
 
 
-def _cosines(connection: Connection, comparison_id: int, layer: int) -> list[NDArray[np.float64]]:
-    """Return a layer's cosines of gate, in and out; NULL is NaN."""
+def _read_cosines(
+    connection: Connection, comparison_id: int, layer: int
+) -> list[NDArray[np.float64]]:
+    """Return the cosines of gate, in and out of a layer's neurons, with NaN for NULL."""
     n = tables.comparison_neurons.c
     rows = connection.execute(
         select(n.gate_cosine, n.in_cosine, n.out_cosine).where(
@@ -257,36 +291,36 @@ def _cosines(connection: Connection, comparison_id: int, layer: int) -> list[NDA
     return [np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)]
 
 
-def _summary(
+def _summarise(
     layer: int | None, counts: Sequence[_Count], cosines: Sequence[NDArray[np.float64]]
 ) -> Summary:
-    gate, in_, out = map(_median, cosines)
+    gate, in_, out = map(_compute_median, cosines)
     return Summary(
         layer=layer,
-        n=sum(one.n for one in counts),
-        n_tokens=sum(one.n_tokens for one in counts),
-        n_kept=sum(one.n_kept for one in counts),
+        n=sum(count.n for count in counts),
+        n_tokens=sum(count.n_tokens for count in counts),
+        n_kept=sum(count.n_kept for count in counts),
         gate=gate,
         in_=in_,
         out=out,
-        n_changed=sum(one.n for one in counts if _changed(one)),
-        moved=max((one.moved for one in counts if one.moved is not None), default=None),
+        n_changed=sum(count.n for count in counts if _has_changed(count)),
+        moved=max((count.moved for count in counts if count.moved is not None), default=None),
     )
 
 
-def _changed(one: _Count) -> bool:
-    known = one.class_a is not None and one.class_b is not None
-    return known and one.class_a != one.class_b
+def _has_changed(count: _Count) -> bool:
+    known = count.class_a is not None and count.class_b is not None
+    return known and count.class_a != count.class_b
 
 
-def _median(values: NDArray[np.float64]) -> float | None:
+def _compute_median(values: NDArray[np.float64]) -> float | None:
     known = values[~np.isnan(values)]
     return float(np.median(known)) if len(known) else None
 
 
-def _migration(counts: Iterable[_Count]) -> tuple[Migration, ...]:
+def _sum_migration(counts: Iterable[_Count]) -> tuple[Migration, ...]:
     total: Counter[tuple[int, int]] = Counter()
-    for one in counts:
-        if one.class_a is not None and one.class_b is not None:
-            total[one.class_a, one.class_b] += one.n
+    for count in counts:
+        if count.class_a is not None and count.class_b is not None:
+            total[count.class_a, count.class_b] += count.n
     return tuple(Migration(CLASS_NAMES[a], CLASS_NAMES[b], total[a, b]) for a, b in sorted(total))

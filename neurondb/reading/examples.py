@@ -1,4 +1,9 @@
-"""The texts on which a neuron is most extreme, sign case by sign case (METHODS §5)."""
+"""The texts on which a neuron is most extreme, and control texts to compare them with (METHODS §5).
+
+For each sign case and quantity the texts of the largest |value| are stored, each with its most
+extreme position. Controls are texts that are drawn at random, and texts from each quarter by
+|largest hook_post|.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +13,18 @@ from sqlalchemy import Connection, Row, func, select
 
 from neurondb.errors import UnknownNameError
 from neurondb.reading.activations import Activations
-from neurondb.reading.excerpts import Excerpt, Place, excerpts
+from neurondb.reading.excerpts import Excerpt, Place, read_excerpts
 from neurondb.reading.models import Model
-from neurondb.reading.traces import Trace, traces
+from neurondb.reading.texts import Dataset
+from neurondb.reading.traces import Trace, read_traces
 from neurondb.schema import codes, tables
 
-BRIEFLY: Final = 1
-"""Examples of a sign case that does not lead."""
+OTHER_CASES_COUNT: Final = 1
+"""How many examples are shown of a sign case that is not the one shown first."""
 
 
-class Key(NamedTuple):
-    """Whose examples."""
+class ExampleKey(NamedTuple):
+    """The neuron and the dataset that examples belong to."""
 
     neuron_id: int
     dataset_id: int
@@ -30,10 +36,10 @@ class ExampleOptions:
 
     Attributes:
         quantity: hook_post, hook_pre_linear, hook_pre or swish.
-        case: only this sign case; without it all, the one of the largest |hook_post| first, the
-            others briefly.
-        count: examples of a case.
-        radius: tokens either side of the peak.
+        case: the only sign case to show; None shows all, the one of the largest |hook_post| first
+            and the others with `OTHER_CASES_COUNT` examples.
+        count: how many examples of a case to show.
+        radius: how many tokens to show on either side of the peak.
     """
 
     quantity: str = "hook_post"
@@ -44,12 +50,14 @@ class ExampleOptions:
 
 @dataclass(frozen=True)
 class Example:
-    """A text and the position at which the quantity is largest there; `rank` 0 is the first.
+    """A text and the position at which the absolute value of a quantity is largest in it.
 
     Attributes:
+        rank: place in the list; 0 is the most extreme.
         ordinal: place of the text in its dataset, from 0.
-        position: token position in the text; the prefix token has 0.
-        value: signed value of the quantity there, canonical sign.
+        position: token position in the text; the prefix token, such as BOS, has 0.
+        value: the quantity there, with its sign, in canonical sign.
+        excerpt: the text around that position.
         trace: values token by token around that position; None where none is stored.
     """
 
@@ -64,9 +72,10 @@ class Example:
 
 @dataclass(frozen=True)
 class ExampleList:
-    """The first examples of a sign case; none where no text qualifies or none is stored.
+    """The first examples of a sign case; empty where no text qualifies or none is stored.
 
     Attributes:
+        leading: whether it is the case of the largest |hook_post|.
         bos_only: whether the peaks of the whole list stand at position 0, so that it says something
             about BOS and not about text (METHODS §5).
     """
@@ -78,23 +87,23 @@ class ExampleList:
     bos_only: bool = False
 
 
-def example_lists(
+def read_example_lists(
     connection: Connection,
     model: Model,
     neuron_id: int,
     activations: Activations,
     options: ExampleOptions,
 ) -> tuple[ExampleList, ...]:
-    """Return the lists that the options ask for, the one of the largest |hook_post| first.
+    """Return the lists that the options ask for, that of the largest |hook_post| first.
 
     Raises:
         UnknownNameError: when the model does not have that sign case.
     """
     leading = activations.strongest
-    wanted = _wanted(model, leading, options)
-    key = Key(neuron_id, activations.dataset.dataset_id)
-    found = _examples(connection, model, key, wanted, options)
-    of_bos = _of_bos(connection, key, options.quantity)
+    wanted = _count_wanted(model, leading, options)
+    key = ExampleKey(neuron_id, activations.dataset.dataset_id)
+    found = _read_examples(connection, model, key, wanted, options)
+    of_bos = _find_bos_only(connection, key, options.quantity)
     return tuple(
         ExampleList(
             case, options.quantity, case == leading, tuple(found.get(case, ())), case in of_bos
@@ -103,7 +112,7 @@ def example_lists(
     )
 
 
-def _of_bos(connection: Connection, key: Key, quantity: str) -> set[str]:
+def _find_bos_only(connection: Connection, key: ExampleKey, quantity: str) -> set[str]:
     """Return the sign cases of a quantity whose every peak stands at position 0."""
     r = tables.example_rows.c
     code = codes.QUANTITIES.index(quantity)
@@ -118,7 +127,7 @@ def _of_bos(connection: Connection, key: Key, quantity: str) -> set[str]:
     return {case_of[list_id] for list_id in connection.scalars(query)}
 
 
-def _wanted(model: Model, leading: str | None, options: ExampleOptions) -> Mapping[str, int]:
+def _count_wanted(model: Model, leading: str | None, options: ExampleOptions) -> Mapping[str, int]:
     """Return how many examples of each sign case to show, in the order to show them."""
     of_model = codes.GATED_CASES if model.gated else codes.UNGATED_CASES
     cases = [codes.SIGN_CASES[code] for code in of_model]
@@ -128,15 +137,15 @@ def _wanted(model: Model, leading: str | None, options: ExampleOptions) -> Mappi
                 f"{model.name} has no sign case {options.case!r}; it has: {', '.join(cases)}"
             )
         return {options.case: options.count}
-    brief = min(BRIEFLY, options.count)
+    brief = min(OTHER_CASES_COUNT, options.count)
     first = [leading] if leading in cases else []
     return dict.fromkeys(first, options.count) | {case: brief for case in cases if case != leading}
 
 
-def _examples(
+def _read_examples(
     connection: Connection,
     model: Model,
-    key: Key,
+    key: ExampleKey,
     wanted: Mapping[str, int],
     options: ExampleOptions,
 ) -> dict[str, list[Example]]:
@@ -152,23 +161,23 @@ def _examples(
     )
     rows = [row for row in connection.execute(query) if row.rank < wanted[case_of[row.list_id]]]
     found: dict[str, list[Example]] = {}
-    shown = with_texts(connection, model, key, rows, options.radius)
+    shown = add_texts(connection, model, key, rows, options.radius)
     for row, example in zip(rows, shown, strict=True):
         found.setdefault(case_of[row.list_id], []).append(example)
     return found
 
 
-def with_texts(
+def add_texts(
     connection: Connection,
     model: Model,
-    key: Key,
+    key: ExampleKey,
     rows: Sequence[Row[*tuple[Any, ...]]],
     radius: int,
 ) -> list[Example]:
-    """Return examples with excerpts and traces, of rows of rank, text_id, ordinal, …, value."""
+    """Return rows of rank, text_id, ordinal, position and value as examples with their texts."""
     places = [Place(row.text_id, row.position) for row in rows]
-    excerpt_of = excerpts(connection, model, places, radius)
-    trace_of = traces(connection, *key, places)
+    excerpt_of = read_excerpts(connection, model, places, radius)
+    trace_of = read_traces(connection, *key, places)
     return [
         Example(
             row.rank,
@@ -181,3 +190,43 @@ def with_texts(
         )
         for row, place, excerpt in zip(rows, places, excerpt_of, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class ControlList:
+    """The control examples of one kind.
+
+    Attributes:
+        kind: `random`, or a quarter by |largest hook_post|.
+        examples: their `value` is hook_post at the text's peak.
+    """
+
+    kind: str
+    examples: tuple[Example, ...]
+
+
+def read_control_lists(
+    connection: Connection,
+    model: Model,
+    neuron_id: int,
+    dataset: Dataset,
+    options: ExampleOptions,
+) -> tuple[ControlList, ...]:
+    """Return a list for every kind of control that is stored, as long as the options say."""
+    r, t = tables.control_example_rows.c, tables.texts.c
+    query = (
+        select(r.kind_id, r.rank, r.text_id, t.ordinal, r.position, r.value)
+        .outerjoin_from(tables.control_example_rows, tables.texts, t.text_id == r.text_id)
+        .where((r.neuron_id == neuron_id) & (r.dataset_id == dataset.dataset_id))
+        .where(r.rank < options.count)
+        .order_by(r.kind_id, r.rank)
+    )
+    rows = connection.execute(query).all()
+    key = ExampleKey(neuron_id, dataset.dataset_id)
+    found: dict[int, list[Example]] = {}
+    shown = add_texts(connection, model, key, rows, options.radius)
+    for row, example in zip(rows, shown, strict=True):
+        found.setdefault(row.kind_id, []).append(example)
+    return tuple(
+        ControlList(codes.CONTROL_KINDS[kind], tuple(examples)) for kind, examples in found.items()
+    )

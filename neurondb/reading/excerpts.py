@@ -1,4 +1,7 @@
-"""A stretch of a text around one token, put together from the tokens that the model saw."""
+"""The text around one token, put together from the tokens that the model saw.
+
+A token may be a part of a character, so texts are joined as bytes and decoded afterwards.
+"""
 
 import codecs
 import re
@@ -13,23 +16,28 @@ from neurondb.reading.models import Model
 from neurondb.schema import tables
 
 FALLBACK_CHARACTERS: Final = 400
+"""How much is shown of a text whose tokens are not stored."""
+
+
 _BYTE: Final = re.compile(r"\\x([0-9A-Fa-f]{2})")
+
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))
+"""The bytes of UTF-8 that continue a character."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    r"""Text before, at and after the peak, raw: it may hold any character.
+    r"""The text before, at and after a peak, as it is: it may hold any character.
 
     Bytes that do not make up a character stand as `\xNN`. Where the text's tokens are not stored
-    the excerpt is the text's start, in `after`, and `peak` is None.
+    the excerpt is the start of the text, in `after`, and `peak` is None.
 
     Attributes:
         starts: whether the excerpt begins where the text begins.
         ends: whether it ends where the text, as the model saw it, ends.
         first: position of the first token; None where the tokens are not stored.
-        tokens: what each token adds to the text; joined they are before, peak and after. A token
-            that only begins a character adds nothing.
+        tokens: what each token adds to the text; joined they are `before`, `peak` and `after`. A
+            token that only begins a character adds nothing.
     """
 
     before: str
@@ -49,9 +57,14 @@ class Place(NamedTuple):
 
 
 class Window(NamedTuple):
-    """The token ids around a peak, and whether they reach the text's ends.
+    """The token ids around a peak.
 
-    `first` is the position of the first of them in the text, `peak` that of the peak in `ids`.
+    Attributes:
+        ids: consecutive token ids of the text.
+        first: position of the first of them in the text.
+        peak: index of the peak in `ids`.
+        starts: whether they reach the beginning of the text.
+        ends: whether they reach its end.
     """
 
     ids: Sequence[int]
@@ -61,29 +74,33 @@ class Window(NamedTuple):
     ends: bool
 
 
-def excerpts(
+def read_excerpts(
     connection: Connection, model: Model, places: Sequence[Place], radius: int
 ) -> list[Excerpt]:
-    """Return the excerpt of `radius` tokens either side of each place, in the same order."""
-    ids = _token_ids(connection, model, {place.text_id for place in places})
-    windows = [_window(ids.get(text_id, ()), position, radius) for text_id, position in places]
-    spelled = _spelled(connection, model, {i for window in windows if window for i in window.ids})
-    bare = {place.text_id for place, window in zip(places, windows, strict=True) if not window}
-    starts = _text_starts(connection, bare)
+    """Return an excerpt of `radius` tokens on either side of each place, in the same order."""
+    ids = _read_token_ids(connection, model, {place.text_id for place in places})
+    windows = [_cut_window(ids.get(text_id, ()), position, radius) for text_id, position in places]
+    bytes_of = _spell_tokens(
+        connection, model, {i for window in windows if window for i in window.ids}
+    )
+    without_tokens = {
+        place.text_id for place, window in zip(places, windows, strict=True) if not window
+    }
+    starts = _read_text_starts(connection, without_tokens)
     return [
-        _joined(window, spelled) if window else starts[place.text_id]
+        _join_tokens(window, bytes_of) if window else starts[place.text_id]
         for place, window in zip(places, windows, strict=True)
     ]
 
 
-def _window(ids: Sequence[int], position: int, radius: int) -> Window | None:
+def _cut_window(ids: Sequence[int], position: int, radius: int) -> Window | None:
     if not 0 <= position < len(ids):
         return None
     first, end = max(0, position - radius), position + radius + 1
     return Window(ids[first:end], first, position - first, first == 0, end >= len(ids))
 
 
-def _token_ids(
+def _read_token_ids(
     connection: Connection, model: Model, texts: Collection[int]
 ) -> dict[int, tuple[int, ...]]:
     t = tables.text_token_ids.c
@@ -97,7 +114,7 @@ def _token_ids(
     }
 
 
-def _spelled(connection: Connection, model: Model, ids: Collection[int]) -> dict[int, bytes]:
+def _spell_tokens(connection: Connection, model: Model, ids: Collection[int]) -> dict[int, bytes]:
     t = tables.tokens.c
     rows = connection.execute(
         select(t.token_id, t.token, t.piece).where(
@@ -105,13 +122,16 @@ def _spelled(connection: Connection, model: Model, ids: Collection[int]) -> dict
         )
     )
     unknown = {i: f"⟨{i}⟩".encode() for i in ids}
-    return unknown | {row.token_id: token_bytes(row.token, row.piece) for row in rows}
+    return unknown | {row.token_id: encode_token(row.token, row.piece) for row in rows}
 
 
-def token_bytes(token: str, piece: str | None) -> bytes:
-    r"""Return the bytes that a token stands for: each `\xNN` of its text is one.
+def encode_token(token: str, piece: str | None) -> bytes:
+    r"""Return the bytes that a token stands for: each `\xNN` of its text is one byte.
 
-    A token whose piece is spelled the same has the four characters in earnest.
+    Args:
+        token: its text as the database stores it.
+        piece: its spelling in the tokenizer's vocabulary. Where that equals the text, `\xNN` is
+            not a byte but those four characters.
     """
     if token == piece:
         return token.encode()
@@ -121,17 +141,17 @@ def token_bytes(token: str, piece: str | None) -> bytes:
     )
 
 
-def _joined(window: Window, spelled: dict[int, bytes]) -> Excerpt:
-    parts = [spelled[i] for i in window.ids]
+def _join_tokens(window: Window, bytes_of: dict[int, bytes]) -> Excerpt:
+    parts = [bytes_of[i] for i in window.ids]
     whole = b"".join(parts)
     start = sum(map(len, parts[: window.peak]))
-    start, end = _whole_characters(whole, start, start + len(parts[window.peak]))
-    # A window may begin or end amid a character; that piece of it says nothing.
+    start, end = _widen_to_characters(whole, start, start + len(parts[window.peak]))
+    # A window may begin within a character; the rest of that character is left out.
     cut = 0 if window.starts else start - len(whole[:start].lstrip(_CONTINUATION))
     stretches = (
-        _decoded(parts, cut, start, final=True),
-        _decoded(parts, start, end, final=True),
-        _decoded(parts, end, len(whole), final=window.ends),
+        _decode_stretch(parts, cut, start, final=True),
+        _decode_stretch(parts, start, end, final=True),
+        _decode_stretch(parts, end, len(whole), final=window.ends),
     )
     before, peak, after = map("".join, stretches)
     return Excerpt(
@@ -145,10 +165,11 @@ def _joined(window: Window, spelled: dict[int, bytes]) -> Excerpt:
     )
 
 
-def _decoded(parts: Sequence[bytes], start: int, end: int, *, final: bool) -> list[str]:
-    r"""Return what each part adds to the text of the bytes from `start` to `end` of all parts.
+def _decode_stretch(parts: Sequence[bytes], start: int, end: int, *, final: bool) -> list[str]:
+    r"""Return what each part adds to the text that the bytes from `start` to `end` spell.
 
-    A character spread over parts is its last part's; what is no character stands as `\xNN`.
+    A character that is spread over several parts is added by the last of them; bytes that are no
+    character stand as `\xNN`. `final` says whether the bytes end where a text ends.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     texts, offset = [], 0
@@ -160,8 +181,8 @@ def _decoded(parts: Sequence[bytes], start: int, end: int, *, final: bool) -> li
     return texts
 
 
-def _whole_characters(whole: bytes, start: int, end: int) -> tuple[int, int]:
-    """Widen a stretch to the characters it is part of, where the bytes do make up characters."""
+def _widen_to_characters(whole: bytes, start: int, end: int) -> tuple[int, int]:
+    """Widen a range of bytes to whole characters, where its bytes do make up characters."""
     first, last = start, end
     while 0 < first < len(whole) and whole[first] in _CONTINUATION:
         first -= 1
@@ -174,7 +195,7 @@ def _whole_characters(whole: bytes, start: int, end: int) -> tuple[int, int]:
     return first, last
 
 
-def _text_starts(connection: Connection, texts: Collection[int]) -> dict[int, Excerpt]:
+def _read_text_starts(connection: Connection, texts: Collection[int]) -> dict[int, Excerpt]:
     if not texts:
         return {}
     t = tables.texts.c

@@ -1,36 +1,38 @@
 """What the LM head makes of every `in` vector, for one token (METHODS §4).
 
-The sign of `in` is arbitrary in a gated neuron: +in and −in are decoded, its two sides. Ungated
-neurons have one. Every question here looks at all sides that there are.
+A neuron's `in` vector is multiplied by the unembedding, as if it were a residual stream: the
+softmax of U·in gives each token a probability. The sign of `in` is arbitrary in a gated neuron, so
++in and −in are both decoded: the neuron's two sides. An ungated neuron has one side. Every function
+here looks at all sides that there are.
 
-specialised-feature-neurons, figure 1, draws this: `Decoding.normalised` is its
-vertical axis, `layer_peaks` its outline. Layers count from 0 here, from 1 there.
+Figure 1 of specialised-feature-neurons draws this: `Decoding.normalised` is its vertical axis,
+`find_layer_peaks` its outline. Layers count from 0 here and from 1 there.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
-from neurondb.reading.figure_rows.neuron_values import neuron_values
-from neurondb.reading.models import Model
+from neurondb.reading.arrays import read_neuron_values
+from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """A token under softmax(U·in) of every neuron of a model, U and in as they are stored.
+    """The probability of one token under softmax(U·in) of every neuron, at each side of `in`.
 
-    By side of `in`: as it is and, of gated neurons, negated. NaN where the neuron was not looked
-    at, or its `in` is zero.
+    U and `in` are taken as the checkpoint stores them. A number is NaN where the neuron was not
+    looked at, or its `in` is zero.
 
     Attributes:
         token_id: the token.
         probability: its probability.
-        normalised: ÷ mean of the 100 largest probabilities of that side.
+        normalised: that, divided by the mean of the 100 largest probabilities of the side.
     """
 
     token_id: int
@@ -39,12 +41,12 @@ class Decoding:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """What the first axis stands for: 1 for +in, −1 for −in."""
+        """What the first axis of the arrays stands for: 1 is +in, −1 is −in."""
         return codes.SIDES[: len(self.normalised)]
 
 
 class DecodedNeuron(NamedTuple):
-    """A neuron and what the LM head makes of it, at one side of `in`: 1 for +in, −1 for −in."""
+    """A neuron and the probability of a token at one side of its `in`: 1 is +in, −1 is −in."""
 
     layer: int
     neuron: int
@@ -58,15 +60,45 @@ class DecodedNeuron(NamedTuple):
         return f"{self.layer}.{self.neuron}"
 
 
-def stored_decoding(connection: Connection, model: Model, token_id: int) -> Decoding | None:
-    """Return what `neurondb tokens --lm-head --store` wrote for a token; None where it did not.
+@dataclass(frozen=True)
+class HeadPlace:
+    """A neuron and the probability of a token under the LM head.
 
-    None too where an earlier version did, which knew +in only.
+    Attributes:
+        name: the neuron as `layer.neuron`.
+        side: 1 is +in, −1 is −in.
+        normalised: the probability, divided by the mean of the 100 largest of the side.
+    """
+
+    name: str
+    class_name: str | None
+    side: int
+    probability: float
+    normalised: float
+
+
+@dataclass(frozen=True)
+class HeadNeurons:
+    """Neurons by the probability of a token under the LM head.
+
+    Attributes:
+        count: how many there are.
+        places: the first of them, by normalised probability, each at one side.
+    """
+
+    count: int
+    places: tuple[HeadPlace, ...]
+
+
+def read_decoding(connection: Connection, model: Model, token_id: int) -> Decoding | None:
+    """Return what `neurondb tokens --lm-head --store` stored for a token.
+
+    The result is None where nothing is stored, and where an earlier version stored +in only.
     """
     h = tables.lm_head_rows.c
     columns, of_token = [h.probability, h.normalised], h.token_id == token_id
     by_side = [
-        neuron_values(connection, model, columns, of_token, h.side == side)
+        read_neuron_values(connection, model, columns, of_token, h.side == side)
         for side in codes.sides(gated=model.gated)
     ]
     if any(np.isnan(found).all() for found in by_side):
@@ -74,17 +106,17 @@ def stored_decoding(connection: Connection, model: Model, token_id: int) -> Deco
     return Decoding(token_id, *np.stack(by_side, axis=1))
 
 
-def best_neurons(
+def rank_neurons(
     decoding: Decoding, n: int | None, layers: Sequence[int] | None = None
 ) -> list[DecodedNeuron]:
-    """Return the n sides of neurons of largest normalised probability (None: all).
+    """Return the neurons of largest normalised probability, each at one side.
 
-    Ties go in the order of the neurons, of one neuron +in first.
+    Equal ones go in the order of the neurons, and of one neuron +in goes first.
 
     Args:
-        decoding: of one token.
-        n: how many; a neuron counts at each of its sides.
-        layers: only of these.
+        decoding: the decoding of one token.
+        n: how many, where a neuron counts at each of its sides; None is all.
+        layers: only neurons of these layers; None is all.
     """
     values = np.moveaxis(decoding.normalised, 0, -1)  # layers × neurons × sides
     if layers is not None:
@@ -95,30 +127,78 @@ def best_neurons(
     order = np.argsort(-flat, kind="stable")  # NaN, whatever its sign, goes last
     known = order[: int(np.count_nonzero(~np.isnan(flat)))][:n]
     places = zip(*(axis.tolist() for axis in np.unravel_index(known, values.shape)), strict=True)
-    return [_neuron(decoding, *place) for place in places]
+    return [_make_neuron(decoding, *place) for place in places]
 
 
-def layer_peaks(
+def find_layer_peaks(
     decoding: Decoding, layers: Sequence[int] | None = None
 ) -> list[DecodedNeuron | None]:
-    """Return each layer's neuron of largest normalised probability, from layer 0, at its side.
+    """Return the neuron of largest normalised probability in each layer, from layer 0.
 
-    None for a layer that was not looked at, is not among `layers`, or has only zero vectors.
+    An entry is None for a layer that was not looked at, that is not among `layers`, or that has
+    zero vectors only.
     """
     n_layers = decoding.normalised.shape[1]
     wanted = range(n_layers) if layers is None else layers
-    return [_peak(decoding, layer) if layer in wanted else None for layer in range(n_layers)]
+    return [_find_peak(decoding, layer) if layer in wanted else None for layer in range(n_layers)]
 
 
-def _peak(decoding: Decoding, layer: int) -> DecodedNeuron | None:
+def _find_peak(decoding: Decoding, layer: int) -> DecodedNeuron | None:
     values = decoding.normalised[:, layer].T  # neurons × sides
     if np.isnan(values).all():
         return None
     neuron, side = divmod(int(np.nanargmax(values)), values.shape[1])  # the first of equals
-    return _neuron(decoding, layer, neuron, side)
+    return _make_neuron(decoding, layer, neuron, side)
 
 
-def _neuron(decoding: Decoding, layer: int, neuron: int, side: int) -> DecodedNeuron:
+def _make_neuron(decoding: Decoding, layer: int, neuron: int, side: int) -> DecodedNeuron:
     place = (side, layer, neuron)
     values = float(decoding.probability[place]), float(decoding.normalised[place])
     return DecodedNeuron(layer, neuron, decoding.sides[side], *values)
+
+
+def list_encoding_neurons(
+    connection: Connection, model: Model, token_id: int, count: int
+) -> HeadNeurons:
+    """Return the neurons that have this as their top token under the LM head, at +in or −in."""
+    h = tables.lm_head_tokens
+    here = (h.c.token_id == token_id) & match_neurons(h.c.neuron_id, model)
+    n = connection.execute(select(func.count()).select_from(h).where(here)).scalar_one()
+    return HeadNeurons(n, _read_head_places(connection, model, h, here, count))
+
+
+def list_decoded_neurons(
+    connection: Connection, model: Model, token_id: int, count: int
+) -> HeadNeurons | None:
+    """Return the neurons of largest normalised probability in a stored decoding of a token.
+
+    The result is None where no decoding is stored, and where an earlier version stored +in only.
+    """
+    h = tables.lm_head_rows
+    here = (h.c.token_id == token_id) & match_neurons(h.c.neuron_id, model)
+    last_side = here & (h.c.side == codes.sides(gated=model.gated)[-1])
+    if connection.execute(select(h.c.token_id).where(last_side).limit(1)).first() is None:
+        return None
+    return HeadNeurons(model.n_neurons, _read_head_places(connection, model, h, here, count))
+
+
+def _read_head_places(
+    connection: Connection, model: Model, table: Any, here: Any, count: int
+) -> tuple[HeadPlace, ...]:
+    q, k = tables.classes.c, tables.rw_classes.c
+    top = (
+        select(table.c.neuron_id, table.c.side, table.c.probability, table.c.normalised)
+        .where(here)
+        .order_by(table.c.normalised.desc(), table.c.neuron_id, table.c.side.desc())
+        .limit(count)
+        .subquery()
+    ).c
+    rows = connection.execute(
+        select(top.neuron_id, k.name, top.side, top.probability, top.normalised)
+        .outerjoin(
+            tables.classes, (q.neuron_id == top.neuron_id) & (q.threshold == model.threshold)
+        )
+        .outerjoin(tables.rw_classes, k.class_id == q.class_id)
+        .order_by(top.normalised.desc(), top.neuron_id, top.side.desc())
+    )
+    return tuple(HeadPlace(model.name_neuron(row[0]), *row[1:]) for row in rows)

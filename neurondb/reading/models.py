@@ -1,22 +1,59 @@
-"""Which models a database holds, and the one that a user means."""
+"""Open a database, list the models in it, and find the one that a user means.
+
+A model owns `n_layers` · `d_mlp` consecutive neuron ids, in order of layer and neuron; `Model`
+turns them into places and names, `find_neuron_id` turns places into ids.
+"""
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
+from neurondb.database import called, open_existing, translated
 from neurondb.errors import UnknownNameError
 from neurondb.schema import tables
 
 NAMES_LISTED: Final = 20
-"""Names that an error message lists at most."""
+"""How many names an error message lists at most."""
+
+
+@contextmanager
+def open_readonly(location: str | None = None) -> Iterator[Connection]:
+    """Open a connection that cannot write to a database, and close it afterwards.
+
+    Args:
+        location: a path or a URL; None is the default database.
+
+    Raises:
+        DatabaseError: when there is no database, when it is of an older or a newer schema or no
+            database of this program, or when reading it fails.
+    """
+    engine = open_existing(location)
+    try:
+        with translated(called(engine.url)), engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model as the `models` table knows it, column by column."""
+    """A model as its row of the table `models` describes it.
+
+    Attributes:
+        source: the hub id or the directory that it was read from.
+        gated: whether its MLP has gate vectors, as in SwiGLU.
+        activation: name of the activation function.
+        first_neuron_id: id of neuron 0.0; the others follow in order of layer and neuron.
+        threshold: the τ at which `neuron_overview` shows its read-write classes.
+        dataset_id: the dataset whose activations `neuron_overview` shows.
+        n_unused_rows: rows of U and E that no token has; None where that is not known.
+        quantisation: how a GGUF file stores the weights; None for a model in hub format.
+    """
 
     model_id: int
     name: str
@@ -37,105 +74,147 @@ class Model:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of the vocabulary: rows of U and E but for those known to be no token's."""
+        """Number of tokens: the rows of U and E without those known to belong to no token."""
         return self.d_vocab - (self.n_unused_rows or 0)
 
     @property
     def n_neurons(self) -> int:
-        """Neurons of all layers."""
+        """Number of neurons in all layers."""
         return self.n_layers * self.d_mlp
+
+    def locate(self, neuron_id: int) -> tuple[int, int]:
+        """Return the layer of a neuron and its number in that layer."""
+        layer, neuron = divmod(neuron_id - self.first_neuron_id, self.d_mlp)
+        return layer, neuron
+
+    def name_neuron(self, neuron_id: int) -> str:
+        """Return a neuron as `layer.neuron`, both from 0."""
+        layer, neuron = self.locate(neuron_id)
+        return f"{layer}.{neuron}"
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model, the dataset that neuron_overview shows for it, and its complete stages."""
+    """A model, the dataset that `neuron_overview` shows for it, and the stages it has completed."""
 
     model: Model
     dataset: str | None
     stages: tuple[str, ...]
 
 
-def why_no_token(model: Model, token_id: int) -> str:
-    """Say why a model whose tokens are stored has no token of an id."""
+def explain_missing_token(model: Model, token_id: int) -> str:
+    """Return the reason why a model whose tokens are stored has no token with this id."""
     if token_id < model.d_vocab:
         return "that row of its embedding is no token's"
     return f"its ids are 0 to {model.d_vocab - 1}"
 
 
 MODEL_COLUMNS: Final = tuple(tables.models.c[field.name] for field in fields(Model))
+"""The columns of the table `models` that make up a `Model`, in its order."""
+
+
+def find_neuron_id(model: Model, layer: int, neuron: int) -> int:
+    """Return the id of a neuron, which follows from its place in the model.
+
+    Raises:
+        UnknownNameError: when the model has no such layer or neuron.
+    """
+    if not (0 <= layer < model.n_layers and 0 <= neuron < model.d_mlp):
+        raise UnknownNameError(
+            f"{model.name} has no neuron {layer}.{neuron}: its layers are 0 to "
+            f"{model.n_layers - 1}, its neurons 0 to {model.d_mlp - 1}"
+        )
+    return model.first_neuron_id + layer * model.d_mlp + neuron
+
+
+def match_neurons(
+    column: ColumnElement[Any], model: Model, layer: int | None = None
+) -> ColumnElement[bool]:
+    """Return the SQL condition that a column of neuron ids lies in a model, or in one layer."""
+    first = model.first_neuron_id
+    if layer is not None:
+        first += layer * model.d_mlp
+    end = first + (model.n_neurons if layer is None else model.d_mlp)
+    return (column >= first) & (column < end)
 
 
 def find_model(connection: Connection, name: str) -> Model:
-    """Return the model of this name, or the one read from this hub id or directory.
+    """Return the model of this name, or the one that was read from this hub id or directory.
 
-    A name in other letter case, or a directory by another path, is one when nothing is exactly it.
+    Where nothing matches exactly, letter case is ignored, and a directory is found by another path
+    to it too.
 
     Raises:
-        UnknownNameError: when there is none, with the names that come close; or several.
+        UnknownNameError: when no model matches, or several do; the message lists names to choose
+            from, the closest one first.
     """
     m = tables.models.c
-    alike = (
+    conditions = (
         m.name == name,
         m.source == name,
         func.lower(m.name) == name.lower(),
         func.lower(m.source) == name.lower(),
-        m.source == _directory(name),
+        m.source == _resolve_directory(name),
     )
     chosen: list[Model] = []
-    for same in alike:
-        found = connection.execute(select(*MODEL_COLUMNS).where(same).order_by(m.name))
-        chosen = [Model(*row) for row in found]
+    for condition in conditions:
+        rows = connection.execute(select(*MODEL_COLUMNS).where(condition).order_by(m.name))
+        chosen = [Model(*row) for row in rows]
         if chosen:
             break
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
-        names = listed([model.name for model in chosen])
+        names = join_names([model.name for model in chosen])
         raise UnknownNameError(f"{name!r} means {len(chosen)} models; name one: {names}")
-    raise UnknownNameError(_no_such_model(connection, name))
+    raise UnknownNameError(_explain_unknown_model(connection, name))
 
 
-def _directory(name: str) -> str | None:
-    """Return a directory as `ingest` stores it as a source."""
+def _resolve_directory(name: str) -> str | None:
+    """Return a directory the way `ingest` stores it as a source: absolute, links resolved."""
     try:
         return str(Path(name).expanduser().resolve())
-    except (OSError, ValueError, RuntimeError):  # no path at all: a NUL, a loop, no such home
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ):  # not a path: a NUL in it, a loop of links, no such home
         return None
 
 
-def _no_such_model(connection: Connection, name: str) -> str:
+def _explain_unknown_model(connection: Connection, name: str) -> str:
     m = tables.models.c
     names = [row.name for row in connection.execute(select(m.name).order_by(m.name))]
     if not names:
         return f"no model {name!r}: this database has none yet; `neurondb ingest MODEL` adds one"
     close = difflib.get_close_matches(name.lower(), names, n=1)
     hint = f"did you mean {close[0]!r}? It has" if close else "it has"
-    return f"no model {name!r} in this database; {hint}: {listed(names)}"
+    return f"no model {name!r} in this database; {hint}: {join_names(names)}"
 
 
-def listed(names: list[str]) -> str:
-    """Return names in one line, the first `NAMES_LISTED` of them."""
+def join_names(names: list[str]) -> str:
+    """Return names in one line: the first `NAMES_LISTED`, and how many more there are."""
     more = len(names) - NAMES_LISTED
     return ", ".join(names[:NAMES_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def list_models(connection: Connection) -> tuple[ModelSummary, ...]:
-    """Return every model of the database, by name."""
+    """Return every model of the database, sorted by name."""
     d, m = tables.dataset_rows.c, tables.models.c
     rows = connection.execute(
         select(*MODEL_COLUMNS, d.name.label("dataset"))
         .outerjoin_from(tables.models, tables.dataset_rows, d.dataset_id == m.dataset_id)
         .order_by(m.name)
     )
-    stages = _stages(connection)
+    stages = _read_complete_stages(connection)
     return tuple(
         ModelSummary(Model(*row[:-1]), row.dataset, tuple(stages.get(row.model_id, ())))
         for row in rows
     )
 
 
-def _stages(connection: Connection) -> dict[int, list[str]]:
-    """Return the stages of each model that are complete, in the order of their first steps."""
+def _read_complete_stages(connection: Connection) -> dict[int, list[str]]:
+    """Return model id → its complete stages, in the order in which they were begun."""
     s, m = tables.ingest_steps.c, tables.models.c
     layers = func.count(s.layer.distinct()).filter(s.layer >= 0)
     rows = connection.execute(
@@ -149,6 +228,6 @@ def _stages(connection: Connection) -> dict[int, list[str]]:
     stages: dict[int, list[str]] = {}
     for row in rows:
         of_model = stages.setdefault(row.model_id, [])
-        if row.stage not in of_model:  # a stage of several datasets
+        if row.stage not in of_model:  # done on several datasets
             of_model.append(row.stage)
     return stages

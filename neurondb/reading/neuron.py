@@ -1,30 +1,120 @@
-"""The page of one neuron: everything that is known about it."""
+"""One neuron: who it is, the page that shows what is known of it, and what else is stored.
+
+This is the one face of a neuron: the terminal, the site, the JSON of both and the Python object
+are made of `NeuronSummary`, `NeuronPage` and `NeuronDetails`.
+"""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from neurondb.reading.activations import Activations, activations, find_dataset
-from neurondb.reading.annotations import Annotation, annotations
-from neurondb.reading.controls import ControlList, control_lists
-from neurondb.reading.cosines import CosineReading, cosines
-from neurondb.reading.examples import ExampleList, ExampleOptions, example_lists
-from neurondb.reading.identity import Identity, identity
-from neurondb.reading.models import find_model
-from neurondb.reading.verdict import Verdict, verdict
-from neurondb.reading.vocabulary import Vocabulary, vocabulary
+from neurondb.reading.activations import (
+    Activations,
+    Quantiles,
+    interpolate_quantiles,
+    read_activations,
+)
+from neurondb.reading.examples import (
+    ControlList,
+    ExampleList,
+    ExampleOptions,
+    read_control_lists,
+    read_example_lists,
+)
+from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.pairs import Counterpart, list_counterparts
+from neurondb.reading.provenance import StageOrigin, read_layer_provenance
+from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
+from neurondb.reading.texts import find_dataset, list_neuron_datasets
+from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
+from neurondb.reading.vocabulary import (
+    DoubleChecking,
+    PropertyEffect,
+    Vocabulary,
+    read_double_checking,
+    read_property_effects,
+    read_vocabulary,
+)
+from neurondb.schema import tables
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A neuron's place and the numbers of its vectors after preprocessing (METHODS §1).
+
+    Sign and norms are None while the weights of the layer are not ingested. What belongs to the
+    gate is None for an ungated neuron, and a bias is None where the model has none.
+
+    Attributes:
+        name: `layer.neuron`, both from 0.
+        neuron_id: the neuron's id in every table.
+        sign: the canonical sign, 1 or −1, that `in`, its bias and `out` were multiplied by.
+        gate_norm: ‖gate‖; likewise `in_norm` and `out_norm`.
+        penalty: ‖in‖² + ‖out‖², and + ‖gate‖² for a gated neuron (METHODS §2).
+        quantisation: how a GGUF file stores the weights; None for a model in hub format.
+    """
+
+    model: str
+    source: str
+    architecture: str
+    activation: str
+    gated: bool
+    name: str
+    layer: int
+    neuron: int
+    neuron_id: int
+    sign: int | None
+    gate_norm: float | None
+    in_norm: float | None
+    out_norm: float | None
+    gate_bias: float | None
+    in_bias: float | None
+    penalty: float | None
+    quantisation: str | None = None
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A label, a score or a remark that someone outside stored for a neuron.
+
+    Attributes:
+        source: who or what it comes from.
+        key: what it is about, such as `label`.
+    """
+
+    source: str
+    key: str
+    value: str | None
+    note: str | None
+
+
+class NeuronSummary(NamedTuple):
+    """What every view of a neuron begins with.
+
+    Attributes:
+        cosines: three readings, or only cos(in, out) for an ungated neuron; their values are None
+            until the weights are ingested.
+        activations: None where the neuron has none on the dataset.
+    """
+
+    model: Model
+    identity: Identity
+    verdict: Verdict
+    cosines: tuple[CosineReading, ...]
+    activations: Activations | None
 
 
 @dataclass(frozen=True)
 class PageOptions:
-    """What a page shows.
+    """What a neuron's page shows.
 
     Attributes:
-        basis: the token lists are those of the unembed or of the embed rows.
-        tokens: tokens of a list.
-        dataset: name of a dataset; without it the one that neuron_overview shows.
-        examples: which examples.
-        controls: control examples too, as many of each kind.
+        basis: whether tokens are compared by their rows of U (`unembed`) or of E (`embed`).
+        tokens: how many tokens each list shows.
+        dataset: name of a dataset; None is the one that `neuron_overview` shows.
+        examples: which examples to show.
+        controls: whether to show control examples too, as many of each kind.
     """
 
     basis: str = "unembed"
@@ -36,14 +126,16 @@ class PageOptions:
 
 @dataclass(frozen=True)
 class NeuronPage:
-    """Everything known about a neuron.
+    """The page of a neuron, as `neurondb show` prints it.
 
     Attributes:
-        cosines: three readings, one for an ungated neuron; values None before the weights stage.
-        vocabulary: None while the vocabulary stage has not come to this neuron.
-        activations: None while the activation stage has not come to it.
-        examples: one list a sign case, the dominant case's first; empty without activations.
-        controls: one list a kind; None when they were not asked for.
+        cosines: three readings, or only cos(in, out) for an ungated neuron; their values are None
+            until the weights are ingested.
+        vocabulary: None until the vocabulary stage has come to this neuron.
+        activations: None until the activation stage has come to it.
+        examples: a list for every sign case, beginning with the case of the largest |hook_post|;
+            empty without activations.
+        controls: a list for every kind of control; None when they were not asked for.
     """
 
     identity: Identity
@@ -56,7 +148,55 @@ class NeuronPage:
     controls: tuple[ControlList, ...] | None = None
 
 
-def neuron_page(
+class NeuronDetails(NamedTuple):
+    """What is stored of a neuron beyond its page; the site shows it in further panels.
+
+    Attributes:
+        origins: which run made the numbers of the neuron's layer, stage by stage.
+        datasets: names of the datasets on which its activations are stored.
+        double_checking: whether gate and in look for the same tokens; None where not stored.
+        properties: what it does to classes of tokens, the most promoted class first.
+        quantiles: of its activations, as far as the bins of their histograms tell.
+        removal: what removing it alone does; None where no run has been through it.
+        ablations: results of the runs that intervened on it, alone or with others.
+        counterparts: the same neuron in the models that its model was compared with.
+    """
+
+    origins: tuple[StageOrigin, ...]
+    datasets: tuple[str, ...]
+    double_checking: DoubleChecking | None
+    properties: tuple[PropertyEffect, ...]
+    quantiles: tuple[Quantiles, ...]
+    removal: Removal | None
+    ablations: tuple[Ablation, ...]
+    counterparts: tuple[Counterpart, ...]
+
+
+def read_neuron_summary(
+    connection: Connection, model: Model, layer: int, neuron: int, dataset: str | None = None
+) -> NeuronSummary:
+    """Return what every view of a neuron begins with.
+
+    Args:
+        connection: an open connection.
+        model: the model that the neuron belongs to.
+        layer: its layer, from 0.
+        neuron: its number in the layer, from 0.
+        dataset: name of a dataset; None is the one that `neuron_overview` shows.
+
+    Raises:
+        UnknownNameError: when the model has no such neuron, or the database no such dataset.
+    """
+    identity = read_identity(connection, model, layer, neuron)
+    key = identity.neuron_id
+    found = find_dataset(connection, model, dataset)
+    activations = None if found is None else read_activations(connection, key, found)
+    cosines = read_cosines(connection, model, layer, key)
+    verdict = read_verdict(connection, model, key, cosines, activations)
+    return NeuronSummary(model, identity, verdict, cosines, activations)
+
+
+def read_neuron_page(
     connection: Connection,
     model: str,
     layer: int,
@@ -65,27 +205,91 @@ def neuron_page(
 ) -> NeuronPage:
     """Return the page of one neuron.
 
+    Args:
+        connection: an open connection.
+        model: name of the model, or the hub id or directory that it was read from.
+        layer: the neuron's layer, from 0.
+        neuron: its number in the layer, from 0.
+        options: what to show; None is `PageOptions()`.
+
     Raises:
         UnknownNameError: when the database has no such model, neuron, dataset or sign case.
     """
     options = options or PageOptions()
     found = find_model(connection, model)
-    who = identity(connection, found, layer, neuron)
-    key = who.neuron_id
-    dataset = find_dataset(connection, found, options.dataset)
-    acts = None if dataset is None else activations(connection, key, dataset)
-    readings = cosines(connection, found, layer, key)
+    summary = read_neuron_summary(connection, found, layer, neuron, options.dataset)
+    key, activations = summary.identity.neuron_id, summary.activations
+    examples: tuple[ExampleList, ...] = ()
+    if activations is not None:
+        examples = read_example_lists(connection, found, key, activations, options.examples)
+    controls = None
+    if options.controls and (dataset := find_dataset(connection, found, options.dataset)):
+        controls = read_control_lists(connection, found, key, dataset, options.examples)
     return NeuronPage(
-        identity=who,
-        verdict=verdict(connection, found, key, readings, acts),
-        cosines=readings,
-        vocabulary=vocabulary(connection, found, key, options.basis, options.tokens),
-        activations=acts,
-        examples=()
-        if acts is None
-        else example_lists(connection, found, key, acts, options.examples),
-        annotations=annotations(connection, key),
-        controls=control_lists(connection, found, key, dataset, options.examples)
-        if options.controls and dataset is not None
-        else None,
+        identity=summary.identity,
+        verdict=summary.verdict,
+        cosines=summary.cosines,
+        vocabulary=read_vocabulary(connection, found, key, options.basis, options.tokens),
+        activations=activations,
+        examples=examples,
+        annotations=read_annotations(connection, key),
+        controls=controls,
     )
+
+
+def read_neuron_details(connection: Connection, summary: NeuronSummary) -> NeuronDetails:
+    """Return what is stored of a neuron beyond its page."""
+    model, identity, activations = summary.model, summary.identity, summary.activations
+    key = identity.neuron_id
+    return NeuronDetails(
+        origins=read_layer_provenance(connection, model.model_id, identity.layer),
+        datasets=list_neuron_datasets(connection, key),
+        double_checking=read_double_checking(connection, key),
+        properties=read_property_effects(connection, key),
+        quantiles=interpolate_quantiles(None if activations is None else activations.histograms),
+        removal=read_removal(connection, model, key),
+        ablations=read_ablations(connection, model.model_id, key),
+        counterparts=list_counterparts(connection, model, identity.layer, identity.neuron),
+    )
+
+
+def read_identity(connection: Connection, model: Model, layer: int, neuron: int) -> Identity:
+    """Return who one neuron is; without weights, what follows from its place alone.
+
+    Raises:
+        UnknownNameError: when the model has no such layer or neuron.
+    """
+    key = find_neuron_id(model, layer, neuron)
+    n = tables.neurons.c
+    row = connection.execute(
+        select(n.sign, n.gate_norm, n.in_norm, n.out_norm, n.gate_bias, n.in_bias, n.penalty).where(
+            n.neuron_id == key
+        )
+    ).first()
+    weights = dict.fromkeys(
+        ("sign", "gate_norm", "in_norm", "out_norm", "gate_bias", "in_bias", "penalty")
+    )
+    return Identity(
+        model=model.name,
+        source=model.source,
+        architecture=model.architecture,
+        activation=model.activation,
+        gated=model.gated,
+        name=f"{layer}.{neuron}",
+        layer=layer,
+        neuron=neuron,
+        neuron_id=key,
+        quantisation=model.quantisation,
+        **(weights if row is None else row._asdict()),
+    )
+
+
+def read_annotations(connection: Connection, neuron_id: int) -> tuple[Annotation, ...]:
+    """Return the annotations of a neuron, sorted by source and key."""
+    a = tables.annotations.c
+    rows = connection.execute(
+        select(a.source, a.key, a.value, a.note)
+        .where(a.neuron_id == neuron_id)
+        .order_by(a.source, a.key, a.annotation_id)
+    )
+    return tuple(Annotation(*row) for row in rows)

@@ -1,4 +1,4 @@
-"""What removing one neuron alone does, beside the other neurons of its layer (METHODS §6)."""
+"""What removing one neuron did: alone, beside others of its layer, and in sets (METHODS §6)."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -6,33 +6,36 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
+from neurondb.jobs.effects import METRICS
+from neurondb.reading.arrays import read_neuron_values
 from neurondb.reading.effects import (
     ATTRIBUTION,
-    EACH,
-    METRICS,
-    TABLES,
+    EFFECT_TABLES,
+    SINGLE_NEURON,
     EffectRun,
-    counterpart,
-    shown_run,
+    find_counterpart_run,
+    find_shown_run,
 )
-from neurondb.reading.figure_rows.neuron_values import neuron_values
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
-SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SPREAD_SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""The quantiles that tell how a neuron compares with others."""
+
+_NO_VALUES: Final = dict.fromkeys(("n", "mean", "std", "changed"))
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The same number of other neurons, the neuron itself included.
+    """How the same number is distributed over a group of neurons that includes this one.
 
     Attributes:
-        of: whose: the layer's, or those of its class in the layer.
-        n: neurons that were removed.
-        quantiles: at 5, 25, 50, 75 and 95%.
-        below: share of them that have less.
+        of: the group: `its layer`, or `its class in the layer`.
+        n: how many of them have the number.
+        quantiles: at `SPREAD_SHARES`.
+        below: share of them that have a smaller number.
     """
 
     of: str
@@ -43,7 +46,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class RemovalMetric:
-    """One metric: clean − ablated, and the first-order estimate of it where there is one."""
+    """What removing a neuron does to one metric: clean − ablated.
+
+    Attributes:
+        n: how many tokens it was measured at; None where it is only estimated.
+        mean: over those tokens.
+        changed: share of the tokens at which the metric changed.
+        estimate: the first-order estimate of the mean; None without one.
+        spreads: how other neurons compare.
+    """
 
     metric: str
     n: int | None
@@ -57,55 +68,91 @@ class RemovalMetric:
     def reach(self) -> float:
         """Half the width of an axis that shows the neuron and most of the others."""
         ends = [abs(self.mean or 0.0)]
-        ends += [abs(one.quantiles[i]) for one in self.spreads for i in (0, -1)]
+        ends += [abs(spread.quantiles[i]) for spread in self.spreads for i in (0, -1)]
         return max(ends) or 1.0
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What the runs that neuron_overview shows say of a neuron; either may be missing."""
+    """What the runs that `neuron_overview` shows say of a neuron.
+
+    Attributes:
+        measured: the run that removed it; None where none has.
+        estimated: the run that estimated what removing it does; None where none has.
+        metrics: a metric that neither run has is left out.
+    """
 
     measured: EffectRun | None
     estimated: EffectRun | None
     metrics: tuple[RemovalMetric, ...]
 
 
-def removal(connection: Connection, model: Model, neuron_id: int) -> Removal | None:
-    """Return what removing a neuron alone does; None where no run has been through it."""
-    measured = shown_run(connection, model, EACH)
-    estimated = shown_run(connection, model, ATTRIBUTION)
-    found = _rows(connection, EACH, measured, neuron_id)
-    estimates = _rows(connection, ATTRIBUTION, estimated, neuron_id)
-    if not found and not estimates:
+@dataclass(frozen=True)
+class Ablation:
+    """One metric of a run that intervened on a neuron, alone or with others.
+
+    Attributes:
+        run: id of the run.
+        set_name: name of the set of neurons, or what defines it.
+        set_size: how many neurons were intervened on at once.
+        filter: the tokens that the numbers are over: `all`, or `changed`, where the metric changed.
+        n: how many tokens these are.
+        mean: of clean − ablated over them.
+        q50: median of it.
+    """
+
+    run: int
+    dataset: str
+    set_name: str
+    set_size: int
+    mode: str
+    condition: str | None
+    value: float | None
+    metric: str
+    filter: str
+    n: int
+    mean: float | None
+    std: float | None
+    q50: float | None
+    clean_mean: float | None
+    ablated_mean: float | None
+
+
+def read_removal(connection: Connection, model: Model, neuron_id: int) -> Removal | None:
+    """Return what removing a neuron alone does; None where no shown run has been through it."""
+    measured = find_shown_run(connection, model, SINGLE_NEURON)
+    estimated = find_shown_run(connection, model, ATTRIBUTION)
+    effects = _read_metrics(connection, SINGLE_NEURON, measured, neuron_id)
+    estimates = _read_metrics(connection, ATTRIBUTION, estimated, neuron_id)
+    if not effects and not estimates:
         return None
-    if found and measured is not None and counterpart(connection, model, measured) is None:
-        estimates = {}
-    classes = _classes(connection, model, neuron_id) if found else None
+    if (
+        effects
+        and measured is not None
+        and find_counterpart_run(connection, model, measured) is None
+    ):
+        estimates = {}  # of another intervention than the one that was measured
+    classes = _read_layer_classes(connection, model, neuron_id) if effects else None
     metrics = []
     for metric in METRICS:
-        if metric in found or metric in estimates:
-            values: dict[str, Any] = found.get(metric, _UNKNOWN)
+        if metric in effects or metric in estimates:
+            values: dict[str, Any] = effects.get(metric, _NO_VALUES)
             spreads: tuple[Spread, ...] = ()
             if values["mean"] is not None and measured is not None and classes is not None:
-                means = _means(connection, model, measured, metric, neuron_id)
-                spreads = _spreads(
-                    means, classes, (neuron_id - model.first_neuron_id) % model.d_mlp
-                )
-            estimate = estimates.get(metric, _UNKNOWN)["mean"]
+                means = _read_layer_means(connection, model, measured, metric, neuron_id)
+                spreads = _compute_spreads(means, classes, model.locate(neuron_id)[1])
+            estimate = estimates.get(metric, _NO_VALUES)["mean"]
             metrics.append(RemovalMetric(metric, **values, estimate=estimate, spreads=spreads))
-    return Removal(measured if found else None, estimated if estimates else None, tuple(metrics))
+    return Removal(measured if effects else None, estimated if estimates else None, tuple(metrics))
 
 
-_UNKNOWN: Final = dict.fromkeys(("n", "mean", "std", "changed"))
-
-
-def _rows(
+def _read_metrics(
     connection: Connection, kind: str, run: EffectRun | None, neuron_id: int
 ) -> dict[str, dict[str, Any]]:
     if run is None:
         return {}
-    t = TABLES[kind].c
-    columns = (t.n, t.mean, t.std, t.changed) if kind == EACH else (t.mean,)
+    t = EFFECT_TABLES[kind].c
+    columns = (t.n, t.mean, t.std, t.changed) if kind == SINGLE_NEURON else (t.mean,)
     rows = connection.execute(
         select(t.metric, *columns).where(
             t.run_id == run.run_id, t.metric.in_(METRICS), t.neuron_id == neuron_id
@@ -115,36 +162,38 @@ def _rows(
     return {metric: dict(zip(names, values, strict=True)) for metric, *values in rows}
 
 
-def _classes(connection: Connection, model: Model, neuron_id: int) -> Float[np.ndarray, " neurons"]:
-    """Return the class ids of the neuron's layer."""
+def _read_layer_classes(
+    connection: Connection, model: Model, neuron_id: int
+) -> Float[np.ndarray, " neurons"]:
+    """Return the class ids of all neurons in a neuron's layer; NaN for no class."""
     q = tables.classes.c
-    layer = (neuron_id - model.first_neuron_id) // model.d_mlp
+    layer, _ = model.locate(neuron_id)
     here = q.threshold == model.threshold
-    return np.asarray(neuron_values(connection, model, [q.class_id], here, layer=layer)[0, 0])
+    return np.asarray(read_neuron_values(connection, model, [q.class_id], here, layer=layer)[0, 0])
 
 
-def _means(
+def _read_layer_means(
     connection: Connection, model: Model, run: EffectRun, metric: str, neuron_id: int
 ) -> Float[np.ndarray, " neurons"]:
-    """Return what removing each neuron of the layer does; NaN where that is not known."""
+    """Return what removing each neuron of a neuron's layer does; NaN where it is not known."""
     e = tables.neuron_effects.c
-    layer = (neuron_id - model.first_neuron_id) // model.d_mlp
+    layer, _ = model.locate(neuron_id)
     of_run = (e.run_id == run.run_id, e.metric == metric)
-    return np.asarray(neuron_values(connection, model, [e.mean], *of_run, layer=layer)[0, 0])
+    return np.asarray(read_neuron_values(connection, model, [e.mean], *of_run, layer=layer)[0, 0])
 
 
-def _spreads(
+def _compute_spreads(
     means: Float[np.ndarray, " neurons"], classes: Float[np.ndarray, " neurons"], neuron: int
 ) -> tuple[Spread, ...]:
     known = ~np.isnan(means)
     alike = known & (classes == classes[neuron])
-    found = [_spread("its layer", means, known, neuron)]
+    spreads = [_compute_spread("its layer", means, known, neuron)]
     if 1 < alike.sum() < known.sum():
-        found.append(_spread("its class in the layer", means, alike, neuron))
-    return tuple(one for one in found if one is not None)
+        spreads.append(_compute_spread("its class in the layer", means, alike, neuron))
+    return tuple(spread for spread in spreads if spread is not None)
 
 
-def _spread(
+def _compute_spread(
     of: str,
     means: Float[np.ndarray, " neurons"],
     among: Bool[np.ndarray, " neurons"],
@@ -153,5 +202,27 @@ def _spread(
     if not among[neuron]:
         return None
     values: NDArray[np.float64] = means[among]
-    at = tuple(float(x) for x in np.quantile(values, SHARES))
-    return Spread(of, len(values), at, float((values < means[neuron]).mean()))
+    quantiles = tuple(float(x) for x in np.quantile(values, SPREAD_SHARES))
+    return Spread(of, len(values), quantiles, float((values < means[neuron]).mean()))
+
+
+def read_ablations(connection: Connection, model_id: int, neuron_id: int) -> tuple[Ablation, ...]:
+    """Return the results of every run of a model whose set has the neuron, by run and metric."""
+    r, x = tables.ablation_runs.c, tables.ablation_results.c
+    s, d, m = tables.neuron_sets.c, tables.dataset_rows.c, tables.neuron_set_members.c
+    here = (m.set_id == r.set_id) & (m.neuron_id == neuron_id)
+    others = tables.neuron_set_members.alias().c
+    size = select(func.count()).where(others.set_id == r.set_id).scalar_subquery()
+    rows = connection.execute(
+        select(
+            *(r.run_id, d.name, func.coalesce(s.name, s.definition), size),
+            *(r.mode, r.condition, r.value, x.metric, x.filter, x.n, x.mean, x.std, x.q50),
+            *(x.clean_mean, x.ablated_mean),
+        )
+        .join_from(tables.ablation_runs, tables.ablation_results, x.run_id == r.run_id)
+        .join(tables.neuron_sets, s.set_id == r.set_id)
+        .join(tables.dataset_rows, d.dataset_id == r.dataset_id)
+        .where((r.model_id == model_id) & select(m.set_id).where(here).exists())
+        .order_by(r.run_id, x.metric, x.filter)
+    )
+    return tuple(Ablation(*tuple(row)) for row in rows)

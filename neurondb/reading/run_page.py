@@ -1,40 +1,43 @@
-"""One run on the page of its own: what was done to which neurons, and what came of it."""
+"""The page of one run: what was done to which neurons, and what came of it (METHODS §6)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, null, select
 
-from neurondb.reading.ablation_runs import (
-    ALL,
-    CHANGED,
-    METRICS,
-    AblationRun,
-    MeasuredRun,
-    baselines_of,
-    run_of_any_kind,
-)
+from neurondb.jobs.effects import METRICS
 from neurondb.reading.effects import (
-    TABLES,
+    EFFECT_TABLES,
+    SINGLE_NEURON,
     Agreement,
-    agreement,
-    counterpart,
-    effect_run,
-    shown_run,
+    compute_agreement,
+    find_counterpart_run,
+    find_effect_run,
+    find_shown_run,
 )
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.neuron_lines import NeuronLine, neuron_lines
+from neurondb.reading.neuron_table import NeuronLine, read_neuron_lines
+from neurondb.reading.runs import (
+    ALL_TOKENS,
+    CHANGED_TOKENS,
+    AblationRun,
+    MeasuredRun,
+    find_run,
+    list_baselines,
+)
 from neurondb.schema import tables
 
-MEMBERS: Final = 50
-ENDS: Final = 10
-"""Neurons at either end of a run that has a number for each."""
+MEMBERS_SHOWN: Final = 50
+"""How many neurons of the run's set are listed."""
+
+NEURONS_PER_END: Final = 10
+"""How many neurons are listed at either end of a run that has a number for each."""
 
 
 @dataclass(frozen=True)
 class BaselineMean:
-    """What a random counterpart of the run did to a metric."""
+    """What a run's counterpart on random neurons did to a metric: mean of clean − ablated."""
 
     run_id: int
     seed: int | None
@@ -44,12 +47,17 @@ class BaselineMean:
 
 @dataclass(frozen=True)
 class MetricLine:
-    """A metric: clean − ablated over all tokens, and over those that changed.
+    """What a run did to one metric.
+
+    Mean, standard deviation and quartiles are those of clean − ablated over all tokens.
 
     Attributes:
-        changed: share of tokens that changed.
-        changed_mean: over those alone.
-        baselines: of the random counterparts, over all tokens.
+        n: how many tokens.
+        clean: mean of the metric in the clean pass.
+        ablated: mean of the metric in the intervened pass.
+        changed: share of the tokens at which it changed.
+        changed_mean: mean of clean − ablated over those alone; None where there are none.
+        baselines: what the counterparts on random neurons did, over all tokens.
     """
 
     metric: str
@@ -68,7 +76,13 @@ class MetricLine:
 
 @dataclass(frozen=True)
 class NeuronEffect:
-    """One neuron of a run that has a number for each; `changed` is None of an estimate."""
+    """One neuron of a run that has a number for each.
+
+    Attributes:
+        mean: of clean − ablated, or its estimate.
+        std: None for an estimate.
+        changed: share of the tokens at which the metric changed; None for an estimate.
+    """
 
     neuron: NeuronLine
     mean: float
@@ -90,13 +104,16 @@ class RunPage:
     """A run.
 
     Attributes:
-        kind: together, each or attribution.
-        seconds: that it took, where known.
-        layers: layer → members.
-        members: the first of them.
-        ends: of a run that has a number for every neuron.
-        agreements: of that with the run on the other side, which is `other`.
-        shown: whether neuron_overview has its numbers.
+        kind: `together` intervenes on a set at once, `each` on one neuron at a time, and
+            `attribution` estimates the latter.
+        seconds: how long it took; None where that is not known.
+        metrics: results of a run on a set.
+        layers: layer → how many neurons of the set are in it.
+        members: the first neurons of the set.
+        ends: extreme neurons of a run that has a number for each; otherwise empty.
+        agreements: how well such a run agrees with `other`, by metric.
+        other: id of the run that estimates what this one measured, or the reverse; None without.
+        shown: whether `neuron_overview` shows the run's numbers.
     """
 
     run: AblationRun
@@ -112,45 +129,47 @@ class RunPage:
     shown: bool
 
 
-def run_page(connection: Connection, run_id: int) -> RunPage:
-    """Return a run's page.
+def read_run_page(connection: Connection, run_id: int) -> RunPage:
+    """Return the page of a run of any kind.
 
     Raises:
-        UnknownNameError: when there is no such run.
+        UnknownNameError: when there is no run with this id.
     """
-    measured = run_of_any_kind(connection, run_id)
+    measured = find_run(connection, run_id)
     r = tables.ablation_runs.c
     kind, finished, seconds = connection.execute(
         select(r.kind, r.finished, r.seconds).where(r.run_id == run_id)
     ).one()
     model = find_model(connection, measured.run.model)
-    other, agreements = _agreements(connection, model, kind, run_id)
-    shown = shown_run(connection, model, kind) if kind in TABLES else None
+    other, agreements = _compute_agreements(connection, model, kind, run_id)
+    shown = find_shown_run(connection, model, kind) if kind in EFFECT_TABLES else None
     return RunPage(
         measured.run,
         kind,
         bool(finished),
         seconds,
-        _metrics(measured, baselines_of(connection, run_id)),
-        _layers(connection, measured.run.set_id),
-        neuron_lines(connection, _first_members(connection, measured.run.set_id)),
-        _ends(connection, kind, run_id),
+        _make_metric_lines(measured, list_baselines(connection, run_id)),
+        _count_members_by_layer(connection, measured.run.set_id),
+        read_neuron_lines(connection, _read_first_members(connection, measured.run.set_id)),
+        _read_ends(connection, kind, run_id),
         agreements,
         other,
         shown is not None and shown.run_id == run_id,
     )
 
 
-def _metrics(measured: MeasuredRun, baselines: Sequence[MeasuredRun]) -> tuple[MetricLine, ...]:
-    found = []
+def _make_metric_lines(
+    measured: MeasuredRun, baselines: Sequence[MeasuredRun]
+) -> tuple[MetricLine, ...]:
+    lines = []
     for metric in measured.metrics:
-        whole, changed = (measured.results[metric, name] for name in (ALL, CHANGED))
+        whole, changed = (measured.results[metric, name] for name in (ALL_TOKENS, CHANGED_TOKENS))
         means = tuple(
-            BaselineMean(one.run.run_id, one.run.seed, one.run.n_neurons, result.mean)
-            for one in baselines
-            if (result := one.results.get((metric, ALL))) is not None
+            BaselineMean(other.run.run_id, other.run.seed, other.run.n_neurons, result.mean)
+            for other in baselines
+            if (result := other.results.get((metric, ALL_TOKENS))) is not None
         )
-        found.append(
+        lines.append(
             MetricLine(
                 *(metric, whole.n, whole.clean_mean, whole.ablated_mean, whole.mean, whole.std),
                 *(whole.q25, whole.q50, whole.q75),
@@ -159,10 +178,10 @@ def _metrics(measured: MeasuredRun, baselines: Sequence[MeasuredRun]) -> tuple[M
                 means,
             )
         )
-    return tuple(found)
+    return tuple(lines)
 
 
-def _layers(connection: Connection, set_id: int) -> dict[int, int]:
+def _count_members_by_layer(connection: Connection, set_id: int) -> dict[int, int]:
     n, m = tables.neurons.c, tables.neuron_set_members.c
     rows = connection.execute(
         select(n.layer, func.count())
@@ -174,51 +193,51 @@ def _layers(connection: Connection, set_id: int) -> dict[int, int]:
     return dict(tuple(row) for row in rows)
 
 
-def _first_members(connection: Connection, set_id: int) -> list[int]:
+def _read_first_members(connection: Connection, set_id: int) -> list[int]:
     m = tables.neuron_set_members.c
-    ids = select(m.neuron_id).where(m.set_id == set_id).order_by(m.neuron_id).limit(MEMBERS)
+    ids = select(m.neuron_id).where(m.set_id == set_id).order_by(m.neuron_id).limit(MEMBERS_SHOWN)
     return list(connection.scalars(ids).all())
 
 
-def _ends(connection: Connection, kind: str, run_id: int) -> tuple[Ends, ...]:
-    if kind not in TABLES:
+def _read_ends(connection: Connection, kind: str, run_id: int) -> tuple[Ends, ...]:
+    if kind not in EFFECT_TABLES:
         return ()
-    t = TABLES[kind].c
+    t = EFFECT_TABLES[kind].c
     there = select(t.neuron_id).where(t.run_id == run_id)
     return tuple(
         Ends(
             metric,
-            _end(connection, kind, run_id, metric, t.mean),
-            _end(connection, kind, run_id, metric, t.mean.desc()),
+            _read_end(connection, kind, run_id, metric, t.mean),
+            _read_end(connection, kind, run_id, metric, t.mean.desc()),
         )
         for metric in METRICS
         if connection.execute(there.where(t.metric == metric).limit(1)).first()
     )
 
 
-def _end(
+def _read_end(
     connection: Connection, kind: str, run_id: int, metric: str, order: ColumnElement[Any]
 ) -> tuple[NeuronEffect, ...]:
-    t = TABLES[kind].c
-    more = (t.std, t.changed) if "std" in t else ()
+    t = EFFECT_TABLES[kind].c
+    measured = (t.std, t.changed) if "std" in t else (null(), null())
     rows = connection.execute(
-        select(t.neuron_id, t.mean, *more)
+        select(t.neuron_id, t.mean, *measured)
         .where(t.run_id == run_id, t.metric == metric, t.mean.is_not(None))
         .order_by(order)
-        .limit(ENDS)
+        .limit(NEURONS_PER_END)
     ).all()
-    found = {row[0]: row for row in rows}
-    lines = neuron_lines(connection, list(found))
-    return tuple(NeuronEffect(one, *(*found[one.neuron_id][1:], None, None)[:3]) for one in lines)
+    values = {row[0]: row[1:] for row in rows}
+    lines = read_neuron_lines(connection, list(values))
+    return tuple(NeuronEffect(line, *values[line.neuron_id]) for line in lines)
 
 
-def _agreements(
+def _compute_agreements(
     connection: Connection, model: Model, kind: str, run_id: int
 ) -> tuple[int | None, tuple[Agreement, ...]]:
-    run = effect_run(connection, run_id)
-    other = None if run is None else counterpart(connection, model, run)
+    run = find_effect_run(connection, run_id)
+    other = None if run is None else find_counterpart_run(connection, model, run)
     if other is None:
         return None, ()
-    pair = (run_id, other.run_id) if kind == "each" else (other.run_id, run_id)
-    found = (agreement(connection, *pair, metric) for metric in ("loss", "entropy"))
-    return other.run_id, tuple(one for one in found if one.n)
+    pair = (run_id, other.run_id) if kind == SINGLE_NEURON else (other.run_id, run_id)
+    agreements = (compute_agreement(connection, *pair, metric) for metric in ("loss", "entropy"))
+    return other.run_id, tuple(found for found in agreements if found.n)

@@ -1,4 +1,4 @@
-"""What has been ingested into a database, and what is missing."""
+"""What has been ingested into a database, stage by stage, and what is missing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from sqlalchemy import Connection, func, select, text
 
 from neurondb.database import called, sqlite_path
 from neurondb.jobs import STAGES
-from neurondb.reading.activations import find_dataset
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
+from neurondb.reading.texts import find_dataset
 from neurondb.schema import tables
 
-ORDER: Final = (
+STAGE_ORDER: Final = (
     "weights",
     "classes",
     "tokens",
@@ -23,10 +23,11 @@ ORDER: Final = (
     "activations",
     "traces",
 )
-"""Stages and their parts as ingest comes to them; a threshold's classes are `classes 0.5`."""
+"""Stages and their parts in the order of `ingest`; the classes at τ = 0.5 are `classes 0.5`."""
 
-ON_REQUEST: Final = ("traces",)
-"""Stages that `ingest` runs only when they are named: without one nothing is missing."""
+
+OPTIONAL_STAGES: Final = ("traces",)
+"""Stages that `ingest` runs only when they are named; a model without them lacks nothing."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,12 @@ class StageStatus:
     """How far one stage of a model is; a stage of the whole model has all layers or none.
 
     Attributes:
-        rows: rows that its finished steps wrote.
-        seconds: what these took.
-        finished_at: when the last of them was stored, UTC.
+        dataset: name of the dataset it is of; None for a stage of the weights.
+        layers_done: how many layers are finished.
+        layers: how many layers the model has.
+        rows: how many rows its finished steps wrote.
+        seconds: how long they took.
+        finished_at: when the last of them was stored, in UTC; None before the first.
     """
 
     stage: str
@@ -50,7 +54,7 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """An ingest run without an end: it still goes on, was interrupted, or was refused."""
+    """An `ingest` run without an end: it still goes on, was interrupted, or was refused."""
 
     run_id: int
     stages: str
@@ -61,15 +65,19 @@ class OpenRun:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One model: what neuron_overview shows of it, its stages, its latest run if that is open.
+    """What a database has of one model, and what it lacks.
 
     Attributes:
-        threshold: τ of the class that neuron_overview shows.
-        dataset: whose activations it shows; None before there are any.
-        stages: in the order in which ingest comes to them.
-        n_rows: rows of U and of E.
-        n_unused_rows: those that no token has; None where that is not known.
-        quantisation: how a GGUF file's weights are quantised; None of a model in hub format.
+        source: the hub id or the directory that it was read from.
+        layers: how many layers it has.
+        neurons: how many neurons all layers have.
+        threshold: the τ of the classes that `neuron_overview` shows.
+        dataset: the dataset whose activations `neuron_overview` shows; None before there are any.
+        stages: in the order in which `ingest` comes to them, those missing included.
+        open_run: its latest run, if that has no end.
+        n_rows: how many rows U and E have.
+        n_unused_rows: how many of them no token has; None where that is not known.
+        quantisation: how a GGUF file stores the weights; None for a model in hub format.
     """
 
     model: str
@@ -88,7 +96,13 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """A database: where it is, how large, of which schema, with which models."""
+    """A database and the models in it.
+
+    Attributes:
+        location: path of the file, or the URL without a password.
+        size_bytes: its size; None where that cannot be known.
+        revision: version of its schema.
+    """
 
     location: str
     size_bytes: int | None
@@ -96,10 +110,10 @@ class DatabaseStatus:
     models: tuple[ModelStatus, ...]
 
 
-def status(connection: Connection, name: str | None = None) -> DatabaseStatus:
-    """Return what has been ingested, of one model or of all.
+def read_status(connection: Connection, name: str | None = None) -> DatabaseStatus:
+    """Return what has been ingested of the named model, or of all models.
 
-    Sizes of SQLite files count their write-ahead log.
+    The size of a SQLite file includes its write-ahead log.
 
     Raises:
         UnknownNameError: when there is no model of that name.
@@ -111,19 +125,19 @@ def status(connection: Connection, name: str | None = None) -> DatabaseStatus:
     else:
         models = [find_model(connection, name)]
     return DatabaseStatus(
-        _location(connection),
-        _size(connection),
+        _describe_location(connection),
+        _measure_size(connection),
         connection.execute(text("SELECT version_num FROM alembic_version")).scalar(),
-        tuple(_model_status(connection, model) for model in models),
+        tuple(_read_model_status(connection, model) for model in models),
     )
 
 
-def _location(connection: Connection) -> str:
+def _describe_location(connection: Connection) -> str:
     path = sqlite_path(connection.engine.url)
     return called(connection.engine.url) if path is None else str(path)
 
 
-def _size(connection: Connection) -> int | None:
+def _measure_size(connection: Connection) -> int | None:
     if connection.dialect.name == "postgresql":
         size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar()
         return None if size is None else int(size)
@@ -134,7 +148,7 @@ def _size(connection: Connection) -> int | None:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-def _model_status(connection: Connection, model: Model) -> ModelStatus:
+def _read_model_status(connection: Connection, model: Model) -> ModelStatus:
     dataset = find_dataset(connection, model, None)
     return ModelStatus(
         model.name,
@@ -144,15 +158,15 @@ def _model_status(connection: Connection, model: Model) -> ModelStatus:
         model.n_neurons,
         model.threshold,
         None if dataset is None else dataset.name,
-        tuple(_with_missing(_stages(connection, model), model)),
-        _open_run(connection, model),
+        tuple(_add_missing(_read_stages(connection, model), model)),
+        _find_open_run(connection, model),
         model.d_vocab,
         model.n_unused_rows,
         model.quantisation,
     )
 
 
-def _stages(connection: Connection, model: Model) -> list[StageStatus]:
+def _read_stages(connection: Connection, model: Model) -> list[StageStatus]:
     s, d = tables.ingest_steps.c, tables.dataset_rows.c
     rows = connection.execute(
         select(
@@ -183,23 +197,27 @@ def _stages(connection: Connection, model: Model) -> list[StageStatus]:
     ]
 
 
-def _with_missing(found: Iterable[StageStatus], model: Model) -> list[StageStatus]:
+def _add_missing(found: Iterable[StageStatus], model: Model) -> list[StageStatus]:
     stages = list(found)
     have = {stage.stage for stage in stages}
     stages += [
         StageStatus(name, None, 0, model.n_layers, 0, 0.0, None)
         for name in STAGES
-        if name not in have and name not in ON_REQUEST
+        if name not in have and name not in OPTIONAL_STAGES
     ]
-    return sorted(stages, key=_place)
+    return sorted(stages, key=_stage_position)
 
 
-def _place(stage: StageStatus) -> tuple[int, str, str]:
-    known = ORDER.index(kind) if (kind := stage.stage.split(" ")[0]) in ORDER else len(ORDER)
+def _stage_position(stage: StageStatus) -> tuple[int, str, str]:
+    known = (
+        STAGE_ORDER.index(kind)
+        if (kind := stage.stage.split(" ")[0]) in STAGE_ORDER
+        else len(STAGE_ORDER)
+    )
     return known, stage.stage, stage.dataset or ""
 
 
-def _open_run(connection: Connection, model: Model) -> OpenRun | None:
+def _find_open_run(connection: Connection, model: Model) -> OpenRun | None:
     r = tables.ingest_runs.c
     row = connection.execute(
         select(r.run_id, r.stages, r.started_at, r.tool_version, r.device, r.finished_at)

@@ -1,25 +1,32 @@
-"""What a neuron does token by token around a peak."""
+"""What a neuron does token by token: around the peak of an example, and along a whole text.
+
+A trace holds gate, in and post around a stored example's position, in canonical sign.
+"""
 
 import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, select
 
 from neurondb.reading.excerpts import Place
+from neurondb.reading.texts import Text
 from neurondb.schema import tables
 
-BYTES_A_VALUE = 2
+BYTES_PER_VALUE: Final = 2
+"""Traces are stored in float16."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A neuron's values, one a token, canonical sign; NaN where the model's were.
+    """A neuron's values at consecutive tokens, in canonical sign; NaN where the model's were NaN.
 
     Attributes:
         start: token position of the first value.
-        hook_pre: x_gate; ungated: x_in.
-        hook_pre_linear: x_in; None when ungated.
+        hook_post: x_post.
+        hook_pre_linear: x_in; None for an ungated neuron.
+        hook_pre: x_gate; of an ungated neuron x_in.
     """
 
     start: int
@@ -28,10 +35,10 @@ class Trace:
     hook_pre: tuple[float, ...]
 
 
-def traces(
+def read_traces(
     connection: Connection, neuron_id: int, dataset_id: int, places: Collection[Place]
 ) -> Mapping[Place, Trace]:
-    """Return a neuron's traces around these places, where they are stored."""
+    """Return the traces of a neuron around these places, as far as they are stored."""
     t = tables.trace_rows.c
     rows = connection.execute(
         select(t.text_id, t.position, t.start, t.n_tokens, t.trace).where(
@@ -42,16 +49,55 @@ def traces(
     )
     wanted = set(places)
     return {
-        place: unpacked(row.trace, row.start, row.n_tokens)
+        place: unpack_trace(row.trace, row.start, row.n_tokens)
         for row in rows
         if (place := Place(row.text_id, row.position)) in wanted
     }
 
 
-def unpacked(packed: bytes, start: int, n_tokens: int) -> Trace:
-    """Return the trace in some stored bytes: gate, in and post, or ungated in and post."""
-    values = struct.unpack(f"<{len(packed) // BYTES_A_VALUE}e", packed)
+def unpack_trace(packed: bytes, start: int, n_tokens: int) -> Trace:
+    """Return the trace that stored bytes hold.
+
+    Args:
+        packed: little-endian float16 values: those of gate, then in, then post; of an ungated
+            neuron those of in, then post.
+        start: token position of the first value.
+        n_tokens: how many tokens each of them covers.
+    """
+    values = struct.unpack(f"<{len(packed) // BYTES_PER_VALUE}e", packed)
     first, *middle, last = (
         values[begin : begin + n_tokens] for begin in range(0, len(values), n_tokens)
     )
     return Trace(start, hook_post=last, hook_pre_linear=next(iter(middle), None), hook_pre=first)
+
+
+# --- one neuron on the whole text -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ValuesAlongText:
+    """A neuron's values along a text, by token position, wherever a trace of it is stored."""
+
+    hook_pre: dict[int, float]
+    hook_pre_linear: dict[int, float]
+    hook_post: dict[int, float]
+
+
+def read_values_along_text(connection: Connection, neuron_id: int, text: Text) -> ValuesAlongText:
+    """Return a neuron's stored values along a text, put together from all traces in it."""
+    t = tables.trace_rows.c
+    rows = connection.execute(
+        select(t.trace, t.start, t.n_tokens)
+        .where((t.neuron_id == neuron_id) & (t.dataset_id == text.dataset_id))
+        .where(t.text_id == text.text_id)
+    )
+    along = ValuesAlongText({}, {}, {})
+    for row in rows:
+        trace = unpack_trace(row.trace, row.start, row.n_tokens)
+        for known, values in (
+            (along.hook_pre, trace.hook_pre),
+            (along.hook_pre_linear, trace.hook_pre_linear or ()),
+            (along.hook_post, trace.hook_post),
+        ):
+            known.update(enumerate(values, trace.start))
+    return along

@@ -1,4 +1,9 @@
-"""What a neuron does, in one line: its read-write class and what to beware of."""
+"""What a neuron's weights say of it: three cosines, its read-write class, and cautions.
+
+Cosines are compared with the regions that cosines of random directions fill (METHODS §2, §3). The
+class follows from the cosines and a threshold τ. A caution is a reason not to read much into the
+neuron, such as that it never fires.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,14 +12,17 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from neurondb.reading.activations import Activations
-from neurondb.reading.cosines import CosineReading
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
+PAIRS: Final = ("gate_in", "gate_out", "in_out")
+"""The cosines of a gated neuron, as a page shows them; an ungated one has the last only."""
+
 DENSE: Final = 0.9
-"""A neuron that fires on a larger share of tokens than this is called dense."""
+"""A neuron that fires on a larger share of the tokens than this is called dense."""
 
 ATYPICAL: Final = "atypical "
+
 MEANINGS: Final = {
     "strengthening": "adds more of what it reads",
     "conditional strengthening": "adds more of what `in` reads, when `gate` finds its own",
@@ -24,12 +32,89 @@ MEANINGS: Final = {
     "conditional weakening": "removes what `in` reads, when `gate` finds its own",
     "undefined": "reads or writes nothing",
 }
-"""Class → what its neurons do (weakening-neurons §2.2)."""
+"""Class → what a neuron of that class does (weakening-neurons §2.2)."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """The interval that 95% of the random cosines of a layer fall into (METHODS §3).
+
+    Attributes:
+        kind: gaussian, of random directions; or mismatched, of vectors of different neurons.
+        n_pairs: how many mismatched pairs were looked at; None for a gaussian one, a closed form.
+        standard_error: estimated error of the worse end; 0 where the region is exact.
+    """
+
+    kind: str
+    low: float
+    high: float
+    n_pairs: int | None
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class CosineReading:
+    """One cosine of a neuron and the random regions of its layer.
+
+    Attributes:
+        pair: one of `PAIRS`.
+        value: None before the weights are ingested, or where a vector is zero.
+        regions: gaussian before mismatched; the last one decides, as in `neuron_overview`.
+        significant: whether the value lies outside that region; None where either is missing.
+    """
+
+    pair: str
+    value: float | None
+    regions: tuple[Region, ...]
+    significant: bool | None
+
+
+def read_cosines(
+    connection: Connection, model: Model, layer: int, neuron_id: int
+) -> tuple[CosineReading, ...]:
+    """Return the cosines of a neuron: all three, or only cos(in, out) for an ungated one."""
+    c = tables.cosines.c
+    row = connection.execute(
+        select(c.gate_in, c.gate_out, c.in_out).where(c.neuron_id == neuron_id)
+    ).first()
+    values = {} if row is None else row._asdict()
+    regions = _read_regions(connection, model.model_id, layer)
+    return tuple(
+        _compare_with_regions(pair, values.get(pair), tuple(regions.get(pair, ())))
+        for pair in (PAIRS if model.gated else PAIRS[2:])
+    )
+
+
+def _compare_with_regions(
+    pair: str, value: float | None, regions: tuple[Region, ...]
+) -> CosineReading:
+    if value is None or not regions:
+        return CosineReading(pair, value, regions, None)
+    deciding = regions[-1]
+    return CosineReading(pair, value, regions, not deciding.low <= value <= deciding.high)
+
+
+def _read_regions(connection: Connection, model_id: int, layer: int) -> dict[str, list[Region]]:
+    b = tables.baselines.c
+    rows = connection.execute(
+        select(b.pair, b.kind, b.low, b.high, b.n_pairs, b.standard_error)
+        .where((b.model_id == model_id) & (b.layer == layer))
+        .order_by(b.kind)
+    )
+    regions: dict[str, list[Region]] = {}
+    for pair, *region in rows:
+        regions.setdefault(pair, []).append(Region(*region))
+    return regions
 
 
 @dataclass(frozen=True)
 class ClassAt:
-    """A neuron's read-write class at one threshold τ, under both published names."""
+    """A neuron's read-write class at one threshold τ.
+
+    Attributes:
+        name: its name in weakening-neurons.
+        io_name: the other published name (METHODS §2).
+    """
 
     threshold: float
     name: str
@@ -41,8 +126,8 @@ class Caution:
     """Something to know before reading anything into a neuron.
 
     Attributes:
-        kind: undefined, not significant, not finite, dead or dense.
-        reason: the number behind it.
+        kind: `undefined`, `not significant`, `not finite`, `dead` or `dense`.
+        reason: what was found, with its number.
     """
 
     kind: str
@@ -51,12 +136,12 @@ class Caution:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A neuron's class and its cautions.
+    """A neuron's read-write class and its cautions.
 
     Attributes:
-        read_write: class at the model's τ; None while the weights are not ingested.
-        meaning: what neurons of that class do.
-        elsewhere: classes at the other stored thresholds.
+        read_write: the class at the model's τ; None while the weights are not ingested.
+        meaning: what neurons of that class do; None without a class.
+        elsewhere: the classes at the other stored thresholds, by τ.
     """
 
     read_write: ClassAt | None
@@ -65,14 +150,22 @@ class Verdict:
     cautions: tuple[Caution, ...]
 
 
-def verdict(
+def read_verdict(
     connection: Connection,
     model: Model,
     neuron_id: int,
     cosines: Sequence[CosineReading],
     activations: Activations | None,
 ) -> Verdict:
-    """Return the verdict on one neuron."""
+    """Return a neuron's class at every stored threshold, and what to beware of.
+
+    Args:
+        connection: an open connection.
+        model: the neuron's model, whose τ decides which class is shown first.
+        neuron_id: id of the neuron.
+        cosines: what `read_cosines` returned for it.
+        activations: what `read_activations` returned for it.
+    """
     c, k = tables.classes.c, tables.rw_classes
     rows = connection.execute(
         select(c.threshold, k.c.name, k.c.io_name)
@@ -84,21 +177,21 @@ def verdict(
     chosen = next((found for found in classes if found.threshold == model.threshold), None)
     return Verdict(
         chosen,
-        None if chosen is None else meaning(chosen.name),
+        None if chosen is None else describe_class(chosen.name),
         tuple(found for found in classes if found is not chosen),
-        tuple(_cautions(chosen, cosines, activations)),
+        tuple(_list_cautions(chosen, cosines, activations)),
     )
 
 
-def meaning(class_name: str) -> str:
-    """Say what neurons of a class do; of the atypical ones, what sets them apart."""
-    said = MEANINGS[class_name.removeprefix(ATYPICAL)]
+def describe_class(class_name: str) -> str:
+    """Return what neurons of a class do; for an atypical class also what sets it apart."""
+    meaning = MEANINGS[class_name.removeprefix(ATYPICAL)]
     if class_name.startswith(ATYPICAL):
-        return f"{said}, though cos(gate, in) does not fit"
-    return said
+        return f"{meaning}, though cos(gate, in) does not fit"
+    return meaning
 
 
-def _cautions(
+def _list_cautions(
     chosen: ClassAt | None, cosines: Sequence[CosineReading], activations: Activations | None
 ) -> Iterator[Caution]:
     if chosen is not None and chosen.name == "undefined":
@@ -108,10 +201,12 @@ def _cautions(
     if activations is None:
         return
     if activations.n_nonfinite:
-        n, all_ = activations.n_nonfinite, activations.n_tokens + activations.n_nonfinite
+        n_left_out = activations.n_nonfinite
+        n_all = activations.n_tokens + n_left_out
         yield Caution(
             "not finite",
-            f"{n:,} of {all_:,} tokens are left out: gate, in or post was NaN or infinite there",
+            f"{n_left_out:,} of {n_all:,} tokens are left out: gate, in or post was NaN or infinite"
+            " there",
         )
     fires = activations.fires
     if fires is None:

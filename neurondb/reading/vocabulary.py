@@ -1,4 +1,8 @@
-"""What a neuron's vectors say in tokens: top and bottom lists, moments, role (METHODS §4)."""
+"""A neuron in tokens: top and bottom lists, moments, role, classes of tokens (METHODS §4).
+
+Each of a neuron's vectors is compared with the tokens' rows of the unembedding U or the embedding
+E, the basis. The tokens most along it are its top, those most against it its bottom.
+"""
 
 import json
 from collections.abc import Iterable
@@ -9,25 +13,36 @@ from sqlalchemy import Connection, column, select, table, text
 from sqlalchemy.types import NullType
 
 from neurondb.reading.models import Model
-from neurondb.reading.unused_rows import SETTING
+from neurondb.reading.provenance import UNUSED_ROWS_SETTING
 from neurondb.schema import codes, tables
 
-_DONE_TO_U: Final = {"fold": "folded", "center": "centred"}
-"""Setting of the vocab stage → what it does to U; both are on unless the ledger says otherwise."""
+_PREPROCESSING_OF_U: Final = {"fold": "folded", "center": "centred"}
+"""Setting of the vocab stage → what it does to U; both are on unless its step says otherwise."""
+
 OUT_UNEMBED_TOP: Final = codes.token_list(2, 0, 0)
+
 OUT_UNEMBED_BOTTOM: Final = codes.token_list(2, 0, 1)
 
-# The view, for it knows how a dot product follows from the cosine and two norms.
-_LIST: Final = ("vector", "basis", "direction")
-_SCORED: Final = ("neuron_id", "rank", "token_id", "cosine", "dot")
-_TOP_TOKENS: Final = table("top_tokens", *(column(name, NullType()) for name in _LIST + _SCORED))
+
+# The view is asked, for it knows how a dot product follows from the cosine and two norms.
+_LIST_COLUMNS: Final = ("vector", "basis", "direction")
+
+_TOKEN_COLUMNS: Final = ("neuron_id", "rank", "token_id", "cosine", "dot")
+
+_TOP_TOKENS: Final = table(
+    "top_tokens", *(column(name, NullType()) for name in _LIST_COLUMNS + _TOKEN_COLUMNS)
+)
 
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """A token of a list; `token` is None where the vocabulary lacks the id.
+    """A token in a list of a neuron.
 
-    `dot` is None where the token's norm is not known.
+    Attributes:
+        rank: place in the list; 0 is the most extreme.
+        token: its text; None where the vocabulary lacks the id.
+        cosine: of the vector and the token's row of the basis.
+        dot: their dot product; None where the token's norm is not known.
     """
 
     rank: int
@@ -39,7 +54,13 @@ class ScoredToken:
 
 @dataclass(frozen=True)
 class TokenList:
-    """The tokens whose rows of the basis are most (top) or least (bottom) along a vector."""
+    """The tokens whose rows of the basis are most along a vector, or most against it.
+
+    Attributes:
+        vector: gate, in or out.
+        basis: unembed or embed.
+        direction: top, most along the vector; or bottom, most against it.
+    """
 
     vector: str
     basis: str
@@ -49,9 +70,12 @@ class TokenList:
 
 @dataclass(frozen=True)
 class VocabMoments:
-    """Moments of cos(U, vector) over the vocabulary, and the variance of the dot product.
+    """Moments of cos(U, vector) over the vocabulary.
 
-    `null_share` is the share of ‖out‖ in the null directions of U, None of gate and in.
+    Attributes:
+        kurtosis: Pearson's; a Gaussian has 3.
+        dot_variance: variance of the dot product.
+        null_share: share of ‖out‖ in the null directions of U; None for gate and in.
     """
 
     vector: str
@@ -65,9 +89,12 @@ class VocabMoments:
 
 @dataclass(frozen=True)
 class LmHeadToken:
-    """Top token of softmax(U·in) at one side of `in`: 1 is +in, −1 is −in.
+    """The top token of softmax(U·in) at one side of `in`.
 
-    `normalised` is ÷ the mean of the side's 100 largest probabilities.
+    Attributes:
+        side: 1 is +in, −1 is −in.
+        token: its text; None where the vocabulary lacks the id.
+        normalised: the probability, divided by the mean of the 100 largest of the side.
     """
 
     side: int
@@ -82,11 +109,14 @@ class Vocabulary:
     """A neuron in tokens.
 
     Attributes:
-        rows: what is compared with: `U folded and centred`, or `E as stored`.
-        role: prediction, suppression, partition, or None: none of them.
-        promotes: first token of `out` under the unembedding, whatever basis the lists are of.
-        suppresses: last one.
-        lm_head: top token at each side of `in` (ungated: of +in alone), the stronger side first.
+        rows: what the vectors are compared with: `U folded and centred`, or `E as stored`.
+        role: prediction, suppression or partition; None for none of them.
+        promotes: the token most along `out` in the unembedding, whatever basis the lists have.
+        suppresses: the token most against it.
+        lists: top and bottom tokens of every vector, in the basis that was asked for.
+        moments: those of every vector.
+        lm_head: the top token at each side of `in`, the stronger side first; an ungated neuron has
+            +in alone.
     """
 
     rows: str
@@ -98,20 +128,28 @@ class Vocabulary:
     lm_head: tuple[LmHeadToken, ...]
 
 
-def vocabulary(
+def read_vocabulary(
     connection: Connection, model: Model, neuron_id: int, basis: str, k: int
 ) -> Vocabulary | None:
-    """Return a neuron's first k tokens a list in one basis; None where they are not ingested."""
-    found = _token_lists(connection, model, neuron_id, basis, k)
-    moments = _moments(connection, neuron_id)
-    lm_head = _lm_head(connection, model, neuron_id)
+    """Return a neuron in tokens; None where nothing of it is ingested.
+
+    Args:
+        connection: an open connection.
+        model: the neuron's model.
+        neuron_id: id of the neuron.
+        basis: unembed or embed.
+        k: how many tokens of each list.
+    """
+    found = _read_token_lists(connection, model, neuron_id, basis, k)
+    moments = _read_moments(connection, neuron_id)
+    lm_head = _read_lm_head(connection, model, neuron_id)
     if not (found or moments or lm_head):
         return None
     return Vocabulary(
-        _rows(connection, model, basis),
-        _role(connection, neuron_id),
-        _first(found.get(OUT_UNEMBED_TOP)),
-        _first(found.get(OUT_UNEMBED_BOTTOM)),
+        _describe_rows(connection, model, basis),
+        _read_role(connection, neuron_id),
+        _first_of(found.get(OUT_UNEMBED_TOP)),
+        _first_of(found.get(OUT_UNEMBED_BOTTOM)),
         tuple(
             TokenList(vector, of_basis, direction, tuple(found[code][:k]))
             for code, vector, of_basis, direction in codes.TOKEN_LISTS
@@ -122,8 +160,8 @@ def vocabulary(
     )
 
 
-def _rows(connection: Connection, model: Model, basis: str) -> str:
-    """Say which rows of a basis were compared, and what was done to them before (METHODS §1)."""
+def _describe_rows(connection: Connection, model: Model, basis: str) -> str:
+    """Return which rows were compared, and what was done to them before (METHODS §1)."""
     s = tables.ingest_steps.c
     stored = connection.execute(
         select(s.settings)
@@ -132,36 +170,36 @@ def _rows(connection: Connection, model: Model, basis: str) -> str:
         .limit(1)
     ).scalar()
     settings = {} if stored is None else json.loads(stored)
-    unused = settings.get(SETTING)
+    unused = settings.get(UNUSED_ROWS_SETTING)
     without = f", without {unused:,} rows that no token has" if unused else ""
     if basis == "embed":
         return f"E as stored{without}"
-    done = [word for key, word in _DONE_TO_U.items() if settings.get(key, True)]
+    done = [word for key, word in _PREPROCESSING_OF_U.items() if settings.get(key, True)]
     return f"U {' and '.join(done) or 'as stored'}{without}"
 
 
-def _first(tokens: list[ScoredToken] | None) -> ScoredToken | None:
+def _first_of(tokens: list[ScoredToken] | None) -> ScoredToken | None:
     return tokens[0] if tokens else None
 
 
-def _token_lists(
+def _read_token_lists(
     connection: Connection, model: Model, neuron_id: int, basis: str, k: int
 ) -> dict[int, list[ScoredToken]]:
     v, t = _TOP_TOKENS, tables.tokens
     same = (t.c.model_id == model.model_id) & (t.c.token_id == v.c.token_id)
-    one_list = [v.c[name] for name in _LIST]
+    of_list = [v.c[name] for name in _LIST_COLUMNS]
     of_out = (v.c.vector == "out") & (v.c.basis == "unembed")
     rows = connection.execute(
-        select(*one_list, v.c.rank, v.c.token_id, t.c.token, v.c.cosine, v.c.dot)
+        select(*of_list, v.c.rank, v.c.token_id, t.c.token, v.c.cosine, v.c.dot)
         .outerjoin_from(v, t, same)
         .where((v.c.neuron_id == neuron_id) & ((v.c.basis == basis) | of_out))
         .where(v.c.rank < max(k, 1))
-        .order_by(*one_list, v.c.rank)
+        .order_by(*of_list, v.c.rank)
     )
-    return _by_list(rows)
+    return _group_by_list(rows)
 
 
-def _by_list(rows: Iterable[Iterable[object]]) -> dict[int, list[ScoredToken]]:
+def _group_by_list(rows: Iterable[Iterable[object]]) -> dict[int, list[ScoredToken]]:
     code_of: dict[tuple[object, ...], int] = {tuple(words): c for c, *words in codes.TOKEN_LISTS}
     lists: dict[int, list[ScoredToken]] = {}
     for vector, basis, direction, *token in rows:
@@ -170,7 +208,7 @@ def _by_list(rows: Iterable[Iterable[object]]) -> dict[int, list[ScoredToken]]:
     return lists
 
 
-def _moments(connection: Connection, neuron_id: int) -> tuple[VocabMoments, ...]:
+def _read_moments(connection: Connection, neuron_id: int) -> tuple[VocabMoments, ...]:
     r, v = tables.vocab_stat_rows.c, tables.vectors
     rows = connection.execute(
         select(v.c.vector, r.mean, r.variance, r.skewness, r.kurtosis, r.dot_variance, r.null_share)
@@ -181,7 +219,7 @@ def _moments(connection: Connection, neuron_id: int) -> tuple[VocabMoments, ...]
     return tuple(VocabMoments(*row) for row in rows)
 
 
-def _lm_head(connection: Connection, model: Model, neuron_id: int) -> tuple[LmHeadToken, ...]:
+def _read_lm_head(connection: Connection, model: Model, neuron_id: int) -> tuple[LmHeadToken, ...]:
     h, t = tables.lm_head_tokens, tables.tokens
     same = (t.c.model_id == model.model_id) & (t.c.token_id == h.c.token_id)
     rows = connection.execute(
@@ -193,8 +231,8 @@ def _lm_head(connection: Connection, model: Model, neuron_id: int) -> tuple[LmHe
     return tuple(LmHeadToken(*row) for row in rows)
 
 
-def _role(connection: Connection, neuron_id: int) -> str | None:
-    # The rule stands in the view, so that users' SQL and this page cannot disagree.
+def _read_role(connection: Connection, neuron_id: int) -> str | None:
+    # The rule stands in the view, so users' SQL and this page cannot disagree.
     query = text("SELECT role FROM neuron_overview WHERE neuron_id = :neuron_id")
     role = connection.execute(query, {"neuron_id": neuron_id}).scalar()
     return None if role is None else str(role)
@@ -205,9 +243,10 @@ class DoubleChecking:
     """Whether gate and in look for the same tokens (weakening-neurons App. E).
 
     Attributes:
-        k: tokens of each list.
-        jaccard: overlap of the top tokens of gate with those of in at `relative_sign`.
-        relative_sign: 1: with the top of in, −1: with its bottom.
+        k: how many tokens of each list are compared.
+        jaccard: overlap of the top tokens of gate with the top or bottom tokens of in; None where
+            it has no value.
+        relative_sign: 1 if they are compared with the top of in, −1 if with its bottom.
     """
 
     k: int
@@ -215,10 +254,41 @@ class DoubleChecking:
     relative_sign: int | None
 
 
-def double_checking(connection: Connection, neuron_id: int) -> DoubleChecking | None:
-    """Return how far gate and in look for the same tokens; None where it is not stored."""
+def read_double_checking(connection: Connection, neuron_id: int) -> DoubleChecking | None:
+    """Return how far gate and in look for the same tokens; None where that is not stored."""
     d = tables.double_checking.c
     row = connection.execute(
         select(d.k, d.jaccard, d.relative_sign).where(d.neuron_id == neuron_id)
     ).first()
     return None if row is None else DoubleChecking(*row)
+
+
+@dataclass(frozen=True)
+class PropertyEffect:
+    """How `out` acts on the tokens that have a property (universal-neurons Fig. 5).
+
+    Attributes:
+        property: name of the property, such as `is a year`.
+        effect: difference of the two means, in standard deviations over the vocabulary; above zero
+            the tokens with the property are promoted.
+        inside_mean: mean cos(U, out) of the tokens that have it.
+        outside_mean: mean cos(U, out) of all others.
+    """
+
+    property: str
+    description: str
+    effect: float
+    inside_mean: float
+    outside_mean: float
+
+
+def read_property_effects(connection: Connection, neuron_id: int) -> tuple[PropertyEffect, ...]:
+    """Return what a neuron does to the tokens of every property, the most promoted one first."""
+    e, p = tables.property_effects.c, tables.properties.c
+    rows = connection.execute(
+        select(p.name, p.description, e.effect, e.inside_mean, e.outside_mean)
+        .join_from(tables.property_effects, tables.properties, p.property_id == e.property_id)
+        .where(e.neuron_id == neuron_id)
+        .order_by(e.effect.desc(), p.name)
+    )
+    return tuple(PropertyEffect(*row) for row in rows)

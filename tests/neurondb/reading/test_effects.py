@@ -7,21 +7,20 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb.reading import effects
-from neurondb.reading.effects import ATTRIBUTION, EACH
+from neurondb.reading.effects import ATTRIBUTION, SINGLE_NEURON
 from neurondb.reading.models import find_model
-from neurondb.reading.suites import class_runs
 from tests.support.sample_database import (
     ATTRIBUTION_RUN,
     CLASS_RUN,
     EACH_RUN,
     METRICS,
-    RANDOM_RUN,
     Sample,
     sample,
     sample_engine,
 )
 
 __all__ = ["sample", "sample_engine"]
+
 
 MODELS = pytest.mark.parametrize(("model", "place"), [("sample-llama", 1), ("sample-gpt", 2)])
 
@@ -50,7 +49,9 @@ def test_agreement_is_that_of_the_neurons_that_have_both(
 ) -> None:
     with sample_engine.connect() as connection:
         for metric in ("loss", "entropy"):
-            found = effects.agreement(connection, EACH_RUN + place, ATTRIBUTION_RUN + place, metric)
+            found = effects.compute_agreement(
+                connection, EACH_RUN + place, ATTRIBUTION_RUN + place, metric
+            )
             measured, estimated = pairs(sample, model, metric)
             assert found.n == len(measured)
             assert found.pearson == pytest.approx(correlation(measured, estimated))
@@ -66,13 +67,15 @@ def test_the_shown_runs_are_those_the_model_names(
 ) -> None:
     with sample_engine.connect() as connection:
         found = find_model(connection, model)
-        each = effects.shown_run(connection, found, EACH)
-        attribution = effects.shown_run(connection, found, ATTRIBUTION)
+        each = effects.find_shown_run(connection, found, SINGLE_NEURON)
+        attribution = effects.find_shown_run(connection, found, ATTRIBUTION)
         assert each is not None
         assert attribution is not None
         assert (each.run_id, attribution.run_id) == (EACH_RUN + place, ATTRIBUTION_RUN + place)
-        assert effects.measured_metrics(connection, EACH, each.run_id) == sorted(METRICS)
-        assert effects.effect_run(connection, CLASS_RUN + place) is None
+        assert effects.list_measured_metrics(connection, SINGLE_NEURON, each.run_id) == sorted(
+            METRICS
+        )
+        assert effects.find_effect_run(connection, CLASS_RUN + place) is None
 
 
 @MODELS
@@ -80,10 +83,12 @@ def test_rows_come_metric_by_metric_the_smallest_first(
     model: str, place: int, sample: Sample, sample_engine: Engine
 ) -> None:
     with sample_engine.connect() as connection:
-        run = effects.effect_run(connection, EACH_RUN + place)
+        run = effects.find_effect_run(connection, EACH_RUN + place)
         assert run is not None
         rows = list(
-            effects.effect_rows(connection, find_model(connection, model), run, ("loss", "scale"))
+            effects.read_effect_rows(
+                connection, find_model(connection, model), run, ("loss", "scale")
+            )
         )
     for metric in ("loss", "scale"):
         own = [n for n in sample.neurons if n["model"] == model]
@@ -94,15 +99,3 @@ def test_rows_come_metric_by_metric_the_smallest_first(
         )
         found = [(r.mean, r.neuron_id, r.name, r.class_name) for r in rows if r.metric == metric]
         assert found == wanted
-
-
-@MODELS
-def test_runs_of_a_class_come_with_their_random_counterparts(
-    model: str, place: int, sample_engine: Engine
-) -> None:
-    with sample_engine.connect() as connection:
-        (found,) = class_runs(connection, find_model(connection, model), "zero")
-        assert class_runs(connection, find_model(connection, model), "mean") == []
-    assert found.class_name == "weakening"
-    assert found.run.run.run_id == CLASS_RUN + place
-    assert [one.run.run_id for one in found.baselines] == [RANDOM_RUN + place]

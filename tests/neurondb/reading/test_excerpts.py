@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Connection, insert
 
-from neurondb.reading.excerpts import Excerpt, Place, excerpts, token_bytes
+from neurondb.reading.excerpts import Excerpt, Place, encode_token, read_excerpts
 from neurondb.reading.models import find_model
 from neurondb.schema import tables
 
@@ -15,7 +15,7 @@ TEXT = 70  # tokens 0 to 9 in order: <s>, once, dog, newline, three bytes of €
 
 def at(connection: Connection, position: int, radius: int = 20, text: int = TEXT) -> Excerpt:
     model = find_model(connection, "gate-model")
-    return excerpts(connection, model, [Place(text, position)], radius)[0]
+    return read_excerpts(connection, model, [Place(text, position)], radius)[0]
 
 
 def stretch(found: Excerpt) -> tuple[str, str | None, str, bool, bool]:
@@ -92,7 +92,7 @@ def test_many_places_come_back_in_order(connection: Connection) -> None:
     model = find_model(connection, "gate-model")
     places = [Place(TEXT, 9), Place(71, 0), Place(TEXT, 1), Place(TEXT, 9)]
 
-    found = excerpts(connection, model, places, 3)
+    found = read_excerpts(connection, model, places, 3)
 
     assert [one.peak for one in found] == [" red", None, " once", " red"]
 
@@ -117,7 +117,7 @@ def test_another_models_tokens_are_not_taken(connection: Connection) -> None:
     ],
 )
 def test_bytes_of_a_token(token: str, piece: str | None, expected: bytes) -> None:
-    assert token_bytes(token, piece) == expected
+    assert encode_token(token, piece) == expected
 
 
 def test_tokens_join_to_the_excerpt_and_a_character_is_its_last_tokens(

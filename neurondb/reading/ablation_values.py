@@ -1,4 +1,4 @@
-"""What an intervention must know of neurons: their signs, and their mean hook_post (METHODS §6)."""
+"""The values that interventions put in place: canonical signs and mean hook_post (METHODS §6)."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from neurondb.schema import tables
 from neurondb.schema.codes import SIGN_CASES
 
 # act(x_gate) has the sign of x_gate, so that hook_post is positive where gate and in agree.
-_POST_OF_CASE: Final = {
+_CONDITION_OF_CASE: Final = {
     "gate+_in+": Condition(1, 1),
     "gate+_in-": Condition(1, -1),
     "gate-_in-": Condition(-1, 1),
@@ -23,14 +23,17 @@ _POST_OF_CASE: Final = {
     "in-": Condition(0, -1),
 }
 
+_Sums = list[tuple[int, float, float]]
+"""(neuron id, weight, weighted sum of hook_post): the mean is the sum over the weight."""
 
-def signs(
+
+def read_signs(
     connection: Connection, model: Model, neuron_ids: Int[np.ndarray, " chosen"]
 ) -> Float[np.ndarray, " chosen"]:
-    """Return the canonical signs of neurons, 1 or −1."""
+    """Return the canonical signs of neurons, 1 or −1, in the order of their ids given."""
     n = tables.neurons.c
     rows = connection.execute(
-        select(n.neuron_id, n.sign).where(_within(n.neuron_id, neuron_ids))
+        select(n.neuron_id, n.sign).where(_in_range(n.neuron_id, neuron_ids))
     ).all()
     found: NDArray[np.float64] = np.ones(model.n_neurons)
     for neuron_id, sign in rows:
@@ -38,7 +41,7 @@ def signs(
     return np.asarray(found[neuron_ids - model.first_neuron_id])
 
 
-def mean_posts(
+def read_mean_posts(
     connection: Connection,
     model: Model,
     dataset_id: int,
@@ -47,11 +50,19 @@ def mean_posts(
 ) -> Float[np.ndarray, " chosen"] | None:
     """Return the mean hook_post of neurons on a dataset, in canonical sign.
 
-    Under a condition it is the mean over the sign cases that fulfil it, each by its count; NaN
-    where no token does. None where not all of the neurons have activations on the dataset.
+    Args:
+        connection: an open connection.
+        model: the model of the neurons.
+        dataset_id: the dataset whose activations are averaged.
+        neuron_ids: ids of the neurons.
+        condition: average only over the sign cases that fulfil it, each weighted by its count.
+
+    Returns:
+        A mean for each neuron, NaN where no token fulfils the condition; None unless all of the
+        neurons have activations on the dataset.
     """
     sums: NDArray[np.float64] = np.full((2, model.n_neurons), np.nan)
-    query = _all_tokens if condition == ALWAYS else _some_cases
+    query = _sum_all_tokens if condition == ALWAYS else _sum_sign_cases
     for neuron_id, weight, total in query(connection, dataset_id, neuron_ids, condition):
         sums[:, neuron_id - model.first_neuron_id] = weight, total
     weights, totals = sums[:, neuron_ids - model.first_neuron_id]
@@ -61,31 +72,30 @@ def mean_posts(
         return np.where(weights > 0, totals / weights, np.nan)
 
 
-_Sums = list[tuple[int, float, float]]
-
-
-def _all_tokens(
+def _sum_all_tokens(
     connection: Connection, dataset_id: int, ids: Int[np.ndarray, " chosen"], _: Condition
 ) -> _Sums:
     a = tables.activation_stats.c
     rows = connection.execute(
         select(a.neuron_id, a.post_mean).where(
-            _within(a.neuron_id, ids), a.dataset_id == dataset_id
+            _in_range(a.neuron_id, ids), a.dataset_id == dataset_id
         )
     )
     return [(i, 0.0, 0.0) if mean is None else (i, 1.0, mean) for i, mean in rows]
 
 
-def _some_cases(
+def _sum_sign_cases(
     connection: Connection, dataset_id: int, ids: Int[np.ndarray, " chosen"], condition: Condition
 ) -> _Sums:
     codes = [
-        code for code, name in enumerate(SIGN_CASES) if _fulfils(_POST_OF_CASE[name], condition)
+        code
+        for code, name in enumerate(SIGN_CASES)
+        if _fulfils(_CONDITION_OF_CASE[name], condition)
     ]
     c = tables.sign_case_rows.c
     rows = connection.execute(
         select(c.neuron_id, c.sign_case_id, c.count, c.post_mean).where(
-            _within(c.neuron_id, ids), c.dataset_id == dataset_id
+            _in_range(c.neuron_id, ids), c.dataset_id == dataset_id
         )
     )
     sums: dict[int, tuple[float, float]] = {}
@@ -94,13 +104,13 @@ def _some_cases(
         if code in codes and count:
             weight, total = weight + count, total + count * mean
         sums[neuron_id] = weight, total
-    return [(neuron_id, *both) for neuron_id, both in sums.items()]
+    return [(neuron_id, *weight_and_total) for neuron_id, weight_and_total in sums.items()]
 
 
 def _fulfils(case: Condition, condition: Condition) -> bool:
-    return all(asked in (0, sign) for sign, asked in zip(case, condition, strict=True))
+    return all(wanted in (0, sign) for sign, wanted in zip(case, condition, strict=True))
 
 
-def _within(column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]) -> ColumnElement[bool]:
-    # Neurons of a model are an interval of ids: one range is read, however many are chosen of it.
+def _in_range(column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]) -> ColumnElement[bool]:
+    # The neurons of a model are an interval of ids, so one range is read, however many are chosen.
     return column.between(int(ids.min()), int(ids.max()))

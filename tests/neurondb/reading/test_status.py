@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from neurondb.errors import UnknownNameError
-from neurondb.reading.opening import opened
-from neurondb.reading.status import ModelStatus, StageStatus, status
+from neurondb.reading.models import open_readonly
+from neurondb.reading.status import ModelStatus, StageStatus, read_status
 from neurondb.schema import REVISION, tables
 
 
@@ -33,7 +33,7 @@ def step(connection: Connection, stage: str, layer: int, dataset_id: int | None 
 
 
 def gated(connection: Connection) -> ModelStatus:
-    return next(model for model in status(connection).models if model.model == "gate-model")
+    return next(model for model in read_status(connection).models if model.model == "gate-model")
 
 
 def stages(connection: Connection) -> dict[str, StageStatus]:
@@ -106,9 +106,9 @@ def test_what_neuron_overview_shows_is_told(connection: Connection) -> None:
 
 
 def test_one_model_can_be_asked_for(connection: Connection) -> None:
-    assert [m.model for m in status(connection, "Plain-Model").models] == ["plain-model"]
+    assert [m.model for m in read_status(connection, "Plain-Model").models] == ["plain-model"]
     with pytest.raises(UnknownNameError, match="no model 'nobody'"):
-        status(connection, "nobody")
+        read_status(connection, "nobody")
 
 
 def test_the_database_says_where_how_large_and_of_which_schema(
@@ -116,7 +116,7 @@ def test_the_database_says_where_how_large_and_of_which_schema(
 ) -> None:
     path = tmp_path / "neurons.db"
 
-    found = status(connection)
+    found = read_status(connection)
 
     assert found.location == str(path)
     assert found.revision == REVISION
@@ -126,7 +126,7 @@ def test_the_database_says_where_how_large_and_of_which_schema(
 def test_reading_leaves_the_database_as_it_is(connection: Connection, tmp_path: Path) -> None:
     before = (tmp_path / "neurons.db").read_bytes()
 
-    with opened(str(tmp_path / "neurons.db")) as other:
-        status(other)
+    with open_readonly(str(tmp_path / "neurons.db")) as other:
+        read_status(other)
 
     assert (tmp_path / "neurons.db").read_bytes() == before

@@ -1,4 +1,4 @@
-"""Lists whose peaks all stand at position 0 are known by it, in SQL and on the page."""
+"""Examples and controls, and lists whose peaks all stand at position 0."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,16 +8,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from neurondb.reading.activations import activations, find_dataset
-from neurondb.reading.examples import ExampleOptions, example_lists
-from neurondb.reading.models import find_model
-from neurondb.reading.opening import opened
-from neurondb.schema import codes
+from neurondb.errors import UnknownNameError
+from neurondb.reading.activations import read_activations
+from neurondb.reading.examples import ExampleOptions, read_example_lists
+from neurondb.reading.models import find_model, open_readonly
+from neurondb.reading.texts import find_dataset
+from neurondb.schema import codes, tables
+from tests.neurondb.reading.pages import page
 from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
 
+
 CASE = "gate+_in+"
+
+
 LIST = codes.example_list(codes.SIGN_CASES.index(CASE), codes.QUANTITIES.index("hook_post"))
 
 
@@ -43,7 +48,7 @@ def neuron(sample: Sample, tmp_path: Path) -> Iterator[tuple[Connection, int, in
             (neuron_id, LIST),
         )
         target.commit()
-    with opened(str(copy)) as connection:
+    with open_readonly(str(copy)) as connection:
         yield connection, neuron_id, dataset_id
 
 
@@ -69,10 +74,62 @@ def test_the_page_says_it(neuron: tuple[Connection, int, int], sample: Sample) -
     model = find_model(connection, name)
     dataset = find_dataset(connection, model, None)
     assert dataset is not None
-    read = activations(connection, neuron_id, dataset)
+    read = read_activations(connection, neuron_id, dataset)
     assert read is not None
-    lists = example_lists(connection, model, neuron_id, read, ExampleOptions(count=16))
+    lists = read_example_lists(connection, model, neuron_id, read, ExampleOptions(count=16))
     for one in lists:
         at_zero = bool(one.examples) and all(x.position == 0 for x in one.examples)
         assert one.bos_only == at_zero
     assert next(one for one in lists if one.sign_case == CASE).bos_only
+
+
+def test_the_strongest_case_has_its_examples_first_and_the_others_one_each(
+    connection: Connection,
+) -> None:
+    lists = page(connection).examples
+
+    assert [(one.sign_case, len(one.examples)) for one in lists] == [
+        ("gate+_in-", 2),
+        ("gate+_in+", 1),
+        ("gate-_in+", 0),
+        ("gate-_in-", 1),
+    ]
+    first = lists[0].examples[0]
+    assert (first.ordinal, first.position, first.value) == (0, 2, -5.12)
+    assert (first.excerpt.before, first.excerpt.peak) == ("<s> once", " dog")
+
+
+def test_one_case_alone_has_all_the_examples_asked_for(connection: Connection) -> None:
+    lists = page(connection, examples=ExampleOptions(case="gate+_in+", count=5)).examples
+
+    assert [(one.sign_case, len(one.examples)) for one in lists] == [("gate+_in+", 2)]
+
+
+def test_a_sign_case_the_model_does_not_have_is_refused(connection: Connection) -> None:
+    with pytest.raises(UnknownNameError, match=r"no sign case 'in\+'; it has: gate\+_in\+"):
+        page(connection, examples=ExampleOptions(case="in+"))
+
+
+def test_controls_are_read_when_asked_for(connection: Connection) -> None:
+    assert page(connection).controls is None
+
+    found = page(connection, controls=True).controls
+
+    assert found is not None
+    assert [(one.kind, [e.value for e in one.examples]) for one in found] == [
+        ("random", [0, -1, -2]),
+        ("band 75-100%", [4, 3, 2]),
+    ]
+    assert found[0].examples[0].excerpt.peak == "\n"
+
+
+def test_quantities_are_told_apart(connection: Connection) -> None:
+    row = {"neuron_id": 3, "dataset_id": 9, "rank": 0, "text_id": 70, "position": 9, "value": 7.0}
+    swish = codes.example_list(3, codes.QUANTITIES.index("swish"))
+    connection.execute(tables.example_rows.insert(), row | {"list_id": swish})
+
+    lists = page(connection, examples=ExampleOptions(quantity="swish")).examples
+
+    found = {one.sign_case: [e.value for e in one.examples] for one in lists}
+    assert found["gate-_in-"] == [7.0]
+    assert found["gate+_in-"] == []

@@ -1,67 +1,77 @@
-"""Whether a database is whole: its file, its references, and what its ledger promises."""
+"""Whether a database is whole: its file, its references, and what its finished steps promise.
+
+`neurondb check` prints what `find_problems` yields.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, exists, func, select
 
-from neurondb.reading.unused_rows import outdated_steps, unused_rows
+from neurondb.reading.provenance import count_unused_rows, list_outdated_steps
 from neurondb.schema import metadata, tables
 
 
 class Problem(NamedTuple):
-    """Something that is not as it must be, and what to do."""
+    """Something in a database that is not as it must be.
+
+    Attributes:
+        what: what is wrong, and where.
+        remedy: what to do about it; often a command.
+    """
 
     what: str
     remedy: str
 
 
-ROWS_A_NEURON: Final = {
+TABLES_WITH_EVERY_NEURON: Final = {
     "weights": (tables.neurons, tables.cosines),
     "vocab": (tables.vocab_stat_rows,),
     "activations": (tables.activation_stats, tables.sign_case_rows),
 }
-"""Stage → tables in which each neuron of a finished layer has at least one row."""
+"""Stage → the tables in which each neuron of a finished layer has at least one row."""
 
-ALL_OR_NONE: Final = {
+
+TABLES_ALL_OR_NONE: Final = {
     "vocab": (tables.double_checking,),
     "activations": (tables.activation_histograms, tables.label_stats),
 }
-"""Stage → tables in which each neuron of a layer has a row, or none has: an ungated model checks
-nothing twice, versions before 0002 wrote no histograms, and a dataset need not have labels."""
+"""Stage → the tables in which either each neuron of a layer has a row or none has: an ungated model
+has no double checking, versions before 0002 wrote no histograms, and a dataset need not have
+labels."""
 
 
-def problems(connection: Connection, *, quick: bool = False) -> Iterator[Problem]:
-    """Yield what is wrong with a database; nothing for one that is whole.
+def find_problems(connection: Connection, *, quick: bool = False) -> Iterator[Problem]:
+    """Yield what is wrong with a database, which is nothing for one that is whole.
 
-    Reads every page of an SQLite file. Unless `quick`, looks up every entry of every index and
-    every reference too: a minute a gigabyte in place of seconds.
+    Every page of an SQLite file is read. Unless `quick` is set, every entry of every index and
+    every reference is looked up too, which takes a minute a gigabyte in place of seconds.
     """
     if connection.dialect.name == "sqlite":
-        yield from _file(connection, "quick_check" if quick else "integrity_check")
+        yield from _check_file(connection, "quick_check" if quick else "integrity_check")
         if not quick:
-            yield from _references(connection)
-    yield from _indexes(connection)
-    yield from _ledger(connection)
-    yield from _token_norms(connection)
-    yield from _unused_rows(connection)
-    yield from _comparisons(connection)
+            yield from _check_references(connection)
+    yield from _check_indexes(connection)
+    yield from _check_ledger(connection)
+    yield from _check_token_norms(connection)
+    yield from _check_unused_rows(connection)
+    yield from _check_comparisons(connection)
 
 
-def _file(connection: Connection, check: str) -> Iterator[Problem]:
-    for (said,) in connection.exec_driver_sql(f"PRAGMA {check}(20)"):
-        if said != "ok":
-            yield Problem(f"the file is damaged: {said}", "restore a copy, or ingest anew")
+def _check_file(connection: Connection, check: str) -> Iterator[Problem]:
+    for (message,) in connection.exec_driver_sql(f"PRAGMA {check}(20)"):
+        if message != "ok":
+            yield Problem(f"the file is damaged: {message}", "restore a copy, or ingest anew")
 
 
-def _references(connection: Connection) -> Iterator[Problem]:
+def _check_references(connection: Connection) -> Iterator[Problem]:
     found = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20)
     for table, row, target, _ in found:
         place = "a row" if row is None else f"row {row}"
         yield Problem(f"{place} of {table} refers to nothing in {target}", "ingest with --force")
 
 
-def _indexes(connection: Connection) -> Iterator[Problem]:
+def _check_indexes(connection: Connection) -> Iterator[Problem]:
     if connection.dialect.name != "sqlite":
         return
     rows = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'")
@@ -74,7 +84,7 @@ def _indexes(connection: Connection) -> Iterator[Problem]:
         )
 
 
-def _ledger(connection: Connection) -> Iterator[Problem]:
+def _check_ledger(connection: Connection) -> Iterator[Problem]:
     step, model, dataset = tables.ingest_steps.c, tables.models.c, tables.dataset_rows.c
     rows = connection.execute(
         select(
@@ -88,12 +98,12 @@ def _ledger(connection: Connection) -> Iterator[Problem]:
         )
         .join_from(tables.ingest_steps, tables.models, step.model_id == model.model_id)
         .outerjoin(tables.dataset_rows, step.dataset_id == dataset.dataset_id)
-        .where(step.stage.in_(ROWS_A_NEURON))
+        .where(step.stage.in_(TABLES_WITH_EVERY_NEURON))
     ).all()
     for row in rows:
-        for table in (*ROWS_A_NEURON[row.stage], *ALL_OR_NONE.get(row.stage, ())):
-            n = _neurons_in(connection, table, row)
-            if n != row.d_mlp and (n > 0 or table in ROWS_A_NEURON[row.stage]):
+        for table in (*TABLES_WITH_EVERY_NEURON[row.stage], *TABLES_ALL_OR_NONE.get(row.stage, ())):
+            n = _count_neurons(connection, table, row)
+            if n != row.d_mlp and (n > 0 or table in TABLES_WITH_EVERY_NEURON[row.stage]):
                 where = "" if row.dataset is None else f" on {row.dataset}"
                 yield Problem(
                     f"{row.name}: layer {row.layer} of {row.stage}{where} is finished, but "
@@ -103,7 +113,7 @@ def _ledger(connection: Connection) -> Iterator[Problem]:
                 )
 
 
-def _neurons_in(connection: Connection, table: Table, step: Row[*tuple[Any, ...]]) -> int:
+def _count_neurons(connection: Connection, table: Table, step: Row[*tuple[Any, ...]]) -> int:
     """Return how many neurons of a step's layer have rows in a table, on the step's dataset."""
     neuron_id = table.c.neuron_id
     counted = select(func.count(neuron_id.distinct())).where(
@@ -114,8 +124,8 @@ def _neurons_in(connection: Connection, table: Table, step: Row[*tuple[Any, ...]
     return int(connection.execute(counted).scalar_one())
 
 
-def _token_norms(connection: Connection) -> Iterator[Problem]:
-    """Dot products of token lists follow from the norms of the tokens."""
+def _check_token_norms(connection: Connection) -> Iterator[Problem]:
+    """Yield the models whose tokens have no norms, from which dot products follow."""
     model, step, token = tables.models.c, tables.ingest_steps.c, tables.tokens.c
     steps = exists().where((step.model_id == model.model_id) & (step.stage == "vocab"))
     norms = exists().where((token.model_id == model.model_id) & token.unembed_norm.is_not(None))
@@ -126,19 +136,19 @@ def _token_norms(connection: Connection) -> Iterator[Problem]:
         )
 
 
-def _unused_rows(connection: Connection) -> Iterator[Problem]:
-    """Versions before 0006 counted rows of the embedding that no token has."""
+def _check_unused_rows(connection: Connection) -> Iterator[Problem]:
+    """Yield the models that count rows no token has, as versions before 0006 did."""
     m = tables.models.c
     for model_id, name in connection.execute(select(m.model_id, m.name)).all():
-        if outdated_steps(connection, model_id):
-            n = unused_rows(connection, model_id)
+        if list_outdated_steps(connection, model_id):
+            n = count_unused_rows(connection, model_id)
             yield Problem(
                 f"{name}: its token lists and moments count the {n:,} rows that no token has",
                 f"neurondb ingest {name} --stages vocab --force",
             )
 
 
-def _comparisons(connection: Connection) -> Iterator[Problem]:
+def _check_comparisons(connection: Connection) -> Iterator[Problem]:
     c, n, before = tables.comparisons.c, tables.comparison_neurons.c, tables.models.c
     after = tables.models.alias()
     there = (
