@@ -83,14 +83,14 @@ def why_empty(engine: Engine, name: str, given: Mapping[str, str]) -> list[str]:
 
 def _describe_subject(query: NamedQuery, bindings: Bindings) -> Expression:
     """Return the models, the place and the properties that parameters name, as an expression."""
-    given = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
+    kinds = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
     of_kind = {
-        kind: tuple(str(bindings[name]) for name, its_kind in given.items() if its_kind == kind)
+        kind: tuple(str(bindings[name]) for name, its_kind in kinds.items() if its_kind == kind)
         for kind in ("model", "property")
     }
     models = [OneOf("model", of_kind["model"])] if of_kind["model"] else []
     places = [
-        OneOf(name, (int(str(bindings[name])),)) for name in PLACE_PARAMETERS if name in given
+        OneOf(name, (int(str(bindings[name])),)) for name in PLACE_PARAMETERS if name in kinds
     ]
     effects = [HasEffect(name, Missing("effect")) for name in of_kind["property"]]
     return And((*models, *places, *effects))
@@ -102,12 +102,12 @@ def _to_text(value: Value | None) -> str | None:
 
 def _look_up(connection: Connection, query: NamedQuery, bindings: Bindings) -> Bindings:
     """Return the bindings with models, tokens and properties by their names in this database."""
-    given = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
+    kinds = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
 
     def find_names(kind: str, look_up: Callable[[str], str | int]) -> dict[str, str | int]:
         return {
             name: look_up(str(bindings[name]))
-            for name, its_kind in given.items()
+            for name, its_kind in kinds.items()
             if its_kind == kind
         }
 

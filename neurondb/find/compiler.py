@@ -345,10 +345,10 @@ def _select_by_effect(column: str) -> str | None:
 
     It is None where the column is no effect of removing a neuron.
     """
-    found = EFFECT_COLUMNS.get(column)
-    if found is None:
+    place = EFFECT_COLUMNS.get(column)
+    if place is None:
         return None
-    table, run, metric = found
+    table, run, metric = place
     return _BY_EFFECT.format(table=table, run=run, metric=metric)
 
 
@@ -373,12 +373,14 @@ def _write_where(expression: Expression, bind: Bind) -> str:
     ]
     # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
     listed = HasToken | HasEffect | Place | Places
-    few = any(isinstance(part, listed) or _is_class(part) for part in parts)
-    terms = (None if few else _use_effect_index(part, bind) for part in parts)
-    found = [
+    few_neurons = any(isinstance(part, listed) or _is_class(part) for part in parts)
+    terms = (None if few_neurons else _use_effect_index(part, bind) for part in parts)
+    conditions = [
         known or compile_condition(part, bind) for known, part in zip(terms, parts, strict=True)
     ]
-    return "\n  AND ".join(found) if len(found) <= _MAX_PARTS else _join(" AND ", found)
+    return (
+        "\n  AND ".join(conditions) if len(conditions) <= _MAX_PARTS else _join(" AND ", conditions)
+    )
 
 
 def _is_class(term: Expression) -> bool:

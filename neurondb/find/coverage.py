@@ -71,11 +71,11 @@ def _decide(term: Expression, model: Model, layer: int | None) -> bool | None:
     """
     match term:
         case And(parts):
-            found = [_decide(part, model, layer) for part in parts]
-            return False if False in found else None if None in found else True
+            verdicts = [_decide(part, model, layer) for part in parts]
+            return False if False in verdicts else None if None in verdicts else True
         case Or(parts):
-            found = [_decide(part, model, layer) for part in parts]
-            return True if True in found else None if None in found else False
+            verdicts = [_decide(part, model, layer) for part in parts]
+            return True if True in verdicts else None if None in verdicts else False
         case Not(part):
             inner = _decide(part, model, layer)
             return None if inner is None else not inner

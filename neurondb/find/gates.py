@@ -42,12 +42,12 @@ def explain_missing_gates(
     """
     ungated = [model.name for model in models if not model.gated]
     gated = [model.name for model in models if model.gated]
-    given = dict.fromkeys(values)
+    distinct = dict.fromkeys(values)
     if ungated and not gated:
         yield from _explain_ungated(
-            ungated, terms, [value for value in given if value in GATED_VALUES]
+            ungated, terms, [value for value in distinct if value in GATED_VALUES]
         )
-    cases = [value for value in given if value in UNGATED_VALUES]
+    cases = [value for value in distinct if value in UNGATED_VALUES]
     if gated and cases and not ungated:
         names, have, _ = _describe_models(gated)
         yield f"{names} {have} gates: {', '.join(cases)} are sign cases of neurons without one"

@@ -178,10 +178,10 @@ class _Parser:
     def _read_name(self) -> Expression:
         if self.next.kind not in (WORD, TEXT):
             raise ExpressionError(f"expected a name {self.next.where}")
-        found = parse_place(self.next.value)
-        if found is not None:
+        place = parse_place(self.next.value)
+        if place is not None:
             self._take()
-            return found
+            return place
         for length in range(MOST_WORDS_IN_NAME, 1, -1):
             words = self._peek_words(length)
             if words is not None and match_names(words, BARE_WORDS):

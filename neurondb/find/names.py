@@ -65,8 +65,8 @@ def find_model_name(connection: Connection, name: str) -> str:
     """
     m = models.c
     same = select(m.name).where(func.lower(m.name) == name.lower())
-    found = connection.scalars(same).all()
-    return find_model(connection, found[0] if len(found) == 1 else name).name
+    stored = connection.scalars(same).all()
+    return find_model(connection, stored[0] if len(stored) == 1 else name).name
 
 
 def find_dataset_name(connection: Connection, name: str) -> str:
@@ -77,8 +77,8 @@ def find_dataset_name(connection: Connection, name: str) -> str:
     """
     d = dataset_rows.c
     same = select(d.name).where(func.lower(d.name) == name.lower())
-    found = connection.scalars(same).all()
-    chosen = found[0] if len(found) == 1 else name
+    stored = connection.scalars(same).all()
+    chosen = stored[0] if len(stored) == 1 else name
     return named_dataset(connection, chosen).name
 
 
@@ -92,9 +92,9 @@ def find_property_name(connection: Connection, name: str) -> str:
         UnknownNameError: when it is none of those stored; names near ones.
     """
     known = connection.scalars(select(properties.c.name)).all()
-    found = _match_property(known, name)
-    if found is not None or not known:
-        return found or name
+    match = _match_property(known, name)
+    if match is not None or not known:
+        return match or name
     hint = did_you_mean(" ".join(split_words(name)), known) or "; docs/properties.md lists them"
     raise UnknownNameError(f"no property {quote_word(name)} of tokens in this database{hint}")
 
@@ -102,7 +102,7 @@ def find_property_name(connection: Connection, name: str) -> str:
 def _match_property(known: Sequence[str], name: str) -> str | None:
     if name in known:
         return name
-    return next((one for one in known if split_words(one) == split_words(name)), None)
+    return next((stored for stored in known if split_words(stored) == split_words(name)), None)
 
 
 def _find_token(connection: Connection, token: str | int, among: Sequence[str]) -> str | int:
@@ -111,10 +111,10 @@ def _find_token(connection: Connection, token: str | int, among: Sequence[str]) 
         return require_token(connection, token, among)
     except UnknownNameError as error:
         known = connection.scalars(select(properties.c.name)).all()
-        found = _match_property(known, str(token))
-        if found is None:
+        match = _match_property(known, str(token))
+        if match is None:
             raise
-        name = found if found.isalnum() else repr(found)
+        name = match if match.isalnum() else repr(match)
         raise UnknownNameError(f"{error}; it is a property: property={name}") from error
 
 

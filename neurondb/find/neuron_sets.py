@@ -165,16 +165,16 @@ def _select_by_set(
     s, m = tables.neuron_sets.c, tables.neuron_set_members.c
     with translated(called(engine.url)), engine.connect() as connection:
         named = select(s.set_id, s.name, s.definition)
-        found = connection.execute(named.where(s.name == selection.text)).first()
-        if found is None:
+        stored = connection.execute(named.where(s.name == selection.text)).first()
+        if stored is None:
             names = connection.scalars(select(s.name).where(s.name.is_not(None))).all()
             hint = did_you_mean(selection.text, names)
             raise UnknownNameError(f"no set {quote_word(selection.text)} in this database{hint}")
-        members = connection.scalars(select(m.neuron_id).where(m.set_id == found.set_id)).all()
+        members = connection.scalars(select(m.neuron_id).where(m.set_id == stored.set_id)).all()
     ids = _sort_ids(members)
     if not ((ids >= model.first_neuron_id) & (ids < model.first_neuron_id + model.n_neurons)).all():
         raise UsageError(f"the set {quote_word(selection.text)} is of neurons of another model")
-    return NeuronSet(found.definition, ids, name=found.name)
+    return NeuronSet(stored.definition, ids, name=stored.name)
 
 
 _SELECTORS: Final[dict[str, Callable[[Engine, Model, NeuronSelection, int], NeuronSet]]] = {
@@ -210,10 +210,10 @@ def parse_neuron(model: Model, name: str) -> int:
         UsageError: when it is not written so.
         UnknownNameError: when the model has no such neuron.
     """
-    found = _NEURON.fullmatch(name)
-    if found is None:
+    match = _NEURON.fullmatch(name)
+    if match is None:
         raise UsageError(f"{quote_word(name)} is no neuron; write LAYER.NEURON, like 27.8000")
-    return find_neuron_id(model, int(found[1]), int(found[2]))
+    return find_neuron_id(model, int(match[1]), int(match[2]))
 
 
 def find_neuron_id(model: Model, layer: object, neuron: object) -> int:

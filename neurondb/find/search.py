@@ -118,7 +118,7 @@ def note_query_thresholds(engine: Engine, columns: Iterable[str], model: str | N
     with translated(engine.url.render_as_string()), engine.connect() as connection:
         name = None if model is None else find_model_name(connection, model)
         models = load_models(connection)
-    return list(_format_notes(found for found in models if name is None or found.name == name))
+    return list(_format_notes(stored for stored in models if name in (None, stored.name)))
 
 
 def _format_notes(models: Iterable[Model]) -> Iterator[str]:

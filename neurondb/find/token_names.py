@@ -43,8 +43,8 @@ def find_tokens(
     Raises:
         UnknownNameError: when one is not there, or is several tokens: which ones, with their ids.
     """
-    found = (token for name in spelled for token in _find_or_refuse(connection, model, name))
-    return tuple({token.token_id: token for token in found}.values())
+    tokens_named = (token for name in spelled for token in _find_or_refuse(connection, model, name))
+    return tuple({token.token_id: token for token in tokens_named}.values())
 
 
 def find_tokens_if_any(connection: Connection, model: Model, spelled: str) -> list[NamedToken]:
@@ -53,10 +53,10 @@ def find_tokens_if_any(connection: Connection, model: Model, spelled: str) -> li
 
 
 def _find_or_refuse(connection: Connection, model: Model, spelled: str) -> list[NamedToken]:
-    name, found = _look_up(connection, model, spelled)
-    if not found:
+    name, tokens_named = _look_up(connection, model, spelled)
+    if not tokens_named:
         _refuse(connection, name, [model.name])
-    return found
+    return tokens_named
 
 
 def _look_up(
@@ -147,8 +147,8 @@ def _select_model_ids(among: Sequence[str]) -> Select[tuple[int]]:
 
 
 def _has_token(connection: Connection, condition: ColumnElement[bool]) -> bool:
-    found = select(tokens.c.token_id).where(condition).limit(1)
-    return connection.execute(found).first() is not None
+    first = select(tokens.c.token_id).where(condition).limit(1)
+    return connection.execute(first).first() is not None
 
 
 def _refuse(connection: Connection, token: str | int, among: Sequence[str]) -> NoReturn:
@@ -252,7 +252,8 @@ def _keep_sharing_letters(token: str, candidates: Sequence[str]) -> list[str]:
     """
     letters = dict.fromkeys(map(ord, token))
     return [
-        one
-        for one in candidates
-        if 2 * (len(one) - len(one.translate(letters))) >= 0.6 * (len(one) + len(token))
+        candidate
+        for candidate in candidates
+        if 2 * (len(candidate) - len(candidate.translate(letters)))
+        >= 0.6 * (len(candidate) + len(token))
     ]

@@ -89,17 +89,17 @@ def read_number_item(column: str, lexeme: Lexeme) -> Expression:
     spelled = lexeme.value.replace("−", "-")
     if spelled.lower() == NULL_WORD:
         return Missing(column)
-    found = _RANGE.fullmatch(spelled)
-    if found is None:
+    match = _RANGE.fullmatch(spelled)
+    if match is None:
         return OneOf(column, (read_number(column, lexeme),))
     low, high = (
-        None if end is None else _check_number(column, end, lexeme) for end in found.group(1, 2)
+        None if end is None else _check_number(column, end, lexeme) for end in match.group(1, 2)
     )
     if low is not None and high is not None:
         if low > high:
             raise ExpressionError(
                 f"{lexeme.quoted} {lexeme.where} is turned round; "
-                f"write {found['high']}..{found['low']}"
+                f"write {match['high']}..{match['low']}"
             )
         return Between(column, low, high)
     if low is not None:
@@ -154,10 +154,10 @@ def read_place(_column: str, lexeme: Lexeme) -> Expression:
     Raises:
         ExpressionError: when it is not written so.
     """
-    found = parse_place(lexeme.value)
-    if found is None:
+    neuron = parse_place(lexeme.value)
+    if neuron is None:
         raise make_place_error(lexeme)
-    return found
+    return neuron
 
 
 def make_place_error(lexeme: Lexeme) -> ExpressionError:
@@ -174,10 +174,10 @@ def looks_like_place(spelled: str) -> bool:
 
 def parse_place(spelled: str) -> Place | None:
     """Return the neuron that a word like `31.9634` names; None for other words."""
-    found = _PLACE.fullmatch(spelled)
-    if found is None or max(int(found[1]), int(found[2])) > LARGEST_ID:
+    match = _PLACE.fullmatch(spelled)
+    if match is None or max(int(match[1]), int(match[2])) > LARGEST_ID:
         return None
-    return Place(int(found[1]), int(found[2]))
+    return Place(int(match[1]), int(match[2]))
 
 
 def read_dataset(_column: str, lexeme: Lexeme) -> Expression:

@@ -121,8 +121,8 @@ def _find_widest(template: str, values: tuple[SqlValue, ...]) -> int:
 
 def _read_whole_number(value: SqlValue) -> int:
     """Return the magnitude of the whole number as which SQLite reads a value."""
-    found = re.match(r"\s*[-+]?([0-9]{1,12})", _cast_to_text(value or 0))
-    return int(found[1]) if found else 0
+    match = re.match(r"\s*[-+]?([0-9]{1,12})", _cast_to_text(value or 0))
+    return int(match[1]) if match else 0
 
 
 def _cast_to_text(value: SqlValue) -> str:

@@ -180,24 +180,24 @@ def _add_line(fields: list[list[str]], comment: str) -> None:
 
 
 def _parse_parameter(text: str) -> Parameter | None:
-    found = _PARAMETER.fullmatch(text)
-    if found is None:
+    match = _PARAMETER.fullmatch(text)
+    if match is None:
         return None
-    default, about = None, found["about"]
-    if found["rest"] is not None:
+    default, about = None, match["about"]
+    if match["rest"] is not None:
         try:
-            default, end = json.JSONDecoder().raw_decode(found["rest"])
+            default, end = json.JSONDecoder().raw_decode(match["rest"])
         except ValueError:
             return None
-        about = found["rest"][end:].lstrip(" :")
+        about = match["rest"][end:].lstrip(" :")
     kind = _KIND.fullmatch(about.strip())
     if kind is None or kind["kind"] not in READERS:
         return None
     return Parameter(
-        found["name"],
+        match["name"],
         kind["kind"],
         default,
-        found["rest"] is None,
+        match["rest"] is None,
         kind["meaning"] or "",
         _split_choices(kind["choices"]),
     )

@@ -285,7 +285,7 @@ def make_unique(names: Any) -> tuple[str, ...]:
     """Return the column names made unique: the second `layer` becomes `layer_2`."""
     seen: Counter[str] = Counter()
     taken = set(names)
-    given: list[str] = []
+    unique: list[str] = []
     for name in names:
         seen[name] += 1
         fresh = name
@@ -293,5 +293,5 @@ def make_unique(names: Any) -> tuple[str, ...]:
             fresh = f"{name}_{seen[name]}"
             seen[name] += fresh in taken
         taken.add(fresh)
-        given.append(fresh)
-    return tuple(given)
+        unique.append(fresh)
+    return tuple(unique)
