@@ -1,0 +1,159 @@
+"""The columns of neuron_overview: which there are, which an answer shows, and in which order."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from neurondb.errors import UsageError
+from neurondb.schema.views import CASE_COLUMNS, EFFECT_COLUMNS
+from neurondb.spelling import did_you_mean, quote_word
+
+NUMBER_COLUMNS: Final = {
+    "layer": "layer, from 0",
+    "neuron": "number within the layer, from 0",
+    "neuron_id": "id in the database",
+    "gate_in": "cos(gate, in)",
+    "gate_out": "cos(gate, out)",
+    "in_out": "cos(in, out)",
+    "freq": "share of tokens with x_gate > 0",
+    "gate_pos_in_pos": "share of tokens with x_gate > 0 and x_in > 0",
+    "gate_pos_in_neg": "share of tokens with x_gate > 0 and x_in < 0",
+    "gate_neg_in_pos": "share of tokens with x_gate < 0 and x_in > 0",
+    "gate_neg_in_neg": "share of tokens with x_gate < 0 and x_in < 0",
+    "gate_norm": "‖gate‖",
+    "in_norm": "‖in‖",
+    "out_norm": "‖out‖",
+    "penalty": "weight-decay penalty ‖in‖² + ‖out‖² (+ ‖gate‖²)",
+    "sign": "+1 or −1: what in and out were multiplied by",
+    "pre_mean": "mean of hook_pre",
+    "pre_variance": "variance of hook_pre",
+    "pre_skewness": "skewness of hook_pre",
+    "pre_kurtosis": "kurtosis of hook_pre (a Gaussian has 3)",
+    "post_mean": "mean of hook_post",
+    "post_variance": "variance of hook_post",
+    "post_skewness": "skewness of hook_post",
+    "post_kurtosis": "kurtosis of hook_post",
+    "post_positive": "share of tokens with hook_post > 0",
+    "out_kurtosis": "kurtosis of cos(U, out) over the vocabulary",
+    "out_skewness": "skewness of cos(U, out)",
+    "out_variance": "variance of cos(U, out)",
+    "out_dot_variance": "variance of the dot product U·out",
+    "significant_in_out": "1 when cos(in, out) is outside the layer's random region, else 0",
+    "ablated_loss": "mean loss, clean − without the neuron: below 0 where removing it hurts",
+    "ablated_entropy": "mean entropy, clean − without the neuron",
+    "ablated_rank": "mean rank of the correct token, clean − without the neuron",
+    "ablated_scale": "mean divisor of the final norm, clean − without the neuron",
+    "attribution_loss": "first-order estimate of ablated_loss",
+    "attribution_entropy": "first-order estimate of ablated_entropy",
+}
+"""Every numeric column of neuron_overview → what it holds."""
+
+PLACE_COLUMNS: Final = ("layer", "neuron", "neuron_id")
+"""Columns that are whole numbers from 0."""
+
+SHARE_COLUMNS: Final = ("freq", *CASE_COLUMNS.values(), "post_positive")
+"""Columns that are shares of tokens."""
+
+ACTIVATION_COLUMNS: Final = frozenset(
+    c for c in NUMBER_COLUMNS if c.startswith(("pre_", "post_"))
+) | {*SHARE_COLUMNS}
+VOCABULARY_COLUMNS: Final = frozenset(
+    ("out_kurtosis", "out_skewness", "out_variance", "out_dot_variance", "role", "top_out_token")
+)
+"""Columns that are known once the activations, or the vocabulary, have been ingested."""
+
+OTHER_COLUMNS: Final = {
+    "model": "name of the model",
+    "class": "read-write class, under either name",
+    "io_class": "the same as class",
+    "role": "prediction, suppression, partition or none",
+    "name": "layer.neuron",
+    "top_out_token": "token that out promotes most",
+}
+"""Every other column of neuron_overview → what it holds."""
+
+EFFECT_ALIASES: Final = {column.replace("_", ".", 1): column for column in EFFECT_COLUMNS}
+"""How users write an effect of removing a neuron, `ablated.loss` → its column in the view."""
+
+COLUMN_ALIASES: Final = {
+    **CASE_COLUMNS,
+    "gate_freq": "freq",
+    "significant": "significant_in_out",
+    **EFFECT_ALIASES,
+}
+"""Other spellings of a numeric column → its name in the view."""
+
+DEFAULT_COLUMNS: Final = (
+    *("model", "name", "class", "gate_in", "gate_out", "in_out", "freq", "role"),
+    "top_out_token",
+)
+"""Columns that `find` shows unless told otherwise."""
+
+
+class ResultShape(NamedTuple):
+    """What of the matching neurons to show: which columns, in which order, how many.
+
+    An order key is a column, or `|column|` for its absolute value; `-` in front turns it round.
+    Neurons for which the key is unknown come last.
+    """
+
+    columns: Sequence[str] = DEFAULT_COLUMNS
+    order: Sequence[str] = ()
+    limit: int | None = None
+
+
+def parse_number_column(key: str) -> str | None:
+    """Return the column of neuron_overview that a key names; `|in_out|` for its absolute value."""
+    if len(key) > 2 and key[0] == key[-1] == "|":
+        inner = parse_number_column(key[1:-1])
+        return None if inner is None else f"|{inner}|"
+    lowered = key.lower()
+    if lowered in COLUMN_ALIASES:
+        return COLUMN_ALIASES[lowered]
+    column = lowered.replace("-", "_")
+    column = COLUMN_ALIASES.get(column, column)
+    return column if column in NUMBER_COLUMNS else None
+
+
+def choose_columns(
+    order: Sequence[str], usual: tuple[str, ...] = DEFAULT_COLUMNS
+) -> tuple[str, ...]:
+    """Return the usual columns and those that an order is by, which are shown by default.
+
+    A key that names no column is left to `compile_find` to refuse.
+    """
+    names = (key.removeprefix("-") for key in order)
+    columns = ((parse_number_column(name) or name).strip("|") for name in names)
+    return (*usual, *(c for c in dict.fromkeys(columns) if c not in usual))
+
+
+def check_column(column: str) -> str:
+    """Return the name in the view of a column to show.
+
+    Raises:
+        UsageError: when there is none of that name; names near ones.
+    """
+    known = (*NUMBER_COLUMNS, *OTHER_COLUMNS)
+    column = EFFECT_ALIASES.get(column, column)
+    if column not in known:
+        raise UsageError(f"unknown column {quote_word(column)}{did_you_mean(column, known)}")
+    return column
+
+
+def order_by(keys: Sequence[str]) -> list[str]:
+    """Return the terms of an ORDER BY for the keys of a `ResultShape`; the last one is the id.
+
+    Raises:
+        UsageError: when a key names no column.
+    """
+    terms = [term for key in keys for term in _order_terms(key)]
+    return [*terms, "neuron_id"]
+
+
+def _order_terms(key: str) -> list[str]:
+    direction = " DESC" if key.startswith("-") else ""
+    name = key.removeprefix("-")
+    if name == "name":  # as numbers: 2.10 comes before 10.2
+        return [f"layer{direction}", f"neuron{direction}"]
+    column = parse_number_column(name) or check_column(name)
+    sql = f"ABS({column.strip('|')})" if column.startswith("|") else column
+    return [f"{sql}{direction} NULLS LAST"]

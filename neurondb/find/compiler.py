@@ -1,0 +1,387 @@
+"""The compiler of the find language: an expression becomes one SELECT with bound parameters."""
+
+import functools
+import json
+import struct
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple, TypeVar
+
+from neurondb.errors import ExpressionError
+from neurondb.find.columns import ResultShape, check_column, order_by
+from neurondb.find.terms import (
+    And,
+    Between,
+    Compare,
+    Expression,
+    HasEffect,
+    HasToken,
+    Missing,
+    Not,
+    OnDataset,
+    OneOf,
+    Or,
+    Place,
+    Places,
+    get_dataset_name,
+    iterate_conjuncts,
+    measure_depth,
+)
+from neurondb.schema.precision import SINGLE
+from neurondb.schema.views import EFFECT_COLUMNS, overview_on
+from neurondb.sql.running import Value
+
+
+class Statement(NamedTuple):
+    """A SELECT on neuron_overview, and the values of its parameters `:p1`, `:p2` and so on."""
+
+    sql: str
+    parameters: dict[str, Value]
+
+
+# A role that is NULL means "none" once the vocabulary has been looked at, and "unknown" before.
+_ROLE_OR_NONE: Final = "CASE WHEN out_kurtosis IS NOT NULL THEN COALESCE(role, 'none') END"
+
+_BY_TOP_LIST: Final = """
+    SELECT r.neuron_id
+    FROM tokens t
+    JOIN models m ON m.model_id = t.model_id
+    JOIN top_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({lists}){rank}
+     AND r.neuron_id >= m.first_neuron_id
+     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
+    WHERE t.{column} = {token}"""
+
+_BY_LM_HEAD: Final = """
+    SELECT h.neuron_id
+    FROM tokens t
+    JOIN models m ON m.model_id = t.model_id
+    JOIN lm_head_tokens h ON h.token_id = t.token_id
+     AND h.neuron_id >= m.first_neuron_id
+     AND h.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
+    WHERE t.{column} = {token}"""
+
+
+# A property is the same to all models; the index by property and effect has the neurons too.
+_BY_PROPERTY: Final = """
+    SELECT e.neuron_id
+    FROM properties y
+    JOIN property_effects e ON e.property_id = y.property_id
+    WHERE y.name = {name} AND {strength}"""
+
+_BY_EFFECT: Final = """
+    SELECT e.neuron_id
+    FROM models m
+    JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
+    WHERE {{fits}}"""
+
+_FLOAT32: Final = struct.Struct("<f")
+# One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
+# alike. The second number is layer · 10⁹ + neuron.
+_BY_PLACE: Final = """
+    SELECT m.first_neuron_id + l.layer * m.d_mlp + l.neuron
+    FROM (
+        SELECT place / {base} AS layer, place % {base} AS neuron
+        FROM (SELECT CAST(CAST(value AS TEXT) AS BIGINT) AS place FROM json_each({listed})) AS p
+    ) AS l
+    JOIN models m ON l.layer < m.n_layers AND l.neuron < m.d_mlp"""
+_PLACE_BASE: Final = 10**9
+
+_LISTED_VALUES: Final = "SELECT CAST(CAST(value AS TEXT) AS {kind}) FROM json_each({listed})"
+_MAX_PARTS: Final = 100
+"""Values of a list that are parameters of their own; a longer list is one parameter."""
+
+_MAX_ITEMS: Final = 100_000
+"""Items of a list that is one value; SQLite bounds how long a value is."""
+_MAX_SELECTS: Final = 500
+"""SELECTs that SQLite unites in one statement."""
+_MAX_CHARACTERS: Final = 900_000
+"""Characters of a statement; SQLite takes a few more."""
+_MAX_PARAMETERS: Final = 30_000
+_MAX_DEPTH: Final = 12
+"""Alternations of and, or and not: the stack of SQLite's parser has a hundred places."""
+
+
+@dataclass
+class _Parameters:
+    """Collects the values of a statement; called with one, it returns the name of its parameter."""
+
+    parameters: dict[str, Value] = field(default_factory=dict)
+
+    def __call__(self, value: Value) -> str:
+        name = f"p{len(self.parameters) + 1}"
+        self.parameters[name] = value
+        return f":{name}"
+
+
+Bind = Callable[[Value], str]
+T = TypeVar("T")
+
+
+@functools.singledispatch
+def compile_condition(term: Expression, bind: Bind) -> str:
+    """Return the SQL condition of a term, in parentheses where it needs them."""
+    raise AssertionError(f"no SQL for {term!r}")
+
+
+@compile_condition.register
+def _compile_and(term: And, bind: Bind) -> str:
+    if not term.parts:
+        return "1 = 1"
+    return _join(" AND ", [compile_condition(part, bind) for part in term.parts])
+
+
+def _join(operator: str, conditions: Sequence[str]) -> str:
+    """Return conditions joined, in parentheses, as flat as can be, for SQLite bounds the depth."""
+    while len(conditions) > _MAX_PARTS:
+        conditions = [
+            f"({operator.join(conditions[i : i + _MAX_PARTS])})"
+            for i in range(0, len(conditions), _MAX_PARTS)
+        ]
+    return f"({operator.join(conditions)})"
+
+
+@compile_condition.register
+def _compile_or(term: Or, bind: Bind) -> str:
+    listed = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
+    if len(listed) == len(term.parts):
+        # One list of neurons: of a choice of lists the planner may look at every neuron instead.
+        return _unite([_select_neurons(part, bind) for part in dict.fromkeys(listed)])
+    return _join(" OR ", [compile_condition(part, bind) for part in term.parts])
+
+
+def _unite(lists: Sequence[str]) -> str:
+    """Return the condition that a neuron is in one of the lists that SELECTs give."""
+    groups = [lists[i : i + _MAX_SELECTS] for i in range(0, len(lists), _MAX_SELECTS)]
+    united = ["neuron_id IN ({})".format("\n    UNION".join(group)) for group in groups]
+    return united[0] if len(united) == 1 else _join(" OR ", united)
+
+
+@compile_condition.register
+def _compile_not(term: Not, bind: Bind) -> str:
+    inner = compile_condition(term.part, bind)
+    return f"NOT {inner}" if inner.startswith("(") else f"NOT ({inner})"
+
+
+@compile_condition.register
+def _compile_compare(term: Compare, bind: Bind) -> str:
+    # 0.3 as float32 is above 0.3: what prints as 0.3 is neither above nor below it.
+    outer = max if term.operator in (">", "<=") else min
+    value = outer(_list_stored_forms(term.column, term.value))
+    return f"{_write_column(term.column)} {term.operator} {bind(value)}"
+
+
+@compile_condition.register
+def _compile_between(term: Between, bind: Bind) -> str:
+    low, high = (
+        min(_list_stored_forms(term.column, term.low)),
+        max(_list_stored_forms(term.column, term.high)),
+    )
+    return f"{_write_column(term.column)} BETWEEN {bind(low)} AND {bind(high)}"
+
+
+@compile_condition.register
+def _compile_one_of(term: OneOf, bind: Bind) -> str:
+    values = list(
+        dict.fromkeys(
+            form
+            for value in term.values
+            for form in (
+                (value,) if isinstance(value, str) else _list_stored_forms(term.column, value)
+            )
+        )
+    )
+    if len(values) == 1:
+        return f"{_write_column(term.column)} = {bind(values[0])}"
+    if len(values) <= _MAX_PARTS or any(isinstance(value, str) for value in values):
+        return f"{_write_column(term.column)} IN ({', '.join(map(bind, values))})"
+    whole = all(isinstance(value, int) for value in values)
+    kind = "BIGINT" if whole else "DOUBLE PRECISION"
+    lists = [
+        _LISTED_VALUES.format(kind=kind, listed=bind(json.dumps(dict(enumerate(part)))))
+        for part in _cut(values)
+    ]
+    return _join(" OR ", [f"{_write_column(term.column)} IN ({listed})" for listed in lists])
+
+
+def _list_stored_forms(column: str, value: float) -> tuple[float, ...]:
+    """Return the forms of a number in a column: itself and, where that is float32, as rounded."""
+    if column.strip("|") not in SINGLE:
+        return (value,)
+    try:
+        (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(value))
+    except OverflowError:
+        return (value,)
+    return (value,) if rounded == value else (value, rounded)
+
+
+def _cut(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield values in lists of at most `_MAX_ITEMS`."""
+    for start in range(0, len(values), _MAX_ITEMS):
+        yield values[start : start + _MAX_ITEMS]
+
+
+@compile_condition.register
+def _compile_missing(term: Missing, _bind: Bind) -> str:
+    return f"{_write_column(term.column)} IS NULL"
+
+
+@compile_condition.register
+def _compile_place(term: Place, bind: Bind) -> str:
+    return f"(layer = {bind(term.layer)} AND neuron = {bind(term.neuron)})"
+
+
+@compile_condition.register
+def _compile_places(term: Places, bind: Bind) -> str:
+    return _join(
+        " OR ", [f"neuron_id IN ({_select_places(part, bind)})" for part in _cut(term.places)]
+    )
+
+
+def _select_places(places: Sequence[Place], bind: Bind) -> str:
+    """Return the SELECT of the neurons at places, in every model that has them."""
+    codes = {
+        f"{place.layer}.{place.neuron}": place.layer * _PLACE_BASE + place.neuron
+        for place in places
+        if max(place.layer, place.neuron) < _PLACE_BASE  # no model is larger
+    }
+    return _BY_PLACE.format(base=_PLACE_BASE, listed=bind(json.dumps(codes)))
+
+
+@compile_condition.register
+def _compile_listed(term: HasToken | HasEffect, bind: Bind) -> str:
+    return f"neuron_id IN ({_select_neurons(term, bind)})"
+
+
+def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
+    """Return the SELECT of the neurons that have a token in a list, or an effect."""
+    if isinstance(term, HasEffect):
+        name = bind(term.property)
+        return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
+    column = "token_id" if isinstance(term.token, int) else "token"
+    if not term.lists:
+        return _BY_LM_HEAD.format(column=column, token=bind(term.token))
+    lists = ", ".join(map(str, term.lists))
+    rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
+    return _BY_TOP_LIST.format(lists=lists, rank=rank, column=column, token=bind(term.token))
+
+
+def _write_column(column: str) -> str:
+    """Return the SQL of a column, or of the absolute value that `|column|` means."""
+    if column.startswith("|"):
+        return f"ABS({column.strip('|')})"
+    return _ROLE_OR_NONE if column == "role" else column
+
+
+def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> Statement:  # noqa: B008
+    """Return the statement that finds what `expression` describes.
+
+    Raises:
+        UsageError: when a column to show or to order by does not exist.
+        ExpressionError: when the expression is too long or too deep.
+    """
+    _check_depth(expression)
+    bind = _Parameters()
+    columns = ", ".join(check_column(column) for column in shape.columns)
+    order = ", ".join(order_by(shape.order))
+    where = _write_where(expression, bind)
+    if shape.limit is not None:
+        # Choose the neurons first: what is shown of them is looked up for these few only.
+        first = f"SELECT neuron_id\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
+        chosen = textwrap.indent(f"{first}\nLIMIT {bind(shape.limit)}", "    ")
+        where = f"neuron_id IN (\n{chosen})"
+    sql = f"SELECT {columns}\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
+    return _check_size(Statement(_use_dataset(expression, sql, bind), bind.parameters))
+
+
+def _check_depth(expression: Expression) -> None:
+    """Refuse an expression whose `and`, `or` and `not` are nested more than `_MAX_DEPTH` deep."""
+    if measure_depth(expression) > _MAX_DEPTH:
+        raise ExpressionError(
+            f"and, or and not stand within one another more than {_MAX_DEPTH} deep; "
+            "write it flatter, or ask with `neurondb sql`"
+        )
+
+
+def _check_size(statement: Statement) -> Statement:
+    """Return a statement; refuse one that is too long for SQLite."""
+    if len(statement.sql) > _MAX_CHARACTERS or len(statement.parameters) > _MAX_PARAMETERS:
+        raise ExpressionError(
+            f"the expression has too many conditions ({len(statement.parameters):,}); list neurons "
+            "or numbers with commas, or ask for fewer at a time"
+        )
+    return statement
+
+
+def compile_count(expression: Expression) -> Statement:
+    """Return the statement that counts what `expression` describes.
+
+    Raises:
+        ExpressionError: when it is too long or too deep.
+    """
+    _check_depth(expression)
+    bind = _Parameters()
+    where = _write_where(expression, bind)
+    sql = f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}"
+    return _check_size(Statement(_use_dataset(expression, sql, bind), bind.parameters))
+
+
+def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
+    """Return a statement with activations on the dataset that an expression names, if it does.
+
+    A common table expression takes the place of the view. It is never stored, so that conditions
+    reach the indexes through it as they do through the view.
+    """
+    name = get_dataset_name(expression)
+    if name is None:
+        return sql
+    dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
+    overview = textwrap.indent(overview_on(dataset), "    ")
+    return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
+
+
+def _select_by_effect(column: str) -> str | None:
+    """Return a SELECT of neurons by an effect, with a condition on `e.mean` to fill in at `{fits}`.
+
+    It is None where the column is no effect of removing a neuron.
+    """
+    place = EFFECT_COLUMNS.get(column)
+    if place is None:
+        return None
+    table, run, metric = place
+    return _BY_EFFECT.format(table=table, run=run, metric=metric)
+
+
+def _use_effect_index(term: Expression, bind: Bind) -> str | None:
+    """Return the condition on an effect as a list of neurons, which an index by effect gives.
+
+    A list cannot tell what is unknown from what does not fit, so that `not` must not stand before.
+    """
+    if (
+        not isinstance(term, Compare | Between)
+        or (listed := _select_by_effect(term.column)) is None
+    ):
+        return None
+    fits = compile_condition(replace(term, column="e.mean"), bind)
+    return f"neuron_id IN ({listed.format(fits=fits)})"
+
+
+def _write_where(expression: Expression, bind: Bind) -> str:
+    """Return the condition of the WHERE, the parts that must all hold on a line each."""
+    parts = [part for part in iterate_conjuncts(expression) if not isinstance(part, OnDataset)] or [
+        And(())
+    ]
+    # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
+    listed = HasToken | HasEffect | Place | Places
+    few_neurons = any(isinstance(part, listed) or _is_class(part) for part in parts)
+    terms = (None if few_neurons else _use_effect_index(part, bind) for part in parts)
+    conditions = [
+        known or compile_condition(part, bind) for known, part in zip(terms, parts, strict=True)
+    ]
+    return (
+        "\n  AND ".join(conditions) if len(conditions) <= _MAX_PARTS else _join(" AND ", conditions)
+    )
+
+
+def _is_class(term: Expression) -> bool:
+    return isinstance(term, OneOf) and term.column == "class"

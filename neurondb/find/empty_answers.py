@@ -1,0 +1,278 @@
+"""Why an answer has no rows, or NULLs only: what was not ingested, run or compared yet.
+
+Besides, a place that no model has, a property of too few tokens, and the classes of the same family
+that do have neurons.
+"""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
+from neurondb.find.coverage import (
+    STAGES,
+    CoveredModel,
+    explain_missing_layers,
+    find_covered_models,
+    find_named_dataset,
+    find_named_models,
+    has_rows,
+    load_models,
+)
+from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
+from neurondb.find.terms import (
+    Between,
+    Compare,
+    Expression,
+    HasEffect,
+    HasToken,
+    Missing,
+    OnDataset,
+    OneOf,
+    Place,
+    iterate_terms,
+)
+from neurondb.reading.effects import ATTRIBUTION, EACH, measured_metrics, shown_run
+from neurondb.reading.models import Model
+from neurondb.schema import tables
+from neurondb.schema.views import EFFECT_COLUMNS
+
+STAGE_COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_COLUMNS}
+STAGE_TERMS: Final = {"vocab": HasToken, "properties": HasEffect, "activations": OnDataset}
+"""Stage → the columns, and the kind of term, of a find expression that need it."""
+COMPARISON: Final = "comparison"
+FEWEST_TOKENS: Final = 5
+"""Tokens that a property must have for effects on it to be stored."""
+EFFECTS: Final = "effects"
+GATES: Final = "gates"
+ABLATIONS: Final = "ablations"
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS)
+"""What a named query may say in its header that it needs."""
+NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS))
+"""Needs of queries that are not about what a stage measures of each neuron."""
+CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
+"""What the names of related classes end with."""
+_RUN_KINDS: Final = {"ablated": EACH, "attribution": ATTRIBUTION}
+_RUN_COMMANDS: Final = {
+    EACH: "neurondb ablate-each {model} --where EXPR --dataset TEXTS",
+    ATTRIBUTION: "neurondb ablate-each {model} --attribution --dataset TEXTS",
+}
+_NO_MODELS: Final = "this database has no models; add one with `neurondb ingest MODEL`"
+
+
+def explain_empty(
+    connection: Connection,
+    expression: Expression,
+    needs: Sequence[str] = (),
+    values: Sequence[str] = (),
+) -> list[str]:
+    """Return a line for each reason why an expression may fit no neuron.
+
+    Models that the expression rules out, by name or by place, are not mentioned.
+
+    Args:
+        connection: To the database.
+        expression: What was asked, with names as the database has them.
+        needs: Stages and runs that are needed whatever the expression says, of `NEEDS`.
+        values: The values of a named query's parameters that are a choice.
+    """
+    stored = load_models(connection)
+    named = find_named_models(expression, stored)
+    if not named:
+        return [] if stored else [_NO_MODELS]
+    covered = find_covered_models(expression, named)
+    if not covered:
+        return [_format_places(named)]
+    models = [model for model, _ in covered]
+    terms = list(iterate_terms(expression))
+    needs = (
+        ("weights", *needs) if _mentions_places(terms) and not NO_NEURONS & set(needs) else needs
+    )
+    missing = _explain_missing_data(connection, expression, covered, terms, needs)
+    gates = _explain_gates(expression, models, needs, values)
+    rare = _explain_rare_properties(connection, terms, models)
+    related = explain_related_classes(connection, terms, models)
+    return [*missing, *gates, *rare, *related]
+
+
+def explain_nulls(
+    connection: Connection, expression: Expression, columns: Sequence[str]
+) -> list[str]:
+    """Return a line for each reason why columns may be NULL for all neurons that fit."""
+    covered = find_covered_models(expression, load_models(connection))
+    if not covered:
+        return []
+    terms: list[Expression] = [Compare(column, ">", 0) for column in columns]
+    lines = _explain_missing_data(connection, expression, covered, terms, ())
+    return [*lines, *explain_missing_gates(terms, [model for model, _ in covered])]
+
+
+def _explain_missing_data(
+    connection: Connection,
+    expression: Expression,
+    covered: Sequence[CoveredModel],
+    terms: Sequence[Expression],
+    needs: Sequence[str],
+) -> Iterator[str]:
+    """Yield a line for every stage or run that terms need and that models lack."""
+    dataset = find_named_dataset(connection, expression)
+    for stage in STAGES:
+        if stage in needs or _needs_stage(stage, terms):
+            line = explain_missing_layers(connection, stage, covered, dataset)
+            if line:
+                yield line
+    measured = [Missing("ablated_loss")] if EFFECTS in needs else []
+    models = [model for model, _ in covered]
+    yield from explain_missing_effects(connection, (*terms, *measured), models)
+    if ABLATIONS in needs:
+        yield from _explain_missing_ablations(connection, models)
+
+
+def _explain_gates(
+    expression: Expression, models: Sequence[Model], needs: Sequence[str], values: Sequence[str]
+) -> Iterator[str]:
+    terms = list(iterate_terms_but_dead(expression))
+    yield from explain_missing_gates(terms, models, values)
+    if GATES in needs:
+        yield from explain_no_gates(models)
+
+
+def _explain_missing_ablations(connection: Connection, models: Sequence[Model]) -> Iterator[str]:
+    """Yield a line for each model of which no neurons were ablated together."""
+    r = tables.ablation_runs.c
+    for model in models:
+        runs = select(r.run_id).where(r.model_id == model.model_id, r.kind == "together")
+        if connection.execute(runs.limit(1)).first() is None:
+            command = f"neurondb ablate {shlex.quote(model.name)} --where EXPR --dataset TEXTS"
+            yield f"no neurons of {model.name} were ablated together: run `{command}`"
+
+
+def explain_missing_comparison(
+    connection: Connection, before: str | None, after: str | None
+) -> list[str]:
+    """Return a line where two models, in this order, were not compared; None is any model."""
+    a, b = tables.models.alias(), tables.models.alias()
+    rows = select(tables.comparisons.c.comparison_id).join_from(
+        tables.comparisons, a, a.c.model_id == tables.comparisons.c.model_a
+    )
+    rows = rows.join(b, b.c.model_id == tables.comparisons.c.model_b)
+    for model, name in ((a, before), (b, after)):
+        rows = rows if name is None else rows.where(model.c.name == name)
+    if connection.execute(rows.limit(1)).first() is not None:
+        return []
+    names = f"{before or 'A'} {after or 'B'}"
+    return [f"there is no such comparison: run `neurondb compare {names}`"]
+
+
+def _explain_rare_properties(
+    connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
+) -> Iterator[str]:
+    """Yield a line for each property that too few tokens have for effects to be stored."""
+    p, r = tables.properties.c, tables.token_property_rows.c
+    for name in dict.fromkeys(term.property for term in terms if isinstance(term, HasEffect)):
+        counted = select(func.count(r.token_id)).join(
+            tables.properties, p.property_id == r.property_id
+        )
+        for model in models:
+            of_model = counted.where(p.name == name, r.model_id == model.model_id)
+            n = connection.execute(of_model).scalar() or 0
+            if n < FEWEST_TOKENS and has_rows(connection, tables.property_effects, model):
+                of_tokens = f"{n or 'none'} of its tokens {'has' if n == 1 else 'have'}"
+                yield f"{model.name} knows no effects on {name!r}: {of_tokens} the property"
+
+
+def _mentions_places(terms: Sequence[Expression]) -> bool:
+    """Tell whether a question is about certain models or places, which may be missing."""
+    columns = ("model", *PLACE_COLUMNS)
+    return any(
+        isinstance(term, Place)
+        or (isinstance(term, Compare | Between | OneOf) and term.column in columns)
+        for term in terms
+    )
+
+
+def _needs_stage(stage: str, terms: Sequence[Expression]) -> bool:
+    listed = STAGE_TERMS.get(stage, ())
+    if any(isinstance(term, listed) for term in terms):
+        return True
+    columns = STAGE_COLUMNS.get(stage, frozenset())
+    return any(
+        isinstance(term, Compare | Between | OneOf | Missing) and term.column.strip("|") in columns
+        for term in terms
+    )
+
+
+def _format_places(named: Sequence[Model]) -> str:
+    """Return which layers and neurons models have, for a question about places beyond them."""
+    return "; ".join(
+        f"{model.name} has layers 0–{model.n_layers - 1}, neurons 0–{model.d_mlp - 1}"
+        for model in named
+    )
+
+
+def explain_related_classes(
+    connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
+) -> Iterator[str]:
+    """Yield a line for each model on the other classes of the family of those asked for.
+
+    Where few neurons are weakening, many may be so conditionally.
+    """
+    wanted = {
+        str(name)
+        for term in terms
+        if isinstance(term, OneOf) and term.column == "class"
+        for name in term.values
+    }
+    if not wanted:
+        return
+    for model in models:
+        counts = _count_classes(connection, model)
+        families = {family for family in CLASS_FAMILIES for name in wanted if name.endswith(family)}
+        related = [
+            f"{n:,} {name}"
+            for name, n in counts.items()
+            if name not in wanted and any(name.endswith(family) for family in families)
+        ]
+        if related:
+            asked_for = ", ".join(f"{counts.get(name, 0):,} {name}" for name in sorted(wanted))
+            yield f"{model.name} has {asked_for}; akin to these are {', '.join(related)}"
+
+
+def _count_classes(connection: Connection, model: Model) -> dict[str, int]:
+    c, k = tables.classes.c, tables.rw_classes.c
+    last = model.first_neuron_id + model.n_neurons - 1
+    rows = connection.execute(
+        select(k.name, func.count())
+        .join_from(tables.classes, tables.rw_classes, k.class_id == c.class_id)
+        .where(c.neuron_id.between(model.first_neuron_id, last), c.threshold == model.threshold)
+        .group_by(k.class_id, k.name)
+        .order_by(k.class_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def explain_missing_effects(
+    connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
+) -> Iterator[str]:
+    """Yield a line for each effect that the terms ask for and that no run of a model has."""
+    columns = (
+        term.column.strip("|")
+        for term in terms
+        if isinstance(term, Compare | Between | OneOf | Missing)
+    )
+    for column in dict.fromkeys(column for column in columns if column in EFFECT_COLUMNS):
+        name, _, metric = column.partition("_")
+        kind = _RUN_KINDS[name]
+        lacking = [model for model in models if not _has_effect(connection, model, kind, metric)]
+        if lacking:
+            names = ", ".join(model.name for model in lacking)
+            command = _RUN_COMMANDS[kind].format(model=shlex.quote(lacking[0].name))
+            metrics = " --metrics loss,entropy" if column == "attribution_entropy" else ""
+            yield f"{name}.{metric} is not known of {names}: run `{command}{metrics}`"
+
+
+def _has_effect(connection: Connection, model: Model, kind: str, metric: str) -> bool:
+    run = shown_run(connection, model, kind)
+    return run is not None and metric in measured_metrics(connection, kind, run.run_id)

@@ -1,0 +1,256 @@
+"""The grammar of the find language: `weakening freq>0.6 layer>=20 token=' dog'`.
+
+expression  := conjunction ("or" conjunction)*
+conjunction := negation (["and"] negation)*
+negation    := "not" negation | "(" expression ")" | term
+term        := key operator item ("," item)* ["@" rank] | item ("," item)*
+key         := column | "|" column "|" | lists of tokens | "property." name | …
+
+`keywords` and `columns` have the words, `values` reads the items; docs/find.md is for users.
+"""
+
+import functools
+from typing import Final
+
+from neurondb.errors import ExpressionError
+from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
+from neurondb.find.keywords import (
+    BARE_WORDS,
+    DATASET_KEY,
+    QUALIFIERS,
+    TOKEN_KEYS,
+    choose_token_lists,
+)
+from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
+from neurondb.find.terms import And, Expression, Not, require_one_dataset
+from neurondb.find.values import (
+    PROPERTY_KEYS,
+    READERS,
+    is_property_key,
+    join_and,
+    join_or,
+    looks_like_place,
+    make_place_error,
+    negate_if_unequal,
+    parse_place,
+    read_comparison,
+    read_property_comparison,
+    read_token,
+    read_word,
+)
+from neurondb.spelling import did_you_mean, match_names, quote_word, split_words
+
+MAX_DEPTH: Final = 100
+"""Levels of nesting beyond which an expression is refused, so that no stack overflows."""
+CONNECTIVES: Final = ("and", "or", "not")
+MOST_WORDS_IN_NAME: Final = max(len(entry.split()) for entry in BARE_WORDS)
+
+
+def parse(text: str) -> Expression:
+    """Return the meaning of an expression; the empty one holds for every neuron.
+
+    Names of models and tokens are looked up later, by `neurondb.find.names`.
+
+    Raises:
+        ExpressionError: when it cannot be understood; says which word, where, and what may have
+            been meant.
+    """
+    parser = _Parser(split_lexemes(text))
+    if parser.next.kind == END:
+        return And(())
+    expression = parser.read_expression(0)
+    if parser.next.kind != END:
+        raise ExpressionError(f"unexpected {parser.next.quoted} {parser.next.where}")
+    require_one_dataset(expression)
+    return expression
+
+
+class _Parser:
+    """A recursive descent by the grammar above; `next` is the first lexeme that is not read yet."""
+
+    def __init__(self, lexemes: list[Lexeme]) -> None:
+        self._lexemes = lexemes
+        self._place = 0
+
+    @property
+    def next(self) -> Lexeme:
+        return self._lexemes[self._place]
+
+    def _peek(self, by: int) -> Lexeme:
+        return self._lexemes[min(self._place + by, len(self._lexemes) - 1)]
+
+    def _take(self) -> Lexeme:
+        taken = self.next
+        self._place = min(self._place + 1, len(self._lexemes) - 1)
+        return taken
+
+    def _is_word(self, *words: str) -> bool:
+        return self.next.kind == WORD and self.next.value.lower() in words
+
+    def read_expression(self, depth: int) -> Expression:
+        parts = [self._read_conjunction(depth)]
+        while self._is_word("or"):
+            self._take()
+            parts.append(self._read_conjunction(depth))
+        return join_or(parts)
+
+    def _read_conjunction(self, depth: int) -> Expression:
+        parts = [self._read_negation(depth)]
+        while self.next.kind not in (END, ")") and not self._is_word("or"):
+            if self._is_word("and"):
+                self._take()
+            parts.append(self._read_negation(depth))
+        return join_and(parts)
+
+    def _read_negation(self, depth: int) -> Expression:
+        if depth > MAX_DEPTH:
+            raise ExpressionError(f"nested deeper than {MAX_DEPTH} levels {self.next.where}")
+        if self._is_word("not"):
+            self._take()
+            inner = self._read_negation(depth + 1)
+            return inner.part if isinstance(inner, Not) else Not(inner)
+        if self.next.kind != "(":
+            return self._read_term()
+        opened = self._take()
+        inner = self.read_expression(depth + 1)
+        if self.next.kind != ")":
+            raise ExpressionError(f"the parenthesis {opened.where} is not closed")
+        self._take()
+        return inner
+
+    def _read_term(self) -> Expression:
+        if self.next.kind not in (WORD, TEXT) or self._is_word(*CONNECTIVES):
+            found = "nothing" if self.next.kind == END else self.next.quoted
+            raise ExpressionError(f"expected a condition {self.next.where}, found {found}")
+        if self._peek(1).kind == OPERATOR:
+            return self._read_comparison()
+        parts = [self._read_name()]
+        while self.next.kind == ",":
+            self._take()
+            parts.append(self._read_name())
+        return join_or(parts)
+
+    def _read_comparison(self) -> Expression:
+        key, operator = self._take(), self._take().value
+        items = [self._read_item()]
+        while self.next.kind == ",":
+            self._take()
+            items.append(self._read_item())
+        column = parse_number_column(key.value)
+        if column is not None:
+            return read_comparison(column, operator, items, None)
+        word = key.value.lower().replace("-", "_")
+        if word in READERS:
+            return read_comparison(word, operator, items, READERS[word])
+        if is_property_key(key.value.lower()):
+            return read_property_comparison(key, operator, items)
+        return self._read_token_comparison(key, operator, items)
+
+    def _read_item(self) -> Lexeme:
+        if self.next.kind not in (WORD, TEXT):
+            found = "nothing" if self.next.kind == END else self.next.quoted
+            raise ExpressionError(f"expected a value {self.next.where}, found {found}")
+        return self._take()
+
+    def _read_token_comparison(self, key: Lexeme, operator: str, items: list[Lexeme]) -> Expression:
+        lists = _choose_lists(key)
+        if operator not in ("=", "!="):
+            raise ExpressionError(f"{key.value} {key.where} takes = or !=, not {operator}")
+        items, within = self._split_rank(items) if lists else (items, None)
+        return negate_if_unequal(
+            operator, join_or([read_token(lists, item, within) for item in items])
+        )
+
+    def _split_rank(self, items: list[Lexeme]) -> tuple[list[Lexeme], int | None]:
+        """Return the items without the rank after them, and this rank; None where there is none.
+
+        A rank, `@5`, is a word by itself, or the end of a token id.
+        """
+        last = items[-1]
+        token_id, at, _ = last.value.partition("@")
+        if last.kind == WORD and token_id.startswith("#") and at:
+            rank = last._replace(value=last.value[len(token_id) :])
+            return [*items[:-1], last._replace(value=token_id)], _read_rank(rank)
+        if self.next.kind == WORD and self.next.value.startswith("@"):
+            return items, _read_rank(self._take())
+        return items, None
+
+    def _read_name(self) -> Expression:
+        if self.next.kind not in (WORD, TEXT):
+            raise ExpressionError(f"expected a name {self.next.where}")
+        place = parse_place(self.next.value)
+        if place is not None:
+            self._take()
+            return place
+        for length in range(MOST_WORDS_IN_NAME, 1, -1):
+            words = self._peek_words(length)
+            if words is not None and match_names(words, BARE_WORDS):
+                first = self._lexemes[self._place]._replace(value=" ".join(words))
+                self._place += length
+                return read_word(words, BARE_WORDS, first, "word")
+        return self._read_one_word()
+
+    def _peek_words(self, length: int) -> list[str] | None:
+        """Return the next `length` plain words when they could be one name."""
+        ahead = [self._peek(i) for i in range(length)]
+        if any(lexeme.kind != WORD for lexeme in ahead) or self._peek(length).kind == OPERATOR:
+            return None
+        return [lexeme.value.lower() for lexeme in ahead]
+
+    def _read_one_word(self) -> Expression:
+        lexeme = self._take()
+        words = split_words(lexeme.value)
+        if match_names(words, BARE_WORDS):
+            return read_word(words, BARE_WORDS, lexeme, "word")
+        if _is_key(lexeme.value):
+            raise ExpressionError(f"{lexeme.value} {lexeme.where} needs a comparison")
+        if looks_like_place(lexeme.value):
+            raise make_place_error(lexeme)
+        known = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *list_keys()}
+        hint = did_you_mean(lexeme.value, known)
+        raise ExpressionError(f"unknown word {lexeme.quoted} {lexeme.where}{hint}")
+
+
+def _read_rank(lexeme: Lexeme) -> int:
+    spelled = lexeme.value[1:]
+    if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
+        raise ExpressionError(
+            f"{lexeme.quoted} {lexeme.where} is not a number of places from 1, as @5"
+        )
+    return int(spelled) if len(spelled) < 10 else 2**31
+
+
+def _is_key(word: str) -> bool:
+    spelled = word.lower().replace("-", "_")
+    return (
+        parse_number_column(word) is not None or spelled in list_keys() or is_property_key(spelled)
+    )
+
+
+@functools.cache
+def list_keys() -> frozenset[str]:
+    """Return every key that may stand before an operator, but for qualified tokens."""
+    tokens = (*TOKEN_KEYS, *(f"{qualifier}.token" for qualifier in QUALIFIERS))
+    return frozenset(
+        (*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, *tokens, *PROPERTY_KEYS)
+    )
+
+
+def _choose_lists(key: Lexeme) -> tuple[int, ...]:
+    """Return the token lists that a key like `out.bottom.token` means; none for the LM head."""
+    spelled = key.value.lower().replace("-", "_")
+    *qualifiers, last = TOKEN_KEYS.get(spelled, spelled).split(".")
+    if last != "token":
+        hint = did_you_mean(spelled, list_keys())
+        raise ExpressionError(f"unknown key {key.quoted} {key.where}{hint}")
+    if "lm_head" in qualifiers:
+        if len(qualifiers) > 1:
+            raise ExpressionError(
+                f"{key.quoted} {key.where}: lm-head has one list only; write lm-head.token"
+            )
+        return ()
+    for qualifier in qualifiers:
+        if qualifier not in QUALIFIERS:
+            hint = did_you_mean(qualifier, (*QUALIFIERS, "lm-head"))
+            raise ExpressionError(f"unknown qualifier {quote_word(qualifier)} {key.where}{hint}")
+    return choose_token_lists(qualifiers)

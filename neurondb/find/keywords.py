@@ -1,0 +1,80 @@
+"""The words of the find language and what each stands for; docs/find.md describes them to users."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from neurondb.find.terms import And, Compare, Expression, Missing, Not, OneOf, Or
+from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, token_list
+from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
+
+DATASET_KEY: Final = "dataset"
+"""What stands before the name of the dataset whose activations are meant; no column."""
+
+ROLES: Final = ("prediction", "suppression", "partition", "none")
+
+DEAD: Final = Or(
+    (  # each side false, not unknown, where the other decides: else `not dead` would lose neurons
+        And((Not(Missing("freq")), OneOf("freq", (0,)))),
+        And((Missing("freq"), OneOf("post_positive", (0,)))),
+    ),
+)
+"""Never active: x_gate is never positive; of an ungated neuron, hook_post never is."""
+
+
+def _list_classes(*, atypical: bool) -> tuple[str, ...]:
+    """Return the names of the typical or of the atypical classes."""
+    return tuple(c.name for c in CLASSES if c.name.startswith("atypical ") == atypical)
+
+
+def list_class_words() -> dict[str, Expression]:
+    """Return every name of a class or group of classes, in words parted by spaces → its meaning."""
+    manipulators = tuple(c.name for c in CLASSES if c.class_id != ORTHOGONAL)
+    words: dict[str, Expression] = {
+        "typical": OneOf("class", _list_classes(atypical=False)),
+        "atypical": OneOf("class", _list_classes(atypical=True)),
+        "input manipulators": OneOf("class", manipulators),
+    }
+    for known in (*CLASSES, UNDEFINED):
+        words[known.name] = words[known.io_name] = OneOf("class", (known.name,))
+    return words
+
+
+CLASS_WORDS: Final = list_class_words()
+ROLE_WORDS: Final[dict[str, Expression]] = {role: OneOf("role", (role,)) for role in ROLES}
+BARE_WORDS: Final[dict[str, Expression]] = {
+    **CLASS_WORDS,
+    **{role: ROLE_WORDS[role] for role in ROLES if role != "none"},
+    "dead": DEAD,
+    "significant": Compare("significant_in_out", ">", 0),
+}
+"""What may stand without a comparison → its meaning."""
+
+TOKEN_KEYS: Final = {
+    "token": "token",
+    "lm_head.token": "lm_head.token",
+    "promotes": "out.top.unembed.token",
+    "suppresses": "out.bottom.unembed.token",
+    "reads": "gate.in.top.unembed.token",
+}
+"""What may stand before a token → its qualified form; besides, `token` after any qualifiers."""
+
+QUALIFIERS: Final = (*VECTORS, *DIRECTIONS, *BASES)
+
+
+def choose_token_lists(qualifiers: Sequence[str]) -> tuple[int, ...]:
+    """Return the codes of the token lists that qualifiers choose.
+
+    Unless they say otherwise it is the top of any vector, by the unembedding.
+    """
+    return tuple(
+        token_list(VECTORS.index(vector), BASES.index(basis), DIRECTIONS.index(direction))
+        for vector in _choose(qualifiers, VECTORS, VECTORS)
+        for basis in _choose(qualifiers, BASES, BASES[:1])
+        for direction in _choose(qualifiers, DIRECTIONS, DIRECTIONS[:1])
+    )
+
+
+def _choose(
+    qualifiers: Sequence[str], among: Sequence[str], default: Sequence[str]
+) -> Sequence[str]:
+    return [word for word in among if word in qualifiers] or default

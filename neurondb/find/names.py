@@ -1,0 +1,148 @@
+"""The names of models, datasets, tokens and properties, looked up in a database.
+
+A name that is not there is an error that names near ones, not an answer without rows.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, func, select
+
+from neurondb.errors import UnknownNameError
+from neurondb.find.terms import (
+    And,
+    Expression,
+    HasEffect,
+    HasToken,
+    Not,
+    OnDataset,
+    OneOf,
+    Or,
+    Places,
+    get_model_names,
+    iterate_terms,
+)
+from neurondb.find.token_names import require_token
+from neurondb.reading.activations import named_dataset
+from neurondb.reading.models import find_model
+from neurondb.schema.tables import dataset_rows, models, properties
+from neurondb.spelling import did_you_mean, quote_word, split_words
+
+
+def resolve_names(expression: Expression, connection: Connection) -> Expression:
+    """Return the expression with every model, dataset, token and property as the database has it.
+
+    Raises:
+        UnknownNameError: when one of them is not there; names those that are.
+    """
+    known = _replace_terms(expression, lambda term: _resolve_models(term, connection))
+    models_named = get_model_names(known)
+    lists = [term for term in iterate_terms(known) if isinstance(term, Places)]
+    if lists:
+        _check_places(lists, connection, models_named)
+    return _replace_terms(known, lambda term: _resolve_name(term, connection, models_named))
+
+
+def _check_places(lists: Sequence[Places], connection: Connection, among: Sequence[str]) -> None:
+    """Refuse a list with a neuron that none of the models has."""
+    m = models.c
+    rows = connection.execute(select(m.name, m.n_layers, m.d_mlp).order_by(m.name)).all()
+    sizes = [row for row in rows if not among or row.name in among]
+    shapes = {(row.n_layers, row.d_mlp) for row in sizes}
+    for place in (place for term in lists for place in term.places):
+        if shapes and not any(place.layer < n and place.neuron < d for n, d in shapes):
+            has = "; ".join(
+                f"{row.name} has layers 0–{row.n_layers - 1}, neurons 0–{row.d_mlp - 1}"
+                for row in sizes[:3]
+            )
+            raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {has}")
+
+
+def find_model_name(connection: Connection, name: str) -> str:
+    """Return the name of a model in this database, given in any case, or where it came from.
+
+    Raises:
+        UnknownNameError: as `find_model` does.
+    """
+    m = models.c
+    same = select(m.name).where(func.lower(m.name) == name.lower())
+    stored = connection.scalars(same).all()
+    return find_model(connection, stored[0] if len(stored) == 1 else name).name
+
+
+def find_dataset_name(connection: Connection, name: str) -> str:
+    """Return the name of a dataset in this database, given in any case.
+
+    Raises:
+        UnknownNameError: when there is none; lists those there are.
+    """
+    d = dataset_rows.c
+    same = select(d.name).where(func.lower(d.name) == name.lower())
+    stored = connection.scalars(same).all()
+    chosen = stored[0] if len(stored) == 1 else name
+    return named_dataset(connection, chosen).name
+
+
+def find_property_name(connection: Connection, name: str) -> str:
+    """Return a property of tokens, given in any case, with hyphens or spaces between words.
+
+    Where no property is stored the name stays as it is: a stage is missing then, which
+    `empty_answers` says.
+
+    Raises:
+        UnknownNameError: when it is none of those stored; names near ones.
+    """
+    known = connection.scalars(select(properties.c.name)).all()
+    match = _match_property(known, name)
+    if match is not None or not known:
+        return match or name
+    hint = did_you_mean(" ".join(split_words(name)), known) or "; docs/properties.md lists them"
+    raise UnknownNameError(f"no property {quote_word(name)} of tokens in this database{hint}")
+
+
+def _match_property(known: Sequence[str], name: str) -> str | None:
+    if name in known:
+        return name
+    return next((stored for stored in known if split_words(stored) == split_words(name)), None)
+
+
+def _find_token(connection: Connection, token: str | int, among: Sequence[str]) -> str | int:
+    """Return what `require_token` does; the error says where the name is that of a property."""
+    try:
+        return require_token(connection, token, among)
+    except UnknownNameError as error:
+        known = connection.scalars(select(properties.c.name)).all()
+        match = _match_property(known, str(token))
+        if match is None:
+            raise
+        name = match if match.isalnum() else repr(match)
+        raise UnknownNameError(f"{error}; it is a property: property={name}") from error
+
+
+def _replace_terms(expression: Expression, by: Callable[[Expression], Expression]) -> Expression:
+    """Return a tree with every term replaced."""
+    match expression:
+        case And(parts):
+            return And(tuple(_replace_terms(part, by) for part in parts))
+        case Or(parts):
+            return Or(tuple(_replace_terms(part, by) for part in parts))
+        case Not(part):
+            return Not(_replace_terms(part, by))
+    return by(expression)
+
+
+def _resolve_models(term: Expression, connection: Connection) -> Expression:
+    match term:
+        case OneOf("model", names):
+            return OneOf("model", tuple(find_model_name(connection, str(name)) for name in names))
+    return term
+
+
+def _resolve_name(term: Expression, connection: Connection, among: list[str]) -> Expression:
+    match term:
+        case HasToken(token, lists, within):
+            return HasToken(_find_token(connection, token, among), lists, within)
+        case HasEffect(name, strength):
+            return HasEffect(find_property_name(connection, name), strength)
+        case OnDataset(name):
+            return OnDataset(find_dataset_name(connection, name))
+    return term

@@ -1,0 +1,306 @@
+"""Sets of neurons of one model, for jobs to work on, and random baselines to compare them with.
+
+A set is given as an expression, a query, a list, a class, or the name of a stored set.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, select
+
+from neurondb.database import called, translated
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.find.columns import ResultShape
+from neurondb.find.compiler import compile_find
+from neurondb.find.search import read_expression
+from neurondb.find.terms import And, OneOf
+from neurondb.jobs import NeuronSelection
+from neurondb.neurons import match_neuron, parse_neurons
+from neurondb.reading.models import Model
+from neurondb.records import NeuronSetRecord
+from neurondb.schema import tables
+from neurondb.spelling import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
+from neurondb.sql import run_sql
+from neurondb.taxonomy import CLASSES, ORTHOGONAL
+
+Ids = NDArray[np.int64]
+
+
+class NeuronSet(NamedTuple):
+    """Neurons of one model, and what is needed to draw a baseline for them.
+
+    Attributes:
+        definition: The SQL, expression or list that the set was made of.
+        neuron_ids: The ids of the neurons, ascending, each once.
+        class_id: The class that the set was given by; None for other sets.
+        seed: The seed of a set that was drawn at random.
+        name: The name under which the set is stored.
+    """
+
+    definition: str
+    neuron_ids: Ids
+    class_id: int | None = None
+    seed: int | None = None
+    name: str | None = None
+
+    @property
+    def record(self) -> NeuronSetRecord:
+        """The set as it is stored."""
+        return NeuronSetRecord(self.definition, self.neuron_ids, self.name)
+
+
+def select_neurons(
+    engine: Engine, model: Model, selection: NeuronSelection, seed: int = 0
+) -> NeuronSet:
+    """Return the neurons of a model that a selection means.
+
+    Args:
+        engine: The database.
+        model: The model whose neurons are selected.
+        selection: What is meant, and in which of five ways it is given.
+        seed: The seed for drawing a number of neurons of a class.
+
+    Raises:
+        UnknownNameError: when a name is not there, or no neuron fits.
+        ExpressionError: when the expression cannot be understood.
+        DatabaseError: when the query cannot be run, or would change something.
+        UsageError: when a list or a query's columns name no neurons.
+    """
+    selected = _SELECTORS[selection.kind](engine, model, selection, seed)
+    if not len(selected.neuron_ids):
+        raise UnknownNameError(f"no neuron of {model.name} fits {quote_word(selection.text)}")
+    return selected
+
+
+def _select_by_expression(
+    engine: Engine, model: Model, selection: NeuronSelection, _seed: int
+) -> NeuronSet:
+    expression = And((OneOf("model", (model.name,)), read_expression(engine, selection.text)))
+    rows = run_sql(engine, *compile_find(expression, ResultShape(("neuron_id",)))).rows
+    return NeuronSet(selection.text, _sort_ids(row[0] for row in rows))
+
+
+def _select_by_query(
+    engine: Engine, model: Model, selection: NeuronSelection, _seed: int
+) -> NeuronSet:
+    columns, unread = run_sql(engine, selection.text)
+    rows = list(unread)  # read to the end, which closes the statement, whatever is wrong with them
+    read = _choose_reader(columns, model)
+    return NeuronSet(
+        selection.text, _sort_ids(read(dict(zip(columns, row, strict=True))) for row in rows)
+    )
+
+
+def _choose_reader(columns: Sequence[str], model: Model) -> Callable[[dict[str, Any]], int]:
+    """Return a function from a row to the id of its neuron.
+
+    It reads the first of these that the columns have: neuron_id; layer and neuron; name.
+    """
+
+    def check_model(row: dict[str, Any]) -> None:
+        if row.get("model", model.name) != model.name:
+            raise UsageError(
+                f"the query also gives neurons of {quote_word(str(row['model']))}; add "
+                f"WHERE model = '{model.name}'"
+            )
+
+    def by_id(row: dict[str, Any]) -> int:
+        check_model(row)
+        return _check_id(model, row["neuron_id"])
+
+    def by_place(row: dict[str, Any]) -> int:
+        check_model(row)
+        return find_neuron_id(model, row["layer"], row["neuron"])
+
+    def by_name(row: dict[str, Any]) -> int:
+        check_model(row)
+        return parse_neuron(model, str(row["name"]))
+
+    for needed, reader in (
+        (("neuron_id",), by_id),
+        (("layer", "neuron"), by_place),
+        (("name",), by_name),
+    ):
+        if set(needed) <= set(columns):
+            return reader
+    raise UsageError(
+        f"the query gives {', '.join(columns)}; neurons are told by a column neuron_id, by layer "
+        "and neuron, or by name"
+    )
+
+
+def _select_by_list(
+    _engine: Engine, model: Model, selection: NeuronSelection, _seed: int
+) -> NeuronSet:
+    places = parse_neurons(selection.text)
+    ids = _sort_ids(find_neuron_id(model, *place) for place in places)
+    return NeuronSet(",".join(place.name for place in places), ids)
+
+
+def _select_by_class(
+    engine: Engine, model: Model, selection: NeuronSelection, seed: int
+) -> NeuronSet:
+    class_id = find_class(selection.text)
+    name = CLASSES[class_id].name
+    with translated(called(engine.url)), engine.connect() as connection:
+        of_class = np.flatnonzero(load_class_ids(connection, model) == class_id)
+    if selection.count is None:
+        return NeuronSet(f"class='{name}'", of_class + model.first_neuron_id, class_id)
+    if selection.count > len(of_class):
+        raise UsageError(
+            f"{model.name} has {len(of_class):,} neurons of class {name}, not {selection.count:,}"
+        )
+    drawn = np.random.default_rng(seed).choice(of_class, selection.count, replace=False)
+    definition = f"{selection.count} of class='{name}', seed {seed}"
+    return NeuronSet(definition, np.sort(drawn) + model.first_neuron_id, class_id, seed)
+
+
+def _select_by_set(
+    engine: Engine, model: Model, selection: NeuronSelection, _seed: int
+) -> NeuronSet:
+    s, m = tables.neuron_sets.c, tables.neuron_set_members.c
+    with translated(called(engine.url)), engine.connect() as connection:
+        named = select(s.set_id, s.name, s.definition)
+        stored = connection.execute(named.where(s.name == selection.text)).first()
+        if stored is None:
+            names = connection.scalars(select(s.name).where(s.name.is_not(None))).all()
+            hint = did_you_mean(selection.text, names)
+            raise UnknownNameError(f"no set {quote_word(selection.text)} in this database{hint}")
+        members = connection.scalars(select(m.neuron_id).where(m.set_id == stored.set_id)).all()
+    ids = _sort_ids(members)
+    if not ((ids >= model.first_neuron_id) & (ids < model.first_neuron_id + model.n_neurons)).all():
+        raise UsageError(f"the set {quote_word(selection.text)} is of neurons of another model")
+    return NeuronSet(stored.definition, ids, name=stored.name)
+
+
+_SELECTORS: Final[dict[str, Callable[[Engine, Model, NeuronSelection, int], NeuronSet]]] = {
+    "where": _select_by_expression,
+    "sql": _select_by_query,
+    "neurons": _select_by_list,
+    "class": _select_by_class,
+    "set": _select_by_set,
+}
+
+
+def find_class(text: str) -> int:
+    """Return the id of a class given by either of its names, or an abbreviation like `cond-weak`.
+
+    Raises:
+        UnknownNameError: when no class, or more than one, fits.
+    """
+    ids = {known.name: known.class_id for known in CLASSES}
+    entries = match_names(split_words(text), CLASS_NAMES)
+    fitting = {CLASS_NAMES[entry] for entry in entries} & set(ids)
+    if len(fitting) == 1:
+        return ids[fitting.pop()]
+    if fitting:
+        listed = ", ".join(sorted(fitting))
+        raise UnknownNameError(f"{quote_word(text)} could be several classes: {listed}")
+    raise UnknownNameError(f"no class {quote_word(text)}{did_you_mean(text, CLASS_NAMES)}")
+
+
+def parse_neuron(model: Model, name: str) -> int:
+    """Return the id of the neuron of a model that `layer.neuron` names.
+
+    Raises:
+        UsageError: when it is not written so.
+        UnknownNameError: when the model has no such neuron.
+    """
+    place = match_neuron(name)
+    if place is None:
+        raise UsageError(f"{quote_word(name)} is not LAYER.NEURON, like 31.9634")
+    return find_neuron_id(model, *place)
+
+
+def find_neuron_id(model: Model, layer: object, neuron: object) -> int:
+    """Return the id of a neuron of a model.
+
+    Raises:
+        UnknownNameError: when the model has no such neuron.
+    """
+    if (
+        not (isinstance(layer, int) and isinstance(neuron, int))
+        or not 0 <= layer < model.n_layers
+        or not 0 <= neuron < model.d_mlp
+    ):
+        raise UnknownNameError(
+            f"{model.name} has no neuron {layer}.{neuron}: its layers are 0 to "
+            f"{model.n_layers - 1}, each of the neurons 0 to {model.d_mlp - 1}"
+        )
+    return model.first_neuron_id + layer * model.d_mlp + neuron
+
+
+def _check_id(model: Model, neuron: object) -> int:
+    """Return an id; refuse one that is not of the model."""
+    end = model.first_neuron_id + model.n_neurons
+    if not isinstance(neuron, int) or not model.first_neuron_id <= neuron < end:
+        raise UsageError(
+            f"neuron_id {neuron} is not one of {model.name}'s ({model.first_neuron_id} to "
+            f"{end - 1}); add WHERE model = '{model.name}'"
+        )
+    return neuron
+
+
+def _sort_ids(ids: Iterable[int]) -> Ids:
+    """Return ids ascending, each once."""
+    return np.unique(np.fromiter(ids, dtype=np.int64))
+
+
+def load_class_ids(connection: Connection, model: Model) -> NDArray[np.int64]:
+    """Return the class id of every neuron of a model, −1 for none, at the τ that the model shows.
+
+    The array is ordered by neuron id: shape (n_layers · d_mlp,).
+    """
+    c = tables.classes.c
+    of_model = c.neuron_id.between(
+        model.first_neuron_id, model.first_neuron_id + model.n_neurons - 1
+    )
+    rows = connection.execute(
+        select(c.neuron_id, c.class_id).where(of_model, c.threshold == model.threshold)
+    ).all()
+    class_of = np.full(model.n_neurons, -1, dtype=np.int64)
+    if rows:
+        ids, class_ids = np.array([tuple(row) for row in rows], dtype=np.int64).T
+        class_of[ids - model.first_neuron_id] = class_ids
+    return class_of
+
+
+def draw_baseline(connection: Connection, model: Model, of: NeuronSet, seed: int) -> NeuronSet:
+    """Draw random neurons, as many of each layer as a set has, not in the set nor of its classes.
+
+    The class is the one that the set was given by. The classes of another set are those of its
+    members; but where an orthogonal output neuron is a member, as nearly all neurons of a model
+    are, the set is not one of classes, and only its members are left out. In a layer where too few
+    neurons remain all of them are taken (METHODS §6).
+
+    Raises:
+        UnknownNameError: when no neuron remains in any of the layers.
+    """
+    class_of = load_class_ids(connection, model)
+    members = of.neuron_ids - model.first_neuron_id
+    excluded = _find_excluded_classes(of, np.unique(class_of[members]))
+    free = ~np.isin(class_of, excluded)
+    free[members] = False
+    random = np.random.default_rng(seed)
+    drawn = []
+    for layer, wanted in zip(*np.unique(members // model.d_mlp, return_counts=True), strict=True):
+        first = layer * model.d_mlp
+        left = first + np.flatnonzero(free[first : first + model.d_mlp])
+        drawn.append(random.choice(left, min(wanted, len(left)), replace=False))
+    ids: Ids = np.sort(np.concatenate(drawn)) + model.first_neuron_id
+    if not len(ids):
+        raise UnknownNameError(
+            f"no baseline for {quote_word(of.definition)}: its layers have no other neuron"
+        )
+    without = "".join(f", not of class {CLASSES[i].name}" for i in excluded if i < len(CLASSES))
+    definition = f"baseline of {of.definition}: the same layers{without}; seed {seed}"
+    return NeuronSet(definition, ids, seed=seed)
+
+
+def _find_excluded_classes(of: NeuronSet, present: NDArray[np.int64]) -> list[int]:
+    """Return the classes to leave out of a baseline; `present` are those of the members."""
+    if of.class_id is not None:
+        return [of.class_id]
+    return [] if ORTHOGONAL in present else [int(class_id) for class_id in present if class_id >= 0]

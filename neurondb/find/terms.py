@@ -1,0 +1,183 @@
+"""The meaning of a find expression: a tree of terms on a row of neuron_overview."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from neurondb.errors import ExpressionError
+from neurondb.sql.running import Value
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All parts hold; of none, every neuron."""
+
+    parts: tuple["Expression", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one part holds."""
+
+    parts: tuple["Expression", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part is false; what is unknown (NULL) stays unknown, as in SQL."""
+
+    part: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """A number of the neuron stands in the relation `<`, `<=`, `>` or `>=` to a value."""
+
+    column: str
+    operator: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A number of the neuron lies between two values, both included."""
+
+    column: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A column has one of these values."""
+
+    column: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A column is NULL: not ingested, or not defined for the neuron."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The neuron is number `neuron` of layer `layer`."""
+
+    layer: int
+    neuron: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The neuron is one of a list, of any length."""
+
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HasToken:
+    """A token, by its text or its id, is among the first `within` of one of the neuron's lists.
+
+    `lists` are codes of `token_lists`; none of them means the LM-head decoding.
+    """
+
+    token: str | int
+    lists: tuple[int, ...]
+    within: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HasEffect:
+    """The neuron has an effect on the tokens with a property, and `strength` holds for it.
+
+    `strength` is of the column `effect`, and holds for no effect too weak to be stored.
+    """
+
+    property: str
+    strength: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
+class OnDataset:
+    """The neuron's activations on a dataset are stored, and the other terms mean these."""
+
+    name: str
+
+
+Expression: TypeAlias = (
+    And
+    | Or
+    | Not
+    | Compare
+    | Between
+    | OneOf
+    | Missing
+    | Place
+    | Places
+    | HasToken
+    | HasEffect
+    | OnDataset
+)
+
+
+def iterate_terms(expression: Expression) -> Iterator[Expression]:
+    """Yield the terms that `and`, `or` and `not` combine."""
+    match expression:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from iterate_terms(part)
+        case Not(part):
+            yield from iterate_terms(part)
+        case term:
+            yield term
+
+
+def iterate_conjuncts(expression: Expression) -> Iterator[Expression]:
+    """Yield the parts that must all hold, however they are grouped."""
+    if isinstance(expression, And):
+        for part in expression.parts:
+            yield from iterate_conjuncts(part)
+    else:
+        yield expression
+
+
+def get_dataset_name(expression: Expression) -> str | None:
+    """Return the dataset whose activations an expression means; None for the model's own."""
+    names = [part.name for part in iterate_conjuncts(expression) if isinstance(part, OnDataset)]
+    return names[0] if names else None
+
+
+def require_one_dataset(expression: Expression) -> None:
+    """Refuse a dataset that could not hold for all terms.
+
+    Raises:
+        ExpressionError: when it is one of several, or stands under `or` or `not`.
+    """
+    named = {term.name for term in iterate_terms(expression) if isinstance(term, OnDataset)}
+    for_all = {part.name for part in iterate_conjuncts(expression) if isinstance(part, OnDataset)}
+    if named != for_all or len(named) > 1:
+        raise ExpressionError(
+            "dataset=NAME says whose activations the whole expression means: name one, "
+            "and not under `or` or `not`"
+        )
+
+
+def get_model_names(expression: Expression) -> list[str]:
+    """Return the models to which the whole expression is restricted; an empty list for all."""
+    for part in iterate_conjuncts(expression):
+        if isinstance(part, OneOf) and part.column == "model":
+            return [str(name) for name in part.values]
+    return []
+
+
+def measure_depth(expression: Expression) -> int:
+    """Return how deep `and`, `or` and `not` are nested in one another."""
+    match expression:
+        case And(parts) | Or(parts):
+            return 1 + max(map(measure_depth, parts), default=0)
+        case Not(part):
+            return 1 + measure_depth(part)
+    return 0

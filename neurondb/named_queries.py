@@ -1,0 +1,118 @@
+"""Named queries: the files of queries/, run on a database with parameters given as text.
+
+`neurondb.sql.query_files` reads the form of the files.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from neurondb.database import called, translated
+from neurondb.errors import UnknownNameError
+from neurondb.find import empty_answers
+from neurondb.find.names import find_model_name, find_property_name
+from neurondb.find.terms import And, Expression, HasEffect, Missing, OneOf
+from neurondb.find.token_names import require_token
+from neurondb.paths import folder
+from neurondb.spelling import did_you_mean
+from neurondb.sql import Rows, run_sql
+from neurondb.sql.query_files import (
+    Bindings,
+    NamedQuery,
+    parse_query,
+)
+from neurondb.sql.running import Value
+
+PLACE_PARAMETERS: Final = ("layer", "neuron")
+"""Names of the parameters that say which neuron; they are those of its columns."""
+
+
+def list_names() -> list[str]:
+    """Return the names of all queries."""
+    return sorted(path.stem for path in folder("queries").glob("*.sql"))
+
+
+def load(name: str) -> NamedQuery:
+    """Return the query of a name, read from its file.
+
+    Raises:
+        UnknownNameError: when there is none of that name.
+    """
+    known = list_names()
+    if name not in known:
+        hint = did_you_mean(name, known) or "; `neurondb query --list` shows them"
+        raise UnknownNameError(f"no query {name!r}{hint}")
+    return parse_query((folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name)
+
+
+def load_all() -> list[NamedQuery]:
+    """Return every query, by name."""
+    return [load(name) for name in list_names()]
+
+
+def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
+    """Run a named query with the parameters given as text.
+
+    Raises:
+        UnknownNameError: when there is no such query, or no such model, token or property in the
+            database.
+        UsageError: when a parameter is missing, unknown or cannot be read.
+    """
+    query = load(name)
+    bindings = query.bindings(given)
+    with translated(called(engine.url)), engine.connect() as connection:
+        bindings = _look_up(connection, query, bindings)
+    return run_sql(engine, query.sql, bindings)
+
+
+def why_empty(engine: Engine, name: str, given: Mapping[str, str]) -> list[str]:
+    """Return a line for each reason why a named query may have no rows; raises as `run` does."""
+    query = load(name)
+    bindings = query.bindings(given)
+    with translated(called(engine.url)), engine.connect() as connection:
+        bindings = _look_up(connection, query, bindings)
+        chosen = [str(bindings[p.name]) for p in query.parameters if p.kind == "choice"]
+        expression = _describe_subject(query, bindings)
+        lines = empty_answers.explain_empty(connection, expression, query.needs, chosen)
+        if empty_answers.COMPARISON in query.needs:
+            before, after = (_to_text(bindings[side]) for side in ("before", "after"))
+            lines += empty_answers.explain_missing_comparison(connection, before, after)
+    return lines
+
+
+def _describe_subject(query: NamedQuery, bindings: Bindings) -> Expression:
+    """Return the models, the place and the properties that parameters name, as an expression."""
+    kinds = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
+    of_kind = {
+        kind: tuple(str(bindings[name]) for name, its_kind in kinds.items() if its_kind == kind)
+        for kind in ("model", "property")
+    }
+    models = [OneOf("model", of_kind["model"])] if of_kind["model"] else []
+    places = [
+        OneOf(name, (int(str(bindings[name])),)) for name in PLACE_PARAMETERS if name in kinds
+    ]
+    effects = [HasEffect(name, Missing("effect")) for name in of_kind["property"]]
+    return And((*models, *places, *effects))
+
+
+def _to_text(value: Value | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _look_up(connection: Connection, query: NamedQuery, bindings: Bindings) -> Bindings:
+    """Return the bindings with models, tokens and properties by their names in this database."""
+    kinds = {p.name: p.kind for p in query.parameters if bindings[p.name] is not None}
+
+    def find_names(kind: str, look_up: Callable[[str], str | int]) -> dict[str, str | int]:
+        return {
+            name: look_up(str(bindings[name]))
+            for name, its_kind in kinds.items()
+            if its_kind == kind
+        }
+
+    models = find_names("model", lambda name: find_model_name(connection, name))
+    among = [str(name) for name in models.values()]
+    tokens = find_names("token", lambda text: require_token(connection, text, among))
+    properties = find_names("property", lambda name: find_property_name(connection, name))
+    return {**bindings, **models, **tokens, **properties}

@@ -1,0 +1,149 @@
+"""Limits on what a user's statement may cost: the size of a value, a statement, an answer.
+
+SQLite looks at the clock, and at Ctrl-C, between its instructions; a value's size bounds what one
+of them takes.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from neurondb.sql.functions import replace_slow_functions
+
+T = TypeVar("T")
+
+LONGEST_VALUE: Final = 10_000_000
+"""Bytes of a text or blob that a statement may read or make."""
+MOST_FETCHED: Final = 50_000_000
+"""Bytes of texts and blobs that the site takes in for one statement."""
+MOST_MEMORY: Final = 2 * 2**30
+"""Bytes that SQLite may have at once: what it sorts and groups, and its caches."""
+LONGEST_STATEMENT: Final = 100_000
+"""Characters of a visitor's statement: what stands in it once runs without a look at the clock."""
+MOST_COLUMNS: Final = 200
+"""Values that a row of a visitor's may have: all of them are in memory at once."""
+STEPS_PER_CHECK: Final = 100
+"""Instructions of SQLite between two looks at the clock.
+
+One of them may take milliseconds on a value of the size allowed; so small a number makes statements
+a tenth slower.
+"""
+
+TOO_BIG: Final = (
+    f"it reads or makes a value of more than {LONGEST_VALUE // 1_000_000} MB; "
+    "ask for its length or a part of it"
+)
+TOO_MUCH: Final = "the answer takes too much memory; ask for fewer rows or shorter values"
+
+_LIMITS: Final = {
+    sqlite3.SQLITE_LIMIT_LENGTH: LONGEST_VALUE,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1_000_000,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1_000,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 1_000_000,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+}
+
+
+def limit_connection(connection: sqlite3.Connection) -> None:
+    """Bound what a statement on a connection may cost; loads and our own pages are not bound."""
+    ConnectionLimits(connection)
+
+
+class ConnectionLimits:
+    """Bounds what statements on a connection may cost, until they are lifted."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        replace_slow_functions(connection, LONGEST_VALUE)
+        self._connection = connection
+        self._before = {
+            limit: connection.setlimit(limit, value) for limit, value in _LIMITS.items()
+        }
+
+    def lift(self) -> None:
+        """Give the connection back the limits that it had before."""
+        for limit, value in self._before.items():
+            self._connection.setlimit(limit, value)
+
+
+def limit_memory() -> None:
+    """Bound the memory that SQLite takes for all statements of this process, until it ends."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f"PRAGMA hard_heap_limit = {MOST_MEMORY}")
+
+
+def explain_limit(error: BaseException) -> str | None:
+    """Return what to tell a user about the limit behind an error; None for other errors."""
+    if isinstance(error, MemoryError):
+        return TOO_MUCH
+    if isinstance(error, sqlite3.Error) and "too big" in str(error):
+        return TOO_BIG
+    return None
+
+
+class LimitedCursor(sqlite3.Cursor):
+    """A cursor that refuses rows once they are larger than `MOST_FETCHED` together."""
+
+    def execute(self, *args: Any) -> "LimitedCursor":
+        """Run a statement.
+
+        Raises:
+            sqlite3.OperationalError: when it is beyond a limit.
+        """
+        _translate(lambda: super(LimitedCursor, self).execute(*args))
+        return self
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows, as long as they fit."""
+        return _translate(lambda: list(_yield_fitting(iter(self.fetchone, None))))
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Return the next rows, as long as they fit."""
+        n = self.arraysize if size is None else size
+        return _translate(lambda: list(_yield_fitting(islice(iter(self.fetchone, None), n))))
+
+
+def _translate(fetch: Callable[[], T]) -> T:
+    """Return what a call returns; an error that means a limit becomes an operational error."""
+    try:
+        return fetch()
+    except (sqlite3.DataError, MemoryError) as error:
+        message = explain_limit(error)
+        if message is None:
+            raise
+        raise sqlite3.OperationalError(message) from error
+
+
+def _yield_fitting(rows: Iterator[Any]) -> Iterator[Any]:
+    """Yield rows as long as their texts and blobs are at most `MOST_FETCHED` bytes together."""
+    n_bytes = 0
+    for row in rows:
+        n_bytes += sum(len(value) for value in row if isinstance(value, str | bytes))
+        if n_bytes > MOST_FETCHED:
+            raise sqlite3.OperationalError(TOO_MUCH)
+        yield row
+
+
+class LimitedConnection(sqlite3.Connection):
+    """A connection for statements of strangers: everything that they may cost is bounded."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        limit_connection(self)
+        self.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, LONGEST_STATEMENT)
+        self.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, MOST_COLUMNS)
+
+    def cursor(self, factory: Any = LimitedCursor) -> Any:
+        """Return a cursor whose rows fit into memory."""
+        return super().cursor(factory)
+
+    def execute(self, *args: Any) -> Any:
+        """Run a statement with a cursor of `cursor`; sqlite3 itself would use a plain one."""
+        return self.cursor().execute(*args)
+
+    def set_progress_handler(self, progress_handler: Any, n: int) -> None:
+        """Set a handler that is called every `n` instructions, at most `STEPS_PER_CHECK`."""
+        super().set_progress_handler(progress_handler, min(n, STEPS_PER_CHECK))

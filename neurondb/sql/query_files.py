@@ -1,0 +1,244 @@
+"""The form of the files in queries/: a header of comments and one SELECT.
+
+    -- title: One line
+    -- description: What the rows are. Goes on
+    --   over as many lines as it needs.
+    -- needs: vocab, activations
+    -- param model = null: model, only this model
+    -- param token: token, required, for it has no default
+    -- param pair = "in_out": choice(gate_in, gate_out, in_out), which vectors
+
+A default is a JSON value. What a query needs, of `find.empty_answers.NEEDS`, tells why an answer
+may have no rows.
+`neurondb find … --explain` writes the same form.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from neurondb.decoding import read_text
+from neurondb.errors import TextError, UsageError
+from neurondb.spelling import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
+from neurondb.sql.running import Value
+
+Bindings: TypeAlias = dict[str, Value | None]
+
+_COMMENT = re.compile(r"--\s?(.*)")
+FIELDS: Final = ("title", "description", "needs", "param")
+_FIELD = re.compile(rf"({'|'.join(FIELDS)})\b[:\s]\s*(.*)")
+_PARAMETER = re.compile(r"(?P<name>\w+)\s*(?:=\s*(?P<rest>.*)|:\s*(?P<about>.*))")
+
+_KIND = re.compile(r"(?P<kind>\w+)(?:\((?P<choices>[^)]*)\))?\s*(?:,\s*(?P<meaning>.*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a query.
+
+    Attributes:
+        name: As it stands in the SQL, without the colon.
+        kind: Its type, a key of `READERS`.
+        default: The value where none is given; None, or NULL, is one too.
+        required: Whether it has no default.
+        meaning: What it means, for a list of parameters.
+        choices: The values that a `choice` may have.
+    """
+
+    name: str
+    kind: str
+    default: Value | None
+    required: bool
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """The parameter in a list: `freq=0.6`, `token` when required, `[model]` when optional."""
+        if self.required:
+            return self.name
+        return f"[{self.name}]" if self.default is None else f"{self.name}={self.default}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """A query with what its header says; `sql` is the whole file, and `needs` are of `NEEDS`."""
+
+    name: str
+    title: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    sql: str
+    needs: tuple[str, ...] = ()
+
+    def bindings(self, given: Mapping[str, str]) -> Bindings:
+        """Return the value of every parameter: as given, read by its type, or its default.
+
+        Raises:
+            UsageError: when one is missing, unknown or cannot be read.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                hint = did_you_mean(name, known) or "; it takes none"
+                raise UsageError(f"{self.name} has no parameter {name!r}{hint}")
+        missing = [p.name for p in self.parameters if p.required and p.name not in given]
+        if missing:
+            wanted = " ".join(f"--param {name}=…" for name in missing)
+            shows = f"`neurondb query {self.name} --show` says more"
+            raise UsageError(f"{self.name} needs {wanted}; {shows}")
+        return {
+            name: _read_value(parameter, given[name]) if name in given else parameter.default
+            for name, parameter in known.items()
+        }
+
+    def loose_bindings(self, given: Mapping[str, str]) -> Bindings:
+        """Return the same for a statement whose header need not declare all of its parameters."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        defaults = {p.name: p.default for p in self.parameters if not p.required}
+        return defaults | {
+            name: _read_value(known[name], value) if name in known else parse_value(value)
+            for name, value in given.items()
+        }
+
+
+def _read_value(parameter: Parameter, spelled: str) -> Value:
+    try:
+        return READERS[parameter.kind](parameter, spelled)
+    except ValueError as error:
+        kind = (
+            "a whole number from 0" if parameter.kind == "natural" else f"of type {parameter.kind}"
+        )
+        raise UsageError(
+            f"parameter {parameter.name} is {quote_word(spelled)}, which is not {kind}"
+        ) from error
+
+
+def _read_natural(_parameter: Parameter, spelled: str) -> int:
+    value = int(spelled)
+    if value < 0:
+        raise ValueError(spelled)
+    return value
+
+
+def _read_choice(parameter: Parameter, spelled: str) -> str:
+    if spelled in parameter.choices:
+        return spelled
+    hint = did_you_mean(spelled, parameter.choices)
+    raise UsageError(f"parameter {parameter.name} cannot be {quote_word(spelled)}{hint}")
+
+
+def _read_class(parameter: Parameter, spelled: str) -> Value:
+    words = split_words(spelled)
+    entries = match_names(words, CLASS_NAMES)
+    if len(entries) == 1:
+        return CLASS_NAMES[entries[0]]
+    if entries:
+        message = f"could be {', '.join(entries)}; write more of it"
+        raise UsageError(f"parameter {parameter.name} is {quote_word(spelled)}, which {message}")
+    hint = did_you_mean(" ".join(words), CLASS_NAMES)
+    raise UsageError(f"parameter {parameter.name}: unknown class {quote_word(spelled)}{hint}")
+
+
+READERS: Final[dict[str, Callable[[Parameter, str], Value]]] = {
+    "text": lambda _parameter, spelled: spelled,
+    "model": lambda _parameter, spelled: spelled,
+    "token": lambda _parameter, spelled: spelled,
+    "property": lambda _parameter, spelled: spelled,
+    "class": _read_class,
+    "choice": _read_choice,
+    "integer": lambda _parameter, spelled: int(spelled),
+    "natural": _read_natural,
+    "number": lambda _parameter, spelled: float(spelled),
+}
+"""Type of a parameter → how its text is read; models, tokens and properties are looked up later."""
+
+
+def parse_query(source: str, name: str) -> NamedQuery:
+    """Return the query that a text is; a comment that is no field of the header is left alone."""
+    fields: list[list[str]] = []
+    for line in source.splitlines():
+        comment = _COMMENT.fullmatch(line.strip())
+        if comment is None:
+            break
+        _add_line(fields, comment[1])
+    texts = {name: [text for found, text in fields if found == name] for name in FIELDS}
+    title, description, needs = (" ".join(texts[name]) for name in FIELDS[:-1])
+    parameters = tuple(filter(None, map(_parse_parameter, texts["param"])))
+    return NamedQuery(name, title, description, parameters, source.strip(), _split_list(needs))
+
+
+def _add_line(fields: list[list[str]], comment: str) -> None:
+    field = _FIELD.fullmatch(comment)
+    if field is not None:
+        fields.append([field[1], field[2]])
+    elif fields and comment.startswith(" "):
+        fields[-1][1] += f" {comment.strip()}"
+
+
+def _parse_parameter(text: str) -> Parameter | None:
+    match = _PARAMETER.fullmatch(text)
+    if match is None:
+        return None
+    default, about = None, match["about"]
+    if match["rest"] is not None:
+        try:
+            default, end = json.JSONDecoder().raw_decode(match["rest"])
+        except ValueError:
+            return None
+        about = match["rest"][end:].lstrip(" :")
+    kind = _KIND.fullmatch(about.strip())
+    if kind is None or kind["kind"] not in READERS:
+        return None
+    return Parameter(
+        match["name"],
+        kind["kind"],
+        default,
+        match["rest"] is None,
+        kind["meaning"] or "",
+        _split_choices(kind["choices"]),
+    )
+
+
+def _split_choices(listed: str | None) -> tuple[str, ...]:
+    return _split_list(listed or "")
+
+
+def _split_list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def format_query(title: str, sql: str, values: Mapping[str, Value], notes: Sequence[str]) -> str:
+    """Return a query as the text of a file: values as defaults, notes as comments at the end."""
+    kinds = {str: "text", int: "integer", float: "number"}
+    header = [
+        f"-- param {name} = {json.dumps(value)}: {kinds[type(value)]}"
+        for name, value in values.items()
+    ]
+    return "\n".join(
+        [f"-- title: {' '.join(title.split())}", *header, sql, *(f"-- {note}" for note in notes)]
+    )
+
+
+def read_sql_file(path: Path) -> str:
+    """Return the text of an SQL file.
+
+    Raises:
+        UsageError: when it cannot be read.
+    """
+    try:
+        return read_text(path)
+    except TextError as error:
+        raise UsageError(str(error)) from error
+
+
+def parse_value(spelled: str) -> Value | None:
+    """Return a value of no declared type: of JSON if a number, string or null, else the text."""
+    try:
+        value = json.loads(spelled)
+    except ValueError:
+        return spelled
+    return value if value is None or type(value) in (str, int, float) else spelled

@@ -1,0 +1,297 @@
+"""Run one SQL statement that only reads, and hand out its rows as they come.
+
+SQLite asks `ReadOnlyAuthorizer` about every action of a statement before it starts; PostgreSQL
+runs it in a read-only transaction. A statement that works longer than `TIME_LIMIT_S` is stopped.
+"""
+
+import math
+import re
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from sqlalchemy import Connection, CursorResult, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from neurondb.database import driver, explain, open_existing
+from neurondb.errors import DatabaseError
+from neurondb.sql.limits import STEPS_PER_CHECK, ConnectionLimits, explain_limit
+
+Value: TypeAlias = str | int | float
+"""What a parameter of a statement may be, besides NULL."""
+Parameters: TypeAlias = Mapping[str, Any]
+
+ROWS_PER_FETCH: Final = 1_000
+"""Rows that are fetched from the database at a time."""
+
+TIME_LIMIT_S: Final = 300.0
+"""Seconds that the database may work at a statement, unless the engine's option says otherwise."""
+_INTERRUPTED: Final = "interrupted"
+_TIMEOUT: Final = "canceling statement due to statement timeout"
+_IS_VACUUM: Final = re.compile(r"cannot VACUUM|VACUUM cannot")
+_STARTS_QUERY: Final = re.compile(r"(\s|--.*\n)*(select|with|values)\b", re.IGNORECASE)
+
+
+class Rows(NamedTuple):
+    """A result: `rows` can be read once, and holds the database open until it ends or is dropped.
+
+    Column names are unique: a second `layer` is `layer_2`.
+    """
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[Any, ...]]
+
+
+@contextmanager
+def opened(location: str | None = None) -> Iterator[Engine]:
+    """Open the database at a path or URL to ask it, and close it after.
+
+    Raises:
+        DatabaseError: when there is none, or it is older, newer or something else.
+    """
+    engine = open_existing(location)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> Rows:
+    """Run one SQL statement that reads; `:name` in it stands for `parameters[name]`.
+
+    What it may cost is bounded: the size of a value, and the time that the database works at it,
+    `time_limit_s` of the engine's execution options (0: any time) or else `TIME_LIMIT_S`.
+
+    Raises:
+        DatabaseError: when it would change something, is malformed, lacks a parameter, or is
+            beyond a limit.
+    """
+    with ExitStack() as stack:
+        authorizer, stopwatch = ReadOnlyAuthorizer(), _Stopwatch(engine)
+        stack.enter_context(_translate_errors(authorizer, stopwatch))
+        connection = stack.enter_context(engine.connect())
+        stack.enter_context(_forbid_writing(connection, authorizer, stopwatch))
+        with stopwatch.working():
+            result = _execute(connection, sql, dict(parameters or {}))
+        # The statement ran: from here on the rows keep what was opened, and close it, even when
+        # they are dropped unread, for which their generator must have been started.
+        rows = _read_rows(result, stack.pop_all(), stopwatch)
+        next(rows)
+        return Rows(make_unique(result.keys()), rows)
+
+
+def _read_rows(
+    result: CursorResult[Any], stack: ExitStack, stopwatch: "_Stopwatch"
+) -> Iterator[tuple[Any, ...]]:
+    with stack:
+        yield ()
+        batches = result.partitions(ROWS_PER_FETCH)
+        while True:
+            with stopwatch.working():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield from map(tuple, batch)
+
+
+class _Stopwatch:
+    """Times how long the database works at a statement, without the time of whoever takes the rows.
+
+    `over` is SQLite's progress handler: once it is true, SQLite gives up.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        given: float | None = engine.get_execution_options().get("time_limit_s")
+        self.limit_s = TIME_LIMIT_S if given is None else given
+        self._spent = 0.0
+        self._since: float | None = None
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent += time.monotonic() - self._since
+            self._since = None
+
+    def over(self) -> bool:
+        now = 0.0 if self._since is None else time.monotonic() - self._since
+        return 0 < self.limit_s < self._spent + now
+
+
+_ALLOWED_ACTIONS: Final = frozenset(
+    {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+)
+_HARMLESS_PRAGMAS: Final = frozenset(
+    {
+        *("table_info", "table_xinfo", "table_list", "foreign_key_list", "function_list"),
+        *("index_list", "index_info", "index_xinfo", "database_list", "compile_options"),
+        "data_version",  # full-text search asks it
+    }
+)
+"""Pragmas that only read."""
+
+_FORBIDDEN_FUNCTIONS: Final = frozenset({"load_extension", "fts3_tokenizer"})
+
+_DESCRIPTIONS: Final = {
+    sqlite3.SQLITE_DELETE: "DELETE from {0}",
+    sqlite3.SQLITE_INSERT: "INSERT into {0}",
+    sqlite3.SQLITE_UPDATE: "UPDATE {0}",
+    sqlite3.SQLITE_ATTACH: "ATTACH {0}",
+    sqlite3.SQLITE_DETACH: "DETACH {0}",
+    sqlite3.SQLITE_PRAGMA: "set or run PRAGMA {0}",
+    sqlite3.SQLITE_TRANSACTION: "{0} a transaction",
+    sqlite3.SQLITE_SAVEPOINT: "{0} a savepoint",
+    sqlite3.SQLITE_ANALYZE: "ANALYZE {0}",
+    sqlite3.SQLITE_REINDEX: "REINDEX {0}",
+    sqlite3.SQLITE_FUNCTION: "call {1}",
+}
+_SCHEMA: Final = "change the schema"
+_SCHEMA_TABLES: Final = frozenset(
+    {"sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema"}
+)
+
+
+class ReadOnlyAuthorizer:
+    """SQLite's authorizer that allows reading only; `refused` is what the last statement tried."""
+
+    def __init__(self) -> None:
+        self.refused: str | None = None
+
+    def __call__(
+        self,
+        action: int,
+        first: str | None,
+        second: str | None,
+        _database: str | None,
+        _trigger: str | None,
+    ) -> int:
+        """Return SQLite's verdict on one action of a statement that is being prepared."""
+        if self._allows(action, first, second):
+            return sqlite3.SQLITE_OK
+        named = _SCHEMA if first in _SCHEMA_TABLES else _DESCRIPTIONS.get(action, _SCHEMA)
+        self.refused = named.format(first or "a file", second).strip()
+        return sqlite3.SQLITE_DENY
+
+    @staticmethod
+    def _allows(action: int, first: str | None, second: str | None) -> bool:
+        if action == sqlite3.SQLITE_UPDATE:
+            # Asked when a table-valued function is declared; `query_only` stops a real update.
+            return first == "sqlite_master"
+        if action == sqlite3.SQLITE_FUNCTION:
+            return (second or "").lower() not in _FORBIDDEN_FUNCTIONS
+        if action == sqlite3.SQLITE_PRAGMA:
+            return (first or "").lower() in _HARMLESS_PRAGMAS
+        return action in _ALLOWED_ACTIONS
+
+
+@contextmanager
+def _forbid_writing(
+    connection: Connection, authorizer: ReadOnlyAuthorizer, stopwatch: _Stopwatch
+) -> Iterator[None]:
+    if connection.dialect.name != "sqlite":
+        connection.execution_options(postgresql_readonly=True)
+        connection.begin()
+        limit_ms = min(int(stopwatch.limit_s * 1000), 2**31 - 1)
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {limit_ms}")
+        yield
+        return
+    connection.begin()  # before the authorizer, which would refuse it
+    raw: sqlite3.Connection = driver(connection)
+    # Not every build of SQLite has the mathematical functions that PostgreSQL has.
+    raw.create_function("sqrt", 1, _sqrt, deterministic=True)
+    # Python handles Ctrl-C only between its own instructions: return to it now and then.
+    raw.set_progress_handler(stopwatch.over, STEPS_PER_CHECK)
+    bounds = ConnectionLimits(raw)
+    (before,) = raw.execute("PRAGMA query_only").fetchone()
+    raw.execute("PRAGMA query_only = ON")
+    raw.set_authorizer(authorizer)
+    try:
+        yield
+    finally:
+        if not connection.invalidated:  # Ctrl-C while rows are fetched closes it
+            bounds.lift()
+            raw.set_authorizer(None)
+            raw.execute(f"PRAGMA query_only = {before}")
+            raw.set_progress_handler(None, 0)
+
+
+def _sqrt(x: float | None) -> float | None:
+    return None if x is None or x < 0 else math.sqrt(x)
+
+
+def _execute(connection: Connection, sql: str, parameters: dict[str, Any]) -> CursorResult[Any]:
+    if connection.dialect.name == "sqlite":
+        # SQLite itself knows where a `:name` is a parameter and where it is part of a string.
+        result = connection.exec_driver_sql(sql, parameters)
+    else:
+        # PostgreSQL streams through a cursor, and those exist for queries only.
+        streams = {"stream_results": _STARTS_QUERY.match(sql) is not None}
+        statement = text(_escape_colons(sql, parameters))
+        result = connection.execute(statement, parameters, execution_options=streams)
+    if not result.returns_rows:
+        raise DatabaseError("the statement returns no rows; write a SELECT")
+    return result
+
+
+def _escape_colons(sql: str, parameters: Parameters) -> str:
+    """Escape every `:word` that is not a parameter, such as one within a string."""
+    return re.sub(r"(?<!:):(\w+)", lambda m: m[0] if m[1] in parameters else rf"\:{m[1]}", sql)
+
+
+@contextmanager
+def _translate_errors(authorizer: ReadOnlyAuthorizer, stopwatch: _Stopwatch) -> Iterator[None]:
+    try:
+        yield
+    except (
+        *(SQLAlchemyError, sqlite3.Error, sqlite3.Warning, ValueError, OverflowError),
+        MemoryError,
+    ) as error:
+        message = _describe_cause(error)
+        if _IS_VACUUM.search(message):  # which no authorizer is asked about
+            authorizer.refused = "VACUUM"
+        if authorizer.refused is not None:
+            raise DatabaseError(
+                f"read-only: the statement tried to {authorizer.refused}; "
+                "nothing was changed, ask with SELECT"
+            ) from error
+        if (message == _INTERRUPTED and stopwatch.over()) or _TIMEOUT in message:
+            raise DatabaseError(
+                f"gave up after {stopwatch.limit_s:g} s; "
+                "ask for less: one model, one layer, a limit"
+            ) from error
+        beyond = explain_limit(getattr(error, "orig", None) or error)
+        if beyond is not None:
+            raise DatabaseError(f"the statement costs too much: {beyond}") from error
+        if message == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise DatabaseError(f"the statement cannot be run: {message}") from error
+
+
+def _describe_cause(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    message = explain(error) if isinstance(error, SQLAlchemyError) else str(cause)
+    missing = re.search(r"binding (?:parameter )?:?(\w+)", str(cause))
+    if missing and "did not supply" in str(cause):
+        return f"parameter {missing[1]!r} has no value; give it with --param {missing[1]}=VALUE"
+    return message.strip().splitlines()[0] if message.strip() else type(cause).__name__
+
+
+def make_unique(names: Any) -> tuple[str, ...]:
+    """Return the column names made unique: the second `layer` becomes `layer_2`."""
+    seen: Counter[str] = Counter()
+    taken = set(names)
+    unique: list[str] = []
+    for name in names:
+        seen[name] += 1
+        fresh = name
+        while seen[name] > 1 and fresh in taken:
+            fresh = f"{name}_{seen[name]}"
+            seen[name] += fresh in taken
+        taken.add(fresh)
+        unique.append(fresh)
+    return tuple(unique)
