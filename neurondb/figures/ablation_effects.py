@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 
 from neurondb.conditions import MODES
 from neurondb.errors import UnknownNameError
+from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, INK, OUTLINE, SURFACE
-from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.formatting.text import make_visible
 from neurondb.reading.ablation_runs import METRICS
 from neurondb.reading.models import Model
 from neurondb.reading.suites import ClassRuns, class_runs
-from neurondb.render.text import visible
 
 DIGITS: Final = 7
 ALWAYS: Final = "at every token"
@@ -42,12 +42,12 @@ def draw(
     first = found[0].run.run
     n_tokens = "" if first.n_tokens is None else f", {first.n_tokens:,} tokens"
     notes = (
-        f"mode {mode} on {visible(first.dataset)}{n_tokens}",
+        f"mode {mode} on {make_visible(first.dataset)}{n_tokens}",
         "dot: mean of clean − ablated; ticks: as many random neurons of the same layers",
         "left of zero: removing the neurons raises the metric",
     )
     chart: alt.TopLevelMixin = alt.hconcat(*panels, spacing=28).properties(
-        title=heading(FIGURE.title, model, *notes)
+        title=make_title(FIGURE.title, model, *notes)
     )
     return chart
 
@@ -72,11 +72,11 @@ def _rows(
             "neurons": run.n_neurons,
             "run": run.run_id,
         }
-        yield row | {"what": "removed", "mean": short(result.mean, DIGITS)}
+        yield row | {"what": "removed", "mean": round_value(result.mean, DIGITS)}
         for baseline in one.baselines:
             counterpart = baseline.results.get((metric, "all"))
             if counterpart is not None and not math.isnan(counterpart.mean):
-                mean = short(counterpart.mean, DIGITS)
+                mean = round_value(counterpart.mean, DIGITS)
                 yield row | {"what": "random", "mean": mean, "run": baseline.run.run_id}
 
 
@@ -99,14 +99,14 @@ def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[st
     )
     removed, random = (base.transform_filter(f"datum.what == '{w}'") for w in ("removed", "random"))
     zero = alt.Chart().mark_rule(color=OUTLINE, strokeWidth=0.8)
-    chart = layered(
+    chart = overlay(
         zero.encode(x=alt.datum(0)),
         random.mark_tick(color=INK, thickness=1.5, size=ROW_HEIGHT - 5, opacity=0.55),
         removed.mark_circle(size=90, opacity=1, stroke=SURFACE, strokeWidth=1).encode(color=colour),
     ).properties(width=280, height=ROW_HEIGHT * len(conditions))
     header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start")
     row = alt.Row("class:N", title=None, sort=names, header=header)
-    return chart.facet(row=row, data=inline(data), spacing=10)
+    return chart.facet(row=row, data=make_data(data), spacing=10)
 
 
 def _tooltip() -> list[Any]:

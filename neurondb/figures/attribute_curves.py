@@ -12,11 +12,17 @@ from sqlalchemy import Connection
 
 from neurondb.decoding import read_text
 from neurondb.errors import TextError, UnknownNameError, UsageError
+from neurondb.figures.chart_parts import (
+    make_data,
+    make_layer_axis,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
-from neurondb.figures.rows import heading, inline, layer_axis, layered, short
+from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 COLOURS: Final = {
     "clean": ACCENT,
@@ -38,9 +44,9 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
     rows = [row for row in _read(file) if row["model"] == model.name]
     if not rows:
         raise UnknownNameError(f"{file} has no attribute rates of {model.name}")
-    chart = layered(_band(rows), _lines(rows))
+    chart = overlay(_band(rows), _lines(rows))
     chart_: alt.TopLevelMixin = chart.properties(
-        width=520, height=300, title=heading(FIGURE.title, model, *_notes(rows))
+        width=520, height=300, title=make_title(FIGURE.title, model, *_notes(rows))
     )
     return chart_
 
@@ -62,7 +68,7 @@ def _read(file: str) -> list[dict[str, Any]]:
 def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
     told = next((row for row in rows if row["run"] == "ablated"), {})
     if told:
-        definition = visible(str(told.get("definition") or ""))
+        definition = make_visible(str(told.get("definition") or ""))
         yield f"ablated: {told.get('treatment') or ''}, {definition}"[:LONGEST]
     draws = {row["draw"] for row in rows if row["run"] == "baseline"}
     if draws:
@@ -81,17 +87,22 @@ def _by_layer(rows: list[dict[str, Any]], run: str) -> dict[int, list[float]]:
 def _lines(rows: list[dict[str, Any]]) -> alt.Chart:
     runs = [run for run in COLOURS if any(row["run"] == run for row in rows)]
     data = [
-        {"layer": layer, "rate": short(float(np.mean(values)), 6), "run": run, "n": len(values)}
+        {
+            "layer": layer,
+            "rate": round_value(float(np.mean(values)), 6),
+            "run": run,
+            "n": len(values),
+        }
         for run in runs
         for layer, values in sorted(_by_layer(rows, run).items())
     ]
     n_layers = 1 + max(int(row["layer"]) for row in rows)
     scale = alt.Scale(domain=runs, range=[COLOURS[run] for run in runs])
     chart: alt.Chart = (
-        alt.Chart(inline(data))
+        alt.Chart(make_data(data))
         .mark_line(point=True, strokeWidth=2)
         .encode(
-            x=alt.X("layer:Q", title="layer", axis=layer_axis(n_layers)),
+            x=alt.X("layer:Q", title="layer", axis=make_layer_axis(n_layers)),
             y=alt.Y("rate:Q", title="attribute rate", axis=alt.Axis(format="%")),
             color=alt.Color("run:N", title=None, scale=scale),
             tooltip=["run:N", "layer:Q", alt.Tooltip("rate:Q", format=".2%")],
@@ -102,10 +113,10 @@ def _lines(rows: list[dict[str, Any]]) -> alt.Chart:
 
 def _band(rows: list[dict[str, Any]]) -> alt.Chart:
     data = [
-        {"layer": layer, "low": short(min(values), 6), "high": short(max(values), 6)}
+        {"layer": layer, "low": round_value(min(values), 6), "high": round_value(max(values), 6)}
         for layer, values in sorted(_by_layer(rows, "baseline").items())
     ]
-    mark = alt.Chart(inline(data)).mark_area(color=BAND, opacity=0.8)
+    mark = alt.Chart(make_data(data)).mark_area(color=BAND, opacity=0.8)
     chart: alt.Chart = mark.encode(x="layer:Q", y=alt.Y("low:Q"), y2="high:Q")
     return chart
 

@@ -36,12 +36,12 @@ class Grid(NamedTuple):
         return self.low[0] + column * self.step[0], self.low[1] + row * self.step[1]
 
 
-def grid(x: tuple[float, float], y: tuple[float, float]) -> Grid:
+def make_grid(x: tuple[float, float], y: tuple[float, float]) -> Grid:
     """Return the grid over two ranges."""
     return Grid((x[0], y[0]), ((x[1] - x[0]) / CELLS, (y[1] - y[0]) / CELLS))
 
 
-def apart(
+def choose_points(
     cells: Int[np.ndarray, " neurons"], always: Bool[np.ndarray, " neurons"]
 ) -> Bool[np.ndarray, " neurons"]:
     """Return which neurons are points: all of a few, else those of the sparsest cells.
@@ -58,7 +58,7 @@ def apart(
     return np.asarray((crowd <= (fitting[-1] if len(fitting) else 0)) | always)
 
 
-def thinned(
+def thin(
     chosen: Bool[np.ndarray, " neurons"], most: int, seed: int = 0
 ) -> Bool[np.ndarray, " neurons"]:
     """Return at most so many of the chosen neurons, drawn at random where there are more."""

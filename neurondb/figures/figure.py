@@ -56,3 +56,4 @@ class Figure:
 LAYER = Parameter("layer", "layer, from 0; negative ones count from the end", True, int)
 DATASET = Parameter("dataset", "dataset of texts; by default the one that neuron_overview shows")
 BASE_URL = Parameter("base_url", "what links begin with, before /neuron and /search")
+OTHER = Parameter("other", "the model it is compared with", required=True)

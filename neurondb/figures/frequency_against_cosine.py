@@ -10,13 +10,23 @@ from jaxtyping import Float
 from sqlalchemy import Connection
 
 from neurondb.errors import UsageError
-from neurondb.figures.absences import require_dataset, without, without_dataset
+from neurondb.figures.chart_parts import (
+    PAIR_TITLES,
+    make_count_colour,
+    make_data,
+    make_title,
+    round_value,
+)
 from neurondb.figures.figure import DATASET, Figure, Parameter
-from neurondb.figures.rows import PAIR_TITLES, counts_colour, heading, inline, short
+from neurondb.figures.requirements import (
+    make_missing_dataset_error,
+    make_missing_stage_error,
+    require_dataset,
+)
+from neurondb.formatting.text import make_visible
 from neurondb.reading.figure_rows.cosines import PAIRS, cosines
 from neurondb.reading.figure_rows.frequencies import frequencies
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 BINS: Final = 24
 """Along each axis of a panel."""
@@ -38,9 +48,9 @@ def draw(
     if not known.any():
         missing_weights = np.isnan(found).all()
         raise (
-            without("weights", model)
+            make_missing_stage_error("weights", model)
             if missing_weights
-            else without_dataset(connection, model, chosen)
+            else make_missing_dataset_error(connection, model, chosen)
         )
     limit = min(1.0, np.ceil(float(np.nanmax(np.abs(found))) * 10) / 10)
     layers = [layer for layer in range(model.n_layers) if known[layer].any()]
@@ -48,7 +58,7 @@ def draw(
     rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _rows(*xy, limit)]
     titles = [_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
     small = len(layers) > MANY
-    colour = counts_colour(max(row["n"] for row in rows))
+    colour = make_count_colour(max(row["n"] for row in rows))
     panel = _panel(limit, cosine, model.gated, small).encode(color=colour)
     header = alt.Header(
         title=None,
@@ -56,10 +66,10 @@ def draw(
         labelFontSize=10 if small else 12,
     )
     facet = alt.Facet("layer:O", header=header)
-    notes = (f"on {visible(chosen.name)}", "r: Pearson's correlation over the layer's neurons")
+    notes = (f"on {make_visible(chosen.name)}", "r: Pearson's correlation over the layer's neurons")
     subject = "Gate frequency" if model.gated else "Activation frequency"
-    return panel.facet(facet, columns=_columns(len(layers)), data=inline(rows)).properties(
-        title=heading(f"{subject} against {PAIR_TITLES[cosine]}", model, *notes)
+    return panel.facet(facet, columns=_columns(len(layers)), data=make_data(rows)).properties(
+        title=make_title(f"{subject} against {PAIR_TITLES[cosine]}", model, *notes)
     )
 
 
@@ -84,8 +94,8 @@ def _rows(x: Values, y: Values, limit: float) -> Iterator[dict[str, Any]]:
     counts, x_edges, y_edges = np.histogram2d(x, y, bins=BINS, range=[[-limit, limit], [0.0, 1.0]])
     for i, j in np.argwhere(counts > 0):
         yield {
-            "x": short(x_edges[i]),
-            "y": short(y_edges[j]),
+            "x": round_value(x_edges[i]),
+            "y": round_value(y_edges[j]),
             "n": int(counts[i, j]),
         }
 

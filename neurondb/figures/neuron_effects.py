@@ -10,16 +10,22 @@ from jaxtyping import Float, Int
 from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError
-from neurondb.figures.binning import Grid, apart, grid
+from neurondb.figures.binning import Grid, choose_points, make_grid
+from neurondb.figures.chart_parts import (
+    make_count_colour,
+    make_data,
+    make_neuron_link,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import BASE_URL, Figure, Parameter
-from neurondb.figures.links import neuron_link
 from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
-from neurondb.figures.rows import counts_colour, heading, inline, layered, short
+from neurondb.formatting.text import make_visible
 from neurondb.jobs.effects import ESTIMATED
 from neurondb.reading.effects import ATTRIBUTION, EACH, Agreement, agreement, both, shown_run
 from neurondb.reading.figure_rows.classes import class_ids
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 SIDE: Final = 460
 DIGITS: Final = 8
@@ -51,12 +57,12 @@ def draw(
         parts.append(_cells(cells, axes))
     parts.append(_points(points, axes))
     notes = (
-        f"{each.treatment} on {visible(each.dataset)}, {len(ids):,} neurons",
+        f"{each.treatment} on {make_visible(each.dataset)}, {len(ids):,} neurons",
         _correlation(agreement(connection, each.run_id, attribution.run_id, metric)),
         "line: estimate and effect equal" + ("; squares: several neurons" if cells else ""),
     )
-    title = heading(f"Effect on {metric} against its estimate", model, *notes)
-    return layered(*parts).properties(width=SIDE, height=SIDE, title=title)
+    title = make_title(f"Effect on {metric} against its estimate", model, *notes)
+    return overlay(*parts).properties(width=SIDE, height=SIDE, title=title)
 
 
 def _without(model: Model, *, measured: bool, metric: str = "") -> UnknownNameError:
@@ -105,7 +111,9 @@ class _Scale(NamedTuple):
             "datum.value == 0 ? '0' : (datum.value < 0 ? '−' : '') + "
             f"format((pow(10, abs(datum.value)) - 1) * {self.unit!r}, '.1~g')"
         )
-        axis = alt.Axis(values=[short(x) for t in ticks for x in (-t, t)] + [0], labelExpr=label)
+        axis = alt.Axis(
+            values=[round_value(x) for t in ticks for x in (-t, t)] + [0], labelExpr=label
+        )
         scale = alt.Scale(domain=[-self.limit, self.limit], nice=False)
         titles = {"x": f"estimate of clean − ablated {metric}", "y": f"clean − ablated {metric}"}
         return {
@@ -125,9 +133,9 @@ def _split(
     ids, estimates, effects = found
     x, y = scale.places(estimates), scale.places(effects)
     ends = (-scale.limit, scale.limit)
-    lattice = grid(ends, ends)
+    lattice = make_grid(ends, ends)
     cells = lattice.cells(x, y)
-    single = apart(cells, np.zeros(len(cells), dtype=bool))
+    single = choose_points(cells, np.zeros(len(cells), dtype=bool))
     of_class = class_ids(connection, model).ravel()
     names = list(CLASS_COLOURS)
     points = []
@@ -137,13 +145,13 @@ def _split(
         class_id = of_class[place]
         points.append(
             {
-                "x": short(x[i]),
-                "y": short(y[i]),
-                "estimate": short(estimates[i], DIGITS),
-                "effect": short(effects[i], DIGITS),
+                "x": round_value(x[i]),
+                "y": round_value(y[i]),
+                "estimate": round_value(estimates[i], DIGITS),
+                "effect": round_value(effects[i], DIGITS),
                 "name": f"{layer}.{neuron}",
                 "class": "undefined" if np.isnan(class_id) else names[int(class_id)],
-                "href": neuron_link(base_url, model, layer, neuron),
+                "href": make_neuron_link(base_url, model, layer, neuron),
             }
         )
     return list(_cell_rows(lattice, cells[~single])), points
@@ -154,25 +162,25 @@ def _cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[di
     width, height = lattice.step
     for x, y, n in zip(*lattice.corners(there), counts, strict=True):
         yield {
-            "x": short(x),
-            "x2": short(x + width),
-            "y": short(y),
-            "y2": short(y + height),
+            "x": round_value(x),
+            "x2": round_value(x + width),
+            "y": round_value(y),
+            "y2": round_value(y + height),
             "n": int(n),
         }
 
 
 def _lines(limit: float, axes: dict[str, Any]) -> alt.LayerChart:
-    zero = alt.Chart(inline([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
+    zero = alt.Chart(make_data([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
     ends = [{"x": end, "y": end} for end in (-limit, limit)]
-    equal = alt.Chart(inline(ends)).mark_line(color=OUTLINE, strokeWidth=1, strokeDash=[4, 3])
-    return layered(zero.encode(x=axes["x"]), zero.encode(y=axes["y"]), equal.encode(**axes))
+    equal = alt.Chart(make_data(ends)).mark_line(color=OUTLINE, strokeWidth=1, strokeDash=[4, 3])
+    return overlay(zero.encode(x=axes["x"]), zero.encode(y=axes["y"]), equal.encode(**axes))
 
 
 def _cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
-    colour: Any = counts_colour(max(row["n"] for row in rows)).to_dict()
+    colour: Any = make_count_colour(max(row["n"] for row in rows)).to_dict()
     chart: alt.Chart = (
-        alt.Chart(inline(rows))
+        alt.Chart(make_data(rows))
         .mark_rect()
         .encode(
             **axes,
@@ -194,7 +202,7 @@ def _points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
         alt.Tooltip("effect:Q", format=".3~g"),
         alt.Tooltip("estimate:Q", format=".3~g"),
     ]
-    mark = alt.Chart(inline(rows)).mark_circle(
+    mark = alt.Chart(make_data(rows)).mark_circle(
         size=30, opacity=0.9, stroke=OUTLINE, strokeWidth=0.4
     )
     chart: alt.Chart = mark.encode(

@@ -92,7 +92,7 @@ DARK: Final = MappingProxyType(
 """Colour of the light theme → of the dark one; what is not here serves both."""
 
 
-def class_colours(theme: Theme = "light") -> dict[str, str]:
+def choose_class_colours(theme: Theme = "light") -> dict[str, str]:
     """Return read-write class → colour in a theme; in the dark one atypical means darker."""
     if theme == "light":
         return dict(CLASS_COLOURS)

@@ -1,17 +1,22 @@
-"""A specification as the bytes of a file; nothing is fetched, no browser is started."""
+"""A specification as the bytes of a file, and the file; no network, no browser.
+
+The suffix of a file says of what kind it is, and a file appears only when all of it is there.
+"""
 
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
-from neurondb.errors import UsageError
-from neurondb.figures.browser import document
+from neurondb.errors import NeuronDBError, UsageError
+from neurondb.figures.browser import make_html_page
 
 SCALE: Final = 2.0
 """Pixels of a PNG for each of the specification."""
 
 
-def rendered(spec: dict[str, Any], form: str, scale: float = SCALE) -> bytes:
+def render_spec(spec: dict[str, Any], form: str, scale: float = SCALE) -> bytes:
     """Return a figure as svg, png, pdf, html or json.
 
     An HTML page holds all that it needs. Links that lead nowhere outside a site (those that begin
@@ -27,7 +32,7 @@ def rendered(spec: dict[str, Any], form: str, scale: float = SCALE) -> bytes:
     """
     if form not in FORMS:
         raise UsageError(f"no form {form!r}; there is {', '.join(FORMS)}")
-    return FORMS[form](without_local_links(spec), scale)
+    return FORMS[form](remove_local_links(spec), scale)
 
 
 def _svg(spec: dict[str, Any], _scale: float) -> bytes:
@@ -49,7 +54,7 @@ def _pdf(spec: dict[str, Any], _scale: float) -> bytes:
 
 
 def _html(spec: dict[str, Any], _scale: float) -> bytes:
-    return document(spec).encode()
+    return make_html_page(spec).encode()
 
 
 def _json(spec: dict[str, Any], _scale: float) -> bytes:
@@ -65,7 +70,7 @@ FORMS: Final[dict[str, Callable[[dict[str, Any], float], bytes]]] = {
 }
 
 
-def without_local_links(spec: dict[str, Any]) -> dict[str, Any]:
+def remove_local_links(spec: dict[str, Any]) -> dict[str, Any]:
     """Return a specification without the links of its marks that begin with a slash."""
     local = {
         field
@@ -89,3 +94,34 @@ def _unlinked(part: Any, local: set[str]) -> Any:
         for key, value in part.items()
         if not (key == "href" and isinstance(value, dict) and value.get("field") in local)
     }
+
+
+def find_form(path: Path) -> str:
+    """Return the form that a file's suffix asks for.
+
+    Raises:
+        UsageError: when it asks for none.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMS:
+        known = ", ".join(f".{one}" for one in FORMS)
+        raise UsageError(f"{path.name}: a figure's file ends in {known}")
+    return form
+
+
+def write_figure(path: Path, content: bytes) -> None:
+    """Write a file, or replace it.
+
+    Raises:
+        NeuronDBError: when it cannot be written; what was there stays.
+    """
+    special = path.exists() and not path.is_file()
+    part = path if special else path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        if not special:
+            part.replace(path)
+    except OSError as error:
+        if not special:
+            part.unlink(missing_ok=True)
+        raise NeuronDBError(f"cannot write {path}: {error.strerror or error}") from error

@@ -11,18 +11,18 @@ LEAST: Final = 40
 COMPOSED: Final = ("facet", "hconcat", "vconcat", "concat")
 
 
-def is_single(spec: dict[str, Any]) -> bool:
+def is_single_view(spec: dict[str, Any]) -> bool:
     """Tell whether a specification is one view, which can take the width of its container."""
     return not any(key in spec for key in COMPOSED)
 
 
-def sized(spec: dict[str, Any], width: Width | None, height: int | None) -> dict[str, Any]:
+def resize(spec: dict[str, Any], width: Width | None, height: int | None) -> dict[str, Any]:
     """Return a specification as wide and each of its views as high as asked.
 
     A composed one divides a width among its columns; "container", which vega-lite knows for single
     views only, leaves it as it is.
     """
-    if width == "container" and not is_single(spec):
+    if width == "container" and not is_single_view(spec):
         width = None
     return _sized(spec, width, height)
 

@@ -60,7 +60,7 @@ CONFIG: Final[dict[str, Any]] = {
 }
 
 
-def themed(spec: dict[str, Any], theme: Theme) -> dict[str, Any]:
+def apply_theme(spec: dict[str, Any], theme: Theme) -> dict[str, Any]:
     """Return a specification in the colours of a theme; the data are left as they are."""
     spec = spec | {"config": CONFIG}
     if theme == "light":

@@ -9,14 +9,19 @@ from sqlalchemy import Connection
 
 from neurondb.asking.token_names import tokens_called
 from neurondb.errors import UnknownNameError
+from neurondb.figures.chart_parts import (
+    make_data,
+    make_neuron_link,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import BASE_URL, Figure, Parameter
-from neurondb.figures.links import neuron_link
 from neurondb.figures.palette import ACCENT, ACCENT_SOFT, INK
-from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.formatting.text import format_side
 from neurondb.reading.lm_head import DecodedNeuron, Decoding, best_neurons, stored_decoding
 from neurondb.reading.models import Model
 from neurondb.reading.tokens import NamedToken
-from neurondb.render.text import side_name
 
 POINTS: Final = 1000
 """Neurons that are points: those of largest normalised probability."""
@@ -34,17 +39,17 @@ _DECODED_OF: Final = {1: "softmax(U·in) of every neuron", 2: "softmax(±U·in) 
 
 def draw(connection: Connection, model: Model, token: str, base_url: str = "") -> alt.TopLevelMixin:
     """Return the neurons that were decoded and stored for a token."""
-    named = token_called(connection, model, token)
+    named = find_token(connection, model, token)
     decoding = stored_decoding(connection, model, named.token_id)
     if decoding is None:
         raise UnknownNameError(
             f"{named.token!r} (#{named.token_id}) was not decoded for {model.name}: run `neurondb "
             f"tokens {model.name} '#{named.token_id}' --lm-head --store`"
         )
-    return chart_of(decoding, model, named, base_url)
+    return draw_token(decoding, model, named, base_url)
 
 
-def token_called(connection: Connection, model: Model, spelled: str) -> NamedToken:
+def find_token(connection: Connection, model: Model, spelled: str) -> NamedToken:
     """Return the one token that somebody means; the first where several ids have its text.
 
     Raises:
@@ -53,7 +58,7 @@ def token_called(connection: Connection, model: Model, spelled: str) -> NamedTok
     return tokens_called(connection, model, [spelled])[0]
 
 
-def chart_of(
+def draw_token(
     decoding: Decoding, model: Model, token: NamedToken, base_url: str = ""
 ) -> alt.LayerChart:
     """Return every neuron's normalised probability of a token, at its place in its layer.
@@ -74,14 +79,14 @@ def chart_of(
     notes = [_DECODED_OF[len(decoding.sides)]]
     if below > 0:
         notes.append("pale: the largest of the neurons that are no points")
-    return layered(
+    return overlay(
         _crowd(_slices(decoding, model, below), model, highest),
-        _points(points, model, highest, [side_name(side) for side in decoding.sides]),
+        _points(points, model, highest, [format_side(side) for side in decoding.sides]),
         _names(labels, model, highest),
     ).properties(
         width=WIDTH,
         height=HEIGHT,
-        title=heading(f"Neurons that encode {shown} (#{token.token_id})", model, *notes),
+        title=make_title(f"Neurons that encode {shown} (#{token.token_id})", model, *notes),
     )
 
 
@@ -92,12 +97,12 @@ def _at(one: DecodedNeuron, model: Model) -> float:
 
 def _row(one: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
     return {
-        "x": short(_at(one, model)),
-        "y": short(one.normalised),
+        "x": round_value(_at(one, model)),
+        "y": round_value(one.normalised),
         "name": one.name,
-        "of": side_name(one.side),
-        "p": short(one.probability, 7),
-        "href": neuron_link(base_url, model, one.layer, one.neuron),
+        "of": format_side(one.side),
+        "p": round_value(one.probability, 7),
+        "href": make_neuron_link(base_url, model, one.layer, one.neuron),
     }
 
 
@@ -109,9 +114,9 @@ def _slices(decoding: Decoding, model: Model, below: float) -> list[dict[str, An
     places = -0.4 + 0.8 * edges / model.d_mlp
     return [
         {
-            "x": short(layer + places[i]),
-            "x2": short(layer + places[i + 1]),
-            "y": short(peaks[layer, i]),
+            "x": round_value(layer + places[i]),
+            "x2": round_value(layer + places[i + 1]),
+            "y": round_value(peaks[layer, i]),
         }
         for layer, i in np.argwhere(peaks > 0).tolist()
     ]
@@ -130,7 +135,11 @@ def _labels(best: Sequence[DecodedNeuron], model: Model, highest: float) -> list
             box = np.array([(start, start + LABEL[0])]), np.array([(y - LABEL[1], y + LABEL[1])])
             free = 0 <= start <= WIDTH - LABEL[0] and not _within(taken, *box)
             if free and len(rows) < NAMED:
-                row = {"x": short(_at(one, model)), "y": short(one.normalised), "name": one.name}
+                row = {
+                    "x": round_value(_at(one, model)),
+                    "y": round_value(one.normalised),
+                    "name": one.name,
+                }
                 rows.append(row | {"side": side})
                 # The next names keep clear of this one, begin and end.
                 ends = [(start + part * LABEL[0], y) for part in (0, 0.5, 1)]
@@ -165,7 +174,7 @@ def _axes(model: Model, highest: float) -> dict[str, Any]:
 
 
 def _crowd(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.Chart:
-    mark = alt.Chart(inline(rows)).mark_rect(color=ACCENT_SOFT)
+    mark = alt.Chart(make_data(rows)).mark_rect(color=ACCENT_SOFT)
     chart: alt.Chart = mark.encode(**_axes(model, highest), x2="x2:Q", y2=alt.datum(0))
     return chart
 
@@ -179,7 +188,7 @@ def _points(
         alt.Tooltip("y:Q", title="normalised", format=".3f"),
         alt.Tooltip("p:Q", title="probability", format=".3g"),
     ]
-    mark = alt.Chart(inline(rows)).mark_point(size=16, color=ACCENT, filled=True, opacity=0.75)
+    mark = alt.Chart(make_data(rows)).mark_point(size=16, color=ACCENT, filled=True, opacity=0.75)
     shape = alt.Shape(
         "of:N",
         title="softmax of U times",
@@ -197,11 +206,11 @@ def _names(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.Laye
     parts = []
     for side, (align, dx) in sides.items():
         of_side = [row for row in rows if row["side"] == side]
-        mark = alt.Chart(inline(of_side)).mark_text(
+        mark = alt.Chart(make_data(of_side)).mark_text(
             align=align, baseline="middle", dx=dx, color=INK, fontSize=10.5
         )
         parts.append(mark.encode(**axes, text="name:N"))
-    return layered(*parts)
+    return overlay(*parts)
 
 
 FIGURE = Figure(
