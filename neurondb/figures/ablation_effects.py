@@ -21,7 +21,7 @@ from neurondb.reading.suites import ClassRuns, class_runs
 DIGITS: Final = 7
 ALWAYS: Final = "at every token"
 CONDITIONS: Final = (ALWAYS, "gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
-"""In the order of the rows; others follow."""
+"""Conditions in the order of the figure's rows; others follow."""
 ROW_HEIGHT: Final = 17
 DEFAULT_METRICS: Final = ("entropy", "loss")
 
@@ -37,8 +37,8 @@ def draw(
             f"`neurondb ablate-suite {shlex.quote(model.name)} --dataset TEXTS --modes {mode}`"
         )
     metrics = DEFAULT_METRICS if metric not in METRICS else (metric,)
-    conditions = _conditions(found)
-    panels = [_panels(_rows(found, one, conditions), one, conditions) for one in metrics]
+    conditions = _list_conditions(found)
+    panels = [_draw_panels(_make_rows(found, one, conditions), one, conditions) for one in metrics]
     first = found[0].run.run
     n_tokens = "" if first.n_tokens is None else f", {first.n_tokens:,} tokens"
     notes = (
@@ -52,13 +52,13 @@ def draw(
     return chart
 
 
-def _conditions(found: Sequence[ClassRuns]) -> list[str]:
+def _list_conditions(found: Sequence[ClassRuns]) -> list[str]:
     there = {one.run.run.condition or ALWAYS for one in found}
     known = [name for name in CONDITIONS if name in there]
     return [*known, *sorted(there - set(known))]
 
 
-def _rows(
+def _make_rows(
     found: Sequence[ClassRuns], metric: str, conditions: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     for one in found:
@@ -80,7 +80,7 @@ def _rows(
                 yield row | {"what": "random", "mean": mean, "run": baseline.run.run_id}
 
 
-def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[str]) -> Any:
+def _draw_panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[str]) -> Any:
     data = list(rows)
     names = [name for name in CLASS_COLOURS if any(row["class"] == name for row in data)]
     axis = alt.Axis(format="~g", tickCount=5)
@@ -91,7 +91,7 @@ def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[st
         sort=list(conditions),
         axis=alt.Axis(grid=True, domain=False, ticks=False),
     )
-    base = alt.Chart().encode(x=x, y=y, tooltip=_tooltip())
+    base = alt.Chart().encode(x=x, y=y, tooltip=_make_tooltip())
     colour = alt.Color(
         "class:N",
         legend=None,
@@ -109,7 +109,7 @@ def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[st
     return chart.facet(row=row, data=make_data(data), spacing=10)
 
 
-def _tooltip() -> list[Any]:
+def _make_tooltip() -> list[Any]:
     return [
         alt.Tooltip("class:N"),
         alt.Tooltip("condition:N"),

@@ -34,7 +34,7 @@ def draw(
     connection: Connection, model: Model, metric: str = "entropy", run: int | None = None
 ) -> alt.TopLevelMixin:
     """Return bars of the run's tokens by their change, and a line of the random ones'."""
-    measured = _last(connection, model) if run is None else ablation_run(connection, run)
+    measured = _find_last_run(connection, model) if run is None else ablation_run(connection, run)
     number = measured.run.run_id
     if measured.run.model_id != model.model_id:
         raise UnknownNameError(f"run {number} is of {measured.run.model}, not of {model.name}")
@@ -42,18 +42,22 @@ def draw(
     if not bins:
         raise UnknownNameError(f"run {number} changed the {metric} of no token")
     n = measured.results[metric, ALL].n
-    random = _united(connection, baselines_of(connection, number), metric)
-    bars = list(_rows(bins, n))
-    line = list(_rows(*random)) if random else []
-    chart = overlay(_zero(), _bars(bars, metric), *([_outline(line)] if line else []))
+    random = _unite_bins(connection, baselines_of(connection, number), metric)
+    bars = list(_make_rows(bins, n))
+    line = list(_make_rows(*random)) if random else []
+    chart = overlay(
+        _draw_zero(), _draw_bars(bars, metric), *([_draw_outline(line)] if line else [])
+    )
     return chart.properties(
         width=WIDTH,
         height=HEIGHT,
-        title=make_title(_title(measured, metric), model, *_notes(measured, metric, bool(line))),
+        title=make_title(
+            _write_title(measured, metric), model, *_write_notes(measured, metric, bool(line))
+        ),
     )
 
 
-def _last(connection: Connection, model: Model) -> MeasuredRun:
+def _find_last_run(connection: Connection, model: Model) -> MeasuredRun:
     """Return the newest run that is no baseline."""
     runs = [one for one in runs_of_model(connection, model.model_id) if not one.run.baseline_of]
     if not runs:
@@ -64,11 +68,11 @@ def _last(connection: Connection, model: Model) -> MeasuredRun:
     return runs[-1]
 
 
-def _title(measured: MeasuredRun, metric: str) -> str:
+def _write_title(measured: MeasuredRun, metric: str) -> str:
     return f"Change of {metric} by token, run {measured.run.run_id}"
 
 
-def _notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[str]:
+def _write_notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[str]:
     run = measured.run
     many = f"{run.n_neurons:,} neuron{'s' * (run.n_neurons != 1)}"
     yield f"{many}, {run.treatment}, on {make_visible(run.dataset)}"
@@ -79,10 +83,10 @@ def _notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[str]:
         yield "line: random neurons of the same layers"
 
 
-def _united(
+def _unite_bins(
     connection: Connection, baselines: Sequence[MeasuredRun], metric: str
 ) -> tuple[list[AblationBin], int] | None:
-    """Return the bins of all counterparts together, and their tokens."""
+    """Return the bins of all counterparts together and how many tokens they are of, if any."""
     total: Counter[tuple[float, float]] = Counter()
     n = 0
     for one in baselines:
@@ -103,7 +107,7 @@ def to_axis(value: float) -> float:
     return math.copysign(max(0.0, math.log2(abs(value)) - SMALLEST), value)
 
 
-def _rows(bins: Sequence[AblationBin], n: int) -> Iterator[dict[str, Any]]:
+def _make_rows(bins: Sequence[AblationBin], n: int) -> Iterator[dict[str, Any]]:
     for one in bins:
         width = abs(to_axis(one.high) - to_axis(one.low))
         yield {
@@ -117,7 +121,7 @@ def _rows(bins: Sequence[AblationBin], n: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _axis(metric: str) -> alt.X:
+def _make_axis(metric: str) -> alt.X:
     powers = [10.0**k for k in range(-4, 7)]
     known = [to_axis(x) for power in powers for x in (-power, power)]
     label = (
@@ -128,7 +132,7 @@ def _axis(metric: str) -> alt.X:
     return alt.X("x:Q", title=f"clean − ablated {metric}", axis=axis)
 
 
-def _bars(rows: list[dict[str, Any]], metric: str) -> alt.Chart:
+def _draw_bars(rows: list[dict[str, Any]], metric: str) -> alt.Chart:
     tooltip = [
         alt.Tooltip("low:Q", title="from", format=".3~g"),
         alt.Tooltip("high:Q", title="to", format=".3~g"),
@@ -137,19 +141,19 @@ def _bars(rows: list[dict[str, Any]], metric: str) -> alt.Chart:
     y = alt.Y("share:Q", title="share of tokens, by octave", axis=alt.Axis(format="%"))
     mark = alt.Chart(make_data(rows)).mark_rect(color=ACCENT, opacity=0.75)
     chart: alt.Chart = mark.encode(
-        x=_axis(metric), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip
+        x=_make_axis(metric), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip
     )
     return chart
 
 
-def _outline(rows: list[dict[str, Any]]) -> alt.Chart:
+def _draw_outline(rows: list[dict[str, Any]]) -> alt.Chart:
     corners = [{"x": x, "share": row["share"]} for row in rows for x in (row["x"], row["x2"])]
     mark = alt.Chart(make_data(corners)).mark_line(color=INK, strokeWidth=1.4)
     chart: alt.Chart = mark.encode(x="x:Q", y="share:Q")
     return chart
 
 
-def _zero() -> alt.Chart:
+def _draw_zero() -> alt.Chart:
     chart: alt.Chart = (
         alt.Chart(make_data([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.8).encode(x="x:Q")
     )

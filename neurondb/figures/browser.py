@@ -73,7 +73,7 @@ def make_html_page(spec: dict[str, Any]) -> str:
     """Return a page that draws a specification and holds all that it needs."""
     return _PAGE.format(
         policy=html.escape(_POLICY),
-        title=html.escape(_title(spec)),
+        title=html.escape(_find_title(spec)),
         background=html.escape(str(spec.get("config", {}).get("background", "white"))),
         script=bundle_javascript().replace("</script", "<\\/script"),
         # No text of a vocabulary can end the script it stands in.
@@ -81,7 +81,7 @@ def make_html_page(spec: dict[str, Any]) -> str:
     )
 
 
-def _title(spec: dict[str, Any]) -> str:
+def _find_title(spec: dict[str, Any]) -> str:
     title = spec.get("title", "NeuronDB")
     text = title.get("text", "NeuronDB") if isinstance(title, dict) else title
     return make_visible(" ".join(text) if isinstance(text, list) else str(text))

@@ -22,7 +22,7 @@ PAIR_TITLES: Final = {
 
 
 class _UncheckedData(alt.InlineData):
-    """Rows of our own making: checking each of thousands against the schema takes seconds."""
+    """Data that Altair takes as they are: checking thousands of our own rows takes seconds."""
 
     _class_is_valid_at_instantiation = False
 
@@ -33,7 +33,7 @@ def make_data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
 
 
 def round_value(value: float, digits: int = DIGITS) -> float:
-    """Return a number as it goes into a chart."""
+    """Return a number with as many decimals as a chart needs."""
     return round(float(value), digits)
 
 

@@ -19,14 +19,14 @@ from neurondb.reading.figure_rows.classes import class_counts
 from neurondb.reading.models import Model
 
 LEAST: Final = 280
-"""Pixels of height, so that few classes are no thin strip."""
+"""Least height in pixels, so that few classes are no thin strip."""
 WIDE: Final = 14
 """Layers up to which a cell has room for its number."""
 
 
 def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLevelMixin:
     """Return a cell for each class and layer that has neurons."""
-    rows = _rows(connection, model, base_url)
+    rows = _make_rows(connection, model, base_url)
     if not rows:
         raise make_missing_stage_error("weights", model)
     most = max(row["n"] for row in rows)
@@ -46,7 +46,7 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     )
     parts: list[alt.Chart] = [cells]
     if model.n_layers <= WIDE:
-        parts.append(_numbers(base, most))
+        parts.append(_draw_numbers(base, most))
     notes = (f"τ = {model.threshold:g}", "logarithmic colours; a cell without neurons is empty")
     n_classes = len({row["class"] for row in rows})
     return overlay(*parts).properties(
@@ -56,7 +56,7 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     )
 
 
-def _numbers(base: alt.Chart, most: int) -> alt.Chart:
+def _draw_numbers(base: alt.Chart, most: int) -> alt.Chart:
     """Return the counts, light on the dark half of the colours."""
     dark = f"datum.n > {max(most, 2) ** 0.45}"
     chart: alt.Chart = base.mark_text(fontSize=11, tooltip=None).encode(
@@ -67,7 +67,7 @@ def _numbers(base: alt.Chart, most: int) -> alt.Chart:
     return chart
 
 
-def _rows(connection: Connection, model: Model, base_url: str) -> list[dict[str, Any]]:
+def _make_rows(connection: Connection, model: Model, base_url: str) -> list[dict[str, Any]]:
     return [
         {
             "layer": one.layer,

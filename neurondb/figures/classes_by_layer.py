@@ -22,7 +22,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     shown = {one.class_name for one in counts}
     names = [name for name in CLASS_COLOURS if name in shown]
     width = max(180, min(760, 26 * model.n_layers))
-    bars = alt.Chart(make_data(_rows(counts))).mark_bar(strokeWidth=0)
+    bars = alt.Chart(make_data(_make_rows(counts))).mark_bar(strokeWidth=0)
     chart: alt.TopLevelMixin = bars.encode(
         x=alt.X(
             "layer:O",
@@ -55,7 +55,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     return chart
 
 
-def _rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
+def _make_rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
     totals: Counter[int] = Counter()
     for one in counts:
         totals[one.layer] += one.n

@@ -43,7 +43,13 @@ def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
         "colours: share of the layer's neurons, line: median",
     )
     panels = [
-        _panel(list(_cells(values, edges)), list(_medians(values)), vector, edges, len(values))
+        _draw_panel(
+            list(_make_cells(values, edges)),
+            list(_make_medians(values)),
+            vector,
+            edges,
+            len(values),
+        )
         for vector, values in found.items()
     ]
     chart: alt.TopLevelMixin = (
@@ -54,7 +60,7 @@ def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
     return chart
 
 
-def _cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[str, Any]]:
+def _make_cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[str, Any]]:
     for layer, of_layer in enumerate(values):
         known = of_layer[~np.isnan(of_layer)]
         # Rounding may put a cosine a little beyond 1.
@@ -69,13 +75,13 @@ def _cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[
             }
 
 
-def _medians(values: Values) -> Iterator[dict[str, Any]]:
+def _make_medians(values: Values) -> Iterator[dict[str, Any]]:
     for layer, of_layer in enumerate(values):
         if (median := compute_quantiles(of_layer, (0.5,))) is not None:
             yield {"layer": layer, "y": median[0]}
 
 
-def _panel(
+def _draw_panel(
     cells: list[dict[str, Any]],
     medians: list[dict[str, Any]],
     vector: str,

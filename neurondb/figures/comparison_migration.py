@@ -1,4 +1,4 @@
-"""From which class to which neurons went between two compared models."""
+"""Which class the neurons of each class went to between two compared models."""
 
 from typing import Any
 
@@ -33,14 +33,14 @@ def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
         f"{total - kept:,} of {total:,} neurons changed class · logarithmic colours",
     )
     names = [name for i, name in enumerate(CLASS_COLOURS) if any(i in key for key in counts)]
-    return _cells(_rows(counts), names, pair.before.name, pair.after.name).properties(
+    return _draw_cells(_make_rows(counts), names, pair.before.name, pair.after.name).properties(
         width=44 * len(names),
         height=30 * len(names),
         title=make_title("Migration between classes", None, *notes),
     )
 
 
-def _rows(counts: dict[tuple[int, int], int]) -> list[dict[str, Any]]:
+def _make_rows(counts: dict[tuple[int, int], int]) -> list[dict[str, Any]]:
     names = list(CLASS_COLOURS)
     sums = {before: 0 for before, _ in counts}
     for (before, _), n in counts.items():
@@ -56,7 +56,9 @@ def _rows(counts: dict[tuple[int, int], int]) -> list[dict[str, Any]]:
     ]
 
 
-def _cells(rows: list[dict[str, Any]], names: list[str], before: str, after: str) -> alt.LayerChart:
+def _draw_cells(
+    rows: list[dict[str, Any]], names: list[str], before: str, after: str
+) -> alt.LayerChart:
     most = max(2, *(row["n"] for row in rows))
     axis: dict[str, Any] = {"labelLimit": 260, "domain": False, "ticks": False, "labelPadding": 8}
     base = alt.Chart(make_data(rows)).encode(

@@ -1,4 +1,4 @@
-"""How the cosines of every layer are spread."""
+"""How the cosines of every layer are spread, as box plots."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -27,7 +27,7 @@ FIVE: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95
 
 def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     """Return a box for each layer, in a panel for each pair of vectors."""
-    rows = list(_rows(connection, model))
+    rows = list(_make_rows(connection, model))
     if not rows:
         raise make_missing_stage_error("weights", model)
     panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
@@ -36,7 +36,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     whole = alt.Scale(padding=0)
     base = alt.Chart().encode(
         x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0), scale=whole),
-        tooltip=_tooltip(),
+        tooltip=_make_tooltip(),
     )
     y = alt.Y("q05:Q", title="cosine", axis=alt.Axis(tickCount=5))
     box = 0.6 * step
@@ -59,7 +59,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     )
 
 
-def _rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
+def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
     found = regions(connection, model)
     for pair, values in cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
@@ -73,7 +73,7 @@ def _rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def _tooltip() -> list[alt.Tooltip]:
+def _make_tooltip() -> list[alt.Tooltip]:
     titles = {"q05": "5%", "q25": "25%", "median": "median", "q75": "75%", "q95": "95%"}
     return [
         alt.Tooltip("pair:N", title="of"),

@@ -20,17 +20,17 @@ def draw_layer(
     connection: Connection, model: Model, layer: int, values: Values, neuron: int | None
 ) -> alt.LayerChart:
     """Return the histogram of a layer's cos(in, out) over its random regions."""
-    rows = _rows(values[~np.isnan(values)])
+    rows = _make_rows(values[~np.isnan(values)])
     found = regions(connection, model)
     bands = {kind: found.get((layer, "in_out", kind)) for kind in ("mismatched", "gaussian")}
     parts: list[alt.Chart] = []
     if (wide := bands["mismatched"]) is not None:
-        parts.append(_band([{"x": round_value(wide.low), "x2": round_value(wide.high)}]))
-    parts.append(_bars(rows))
+        parts.append(_draw_band([{"x": round_value(wide.low), "x2": round_value(wide.high)}]))
+    parts.append(_draw_bars(rows))
     if (gaussian := bands["gaussian"]) is not None:
-        parts.append(_rules([{"x": round_value(end)} for end in gaussian], OUTLINE, [4, 3]))
+        parts.append(_draw_rules([{"x": round_value(end)} for end in gaussian], OUTLINE, [4, 3]))
     if neuron is not None and not np.isnan(values[neuron]):
-        parts.append(_rules([{"x": round_value(values[neuron])}], INK, [1, 0]))
+        parts.append(_draw_rules([{"x": round_value(values[neuron])}], INK, [1, 0]))
     notes = ["", "grey: 95% of mismatched pairs", "dashes: of Gaussian ones"]
     if neuron is not None:
         notes[-1] += f"; full line: {layer}.{neuron}"
@@ -41,7 +41,7 @@ def draw_layer(
     )
 
 
-def _rows(known: Values) -> list[dict[str, Any]]:
+def _make_rows(known: Values) -> list[dict[str, Any]]:
     counts, edges = np.histogram(known, bins=BINS)
     return [
         {"x": round_value(low), "x2": round_value(high), "n": int(n)}
@@ -50,11 +50,11 @@ def _rows(known: Values) -> list[dict[str, Any]]:
     ]
 
 
-def _x() -> alt.X:
+def _make_axis() -> alt.X:
     return alt.X("x:Q", title=PAIR_TITLES["in_out"], axis=alt.Axis(tickCount=9, format="~r"))
 
 
-def _bars(rows: list[dict[str, Any]]) -> alt.Chart:
+def _draw_bars(rows: list[dict[str, Any]]) -> alt.Chart:
     tooltip = [
         alt.Tooltip("x:Q", title="from", format=".3f"),
         alt.Tooltip("x2:Q", title="to", format=".3f"),
@@ -62,16 +62,18 @@ def _bars(rows: list[dict[str, Any]]) -> alt.Chart:
     ]
     mark = alt.Chart(make_data(rows)).mark_rect(color=ACCENT)
     y = alt.Y("n:Q", title="neurons", axis=alt.Axis(tickCount=5))
-    chart: alt.Chart = mark.encode(x=_x(), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
+    chart: alt.Chart = mark.encode(x=_make_axis(), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
     return chart
 
 
-def _band(rows: list[dict[str, Any]]) -> alt.Chart:
-    chart: alt.Chart = alt.Chart(make_data(rows)).mark_rect(color=BAND).encode(x=_x(), x2="x2:Q")
+def _draw_band(rows: list[dict[str, Any]]) -> alt.Chart:
+    chart: alt.Chart = (
+        alt.Chart(make_data(rows)).mark_rect(color=BAND).encode(x=_make_axis(), x2="x2:Q")
+    )
     return chart
 
 
-def _rules(rows: list[dict[str, Any]], colour: str, dash: list[int]) -> alt.Chart:
+def _draw_rules(rows: list[dict[str, Any]], colour: str, dash: list[int]) -> alt.Chart:
     mark = alt.Chart(make_data(rows)).mark_rule(color=colour, strokeDash=dash, strokeWidth=1.5)
-    chart: alt.Chart = mark.encode(x=_x())
+    chart: alt.Chart = mark.encode(x=_make_axis())
     return chart

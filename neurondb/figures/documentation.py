@@ -40,18 +40,18 @@ in files only if `base_url` is a whole address.
 
 def make_markdown() -> str:
     """Return docs/figures.md."""
-    return "\n".join([_HEAD, *map(_section, FIGURES.values())])
+    return "\n".join([_HEAD, *map(_write_section, FIGURES.values())])
 
 
-def _section(figure: Figure) -> str:
+def _write_section(figure: Figure) -> str:
     lines = [f"## `{figure.name}`", "", fill(figure.description, WIDTH), ""]
-    lines += [_line(parameter) for parameter in figure.parameters]
+    lines += [_write_line(parameter) for parameter in figure.parameters]
     if figure.several:
         lines.append("- several models")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _line(parameter: Parameter) -> str:
+def _write_line(parameter: Parameter) -> str:
     said = f"- `{parameter.usage}`: {parameter.help}"
     if not parameter.choices:
         return said

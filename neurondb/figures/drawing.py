@@ -1,4 +1,4 @@
-"""From a name and a model to a chart, and from a chart to a specification."""
+"""A figure's name and a model → an Altair chart → a vega-lite specification."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ def draw_chart(
     figure = find_figure(name)
     if isinstance(model, str):
         model = find_model(connection, model)
-    return figure.draw(connection, model, **_bound(figure, model, parameters))
+    return figure.draw(connection, model, **_bind_parameters(figure, model, parameters))
 
 
 def make_spec(
@@ -115,7 +115,7 @@ def stack_charts(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":
     return drawn
 
 
-def _bound(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any]:
+def _bind_parameters(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `draw`: converted, checked, layers counted from the end resolved."""
     values = {name: value for name, value in given.items() if value is not None}
     known = {parameter.name: parameter for parameter in figure.parameters}
@@ -125,9 +125,9 @@ def _bound(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any
     for parameter in figure.parameters:
         if parameter.required and parameter.name not in values:
             raise UsageError(f"{figure.name} needs {parameter.name}: {parameter.help}")
-    bound: dict[str, Any] = {n: _converted(known[n], value) for n, value in values.items()}
+    bound: dict[str, Any] = {n: _convert(known[n], value) for n, value in values.items()}
     if "layer" in bound:
-        bound["layer"] = _layer(model, bound["layer"])
+        bound["layer"] = _resolve_layer(model, bound["layer"])
     if not 0 <= bound.get("neuron", 0) < model.d_mlp:
         raise UnknownNameError(
             f"{model.name} has no neuron {bound['neuron']}: a layer's are 0 to {model.d_mlp - 1}"
@@ -135,7 +135,7 @@ def _bound(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any
     return bound
 
 
-def _converted(parameter: Parameter, value: Any) -> int | str:
+def _convert(parameter: Parameter, value: Any) -> int | str:
     if parameter.kind is int:
         try:
             return int(value)
@@ -151,7 +151,7 @@ def _converted(parameter: Parameter, value: Any) -> int | str:
     return text
 
 
-def _layer(model: Model, layer: int) -> int:
+def _resolve_layer(model: Model, layer: int) -> int:
     if not -model.n_layers <= layer < model.n_layers:
         raise UnknownNameError(
             f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}, or "

@@ -1,4 +1,4 @@
-"""What a figure is: a name, what it shows, what it wants to know, and what draws it."""
+"""What a figure is: a name, what it shows, the parameters it takes, and what draws it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ from neurondb.reading.figure_rows.frequencies import frequencies
 from neurondb.reading.models import Model
 
 BINS: Final = 24
-"""Along each axis of a panel."""
+"""Bins along each axis of a panel."""
 MANY: Final = 16
 """Layers beyond which panels are small."""
 Values = Float[np.ndarray, " neurons"]
@@ -55,11 +55,11 @@ def draw(
     limit = min(1.0, np.ceil(float(np.nanmax(np.abs(found))) * 10) / 10)
     layers = [layer for layer in range(model.n_layers) if known[layer].any()]
     of_layer = {n: (found[n][known[n]], often[n][known[n]]) for n in layers}
-    rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _rows(*xy, limit)]
-    titles = [_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
+    rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _make_rows(*xy, limit)]
+    titles = [_write_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
     small = len(layers) > MANY
     colour = make_count_colour(max(row["n"] for row in rows))
-    panel = _panel(limit, cosine, model.gated, small).encode(color=colour)
+    panel = _draw_panel(limit, cosine, model.gated, small).encode(color=colour)
     header = alt.Header(
         title=None,
         labelExpr=f"{json.dumps(titles)}[datum.value]",
@@ -68,12 +68,12 @@ def draw(
     facet = alt.Facet("layer:O", header=header)
     notes = (f"on {make_visible(chosen.name)}", "r: Pearson's correlation over the layer's neurons")
     subject = "Gate frequency" if model.gated else "Activation frequency"
-    return panel.facet(facet, columns=_columns(len(layers)), data=make_data(rows)).properties(
-        title=make_title(f"{subject} against {PAIR_TITLES[cosine]}", model, *notes)
-    )
+    return panel.facet(
+        facet, columns=_choose_columns(len(layers)), data=make_data(rows)
+    ).properties(title=make_title(f"{subject} against {PAIR_TITLES[cosine]}", model, *notes))
 
 
-def _columns(n: int) -> int:
+def _choose_columns(n: int) -> int:
     """Return how many panels stand side by side, so that the last row is as full as can be."""
     wanted = 5 if n <= MANY else 8
     return (
@@ -83,14 +83,14 @@ def _columns(n: int) -> int:
     )
 
 
-def _title(layer: int, x: Values, y: Values) -> str:
+def _write_title(layer: int, x: Values, y: Values) -> str:
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return f"layer {layer}"
     correlation = float(np.corrcoef(x, y)[0, 1])
     return f"layer {layer}: r = {correlation:.2f}".replace("-", "−")
 
 
-def _rows(x: Values, y: Values, limit: float) -> Iterator[dict[str, Any]]:
+def _make_rows(x: Values, y: Values, limit: float) -> Iterator[dict[str, Any]]:
     counts, x_edges, y_edges = np.histogram2d(x, y, bins=BINS, range=[[-limit, limit], [0.0, 1.0]])
     for i, j in np.argwhere(counts > 0):
         yield {
@@ -100,7 +100,7 @@ def _rows(x: Values, y: Values, limit: float) -> Iterator[dict[str, Any]]:
         }
 
 
-def _panel(limit: float, cosine: str, gated: bool, small: bool) -> alt.Chart:
+def _draw_panel(limit: float, cosine: str, gated: bool, small: bool) -> alt.Chart:
     condition = "gate > 0" if gated else "post > 0"
     side = 105 if small else 165
     x = alt.X(

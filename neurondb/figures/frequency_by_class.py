@@ -23,7 +23,7 @@ from neurondb.reading.models import Model
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 ROW_HEIGHT: Final = 30
 LEAST: Final = 320
-"""Pixels of height, so that few classes are no thin strip."""
+"""Least height in pixels, so that few classes are no thin strip."""
 Values = Float[np.ndarray, "layers neurons"]
 
 
@@ -50,7 +50,7 @@ def draw(connection: Connection, model: Model, dataset: str | None = None) -> al
             if np.isnan(often).all()
             else make_missing_stage_error("weights", model)
         )
-    rows = [_row(one) for one in found]
+    rows = [_make_row(one) for one in found]
     condition = "gate > 0" if model.gated else "post > 0"
     title = f"share of tokens with {condition}"
     notes = (
@@ -58,7 +58,7 @@ def draw(connection: Connection, model: Model, dataset: str | None = None) -> al
         "box: quartiles and median, whisker: 5% to 95%, dot: mean",
         "tall line: mean of the same layers' neurons outside the class",
     )
-    return _layers(rows, title).properties(
+    return _draw_layers(rows, title).properties(
         width=520,
         height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST)),
         title=make_title(FIGURE.title, model, *notes),
@@ -82,7 +82,7 @@ def split_by_class(often: Values, ids: Values) -> list[ClassFrequency]:
     return found
 
 
-def _row(one: ClassFrequency) -> dict[str, Any]:
+def _make_row(one: ClassFrequency) -> dict[str, Any]:
     spread = np.quantile(one.values, list(QUANTILES.values()))
     return {
         "class": list(CLASS_COLOURS)[one.class_id],
@@ -93,13 +93,13 @@ def _row(one: ClassFrequency) -> dict[str, Any]:
     }
 
 
-def _layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
+def _draw_layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
     names = [row["class"] for row in rows]
     colours = [CLASS_COLOURS[name] for name in names]
     axis = alt.Axis(labelLimit=260, domain=False, ticks=False, labelPadding=8)
     colour = alt.Color("class:N", scale=alt.Scale(domain=names, range=colours), legend=None)
     base = alt.Chart(make_data(rows)).encode(
-        y=alt.Y("class:N", title=None, sort=names, axis=axis), tooltip=_tooltip()
+        y=alt.Y("class:N", title=None, sort=names, axis=axis), tooltip=_make_tooltip()
     )
     x = alt.X(
         "q05:Q",
@@ -118,7 +118,7 @@ def _layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
     )
 
 
-def _tooltip() -> list[Any]:
+def _make_tooltip() -> list[Any]:
     titles = {"mean": "mean", "outside": "same layers, outside"} | {
         "q05": "5%",
         "q25": "25%",

@@ -26,7 +26,7 @@ QUARTILES: Final = (0.25, 0.5, 0.75)
 
 def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     """Return a panel for each pair of vectors."""
-    rows = list(_rows(connection, model))
+    rows = list(_make_rows(connection, model))
     if not rows:
         raise make_missing_stage_error("weights", model)
     y = alt.Y("median:Q", title="cosine", scale=alt.Scale(nice=True, zero=True))
@@ -39,7 +39,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
         base.mark_area(color=ACCENT, opacity=0.25).encode(y="q25:Q", y2="q75:Q"),
         base.mark_line(color=ACCENT, strokeWidth=2).encode(y=y),
         base.mark_point(color=ACCENT, filled=True, size=28, opacity=1).encode(
-            y=y, tooltip=_tooltip()
+            y=y, tooltip=_make_tooltip()
         ),
     ).properties(width=230, height=230)
     panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
@@ -50,7 +50,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     )
 
 
-def _rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
+def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
     found = regions(connection, model)
     for pair, values in cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
@@ -66,7 +66,7 @@ def _rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
             yield {"layer": layer, "pair": PAIR_TITLES[pair], **row}
 
 
-def _tooltip() -> list[alt.Tooltip]:
+def _make_tooltip() -> list[alt.Tooltip]:
     names = {"median": "median", "q25": "lower quartile", "q75": "upper quartile"}
     ends = {"low": "random from", "high": "random to"}
     return [

@@ -40,9 +40,9 @@ def draw(
     found = histograms(connection, neuron_id(model, layer, neuron), chosen.dataset_id)
     if found is None:
         raise make_missing_dataset_error(connection, model, chosen)
-    counts = _counts(found, quantity, model)
+    counts = _find_counts(found, quantity, model)
     edges = find_bin_ends(found)
-    rows = _rows(counts, edges)
+    rows = _make_rows(counts, edges)
     marks = [
         {"x": round_value(value), "label": name, "value": f"{name}: {value:.3g}".replace("-", "−")}
         for name, at in QUANTILES.items()
@@ -50,13 +50,13 @@ def draw(
     ]
     title = f"{QUANTITIES[quantity]} of neuron {layer}.{neuron}"
     return (
-        _layers(rows, marks, quantity, scale)
+        _draw_layers(rows, marks, quantity, scale)
         .properties(width=560, height=260)
-        .properties(title=make_title(title, model, *_notes(chosen, counts, found)))
+        .properties(title=make_title(title, model, *_write_notes(chosen, counts, found)))
     )
 
 
-def _notes(chosen: Dataset, counts: Counts, found: Histograms) -> tuple[str, str]:
+def _write_notes(chosen: Dataset, counts: Counts, found: Histograms) -> tuple[str, str]:
     n = int(counts.sum())
     return (
         f"on {make_visible(chosen.name)}: {n:,} tokens, every {found.stride}th",
@@ -64,7 +64,7 @@ def _notes(chosen: Dataset, counts: Counts, found: Histograms) -> tuple[str, str
     )
 
 
-def _counts(found: Histograms, quantity: str, model: Model) -> Counts:
+def _find_counts(found: Histograms, quantity: str, model: Model) -> Counts:
     for one in found.quantities:
         if one.quantity == QUANTITIES[quantity] and any(one.counts):
             return np.array(one.counts, dtype=np.float64)
@@ -92,7 +92,7 @@ def compute_quantile(counts: Counts, edges: Counts, at: float) -> float | None:
     return float(edges[place] + within * (edges[place + 1] - edges[place]))
 
 
-def _rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
+def _make_rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
     there = np.flatnonzero(counts)
     return [
         {
@@ -105,7 +105,7 @@ def _rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
     ]
 
 
-def _x(rows: list[dict[str, Any]], title: str) -> alt.X:
+def _make_axis(rows: list[dict[str, Any]], title: str) -> alt.X:
     low, high = rows[0]["x"], rows[-1]["x2"]
     ticks = [tick for tick in TICKS if low <= tick <= high]
     return alt.X(
@@ -116,10 +116,10 @@ def _x(rows: list[dict[str, Any]], title: str) -> alt.X:
     )
 
 
-def _layers(
+def _draw_layers(
     rows: list[dict[str, Any]], marks: list[dict[str, Any]], quantity: str, scale: str
 ) -> alt.LayerChart:
-    x = _x(rows, f"{QUANTITIES[quantity]} (canonical sign)")
+    x = _make_axis(rows, f"{QUANTITIES[quantity]} (canonical sign)")
     least = min(row["share"] for row in rows if row["n"])
     floor = least / 2 if scale == "log" else 0.0
     y = alt.Y(
@@ -141,11 +141,11 @@ def _layers(
         bar.encode(x=x, x2="x2:Q", y=y, y2="floor:Q", tooltip=tooltip),
         alt.Chart(make_data([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.75).encode(x=x),
         line.mark_rule(color=INK, strokeDash=[3, 3], strokeWidth=1.25),
-        *(_label(one, x) for one in marks),
+        *(_draw_label(one, x) for one in marks),
     )
 
 
-def _label(mark: dict[str, Any], x: alt.X) -> alt.Chart:
+def _draw_label(mark: dict[str, Any], x: alt.X) -> alt.Chart:
     """Return a quantile's name above its line, where it does not run into the others."""
     sides: dict[str, tuple[Any, int, int]] = {"5%": ("right", -3, -5), "95%": ("left", 3, -5)}
     align, dx, dy = sides.get(mark["label"], ("center", 0, -16))

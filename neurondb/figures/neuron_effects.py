@@ -29,7 +29,7 @@ from neurondb.reading.models import Model
 
 SIDE: Final = 460
 DIGITS: Final = 8
-"""Decimals: an effect of one neuron is small."""
+"""Decimals of effects and estimates: what one neuron does is small."""
 Values = Float[np.ndarray, " neurons"]
 
 
@@ -39,7 +39,7 @@ def draw(
     """Return a point for each neuron that has both, and the line where they are equal."""
     each, attribution = (shown_run(connection, model, kind) for kind in (EACH, ATTRIBUTION))
     if each is None or attribution is None:
-        raise _without(model, measured=each is not None)
+        raise _make_missing_error(model, measured=each is not None)
     if each.treatment != attribution.treatment:
         raise UnknownNameError(
             f"{model.name} has effects of {each.treatment}, and estimates of "
@@ -48,24 +48,24 @@ def draw(
         )
     ids, effects, estimates = both(connection, each.run_id, attribution.run_id, metric)
     if not len(ids):
-        raise _without(model, measured=False, metric=metric)
+        raise _make_missing_error(model, measured=False, metric=metric)
     scale = _Scale.of(estimates, effects)
-    cells, points = _split(connection, model, (ids, estimates, effects), scale, base_url)
+    cells, points = _split_rows(connection, model, (ids, estimates, effects), scale, base_url)
     axes = scale.axes(metric)
-    parts: list[alt.Chart | alt.LayerChart] = [_lines(scale.limit, axes)]
+    parts: list[alt.Chart | alt.LayerChart] = [_draw_lines(scale.limit, axes)]
     if cells:
-        parts.append(_cells(cells, axes))
-    parts.append(_points(points, axes))
+        parts.append(_draw_cells(cells, axes))
+    parts.append(_draw_points(points, axes))
     notes = (
         f"{each.treatment} on {make_visible(each.dataset)}, {len(ids):,} neurons",
-        _correlation(agreement(connection, each.run_id, attribution.run_id, metric)),
+        _describe_correlation(agreement(connection, each.run_id, attribution.run_id, metric)),
         "line: estimate and effect equal" + ("; squares: several neurons" if cells else ""),
     )
     title = make_title(f"Effect on {metric} against its estimate", model, *notes)
     return overlay(*parts).properties(width=SIDE, height=SIDE, title=title)
 
 
-def _without(model: Model, *, measured: bool, metric: str = "") -> UnknownNameError:
+def _make_missing_error(model: Model, *, measured: bool, metric: str = "") -> UnknownNameError:
     what = "--attribution" if measured else "--where EXPR"
     more = f" --metrics {metric}" if metric else ""
     return UnknownNameError(
@@ -74,7 +74,7 @@ def _without(model: Model, *, measured: bool, metric: str = "") -> UnknownNameEr
     )
 
 
-def _correlation(found: Agreement) -> str:
+def _describe_correlation(found: Agreement) -> str:
     if found.pearson is None or found.spearman is None:
         return ""
     said = f"Pearson's r = {found.pearson:.3f}, of the ranks {found.spearman:.3f}"
@@ -82,7 +82,7 @@ def _correlation(found: Agreement) -> str:
 
 
 class _Scale(NamedTuple):
-    """Of both axes: linear up to about `unit` on either side of 0, by powers of ten beyond.
+    """The scale of both axes: linear up to about `unit` on either side of 0, by tens beyond.
 
     Some neurons do a thousand times what most do.
     """
@@ -92,13 +92,13 @@ class _Scale(NamedTuple):
 
     @classmethod
     def of(cls, *values: Values) -> "_Scale":
-        """Return the one that half of the values are in the linear part of."""
+        """Return the scale that has half of the values in its linear part."""
         sizes = np.abs(np.concatenate(values))
         unit = float(np.median(sizes)) or float(sizes.max()) or 1e-6
         return cls(unit, 1.06 * float(np.log10(1 + sizes.max() / unit)) or 1.0)
 
     def places(self, values: Values) -> Values:
-        """Return where values stand."""
+        """Return where values stand on the axis."""
         return np.asarray(np.sign(values) * np.log10(1 + np.abs(values) / self.unit))
 
     def axes(self, metric: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class _Scale(NamedTuple):
         }
 
 
-def _split(
+def _split_rows(
     connection: Connection,
     model: Model,
     found: tuple[Int[np.ndarray, " neurons"], Values, Values],
@@ -154,10 +154,10 @@ def _split(
                 "href": make_neuron_link(base_url, model, layer, neuron),
             }
         )
-    return list(_cell_rows(lattice, cells[~single])), points
+    return list(_make_cell_rows(lattice, cells[~single])), points
 
 
-def _cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[dict[str, Any]]:
+def _make_cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[dict[str, Any]]:
     there, counts = np.unique(cells, return_counts=True)
     width, height = lattice.step
     for x, y, n in zip(*lattice.corners(there), counts, strict=True):
@@ -170,14 +170,14 @@ def _cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[di
         }
 
 
-def _lines(limit: float, axes: dict[str, Any]) -> alt.LayerChart:
+def _draw_lines(limit: float, axes: dict[str, Any]) -> alt.LayerChart:
     zero = alt.Chart(make_data([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
     ends = [{"x": end, "y": end} for end in (-limit, limit)]
     equal = alt.Chart(make_data(ends)).mark_line(color=OUTLINE, strokeWidth=1, strokeDash=[4, 3])
     return overlay(zero.encode(x=axes["x"]), zero.encode(y=axes["y"]), equal.encode(**axes))
 
 
-def _cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
+def _draw_cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
     colour: Any = make_count_colour(max(row["n"] for row in rows)).to_dict()
     chart: alt.Chart = (
         alt.Chart(make_data(rows))
@@ -193,7 +193,7 @@ def _cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
     return chart
 
 
-def _points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
+def _draw_points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
     names = [name for name in CLASS_COLOURS if any(row["class"] == name for row in rows)]
     scale = alt.Scale(domain=names, range=[CLASS_COLOURS[name] for name in names])
     tooltip = [

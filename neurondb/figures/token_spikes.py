@@ -24,9 +24,9 @@ from neurondb.reading.models import Model
 from neurondb.reading.tokens import NamedToken
 
 POINTS: Final = 1000
-"""Neurons that are points: those of largest normalised probability."""
+"""Neurons that are points, at most: those of the largest normalised probability."""
 SLICES: Final = 16
-"""Of a layer; of the neurons below the points each shows its largest."""
+"""Slices of a layer; each shows the largest of its neurons that are no points."""
 NAMED: Final = 10
 WIDTH: Final = 720
 HEIGHT: Final = 320
@@ -73,16 +73,16 @@ def draw_token(
         raise UnknownNameError(f"every in vector of {model.name} is zero: nothing is decoded")
     highest = max(best[0].normalised, 1e-9)
     below = best[-1].normalised if len(best) == POINTS else 0.0
-    points = [_row(one, model, base_url) for one in best]
-    labels = _labels(best, model, highest)
+    points = [_make_row(one, model, base_url) for one in best]
+    labels = _place_labels(best, model, highest)
     shown = repr(token.token[:TOKEN_CHARACTERS])  # nothing in it acts, as commands take it
     notes = [_DECODED_OF[len(decoding.sides)]]
     if below > 0:
         notes.append("pale: the largest of the neurons that are no points")
     return overlay(
-        _crowd(_slices(decoding, model, below), model, highest),
-        _points(points, model, highest, [format_side(side) for side in decoding.sides]),
-        _names(labels, model, highest),
+        _draw_crowd(_make_slices(decoding, model, below), model, highest),
+        _draw_points(points, model, highest, [format_side(side) for side in decoding.sides]),
+        _draw_names(labels, model, highest),
     ).properties(
         width=WIDTH,
         height=HEIGHT,
@@ -90,14 +90,14 @@ def draw_token(
     )
 
 
-def _at(one: DecodedNeuron, model: Model) -> float:
+def _find_place(one: DecodedNeuron, model: Model) -> float:
     """Return a neuron's place on the axis of layers: a layer's neurons fill its middle 80%."""
     return one.layer - 0.4 + 0.8 * (one.neuron + 0.5) / model.d_mlp
 
 
-def _row(one: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
+def _make_row(one: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
     return {
-        "x": round_value(_at(one, model)),
+        "x": round_value(_find_place(one, model)),
         "y": round_value(one.normalised),
         "name": one.name,
         "of": format_side(one.side),
@@ -106,7 +106,7 @@ def _row(one: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
     }
 
 
-def _slices(decoding: Decoding, model: Model, below: float) -> list[dict[str, Any]]:
+def _make_slices(decoding: Decoding, model: Model, below: float) -> list[dict[str, Any]]:
     """Return the largest value of each slice of each layer, among the neurons below the points."""
     values = np.where(decoding.normalised < below, decoding.normalised, 0.0).max(axis=0)
     edges = np.unique(np.linspace(0, model.d_mlp, SLICES + 1).astype(int))
@@ -122,21 +122,23 @@ def _slices(decoding: Decoding, model: Model, below: float) -> list[dict[str, An
     ]
 
 
-def _labels(best: Sequence[DecodedNeuron], model: Model, highest: float) -> list[dict[str, Any]]:
+def _place_labels(
+    best: Sequence[DecodedNeuron], model: Model, highest: float
+) -> list[dict[str, Any]]:
     """Return the names of the highest points that have room for them, and on which side."""
     a_layer, a_unit = WIDTH / model.n_layers, HEIGHT / (1.08 * highest)
     places = np.array(
-        [((_at(one, model) + 0.5) * a_layer, one.normalised * a_unit) for one in best]
+        [((_find_place(one, model) + 0.5) * a_layer, one.normalised * a_unit) for one in best]
     )
     taken = places
     rows: list[dict[str, Any]] = []
     for one, (x, y) in zip(best[: 4 * NAMED], places, strict=False):
         for side, start in (("right", x + 3), ("left", x - LABEL[0] - 3)):
             box = np.array([(start, start + LABEL[0])]), np.array([(y - LABEL[1], y + LABEL[1])])
-            free = 0 <= start <= WIDTH - LABEL[0] and not _within(taken, *box)
+            free = 0 <= start <= WIDTH - LABEL[0] and not _lies_within(taken, *box)
             if free and len(rows) < NAMED:
                 row = {
-                    "x": round_value(_at(one, model)),
+                    "x": round_value(_find_place(one, model)),
                     "y": round_value(one.normalised),
                     "name": one.name,
                 }
@@ -148,14 +150,14 @@ def _labels(best: Sequence[DecodedNeuron], model: Model, highest: float) -> list
     return rows
 
 
-def _within(places: Any, across: Any, up: Any) -> bool:
+def _lies_within(places: Any, across: Any, up: Any) -> bool:
     """Tell whether one of the places lies in a box."""
     x, y = places.T
     inside = (x > across[0, 0]) & (x < across[0, 1]) & (y > up[0, 0]) & (y < up[0, 1])
     return bool(inside.any())
 
 
-def _axes(model: Model, highest: float) -> dict[str, Any]:
+def _make_axes(model: Model, highest: float) -> dict[str, Any]:
     step = max(1, round(model.n_layers / 16))
     return {
         "x": alt.X(
@@ -173,13 +175,13 @@ def _axes(model: Model, highest: float) -> dict[str, Any]:
     }
 
 
-def _crowd(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.Chart:
+def _draw_crowd(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.Chart:
     mark = alt.Chart(make_data(rows)).mark_rect(color=ACCENT_SOFT)
-    chart: alt.Chart = mark.encode(**_axes(model, highest), x2="x2:Q", y2=alt.datum(0))
+    chart: alt.Chart = mark.encode(**_make_axes(model, highest), x2="x2:Q", y2=alt.datum(0))
     return chart
 
 
-def _points(
+def _draw_points(
     rows: list[dict[str, Any]], model: Model, highest: float, sides: Sequence[str]
 ) -> alt.Chart:
     tooltip = [
@@ -195,13 +197,13 @@ def _points(
         scale=alt.Scale(domain=list(sides), range=list(_SHAPES[: len(sides)])),
         legend=alt.Legend() if len(sides) > 1 else None,
     )
-    encoding = {**_axes(model, highest), "shape": shape}
+    encoding = {**_make_axes(model, highest), "shape": shape}
     chart: alt.Chart = mark.encode(**encoding, tooltip=tooltip, href="href:N")
     return chart
 
 
-def _names(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.LayerChart:
-    axes = _axes(model, highest)
+def _draw_names(rows: list[dict[str, Any]], model: Model, highest: float) -> alt.LayerChart:
+    axes = _make_axes(model, highest)
     sides: dict[str, tuple[Any, int]] = {"right": ("left", 5), "left": ("right", -5)}
     parts = []
     for side, (align, dx) in sides.items():

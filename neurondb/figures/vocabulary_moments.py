@@ -37,7 +37,7 @@ def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -
         raise make_missing_layer_error("vocab", model, layer)
     role = assign_roles(skewness, kurtosis, variance)
     chosen = known.copy()
-    chosen[known] = _chosen(skewness[known], kurtosis[known], role[known])
+    chosen[known] = _choose_neurons(skewness[known], kurtosis[known], role[known])
     rows = [
         {
             "x": round_value(skewness[i]),
@@ -52,7 +52,7 @@ def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -
     counts = np.bincount(role[known], minlength=len(ROLES))
     n, n_shown = int(known.sum()), int(chosen.sum())
     drawn = f"{n_shown:,} of {n:,} neurons: a draw of those without a role" if n_shown < n else ""
-    return _layers(rows, counts.tolist()).properties(
+    return _draw_layers(rows, counts.tolist()).properties(
         width=520,
         height=360,
         title=make_title(f"What out writes to the vocabulary in layer {layer}", model, drawn),
@@ -67,7 +67,7 @@ def assign_roles(skewness: Values, kurtosis: Values, variance: Values) -> Any:
     return np.select(conditions, [PREDICTION, SUPPRESSION, PARTITION], NONE)
 
 
-def _chosen(skewness: Values, kurtosis: Values, role: Any) -> Bool[np.ndarray, " neurons"]:
+def _choose_neurons(skewness: Values, kurtosis: Values, role: Any) -> Bool[np.ndarray, " neurons"]:
     """Return which neurons are points: where they are too many, sparse ones and a draw."""
     if len(role) <= MOST_POINTS:
         return np.ones(len(role), dtype=bool)
@@ -82,7 +82,7 @@ def _chosen(skewness: Values, kurtosis: Values, role: Any) -> Bool[np.ndarray, "
     return np.asarray((single & (role == NONE)) | named | rest)
 
 
-def _layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.LayerChart:
+def _draw_layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.LayerChart:
     titles = [f"{role} ({n:,})" for role, n in zip(ROLES, counts, strict=True)]
     there = [(t, ROLE_COLOURS[r]) for t, r, n in zip(titles, ROLES, counts, strict=True) if n]
     labelled = dict(zip(ROLES, titles, strict=True))

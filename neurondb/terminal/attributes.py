@@ -22,7 +22,7 @@ COLUMNS: Final = (
 )
 _SIGNS: Final = {"clean": ("●", "name"), "ablated": ("×", "negative"), "baseline": ("○", "faint")}
 _ROWS: Final = 24
-"""Layers of the table; of more, so many at equal steps."""
+"""Layers that the table shows; where there are more, as many at equal steps."""
 
 
 class RatesPage(NamedTuple):

@@ -29,7 +29,7 @@ STDOUT: Final = Path("-")
 
 
 class Format(NamedTuple):
-    """How to write rows; `suffixes` are the file names that ask for it."""
+    """How to write rows; `suffixes` are the ends of file names that ask for this format."""
 
     write: Callable[[Rows, Any], None]
     suffixes: tuple[str, ...]
@@ -99,7 +99,7 @@ def _encode_value(value: Any) -> Any:
 
 
 class _UnixLines:
-    """Takes the lines of csv.writer, which must think that they end in CR LF to quote both."""
+    """Ends the lines of csv.writer in LF; the writer ends them in CR LF, so that it quotes both."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -191,7 +191,7 @@ FORMATS: Final = {
 
 
 class Destination(NamedTuple):
-    """Where results go: a file or stdout, in a format or the one that suits the place."""
+    """Where results go, a file or stdout, and the format if one was asked for."""
 
     format: str | None = None
     path: Path | None = None

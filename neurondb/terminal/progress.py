@@ -47,18 +47,18 @@ class StageClock:
 
     @property
     def elapsed(self) -> float:
-        """Time since the stage began."""
+        """The seconds since the stage began."""
         return time.monotonic() - self._started
 
     @property
     def rate(self) -> float | None:
-        """Units a second of this run; None before the first."""
+        """The units a second that this run does; None before the first."""
         spent = self._advanced - self._started
         return (self.done - self.earlier) / spent if self.done > self.earlier and spent else None
 
     @property
     def time_left(self) -> float | None:
-        """Time until the last unit, as the rate has it; None before the first."""
+        """The seconds until the last unit at this rate; None before the first."""
         if self.rate is None:
             return None
         # The unit under way has used up some of it: the clock runs between two advances too.
@@ -175,7 +175,7 @@ class LineProgress(ConsoleProgress):
         self.note(f"{title}: {clock.done:,} {clock.unit}{earlier} in {clock.elapsed:.1f} s{rate}")
 
     def note(self, message: str) -> None:
-        """Print one line."""
+        """Print one line of text."""
         self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 

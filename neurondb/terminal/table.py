@@ -24,7 +24,7 @@ SHORT: Final = {
     "output": "out",
     "undefined": "undef",
 }
-"""Words of headings → what is left of them where room is scarce; `find` reads these too."""
+"""Words of headings → their abbreviations where room is scarce; `find` reads these too."""
 PLACES: Final = ("layer", "neuron", "rank")
 """Numbers that say, with the texts before them, what a row is about."""
 
@@ -66,7 +66,7 @@ class _Column(NamedTuple):
 
 
 class _Narrowed(NamedTuple):
-    """Columns and their widths; what is left over is below 0 where they do not fit."""
+    """Columns and their widths; `left`, what is left over, is below 0 where they do not fit."""
 
     columns: list[_Column]
     widths: list[int]

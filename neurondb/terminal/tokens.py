@@ -42,9 +42,9 @@ _ARROWS: Final = {"top": PROMOTED, "bottom": SUPPRESSED}
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _TOKEN_CELLS: Final = 9
 _NUMBERS_CELLS: Final = 29
-"""Of a table of one token: cosine, place, list, and the gaps of all columns."""
+"""Cells that the table of one token needs for cosine, place, list and the gaps of all columns."""
 _FIXED_CELLS: Final = 24
-"""Of a table of several tokens: neuron, how many, gaps, and a class worth reading."""
+"""Cells that the table of several tokens needs beside them: neuron, number, gaps, class."""
 
 
 @dataclass(frozen=True)
