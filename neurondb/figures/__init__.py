@@ -3,28 +3,31 @@
 Importing this loads neither altair nor vl_convert; looking a figure up does.
 
     FIGURES                          name → Figure
-    chart, spec                      a figure of a model as a chart, as vega-lite JSON
-    stacked                          the charts of several models as one
-    finished                         a chart as vega-lite JSON in a theme and a size
-    rendered                         vega-lite JSON → svg, png, pdf, html, json
-    javascript                       the script that draws vega-lite JSON in a browser
+    draw_chart, make_spec            a figure of a model as a chart, as vega-lite JSON
+    stack_charts                     the charts of several models as one
+    finish_spec                      a chart as vega-lite JSON in a theme and a size
+    render_spec                      vega-lite JSON → svg, png, pdf, html, json
+    bundle_javascript                the script that draws vega-lite JSON in a browser
+
+A new figure is a module that defines `FIGURE`, and its name in `registry.NAMES`. What it needs of
+the database it asks `requirements` for; `chart_parts` has what charts share, `palette` the colours.
 """
 
-from neurondb.figures.browser import javascript
-from neurondb.figures.drawing import chart, figure_called, finished, spec, stacked
+from neurondb.figures.browser import bundle_javascript
+from neurondb.figures.drawing import draw_chart, find_figure, finish_spec, make_spec, stack_charts
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.registry import FIGURES
-from neurondb.figures.rendering import rendered
+from neurondb.figures.rendering import render_spec
 
 __all__ = [
     "FIGURES",
     "Figure",
     "Parameter",
-    "chart",
-    "figure_called",
-    "finished",
-    "javascript",
-    "rendered",
-    "spec",
-    "stacked",
+    "bundle_javascript",
+    "draw_chart",
+    "find_figure",
+    "finish_spec",
+    "make_spec",
+    "render_spec",
+    "stack_charts",
 ]

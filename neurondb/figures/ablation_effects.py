@@ -9,19 +9,19 @@ import altair as alt
 from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError
+from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, INK, OUTLINE, SURFACE
-from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.formatting.text import make_visible
 from neurondb.interventions import MODES, PUBLISHED_CONDITIONS
 from neurondb.reading.ablation_runs import METRICS
 from neurondb.reading.models import Model
 from neurondb.reading.suites import ClassRuns, class_runs
-from neurondb.render.text import visible
 
 DIGITS: Final = 7
 ALWAYS: Final = "at every token"
 CONDITIONS: Final = (ALWAYS, *PUBLISHED_CONDITIONS)
-"""In the order of the rows; others follow."""
+"""Conditions in the order of the figure's rows; others follow."""
 ROW_HEIGHT: Final = 17
 DEFAULT_METRICS: Final = ("entropy", "loss")
 
@@ -37,28 +37,28 @@ def draw(
             f"`neurondb ablate-suite {shlex.quote(model.name)} --dataset TEXTS --modes {mode}`"
         )
     metrics = DEFAULT_METRICS if metric not in METRICS else (metric,)
-    conditions = _conditions(found)
-    panels = [_panels(_rows(found, one, conditions), one, conditions) for one in metrics]
+    conditions = _list_conditions(found)
+    panels = [_draw_panels(_make_rows(found, one, conditions), one, conditions) for one in metrics]
     first = found[0].run.run
     n_tokens = "" if first.n_tokens is None else f", {first.n_tokens:,} tokens"
     notes = (
-        f"mode {mode} on {visible(first.dataset)}{n_tokens}",
+        f"mode {mode} on {make_visible(first.dataset)}{n_tokens}",
         "dot: mean of clean − ablated; ticks: as many random neurons of the same layers",
         "left of zero: removing the neurons raises the metric",
     )
     chart: alt.TopLevelMixin = alt.hconcat(*panels, spacing=28).properties(
-        title=heading(FIGURE.title, model, *notes)
+        title=make_title(FIGURE.title, model, *notes)
     )
     return chart
 
 
-def _conditions(found: Sequence[ClassRuns]) -> list[str]:
+def _list_conditions(found: Sequence[ClassRuns]) -> list[str]:
     there = {one.run.run.condition or ALWAYS for one in found}
     known = [name for name in CONDITIONS if name in there]
     return [*known, *sorted(there - set(known))]
 
 
-def _rows(
+def _make_rows(
     found: Sequence[ClassRuns], metric: str, conditions: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     for one in found:
@@ -72,15 +72,15 @@ def _rows(
             "neurons": run.n_neurons,
             "run": run.run_id,
         }
-        yield row | {"what": "removed", "mean": short(result.mean, DIGITS)}
+        yield row | {"what": "removed", "mean": round_value(result.mean, DIGITS)}
         for baseline in one.baselines:
             counterpart = baseline.results.get((metric, "all"))
             if counterpart is not None and not math.isnan(counterpart.mean):
-                mean = short(counterpart.mean, DIGITS)
+                mean = round_value(counterpart.mean, DIGITS)
                 yield row | {"what": "random", "mean": mean, "run": baseline.run.run_id}
 
 
-def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[str]) -> Any:
+def _draw_panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[str]) -> Any:
     data = list(rows)
     names = [name for name in CLASS_COLOURS if any(row["class"] == name for row in data)]
     axis = alt.Axis(format="~g", tickCount=5)
@@ -91,7 +91,7 @@ def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[st
         sort=list(conditions),
         axis=alt.Axis(grid=True, domain=False, ticks=False),
     )
-    base = alt.Chart().encode(x=x, y=y, tooltip=_tooltip())
+    base = alt.Chart().encode(x=x, y=y, tooltip=_make_tooltip())
     colour = alt.Color(
         "class:N",
         legend=None,
@@ -99,17 +99,17 @@ def _panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[st
     )
     removed, random = (base.transform_filter(f"datum.what == '{w}'") for w in ("removed", "random"))
     zero = alt.Chart().mark_rule(color=OUTLINE, strokeWidth=0.8)
-    chart = layered(
+    chart = overlay(
         zero.encode(x=alt.datum(0)),
         random.mark_tick(color=INK, thickness=1.5, size=ROW_HEIGHT - 5, opacity=0.55),
         removed.mark_circle(size=90, opacity=1, stroke=SURFACE, strokeWidth=1).encode(color=colour),
     ).properties(width=280, height=ROW_HEIGHT * len(conditions))
     header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start")
     row = alt.Row("class:N", title=None, sort=names, header=header)
-    return chart.facet(row=row, data=inline(data), spacing=10)
+    return chart.facet(row=row, data=make_data(data), spacing=10)
 
 
-def _tooltip() -> list[Any]:
+def _make_tooltip() -> list[Any]:
     return [
         alt.Tooltip("class:N"),
         alt.Tooltip("condition:N"),

@@ -10,9 +10,10 @@ import altair as alt
 from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError
+from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
-from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.formatting.text import make_visible
 from neurondb.reading.ablation_runs import (
     ALL,
     MeasuredRun,
@@ -23,7 +24,6 @@ from neurondb.reading.ablation_runs import (
 )
 from neurondb.reading.models import Model
 from neurondb.records import AblationBin
-from neurondb.render.text import visible
 
 SMALLEST: Final = -17
 """Exponent of two where zero stands on the axis: below that of the innermost edge."""
@@ -34,7 +34,7 @@ def draw(
     connection: Connection, model: Model, metric: str = "entropy", run: int | None = None
 ) -> alt.TopLevelMixin:
     """Return bars of the run's tokens by their change, and a line of the random ones'."""
-    measured = _last(connection, model) if run is None else ablation_run(connection, run)
+    measured = _find_last_run(connection, model) if run is None else ablation_run(connection, run)
     number = measured.run.run_id
     if measured.run.model_id != model.model_id:
         raise UnknownNameError(f"run {number} is of {measured.run.model}, not of {model.name}")
@@ -42,18 +42,22 @@ def draw(
     if not bins:
         raise UnknownNameError(f"run {number} changed the {metric} of no token")
     n = measured.results[metric, ALL].n
-    random = _united(connection, baselines_of(connection, number), metric)
-    bars = list(_rows(bins, n))
-    line = list(_rows(*random)) if random else []
-    chart = layered(_zero(), _bars(bars, metric), *([_outline(line)] if line else []))
+    random = _unite_bins(connection, baselines_of(connection, number), metric)
+    bars = list(_make_rows(bins, n))
+    line = list(_make_rows(*random)) if random else []
+    chart = overlay(
+        _draw_zero(), _draw_bars(bars, metric), *([_draw_outline(line)] if line else [])
+    )
     return chart.properties(
         width=WIDTH,
         height=HEIGHT,
-        title=heading(_title(measured, metric), model, *_notes(measured, metric, bool(line))),
+        title=make_title(
+            _write_title(measured, metric), model, *_write_notes(measured, metric, bool(line))
+        ),
     )
 
 
-def _last(connection: Connection, model: Model) -> MeasuredRun:
+def _find_last_run(connection: Connection, model: Model) -> MeasuredRun:
     """Return the newest run that is no baseline."""
     runs = [one for one in runs_of_model(connection, model.model_id) if not one.run.baseline_of]
     if not runs:
@@ -64,14 +68,14 @@ def _last(connection: Connection, model: Model) -> MeasuredRun:
     return runs[-1]
 
 
-def _title(measured: MeasuredRun, metric: str) -> str:
+def _write_title(measured: MeasuredRun, metric: str) -> str:
     return f"Change of {metric} by token, run {measured.run.run_id}"
 
 
-def _notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[str]:
+def _write_notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[str]:
     run = measured.run
     many = f"{run.n_neurons:,} neuron{'s' * (run.n_neurons != 1)}"
-    yield f"{many}, {run.treatment}, on {visible(run.dataset)}"
+    yield f"{many}, {run.treatment}, on {make_visible(run.dataset)}"
     whole = measured.results[metric, ALL]
     share = measured.n_zero(metric) / whole.n if whole.n else 0
     yield f"{share:.1%} of {whole.n:,} tokens do not change and stand in no bar"
@@ -79,10 +83,10 @@ def _notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[str]:
         yield "line: random neurons of the same layers"
 
 
-def _united(
+def _unite_bins(
     connection: Connection, baselines: Sequence[MeasuredRun], metric: str
 ) -> tuple[list[AblationBin], int] | None:
-    """Return the bins of all counterparts together, and their tokens."""
+    """Return the bins of all counterparts together and how many tokens they are of, if any."""
     total: Counter[tuple[float, float]] = Counter()
     n = 0
     for one in baselines:
@@ -96,30 +100,30 @@ def _united(
     return [AblationBin(metric, *ends, count) for ends, count in sorted(total.items())], n
 
 
-def place(value: float) -> float:
+def to_axis(value: float) -> float:
     """Return where a change stands on the axis: octaves from 2⁻¹⁷, on either side of zero."""
     if value == 0:
         return 0.0
     return math.copysign(max(0.0, math.log2(abs(value)) - SMALLEST), value)
 
 
-def _rows(bins: Sequence[AblationBin], n: int) -> Iterator[dict[str, Any]]:
+def _make_rows(bins: Sequence[AblationBin], n: int) -> Iterator[dict[str, Any]]:
     for one in bins:
-        width = abs(place(one.high) - place(one.low))
+        width = abs(to_axis(one.high) - to_axis(one.low))
         yield {
-            "x": short(place(one.low)),
-            "x2": short(place(one.high)),
+            "x": round_value(to_axis(one.low)),
+            "x2": round_value(to_axis(one.high)),
             "low": one.low,
             "high": one.high,
             "n": one.n,
             # Bins are not equally wide: shares per octave compare.
-            "share": short(one.n / n / width, 6),
+            "share": round_value(one.n / n / width, 6),
         }
 
 
-def _axis(metric: str) -> alt.X:
+def _make_axis(metric: str) -> alt.X:
     powers = [10.0**k for k in range(-4, 7)]
-    known = [place(x) for power in powers for x in (-power, power)]
+    known = [to_axis(x) for power in powers for x in (-power, power)]
     label = (
         "datum.value == 0 ? '0' : (datum.value < 0 ? '−' : '') + "
         f"format(pow(2, abs(datum.value) + {SMALLEST}), '.1~g')"
@@ -128,30 +132,30 @@ def _axis(metric: str) -> alt.X:
     return alt.X("x:Q", title=f"clean − ablated {metric}", axis=axis)
 
 
-def _bars(rows: list[dict[str, Any]], metric: str) -> alt.Chart:
+def _draw_bars(rows: list[dict[str, Any]], metric: str) -> alt.Chart:
     tooltip = [
         alt.Tooltip("low:Q", title="from", format=".3~g"),
         alt.Tooltip("high:Q", title="to", format=".3~g"),
         alt.Tooltip("n:Q", title="tokens", format=","),
     ]
     y = alt.Y("share:Q", title="share of tokens, by octave", axis=alt.Axis(format="%"))
-    mark = alt.Chart(inline(rows)).mark_rect(color=ACCENT, opacity=0.75)
+    mark = alt.Chart(make_data(rows)).mark_rect(color=ACCENT, opacity=0.75)
     chart: alt.Chart = mark.encode(
-        x=_axis(metric), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip
+        x=_make_axis(metric), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip
     )
     return chart
 
 
-def _outline(rows: list[dict[str, Any]]) -> alt.Chart:
+def _draw_outline(rows: list[dict[str, Any]]) -> alt.Chart:
     corners = [{"x": x, "share": row["share"]} for row in rows for x in (row["x"], row["x2"])]
-    mark = alt.Chart(inline(corners)).mark_line(color=INK, strokeWidth=1.4)
+    mark = alt.Chart(make_data(corners)).mark_line(color=INK, strokeWidth=1.4)
     chart: alt.Chart = mark.encode(x="x:Q", y="share:Q")
     return chart
 
 
-def _zero() -> alt.Chart:
+def _draw_zero() -> alt.Chart:
     chart: alt.Chart = (
-        alt.Chart(inline([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.8).encode(x="x:Q")
+        alt.Chart(make_data([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.8).encode(x="x:Q")
     )
     return chart
 

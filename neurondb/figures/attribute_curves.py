@@ -12,11 +12,17 @@ from sqlalchemy import Connection
 
 from neurondb.decoding import read_text
 from neurondb.errors import TextError, UnknownNameError, UsageError
+from neurondb.figures.chart_parts import (
+    make_data,
+    make_layer_axis,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
-from neurondb.figures.rows import heading, inline, layer_axis, layered, short
+from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 COLOURS: Final = {
     "clean": ACCENT,
@@ -35,17 +41,17 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
             f"{shlex.quote(model.name)} --prompts FILE --sets FILE -o rates.json` and give "
             "file=rates.json"
         )
-    rows = [row for row in _read(file) if row["model"] == model.name]
+    rows = [row for row in _read_rates(file) if row["model"] == model.name]
     if not rows:
         raise UnknownNameError(f"{file} has no attribute rates of {model.name}")
-    chart = layered(_band(rows), _lines(rows))
+    chart = overlay(_draw_band(rows), _draw_lines(rows))
     chart_: alt.TopLevelMixin = chart.properties(
-        width=520, height=300, title=heading(FIGURE.title, model, *_notes(rows))
+        width=520, height=300, title=make_title(FIGURE.title, model, *_write_notes(rows))
     )
     return chart_
 
 
-def _read(file: str) -> list[dict[str, Any]]:
+def _read_rates(file: str) -> list[dict[str, Any]]:
     try:
         found = json.loads(read_text(Path(file)))
     except TextError as error:
@@ -59,10 +65,10 @@ def _read(file: str) -> list[dict[str, Any]]:
     return found
 
 
-def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
+def _write_notes(rows: list[dict[str, Any]]) -> Iterator[str]:
     told = next((row for row in rows if row["run"] == "ablated"), {})
     if told:
-        definition = visible(str(told.get("definition") or ""))
+        definition = make_visible(str(told.get("definition") or ""))
         yield f"ablated: {told.get('treatment') or ''}, {definition}"[:LONGEST]
     draws = {row["draw"] for row in rows if row["run"] == "baseline"}
     if draws:
@@ -70,7 +76,7 @@ def _notes(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield "share of the top tokens at the subject's last token that are attributes of it"
 
 
-def _by_layer(rows: list[dict[str, Any]], run: str) -> dict[int, list[float]]:
+def _group_by_layer(rows: list[dict[str, Any]], run: str) -> dict[int, list[float]]:
     found: dict[int, list[float]] = {}
     for row in rows:
         if row["run"] == run and row["rate"] is not None:
@@ -78,20 +84,25 @@ def _by_layer(rows: list[dict[str, Any]], run: str) -> dict[int, list[float]]:
     return found
 
 
-def _lines(rows: list[dict[str, Any]]) -> alt.Chart:
+def _draw_lines(rows: list[dict[str, Any]]) -> alt.Chart:
     runs = [run for run in COLOURS if any(row["run"] == run for row in rows)]
     data = [
-        {"layer": layer, "rate": short(float(np.mean(values)), 6), "run": run, "n": len(values)}
+        {
+            "layer": layer,
+            "rate": round_value(float(np.mean(values)), 6),
+            "run": run,
+            "n": len(values),
+        }
         for run in runs
-        for layer, values in sorted(_by_layer(rows, run).items())
+        for layer, values in sorted(_group_by_layer(rows, run).items())
     ]
     n_layers = 1 + max(int(row["layer"]) for row in rows)
     scale = alt.Scale(domain=runs, range=[COLOURS[run] for run in runs])
     chart: alt.Chart = (
-        alt.Chart(inline(data))
+        alt.Chart(make_data(data))
         .mark_line(point=True, strokeWidth=2)
         .encode(
-            x=alt.X("layer:Q", title="layer", axis=layer_axis(n_layers)),
+            x=alt.X("layer:Q", title="layer", axis=make_layer_axis(n_layers)),
             y=alt.Y("rate:Q", title="attribute rate", axis=alt.Axis(format="%")),
             color=alt.Color("run:N", title=None, scale=scale),
             tooltip=["run:N", "layer:Q", alt.Tooltip("rate:Q", format=".2%")],
@@ -100,12 +111,12 @@ def _lines(rows: list[dict[str, Any]]) -> alt.Chart:
     return chart
 
 
-def _band(rows: list[dict[str, Any]]) -> alt.Chart:
+def _draw_band(rows: list[dict[str, Any]]) -> alt.Chart:
     data = [
-        {"layer": layer, "low": short(min(values), 6), "high": short(max(values), 6)}
-        for layer, values in sorted(_by_layer(rows, "baseline").items())
+        {"layer": layer, "low": round_value(min(values), 6), "high": round_value(max(values), 6)}
+        for layer, values in sorted(_group_by_layer(rows, "baseline").items())
     ]
-    mark = alt.Chart(inline(data)).mark_area(color=BAND, opacity=0.8)
+    mark = alt.Chart(make_data(data)).mark_area(color=BAND, opacity=0.8)
     chart: alt.Chart = mark.encode(x="layer:Q", y=alt.Y("low:Q"), y2="high:Q")
     return chart
 

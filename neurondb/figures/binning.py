@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 MOST_POINTS: Final = 3000
-"""Up to so many, all are points."""
+"""Neurons up to which all are points."""
 SPARSE_POINTS: Final = 800
-"""Beyond, so many at most, those of the sparsest cells."""
+"""Points at most where there are more neurons: those of the sparsest cells."""
 CELLS: Final = 64
-"""Along each axis."""
+"""Cells along each axis."""
 
 
 class Grid(NamedTuple):
@@ -23,7 +23,7 @@ class Grid(NamedTuple):
     def cells(
         self, x: Float[np.ndarray, " neurons"], y: Float[np.ndarray, " neurons"]
     ) -> Int[np.ndarray, " neurons"]:
-        """Return the number of every neuron's cell, row by row."""
+        """Return the number of every neuron's cell, counted row by row from the lower left."""
         column, row = (
             np.clip(((values - low) / step).astype(np.int64), 0, CELLS - 1)
             for values, low, step in zip((x, y), self.low, self.step, strict=True)
@@ -31,17 +31,17 @@ class Grid(NamedTuple):
         return np.asarray(row * CELLS + column)
 
     def corners(self, cells: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the lower left corner of cells."""
+        """Return x and y of the lower left corner of cells, given by their numbers."""
         row, column = np.divmod(cells, CELLS)
         return self.low[0] + column * self.step[0], self.low[1] + row * self.step[1]
 
 
-def grid(x: tuple[float, float], y: tuple[float, float]) -> Grid:
-    """Return the grid over two ranges."""
+def make_grid(x: tuple[float, float], y: tuple[float, float]) -> Grid:
+    """Return the grid of cells over a range of x and a range of y."""
     return Grid((x[0], y[0]), ((x[1] - x[0]) / CELLS, (y[1] - y[0]) / CELLS))
 
 
-def apart(
+def choose_points(
     cells: Int[np.ndarray, " neurons"], always: Bool[np.ndarray, " neurons"]
 ) -> Bool[np.ndarray, " neurons"]:
     """Return which neurons are points: all of a few, else those of the sparsest cells.
@@ -58,10 +58,10 @@ def apart(
     return np.asarray((crowd <= (fitting[-1] if len(fitting) else 0)) | always)
 
 
-def thinned(
+def thin(
     chosen: Bool[np.ndarray, " neurons"], most: int, seed: int = 0
 ) -> Bool[np.ndarray, " neurons"]:
-    """Return at most so many of the chosen neurons, drawn at random where there are more."""
+    """Return which of the chosen neurons are kept: `most` drawn at random where there are more."""
     places = np.flatnonzero(chosen)
     if len(places) <= most:
         return chosen

@@ -5,7 +5,7 @@ import json
 from functools import cache
 from typing import Any, Final
 
-from neurondb.render.text import visible
+from neurondb.formatting.text import make_visible
 
 EMBED: Final = """
 const named = (chart) => {
@@ -56,7 +56,7 @@ _PAGE: Final = """<!doctype html>
 
 
 @cache
-def javascript() -> str:
+def bundle_javascript() -> str:
     """Return the script that defines `window.neurondbEmbed(element, spec, options)`, nothing else.
 
     It returns vega-embed's promise; `options` are vega-embed's, and its defaults are an SVG of
@@ -69,19 +69,19 @@ def javascript() -> str:
     return f"(() => {{{vl_convert.javascript_bundle(EMBED)}\n}})();"
 
 
-def document(spec: dict[str, Any]) -> str:
+def make_html_page(spec: dict[str, Any]) -> str:
     """Return a page that draws a specification and holds all that it needs."""
     return _PAGE.format(
         policy=html.escape(_POLICY),
-        title=html.escape(_title(spec)),
+        title=html.escape(_find_title(spec)),
         background=html.escape(str(spec.get("config", {}).get("background", "white"))),
-        script=javascript().replace("</script", "<\\/script"),
+        script=bundle_javascript().replace("</script", "<\\/script"),
         # No text of a vocabulary can end the script it stands in.
         spec=json.dumps(spec, allow_nan=False).replace("<", "\\u003c"),
     )
 
 
-def _title(spec: dict[str, Any]) -> str:
+def _find_title(spec: dict[str, Any]) -> str:
     title = spec.get("title", "NeuronDB")
     text = title.get("text", "NeuronDB") if isinstance(title, dict) else title
-    return visible(" ".join(text) if isinstance(text, list) else str(text))
+    return make_visible(" ".join(text) if isinstance(text, list) else str(text))

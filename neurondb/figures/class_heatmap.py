@@ -5,28 +5,33 @@ from typing import Any, Final
 import altair as alt
 from sqlalchemy import Connection
 
-from neurondb.figures.absences import without
+from neurondb.figures.chart_parts import (
+    make_count_colour,
+    make_data,
+    make_search_link,
+    make_title,
+    overlay,
+)
 from neurondb.figures.figure import BASE_URL, Figure
-from neurondb.figures.links import search_link
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
-from neurondb.figures.rows import counts_colour, heading, inline, layered
+from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.figure_rows.classes import class_counts
 from neurondb.reading.models import Model
 
 LEAST: Final = 280
-"""Pixels of height, so that few classes are no thin strip."""
+"""Least height in pixels, so that few classes are no thin strip."""
 WIDE: Final = 14
 """Layers up to which a cell has room for its number."""
 
 
 def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLevelMixin:
     """Return a cell for each class and layer that has neurons."""
-    rows = _rows(connection, model, base_url)
+    rows = _make_rows(connection, model, base_url)
     if not rows:
-        raise without("weights", model)
+        raise make_missing_stage_error("weights", model)
     most = max(row["n"] for row in rows)
     cell = 46 if model.n_layers <= WIDE else 22
-    base = alt.Chart(inline(rows)).encode(
+    base = alt.Chart(make_data(rows)).encode(
         x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, domain=False, ticks=False)),
         y=alt.Y(
             "class:N",
@@ -37,21 +42,21 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     )
     tooltip = ["class:N", "layer:O", alt.Tooltip("n:Q", title="neurons", format=",")]
     cells = base.mark_rect(cornerRadius=2, stroke=SURFACE, strokeWidth=2).encode(
-        color=counts_colour(most), tooltip=tooltip, href="href:N"
+        color=make_count_colour(most), tooltip=tooltip, href="href:N"
     )
     parts: list[alt.Chart] = [cells]
     if model.n_layers <= WIDE:
-        parts.append(_numbers(base, most))
+        parts.append(_draw_numbers(base, most))
     notes = (f"τ = {model.threshold:g}", "logarithmic colours; a cell without neurons is empty")
     n_classes = len({row["class"] for row in rows})
-    return layered(*parts).properties(
+    return overlay(*parts).properties(
         width=cell * model.n_layers,
         height=max(26 * n_classes, min(64 * n_classes, LEAST)),
-        title=heading(FIGURE.title, model, *notes),
+        title=make_title(FIGURE.title, model, *notes),
     )
 
 
-def _numbers(base: alt.Chart, most: int) -> alt.Chart:
+def _draw_numbers(base: alt.Chart, most: int) -> alt.Chart:
     """Return the counts, light on the dark half of the colours."""
     dark = f"datum.n > {max(most, 2) ** 0.45}"
     chart: alt.Chart = base.mark_text(fontSize=11, tooltip=None).encode(
@@ -62,13 +67,13 @@ def _numbers(base: alt.Chart, most: int) -> alt.Chart:
     return chart
 
 
-def _rows(connection: Connection, model: Model, base_url: str) -> list[dict[str, Any]]:
+def _make_rows(connection: Connection, model: Model, base_url: str) -> list[dict[str, Any]]:
     return [
         {
             "layer": one.layer,
             "class": one.class_name,
             "n": one.n,
-            "href": search_link(base_url, one.class_name, one.layer, model),
+            "href": make_search_link(base_url, one.class_name, one.layer, model),
         }
         for one in class_counts(connection, model)
     ]

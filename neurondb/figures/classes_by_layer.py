@@ -6,10 +6,10 @@ from typing import Any
 import altair as alt
 from sqlalchemy import Connection
 
-from neurondb.figures.absences import without
+from neurondb.figures.chart_parts import make_data, make_title, round_value
 from neurondb.figures.figure import Figure
 from neurondb.figures.palette import CLASS_COLOURS
-from neurondb.figures.rows import heading, inline, short
+from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.figure_rows.classes import ClassCount, class_counts
 from neurondb.reading.models import Model
 
@@ -18,11 +18,11 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     """Return a stacked bar for each layer."""
     counts = class_counts(connection, model)
     if not counts:
-        raise without("weights", model)
+        raise make_missing_stage_error("weights", model)
     shown = {one.class_name for one in counts}
     names = [name for name in CLASS_COLOURS if name in shown]
     width = max(180, min(760, 26 * model.n_layers))
-    bars = alt.Chart(inline(_rows(counts))).mark_bar(strokeWidth=0)
+    bars = alt.Chart(make_data(_make_rows(counts))).mark_bar(strokeWidth=0)
     chart: alt.TopLevelMixin = bars.encode(
         x=alt.X(
             "layer:O",
@@ -50,12 +50,12 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
             alt.Tooltip("share:Q", format=".2%"),
         ],
     ).properties(
-        width=width, height=320, title=heading(FIGURE.title, model, f"τ = {model.threshold:g}")
+        width=width, height=320, title=make_title(FIGURE.title, model, f"τ = {model.threshold:g}")
     )
     return chart
 
 
-def _rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
+def _make_rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
     totals: Counter[int] = Counter()
     for one in counts:
         totals[one.layer] += one.n
@@ -65,7 +65,7 @@ def _rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
             "layer": one.layer,
             "class": one.class_name,
             "n": one.n,
-            "share": short(one.n / totals[one.layer], 5),
+            "share": round_value(one.n / totals[one.layer], 5),
             "order": order[one.class_name],
         }
         for one in counts

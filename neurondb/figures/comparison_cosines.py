@@ -8,14 +8,19 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Connection
 
-from neurondb.figures.absences import without_comparison
-from neurondb.figures.comparisons import OTHER, compared
-from neurondb.figures.figure import Figure
+from neurondb.figures.chart_parts import (
+    compute_quantiles,
+    make_data,
+    make_title,
+    overlay,
+    round_value,
+)
+from neurondb.figures.figure import OTHER, Figure
 from neurondb.figures.palette import INK, SEQUENTIAL
-from neurondb.figures.rows import heading, inline, layered, quantiles, short
+from neurondb.figures.requirements import make_missing_comparison_error, require_comparison
+from neurondb.formatting.text import make_visible
 from neurondb.reading.figure_rows.compared import compared_cosines
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 BINS: Final = 40
 Values = Float[np.ndarray, "layers neurons"]
@@ -23,33 +28,39 @@ Values = Float[np.ndarray, "layers neurons"]
 
 def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
     """Return a panel for each vector: layers across, cosines up, shares as colours."""
-    pair, comparison_id = compared(connection, model, other)
+    pair, comparison_id = require_comparison(connection, model, other)
     found = {
         vector: values
         for vector, values in compared_cosines(connection, pair.before, comparison_id).items()
         if not np.isnan(values).all()
     }
     if not found:
-        raise without_comparison(pair)
+        raise make_missing_comparison_error(pair)
     least = min(float(np.nanmin(values)) for values in found.values())
     edges = np.linspace(np.floor(least * 20) / 20 if least < 1 else 0.95, 1.0, BINS + 1)
     notes = (
-        f"{visible(pair.before.name)} → {visible(pair.after.name)}",
+        f"{make_visible(pair.before.name)} → {make_visible(pair.after.name)}",
         "colours: share of the layer's neurons, line: median",
     )
     panels = [
-        _panel(list(_cells(values, edges)), list(_medians(values)), vector, edges, len(values))
+        _draw_panel(
+            list(_make_cells(values, edges)),
+            list(_make_medians(values)),
+            vector,
+            edges,
+            len(values),
+        )
         for vector, values in found.items()
     ]
     chart: alt.TopLevelMixin = (
         alt.hconcat(*panels)
         .resolve_scale(color="shared")
-        .properties(title=heading(FIGURE.title, None, *notes))
+        .properties(title=make_title(FIGURE.title, None, *notes))
     )
     return chart
 
 
-def _cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[str, Any]]:
+def _make_cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[str, Any]]:
     for layer, of_layer in enumerate(values):
         known = of_layer[~np.isnan(of_layer)]
         # Rounding may put a cosine a little beyond 1.
@@ -57,20 +68,20 @@ def _cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[
         for i in np.flatnonzero(counts):
             yield {
                 "layer": layer,
-                "y": short(edges[i]),
-                "y2": short(edges[i + 1]),
+                "y": round_value(edges[i]),
+                "y2": round_value(edges[i + 1]),
                 "n": int(counts[i]),
-                "share": short(counts[i] / len(known), 6),
+                "share": round_value(counts[i] / len(known), 6),
             }
 
 
-def _medians(values: Values) -> Iterator[dict[str, Any]]:
+def _make_medians(values: Values) -> Iterator[dict[str, Any]]:
     for layer, of_layer in enumerate(values):
-        if (median := quantiles(of_layer, (0.5,))) is not None:
+        if (median := compute_quantiles(of_layer, (0.5,))) is not None:
             yield {"layer": layer, "y": median[0]}
 
 
-def _panel(
+def _draw_panel(
     cells: list[dict[str, Any]],
     medians: list[dict[str, Any]],
     vector: str,
@@ -94,9 +105,9 @@ def _panel(
         scale=alt.Scale(type="log", range=list(SEQUENTIAL)),
         legend=alt.Legend(format="~%", tickCount=4),
     )
-    median = alt.Chart(inline(medians)).mark_tick(color=INK, thickness=2, size=step, opacity=1)
-    return layered(
-        alt.Chart(inline(cells))
+    median = alt.Chart(make_data(medians)).mark_tick(color=INK, thickness=2, size=step, opacity=1)
+    return overlay(
+        alt.Chart(make_data(cells))
         .mark_rect()
         .encode(x=x, y=y, y2="y2:Q", color=colour, tooltip=tooltip),
         median.encode(x=x, y=y, tooltip=["layer:O", alt.Tooltip("y:Q", title="median")]),

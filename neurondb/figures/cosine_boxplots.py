@@ -1,4 +1,4 @@
-"""How the cosines of every layer are spread."""
+"""How the cosines of every layer are spread, as box plots."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -6,10 +6,17 @@ from typing import Any, Final
 import altair as alt
 from sqlalchemy import Connection
 
-from neurondb.figures.absences import without
+from neurondb.figures.chart_parts import (
+    PAIR_TITLES,
+    compute_quantiles,
+    make_data,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import Figure
 from neurondb.figures.palette import ACCENT, BAND, OUTLINE, SURFACE
-from neurondb.figures.rows import PAIR_TITLES, heading, inline, layered, quantiles, short
+from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.figure_rows.cosines import best_region, cosines, pairs_of, regions
 from neurondb.reading.models import Model
 
@@ -20,20 +27,20 @@ FIVE: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95
 
 def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     """Return a box for each layer, in a panel for each pair of vectors."""
-    rows = list(_rows(connection, model))
+    rows = list(_make_rows(connection, model))
     if not rows:
-        raise without("weights", model)
+        raise make_missing_stage_error("weights", model)
     panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
     few = model.n_layers <= FEW
     step = max(14, min(40, (320 if few else 760) // model.n_layers))
     whole = alt.Scale(padding=0)
     base = alt.Chart().encode(
         x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0), scale=whole),
-        tooltip=_tooltip(),
+        tooltip=_make_tooltip(),
     )
     y = alt.Y("q05:Q", title="cosine", axis=alt.Axis(tickCount=5))
     box = 0.6 * step
-    layers = layered(
+    layers = overlay(
         base.mark_bar(color=BAND, width=alt.RelativeBandSize(band=1), tooltip=None).encode(
             y=alt.Y("low:Q"), y2="high:Q"
         ),
@@ -47,26 +54,26 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
         "box: quartiles and median, whisker: 5% to 95%",
         "grey: where 95% of mismatched or random pairs lie",
     )
-    return layers.facet(facet, columns=len(panels) if few else 1, data=inline(rows)).properties(
-        title=heading(FIGURE.title, model, *notes)
+    return layers.facet(facet, columns=len(panels) if few else 1, data=make_data(rows)).properties(
+        title=make_title(FIGURE.title, model, *notes)
     )
 
 
-def _rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
+def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
     found = regions(connection, model)
     for pair, values in cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
-            five = quantiles(of_layer, list(FIVE.values()))
+            five = compute_quantiles(of_layer, list(FIVE.values()))
             if five is None:
                 continue
             row = {"layer": layer, "pair": PAIR_TITLES[pair], **dict(zip(FIVE, five, strict=True))}
             region = best_region(found, layer, pair)
             if region is not None:
-                row |= {"low": short(region[0].low), "high": short(region[0].high)}
+                row |= {"low": round_value(region[0].low), "high": round_value(region[0].high)}
             yield row
 
 
-def _tooltip() -> list[alt.Tooltip]:
+def _make_tooltip() -> list[alt.Tooltip]:
     titles = {"q05": "5%", "q25": "25%", "median": "median", "q75": "75%", "q95": "95%"}
     return [
         alt.Tooltip("pair:N", title="of"),

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Connection
 
+from neurondb.figures.chart_parts import PAIR_TITLES, make_data, make_title, overlay, round_value
 from neurondb.figures.palette import ACCENT, BAND, INK, OUTLINE
-from neurondb.figures.rows import PAIR_TITLES, heading, inline, layered, short
 from neurondb.reading.figure_rows.cosines import regions
 from neurondb.reading.models import Model
 
@@ -16,62 +16,64 @@ BINS: Final = 60
 Values = Float[np.ndarray, " neurons"]
 
 
-def of_layer(
+def draw_layer(
     connection: Connection, model: Model, layer: int, values: Values, neuron: int | None
 ) -> alt.LayerChart:
     """Return the histogram of a layer's cos(in, out) over its random regions."""
-    rows = _rows(values[~np.isnan(values)])
+    rows = _make_rows(values[~np.isnan(values)])
     found = regions(connection, model)
     bands = {kind: found.get((layer, "in_out", kind)) for kind in ("mismatched", "gaussian")}
     parts: list[alt.Chart] = []
     if (wide := bands["mismatched"]) is not None:
-        parts.append(_band([{"x": short(wide.low), "x2": short(wide.high)}]))
-    parts.append(_bars(rows))
+        parts.append(_draw_band([{"x": round_value(wide.low), "x2": round_value(wide.high)}]))
+    parts.append(_draw_bars(rows))
     if (gaussian := bands["gaussian"]) is not None:
-        parts.append(_rules([{"x": short(end)} for end in gaussian], OUTLINE, [4, 3]))
+        parts.append(_draw_rules([{"x": round_value(end)} for end in gaussian], OUTLINE, [4, 3]))
     if neuron is not None and not np.isnan(values[neuron]):
-        parts.append(_rules([{"x": short(values[neuron])}], INK, [1, 0]))
+        parts.append(_draw_rules([{"x": round_value(values[neuron])}], INK, [1, 0]))
     notes = ["", "grey: 95% of mismatched pairs", "dashes: of Gaussian ones"]
     if neuron is not None:
         notes[-1] += f"; full line: {layer}.{neuron}"
-    return layered(*parts).properties(
+    return overlay(*parts).properties(
         width=560,
         height=280,
-        title=heading(f"cos(in, out) in layer {layer}", model, *notes),
+        title=make_title(f"cos(in, out) in layer {layer}", model, *notes),
     )
 
 
-def _rows(known: Values) -> list[dict[str, Any]]:
+def _make_rows(known: Values) -> list[dict[str, Any]]:
     counts, edges = np.histogram(known, bins=BINS)
     return [
-        {"x": short(low), "x2": short(high), "n": int(n)}
+        {"x": round_value(low), "x2": round_value(high), "n": int(n)}
         for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)
         if n
     ]
 
 
-def _x() -> alt.X:
+def _make_axis() -> alt.X:
     return alt.X("x:Q", title=PAIR_TITLES["in_out"], axis=alt.Axis(tickCount=9, format="~r"))
 
 
-def _bars(rows: list[dict[str, Any]]) -> alt.Chart:
+def _draw_bars(rows: list[dict[str, Any]]) -> alt.Chart:
     tooltip = [
         alt.Tooltip("x:Q", title="from", format=".3f"),
         alt.Tooltip("x2:Q", title="to", format=".3f"),
         alt.Tooltip("n:Q", title="neurons", format=","),
     ]
-    mark = alt.Chart(inline(rows)).mark_rect(color=ACCENT)
+    mark = alt.Chart(make_data(rows)).mark_rect(color=ACCENT)
     y = alt.Y("n:Q", title="neurons", axis=alt.Axis(tickCount=5))
-    chart: alt.Chart = mark.encode(x=_x(), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
+    chart: alt.Chart = mark.encode(x=_make_axis(), x2="x2:Q", y=y, y2=alt.datum(0), tooltip=tooltip)
     return chart
 
 
-def _band(rows: list[dict[str, Any]]) -> alt.Chart:
-    chart: alt.Chart = alt.Chart(inline(rows)).mark_rect(color=BAND).encode(x=_x(), x2="x2:Q")
+def _draw_band(rows: list[dict[str, Any]]) -> alt.Chart:
+    chart: alt.Chart = (
+        alt.Chart(make_data(rows)).mark_rect(color=BAND).encode(x=_make_axis(), x2="x2:Q")
+    )
     return chart
 
 
-def _rules(rows: list[dict[str, Any]], colour: str, dash: list[int]) -> alt.Chart:
-    mark = alt.Chart(inline(rows)).mark_rule(color=colour, strokeDash=dash, strokeWidth=1.5)
-    chart: alt.Chart = mark.encode(x=_x())
+def _draw_rules(rows: list[dict[str, Any]], colour: str, dash: list[int]) -> alt.Chart:
+    mark = alt.Chart(make_data(rows)).mark_rule(color=colour, strokeDash=dash, strokeWidth=1.5)
+    chart: alt.Chart = mark.encode(x=_make_axis())
     return chart

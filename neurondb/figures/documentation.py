@@ -24,9 +24,11 @@ Python:
     from neurondb.reading.opening import opened
 
     with opened("db/neurondb.db") as connection:
-        chart = figures.chart(connection, "classes-by-layer", "llama-3.2-3b")    # an Altair chart
-        spec = figures.spec(connection, "layer-scatter", "llama-3.2-3b", layer=27, theme="dark")
-        svg = figures.rendered(spec, "svg")
+        chart = figures.draw_chart(connection, "classes-by-layer", "llama-3.2-3b")    # of Altair
+        spec = figures.make_spec(
+            connection, "layer-scatter", "llama-3.2-3b", layer=27, theme="dark"
+        )
+        svg = figures.render_spec(spec, "svg")
 
 Parameters of a figure, those without brackets required, are `--layer`, `--neuron`, `--token` and
 `--dataset`, others `--param NAME=VALUE`. Figures that say so take several models and draw them
@@ -36,20 +38,20 @@ in files only if `base_url` is a whole address.
 """
 
 
-def markdown() -> str:
+def make_markdown() -> str:
     """Return docs/figures.md."""
-    return "\n".join([_HEAD, *map(_section, FIGURES.values())])
+    return "\n".join([_HEAD, *map(_write_section, FIGURES.values())])
 
 
-def _section(figure: Figure) -> str:
+def _write_section(figure: Figure) -> str:
     lines = [f"## `{figure.name}`", "", fill(figure.description, WIDTH), ""]
-    lines += [_line(parameter) for parameter in figure.parameters]
+    lines += [_write_line(parameter) for parameter in figure.parameters]
     if figure.several:
         lines.append("- several models")
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _line(parameter: Parameter) -> str:
+def _write_line(parameter: Parameter) -> str:
     said = f"- `{parameter.usage}`: {parameter.help}"
     if not parameter.choices:
         return said

@@ -1,4 +1,4 @@
-"""From a name and a model to a chart, and from a chart to a specification."""
+"""A figure's name and a model → an Altair chart → a vega-lite specification."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,15 +10,15 @@ from neurondb.errors import UnknownNameError, UsageError
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import THEMES, Theme
 from neurondb.figures.registry import FIGURES
-from neurondb.figures.sizes import Width, sized
-from neurondb.figures.themes import themed
+from neurondb.figures.sizes import Width, resize
+from neurondb.figures.themes import apply_theme
 from neurondb.reading.models import Model, find_model
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 
 
-def figure_called(name: str) -> Figure:
+def find_figure(name: str) -> Figure:
     """Return a figure.
 
     Raises:
@@ -32,7 +32,7 @@ def figure_called(name: str) -> Figure:
     return FIGURES[name]
 
 
-def chart(
+def draw_chart(
     connection: Connection, name: str, model: Model | str, **parameters: Any
 ) -> "TopLevelMixin":
     """Return a figure of a model as an Altair chart, in the colours of the light theme.
@@ -48,13 +48,13 @@ def chart(
             which stage is missing, and the command that ingests it.
         UsageError: for a parameter that is missing, unknown or malformed.
     """
-    figure = figure_called(name)
+    figure = find_figure(name)
     if isinstance(model, str):
         model = find_model(connection, model)
-    return figure.draw(connection, model, **_bound(figure, model, parameters))
+    return figure.draw(connection, model, **_bind_parameters(figure, model, parameters))
 
 
-def spec(
+def make_spec(
     connection: Connection,
     name: str,
     model: Model | str,
@@ -74,16 +74,16 @@ def spec(
         width: in pixels, of the whole figure; "container" takes the page's where the figure is a
             single view, and is passed over where it is not.
         height: in pixels, of each view.
-        parameters: as `chart` takes them.
+        parameters: as `draw_chart` takes them.
 
     Raises:
-        UnknownNameError: as `chart` does.
-        UsageError: as `chart` does.
+        UnknownNameError: as `draw_chart` does.
+        UsageError: as `draw_chart` does.
     """
-    return finished(chart(connection, name, model, **parameters), theme, width, height)
+    return finish_spec(draw_chart(connection, name, model, **parameters), theme, width, height)
 
 
-def finished(
+def finish_spec(
     drawn: "TopLevelMixin",
     theme: Theme = "light",
     width: Width | None = None,
@@ -92,21 +92,21 @@ def finished(
     """Return a chart as a vega-lite specification in a theme and a size."""
     if theme not in THEMES:
         raise UsageError(f"no theme {shown(str(theme))}; there is {', '.join(THEMES)}")
-    spec = sized(drawn.to_dict(), width, height)
-    return themed({"description": described(spec)} | spec, theme)
+    spec = resize(drawn.to_dict(), width, height)
+    return apply_theme({"description": describe_spec(spec)} | spec, theme)
 
 
-def described(spec: dict[str, Any]) -> str:
+def describe_spec(spec: dict[str, Any]) -> str:
     """Return what a screen reader says of a figure before its axes: its headings, as sentences."""
     title = spec.get("title", {})
     parts = [title] if isinstance(title, str) else [title.get("text"), title.get("subtitle")]
     lines = [line for part in parts for line in (part if isinstance(part, list) else [part])]
     said = [str(line).strip().rstrip(".") for line in lines if line]
     below = [one for key in ("vconcat", "hconcat", "concat") for one in spec.get(key, [])]
-    return " ".join([*(f"{line}." for line in said), *map(described, below)])
+    return " ".join([*(f"{line}." for line in said), *map(describe_spec, below)])
 
 
-def stacked(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":
+def stack_charts(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":
     """Return the charts of several models below each other, each with its own colours."""
     import altair
 
@@ -115,7 +115,7 @@ def stacked(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":
     return drawn
 
 
-def _bound(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any]:
+def _bind_parameters(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `draw`: converted, checked, layers counted from the end resolved."""
     values = {name: value for name, value in given.items() if value is not None}
     known = {parameter.name: parameter for parameter in figure.parameters}
@@ -125,9 +125,9 @@ def _bound(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any
     for parameter in figure.parameters:
         if parameter.required and parameter.name not in values:
             raise UsageError(f"{figure.name} needs {parameter.name}: {parameter.help}")
-    bound: dict[str, Any] = {n: _converted(known[n], value) for n, value in values.items()}
+    bound: dict[str, Any] = {n: _convert(known[n], value) for n, value in values.items()}
     if "layer" in bound:
-        bound["layer"] = _layer(model, bound["layer"])
+        bound["layer"] = _resolve_layer(model, bound["layer"])
     if not 0 <= bound.get("neuron", 0) < model.d_mlp:
         raise UnknownNameError(
             f"{model.name} has no neuron {bound['neuron']}: a layer's are 0 to {model.d_mlp - 1}"
@@ -135,7 +135,7 @@ def _bound(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any
     return bound
 
 
-def _converted(parameter: Parameter, value: Any) -> int | str:
+def _convert(parameter: Parameter, value: Any) -> int | str:
     if parameter.kind is int:
         try:
             return int(value)
@@ -151,7 +151,7 @@ def _converted(parameter: Parameter, value: Any) -> int | str:
     return text
 
 
-def _layer(model: Model, layer: int) -> int:
+def _resolve_layer(model: Model, layer: int) -> int:
     if not -model.n_layers <= layer < model.n_layers:
         raise UnknownNameError(
             f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}, or "

@@ -1,4 +1,4 @@
-"""What a figure is: a name, what it shows, what it wants to know, and what draws it."""
+"""What a figure is: a name, what it shows, the parameters it takes, and what draws it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,3 +56,4 @@ class Figure:
 LAYER = Parameter("layer", "layer, from 0; negative ones count from the end", True, int)
 DATASET = Parameter("dataset", "dataset of texts; by default the one that neuron_overview shows")
 BASE_URL = Parameter("base_url", "what links begin with, before /neuron and /search")
+OTHER = Parameter("other", "the model it is compared with", required=True)

@@ -10,16 +10,26 @@ from jaxtyping import Float
 from sqlalchemy import Connection
 
 from neurondb.errors import UsageError
-from neurondb.figures.absences import require_dataset, without, without_dataset
+from neurondb.figures.chart_parts import (
+    PAIR_TITLES,
+    make_count_colour,
+    make_data,
+    make_title,
+    round_value,
+)
 from neurondb.figures.figure import DATASET, Figure, Parameter
-from neurondb.figures.rows import PAIR_TITLES, counts_colour, heading, inline, short
+from neurondb.figures.requirements import (
+    make_missing_dataset_error,
+    make_missing_stage_error,
+    require_dataset,
+)
+from neurondb.formatting.text import make_visible
 from neurondb.reading.figure_rows.cosines import PAIRS, cosines
 from neurondb.reading.figure_rows.frequencies import frequencies
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 BINS: Final = 24
-"""Along each axis of a panel."""
+"""Bins along each axis of a panel."""
 MANY: Final = 16
 """Layers beyond which panels are small."""
 Values = Float[np.ndarray, " neurons"]
@@ -38,32 +48,32 @@ def draw(
     if not known.any():
         missing_weights = np.isnan(found).all()
         raise (
-            without("weights", model)
+            make_missing_stage_error("weights", model)
             if missing_weights
-            else without_dataset(connection, model, chosen)
+            else make_missing_dataset_error(connection, model, chosen)
         )
     limit = min(1.0, np.ceil(float(np.nanmax(np.abs(found))) * 10) / 10)
     layers = [layer for layer in range(model.n_layers) if known[layer].any()]
     of_layer = {n: (found[n][known[n]], often[n][known[n]]) for n in layers}
-    rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _rows(*xy, limit)]
-    titles = [_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
+    rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _make_rows(*xy, limit)]
+    titles = [_write_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
     small = len(layers) > MANY
-    colour = counts_colour(max(row["n"] for row in rows))
-    panel = _panel(limit, cosine, model.gated, small).encode(color=colour)
+    colour = make_count_colour(max(row["n"] for row in rows))
+    panel = _draw_panel(limit, cosine, model.gated, small).encode(color=colour)
     header = alt.Header(
         title=None,
         labelExpr=f"{json.dumps(titles)}[datum.value]",
         labelFontSize=10 if small else 12,
     )
     facet = alt.Facet("layer:O", header=header)
-    notes = (f"on {visible(chosen.name)}", "r: Pearson's correlation over the layer's neurons")
+    notes = (f"on {make_visible(chosen.name)}", "r: Pearson's correlation over the layer's neurons")
     subject = "Gate frequency" if model.gated else "Activation frequency"
-    return panel.facet(facet, columns=_columns(len(layers)), data=inline(rows)).properties(
-        title=heading(f"{subject} against {PAIR_TITLES[cosine]}", model, *notes)
-    )
+    return panel.facet(
+        facet, columns=_choose_columns(len(layers)), data=make_data(rows)
+    ).properties(title=make_title(f"{subject} against {PAIR_TITLES[cosine]}", model, *notes))
 
 
-def _columns(n: int) -> int:
+def _choose_columns(n: int) -> int:
     """Return how many panels stand side by side, so that the last row is as full as can be."""
     wanted = 5 if n <= MANY else 8
     return (
@@ -73,24 +83,24 @@ def _columns(n: int) -> int:
     )
 
 
-def _title(layer: int, x: Values, y: Values) -> str:
+def _write_title(layer: int, x: Values, y: Values) -> str:
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return f"layer {layer}"
     correlation = float(np.corrcoef(x, y)[0, 1])
     return f"layer {layer}: r = {correlation:.2f}".replace("-", "−")
 
 
-def _rows(x: Values, y: Values, limit: float) -> Iterator[dict[str, Any]]:
+def _make_rows(x: Values, y: Values, limit: float) -> Iterator[dict[str, Any]]:
     counts, x_edges, y_edges = np.histogram2d(x, y, bins=BINS, range=[[-limit, limit], [0.0, 1.0]])
     for i, j in np.argwhere(counts > 0):
         yield {
-            "x": short(x_edges[i]),
-            "y": short(y_edges[j]),
+            "x": round_value(x_edges[i]),
+            "y": round_value(y_edges[j]),
             "n": int(counts[i, j]),
         }
 
 
-def _panel(limit: float, cosine: str, gated: bool, small: bool) -> alt.Chart:
+def _draw_panel(limit: float, cosine: str, gated: bool, small: bool) -> alt.Chart:
     condition = "gate > 0" if gated else "post > 0"
     side = 105 if small else 165
     x = alt.X(

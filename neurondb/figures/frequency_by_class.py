@@ -7,19 +7,23 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Connection
 
-from neurondb.figures.absences import require_dataset, without, without_dataset
+from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.figure import DATASET, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
-from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.figures.requirements import (
+    make_missing_dataset_error,
+    make_missing_stage_error,
+    require_dataset,
+)
+from neurondb.formatting.text import make_visible
 from neurondb.reading.figure_rows.classes import class_ids
 from neurondb.reading.figure_rows.frequencies import frequencies
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 ROW_HEIGHT: Final = 30
 LEAST: Final = 320
-"""Pixels of height, so that few classes are no thin strip."""
+"""Least height in pixels, so that few classes are no thin strip."""
 Values = Float[np.ndarray, "layers neurons"]
 
 
@@ -39,29 +43,29 @@ def draw(connection: Connection, model: Model, dataset: str | None = None) -> al
     """Return a box for each class, with its mean and its baseline."""
     chosen = require_dataset(connection, model, dataset)
     often = frequencies(connection, model, chosen)
-    found = by_class(often, class_ids(connection, model))
+    found = split_by_class(often, class_ids(connection, model))
     if not found:
         raise (
-            without_dataset(connection, model, chosen)
+            make_missing_dataset_error(connection, model, chosen)
             if np.isnan(often).all()
-            else without("weights", model)
+            else make_missing_stage_error("weights", model)
         )
-    rows = [_row(one) for one in found]
+    rows = [_make_row(one) for one in found]
     condition = "gate > 0" if model.gated else "post > 0"
     title = f"share of tokens with {condition}"
     notes = (
-        f"on {visible(chosen.name)} · τ = {model.threshold:g}",
+        f"on {make_visible(chosen.name)} · τ = {model.threshold:g}",
         "box: quartiles and median, whisker: 5% to 95%, dot: mean",
         "tall line: mean of the same layers' neurons outside the class",
     )
-    return _layers(rows, title).properties(
+    return _draw_layers(rows, title).properties(
         width=520,
         height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST)),
-        title=heading(FIGURE.title, model, *notes),
+        title=make_title(FIGURE.title, model, *notes),
     )
 
 
-def by_class(often: Values, ids: Values) -> list[ClassFrequency]:
+def split_by_class(often: Values, ids: Values) -> list[ClassFrequency]:
     """Return the frequencies of each class that has any, in the published order."""
     known = ~np.isnan(often) & ~np.isnan(ids)
     totals = np.where(known, often, 0).sum(axis=1)
@@ -78,24 +82,24 @@ def by_class(often: Values, ids: Values) -> list[ClassFrequency]:
     return found
 
 
-def _row(one: ClassFrequency) -> dict[str, Any]:
+def _make_row(one: ClassFrequency) -> dict[str, Any]:
     spread = np.quantile(one.values, list(QUANTILES.values()))
     return {
         "class": list(CLASS_COLOURS)[one.class_id],
         "n": len(one.values),
-        "mean": short(one.values.mean(), 5),
-        "outside": None if one.outside is None else short(one.outside, 5),
-        **{name: short(value, 5) for name, value in zip(QUANTILES, spread, strict=True)},
+        "mean": round_value(one.values.mean(), 5),
+        "outside": None if one.outside is None else round_value(one.outside, 5),
+        **{name: round_value(value, 5) for name, value in zip(QUANTILES, spread, strict=True)},
     }
 
 
-def _layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
+def _draw_layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
     names = [row["class"] for row in rows]
     colours = [CLASS_COLOURS[name] for name in names]
     axis = alt.Axis(labelLimit=260, domain=False, ticks=False, labelPadding=8)
     colour = alt.Color("class:N", scale=alt.Scale(domain=names, range=colours), legend=None)
-    base = alt.Chart(inline(rows)).encode(
-        y=alt.Y("class:N", title=None, sort=names, axis=axis), tooltip=_tooltip()
+    base = alt.Chart(make_data(rows)).encode(
+        y=alt.Y("class:N", title=None, sort=names, axis=axis), tooltip=_make_tooltip()
     )
     x = alt.X(
         "q05:Q",
@@ -103,7 +107,7 @@ def _layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(format="%", tickCount=6),
     )
-    return layered(
+    return overlay(
         base.mark_rule(strokeWidth=1.5).encode(x=x, x2="q95:Q", color=colour),
         base.mark_bar(size=15).encode(x=alt.X("q25:Q"), x2="q75:Q", color=colour),
         base.mark_tick(thickness=2, size=15, color=SURFACE, opacity=1).encode(x="median:Q"),
@@ -114,7 +118,7 @@ def _layers(rows: list[dict[str, Any]], title: str) -> alt.LayerChart:
     )
 
 
-def _tooltip() -> list[Any]:
+def _make_tooltip() -> list[Any]:
     titles = {"mean": "mean", "outside": "same layers, outside"} | {
         "q05": "5%",
         "q25": "25%",

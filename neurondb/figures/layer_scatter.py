@@ -1,4 +1,4 @@
-"""The neurons of one layer by their cosines."""
+"""The neurons of one layer by their cosines: cos(gate, out) against cos(in, out)."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,12 +9,18 @@ from jaxtyping import Float
 from sqlalchemy import Connection
 
 from neurondb.figures import cosine_histogram
-from neurondb.figures.absences import layer_without
-from neurondb.figures.binning import Grid, apart, grid
+from neurondb.figures.binning import Grid, choose_points, make_grid
+from neurondb.figures.chart_parts import (
+    PAIR_TITLES,
+    make_data,
+    make_neuron_link,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import BASE_URL, LAYER, Figure, Parameter
-from neurondb.figures.links import neuron_link
 from neurondb.figures.palette import DIVERGING, INK, OUTLINE, SURFACE
-from neurondb.figures.rows import PAIR_TITLES, heading, inline, layered, short
+from neurondb.figures.requirements import make_missing_layer_error
 from neurondb.reading.figure_rows.cosines import cosines, regions
 from neurondb.reading.models import Model
 
@@ -33,29 +39,29 @@ def draw(
     """Return cos(gate, out) × cos(in, out); of ungated models the distribution of the latter."""
     found = {pair: values[0] for pair, values in cosines(connection, model, layer).items()}
     if np.isnan(found["in_out"]).all():
-        raise layer_without("weights", model, layer)
+        raise make_missing_layer_error("weights", model, layer)
     if not model.gated:
-        return cosine_histogram.of_layer(connection, model, layer, found["in_out"], neuron)
-    limit = _limit(found["gate_out"], found["in_out"])
-    cells, points = _split(model, layer, found, limit, base_url)
-    parts: list[alt.Chart | alt.LayerChart] = [_cross(limit)]
+        return cosine_histogram.draw_layer(connection, model, layer, found["in_out"], neuron)
+    limit = _find_limit(found["gate_out"], found["in_out"])
+    cells, points = _split_rows(model, layer, found, limit, base_url)
+    parts: list[alt.Chart | alt.LayerChart] = [_draw_cross(limit)]
     if cells:
-        parts.append(_cells(cells, limit))
-    parts += [_points(points, limit), _regions(connection, model, layer, limit)]
+        parts.append(_draw_cells(cells, limit))
+    parts += [_draw_points(points, limit), _draw_regions(connection, model, layer, limit)]
     if neuron is not None and not np.isnan(found["in_out"][neuron]):
-        parts.append(_highlight(found, layer, neuron, limit))
+        parts.append(_draw_highlight(found, layer, neuron, limit))
     note = "squares: several neurons, the more the denser" if cells else ""
-    title = heading(f"Neurons of layer {layer} by their cosines", model, note)
-    return layered(*parts).properties(width=SIDE, height=SIDE, title=title)
+    title = make_title(f"Neurons of layer {layer} by their cosines", model, note)
+    return overlay(*parts).properties(width=SIDE, height=SIDE, title=title)
 
 
-def _limit(*values: Values) -> float:
+def _find_limit(*values: Values) -> float:
     """Return how far both axes reach on either side of 0: to a tenth."""
     most = max(float(np.nanmax(np.abs(of_pair))) for of_pair in values)
     return min(1.0, float(np.ceil(most * 10 + 0.25)) / 10)
 
 
-def _axes(limit: float, x: str = "x", y: str = "y") -> dict[str, Any]:
+def _make_axes(limit: float, x: str = "x", y: str = "y") -> dict[str, Any]:
     scale = alt.Scale(domain=[-limit, limit], nice=False)
     axis = alt.Axis(tickCount=7, format="~r")
     return {
@@ -64,7 +70,7 @@ def _axes(limit: float, x: str = "x", y: str = "y") -> dict[str, Any]:
     }
 
 
-def _colour() -> alt.Color:
+def _make_colour() -> alt.Color:
     scale = alt.Scale(
         domain=[-1, -0.5, 0, 0.5, 1], range=list(DIVERGING), clamp=True, interpolate="rgb"
     )
@@ -72,53 +78,53 @@ def _colour() -> alt.Color:
     return alt.Color("c:Q", title=PAIR_TITLES["gate_in"], scale=scale, legend=legend)
 
 
-def _split(
+def _split_rows(
     model: Model, layer: int, found: dict[str, Values], limit: float, base_url: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of the cells and those of the points."""
     known = np.flatnonzero(~np.isnan(found["in_out"]) & ~np.isnan(found["gate_out"]))
     x, y, c = (np.nan_to_num(found[pair][known]) for pair in ("gate_out", "in_out", "gate_in"))
-    lattice = grid((-limit, limit), (-limit, limit))
+    lattice = make_grid((-limit, limit), (-limit, limit))
     cells = lattice.cells(x, y)
-    single = apart(cells, np.zeros(len(cells), dtype=bool))
+    single = choose_points(cells, np.zeros(len(cells), dtype=bool))
     points = [
         {
-            "x": short(x[i]),
-            "y": short(y[i]),
-            "c": short(c[i]),
+            "x": round_value(x[i]),
+            "y": round_value(y[i]),
+            "c": round_value(c[i]),
             "name": f"{layer}.{known[i]}",
-            "href": neuron_link(base_url, model, layer, int(known[i])),
+            "href": make_neuron_link(base_url, model, layer, int(known[i])),
         }
         for i in np.flatnonzero(single)
     ]
-    return list(_cell_rows(lattice, cells[~single], c[~single])), points
+    return list(_make_cell_rows(lattice, cells[~single], c[~single])), points
 
 
-def _cell_rows(lattice: Grid, cells: Any, c: Values) -> Iterator[dict[str, Any]]:
+def _make_cell_rows(lattice: Grid, cells: Any, c: Values) -> Iterator[dict[str, Any]]:
     there, place, counts = np.unique(cells, return_inverse=True, return_counts=True)
     means = np.bincount(place, weights=c, minlength=len(there)) / counts
     for x, y, n, mean in zip(*lattice.corners(there), counts, means, strict=True):
         width, height = lattice.step
         yield {
-            "x": short(x),
-            "x2": short(x + width),
-            "y": short(y),
-            "y2": short(y + height),
+            "x": round_value(x),
+            "x2": round_value(x + width),
+            "y": round_value(y),
+            "y2": round_value(y + height),
             "n": int(n),
-            "c": short(mean),
+            "c": round_value(mean),
         }
 
 
-def _cells(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
+def _draw_cells(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
     most = max(row["n"] for row in rows)
     chart: alt.Chart = (
-        alt.Chart(inline(rows))
+        alt.Chart(make_data(rows))
         .mark_rect()
         .encode(
-            **_axes(limit),
+            **_make_axes(limit),
             x2="x2:Q",
             y2="y2:Q",
-            color=_colour(),
+            color=_make_colour(),
             opacity=alt.Opacity(
                 "n:Q",
                 scale=alt.Scale(type="log", domain=[1, max(most, 2)], range=[0.2, 1]),
@@ -133,23 +139,25 @@ def _cells(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
     return chart
 
 
-def _points(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
+def _draw_points(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
     tooltip = [
         alt.Tooltip("name:N", title="neuron"),
         alt.Tooltip("y:Q", title=PAIR_TITLES["in_out"], format=".3f"),
         alt.Tooltip("x:Q", title=PAIR_TITLES["gate_out"], format=".3f"),
         alt.Tooltip("c:Q", title=PAIR_TITLES["gate_in"], format=".3f"),
     ]
-    mark = alt.Chart(inline(rows)).mark_circle(size=26, opacity=0.85)
-    chart: alt.Chart = mark.encode(**_axes(limit), color=_colour(), tooltip=tooltip, href="href:N")
+    mark = alt.Chart(make_data(rows)).mark_circle(size=26, opacity=0.85)
+    chart: alt.Chart = mark.encode(
+        **_make_axes(limit), color=_make_colour(), tooltip=tooltip, href="href:N"
+    )
     return chart
 
 
-def _regions(connection: Connection, model: Model, layer: int, limit: float) -> alt.Chart:
+def _draw_regions(connection: Connection, model: Model, layer: int, limit: float) -> alt.Chart:
     """Return the outlines of the random regions, side by side: rectangles have no dashes."""
     found = regions(connection, model)
     rows = [
-        {"kind": kind} | dict(zip(("x", "x2", "y", "y2"), map(short, side), strict=True))
+        {"kind": kind} | dict(zip(("x", "x2", "y", "y2"), map(round_value, side), strict=True))
         for kind in KINDS
         if (x := found.get((layer, "gate_out", kind))) and (y := found.get((layer, "in_out", kind)))
         for side in (
@@ -167,28 +175,30 @@ def _regions(connection: Connection, model: Model, layer: int, limit: float) -> 
         scale=alt.Scale(domain=kinds, range=[dashes[kind] for kind in kinds]),
         legend=alt.Legend(symbolType="stroke", symbolSize=300, symbolStrokeColor=INK),
     )
-    mark = alt.Chart(inline(rows)).mark_rule(color=INK, strokeWidth=1.25)
-    chart: alt.Chart = mark.encode(**_axes(limit), x2="x2:Q", y2="y2:Q", strokeDash=dash)
+    mark = alt.Chart(make_data(rows)).mark_rule(color=INK, strokeWidth=1.25)
+    chart: alt.Chart = mark.encode(**_make_axes(limit), x2="x2:Q", y2="y2:Q", strokeDash=dash)
     return chart
 
 
-def _cross(limit: float) -> alt.LayerChart:
-    both = alt.Chart(inline([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
-    axes = _axes(limit)
-    return layered(both.encode(x=axes["x"]), both.encode(y=axes["y"]))
+def _draw_cross(limit: float) -> alt.LayerChart:
+    both = alt.Chart(make_data([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
+    axes = _make_axes(limit)
+    return overlay(both.encode(x=axes["x"]), both.encode(y=axes["y"]))
 
 
-def _highlight(found: dict[str, Values], layer: int, neuron: int, limit: float) -> alt.LayerChart:
+def _draw_highlight(
+    found: dict[str, Values], layer: int, neuron: int, limit: float
+) -> alt.LayerChart:
     x, y = (float(found[pair][neuron]) for pair in ("gate_out", "in_out"))
     to_left = x > 0.6 * limit
-    rows = [{"x": short(x), "y": short(y), "name": f"{layer}.{neuron}"}]
-    base = alt.Chart(inline(rows)).encode(**_axes(limit))
+    rows = [{"x": round_value(x), "y": round_value(y), "name": f"{layer}.{neuron}"}]
+    base = alt.Chart(make_data(rows)).encode(**_make_axes(limit))
     ring = base.mark_point(filled=False, size=150, strokeWidth=2.5, color=INK, opacity=1)
     side, dx = ("right", -11) if to_left else ("left", 11)
     place: dict[str, Any] = {"align": side, "dx": dx, "dy": -9}
     name = base.mark_text(fontWeight=600, color=INK, **place).encode(text="name:N")
     halo = base.mark_text(fontWeight=600, stroke=SURFACE, strokeWidth=4, **place)
-    return layered(ring, halo.encode(text="name:N"), name)
+    return overlay(ring, halo.encode(text="name:N"), name)
 
 
 FIGURE = Figure(

@@ -8,16 +8,16 @@ from jaxtyping import Float
 from sqlalchemy import Connection
 
 from neurondb.errors import UsageError
-from neurondb.figures.absences import require_dataset, without_dataset
+from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.figure import DATASET, LAYER, Figure, Parameter
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
-from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.figures.requirements import make_missing_dataset_error, require_dataset
+from neurondb.formatting.text import make_visible
 from neurondb.histogram import SMALLEST
 from neurondb.reading.activations import Dataset
 from neurondb.reading.histograms import Histograms, histograms
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 QUANTITIES: Final = {"post": "hook_post", "pre": "hook_pre", "pre_linear": "hook_pre_linear"}
 QUANTILES: Final = {"5%": 0.05, "median": 0.5, "95%": 0.95}
@@ -39,32 +39,32 @@ def draw(
     chosen = require_dataset(connection, model, dataset)
     found = histograms(connection, neuron_id(model, layer, neuron), chosen.dataset_id)
     if found is None:
-        raise without_dataset(connection, model, chosen)
-    counts = _counts(found, quantity, model)
-    edges = bounds(found)
-    rows = _rows(counts, edges)
+        raise make_missing_dataset_error(connection, model, chosen)
+    counts = _find_counts(found, quantity, model)
+    edges = find_bin_ends(found)
+    rows = _make_rows(counts, edges)
     marks = [
-        {"x": short(value), "label": name, "value": f"{name}: {value:.3g}".replace("-", "−")}
+        {"x": round_value(value), "label": name, "value": f"{name}: {value:.3g}".replace("-", "−")}
         for name, at in QUANTILES.items()
-        if (value := quantile(counts, edges, at)) is not None
+        if (value := compute_quantile(counts, edges, at)) is not None
     ]
     title = f"{QUANTITIES[quantity]} of neuron {layer}.{neuron}"
     return (
-        _layers(rows, marks, quantity, scale)
+        _draw_layers(rows, marks, quantity, scale)
         .properties(width=560, height=260)
-        .properties(title=heading(title, model, *_notes(chosen, counts, found)))
+        .properties(title=make_title(title, model, *_write_notes(chosen, counts, found)))
     )
 
 
-def _notes(chosen: Dataset, counts: Counts, found: Histograms) -> tuple[str, str]:
+def _write_notes(chosen: Dataset, counts: Counts, found: Histograms) -> tuple[str, str]:
     n = int(counts.sum())
     return (
-        f"on {visible(chosen.name)}: {n:,} tokens, every {found.stride}th",
+        f"on {make_visible(chosen.name)}: {n:,} tokens, every {found.stride}th",
         "bins are two an octave, so that they widen away from 0; lines: 5%, median, 95%",
     )
 
 
-def _counts(found: Histograms, quantity: str, model: Model) -> Counts:
+def _find_counts(found: Histograms, quantity: str, model: Model) -> Counts:
     for one in found.quantities:
         if one.quantity == QUANTITIES[quantity] and any(one.counts):
             return np.array(one.counts, dtype=np.float64)
@@ -76,13 +76,13 @@ def _counts(found: Histograms, quantity: str, model: Model) -> Counts:
     raise UsageError(f"{model.name} has no histogram of {quantity}; there is {', '.join(there)}")
 
 
-def bounds(found: Histograms) -> Counts:
+def find_bin_ends(found: Histograms) -> Counts:
     """Return the ends of all bins; the outer ones, open, end an octave further out."""
     edges = np.array(found.edges)
     return np.concatenate([[2 * edges[0]], edges, [2 * edges[-1]]])
 
 
-def quantile(counts: Counts, edges: Counts, at: float) -> float | None:
+def compute_quantile(counts: Counts, edges: Counts, at: float) -> float | None:
     """Return a quantile, taking the tokens of a bin to lie evenly in it; None of no tokens."""
     total = np.cumsum(counts)
     if not total[-1]:
@@ -92,20 +92,20 @@ def quantile(counts: Counts, edges: Counts, at: float) -> float | None:
     return float(edges[place] + within * (edges[place + 1] - edges[place]))
 
 
-def _rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
+def _make_rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
     there = np.flatnonzero(counts)
     return [
         {
-            "x": short(edges[i], 6),
-            "x2": short(edges[i + 1], 6),
+            "x": round_value(edges[i], 6),
+            "x2": round_value(edges[i + 1], 6),
             "n": int(counts[i]),
-            "share": short(counts[i] / counts.sum(), 7),
+            "share": round_value(counts[i] / counts.sum(), 7),
         }
         for i in range(there[0], there[-1] + 1)
     ]
 
 
-def _x(rows: list[dict[str, Any]], title: str) -> alt.X:
+def _make_axis(rows: list[dict[str, Any]], title: str) -> alt.X:
     low, high = rows[0]["x"], rows[-1]["x2"]
     ticks = [tick for tick in TICKS if low <= tick <= high]
     return alt.X(
@@ -116,10 +116,10 @@ def _x(rows: list[dict[str, Any]], title: str) -> alt.X:
     )
 
 
-def _layers(
+def _draw_layers(
     rows: list[dict[str, Any]], marks: list[dict[str, Any]], quantity: str, scale: str
 ) -> alt.LayerChart:
-    x = _x(rows, f"{QUANTITIES[quantity]} (canonical sign)")
+    x = _make_axis(rows, f"{QUANTITIES[quantity]} (canonical sign)")
     least = min(row["share"] for row in rows if row["n"])
     floor = least / 2 if scale == "log" else 0.0
     y = alt.Y(
@@ -135,21 +135,21 @@ def _layers(
         alt.Tooltip("n:Q", title="tokens", format=","),
         alt.Tooltip("share:Q", format=".3%"),
     ]
-    bar = alt.Chart(inline(bars)).mark_rect(color=ACCENT, stroke=None)
-    line = alt.Chart(inline(marks)).encode(x=x, tooltip=alt.Tooltip("value:N", title="quantile"))
-    return layered(
+    bar = alt.Chart(make_data(bars)).mark_rect(color=ACCENT, stroke=None)
+    line = alt.Chart(make_data(marks)).encode(x=x, tooltip=alt.Tooltip("value:N", title="quantile"))
+    return overlay(
         bar.encode(x=x, x2="x2:Q", y=y, y2="floor:Q", tooltip=tooltip),
-        alt.Chart(inline([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.75).encode(x=x),
+        alt.Chart(make_data([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.75).encode(x=x),
         line.mark_rule(color=INK, strokeDash=[3, 3], strokeWidth=1.25),
-        *(_label(one, x) for one in marks),
+        *(_draw_label(one, x) for one in marks),
     )
 
 
-def _label(mark: dict[str, Any], x: alt.X) -> alt.Chart:
+def _draw_label(mark: dict[str, Any], x: alt.X) -> alt.Chart:
     """Return a quantile's name above its line, where it does not run into the others."""
     sides: dict[str, tuple[Any, int, int]] = {"5%": ("right", -3, -5), "95%": ("left", 3, -5)}
     align, dx, dy = sides.get(mark["label"], ("center", 0, -16))
-    text = alt.Chart(inline([mark])).mark_text(align=align, dx=dx, dy=dy, y=0, fontSize=10)
+    text = alt.Chart(make_data([mark])).mark_text(align=align, dx=dx, dy=dy, y=0, fontSize=10)
     chart: alt.Chart = text.encode(x=x, text="label:N")
     return chart
 

@@ -10,20 +10,26 @@ from jaxtyping import Float, Int
 from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError
-from neurondb.figures.binning import Grid, apart, grid
+from neurondb.figures.binning import Grid, choose_points, make_grid
+from neurondb.figures.chart_parts import (
+    make_count_colour,
+    make_data,
+    make_neuron_link,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import BASE_URL, Figure, Parameter
-from neurondb.figures.links import neuron_link
 from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
-from neurondb.figures.rows import counts_colour, heading, inline, layered, short
+from neurondb.formatting.text import make_visible
 from neurondb.jobs.effects import ESTIMATED
 from neurondb.reading.effects import ATTRIBUTION, EACH, Agreement, agreement, both, shown_run
 from neurondb.reading.figure_rows.classes import class_ids
 from neurondb.reading.models import Model
-from neurondb.render.text import visible
 
 SIDE: Final = 460
 DIGITS: Final = 8
-"""Decimals: an effect of one neuron is small."""
+"""Decimals of effects and estimates: what one neuron does is small."""
 Values = Float[np.ndarray, " neurons"]
 
 
@@ -33,7 +39,7 @@ def draw(
     """Return a point for each neuron that has both, and the line where they are equal."""
     each, attribution = (shown_run(connection, model, kind) for kind in (EACH, ATTRIBUTION))
     if each is None or attribution is None:
-        raise _without(model, measured=each is not None)
+        raise _make_missing_error(model, measured=each is not None)
     if each.treatment != attribution.treatment:
         raise UnknownNameError(
             f"{model.name} has effects of {each.treatment}, and estimates of "
@@ -42,24 +48,24 @@ def draw(
         )
     ids, effects, estimates = both(connection, each.run_id, attribution.run_id, metric)
     if not len(ids):
-        raise _without(model, measured=False, metric=metric)
+        raise _make_missing_error(model, measured=False, metric=metric)
     scale = _Scale.of(estimates, effects)
-    cells, points = _split(connection, model, (ids, estimates, effects), scale, base_url)
+    cells, points = _split_rows(connection, model, (ids, estimates, effects), scale, base_url)
     axes = scale.axes(metric)
-    parts: list[alt.Chart | alt.LayerChart] = [_lines(scale.limit, axes)]
+    parts: list[alt.Chart | alt.LayerChart] = [_draw_lines(scale.limit, axes)]
     if cells:
-        parts.append(_cells(cells, axes))
-    parts.append(_points(points, axes))
+        parts.append(_draw_cells(cells, axes))
+    parts.append(_draw_points(points, axes))
     notes = (
-        f"{each.treatment} on {visible(each.dataset)}, {len(ids):,} neurons",
-        _correlation(agreement(connection, each.run_id, attribution.run_id, metric)),
+        f"{each.treatment} on {make_visible(each.dataset)}, {len(ids):,} neurons",
+        _describe_correlation(agreement(connection, each.run_id, attribution.run_id, metric)),
         "line: estimate and effect equal" + ("; squares: several neurons" if cells else ""),
     )
-    title = heading(f"Effect on {metric} against its estimate", model, *notes)
-    return layered(*parts).properties(width=SIDE, height=SIDE, title=title)
+    title = make_title(f"Effect on {metric} against its estimate", model, *notes)
+    return overlay(*parts).properties(width=SIDE, height=SIDE, title=title)
 
 
-def _without(model: Model, *, measured: bool, metric: str = "") -> UnknownNameError:
+def _make_missing_error(model: Model, *, measured: bool, metric: str = "") -> UnknownNameError:
     what = "--attribution" if measured else "--where EXPR"
     more = f" --metrics {metric}" if metric else ""
     return UnknownNameError(
@@ -68,7 +74,7 @@ def _without(model: Model, *, measured: bool, metric: str = "") -> UnknownNameEr
     )
 
 
-def _correlation(found: Agreement) -> str:
+def _describe_correlation(found: Agreement) -> str:
     if found.pearson is None or found.spearman is None:
         return ""
     said = f"Pearson's r = {found.pearson:.3f}, of the ranks {found.spearman:.3f}"
@@ -76,7 +82,7 @@ def _correlation(found: Agreement) -> str:
 
 
 class _Scale(NamedTuple):
-    """Of both axes: linear up to about `unit` on either side of 0, by powers of ten beyond.
+    """The scale of both axes: linear up to about `unit` on either side of 0, by tens beyond.
 
     Some neurons do a thousand times what most do.
     """
@@ -86,13 +92,13 @@ class _Scale(NamedTuple):
 
     @classmethod
     def of(cls, *values: Values) -> "_Scale":
-        """Return the one that half of the values are in the linear part of."""
+        """Return the scale that has half of the values in its linear part."""
         sizes = np.abs(np.concatenate(values))
         unit = float(np.median(sizes)) or float(sizes.max()) or 1e-6
         return cls(unit, 1.06 * float(np.log10(1 + sizes.max() / unit)) or 1.0)
 
     def places(self, values: Values) -> Values:
-        """Return where values stand."""
+        """Return where values stand on the axis."""
         return np.asarray(np.sign(values) * np.log10(1 + np.abs(values) / self.unit))
 
     def axes(self, metric: str) -> dict[str, Any]:
@@ -105,7 +111,9 @@ class _Scale(NamedTuple):
             "datum.value == 0 ? '0' : (datum.value < 0 ? '−' : '') + "
             f"format((pow(10, abs(datum.value)) - 1) * {self.unit!r}, '.1~g')"
         )
-        axis = alt.Axis(values=[short(x) for t in ticks for x in (-t, t)] + [0], labelExpr=label)
+        axis = alt.Axis(
+            values=[round_value(x) for t in ticks for x in (-t, t)] + [0], labelExpr=label
+        )
         scale = alt.Scale(domain=[-self.limit, self.limit], nice=False)
         titles = {"x": f"estimate of clean − ablated {metric}", "y": f"clean − ablated {metric}"}
         return {
@@ -114,7 +122,7 @@ class _Scale(NamedTuple):
         }
 
 
-def _split(
+def _split_rows(
     connection: Connection,
     model: Model,
     found: tuple[Int[np.ndarray, " neurons"], Values, Values],
@@ -125,9 +133,9 @@ def _split(
     ids, estimates, effects = found
     x, y = scale.places(estimates), scale.places(effects)
     ends = (-scale.limit, scale.limit)
-    lattice = grid(ends, ends)
+    lattice = make_grid(ends, ends)
     cells = lattice.cells(x, y)
-    single = apart(cells, np.zeros(len(cells), dtype=bool))
+    single = choose_points(cells, np.zeros(len(cells), dtype=bool))
     of_class = class_ids(connection, model).ravel()
     names = list(CLASS_COLOURS)
     points = []
@@ -137,42 +145,42 @@ def _split(
         class_id = of_class[place]
         points.append(
             {
-                "x": short(x[i]),
-                "y": short(y[i]),
-                "estimate": short(estimates[i], DIGITS),
-                "effect": short(effects[i], DIGITS),
+                "x": round_value(x[i]),
+                "y": round_value(y[i]),
+                "estimate": round_value(estimates[i], DIGITS),
+                "effect": round_value(effects[i], DIGITS),
                 "name": f"{layer}.{neuron}",
                 "class": "undefined" if np.isnan(class_id) else names[int(class_id)],
-                "href": neuron_link(base_url, model, layer, neuron),
+                "href": make_neuron_link(base_url, model, layer, neuron),
             }
         )
-    return list(_cell_rows(lattice, cells[~single])), points
+    return list(_make_cell_rows(lattice, cells[~single])), points
 
 
-def _cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[dict[str, Any]]:
+def _make_cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[dict[str, Any]]:
     there, counts = np.unique(cells, return_counts=True)
     width, height = lattice.step
     for x, y, n in zip(*lattice.corners(there), counts, strict=True):
         yield {
-            "x": short(x),
-            "x2": short(x + width),
-            "y": short(y),
-            "y2": short(y + height),
+            "x": round_value(x),
+            "x2": round_value(x + width),
+            "y": round_value(y),
+            "y2": round_value(y + height),
             "n": int(n),
         }
 
 
-def _lines(limit: float, axes: dict[str, Any]) -> alt.LayerChart:
-    zero = alt.Chart(inline([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
+def _draw_lines(limit: float, axes: dict[str, Any]) -> alt.LayerChart:
+    zero = alt.Chart(make_data([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
     ends = [{"x": end, "y": end} for end in (-limit, limit)]
-    equal = alt.Chart(inline(ends)).mark_line(color=OUTLINE, strokeWidth=1, strokeDash=[4, 3])
-    return layered(zero.encode(x=axes["x"]), zero.encode(y=axes["y"]), equal.encode(**axes))
+    equal = alt.Chart(make_data(ends)).mark_line(color=OUTLINE, strokeWidth=1, strokeDash=[4, 3])
+    return overlay(zero.encode(x=axes["x"]), zero.encode(y=axes["y"]), equal.encode(**axes))
 
 
-def _cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
-    colour: Any = counts_colour(max(row["n"] for row in rows)).to_dict()
+def _draw_cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
+    colour: Any = make_count_colour(max(row["n"] for row in rows)).to_dict()
     chart: alt.Chart = (
-        alt.Chart(inline(rows))
+        alt.Chart(make_data(rows))
         .mark_rect()
         .encode(
             **axes,
@@ -185,7 +193,7 @@ def _cells(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
     return chart
 
 
-def _points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
+def _draw_points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
     names = [name for name in CLASS_COLOURS if any(row["class"] == name for row in rows)]
     scale = alt.Scale(domain=names, range=[CLASS_COLOURS[name] for name in names])
     tooltip = [
@@ -194,7 +202,7 @@ def _points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
         alt.Tooltip("effect:Q", format=".3~g"),
         alt.Tooltip("estimate:Q", format=".3~g"),
     ]
-    mark = alt.Chart(inline(rows)).mark_circle(
+    mark = alt.Chart(make_data(rows)).mark_circle(
         size=30, opacity=0.9, stroke=OUTLINE, strokeWidth=0.4
     )
     chart: alt.Chart = mark.encode(

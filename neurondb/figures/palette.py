@@ -17,16 +17,16 @@ INK: Final = "#1c1f24"
 MUTED: Final = "#5c6370"
 GRID: Final = "#e9ebee"
 BAND: Final = "#dfe2e7"
-"""Random regions."""
+"""The colour of random regions."""
 OUTLINE: Final = "#8a909c"
-"""Outlines of regions, thresholds, zero."""
+"""The colour of outlines of regions, of thresholds and of zero."""
 ACCENT: Final = "#5b4fc4"
 ACCENT_SOFT: Final = "#c6c0ee"
 
 DIVERGING: Final = ("#1b4b9b", "#6f9bd6", "#b9bec8", "#e8935a", "#b5400d")
-"""From −1 over 0 to +1."""
+"""Colours from −1 over 0 to +1."""
 SEQUENTIAL: Final = ("#e7e4f6", "#b0a6e4", "#7265cc", "#3c2c97", "#1d1157")
-"""From few to many."""
+"""Colours from few to many."""
 
 CLASS_COLOURS: Final = MappingProxyType(
     {
@@ -89,10 +89,10 @@ DARK: Final = MappingProxyType(
         "#b4b9c2": "#5b616d",
     }
 )
-"""Colour of the light theme → of the dark one; what is not here serves both."""
+"""Colour of the light theme → that of the dark one; a colour that is not here serves both."""
 
 
-def class_colours(theme: Theme = "light") -> dict[str, str]:
+def choose_class_colours(theme: Theme = "light") -> dict[str, str]:
     """Return read-write class → colour in a theme; in the dark one atypical means darker."""
     if theme == "light":
         return dict(CLASS_COLOURS)

@@ -24,7 +24,7 @@ NAMES: Final = (
     "neuron-effects",
     "attribute-curves",
 )
-"""In the order in which they are listed; each is the module of that name, with underscores."""
+"""Figures in the order of their list; each is the module of its name, with underscores."""
 
 
 class _Figures(Mapping[str, Figure]):

@@ -6,42 +6,42 @@ Width = int | Literal["container"]
 GAP: Final = 20
 """Pixels between views side by side, as vega-lite has it by default."""
 DECORATION: Final = 40
-"""Of a view's share, what labels of an axis may take."""
+"""Pixels of a view's share of a width that the labels of its axis may take."""
 LEAST: Final = 40
 COMPOSED: Final = ("facet", "hconcat", "vconcat", "concat")
 
 
-def is_single(spec: dict[str, Any]) -> bool:
+def is_single_view(spec: dict[str, Any]) -> bool:
     """Tell whether a specification is one view, which can take the width of its container."""
     return not any(key in spec for key in COMPOSED)
 
 
-def sized(spec: dict[str, Any], width: Width | None, height: int | None) -> dict[str, Any]:
+def resize(spec: dict[str, Any], width: Width | None, height: int | None) -> dict[str, Any]:
     """Return a specification as wide and each of its views as high as asked.
 
     A composed one divides a width among its columns; "container", which vega-lite knows for single
     views only, leaves it as it is.
     """
-    if width == "container" and not is_single(spec):
+    if width == "container" and not is_single_view(spec):
         width = None
-    return _sized(spec, width, height)
+    return _resize(spec, width, height)
 
 
-def _sized(spec: dict[str, Any], width: Width | None, height: int | None) -> dict[str, Any]:
+def _resize(spec: dict[str, Any], width: Width | None, height: int | None) -> dict[str, Any]:
     spec = dict(spec)
     if "facet" in spec:
-        spec["spec"] = _sized(spec["spec"], _share(width, spec.get("columns") or 1), height)
+        spec["spec"] = _resize(spec["spec"], _divide(width, spec.get("columns") or 1), height)
         return spec
     for key in ("vconcat", "hconcat", "concat"):
         if key in spec:
             columns = len(spec[key]) if key == "hconcat" else spec.get("columns") or 1
-            spec[key] = [_sized(one, _share(width, columns), height) for one in spec[key]]
+            spec[key] = [_resize(one, _divide(width, columns), height) for one in spec[key]]
             return spec
     given = {"width": width, "height": height}
     return spec | {key: value for key, value in given.items() if value is not None}
 
 
-def _share(width: Width | None, columns: int) -> Width | None:
+def _divide(width: Width | None, columns: int) -> Width | None:
     if not isinstance(width, int) or columns == 1:
         return width
     return max(LEAST, (width - (columns - 1) * GAP - DECORATION) // columns)

@@ -60,19 +60,19 @@ CONFIG: Final[dict[str, Any]] = {
 }
 
 
-def themed(spec: dict[str, Any], theme: Theme) -> dict[str, Any]:
+def apply_theme(spec: dict[str, Any], theme: Theme) -> dict[str, Any]:
     """Return a specification in the colours of a theme; the data are left as they are."""
     spec = spec | {"config": CONFIG}
     if theme == "light":
         return spec
     data = {key: spec[key] for key in ("data", "datasets") if key in spec}
-    drawn: dict[str, Any] = _exchanged({k: v for k, v in spec.items() if k not in data})
+    drawn: dict[str, Any] = _exchange_colours({k: v for k, v in spec.items() if k not in data})
     return drawn | data
 
 
-def _exchanged(part: Any) -> Any:
+def _exchange_colours(part: Any) -> Any:
     if isinstance(part, dict):
-        return {key: _exchanged(value) for key, value in part.items()}
+        return {key: _exchange_colours(value) for key, value in part.items()}
     if isinstance(part, list | tuple):
-        return [_exchanged(value) for value in part]
+        return [_exchange_colours(value) for value in part]
     return DARK.get(part, part) if isinstance(part, str) else part

@@ -8,12 +8,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sqlalchemy import Connection
 
-from neurondb.figures.absences import layer_without
-from neurondb.figures.binning import MOST_POINTS, apart, grid, thinned
+from neurondb.figures.binning import MOST_POINTS, choose_points, make_grid, thin
+from neurondb.figures.chart_parts import (
+    make_data,
+    make_neuron_link,
+    make_title,
+    overlay,
+    round_value,
+)
 from neurondb.figures.figure import BASE_URL, LAYER, Figure
-from neurondb.figures.links import neuron_link
 from neurondb.figures.palette import OUTLINE, ROLE_COLOURS
-from neurondb.figures.rows import heading, inline, layered, short
+from neurondb.figures.requirements import make_missing_layer_error
 from neurondb.reading.figure_rows.vocabulary import out_moments
 from neurondb.reading.models import Model
 from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
@@ -29,32 +34,32 @@ def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -
     skewness, kurtosis, variance = out_moments(connection, model, layer)
     known = ~np.isnan(skewness) & ~np.isnan(kurtosis)
     if not known.any():
-        raise layer_without("vocab", model, layer)
-    role = roles(skewness, kurtosis, variance)
+        raise make_missing_layer_error("vocab", model, layer)
+    role = assign_roles(skewness, kurtosis, variance)
     chosen = known.copy()
-    chosen[known] = _chosen(skewness[known], kurtosis[known], role[known])
+    chosen[known] = _choose_neurons(skewness[known], kurtosis[known], role[known])
     rows = [
         {
-            "x": short(skewness[i]),
-            "y": short(max(kurtosis[i], 1.0)),
+            "x": round_value(skewness[i]),
+            "y": round_value(max(kurtosis[i], 1.0)),
             "role": ROLES[role[i]],
             "name": f"{layer}.{i}",
-            "href": neuron_link(base_url, model, layer, int(i)),
+            "href": make_neuron_link(base_url, model, layer, int(i)),
         }
         # Those without a role first, so that no point hides one with a role.
         for i in sorted(np.flatnonzero(chosen), key=lambda i: -int(role[i]))
     ]
     counts = np.bincount(role[known], minlength=len(ROLES))
     n, n_shown = int(known.sum()), int(chosen.sum())
-    thin = f"{n_shown:,} of {n:,} neurons: a draw of those without a role" if n_shown < n else ""
-    return _layers(rows, counts.tolist()).properties(
+    drawn = f"{n_shown:,} of {n:,} neurons: a draw of those without a role" if n_shown < n else ""
+    return _draw_layers(rows, counts.tolist()).properties(
         width=520,
         height=360,
-        title=heading(f"What out writes to the vocabulary in layer {layer}", model, thin),
+        title=make_title(f"What out writes to the vocabulary in layer {layer}", model, drawn),
     )
 
 
-def roles(skewness: Values, kurtosis: Values, variance: Values) -> Any:
+def assign_roles(skewness: Values, kurtosis: Values, variance: Values) -> Any:
     """Return the place in ROLES of every neuron, by the rule of neuron_overview."""
     sharp = kurtosis > ROLE_KURTOSIS
     conditions = [sharp & (skewness > 0), sharp & (skewness < 0)]
@@ -62,22 +67,22 @@ def roles(skewness: Values, kurtosis: Values, variance: Values) -> Any:
     return np.select(conditions, [PREDICTION, SUPPRESSION, PARTITION], NONE)
 
 
-def _chosen(skewness: Values, kurtosis: Values, role: Any) -> Bool[np.ndarray, " neurons"]:
+def _choose_neurons(skewness: Values, kurtosis: Values, role: Any) -> Bool[np.ndarray, " neurons"]:
     """Return which neurons are points: where they are too many, sparse ones and a draw."""
     if len(role) <= MOST_POINTS:
         return np.ones(len(role), dtype=bool)
     height = np.log(np.maximum(kurtosis, 1.0))
-    lattice = grid(
+    lattice = make_grid(
         (float(skewness.min()), float(np.nextafter(skewness.max(), np.inf))),
         (float(height.min()), float(np.nextafter(height.max(), np.inf))),
     )
-    single = apart(lattice.cells(skewness, height), np.zeros(len(role), dtype=bool))
-    named = thinned(role != NONE, MOST_POINTS // 2)
-    rest = thinned(~named & ~single & (role == NONE), MOST_POINTS // 4)
+    single = choose_points(lattice.cells(skewness, height), np.zeros(len(role), dtype=bool))
+    named = thin(role != NONE, MOST_POINTS // 2)
+    rest = thin(~named & ~single & (role == NONE), MOST_POINTS // 4)
     return np.asarray((single & (role == NONE)) | named | rest)
 
 
-def _layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.LayerChart:
+def _draw_layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.LayerChart:
     titles = [f"{role} ({n:,})" for role, n in zip(ROLES, counts, strict=True)]
     there = [(t, ROLE_COLOURS[r]) for t, r, n in zip(titles, ROLES, counts, strict=True) if n]
     labelled = dict(zip(ROLES, titles, strict=True))
@@ -102,9 +107,9 @@ def _layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.LayerChart
         alt.Tooltip("x:Q", title="skewness", format=".3f"),
         alt.Tooltip("y:Q", title="kurtosis", format=".3f"),
     ]
-    points = alt.Chart(inline(rows)).mark_circle(size=24, opacity=0.7)
-    line = alt.Chart(inline([{"y": ROLE_KURTOSIS}])).mark_rule(color=OUTLINE, strokeDash=[4, 3])
-    return layered(
+    points = alt.Chart(make_data(rows)).mark_circle(size=24, opacity=0.7)
+    line = alt.Chart(make_data([{"y": ROLE_KURTOSIS}])).mark_rule(color=OUTLINE, strokeDash=[4, 3])
+    return overlay(
         line.encode(y=y),
         points.encode(x=x, y=y, color=colour, tooltip=tooltip, href="href:N"),
     )

@@ -51,7 +51,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
 
 def specification(engine: Engine, name: str, model: str = GATED, **parameters: Any) -> Any:
     with engine.connect() as connection:
-        return figures.spec(connection, name, model, **parameters)
+        return figures.make_spec(connection, name, model, **parameters)
 
 
 def rows(spec: dict[str, Any], *fields: str) -> list[dict[str, Any]]:

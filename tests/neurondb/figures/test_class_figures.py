@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb import asking
-from neurondb.figures.palette import CLASS_COLOURS, DARK, THEMES, class_colours
+from neurondb.figures.palette import CLASS_COLOURS, DARK, THEMES, choose_class_colours
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification, values
 from tests.support.sample_database import LAYERS, WIDTH, Row, Sample, sample, sample_engine
@@ -70,14 +70,14 @@ def test_a_cell_leads_to_its_neurons(sample: Sample, sample_engine: Engine) -> N
 def test_every_class_has_a_colour_of_its_own() -> None:
     names = [one.name for one in (*CLASSES, UNDEFINED)]
     for theme in THEMES:
-        colours = class_colours(theme)
+        colours = choose_class_colours(theme)
         assert list(colours) == names
         assert len(set(colours.values())) == len(names)
 
 
 def test_atypical_classes_are_lighter_than_typical_ones_and_darker_on_dark() -> None:
     for theme, sign in (("light", 1), ("dark", -1)):
-        colours = class_colours("dark" if theme == "dark" else "light")
+        colours = choose_class_colours("dark" if theme == "dark" else "light")
         for name, colour in colours.items():
             if name.startswith("atypical"):
                 typical = colours[name.removeprefix("atypical ")]

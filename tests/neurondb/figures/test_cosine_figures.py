@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from neurondb.figures.binning import MOST_POINTS, SPARSE_POINTS, apart, grid
+from neurondb.figures.binning import MOST_POINTS, SPARSE_POINTS, choose_points, make_grid
 from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification, values
 from tests.support.sample_database import LAYERS, REGION, WIDTH, Sample, sample, sample_engine
 
@@ -95,15 +95,15 @@ def test_the_histogram_of_an_ungated_layer_counts_all(
 
 def test_few_neurons_are_all_points() -> None:
     cells = np.zeros(MOST_POINTS, dtype=np.int64)
-    assert apart(cells, np.zeros(MOST_POINTS, dtype=bool)).all()
+    assert choose_points(cells, np.zeros(MOST_POINTS, dtype=bool)).all()
 
 
 def test_of_many_neurons_the_outliers_are_points() -> None:
     draw = np.random.default_rng(0)
     x, y = draw.normal(0, 0.05, (2, 14_336)).clip(-1, 1)
     x[7], y[7] = 0.9, -0.9
-    cells = grid((-1, 1), (-1, 1)).cells(x, y)
-    single = apart(cells, np.zeros(len(cells), dtype=bool))
+    cells = make_grid((-1, 1), (-1, 1)).cells(x, y)
+    single = choose_points(cells, np.zeros(len(cells), dtype=bool))
     assert single[7]
     assert 0 < single.sum() <= SPARSE_POINTS
     assert not set(cells[single]) & set(cells[~single])
@@ -112,12 +112,12 @@ def test_of_many_neurons_the_outliers_are_points() -> None:
 def test_neurons_that_must_be_points_are() -> None:
     cells = np.zeros(2 * MOST_POINTS, dtype=np.int64)
     always = np.arange(len(cells)) % 100 == 0
-    assert (apart(cells, always) == always).all()
+    assert (choose_points(cells, always) == always).all()
 
 
 @pytest.mark.parametrize("value", [-1.0, -0.3, 0.0, 0.999, 1.0])
 def test_a_value_lies_in_its_cell(value: float) -> None:
-    lattice = grid((-1, 1), (-1, 1))
+    lattice = make_grid((-1, 1), (-1, 1))
     one: Any = np.array([value])
     x, y = lattice.corners(lattice.cells(one, one))
     for corner, step in ((x[0], lattice.step[0]), (y[0], lattice.step[1])):

@@ -28,10 +28,10 @@ def test_every_figure_is_valid_vega_lite(name: str, model: str, sample_engine: E
     if parameters.get("other") == model:
         parameters["other"] = GATED
     with sample_engine.connect() as connection:
-        chart = figures.chart(connection, name, model, **parameters)
+        chart = figures.draw_chart(connection, name, model, **parameters)
         assert chart.to_dict(validate=True)["$schema"].startswith("https://vega.github.io/")
     spec = specification(sample_engine, name, model, **parameters)
-    assert figures.rendered(spec, "svg").startswith(b"<svg")
+    assert figures.render_spec(spec, "svg").startswith(b"<svg")
 
 
 def test_names_titles_and_descriptions_are_there() -> None:
@@ -165,8 +165,8 @@ def test_panels_share_a_width(sample_engine: Engine) -> None:
 
 def test_several_models_keep_their_own_colours(sample_engine: Engine) -> None:
     with sample_engine.connect() as connection:
-        charts = [figures.chart(connection, "classes-by-layer", m) for m in (GATED, UNGATED)]
-    spec = figures.finished(figures.stacked(charts), width=300)
+        charts = [figures.draw_chart(connection, "classes-by-layer", m) for m in (GATED, UNGATED)]
+    spec = figures.finish_spec(figures.stack_charts(charts), width=300)
     assert [one["width"] for one in spec["vconcat"]] == [300, 300]
     assert spec["resolve"]["scale"]["color"] == "independent"
 
@@ -184,7 +184,8 @@ def test_drawing_loads_no_torch(sample: Sample) -> None:
     code = (
         "import sys; from neurondb import figures; from neurondb.reading.opening import opened\n"
         f"with opened({sample.url!r}) as connection:\n"
-        "    figures.rendered(figures.spec(connection, 'classes-by-layer', 'sample-gpt'), 'svg')\n"
+        "    spec = figures.make_spec(connection, 'classes-by-layer', 'sample-gpt')\n"
+        "figures.render_spec(spec, 'svg')\n"
         "print(sorted({'torch', 'ingest', 'pandas', 'scipy'} & sys.modules.keys()))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

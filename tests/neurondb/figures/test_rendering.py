@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 
 from neurondb import figures
 from neurondb.errors import NeuronDBError, UsageError
-from neurondb.figures.documentation import markdown
-from neurondb.figures.files import form_of, write
+from neurondb.figures.documentation import make_markdown
+from neurondb.figures.rendering import find_form, write_figure
 from tests.neurondb.figures.specs import GATED, PARAMETERS, specification, values
 from tests.support.browser import browser, looking
 from tests.support.sample_database import sample, sample_engine
@@ -30,37 +30,37 @@ MAGIC = {"svg": b"<svg", "png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-", "html": b
 
 @pytest.mark.parametrize("form", MAGIC)
 def test_files_begin_as_their_form_does(form: str, sample_engine: Engine) -> None:
-    content = figures.rendered(specification(sample_engine, "class-heatmap"), form)
+    content = figures.render_spec(specification(sample_engine, "class-heatmap"), form)
     assert content.startswith(MAGIC[form])
     assert len(content) > 5_000
 
 
 def test_json_is_the_specification(sample_engine: Engine) -> None:
     spec = specification(sample_engine, "classes-by-layer", theme="dark")
-    assert json.loads(figures.rendered(spec, "json")) == json.loads(json.dumps(spec))
+    assert json.loads(figures.render_spec(spec, "json")) == json.loads(json.dumps(spec))
 
 
 def test_scale_makes_a_larger_png(sample_engine: Engine) -> None:
     spec = specification(sample_engine, "classes-by-layer")
-    small, large = (figures.rendered(spec, "png", scale) for scale in (1.0, 2.0))
+    small, large = (figures.render_spec(spec, "png", scale) for scale in (1.0, 2.0))
     widths = [int.from_bytes(png[16:20], "big") for png in (small, large)]  # of the header
     assert widths[1] == pytest.approx(2 * widths[0], abs=2)
 
 
 def test_links_without_a_site_are_left_out(sample_engine: Engine) -> None:
-    local = figures.rendered(specification(sample_engine, "class-heatmap"), "svg")
+    local = figures.render_spec(specification(sample_engine, "class-heatmap"), "svg")
     assert b"href" not in local
     site = specification(sample_engine, "class-heatmap", base_url="https://example.org")
-    assert b'href="https://example.org/search?q=' in figures.rendered(site, "svg")
+    assert b'href="https://example.org/search?q=' in figures.render_spec(site, "svg")
 
 
 def test_another_form_is_refused(sample_engine: Engine) -> None:
     with pytest.raises(UsageError, match="there is svg, png, pdf, html, json"):
-        figures.rendered(specification(sample_engine, "classes-by-layer"), "gif")
+        figures.render_spec(specification(sample_engine, "classes-by-layer"), "gif")
 
 
 def test_a_page_fetches_nothing(sample_engine: Engine) -> None:
-    page = figures.rendered(specification(sample_engine, "classes-by-layer"), "html").decode()
+    page = figures.render_spec(specification(sample_engine, "classes-by-layer"), "html").decode()
     assert "default-src 'none'" in page.replace("&#x27;", "'")
     assert "<link" not in page
     assert "src=" not in page.split("<body>")[0]
@@ -69,21 +69,21 @@ def test_a_page_fetches_nothing(sample_engine: Engine) -> None:
 @pytest.mark.parametrize("name", ["a", "a.gif", "a.svg.gz"])
 def test_the_suffix_says_the_form(name: str) -> None:
     with pytest.raises(UsageError, match=r"ends in \.svg, \.png"):
-        form_of(Path(name))
-    assert form_of(Path("a.SVG")) == "svg"
+        find_form(Path(name))
+    assert find_form(Path("a.SVG")) == "svg"
 
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(NeuronDBError, match="cannot write"):
-        write(tmp_path / "none" / "a.svg", b"x")
+        write_figure(tmp_path / "none" / "a.svg", b"x")
     (tmp_path / "a.svg").write_bytes(b"old")
-    write(tmp_path / "a.svg", b"new")
+    write_figure(tmp_path / "a.svg", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.svg"]
     assert (tmp_path / "a.svg").read_bytes() == b"new"
 
 
 def test_the_page_of_documentation_has_every_figure_and_parameter() -> None:
-    page = markdown()
+    page = make_markdown()
     for name, figure in figures.FIGURES.items():
         section = page.split(f"\n## `{name}`\n")[1].split("\n## ")[0]
         assert all(f"`{parameter.usage}`" in section for parameter in figure.parameters)
@@ -131,7 +131,7 @@ def address(sample_engine: Engine) -> Iterator[str]:
     page = f"<!doctype html><title>…</title>{body}<script src=/vega.js></script>"
     texts = {
         "/": ("text/html", page + "<script src=/draw.js></script>"),
-        "/vega.js": ("text/javascript", figures.javascript()),
+        "/vega.js": ("text/javascript", figures.bundle_javascript()),
         "/draw.js": ("text/javascript", script),
     }
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Site, texts))
@@ -156,7 +156,7 @@ def test_a_page_of_its_own_draws_itself(
 ) -> None:
     page = tmp_path / "figure.html"
     spec = specification(sample_engine, "frequency-against-cosine", theme="dark")
-    page.write_bytes(figures.rendered(spec, "html"))
+    page.write_bytes(figures.render_spec(spec, "html"))
     context = browser.new_context()
     tab = context.new_page()
     wrong: list[str] = []

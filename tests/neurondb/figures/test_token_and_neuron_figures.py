@@ -13,8 +13,8 @@ from sqlalchemy import Engine
 
 from neurondb import figures
 from neurondb.errors import UnknownNameError, UsageError
-from neurondb.figures.neuron_distribution import quantile
-from neurondb.figures.token_spikes import POINTS, chart_of
+from neurondb.figures.neuron_distribution import compute_quantile
+from neurondb.figures.token_spikes import POINTS, draw_token
 from neurondb.reading.lm_head import Decoding
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.tokens import NamedToken
@@ -73,7 +73,7 @@ def large(engine: Engine) -> tuple[Model, Decoding]:
 
 def test_of_many_neurons_the_low_ones_become_outlines(sample_engine: Engine) -> None:
     model, decoding = large(sample_engine)
-    spec = figures.finished(chart_of(decoding, model, NamedToken(7, " dog")))
+    spec = figures.finish_spec(draw_token(decoding, model, NamedToken(7, " dog")))
     points = rows(spec, "href")
     assert len(points) == POINTS
     least = min(point["y"] for point in points)
@@ -89,7 +89,7 @@ def test_of_many_neurons_the_low_ones_become_outlines(sample_engine: Engine) -> 
 
 def test_the_highest_neurons_bear_their_names(sample_engine: Engine) -> None:
     model, decoding = large(sample_engine)
-    spec = figures.finished(chart_of(decoding, model, NamedToken(7, " dog")))
+    spec = figures.finish_spec(draw_token(decoding, model, NamedToken(7, " dog")))
     names = {row["name"] for data in spec["datasets"].values() for row in data if "side" in row}
     assert {"3.17", "9.9", "31.1023"} <= names
     assert len(names) <= 10
@@ -98,8 +98,8 @@ def test_the_highest_neurons_bear_their_names(sample_engine: Engine) -> None:
 @pytest.mark.parametrize("form", ["svg", "html", "json"])
 def test_hostile_tokens_are_inert(form: str, sample_engine: Engine) -> None:
     model, decoding = large(sample_engine)
-    spec = figures.finished(chart_of(decoding, model, NamedToken(7, HOSTILE)))
-    text = figures.rendered(spec, form).decode()
+    spec = figures.finish_spec(draw_token(decoding, model, NamedToken(7, HOSTILE)))
+    text = figures.render_spec(spec, form).decode()
     assert "<script>alert" not in text or form == "json"  # where nobody reads it as HTML
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -114,7 +114,7 @@ def test_hostile_tokens_are_inert(form: str, sample_engine: Engine) -> None:
 def test_a_decoding_of_zero_vectors_says_so(sample_engine: Engine) -> None:
     nothing = np.full((2, LAYERS, WIDTH), math.nan)
     with pytest.raises(UnknownNameError, match="is zero"):
-        chart_of(Decoding(0, nothing, nothing), model_of(sample_engine), NamedToken(0, " dog"))
+        draw_token(Decoding(0, nothing, nothing), model_of(sample_engine), NamedToken(0, " dog"))
 
 
 # --- a neuron's activations ----------------------------------------------------------------
@@ -161,8 +161,8 @@ def test_ungated_neurons_have_no_histogram_of_x_in_beside_x_pre(sample_engine: E
 
 def test_quantiles_of_even_bins_lie_where_they_should() -> None:
     edges, counts = np.array([0.0, 1.0, 2.0, 4.0]), np.array([10.0, 10.0, 20.0])
-    assert [quantile(counts, edges, at) for at in (0.25, 0.5, 0.75)] == [1.0, 2.0, 3.0]
-    assert quantile(np.zeros(3), edges, 0.5) is None
+    assert [compute_quantile(counts, edges, at) for at in (0.25, 0.5, 0.75)] == [1.0, 2.0, 3.0]
+    assert compute_quantile(np.zeros(3), edges, 0.5) is None
 
 
 # --- the vocabulary ------------------------------------------------------------------------

@@ -1,0 +1,89 @@
+"""What a figure needs of the database, and the errors that say what to run where it is missing.
+
+The functions `require_…` return what is there or raise; those called `make_missing_…_error` return
+an error for the figure to raise.
+"""
+
+import shlex
+
+from sqlalchemy import Connection, select
+
+from neurondb.asking.missing_stages import missing_stage
+from neurondb.errors import UnknownNameError, UsageError
+from neurondb.reading.activations import Dataset, find_dataset
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.pairs import Pair, stored_comparison
+from neurondb.schema import tables
+
+
+def make_missing_stage_error(stage: str, model: Model) -> UnknownNameError:
+    """Return the error that a stage has not been ingested, with the command that does it."""
+    if stage != "weights":
+        return UnknownNameError(missing_stage(stage, [model]))
+    command = f"neurondb ingest {shlex.quote(model.source)} --name {shlex.quote(model.name)}"
+    return UnknownNameError(
+        f"the weights were not ingested for {model.name}: run `{command} --stages weights`"
+    )
+
+
+def make_missing_layer_error(stage: str, model: Model, layer: int) -> UnknownNameError:
+    """Return the error that a stage has not been ingested for a layer."""
+    return UnknownNameError(f"layer {layer}: {make_missing_stage_error(stage, model)}")
+
+
+def require_dataset(connection: Connection, model: Model, name: str | None) -> Dataset:
+    """Return the dataset of this name, or the one that neuron_overview shows if it is None.
+
+    Raises:
+        UnknownNameError: when there is none.
+    """
+    dataset = find_dataset(connection, model, name)
+    if dataset is None:
+        raise make_missing_stage_error("activations", model)
+    return dataset
+
+
+def make_missing_dataset_error(
+    connection: Connection, model: Model, dataset: Dataset
+) -> UnknownNameError:
+    """Return the error that a dataset has no activations of a model."""
+    s, d = tables.ingest_steps.c, tables.dataset_rows.c
+    rows = connection.execute(
+        select(d.name)
+        .join_from(tables.ingest_steps, tables.dataset_rows, d.dataset_id == s.dataset_id)
+        .where(s.model_id == model.model_id, s.stage == "activations")
+        .distinct()
+        .order_by(d.name)
+    )
+    names = [name for (name,) in rows if name != dataset.name]
+    if not names:
+        return make_missing_stage_error("activations", model)
+    return UnknownNameError(
+        f"no activations of {model.name} on {dataset.name!r}; it has {', '.join(names)}"
+    )
+
+
+def require_comparison(connection: Connection, model: Model, other: str) -> tuple[Pair, int]:
+    """Return two models in the order in which they were compared, and the comparison's id.
+
+    Raises:
+        UnknownNameError: when the other is not there, or they were not compared.
+        UsageError: when both are one.
+    """
+    second = find_model(connection, other)
+    if second.model_id == model.model_id:
+        raise UsageError(f"{other!r} is the model itself; name another to compare with")
+    for pair in (Pair(model, second), Pair(second, model)):
+        comparison_id = stored_comparison(connection, pair)
+        if comparison_id is not None:
+            return pair, comparison_id
+    raise make_missing_comparison_error(Pair(model, second))
+
+
+def make_missing_comparison_error(pair: Pair) -> UnknownNameError:
+    """Return the error that two models have not been compared, with the command that does it."""
+    before, after = (shlex.quote(model.name) for model in pair)
+    return UnknownNameError(
+        f"{pair.before.name} and {pair.after.name} were not compared, or are no longer what was "
+        f"compared: run `neurondb compare {before} {after}`"
+    )

@@ -1,0 +1,41 @@
+"""A page, which is a dataclass, as a JSON document."""
+
+import json
+import math
+from dataclasses import asdict
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from neurondb.formatting.numbers import HALF, SINGLE, shorten_float
+from neurondb.schema.precision import SINGLE as SINGLE_COLUMNS
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_PRECISIONS: Final = {
+    **dict.fromkeys((*SINGLE_COLUMNS, "min", "max"), SINGLE),
+    **dict.fromkeys(("hook_post", "hook_pre_linear", "hook_pre"), HALF),
+}
+"""Key → precision that its numbers were rounded to; traces are kept in float16."""
+
+
+def format_json(page: "DataclassInstance") -> str:
+    """Return a page as an indented JSON object with the keys of its dataclass.
+
+    Pure ASCII: a token's control character or directional override stays an escape on a
+    terminal. What is infinite or not a number becomes null, as JSON has no word for it. Numbers
+    that were computed in float32, or kept in float16, have the digits that tell them apart.
+    """
+    return json.dumps(_encode(asdict(page), None), indent=2, allow_nan=False)
+
+
+def _encode(value: object, precision: Struct | None) -> object:
+    if isinstance(value, dict):
+        return {key: _encode(one, _PRECISIONS.get(key)) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encode(one, precision) for one in value]
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return value if precision is None else shorten_float(value, precision)

@@ -1,0 +1,249 @@
+"""A neuron's page for the terminal: who it is, its verdict, and a panel for each stage.
+
+The panels' bodies are drawn in `neuron_weights`, `neuron_activations` and `neuron_examples`.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from neurondb.formatting.numbers import format_compact, format_share
+from neurondb.formatting.text import (
+    format_ingest_command,
+    format_token,
+    keep_start,
+    make_visible,
+    wrap_parts,
+)
+from neurondb.reading.identity import Identity
+from neurondb.reading.neuron import NeuronPage, PageOptions
+from neurondb.reading.verdict import ClassAt
+from neurondb.reading.vocabulary import ScoredToken, Vocabulary
+from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
+from neurondb.terminal.console import make_heading, make_hint, make_missing_stage_hint
+from neurondb.terminal.neuron_activations import draw_activations, draw_labels
+from neurondb.terminal.neuron_examples import draw_controls, draw_examples
+from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED, draw_cosines, draw_vocabulary
+
+_TOKEN_CELLS: Final = 24
+_NOTE_CELLS: Final = 200
+_ORTHOGONAL: Final = "orthogonal output"
+_FLIPPED: Final = (
+    "sign -1: in and out are multiplied by -1, so that gate·in ≥ 0; hook_pre_linear and hook_post "
+    "here are the negatives of what the model computes (transformer_lens' hook values)"
+)
+
+
+class _View(NamedTuple):
+    """How to show a page: width of a line, whether to mark peaks, what it was read with."""
+
+    width: int
+    marks: bool
+    options: PageOptions
+
+
+class Panel(NamedTuple):
+    """A part of the page under its title."""
+
+    title: str
+    body: RenderableType
+
+
+def draw_neuron_page(
+    page: NeuronPage, width: int, *, marks: bool, options: PageOptions | None = None
+) -> RenderableType:
+    """Return the whole page: identity, verdict and a panel for each stage.
+
+    Args:
+        page: what is known about the neuron.
+        width: cells of a line.
+        marks: set peaks off by «…» rather than by a style that cannot be shown.
+        options: what the page was read with, to say where less is stored.
+    """
+    view = _View(width, marks, options or PageOptions())
+    parts: list[RenderableType] = [
+        _draw_identity(page.identity, width),
+        Text(),
+        _draw_verdict(page, width),
+    ]
+    for panel in filter(None, (make(page, view) for make in _PANELS)):
+        parts += [Text(), make_heading(panel.title), panel.body]
+    return Group(*parts)
+
+
+def _draw_identity(who: Identity, width: int) -> Text:
+    kind = "gated" if who.gated else "ungated"
+    name = f"{make_visible(who.model)} {who.name}"
+    made = ", ".join(map(make_visible, (who.architecture, who.activation, kind)))
+    if who.quantisation is not None:
+        made += f", weights {make_visible(who.quantisation)}"
+    line = Text(wrap_parts((name, f"neuron_id {who.neuron_id}", made), width))
+    line.stylize("name", 0, len(name))
+    line.stylize("faint", len(name))
+    numbers = [
+        f"{name} {format_compact(value)}"
+        for name, value in (
+            ("‖gate‖", who.gate_norm),
+            ("‖in‖", who.in_norm),
+            ("‖out‖", who.out_norm),
+            ("gate bias", who.gate_bias),
+            ("in bias", who.in_bias),
+        )
+        if value is not None
+    ]
+    line.append(f"\n{wrap_parts(numbers, width)}" if numbers else "")
+    if who.sign == -1:
+        line.append(f"\n{_FLIPPED}", "faint")
+    return line
+
+
+def _draw_verdict(page: NeuronPage, width: int) -> Text:
+    verdict, read_write = page.verdict, page.verdict.read_write
+    if read_write is None:
+        return Text("no class: the weights of this layer are not ingested", "caution")
+    line = Text.assemble((_name_class(read_write), "name"))
+    line.append(f" at τ = {read_write.threshold:g}: {verdict.meaning}")
+    for below in _describe_significant(page, read_write):
+        line.append(f"\n{below}")
+    facts = wrap_parts(_list_facts(page), width)
+    line.append(f"\n{facts}" if facts else "")
+    if verdict.elsewhere:
+        others = (f"{other.name} at {other.threshold:g}" for other in verdict.elsewhere)
+        line.append(f"\nother thresholds: {', '.join(others)}", "faint")
+    for caution in verdict.cautions:
+        line.append(f"\n! {caution.kind}: {caution.reason}", "caution")
+    return line
+
+
+def _name_class(at: ClassAt) -> str:
+    return at.name if at.name == at.io_name else f"{at.name} ({at.io_name})"
+
+
+def _describe_significant(page: NeuronPage, at: ClassAt) -> Iterator[str]:
+    """Yield which cosines with out are more than chance, though the class takes none for one."""
+    if at.name != _ORTHOGONAL:
+        return
+    for cosine in page.cosines:
+        if cosine.significant and cosine.value is not None and cosine.pair != "gate_in":
+            name = cosine.pair.replace("_", ",")
+            yield f"cos({name}) = {cosine.value:+.2f} is below τ but significant"
+
+
+def _describe_role(vocabulary: Vocabulary) -> Iterator[str]:
+    if vocabulary.role is None:
+        return
+    out = next((one for one in vocabulary.moments if one.vector == "out"), None)
+    because = ""
+    if out is not None and vocabulary.role == "partition":
+        because = (
+            f" (variance of cos(U, out) {format_compact(out.variance)} > {PARTITION_VARIANCE:g})"
+        )
+    elif out is not None and out.skewness is not None:
+        sign = ">" if out.skewness > 0 else "<"
+        because = (
+            f" (kurtosis {format_compact(out.kurtosis)} > {ROLE_KURTOSIS}, "
+            f"skewness {format_compact(out.skewness)} {sign} 0)"
+        )
+    yield f"{vocabulary.role}{because}"
+
+
+def _list_facts(page: NeuronPage) -> Iterator[str]:
+    if page.activations is not None and page.activations.fires is not None:
+        what = "x_gate" if page.identity.gated else "x_in"
+        yield f"fires ({what} > 0) on {format_share(page.activations.fires)} of tokens"
+    if page.vocabulary is not None:
+        yield from _describe_role(page.vocabulary)
+        yield from _describe_token("promotes", page.vocabulary.promotes)
+        yield from _describe_token("suppresses", page.vocabulary.suppresses)
+
+
+def _describe_token(verb: str, scored: ScoredToken | None) -> Iterator[str]:
+    if scored is not None:
+        yield f"{verb} {format_token(scored.token, _TOKEN_CELLS)}"
+
+
+def _make_cosines_panel(page: NeuronPage, view: _View) -> Panel:
+    at = page.verdict.read_write
+    if at is None:
+        return Panel("cosines", _draw_missing_stage(page.identity, "weights"))
+    return Panel("cosines", draw_cosines(page.cosines, at.threshold, view.width))
+
+
+def _make_activations_panel(page: NeuronPage, view: _View) -> Panel:
+    activations = page.activations
+    if activations is None:
+        return Panel("sign cases", _draw_missing_stage(page.identity, "activations"))
+    title = (
+        f"sign cases on {make_visible(activations.dataset.name)} ({activations.n_tokens:,} tokens)"
+    )
+    return Panel(title, draw_activations(activations, view.width))
+
+
+def _make_vocabulary_panel(page: NeuronPage, view: _View) -> Panel:
+    vocabulary = page.vocabulary
+    if vocabulary is None:
+        return Panel("vocabulary", _draw_missing_stage(page.identity, "vocab"))
+    title = "vocabulary"
+    if vocabulary.lists:
+        title += f", {PROMOTED} promoted {SUPPRESSED} suppressed"
+        stored = max(len(one.tokens) for one in vocabulary.lists)
+        title += f" ({stored} stored)" if stored < view.options.tokens else ""
+    return Panel(title, draw_vocabulary(vocabulary, view.width))
+
+
+def _draw_missing_stage(who: Identity, stage: str) -> Text:
+    return make_missing_stage_hint(who.model, who.source, stage)
+
+
+def _make_examples_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if not page.examples:
+        return None
+    title = f"examples: largest |{page.examples[0].quantity}|"
+    # The first list is the one at length, the others are brief by choice.
+    stored = len(page.examples[0].examples)
+    if 0 < stored < view.options.examples.count:
+        title += f" ({stored} stored)"
+    return Panel(title, draw_examples(page.examples, view.width, marks=view.marks))
+
+
+def _make_labels_panel(page: NeuronPage, view: _View) -> Panel | None:
+    activations = page.activations
+    if activations is None or not activations.labels:
+        return None
+    title = f"labels of {make_visible(activations.dataset.name)} ({len(activations.labels)})"
+    return Panel(title, draw_labels(activations.labels, view.width))
+
+
+def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if page.controls is None:
+        return None
+    title = "controls: random texts, and by quarters of |peak|"
+    if not page.controls:
+        command = format_ingest_command(page.identity.model, page.identity.source, "activations")
+        return Panel(title, make_hint(f"none stored: run `{command} --controls --force`"))
+    return Panel(title, draw_controls(page.controls, view.width, marks=view.marks))
+
+
+def _make_annotations_panel(page: NeuronPage, _view: _View) -> Panel | None:
+    if not page.annotations:
+        return None
+    body = Text()
+    for one in page.annotations:
+        text = " – ".join(filter(None, (one.value, one.note)))
+        body.append(f"{make_visible(one.source)}: {make_visible(one.key)} ", "faint")
+        body.append(f"{keep_start(text, _NOTE_CELLS)}\n")
+    body.rstrip()
+    return Panel("annotations", body)
+
+
+_PANELS: Final = (
+    _make_cosines_panel,
+    _make_activations_panel,
+    _make_labels_panel,
+    _make_vocabulary_panel,
+    _make_examples_panel,
+    _make_controls_panel,
+    _make_annotations_panel,
+)
