@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from neurondb.explore.server import Service, application
+from neurondb.explore.server import Service, create_application
 from tests.support.sample_database import Sample
 
 PAGE_LIMIT: Final = 200_000
@@ -48,11 +48,19 @@ class Site:
     """Asks the pages of one database."""
 
     def __init__(self, path: Path | str, service: Service = Service()) -> None:  # noqa: B008
-        self.datasette = application(str(path), service)
+        self.datasette = create_application(str(path), service)
 
     def get(self, address: str, **options: Any) -> Answer:
         """GET an address; redirects are answers, not followed."""
         return Answer(asyncio.run(self.datasette.client.get(address, **options)))
+
+    async def get_from_app(self, address: str) -> Answer:
+        """GET an address of the application itself: Datasette's client adds a base_url."""
+        import httpx
+
+        transport = httpx.ASGITransport(app=self.datasette.app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return Answer(await client.get(address))
 
     def post(self, address: str, form: dict[str, str], *, token: bool = True) -> Answer:
         """POST a form as a browser does: with the token against forgery, unless told otherwise."""

@@ -1,19 +1,16 @@
 """What a visitor says of a neuron: stored, then back to the neuron's page."""
 
 import os
-import re
-from typing import Final
 
 from neurondb.errors import UsageError
-from neurondb.explore.page import Ask, Redirect
+from neurondb.explore.parameters import read_neuron
+from neurondb.explore.site import Redirect, Request
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import find_model
 from neurondb.writing.annotations import LONGEST, NewAnnotation, annotate
 
-_NAME: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
-
-def answer(ask: Ask) -> Redirect:
+def answer(request: Request) -> Redirect:
     """Store the annotation that a form sent.
 
     Raises:
@@ -21,17 +18,14 @@ def answer(ask: Ask) -> Redirect:
         UnknownNameError: when there is no such model or neuron.
         DatabaseError: when the database cannot be written.
     """
-    if not ask.site.options.annotations:
+    if not request.site.options.annotations:
         raise UsageError(
             "this site takes no annotations; serve it with `neurondb serve --allow-annotations`"
         )
-    model = find_model(ask.connection, ask.form.get("model", ""))
-    written = ask.form.get("neuron", "")
-    name = _NAME.fullmatch(written)
-    if name is None:
-        raise UsageError(f"{written[:80]!r} is not LAYER.NEURON, like 31.9634")
-    key = neuron_id(model, int(name[1]), int(name[2]))
-    said = NewAnnotation(key, **{field: ask.form.get(field, "") for field in LONGEST})
-    ask.connection.rollback()  # its lock would keep a database without WAL from being written
-    annotate(os.path.realpath(ask.site.database.path), said)
-    return Redirect(ask.site.links.neuron(model.name, f"{name[1]}.{name[2]}") + "#annotations")
+    model = find_model(request.connection, request.form.get("model", ""))
+    layer, neuron = read_neuron(request.form.get("neuron", ""))
+    key = neuron_id(model, layer, neuron)
+    annotation = NewAnnotation(key, **{field: request.form.get(field, "") for field in LONGEST})
+    request.connection.rollback()  # its lock would keep a database without WAL from being written
+    annotate(os.path.realpath(request.site.database.path), annotation)
+    return Redirect(request.site.links.neuron(model.name, f"{layer}.{neuron}") + "#annotations")
