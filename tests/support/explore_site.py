@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from neurondb.explore.server import Service, create_application
+from neurondb.explore.site import find_site
 from tests.support.sample_database import Sample
 
 PAGE_LIMIT: Final = 200_000
@@ -61,6 +62,16 @@ class Site:
         transport = httpx.ASGITransport(app=self.datasette.app())
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return Answer(await client.get(address))
+
+    def rows_of(self, sql: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a statement that a page shows, as Datasette's editor returns them."""
+        inside = find_site(self.datasette)
+        assert inside is not None
+        address = inside.links.sql(sql["statement"], sql["parameters"])
+        answer = self.get(address.replace("?sql=", ".json?sql=")).json
+        assert answer["error"] is None
+        assert not answer["truncated"]
+        return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
     def post(self, address: str, form: dict[str, str], *, token: bool = True) -> Answer:
         """POST a form as a browser does: with the token against forgery, unless told otherwise."""

@@ -67,7 +67,10 @@ def answer(request: Request) -> Page:
         page.layers,
         page.migration,
         page.moved,
-        tuple(named_sql(name, **names) for name in ("class-migration", "moved-neurons")),
+        (
+            named_sql("class-migration", **names),
+            named_sql("moved-neurons", **names, limit=str(MOVED)),
+        ),
     )
     return Page("comparison", f"{pair.before.name} → {pair.after.name}", content)
 

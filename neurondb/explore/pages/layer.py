@@ -24,8 +24,8 @@ _EXTREMES: Final = {
 _STATEMENT: Final = """SELECT name, class, gate_in, gate_out, in_out, freq, out_kurtosis, role,
        top_out_token
 FROM neuron_overview
-WHERE model = :model AND layer = :layer
-ORDER BY {key} NULLS LAST
+WHERE model = :model AND layer = :layer AND {column} IS NOT NULL
+ORDER BY {column}{direction}, neuron_id
 LIMIT :limit"""
 
 
@@ -117,6 +117,7 @@ def _list_regions(request: Request, model: Model, layer: int) -> tuple[RandomReg
 
 
 def _extremes_sql(model: Model, layer: int, order: str) -> Sql:
-    key = f"{order[1:]} DESC" if order.startswith("-") else order
+    direction = " DESC" if order.startswith("-") else ""
+    statement = _STATEMENT.format(column=order.removeprefix("-"), direction=direction)
     values = {"model": model.name, "layer": layer, "limit": SHOWN}
-    return Sql(_EXTREMES[order], _STATEMENT.format(key=key), values)
+    return Sql(_EXTREMES[order], statement, values)

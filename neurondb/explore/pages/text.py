@@ -29,8 +29,9 @@ _PEAKS: Final = """SELECT n.layer || '.' || n.neuron AS name, e.sign_case, e.qua
 FROM examples e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 WHERE e.neuron_id >= :first AND e.neuron_id < :end
-  AND e.dataset_id = :dataset_id AND e.text_id = :text_id
+  AND e.dataset_id = :dataset_id AND e.text_id = :text_id{position}
 ORDER BY e.rank, e.neuron_id"""
+_AT_POSITION: Final = " AND e.position = :position"
 
 
 class Piece(NamedTuple):
@@ -180,4 +181,7 @@ def _sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:
     first = model.first_neuron_id + peaks.layers[0] * model.d_mlp
     end = model.first_neuron_id + (peaks.layers[-1] + 1) * model.d_mlp
     values = {"first": first, "end": end, "dataset_id": text.dataset_id, "text_id": text.text_id}
-    return Sql("the neurons that peak in this text", _PEAKS, values)
+    if peaks.position is not None:
+        values["position"] = peaks.position
+    statement = _PEAKS.format(position="" if peaks.position is None else _AT_POSITION)
+    return Sql("the neurons that peak in this text", statement, values)

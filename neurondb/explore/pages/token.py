@@ -35,14 +35,15 @@ _LISTS: Final = """SELECT n.layer || '.' || n.neuron AS name, p.vector, p.direct
 FROM top_tokens p
 JOIN neurons n ON n.neuron_id = p.neuron_id
 JOIN models m ON m.model_id = n.model_id
-WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model
-ORDER BY abs(p.cosine) DESC"""
+WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model{layer}
+ORDER BY abs(p.cosine) DESC, p.neuron_id"""
+_OF_LAYER: Final = "\n  AND n.layer = :layer"
 _HEAD: Final = """SELECT n.layer || '.' || n.neuron AS name, h.side, h.probability, h.normalised
 FROM lm_head_tokens h
 JOIN neurons n ON n.neuron_id = h.neuron_id
 JOIN models m ON m.model_id = n.model_id
 WHERE h.token_id = :token_id AND m.name = :model
-ORDER BY h.normalised DESC"""
+ORDER BY h.normalised DESC, h.neuron_id, h.side DESC"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def answer(request: Request) -> Page:
         encoded_by=encoded_by(connection, model, token.token_id, SHOWN_OF_HEAD),
         decoded=decoded(connection, model, token.token_id, SHOWN_OF_HEAD),
         command=f"neurondb tokens {shlex.quote(model.name)} '#{token.token_id}' --lm-head --store",
-        sql=_statements(model, token, basis),
+        sql=_statements(model, token, basis, layer),
     )
     return Page("token", f"{visible(token.token[:40], spaces=True)} · {visible(model.name)}", page)
 
@@ -122,9 +123,11 @@ def _require_token(request: Request, model: Model, token_id: int) -> NamedToken:
     raise UnknownNameError(f"{model.name} has no token #{token_id}: {why}")
 
 
-def _statements(model: Model, token: NamedToken, basis: str) -> dict[str, Sql]:
-    values = {"token_id": token.token_id, "model": model.name}
+def _statements(model: Model, token: NamedToken, basis: str, layer: int | None) -> dict[str, Sql]:
+    values: dict[str, int | str] = {"token_id": token.token_id, "model": model.name}
+    of_lists = values | {"basis": basis} | ({} if layer is None else {"layer": layer})
+    lists = _LISTS.format(layer="" if layer is None else _OF_LAYER)
     return {
-        "lists": Sql("the neurons of this token", _LISTS, values | {"basis": basis}),
+        "lists": Sql("the neurons of this token", lists, of_lists),
         "head": Sql("the neurons whose top token it is", _HEAD, values),
     }

@@ -61,14 +61,15 @@ _COUNTERPARTS: Final = """SELECT * FROM compared_neurons
 WHERE comparison_id IN (SELECT comparison_id FROM comparisons
                         WHERE model_a = :model_id OR model_b = :model_id)
   AND layer = :layer AND neuron = :neuron"""
-_REMOVAL: Final = """SELECT e.metric, e.n, e.mean, e.std, e.changed,
-       (SELECT a.mean FROM neuron_attributions a
-        WHERE a.run_id = m.attribution_run_id AND a.metric = e.metric
-          AND a.neuron_id = e.neuron_id) AS estimate
+_REMOVAL: Final = """SELECT k.metric, e.n, e.mean, e.std, e.changed, a.mean AS estimate
 FROM models m
-JOIN neuron_effects e ON e.run_id = m.each_run_id
-WHERE m.model_id = :model_id AND e.neuron_id = :neuron_id
-  AND e.metric IN ('loss', 'entropy', 'rank', 'scale')"""
+CROSS JOIN (SELECT 'loss' AS metric UNION ALL SELECT 'entropy' UNION ALL SELECT 'rank'
+            UNION ALL SELECT 'scale') k
+LEFT JOIN neuron_effects e ON e.run_id = m.each_run_id AND e.metric = k.metric
+                          AND e.neuron_id = :neuron_id
+LEFT JOIN neuron_attributions a ON a.run_id = m.attribution_run_id AND a.metric = k.metric
+                               AND a.neuron_id = :neuron_id
+WHERE m.model_id = :model_id AND (e.metric IS NOT NULL OR a.metric IS NOT NULL)"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""

@@ -96,6 +96,18 @@ def test_it_is_whole_and_its_figures_and_statements_are_there(site: Site) -> Non
         assert site.get(link.replace("/n?", "/n.json?")).json["rows"]
 
 
+def test_the_sql_returns_the_classes_and_the_neurons_that_moved(site: Site) -> None:
+    page = site.get(f"/compare/{LLAMA}/{TUNED}.json").json
+    migration, moved = (site.rows_of(sql) for sql in page["sql"])
+
+    assert {(row["class_a"], row["class_b"]): row["n"] for row in migration} == {
+        (one["before"], one["after"]): one["n"] for one in page["migration"]
+    }
+    assert [(row["name"], row["moved"]) for row in moved] == [
+        (f"{one['layer']}.{one['neuron']}", one["moved"]) for one in page["moved"]
+    ]
+
+
 def test_models_lead_to_their_comparisons(site: Site) -> None:
     for name in (LLAMA, TUNED):
         assert f"/compare/{LLAMA}/{TUNED}" in site.get(f"/model/{name}").page.links

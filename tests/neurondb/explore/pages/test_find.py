@@ -128,3 +128,32 @@ def test_classes_and_layers_of_a_set_lead_to_those_of_it(site: Site, sample: Sam
 def test_all_neurons_are_counted_as_the_classes_are(site: Site, sample: Sample) -> None:
     assert found(site, "").json["n"] == len(sample.neurons)
     assert found(site, f"model={GPT}").json["n"] == len(of(sample, GPT))
+
+
+@pytest.mark.parametrize(
+    ("expression", "order", "page"),
+    [
+        ("", "", 1),
+        ("", "-|in_out|", 3),
+        (f"model={LLAMA} freq>0.2", "-penalty", 1),
+        (f"model={LLAMA} freq>0.2", "-penalty", 2),
+        ("promotes='\\n' layer>0", "", 1),
+    ],
+)
+def test_the_sql_returns_the_neurons_of_the_page(
+    site: Site, expression: str, order: str, page: int
+) -> None:
+    answer = found(site, expression, order=order, page=str(page)).json
+    rows = site.rows_of(answer["sql"])
+    shown = [one["neuron"] for one in answer["neurons"]]
+
+    assert shown
+    for name, column in {"class_name": "class", **{c: c for c in ("model", "name")}}.items():
+        assert [row[column] for row in rows] == [line[name] for line in shown]
+    for column in ("gate_in", "gate_out", "in_out", "out_kurtosis", "role"):
+        assert [row[column] for row in rows] == [line[column] for line in shown]
+    assert [row["top_out_token"] for row in rows] == [
+        line["token"] and line["token"]["token"] for line in shown
+    ]
+    for place, column in enumerate(answer["more"]):
+        assert [row[column] for row in rows] == [one["more"][place] for one in answer["neurons"]]

@@ -3,8 +3,10 @@
 import csv
 import io
 
+import pytest
+
 from tests.support.explore_site import Site, site
-from tests.support.sample_database import Row, Sample, sample
+from tests.support.sample_database import LAYERS, Row, Sample, sample
 
 __all__ = ["sample", "site"]
 
@@ -49,3 +51,29 @@ def test_layers_lead_to_their_neighbours(site: Site) -> None:
         {"k": f"/layer/{LLAMA}/0", "j": f"/layer/{LLAMA}/2"},
         {"k": f"/layer/{LLAMA}/2"},
     ]
+
+
+@pytest.mark.parametrize("model", [LLAMA, GPT])
+def test_the_sql_returns_the_outstanding_neurons(site: Site, model: str) -> None:
+    for layer in range(LAYERS):
+        lists = site.get(f"/layer/{model}/{layer}.json").json["outstanding"]
+        assert len(lists) == 4
+        for one in lists:
+            rows = site.rows_of(one["sql"])
+            for name, column in {"name": "name", "class_name": "class", "role": "role"}.items():
+                assert [row[column] for row in rows] == [line[name] for line in one["neurons"]]
+            for column in ("gate_in", "gate_out", "in_out", "out_kurtosis"):
+                assert [row[column] for row in rows] == [line[column] for line in one["neurons"]]
+
+
+@pytest.mark.parametrize("model", [LLAMA, GPT])
+def test_the_sql_returns_the_cosines_of_the_scatter(site: Site, sample: Sample, model: str) -> None:
+    rows = {
+        row["name"]: row for row in site.rows_of(site.get(f"/layer/{model}/2.json").json["sql"])
+    }
+    expected = {row["name"]: row for row in of(sample, model) if row["layer"] == 2}
+
+    assert rows.keys() == expected.keys()
+    for name, row in rows.items():
+        for column in ("gate_out", "in_out", "gate_in"):
+            assert row[column] == expected[name][column]

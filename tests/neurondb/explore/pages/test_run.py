@@ -1,8 +1,5 @@
 """Run pages, and what the neuron page says of removing the neuron alone."""
 
-import sqlite3
-from contextlib import closing
-
 import numpy as np
 import pytest
 
@@ -28,13 +25,6 @@ def neurons(sample: Sample) -> list[Row]:
     return [row for row in sample.neurons if row["model"] == LLAMA]
 
 
-def statements_run(sample: Sample, *found: Row) -> list[int]:
-    with closing(sqlite3.connect(sample.path)) as connection:
-        return [
-            len(connection.execute(one["statement"], one["parameters"]).fetchall()) for one in found
-        ]
-
-
 def test_a_run_on_a_set_shows_set_results_and_random_neurons(site: Site, sample: Sample) -> None:
     answer = looks_right(site.get(f"/run/{CLASS_RUN + 1}"))
     content = site.get(f"/run/{CLASS_RUN + 1}.json").json
@@ -49,9 +39,22 @@ def test_a_run_on_a_set_shows_set_results_and_random_neurons(site: Site, sample:
         (baseline,) = one["baselines"]
         assert baseline["run_id"] == RANDOM_RUN + 1
     assert f"/run/{RANDOM_RUN + 1}" in answer.links
-    results, members = statements_run(sample, content["results_sql"], content["members_sql"])
-    assert results == 2 * 2 * len(METRICS)
-    assert members == len(weakening)
+    members = site.rows_of(content["members_sql"])
+    assert [row["name"] for row in members] == [row["name"] for row in weakening]
+    results = site.rows_of(content["results_sql"])
+    assert len(results) == 2 * 2 * len(METRICS)
+    whole = {
+        row["metric"]: row
+        for row in results
+        if (row["run_id"], row["filter"]) == (CLASS_RUN + 1, "all")
+    }
+    assert whole.keys() == {one["metric"] for one in page["metrics"]}
+    for one in page["metrics"]:
+        row = whole[one["metric"]]
+        assert [row[name] for name in ("n", "mean", "std", "q25", "q50", "q75")] == [
+            one[name] for name in ("n", "mean", "std", "q25", "median", "q75")
+        ]
+        assert (row["clean_mean"], row["ablated_mean"]) == (one["clean"], one["ablated"])
 
 
 def test_the_definition_leads_to_the_neurons_it_finds_now(site: Site, sample: Sample) -> None:
@@ -75,13 +78,19 @@ def test_a_run_on_single_neurons_shows_both_ends(
     first: int, prefix: str, site: Site, sample: Sample
 ) -> None:
     looks_right(site.get(f"/run/{first + 1}"))
-    page = site.get(f"/run/{first + 1}.json").json["page"]
+    content = site.get(f"/run/{first + 1}.json").json
+    page = content["page"]
     for end in page["ends"]:
         column = f"{prefix}_{end['metric']}"
         values = sorted(row[column] for row in neurons(sample) if row[column] is not None)
         n = len(end["lowest"])
         assert [one["mean"] for one in end["lowest"]] == values[:n]
         assert [one["mean"] for one in end["highest"]] == values[::-1][:n]
+        rows = site.rows_of(content["results_sql"])
+        of_metric = [(r["name"], r["mean"]) for r in rows if r["metric"] == end["metric"]]
+        for shown, listed in ((end["lowest"], of_metric), (end["highest"], of_metric[::-1])):
+            means = [(one["neuron"]["name"], one["mean"]) for one in shown]
+            assert sorted(means) == sorted(listed[:n])
     assert page["other"] == {EACH_RUN: ATTRIBUTION_RUN, ATTRIBUTION_RUN: EACH_RUN}[first] + 1
 
 
@@ -108,8 +117,12 @@ def test_a_neuron_that_was_not_removed_has_its_estimate_only(site: Site, sample:
     row = next(r for r in neurons(sample) if r["ablated_loss"] is None)
     text = looks_right(site.get(f"/neuron/{LLAMA}/{row['name']}")).text
     assert "not measured" in text
-    removal = site.get(f"/neuron/{LLAMA}/{row['name']}.json").json["removal"]
+    content = site.get(f"/neuron/{LLAMA}/{row['name']}.json").json
+    removal = content["removal"]
     assert removal["measured"] is None
+    shown = [(one["metric"], one["estimate"]) for one in removal["metrics"]]
+    returned = [(row["metric"], row["estimate"]) for row in site.rows_of(content["sql"]["removal"])]
+    assert returned == shown
     assert [one["estimate"] for one in removal["metrics"]] == [
         row["attribution_loss"],
         row["attribution_entropy"],

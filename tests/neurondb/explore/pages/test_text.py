@@ -141,11 +141,15 @@ def test_a_text_that_no_model_has_read_is_shown_as_it_is(site: Site) -> None:
     assert "Its tokens are not stored" in page.text
 
 
-def test_the_sql_returns_the_peaks(reading: Site, read: Path, sample: Sample) -> None:
-    sql = reading.get(f"{ADDRESS}.json").json["sql"]
-    with closing(sqlite3.connect(read)) as connection:
-        rows = connection.execute(sql["statement"], sql["parameters"]).fetchall()
-    assert {tuple(row) for row in rows} == peaks(sample)
+@pytest.mark.parametrize("at_one_position", [False, True])
+def test_the_sql_returns_the_peaks(reading: Site, sample: Sample, *, at_one_position: bool) -> None:
+    position = min(one[4] for one in peaks(sample)) if at_one_position else None
+    query = "" if position is None else f"?position={position}"
+    content = reading.get(f"{ADDRESS}.json{query}").json
+    rows = reading.rows_of(content["sql"])
+    expected = {one for one in peaks(sample) if position in (None, one[4])}
+    assert len(rows) == len(expected) == len(content["peaks"]["peaks"])
+    assert {tuple(row.values()) for row in rows} == expected
 
 
 @pytest.mark.parametrize(

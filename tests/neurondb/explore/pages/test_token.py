@@ -158,13 +158,28 @@ def test_rows_that_no_token_has_are_passed_over(sample: Sample, tmp_path: Path) 
     holes.close()
 
 
-def test_the_sql_returns_the_lists(site: Site, sample: Sample) -> None:
-    sql = site.get(f"{ADDRESS}.json").json["sql"]
-    with closing(sqlite3.connect(sample.path)) as connection:
-        rows = {
-            panel: connection.execute(one["statement"], one["parameters"]).fetchall()
-            for panel, one in sql.items()
-        }
-    gate = [row for row in rows["lists"] if row[1:3] == ("gate", "top")]
-    assert len(gate) == len(having(sample, "unembed", "read by gate"))
-    assert len(rows["head"]) == encoding(sample)
+@pytest.mark.parametrize("basis", codes.BASES)
+@pytest.mark.parametrize("layer", ["", "2"])
+def test_the_sql_returns_the_lists(site: Site, sample: Sample, basis: str, layer: str) -> None:
+    content = site.get(f"{ADDRESS}.json?basis={basis}&layer={layer}").json
+    rows = site.rows_of(content["sql"]["lists"])
+    for one in content["effects"]:
+        listed = [
+            (row["name"], row["rank"], row["cosine"])
+            for row in rows
+            if (row["vector"], row["direction"]) == (one["vector"], one["direction"])
+        ]
+        places = [(place["name"], place["rank"], place["cosine"]) for place in one["places"]]
+        assert places
+        assert places == listed[:25]
+        expected = having(sample, basis, one["effect"])
+        assert len(listed) == sum(layer in ("", str(key // WIDTH)) for key in expected)
+
+
+def test_the_sql_returns_the_neurons_whose_top_token_it_is(site: Site, sample: Sample) -> None:
+    content = site.get(f"{ADDRESS}.json").json
+    rows = site.rows_of(content["sql"]["head"])
+    columns = ("name", "side", "probability", "normalised")
+    shown = [{name: place[name] for name in columns} for place in content["encoded_by"]["places"]]
+    assert rows[: len(shown)] == shown
+    assert len(rows) == content["encoded_by"]["count"] == encoding(sample)

@@ -1,21 +1,17 @@
 """The neuron page: its numbers are the records', nothing in it acts, gaps are said."""
 
-import shutil
 import sqlite3
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import event
 
 from neurondb.schema import codes
 from tests.support.explore_site import Site, looks_right, site
 from tests.support.sample_database import (
-    DATASET,
     TEXT_TOKENS,
     TEXTS,
     WIDTH,
@@ -35,23 +31,6 @@ SCRIPT = "<script>alert('x')</script>"
 Change = Callable[[str], Site]
 
 
-@pytest.fixture
-def changed(sample: Sample, tmp_path: Path) -> Iterator[Change]:
-    """Make sites of copies of the sample database, changed by a script."""
-    sites: list[Site] = []
-
-    def change(script: str) -> Site:
-        path = shutil.copy(sample.path, tmp_path / f"changed-{len(sites)}.db")
-        with closing(sqlite3.connect(path)) as connection:
-            connection.executescript(script)
-        sites.append(Site(path))
-        return sites[-1]
-
-    yield change
-    for made in sites:
-        made.close()
-
-
 def rows(sample: Sample, sql: str, *values: object) -> list[Any]:
     with closing(sqlite3.connect(sample.path)) as connection:
         return connection.execute(sql, values).fetchall()
@@ -61,9 +40,6 @@ def of_classes(site: Site, address: str, name: str) -> list[dict[str, str | None
     """Return the attributes of every element that has a CSS class."""
     tags = looks_right(site.get(address)).tags
     return [given for _, given in tags if name in str(given.get("class") or "").split()]
-
-
-# --- numbers -------------------------------------------------------------------------------
 
 
 def test_the_page_says_what_the_overview_says(site: Site, sample: Sample) -> None:
@@ -195,112 +171,14 @@ def test_counterparts_are_those_of_the_comparison(site: Site, sample: Sample) ->
     assert other["class_name"] == sample.named("sample-llama", NAME)["class"]
 
 
-ABLATION = f"""
-INSERT INTO neuron_sets VALUES (1, 'mine', 'SELECT 1'), (2, 'another', 'SELECT 2');
-INSERT INTO neuron_set_members VALUES (1, {KEY}), (1, {KEY + 1}), (2, {KEY + 1});
-INSERT INTO ablation_runs (run_id, model_id, dataset_id, set_id, mode)
-VALUES (5, 1, {DATASET}, 1, 'zero'), (6, 1, {DATASET}, 2, 'mean');
-INSERT INTO ablation_results (run_id, metric, filter, n, mean)
-VALUES (5, 'loss', 'all', 1234, -0.527), (6, 'loss', 'all', 99, 0.111);
-"""
-
-
-def test_ablations_of_sets_with_the_neuron_are_shown(changed: Change) -> None:
-    found = changed(ABLATION)
+def test_ablations_of_sets_with_the_neuron_are_shown(changed: Change, ablation: str) -> None:
+    found = changed(ablation)
     (one,) = found.get(f"{ADDRESS}.json").json["ablations"]
     assert (one["run"], one["set_name"], one["set_size"], one["mean"]) == (5, "mine", 2, -0.527)
     text = looks_right(found.get(ADDRESS)).text
     assert "Causal effects" in text
     assert "-0.527" in text
     assert "Causal effects" not in looks_right(found.get("/neuron/sample-llama/2.7")).text
-
-
-# --- the SQL of the panels -------------------------------------------------------------------
-
-
-def test_every_panels_sql_returns_its_rows(changed: Change, sample: Sample) -> None:
-    found = changed(
-        ABLATION + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);"
-    )
-    content = found.get(f"{ADDRESS}.json").json
-    windows = content["examples"]["windows"]
-    expected = {
-        "overview": 1,
-        "cosines": 2 * len(content["cosines"]),
-        "layer": found.get(f"/model/{content['identity']['model']}.json").json["model"]["d_mlp"],
-        "cases": len(content["activations"]["cases"]),
-        "tokens": sum(len(one["tokens"]) for one in content["vocabulary"]["lists"]),
-        "moments": len(content["vocabulary"]["moments"]),
-        "effects": len(content["properties"]),
-        "activations": 1,
-        "labels": len(content["activations"]["labels"]),
-        "examples": sum(1 + len(window["twins"]) for window in windows),
-        "controls": sum(one["stored"] for one in content["controls"]),
-        "removal": sum(one["mean"] is not None for one in content["removal"]["metrics"]),
-        "ablations": len(content["ablations"]),
-        "counterparts": len(content["counterparts"]),
-        "annotations": len(content["annotations"]),
-    }
-    path = found.datasette.databases["changed-0"].path
-    with closing(sqlite3.connect(path)) as connection:
-        counts = {
-            panel: len(connection.execute(sql["statement"], sql["parameters"]).fetchall())
-            for panel, sql in content["sql"].items()
-        }
-    assert counts == expected
-    assert all(counts.values())
-
-
-def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
-    links = looks_right(site.get(ADDRESS)).links
-    editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
-    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 2  # none is stored of two
-    for link in editors:
-        assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
-
-
-BULK: tuple[str, ...] = (
-    "top_token_rows",
-    "example_rows",
-    "control_example_rows",
-    "trace_rows",
-    "label_stats",
-)
-BULK += ("sign_case_rows", "activation_stats", "vocab_stat_rows", "property_effects", "classes")
-BULK += ("neurons", "cosines", "comparison_neurons", "texts", "text_token_ids", "tokens")
-
-
-@pytest.mark.parametrize("address", [ADDRESS, UNGATED, "/token/sample-llama/3"])
-def test_no_statement_goes_through_a_large_table(
-    site: Site, sample: Sample, tmp_path: Path, address: str
-) -> None:
-    unmeasured = shutil.copy(sample.path, tmp_path / "unmeasured.db")
-    with closing(sqlite3.connect(unmeasured)) as connection:  # it knows that its tables are tiny
-        connection.executescript("DROP TABLE sqlite_stat1")
-    from neurondb.explore.site import find_site
-
-    found = find_site(site.datasette)
-    assert found is not None
-    asked: list[tuple[str, Any]] = []
-
-    def listen(_c: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
-        asked.append((statement, values))
-
-    event.listen(found.engine, "before_cursor_execute", listen)
-    try:
-        assert site.get(address).status == 200
-    finally:
-        event.remove(found.engine, "before_cursor_execute", listen)
-    selects = [one for one in asked if one[0].lstrip().upper().startswith("SELECT")]
-    assert len(selects) > 5
-    with closing(sqlite3.connect(unmeasured)) as connection:
-        for statement, values in selects:
-            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
-            through = [step[3].split()[1] for step in plan if step[3].startswith("SCAN")]
-            assert not set(through) & set(BULK), (statement, plan)
-
-
-# --- what is not there -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -433,8 +311,6 @@ def test_another_dataset_is_a_link_away(changed: Change) -> None:
     assert "fires on 37.50% of tokens" in second.text
     assert "4,321 tokens" in second.text
 
-
-# --- hostile text ----------------------------------------------------------------------------
 
 LONG = 10_000
 
