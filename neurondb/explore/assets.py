@@ -54,7 +54,7 @@ _GENERATED: Final[dict[str, Callable[[], str]]] = {
     "vega.js": vega_script,
     "classes.css": class_stylesheet,
 }
-"""Files that are made rather than read."""
+"""File → function that makes it; the others are read from static/."""
 
 
 async def answer_asset(request: Any) -> Any:

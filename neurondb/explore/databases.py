@@ -28,12 +28,12 @@ from neurondb.schema import VIEWS, metadata
 from neurondb.sqlite_files import open_file, open_finished, open_to_read
 
 _DATASETTES: Final = frozenset({"-", "_internal", "_memory", "static", "favicon"})
-"""First parts of addresses, and names, that mean something to Datasette itself."""
-_KEPT: Final = ("_all_file_connections", "_all_connections")
-"""Where Datasette 0.65 and 1.0 keep the connections that they close."""
+"""These first parts of addresses, and these names, mean something to Datasette itself."""
+_CONNECTION_LISTS: Final = ("_all_file_connections", "_all_connections")
+"""Datasette 0.65 and 1.0 keep the connections that they close in these attributes."""
 _SMALL: Final = frozenset({"datasets", "random_regions", "dataset_rows"})
 _LARGE: Final = frozenset({"activation_histograms", "label_stats", "property_effects"})
-"""Tables of some rows a neuron whose names do not say so."""
+"""These tables have some rows a neuron, though their names do not end in `_rows`."""
 UNCOUNTED: Final = (
     frozenset(
         {view.name for view in VIEWS}
@@ -41,7 +41,7 @@ UNCOUNTED: Final = (
     )
     - _SMALL
 )
-"""Relations of which an 8B model has millions of rows, or rows that are joins."""
+"""Tables and views of which an 8B model has millions of rows, or whose rows are joins."""
 
 
 def prepare_databases(datasette: Any) -> None:
@@ -56,34 +56,36 @@ def prepare_databases(datasette: Any) -> None:
 def _adopt(datasette: Any, database: Any) -> None:
     database.neurondb_file = str(database.path)
     database.connect = partial(_connect, database)
-    if not _encodable(database.neurondb_file):
+    if not _is_text(database.neurondb_file):
         # What lists databases stores and prints their paths.
-        database.path = _linked(database)
+        database.path = _link_to_file(database)
     named = choose_database_name(Path(database.neurondb_file))
     if database.name == Path(database.neurondb_file).stem != named:
-        _rename(datasette, database, _free(named, datasette.databases))
+        _rename(datasette, database, _choose_free(named, datasette.databases))
     if database.route in reserved_names(datasette):
-        routes = {one.route for one in datasette.databases.values()} | reserved_names(datasette)
-        database.route = _free(_beside(database.route), routes)
+        routes = {database.route for database in datasette.databases.values()} | reserved_names(
+            datasette
+        )
+        database.route = _choose_free(_add_suffix(database.route), routes)
 
 
 def choose_database_name(path: Path) -> str:
     """Return what Datasette is to call the database in a file: after it, if that can be."""
     name = os.fsencode(path.stem).decode("utf-8", "replace")
-    return _beside(name) if name in _DATASETTES else name
+    return _add_suffix(name) if name in _DATASETTES else name
 
 
-def _beside(name: str) -> str:
+def _add_suffix(name: str) -> str:
     return f"{name.strip('_-') or 'database'}-db"
 
 
-def _free(name: str, taken: Any) -> str:
+def _choose_free(name: str, taken: Any) -> str:
     names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
-    return next(one for one in names if one not in taken)
+    return next(free for free in names if free not in taken)
 
 
 def _rename(datasette: Any, database: Any, name: str) -> None:
-    databases = ((name if one is database else key, one) for key, one in _items(datasette))
+    databases = ((name if db is database else key, db) for key, db in _items(datasette))
     datasette.databases = type(datasette.databases)(databases)
     database.name = database.route = name
 
@@ -96,10 +98,10 @@ def reserved_names(datasette: Any) -> frozenset[str]:
     """Return the first parts of the addresses of pages, ours and Datasette's own."""
     ours = (re.match(r"/\(?(\w+)", pattern) for pattern in PAGES)
     mounted = (str(mount[0]).strip("/").partition("/")[0] for mount in datasette.static_mounts)
-    return frozenset((*_DATASETTES, *mounted, *(found[1] for found in ours if found)))
+    return frozenset((*_DATASETTES, *mounted, *(match[1] for match in ours if match)))
 
 
-def _encodable(path: str) -> bool:
+def _is_text(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -107,7 +109,7 @@ def _encodable(path: str) -> bool:
     return True
 
 
-def _linked(database: Any) -> str:
+def _link_to_file(database: Any) -> str:
     """Return a link to a database's file whose own path is text; it goes with the database."""
     place = tempfile.TemporaryDirectory(prefix="neurondb-")
     finalize(database, place.cleanup)
@@ -126,9 +128,9 @@ def _connect(database: Any, write: bool = False) -> sqlite3.Connection:
         connection = open_to_read(file, "ro", factory=BoundedConnection)
     else:
         connection = open_finished(file, factory=BoundedConnection)
-    for kept in _KEPT:
-        if hasattr(database, kept):
-            getattr(database, kept).append(connection)
+    for name in _CONNECTION_LISTS:
+        if hasattr(database, name):
+            getattr(database, name).append(connection)
     return connection
 
 
@@ -145,8 +147,8 @@ def count_small_tables(database: Any) -> None:
             if name not in UNCOUNTED:
                 query = f'SELECT count(*) FROM "{name}"'  # noqa: S608 a table of the schema
                 with suppress(QueryInterrupted, sqlite3.DatabaseError):
-                    found = await database.execute(query, custom_time_limit=limit)
-                    counts[name] = found.rows[0][0]
+                    counted = await database.execute(query, custom_time_limit=limit)
+                    counts[name] = counted.rows[0][0]
         return counts
 
     if database.is_mutable:

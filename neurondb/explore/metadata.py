@@ -81,7 +81,7 @@ def format_yaml() -> str:
 _TYPES: Final = {"integer": "INTEGER", "natural": "INTEGER", "number": "REAL"}
 
 _CLASS: Final = "(SELECT rw.name FROM rw_classes rw WHERE {given} IN (rw.name, rw.io_name))"
-"""A class goes by either name."""
+"""A class is found by either of its two names."""
 
 
 def configure_queries() -> dict[str, dict[str, Any]]:

@@ -66,7 +66,7 @@ def _secure(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
 _SHOWING: Final = ("GET", "HEAD")
 _SENDING: Final = ("POST",)
 _DATASETTE_METHODS: Final = (*_SHOWING, "POST", "OPTIONS")
-"""What some page of Datasette's takes; each of them refuses what it does not."""
+"""Some page of Datasette's takes each of these; a page that does not refuses it itself."""
 _PAGE_METHODS: Final = tuple(
     (re.compile(pattern), _SENDING if module in FORMS else _SHOWING)
     for pattern, module in {**PAGES, r"/-/neurondb/[a-z.-]+$": "file"}.items()

@@ -10,7 +10,7 @@ from neurondb.render import numbers
 from neurondb.render.text import ELLIPSIS, side_name, visible
 
 FIRST_CHARACTERS: Final = 200
-"""What a page shows of a token at most: some vocabularies have tokens of thousands."""
+"""A page shows so much of a token at most: some vocabularies have tokens of thousands."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+-]*")
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from neurondb.reading.models import Model
 
 _MOST_MODELS: Final = 3
-"""The largest; those after them are asked for less, or answer fast."""
+"""So many of the largest models are prefetched; the others are asked for less, or answer fast."""
 _LARGE: Final = 100_000
-"""Neurons from which figures take a second each, so that they are drawn beforehand."""
+"""Figures of a model with so many neurons take a second each, so that they are drawn beforehand."""
 _PAUSE_S: Final = 0.05
-"""Between two pages, for whoever came meanwhile."""
+"""Prefetching pauses so long between two pages, for whoever came meanwhile."""
 _TEMPLATES: Final = ("home", "search", "model", "layer", "neuron", "token", "text", "find")
 _FILTER: Final = "visible"
-"""One of ours, which templates need to compile."""
+"""This filter is one of ours; until Datasette has started, templates cannot compile without it."""
 
 
 def start_prefetch(datasette: Any) -> Thread | None:
@@ -56,11 +56,11 @@ def _likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[st
     yield home.answer, {}, {}
     yield find.answer, {}, {"q": ""}
     models = _largest_models(site)
-    for one in models:
-        path = {"model": one.name, "layer": "0", "neuron": "0", "token_id": "0"}
+    for listed in models:
+        path = {"model": listed.name, "layer": "0", "neuron": "0", "token_id": "0"}
         for view in (neuron.answer, model.answer, layer.answer, token.answer):
             yield view, path, {}
-    for name in (one.name for one in models if one.n_neurons >= _LARGE):
+    for name in (listed.name for listed in models if listed.n_neurons >= _LARGE):
         for drawn, more in _figures(site, name):
             query = {"model": name, "theme": "light"} | more
             yield figure.answer, {"name": drawn, "form": "json"}, query

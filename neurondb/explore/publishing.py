@@ -38,12 +38,12 @@ FILES: Final = frozenset(
         *("Dockerfile", "README.txt"),
     )
 )
-"""What a published directory has; the names are those that Datasette looks for."""
+"""A published directory has these files; Datasette looks for them by these names."""
 _UNPRUNED: Final = "unpruned.db"
 _LEFT_BY_SQLITE: Final = ("", "-wal", "-shm", "-journal")
 _BLOCK: Final = 4 * copying.MEGABYTE
 INGESTION: Final = frozenset({"safetensors", "torch", "transformer-lens", "transformers"})
-"""What no page needs; gigabytes that a container does without."""
+"""No page needs these packages; a container does without their gigabytes."""
 
 _DOCKERFILE: Final = Template("""\
 # The site of this directory:  docker build -t neurons . && docker run -p 8001:8001 neurons

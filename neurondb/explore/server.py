@@ -21,7 +21,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "default_cache_ttl": 0,
     "allow_download": False,
 }
-"""Datasette's, where its own do not suit databases of this size; --setting has the last word."""
+"""Settings of Datasette's whose defaults do not suit databases of this size; --setting wins."""
 
 PUBLIC_SETTINGS: Final[Mapping[str, Any]] = {
     "sql_time_limit_ms": 5_000,  # the named queries over all neurons of 8B take most of it

@@ -32,9 +32,9 @@ PLUGIN: Final = "neurondb"
 """Our name in Datasette's configuration."""
 TITLE: Final = "NeuronDB"
 SECONDS: Final = 10.0
-"""After which the site gives up on a question of a visitor's; --public halves it."""
+"""The site gives up on a question after so long; --public halves it."""
 _INSTRUCTIONS: Final = 100_000
-"""Of SQLite's, between two looks at the clock."""
+"""SQLite looks at the clock after so many instructions."""
 _CACHE_SIZE: Final = 256
 """Results of `Site.cached` that are kept; one more empties the cache."""
 

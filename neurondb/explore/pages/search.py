@@ -15,7 +15,7 @@ from neurondb.reading.models import Model, find_model, list_models
 from neurondb.reading.tokens import NamedToken
 
 LONGEST: Final = 4_000
-"""Characters that a search may have."""
+"""A search has so many characters at most."""
 _NEURON: Final = re.compile(
     r"(?:(?P<model>\S.*?)[\s/])?(?P<layer>[0-9]{1,9})\.(?P<neuron>[0-9]{1,9})", re.DOTALL
 )
@@ -55,33 +55,33 @@ def answer(request: Request) -> Page | Redirect:
         UnknownNameError: nothing of that name; says what comes near.
         ExpressionError: the expression cannot be understood.
     """
-    asked = request.query.get("q", "").strip(" ")
-    if not asked:
+    text = request.query.get("q", "").strip(" ")
+    if not text:
         return Redirect(request.site.links.home())
-    options = find_destinations(request, asked)
+    options = find_destinations(request, text)
     if len(options) == 1 and "format" not in request.path:
         return Redirect(options[0].address)
-    return Page("search", "Which one?", Choice(asked, tuple(options)))
+    return Page("search", "Which one?", Choice(text, tuple(options)))
 
 
-def find_destinations(request: Request, asked: str) -> list[Option]:
+def find_destinations(request: Request, text: str) -> list[Option]:
     """Return what a search may mean, at least one thing.
 
     Raises:
         UnknownNameError: nothing of that name.
         UsageError: the expression cannot be understood, or is too long.
     """
-    if len(asked) > LONGEST:
-        raise UsageError(f"a search has at most {LONGEST:,} characters, not {len(asked):,}")
+    if len(text) > LONGEST:
+        raise UsageError(f"a search has at most {LONGEST:,} characters, not {len(text):,}")
     for read in _MEANINGS:
-        options = read(request, asked)
+        options = read(request, text)
         if options:
             return options
-    return _read_expression(request, asked)
+    return _read_expression(request, text)
 
 
-def _read_neuron(request: Request, asked: str) -> list[Option]:
-    name = _NEURON.fullmatch(asked.strip())
+def _read_neuron(request: Request, text: str) -> list[Option]:
+    name = _NEURON.fullmatch(text.strip())
     if name is None:
         return []
     layer, neuron = int(name["layer"]), int(name["neuron"])
@@ -116,15 +116,15 @@ def _find_model(request: Request, name: str) -> Model | None:
     return None
 
 
-def _read_model(request: Request, asked: str) -> list[Option]:
-    model = _find_model(request, asked.strip())
+def _read_model(request: Request, text: str) -> list[Option]:
+    model = _find_model(request, text.strip())
     if model is None:
         return []
     return [Option("model", model.name, None, request.site.links.model(model.name))]
 
 
-def _read_token(request: Request, asked: str) -> list[Option]:
-    name = _TOKEN.fullmatch(asked)
+def _read_token(request: Request, text: str) -> list[Option]:
+    name = _TOKEN.fullmatch(text)
     if name is None:
         return []
     if name["model"] is not None:
@@ -161,20 +161,20 @@ def _token_options(request: Request, model: Model, tokens: Iterable[NamedToken])
     ]
 
 
-def _read_expression(request: Request, asked: str) -> list[Option]:
+def _read_expression(request: Request, text: str) -> list[Option]:
     """Return the set that an expression describes; what is none may be a token without quotes."""
     try:
-        understood(request.site.engine, asked)
+        understood(request.site.engine, text)
     except NeuronDBError:
-        options = _read_bare_token(request, asked)
+        options = _read_bare_token(request, text)
         if options:
             return options
         raise
-    return [Option("neurons", asked, None, request.site.links.find(asked))]
+    return [Option("neurons", text, None, request.site.links.find(text))]
 
 
-def _read_bare_token(request: Request, asked: str) -> list[Option]:
-    words = dict.fromkeys((asked, f" {asked}"))
+def _read_bare_token(request: Request, text: str) -> list[Option]:
+    words = dict.fromkeys((text, f" {text}"))
     return [option for word in words for option in _token_in_each_model(request, repr(word))]
 
 

@@ -22,7 +22,7 @@ from neurondb.render.numbers import compact
 from neurondb.render.text import visible
 
 FIRST_CHARACTERS: Final = 60
-"""What is shown of a token at most."""
+"""So much of a token is shown at most."""
 
 _PEAKS: Final = """SELECT n.layer || '.' || n.neuron AS name, e.sign_case, e.quantity, e.rank,
        e.position, e.value
@@ -98,11 +98,11 @@ class TextContent:
         value = None if self.path is None else self.path.hook_post.get(position)
         if value is None or self.path is None or not math.isfinite(value) or not self.scale:
             return Piece(position, token_id, shown, peaks, "", 0, None)
-        said = {"gate": self.path.hook_pre, "in": self.path.hook_pre_linear}
+        traces = {"gate": self.path.hook_pre, "in": self.path.hook_pre_linear}
         if not self.path.hook_pre_linear:
-            said = {"in": self.path.hook_pre}
-        said["post"] = self.path.hook_post
-        values = " · ".join(f"{name} {compact(at.get(position))}" for name, at in said.items())
+            traces = {"in": self.path.hook_pre}
+        traces["post"] = self.path.hook_post
+        values = " · ".join(f"{name} {compact(at.get(position))}" for name, at in traces.items())
         percent = round(100 * abs(value) / self.scale)
         return Piece(position, token_id, shown, peaks, "p" if value > 0 else "n", percent, values)
 

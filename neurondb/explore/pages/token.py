@@ -27,7 +27,7 @@ from neurondb.render.hints import ingest_command
 from neurondb.render.text import visible
 
 SHOWN: Final = 25
-"""Neurons of a list."""
+"""So many neurons of a list are shown."""
 SHOWN_OF_HEAD: Final = 12
 
 _LISTS: Final = """SELECT n.layer || '.' || n.neuron AS name, p.vector, p.direction, p.rank,

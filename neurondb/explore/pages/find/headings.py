@@ -46,7 +46,7 @@ class Heading:
 DEFAULT_HEADINGS: Final = tuple(
     Heading(key, label, _TITLES.get(key, "")) for key, label in _COLUMNS.items()
 )
-"""Of a table whose order is its own."""
+"""The columns of a table that cannot be ordered otherwise."""
 
 
 def list_headings(expression: str, order: str, links: Urls) -> tuple[Heading, ...]:

@@ -22,19 +22,19 @@ from neurondb.reading.neuron_lines import NeuronLine, neuron_lines
 
 ROWS: Final = 50
 _COUNTING_S: Final = 3.0
-"""Seconds after which a set is "many"."""
+"""A set that takes more seconds to count is called "many"."""
 _MOST_SUMMARISED: Final = 50_000
 _MOST_PAGES: Final = 2_000
 _USUAL_COLUMNS: Final = (
     *default_columns(()),
     *("layer", "neuron", "neuron_id", "out_kurtosis", "io_class"),
 )
-"""Columns that the table has anyway, or says in another way."""
+"""The table has these columns anyway, or says what they say in another way."""
 
 
 @dataclass(frozen=True)
 class ListedNeuron:
-    """A neuron of the set; `more` has its values in the columns of the order that are no usual."""
+    """A neuron of the set; `more` has its values in the columns that only the order names."""
 
     neuron: NeuronLine
     more: tuple[Any, ...]

@@ -14,10 +14,10 @@ from neurondb.render.text import visible
 
 PROMPT_TOKENS: Final = 12
 LONGEST_PROMPT: Final = 200
-"""Characters."""
+"""A prompt has so many characters at most."""
 ANY_PROMPT: Final = "Once upon a time"
 SPECIAL: Final = frozenset(("<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>"))
-"""Tokens that a tokenizer puts in front by itself."""
+"""A tokenizer puts these tokens in front by itself."""
 _PLAIN: Final = re.compile(" ?[A-Za-z]+")
 
 

@@ -56,10 +56,10 @@ from neurondb.render.text import visible
 
 EXAMPLES = 16
 CONTROLS = 4
-"""Of each kind."""
+"""So many control examples of each kind are shown."""
 TOKENS = 16
 EFFECTS = 5
-"""Properties shown on each side; the rest fold."""
+"""So many properties are shown on each side; the rest fold."""
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,9 @@ _PANELS: Final = {
 
 def panel_statements(values: Mapping[str, str | int | None]) -> dict[str, Sql]:
     """Return the statement of each panel that these values are enough for."""
-    found = {}
+    statements = {}
     for panel, (title, statement, names) in _PANELS.items():
         given = {name: values.get(name) for name in names.split()}
         if None not in given.values():
-            found[panel] = Sql(title, statement, given)
-    return found
+            statements[panel] = Sql(title, statement, given)
+    return statements

@@ -12,11 +12,11 @@ from neurondb.render.text import ELLIPSIS, visible
 
 BEFORE: Final = 16
 AFTER: Final = 8
-"""Tokens either side of the peak by which windows are told apart."""
+"""Windows with the same tokens, so many before the peak and so many after it, are folded."""
 RADIUS: Final = 32
-"""Tokens either side of the peak that can be unfolded."""
+"""So many tokens on either side of the peak can be unfolded."""
 FIRST_CHARACTERS: Final = 60
-"""What is shown of a token at most."""
+"""So much of a token is shown at most."""
 SOURCES: Final = {
     "hook_post": "hook_post",
     "hook_pre_linear": "hook_pre_linear",
@@ -123,8 +123,8 @@ class WindowList:
         run, at = "", 0
         for position, text in enumerate(window.tokens, window.first or 0):
             mark = {window.position: "peak", window.position + 1: "next"}.get(position, "")
-            values = _values(window.trace, position)
-            shown = _shown(text)
+            values = _say_values(window.trace, position)
+            shown = _shorten(text)
             if not mark and values is None:
                 run, at = run + shown, position
                 continue
@@ -140,9 +140,11 @@ class WindowList:
         if window.trace is None and mark == "peak" and self.colour == self.quantity:
             value = window.value
         if value is None or not math.isfinite(value):
-            return Piece(shown, mark, None, _values(window.trace, position))
+            return Piece(shown, mark, None, _say_values(window.trace, position))
         scale = self.scale or abs(value)
-        return Piece(shown, mark, value / scale if scale else 0.0, _values(window.trace, position))
+        return Piece(
+            shown, mark, value / scale if scale else 0.0, _say_values(window.trace, position)
+        )
 
 
 def build_window_list(
@@ -157,15 +159,15 @@ def build_window_list(
         colour,
         _scale(windows, colour),
         len(windows),
-        tuple(_folded(windows)),
+        tuple(_fold_equal(windows)),
         bos_only,
     )
 
 
 def share_scale(lists: Sequence[WindowList]) -> tuple[WindowList, ...]:
     """Return lists whose colours can be compared: all with the largest scale."""
-    largest = max((one.scale for one in lists if one.scale is not None), default=None)
-    return tuple(replace(one, scale=largest) for one in lists)
+    largest = max((listed.scale for listed in lists if listed.scale is not None), default=None)
+    return tuple(replace(listed, scale=largest) for listed in lists)
 
 
 def _window(example: Example) -> Window:
@@ -187,12 +189,13 @@ def _window(example: Example) -> Window:
 
 
 def _scale(windows: Iterable[Window], colour: str) -> float | None:
-    values = (v for one in windows if one.trace is not None for v in _of(one.trace, colour))
-    largest = max((abs(v) for v in values if math.isfinite(v)), default=None)
+    traces = (window.trace for window in windows if window.trace is not None)
+    values = (value for trace in traces for value in _values_of(trace, colour))
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=None)
     return largest or None
 
 
-def _of(trace: Trace, quantity: str) -> Sequence[float]:
+def _values_of(trace: Trace, quantity: str) -> Sequence[float]:
     return {
         "hook_post": trace.hook_post,
         "hook_pre_linear": trace.hook_pre_linear or (),
@@ -203,11 +206,11 @@ def _of(trace: Trace, quantity: str) -> Sequence[float]:
 def _value(trace: Trace | None, quantity: str, position: int) -> float | None:
     if trace is None:
         return None
-    values, place = _of(trace, quantity), position - trace.start
+    values, place = _values_of(trace, quantity), position - trace.start
     return values[place] if 0 <= place < len(values) else None
 
 
-def _values(trace: Trace | None, position: int) -> str | None:
+def _say_values(trace: Trace | None, position: int) -> str | None:
     """Say what gate, in and post are at a token."""
     if trace is None or not 0 <= position - trace.start < len(trace.hook_post):
         return None
@@ -219,19 +222,19 @@ def _values(trace: Trace | None, position: int) -> str | None:
     return " · ".join(f"{name} {compact(value)}" for name, value in values.items())
 
 
-def _folded(windows: Iterable[Window]) -> Iterable[Window]:
+def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
     """Return the windows, each once: the first of equal ones has the others as its twins."""
-    found: dict[object, Window] = {}
+    folded: dict[object, Window] = {}
     for window in windows:
-        around = _around(window)
-        first = found.setdefault(around, window)
+        around = _tokens_around(window)
+        first = folded.setdefault(around, window)
         if first is not window:
             twin = Twin(window.rank, window.text_id, window.ordinal, window.position, window.value)
-            found[around] = replace(first, twins=(*first.twins, twin))
-    return found.values()
+            folded[around] = replace(first, twins=(*first.twins, twin))
+    return folded.values()
 
 
-def _around(window: Window) -> object:
+def _tokens_around(window: Window) -> object:
     if window.first is None:
         return window.text_id
     peak = window.position - window.first
@@ -239,6 +242,6 @@ def _around(window: Window) -> object:
     return (peak - begin, window.tokens[begin : peak + AFTER + 1])
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     shown = visible(text[:FIRST_CHARACTERS])
     return shown + ELLIPSIS if len(text) > FIRST_CHARACTERS else shown

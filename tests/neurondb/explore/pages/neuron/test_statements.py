@@ -75,13 +75,29 @@ def weights_shown(content: dict[str, Any]) -> dict[str, Rows]:
 MOMENTS = ("vector", "mean", "variance", "skewness", "kurtosis", "dot_variance", "null_share")
 EFFECTS = ("property", "effect", "inside_mean", "outside_mean")
 COSINES = ("gate_cosine", "in_cosine", "out_cosine")
-OVERVIEW = ("model", "name", "class", "gate_in", "gate_out", "in_out", "gate_norm", "in_norm")
+OVERVIEW: tuple[str, ...] = (
+    "model",
+    "name",
+    "class",
+    "gate_in",
+    "gate_out",
+    "in_out",
+    "gate_norm",
+    "in_norm",
+)
 OVERVIEW += ("out_norm", "penalty", "sign")
-CASES = ("sign_case", "count", "freq")
+CASES: tuple[str, ...] = ("sign_case", "count", "freq")
 CASES += tuple(
     f"{q}_{x}" for q in ("post", "pre_linear", "pre", "swish") for x in ("mean", "min", "max")
 )
-STATS = ("n_tokens", "freq", "post_positive", "n_nonfinite", "pre_mean", "pre_kurtosis")
+STATS: tuple[str, ...] = (
+    "n_tokens",
+    "freq",
+    "post_positive",
+    "n_nonfinite",
+    "pre_mean",
+    "pre_kurtosis",
+)
 STATS += ("post_mean", "post_variance", "post_skewness")
 LABELS = ("label", "n_tokens", "freq", "pre_mean", "post_mean", "post_positive")
 REMOVAL = ("metric", "n", "mean", "std", "changed", "estimate")
