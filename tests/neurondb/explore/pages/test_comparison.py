@@ -1,4 +1,4 @@
-"""The page of two compared models, and that of two neurons."""
+"""The page of two compared models, and that of a neuron in both of them."""
 
 import json
 import statistics
@@ -140,20 +140,6 @@ def test_a_comparison_that_no_longer_holds_says_how_to_make_it_anew(
 
     assert f"neurondb compare {LLAMA} {TUNED}" in said
     site.close()
-
-
-def test_two_neurons_stand_side_by_side(site: Site, sample: Sample) -> None:
-    page = site.get(f"/pair.json?left={LLAMA}/1.3&right=sample-gpt/2.5").json
-    left, right = page["sides"]
-
-    for side, row in (
-        (left, sample.named(LLAMA, "1.3")),
-        (right, sample.named("sample-gpt", "2.5")),
-    ):
-        assert side["identity"]["in_norm"] == row["in_norm"]
-        assert side["verdict"]["read_write"]["name"] == row["class"]
-        assert {one["pair"]: one["value"] for one in side["cosines"]}["in_out"] == row["in_out"]
-    assert page["between"] is None
 
 
 def test_a_neuron_beside_itself_in_another_model_has_the_stored_cosines(
