@@ -1,30 +1,34 @@
-"""How templates write numbers and tokens: the notation of the terminal pages."""
+"""How templates write numbers, tokens and searches: the notation of the terminal pages."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from neurondb.explore.colours import selector
+from neurondb.explore.assets import class_selector
 from neurondb.reading.layer_table import ClassShare
-from neurondb.render import numbers, text
+from neurondb.render import numbers
+from neurondb.render.text import ELLIPSIS, side_name, visible
 
 FIRST_CHARACTERS: Final = 200
-"""What a page shows of a token at most: some vocabularies have tokens of thousands."""
+"""A page shows so much of a token at most: some vocabularies have tokens of thousands."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+-]*")
+_ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-def thousands(value: int | None) -> str:
+def format_thousands(value: int | None) -> str:
     """Write a whole number with its thousands apart."""
     return numbers.MISSING if value is None else f"{value:,}"
 
 
-def token(found: str | None) -> str:
+def format_token(token: str | None) -> str:
     """Write a token with its whitespace and unprintables visible."""
-    if found is None:
+    if token is None:
         return "?"
-    shown = text.visible(found[:FIRST_CHARACTERS], spaces=True)
-    return shown + text.ELLIPSIS if len(found) > FIRST_CHARACTERS else shown
+    shown = visible(token[:FIRST_CHARACTERS], spaces=True)
+    return shown + ELLIPSIS if len(token) > FIRST_CHARACTERS else shown
 
 
-def percent(value: float | None) -> str:
+def format_percent(value: float | None) -> str:
     """Write a share in per cent, in few digits: `0.03%`, `4.2%`, `37%`, `99.6%`; never a false 100.
 
     What is less than the last digit is `<0.01%`.
@@ -39,27 +43,49 @@ def percent(value: float | None) -> str:
     return f"{value:.{digits}%}"
 
 
-def moment(found: str | None) -> str:
+def format_time(written: str | None) -> str:
     """Write a time, of ISO 8601 in UTC, to the minute."""
-    return numbers.MISSING if not found else f"{found[:16].replace('T', ' ')} UTC"
+    return numbers.MISSING if not written else f"{written[:16].replace('T', ' ')} UTC"
 
 
-def pairs(shares: Iterable[ClassShare]) -> list[tuple[str, int]]:
+def class_counts(shares: Iterable[ClassShare]) -> list[tuple[str, int]]:
     """Return counts of classes as the macro `stack` takes them."""
     return [(share.class_name, share.n) for share in shares]
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "class_selector": selector,
+    "class_selector": class_selector,
     "compact": numbers.compact,
-    "moment": moment,
-    "percent": percent,
+    "moment": format_time,
+    "percent": format_percent,
     "signed": numbers.signed,
     "share": numbers.share,
-    "side_name": text.side_name,
+    "side_name": side_name,
     "bytes": numbers.size,
-    "thousands": thousands,
-    "token": token,
-    "visible": text.visible,
+    "thousands": format_thousands,
+    "token": format_token,
+    "visible": visible,
 }
 """Filter → function; each writes what is missing as a dash, or as `?` for a token."""
+
+
+def quote_text(text: str) -> str:
+    """Return a text as a literal: `' dog'`."""
+    return "'{}'".format("".join(_ESCAPES.get(character, character) for character in text))
+
+
+def quote_name(text: str) -> str:
+    """Return a name as it may stand behind a `=`."""
+    return text if _PLAIN.fullmatch(text) else quote_text(text)
+
+
+def narrow_expression(expression: str, terms: str) -> str:
+    """Return an expression narrowed by further terms: `(weakening or dead) layer=3`."""
+    return f"({expression}) {terms}" if expression.strip() else terms
+
+
+def class_expression(class_name: str, model: str | None = None, terms: str = "") -> str:
+    """Return the expression of a class's neurons: `class=conditional-weakening layer=3 model=x`."""
+    named = "class={}".format(class_name.replace(" ", "-"))
+    whose = "" if model is None else f"model={quote_name(model)}"
+    return " ".join(part for part in (named, terms, whose) if part)

@@ -2,17 +2,26 @@
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
+from string import Template
 from typing import Any, Final
 
+from neurondb import __version__
 from neurondb.database import driver
 from neurondb.errors import DatabaseError, NeuronDBError, UsageError
-from neurondb.explore.hosting import dockerfile, readme
-from neurondb.explore.server import Service, configuration, inspected, servable, settings_of
+from neurondb.explore.server import (
+    Service,
+    build_configuration,
+    choose_settings,
+    find_servable_file,
+    read_inspect_data,
+)
 from neurondb.explore.site import PLUGIN, TITLE
 from neurondb.jobs import Progress
 from neurondb.reading.checking import problems
@@ -29,10 +38,60 @@ FILES: Final = frozenset(
         *("Dockerfile", "README.txt"),
     )
 )
-"""What a published directory has; the names are those that Datasette looks for."""
-_WORK: Final = "unpruned.db"
+"""A published directory has these files; Datasette looks for them by these names."""
+_UNPRUNED: Final = "unpruned.db"
 _LEFT_BY_SQLITE: Final = ("", "-wal", "-shm", "-journal")
 _BLOCK: Final = 4 * copying.MEGABYTE
+INGESTION: Final = frozenset({"safetensors", "torch", "transformer-lens", "transformers"})
+"""No page needs these packages; a container does without their gigabytes."""
+
+_DOCKERFILE: Final = Template("""\
+# The site of this directory:  docker build -t neurons . && docker run -p 8001:8001 neurons
+# Where no package index has this version:  --build-arg NEURONDB=URL of its wheel
+FROM python:3.12-slim
+ARG NEURONDB=neurondb==$version
+# The dependencies by name, because those of ingestion (torch) are not needed here.
+RUN pip install --no-cache-dir --no-deps "$$NEURONDB" \\
+ && pip install --no-cache-dir \\
+$needed
+RUN useradd --create-home reader
+USER reader
+WORKDIR /srv
+COPY --chown=reader . /srv/neurondb
+EXPOSE 8001
+CMD ["sh", "-c", "exec datasette serve neurondb --host 0.0.0.0 --port $${PORT:-8001}"]
+""")
+
+_README: Final = Template("""\
+$title
+$line
+
+Neurons of $models, as a site that only reads. Made by NeuronDB $version.
+
+Here, with `pip install neurondb`, from the directory above this one:
+
+    datasette serve $directory
+    neurondb serve --public --db $directory/$file
+
+The first takes its settings, texts and counts from the files beside the database; with each of them
+named it is
+
+    datasette serve -i $directory/$file \\
+        --inspect-file $directory/inspect-data.json \\
+        --metadata $directory/metadata.json \\
+        $settings
+
+In a container:
+
+    docker build -t neurons $directory
+    docker run -p 8001:8001 neurons
+
+Elsewhere: copy the directory; behind a proxy at an address of its own, add
+`--setting base_url /path/`. datasette.json is for Datasette 1.0, which reads it in place of
+settings.json.
+
+$file: $n_bytes bytes, sha256 $sha256
+""")
 
 
 @dataclass(frozen=True)
@@ -72,26 +131,26 @@ def publish(wanted: Publication, progress: Progress) -> Published:
         DatabaseError: when the database cannot be read or is not whole, a model is not in it, or
             the disk is full.
     """
-    source = servable(wanted.database)
-    names = _models(str(source), wanted.models)
-    with _appearing(wanted.directory, force=wanted.force) as partial:
+    source = find_servable_file(wanted.database)
+    names = _model_names(str(source), wanted.models)
+    with _write_then_rename(wanted.directory, force=wanted.force) as partial:
         _check_room(source, partial, copies=2 if wanted.models else 1)
         file = partial / FILE
         _copy(source, file, names if wanted.models else (), progress)
         copying.finish(file, progress)
         _check(source, file, progress)
-        names = _models(str(file), ())
-        _write_texts(partial, wanted, names, _fingerprint(file, progress))
+        names = _model_names(str(file), ())
+        _write_texts(partial, wanted, names, _hash_file(file, progress))
         n_bytes = file.stat().st_size
     return Published(names, n_bytes)
 
 
-def _models(location: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
+def _model_names(location: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of models as they stand in a database; of all, where none are wanted."""
     with opened(location) as connection:
         if wanted:
             return tuple(dict.fromkeys(find_model(connection, name).name for name in wanted))
-        return tuple(one.model.name for one in list_models(connection))
+        return tuple(summary.model.name for summary in list_models(connection))
 
 
 def _check_room(source: Path, target: Path, *, copies: int) -> None:
@@ -107,7 +166,7 @@ def _copy(source: Path, file: Path, names: tuple[str, ...], progress: Progress) 
     if not names:
         copying.copy(source, file, progress)
         return
-    work = file.with_name(_WORK)
+    work = file.with_name(_UNPRUNED)
     copying.copy(source, work, progress)
     copying.keep(work, names, progress)
     copying.copy(work, file, progress, "compacting")
@@ -128,33 +187,35 @@ def _check(source: Path, file: Path, progress: Progress) -> None:
             )
 
 
-def _fingerprint(file: Path, progress: Progress) -> str:
-    found = hashlib.sha256()
+def _hash_file(file: Path, progress: Progress) -> str:
+    digest = hashlib.sha256()
     n_blocks = -(-file.stat().st_size // _BLOCK)
     per_block = _BLOCK // copying.MEGABYTE
     stage = progress.stage("fingerprint", n_blocks * per_block, "MB")
     with file.open("rb") as stream, stage as advance:
         while block := stream.read(_BLOCK):
-            found.update(block)
+            digest.update(block)
             advance(per_block)
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
 def _write_texts(
     partial: Path, wanted: Publication, names: tuple[str, ...], fingerprint: str
 ) -> None:
     file, service = partial / FILE, Service(public=True)
-    settings = settings_of(service)
-    old, modern = (configuration(file.stem, service, modern=modern) for modern in (False, True))
+    settings = choose_settings(service)
+    old, modern = (
+        build_configuration(file.stem, service, modern=modern) for modern in (False, True)
+    )
     described = old["metadata"] | {"title": wanted.title}
     for options in (described["plugins"], modern["config"]["plugins"]):
         options[PLUGIN]["title"] = wanted.title
-    _write_json(partial / "inspect-data.json", _counted(file, fingerprint))
+    _write_json(partial / "inspect-data.json", _count_rows(file, fingerprint))
     _write_json(partial / "metadata.json", described)
     _write_json(partial / "settings.json", settings)
     _write_json(partial / "datasette.json", modern["config"] | {"settings": settings})
-    (partial / "Dockerfile").write_text(dockerfile(), encoding="utf-8")
-    text = readme(
+    (partial / "Dockerfile").write_text(format_dockerfile(), encoding="utf-8")
+    text = format_readme(
         settings,
         title=wanted.title,
         models=", ".join(names) or "no models yet",
@@ -166,13 +227,13 @@ def _write_texts(
     (partial / "README.txt").write_text(text, encoding="utf-8")
 
 
-def _counted(file: Path, fingerprint: str) -> dict[str, Any]:
+def _count_rows(file: Path, fingerprint: str) -> dict[str, Any]:
     """Return Datasette's inspect data; a table of ours that ANALYZE did not mention is empty."""
-    found = inspected(file, fingerprint)
-    for name, table in found[file.stem]["tables"].items():
+    data = read_inspect_data(file, fingerprint)
+    for name, table in data[file.stem]["tables"].items():
         if name in metadata.tables:
             table["count"] = table["count"] or 0
-    return found
+    return data
 
 
 def _write_json(file: Path, content: Any) -> None:
@@ -180,7 +241,7 @@ def _write_json(file: Path, content: Any) -> None:
 
 
 @contextmanager
-def _appearing(directory: Path, *, force: bool) -> Iterator[Path]:
+def _write_then_rename(directory: Path, *, force: bool) -> Iterator[Path]:
     """Yield a directory to fill, which gets its name at the end; a failure leaves nothing."""
     directory = directory.resolve()
     _refuse(directory, force=force)
@@ -191,8 +252,8 @@ def _appearing(directory: Path, *, force: bool) -> Iterator[Path]:
         yield partial
         _replace(partial, directory)
     except OSError as error:
-        said = f"{error.strerror or error}; nothing was published"
-        raise DatabaseError(f"cannot write {directory}: {said}") from error
+        why = f"{error.strerror or error}; nothing was published"
+        raise DatabaseError(f"cannot write {directory}: {why}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -225,10 +286,47 @@ def _remove_ours(directory: Path) -> None:
     """Remove a directory of ours; one that holds anything else stays, and is an error."""
     if not directory.exists():
         return
-    ours = {f"{name}{suffix}" for name in (*FILES, _WORK) for suffix in _LEFT_BY_SQLITE}
+    ours = {f"{name}{suffix}" for name in (*FILES, _UNPRUNED) for suffix in _LEFT_BY_SQLITE}
     others = [path.name for path in directory.iterdir() if path.name not in ours]
     if others:
         raise NeuronDBError(
             f"{directory} is in the way and holds other files, such as {others[0]}; move it"
         )
     shutil.rmtree(directory)
+
+
+def format_dockerfile() -> str:
+    """Return a Dockerfile that serves the directory it is in."""
+    lines = [f'      "{requirement}"' for requirement in list_requirements()]
+    return _DOCKERFILE.substitute(version=__version__, needed=" \\\n".join(lines))
+
+
+def list_requirements() -> list[str]:
+    """Return what serving needs to be installed beside this package."""
+    base = [required for required in requires("neurondb") or () if "extra ==" not in required]
+    return sorted(required for required in base if _package_name(required) not in INGESTION)
+
+
+def _package_name(requirement: str) -> str:
+    name = re.match(r"[\w.-]+", requirement)
+    return name[0].lower().replace("_", "-") if name else requirement
+
+
+def format_readme(settings: Mapping[str, Any], **facts: object) -> str:
+    """Return README.txt.
+
+    Args:
+        settings: of Datasette, by name.
+        facts: title, models, directory, file, n_bytes, sha256.
+    """
+    options = " \\\n        ".join(
+        f"--setting {name} {_format_setting(value)}" for name, value in settings.items()
+    )
+    line = "=" * len(str(facts["title"]))
+    return _README.substitute(facts, settings=options, line=line, version=__version__)
+
+
+def _format_setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)

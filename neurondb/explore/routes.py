@@ -1,8 +1,9 @@
-"""Which page is at which address, and how a page becomes an answer of HTTP."""
+"""How requests reach pages, and how what a page returns becomes an answer of HTTP."""
 
 import asyncio
 import importlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Final
 from urllib.parse import unquote
@@ -11,73 +12,64 @@ from datasette import Response
 from datasette.version import __version__
 
 from neurondb.errors import NeuronDBError, UsageError
-from neurondb.explore.files import file, stamp
-from neurondb.explore.page import Answer, Document, Page, Redirect
-from neurondb.explore.pages.message import message
-from neurondb.explore.security import MARK
-from neurondb.explore.site import Request, Site, View, status_of
-
-_MODEL: Final = r"(?P<model>[^/]+?)"
-_JSON: Final = r"(?P<format>\.json)?$"
-
-PAGES: Final = {
-    r"/(index(?P<format>\.json))?$": "home",
-    r"/search" + _JSON: "search",
-    r"/find" + _JSON: "found",
-    r"/find\.(?P<form>csv|ndjson)$": "found_rows",
-    rf"/model/{_MODEL}" + _JSON: "model",
-    rf"/layer/{_MODEL}/(?P<layer>[0-9]{{1,9}})" + _JSON: "layer",
-    rf"/neuron/{_MODEL}/(?P<layer>[0-9]{{1,19}})\.(?P<neuron>[0-9]{{1,19}})" + _JSON: "neuron",
-    rf"/random/{_MODEL}$": "random",
-    rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
-    r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
-    r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
-    r"/pair" + _JSON: "pair",
-    r"/compare/(?P<one>[^/]+)/(?P<other>[^/]+?)" + _JSON: "comparison",
-    r"/annotate$": "annotate",
-    r"/figure/(?P<name>[a-z-]+)\.(?P<form>json|svg|png|pdf|html)$": "figure",
-}
-"""Address → module of pages/, whose `answer` takes an Ask."""
+from neurondb.explore.assets import answer_asset, asset_version
+from neurondb.explore.middleware import MARK
+from neurondb.explore.pages import FORMS, PAGES
+from neurondb.explore.site import Answer, Document, Page, Redirect, Site, View, status_of_error
 
 CSRF_COOKIE: Final = "ds_csrftoken"
-FORMS: Final = frozenset({"annotate"})
-"""Modules that answer to a form that was sent (POST); the others only show."""
+_TITLES: Final = {400: "That cannot be asked", 404: "Not found"}
+"""Status of HTTP → title of the page that says what was wrong."""
 
 
-def routes(site: Site) -> list[tuple[str, Callable[..., Any]]]:
+@dataclass(frozen=True)
+class Message:
+    """What was wrong and what to do."""
+
+    error: str
+    status: int
+
+
+def error_page(error: str, status: int) -> Page:
+    """Return the page of an error."""
+    title = _TITLES.get(status, "That cannot be shown")
+    return Page("message", title, Message(error, status), status)
+
+
+def list_routes(site: Site) -> list[tuple[str, Callable[..., Any]]]:
     """Return Datasette's (pattern, view) of every page of a site."""
-    pages = [(pattern, _handler(site, module)) for pattern, module in PAGES.items()]
-    return [*pages, (r"/-/neurondb/(?P<name>[a-z.-]+)$", file)]
+    pages = [(pattern, _build_handler(site, module)) for pattern, module in PAGES.items()]
+    return [*pages, (r"/-/neurondb/(?P<name>[a-z.-]+)$", answer_asset)]
 
 
-def _handler(site: Site, module: str) -> Callable[..., Awaitable[Any]]:
+def _build_handler(site: Site, module: str) -> Callable[..., Awaitable[Any]]:
     async def handle(request: Any) -> Any:
         path = {key: unquote(value) for key, value in request.url_vars.items() if value}
         query = {key: request.args.get(key) for key in request.args}
         answer: Answer
         try:
-            form = await _form(module, request)
-            asked = Request(path, query, form)
-            answer = await _in_thread(site, partial(site.answer, _loaded(module), asked))
+            form = await _read_form(module, request)
+            work = partial(site.answer, _lazy_view(module), path, query, form)
+            answer = await _run_in_thread(site, work)
         except NeuronDBError as error:
-            answer = message(str(error), status_of(error))
+            answer = error_page(str(error), status_of_error(error))
         as_json = "format" in path or path.get("form") == "json"
-        return await _response(site, request, answer, as_json=as_json)
+        return await _respond(site, request, answer, as_json=as_json)
 
     return handle
 
 
-def _loaded(module: str) -> View:
-    return lambda ask: _view(module)(ask)
+def _lazy_view(module: str) -> View:
+    return lambda request: _load_view(module)(request)
 
 
 @cache
-def _view(module: str) -> View:
+def _load_view(module: str) -> View:
     view: View = importlib.import_module(f"neurondb.explore.pages.{module}").answer
     return view
 
 
-async def _form(module: str, request: Any) -> dict[str, str]:
+async def _read_form(module: str, request: Any) -> dict[str, str]:
     if (request.method == "POST") != (module in FORMS):
         raise UsageError(f"this address does not answer to {request.method}")
     if module not in FORMS:
@@ -91,32 +83,32 @@ async def _form(module: str, request: Any) -> dict[str, str]:
     return form
 
 
-async def _in_thread(site: Site, work: Callable[[], Answer]) -> Answer:
+async def _run_in_thread(site: Site, work: Callable[[], Answer]) -> Answer:
     if site.datasette.executor is None:  # num_sql_threads 0: one thread does everything
         return work()
     return await asyncio.get_running_loop().run_in_executor(site.datasette.executor, work)
 
 
-async def refused(site: Site, request: Any, said: str, status: int) -> Any:
+async def answer_refusal(site: Site, request: Any, error: str, status: int) -> Any:
     """Return the page that says why there is no other."""
-    return await _response(site, request, message(said, status), as_json=False)
+    return await _respond(site, request, error_page(error, status), as_json=False)
 
 
-async def _response(site: Site, request: Any, answer: Answer, *, as_json: bool) -> Any:
+async def _respond(site: Site, request: Any, answer: Answer, *, as_json: bool) -> Any:
     if isinstance(answer, Redirect):
         return Response.redirect(answer.location)
     if isinstance(answer, Document):
         headers = dict(answer.headers) | {MARK.decode(): "1"}
         return Response(answer.body, headers=headers, content_type=answer.content_type)
     if as_json:
-        return _json(site, answer)
+        return _respond_json(site, answer)
     html = await site.datasette.render_template(
-        f"neurondb/{answer.template}.html", _context(site, request, answer), request=request
+        f"neurondb/{answer.template}.html", _build_context(site, request, answer), request=request
     )
     return Response.html(html, status=answer.status, headers={MARK.decode(): "1"})
 
 
-def _json(site: Site, page: Page) -> Any:
+def _respond_json(site: Site, page: Page) -> Any:
     from neurondb.render.documents import to_json
 
     headers = {"access-control-allow-origin": "*"} if site.datasette.cors else {}
@@ -128,7 +120,7 @@ def _json(site: Site, page: Page) -> Any:
     )
 
 
-def _context(site: Site, request: Any, page: Page) -> dict[str, Any]:
+def _build_context(site: Site, request: Any, page: Page) -> dict[str, Any]:
     """Return what every template sees."""
     return {
         "page": page.content,
@@ -137,7 +129,7 @@ def _context(site: Site, request: Any, page: Page) -> dict[str, Any]:
         "json_address": _json_address(request) if page.status == 200 else None,
         "links": site.links,
         "site": site,
-        "asset": lambda name: f"{site.links.static(name)}?{stamp(name)}",
+        "asset": lambda name: f"{site.links.static(name)}?{asset_version(name)}",
     }
 
 

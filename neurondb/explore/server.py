@@ -1,11 +1,12 @@
 """Serve one database as a site: what `neurondb serve` starts."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.database import called, open_existing, open_immutable, parse_url, sqlite_path
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
@@ -20,7 +21,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "default_cache_ttl": 0,
     "allow_download": False,
 }
-"""Datasette's, where its own do not suit databases of this size; --setting has the last word."""
+"""Settings of Datasette's whose defaults do not suit databases of this size; --setting wins."""
 
 PUBLIC_SETTINGS: Final[Mapping[str, Any]] = {
     "sql_time_limit_ms": 5_000,  # the named queries over all neurons of 8B take most of it
@@ -48,7 +49,7 @@ class Service:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def application(location: str | None, service: Service = Service()) -> Any:
+def create_application(location: str | None, service: Service = Service()) -> Any:
     """Return the Datasette that serves a database.
 
     Raises:
@@ -57,30 +58,30 @@ def application(location: str | None, service: Service = Service()) -> Any:
     """
     if service.public and service.annotations:
         raise UsageError("--public takes no annotations: a published file is not written to")
-    path = servable(location, immutable=service.public)
+    path = find_servable_file(location, immutable=service.public)
     from datasette.app import Datasette
     from datasette.plugins import pm
     from datasette.version import __version__
 
-    from neurondb.explore.hosted import adopted, database_name
+    from neurondb.explore.databases import choose_database_name, prepare_databases
 
     # Else every address that is not there prints a page of local variables on the terminal.
     pm.get_plugin("datasette.handle_exception").rich = None
     files: dict[str, Any] = (
         {"immutables": [str(path)]} if service.public else {"files": [str(path)]}
     )
-    name = database_name(path)
+    name = choose_database_name(path)
     datasette = Datasette(
         **files,
-        **configuration(name, service, modern=not __version__.startswith("0.")),
-        inspect_data=inspected(path) if service.public else None,
-        settings=settings_of(service),
+        **build_configuration(name, service, modern=not __version__.startswith("0.")),
+        inspect_data=read_inspect_data(path) if service.public else None,
+        settings=choose_settings(service),
     )
-    adopted(datasette)
+    prepare_databases(datasette)
     return datasette
 
 
-def servable(location: str | None, *, immutable: bool = False) -> Path:
+def find_servable_file(location: str | None, *, immutable: bool = False) -> Path:
     """Return the SQLite file at a path or URL, made sure of; immutable: that nobody writes to it.
 
     Raises:
@@ -101,7 +102,7 @@ def servable(location: str | None, *, immutable: bool = False) -> Path:
     return path
 
 
-def settings_of(service: Service) -> dict[str, Any]:
+def choose_settings(service: Service) -> dict[str, Any]:
     """Return Datasette's settings for a way to serve."""
     public = dict(PUBLIC_SETTINGS) if service.public else {}
     if service.allow_sql:
@@ -109,22 +110,22 @@ def settings_of(service: Service) -> dict[str, Any]:
     return {**SETTINGS, **public, **service.settings}
 
 
-def configuration(name: str, service: Service, *, modern: bool) -> dict[str, Any]:
+def build_configuration(name: str, service: Service, *, modern: bool) -> dict[str, Any]:
     """Return titles, descriptions, queries and our options, where a Datasette wants them.
 
     0.65 takes all as metadata; a modern one, 1.0, takes what configures as config.
     """
-    from neurondb.explore.describing import description
+    from neurondb.explore.metadata import describe_database
 
     plugins = {PLUGIN: {"public": service.public, "annotations": service.annotations}}
-    described = description(name)
+    described = describe_database(name)
     if not modern:
         return {"metadata": described | {"plugins": plugins}}
     queries = {name: {"queries": described["databases"][name].pop("queries")}}
     return {"metadata": described, "config": {"plugins": plugins, "databases": queries}}
 
 
-def inspected(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
+def read_inspect_data(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
     """Return what Datasette would otherwise find out by counting and hashing the whole file.
 
     Tables that ANALYZE never saw have no count.
@@ -146,12 +147,19 @@ def inspected(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
     size = path.stat().st_size
     stamp = fingerprint or f"{size:x}{path.stat().st_mtime_ns:x}"
     tables = {name: {"count": count} for name, count in counts.items()}
-    from neurondb.explore.hosted import database_name
+    from neurondb.explore.databases import choose_database_name
 
-    return {database_name(path): {"hash": stamp, "size": size, "file": path.name, "tables": tables}}
+    return {
+        choose_database_name(path): {
+            "hash": stamp,
+            "size": size,
+            "file": path.name,
+            "tables": tables,
+        }
+    }
 
 
-def listening(host: str, port: int) -> socket.socket:
+def open_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 takes a free one.
 
     Raises:
@@ -167,19 +175,19 @@ def listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def address(listener: socket.socket) -> str:
+def format_address(listener: socket.socket) -> str:
     """Return the address of a site for a browser."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def run(datasette: Any, listener: socket.socket) -> None:
+def run_server(datasette: Any, listener: socket.socket) -> None:
     """Serve until Ctrl-C."""
     import uvicorn
 
-    from neurondb.explore.warming import warmed
+    from neurondb.explore.prefetch import start_prefetch
 
-    warmed(datasette)
+    start_prefetch(datasette)
     config = uvicorn.Config(
         datasette.app(), log_level="warning", access_log=False, lifespan="on", server_header=False
     )
@@ -187,3 +195,38 @@ def run(datasette: Any, listener: socket.socket) -> None:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         return
+
+
+_TRUTHS: Final = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+
+
+def read_settings(given: Iterable[str]) -> dict[str, Any]:
+    """Return settings by name, each value of the type that Datasette gives it.
+
+    Raises:
+        UsageError: when there is no such setting, or it cannot have that value.
+    """
+    return dict(_setting(item) for item in given)
+
+
+def _setting(item: str) -> tuple[str, Any]:
+    from datasette.app import DEFAULT_SETTINGS
+
+    name, equals, value = item.partition("=")
+    if not equals:
+        raise UsageError(f"--setting {shown(item)} is not NAME=VALUE")
+    if name not in DEFAULT_SETTINGS:
+        raise UsageError(f"no setting {shown(name)}{did_you_mean(name, DEFAULT_SETTINGS)}")
+    return name, _read(name, value, DEFAULT_SETTINGS[name])
+
+
+def _read(name: str, value: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if value.lower() not in _TRUTHS:
+            raise UsageError(f"setting {name} is {shown(value)}; it is on or off")
+        return _TRUTHS[value.lower()]
+    if isinstance(default, int):
+        if not (value.isascii() and value.isdigit()):
+            raise UsageError(f"setting {name} is {shown(value)}; it is a whole number from 0")
+        return int(value)
+    return value

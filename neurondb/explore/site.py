@@ -1,4 +1,8 @@
-"""One NeuronDB database as a site: finds it among Datasette's, and runs its pages in threads."""
+"""One NeuronDB database as a site: what pages receive and return, and how they are run.
+
+`find_site` finds the database among those of a Datasette. A page is a function that takes a
+`Request` and returns a `Page`, a `Redirect` or a `Document`; `Site.answer` runs it.
+"""
 
 import os
 import sqlite3
@@ -8,29 +12,31 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
 
 from neurondb.database import driver, open_existing, open_immutable, translated
 from neurondb.errors import DatabaseError, IngestError, NeuronDBError, UnknownNameError, UsageError
-from neurondb.explore.hosted import adopted
-from neurondb.explore.page import Answer, Ask
+from neurondb.explore.databases import prepare_databases
 from neurondb.explore.urls import Urls
 from neurondb.sqlite_files import stamp
 
-View = Callable[[Ask], Answer]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
 
 PLUGIN: Final = "neurondb"
 """Our name in Datasette's configuration."""
 TITLE: Final = "NeuronDB"
 SECONDS: Final = 10.0
-"""After which the site gives up on a question of a visitor's; --public halves it."""
-_BREATH: Final = 100_000
-"""Instructions of SQLite's between two looks at the clock."""
-_MOST_REMEMBERED: Final = 256
+"""The site gives up on a question after so long; --public halves it."""
+_INSTRUCTIONS: Final = 100_000
+"""SQLite looks at the clock after so many instructions."""
+_CACHE_SIZE: Final = 256
+"""Results of `Site.cached` that are kept; one more empties the cache."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,58 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """What a browser sent: the named parts of the address, what follows its `?`, a form."""
+    """What a page is asked.
 
+    Attributes:
+        site: whose page is asked for.
+        connection: to the database; it can only read.
+        path: the named parts of the address.
+        query: what follows the `?`, the first value of each name.
+        form: what a form sent; empty unless it was POSTed.
+    """
+
+    site: "Site"
+    connection: Connection
     path: Mapping[str, str]
     query: Mapping[str, str]
     form: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: the template that shows `content`, which is also the page's JSON.
+
+    Attributes:
+        template: below templates/neurondb.
+        title: of the window.
+        content: a dataclass; the template sees it as `page`.
+        status: of HTTP.
+    """
+
+    template: str
+    title: str
+    content: "DataclassInstance"
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """Go to an address of this site instead."""
+
+    location: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """Something that is no page: a figure, a script, a download."""
+
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Answer = Page | Redirect | Document
+View = Callable[[Request], Answer]
 
 
 class Site:
@@ -64,8 +117,8 @@ class Site:
         self.datasette = datasette
         self.database = database
         self.options = options
-        self._remembered: dict[Hashable, tuple[object, Any]] = {}
-        self._making: dict[Hashable, Lock] = {}
+        self._cache: dict[Hashable, tuple[object, Any]] = {}
+        self._locks: dict[Hashable, Lock] = {}
 
     @cached_property
     def links(self) -> Urls:
@@ -90,8 +143,20 @@ class Site:
         """Seconds that one question may take."""
         return SECONDS / 2 if self.options.public else SECONDS
 
-    def answer(self, view: View, asked: Request) -> Answer:
+    def answer(
+        self,
+        view: View,
+        path: Mapping[str, str],
+        query: Mapping[str, str],
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Run a page; in a thread, for it waits for the database.
+
+        Args:
+            view: the page.
+            path: the named parts of the address.
+            query: what follows the `?`, the first value of each name.
+            form: what a form sent, where one was POSTed.
 
         Raises:
             NeuronDBError: as the page does, and when the database cannot be read or takes too long.
@@ -99,23 +164,23 @@ class Site:
         with (
             translated(str(self.database.name)),
             self.engine.connect() as connection,
-            _limited(connection, self.limit_s),
+            _limit_time(connection, self.limit_s),
         ):
-            return view(Ask(self, connection, asked.path, asked.query, asked.form))
+            return view(Request(self, connection, path, query, form or {}))
 
-    def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what `make` returned for this key while the database was as it is now."""
+    def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what `compute` returned for this key while the database was as it is now."""
         # Visitors who come at the same time wait for one of them; each on its own, they would all
         # be slow enough to be given up.
-        with self._making.setdefault(key, Lock()):
+        with self._locks.setdefault(key, Lock()):
             version = self._version()
-            found = self._remembered.get(key)
-            if found is None or found[0] != version:
-                if len(self._remembered) >= _MOST_REMEMBERED:
-                    self._remembered.clear()
-                    self._making.clear()
-                self._remembered[key] = found = (version, make())
-        value: T = found[1]
+            entry = self._cache.get(key)
+            if entry is None or entry[0] != version:
+                if len(self._cache) >= _CACHE_SIZE:
+                    self._cache.clear()
+                    self._locks.clear()
+                self._cache[key] = entry = (version, compute())
+        value: T = entry[1]
         return value
 
     def _version(self) -> object:
@@ -123,11 +188,11 @@ class Site:
 
 
 @contextmanager
-def _limited(connection: Connection, seconds: float) -> Iterator[None]:
+def _limit_time(connection: Connection, seconds: float) -> Iterator[None]:
     """Let SQLite give up on what a page asks when it takes too long, all of it together."""
     until = monotonic() + seconds
     raw: sqlite3.Connection = driver(connection)
-    raw.set_progress_handler(lambda: monotonic() > until, _BREATH)
+    raw.set_progress_handler(lambda: monotonic() > until, _INSTRUCTIONS)
     try:
         yield
     except Exception as error:
@@ -140,7 +205,7 @@ def _limited(connection: Connection, seconds: float) -> Iterator[None]:
         raw.set_progress_handler(None, 0)
 
 
-def status_of(error: NeuronDBError) -> int:
+def status_of_error(error: NeuronDBError) -> int:
     """Return the status of HTTP that says what went wrong."""
     if isinstance(error, UnknownNameError):
         return 404
@@ -150,12 +215,12 @@ def status_of(error: NeuronDBError) -> int:
 _SITES: Final[WeakKeyDictionary[Any, "Site | None"]] = WeakKeyDictionary()
 
 
-def site_of(datasette: Any) -> Site | None:
+def find_site(datasette: Any) -> Site | None:
     """Return the site of the first database that is NeuronDB's; None where none is."""
     if datasette not in _SITES:
-        adopted(datasette)
-        found = next((db for db in datasette.databases.values() if _is_ours(db)), None)
-        _SITES[datasette] = None if found is None else Site(datasette, found, _options(datasette))
+        prepare_databases(datasette)
+        ours = next((db for db in datasette.databases.values() if _is_ours(db)), None)
+        _SITES[datasette] = None if ours is None else Site(datasette, ours, _options(datasette))
     return _SITES[datasette]
 
 

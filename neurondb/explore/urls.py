@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from neurondb.explore.literals import with_values
+from neurondb.explore.sql import fill_parameters
 
 
 class Urls:
@@ -19,95 +19,95 @@ class Urls:
 
     def search(self, text: str | None = None) -> str:
         """Return the address that finds a text: an expression, a neuron, a token."""
-        return self._at("search", q=text)
+        return self._address("search", q=text)
 
     def model(self, model: str) -> str:
         """Return the address of a model's page."""
-        return self._at(f"model/{_part(model)}")
+        return self._address(f"model/{_quote_part(model)}")
 
     def layer(self, model: str, layer: int) -> str:
         """Return the address of a layer's page."""
-        return self._at(f"layer/{_part(model)}/{layer}")
+        return self._address(f"layer/{_quote_part(model)}/{layer}")
 
     def neuron(self, model: str, name: str, **options: str | None) -> str:
         """Return the address of a neuron's page; `name` is `L.N`."""
-        return self._at(f"neuron/{_part(model)}/{name}", **options)
+        return self._address(f"neuron/{_quote_part(model)}/{name}", **options)
 
     def token(self, model: str, token_id: int) -> str:
         """Return the address of a token's page."""
-        return self._at(f"token/{_part(model)}/{token_id}")
+        return self._address(f"token/{_quote_part(model)}/{token_id}")
 
     def text(self, text_id: int, **options: str | None) -> str:
         """Return the address of a text's page."""
-        return self._at(f"text/{text_id}", **options)
+        return self._address(f"text/{text_id}", **options)
 
-    def found(self, expression: str, **options: str | int | None) -> str:
+    def find(self, expression: str, **options: str | int | None) -> str:
         """Return the address of the neurons that an expression describes."""
-        return self._at("find", q=expression, **options)
+        return self._address("find", q=expression, **options)
 
     def rows(self, expression: str, form: str, **options: str | None) -> str:
         """Return the address of all neurons that an expression describes, as csv or ndjson."""
-        return self._at(f"find.{form}", q=expression, **options)
+        return self._address(f"find.{form}", q=expression, **options)
 
     def random(self, model: str) -> str:
         """Return the address that leads to some neuron of a model."""
-        return self._at(f"random/{_part(model)}")
+        return self._address(f"random/{_quote_part(model)}")
 
     def annotate(self) -> str:
         """Return the address that takes the form of an annotation."""
-        return self._at("annotate")
+        return self._address("annotate")
 
     def run(self, run_id: int) -> str:
         """Return the address of a run of interventions."""
-        return self._at(f"run/{run_id}")
+        return self._address(f"run/{run_id}")
 
     def pair(self, left: tuple[str, str], right: tuple[str, str]) -> str:
         """Return the address of two neurons side by side, each a model and `L.N`."""
-        return self._at("pair", left="/".join(left), right="/".join(right))
+        return self._address("pair", left="/".join(left), right="/".join(right))
 
     def pair_form(self) -> str:
         """Return the address that asks for two neurons."""
-        return self._at("pair")
+        return self._address("pair")
 
-    def comparison(self, one: str, other: str) -> str:
+    def comparison(self, before: str, after: str) -> str:
         """Return the address of two models side by side."""
-        return self._at(f"compare/{_part(one)}/{_part(other)}")
+        return self._address(f"compare/{_quote_part(before)}/{_quote_part(after)}")
 
     def figure(self, name: str, form: str, **options: str | int | None) -> str:
         """Return the address of a figure in a form: json, svg, png."""
-        return self._at(f"figure/{_part(name)}.{form}", **options)
+        return self._address(f"figure/{_quote_part(name)}.{form}", **options)
 
     def database(self) -> str:
         """Return the address of the tables, queries and editor in Datasette."""
-        return self._at(self._database)
+        return self._address(self._database)
 
     def sql(self, statement: str, parameters: Mapping[str, object] | None = None) -> str:
         """Return the address of a statement in Datasette's editor, its values written out."""
-        return self._at(self._database, sql=with_values(statement, parameters or {}))
+        return self._address(self._database, sql=fill_parameters(statement, parameters or {}))
 
     def sql_rows(self, statement: str, parameters: Mapping[str, object] | None = None) -> str:
         """Return the address of a statement's rows as CSV, as many as Datasette gives at once."""
-        written = with_values(statement, parameters or {})
-        return self._at(f"{self._database}.csv", sql=written, _size="max")
+        written = fill_parameters(statement, parameters or {})
+        return self._address(f"{self._database}.csv", sql=written, _size="max")
 
     def table(self, name: str, **filters: str | int | None) -> str:
         """Return the address of a table or view in Datasette."""
-        return self._at(f"{self._database}/{_part(name)}", **filters)
+        return self._address(f"{self._database}/{_quote_part(name)}", **filters)
 
     def query(self, name: str, **parameters: str | int | None) -> str:
         """Return the address of a named query."""
-        return self._at(f"{self._database}/{_part(name)}", **parameters)
+        return self._address(f"{self._database}/{_quote_part(name)}", **parameters)
 
     def static(self, name: str) -> str:
         """Return the address of a file of static/."""
-        return self._at(f"-/neurondb/{name}")
+        return self._address(f"-/neurondb/{name}")
 
-    def _at(self, path: str, **query: object) -> str:
+    def _address(self, path: str, **query: object) -> str:
         given = {key: str(value) for key, value in query.items() if value is not None}
         return self._base + path + (f"?{urlencode(given, quote_via=quote)}" if given else "")
 
 
-def _part(text: str) -> str:
+def _quote_part(text: str) -> str:
     """Quote a part of a path; a name that ends like a format of a page is not mistaken for it."""
     quoted = quote(text, safe="")
     return f"{quoted[:-5]}%2Ejson" if quoted.endswith(".json") else quoted

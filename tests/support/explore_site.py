@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from neurondb.explore.server import Service, application
+from neurondb.explore.server import Service, create_application
+from neurondb.explore.site import find_site
 from tests.support.sample_database import Sample
 
 PAGE_LIMIT: Final = 200_000
@@ -48,11 +49,29 @@ class Site:
     """Asks the pages of one database."""
 
     def __init__(self, path: Path | str, service: Service = Service()) -> None:  # noqa: B008
-        self.datasette = application(str(path), service)
+        self.datasette = create_application(str(path), service)
 
     def get(self, address: str, **options: Any) -> Answer:
         """GET an address; redirects are answers, not followed."""
         return Answer(asyncio.run(self.datasette.client.get(address, **options)))
+
+    async def get_from_app(self, address: str) -> Answer:
+        """GET an address of the application itself: Datasette's client adds a base_url."""
+        import httpx
+
+        transport = httpx.ASGITransport(app=self.datasette.app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return Answer(await client.get(address))
+
+    def rows_of(self, sql: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a statement that a page shows, as Datasette's editor returns them."""
+        inside = find_site(self.datasette)
+        assert inside is not None
+        address = inside.links.sql(sql["statement"], sql["parameters"])
+        answer = self.get(address.replace("?sql=", ".json?sql=")).json
+        assert answer["error"] is None
+        assert not answer["truncated"]
+        return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
     def post(self, address: str, form: dict[str, str], *, token: bool = True) -> Answer:
         """POST a form as a browser does: with the token against forgery, unless told otherwise."""

@@ -1,1 +1,32 @@
-"""The pages, one module each: `answer(ask)` reads the database and returns what to show."""
+"""The pages, a module each: this table gives each its address.
+
+A page module has `answer`, which takes a `Request` of `explore/site.py` and returns a `Page`, a
+`Redirect` or a `Document`.
+"""
+
+from typing import Final
+
+_MODEL: Final = r"(?P<model>[^/]+?)"
+_JSON: Final = r"(?P<format>\.json)?$"
+
+PAGES: Final = {
+    r"/(index(?P<format>\.json))?$": "home",
+    r"/search" + _JSON: "search",
+    r"/find" + _JSON: "find.page",
+    r"/find\.(?P<form>csv|ndjson)$": "find.rows",
+    rf"/model/{_MODEL}" + _JSON: "model",
+    rf"/layer/{_MODEL}/(?P<layer>[0-9]{{1,9}})" + _JSON: "layer",
+    rf"/neuron/{_MODEL}/(?P<layer>[0-9]{{1,19}})\.(?P<neuron>[0-9]{{1,19}})" + _JSON: "neuron.page",
+    rf"/random/{_MODEL}$": "random",
+    rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
+    r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
+    r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
+    r"/pair" + _JSON: "pair",
+    r"/compare/(?P<before>[^/]+)/(?P<after>[^/]+?)" + _JSON: "comparison",
+    r"/annotate$": "annotate",
+    r"/figure/(?P<name>[a-z-]+)\.(?P<form>json|svg|png|pdf|html)$": "figure",
+}
+"""Address below the site's base, as a regular expression → module of this package."""
+
+FORMS: Final = frozenset({"annotate"})
+"""Modules that answer to a form that was sent (POST); the others only show."""

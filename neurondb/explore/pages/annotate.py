@@ -3,14 +3,14 @@
 import os
 
 from neurondb.errors import UsageError
-from neurondb.explore.page import Ask, Redirect
+from neurondb.explore.site import Redirect, Request
 from neurondb.neurons import parse_neuron
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import find_model
 from neurondb.writing.annotations import LONGEST, NewAnnotation, annotate
 
 
-def answer(ask: Ask) -> Redirect:
+def answer(request: Request) -> Redirect:
     """Store the annotation that a form sent.
 
     Raises:
@@ -18,14 +18,14 @@ def answer(ask: Ask) -> Redirect:
         UnknownNameError: when there is no such model or neuron.
         DatabaseError: when the database cannot be written.
     """
-    if not ask.site.options.annotations:
+    if not request.site.options.annotations:
         raise UsageError(
             "this site takes no annotations; serve it with `neurondb serve --allow-annotations`"
         )
-    model = find_model(ask.connection, ask.form.get("model", ""))
-    place = parse_neuron(ask.form.get("neuron", ""))
+    model = find_model(request.connection, request.form.get("model", ""))
+    place = parse_neuron(request.form.get("neuron", ""))
     key = neuron_id(model, *place)
-    said = NewAnnotation(key, **{field: ask.form.get(field, "") for field in LONGEST})
-    ask.connection.rollback()  # its lock would keep a database without WAL from being written
-    annotate(os.path.realpath(ask.site.database.path), said)
-    return Redirect(ask.site.links.neuron(model.name, place.name) + "#annotations")
+    annotation = NewAnnotation(key, **{field: request.form.get(field, "") for field in LONGEST})
+    request.connection.rollback()  # its lock would keep a database without WAL from being written
+    annotate(os.path.realpath(request.site.database.path), annotation)
+    return Redirect(request.site.links.neuron(model.name, place.name) + "#annotations")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurondb.errors import UnknownNameError
-from neurondb.explore.named_sql import named_sql
-from neurondb.explore.page import Ask, Page, Sql
+from neurondb.explore.site import Page, Request
+from neurondb.explore.sql import Sql, named_sql
 from neurondb.reading import comparisons
 from neurondb.reading.comparisons import ComparisonPage, Migration, MovedNeuron, Summary
 from neurondb.reading.models import Model
@@ -41,20 +41,20 @@ class Comparison:
     sql: tuple[Sql, ...]
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return the page of a stored comparison.
 
     Raises:
         UnknownNameError: no such model, or no comparison that still holds; says how to make it.
         IngestError: the two have no neurons in common.
     """
-    pair = find_pair(ask.connection, ask.path["one"], ask.path["other"])
-    found = stored_comparison(ask.connection, pair)
-    if found is None:
-        raise UnknownNameError(_no_comparison(ask, pair))
-    page = ask.site.remembered(
-        ("comparison", found),
-        lambda: comparisons.comparison_page(ask.connection, pair, found, MOVED),
+    pair = find_pair(request.connection, request.path["before"], request.path["after"])
+    comparison_id = stored_comparison(request.connection, pair)
+    if comparison_id is None:
+        raise UnknownNameError(_say_not_compared(request, pair))
+    page = request.site.cached(
+        ("comparison", comparison_id),
+        lambda: comparisons.comparison_page(request.connection, pair, comparison_id, MOVED),
     )
     names = {"before": pair.before.name, "after": pair.after.name}
     content = Comparison(
@@ -62,23 +62,26 @@ def answer(ask: Ask) -> Page:
         page.after,
         page.created_at,
         page.threshold,
-        tuple(_cautions(page)),
+        tuple(_list_cautions(page)),
         page.whole,
         page.layers,
         page.migration,
         page.moved,
-        tuple(named_sql(name, **names) for name in ("class-migration", "moved-neurons")),
+        (
+            named_sql("class-migration", **names),
+            named_sql("moved-neurons", **names, limit=str(MOVED)),
+        ),
     )
     return Page("comparison", f"{pair.before.name} → {pair.after.name}", content)
 
 
-def _no_comparison(ask: Ask, pair: Pair) -> str:
-    turned = stored_comparison(ask.connection, Pair(pair.after, pair.before))
+def _say_not_compared(request: Request, pair: Pair) -> str:
+    turned = stored_comparison(request.connection, Pair(pair.after, pair.before))
     names = " ".join(shlex.quote(model.name) for model in pair)
     if turned is not None:
         return (
             f"{pair.after.name} has been compared with {pair.before.name}, not the other way: see "
-            f"{ask.site.links.comparison(pair.after.name, pair.before.name)}"
+            f"{request.site.links.comparison(pair.after.name, pair.before.name)}"
         )
     return (
         f"{pair.before.name} and {pair.after.name} are not compared, or were before one of them "
@@ -86,7 +89,7 @@ def _no_comparison(ask: Ask, pair: Pair) -> str:
     )
 
 
-def _cautions(page: ComparisonPage) -> Iterator[str]:
+def _list_cautions(page: ComparisonPage) -> Iterator[str]:
     for model in page.without_vocab:
         command = ingest_command(model.name, model.source, "vocab")
         yield f"top tokens unknown: run `{command}`, then compare again"

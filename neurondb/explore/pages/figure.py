@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from neurondb import figures
 from neurondb.errors import UsageError
-from neurondb.explore.page import Ask, Document
+from neurondb.explore.site import Document, Request
 from neurondb.figures.palette import Theme
 
 _TYPES: Final = {
@@ -18,37 +18,37 @@ _TYPES: Final = {
 _MINUTES: Final = "public, max-age=300"
 
 
-def answer(ask: Ask) -> Document:
+def answer(request: Request) -> Document:
     """Return one figure; its parameters are those of the address.
 
     Raises:
         UnknownNameError: no such figure, model or layer.
         UsageError: when the address names no model.
     """
-    parameters: dict[str, str] = dict(ask.query)
-    model, form = parameters.pop("model", None), ask.path["form"]
+    parameters: dict[str, str] = dict(request.query)
+    model, form = parameters.pop("model", None), request.path["form"]
     theme: Theme = "dark" if parameters.pop("theme", "light") == "dark" else "light"
     if model is None:
         raise UsageError("a figure is of a model; add ?model=NAME to the address")
-    figure = figures.figure_called(ask.path["name"])
+    figure = figures.figure_called(request.path["name"])
     if "file" in parameters:  # whoever reads the site must not read this machine's files
         raise UsageError("a figure of a file is drawn by `neurondb plot`, not by the site")
     if any(parameter.name == "base_url" for parameter in figure.parameters):
-        parameters["base_url"] = ask.site.links.home().rstrip("/")
+        parameters["base_url"] = request.site.links.home().rstrip("/")
     name = figure.name
-    body = ask.site.remembered(
+    body = request.site.cached(
         ("figure", name, form, model, theme, *sorted(parameters.items())),
-        lambda: _drawn(ask, name, form, model, theme, parameters),
+        lambda: _draw(request, name, form, model, theme, parameters),
     )
     return Document(body, _TYPES[form], {"cache-control": _MINUTES})
 
 
-def _drawn(
-    ask: Ask, name: str, form: str, model: str, theme: Theme, parameters: dict[str, str]
+def _draw(
+    request: Request, name: str, form: str, model: str, theme: Theme, parameters: dict[str, str]
 ) -> bytes:
     width: Literal["container"] | None = "container" if form == "json" else None
     spec = figures.spec(
-        ask.connection, name, model, theme=theme, width=width, height=None, **parameters
+        request.connection, name, model, theme=theme, width=width, height=None, **parameters
     )
     if form == "json":
         return json.dumps(spec, allow_nan=False, separators=(",", ":")).encode()

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neurondb.explore.page import Ask, Page
-from neurondb.explore.wording import quoted
+from neurondb.explore.notation import quote_text
+from neurondb.explore.site import Page, Request
 from neurondb.jobs import STAGES
 from neurondb.reading.layer_table import ClassShare, class_shares
 from neurondb.reading.models import Model, ModelSummary, list_models
@@ -69,21 +69,21 @@ STARTERS = (
 )
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return the first page."""
-    models = tuple(_model(ask, one) for one in list_models(ask.connection))
-    examples = tuple(_examples(ask, models[0])) if models else ()
+    models = tuple(_read_model(request, summary) for summary in list_models(request.connection))
+    examples = tuple(_list_examples(request, models[0])) if models else ()
     return Page("home", "Models", Home(models, examples, STARTERS if models else ()))
 
 
-def _model(ask: Ask, summary: ModelSummary) -> HomeModel:
-    connection, model = ask.connection, summary.model
+def _read_model(request: Request, summary: ModelSummary) -> HomeModel:
+    connection, model = request.connection, summary.model
     key = ("classes", model.model_id)
     stages = tuple(stage for stage in STAGES if stage in summary.stages)
     wanted = ("weights", "vocab", "activations")
     return HomeModel(
         model,
-        ask.site.remembered(key, lambda: class_shares(connection, model)),
+        request.site.cached(key, lambda: class_shares(connection, model)),
         reading(connection, model),
         stages,
         tuple(stage for stage in wanted if stage not in stages),
@@ -91,25 +91,25 @@ def _model(ask: Ask, summary: ModelSummary) -> HomeModel:
     )
 
 
-def _examples(ask: Ask, one: HomeModel) -> Iterator[Example]:
+def _list_examples(request: Request, first: HomeModel) -> Iterator[Example]:
     """Yield searches that find something in a model."""
-    model = one.model
-    start: StartingPoint = ask.site.remembered(
-        ("start", model.model_id), lambda: starting_point(ask.connection, model)
+    model = first.model
+    start: StartingPoint = request.site.cached(
+        ("start", model.model_id), lambda: starting_point(request.connection, model)
     )
-    present = {share.class_name for share in one.classes}
+    present = {share.class_name for share in first.classes}
     rare = next((name for name in ("weakening", "conditional weakening") if name in present), None)
     if rare:
         yield Example(rare, "removes what it reads")
     else:
         yield Example("|in_out|>0.3 significant", "adds or removes what it reads")
-    if one.reading:
+    if first.reading:
         yield Example(f"freq>0.5 layer={model.n_layers - 1}", "fires on most tokens, at the end")
     if start.name is not None:
         yield Example(f"{model.name} {start.name}", "one neuron, layer.neuron")
     if start.token is not None:
-        shown = quoted(start.token.token)
+        shown = quote_text(start.token.token)
         yield Example(shown, "who reads and writes a token")
         yield Example(f"promotes={shown}", "writes this token")
-    if "vocab" in one.stages:
+    if "vocab" in first.stages:
         yield Example(f"prediction layer>={model.n_layers // 2}", "sharpens a prediction, late")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurondb.errors import UnknownNameError
-from neurondb.explore.layer_statement import layer_sql
-from neurondb.explore.page import Ask, Page, Sql
-from neurondb.explore.wording import value
+from neurondb.explore.notation import quote_name
+from neurondb.explore.site import Page, Request
+from neurondb.explore.sql import Sql, layer_sql
 from neurondb.reading.cosines import PAIRS
 from neurondb.reading.figure_rows.cosines import best_region, regions
 from neurondb.reading.layer_extremes import SHOWN, layer_extremes
@@ -24,8 +24,8 @@ _EXTREMES: Final = {
 _STATEMENT: Final = """SELECT name, class, gate_in, gate_out, in_out, freq, out_kurtosis, role,
        top_out_token
 FROM neuron_overview
-WHERE model = :model AND layer = :layer
-ORDER BY {key} NULLS LAST
+WHERE model = :model AND layer = :layer AND {column} IS NOT NULL
+ORDER BY {column}{direction}, neuron_id
 LIMIT :limit"""
 
 
@@ -67,33 +67,37 @@ class LayerPage:
     sql: Sql
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return a layer's page.
 
     Raises:
         UnknownNameError: no such model or layer.
     """
-    connection, layer = ask.connection, int(ask.path["layer"])
-    model = find_model(connection, ask.path["model"])
+    connection, layer = request.connection, int(request.path["layer"])
+    model = find_model(connection, request.path["model"])
     if layer >= model.n_layers:
         raise UnknownNameError(
             f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}"
         )
-    key, known = model.model_id, ask.site.remembered
-    line = known(("layer", key, layer), lambda: layer_line(connection, model, layer))
-    extremes = known(("extremes", key, layer), lambda: layer_extremes(connection, model, layer))
-    expression = f"layer={layer} model={value(model.name)}"
+    key, cached = model.model_id, request.site.cached
+    line = cached(("layer", key, layer), lambda: layer_line(connection, model, layer))
+    extremes = cached(("extremes", key, layer), lambda: layer_extremes(connection, model, layer))
+    expression = f"layer={layer} model={quote_name(model.name)}"
     outstanding = tuple(
         Outstanding(
-            _EXTREMES[one.order], expression, one.order, one.neurons, _sql(model, layer, one.order)
+            _EXTREMES[ends.order],
+            expression,
+            ends.order,
+            ends.neurons,
+            _extremes_sql(model, layer, ends.order),
         )
-        for one in extremes
+        for ends in extremes
     )
-    vocabulary = any(one.order == "-out_kurtosis" for one in extremes)
+    vocabulary = any(ends.order == "-out_kurtosis" for ends in extremes)
     content = LayerPage(
         model=model,
         line=line,
-        regions=_regions(ask, model, layer),
+        regions=_list_regions(request, model, layer),
         outstanding=outstanding,
         has_weights=bool(line.classes),
         has_vocabulary=vocabulary,
@@ -102,17 +106,18 @@ def answer(ask: Ask) -> Page:
     return Page("layer", f"{model.name}, layer {layer}", content)
 
 
-def _regions(ask: Ask, model: Model, layer: int) -> tuple[RandomRegion, ...]:
-    found = regions(ask.connection, model)
-    best = {pair: best_region(found, layer, pair) for pair in PAIRS}
+def _list_regions(request: Request, model: Model, layer: int) -> tuple[RandomRegion, ...]:
+    stored = regions(request.connection, model)
+    best = {pair: best_region(stored, layer, pair) for pair in PAIRS}
     return tuple(
-        RandomRegion(pair, one[1], one[0].low, one[0].high)
-        for pair, one in best.items()
-        if one is not None
+        RandomRegion(pair, region[1], region[0].low, region[0].high)
+        for pair, region in best.items()
+        if region is not None
     )
 
 
-def _sql(model: Model, layer: int, order: str) -> Sql:
-    key = f"{order[1:]} DESC" if order.startswith("-") else order
+def _extremes_sql(model: Model, layer: int, order: str) -> Sql:
+    direction = " DESC" if order.startswith("-") else ""
+    statement = _STATEMENT.format(column=order.removeprefix("-"), direction=direction)
     values = {"model": model.name, "layer": layer, "limit": SHOWN}
-    return Sql(_EXTREMES[order], _STATEMENT.format(key=key), values)
+    return Sql(_EXTREMES[order], statement, values)

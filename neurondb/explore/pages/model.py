@@ -1,13 +1,12 @@
 """One model: what it is, its layers, its figures, what can be asked of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from neurondb.explore.layer_statement import layer_sql
-from neurondb.explore.named_sql import named_sql
-from neurondb.explore.page import Ask, Page, Sql
-from neurondb.explore.pages.token import layer_of
+from neurondb.explore.parameters import read_layer
+from neurondb.explore.site import Page, Request
+from neurondb.explore.sql import Sql, layer_sql, named_sql
 from neurondb.reading.layer_table import ClassShare, LayerLine, class_shares, layer_table
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.provenance import LatestRun, Reading, latest_run, reading
@@ -69,61 +68,69 @@ class ModelPage:
     questions: tuple[tuple[str, str], ...]
 
 
-_WEIGHTS: Final = (
-    Panel(
+class _Figure(NamedTuple):
+    """A figure of a model's page; the named query returns what it draws."""
+
+    figure: str
+    title: str
+    caption: str
+    height: int
+    query: str
+    wide: bool = False
+
+
+_WEIGHT_FIGURES: Final = (
+    _Figure(
         "median-cosines-by-layer",
         "Median cosines",
         "Medians and quartiles of the cosines by layer; grey is where random directions fall.",
         320,
-        Sql("median cosines by layer", "median-cosines-by-layer"),
+        "median-cosines-by-layer",
         wide=True,
     ),
-    Panel(
+    _Figure(
         "classes-by-layer",
         "Classes by layer",
         "Share of each read-write class in every layer.",
         320,
-        Sql("classes by layer", "class-counts-by-layer"),
+        "class-counts-by-layer",
     ),
-    Panel(
+    _Figure(
         "class-heatmap",
         "Class × layer",
         "Neurons of each class in each layer; a cell leads to its neurons.",
         320,
-        Sql("classes by layer", "class-counts-by-layer"),
+        "class-counts-by-layer",
     ),
-    Panel(
+    _Figure(
         "cosine-boxplots",
         "Spread of the cosines",
         "Quartiles, and the middle 90% of each layer.",
         320,
-        Sql("median cosines by layer", "median-cosines-by-layer"),
+        "median-cosines-by-layer",
         wide=True,
     ),
 )
-_SCATTER: Final = Panel(
-    "layer-scatter",
-    "One layer",
-    "Every neuron of a layer by its cosines; inside the outlines lie 95% of random ones.",
-    500,
-    Sql("", ""),
+_SCATTER_CAPTION: Final = (
+    "Every neuron of a layer by its cosines; inside the outlines lie 95% of random ones."
 )
-_STILL: Final = ("orthogonal output", "undefined")
+_SCATTER_HEIGHT: Final = 500
+_NO_MANIPULATION: Final = ("orthogonal output", "undefined")
 """Classes that do not manipulate their input."""
-_ACTIVATIONS: Final = (
-    Panel(
+_ACTIVATION_FIGURES: Final = (
+    _Figure(
         "frequency-by-class",
         "Frequency by class",
         "How often the neurons of a class fire, beside random ones of the same layers.",
         320,
-        Sql("frequency by class", "freq-by-class"),
+        "freq-by-class",
     ),
-    Panel(
+    _Figure(
         "frequency-against-cosine",
         "Frequency against cos(in, out)",
         "How often neurons fire, and whether they add what they read or remove it.",
         420,
-        Sql("frequency and cosines", "freq-vs-cosines-by-layer"),
+        "freq-vs-cosines-by-layer",
         wide=True,
     ),
 )
@@ -138,29 +145,29 @@ _QUESTIONS: Final = (
 )
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return a model's page.
 
     Raises:
         UnknownNameError: no such model.
     """
-    connection = ask.connection
-    model = find_model(connection, ask.path["model"])
-    key, known = model.model_id, ask.site.remembered
-    found = status(connection, model.name).models[0]
-    classes = known(("classes", key), lambda: class_shares(connection, model))
-    layers = known(("layers", key), lambda: layer_table(connection, model)) if classes else ()
-    scattered = _scattered(model, layers, ask.query.get("layer"))
+    connection = request.connection
+    model = find_model(connection, request.path["model"])
+    key, cached = model.model_id, request.site.cached
+    (ingested,) = status(connection, model.name).models
+    classes = cached(("classes", key), lambda: class_shares(connection, model))
+    layers = cached(("layers", key), lambda: layer_table(connection, model)) if classes else ()
+    scattered = _choose_scattered(model, layers, request.query.get("layer"))
     fires = any(line.freq is not None for line in layers)
     content = ModelPage(
         model,
         reading(connection, model),
         latest_run(connection, model),
         classes,
-        found.stages,
-        tuple(_missing(model, found)),
+        ingested.stages,
+        tuple(_list_missing(model, ingested)),
         layers,
-        tuple(_panels(model, scattered, activations=fires)),
+        tuple(_list_panels(model, scattered, activations=fires)),
         scattered,
         stored_comparisons(connection, model),
         _QUESTIONS,
@@ -168,37 +175,51 @@ def answer(ask: Ask) -> Page:
     return Page("model", model.name, content)
 
 
-def _missing(model: Model, found: ModelStatus) -> Iterator[Missing]:
+def _list_missing(model: Model, ingested: ModelStatus) -> Iterator[Missing]:
     for stage in ("weights", "vocab", "activations"):
-        done = [one for one in found.stages if one.stage == stage]
-        if not any(one.layers_done == one.layers for one in done):
+        lines = [line for line in ingested.stages if line.stage == stage]
+        if not any(line.layers_done == line.layers for line in lines):
             yield Missing(stage, ingest_command(model.name, model.source, stage))
 
 
-def _scattered(model: Model, layers: tuple[LayerLine, ...], asked: str | None) -> int | None:
+def _choose_scattered(
+    model: Model, layers: tuple[LayerLine, ...], written: str | None
+) -> int | None:
     """Return the layer asked for, else the one with the most neurons that manipulate their input.
 
     Raises:
         UsageError: when the model has no such layer.
     """
-    known = [line for line in layers if line.classes]
-    if not known or (chosen := layer_of(asked, model)) is not None:
-        return chosen if known else None
-    return max(known, key=_manipulators).layer
+    classified = [line for line in layers if line.classes]
+    if not classified:
+        return None
+    chosen = read_layer(written, model)
+    return max(classified, key=_count_manipulators).layer if chosen is None else chosen
 
 
-def _manipulators(line: LayerLine) -> int:
-    return sum(one.n for one in line.classes if one.class_name not in _STILL)
+def _count_manipulators(line: LayerLine) -> int:
+    return sum(share.n for share in line.classes if share.class_name not in _NO_MANIPULATION)
 
 
-def _panels(model: Model, scattered: int | None, *, activations: bool) -> Iterator[Panel]:
+def _list_panels(model: Model, scattered: int | None, *, activations: bool) -> Iterator[Panel]:
     """Yield the figures that can be drawn, each with its statement."""
     if scattered is None:
         return
-    for panel in _WEIGHTS:
-        yield replace(panel, sql=named_sql(panel.sql.statement, model=model.name))
-    yield replace(
-        _SCATTER, sql=layer_sql(model.model_id, scattered), layer=scattered, wide=not activations
+    for figure in _WEIGHT_FIGURES:
+        yield _build_panel(model, figure)
+    yield Panel(
+        "layer-scatter",
+        "One layer",
+        _SCATTER_CAPTION,
+        _SCATTER_HEIGHT,
+        layer_sql(model.model_id, scattered),
+        wide=not activations,
+        layer=scattered,
     )
-    for panel in _ACTIVATIONS if activations else ():
-        yield replace(panel, sql=named_sql(panel.sql.statement, model=model.name))
+    for figure in _ACTIVATION_FIGURES if activations else ():
+        yield _build_panel(model, figure)
+
+
+def _build_panel(model: Model, drawn: _Figure) -> Panel:
+    sql = named_sql(drawn.query, model=model.name)
+    return Panel(drawn.figure, drawn.title, drawn.caption, drawn.height, sql, drawn.wide)

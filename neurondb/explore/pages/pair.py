@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neurondb.errors import UsageError
-from neurondb.explore.page import Ask, Page
+from neurondb.explore.site import Page, Request
 from neurondb.neurons import match_named_neuron
 from neurondb.reading.activations import Moments, SignCase, activations, find_dataset
 from neurondb.reading.cosines import CosineReading, cosines
@@ -60,33 +60,33 @@ class PairPage:
     models: tuple[str, ...]
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return the page of two neurons, or the form that asks for them.
 
     Raises:
         UsageError: what was asked for is not `model/L.N`.
         UnknownNameError: no such model or neuron.
     """
-    asked = [ask.query.get(name, "").strip() for name in ("left", "right")]
-    chosen = [_chosen(ask, one) for one in asked if one]
-    models = tuple(one.model.name for one in list_models(ask.connection))
+    asked = [request.query.get(name, "").strip() for name in ("left", "right")]
+    chosen = [_read_named(request, text) for text in asked if text]
+    models = tuple(summary.model.name for summary in list_models(request.connection))
     if len(chosen) < 2:
         return Page("pair", "Two neurons", PairPage(asked[0], asked[1], (), None, models))
-    sides = tuple(_side(ask, *one) for one in chosen)
-    between = vector_cosines(ask.connection, *chosen)
-    title = " and ".join(f"{one[0].name} {one[1]}.{one[2]}" for one in chosen)
+    sides = tuple(_read_side(request, *named) for named in chosen)
+    between = vector_cosines(request.connection, *chosen)
+    title = " and ".join(f"{model.name} {layer}.{neuron}" for model, layer, neuron in chosen)
     return Page("pair", title, PairPage(asked[0], asked[1], sides, between, models))
 
 
-def _chosen(ask: Ask, spelled: str) -> tuple[Model, int, int]:
-    found = match_named_neuron(spelled[:_LONGEST])
-    if found is None or found.model is None:
-        raise UsageError(f"{spelled[:60]!r} is not MODEL/LAYER.NEURON, like llama-3.2-3b/27.8000")
-    return find_model(ask.connection, found.model), *found.place
+def _read_named(request: Request, written: str) -> tuple[Model, int, int]:
+    named = match_named_neuron(written[:_LONGEST])
+    if named is None or named.model is None:
+        raise UsageError(f"{written[:60]!r} is not MODEL/LAYER.NEURON, like llama-3.2-3b/27.8000")
+    return find_model(request.connection, named.model), *named.place
 
 
-def _side(ask: Ask, model: Model, layer: int, neuron: int) -> Side:
-    connection = ask.connection
+def _read_side(request: Request, model: Model, layer: int, neuron: int) -> Side:
+    connection = request.connection
     who = identity(connection, model, layer, neuron)
     key = who.neuron_id
     dataset = find_dataset(connection, model, None)

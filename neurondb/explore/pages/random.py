@@ -2,16 +2,16 @@
 
 import random
 
-from neurondb.explore.page import Ask, Redirect
+from neurondb.explore.site import Redirect, Request
 from neurondb.reading.models import find_model
 
 
-def answer(ask: Ask) -> Redirect:
+def answer(request: Request) -> Redirect:
     """Redirect to a neuron drawn with equal chances.
 
     Raises:
         UnknownNameError: no such model.
     """
-    model = find_model(ask.connection, ask.path["model"])
+    model = find_model(request.connection, request.path["model"])
     layer, neuron = divmod(random.randrange(model.n_neurons), model.d_mlp)  # noqa: S311
-    return Redirect(ask.site.links.neuron(model.name, f"{layer}.{neuron}"))
+    return Redirect(request.site.links.neuron(model.name, f"{layer}.{neuron}"))

@@ -6,8 +6,9 @@ from typing import Final
 
 from neurondb.asking.expression import parse
 from neurondb.errors import NeuronDBError
-from neurondb.explore.page import Ask, Page, Sql
-from neurondb.explore.wording import value
+from neurondb.explore.notation import quote_name
+from neurondb.explore.site import Page, Request
+from neurondb.explore.sql import Sql
 from neurondb.reading.run_page import RunPage, run_page
 from neurondb.render.text import visible
 
@@ -57,29 +58,28 @@ class Run:
     members_sql: Sql
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return a run's page.
 
     Raises:
         UnknownNameError: no such run.
     """
-    run_id = int(ask.path["run_id"])
-    known = ask.site.remembered
-    page = known(("run", run_id), lambda: run_page(ask.connection, run_id))
+    run_id = int(request.path["run_id"])
+    page = request.site.cached(("run", run_id), lambda: run_page(request.connection, run_id))
     given = {"run_id": run_id}
     content = Run(
         page,
         str(page.run.treatment),
-        _expression(page),
+        _find_expression(page),
         _ORDERS.get(page.kind) if page.shown else None,
-        _command(page),
+        _rerun_command(page),
         Sql("its results", _STATEMENTS[page.kind], given),
         Sql("its neurons", _MEMBERS, given),
     )
     return Page("run", f"Run {run_id} on {visible(page.run.model)}", content)
 
 
-def _expression(page: RunPage) -> str | None:
+def _find_expression(page: RunPage) -> str | None:
     """Return the definition as what `find` understands, within the model; None if it does not."""
     try:
         parse(page.run.definition)
@@ -88,14 +88,14 @@ def _expression(page: RunPage) -> str | None:
     if page.run.baseline_of is not None or page.run.definition == "every neuron":
         return None
     inner = page.run.definition.strip()
-    return f"{f'({inner}) ' if inner else ''}model={value(page.run.model)}"
+    return f"{f'({inner}) ' if inner else ''}model={quote_name(page.run.model)}"
 
 
-def _command(page: RunPage) -> str:
+def _rerun_command(page: RunPage) -> str:
     run = page.run
     if page.kind == _TOGETHER:
         return f"neurondb ablate --rerun {run.baseline_of or run.run_id}"
-    which = f"--where {shlex.quote(run.definition)}" if _expression(page) else "--where EXPR"
+    which = f"--where {shlex.quote(run.definition)}" if _find_expression(page) else "--where EXPR"
     how = "--attribution" if page.kind == "attribution" else which
     texts = f" --max-texts {run.n_texts}" if run.n_texts else ""
     condition = f" --condition {run.condition}" if run.condition else ""

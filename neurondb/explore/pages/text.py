@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from neurondb.errors import UnknownNameError, UsageError
-from neurondb.explore.page import Ask, Page, Sql
-from neurondb.explore.pages.token import layer_of
-from neurondb.neurons import match_number, parse_neuron
+from neurondb.errors import UnknownNameError
+from neurondb.explore.parameters import read_layer, read_position
+from neurondb.explore.site import Page, Request
+from neurondb.explore.sql import Sql
+from neurondb.neurons import parse_neuron
 from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.text_peaks import (
@@ -22,15 +23,16 @@ from neurondb.render.numbers import compact
 from neurondb.render.text import visible
 
 FIRST_CHARACTERS: Final = 60
-"""What is shown of a token at most."""
+"""So much of a token is shown at most."""
 
 _PEAKS: Final = """SELECT n.layer || '.' || n.neuron AS name, e.sign_case, e.quantity, e.rank,
        e.position, e.value
 FROM examples e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 WHERE e.neuron_id >= :first AND e.neuron_id < :end
-  AND e.dataset_id = :dataset_id AND e.text_id = :text_id
+  AND e.dataset_id = :dataset_id AND e.text_id = :text_id{position}
 ORDER BY e.rank, e.neuron_id"""
+_AT_POSITION: Final = " AND e.position = :position"
 
 
 class Piece(NamedTuple):
@@ -97,92 +99,90 @@ class TextContent:
         value = None if self.path is None else self.path.hook_post.get(position)
         if value is None or self.path is None or not math.isfinite(value) or not self.scale:
             return Piece(position, token_id, shown, peaks, "", 0, None)
-        said = {"gate": self.path.hook_pre, "in": self.path.hook_pre_linear}
+        traces = {"gate": self.path.hook_pre, "in": self.path.hook_pre_linear}
         if not self.path.hook_pre_linear:
-            said = {"in": self.path.hook_pre}
-        said["post"] = self.path.hook_post
-        values = " · ".join(f"{name} {compact(at.get(position))}" for name, at in said.items())
+            traces = {"in": self.path.hook_pre}
+        traces["post"] = self.path.hook_post
+        values = " · ".join(f"{name} {compact(at.get(position))}" for name, at in traces.items())
         percent = round(100 * abs(value) / self.scale)
         return Piece(position, token_id, shown, peaks, "p" if value > 0 else "n", percent, values)
 
 
-class _Asked(NamedTuple):
+class _Selection(NamedTuple):
+    """What of a text is shown: as which model read it, which layer's peaks, whose values."""
+
     model: Model | None
     layer: int
     position: int | None
     neuron: tuple[int, int] | None
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return the page of a text.
 
     Raises:
         UnknownNameError: when there is no such text, model or neuron.
         UsageError: when what follows the `?` means nothing.
     """
-    connection = ask.connection
-    text = find_text(connection, int(ask.path["text_id"]))
+    connection = request.connection
+    text = find_text(connection, int(request.path["text_id"]))
     models = readers(connection, text)
-    asked = _asked(ask, text, models)
-    page = _content(ask, text, models, asked)
+    chosen = _read_selection(request, text, models)
+    page = _read_content(request, text, models, chosen)
     return Page("text", f"Text {text.ordinal} of {visible(text.dataset)}", page)
 
 
-def _content(ask: Ask, text: Text, models: tuple[str, ...], asked: _Asked) -> TextContent:
-    connection, model = ask.connection, asked.model
-    found = path = peaks = sql = None
+def _read_content(
+    request: Request, text: Text, models: tuple[str, ...], chosen: _Selection
+) -> TextContent:
+    connection, model = request.connection, chosen.model
+    read = path = peaks = sql = None
     if model is not None:
-        found = stretch(connection, model, text.text_id, asked.position or 0)
-        peaks = text_peaks(connection, model, text, asked.layer, asked.position)
+        read = stretch(connection, model, text.text_id, chosen.position or 0)
+        peaks = text_peaks(connection, model, text, chosen.layer, chosen.position)
         sql = _sql(model, text, peaks)
-        if asked.neuron is not None:
-            path = neuron_path(connection, neuron_id(model, *asked.neuron), text)
+        if chosen.neuron is not None:
+            path = neuron_path(connection, neuron_id(model, *chosen.neuron), text)
     return TextContent(
         text=text,
         models=models,
         model=None if model is None else model.name,
         n_layers=0 if model is None else model.n_layers,
-        layer=asked.layer,
+        layer=chosen.layer,
         every_layer=model is not None and layers_at_once(model) == model.n_layers,
-        position=asked.position,
-        neuron=None if asked.neuron is None else "{}.{}".format(*asked.neuron),
-        stretch=found,
-        start=start_of(connection, text.text_id) if found is None else None,
+        position=chosen.position,
+        neuron=None if chosen.neuron is None else "{}.{}".format(*chosen.neuron),
+        stretch=read,
+        start=start_of(connection, text.text_id) if read is None else None,
         path=path,
         peaks=peaks,
         sql=sql,
     )
 
 
-def _asked(ask: Ask, text: Text, models: tuple[str, ...]) -> _Asked:
-    query = ask.query
+def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _Selection:
+    query = request.query
     name = query.get("model") or next(iter(models), None)
-    model = None if name is None else find_model(ask.connection, name)
+    model = None if name is None else find_model(request.connection, name)
     if model is not None and model.name not in models:
         raise UnknownNameError(f"{model.name} has not read {text.dataset}")
     neuron = query.get("neuron") or None
     if model is None:
-        return _Asked(None, 0, None, None)
+        return _Selection(None, 0, None, None)
     place = None if neuron is None else parse_neuron(neuron)
     if place is not None:
         neuron_id(model, *place)  # refuses what the model has not
-    layer = layer_of(query.get("layer"), model)
+    layer = read_layer(query.get("layer"), model)
     if layer is None:
         layer = 0 if place is None else place[0]
-    return _Asked(model, layer, _position(query.get("position")), place)
-
-
-def _position(written: str | None) -> int | None:
-    if not written:
-        return None
-    position = match_number(written)
-    if position is None or len(written) > 9:
-        raise UsageError(f"{written[:80]!r} is no position; positions count from 0")
-    return position
+    return _Selection(model, layer, read_position(query.get("position")), place)
 
 
 def _sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:
     first = model.first_neuron_id + peaks.layers[0] * model.d_mlp
     end = model.first_neuron_id + (peaks.layers[-1] + 1) * model.d_mlp
     values = {"first": first, "end": end, "dataset_id": text.dataset_id, "text_id": text.text_id}
-    return Sql("the neurons that peak in this text", _PEAKS, values)
+    if peaks.position is not None:
+        values["position"] = peaks.position
+    statement = _PEAKS.format(position="" if peaks.position is None else _AT_POSITION)
+    return Sql("the neurons that peak in this text", statement, values)

@@ -4,10 +4,11 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
-from neurondb.errors import UnknownNameError, UsageError
-from neurondb.explore.neuron.choices import basis_of
-from neurondb.explore.page import Ask, Page, Sql
-from neurondb.neurons import match_number
+from neurondb.errors import UnknownNameError
+from neurondb.explore.pages.neuron.choices import read_basis
+from neurondb.explore.parameters import read_layer
+from neurondb.explore.site import Page, Request
+from neurondb.explore.sql import Sql
 from neurondb.reading.models import Model, find_model, why_no_token
 from neurondb.reading.property_effects import TokenProperty, properties_of_token
 from neurondb.reading.token_places import (
@@ -26,7 +27,7 @@ from neurondb.render.hints import ingest_command
 from neurondb.render.text import visible
 
 SHOWN: Final = 25
-"""Neurons of a list."""
+"""So many neurons of a list are shown."""
 SHOWN_OF_HEAD: Final = 12
 
 _LISTS: Final = """SELECT n.layer || '.' || n.neuron AS name, p.vector, p.direction, p.rank,
@@ -34,14 +35,15 @@ _LISTS: Final = """SELECT n.layer || '.' || n.neuron AS name, p.vector, p.direct
 FROM top_tokens p
 JOIN neurons n ON n.neuron_id = p.neuron_id
 JOIN models m ON m.model_id = n.model_id
-WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model
-ORDER BY abs(p.cosine) DESC"""
+WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model{layer}
+ORDER BY abs(p.cosine) DESC, p.neuron_id"""
+_OF_LAYER: Final = "\n  AND n.layer = :layer"
 _HEAD: Final = """SELECT n.layer || '.' || n.neuron AS name, h.side, h.probability, h.normalised
 FROM lm_head_tokens h
 JOIN neurons n ON n.neuron_id = h.neuron_id
 JOIN models m ON m.model_id = n.model_id
 WHERE h.token_id = :token_id AND m.name = :model
-ORDER BY h.normalised DESC"""
+ORDER BY h.normalised DESC, h.neuron_id, h.side DESC"""
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,17 @@ class TokenContent:
     sql: dict[str, Sql]
 
 
-def answer(ask: Ask) -> Page:
+def answer(request: Request) -> Page:
     """Return the page of a token.
 
     Raises:
         UnknownNameError: when there is no such model or token.
         UsageError: when there is no such basis or layer.
     """
-    connection = ask.connection
-    model = find_model(connection, ask.path["model"])
-    token = _token(ask, model, int(ask.path["token_id"]))
-    basis, layer = basis_of(ask.query), layer_of(ask.query.get("layer"), model)
+    connection = request.connection
+    model = find_model(connection, request.path["model"])
+    token = _require_token(request, model, int(request.path["token_id"]))
+    basis, layer = read_basis(request.query), read_layer(request.query.get("layer"), model)
     effects = token_effects(connection, model, token.token_id, Wanted(basis, layer, SHOWN))
     page = TokenContent(
         model=model.name,
@@ -105,41 +107,27 @@ def answer(ask: Ask) -> Page:
         encoded_by=encoded_by(connection, model, token.token_id, SHOWN_OF_HEAD),
         decoded=decoded(connection, model, token.token_id, SHOWN_OF_HEAD),
         command=f"neurondb tokens {shlex.quote(model.name)} '#{token.token_id}' --lm-head --store",
-        sql=_sql(model, token, basis),
+        sql=_statements(model, token, basis, layer),
     )
     return Page("token", f"{visible(token.token[:40], spaces=True)} · {visible(model.name)}", page)
 
 
-def _token(ask: Ask, model: Model, token_id: int) -> NamedToken:
-    token = find_token(ask.connection, model, token_id)
+def _require_token(request: Request, model: Model, token_id: int) -> NamedToken:
+    token = find_token(request.connection, model, token_id)
     if token is not None:
         return token
-    if token_beside(ask.connection, model, -1, 1) is None:
+    if token_beside(request.connection, model, -1, 1) is None:
         command = ingest_command(model.name, model.source, "vocab")
         raise UnknownNameError(f"the tokens of {model.name} are not ingested: run `{command}`")
     why = why_no_token(model, token_id)
     raise UnknownNameError(f"{model.name} has no token #{token_id}: {why}")
 
 
-def _sql(model: Model, token: NamedToken, basis: str) -> dict[str, Sql]:
-    values = {"token_id": token.token_id, "model": model.name}
+def _statements(model: Model, token: NamedToken, basis: str, layer: int | None) -> dict[str, Sql]:
+    values: dict[str, int | str] = {"token_id": token.token_id, "model": model.name}
+    of_lists = values | {"basis": basis} | ({} if layer is None else {"layer": layer})
+    lists = _LISTS.format(layer="" if layer is None else _OF_LAYER)
     return {
-        "lists": Sql("the neurons of this token", _LISTS, values | {"basis": basis}),
+        "lists": Sql("the neurons of this token", lists, of_lists),
         "head": Sql("the neurons whose top token it is", _HEAD, values),
     }
-
-
-def layer_of(written: str | None, model: Model) -> int | None:
-    """Return the layer that an address names, if it names one.
-
-    Raises:
-        UsageError: when the model has no such layer.
-    """
-    if not written:
-        return None
-    layer = match_number(written)
-    if layer is None or layer >= model.n_layers:
-        raise UsageError(
-            f"{model.name} has no layer {written[:80]!r}: its layers are 0 to {model.n_layers - 1}"
-        )
-    return layer

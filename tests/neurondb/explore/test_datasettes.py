@@ -17,7 +17,7 @@ from datasette.version import __version__
 
 from neurondb.asking import named
 from neurondb.explore.publishing import Publication, publish
-from neurondb.explore.server import Service, application
+from neurondb.explore.server import Service, create_application
 from neurondb.render.progress import LineProgress
 from tests.support.sample_database import NEURONS, Sample, sample
 
@@ -76,14 +76,14 @@ class Served:
 
 @pytest.fixture(scope="module")
 def site(sample: Sample) -> Iterator[Served]:
-    served = Served(application(sample.url))
+    served = Served(create_application(sample.url))
     yield served
     served.close()
 
 
 @pytest.fixture(scope="module")
 def public(sample: Sample) -> Iterator[Served]:
-    served = Served(application(sample.url, Service(public=True)))
+    served = Served(create_application(sample.url, Service(public=True)))
     yield served
     served.close()
 
@@ -226,7 +226,7 @@ def stored(path: Path) -> list[tuple[Any, ...]]:
 
 
 def test_annotations_of_other_sites_are_refused_and_ours_are_kept(open_path: Path) -> None:
-    served = Served(application(str(open_path), Service(annotations=True)))
+    served = Served(create_application(str(open_path), Service(annotations=True)))
     page = served.get(f"/neuron/{LLAMA}/1.3")
     assert '<form class="annotate"' in page.text
     elsewhere = {"sec-fetch-site": "cross-site", "origin": "https://elsewhere.example"}

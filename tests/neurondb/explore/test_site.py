@@ -1,4 +1,4 @@
-"""What a site remembers between visitors, and who computes it when they come together."""
+"""What a site keeps between visitors, and who computes it when they come together."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from neurondb.explore.server import application
-from neurondb.explore.site import Site, site_of
+from neurondb.explore.server import create_application
+from neurondb.explore.site import Site, find_site
 from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
@@ -18,8 +18,8 @@ __all__ = ["sample"]
 
 @pytest.fixture
 def site(sample: Sample, tmp_path: Path) -> Iterator[Site]:
-    datasette = application(str(shutil.copy(sample.path, tmp_path / "n.db")))
-    found = site_of(datasette)
+    datasette = create_application(str(shutil.copy(sample.path, tmp_path / "n.db")))
+    found = find_site(datasette)
     assert found is not None
     yield found
     datasette.executor.shutdown()
@@ -37,7 +37,7 @@ def test_visitors_who_come_together_have_one_of_them_compute(site: Site) -> None
         return "answer"
 
     def visit() -> None:
-        answers.append(site.remembered("question", compute))
+        answers.append(site.cached("question", compute))
 
     visitors = [threading.Thread(target=visit) for _ in range(8)]
     for visitor in visitors:
@@ -49,26 +49,26 @@ def test_visitors_who_come_together_have_one_of_them_compute(site: Site) -> None
     assert answers == ["answer"] * 8
 
 
-def test_a_failure_keeps_nobody_waiting_and_is_not_remembered(site: Site) -> None:
+def test_a_failure_keeps_nobody_waiting_and_is_not_kept(site: Site) -> None:
     def fail() -> str:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        site.remembered("question", fail)
-    assert site.remembered("question", lambda: "answer") == "answer"
+        site.cached("question", fail)
+    assert site.cached("question", lambda: "answer") == "answer"
 
 
 def test_what_was_written_since_is_computed_again(site: Site) -> None:
     path = Path(site.database.path)
-    assert site.remembered("question", lambda: 1) == 1
-    assert site.remembered("question", lambda: 2) == 1
+    assert site.cached("question", lambda: 1) == 1
+    assert site.cached("question", lambda: 2) == 1
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
-    assert site.remembered("question", lambda: 2) == 2
+    assert site.cached("question", lambda: 2) == 2
 
 
-def test_little_is_remembered(site: Site) -> None:
+def test_little_is_kept(site: Site) -> None:
     for number in range(1000):
-        site.remembered(number, lambda: "x" * 10)
+        site.cached(number, lambda: "x" * 10)
 
-    assert len(site._remembered) <= 256
-    assert len(site._making) <= 257
+    assert len(site._cache) <= 256
+    assert len(site._locks) <= 257

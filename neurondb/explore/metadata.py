@@ -1,0 +1,132 @@
+"""What Datasette's own pages say of our tables, and the named queries as its forms.
+
+The texts are the comments of the schema and the headers of the named queries. Datasette binds every
+field of a form as text, and an empty one as ''. So every `:name` of a statement is wrapped: ''
+counts as not given, and what is given becomes of its type.
+"""
+
+from html import escape
+from typing import Any, Final
+
+from neurondb.asking.named import NamedQuery, Parameter, load_all
+from neurondb.explore.site import TITLE
+from neurondb.explore.sql import format_literal, replace_parameters, strip_header
+from neurondb.schema import VIEWS, metadata
+
+DESCRIPTION: Final = "Neurons of language models, analysed and queryable."
+
+_LABELS: Final = {"models": "name", "rw_classes": "name", "dataset_rows": "name", "texts": "text"}
+"""Table → the column by which links to its rows read."""
+
+_FACETS: Final = {
+    "models": ["architecture", "gated"],
+    "ingest_steps": ["model_id", "stage"],
+    "ingest_runs": ["model_id", "tool_version"],
+    "ablation_runs": ["model_id", "kind", "mode", "condition"],
+    "ablation_results": ["metric", "filter"],
+    "annotations": ["source", "key"],
+}
+"""Table → columns to narrow it by; tables of a row a neuron would be counted for it every time."""
+
+_INTERNAL: Final = ("alembic_version", "sqlite_stat1", "sqlite_stat4")
+
+
+def describe_database(name: str) -> dict[str, Any]:
+    """Return Datasette's metadata for a database of this name: tables, columns, queries."""
+    tables = {str(table.name): _describe_table(table) for table in metadata.sorted_tables}
+    tables |= {view.name: _describe_view(view) for view in VIEWS}
+    tables |= {internal: {"hidden": True} for internal in _INTERNAL}
+    database = {"title": TITLE, "tables": tables, "queries": configure_queries()}
+    return {"title": TITLE, "description": DESCRIPTION, "databases": {name: database}}
+
+
+def _describe_table(table: Any) -> dict[str, Any]:
+    columns = {str(column.name): column.comment for column in table.columns if column.comment}
+    described: dict[str, Any] = {"columns": columns}
+    if table.name in _LABELS:
+        described["label_column"] = _LABELS[table.name]
+    if table.name in _FACETS:
+        described["facets"] = _FACETS[table.name]
+    if table.name.endswith("_rows"):  # codes, which a view shows in words
+        described["hidden"] = True
+    return described
+
+
+def _describe_view(view: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": view.comment}
+    if view.name == "neuron_overview":
+        from neurondb.asking.vocabulary import NUMBERS, WORDS
+
+        described["columns"] = WORDS | NUMBERS
+    return described
+
+
+def format_yaml() -> str:
+    """Return db/metadata.yaml: the same for `datasette db/neurondb.db --metadata …`."""
+    import yaml  # type: ignore[import-untyped]
+
+    class Dumper(yaml.SafeDumper):  # type: ignore[misc]
+        """Writes texts of several lines as such."""
+
+    def represent(dumper: Any, text: str) -> Any:
+        style = "|" if "\n" in text else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    Dumper.add_representer(str, represent)
+    description = describe_database("neurondb")
+    text = yaml.dump(description, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=98)
+    return f"# Made by neurondb.explore.metadata; a test keeps it up to date.\n{text}"
+
+
+_TYPES: Final = {"integer": "INTEGER", "natural": "INTEGER", "number": "REAL"}
+
+_CLASS: Final = "(SELECT rw.name FROM rw_classes rw WHERE {given} IN (rw.name, rw.io_name))"
+"""A class is found by either of its two names."""
+
+
+def configure_queries() -> dict[str, dict[str, Any]]:
+    """Return every named query as Datasette's configuration has it."""
+    return {query.name: configure_query(query) for query in load_all()}
+
+
+def configure_query(query: NamedQuery) -> dict[str, Any]:
+    """Return one named query as Datasette's configuration has it."""
+    return {
+        "title": query.title,
+        "description_html": _describe_query(query),
+        "sql": convert_parameters(query),
+        "params": [parameter.name for parameter in query.parameters],
+        "hide_sql": True,
+    }
+
+
+def convert_parameters(query: NamedQuery) -> str:
+    """Return a query's SQL, without its header, that takes text for every parameter."""
+    known = {parameter.name: parameter for parameter in query.parameters}
+    return replace_parameters(strip_header(query), lambda name: _wrap_parameter(known[name]))
+
+
+def _wrap_parameter(parameter: Parameter) -> str:
+    given = f"NULLIF(:{parameter.name}, '')"
+    if parameter.kind in _TYPES:
+        given = f"CAST({given} AS {_TYPES[parameter.kind]})"
+    if parameter.default is not None:
+        given = f"COALESCE({given}, {format_literal(parameter.default)})"
+    return _CLASS.format(given=given) if parameter.kind == "class" else given
+
+
+def _describe_query(query: NamedQuery) -> str:
+    """Return the description and what the fields are for, as HTML."""
+    rows = "".join(f"<li>{_describe_parameter(parameter)}</li>" for parameter in query.parameters)
+    text = f"<p>{escape(query.description)}</p>"
+    return f"{text}<ul>{rows}</ul>" if rows else text
+
+
+def _describe_parameter(parameter: Parameter) -> str:
+    text = f"<code>{escape(parameter.name)}</code>: {escape(parameter.meaning)}"
+    if parameter.choices:
+        text += f" ({escape(', '.join(parameter.choices))})"
+    if parameter.required:
+        return f"{text}; required"
+    default = "all" if parameter.default is None else str(parameter.default)
+    return f"{text}; left empty: {escape(default)}"

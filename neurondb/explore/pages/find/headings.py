@@ -1,0 +1,77 @@
+"""Headings of the table of neurons: a click orders by the column, the next one turns it round."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from neurondb.explore.urls import Urls
+
+_COSINES: Final = {
+    "gate_in": "cos(gate, in)",
+    "gate_out": "cos(gate, out)",
+    "in_out": "cos(in, out)",
+}
+_COLUMNS: Final = {
+    "name": "neuron",
+    "class": "class",
+    **_COSINES,
+    "freq": "fires",
+    "out_kurtosis": "kurtosis",
+    "role": "role",
+    "top_out_token": "promotes",
+}
+_TITLES: Final = {
+    "freq": "share of tokens with x_gate > 0",
+    "out_kurtosis": "of cos(U, out) over the vocabulary; a Gaussian has 3",
+    "top_out_token": "the token that out promotes most",
+}
+TEXT_COLUMNS: Final = ("name", "class", "role", "top_out_token")
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A column of the table.
+
+    Attributes:
+        sort: `ascending` or `descending` when the table is ordered by it.
+        address: of the table ordered by this column, or turned round.
+    """
+
+    key: str
+    label: str
+    title: str
+    sort: str | None = None
+    address: str | None = None
+
+
+DEFAULT_HEADINGS: Final = tuple(
+    Heading(key, label, _TITLES.get(key, "")) for key, label in _COLUMNS.items()
+)
+"""The columns of a table that cannot be ordered otherwise."""
+
+
+def list_headings(expression: str, order: str, links: Urls) -> tuple[Heading, ...]:
+    """Return the columns of the table of neurons."""
+    return tuple(
+        Heading(
+            key,
+            label,
+            _TITLES.get(key, ""),
+            _sort_direction(key, order),
+            links.find(expression, order=_next_order(key, order)),
+        )
+        for key, label in _COLUMNS.items()
+    )
+
+
+def _sort_direction(key: str, order: str) -> str | None:
+    if order.strip("-|") != key:
+        return None
+    return "descending" if order.startswith("-") else "ascending"
+
+
+def _next_order(key: str, order: str) -> str:
+    """Return the order that a click leads to: numbers start with the largest."""
+    orders = [key, f"-{key}"] if key in TEXT_COLUMNS else [f"-{key}", key]
+    if key in _COSINES:
+        orders.append(f"-|{key}|")
+    return orders[(orders.index(order) + 1) % len(orders)] if order in orders else orders[0]

@@ -1,0 +1,184 @@
+"""The neurons that an expression describes, a page at a time."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any, Final
+
+from neurondb.asking.absences import reasons
+from neurondb.asking.compiling import Shape, compile_count, compile_find, default_columns
+from neurondb.asking.expression import parse
+from neurondb.asking.names import resolved
+from neurondb.asking.statements import run_sql
+from neurondb.asking.terms import And, Expression, OneOf
+from neurondb.asking.tree import dataset_asked
+from neurondb.errors import DatabaseError, UsageError
+from neurondb.explore.pages.find.headings import Heading, list_headings
+from neurondb.explore.pages.find.summary import SetSummary, summarize_set
+from neurondb.explore.site import Page, Request
+from neurondb.explore.sql import Sql
+from neurondb.reading.layer_table import ClassShare, class_shares
+from neurondb.reading.models import Model, list_models
+from neurondb.reading.neuron_lines import NeuronLine, neuron_lines
+
+ROWS: Final = 50
+_COUNTING_S: Final = 3.0
+"""A set that takes more seconds to count is called "many"."""
+_MOST_SUMMARISED: Final = 50_000
+_MOST_PAGES: Final = 2_000
+_USUAL_COLUMNS: Final = (
+    *default_columns(()),
+    *("layer", "neuron", "neuron_id", "out_kurtosis", "io_class"),
+)
+"""The table has these columns anyway, or says what they say in another way."""
+
+
+@dataclass(frozen=True)
+class ListedNeuron:
+    """A neuron of the set; `more` has its values in the columns that only the order names."""
+
+    neuron: NeuronLine
+    more: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class NeuronSet:
+    """A set of neurons.
+
+    Attributes:
+        expression: what describes it.
+        order: keys by which it is ordered, as `find --order` takes them.
+        n: neurons; None when they are too many to count in a moment.
+        more: columns besides the usual ones, which the order names.
+        reasons: of an empty set, what may be missing.
+        summary: the set beside the average of its layers; None when it is empty or large.
+        command: what gives the same in a terminal.
+    """
+
+    expression: str
+    order: str
+    n: int | None
+    page: int
+    last_page: bool
+    headings: tuple[Heading, ...]
+    more: tuple[str, ...]
+    neurons: tuple[ListedNeuron, ...]
+    several_models: bool
+    reasons: tuple[str, ...]
+    summary: SetSummary | None
+    sql: Sql
+    command: str
+
+
+def answer(request: Request) -> Page:
+    """Return one page of a set.
+
+    Raises:
+        UsageError: the expression or the order cannot be understood.
+        UnknownNameError: a model or token in it is not there.
+        DatabaseError: when it takes too long.
+    """
+    text, order = request.query.get("q", "").strip(), request.query.get("order", "").strip()
+    expression, keys = read_expression(request), read_order(request)
+    number = _read_page_number(request.query.get("page", "1"))
+    neurons, more, last = _list_neurons(request, expression, keys, number)
+    cached = request.site.cached
+    n = (number - 1) * ROWS + len(neurons) if last else None
+    if n is None:
+        n = cached(("count", text), lambda: _count_neurons(request, expression))
+    summary = None
+    if text and n and n <= _MOST_SUMMARISED:
+        summary = cached(("summary", text), lambda: summarize_set(request, expression))
+    content = NeuronSet(
+        text,
+        order,
+        n,
+        number,
+        last,
+        list_headings(text, order, request.site.links),
+        more,
+        neurons,
+        len({one.neuron.model for one in neurons}) != 1,
+        () if n else tuple(reasons(request.connection, expression)),
+        summary,
+        _sql(expression, keys, number),
+        _command(text, order),
+    )
+    return Page("find", text or "All neurons", content)
+
+
+def read_expression(request: Request) -> Expression:
+    """Return the expression that an address asks for, its models and tokens looked up.
+
+    Raises:
+        UsageError: it cannot be understood.
+        UnknownNameError: a model or token in it is not there.
+    """
+    return resolved(parse(request.query.get("q", "").strip()), request.connection)
+
+
+def read_order(request: Request) -> tuple[str, ...]:
+    """Return the keys by which an address orders neurons, the first one first."""
+    return tuple(key.strip() for key in request.query.get("order", "").split(",") if key.strip())
+
+
+def _read_page_number(written: str) -> int:
+    if not (written.isascii() and written.isdigit() and 1 <= int(written[:9]) <= _MOST_PAGES):
+        raise UsageError(f"pages are numbered 1 to {_MOST_PAGES:,}; order by something else")
+    return int(written)
+
+
+def _list_neurons(
+    request: Request, expression: Expression, keys: tuple[str, ...], number: int
+) -> tuple[tuple[ListedNeuron, ...], tuple[str, ...], bool]:
+    """Return the neurons of a page, the columns added to them, and whether it is the last page."""
+    more = tuple(c for c in default_columns(keys) if c not in _USUAL_COLUMNS)
+    shape = Shape(("neuron_id", *more), keys, number * ROWS + 1)
+    rows = list(run_sql(request.site.engine, *compile_find(expression, shape)).rows)
+    shown = rows[(number - 1) * ROWS : number * ROWS]
+    ids = [row[0] for row in shown]
+    lines = neuron_lines(request.connection, ids, dataset_asked(expression))
+    values = {row[0]: row[1:] for row in shown}
+    neurons = tuple(ListedNeuron(line, values[line.neuron_id]) for line in lines)
+    return neurons, more, len(rows) <= number * ROWS
+
+
+def _count_neurons(request: Request, expression: Expression) -> int | None:
+    if (whole := _whole_models(request, expression)) is not None:
+        return sum(share.n for model in whole for share in _class_shares(request, model))
+    engine = request.site.engine.execution_options(
+        time_limit_s=min(_COUNTING_S, request.site.limit_s)
+    )
+    try:
+        return int(next(run_sql(engine, *compile_count(expression)).rows)[0])
+    except DatabaseError:
+        return None
+
+
+def _whole_models(request: Request, expression: Expression) -> list[Model] | None:
+    """Return the models whose neurons, all of them, an expression describes; else None."""
+    every = [summary.model for summary in list_models(request.connection)]
+    if isinstance(expression, And) and not expression.parts:
+        return every
+    if isinstance(expression, OneOf) and expression.column == "model":
+        return [model for model in every if model.name in expression.values]
+    return None
+
+
+def _class_shares(request: Request, model: Model) -> tuple[ClassShare, ...]:
+    """Return the classes of a model; neuron_overview has the neurons that are classified."""
+    key = ("classes", model.model_id)
+    return request.site.cached(key, lambda: class_shares(request.connection, model))
+
+
+def _sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:
+    """Return the statement of a page's neurons, with the columns that the page has of them."""
+    columns = (*default_columns(keys), "out_kurtosis")
+    compiled = compile_find(expression, Shape(columns, keys, number * ROWS))
+    before = (number - 1) * ROWS
+    part = f"\nLIMIT {ROWS} OFFSET {before}" if before else ""
+    return Sql("neurons", compiled.sql + part, compiled.parameters)
+
+
+def _command(text: str, order: str) -> str:
+    ordered = f" --order {shlex.quote(order)}" if order else ""
+    return f"neurondb find {shlex.quote(text)}{ordered}"

@@ -1,0 +1,30 @@
+"""All neurons that an expression describes, for programs."""
+
+from io import StringIO
+from typing import Final
+
+from neurondb.asking.compiling import Shape, compile_find, default_columns
+from neurondb.asking.statements import run_sql
+from neurondb.explore.pages.find.page import read_expression, read_order
+from neurondb.explore.site import Document, Request
+from neurondb.render.formats import FORMATS
+
+MOST_IN_PUBLIC: Final = 10_000
+_TYPES: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
+
+def answer(request: Request) -> Document:
+    """Return the rows that `neurondb find --format` writes; a public site gives the first ones.
+
+    Raises:
+        UsageError: the expression or the order cannot be understood.
+        UnknownNameError: a model or token in it is not there.
+        DatabaseError: when it takes too long.
+    """
+    expression, keys = read_expression(request), read_order(request)
+    limit = MOST_IN_PUBLIC if request.site.options.public else None
+    shape = Shape((*default_columns(keys), "out_kurtosis"), keys, limit)
+    form, stream = request.path["form"], StringIO()
+    FORMATS[form].write(run_sql(request.site.engine, *compile_find(expression, shape)), stream)
+    headers = {"content-disposition": f'attachment; filename="neurons.{form}"'}
+    return Document(stream.getvalue().encode(), _TYPES[form], headers)

@@ -1,0 +1,254 @@
+"""One neuron: what its weights read and write, how it behaves, what others say of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from neurondb.database import parse_url, sqlite_path
+from neurondb.explore.pages.neuron.choices import Choices, list_quantities, read_choices
+from neurondb.explore.pages.neuron.commands import (
+    Command,
+    export_command,
+    list_commands,
+    missing_stage_commands,
+)
+from neurondb.explore.pages.neuron.statements import panel_statements
+from neurondb.explore.pages.neuron.windows import (
+    BEFORE,
+    RADIUS,
+    WindowList,
+    build_window_list,
+    share_scale,
+)
+from neurondb.explore.site import Page, Redirect, Request
+from neurondb.explore.sql import Sql
+from neurondb.neurons import parse_neuron
+from neurondb.reading.ablations import Ablation, ablations
+from neurondb.reading.activations import (
+    Activations,
+    Dataset,
+    activations,
+    datasets_of,
+    find_dataset,
+)
+from neurondb.reading.annotations import Annotation, annotations
+from neurondb.reading.controls import control_lists
+from neurondb.reading.cosines import CosineReading, cosines
+from neurondb.reading.counterparts import Counterpart, counterparts
+from neurondb.reading.examples import ExampleOptions, example_lists
+from neurondb.reading.identity import Identity, identity
+from neurondb.reading.layer_provenance import StageOrigin, layer_provenance
+from neurondb.reading.models import Model, find_model
+from neurondb.reading.property_effects import PropertyEffect, property_effects
+from neurondb.reading.quantiles import Quantiles, quantiles
+from neurondb.reading.removal import Removal, removal
+from neurondb.reading.verdict import Verdict, verdict
+from neurondb.reading.vocabulary import (
+    DoubleChecking,
+    TokenList,
+    Vocabulary,
+    double_checking,
+    vocabulary,
+)
+from neurondb.render.text import visible
+
+EXAMPLES = 16
+CONTROLS = 4
+"""So many control examples of each kind are shown."""
+TOKENS = 16
+EFFECTS = 5
+"""So many properties are shown on each side; the rest fold."""
+
+
+@dataclass(frozen=True)
+class NeuronContent:
+    """A neuron's page.
+
+    Attributes:
+        previous: name of the neuron before it in the layer or the layer before.
+        origins: where the numbers come from, stage by stage.
+        datasets: on which there are activations.
+        chosen: what of it is shown; the rest is at the same address with other choices.
+        quantiles: from the histogram, of every eighth position.
+        examples: of the chosen case and quantity.
+        missing: stage → the command that adds it.
+        sql: panel → the statement behind it.
+    """
+
+    identity: Identity
+    threshold: float
+    previous: str | None
+    next: str | None
+    origins: tuple[StageOrigin, ...]
+    datasets: tuple[str, ...]
+    chosen: Choices
+    verdict: Verdict
+    cosines: tuple[CosineReading, ...]
+    vocabulary: Vocabulary | None
+    double_checking: DoubleChecking | None
+    properties: tuple[PropertyEffect, ...]
+    activations: Activations | None
+    quantiles: tuple[Quantiles, ...]
+    examples: WindowList | None
+    controls: tuple[WindowList, ...]
+    removal: Removal | None
+    ablations: tuple[Ablation, ...]
+    counterparts: tuple[Counterpart, ...]
+    annotations: tuple[Annotation, ...]
+    commands: tuple[Command, ...]
+    missing: dict[str, str]
+    sql: dict[str, Sql]
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Quantities that the chosen case has a list of."""
+        return () if self.chosen.sign_case is None else list_quantities(self.chosen.sign_case)
+
+    @property
+    def weights(self) -> bool:
+        """Whether the weights of its layer are ingested."""
+        return self.identity.sign is not None
+
+    @property
+    def traced(self) -> bool:
+        """Whether any example has its values token by token."""
+        return self.examples is not None and self.examples.scale is not None
+
+    def tokens(self, vector: str, direction: str) -> TokenList | None:
+        """Return one list of tokens."""
+        lists = () if self.vocabulary is None else self.vocabulary.lists
+        return next((x for x in lists if (x.vector, x.direction) == (vector, direction)), None)
+
+    def promoted(self) -> tuple[PropertyEffect, ...]:
+        """Return the properties of tokens it promotes most."""
+        return tuple(x for x in self.properties if x.effect > 0)[:EFFECTS]
+
+    def suppressed(self) -> tuple[PropertyEffect, ...]:
+        """Return those it suppresses most, the strongest first."""
+        return tuple(x for x in reversed(self.properties) if x.effect < 0)[:EFFECTS]
+
+
+def answer(request: Request) -> Page | Redirect:
+    """Return the page of a neuron, or with `?go=L.N` the way to another one of its model.
+
+    Raises:
+        UnknownNameError: when the database has no such model, neuron or dataset.
+        UsageError: when what follows the `?` means nothing.
+    """
+    going = request.query.get("go")
+    if going:
+        place = parse_neuron(going)
+        return Redirect(request.site.links.neuron(request.path["model"], place.name))
+    page = read_content(request)
+    return Page("neuron", f"{visible(page.identity.model)} {page.identity.name}", page)
+
+
+class _Subject(NamedTuple):
+    """The neuron and what is shown of it, which every panel needs to know."""
+
+    connection: Connection
+    model: Model
+    who: Identity
+    dataset: Dataset | None
+    activations: Activations | None
+    chosen: Choices
+
+
+def read_content(request: Request) -> NeuronContent:
+    """Return what the page of one neuron shows.
+
+    Raises:
+        UnknownNameError: when the database has no such model, neuron or dataset.
+        UsageError: when the choices in the address mean nothing.
+    """
+    subject = _read_subject(request)
+    connection, model, who, _, acts, chosen = subject
+    key = who.neuron_id
+    readings = cosines(connection, model, who.layer, key)
+    examples, controls = _list_windows(subject)
+    tokens = vocabulary(connection, model, key, chosen.basis, TOKENS)
+    return NeuronContent(
+        identity=who,
+        threshold=model.threshold,
+        previous=_neighbour(model, who, -1),
+        next=_neighbour(model, who, 1),
+        origins=layer_provenance(connection, model.model_id, who.layer),
+        datasets=datasets_of(connection, key),
+        chosen=chosen,
+        verdict=verdict(connection, model, key, readings, acts),
+        cosines=readings,
+        vocabulary=tokens,
+        double_checking=double_checking(connection, key),
+        properties=property_effects(connection, key),
+        activations=acts,
+        quantiles=quantiles(None if acts is None else acts.histograms),
+        examples=examples,
+        controls=controls,
+        removal=removal(connection, model, key),
+        ablations=ablations(connection, model.model_id, key),
+        counterparts=counterparts(connection, model, who.layer, who.neuron),
+        annotations=annotations(connection, key),
+        commands=(*_export_commands(request), *list_commands(who, chosen, tokens, examples)),
+        missing=missing_stage_commands(who),
+        sql=panel_statements(_statement_values(subject)),
+    )
+
+
+def _read_subject(request: Request) -> _Subject:
+    connection = request.connection
+    model = find_model(connection, request.path["model"])
+    who = identity(connection, model, int(request.path["layer"]), int(request.path["neuron"]))
+    dataset = find_dataset(connection, model, request.query.get("dataset") or None)
+    acts = None if dataset is None else activations(connection, who.neuron_id, dataset)
+    name = None if dataset is None else dataset.name
+    chosen = read_choices(request.query, model, acts, name)
+    return _Subject(connection, model, who, dataset, acts, chosen)
+
+
+def _export_commands(request: Request) -> tuple[Command, ...]:
+    """Return how commands find this file; to strangers it says nothing, they have none."""
+    path = Path(str(request.site.database.path)).resolve()
+    usual = sqlite_path(parse_url(None))
+    if request.site.options.public or (usual is not None and usual.resolve() == path):
+        return ()
+    return (export_command(str(path)),)
+
+
+def _neighbour(model: Model, who: Identity, step: int) -> str | None:
+    place = who.layer * model.d_mlp + who.neuron + step
+    if not 0 <= place < model.n_neurons:
+        return None
+    layer, neuron = divmod(place, model.d_mlp)
+    return f"{layer}.{neuron}"
+
+
+def _list_windows(subject: _Subject) -> tuple[WindowList | None, tuple[WindowList, ...]]:
+    """Return the examples and controls; no list where nothing was counted."""
+    case, quantity = subject.chosen.sign_case, subject.chosen.quantity
+    if subject.activations is None or subject.dataset is None or case is None:
+        return None, ()
+    key = subject.who.neuron_id
+    options = ExampleOptions(quantity, case, EXAMPLES, RADIUS)
+    (listed,) = example_lists(subject.connection, subject.model, key, subject.activations, options)
+    fewer = ExampleOptions(count=CONTROLS, radius=BEFORE)
+    kinds = control_lists(subject.connection, subject.model, key, subject.dataset, fewer)
+    return (
+        build_window_list(case, quantity, listed.examples, bos_only=listed.bos_only),
+        share_scale([build_window_list(kind.kind, "hook_post", kind.examples) for kind in kinds]),
+    )
+
+
+def _statement_values(subject: _Subject) -> dict[str, str | int | None]:
+    acts = subject.activations
+    return {
+        "neuron_id": subject.who.neuron_id,
+        "model_id": subject.model.model_id,
+        "layer": subject.who.layer,
+        "neuron": subject.who.neuron,
+        "dataset_id": None if acts is None else acts.dataset.dataset_id,
+        "basis": subject.chosen.basis,
+        "sign_case": subject.chosen.sign_case,
+        "quantity": subject.chosen.quantity,
+    }

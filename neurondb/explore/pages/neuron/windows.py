@@ -1,0 +1,247 @@
+"""Examples as a page shows them: token by token, coloured, equal windows folded."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from neurondb.reading.examples import Example
+from neurondb.reading.traces import Trace
+from neurondb.render.numbers import compact
+from neurondb.render.text import ELLIPSIS, visible
+
+BEFORE: Final = 16
+AFTER: Final = 8
+"""Windows with the same tokens, so many before the peak and so many after it, are folded."""
+RADIUS: Final = 32
+"""So many tokens on either side of the peak can be unfolded."""
+FIRST_CHARACTERS: Final = 60
+"""So much of a token is shown at most."""
+SOURCES: Final = {
+    "hook_post": "hook_post",
+    "hook_pre_linear": "hook_pre_linear",
+    "hook_pre": "hook_pre",
+    "swish": "hook_pre",
+}
+"""Quantity of a list → the one of a trace that colours it; swish is a function of hook_pre."""
+
+
+class Piece(NamedTuple):
+    """A token as it is shown.
+
+    Attributes:
+        mark: peak, next or nothing.
+        level: value ÷ the largest of the list, −1 to 1; None where no value is stored.
+        values: what to say of it; None where no value is stored.
+    """
+
+    text: str
+    mark: str
+    level: float | None
+    values: str | None
+
+    @property
+    def sign(self) -> str:
+        """Class of the colour: p above zero, n below, nothing at it."""
+        if not self.level:
+            return ""
+        return "p" if self.level > 0 else "n"
+
+    @property
+    def percent(self) -> int:
+        """How strong the colour is."""
+        return round(100 * min(abs(self.level or 0), 1))
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Another example with the same window."""
+
+    rank: int
+    text_id: int
+    ordinal: int | None
+    position: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """An example and the tokens around its peak.
+
+    Attributes:
+        value: signed value of the list's quantity at the peak, canonical sign.
+        first: position of the first of `tokens`; None where the text's tokens are not stored, and
+            `start` is the text's start instead.
+        trace: values token by token; None where none is stored.
+        twins: later examples whose window is the same.
+    """
+
+    rank: int
+    text_id: int
+    ordinal: int | None
+    position: int
+    value: float
+    first: int | None
+    tokens: tuple[str, ...]
+    starts: bool
+    ends: bool
+    start: str | None
+    trace: Trace | None
+    twins: tuple[Twin, ...] = ()
+
+
+@dataclass(frozen=True)
+class WindowList:
+    """A list of examples.
+
+    Attributes:
+        title: the sign case, or the kind of control.
+        colour: quantity that colours the tokens.
+        scale: the largest of its values here; None where no trace is stored.
+        stored: examples of the list, twins included.
+        bos_only: whether every peak stands at position 0 (METHODS §5).
+    """
+
+    title: str
+    quantity: str
+    colour: str
+    scale: float | None
+    stored: int
+    windows: tuple[Window, ...]
+    bos_only: bool = False
+
+    def before(self, window: Window) -> list[Piece]:
+        """Return the tokens before a peak."""
+        return [piece for i, piece in self._pieces(window) if i < window.position]
+
+    def after(self, window: Window) -> list[Piece]:
+        """Return the peak and the tokens after it."""
+        return [piece for i, piece in self._pieces(window) if i >= window.position]
+
+    def _pieces(self, window: Window) -> Iterator[tuple[int, Piece]]:
+        """Yield tokens with their positions; those without values run together."""
+        run, at = "", 0
+        for position, text in enumerate(window.tokens, window.first or 0):
+            mark = {window.position: "peak", window.position + 1: "next"}.get(position, "")
+            values = _say_values(window.trace, position)
+            shown = _shorten(text)
+            if not mark and values is None:
+                run, at = run + shown, position
+                continue
+            if run:
+                yield at, Piece(run, "", None, None)
+                run = ""
+            yield position, self._piece(shown, mark, window, position)
+        if run:
+            yield at, Piece(run, "", None, None)
+
+    def _piece(self, shown: str, mark: str, window: Window, position: int) -> Piece:
+        value = _value(window.trace, self.colour, position)
+        if window.trace is None and mark == "peak" and self.colour == self.quantity:
+            value = window.value
+        if value is None or not math.isfinite(value):
+            return Piece(shown, mark, None, _say_values(window.trace, position))
+        scale = self.scale or abs(value)
+        return Piece(
+            shown, mark, value / scale if scale else 0.0, _say_values(window.trace, position)
+        )
+
+
+def build_window_list(
+    title: str, quantity: str, examples: Sequence[Example], *, bos_only: bool = False
+) -> WindowList:
+    """Return a list of examples as a page shows them."""
+    colour = SOURCES[quantity]
+    windows = [_window(example) for example in examples]
+    return WindowList(
+        title,
+        quantity,
+        colour,
+        _scale(windows, colour),
+        len(windows),
+        tuple(_fold_equal(windows)),
+        bos_only,
+    )
+
+
+def share_scale(lists: Sequence[WindowList]) -> tuple[WindowList, ...]:
+    """Return lists whose colours can be compared: all with the largest scale."""
+    largest = max((listed.scale for listed in lists if listed.scale is not None), default=None)
+    return tuple(replace(listed, scale=largest) for listed in lists)
+
+
+def _window(example: Example) -> Window:
+    excerpt = example.excerpt
+    bare = excerpt.peak is None
+    return Window(
+        example.rank,
+        example.text_id,
+        example.ordinal,
+        example.position,
+        example.value,
+        None if bare else excerpt.first,
+        () if bare else excerpt.tokens,
+        excerpt.starts,
+        excerpt.ends,
+        excerpt.after if bare else None,
+        example.trace,
+    )
+
+
+def _scale(windows: Iterable[Window], colour: str) -> float | None:
+    traces = (window.trace for window in windows if window.trace is not None)
+    values = (value for trace in traces for value in _values_of(trace, colour))
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=None)
+    return largest or None
+
+
+def _values_of(trace: Trace, quantity: str) -> Sequence[float]:
+    return {
+        "hook_post": trace.hook_post,
+        "hook_pre_linear": trace.hook_pre_linear or (),
+        "hook_pre": trace.hook_pre,
+    }[quantity]
+
+
+def _value(trace: Trace | None, quantity: str, position: int) -> float | None:
+    if trace is None:
+        return None
+    values, place = _values_of(trace, quantity), position - trace.start
+    return values[place] if 0 <= place < len(values) else None
+
+
+def _say_values(trace: Trace | None, position: int) -> str | None:
+    """Say what gate, in and post are at a token."""
+    if trace is None or not 0 <= position - trace.start < len(trace.hook_post):
+        return None
+    gated = trace.hook_pre_linear is not None
+    names = {"gate": "hook_pre", "in": "hook_pre_linear", "post": "hook_post"}
+    if not gated:
+        names = {"in": "hook_pre", "post": "hook_post"}
+    values = {name: _value(trace, quantity, position) for name, quantity in names.items()}
+    return " · ".join(f"{name} {compact(value)}" for name, value in values.items())
+
+
+def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
+    """Return the windows, each once: the first of equal ones has the others as its twins."""
+    folded: dict[object, Window] = {}
+    for window in windows:
+        around = _tokens_around(window)
+        first = folded.setdefault(around, window)
+        if first is not window:
+            twin = Twin(window.rank, window.text_id, window.ordinal, window.position, window.value)
+            folded[around] = replace(first, twins=(*first.twins, twin))
+    return folded.values()
+
+
+def _tokens_around(window: Window) -> object:
+    if window.first is None:
+        return window.text_id
+    peak = window.position - window.first
+    begin = max(0, peak - BEFORE)
+    return (peak - begin, window.tokens[begin : peak + AFTER + 1])
+
+
+def _shorten(text: str) -> str:
+    shown = visible(text[:FIRST_CHARACTERS])
+    return shown + ELLIPSIS if len(text) > FIRST_CHARACTERS else shown

@@ -1,0 +1,88 @@
+"""What the first visitor would wait for, done while nobody waits: imports, sums over models."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from threading import Thread
+from time import sleep
+from typing import TYPE_CHECKING, Any, Final
+
+from neurondb.database import translated
+from neurondb.errors import NeuronDBError
+from neurondb.explore.site import Page, Site, View, find_site
+
+if TYPE_CHECKING:
+    from neurondb.reading.models import Model
+
+_MOST_MODELS: Final = 3
+"""So many of the largest models are prefetched; the others are asked for less, or answer fast."""
+_LARGE: Final = 100_000
+"""Figures of a model with so many neurons take a second each, so that they are drawn beforehand."""
+_PAUSE_S: Final = 0.05
+"""Prefetching pauses so long between two pages, for whoever came meanwhile."""
+_TEMPLATES: Final = ("home", "search", "model", "layer", "neuron", "token", "text", "find")
+_FILTER: Final = "visible"
+"""This filter is one of ours; until Datasette has started, templates cannot compile without it."""
+
+
+def start_prefetch(datasette: Any) -> Thread | None:
+    """Start to prefetch the pages of a site, beside what is asked meanwhile."""
+    site = find_site(datasette)
+    if site is None:
+        return None
+    thread = Thread(target=prefetch_pages, args=(site,), name="prefetch", daemon=True)
+    thread.start()
+    return thread
+
+
+def prefetch_pages(site: Site) -> None:
+    """Answer what is likely to be asked first; what fails will be said when somebody asks."""
+    with suppress(NeuronDBError):
+        for view, path, query in _likely_requests(site):
+            with suppress(NeuronDBError):
+                site.answer(view, path, query)
+            sleep(_PAUSE_S)
+    environment: Any = getattr(site.datasette, "jinja_env", None)
+    if environment is not None and _FILTER in environment.filters:  # else it has not started yet
+        for name in _TEMPLATES:
+            environment.get_template(f"neurondb/{name}.html")
+
+
+def _likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[str, str]]]:
+    """Yield the first page, those of the models and what they draw: view, path and query."""
+    from neurondb.explore.pages import figure, home, layer, model, token
+    from neurondb.explore.pages.find import page as find
+    from neurondb.explore.pages.neuron import page as neuron
+
+    yield home.answer, {}, {}
+    yield find.answer, {}, {"q": ""}
+    models = _largest_models(site)
+    for listed in models:
+        path = {"model": listed.name, "layer": "0", "neuron": "0", "token_id": "0"}
+        for view in (neuron.answer, model.answer, layer.answer, token.answer):
+            yield view, path, {}
+    for name in (listed.name for listed in models if listed.n_neurons >= _LARGE):
+        for drawn, more in _figures(site, name):
+            query = {"model": name, "theme": "light"} | more
+            yield figure.answer, {"name": drawn, "form": "json"}, query
+
+
+def _largest_models(site: Site) -> list["Model"]:
+    from neurondb.reading.models import list_models
+
+    with translated(str(site.database.name)), site.engine.connect() as connection:
+        models = [summary.model for summary in list_models(connection)]
+    return sorted(models, key=lambda model: -model.n_neurons)[:_MOST_MODELS]
+
+
+def _figures(site: Site, name: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the figures of a model's page, with what they want to know besides the model."""
+    from neurondb.explore.pages import model
+
+    with suppress(NeuronDBError):
+        page = site.answer(model.answer, {"model": name}, {})
+        if isinstance(page, Page) and isinstance(page.content, model.ModelPage):
+            return [
+                (panel.figure, {} if panel.layer is None else {"layer": str(panel.layer)})
+                for panel in page.content.panels
+            ]
+    return []

@@ -1,0 +1,218 @@
+"""The SQL under the panels of the neuron page returns what they show, and reads no large table."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from tests.support.explore_site import Site, looks_right, site
+from tests.support.sample_database import (
+    WIDTH,
+    Sample,
+    sample,
+)
+
+__all__ = ["sample", "site"]
+
+NAME = "2.0"
+"""A neuron with examples, controls and traces."""
+KEY = 2 * WIDTH
+ADDRESS = f"/neuron/sample-llama/{NAME}"
+UNGATED = f"/neuron/sample-gpt/{NAME}"
+Change = Callable[[str], Site]
+
+
+Rows = list[tuple[Any, ...]]
+
+
+def columns(rows: list[dict[str, Any]], *names: str) -> Rows:
+    """Return some columns of what the SQL or the page's JSON has."""
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def spread(row: dict[str, Any], *quantities: str) -> dict[str, Any]:
+    """Return a row of the page's JSON with `pre: {mean: …}` as `pre_mean: …`, as tables have it."""
+    flat = {name: value for name, value in row.items() if name not in quantities}
+    return flat | {f"{q}_{name}": value for q in quantities for name, value in row[q].items()}
+
+
+def examples(window_list: dict[str, Any]) -> Rows:
+    """Return all examples of a list of the page, those folded into others too."""
+    every = [x for window in window_list["windows"] for x in (window, *window["twins"])]
+    return sorted(columns(every, "rank", "value", "position", "ordinal", "text_id"))
+
+
+def weights_shown(content: dict[str, Any]) -> dict[str, Rows]:
+    """Return the rows that the panels about the weights show, as their SQL returns them."""
+    who, cosines = content["identity"], content["cosines"]
+    values = {one["pair"]: one["value"] for one in cosines}
+    of_overview = [who["model"], who["name"], content["verdict"]["read_write"]["name"]]
+    of_overview += [values.get("gate_in"), values.get("gate_out"), values["in_out"]]
+    of_overview += [who["gate_norm"], who["in_norm"], who["out_norm"], who["penalty"], who["sign"]]
+    return {
+        "overview": [tuple(of_overview)],
+        "cosines": sorted(
+            (one["pair"], region["kind"], region["low"], region["high"], one["value"])
+            for one in cosines
+            for region in one["regions"]
+        ),
+        "tokens": sorted(
+            (one["vector"], one["direction"], *row)
+            for one in content["vocabulary"]["lists"]
+            for row in columns(one["tokens"], "rank", "token", "cosine", "dot")
+        ),
+        "moments": columns(content["vocabulary"]["moments"], *MOMENTS),
+        "effects": columns(content["properties"], *EFFECTS),
+        "counterparts": columns(content["counterparts"], *COSINES, "moved"),
+    }
+
+
+MOMENTS = ("vector", "mean", "variance", "skewness", "kurtosis", "dot_variance", "null_share")
+EFFECTS = ("property", "effect", "inside_mean", "outside_mean")
+COSINES = ("gate_cosine", "in_cosine", "out_cosine")
+OVERVIEW: tuple[str, ...] = (
+    "model",
+    "name",
+    "class",
+    "gate_in",
+    "gate_out",
+    "in_out",
+    "gate_norm",
+    "in_norm",
+)
+OVERVIEW += ("out_norm", "penalty", "sign")
+CASES: tuple[str, ...] = ("sign_case", "count", "freq")
+CASES += tuple(
+    f"{q}_{x}" for q in ("post", "pre_linear", "pre", "swish") for x in ("mean", "min", "max")
+)
+STATS: tuple[str, ...] = (
+    "n_tokens",
+    "freq",
+    "post_positive",
+    "n_nonfinite",
+    "pre_mean",
+    "pre_kurtosis",
+)
+STATS += ("post_mean", "post_variance", "post_skewness")
+LABELS = ("label", "n_tokens", "freq", "pre_mean", "post_mean", "post_positive")
+REMOVAL = ("metric", "n", "mean", "std", "changed", "estimate")
+ABLATIONS = ("mode", "condition", "value", "metric", "filter", "n", "mean", "std", "q50")
+EXAMPLES = ("rank", "value", "position", "ordinal", "text_id")
+
+
+def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
+    """Return the rows that the panels about texts show, as their SQL returns them."""
+    acts = content["activations"]
+    cases = [spread(one, "post", "pre_linear", "pre", "swish") for one in acts["cases"]]
+    return {
+        "cases": columns(cases, *CASES),
+        "activations": columns([spread(acts, "pre", "post")], *STATS),
+        "labels": sorted(columns(acts["labels"], *LABELS)),
+        "examples": examples(content["examples"]),
+        "controls": sorted(
+            (one["title"], *row) for one in content["controls"] for row in examples(one)
+        ),
+        "removal": sorted(columns(content["removal"]["metrics"], *REMOVAL)),
+        "ablations": columns(content["ablations"], *ABLATIONS),
+        "annotations": columns(content["annotations"], "source", "key", "value", "note"),
+    }
+
+
+RETURNED = {
+    "overview": OVERVIEW,
+    "cosines": ("pair", "kind", "low", "high", "cosine"),
+    "tokens": ("vector", "direction", "rank", "token", "cosine", "dot"),
+    "moments": MOMENTS,
+    "effects": EFFECTS,
+    "counterparts": (*COSINES, "moved"),
+    "cases": CASES,
+    "activations": STATS,
+    "labels": LABELS,
+    "examples": EXAMPLES,
+    "controls": ("kind", *EXAMPLES),
+    "removal": REMOVAL,
+    "ablations": ABLATIONS,
+    "annotations": ("source", "key", "value", "note"),
+}
+"""Panel → the columns of its SQL that the page shows."""
+SORTED = ("cosines", "tokens", "labels", "controls", "removal")
+"""Panels that show rows in an order of their own."""
+
+
+def test_every_panels_sql_returns_its_rows(changed: Change, ablation: str) -> None:
+    found = changed(
+        ablation + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);"
+    )
+    content = found.get(f"{ADDRESS}.json").json
+    shown = weights_shown(content) | texts_shown(content)
+    assert content["sql"].keys() == {"layer", *shown} == {"layer", *RETURNED}
+    for panel, expected in shown.items():
+        rows = columns(found.rows_of(content["sql"][panel]), *RETURNED[panel])
+        assert rows, panel
+        assert (sorted(rows) if panel in SORTED else rows) == expected, panel
+    layer = found.rows_of(content["sql"]["layer"])
+    assert [row["name"] for row in layer] == [f"2.{i}" for i in range(WIDTH)]
+
+
+def test_the_sql_of_an_ungated_neuron_returns_its_rows(site: Site) -> None:
+    content = site.get(f"{UNGATED}.json").json
+    shown = weights_shown(content)
+    for panel in ("overview", "tokens", "moments"):
+        rows = columns(site.rows_of(content["sql"][panel]), *RETURNED[panel])
+        assert (sorted(rows) if panel in SORTED else rows) == shown[panel], panel
+    returned = {row["pair"] for row in site.rows_of(content["sql"]["cosines"])}
+    assert returned == {"in_out"}
+
+
+def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
+    links = looks_right(site.get(ADDRESS)).links
+    editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
+    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 2  # none is stored of two
+    for link in editors:
+        assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
+
+
+BULK: tuple[str, ...] = (
+    "top_token_rows",
+    "example_rows",
+    "control_example_rows",
+    "trace_rows",
+    "label_stats",
+)
+BULK += ("sign_case_rows", "activation_stats", "vocab_stat_rows", "property_effects", "classes")
+BULK += ("neurons", "cosines", "comparison_neurons", "texts", "text_token_ids", "tokens")
+
+
+@pytest.mark.parametrize("address", [ADDRESS, UNGATED, "/token/sample-llama/3"])
+def test_no_statement_goes_through_a_large_table(
+    site: Site, sample: Sample, tmp_path: Path, address: str
+) -> None:
+    unmeasured = shutil.copy(sample.path, tmp_path / "unmeasured.db")
+    with closing(sqlite3.connect(unmeasured)) as connection:  # it knows that its tables are tiny
+        connection.executescript("DROP TABLE sqlite_stat1")
+    from neurondb.explore.site import find_site
+
+    found = find_site(site.datasette)
+    assert found is not None
+    asked: list[tuple[str, Any]] = []
+
+    def listen(_c: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(found.engine, "before_cursor_execute", listen)
+    try:
+        assert site.get(address).status == 200
+    finally:
+        event.remove(found.engine, "before_cursor_execute", listen)
+    selects = [one for one in asked if one[0].lstrip().upper().startswith("SELECT")]
+    assert len(selects) > 5
+    with closing(sqlite3.connect(unmeasured)) as connection:
+        for statement, values in selects:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            through = [step[3].split()[1] for step in plan if step[3].startswith("SCAN")]
+            assert not set(through) & set(BULK), (statement, plan)
