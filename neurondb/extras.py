@@ -1,8 +1,8 @@
 """Extras: what a plain `pip install neurondb` leaves out, and how to get it.
 
 Asking takes a few small libraries. Ingesting a model, drawing and serving take large ones, which
-stand in the extras of pyproject.toml and are imported only by what needs them. Where one is missing,
-Python raises a ModuleNotFoundError; here it becomes a line that says what to install.
+stand in the extras of pyproject.toml and are imported only by what needs them. Where one is
+missing, Python raises a ModuleNotFoundError; here it becomes a line that says what to install.
 """
 
 from collections.abc import Iterator

@@ -7,17 +7,15 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from neurondb.api.requests import SELECTIONS, make_ablation_request
 from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.conditions import HOOKS, MODES, Treatment
+from neurondb.conditions import HOOKS, MODES
 from neurondb.errors import UsageError
 from neurondb.jobs import (
     AblationReport,
     AblationRequest,
-    NeuronSelection,
     RerunRequest,
-    SelectionKind,
-    TextsRequest,
     job,
 )
 from neurondb.reading.ablation_runs import METRICS, ablation_run, baselines_of
@@ -37,15 +35,6 @@ SECTIONS: Final = {
 }
 """The help in parts, by the names of the parameters."""
 
-SELECTIONS: Final[dict[str, SelectionKind]] = {
-    "where": "where",
-    "sql": "sql",
-    "neurons": "neurons",
-    "class_": "class",
-    "set_": "set",
-}
-"""Parameter → the way in which it says which neurons."""
-ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
 FOREIGN_TO_RERUN: Final = (
     *SELECTIONS,
     *("count", "name", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
@@ -177,62 +166,11 @@ def ablate(
 
 
 def _request(db: str | None, asked: Mapping[str, Any]) -> AblationRequest:
-    if asked["model"] is None:
+    given = dict(asked)
+    model = given.pop("model")
+    if model is None:
         raise UsageError("name a MODEL, or repeat a stored run with --rerun")
-    treatment = Treatment.asked(
-        asked["mode"] or "zero", asked["condition"], asked["hook"], asked["value"]
-    )
-    return AblationRequest(
-        model=asked["model"],
-        selection=_selection(asked),
-        texts=texts_request(asked),
-        treatment=treatment,
-        name=asked["name"],
-        baseline=asked["baseline"] or 0,
-        seed=asked["seed"] or 0,
-        save_tokens=asked["save_tokens"],
-        device=asked["device"] or "auto",
-        dtype=asked["dtype"] or "auto",
-        database=db,
-        force=asked["force"],
-    )
-
-
-def _selection(asked: Mapping[str, Any]) -> NeuronSelection:
-    selection = chosen_neurons(asked)
-    if selection is None:
-        raise UsageError(ONE_OF_THEM)
-    return selection
-
-
-def chosen_neurons(asked: Mapping[str, Any]) -> NeuronSelection | None:
-    """Return which neurons options say; None when they say none.
-
-    Raises:
-        UsageError: when they say so twice, or give --count with something else than a class.
-    """
-    given = [
-        NeuronSelection(kind, asked[name], asked["count"])
-        for name, kind in SELECTIONS.items()
-        if asked[name] is not None
-    ]
-    if len(given) > 1:
-        raise UsageError(ONE_OF_THEM)
-    if asked["count"] is not None and (not given or given[0].kind != "class"):
-        raise UsageError("--count takes so many of --class; a list or query says its own number")
-    return given[0] if given else None
-
-
-def texts_request(asked: Mapping[str, Any]) -> TextsRequest:
-    """Return the texts that options name.
-
-    Raises:
-        UsageError: when they name none.
-    """
-    if asked["dataset"] is None:
-        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
-    names = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
-    return TextsRequest(**{name: asked[name] for name in names})
+    return make_ablation_request(model, db, given)
 
 
 def _rerun_request(db: str | None, run_id: int, asked: Mapping[str, Any]) -> RerunRequest:

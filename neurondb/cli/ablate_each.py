@@ -8,8 +8,9 @@ import click
 from rich.console import Console
 from sqlalchemy import Connection
 
+from neurondb.api.requests import choose_neurons, make_texts_request
 from neurondb.cli import options
-from neurondb.cli.ablate import chosen_neurons, text_options, texts_request
+from neurondb.cli.ablate import text_options
 from neurondb.conditions import Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import job
@@ -107,7 +108,7 @@ def ablate_each(
 
 
 def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> EffectRequest:
-    selection = chosen_neurons(asked)
+    selection = choose_neurons(asked)
     if selection is None and not attribution:
         raise UsageError(
             "say which neurons by one of --where, --sql, --neurons, --class, --set; "
@@ -115,7 +116,7 @@ def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> Eff
         )
     return EffectRequest(
         model=asked["model"],
-        texts=texts_request(asked),
+        texts=make_texts_request(asked),
         metrics=_metrics(asked["metrics"], attribution),
         selection=selection,
         treatment=Treatment.asked(asked["mode"], asked["condition"], None, None),

@@ -7,12 +7,12 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from neurondb.api.requests import make_texts_request
 from neurondb.cli import options
 from neurondb.cli.ablate import (
     METRICS_OPTION,
     stored_ablations,
     text_options,
-    texts_request,
     told,
 )
 from neurondb.conditions import MODES, PUBLISHED, Treatment
@@ -96,7 +96,7 @@ def ablate_suite(
     as_page = destination.chosen == "table" and destination.file is None
     request = AblationSuiteRequest(
         model=model,
-        texts=texts_request(asked),
+        texts=make_texts_request(asked),
         treatments=_treatments(asked["modes"], asked["conditions"]),
         database=db,
         **{n: asked[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")},

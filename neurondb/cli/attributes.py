@@ -6,8 +6,8 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from neurondb.api.requests import SELECTIONS, choose_neurons
 from neurondb.cli import options, steering_options
-from neurondb.cli.ablate import SELECTIONS, chosen_neurons
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
 from neurondb.errors import UsageError
@@ -116,7 +116,7 @@ def rate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    selection, treatment = chosen_neurons(asked), _treatment(asked)
+    selection, treatment = choose_neurons(asked), _treatment(asked)
     stored = _model(db, model)
     request = AttributeRateRequest(
         Machine(stored.name, db, asked["device"], asked["dtype"]),
