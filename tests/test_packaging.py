@@ -18,6 +18,8 @@ CALLED = {"import_linter", "mypy", "pytest_timeout", "ruff"}
 """Tools of `dev` that run on the code rather than in it."""
 DRAWN_OR_SERVED = ("neurondb/explore", "neurondb/figures", "neurondb/cli/plot.py")
 """What is imported only where the extra `site` is wanted."""
+LATER = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If)
+"""Statements of a module within which imports wait: for a call, or `if TYPE_CHECKING` for ever."""
 
 
 def project() -> dict[str, Any]:
@@ -114,19 +116,15 @@ def test_what_computes_takes_no_site() -> None:
 
 
 def test_asking_imports_nothing_of_an_extra() -> None:
-    """But within functions, which say what is missing when they are called."""
+    """But within functions, which say what is missing when they are called, and for types."""
     found: dict[str, str] = {}
     for file in files("neurondb"):
         name = str(file.relative_to(ROOT))
         if not name.startswith(DRAWN_OR_SERVED):
             body = ast.parse(file.read_text(encoding="utf-8")).body
-            top = ast.Module([node for node in body if not _within_function(node)], [])
+            top = ast.Module([node for node in body if not isinstance(node, LATER)], [])
             found |= dict.fromkeys(imported(top), name)
     assert missing(found, base()) == {}
-
-
-def _within_function(node: ast.stmt) -> bool:
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
 
 
 def test_constraints_pin_what_is_declared() -> None:

@@ -38,9 +38,7 @@ def run(code: str) -> str:
 
 
 def test_importing_loads_nothing() -> None:
-    code = (
-        "import sys; before = set(sys.modules); import neurondb; print(*set(sys.modules) - before)"
-    )
+    code = "import sys; old = set(sys.modules); import neurondb; print(*set(sys.modules) - old)"
     loaded = {name.partition(".")[0] for name in run(code).split()}
     assert loaded - sys.stdlib_module_names == {"neurondb"}
 

@@ -72,7 +72,12 @@ def test_ablate_asks_the_job_what_the_command_asks_it(
     jobs = Jobs(AblationReport((run_id,), 0, 0.0))
     monkeypatch.setattr("neurondb.api.jobs.job", jobs)
     monkeypatch.setattr("neurondb.cli.ablate.job", jobs)
-    options = {"where": "weakening", "dataset": "sample", "baseline": 2, "condition": "gate-_post+"}
+    options: dict[str, Any] = {
+        "where": "weakening",
+        "dataset": "sample",
+        "baseline": 2,
+        "condition": "gate-_post+",
+    }
     with ndb.open(sample.url) as db:
         found = db.ablate("sample-llama", **options)
     written = ("--where", "weakening", "--dataset", "sample", "--baseline", "2")
