@@ -22,6 +22,7 @@ from neurondb.errors import UsageError
 from neurondb.jobs import AblationReport, Progress
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
+from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 
 _ABLATIONS: Final = """
     SELECT r.run_id, r.baseline_of, r.mode, r.hook, r.condition, r.value, r.seed, r.n_tokens,
@@ -34,9 +35,10 @@ _ABLATIONS: Final = """
 
 
 class Database:
-    """A database that is open for questions; nothing here changes it but `ablate`, which adds runs.
+    """A database that is open for questions.
 
-    It is closed by `close`, or at the end of a `with` block.
+    Nothing here changes it but `annotate` and `ablate`, which add to it. It is closed by `close`,
+    or at the end of a `with` block.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -216,6 +218,26 @@ class Database:
         values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
         runs = ", ".join(f":{name}" for name in values)
         return self.sql(_ABLATIONS.format(runs=runs), **values)
+
+    def annotate(
+        self, file: str | Path, *, model: str | None = None, source: str | None = None
+    ) -> AnnotationsReport:
+        """Store what a CSV, TSV or JSON file says of neurons; what it said before is replaced.
+
+        Args:
+            file: Its rows are described in `neurondb.writing.annotation_files`.
+            model: The model of rows that name none.
+            source: Who says it; None is what rows say, else the file's name without its ending.
+
+        Returns:
+            How many annotations are new, changed, and as they were.
+
+        Raises:
+            TextError: when the file cannot be read, or a row says nothing that can be stored.
+            UnknownNameError: when the database has no such model or neuron.
+            DatabaseError: when it cannot be written, or is none of SQLite.
+        """
+        return import_annotations(self.location, Path(file), model=model, source=source)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
