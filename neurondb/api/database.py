@@ -105,8 +105,8 @@ class Database:
         >>> db.find("weakening model=sample-llama", order="-freq", limit=2, columns="name,freq")
         2 rows
         name  freq
-        0.10  0.7
-        1.61  0.7
+        0.10  0.7000
+        1.61  0.7000
 
         Args:
             expression: Terms such as `weakening freq>0.6`; nothing means every neuron.

@@ -8,6 +8,7 @@ import numpy as np
 
 from neurondb.asking.statements import Rows
 from neurondb.extras import missing_extras_named
+from neurondb.render.cells import displayed
 
 if TYPE_CHECKING:
     import pandas
@@ -62,8 +63,9 @@ class Result:
         return self._read[place]
 
     def __repr__(self) -> str:
-        """Return how many rows there are, and the first of them as a plain table."""
-        cells = [self.columns, *([str(value) for value in row] for row in islice(self, _SHOWN))]
+        """Return how many rows there are, and the first of them: as a person reads them."""
+        rows = [self.columns, *islice(self, _SHOWN)]
+        cells = [list(map(displayed, row)) for row in rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

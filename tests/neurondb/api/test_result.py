@@ -60,6 +60,11 @@ def test_it_shows_its_first_rows() -> None:
     assert repr(counted(0)[0]) == "0 rows\nn"
 
 
+def test_what_it_shows_obeys_no_text(db: Database) -> None:
+    shown = repr(db.sql("SELECT char(27) || '[31m' AS a, 'two' || char(10) || 'lines' AS b, 0.25"))
+    assert shown.splitlines()[2].split("  ") == [r"'\x1b[31m'", r"'two\nlines'", "0.2500"]
+
+
 def test_an_array_has_a_field_for_each_column(db: Database) -> None:
     found = db.sql(MIXED).to_numpy()
     assert found.dtype == np.dtype(
