@@ -31,14 +31,14 @@ class MissingExtraError(NeuronDBError):
         super().__init__(f"this needs the extra '{extra}': pip install 'neurondb[{extra}]'")
 
 
-def extra_of(module: str | None) -> str | None:
+def find_extra(module: str | None) -> str | None:
     """Return the extra that brings a module, or the package it lies in; None where none does."""
     package = (module or "").partition(".")[0]
     return next((extra for extra, modules in EXTRAS.items() if package in modules), None)
 
 
 @contextmanager
-def missing_extras_named() -> Iterator[None]:
+def name_missing_extras() -> Iterator[None]:
     """While open, a missing module of an extra is an error that says how to install the extra.
 
     Any other missing module is a fault of ours or of the installation, and stays what it is.
@@ -49,7 +49,7 @@ def missing_extras_named() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        extra = extra_of(error.name)
+        extra = find_extra(error.name)
         if extra is None:
             raise
         raise MissingExtraError(extra) from error

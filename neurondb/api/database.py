@@ -119,11 +119,11 @@ class Database:
             ExpressionError: when the expression cannot be understood.
             UnknownNameError: when it names a model or token that is not there.
         """
-        keys = _listed(order)
-        shape = Shape(_listed(columns or ()) or default_columns(keys), keys, limit)
+        keys = _split_names(order)
+        shape = Shape(_split_names(columns or ()) or default_columns(keys), keys, limit)
         statement, values = compile_find(understood(self.engine, expression), shape)
         written = named.write(expression, statement, values, ())
-        return self._answered(lambda: run_sql(self.engine, statement, values), written)
+        return self._keep_result(lambda: run_sql(self.engine, statement, values), written)
 
     def count(self, expression: str = "") -> int:
         """Return how many neurons an expression describes; raises as `find` does.
@@ -150,7 +150,7 @@ class Database:
         """
         defaults = named.read(statement, "the statement").loose_bindings({})
         values = {**defaults, **parameters}
-        return self._answered(lambda: run_sql(self.engine, statement, values), statement, values)
+        return self._keep_result(lambda: run_sql(self.engine, statement, values), statement, values)
 
     def query(self, name: str, /, **parameters: Any) -> Result:
         """Ask one of the named questions, which `neurondb query --list` lists.
@@ -163,7 +163,7 @@ class Database:
             UsageError: when a parameter is missing, unknown or cannot be read.
         """
         given = {key: str(value) for key, value in parameters.items() if value is not None}
-        return self._answered(
+        return self._keep_result(
             lambda: named.run(self.engine, name, given), named.load(name).sql, given
         )
 
@@ -185,7 +185,7 @@ class Database:
             UsageError: when the neuron is not written so.
             UnknownNameError: when the database has no such model, neuron, dataset or sign case.
         """
-        layer, number = _place(neuron) if isinstance(neuron, str) else neuron
+        layer, number = _parse_neuron(neuron) if isinstance(neuron, str) else neuron
         with self.connect() as connection:
             return neuron_page(connection, model, layer, number, options)
 
@@ -245,7 +245,7 @@ class Database:
         with translated(called(self.engine.url)), self.engine.connect() as connection:
             yield connection
 
-    def _answered(
+    def _keep_result(
         self, ask: Callable[[], Rows], sql: str, parameters: dict[str, Any] | None = None
     ) -> Result:
         """Return the result of a question, once what is left of the last one has been read."""
@@ -270,14 +270,14 @@ def open(location: str | Path | None = None, *, time_limit: float = LIMIT_S) -> 
     return Database(location, time_limit=time_limit)
 
 
-def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+def _split_names(names: str | Sequence[str]) -> tuple[str, ...]:
     """Return names of a sequence, or of a text with commas between them."""
     if not isinstance(names, str):
         return tuple(names)
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
-def _place(written: str) -> tuple[int, int]:
+def _parse_neuron(written: str) -> tuple[int, int]:
     found = re.fullmatch(r"\s*([0-9]{1,9})\.([0-9]{1,9})\s*", written)
     if found is None:
         raise UsageError(f"{written[:80]!r} is not LAYER.NEURON, like 31.9634")

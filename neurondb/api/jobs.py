@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from neurondb.extras import missing_extras_named
+from neurondb.extras import name_missing_extras
 from neurondb.jobs import IngestReport, IngestRequest, Progress, job, wanted_stages
 
 
@@ -52,5 +52,5 @@ def run_job(name: str, request: object, progress: Progress | None = None) -> Any
         from neurondb.render.progress import progress_on
 
         progress = progress_on(Console(stderr=True))
-    with missing_extras_named():
+    with name_missing_extras():
         return job(name)(request, progress)

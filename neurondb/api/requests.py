@@ -46,7 +46,7 @@ def make_ablation_request(
         raise UsageError(ONE_OF_THEM)
     texts = make_texts_request(options)
     return AblationRequest(
-        model, selection, texts, treatment, database=database, **_given(options, SETTINGS)
+        model, selection, texts, treatment, database=database, **_pick_given(options, SETTINGS)
     )
 
 
@@ -77,8 +77,8 @@ def make_texts_request(options: Mapping[str, Any]) -> TextsRequest:
     """
     if options.get("dataset") is None:
         raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
-    return TextsRequest(**_given(options, TEXTS))
+    return TextsRequest(**_pick_given(options, TEXTS))
 
 
-def _given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _pick_given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: options[name] for name in names if options.get(name) is not None}

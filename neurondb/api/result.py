@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from neurondb.asking.statements import Rows
-from neurondb.extras import missing_extras_named
+from neurondb.extras import name_missing_extras
 from neurondb.render.cells import displayed
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Result:
         """Go through the rows, each a tuple, from the first one."""
         place = 0
         # By place rather than over the list, which may be read on meanwhile.
-        while place < len(self._read) or self._read_on():
+        while place < len(self._read) or self._read_next():
             yield self._read[place]
             place += 1
 
@@ -85,7 +85,7 @@ class Result:
         it had read before.
         """
         unread, self._unread = self._unread, iter(())
-        return Rows(self.columns, _chained(list(self._read), unread))
+        return Rows(self.columns, _chain_rows(list(self._read), unread))
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return every row as a dictionary.
@@ -109,7 +109,7 @@ class Result:
         """
         rows = list(self)
         columns = [[row[place] for row in rows] for place in range(len(self.columns))]
-        kinds = list(zip(self.columns, map(_kind, columns), strict=True))
+        kinds = list(zip(self.columns, map(_choose_dtype, columns), strict=True))
         found = np.empty(len(rows), dtype=kinds)
         for (name, kind), values in zip(kinds, columns, strict=True):
             missing = np.nan if kind is np.float64 else None
@@ -126,7 +126,7 @@ class Result:
         Raises:
             MissingExtraError: when pandas is not installed.
         """
-        with missing_extras_named():
+        with name_missing_extras():
             import pandas
 
         return pandas.DataFrame.from_records(list(self), columns=list(self.columns))
@@ -137,14 +137,14 @@ class Result:
         Raises:
             MissingExtraError: when Polars is not installed.
         """
-        with missing_extras_named():
+        with name_missing_extras():
             import polars
 
         return polars.DataFrame(
             list(self), schema=list(self.columns), orient="row", infer_schema_length=None
         )
 
-    def _read_on(self) -> bool:
+    def _read_next(self) -> bool:
         """Read one more row; False where there is none."""
         row = next(self._unread, None)
         if row is None:
@@ -153,14 +153,14 @@ class Result:
         return True
 
 
-def _chained(
+def _chain_rows(
     read: list[tuple[Any, ...]], unread: Iterator[tuple[Any, ...]]
 ) -> Iterator[tuple[Any, ...]]:
     yield from read
     yield from unread
 
 
-def _kind(values: list[Any]) -> type:
+def _choose_dtype(values: list[Any]) -> type:
     """Return the type of a column's field."""
     there = [value for value in values if value is not None]
     if not there or not all(isinstance(value, int | float) for value in there):

@@ -18,7 +18,7 @@ from neurondb import __version__
 from neurondb.cli.arguments import refuse_undecodable
 from neurondb.cli.quiet import libraries_silenced
 from neurondb.errors import NeuronDBError, UsageError
-from neurondb.extras import missing_extras_named
+from neurondb.extras import name_missing_extras
 
 COMMANDS: Final = {
     "ingest": ("neurondb.cli.ingest", "Analyse a model and store what was found."),
@@ -105,7 +105,7 @@ def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
     _escape_what_cannot_be_encoded()
     try:
-        with libraries_silenced(), missing_extras_named():
+        with libraries_silenced(), name_missing_extras():
             cli.main(standalone_mode=False)
             sys.stdout.flush()
     except NeuronDBError as error:

@@ -16,7 +16,7 @@ import csv
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -81,7 +81,7 @@ def import_annotations(
         UnknownNameError: when the database has no such model or neuron.
         DatabaseError: when it cannot be written, or is none of SQLite.
     """
-    rows = _read(file)
+    rows = _read_rows(file)
     url = parse_url(location)
     path = sqlite_path(url)
     if path is None:
@@ -91,14 +91,14 @@ def import_annotations(
     try:
         check_revision(engine)
         with engine.begin() as connection:
-            return _store(connection, _annotations(connection, file, rows, model, source))
+            return _store(connection, _make_annotations(connection, file, rows, model, source))
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise DatabaseError(f"no annotation was stored: {explain(error)}") from error
     finally:
         engine.dispose()
 
 
-def _read(file: Path) -> list[Row]:
+def _read_rows(file: Path) -> list[Row]:
     """Return the rows of a file."""
     from sqlite_utils.utils import Format, RowError, RowsFromFileError, rows_from_file
 
@@ -120,7 +120,7 @@ def _read(file: Path) -> list[Row]:
     return rows
 
 
-def _annotations(
+def _make_annotations(
     connection: Connection, file: Path, rows: Iterable[Row], model: str | None, source: str | None
 ) -> list[NewAnnotation]:
     """Return what the rows say, each thing once."""
@@ -130,8 +130,8 @@ def _annotations(
     for number, row in enumerate(rows, start=1):
         place = f"{spelled(file)}, row {number}"
         try:
-            key = _neuron(connection, row, models, model)
-            said = list(_said(row, key, source, spelled(file.stem)))
+            key = _find_neuron(connection, row, models, model)
+            said = list(_read_row(row, key, source, spelled(file.stem)))
         except UsageError as error:
             raise TextError(f"{place}: {error}") from error
         except UnknownNameError as error:
@@ -145,13 +145,15 @@ def _annotations(
     return found
 
 
-def _neuron(connection: Connection, row: Row, models: dict[str, Model], model: str | None) -> int:
+def _find_neuron(
+    connection: Connection, row: Row, models: dict[str, Model], model: str | None
+) -> int:
     """Return the id of the neuron that a row is of."""
-    name = row.get("model") or model
+    name = str(row.get("model") or model or "")
     if not name:
         raise UsageError("it names no model; add a column model, or give --model")
     if name not in models:
-        models[name] = find_model(connection, str(name))
+        models[name] = find_model(connection, name)
     layer, neuron = row.get("layer"), row.get("neuron")
     if layer in (None, ""):
         # A number would have lost zeros at its end: 27.8000 is no other number than 27.8.
@@ -165,9 +167,9 @@ def _neuron(connection: Connection, row: Row, models: dict[str, Model], model: s
     return neuron_id(models[name], int(numbers[0]), int(numbers[1]))
 
 
-def _said(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnnotation]:
+def _read_row(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnnotation]:
     """Yield what a row says of a neuron."""
-    texts = {name: _text(value) for name, value in row.items() if name not in PLACE}
+    texts = {name: _format_text(value) for name, value in row.items() if name not in PLACE}
     who = source or texts.get("source") or stem
     if not {"key", "value"} <= texts.keys():
         given = {name: text for name, text in texts.items() if name not in ("source", "note")}
@@ -181,18 +183,22 @@ def _said(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnno
     yield NewAnnotation(key, who, texts["key"], texts["value"], texts.get("note", ""))
 
 
-def _text(value: object) -> str:
+def _format_text(value: object) -> str:
     """Return a value as the text that is stored: of lists and the like, their JSON."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError("half of a surrogate pair stands in it, which is no character")
+    return text
 
 
 def _store(connection: Connection, said: list[NewAnnotation]) -> AnnotationsReport:
     import sqlite_utils
 
-    _refuse_unknown(connection, {one.neuron_id for one in said})
-    stored = _stored(connection, {one.source for one in said})
+    neurons = sorted({one.neuron_id for one in said})
+    _refuse_unknown(connection, neurons)
+    stored = _load_stored(connection, neurons)
     new, changed = [], []
     for one in said:
         row = asdict(one) | {"note": one.note or None}
@@ -208,26 +214,30 @@ def _store(connection: Connection, said: list[NewAnnotation]) -> AnnotationsRepo
     return AnnotationsReport(len(new), len(changed), len(said) - len(new) - len(changed))
 
 
-def _refuse_unknown(connection: Connection, wanted: set[int]) -> None:
+def _refuse_unknown(connection: Connection, neurons: Sequence[int]) -> None:
     column = tables.neurons.c.neuron_id
     known: set[int] = set()
-    ids = sorted(wanted)
-    for start in range(0, len(ids), _AT_ONCE):
-        some = column.in_(ids[start : start + _AT_ONCE])
-        known.update(connection.scalars(select(column).where(some)))
-    if missing := wanted - known:
+    for some in _split_ids(neurons):
+        known.update(connection.scalars(select(column).where(column.in_(some))))
+    if missing := set(neurons) - known:
         raise UnknownNameError(
-            f"the weights of {len(missing):,} of these {len(wanted):,} neurons are not ingested, "
+            f"the weights of {len(missing):,} of these {len(neurons):,} neurons are not ingested, "
             f"such as neuron_id {min(missing)}"
         )
 
 
-def _stored(connection: Connection, sources: set[str]) -> dict[tuple[int, str, str], Any]:
-    """Return what is stored of these sources; of the same thing said twice, the later one."""
+def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[int, str, str], Any]:
+    """Return what is stored of these neurons; of the same thing said twice, the later one."""
     a = tables.annotations.c
-    rows = connection.execute(
-        select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
-        .where(a.source.in_(sources))
-        .order_by(a.annotation_id)
-    )
-    return {(row.neuron_id, row.source, row.key): row for row in rows}
+    stored = select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
+    found = {}
+    for some in _split_ids(neurons):
+        rows = stored.where(a.neuron_id.in_(some)).order_by(a.annotation_id)
+        for row in connection.execute(rows):
+            found[row.neuron_id, row.source, row.key] = row
+    return found
+
+
+def _split_ids(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), _AT_ONCE):
+        yield ids[start : start + _AT_ONCE]

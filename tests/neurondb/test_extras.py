@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neurondb.extras import EXTRAS, MissingExtraError, extra_of, missing_extras_named
+from neurondb.extras import EXTRAS, MissingExtraError, find_extra, name_missing_extras
 from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
@@ -88,13 +88,13 @@ def test_help_needs_no_extra() -> None:
 
 
 def test_a_module_lies_in_the_extra_of_its_package() -> None:
-    assert extra_of("torch") == extra_of("torch.nn.functional") == "ingest"
-    assert extra_of("torchvision") is None
-    assert extra_of(None) is None
+    assert find_extra("torch") == find_extra("torch.nn.functional") == "ingest"
+    assert find_extra("torchvision") is None
+    assert find_extra(None) is None
 
 
 def test_another_missing_module_stays_what_it_is() -> None:
-    with pytest.raises(ModuleNotFoundError), missing_extras_named():
+    with pytest.raises(ModuleNotFoundError), name_missing_extras():
         raise ModuleNotFoundError("No module named 'nobody'", name="nobody")
-    with pytest.raises(MissingExtraError, match="postgres"), missing_extras_named():
+    with pytest.raises(MissingExtraError, match="postgres"), name_missing_extras():
         raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")

@@ -153,6 +153,8 @@ def test_rows_name_their_model_and_source(path: Path, tmp_path: Path) -> None:
         ({"neuron": "1.7", "key": "k", "value": ""}, TextError, "row 2: an annotation needs a v"),
         ({"neuron": "1.7", "key": "k", "value": "x" * 501}, TextError, "row 2: value has 501"),
         ({"neuron": "1.7", "key": "k", "value": "a\x00"}, TextError, "row 2: value has a NUL"),
+        ({"neuron": "1.7", "key": "k", "value": "\ud83d"}, TextError, "row 2: half of a surrog"),
+        ({"model": ["m"], "neuron": "1.7", "a": "b"}, UnknownNameError, "row 2: no model"),
         ({"neuron": "1,7", "key": "k", "value": "v"}, TextError, "row 2: neuron is '1,7', not"),
         ({"neuron": 1.7, "key": "k", "value": "v"}, TextError, "row 2: neuron is 1.7, not text"),
         ({"layer": -1, "neuron": 7, "key": "k", "value": "v"}, TextError, "row 2: layer and neur"),
