@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from neurondb.conditions import ALWAYS, PUBLISHED, Condition
+from neurondb.jobs import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -41,8 +43,6 @@ from ingest.jobs.demo import bundled_texts
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
 from ingest.weights.preprocess import canonical
-from neurondb.conditions import ALWAYS, PUBLISHED, Condition
-from neurondb.jobs import Preprocessing
 from neurondb.taxonomy import ORTHOGONAL, classify
 
 N_CLASSES = 3

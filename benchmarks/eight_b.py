@@ -14,12 +14,6 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import erf
-from sqlalchemy import Engine
-
-from ingest.activations.reduction import GATED, HOOK_POST, HOOK_PRE, UNGATED
-from neurondb import histogram, migrate
 from neurondb.records import (
     ActivationsRecord,
     Baseline,
@@ -37,6 +31,12 @@ from neurondb.records import (
     VocabularyRecord,
     WeightsRecord,
 )
+from numpy.typing import NDArray
+from scipy.special import erf
+from sqlalchemy import Engine
+
+from ingest.activations.reduction import GATED, HOOK_POST, HOOK_PRE, UNGATED
+from neurondb import histogram, migrate
 from neurondb.schema import tables
 from neurondb.schema.codes import (
     GATED_CASES,

@@ -24,11 +24,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from neurondb.asking import named
 from sqlalchemy import Engine, event
 
 from benchmarks.eight_b import FULL_LIST, MODEL, WORDS, Build, build, fictions
 from neurondb import asking
-from neurondb.asking import named
 from neurondb.reading.neuron import neuron_page
 
 SENTENCE: Final = (

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from neurondb.records import ModelRecord, RunRecord, VocabularyRecord
 from torch import Tensor
 
 from benchmarks.shapes import SHAPES, Shape, shape_options
@@ -30,7 +31,6 @@ from ingest.vocabulary import Operand, Precision, Projector, products
 from ingest.vocabulary.products import NEURON_TILE
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
-from neurondb.records import ModelRecord, RunRecord, VocabularyRecord
 from neurondb.writing import layers, models
 from neurondb.writing.ledger import Ledger, Step
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+from neurondb.explore.describing import as_yaml as datasette_metadata
 from sqlalchemy import Column, Table
 
 from neurondb.cli import cli
-from neurondb.explore.describing import as_yaml as datasette_metadata
 from neurondb.figures.documentation import markdown as figures_page
 from neurondb.schema import VIEWS, metadata
 

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from neurondb.jobs import DemoInputs, DemoRequest, IngestRequest, job
+from neurondb.render.progress import progress_on
 from rich.console import Console
 
 from neurondb.explore.publishing import FILE, Publication, publish
-from neurondb.jobs import DemoInputs, DemoRequest, IngestRequest, job
-from neurondb.render.progress import progress_on
 
 HERE: Final = Path(__file__).parent
 LARGEST: Final = 250_000

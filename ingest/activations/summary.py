@@ -11,6 +11,7 @@ from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Int
+from neurondb.records import ActivationsRecord
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN, Kernels
@@ -44,7 +45,6 @@ from ingest.activations.reduction import (
 )
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
-from neurondb.records import ActivationsRecord
 
 DENSE_SHARE: Final = 24
 """More peaks than 1/24 of the batch's texts × neurons are found by one sweep over it all, fewer one

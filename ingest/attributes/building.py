@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
+from neurondb.jobs import Progress
+from neurondb.jobs.steered import SetsReport
+from neurondb.jobs.steering import AttributeSetsRequest
+
 from ingest.attributes.prompts import read_subjects
 from ingest.attributes.sets import write_sets
 from ingest.attributes.stop_words import plain, says_something, stop_words
 from ingest.text.datasets import read_dataset
-from neurondb.jobs import Progress
-from neurondb.jobs.steered import SetsReport
-from neurondb.jobs.steering import AttributeSetsRequest
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from neurondb.jobs import IngestRequest
 from sqlalchemy import func, select
 
 from ingest.checkpoint.gguf.reader import is_gguf
@@ -11,7 +12,6 @@ from ingest.checkpoint.hub import LocatedModel, locate
 from ingest.checkpoint.stored import locate_again
 from neurondb import migrate
 from neurondb.database import check_revision, connect, parse_url, sqlite_path
-from neurondb.jobs import IngestRequest
 from neurondb.known_models import ALIASES, KNOWN
 from neurondb.reading.models import MODEL_COLUMNS, Model
 from neurondb.schema import tables

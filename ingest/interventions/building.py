@@ -4,15 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from neurondb.conditions import Treatment
+from neurondb.reading.post_values import mean_posts, signs
+from neurondb.render.hints import ingest_command
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ingest.interventions.hooks import Intervention, Targets
-from neurondb.conditions import Treatment
 from neurondb.errors import IngestError
 from neurondb.reading.models import Model
-from neurondb.reading.post_values import mean_posts, signs
-from neurondb.render.hints import ingest_command
 
 
 class Built(NamedTuple):

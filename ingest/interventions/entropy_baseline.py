@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+from neurondb.jobs.steering import NeuronPlace
+from neurondb.render.hints import ingest_command
 from sqlalchemy import Connection, select
 
 from neurondb.errors import IngestError, UnknownNameError
-from neurondb.jobs.steering import NeuronPlace
 from neurondb.reading.models import Model
-from neurondb.render.hints import ingest_command
 from neurondb.schema import tables
 from neurondb.schema.codes import VECTORS
 

@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from neurondb.jobs import Advance
+from neurondb.jobs.steered import METRICS
+from neurondb.jobs.steering import NeuronPlace
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,9 +25,6 @@ from ingest.interventions.metrics import Counted, token_metrics
 from ingest.interventions.row_changes import repeated
 from ingest.interventions.running_model import Running, targets
 from neurondb.errors import UsageError
-from neurondb.jobs import Advance
-from neurondb.jobs.steered import METRICS
-from neurondb.jobs.steering import NeuronPlace
 
 _MEASURED: Final = ("loss", "entropy", "rank")
 """In the order of `token_metrics`."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
+from neurondb.conditions import ALWAYS, Condition, Hook
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
 from ingest.forward.hooks import MLPPlaces
-from neurondb.conditions import ALWAYS, Condition, Hook
 from neurondb.errors import UsageError
 
 Activate = Callable[[Tensor], Tensor]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Int
+from neurondb.conditions import Hook
 from torch import Tensor
 
 from ingest.interventions.running_model import Running
-from neurondb.conditions import Hook
 from neurondb.errors import UsageError
 from neurondb.reading.models import Model
 

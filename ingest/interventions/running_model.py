@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from neurondb.jobs.steering import SIGNS, Machine, NeuronPlace
+from neurondb.reading.identity import neuron_id
 from sqlalchemy import Connection, select
 from torch import Tensor
 
@@ -17,8 +19,6 @@ from ingest.forward.runtime import use_threads_for
 from ingest.interventions import Targets
 from ingest.text.chat import SpokenTokenizer
 from neurondb.errors import IngestError, ModelError, UsageError
-from neurondb.jobs.steering import SIGNS, Machine, NeuronPlace
-from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import Model, find_model
 from neurondb.schema import tables
 

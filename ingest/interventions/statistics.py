@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from neurondb.records import AblationBin, AblationResult
 from numpy.typing import NDArray
 
 from ingest.interventions.metrics import METRICS
 from ingest.interventions.values import TokenValues
-from neurondb.records import AblationBin, AblationResult
 
 SMALLEST: Final = -16
 LARGEST: Final = 20

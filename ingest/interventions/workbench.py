@@ -9,6 +9,12 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 import torch
+from neurondb.asking.neuron_sets import NeuronSet
+from neurondb.conditions import Treatment
+from neurondb.jobs import Progress, TextsRequest
+from neurondb.reading.ablation_runs import ablation_run, stored_run
+from neurondb.records import AblationRecord, AblationResult, AblationSettings
+from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
 from ingest.checkpoint.reader import Checkpoint
@@ -23,14 +29,8 @@ from ingest.interventions.values import TokenValues
 from ingest.text.corpus import remarks
 from ingest.text.intervention_texts import TokenTexts, read_texts
 from ingest.text.tokenizer import Tokenizer
-from neurondb.asking.neuron_sets import NeuronSet
-from neurondb.conditions import Treatment
-from neurondb.jobs import Progress, TextsRequest
-from neurondb.reading.ablation_runs import ablation_run, stored_run
 from neurondb.reading.models import Model
-from neurondb.records import AblationRecord, AblationResult, AblationSettings
 from neurondb.writing.ablations import store_run
-from neurondb.writing.transactions import transaction
 
 RUNS_AT_A_TIME: Final = 8
 """What is finished is stored after so many, and is not lost with the rest; more where they are

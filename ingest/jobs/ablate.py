@@ -5,21 +5,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from neurondb.asking.neuron_sets import NeuronSet, baseline, resolve
+from neurondb.conditions import Treatment
+from neurondb.jobs import AblationReport, AblationRequest, Progress, RerunRequest, TextsRequest
+from neurondb.reading.ablation_runs import AblationRun, ablation_run, baselines_of, members
+from neurondb.writing.transactions import transaction
 from sqlalchemy import Connection, Engine, select
 
 from ingest.interventions.workbench import Asked, Outcome, Plan, Workbench
 from ingest.text.datasets import read_dataset
 from neurondb import migrate
-from neurondb.asking.neuron_sets import NeuronSet, baseline, resolve
-from neurondb.conditions import Treatment
 from neurondb.database import open_existing
 from neurondb.errors import IngestError
-from neurondb.jobs import AblationReport, AblationRequest, Progress, RerunRequest, TextsRequest
-from neurondb.reading.ablation_runs import AblationRun, ablation_run, baselines_of, members
 from neurondb.reading.models import Model, find_model
 from neurondb.schema import tables
 from neurondb.writing.ablations import store_named
-from neurondb.writing.transactions import transaction
 
 
 def run(request: AblationRequest, progress: Progress) -> AblationReport:

@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from neurondb.jobs import Advance, Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
+from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
@@ -16,11 +19,8 @@ from ingest.interventions.building import build
 from ingest.interventions.single_neuron.effects import EachRunner, Effects
 from ingest.interventions.single_neuron.opening import Opened, open_
 from ingest.jobs.ablate import writable
-from neurondb.jobs import Advance, Progress
-from neurondb.jobs.effects import EffectReport, EffectRequest
 from neurondb.reading.effects import EACH, done_neurons
 from neurondb.writing.effects import finish_run, store_numbers
-from neurondb.writing.transactions import transaction
 
 NEURON_TOKENS = 4_000_000
 """Neurons × tokens between two commits: seconds for a small model, minutes for a large one."""

@@ -6,16 +6,16 @@ Source: weakening-neurons §4, Figure 5 and Figures 14–21.
 import time
 
 import numpy as np
+from neurondb.asking.neuron_sets import classes, resolve
+from neurondb.jobs import AblationReport, AblationSuiteRequest, NeuronSelection, Progress
+from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
 from ingest.interventions.workbench import Asked, Plan, Workbench
 from ingest.jobs.ablate import report, with_baselines, writable
-from neurondb.asking.neuron_sets import classes, resolve
 from neurondb.errors import UnknownNameError
-from neurondb.jobs import AblationReport, AblationSuiteRequest, NeuronSelection, Progress
 from neurondb.reading.models import Model, find_model
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
-from neurondb.writing.transactions import transaction
 
 
 def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:

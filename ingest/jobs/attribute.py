@@ -3,15 +3,15 @@
 import time
 
 import numpy as np
+from neurondb.jobs import Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
+from neurondb.writing.transactions import transaction
 
 from ingest.interventions.single_neuron.attribution import Attributor
 from ingest.interventions.single_neuron.opening import Opened, open_
 from ingest.jobs.ablate import writable
-from neurondb.jobs import Progress
-from neurondb.jobs.effects import EffectReport, EffectRequest
 from neurondb.reading.effects import ATTRIBUTION, done_neurons
 from neurondb.writing.effects import finish_run, store_numbers
-from neurondb.writing.transactions import transaction
 
 
 def run(request: EffectRequest, progress: Progress) -> EffectReport:

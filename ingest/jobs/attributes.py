@@ -9,6 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from neurondb.asking import neuron_sets
+from neurondb.asking.neuron_sets import NeuronSet
+from neurondb.jobs import Advance, Progress
+from neurondb.jobs.steered import AttributeRates, RateCurve
+from neurondb.jobs.steering import AttributeRateRequest
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
@@ -23,13 +28,8 @@ from ingest.interventions import Intervention
 from ingest.interventions.building import build
 from ingest.interventions.running_model import Running, start, within_memory
 from ingest.weights.token_rows import TokenRows
-from neurondb.asking import neuron_sets
-from neurondb.asking.neuron_sets import NeuronSet
 from neurondb.database import open_existing
 from neurondb.errors import TextError, UsageError
-from neurondb.jobs import Advance, Progress
-from neurondb.jobs.steered import AttributeRates, RateCurve
-from neurondb.jobs.steering import AttributeRateRequest
 from neurondb.reading.models import find_model
 
 

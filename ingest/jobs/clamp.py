@@ -12,6 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from neurondb.conditions import Hook
+from neurondb.jobs import Progress
+from neurondb.jobs.steered import TOP, ClampSweep, NextTokens
+from neurondb.jobs.steering import POSITIONS, ClampRequest, NeuronPlace
+from neurondb.reading.opening import opened
 from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations, batch_tokens
@@ -27,13 +32,8 @@ from ingest.interventions.running_model import (
     targets,
     within_memory,
 )
-from neurondb.conditions import Hook
 from neurondb.errors import UsageError
-from neurondb.jobs import Progress
-from neurondb.jobs.steered import TOP, ClampSweep, NextTokens
-from neurondb.jobs.steering import POSITIONS, ClampRequest, NeuronPlace
 from neurondb.reading.models import find_model
-from neurondb.reading.opening import opened
 
 Logits = Float[Tensor, "rows d_vocab"]
 MOST_LOGITS = 2**27

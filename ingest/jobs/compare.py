@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from neurondb.jobs import Advance, CompareRequest, Preprocessing, Progress
+from neurondb.reading.opening import opened
+from neurondb.records import ComparisonRecord
+from neurondb.render.hints import ingest_command
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
@@ -22,9 +26,7 @@ from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.weights.analysis import VECTORS, blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
-from neurondb.jobs import Advance, CompareRequest, Preprocessing, Progress
 from neurondb.reading.models import Model
-from neurondb.reading.opening import opened
 from neurondb.reading.pairs import (
     Pair,
     choices,
@@ -32,8 +34,6 @@ from neurondb.reading.pairs import (
     vocabularies,
     with_unused_rows,
 )
-from neurondb.records import ComparisonRecord
-from neurondb.render.hints import ingest_command
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
 from neurondb.writing import models

@@ -5,9 +5,10 @@ The bundled model has texts of its world that it was not trained on; the real on
 
 from pathlib import Path
 
+from neurondb.jobs import DemoInputs, DemoRequest, Progress
+
 from ingest.bundled import MODEL_NAME, SAMPLER, model_directory
 from ingest.bundled.world import write_heldout
-from neurondb.jobs import DemoInputs, DemoRequest, Progress
 
 N_TEXTS = 600
 

@@ -14,12 +14,12 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import IO, Final
 
+from neurondb.jobs import Progress
 from platformdirs import user_cache_path
 
 from ingest.checkpoint.hub import locate
 from neurondb.decoding import spelled
 from neurondb.errors import HubError, ModelError
-from neurondb.jobs import Progress
 
 NAME: Final = "smollm2-135m-instruct"
 FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from neurondb.jobs import Progress
+from neurondb.jobs.steered import METRICS, EntropyCurves
+from neurondb.jobs.steering import EntropyRequest, NeuronPlace
+from neurondb.reading.identity import neuron_id
 
 from ingest.interventions.entropy_baseline import random_neurons
 from ingest.interventions.frozen_norm import Measuring, Setting, Sums
@@ -11,10 +15,6 @@ from ingest.text.corpus import remarks
 from ingest.text.intervention_texts import read_texts
 from neurondb.database import open_existing
 from neurondb.errors import UsageError
-from neurondb.jobs import Progress
-from neurondb.jobs.steered import METRICS, EntropyCurves
-from neurondb.jobs.steering import EntropyRequest, NeuronPlace
-from neurondb.reading.identity import neuron_id
 from neurondb.reading.models import find_model
 
 

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from neurondb.jobs.steered import Piece
+from neurondb.jobs.steering import GenerateRequest, Sampling
+from neurondb.reading.opening import opened
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,10 +30,7 @@ from ingest.interventions.running_model import (
 )
 from ingest.text.chat import Subtitles
 from neurondb.errors import UsageError
-from neurondb.jobs.steered import Piece
-from neurondb.jobs.steering import GenerateRequest, Sampling
 from neurondb.reading.models import find_model
-from neurondb.reading.opening import opened
 
 CLEAN, STEERED = "clean", "steered"
 

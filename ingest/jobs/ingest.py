@@ -3,13 +3,14 @@
 import time
 from contextlib import suppress
 
+from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
+
 from ingest.activations.native import prepare
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import open_session
 from neurondb.database import called
 from neurondb.errors import NeuronDBError
-from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
 from neurondb.writing import indexes, models
 
 

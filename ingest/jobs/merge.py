@@ -7,6 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from neurondb.jobs import IngestReport, MergeRequest, Progress
+from neurondb.records import RunRecord
+from neurondb.writing.transactions import transaction
 from sqlalchemy import Connection, select
 
 from ingest.activations.summary import LayerSummary
@@ -14,14 +17,11 @@ from ingest.activations.summary_file import SummaryFile
 from neurondb import migrate
 from neurondb.database import called
 from neurondb.errors import IngestError, NeuronDBError
-from neurondb.jobs import IngestReport, MergeRequest, Progress
-from neurondb.records import RunRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Ledger, Step
 from neurondb.writing.models import StoredModel
-from neurondb.writing.transactions import transaction
 
 
 def run(request: MergeRequest, progress: Progress) -> IngestReport:

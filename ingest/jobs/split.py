@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ingest.text.tokenizer import Tokenizer
 from neurondb.jobs import SplitRequest
+
+from ingest.text.tokenizer import Tokenizer
 
 FILE = "tokenizer.json"
 

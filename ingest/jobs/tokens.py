@@ -14,6 +14,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from neurondb.jobs import LmHeadRequest, Progress
+from neurondb.reading.unused_rows import outdated_steps
+from neurondb.records import RunRecord
+from neurondb.writing.layers import write_lm_head
+from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, func, select
 from torch import Tensor
@@ -26,16 +31,11 @@ from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.database import open_existing
 from neurondb.errors import CheckpointError
-from neurondb.jobs import LmHeadRequest, Progress
 from neurondb.reading.lm_head import Decoding
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.unused_rows import outdated_steps
-from neurondb.records import RunRecord
 from neurondb.schema import codes, tables
 from neurondb.writing import models
-from neurondb.writing.layers import write_lm_head
 from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step
-from neurondb.writing.transactions import transaction
 
 MEAN_OF: Final = 100
 GROUP: Final = 16

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from neurondb.jobs import Preprocessing, Progress, VerifyReport
+from neurondb.reading.unused_rows import outdated_steps, unused_rows
+from neurondb.render.hints import ingest_command
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
@@ -20,10 +23,7 @@ from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device
 from ingest.forward.bridge import Bridge
 from ingest.weights.preprocess import NeuronVectors, canonical
 from neurondb.errors import IngestError
-from neurondb.jobs import Preprocessing, Progress, VerifyReport
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.unused_rows import outdated_steps, unused_rows
-from neurondb.render.hints import ingest_command
 from neurondb.schema import tables
 
 NEURONS_A_LAYER = 64

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
+from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import select
 from torch import Tensor
@@ -26,7 +27,6 @@ from neurondb.schema import tables
 from neurondb.writing import datasets, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
-from neurondb.writing.transactions import transaction
 
 
 def activations_stage(session: Session) -> None:

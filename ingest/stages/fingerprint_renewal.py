@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from neurondb.jobs import Progress
+from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine, select, update
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.checkpoint.stored import is_old
 from ingest.jobs.verify import compare_cosines
-from neurondb.jobs import Progress
 from neurondb.reading.models import find_model
 from neurondb.schema import tables
-from neurondb.writing.transactions import transaction
 
 
 def renew_fingerprint(

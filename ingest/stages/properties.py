@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable, Sequence
 
+from neurondb.records import Token
+from neurondb.writing.transactions import transaction
+
 from ingest.stages.session import Session
 from ingest.vocabulary import Projector, unit_rows
 from ingest.vocabulary.property_effects import PropertyEffects
 from ingest.vocabulary.token_properties import token_properties
 from ingest.weights.preprocess import canonical, unembedding
-from neurondb.records import Token
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.properties import property_ids, store_properties, write_property_effects
-from neurondb.writing.transactions import transaction
 
 VERSION = 1
 """Of the catalogue of properties: another one is another step."""

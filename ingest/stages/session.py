@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress
+from neurondb.records import ModelRecord, RunRecord
 from sqlalchemy import Engine
 
 from ingest.checkpoint.hub import LocatedModel
@@ -24,8 +26,6 @@ from ingest.weights.preprocess import resolved
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.errors import IngestError
-from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress
-from neurondb.records import ModelRecord, RunRecord
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter

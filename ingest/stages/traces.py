@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from neurondb.records import TracesRecord
+from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
@@ -22,12 +24,10 @@ from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
 from neurondb import asking
 from neurondb.errors import IngestError
-from neurondb.records import TracesRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets
 from neurondb.writing.ledger import Step
 from neurondb.writing.traces import write_traces
-from neurondb.writing.transactions import transaction
 
 PEAKS_AT_ONCE = 2_000_000
 """Peaks whose windows are held in memory: layers go through together as far as this lasts."""

@@ -5,13 +5,13 @@ Versions before counted them. A mean over the vocabulary moves with them, and so
 
 from typing import Final
 
+from neurondb.reading.unused_rows import SETTING, VOCABULARY_STEPS, other_steps
+from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
 from ingest.stages.preprocessing_guard import Plan
 from neurondb.errors import IngestError
-from neurondb.reading.unused_rows import SETTING, VOCABULARY_STEPS, other_steps
 from neurondb.writing.models import StoredModel
-from neurondb.writing.transactions import transaction
 
 STAGE: Final = "vocab"
 

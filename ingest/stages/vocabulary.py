@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from neurondb.records import Token, VocabularyRecord
+from neurondb.writing.layers import write_vocabulary
 from torch import Tensor
 
 from ingest.stages.background_writer import storing
@@ -14,10 +16,8 @@ from ingest.stages.session import Session
 from ingest.vocabulary import Projector
 from ingest.weights.null_space import null_directions, null_share
 from ingest.weights.preprocess import canonical, embedding, unembedding
-from neurondb.records import Token, VocabularyRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets, indexes, models
-from neurondb.writing.layers import write_vocabulary
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from neurondb.jobs import IngestRequest
+from neurondb.records import DatasetRecord, TokenizationRecord
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Architecture
@@ -11,8 +13,6 @@ from ingest.forward import packing
 from ingest.text.datasets import first_texts, read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
 from neurondb.errors import TextError
-from neurondb.jobs import IngestRequest
-from neurondb.records import DatasetRecord, TokenizationRecord
 
 
 @dataclass(frozen=True)

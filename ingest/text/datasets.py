@@ -17,13 +17,14 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
+from neurondb.records import DatasetRecord
+
 from ingest.bundled import DATASETS
 from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, format_of, read_file
 from ingest.text.folders import read_folder
 from ingest.text.rows import LabelledText, Read, text_of
 from neurondb.decoding import spelled
 from neurondb.errors import TextError
-from neurondb.records import DatasetRecord
 
 MOST_LABELS: Final = 1_000
 """A field with more values tells something else than the part of the dataset."""

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from neurondb.asking.spelling import did_you_mean
+from neurondb.jobs import TextsRequest
+from neurondb.records import DatasetRecord
+from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from ingest.checkpoint.reader import Architecture
 from ingest.text.datasets import first_texts, read_dataset
 from ingest.text.tokenizer import Tokenizer
-from neurondb.asking.spelling import did_you_mean
 from neurondb.decoding import is_text, spelled
 from neurondb.errors import TextError, UsageError
-from neurondb.jobs import TextsRequest
-from neurondb.records import DatasetRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets
-from neurondb.writing.transactions import transaction
 
 DEFAULT_MAX_LEN = 1024
 

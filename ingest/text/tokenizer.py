@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import tokenizers
+from neurondb.records import DatasetRecord, Token, TokenizationRecord
 from numpy.typing import NDArray
 
 from ingest.text.special_tokens import ROLES, configured_ids, special_tokens
 from neurondb.errors import CheckpointError, TextError
-from neurondb.records import DatasetRecord, Token, TokenizationRecord
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 SENTENCEPIECE_SPACE = "\u2581"

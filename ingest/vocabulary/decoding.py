@@ -10,6 +10,7 @@ from typing import Final
 
 import torch
 from jaxtyping import Float
+from neurondb.records import LmHeadTokens
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
@@ -17,7 +18,6 @@ from ingest.vocabulary.joining import joined
 from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, error, products
 from ingest.vocabulary.tie_breaking import settle
 from ingest.weights.token_rows import TokenRows
-from neurondb.records import LmHeadTokens
 from neurondb.schema.codes import SIDES
 
 LM_HEAD_MEAN_OF: Final = 100

@@ -4,7 +4,6 @@ from dataclasses import fields
 from typing import TypeVar
 
 import numpy as np
-
 from neurondb.records import LmHeadTokens, TokenList, VocabularyMoments
 
 _Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)

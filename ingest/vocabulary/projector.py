@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
+from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
@@ -23,7 +24,6 @@ from ingest.vocabulary.products import (
 from ingest.vocabulary.tie_breaking import settle, spare
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows
-from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, sides, token_list
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from neurondb.records import Token, TokenPropertiesRecord
 
 from ingest.vocabulary.properties.catalogue import PROPERTIES
 from ingest.vocabulary.properties.token_text import readings
-from neurondb.records import Token, TokenPropertiesRecord
 
 
 def token_properties(tokens: Sequence[Token]) -> TokenPropertiesRecord:

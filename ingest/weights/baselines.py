@@ -11,11 +11,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from neurondb.records import Baseline
 from numpy.typing import NDArray
 from scipy.stats import beta
 from torch import Tensor
-
-from neurondb.records import Baseline
 
 MAX_STANDARD_ERROR: Final = 5e-4
 """Of each quantile of a sampled baseline."""

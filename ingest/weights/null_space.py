@@ -9,9 +9,8 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
-
 from neurondb.records import PerNeuron
+from torch import Tensor
 
 NULL_DIRECTIONS: Final = 40
 """Singular directions that count as null, unless asked otherwise (METHODS §4)."""

@@ -18,6 +18,7 @@ from neurondb import __version__
 from neurondb.cli.arguments import refuse_undecodable
 from neurondb.cli.quiet import libraries_silenced
 from neurondb.errors import NeuronDBError, UsageError
+from neurondb.extras import name_missing_extras
 
 COMMANDS: Final = {
     "ingest": ("neurondb.cli.ingest", "Analyse a model and store what was found."),
@@ -27,6 +28,7 @@ COMMANDS: Final = {
     "sql": ("neurondb.cli.sql", "Ask in SQL, read-only."),
     "show": ("neurondb.cli.show", "Show one neuron: MODEL L.N."),
     "tokens": ("neurondb.cli.tokens", "Show who reads and writes a token: MODEL ' dog'."),
+    "annotate": ("neurondb.cli.annotate", "Store labels and scores of neurons from a file."),
     "ablate": ("neurondb.cli.ablate", "Intervene on neurons and tell what changes."),
     "ablate-suite": ("neurondb.cli.ablate_suite", "Ablate every class under every condition."),
     "ablate-each": ("neurondb.cli.ablate_each", "Ablate neurons one at a time, or estimate it."),
@@ -103,7 +105,7 @@ def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
     _escape_what_cannot_be_encoded()
     try:
-        with libraries_silenced():
+        with libraries_silenced(), name_missing_extras():
             cli.main(standalone_mode=False)
             sys.stdout.flush()
     except NeuronDBError as error:

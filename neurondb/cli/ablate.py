@@ -7,15 +7,14 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from neurondb.api.requests import make_ablation_request
 from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.cli.choosing import ONE_OF_THEM, chosen_neurons, texts_request
-from neurondb.conditions import HOOKS, MODES, Treatment
+from neurondb.conditions import HOOKS, MODES
 from neurondb.errors import UsageError
 from neurondb.jobs import (
     AblationReport,
     AblationRequest,
-    NeuronSelection,
     RerunRequest,
     job,
 )
@@ -27,7 +26,7 @@ from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
 
 SECTIONS: Final = {
-    "Neurons (one of them)": ("where", "sql", "neurons", "class_", "set_", "draw", "name"),
+    "Neurons (one of them)": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set"),
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
     "Stored runs": ("rerun", "force"),
@@ -38,7 +37,7 @@ SECTIONS: Final = {
 
 FOREIGN_TO_RERUN: Final = (
     *choosing.NEURON_OPTIONS,
-    *("name", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
+    *("save_set", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
     *("max_len", "skip_bos", "force"),
 )
 
@@ -137,32 +136,11 @@ def ablate(
 
 
 def _request(db: str | None, asked: Mapping[str, Any]) -> AblationRequest:
-    if asked["model"] is None:
+    given = dict(asked)
+    model = given.pop("model")
+    if model is None:
         raise UsageError("name a MODEL, or repeat a stored run with --rerun")
-    treatment = Treatment.asked(
-        asked["mode"] or "zero", asked["condition"], asked["hook"], asked["value"]
-    )
-    return AblationRequest(
-        model=asked["model"],
-        selection=_selection(asked),
-        texts=texts_request(asked),
-        treatment=treatment,
-        name=asked["name"],
-        baseline=asked["baseline"] or 0,
-        seed=asked["seed"],
-        save_tokens=asked["save_tokens"],
-        device=asked["device"],
-        dtype=asked["dtype"],
-        database=db,
-        force=asked["force"],
-    )
-
-
-def _selection(asked: Mapping[str, Any]) -> NeuronSelection:
-    selection = chosen_neurons(asked)
-    if selection is None:
-        raise UsageError(ONE_OF_THEM)
-    return selection
+    return make_ablation_request(model, db, given)
 
 
 def _rerun_request(db: str | None, run_id: int, asked: Mapping[str, Any]) -> RerunRequest:
@@ -180,7 +158,7 @@ def _rerun_request(db: str | None, run_id: int, asked: Mapping[str, Any]) -> Rer
 
 def _spelled(name: str) -> str:
     """Return a parameter as it is typed."""
-    return "--save-set" if name == "name" else f"--{name.strip('_').replace('_', '-')}"
+    return f"--{name.strip('_').replace('_', '-')}"
 
 
 def stored_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]:

@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from sqlalchemy import Connection
 
+from neurondb.api.requests import choose_neurons, make_texts_request
 from neurondb.cli import choosing, options
-from neurondb.cli.choosing import chosen_neurons, texts_request
 from neurondb.conditions import Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import job
@@ -31,7 +31,7 @@ from neurondb.render.formats import Destination, deliver
 from neurondb.render.progress import progress_on
 
 SECTIONS: Final = {
-    "Neurons": ("where", "sql", "neurons", "class_", "set_", "draw", "name", "seed"),
+    "Neurons": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set", "seed"),
     "Intervention": ("mode", "condition", "attribution"),
     "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
     "Machine": ("device", "dtype", "force"),
@@ -101,7 +101,7 @@ def ablate_each(
 
 
 def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> EffectRequest:
-    selection = chosen_neurons(asked)
+    selection = choose_neurons(asked)
     if selection is None and not attribution:
         raise UsageError(
             "say which neurons by one of --where, --sql, --neurons, --class, --set; "
@@ -109,11 +109,11 @@ def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> Eff
         )
     return EffectRequest(
         model=asked["model"],
-        texts=texts_request(asked),
+        texts=make_texts_request(asked),
         metrics=_metrics(asked["metrics"], attribution),
         selection=selection,
         treatment=Treatment.asked(asked["mode"], asked["condition"], None, None),
-        name=asked["name"],
+        name=asked["save_set"],
         seed=asked["seed"],
         device=asked["device"],
         dtype=asked["dtype"],

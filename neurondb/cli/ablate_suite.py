@@ -7,13 +7,13 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from neurondb.api.requests import make_texts_request
 from neurondb.cli import choosing, options
 from neurondb.cli.ablate import (
     METRICS_OPTION,
     stored_ablations,
     told,
 )
-from neurondb.cli.choosing import texts_request
 from neurondb.conditions import MODES, PUBLISHED, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import AblationReport, AblationSuiteRequest, job
@@ -92,7 +92,7 @@ def ablate_suite(
     as_page = destination.chosen == "table" and destination.file is None
     request = AblationSuiteRequest(
         model=model,
-        texts=texts_request(asked),
+        texts=make_texts_request(asked),
         treatments=_treatments(asked["modes"], asked["conditions"]),
         database=db,
         **{n: asked[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")},

@@ -6,9 +6,9 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from neurondb.api.requests import SELECTIONS, choose_neurons
 from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.cli.choosing import NEURON_OPTIONS, SELECTIONS, chosen_neurons
 from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
 from neurondb.errors import UsageError
 from neurondb.jobs import job
@@ -23,7 +23,7 @@ from neurondb.render.progress import progress_on
 
 SECTIONS: Final = {
     "Inputs": ("prompts", "sets", "max_prompts", "stop_words", "top_k", "pieces"),
-    "Neurons to ablate (one of them)": NEURON_OPTIONS,
+    "Neurons to ablate (one of them)": choosing.NEURON_OPTIONS,
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Machine": ("device", "dtype"),
     "Results": ("form", "output", "db"),
@@ -111,7 +111,7 @@ def rate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    selection, treatment = chosen_neurons(asked), _treatment(asked)
+    selection, treatment = choose_neurons(asked), _treatment(asked)
     stored = _model(db, model)
     request = AttributeRateRequest(
         Machine(stored.name, db, asked["device"], asked["dtype"]),

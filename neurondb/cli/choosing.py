@@ -1,28 +1,19 @@
-"""Options that say which neurons and which texts are meant, and what a request makes of them."""
+"""Options that say which neurons, which texts and what is done, the same in every command.
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+`neurondb.api.requests` makes requests of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import click
 
+from neurondb.api.requests import SELECTIONS
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.cli.options import Command, Renamed
-from neurondb.errors import UsageError
-from neurondb.jobs import NeuronSelection, SelectionKind, TextsRequest
 
-SELECTIONS: Final[dict[str, SelectionKind]] = {
-    "where": "where",
-    "sql": "sql",
-    "neurons": "neurons",
-    "class_": "class",
-    "set_": "set",
-}
-"""Parameter → the way in which it says which neurons."""
 NEURON_OPTIONS: Final = (*SELECTIONS, "draw")
 """Parameters that `neurons` adds."""
-ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
-TEXT_OPTIONS: Final = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
-"""Parameters that `texts` adds."""
 
 
 def _added(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
@@ -63,7 +54,6 @@ def neurons(command: Command) -> Command:
 
 save_set = click.option(
     "--save-set",
-    "name",
     cls=Renamed,
     formerly=("--name",),
     metavar="NAME",
@@ -112,32 +102,3 @@ max_tokens = click.option(
 skip_bos = click.option(
     "--skip-bos", is_flag=True, help="Leave the first position of each text out of every count."
 )
-
-
-def chosen_neurons(asked: Mapping[str, Any]) -> NeuronSelection | None:
-    """Return which neurons options say; None when they say none.
-
-    Raises:
-        UsageError: when they say so twice, or give --draw with something else than a class.
-    """
-    given = [
-        NeuronSelection(kind, asked[name], asked["draw"])
-        for name, kind in SELECTIONS.items()
-        if asked[name] is not None
-    ]
-    if len(given) > 1:
-        raise UsageError(ONE_OF_THEM)
-    if asked["draw"] is not None and (not given or given[0].kind != "class"):
-        raise UsageError("--draw takes so many of --class; a list or query says its own number")
-    return given[0] if given else None
-
-
-def texts_request(asked: Mapping[str, Any]) -> TextsRequest:
-    """Return the texts that options name.
-
-    Raises:
-        UsageError: when they name none.
-    """
-    if asked["dataset"] is None:
-        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
-    return TextsRequest(**{name: asked[name] for name in TEXT_OPTIONS})

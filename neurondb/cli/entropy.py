@@ -7,9 +7,9 @@ import click
 from rich.console import Console
 
 from neurondb import asking
+from neurondb.api.requests import make_texts_request
 from neurondb.asking import named
 from neurondb.cli import choosing, options, steering_options
-from neurondb.cli.choosing import texts_request
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.jobs import job
 from neurondb.jobs.steered import EntropyCurves
@@ -90,7 +90,7 @@ def entropy(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    texts = texts_request(asked)
+    texts = make_texts_request(asked)
     stored, places = _neurons(db, model, neurons, candidates)
     machine = Machine(stored.name, db, device, dtype)
     request = EntropyRequest(machine, places, values, texts, baseline, seed)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from sqlalchemy import Engine
 
-from neurondb import asking
+from neurondb.api import Database
 from neurondb.asking.compiling import Shape, default_columns
 from neurondb.asking.effects import EFFECT_ALIASES
-from neurondb.asking.finding import explained, why_unknown
+from neurondb.asking.finding import explained, why_empty, why_unknown
 from neurondb.asking.statements import Rows
 from neurondb.asking.thresholds import found_at
 from neurondb.cli import options
@@ -82,19 +81,19 @@ def find(
     """  # noqa: D301
     text = options.text_of(" ".join(expression))
     destination = Destination(form, output)
-    with asking.opened(db) as engine:
+    with Database(db) as database:
         if instead is not None:
-            _INSTEAD[instead](engine, text, _shape(**shape), destination)
+            _INSTEAD[instead](database, text, _shape(**shape), destination)
         else:
-            _show(engine, text, _shape(**shape), destination)
+            _show(database, text, _shape(**shape), destination)
 
 
 def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> Shape:
     return Shape(columns or default_columns(order), order, limit or None)
 
 
-def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> None:
-    rows = asking.find(engine, text, **shape._asdict())
+def _show(database: Database, text: str, shape: Shape, destination: Destination) -> None:
+    rows = database.find(text, **shape._asdict()).stream()
     seen = _Seen(rows, _named_columns(shape))
     rows = rows._replace(rows=iter(seen))
     usual = shape.columns == default_columns(shape.order)
@@ -105,11 +104,11 @@ def _show(engine: Engine, text: str, shape: Shape, destination: Destination) -> 
     n = deliver(rows, destination, "model" if usual else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
-        _tell_why(engine, text)
+        _tell_why(database, text)
         return
-    for reason in why_unknown(engine, text, seen.unknown) if seen.unknown else ():
+    for reason in why_unknown(database.engine, text, seen.unknown) if seen.unknown else ():
         click.echo(reason, err=True)
-    for note in found_at(engine, text, shape.columns):
+    for note in found_at(database.engine, text, shape.columns):
         click.echo(note, err=True)
     if n == shape.limit:
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
@@ -159,28 +158,28 @@ class _Seen:
             yield row
 
 
-def _count(engine: Engine, text: str, _shape: Shape, destination: Destination) -> None:
-    n = asking.count(engine, text)
+def _count(database: Database, text: str, _shape: Shape, destination: Destination) -> None:
+    n = database.count(text)
     if destination == Destination():
         click.echo(n)
     else:
         deliver(Rows(("count",), iter([(n,)])), destination)
     if n == 0:
-        _tell_why(engine, text)
+        _tell_why(database, text)
 
 
-def _explain(engine: Engine, text: str, shape: Shape, destination: Destination) -> None:
+def _explain(database: Database, text: str, shape: Shape, destination: Destination) -> None:
     if destination != Destination():
         raise UsageError("--explain prints SQL: it takes neither --format nor -o")
-    click.echo(explained(engine, text, shape))
+    click.echo(explained(database.engine, text, shape))
 
 
-def _tell_why(engine: Engine, text: str) -> None:
-    for reason in asking.why_empty(engine, text):
+def _tell_why(database: Database, text: str) -> None:
+    for reason in why_empty(database.engine, text):
         click.echo(reason, err=True)
 
 
-_INSTEAD: Final[dict[str, Callable[[Engine, str, Shape, Destination], None]]] = {
+_INSTEAD: Final[dict[str, Callable[[Database, str, Shape, Destination], None]]] = {
     "count": _count,
     "explain": _explain,
 }

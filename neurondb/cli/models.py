@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.known_models import KNOWN
-from neurondb.reading.models import ModelSummary, list_models
-from neurondb.reading.opening import opened
+from neurondb.reading.models import ModelSummary
 from neurondb.render.console import console
 from neurondb.render.formats import Destination, deliver
 from neurondb.render.models import known_rows, known_table, model_rows, models_table
@@ -27,8 +27,8 @@ def models(known: bool, form: str | None, output: Path | None, db: str | None) -
         else:
             deliver(known_rows(listed), destination)
         return
-    with opened(db) as connection:
-        found = list_models(connection)
+    with Database(db) as database:
+        found = database.models
     _say_if_empty(found)
     if not as_table:
         deliver(model_rows(found), destination)

@@ -102,11 +102,12 @@ def plot(
 
 def _catalogue() -> Rows:
     """Return the figures: what they show, what they want to know (in brackets: optional)."""
-    rows = (
+    # Looked up before a word is written, since each takes altair, which may be missing.
+    rows = [
         (one.name, one.description, " ".join(p.usage for p in one.parameters))
         for one in figures.FIGURES.values()
-    )
-    return Rows(("name", "description", "parameters"), rows)
+    ]
+    return Rows(("name", "description", "parameters"), iter(rows))
 
 
 def _parameters(

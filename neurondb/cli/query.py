@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from neurondb import asking
+from neurondb.api import Database
 from neurondb.asking import named
 from neurondb.asking.statements import Rows
 from neurondb.asking.thresholds import answered_at
@@ -52,13 +52,13 @@ def query(
 
 
 def _answer(name: str, given: dict[str, str], destination: Destination, db: str | None) -> None:
-    with asking.opened(db) as engine:
-        rows = named.run(engine, name, given)
-        if deliver(rows, destination, CAPTIONS) == 0:
+    with Database(db) as database:
+        rows = database.query(name, **given)
+        if deliver(rows.stream(), destination, CAPTIONS) == 0:
             click.echo("no rows", err=True)
-            said = named.why_empty(engine, name, given)
+            said = named.why_empty(database.engine, name, given)
         else:
-            said = answered_at(engine, rows.columns, given.get("model"))
+            said = answered_at(database.engine, rows.columns, given.get("model"))
         for line in said:
             click.echo(line, err=True)
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
+from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.neurons import parse_neuron
 from neurondb.reading.examples import ExampleOptions
-from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
-from neurondb.reading.opening import opened
+from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.render.console import colours, console
 from neurondb.render.documents import to_json
 from neurondb.render.neuron_page import neuron_page as render
@@ -92,8 +92,8 @@ def show(
     neurondb show llama-3.2-3b 27.8000 --format json | jq .cosines
     """  # noqa: D301  (click wants the control character before lines to keep)
     chosen = _page_options(**page)
-    with opened(db) as connection:
-        pages = [neuron_page(connection, model, *neuron, chosen) for neuron in neurons]
+    with Database(db) as database:
+        pages = [database.neuron(model, neuron, chosen) for neuron in neurons]
     if form == "json":
         for one in pages:
             click.echo(to_json(one))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from neurondb import asking
+from neurondb.api import Database
 from neurondb.asking import named
 from neurondb.asking.limits import bound_memory
 from neurondb.asking.statements import LIMIT_S
@@ -54,7 +54,6 @@ def sql(
     text = options.text_of(statement)
     declared = named.read(text, "the statement")
     bound_memory()
-    with asking.opened(db) as engine:
-        limited = engine.execution_options(time_limit_s=time_limit)
-        rows = asking.run_sql(limited, text, declared.loose_bindings(given))
-        deliver(rows, Destination(form, output))
+    with Database(db, time_limit=time_limit) as database:
+        rows = database.sql(text, **declared.loose_bindings(given))
+        deliver(rows.stream(), Destination(form, output))

@@ -51,4 +51,3 @@ def read_choice(name: str, written: str | None, known: Sequence[str]) -> str:
     if chosen not in known:
         raise UsageError(f"no {name} {chosen[:80]!r}; there is: {', '.join(known)}")
     return chosen
-

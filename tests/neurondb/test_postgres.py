@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from neurondb.asking import named
+from neurondb.reading.opening import opened
+from neurondb.render.documents import to_json
 from sqlalchemy import create_engine, inspect
 
 from neurondb import asking, migrate, schema
-from neurondb.asking import named
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import job
 from neurondb.database import NUL_SHOWN
 from neurondb.errors import DatabaseError, IngestError
 from neurondb.reading.neuron import PageOptions, neuron_page
-from neurondb.reading.opening import opened
 from neurondb.reading.status import status
-from neurondb.render.documents import to_json
 from tests.support.ingested import Silent
 from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
 from tests.support.rows import PROVENANCE, VOLATILE

@@ -1,7 +1,6 @@
 """Records of a small model, its dataset and the activations of a layer, of random numbers."""
 
 import numpy as np
-
 from neurondb.records import (
     ActivationsRecord,
     DatasetRecord,
@@ -11,6 +10,7 @@ from neurondb.records import (
     Moments,
     SignCase,
 )
+
 from neurondb.schema import codes
 
 LAYERS, WIDTH = 3, 5

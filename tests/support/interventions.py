@@ -4,12 +4,12 @@ from functools import cache
 
 import numpy as np
 import torch
+from neurondb.conditions import PUBLISHED, Condition, Hook
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from ingest.interventions import Intervention, Targets
-from neurondb.conditions import PUBLISHED, Condition, Hook
 from tests.support.ablation_reference import Edit, Reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.real_models import REAL, real_texts

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
-from torch import Tensor, nn
-
 from neurondb.jobs import IngestRequest, job
 from neurondb.jobs.steering import Machine, NeuronPlace
+from torch import Tensor, nn
+
 from tests.support.ingested import Silent, encode, fresh, model_directory_of
 
 READS = ("up_proj", "c_fc", "fc_in", "dense_h_to_4h", "fc1")

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float
+from neurondb.conditions import ALWAYS, Condition
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,7 +23,6 @@ from ingest.forward import Batch, Forward, batches
 from ingest.interventions.hooks import Targets
 from ingest.interventions.metrics import Counted
 from ingest.interventions.single_neuron.branching import change
-from neurondb.conditions import ALWAYS, Condition
 from neurondb.interventions import ESTIMATED_METRICS
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}

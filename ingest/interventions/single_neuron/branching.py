@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from neurondb.conditions import Condition
 from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
@@ -22,7 +23,6 @@ from ingest.forward import Batch
 from ingest.forward.hooks import MLPPlaces
 from ingest.forward.prefix_cache import CleanPass, Entrance, Replay, Stream, standing_still
 from ingest.interventions.hooks import Intervention, Targets
-from neurondb.conditions import Condition
 
 
 @dataclass

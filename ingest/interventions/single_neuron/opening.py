@@ -4,23 +4,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from neurondb.asking.neuron_sets import NeuronSet, resolve
+from neurondb.conditions import Treatment
+from neurondb.jobs import Progress
+from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
+from neurondb.records import AblationRecord
+from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
 from ingest.forward import Forward
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.interventions.building import Built, build
 from ingest.interventions.workbench import Workbench
-from neurondb.asking.neuron_sets import NeuronSet, resolve
-from neurondb.conditions import Treatment
 from neurondb.errors import UsageError
-from neurondb.jobs import Progress
-from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
 from neurondb.reading.effects import ATTRIBUTION, like_run
 from neurondb.reading.models import Model, find_model
-from neurondb.records import AblationRecord
 from neurondb.writing.ablations import store_named
 from neurondb.writing.effects import open_run
-from neurondb.writing.transactions import transaction
 
 EVERY = "every neuron"
 

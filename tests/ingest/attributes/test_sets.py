@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from neurondb.jobs.steering import AttributeSetsRequest
 
 from ingest.attributes.building import Paragraphs, run, words_in
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
@@ -11,7 +12,6 @@ from ingest.attributes.sets import as_tokens, read_sets
 from ingest.attributes.stop_words import built_in, plain, says_something, stop_words
 from ingest.text.chat import SpokenTokenizer
 from neurondb.errors import TextError
-from neurondb.jobs.steering import AttributeSetsRequest
 from tests.support.ingested import Silent
 from tests.support.real_models import BUNDLED, REAL
 from tests.support.shared_inputs import shared

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from neurondb.jobs import IngestRequest
 
 import ingest.checkpoint.naming
 import ingest.checkpoint.stored
@@ -14,7 +15,6 @@ from ingest.checkpoint.hub import LocatedModel
 from ingest.checkpoint.naming import locate_asked
 from neurondb.cli import cli
 from neurondb.errors import IngestError, ModelError
-from neurondb.jobs import IngestRequest
 from tests.support.tiny_model import tiny_model
 
 

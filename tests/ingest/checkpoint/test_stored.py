@@ -4,11 +4,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from neurondb.jobs import IngestRequest, job
 
 from ingest.checkpoint.stored import original
 from neurondb.database import open_existing
 from neurondb.errors import HubError, IngestError
-from neurondb.jobs import IngestRequest, job
 from neurondb.reading.models import find_model
 from tests.support.ingested import Silent
 from tests.support.tiny_model import tiny_model

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neurondb.jobs import TextsRequest
+from neurondb.jobs.steered import METRICS, EntropyCurves
+from neurondb.jobs.steering import EntropyRequest, NeuronPlace
 from torch import Tensor
 
 from ingest.jobs.entropy import run
 from neurondb.errors import IngestError, NeuronDBError, TextError, UnknownNameError, UsageError
-from neurondb.jobs import TextsRequest
-from neurondb.jobs.steered import METRICS, EntropyCurves
-from neurondb.jobs.steering import EntropyRequest, NeuronPlace
 from tests.support.ingested import TEXTS, Silent, text_file
 from tests.support.real_models import BUNDLED
 from tests.support.steering import Stored, held, plain, stored

@@ -4,11 +4,11 @@ from contextlib import suppress
 
 import pytest
 import torch
+from neurondb.conditions import Condition
 
 from ingest.forward import Batch
 from ingest.forward.decoding import decode_step
 from ingest.interventions import Intervention, Targets, check_gated, intervened
-from neurondb.conditions import Condition
 from neurondb.errors import UsageError
 from tests.support.ablation_reference import Edit
 from tests.support.interventions import forward_of, intervention

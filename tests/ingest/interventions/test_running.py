@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from neurondb.conditions import PUBLISHED, Hook
 from numpy.typing import NDArray
 
 from ingest.interventions import intervened
 from ingest.interventions.metrics import METRICS
 from ingest.interventions.running import Runner
 from ingest.interventions.values import TokenValues
-from neurondb.conditions import PUBLISHED, Hook
 from tests.support.ablation_reference import Edit, Reference, reference
 from tests.support.ingested import model_directory_of
 from tests.support.interventions import CONDITIONS, edits, forward_of, intervention, token_ids

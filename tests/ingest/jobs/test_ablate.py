@@ -15,13 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-
-from ingest.bundled import MODEL_NAME
-from ingest.interventions import workbench
-from ingest.interventions.running import Runner
-from ingest.jobs import ablate, ablate_suite
 from neurondb.conditions import Condition, Treatment
-from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
 from neurondb.jobs import (
     AblationReport,
     AblationRequest,
@@ -30,6 +24,12 @@ from neurondb.jobs import (
     RerunRequest,
     TextsRequest,
 )
+
+from ingest.bundled import MODEL_NAME
+from ingest.interventions import workbench
+from ingest.interventions.running import Runner
+from ingest.jobs import ablate, ablate_suite
+from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
 from neurondb.writing.ablations import store_run
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import Silent, encode, random_model, subject, text_file

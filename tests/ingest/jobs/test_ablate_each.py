@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neurondb.conditions import Condition, Treatment
+from neurondb.jobs import NeuronSelection, TextsRequest
+from neurondb.jobs.effects import METRICS, EffectReport, EffectRequest
 
 from ingest.bundled import MODEL_NAME
 from ingest.jobs import ablate_each, attribute
-from neurondb.conditions import Condition, Treatment
 from neurondb.errors import IngestError, UnknownNameError, UsageError
-from neurondb.jobs import NeuronSelection, TextsRequest
-from neurondb.jobs.effects import METRICS, EffectReport, EffectRequest
 from neurondb.writing.effects import store_numbers
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import Silent, encode, subject

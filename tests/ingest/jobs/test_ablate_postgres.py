@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from neurondb import asking
 from neurondb.asking import named
 from neurondb.conditions import Treatment
-from neurondb.errors import UsageError
 from neurondb.jobs import (
     AblationRequest,
     IngestRequest,
@@ -19,6 +16,9 @@ from neurondb.jobs import (
     job,
 )
 from neurondb.jobs.effects import METRICS, EffectRequest
+
+from neurondb import asking
+from neurondb.errors import UsageError
 from tests.support.ingested import Silent
 from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
 from tests.support.tiny_model import tiny_model, write_texts

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neurondb.jobs.steered import ClampSweep, NextTokens
+from neurondb.jobs.steering import ClampRequest, NeuronPlace
 
 import ingest.jobs.clamp
 from ingest.jobs.clamp import run
 from neurondb.errors import IngestError, UnknownNameError, UsageError
-from neurondb.jobs.steered import ClampSweep, NextTokens
-from neurondb.jobs.steering import ClampRequest, NeuronPlace
 from tests.support.ingested import Silent
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import BUNDLED, REAL

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neurondb.jobs import CompareRequest, IngestRequest, Preprocessing, job
+from neurondb.reading.opening import opened
 from safetensors.torch import load_file, save_file
 
 from ingest.jobs import compare
 from neurondb.errors import IngestError, ModelError, UnknownNameError, UsageError
-from neurondb.jobs import CompareRequest, IngestRequest, Preprocessing, job
 from neurondb.reading.comparisons import comparison_page
-from neurondb.reading.opening import opened
 from neurondb.reading.pairs import find_pair, stored_comparison
 from tests.support.ingested import Silent
 from tests.support.layouts import BFLOAT16, layout

@@ -12,11 +12,11 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
+from neurondb.jobs import Advance
 
 from ingest.jobs import demo_model
 from ingest.jobs.demo_model import FILE, MEMBER, REPOSITORY, REVISION
 from neurondb.errors import HubError, ModelError
-from neurondb.jobs import Advance
 from tests.support import real_models
 
 # Not imported: setuptools takes an imported pip for an installation, and torch cannot compile then.

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neurondb.jobs.steered import Piece
+from neurondb.jobs.steering import Clamp, GenerateRequest, NeuronPlace, Sampling
 
 from ingest.jobs.generate import draw, run
 from ingest.text.chat import SpokenTokenizer, Subtitles
 from neurondb.errors import UnknownNameError, UsageError
-from neurondb.jobs.steered import Piece
-from neurondb.jobs.steering import Clamp, GenerateRequest, NeuronPlace, Sampling
 from tests.support.ingested import fresh, write_byte_level_tokenizer, write_tokenizer
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import BUNDLED, REAL

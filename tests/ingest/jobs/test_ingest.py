@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neurondb.jobs import IngestRequest, Preprocessing, job
 from safetensors.torch import load_file, save_file
 
 from neurondb.errors import IngestError, UsageError
-from neurondb.jobs import IngestRequest, Preprocessing, job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_model import TEXTS, tiny_model

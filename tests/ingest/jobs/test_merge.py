@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from neurondb.records import ActivationsRecord, Examples, LabelStatistics, Moments, SignCase
 
 from ingest.activations.examples import random_scores
 from ingest.activations.summary import LayerSummary
-from neurondb.records import ActivationsRecord, Examples, LabelStatistics, Moments, SignCase
 from tests.support.summary_reference import (
     EXTREME,
     NO_NUMBERS,

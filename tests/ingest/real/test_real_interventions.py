@@ -8,12 +8,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-
-from ingest.jobs.clamp import run
 from neurondb.jobs import job
 from neurondb.jobs.ablating import AblationRequest, NeuronSelection, TextsRequest
 from neurondb.jobs.steered import ClampSweep
 from neurondb.jobs.steering import ClampRequest, Machine, NeuronPlace
+
+from ingest.jobs.clamp import run
 from tests.support.gguf_reference import GgufReference
 from tests.support.ingested import Silent
 from tests.support.real_ingests import SMOLLM2, RealIngest, real_ingest, sample_file

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from neurondb.jobs import IngestReport, IngestRequest, job
 
 import ingest.stages.other_side
 from ingest.vocabulary import Projector
 from neurondb.errors import IngestError
-from neurondb.jobs import IngestReport, IngestRequest, job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_model import tiny_model

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from neurondb.jobs import IngestRequest, Preprocessing, job
 
 from neurondb.errors import IngestError
-from neurondb.jobs import IngestRequest, Preprocessing, job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_model import tiny_model, write_texts

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from neurondb.jobs import IngestRequest, job
 from safetensors.torch import load_file
 
 import ingest.forward.batching
 import ingest.stages.partial
 from ingest.forward import Batch, Consumer, Forward, batches
-from neurondb.jobs import IngestRequest, job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_requests import ask, model, request_, run, texts

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ingest.bundled.world import heldout
+from neurondb.jobs import IngestRequest, MergeRequest, job
 
 import ingest.forward.batching
 import ingest.stages.partial
 from ingest.bundled import model_directory
-from ingest.bundled.world import heldout
 from ingest.forward import Forward
-from neurondb.jobs import IngestRequest, MergeRequest, job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from neurondb.jobs import Advance, IngestRequest, job
+from neurondb.records import VocabularyRecord
 
 from ingest.vocabulary import Projector
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.errors import DatabaseError
-from neurondb.jobs import Advance, IngestRequest, job
-from neurondb.records import VocabularyRecord
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_model import tiny_model

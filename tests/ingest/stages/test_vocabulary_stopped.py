@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from neurondb.jobs import IngestRequest, job
 
 from ingest.bundled import model_directory
-from neurondb.jobs import IngestRequest, job
 from tests.support.ingested import Silent
 
 TABLES = (

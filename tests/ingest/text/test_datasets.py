@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from neurondb.records import DatasetRecord
 from pyarrow import parquet
 
 from ingest.text.datasets import MOST_LABELS, fingerprint, first_texts, read_dataset
 from neurondb.errors import TextError
-from neurondb.records import DatasetRecord
 
 
 def test_text_files_are_split_at_blank_lines(tmp_path: Path) -> None:

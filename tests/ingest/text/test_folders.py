@@ -9,12 +9,12 @@ from pathlib import Path
 import datasets
 import pyarrow as pa
 import pytest
+from neurondb.records import DatasetRecord
 from pyarrow import ipc, parquet
 
 from ingest.text.datasets import read_dataset
 from ingest.text.folders import visible_files
 from neurondb.errors import TextError
-from neurondb.records import DatasetRecord
 
 
 def put(root: Path, **files: str | bytes) -> Path:

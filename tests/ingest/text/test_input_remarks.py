@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from neurondb.jobs import AblationRequest, IngestRequest, NeuronSelection, TextsRequest, job
 
 from neurondb.errors import IngestError
-from neurondb.jobs import AblationRequest, IngestRequest, NeuronSelection, TextsRequest, job
 from tests.support.ingested import Silent
 from tests.support.model_files import edit_config
 from tests.support.tiny_model import tiny_model

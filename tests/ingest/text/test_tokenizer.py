@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import transformers
+from neurondb.jobs import SplitRequest
 from tokenizers import Tokenizer as Library
 from tokenizers import processors
 
@@ -17,7 +18,6 @@ from ingest.text.chat import SpokenTokenizer
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
 from neurondb.errors import CheckpointError
-from neurondb.jobs import SplitRequest
 
 TEXTS = [
     "The cat sat on the mat and looked at the moon for a long time.",

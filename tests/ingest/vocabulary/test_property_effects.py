@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neurondb.jobs import Preprocessing
+from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
@@ -17,13 +19,11 @@ from ingest.vocabulary.property_effects import MIN_EFFECT, MIN_TOKENS, PropertyE
 from ingest.vocabulary.token_properties import token_properties
 from ingest.weights.preprocess import canonical, unembedding
 from neurondb import asking, migrate
-from neurondb.jobs import Preprocessing
 from neurondb.schema import tables
 from neurondb.writing.datasets import store_tokens
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.models import store_model
 from neurondb.writing.properties import store_properties, write_property_effects
-from neurondb.writing.transactions import transaction
 from tests.support.activation_records import MODEL, WIDTH
 from tests.support.sample_database import Sample, sample, sample_engine
 

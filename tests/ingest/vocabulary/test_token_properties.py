@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neurondb.records import Token, TokenPropertiesRecord
 from tokenizers import pre_tokenizers
 
 from ingest.bundled import model_directory
 from ingest.text.tokenizer import Tokenizer, readable
 from ingest.vocabulary.properties.catalogue import PROPERTIES
 from ingest.vocabulary.token_properties import token_properties
-from neurondb.records import Token, TokenPropertiesRecord
 from tests.support.ingested import random_model
 
 NAMES = [known.name for known in PROPERTIES]

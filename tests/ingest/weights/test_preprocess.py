@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from neurondb.jobs import Preprocessing
 from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights, Norm
 from ingest.weights.preprocess import NeuronVectors, canonical, embedding, resolved, unembedding
-from neurondb.jobs import Preprocessing
 from tests.support.random_models import FAMILIES
 
 GATED_RMS = Architecture("llama", True, "silu", 1, 6, 4, 9, "rms", False, None)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from neurondb.asking import named
+from neurondb.reading.opening import opened
 
 from ingest.bundled import MODEL_NAME
 from ingest.jobs import ablate_each, attribute
 from neurondb import asking
-from neurondb.asking import named
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.reading.models import find_model
-from neurondb.reading.opening import opened
 from neurondb.reading.removal import removal
 from tests.support.ingested import subject
 from tests.support.real_models import BUNDLED

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import click
 import pytest
+from neurondb.jobs import IngestReport, IngestRequest
 
 from neurondb.cli import ingest as cli_ingest
 from neurondb.cli.options import Layers
 from neurondb.errors import UsageError
-from neurondb.jobs import IngestReport, IngestRequest
 
 
 @pytest.mark.parametrize(

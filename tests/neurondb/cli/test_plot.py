@@ -5,16 +5,16 @@ import json
 from importlib import import_module
 from pathlib import Path
 
+import neurondb.asking.token_names
 import pytest
 from click.testing import CliRunner, Result
+from neurondb.jobs import IngestRequest
 
-import neurondb.asking.token_names
 import neurondb.cli.plot
 from ingest.jobs.ingest import run
 from neurondb import figures
 from neurondb.cli import cli, main
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
-from neurondb.jobs import IngestRequest
 from tests.support.ingested import Silent
 from tests.support.sample_database import Sample, sample
 from tests.support.tiny_model import tiny_model

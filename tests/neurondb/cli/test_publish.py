@@ -23,13 +23,13 @@ import pytest
 from click.testing import CliRunner, Result
 from datasette.app import Datasette
 from datasette.version import __version__ as datasette_version
+from neurondb.explore.hosting import INGESTION, needed
+from neurondb.reading.checking import problems
+from neurondb.reading.opening import opened
 
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError
-from neurondb.explore.hosting import INGESTION, needed
 from neurondb.explore.publishing import FILES
-from neurondb.reading.checking import problems
-from neurondb.reading.opening import opened
 from neurondb.schema import metadata
 from neurondb.writing.copying import stripped
 from tests.support.sample_database import NEURONS, Sample, sample

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-
 from neurondb.asking import named
+
 from neurondb.cli.query import query
 from neurondb.errors import UsageError
 from tests.support.sample_database import Sample, sample

@@ -14,16 +14,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import neurondb.asking.token_names
 import pytest
 from click.testing import CliRunner, Result
+from neurondb.render.tokens_rows import COLUMNS
 from rich.cells import cell_len
 
-import neurondb.asking.token_names
 import neurondb.cli.tokens
 from ingest.bundled import model_directory
 from neurondb.cli import cli
 from neurondb.errors import IngestError, UnknownNameError, UsageError
-from neurondb.render.tokens_rows import COLUMNS
 from tests.support.sample_database import DECODED, NEURONS, Sample, sample
 from tests.support.tiny_model import tiny_model
 

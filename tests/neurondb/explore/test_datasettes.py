@@ -14,11 +14,11 @@ import pytest
 from datasette.app import Datasette
 from datasette.plugins import pm
 from datasette.version import __version__
-
 from neurondb.asking import named
+from neurondb.render.progress import LineProgress
+
 from neurondb.explore.publishing import Publication, publish
 from neurondb.explore.server import Service, create_application
-from neurondb.render.progress import LineProgress
 from tests.support.sample_database import NEURONS, Sample, sample
 
 __all__ = ["sample"]

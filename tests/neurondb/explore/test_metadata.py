@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from neurondb.asking import named
 from sqlalchemy import Engine
 
-from neurondb.asking import named
 from neurondb.explore.metadata import configure_query, format_yaml
 from neurondb.paths import folder
 from neurondb.schema import VIEWS, metadata

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from neurondb.jobs import NeuronSelection
 from sqlalchemy import Engine, create_engine, text
 
 from neurondb import named_queries
@@ -15,7 +16,6 @@ from neurondb.find import count, find, why_empty
 from neurondb.find.columns import ResultShape
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.find.search import explain_find
-from neurondb.jobs import NeuronSelection
 from neurondb.reading.models import find_model
 from neurondb.schema import VIEWS, codes, metadata
 from neurondb.sql import run_sql

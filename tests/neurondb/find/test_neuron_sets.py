@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neurondb.jobs import NeuronSelection, SelectionKind
 from sqlalchemy import Engine
 
 from ingest.bundled import MODEL_NAME
@@ -16,7 +17,6 @@ from ingest.jobs.ablate import writable
 from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.find.neuron_sets import NeuronSet, draw_baseline, find_class, select_neurons
-from neurondb.jobs import NeuronSelection, SelectionKind
 from neurondb.reading.models import Model, find_model
 from neurondb.writing.ablations import store_named
 from tests.support.ingested import subject

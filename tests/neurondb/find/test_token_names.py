@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from neurondb.jobs import SplitRequest
 from sqlalchemy import Engine, text
 
 from neurondb.database import connect, open_existing, parse_url
 from neurondb.errors import CheckpointError, ExpressionError, UnknownNameError
 from neurondb.find import count, find, token_names
 from neurondb.find.token_names import _keep_sharing_letters, find_tokens
-from neurondb.jobs import SplitRequest
 from neurondb.reading.models import find_model
 from neurondb.reading.tokens import NamedToken
 from tests.support.sample_database import NEURONS, VOCABULARY, Sample, build

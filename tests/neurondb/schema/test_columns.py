@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-
 from neurondb.asking import find, opened
+
 from neurondb.cli.find import find as find_command
 from neurondb.cli.show import show
 from neurondb.cli.sql import sql as sql_command

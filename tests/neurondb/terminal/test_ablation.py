@@ -4,10 +4,10 @@ import io
 import math
 
 import pytest
-from rich.console import RenderableType
-
 from neurondb.reading.ablation_runs import AblationRun, MeasuredRun
 from neurondb.records import AblationResult
+from rich.console import RenderableType
+
 from neurondb.terminal.ablation import (
     Ablation,
     describe_ablation,

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from neurondb.asking.statements import Rows
+
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.terminal.formats import FORMATS, Destination, write_rows
 

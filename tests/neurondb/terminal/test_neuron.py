@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from neurondb.reading.annotations import Annotation
+from neurondb.reading.controls import ControlList
+from neurondb.reading.cosines import CosineReading, Region
+from neurondb.reading.histograms import Histogram, Histograms
+from neurondb.reading.identity import Identity
+from neurondb.reading.labels import LabelReading
 from rich.cells import cell_len
 from rich.console import Console
 
 from neurondb.formatting.documents import format_json
 from neurondb.reading.activations import Activations, Dataset, Moments, SignCase, Spread
-from neurondb.reading.annotations import Annotation
-from neurondb.reading.controls import ControlList
-from neurondb.reading.cosines import CosineReading, Region
 from neurondb.reading.examples import Example, ExampleList, ExampleOptions
 from neurondb.reading.excerpts import Excerpt
-from neurondb.reading.histograms import Histogram, Histograms
-from neurondb.reading.identity import Identity
-from neurondb.reading.labels import LabelReading
 from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.reading.traces import Trace
 from neurondb.reading.verdict import Caution, ClassAt, Verdict

@@ -3,6 +3,7 @@
 import io
 
 from neurondb.jobs.steered import Piece
+
 from neurondb.terminal.console import open_console
 from neurondb.terminal.steering import (
     Transcript,

@@ -4,12 +4,12 @@ import io
 import re
 
 import pytest
-from rich.cells import cell_len
-from sqlalchemy import Engine
-
 from neurondb.asking import named
 from neurondb.asking.expression import parse
 from neurondb.asking.statements import Rows
+from rich.cells import cell_len
+from sqlalchemy import Engine
+
 from neurondb.formatting.cells import format_cell
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from neurondb.terminal.table import write_table

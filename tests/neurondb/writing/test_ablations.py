@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neurondb.reading.ablation_runs import ablation_run, baselines_of, histogram, stored_run
 from sqlalchemy import Engine, func, select, update
 
 from neurondb import migrate
@@ -17,7 +18,6 @@ from neurondb.contracts.ablate import (
 )
 from neurondb.errors import DatabaseError, UnknownNameError, UsageError
 from neurondb.interventions import Condition, Treatment
-from neurondb.reading.ablation_runs import ablation_run, baselines_of, histogram, stored_run
 from neurondb.schema import tables
 from neurondb.writing.ablations import store_run
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neurondb.reading.checking import problems
 from sqlalchemy import Connection, Table, func, insert, select
 
 from neurondb import histogram
-from neurondb.reading.checking import problems
 from neurondb.schema import codes, tables
 from neurondb.writing import datasets
 from neurondb.writing.activations import write_activations

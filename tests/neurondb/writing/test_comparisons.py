@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neurondb.reading.checking import problems
 from sqlalchemy import Engine
 
 from neurondb.contracts.compare import ComparisonRecord
 from neurondb.errors import IngestError
-from neurondb.reading.checking import problems
 from neurondb.writing.comparisons import store_comparison
 from neurondb.writing.models import StoredModel, forget_model, store_model
 from neurondb.writing.rows import transaction

@@ -8,14 +8,14 @@ import gguf
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
+from neurondb.jobs import IngestRequest, job
+from neurondb.reading.opening import opened
 from safetensors.numpy import load_file
 
 from ingest.checkpoint.hub import locate
 from ingest.checkpoint.reader import Checkpoint
 from ingest.text.tokenizer import Tokenizer
 from neurondb.errors import CheckpointError, HubError, ModelError, UnsupportedModelError
-from neurondb.jobs import IngestRequest, job
-from neurondb.reading.opening import opened
 from tests.support.gguf_files import gguf_model, split_in_two
 from tests.support.ingested import Silent
 from tests.support.tiny_model import write_texts

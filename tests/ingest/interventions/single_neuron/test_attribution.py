@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neurondb.conditions import Condition
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
 from ingest.interventions.single_neuron.attribution import Attributor
 from ingest.interventions.single_neuron.effects import EachRunner
-from neurondb.conditions import Condition
 from tests.support.ablation_reference import Reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.real_models import REAL

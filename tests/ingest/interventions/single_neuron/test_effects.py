@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from neurondb.conditions import Condition
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Checkpoint
@@ -15,7 +16,6 @@ from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
 from ingest.interventions.metrics import METRICS
 from ingest.interventions.single_neuron.effects import EachRunner, Effects
-from neurondb.conditions import Condition
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.random_models import FAMILIES

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from neurondb.jobs import Preprocessing
 from sqlalchemy import Connection, insert, select
 
 from neurondb.database import connect, parse_url
-from neurondb.jobs import Preprocessing
 from neurondb.schema import tables
 from tests.support.explore_site import Site, looks_right
 from tests.support.sample_database import LAYERS, NEURONS, Row, Sample, build

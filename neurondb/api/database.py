@@ -1,0 +1,284 @@
+"""A database to ask: what the command line calls, and what a notebook does."""
+
+import re
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, Engine
+
+from neurondb.api.jobs import run_job
+from neurondb.api.requests import make_ablation_request
+from neurondb.api.result import Result
+from neurondb.asking import named
+from neurondb.asking.compiling import Shape, compile_find, default_columns
+from neurondb.asking.finding import count, understood
+from neurondb.asking.statements import LIMIT_S, Rows, run_sql
+from neurondb.database import called, open_existing, translated
+from neurondb.errors import UsageError
+from neurondb.jobs import AblationReport, Progress
+from neurondb.reading.models import ModelSummary, list_models
+from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
+from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
+
+_ABLATIONS: Final = """
+    SELECT r.run_id, r.baseline_of, r.mode, r.hook, r.condition, r.value, r.seed, r.n_tokens,
+           x.metric, x.filter, x.n, x.mean, x.std, x.q25, x.q50, x.q75, x.min, x.max,
+           x.clean_mean, x.ablated_mean
+    FROM ablation_runs r
+    JOIN ablation_results x ON x.run_id = r.run_id
+    WHERE r.run_id IN ({runs}) OR r.baseline_of IN ({runs})
+    ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, x.metric, x.filter"""
+
+
+class Database:
+    """A database that is open for questions.
+
+    Nothing here changes it but `annotate` and `ablate`, which add to it. It is closed by `close`,
+    or at the end of a `with` block.
+
+    >>> with ndb.open("sample.db") as db:
+    ...     [summary.model.name for summary in db.models]
+    ['sample-gpt', 'sample-llama']
+    """
+
+    def __init__(self, location: str | Path | None = None, *, time_limit: float = LIMIT_S) -> None:
+        """Open the database at a path or URL; None is $NEURONDB_URL, else the default one.
+
+        Args:
+            location: A path, or a URL of SQLite or PostgreSQL.
+            time_limit: Seconds that the database may work at one question; 0 for any time.
+
+        Raises:
+            DatabaseError: when there is none, or it is older, newer or something else.
+        """
+        self.location: Final = None if location is None else str(location)
+        """What was opened, as it was given."""
+        self._opened = open_existing(self.location)
+        self.engine: Final[Engine] = self._opened.execution_options(time_limit_s=time_limit)
+        """The SQLAlchemy engine, which cannot write to the database."""
+        self._last: weakref.ref[Result] | None = None
+
+    def close(self) -> None:
+        """Close the database; results keep the rows that they have read."""
+        self._opened.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<neurondb.Database {called(self.engine.url)}>"
+
+    @property
+    def models(self) -> tuple[ModelSummary, ...]:
+        """Every model of the database, by name, with its complete stages.
+
+        >>> db.models[1].model.n_neurons, db.models[1].dataset
+        (256, 'sample')
+        """
+        with self.connect() as connection:
+            return list_models(connection)
+
+    def find(
+        self,
+        expression: str = "",
+        *,
+        order: str | Sequence[str] = (),
+        limit: int | None = None,
+        columns: str | Sequence[str] | None = None,
+    ) -> Result:
+        """Return the neurons that an expression describes; docs/find.md has its language.
+
+        `db.sql(rows.sql)` returns the same rows.
+
+        >>> db.find("weakening model=sample-llama", order="-freq", limit=2, columns="name,freq")
+        2 rows
+        name  freq
+        0.10  0.7000
+        1.61  0.7000
+
+        Args:
+            expression: Terms such as `weakening freq>0.6`; nothing means every neuron.
+            order: Columns to order by, `-freq` for the largest first; commas or a sequence.
+            limit: Neurons at most.
+            columns: Columns of `neuron_overview` to return; None is the usual ones, and those
+                ordered by.
+
+        Raises:
+            ExpressionError: when the expression cannot be understood.
+            UnknownNameError: when it names a model or token that is not there.
+        """
+        keys = _split_names(order)
+        shape = Shape(_split_names(columns or ()) or default_columns(keys), keys, limit)
+        statement, values = compile_find(understood(self.engine, expression), shape)
+        written = named.write(expression, statement, values, ())
+        return self._keep_result(lambda: run_sql(self.engine, statement, values), written)
+
+    def count(self, expression: str = "") -> int:
+        """Return how many neurons an expression describes; raises as `find` does.
+
+        >>> db.count("model=sample-llama")
+        256
+        """
+        return count(self.engine, expression)
+
+    def sql(self, statement: str, /, **parameters: Any) -> Result:
+        """Run one SQL statement that only reads, and return its rows.
+
+        `:name` in it stands for a parameter, or for the value of a header line
+        `-- param name = VALUE: type`, as in the files of queries/.
+
+        >>> db.sql("SELECT name, d_mlp FROM models WHERE gated = :gated", gated=1)
+        1 row
+        name          d_mlp
+        sample-llama  64
+
+        Raises:
+            DatabaseError: when it would change something, is malformed, lacks a parameter or takes
+                too long.
+        """
+        defaults = named.read(statement, "the statement").loose_bindings({})
+        values = {**defaults, **parameters}
+        return self._keep_result(lambda: run_sql(self.engine, statement, values), statement, values)
+
+    def query(self, name: str, /, **parameters: Any) -> Result:
+        """Ask one of the named questions, which `neurondb query --list` lists.
+
+        >>> db.query("dead-neurons", model="sample-llama").columns[:2]
+        ('model', 'name')
+
+        Raises:
+            UnknownNameError: when there is no such question, model, token or property.
+            UsageError: when a parameter is missing, unknown or cannot be read.
+        """
+        given = {key: str(value) for key, value in parameters.items() if value is not None}
+        return self._keep_result(
+            lambda: named.run(self.engine, name, given), named.load(name).sql, given
+        )
+
+    def neuron(
+        self, model: str, neuron: str | tuple[int, int], options: PageOptions | None = None
+    ) -> NeuronPage:
+        """Return all that is known of one neuron: what `neurondb show` prints.
+
+        >>> page = db.neuron("sample-llama", "1.7")
+        >>> page.identity.layer, page.identity.neuron, len(page.cosines)
+        (1, 7, 3)
+
+        Args:
+            model: Its name in the database, or the hub id or directory that it was read from.
+            neuron: `31.9634`, its layer and its number there, or both as integers.
+            options: How many tokens and examples; of which basis, sign case and dataset.
+
+        Raises:
+            UsageError: when the neuron is not written so.
+            UnknownNameError: when the database has no such model, neuron, dataset or sign case.
+        """
+        layer, number = _parse_neuron(neuron) if isinstance(neuron, str) else neuron
+        with self.connect() as connection:
+            return neuron_page(connection, model, layer, number, options)
+
+    def ablate(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
+        """Intervene on neurons of a model, store the runs, and return what changed.
+
+        `db.ablate("llama-3.2-3b", where="weakening freq>0.6", dataset="texts.jsonl", baseline=5)`
+        is `neurondb ablate llama-3.2-3b --where "weakening freq>0.6" --dataset texts.jsonl
+        --baseline 5`; what is stored already is not run again.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: The options of the command by their names, with underscores: the neurons by
+                one of `where`, `sql`, `neurons`, `class_` (and `draw`) or `set_`; `dataset` and
+                the like; `mode`, `value`, `hook`, `condition`; `baseline`, `seed`, `device`,
+                `dtype`, `name`, `force`.
+
+        Returns:
+            A row for each run, metric and filter; baselines follow their run. Differences are
+            clean − ablated.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            UsageError: when the options name no neurons or no texts, or make no sense together.
+            NeuronDBError: when the model or the texts cannot be read.
+        """
+        request = make_ablation_request(model, self.location, options)
+        report: AblationReport = run_job("ablate", request, progress)
+        values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
+        runs = ", ".join(f":{name}" for name in values)
+        return self.sql(_ABLATIONS.format(runs=runs), **values)
+
+    def annotate(
+        self, file: str | Path, *, model: str | None = None, source: str | None = None
+    ) -> AnnotationsReport:
+        """Store what a CSV, TSV or JSON file says of neurons; what it said before is replaced.
+
+        Args:
+            file: Its rows are described in `neurondb.writing.annotation_files`.
+            model: The model of rows that name none.
+            source: Who says it; None is what rows say, else the file's name without its ending.
+
+        Returns:
+            How many annotations are new, changed, and as they were.
+
+        Raises:
+            TextError: when the file cannot be read, or a row says nothing that can be stored.
+            UnknownNameError: when the database has no such model or neuron.
+            DatabaseError: when it cannot be written, or is none of SQLite.
+        """
+        return import_annotations(self.location, Path(file), model=model, source=source)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """Open a connection that cannot write, for the functions of `neurondb.reading`."""
+        with translated(called(self.engine.url)), self.engine.connect() as connection:
+            yield connection
+
+    def _keep_result(
+        self, ask: Callable[[], Rows], sql: str, parameters: dict[str, Any] | None = None
+    ) -> Result:
+        """Return the result of a question, once what is left of the last one has been read."""
+        last = None if self._last is None else self._last()
+        if last is not None:
+            last.read_all()
+        result = Result(ask(), sql, parameters)
+        self._last = weakref.ref(result)
+        return result
+
+
+def open(location: str | Path | None = None, *, time_limit: float = LIMIT_S) -> Database:  # noqa: A001
+    """Open the database at a path or URL to ask it; None is $NEURONDB_URL, else the default one.
+
+    Args:
+        location: A path, or a URL of SQLite or PostgreSQL.
+        time_limit: Seconds that the database may work at one question; 0 for any time.
+
+    Raises:
+        DatabaseError: when there is none, or it is older, newer or something else.
+    """
+    return Database(location, time_limit=time_limit)
+
+
+def _split_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return names of a sequence, or of a text with commas between them."""
+    if not isinstance(names, str):
+        return tuple(names)
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _parse_neuron(written: str) -> tuple[int, int]:
+    found = re.fullmatch(r"\s*([0-9]{1,9})\.([0-9]{1,9})\s*", written)
+    if found is None:
+        raise UsageError(f"{written[:80]!r} is not LAYER.NEURON, like 31.9634")
+    return int(found[1]), int(found[2])

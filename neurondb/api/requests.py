@@ -1,0 +1,90 @@
+"""What `ablate` and its like are asked for, from options by their names to the job's request.
+
+The command line and `Database.ablate` come here with the same names: those of the options, with
+underscores, and `class_` and `set_` for the two that are words of Python.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from neurondb.conditions import Treatment
+from neurondb.errors import UsageError
+from neurondb.jobs import AblationRequest, NeuronSelection, SelectionKind, TextsRequest
+
+SELECTIONS: Final[dict[str, SelectionKind]] = {
+    "where": "where",
+    "sql": "sql",
+    "neurons": "neurons",
+    "class_": "class",
+    "set_": "set",
+}
+"""Option → the way in which it says which neurons."""
+TEXTS: Final = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
+TREATMENT: Final = ("mode", "condition", "hook", "value")
+SETTINGS: Final = ("baseline", "seed", "save_tokens", "device", "dtype", "force")
+"""Options that an `AblationRequest` has under the same name."""
+ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
+
+
+def make_ablation_request(
+    model: str, database: str | None, options: Mapping[str, Any]
+) -> AblationRequest:
+    """Return the request that options describe; an option that is missing or None is its default.
+
+    Raises:
+        UsageError: when they name no neurons or no texts, or make no sense together.
+        TypeError: when one is called as no option is.
+    """
+    known = {*SELECTIONS, "draw", "save_set", *TEXTS, *TREATMENT, *SETTINGS}
+    for name in options:
+        if name not in known:
+            raise TypeError(f"ablate has no option {name!r}; it has {', '.join(sorted(known))}")
+    mode, *how = (options.get(name) for name in TREATMENT)
+    treatment = Treatment.asked(mode or "zero", *how)
+    selection = choose_neurons(options)
+    if selection is None:
+        raise UsageError(ONE_OF_THEM)
+    texts = make_texts_request(options)
+    return AblationRequest(
+        model,
+        selection,
+        texts,
+        treatment,
+        name=options.get("save_set"),
+        database=database,
+        **_pick_given(options, SETTINGS),
+    )
+
+
+def choose_neurons(options: Mapping[str, Any]) -> NeuronSelection | None:
+    """Return which neurons options say; None when they say none.
+
+    Raises:
+        UsageError: when they say so twice, or give a draw of something else than a class.
+    """
+    draw = options.get("draw")
+    given = [
+        NeuronSelection(kind, options[name], draw)
+        for name, kind in SELECTIONS.items()
+        if options.get(name) is not None
+    ]
+    if len(given) > 1:
+        raise UsageError(ONE_OF_THEM)
+    if draw is not None and (not given or given[0].kind != "class"):
+        raise UsageError("--draw takes so many of --class; a list or query says its own number")
+    return given[0] if given else None
+
+
+def make_texts_request(options: Mapping[str, Any]) -> TextsRequest:
+    """Return the texts that options name.
+
+    Raises:
+        UsageError: when they name none.
+    """
+    if options.get("dataset") is None:
+        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
+    return TextsRequest(**_pick_given(options, TEXTS))
+
+
+def _pick_given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: options[name] for name in names if options.get(name) is not None}

@@ -1,0 +1,170 @@
+"""What a question returns: named columns and rows, and the statement that was run."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from neurondb.asking.statements import Rows
+from neurondb.extras import name_missing_extras
+from neurondb.render.cells import displayed
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+_SHOWN: Final = 10
+"""Rows that a result shows of itself."""
+
+
+class Result:
+    """The rows that answer a question.
+
+    They are read from the database as they are asked for and kept, so that a result can be gone
+    through again. The next question to the same database first reads what is left of the last
+    result, so that at most one is half read.
+
+    >>> rows = db.find("model=sample-llama 1.7,1.8", columns="name,layer,class")
+    >>> rows.columns
+    ('name', 'layer', 'class')
+    >>> [name for name, *_ in rows]
+    ['1.7', '1.8']
+    >>> len(rows)
+    2
+    """
+
+    def __init__(self, rows: Rows, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        self.columns: Final = rows.columns
+        """The names of the columns; they are unique."""
+        self.sql: Final = sql
+        """The statement that was run."""
+        self.parameters: Final = dict(parameters or {})
+        """What `:name` stood for in it, where the statement itself does not say so."""
+        self._unread = rows.rows
+        self._read: list[tuple[Any, ...]] = []
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Go through the rows, each a tuple, from the first one."""
+        place = 0
+        # By place rather than over the list, which may be read on meanwhile.
+        while place < len(self._read) or self._read_next():
+            yield self._read[place]
+            place += 1
+
+    def __len__(self) -> int:
+        """Return the number of rows; this reads all of them."""
+        self.read_all()
+        return len(self._read)
+
+    def __getitem__(self, place: int) -> tuple[Any, ...]:
+        """Return one row; negative places count from the last row."""
+        self.read_all()
+        return self._read[place]
+
+    def __repr__(self) -> str:
+        """Return how many rows there are, and the first of them: as a person reads them."""
+        rows = [self.columns, *islice(self, _SHOWN)]
+        cells = [list(map(displayed, row)) for row in rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in cells
+        ]
+        more = ["…"] if len(self) > _SHOWN else []
+        return "\n".join([f"{len(self):,} row{'s' * (len(self) != 1)}", *lines, *more])
+
+    def read_all(self) -> None:
+        """Read the rows that are left, so that the database is no longer needed."""
+        self._read.extend(self._unread)
+
+    def stream(self) -> Rows:
+        """Return the columns, and the rows as they come: once, and without keeping them.
+
+        This is for results larger than memory; afterwards the result itself has only the rows that
+        it had read before.
+        """
+        unread, self._unread = self._unread, iter(())
+        return Rows(self.columns, _chain_rows(list(self._read), unread))
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return every row as a dictionary.
+
+        >>> db.find("model=sample-llama 1.7", columns="name,layer").to_dicts()
+        [{'name': '1.7', 'layer': 1}]
+        """
+        return [dict(zip(self.columns, row, strict=True)) for row in self]
+
+    def to_numpy(self) -> np.ndarray:
+        """Return a structured array with a field for each column.
+
+        A column of whole numbers is int64 and one of numbers float64, in which NULL is NaN; any
+        other one, and one that is NULL throughout, holds Python objects.
+
+        >>> found = db.find("model=sample-llama", columns="layer,in_out").to_numpy()
+        >>> found["layer"].dtype, found["in_out"].dtype
+        (dtype('int64'), dtype('float64'))
+        >>> found.shape
+        (256,)
+        """
+        rows = list(self)
+        columns = [[row[place] for row in rows] for place in range(len(self.columns))]
+        kinds = list(zip(self.columns, map(_choose_dtype, columns), strict=True))
+        found = np.empty(len(rows), dtype=kinds)
+        for (name, kind), values in zip(kinds, columns, strict=True):
+            missing = np.nan if kind is np.float64 else None
+            found[name] = [missing if value is None else value for value in values]
+        return found
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a pandas data frame; NULL is NaN or None.
+
+        >>> db.find("model=sample-llama 1.7", columns="name,layer").to_pandas()
+          name  layer
+        0  1.7      1
+
+        Raises:
+            MissingExtraError: when pandas is not installed.
+        """
+        with name_missing_extras():
+            import pandas
+
+        return pandas.DataFrame.from_records(list(self), columns=list(self.columns))
+
+    def to_polars(self) -> "polars.DataFrame":
+        """Return a Polars data frame; NULL is null.
+
+        Raises:
+            MissingExtraError: when Polars is not installed.
+        """
+        with name_missing_extras():
+            import polars
+
+        return polars.DataFrame(
+            list(self), schema=list(self.columns), orient="row", infer_schema_length=None
+        )
+
+    def _read_next(self) -> bool:
+        """Read one more row; False where there is none."""
+        row = next(self._unread, None)
+        if row is None:
+            return False
+        self._read.append(row)
+        return True
+
+
+def _chain_rows(
+    read: list[tuple[Any, ...]], unread: Iterator[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    yield from read
+    yield from unread
+
+
+def _choose_dtype(values: list[Any]) -> type:
+    """Return the type of a column's field."""
+    there = [value for value in values if value is not None]
+    if not there or not all(isinstance(value, int | float) for value in there):
+        return object
+    whole = len(there) == len(values) and all(isinstance(value, int) for value in there)
+    # SQLite's integers have 64 bits, so that each of them fits.
+    return np.int64 if whole else np.float64

@@ -1,0 +1,243 @@
+"""Annotations from a file: labels and scores that somebody made elsewhere, stored in one go.
+
+A file is CSV or TSV with a header, a JSON array of objects, or JSON lines; sqlite-utils reads each
+of them, and writes the rows. A row says which neuron it is of by `neuron`, as `31.9634`, or by
+`layer` and `neuron`, and may name its `model`. What it says stands in one of two forms:
+
+- `key` and `value`: one annotation a row, with `note` and `source` if there are such columns;
+- any other columns: each is a key, and what stands in it a value; where nothing does, nothing is
+  said.
+
+An annotation of the same neuron, source and key replaces the stored one, so that a file that was
+corrected is simply read again.
+"""
+
+import csv
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from neurondb.database import check_revision, connect, driver, explain, parse_url, sqlite_path
+from neurondb.decoding import spelled
+from neurondb.errors import DatabaseError, TextError, UnknownNameError, UsageError
+from neurondb.reading.identity import neuron_id
+from neurondb.reading.models import Model, find_model
+from neurondb.schema import tables
+from neurondb.sqlite_files import look_at
+from neurondb.writing.annotations import NewAnnotation
+
+PLACE: Final = ("model", "layer", "neuron")
+"""Columns that say which neuron a row is of."""
+SAID: Final = ("source", "key", "value", "note")
+"""Columns of a file with an annotation a row."""
+_SUFFIXES: Final = {
+    ".csv": "CSV",
+    ".tsv": "TSV",
+    ".tab": "TSV",
+    ".json": "JSON",
+    ".jsonl": "NL",
+    ".ndjson": "NL",
+}
+"""Ending of a file → its format, as sqlite-utils calls it."""
+_NEURON: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_AT_ONCE: Final = 500
+"""Neurons that one statement asks for."""
+
+Row = Mapping[str, Any]
+
+
+class AnnotationsReport(NamedTuple):
+    """What became of the annotations of a file."""
+
+    n_new: int
+    n_changed: int
+    n_same: int
+    """Those that were stored already, word for word."""
+
+
+def import_annotations(
+    location: str | None, file: Path, *, model: str | None = None, source: str | None = None
+) -> AnnotationsReport:
+    """Store the annotations of a file, all of them or none; stored ones are replaced.
+
+    Args:
+        location: Path or URL of an SQLite database; None is the default database.
+        file: What is read; the ending says its form, else what stands in it does.
+        model: The model of rows that name none.
+        source: Who says it, in place of what rows say; None is what they say, else the file's name
+            without its ending.
+
+    Raises:
+        TextError: when the file cannot be read, or a row says nothing that can be stored.
+        UnknownNameError: when the database has no such model or neuron.
+        DatabaseError: when it cannot be written, or is none of SQLite.
+    """
+    rows = _read_rows(file)
+    url = parse_url(location)
+    path = sqlite_path(url)
+    if path is None:
+        raise DatabaseError("annotations are read into SQLite databases only, as the site is")
+    look_at(path)
+    engine = connect(url, writing=True)
+    try:
+        check_revision(engine)
+        with engine.begin() as connection:
+            return _store(connection, _make_annotations(connection, file, rows, model, source))
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise DatabaseError(f"no annotation was stored: {explain(error)}") from error
+    finally:
+        engine.dispose()
+
+
+def _read_rows(file: Path) -> list[Row]:
+    """Return the rows of a file."""
+    from sqlite_utils.utils import Format, RowError, RowsFromFileError, rows_from_file
+
+    named, where = _SUFFIXES.get(file.suffix.lower()), spelled(file)
+    try:
+        # All of it at once: sqlite-utils leaves a file open whose form it had to find out.
+        content = BytesIO(file.read_bytes())
+        found, _ = rows_from_file(content, format=None if named is None else Format[named])
+        rows: list[Row] = list(found)
+    except OSError as error:
+        raise TextError(f"{where}: {error.strerror or error}") from error
+    except (RowsFromFileError, RowError, csv.Error, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise TextError(f"{where} is no CSV, TSV, JSON or JSON lines: {said}") from error
+    if not rows:
+        raise TextError(f"{where} has no rows; CSV and TSV begin with the names of the columns")
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise TextError(f"{where}: each row must be an object, like {{'neuron': '31.9634', …}}")
+    return rows
+
+
+def _make_annotations(
+    connection: Connection, file: Path, rows: Iterable[Row], model: str | None, source: str | None
+) -> list[NewAnnotation]:
+    """Return what the rows say, each thing once."""
+    models: dict[str, Model] = {}
+    rows_of: dict[tuple[int, str, str], int] = {}
+    found = []
+    for number, row in enumerate(rows, start=1):
+        place = f"{spelled(file)}, row {number}"
+        try:
+            key = _find_neuron(connection, row, models, model)
+            said = list(_read_row(row, key, source, spelled(file.stem)))
+        except UsageError as error:
+            raise TextError(f"{place}: {error}") from error
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{place}: {error}") from error
+        for one in said:
+            what = (one.neuron_id, one.source, one.key)
+            if what in rows_of:
+                raise TextError(f"{place}: row {rows_of[what]} says the {one.key} of it already")
+            rows_of[what] = number
+        found += said
+    return found
+
+
+def _find_neuron(
+    connection: Connection, row: Row, models: dict[str, Model], model: str | None
+) -> int:
+    """Return the id of the neuron that a row is of."""
+    name = str(row.get("model") or model or "")
+    if not name:
+        raise UsageError("it names no model; add a column model, or give --model")
+    if name not in models:
+        models[name] = find_model(connection, name)
+    layer, neuron = row.get("layer"), row.get("neuron")
+    if layer in (None, ""):
+        # A number would have lost zeros at its end: 27.8000 is no other number than 27.8.
+        place = _NEURON.fullmatch(neuron.strip()) if isinstance(neuron, str) else None
+        if place is None:
+            raise UsageError(f"neuron is {neuron!r}, not text like '31.9634'")
+        return neuron_id(models[name], int(place[1]), int(place[2]))
+    numbers = [str(value).strip() for value in (layer, neuron)]
+    if not all(map(_NUMBER.fullmatch, numbers)):
+        raise UsageError(f"layer and neuron are {layer!r} and {neuron!r}, not two numbers from 0")
+    return neuron_id(models[name], int(numbers[0]), int(numbers[1]))
+
+
+def _read_row(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnnotation]:
+    """Yield what a row says of a neuron."""
+    texts = {name: _format_text(value) for name, value in row.items() if name not in PLACE}
+    who = source or texts.get("source") or stem
+    if not {"key", "value"} <= texts.keys():
+        given = {name: text for name, text in texts.items() if name not in ("source", "note")}
+        for name, text in given.items():
+            if text.strip():
+                yield NewAnnotation(key, who, name, text, texts.get("note", ""))
+        return
+    other = [name for name in texts if name not in SAID]
+    if other:
+        raise UsageError(f"beside key and value there is no column {other[0]!r}")
+    yield NewAnnotation(key, who, texts["key"], texts["value"], texts.get("note", ""))
+
+
+def _format_text(value: object) -> str:
+    """Return a value as the text that is stored: of lists and the like, their JSON."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError("half of a surrogate pair stands in it, which is no character")
+    return text
+
+
+def _store(connection: Connection, said: list[NewAnnotation]) -> AnnotationsReport:
+    import sqlite_utils
+
+    neurons = sorted({one.neuron_id for one in said})
+    _refuse_unknown(connection, neurons)
+    stored = _load_stored(connection, neurons)
+    new, changed = [], []
+    for one in said:
+        row = asdict(one) | {"note": one.note or None}
+        before = stored.get((one.neuron_id, one.source, one.key))
+        if before is None:
+            new.append(row)
+        elif (before.value, before.note) != (row["value"], row["note"]):
+            changed.append(row | {"annotation_id": before.annotation_id})
+    # It takes part in the transaction that is open; plugins of the user's stay outside.
+    file = sqlite_utils.Database(driver(connection), execute_plugins=False)
+    file.table(tables.annotations.name).insert_all(new)
+    file.table(tables.annotations.name).upsert_all(changed, pk="annotation_id")
+    return AnnotationsReport(len(new), len(changed), len(said) - len(new) - len(changed))
+
+
+def _refuse_unknown(connection: Connection, neurons: Sequence[int]) -> None:
+    column = tables.neurons.c.neuron_id
+    known: set[int] = set()
+    for some in _split_ids(neurons):
+        known.update(connection.scalars(select(column).where(column.in_(some))))
+    if missing := set(neurons) - known:
+        raise UnknownNameError(
+            f"the weights of {len(missing):,} of these {len(neurons):,} neurons are not ingested, "
+            f"such as neuron_id {min(missing)}"
+        )
+
+
+def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[int, str, str], Any]:
+    """Return what is stored of these neurons; of the same thing said twice, the later one."""
+    a = tables.annotations.c
+    stored = select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
+    found = {}
+    for some in _split_ids(neurons):
+        rows = stored.where(a.neuron_id.in_(some)).order_by(a.annotation_id)
+        for row in connection.execute(rows):
+            found[row.neuron_id, row.source, row.key] = row
+    return found
+
+
+def _split_ids(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), _AT_ONCE):
+        yield ids[start : start + _AT_ONCE]

@@ -1,0 +1,149 @@
+"""A database as Python asks it: the same answers as the command line's, errors of our tree."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from neurondb.render.documents import to_json
+
+import neurondb as ndb
+from neurondb.api import Database
+from neurondb.cli import cli
+from neurondb.errors import DatabaseError, ExpressionError, UnknownNameError, UsageError
+from neurondb.reading.neuron import PageOptions
+from tests.support.sample_database import Sample
+
+
+def command(sample: Sample, *arguments: str) -> str:
+    found = CliRunner().invoke(cli, [*arguments, "--db", sample.url], catch_exceptions=False)
+    return found.stdout
+
+
+def test_a_path_opens_too(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEURONDB_URL", sample.url)
+    path = Path(sample.url.removeprefix("sqlite:///"))
+    with ndb.open(path) as by_path, ndb.open() as by_default:
+        assert by_path.count() == by_default.count() == len(sample.neurons)
+
+
+def test_no_database_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="there is no database"):
+        ndb.open(tmp_path / "nowhere.db")
+
+
+def test_find_has_what_plain_python_has(db: Database, sample: Sample) -> None:
+    found = db.find("model=sample-llama weakening freq>0.3", order="-freq", columns="name")
+    wanted = [
+        row
+        for row in sample.neurons
+        if row["model"] == "sample-llama" and row["class"] == "weakening" and row["freq"] > 0.3
+    ]
+    ordered = sorted(wanted, key=lambda row: -row["freq"])
+    assert [name for (name,) in found] == [row["name"] for row in ordered]
+
+
+def test_the_command_line_finds_the_same(db: Database, sample: Sample) -> None:
+    said = json.loads(
+        command(sample, "find", "weakening", "--order", "-freq", "--format", "ndjson")
+        .replace("}\n{", "},{")
+        .join("[]")
+    )
+    found = db.find("weakening", order=["-freq"], limit=50).to_dicts()
+    assert [row["name"] for row in said] == [row["name"] for row in found]
+    assert list(said[0]) == list(found[0])
+
+
+def test_columns_are_a_sequence_or_a_text(db: Database) -> None:
+    one = db.find("1.7", columns=("name", "layer"), order=("name", "model"))
+    other = db.find("1.7", columns="name, layer", order="name,model")
+    assert one.columns == other.columns == ("name", "layer")
+    assert list(one) == list(other)
+
+
+def test_what_find_ran_runs_again(db: Database) -> None:
+    found = db.find("weakening freq>0.3 or token=' dog'", order="-in_out", limit=7)
+    assert list(db.sql(found.sql)) == list(found)
+    assert len(found) == 7
+
+
+def test_sql_takes_values_as_they_are(db: Database) -> None:
+    found = db.sql("SELECT name FROM models WHERE d_mlp = :n AND name <> :other", n=64, other="1")
+    assert sorted(found) == [("sample-gpt",), ("sample-llama",)]
+    assert found.parameters == {"n": 64, "other": "1"}
+
+
+def test_sql_reads_the_values_of_its_header(db: Database) -> None:
+    statement = "-- param n = 2: integer, a number\nSELECT :n + 1 AS m"
+    assert list(db.sql(statement)) == [(3,)]
+    assert list(db.sql(statement, n=5)) == [(6,)]
+
+
+def test_nothing_is_changed(db: Database) -> None:
+    with pytest.raises(DatabaseError, match="read-only"):
+        db.sql("DELETE FROM models")
+
+
+def test_a_question_may_not_take_for_ever(sample: Sample) -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
+    with (
+        Database(sample.url, time_limit=0.2) as db,
+        pytest.raises(DatabaseError, match=r"gave up after 0\.2 s"),
+    ):
+        db.sql(endless)
+
+
+def test_a_query_takes_its_parameters_by_name(db: Database, sample: Sample) -> None:
+    found = db.query("weakening-often", model="sample-llama", freq=0.3)
+    said = command(
+        sample,
+        *("query", "weakening-often", "--param", "model=sample-llama", "--param", "freq=0.3"),
+        *("--format", "json"),
+    )
+    assert [list(row) for row in json.loads(said)] == [list(found.columns)] * len(found)
+    assert "-- title:" in found.sql
+    with pytest.raises(UsageError, match="no parameter 'nobody'"):
+        db.query("weakening-often", model="sample-llama", nobody=1)
+    with pytest.raises(UnknownNameError, match="no query 'weakening-oftn'"):
+        db.query("weakening-oftn")
+
+
+def test_a_neuron_is_what_show_prints(db: Database, sample: Sample) -> None:
+    page = db.neuron("sample-llama", "1.7", PageOptions(tokens=2))
+    assert page == db.neuron("sample-llama", (1, 7), PageOptions(tokens=2))
+    said = command(sample, "show", "sample-llama", "1.7", "--tokens", "2", "--format", "json")
+    assert json.loads(said) == json.loads(to_json(page))
+
+
+@pytest.mark.parametrize("written", ["1", "1.7.2", "١.٧", "-1.7", ""])
+def test_a_neuron_is_written_as_layer_and_number(db: Database, written: str) -> None:
+    with pytest.raises(UsageError, match=r"is not LAYER\.NEURON"):
+        db.neuron("sample-llama", written)
+
+
+def test_errors_are_of_our_tree(db: Database) -> None:
+    with pytest.raises(ExpressionError):
+        db.find("weakning")
+    with pytest.raises(UnknownNameError):
+        db.find("model=nobody")
+    with pytest.raises(UnknownNameError):
+        db.neuron("sample-llama", "1.9999")
+    with pytest.raises(ndb.NeuronDBError):
+        db.sql("SELECT")
+
+
+def test_models_are_those_that_the_command_lists(db: Database, sample: Sample) -> None:
+    said = json.loads(command(sample, "models", "--format", "json"))
+    assert [summary.model.name for summary in db.models] == [row["name"] for row in said]
+
+
+def test_many_unread_results_do_not_use_up_the_connections(db: Database) -> None:
+    unread = [db.find(limit=40) for _ in range(40)]
+    assert {len(result) for result in unread} == {40}
+
+
+def test_a_result_outlives_its_database(sample: Sample) -> None:
+    with ndb.open(sample.url) as db:
+        found = db.find("model=sample-gpt", columns="name")
+        assert len(found) == 256
+    assert len(list(found)) == 256
