@@ -140,7 +140,7 @@ def upgrade() -> None:
     sa.Column('created_at', sa.String(), nullable=True, comment='UTC, ISO 8601'),
     sa.Column('means_dataset_id', sa.Integer(), nullable=True, comment='dataset whose activations gave the values of mode mean'),
     sa.Column('kind', sa.String(), server_default='together', nullable=False, comment='together: all neurons of the set at once; each: one after the other (neuron_effects); attribution: first-order estimates (neuron_attributions)'),
-    sa.Column('finished', sa.Boolean(), server_default=sa.text('1'), nullable=False, comment='whether it has gone through all of its neurons'),
+    sa.Column('finished', sa.Boolean(), server_default=sa.true(), nullable=False, comment='whether it has gone through all of its neurons'),
     sa.Column('seconds', sa.Double(), nullable=True, comment='seconds that the forward passes took; NULL if unknown'),
     sa.ForeignKeyConstraint(['baseline_of'], ['ablation_runs.run_id'], name=op.f('fk_ablation_runs_baseline_of_ablation_runs')),
     sa.ForeignKeyConstraint(['dataset_id'], ['dataset_rows.dataset_id'], name=op.f('fk_ablation_runs_dataset_id_dataset_rows')),
