@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ingest.activations.compiled import PLAIN, Kernels
+from ingest.activations.compiled import PLAIN_KERNELS, Kernels
 from ingest.activations.examples import (
     N_DRAWN,
     N_EXAMPLES,
     BestTexts,
-    controls,
+    control_examples,
     random_scores,
     size_scores,
 )
@@ -29,17 +29,17 @@ from ingest.activations.reduction import (
     Activation,
     Counts,
     FloatSums,
-    Kind,
+    NeuronKind,
     SumTree,
-    cases,
+    add_counts,
+    batch_totals,
     centres,
-    counted_together,
-    labels,
-    moments,
+    compute_moments,
+    describe_cases,
+    describe_labels,
     no_counts,
     no_sums,
     positions_of,
-    totals_of,
     wide_sums,
 )
 from ingest.forward import Batch, MLPActivations
@@ -47,8 +47,8 @@ from neurondb import histogram
 from neurondb.records import ActivationsRecord
 
 DENSE_SHARE: Final = 24
-"""More peaks than 1/24 of the batch's texts × neurons are found by one sweep over it all, fewer one
-by one: a column costs as much as that many in the sweep."""
+"""More peaks than 1/24 of the batch's texts × neurons are looked for in one pass over all values,
+fewer one by one: a column costs as much as that many do in the pass."""
 COLUMNS_AT_ONCE: Final = 2**22
 """Values gathered at once where few peaks are looked for."""
 CENTRE_TOKENS: Final = 64
@@ -106,7 +106,7 @@ class LayerSummary:
         seed: of that draw.
     """
 
-    kind: Kind
+    kind: NeuronKind
     layer: int
     totals: Counts
     sums: SumTree
@@ -115,7 +115,7 @@ class LayerSummary:
     by_label: Float[Tensor, "3 labels neurons"]
     drawn: BestTexts | None = None
     seed: int = 0
-    _kernels: Kernels = field(default=PLAIN, repr=False)
+    _kernels: Kernels = field(default=PLAIN_KERNELS, repr=False)
 
     @classmethod
     def empty(
@@ -163,12 +163,12 @@ class LayerSummary:
         """
         kernels, kind, counted = self._kernels, self.kind, batch.counted
         about = centres(found, sign, batch.centre_tokens)
-        sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
+        sums, peaks = kernels.reduce_batch(kind, activation, found, sign, counted, about)
         if not torch.stack(sums.sum).isfinite().all():
             sums = sums._replace(sum=wide_sums(kind, activation, found, sign, counted))
-        counts, float_sums = totals_of(kind, sums, about)
+        counts, float_sums = batch_totals(kind, sums, about)
         by_label = self._label_sums(batch, found, sign)
-        self.totals = counted_together(self.totals, counts)
+        self.totals = add_counts(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
             kernels.count_bins(kind, found, sign, batch.drawn_tokens, self.counts)
@@ -228,7 +228,7 @@ class LayerSummary:
         both are of batches of one dataset, numbered alike. Of texts batched apart, sums agree to
         rounding (METHODS §5).
         """
-        self.totals = counted_together(self.totals, other.totals)
+        self.totals = add_counts(self.totals, other.totals)
         self.sums.merge(other.sums)
         self.best.merge(other.best)
         self.counts += other.counts
@@ -281,7 +281,7 @@ class LayerSummary:
         n_neurons = len(totals.finite)
         sums = self._sums()
         positive = totals.positive.numpy()
-        pre, post = (moments(sums, row) for row in (0, 1))
+        pre, post = (compute_moments(sums, row) for row in (0, 1))
         counts = self.counts.view(len(kind.histograms), n_neurons, histogram.N_BINS)
         return ActivationsRecord(
             n_tokens=totals.finite.numpy(),
@@ -290,11 +290,13 @@ class LayerSummary:
             post_positive=positive[1],
             pre=pre,
             post=post,
-            cases=dict(zip(kind.cases, cases(kind, totals, sums), strict=True)),
+            cases=dict(zip(kind.cases, describe_cases(kind, totals, sums), strict=True)),
             examples=dict(zip(kind.example_lists, self.best.record(), strict=True)),
             histograms=dict(zip(kind.histograms, counts.cpu().numpy(), strict=True)),
-            labels=dict(enumerate(labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))),
-            controls={} if self.drawn is None else controls(self.drawn),
+            labels=dict(
+                enumerate(describe_labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))
+            ),
+            controls={} if self.drawn is None else control_examples(self.drawn),
         )
 
     def _sums(self) -> FloatSums:
@@ -304,10 +306,10 @@ class LayerSummary:
 
 @dataclass
 class _PeakFinder:
-    """Finds where in their texts peaks stand, by one sweep or neuron by neuron."""
+    """Finds where in their texts peaks stand, in one pass over all values or neuron by neuron."""
 
     kernels: Kernels
-    kind: Kind
+    kind: NeuronKind
     activation: Activation
     found: MLPActivations
     sign: Tensor

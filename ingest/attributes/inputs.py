@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.attributes.prompts import Prompt, cut_at_subject, first_answer_ids
-from ingest.attributes.sets import Sets, as_tokens
-from ingest.interventions.running_model import Running
+from ingest.attributes.sets import Sets, attribute_tokens
+from ingest.interventions.running_model import RunningModel
 from neurondb.errors import TextError, UsageError
 
 NO_SET = "subject without attributes"
@@ -43,7 +43,12 @@ class Inputs:
 
 
 def read_inputs(
-    running: Running, prompts: Sequence[Prompt], sets: Sets, stop: frozenset[str], *, pieces: bool
+    running: RunningModel,
+    prompts: Sequence[Prompt],
+    sets: Sets,
+    stop: frozenset[str],
+    *,
+    pieces: bool,
 ) -> Inputs:
     """Return what a model is run on, for prompts whose subjects have attributes.
 
@@ -61,7 +66,7 @@ def read_inputs(
     found = Inputs()
     cutter = running.tokenizer if pieces else None
     for subject in {prompt.subject for prompt in prompts} & set(sets):
-        words = as_tokens(sets[subject], stop, cutter)
+        words = attribute_tokens(sets[subject], stop, cutter)
         if words:
             found.attributes[subject] = words
     for prompt in prompts:
@@ -76,7 +81,7 @@ def read_inputs(
     return found
 
 
-def _cut(running: Running, found: Inputs) -> None:
+def _cut(running: RunningModel, found: Inputs) -> None:
     places: dict[tuple[str, tuple[int, ...]], int] = {}
     for prompt in found.prompts:
         ids = tuple(cut_at_subject(running.tokenizer, prompt))
@@ -89,7 +94,7 @@ def _cut(running: Running, found: Inputs) -> None:
         found.weights[places[key]] += 1
 
 
-def _answer(running: Running, found: Inputs) -> None:
+def _answer(running: RunningModel, found: Inputs) -> None:
     answers = first_answer_ids(running.tokenizer, found.prompts)
     for prompt, answer in zip(found.prompts, answers, strict=True):
         ids = running.tokenizer.prompt(prompt.prompt)

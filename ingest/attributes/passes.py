@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ingest.forward import Batch, Forward, batch_tokens, batches
-from ingest.forward.prefix_cache import Replay
+from ingest.forward.prefix_cache import PrefixCachedModel
 from ingest.interventions import Intervention, intervened
 
 
@@ -36,7 +36,7 @@ class Pass(NamedTuple):
     normed: Float[Tensor, "texts d_model"]
 
 
-def passes(
+def run_passes(
     forward: Forward, token_ids: Sequence[NDArray[np.int64]], states: Sequence[Intervention]
 ) -> Iterator[Pass]:
     """Yield a pass for every state and batch of texts, the clean one of a batch first.
@@ -50,7 +50,7 @@ def passes(
 
 
 def _of_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) -> Iterator[Pass]:
-    replay, texts = Replay(forward), batch.ordinals.cpu().numpy()
+    replay, texts = PrefixCachedModel(forward), batch.ordinals.cpu().numpy()
     with _tapped(forward, batch) as seen:
         clean = replay.clean(batch, {state.layers[0] for state in states})
     residual = torch.stack(seen)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.batching import Batch
-from ingest.forward.hooks import MLPActivations, MLPPlaces, find_places, tapped
+from ingest.forward.hooks import MLPActivations, MLPHookPoints, activation_hooks, find_hook_points
 from ingest.forward.loading import load_model
 from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
@@ -55,7 +55,7 @@ class Forward:
         self._model: Any = load_model(checkpoint.path, device, dtype)
         # Of a model that also sees images, the part that reads texts.
         self._decoder: nn.Module = self._model.get_decoder()
-        self._places = find_places(self._decoder, checkpoint.layout)
+        self._places = find_hook_points(self._decoder, checkpoint.layout)
         refuse_other_weights(checkpoint, self._model, self._decoder)
         self._blocks = [
             self._decoder.get_submodule(checkpoint.layout.block.format(layer).rstrip("."))
@@ -87,7 +87,7 @@ class Forward:
         return self._final_norm
 
     @property
-    def places(self) -> Sequence[MLPPlaces]:
+    def places(self) -> Sequence[MLPHookPoints]:
         """Every layer's modules at which MLP activations appear."""
         return self._places
 
@@ -151,7 +151,9 @@ class Forward:
 
         with ExitStack() as stack:
             for layer in wanted:
-                taps = tapped(self._places[layer], (n_texts, n_positions), partial(feed, layer))
+                taps = activation_hooks(
+                    self._places[layer], (n_texts, n_positions), partial(feed, layer)
+                )
                 stack.enter_context(taps)
             if not wanted:
                 stack.callback(self._last_block.register_forward_hook(_end).remove)

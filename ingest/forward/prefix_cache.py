@@ -42,7 +42,7 @@ class Stream:
     scale: Float[Tensor, "texts positions"] | None
 
 
-class Entrance(NamedTuple):
+class LayerPrefix(NamedTuple):
     """What is kept of a layer, as modules put it out.
 
     Attributes:
@@ -70,14 +70,14 @@ class CleanPass:
 
     batch: Batch
     stream: Stream
-    kept: Mapping[int, Entrance]
+    kept: Mapping[int, LayerPrefix]
 
     def start(self, layer: int) -> int:
         """Return the last layer, at most `layer`, that a pass can begin at; 0 is always one."""
         return max((first for first in self.kept if first <= layer), default=0)
 
 
-class Replay:
+class PrefixCachedModel:
     """A model whose passes over one batch share their first layers.
 
     Args:
@@ -112,7 +112,7 @@ class Replay:
                 stack.callback(module.register_forward_hook(keep).remove)
             stream = self._stream(batch)
         kept = {
-            layer: Entrance(
+            layer: LayerPrefix(
                 outputs[self.forward.blocks[layer - 1]] if layer else None,
                 outputs.get(self._attention(layer)),  # type: ignore[arg-type]
             )
@@ -130,10 +130,10 @@ class Replay:
         with ExitStack() as stack:
             if start:
                 blocks = self.forward.blocks[:start]
-                stack.enter_context(standing_still(blocks, clean.kept[start].before))
+                stack.enter_context(fixed_output(blocks, clean.kept[start].before))
             attention = self._attention(first)
             if first in clean.kept and attention is not None:
-                stack.enter_context(standing_still([attention], clean.kept[first].attended))
+                stack.enter_context(fixed_output([attention], clean.kept[first].attended))
             return self._stream(clean.batch)
 
     def _attention(self, layer: int) -> nn.Module | None:
@@ -153,7 +153,7 @@ class Replay:
         # Texts of one token each: masks that some models make on the way stay small.
         decoded = Output(last_hidden_state=normed[:, None])
         ids = torch.zeros(len(normed), 1, dtype=torch.int64, device=normed.device)
-        with standing_still([self.forward.decoder], decoded):
+        with fixed_output([self.forward.decoder], decoded):
             logits: Tensor = self.forward.model(input_ids=ids, use_cache=False).logits
         return logits[:, 0]
 
@@ -161,7 +161,7 @@ class Replay:
         scales: list[Tensor] = []
 
         def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            scales.append(divisor(module, inputs[0], self.forward.architecture.norm))
+            scales.append(norm_divisor(module, inputs[0], self.forward.architecture.norm))
 
         with ExitStack() as stack:
             stack.enter_context(self.forward.telling(batch))
@@ -179,7 +179,7 @@ class Replay:
         return [wanted[i * len(wanted) // room] for i in range(room)]
 
 
-def divisor(
+def norm_divisor(
     norm: nn.Module, stream: Float[Tensor, "texts positions d_model"], kind: str
 ) -> Float[Tensor, "texts positions"]:
     """Return what a norm divides by, float32, its ε included (METHODS §6, scale).
@@ -197,7 +197,7 @@ def divisor(
 
 
 @contextmanager
-def standing_still(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
+def fixed_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
     """While open, modules put this out at once, whatever they are given; nothing in them runs."""
 
     def still(*_args: object, **_kwargs: object) -> Any:
@@ -226,3 +226,32 @@ def _memory(device: torch.device) -> float:
         free, _ = torch.cuda.mem_get_info(device)
         return free * SHARE_OF_FREE
     return MEMORY["cpu"]
+
+
+def repeat_pass(clean: CleanPass, times: int) -> CleanPass:
+    """Return a pass over a batch as one over so many copies of it, one after the other."""
+    batch = clean.batch
+    many = Batch(
+        _copies(batch.token_ids, times),
+        _copies(batch.lengths, times),
+        _copies(batch.ordinals, times),
+    )
+    n_texts = len(batch.lengths)
+    kept = {
+        layer: type(entrance)(*(_each(output, times, n_texts) for output in entrance))
+        for layer, entrance in clean.kept.items()
+    }
+    return CleanPass(many, clean.stream, kept)
+
+
+def _each(output: Any, times: int, n_texts: int) -> Any:
+    """Return what a module put out, for every copy: a tensor over texts, or a tuple of such."""
+    if isinstance(output, tuple):
+        return tuple(_each(one, times, n_texts) for one in output)
+    if isinstance(output, Tensor) and output.ndim and len(output) == n_texts:
+        return _copies(output, times)
+    return output
+
+
+def _copies(tensor: Tensor, times: int) -> Tensor:
+    return tensor.repeat(times, *[1] * (tensor.ndim - 1))

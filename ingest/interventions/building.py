@@ -15,20 +15,20 @@ from neurondb.reading.post_values import mean_posts, signs
 from neurondb.render.hints import ingest_command
 
 
-class Built(NamedTuple):
+class BuiltIntervention(NamedTuple):
     """An intervention, and the dataset whose activations gave its values, if any did."""
 
     intervention: Intervention
     means_dataset_id: int | None
 
 
-def build(
+def build_intervention(
     connection: Connection,
     model: Model,
     neuron_ids: NDArray[np.int64],
     treatment: Treatment,
     dataset_id: int | None,
-) -> Built:
+) -> BuiltIntervention:
     """Return what to do to neurons of a model.
 
     Args:
@@ -55,7 +55,7 @@ def build(
         )
         for layer in np.unique(layers)
     }
-    return Built(Intervention(targets, treatment.hook, treatment.condition), means)
+    return BuiltIntervention(Intervention(targets, treatment.hook, treatment.condition), means)
 
 
 def _float(values: NDArray[np.float64]) -> torch.Tensor:

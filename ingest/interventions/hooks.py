@@ -18,7 +18,7 @@ from transformers.activations import ACT2FN
 
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
-from ingest.forward.hooks import MLPPlaces
+from ingest.forward.hooks import MLPHookPoints
 from neurondb.conditions import ALWAYS, Condition, Hook
 from neurondb.errors import UsageError
 
@@ -132,7 +132,7 @@ def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
 
 @contextmanager
 def _changed(
-    places: MLPPlaces, layer: int, intervention: Intervention, activate: Activate
+    places: MLPHookPoints, layer: int, intervention: Intervention, activate: Activate
 ) -> Iterator[None]:
     """Change what one layer's `out` reads, while open."""
     chosen, held = intervention.targets[layer], list[Tensor]()

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ingest.interventions.running_model import Running
+from ingest.interventions.running_model import RunningModel
 from neurondb.conditions import Hook
 from neurondb.errors import UsageError
 from neurondb.reading.models import Model
 
 
-def prompt_ids(running: Running, text: str, *, chat: bool) -> Int[Tensor, "1 positions"]:
+def prompt_ids(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor, "1 positions"]:
     """Return a prompt as a batch of one.
 
     Raises:
@@ -27,7 +27,7 @@ def prompt_ids(running: Running, text: str, *, chat: bool) -> Int[Tensor, "1 pos
     return torch.tensor([ids], device=running.forward.device)
 
 
-def hook_of(model: Model, asked: str | None) -> Hook:
+def clamp_hook(model: Model, asked: str | None) -> Hook:
     """Return the hook that a clamp sets.
 
     Raises:

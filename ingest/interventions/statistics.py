@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.interventions.metrics import METRICS
-from ingest.interventions.values import TokenValues
+from ingest.interventions.token_values import TokenValues
 from neurondb.records import AblationBin, AblationResult
 
 SMALLEST: Final = -16

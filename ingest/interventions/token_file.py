@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ingest.interventions.metrics import METRICS
-from ingest.interventions.running import Runner
-from ingest.interventions.values import TokenValues
+from ingest.interventions.runner import InterventionRunner
+from ingest.interventions.token_values import TokenValues
 from neurondb.errors import IngestError
 
 
@@ -29,7 +29,12 @@ class TokenFile:
         self._writer: Any = None
 
     def write(
-        self, run_id: int, baseline_of: int | None, runner: Runner, values: TokenValues, run: int
+        self,
+        run_id: int,
+        baseline_of: int | None,
+        runner: InterventionRunner,
+        values: TokenValues,
+        run: int,
     ) -> None:
         """Write the tokens of a run.
 

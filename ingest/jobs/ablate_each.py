@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from ingest.forward import batch_tokens
-from ingest.interventions.building import build
-from ingest.interventions.single_neuron.effects import EachRunner, Effects
-from ingest.interventions.single_neuron.opening import Opened, open_
-from ingest.jobs.ablate import writable
+from ingest.interventions.building import build_intervention
+from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
+from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_run
+from ingest.jobs.ablate import open_for_writing
 from neurondb.jobs import Advance, Progress
 from neurondb.jobs.effects import EffectReport, EffectRequest
 from neurondb.reading.effects import EACH, done_neurons
@@ -41,8 +41,8 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
         NeuronDBError: one line on what was wrong; parts that are finished stay.
     """
     started = time.perf_counter()
-    with writable(request.database) as engine:
-        opened = open_(engine, request, EACH, progress)
+    with open_for_writing(request.database) as engine:
+        opened = open_single_neuron_run(engine, request, EACH, progress)
         ids = opened.neurons.neuron_ids
         with transaction(engine) as connection:
             done = done_neurons(connection, EACH, opened.run_id, request.metrics[0])
@@ -56,7 +56,7 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
 def _carry_out(
     engine: Engine,
     request: EffectRequest,
-    opened: Opened,
+    opened: SingleNeuronRun,
     pending: NDArray[np.int64],
     progress: Progress,
 ) -> None:
@@ -66,14 +66,14 @@ def _carry_out(
     with progress.stage(
         "one neuron at a time", len(pending) + done, "neurons", done=done
     ) as advance:
-        runner = EachRunner(
+        runner = SingleNeuronRunner(
             opened.forward(),
             bench.texts.token_ids,
             skip_bos=bench.texts.skip_bos,
             metrics=request.metrics,
         )
         counted = _Whole(advance, n_ids)
-        for part in parts(pending, opened, n_tokens):
+        for part in split_neurons(pending, opened, n_tokens):
             started = time.perf_counter()
             effects = _effects(engine, opened, runner, part, counted)
             seconds = time.perf_counter() - started
@@ -95,8 +95,8 @@ class _Whole:
             self._advance(whole)
 
 
-def parts(
-    neuron_ids: NDArray[np.int64], opened: Opened, n_tokens: int
+def split_neurons(
+    neuron_ids: NDArray[np.int64], opened: SingleNeuronRun, n_tokens: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield neurons, ascending, in parts that are soon done and whose layers fit in memory."""
     most = min(MOST, max(FEWEST, NEURON_TOKENS // n_tokens))
@@ -113,11 +113,15 @@ def parts(
 
 
 def _effects(
-    engine: Engine, opened: Opened, runner: EachRunner, part: NDArray[np.int64], counted: _Whole
+    engine: Engine,
+    opened: SingleNeuronRun,
+    runner: SingleNeuronRunner,
+    part: NDArray[np.int64],
+    counted: _Whole,
 ) -> Effects:
     with transaction(engine) as connection:
         means = opened.built.means_dataset_id
-        built = build(connection, opened.model, part, opened.treatment, means)
+        built = build_intervention(connection, opened.model, part, opened.treatment, means)
     return runner.run(built.intervention, counted)
 
 

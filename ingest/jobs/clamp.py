@@ -16,16 +16,15 @@ from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations, batch_tokens
 from ingest.forward.decoding import decode_step
-from ingest.forward.prefix_cache import Replay
+from ingest.forward.prefix_cache import PrefixCachedModel, repeat_pass
 from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import hook_of, prompt_ids
-from ingest.interventions.row_changes import repeated
+from ingest.interventions.prompts import clamp_hook, prompt_ids
 from ingest.interventions.running_model import (
-    Running,
-    signs_of_values,
-    start,
-    targets,
-    within_memory,
+    RunningModel,
+    explain_memory_errors,
+    load_stored_model,
+    targets_by_layer,
+    value_signs,
 )
 from neurondb.conditions import Hook
 from neurondb.errors import UsageError
@@ -51,12 +50,12 @@ def run(request: ClampRequest, progress: Progress) -> ClampSweep:
     """
     with opened(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
-        hook = hook_of(model, request.hook)
+        hook = clamp_hook(model, request.hook)
         _check(request)
-        sign = signs_of_values(connection, model, request.neurons, request.sign)
-        running = start(connection, request.machine)
+        sign = value_signs(connection, model, request.neurons, request.sign)
+        running = load_stored_model(connection, request.machine)
     ids = prompt_ids(running, request.prompt, chat=request.chat)
-    with within_memory(running), torch.inference_mode():
+    with explain_memory_errors(running), torch.inference_mode():
         clean_values = _activations(running, ids, request.neurons, hook)
         sweep = _Sweep(running, request, hook, sign)
         logits = sweep.over(ids, progress)
@@ -82,7 +81,7 @@ def _check(request: ClampRequest) -> None:
 
 
 def _activations(
-    running: Running, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
+    running: RunningModel, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
 ) -> Float[np.ndarray, " neurons"]:
     """Return what the neurons have at the last position, in the model's own signs."""
     kept: dict[int, Tensor] = {}
@@ -107,7 +106,7 @@ class _Sweep:
     """What runs the model for some values at a time."""
 
     def __init__(
-        self, running: Running, request: ClampRequest, hook: Hook, sign: dict[NeuronPlace, int]
+        self, running: RunningModel, request: ClampRequest, hook: Hook, sign: dict[NeuronPlace, int]
     ) -> None:
         self._running = running
         self._request = request
@@ -138,16 +137,16 @@ class _Sweep:
     def _held(self, values: Float[Tensor, " rows"]) -> Intervention:
         places = self._request.neurons
         rows = values[:, None].expand(-1, len(places))
-        return Intervention(targets(places, self._sign, rows), self._hook)
+        return Intervention(targets_by_layer(places, self._sign, rows), self._hook)
 
     def _everywhere(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run all positions from the first touched layer on."""
         layer = min(place.layer for place in self._request.neurons)
-        replay = Replay(self._running.forward)
+        replay = PrefixCachedModel(self._running.forward)
         clean = replay.clean(_batch(ids), [layer])
 
         def run(n_rows: int) -> Logits:
-            stream = replay.again(repeated(clean, n_rows), layer)
+            stream = replay.again(repeat_pass(clean, n_rows), layer)
             return replay.logits(stream.normed[:, -1]).float().cpu()
 
         return run

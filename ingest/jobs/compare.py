@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import original
+from ingest.checkpoint.stored import open_original
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.weights.analysis import VECTORS, blocks
 from ingest.weights.preprocess import NeuronVectors
@@ -76,7 +76,7 @@ class _Comparing:
     def __init__(self, connection: Connection, pair: Pair) -> None:
         self.connection = connection
         self.pair = pair
-        self.checkpoints = [original(connection, model) for model in pair]
+        self.checkpoints = [open_original(connection, model) for model in pair]
         self.choices = choices(connection, pair.before)
         self.outdated = with_unused_rows(connection, pair)
         # Texts by number on one side only are equal to nothing on the other.

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ingest.interventions.entropy_baseline import random_neurons
-from ingest.interventions.frozen_norm import Measuring, Setting, Sums
-from ingest.interventions.running_model import signs, start, within_memory
+from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
+from ingest.interventions.running_model import (
+    canonical_signs,
+    explain_memory_errors,
+    load_stored_model,
+)
 from ingest.text.corpus import remarks
 from ingest.text.intervention_texts import read_texts
 from neurondb.database import open_existing
@@ -42,8 +46,8 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
                 connection, model, request.n_baseline, request.seed, request.neurons
             )
             places = (*request.neurons, *baseline)
-            sign = signs(connection, model, places)
-            running = start(connection, request.machine)
+            sign = canonical_signs(connection, model, places)
+            running = load_stored_model(connection, request.machine)
         architecture = running.checkpoint.architecture
         texts = read_texts(engine, request.texts, running.tokenizer, architecture)
     finally:
@@ -52,17 +56,17 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
         progress.note(line)
     if texts.n_truncated:
         progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")
-    measuring = Measuring(running, sign, skip_bos=texts.skip_bos)
+    measuring = FrozenNormRunner(running, sign, skip_bos=texts.skip_bos)
     pairs = [(place, value) for place in places for value in request.values]
-    settings = [Setting(place, value, row) for row, (place, value) in enumerate(pairs)]
+    settings = [FixedNeuron(place, value, row) for row, (place, value) in enumerate(pairs)]
     work = texts.n_tokens * len(settings)
-    with progress.stage("entropy", work, "tokens") as advance, within_memory(running):
+    with progress.stage("entropy", work, "tokens") as advance, explain_memory_errors(running):
         sums = measuring.over(texts.token_ids, settings, advance)
     return _curves(request, baseline, sums, texts.n_tokens)
 
 
 def _curves(
-    request: EntropyRequest, baseline: tuple[NeuronPlace, ...], sums: Sums, n_tokens: int
+    request: EntropyRequest, baseline: tuple[NeuronPlace, ...], sums: MetricSums, n_tokens: int
 ) -> EntropyCurves:
     shape = (len(request.neurons) + len(baseline), len(request.values), len(METRICS))
     with np.errstate(invalid="ignore"):

@@ -4,7 +4,7 @@ p = softmax(U·in), neither preprocessed; normalised = p of the token ÷ mean of
 largest p. Source: specialised-feature-neurons §2. Gated neurons are decoded at −in too. The
 vocabulary passes by in tiles: memory is U in float32 and two tiles of logits. Every token asked for
 comes out of the same pass, at both sides. Where the vocab stage has stored the most probable token
-of each, no pass is needed (`anchored`).
+of each, no pass is needed (`decode_from_anchors`).
 """
 
 import json
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, func, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import original
+from ingest.checkpoint.stored import open_original
 from ingest.forward.devices import pick_device
 from ingest.forward.runtime import use_threads_for
 from ingest.weights.token_rows import TokenRows
@@ -71,7 +71,7 @@ def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
     try:
         with engine.connect() as connection:
             model = find_model(connection, request.model)
-            checkpoint = original(connection, model)
+            checkpoint = open_original(connection, model)
             device = pick_device(request.device)
             decodings = _decoded(connection, model, checkpoint, device, request, progress)
         if request.store:
@@ -107,7 +107,9 @@ def _decoded(
             n_decoded = int((raw_in != 0).any(1).sum())
             if summed and all(len(of_side.neuron) == n_decoded for of_side in anchors):
                 for i, side in enumerate(sides):
-                    found[:, :, i, layer] = anchored(side * raw_in, unembed, tokens, anchors[i])
+                    found[:, :, i, layer] = decode_from_anchors(
+                        side * raw_in, unembed, tokens, anchors[i]
+                    )
             else:
                 whole = rows.select(unembed).to(device).float() if whole is None else whole
                 found[:, :, :, layer] = decode(raw_in, whole, rows.places(tokens), sides)
@@ -148,7 +150,7 @@ def _anchors(connection: Connection, model: Model, layer: int, side: int) -> Anc
 
 
 @torch.no_grad()
-def anchored(
+def decode_from_anchors(
     vectors: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "d_vocab d_model"],
     token_ids: Sequence[int],

@@ -63,7 +63,9 @@ class _Storing(Generic[T]):
 
 
 @contextmanager
-def storing(store: Callable[[T], None], ahead: int = AHEAD) -> Iterator[Callable[[T], None]]:
+def writing_in_background(
+    store: Callable[[T], None], ahead: int = AHEAD
+) -> Iterator[Callable[[T], None]]:
     """Yield a function that hands items to `store`, which runs in a thread of its own, in order.
 
     At the end all items are stored. What `store` raises is raised by the next item handed over, or

@@ -12,11 +12,11 @@ import torch
 from sqlalchemy import Engine
 
 from ingest.checkpoint.hub import LocatedModel
-from ingest.checkpoint.naming import locate_asked
+from ingest.checkpoint.naming import locate_requested
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights
 from ingest.forward import batch_tokens, pick_device, pick_dtype
 from ingest.stages.fingerprint_renewal import renew_fingerprint
-from ingest.stages.preprocessing_guard import plan, refuse_mixture
+from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
 from ingest.stages.unused_rows import refuse_other_rows, unused_rows_setting
 from ingest.text.corpus import Corpus, read_corpus, remarks
 from ingest.text.tokenizer import Tokenizer
@@ -118,7 +118,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
         IngestError: when the database has another model of this name, or this one with another
             preprocessing, or the model lacks a layer that was asked for.
     """
-    located, name = locate_asked(request)
+    located, name = locate_requested(request)
     checkpoint = Checkpoint.open(located.path)
     device = pick_device(request.device)
     dtype = pick_dtype(request.dtype, device, checkpoint.config)
@@ -137,7 +137,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     )
     thresholds = request.thresholds or (model.threshold,)
     dataset = None if corpus is None else corpus.dataset.fingerprint
-    planned = plan(request, stages, layers, thresholds, dataset)
+    planned = plan_ingest(request, stages, layers, thresholds, dataset)
     refuse_mixture(engine, model, choices, planned)
     refuse_other_rows(
         engine, model, TokenRows.of(tokenizer, checkpoint.architecture.d_vocab).n_unused, planned

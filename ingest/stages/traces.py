@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ingest.activations.reduction import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
-from ingest.stages.activations import signs
-from ingest.stages.pace import ForwardShare
+from ingest.stages.activations import stored_signs
+from ingest.stages.forward_share import ForwardShare
 from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
 from neurondb import asking
@@ -151,7 +151,7 @@ def _look(
     if len(occurring) == 0:
         return {layer: _record([]) for layer in peaks}
     share = ForwardShare(device)
-    layer_signs = signs(session, list(peaks))
+    layer_signs = stored_signs(session, list(peaks))
     tracer = Tracer(peaks, layer_signs, session.request.window, share)
     texts = [token_ids[ordinal] for ordinal in occurring]
     n_tokens = sum(len(text) for text in texts)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ingest.checkpoint.libraries import first_line
 from ingest.text.tokenizer import Tokenizer
 from neurondb.errors import CheckpointError, UsageError
 
@@ -15,7 +16,7 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """What bytes decode to of which a character's last are still to come."""
 
 
-class SpokenTokenizer(Tokenizer):
+class ChatTokenizer(Tokenizer):
     """A model's tokenizer for prompts and continuations.
 
     Raises:
@@ -79,7 +80,7 @@ class SpokenTokenizer(Tokenizer):
             )
         # A template is a program of the model's publisher: it may raise anything.
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise CheckpointError(
                 f"{self.directory}: its chat template cannot be used ({reason})"
             ) from error
@@ -96,7 +97,7 @@ class SpokenTokenizer(Tokenizer):
         return False
 
 
-class Subtitles:
+class TextStreamer:
     """What each generated token adds to a text, as soon as its characters are whole.
 
     Args:
@@ -104,7 +105,7 @@ class Subtitles:
         prompt: the token ids that it continues: a first space is lost without them.
     """
 
-    def __init__(self, tokenizer: SpokenTokenizer, prompt: Sequence[int]) -> None:
+    def __init__(self, tokenizer: ChatTokenizer, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self._ids = list(prompt)
         self._shown = len(tokenizer.said(self._ids))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ingest.bundled import DATASETS
+from ingest.checkpoint.libraries import first_line
 from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, format_of, read_file
 from ingest.text.folders import read_folder
 from ingest.text.rows import LabelledText, Read, text_of
@@ -163,7 +164,7 @@ def _from_hub(dataset: str, label_field: str) -> Read:
         raise
     # The hub's client raises a dozen unrelated types for: no network, no such name, gated, ...
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise TextError(
             f"{dataset!r} is no file here, and as a hub dataset it cannot be read: {reason}"
         ) from error

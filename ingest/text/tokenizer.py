@@ -17,6 +17,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from ingest.checkpoint.libraries import first_line
 from ingest.text.special_tokens import ROLES, configured_ids, special_tokens
 from neurondb.errors import CheckpointError, TextError
 from neurondb.records import DatasetRecord, Token, TokenizationRecord
@@ -182,7 +183,7 @@ def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
             named = {role: str(token) for role, token in theirs.items() if token} | named
     # Both libraries raise bare Exceptions on files that they cannot read.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CheckpointError(
             f"{directory}: no tokenizer can be read there ({reason}); "
             "the vocab and activations stages need one"

@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.decoding import LmHead
-from ingest.vocabulary.joining import joined
+from ingest.vocabulary.lm_head import LmHead, join_tiles
 from ingest.vocabulary.moments import HigherMoments, Spread, vocabulary_moments
 from ingest.vocabulary.products import (
     NEURON_TILE,
@@ -20,7 +19,7 @@ from ingest.vocabulary.products import (
     mean_product,
     products,
 )
-from ingest.vocabulary.tie_breaking import settle, spare
+from ingest.vocabulary.tie_breaking import break_ties, n_spare
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows
 from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
@@ -110,8 +109,8 @@ class Projector:
             tiles = [self._compare(tile) for tile in torch.split(rows, size)]
             for basis, direction in tiles[0].lists:
                 parts = [tile.lists[basis, direction] for tile in tiles]
-                lists[token_list(code, basis, direction)] = self._numbered(joined(parts))
-            moments[code] = joined([tile.moments for tile in tiles])
+                lists[token_list(code, basis, direction)] = self._numbered(join_tiles(parts))
+            moments[code] = join_tiles([tile.moments for tile in tiles])
         decoded = self._head.decode(raw_in, sides(gated=vectors.gate is not None))
         return VocabularyRecord(lists, moments, decoded)
 
@@ -143,13 +142,13 @@ class Projector:
     ) -> list[tuple[Tensor, Tensor]]:
         """Return scores and token ids of the top and of the bottom list, neurons × k each."""
         bound = None if self._precision is Precision.EXACT else error(unit, basis)
-        keep = self._k + spare(bound)
+        keep = self._k + n_spare(bound)
         top, bottom = (Candidates.none(len(unit), unit.device) for _ in DIRECTIONS)
         for start, scores in products(unit, basis):
             top.take(scores, start, keep)
             bottom.take(scores, start, keep, smallest=True)
             if higher is not None:
                 higher.add(scores)
-        largest = settle(top, basis.rows, unit.rows, self._k, bound)
-        smallest = settle(bottom, basis.rows, -unit.rows, self._k, bound)
+        largest = break_ties(top, basis.rows, unit.rows, self._k, bound)
+        smallest = break_ties(bottom, basis.rows, -unit.rows, self._k, bound)
         return [largest, (-smallest[0], smallest[1])]

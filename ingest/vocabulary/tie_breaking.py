@@ -25,12 +25,12 @@ BLOCK_ELEMENTS: Final = {"cpu": 2**20, "cuda": 2**26}
 """Elements of the rows that are gathered at a time."""
 
 
-def spare(error: Tensor | None) -> int:
+def n_spare(error: Tensor | None) -> int:
     """Return how many candidates to keep beyond k."""
     return SPARE if error is None else FAST_SPARE
 
 
-def settle(
+def break_ties(
     found: Candidates,
     basis: Tensor,
     vectors: Tensor,
@@ -72,7 +72,7 @@ def settle(
     left = unsettled.nonzero().squeeze(1)
     for some in torch.split(left, NEURON_TILE["cpu"]) if len(left) else ():
         wider = _search(basis, vectors[some], WIDER * found.scores.shape[1])
-        scores[some], ids[some] = settle(wider, basis, vectors[some], k)
+        scores[some], ids[some] = break_ties(wider, basis, vectors[some], k)
     return scores, ids
 
 

@@ -13,7 +13,13 @@ from torch import Tensor
 from ingest.activations.compiled import Kernels
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
 from ingest.activations.native.library import library
-from ingest.activations.reduction import Activation, Kind, Sums, histogram_bins, peak_positions
+from ingest.activations.reduction import (
+    Activation,
+    BatchSums,
+    NeuronKind,
+    histogram_bins,
+    peak_positions,
+)
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
@@ -96,18 +102,18 @@ def _share_out(run: Callable[[int, int], object], neurons: int, n_values: int) -
 
 @cache
 def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, "sweep")
+    return ThreadPoolExecutor(n, "reduction")
 
 
-def _sweep(
-    kind: Kind,
+def _reduce_batch(
+    kind: NeuronKind,
     activation: Activation,
     found: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     about: Float[Tensor, "2 neurons"],
-) -> tuple[Sums, Float[Tensor, "lists texts neurons"]]:
-    """Return what `sweep.sweep` does."""
+) -> tuple[BatchSums, Float[Tensor, "lists texts neurons"]]:
+    """Return what `reduction.reduce_batch` does."""
     inputs = _Inputs(found, sign, counted, activation)
     texts, _, neurons = inputs.shape
     cases, quantities = len(kind.cases), len(kind.quantities)
@@ -123,10 +129,10 @@ def _sweep(
     places = room(torch.int32, len(kind.peaks), texts)
     outputs = (usable, positive, in_case, powers, sums, low, high, peaks, places)
     to, centre = _Sums(*(part.data_ptr() for part in outputs)), about.double().contiguous()
-    function = _function("sweep", _Pointer, _Pointer, _Pointer)
+    function = _function("reduce_batch", _Pointer, _Pointer, _Pointer)
     of_batch, of_sums = inputs.address, ctypes.addressof(to)
     inputs.share_out(lambda *part: function(of_batch, centre.data_ptr(), of_sums, *part))
-    batch = Sums(
+    batch = BatchSums(
         usable,
         counted.sum(),
         list(positive.unbind()),
@@ -143,7 +149,7 @@ def _sweep(
 def _sums_by_text(
     found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
 ) -> Float[Tensor, "7 texts neurons"]:
-    """Return what `sweep.sums_by_text` does."""
+    """Return what `reduction.sums_by_text` does."""
     inputs = _Inputs(found, sign, counted)
     texts, _, neurons = inputs.shape
     sums = torch.empty(7, texts, neurons, dtype=torch.float64)
@@ -165,7 +171,7 @@ class NativeKernels(Kernels):
 
     def count_bins(
         self,
-        kind: Kind,
+        kind: NeuronKind,
         found: MLPActivations,
         sign: Float[Tensor, " neurons"],
         tokens: Int[Tensor, "2 tokens"],
@@ -204,11 +210,11 @@ class NativeKernels(Kernels):
 
 
 @cache
-def native() -> NativeKernels:
+def native_kernels() -> NativeKernels:
     """Return the library's functions.
 
     Raises:
         NotCompiledError: There is no compiler, or it fails.
     """
     library()
-    return NativeKernels(_sweep, peak_positions, histogram_bins, _sums_by_text)
+    return NativeKernels(_reduce_batch, peak_positions, histogram_bins, _sums_by_text)

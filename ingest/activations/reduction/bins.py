@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.activations.reduction.quantities import Kind, canonical_values, is_finite
+from ingest.activations.reduction.quantities import NeuronKind, canonical_values, is_finite
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
 
 def histogram_bins(
-    kind: Kind,
+    kind: NeuronKind,
     found: MLPActivations,
     sign: Float[Tensor, " neurons"],
     tokens: Int[Tensor, "2 tokens"],

@@ -1,4 +1,4 @@
-"""Where in their texts peaks stand: for all of a batch by one more sweep, for a few one by one."""
+"""Where in their texts peaks stand: for all of a batch in one more pass, for a few one by one."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from ingest.activations.reduction.quantities import (
     SWISH,
     Activation,
-    Kind,
+    NeuronKind,
     bits,
     canonical_values,
     is_finite,
@@ -24,7 +24,7 @@ _BEYOND: Final = 2**30
 
 
 def peak_positions(
-    kind: Kind,
+    kind: NeuronKind,
     activation: Activation,
     found: MLPActivations,
     sign: Float[Tensor, " neurons"],
@@ -46,7 +46,7 @@ def peak_positions(
 
 
 def positions_of(
-    kind: Kind,
+    kind: NeuronKind,
     activation: Activation,
     found: MLPActivations,
     sign: Float[Tensor, " neurons"],

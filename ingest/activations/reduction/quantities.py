@@ -22,7 +22,7 @@ HOOK_POST, HOOK_PRE_LINEAR, HOOK_PRE, SWISH = range(len(QUANTITIES))
 Activation = Callable[[Tensor], Tensor]
 
 
-class Kind(NamedTuple):
+class NeuronKind(NamedTuple):
     """What is counted of a neuron, by whether it has a gate."""
 
     gated: bool
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
         return [example_list(case, quantity) for case, quantity in self.peaks]
 
 
-def _kind(*, gated: bool) -> Kind:
+def _kind(*, gated: bool) -> NeuronKind:
     cases = tuple(GATED_CASES if gated else UNGATED_CASES)
     quantities = (HOOK_POST, HOOK_PRE_LINEAR, HOOK_PRE, SWISH) if gated else (HOOK_POST, HOOK_PRE)
     # Where the gate is positive, swish is monotone in hook_pre and has the same extremes.
@@ -49,7 +49,7 @@ def _kind(*, gated: bool) -> Kind:
         if quantity != SWISH or "gate-" in SIGN_CASES[case]
     )
     drawn = [QUANTITIES.index(name) for name in HISTOGRAM_QUANTITIES]
-    return Kind(gated, cases, quantities, peaks, tuple(q for q in drawn if q in quantities))
+    return NeuronKind(gated, cases, quantities, peaks, tuple(q for q in drawn if q in quantities))
 
 
 GATED: Final = _kind(gated=True)
@@ -85,7 +85,7 @@ def _below_infinity(values: Tensor) -> Tensor:
 
 
 def sign_cases(
-    kind: Kind, values: dict[int, Tensor], usable: Tensor
+    kind: NeuronKind, values: dict[int, Tensor], usable: Tensor
 ) -> list[Bool[Tensor, "texts positions neurons"]]:
     """Return where each sign case holds; strictly, so exact zeros are in none."""
     up, down = (values[HOOK_PRE] > 0) & usable, (values[HOOK_PRE] < 0) & usable

@@ -21,7 +21,7 @@ from ingest.families.layout import Matrix
 from ingest.forward import Batch, Forward, batches
 from ingest.interventions.hooks import Targets
 from ingest.interventions.metrics import Counted
-from ingest.interventions.single_neuron.branching import change
+from ingest.interventions.single_neuron.branch_pass import post_change
 from neurondb.conditions import ALWAYS, Condition
 
 METRICS: Final = ("loss", "entropy")
@@ -157,7 +157,7 @@ class _Seen:
     def _probe(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         post = inputs[0]
         chosen = post.detach().index_select(-1, self._targets.neurons)
-        self._change = change(chosen, self._gate, self._targets, self._condition)
+        self._change = post_change(chosen, self._gate, self._targets, self._condition)
         self.probe = torch.zeros_like(post, requires_grad=True)
         return (post + self.probe, *inputs[1:])
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Forward, batch_tokens, batches
-from ingest.forward.prefix_cache import CleanPass, Replay, Stream
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention
 from ingest.interventions.metrics import METRICS, Counted, token_metrics
-from ingest.interventions.single_neuron.branching import Fork, branch, forks
+from ingest.interventions.single_neuron.branch_pass import BranchPoint, run_branch, run_clean_pass
 
 SUMS = ("difference", "square", "changed", "lost")
 
@@ -46,7 +46,7 @@ class _Tokens:
     clean: Float[Tensor, "metrics texts positions"]
 
 
-class EachRunner:
+class SingleNeuronRunner:
     """Intervenes on neurons one at a time over texts.
 
     Args:
@@ -65,7 +65,7 @@ class EachRunner:
         metrics: Sequence[str] = METRICS,
     ) -> None:
         self._forward = forward
-        self._replay = Replay(forward)
+        self._replay = PrefixCachedModel(forward)
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         self._all_metrics = [METRICS.index(metric) for metric in metrics]
@@ -88,7 +88,7 @@ class EachRunner:
         sums = np.zeros((len(SUMS), len(self.metrics), n_neurons))
         n = np.zeros(len(self.metrics), dtype=np.int64)
         for batch in self._batches:
-            clean, found = forks(self._replay, batch.to(self._forward.device), placed)
+            clean, found = run_clean_pass(self._replay, batch.to(self._forward.device), placed)
             tokens = self._tokens(clean)
             n += tokens.clean.isfinite().sum((1, 2)).cpu().numpy()
             first = 0
@@ -122,10 +122,10 @@ class EachRunner:
         return found[self._all_metrics]
 
     @torch.inference_mode()
-    def _add(self, fork: Fork, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
+    def _add(self, fork: BranchPoint, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
         """Add a fork's differences; texts at which a neuron does not change are not run."""
         for texts, which in self._rows(fork):
-            stream = branch(self._replay, fork, texts, which)
+            stream = run_branch(self._replay, fork, texts, which)
             # Attention is causal: what comes before the first change is as it was.
             touched = (fork.change[texts, :, which] != 0).cummax(dim=1).values
             mask = tokens.counted[texts] & touched
@@ -133,7 +133,7 @@ class EachRunner:
             before = tokens.clean[:, texts][:, mask]
             self._sum(before, found, mask, which, sums)
 
-    def _rows(self, fork: Fork) -> Iterator[tuple[Tensor, Tensor]]:
+    def _rows(self, fork: BranchPoint) -> Iterator[tuple[Tensor, Tensor]]:
         width = fork.change.shape[1]
         size = max(1, batch_tokens(self._forward.device) // width)
         which, texts = (fork.change != 0).any(1).T.nonzero(as_tuple=True)

@@ -1,10 +1,10 @@
-"""The sweep in parts is the sweep: counts and extremes exactly, sums to their rounding."""
+"""The reduction in parts is the reduction: counts and extremes exactly, sums to their rounding."""
 
 import pytest
 import torch
 
-import ingest.activations.reduction.parts
-from ingest.activations.reduction import SWISH, sweep, sweep_in_parts
+import ingest.activations.reduction.batch_sums
+from ingest.activations.reduction import SWISH, reduce_batch, reduce_batch_in_parts
 from tests.support.sweep_inputs import POOLS, Inputs, assert_same_sums
 
 
@@ -14,13 +14,16 @@ from tests.support.sweep_inputs import POOLS, Inputs, assert_same_sums
 def test_parts_give_what_the_whole_does(
     gated: bool, pool: str, n_values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest.activations.reduction.parts, "VALUES_AT_ONCE", n_values)
+    monkeypatch.setattr(ingest.activations.reduction.batch_sums, "VALUES_AT_ONCE", n_values)
     inputs = Inputs(4, gated=gated, pool=pool, skip_bos=True)
     arguments = (
         *(inputs.kind, inputs.activation, inputs.found, inputs.sign),
         *(inputs.batch.counted, inputs.about),
     )
-    (whole, peaks), (parts, peaks_of_parts) = sweep(*arguments), sweep_in_parts(*arguments)
+    (whole, peaks), (parts, peaks_of_parts) = (
+        reduce_batch(*arguments),
+        reduce_batch_in_parts(*arguments),
+    )
     assert_same_sums(inputs.kind, whole, parts, inputs.about)
     swish = torch.tensor([quantity == SWISH for _, quantity in inputs.kind.peaks])
     assert torch.equal(peaks[~swish], peaks_of_parts[~swish])

@@ -7,9 +7,9 @@ import pytest
 
 from ingest.attributes.building import Paragraphs, run, words_in
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
-from ingest.attributes.sets import as_tokens, read_sets
-from ingest.attributes.stop_words import built_in, plain, says_something, stop_words
-from ingest.text.chat import SpokenTokenizer
+from ingest.attributes.sets import attribute_tokens, read_sets
+from ingest.attributes.stop_words import built_in, is_meaningful, normalise_word, stop_words
+from ingest.text.chat import ChatTokenizer
 from neurondb.errors import TextError
 from neurondb.jobs.steering import AttributeSetsRequest
 from tests.support.ingested import Silent
@@ -38,17 +38,17 @@ def test_stop_words_are_lower_case_words() -> None:
 
 @pytest.mark.parametrize("word", ["the", "which", "don't", "between", "would", "themselves"])
 def test_closed_classes_are_stop_words(word: str) -> None:
-    assert not says_something(word, built_in())
+    assert not is_meaningful(word, built_in())
 
 
 @pytest.mark.parametrize("word", ["capital", "river", "yellow", "king", "france", "1984"])
 def test_words_with_a_meaning_are_none(word: str) -> None:
-    assert says_something(word, built_in())
+    assert is_meaningful(word, built_in())
 
 
 @pytest.mark.parametrize("word", ["ox", "", "a", "77"])
 def test_two_characters_say_nothing(word: str) -> None:
-    assert not says_something(word, frozenset())
+    assert not is_meaningful(word, frozenset())
 
 
 def test_a_file_adds_stop_words(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_a_file_adds_stop_words(tmp_path: Path) -> None:
 
 
 def test_tokens_are_compared_without_space_and_case() -> None:
-    assert plain(" Paris") == plain("paris\n") == "paris"
-    assert plain(" don’t") == "don't"
+    assert normalise_word(" Paris") == normalise_word("paris\n") == "paris"
+    assert normalise_word(" don’t") == "don't"
 
 
 def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
     ],
 )
 def test_a_prompt_ends_with_its_subject(name: str, subject: str, prompt: str) -> None:
-    tokenizer = SpokenTokenizer(stored(name).directory)
+    tokenizer = ChatTokenizer(stored(name).directory)
     ids = cut_at_subject(tokenizer, Prompt(subject, prompt))
     whole = tokenizer.prompt(prompt)
     assert ids == whole[: len(ids)]
@@ -199,15 +199,15 @@ def test_refusals_of_sets(tmp_path: Path, content: str, said: str) -> None:
 
 
 def test_attributes_count_whole_and_by_their_words() -> None:
-    found = as_tokens(["Eiffel Tower", "The Seine", "ox"], built_in())
+    found = attribute_tokens(["Eiffel Tower", "The Seine", "ox"], built_in())
     assert found == {"eiffel tower", "eiffel", "tower", "the seine", "seine"}
 
 
 def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
-    tokenizer = SpokenTokenizer(stored(BUNDLED).directory)
-    found = as_tokens(["Stornby"], frozenset(), tokenizer)
-    assert found == as_tokens(["Stornby"], frozenset()) | {
-        plain(piece)
+    tokenizer = ChatTokenizer(stored(BUNDLED).directory)
+    found = attribute_tokens(["Stornby"], frozenset(), tokenizer)
+    assert found == attribute_tokens(["Stornby"], frozenset()) | {
+        normalise_word(piece)
         for form in ("Stornby", " Stornby")
         for piece in tokenizer.pieces(form)
         if len(piece.strip()) > 2
@@ -218,7 +218,7 @@ def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
 
 
 def test_words_are_lower_case_and_say_something() -> None:
-    text = plain("The King’s sword, made in 1984 by O'Neil -- it’s a re_used one!")
+    text = normalise_word("The King’s sword, made in 1984 by O'Neil -- it’s a re_used one!")
     assert words_in(text, built_in()) == ["king's", "sword", "made", "1984", "o'neil", "used"]
 
 

@@ -5,7 +5,7 @@ import torch
 
 from ingest.forward import Batch, batches
 from ingest.forward import prefix_cache as replaying
-from ingest.forward.prefix_cache import Replay
+from ingest.forward.prefix_cache import PrefixCachedModel
 from ingest.interventions import intervened
 from neurondb.errors import ModelError
 from tests.support.ablation_reference import Edit
@@ -21,7 +21,7 @@ def batch_of(name: str) -> Batch:
 @pytest.mark.parametrize("name", [*REAL, *FAMILIES])
 def test_a_replayed_pass_is_the_models_own_to_the_bit(name: str) -> None:
     forward = forward_of(name)
-    replay, batch = Replay(forward), batch_of(name)
+    replay, batch = PrefixCachedModel(forward), batch_of(name)
     last = forward.architecture.n_layers - 1
     own = forward.logits(batch)
 
@@ -49,7 +49,7 @@ def test_layers_that_memory_has_no_room_for_are_run_again(monkeypatch: pytest.Mo
     forward, batch = forward_of(BUNDLED), batch_of(BUNDLED)
     of_one_layer = batch.token_ids.numel() * forward.architecture.d_model * 4
     monkeypatch.setitem(replaying.MEMORY, "cpu", 4 * of_one_layer)
-    replay = Replay(forward)
+    replay = PrefixCachedModel(forward)
     clean = replay.clean(batch, [1, 2, 3, 4])
     assert sorted(clean.kept) == [1, 3]
     assert [clean.start(layer) for layer in range(5)] == [0, 1, 1, 3, 3]
@@ -67,7 +67,7 @@ def test_the_scale_is_what_the_norm_divides_by(name: str) -> None:
     seen: list[torch.Tensor] = []
     assert forward.final_norm is not None
     hook = forward.final_norm.register_forward_pre_hook(lambda _m, x: seen.append(x[0]))
-    clean = Replay(forward).clean(batch_of(name))
+    clean = PrefixCachedModel(forward).clean(batch_of(name))
     hook.remove()
     stream = seen.pop()
     if name != "llama":
@@ -85,4 +85,4 @@ def test_a_text_longer_than_the_context_is_one_line() -> None:
     ids = torch.zeros(1, 300, dtype=torch.int64)
     batch = Batch(ids, torch.tensor([300]), torch.tensor([0]))
     with pytest.raises(ModelError, match="300 tokens is longer than the 256"):
-        Replay(forward).clean(batch)
+        PrefixCachedModel(forward).clean(batch)

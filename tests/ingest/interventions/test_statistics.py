@@ -5,7 +5,7 @@ import torch
 
 from ingest.interventions import statistics
 from ingest.interventions.metrics import METRICS
-from ingest.interventions.values import TokenValues
+from ingest.interventions.token_values import TokenValues
 
 NAN = np.nan
 

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.bundled import MODEL_NAME
-from ingest.interventions import workbench
-from ingest.interventions.running import Runner
+from ingest.interventions import ablation_session
+from ingest.interventions.runner import InterventionRunner
 from ingest.jobs import ablate, ablate_suite
 from neurondb.conditions import Condition, Treatment
 from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
@@ -262,7 +262,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_run(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(request(file, name="mine"))
-    monkeypatch.setattr(Runner, "run", None)
+    monkeypatch.setattr(InterventionRunner, "run", None)
     with refused(UsageError, "'mine' is stored with other neurons; give another --name"):
         run(request(file, NeuronSelection("neurons", "0.1"), name="mine"))
 
@@ -398,8 +398,8 @@ def test_a_suite_gives_what_single_runs_do(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbench, "RUNS_AT_A_TIME", 4)
-    monkeypatch.setattr(workbench, "SECONDS", 0.0)
+    monkeypatch.setattr(ablation_session, "RUNS_AT_A_TIME", 4)
+    monkeypatch.setattr(ablation_session, "SECONDS", 0.0)
     stored = store_run
     left = iter(range(6))
 
@@ -408,11 +408,11 @@ def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatc
             raise KeyboardInterrupt
         return stored(*args)
 
-    monkeypatch.setattr(workbench, "store_run", breaks)
+    monkeypatch.setattr(ablation_session, "store_run", breaks)
     with pytest.raises(KeyboardInterrupt):
         ablate_suite.run(suite(file), Silent())
     assert len(rows(file, "SELECT 1 FROM ablation_runs")) == 6
-    monkeypatch.setattr(workbench, "store_run", stored)
+    monkeypatch.setattr(ablation_session, "store_run", stored)
     report = ablate_suite.run(suite(file), Silent())
     assert len(rows(file, "SELECT 1 FROM ablation_runs")) == report.n_new + 6
     again = ablate_suite.run(suite(file), Silent())
@@ -422,7 +422,7 @@ def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatc
 KILLED = """
 import sys
 from ingest import ablate
-from ingest.interventions.running import Runner
+from ingest.interventions.runner import Runner
 from neurondb.jobs import AblationRequest, NeuronSelection, TextsRequest
 from tests.support.ingested import Silent
 put = Runner._intervene

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.vocabulary import Candidates, Precision, Projector, lm_head_tokens, products, settle
+from ingest.vocabulary import Candidates, Precision, Projector, break_ties, lm_head_tokens, products
 from ingest.vocabulary.candidates import CHUNKS_OF
 from ingest.vocabulary.moments import Spread
 from ingest.vocabulary.products import TOKEN_TILE, Operand, error
@@ -331,5 +331,5 @@ def test_memory_is_bounded_by_tiles_whatever_the_vocabulary() -> None:
 
 def test_settling_nothing_is_nothing() -> None:
     empty = Candidates.none(0, torch.device("cpu"))
-    scores, ids = settle(empty, torch.ones(3, 2), torch.ones(0, 2), 2)
+    scores, ids = break_ties(empty, torch.ones(3, 2), torch.ones(0, 2), 2)
     assert scores.shape[0] == ids.shape[0] == 0

@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from ingest.forward import Forward
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
-from ingest.interventions.building import Built, build
-from ingest.interventions.workbench import Workbench
+from ingest.interventions.ablation_session import AblationSession
+from ingest.interventions.building import BuiltIntervention, build_intervention
 from neurondb.asking.neuron_sets import NeuronSet, resolve
 from neurondb.conditions import Treatment
 from neurondb.errors import UsageError
@@ -26,7 +26,7 @@ EVERY = "every neuron"
 
 
 @dataclass(frozen=True)
-class Opened:
+class SingleNeuronRun:
     """A run that is open or finished, and what it takes to go on with it.
 
     Attributes:
@@ -40,9 +40,9 @@ class Opened:
 
     model: Model
     neurons: NeuronSet
-    bench: Workbench
+    bench: AblationSession
     treatment: Treatment
-    built: Built
+    built: BuiltIntervention
     run_id: int
 
     def forward(self) -> Forward:
@@ -56,7 +56,9 @@ class Opened:
         return Forward(self.bench.checkpoint, self.bench.device, self.bench.dtype)
 
 
-def open_(engine: Engine, request: EffectRequest, kind: str, progress: Progress) -> Opened:
+def open_single_neuron_run(
+    engine: Engine, request: EffectRequest, kind: str, progress: Progress
+) -> SingleNeuronRun:
     """Find the run of a request, finished or not, or begin it.
 
     Args:
@@ -74,19 +76,19 @@ def open_(engine: Engine, request: EffectRequest, kind: str, progress: Progress)
     neurons = _neurons(engine, model, request)
     request.treatment.check(gated=model.gated)
     machine = (request.device, request.dtype)
-    bench = Workbench.open(engine, model, request.texts, machine, progress)
+    bench = AblationSession.open(engine, model, request.texts, machine, progress)
     store_named(engine, neurons.record)
     record = _record(engine, neurons, bench, request)
     with transaction(engine) as connection:
         ids, done = neurons.neuron_ids, request.treatment
-        built = build(connection, model, ids, done, bench.texts.dataset_id)
+        built = build_intervention(connection, model, ids, done, bench.texts.dataset_id)
         like = None
         if not request.force:
             like = like_run(connection, kind, record.settings, done, ids, request.metrics)
     if like is None:
         record = replace(record, means_dataset_id=built.means_dataset_id)
         like = open_run(engine, record, kind)
-    return Opened(model, neurons, bench, request.treatment, built, like)
+    return SingleNeuronRun(model, neurons, bench, request.treatment, built, like)
 
 
 def _check(request: EffectRequest, kind: str) -> None:
@@ -112,7 +114,7 @@ def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
 
 
 def _record(
-    engine: Engine, neurons: NeuronSet, bench: Workbench, request: EffectRequest
+    engine: Engine, neurons: NeuronSet, bench: AblationSession, request: EffectRequest
 ) -> AblationRecord:
     return AblationRecord(
         settings=bench.settings(bench.texts.stored(engine)),

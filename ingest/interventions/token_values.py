@@ -17,7 +17,7 @@ MEMORY: Final = 1 << 30
 """Bytes of values from which on they lie in a temporary file."""
 
 
-class Places:
+class TokenPlaces:
     """Where the tokens of each text stand among all that count, in the order of the texts.
 
     Args:

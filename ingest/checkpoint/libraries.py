@@ -1,4 +1,8 @@
-"""Libraries that print while they load: nothing of it reaches the user."""
+"""Large libraries under our own roof: what they print is dropped, what they raise is one line.
+
+transformers, tokenizers and transformer_lens print while they load, and raise many unrelated types.
+A user sees neither: messages are ours, and an error of theirs becomes the reason in one of ours.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def silenced() -> Iterator[None]:
+def silence_libraries() -> Iterator[None]:
     """Drop what libraries print, log below errors, or warn of, while this is open."""
     with (
         contextlib.redirect_stdout(io.StringIO()),
@@ -24,3 +28,8 @@ def silenced() -> Iterator[None]:
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         logging.getLogger("transformer_lens").setLevel(logging.ERROR)
         yield
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library's error message; the error's type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

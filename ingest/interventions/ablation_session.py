@@ -12,14 +12,14 @@ import torch
 from sqlalchemy import Engine
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import original
+from ingest.checkpoint.stored import open_original
 from ingest.forward import Forward, pick_device, pick_dtype
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
-from ingest.interventions.building import Built, build
-from ingest.interventions.running import Runner
+from ingest.interventions.building import BuiltIntervention, build_intervention
+from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.statistics import bins, count_left_out, results
 from ingest.interventions.token_file import token_file
-from ingest.interventions.values import TokenValues
+from ingest.interventions.token_values import TokenValues
 from ingest.text.corpus import remarks
 from ingest.text.intervention_texts import TokenTexts, read_texts
 from ingest.text.tokenizer import Tokenizer
@@ -39,7 +39,7 @@ SECONDS: Final = 30.0
 """Of runs that are stored together. Each time costs a clean pass."""
 
 
-class Plan(NamedTuple):
+class RunPlan(NamedTuple):
     """A run to do.
 
     Attributes:
@@ -54,14 +54,14 @@ class Plan(NamedTuple):
     baseline_of: int | None = None
     means_dataset_id: int | None = None
 
-    def shifted(self, by: int) -> "Plan":
+    def shifted(self, by: int) -> "RunPlan":
         """Return the plan for a list that has `by` others in front."""
         return (
             self if self.baseline_of is None else self._replace(baseline_of=self.baseline_of + by)
         )
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """What became of a plan.
 
     Attributes:
@@ -75,7 +75,7 @@ class Outcome(NamedTuple):
     difference: float | None = None
 
 
-class Asked(NamedTuple):
+class RunOptions(NamedTuple):
     """How plans are to be carried out.
 
     Attributes:
@@ -90,7 +90,7 @@ class Asked(NamedTuple):
 
 
 @dataclass
-class Workbench:
+class AblationSession:
     """A stored model whose checkpoint is at hand, and texts for it."""
 
     engine: Engine
@@ -109,7 +109,7 @@ class Workbench:
         texts: TextsRequest,
         machine: tuple[str, str],
         progress: Progress,
-    ) -> "Workbench":
+    ) -> "AblationSession":
         """Find the checkpoint and read the texts.
 
         Args:
@@ -126,7 +126,7 @@ class Workbench:
             UsageError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
-            checkpoint = original(connection, model)
+            checkpoint = open_original(connection, model)
         device = pick_device(machine[0])
         dtype = pick_dtype(machine[1], device, checkpoint.config)
         tokenizer = Tokenizer(checkpoint.settings)
@@ -142,12 +142,12 @@ class Workbench:
         return cls(engine, model, checkpoint, read, device, dtype, progress)
 
     @cached_property
-    def runner(self) -> Runner:
+    def runner(self) -> InterventionRunner:
         """The model, loaded when the first run needs it."""
         keep_freed_blocks()
         use_threads_for(self.checkpoint.architecture)
         forward = Forward(self.checkpoint, self.device, self.dtype)
-        return Runner(forward, self.texts.token_ids, skip_bos=self.texts.skip_bos)
+        return InterventionRunner(forward, self.texts.token_ids, skip_bos=self.texts.skip_bos)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -167,13 +167,13 @@ class Workbench:
             fingerprint=self.fingerprint,
         )
 
-    def built(self, plan: Plan) -> Built:
+    def built(self, plan: RunPlan) -> BuiltIntervention:
         """Return the intervention of a plan; raises as `building.build` does."""
         with transaction(self.engine) as connection:
             ids, means = plan.neurons.neuron_ids, plan.means_dataset_id or self.texts.dataset_id
-            return build(connection, self.model, ids, plan.treatment, means)
+            return build_intervention(connection, self.model, ids, plan.treatment, means)
 
-    def carry_out(self, plans: Sequence[Plan], asked: Asked) -> list[Outcome]:
+    def carry_out(self, plans: Sequence[RunPlan], asked: RunOptions) -> list[RunOutcome]:
         """Do the runs that are not stored, and return what became of each.
 
         Each run is stored whole or not at all, as soon as those that are run together with it are
@@ -184,7 +184,9 @@ class Workbench:
         """
         stored = [None] * len(plans) if asked.force else self._stored(plans)
         pending = [i for i, run_id in enumerate(stored) if run_id is None or asked.again]
-        outcomes = {i: Outcome(run_id, is_new=False) for i, run_id in enumerate(stored) if run_id}
+        outcomes = {
+            i: RunOutcome(run_id, is_new=False) for i, run_id in enumerate(stored) if run_id
+        }
         built = {i: self.built(plans[i]) for i in pending}
         total = self.texts.n_tokens * len(pending)
         with ExitStack() as stack:
@@ -201,7 +203,7 @@ class Workbench:
                         file.write(outcomes[i].run_id, of, self.runner, values, run)
         return [outcomes[i] for i in range(len(plans))]
 
-    def _stored(self, plans: Sequence[Plan]) -> list[int | None]:
+    def _stored(self, plans: Sequence[RunPlan]) -> list[int | None]:
         found: list[int | None] = []
         if self.texts.dataset_id is None:
             return [None] * len(plans)
@@ -216,7 +218,9 @@ class Workbench:
                 found.append(stored_run(connection, settings, plan.treatment, ids, of))
         return found
 
-    def _record(self, plan: Plan, built: Built, values: TokenValues, run: int) -> AblationRecord:
+    def _record(
+        self, plan: RunPlan, built: BuiltIntervention, values: TokenValues, run: int
+    ) -> AblationRecord:
         runner = self.runner
         left_out = count_left_out(runner.clean, values, run, runner.places.has_next())
         if left_out:
@@ -238,12 +242,12 @@ class Workbench:
 
     def _settle(
         self, record: AblationRecord, stored: int | None, baseline_of: int | None
-    ) -> Outcome:
+    ) -> RunOutcome:
         if stored is None:
-            return Outcome(store_run(self.engine, record, baseline_of), is_new=True)
+            return RunOutcome(store_run(self.engine, record, baseline_of), is_new=True)
         with transaction(self.engine) as connection:
             before = ablation_run(connection, stored).results
-        return Outcome(stored, is_new=False, difference=_difference(before, record.results))
+        return RunOutcome(stored, is_new=False, difference=_difference(before, record.results))
 
 
 def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -19,14 +19,20 @@ from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
 from ingest.forward import Batch
-from ingest.forward.hooks import MLPPlaces
-from ingest.forward.prefix_cache import CleanPass, Entrance, Replay, Stream, standing_still
+from ingest.forward.hooks import MLPHookPoints
+from ingest.forward.prefix_cache import (
+    CleanPass,
+    LayerPrefix,
+    PrefixCachedModel,
+    Stream,
+    fixed_output,
+)
 from ingest.interventions.hooks import Intervention, Targets
 from neurondb.conditions import Condition
 
 
 @dataclass
-class Taken:
+class LayerCache:
     """What the clean pass left of one layer.
 
     Attributes:
@@ -43,7 +49,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Fork:
+class BranchPoint:
     """Where the branches of one layer leave a clean pass.
 
     Attributes:
@@ -56,13 +62,15 @@ class Fork:
 
     clean: CleanPass
     layer: int
-    taken: Taken
-    change: Float[Tensor, "texts positions chosen"]
+    taken: LayerCache
+    post_change: Float[Tensor, "texts positions chosen"]
     vectors: Float[Tensor, "chosen d_model"]
 
 
 @torch.inference_mode()
-def forks(replay: Replay, batch: Batch, intervention: Intervention) -> tuple[CleanPass, list[Fork]]:
+def run_clean_pass(
+    replay: PrefixCachedModel, batch: Batch, intervention: Intervention
+) -> tuple[CleanPass, list[BranchPoint]]:
     """Run a batch clean, and return where branches leave it: one fork a layer.
 
     Args:
@@ -73,7 +81,7 @@ def forks(replay: Replay, batch: Batch, intervention: Intervention) -> tuple[Cle
     Raises:
         ModelError: as `Replay.clean` does.
     """
-    taken: dict[int, Taken] = {}
+    taken: dict[int, LayerCache] = {}
     with ExitStack() as stack:
         for layer in intervention.layers:
             taken[layer] = _taking(stack, replay, layer, intervention)
@@ -82,18 +90,25 @@ def forks(replay: Replay, batch: Batch, intervention: Intervention) -> tuple[Cle
 
 
 def _fork(
-    replay: Replay, clean: CleanPass, intervention: Intervention, layer: int, taken: Taken
-) -> Fork:
+    replay: PrefixCachedModel,
+    clean: CleanPass,
+    intervention: Intervention,
+    layer: int,
+    taken: LayerCache,
+) -> BranchPoint:
     targets = intervention.targets[layer]
     assert taken.post is not None
-    changed = change(taken.post, taken.gate, targets, intervention.condition)
+    changed = post_change(taken.post, taken.gate, targets, intervention.condition)
     vectors = _out_vectors(replay.forward.places[layer], targets.neurons)
-    return Fork(clean, layer, taken, _unpadded(changed, clean.batch), vectors)
+    return BranchPoint(clean, layer, taken, _unpadded(changed, clean.batch), vectors)
 
 
 @torch.inference_mode()
-def branch(
-    replay: Replay, fork: Fork, texts: Int[Tensor, " rows"], which: Int[Tensor, " rows"]
+def run_branch(
+    replay: PrefixCachedModel,
+    fork: BranchPoint,
+    texts: Int[Tensor, " rows"],
+    which: Int[Tensor, " rows"],
 ) -> Stream:
     """Run some texts from a fork on, each with one neuron changed.
 
@@ -110,16 +125,18 @@ def branch(
     written = written + fork.change[texts, :, which][..., None] * fork.vectors[which][:, None]
     with ExitStack() as stack:
         for module, output in taken.inputs:
-            stack.enter_context(standing_still([module], output))
+            stack.enter_context(fixed_output([module], output))
         out = replay.forward.places[fork.layer].out.module
         flat = written.reshape(-1, *taken.written.shape[-1:])
-        stack.enter_context(standing_still([out], flat if taken.written.ndim == 2 else written))
+        stack.enter_context(fixed_output([out], flat if taken.written.ndim == 2 else written))
         return replay.again(_chosen(clean, fork.layer, texts), fork.layer)
 
 
-def _taking(stack: ExitStack, replay: Replay, layer: int, intervention: Intervention) -> Taken:
+def _taking(
+    stack: ExitStack, replay: PrefixCachedModel, layer: int, intervention: Intervention
+) -> LayerCache:
     """Have the next pass fill in what is returned."""
-    taken, places = Taken(), replay.forward.places[layer]
+    taken, places = LayerCache(), replay.forward.places[layer]
     neurons = intervention.targets[layer].neurons
     inputs = {id(p.module): p.module for p in (places.gate, places.in_) if p is not None}
 
@@ -144,14 +161,14 @@ def _taking(stack: ExitStack, replay: Replay, layer: int, intervention: Interven
     return taken
 
 
-def _gate_keeper(taken: Taken, matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
+def _gate_keeper(taken: LayerCache, matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         taken.gate = matrix.part_of(output).index_select(-1, neurons)
 
     return keep
 
 
-def change(
+def post_change(
     post: Float[Tensor, "*places chosen"],
     gate: Float[Tensor, "*places chosen"] | None,
     targets: Targets,
@@ -175,7 +192,7 @@ def _unpadded(values: Tensor, batch: Batch) -> Float[Tensor, "texts positions ch
     return by_text.masked_fill((positions >= batch.lengths[:, None])[..., None], 0.0)
 
 
-def _out_vectors(places: MLPPlaces, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
+def _out_vectors(places: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
     matrix = places.out.matrix
     stored = places.out.module.weight
     assert isinstance(stored, Tensor)
@@ -187,7 +204,7 @@ def _chosen(clean: CleanPass, layer: int, texts: Tensor) -> CleanPass:
     batch, start = clean.batch, clean.start(layer)
     kept = {}
     if start in clean.kept:
-        kept[start] = Entrance(*(_rows(output, texts) for output in clean.kept[start]))
+        kept[start] = LayerPrefix(*(_rows(output, texts) for output in clean.kept[start]))
     some = Batch(
         batch.token_ids.index_select(0, texts),
         batch.lengths.index_select(0, texts),

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch, Forward, batch_tokens, batches
-from ingest.forward.prefix_cache import CleanPass, Replay, Stream
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention, intervened
 from ingest.interventions.metrics import Counted, token_metrics
-from ingest.interventions.values import Places, TokenValues
+from ingest.interventions.token_values import TokenPlaces, TokenValues
 
 
 class _Seen(NamedTuple):
@@ -26,7 +26,7 @@ class _Seen(NamedTuple):
     metrics: Float[Tensor, "metrics tokens"]
 
 
-class Runner:
+class InterventionRunner:
     """Runs interventions over texts, and keeps the metrics of every token.
 
     Args:
@@ -43,10 +43,10 @@ class Runner:
         self, forward: Forward, token_ids: Sequence[NDArray[np.int64]], *, skip_bos: bool
     ) -> None:
         self._forward = forward
-        self._replay = Replay(forward)
+        self._replay = PrefixCachedModel(forward)
         self._token_ids = token_ids
         self._skip_bos = skip_bos
-        self.places = Places([len(ids) for ids in token_ids], skip_bos=skip_bos)
+        self.places = TokenPlaces([len(ids) for ids in token_ids], skip_bos=skip_bos)
         self.clean = TokenValues(1, self.places.n_tokens)
         self._clean_is_there = False
 
