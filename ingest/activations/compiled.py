@@ -48,13 +48,13 @@ class Kernels(NamedTuple):
     def count_bins(
         self,
         kind: reduction.NeuronKind,
-        found: MLPActivations,
+        activations: MLPActivations,
         sign: Tensor,
         tokens: Tensor,
         counts: Tensor,
     ) -> None:
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
-        places = self.histogram_bins(kind, found, sign, tokens)
+        places = self.histogram_bins(kind, activations, sign, tokens)
         counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
 
     @property

@@ -152,27 +152,27 @@ class LayerSummary:
     def add(
         self,
         batch: CountedBatch,
-        found: MLPActivations,
+        activations: MLPActivations,
         sign: Float[Tensor, " neurons"],
         activation: Activation,
     ) -> None:
-        """Add a batch of texts that were not added before; `found` has the model's own signs.
+        """Add a batch of texts that were not added before; `activations` has the model's own signs.
 
         Raises:
             ValueError: when a batch of its number is there.
         """
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        about = centres(found, sign, batch.centre_tokens)
-        sums, peaks = kernels.reduce_batch(kind, activation, found, sign, counted, about)
+        about = centres(activations, sign, batch.centre_tokens)
+        sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, about)
         if not torch.stack(sums.sum).isfinite().all():
-            sums = sums._replace(sum=wide_sums(kind, activation, found, sign, counted))
+            sums = sums._replace(sum=wide_sums(kind, activation, activations, sign, counted))
         counts, float_sums = batch_totals(kind, sums, about)
-        by_label = self._label_sums(batch, found, sign)
+        by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
-            kernels.count_bins(kind, found, sign, batch.drawn_tokens, self.counts)
-        inputs = (kind, activation, found, sign, counted, peaks)
+            kernels.count_bins(kind, activations, sign, batch.drawn_tokens, self.counts)
+        inputs = (kind, activation, activations, sign, counted, peaks)
         finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
         known, scores = sums.positions, size_scores(peaks)
@@ -181,14 +181,14 @@ class LayerSummary:
             self._draw(self.drawn, batch, peaks, finder)
 
     def _label_sums(
-        self, batch: CountedBatch, found: MLPActivations, sign: Float[Tensor, " neurons"]
+        self, batch: CountedBatch, activations: MLPActivations, sign: Float[Tensor, " neurons"]
     ) -> Float[Tensor, "4 labels neurons"]:
         """Add to the counts by label; return the batch's sums by label."""
         _, n_labels, n_neurons = self.by_label.shape
         sums = self.by_label.new_zeros(7, n_labels, n_neurons)
         if batch.labels is not None and n_labels:
             rows = (batch.labels >= 0).nonzero().squeeze(1)
-            by_text = self._kernels.sums_by_text(found, sign, batch.counted)
+            by_text = self._kernels.sums_by_text(activations, sign, batch.counted)
             # `index_add_` adds in no fixed order on a GPU; this sorts there.
             sums.transpose(0, 1).index_put_(
                 (batch.labels[rows],), by_text[:, rows].transpose(0, 1), accumulate=True
@@ -311,7 +311,7 @@ class _PeakFinder:
     kernels: Kernels
     kind: NeuronKind
     activation: Activation
-    found: MLPActivations
+    activations: MLPActivations
     sign: Tensor
     counted: Tensor
     peaks: Tensor
@@ -320,7 +320,7 @@ class _PeakFinder:
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
-        inputs = (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
+        inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
         if self.known is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
             self.known = self.kernels.peak_positions(*inputs)
         if self.known is not None:

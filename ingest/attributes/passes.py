@@ -50,15 +50,15 @@ def run_passes(
 
 
 def _of_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) -> Iterator[Pass]:
-    replay, texts = PrefixCachedModel(forward), batch.ordinals.cpu().numpy()
+    cached_model, texts = PrefixCachedModel(forward), batch.ordinals.cpu().numpy()
     with _tapped(forward, batch) as seen:
-        clean = replay.clean(batch, {state.layers[0] for state in states})
+        clean = cached_model.run_clean(batch, {state.layers[0] for state in states})
     residual = torch.stack(seen)
     yield Pass(0, texts, residual, _last(clean.stream.normed, batch.lengths))
     for number, state in enumerate(states, start=1):
         first = state.layers[0]
         with intervened(forward, state), _tapped(forward, batch) as seen:
-            stream = replay.again(clean, first)
+            stream = cached_model.run_from(clean, first)
         # In front of the first layer that it touches a state is as the clean run.
         changed = torch.cat([residual[:first], torch.stack(seen)[first:]])
         yield Pass(number, texts, changed, _last(stream.normed, batch.lengths))

@@ -15,7 +15,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
-    """Drop what libraries print, log below errors, or warn of, while this is open."""
+    """Drop what libraries print, log below errors, or warn of, while this is open.
+
+    What transformers and transformer_lens log below errors stays dropped when it is closed again.
+    """
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
@@ -31,5 +34,9 @@ def silence_libraries() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a library's error message; the error's type where it has none."""
+    """Return the first line of a library's error message; the error's type where it has none.
+
+    Our own errors are one line, into which this goes as the reason. Some libraries raise messages
+    of a screen's length, others none at all.
+    """
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

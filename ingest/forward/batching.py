@@ -28,10 +28,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        ids, lengths, ordinals = (
-            tensor.to(device) for tensor in (self.token_ids, self.lengths, self.ordinals)
-        )
-        return Batch(ids, lengths, ordinals, number=self.number)
+        return Batch(*(tensor.to(device) for tensor in self.tensors), number=self.number)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Its token ids, lengths and ordinals, each with a row for every text."""
+        return self.token_ids, self.lengths, self.ordinals
 
     @property
     def n_tokens(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ingest.forward.batching import Batch
@@ -65,16 +65,16 @@ class CleanPass:
     Attributes:
         batch: What was run.
         stream: Its end.
-        kept: Layer → what a pass needs that begins at its MLP.
+        prefixes: Layer → what a pass needs that begins at its MLP.
     """
 
     batch: Batch
     stream: Stream
-    kept: Mapping[int, LayerPrefix]
+    prefixes: Mapping[int, LayerPrefix]
 
     def start(self, layer: int) -> int:
         """Return the last layer, at most `layer`, that a pass can begin at; 0 is always one."""
-        return max((first for first in self.kept if first <= layer), default=0)
+        return max((first for first in self.prefixes if first <= layer), default=0)
 
 
 class PrefixCachedModel:
@@ -88,7 +88,7 @@ class PrefixCachedModel:
         self.forward = forward
 
     @torch.inference_mode()
-    def clean(self, batch: Batch, firsts: Collection[int] = ()) -> CleanPass:
+    def run_clean(self, batch: Batch, firsts: Collection[int] = ()) -> CleanPass:
         """Run a batch, and keep what enters the layers at which later passes are to begin.
 
         Args:
@@ -111,29 +111,29 @@ class PrefixCachedModel:
             for module in (*blocks, *attentions):
                 stack.callback(module.register_forward_hook(keep).remove)
             stream = self._stream(batch)
-        kept = {
+        prefixes = {
             layer: LayerPrefix(
                 outputs[self.forward.blocks[layer - 1]] if layer else None,
                 outputs.get(self._attention(layer)),  # type: ignore[arg-type]
             )
             for layer in layers
         }
-        return CleanPass(batch, stream, kept)
+        return CleanPass(batch, stream, prefixes)
 
     @torch.inference_mode()
-    def again(self, clean: CleanPass, first: int) -> Stream:
+    def run_from(self, clean: CleanPass, first: int) -> Stream:
         """Run a batch again from the MLP of layer `first` on; what is different is up to hooks.
 
-        ModelError as in `clean`.
+        ModelError as in `run_clean`.
         """
         start = clean.start(first)
         with ExitStack() as stack:
             if start:
                 blocks = self.forward.blocks[:start]
-                stack.enter_context(fixed_output(blocks, clean.kept[start].before))
+                stack.enter_context(fixed_output(blocks, clean.prefixes[start].before))
             attention = self._attention(first)
-            if first in clean.kept and attention is not None:
-                stack.enter_context(fixed_output([attention], clean.kept[first].attended))
+            if first in clean.prefixes and attention is not None:
+                stack.enter_context(fixed_output([attention], clean.prefixes[first].attended))
             return self._stream(clean.batch)
 
     def _attention(self, layer: int) -> nn.Module | None:
@@ -164,7 +164,7 @@ class PrefixCachedModel:
             scales.append(norm_divisor(module, inputs[0], self.forward.architecture.norm))
 
         with ExitStack() as stack:
-            stack.enter_context(self.forward.telling(batch))
+            stack.enter_context(self.forward.explaining_errors(batch))
             if (norm := self.forward.final_norm) is not None:
                 stack.callback(norm.register_forward_pre_hook(measure).remove)
             decoded = self.forward.decoder(input_ids=batch.token_ids, use_cache=False)
@@ -228,30 +228,31 @@ def _memory(device: torch.device) -> float:
     return MEMORY["cpu"]
 
 
-def repeat_pass(clean: CleanPass, times: int) -> CleanPass:
-    """Return a pass over a batch as one over so many copies of it, one after the other."""
-    batch = clean.batch
-    many = Batch(
-        _copies(batch.token_ids, times),
-        _copies(batch.lengths, times),
-        _copies(batch.ordinals, times),
-    )
-    n_texts = len(batch.lengths)
-    kept = {
-        layer: type(entrance)(*(_each(output, times, n_texts) for output in entrance))
-        for layer, entrance in clean.kept.items()
-    }
-    return CleanPass(many, clean.stream, kept)
+def take_texts(clean: CleanPass, layer: int, texts: Int[Tensor, " rows"]) -> CleanPass:
+    """Return a pass over some texts of a batch, from which others may begin at one layer.
+
+    Args:
+        clean: A pass over the whole batch.
+        layer: In whose MLP later passes first differ.
+        texts: Which rows of the batch, in any order; one may come several times, so that each of
+            its copies can be changed in its own way.
+    """
+    start = clean.start(layer)
+    prefixes = {}
+    if start in clean.prefixes:
+        prefixes[start] = LayerPrefix(*(_rows(out, texts) for out in clean.prefixes[start]))
+    batch = Batch(*(_rows(part, texts) for part in clean.batch.tensors))
+    return CleanPass(batch, clean.stream, prefixes)
 
 
-def _each(output: Any, times: int, n_texts: int) -> Any:
-    """Return what a module put out, for every copy: a tensor over texts, or a tuple of such."""
+def repeat_texts(clean: CleanPass, layer: int, times: int) -> CleanPass:
+    """Return `take_texts` of so many copies of the whole batch, one after the other."""
+    lengths = clean.batch.lengths
+    return take_texts(clean, layer, torch.arange(len(lengths), device=lengths.device).repeat(times))
+
+
+def _rows(output: Any, texts: Tensor) -> Any:
+    """Return rows of what a module put out: a tensor over texts, or a tuple of which some are."""
     if isinstance(output, tuple):
-        return tuple(_each(one, times, n_texts) for one in output)
-    if isinstance(output, Tensor) and output.ndim and len(output) == n_texts:
-        return _copies(output, times)
-    return output
-
-
-def _copies(tensor: Tensor, times: int) -> Tensor:
-    return tensor.repeat(times, *[1] * (tensor.ndim - 1))
+        return tuple(_rows(part, texts) for part in output)
+    return output.index_select(0, texts) if isinstance(output, Tensor) else output

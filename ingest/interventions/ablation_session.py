@@ -1,4 +1,8 @@
-"""What the runs of one request share: the model, the texts, the database; runs, done and stored."""
+"""An ablation session: runs over one model and one set of texts, carried out and stored.
+
+The runs of a request share the model, the texts and the clean pass. What is stored already is not
+run again; runs are stored some at a time, so that little is lost when the rest is interrupted.
+"""
 
 import math
 import time
@@ -11,10 +15,7 @@ from typing import Final, NamedTuple
 import torch
 from sqlalchemy import Engine
 
-from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import open_original
-from ingest.forward import Forward, pick_device, pick_dtype
-from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.interventions.building import BuiltIntervention, build_intervention
 from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.statistics import bins, count_left_out, results
@@ -91,14 +92,20 @@ class RunOptions(NamedTuple):
 
 @dataclass
 class AblationSession:
-    """A stored model whose checkpoint is at hand, and texts for it."""
+    """A stored model whose checkpoint is at hand, and texts for it.
+
+    Attributes:
+        engine: The database, to be written to.
+        model: As it is stored.
+        opened: Its checkpoint, and where and in which precision it runs.
+        texts: What it runs over.
+        progress: Told what is cut and how far runs are.
+    """
 
     engine: Engine
     model: Model
-    checkpoint: Checkpoint
+    opened: OpenModel
     texts: TokenTexts
-    device: torch.device
-    dtype: torch.dtype
     progress: Progress
 
     @classmethod
@@ -126,12 +133,10 @@ class AblationSession:
             UsageError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
-            checkpoint = open_original(connection, model)
-        device = pick_device(machine[0])
-        dtype = pick_dtype(machine[1], device, checkpoint.config)
-        tokenizer = Tokenizer(checkpoint.settings)
-        tokenizer.check(checkpoint.architecture.d_vocab)
-        read = read_texts(engine, texts, tokenizer, checkpoint.architecture)
+            opened = open_stored_model(connection, model, *machine)
+        tokenizer = Tokenizer(opened.checkpoint.settings)
+        tokenizer.check(opened.architecture.d_vocab)
+        read = read_texts(engine, texts, tokenizer, opened.architecture)
         for line in remarks(read.dataset, tokenizer):
             progress.note(line)
         if read.n_truncated:
@@ -139,41 +144,40 @@ class AblationSession:
                 f"{read.n_truncated} of {len(read.token_ids)} texts cut at {read.max_len} tokens "
                 "(--max-len, and the model's context)"
             )
-        return cls(engine, model, checkpoint, read, device, dtype, progress)
+        return cls(engine, model, opened, read, progress)
 
     @cached_property
     def runner(self) -> InterventionRunner:
         """The model, loaded when the first run needs it."""
-        keep_freed_blocks()
-        use_threads_for(self.checkpoint.architecture)
-        forward = Forward(self.checkpoint, self.device, self.dtype)
-        return InterventionRunner(forward, self.texts.token_ids, skip_bos=self.texts.skip_bos)
+        return InterventionRunner(
+            self.opened.load(), self.texts.token_ids, skip_bos=self.texts.skip_bos
+        )
 
     @cached_property
     def fingerprint(self) -> str:
-        """The checkpoint's."""
-        return self.checkpoint.fingerprint()
+        """The checkpoint's: of its configuration and weights."""
+        return self.opened.checkpoint.fingerprint()
 
     def settings(self, dataset_id: int) -> AblationSettings:
-        """Return what the runs of this workbench agree in."""
+        """Return what the runs of this session agree in."""
         return AblationSettings(
             model_id=self.model.model_id,
             dataset_id=dataset_id,
             n_texts=len(self.texts.token_ids),
             max_len=self.texts.max_len,
             skip_bos=self.texts.skip_bos,
-            dtype=str(self.dtype).removeprefix("torch."),
-            device=str(self.device),
+            dtype=self.opened.dtype_name,
+            device=str(self.opened.device),
             fingerprint=self.fingerprint,
         )
 
-    def built(self, plan: RunPlan) -> BuiltIntervention:
+    def build_plan(self, plan: RunPlan) -> BuiltIntervention:
         """Return the intervention of a plan; raises as `building.build` does."""
         with transaction(self.engine) as connection:
             ids, means = plan.neurons.neuron_ids, plan.means_dataset_id or self.texts.dataset_id
             return build_intervention(connection, self.model, ids, plan.treatment, means)
 
-    def carry_out(self, plans: Sequence[RunPlan], asked: RunOptions) -> list[RunOutcome]:
+    def run_plans(self, plans: Sequence[RunPlan], options: RunOptions) -> list[RunOutcome]:
         """Do the runs that are not stored, and return what became of each.
 
         Each run is stored whole or not at all, as soon as those that are run together with it are
@@ -182,23 +186,23 @@ class AblationSession:
         Raises:
             NeuronDBError: one line on what was wrong; finished runs stay.
         """
-        stored = [None] * len(plans) if asked.force else self._stored(plans)
-        pending = [i for i, run_id in enumerate(stored) if run_id is None or asked.again]
+        stored = [None] * len(plans) if options.force else self._stored(plans)
+        pending = [i for i, run_id in enumerate(stored) if run_id is None or options.again]
         outcomes = {
             i: RunOutcome(run_id, is_new=False) for i, run_id in enumerate(stored) if run_id
         }
-        built = {i: self.built(plans[i]) for i in pending}
+        built = {i: self.build_plan(plans[i]) for i in pending}
         total = self.texts.n_tokens * len(pending)
         with ExitStack() as stack:
             advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
-            file = stack.enter_context(token_file(asked.save_tokens))
+            file = stack.enter_context(token_file(options.save_tokens))
             for group in _groups(pending):
                 values = self.runner.run([built[i].intervention for i in group], advance)
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
                     parent = plans[i].baseline_of
                     of = None if parent is None else outcomes[parent].run_id
-                    outcomes[i] = self._settle(record, stored[i], of)
+                    outcomes[i] = self._store_or_compare(record, stored[i], of)
                     if file is not None:
                         file.write(outcomes[i].run_id, of, self.runner, values, run)
         return [outcomes[i] for i in range(len(plans))]
@@ -224,9 +228,10 @@ class AblationSession:
         runner = self.runner
         left_out = count_left_out(runner.clean, values, run, runner.places.has_next())
         if left_out:
+            advice = "; try --dtype bfloat16 or float32"
             self.progress.note(
                 f"{left_out:,} tokens have a loss that is NaN or infinite, and are left out"
-                + ("; try --dtype bfloat16 or float32" if self.dtype == torch.float16 else "")
+                + advice * (self.opened.dtype == torch.float16)
             )
         return AblationRecord(
             settings=self.settings(self.texts.stored(self.engine)),
@@ -240,7 +245,7 @@ class AblationSession:
             bins=bins(runner.clean, values, run),
         )
 
-    def _settle(
+    def _store_or_compare(
         self, record: AblationRecord, stored: int | None, baseline_of: int | None
     ) -> RunOutcome:
         if stored is None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch, batch_tokens, batches
-from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, repeat_pass
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, repeat_texts
 from ingest.interventions import Intervention, intervened
 from ingest.interventions.metrics import Counted, token_metrics
 from ingest.interventions.running_model import RunningModel, targets_by_layer
@@ -80,7 +80,7 @@ class FrozenNormRunner:
         self._running = running
         self._sign = sign
         self._skip_bos = skip_bos
-        self._replay = PrefixCachedModel(running.forward)
+        self._cached_model = PrefixCachedModel(running.forward)
 
     @torch.inference_mode()
     def over(
@@ -101,7 +101,7 @@ class FrozenNormRunner:
         by_layer = {n: [s for s in settings if s.place.layer == n] for n in layers}
         for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
             for batch in forward.parts(whole):
-                clean = self._replay.clean(batch, layers)
+                clean = self._cached_model.run_clean(batch, layers)
                 counted = Counted.of(batch, skip_bos=self._skip_bos)
                 _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
                 for layer, of_layer in by_layer.items():
@@ -121,7 +121,7 @@ class FrozenNormRunner:
         n, rows = len(settings), [setting.row for setting in settings]
         fixing = self._fixing(settings, len(clean.batch.lengths))
         with intervened(self._running.forward, fixing):
-            stream = self._replay.again(repeat_pass(clean, n), layer)
+            stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
         many = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
         frozen = self._frozen(stream, clean.stream, n)
         for into, one in ((sums.fixed, stream), (sums.frozen, frozen)):
@@ -155,7 +155,7 @@ class FrozenNormRunner:
         assert stream.scale is not None
         d_vocab = self._running.checkpoint.architecture.d_vocab
         normed, following = stream.normed[counted.mask], counted.next_token
-        measured = token_metrics(self._replay.logits, normed, following, d_vocab)
+        measured = token_metrics(self._cached_model.logits, normed, following, d_vocab)
         found = dict(zip(_MEASURED, measured, strict=True))
         found["scale"] = stream.scale[counted.mask]
         return torch.stack([found[name].view(n, -1) for name in METRICS], dim=1)

@@ -109,7 +109,7 @@ def intervened(forward: Forward, *interventions: Intervention) -> Iterator[None]
     with ExitStack() as stack:
         for intervention in interventions:
             for layer in intervention.layers:
-                place = forward.places[layer]
+                place = forward.hook_points[layer]
                 stack.enter_context(
                     _changed(place, layer, intervention.to(forward.device), activate)
                 )

@@ -27,14 +27,14 @@ def prompt_ids(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor, "
     return torch.tensor([ids], device=running.forward.device)
 
 
-def clamp_hook(model: Model, asked: str | None) -> Hook:
+def clamp_hook(model: Model, requested: str | None) -> Hook:
     """Return the hook that a clamp sets.
 
     Raises:
         UsageError: when the model has no gate, so no hook_pre_linear.
     """
-    if asked == "hook_pre_linear" and not model.gated:
+    if requested == "hook_pre_linear" and not model.gated:
         raise UsageError(
             f"{model.name} has no gates, so no hook_pre_linear; leave --hook out, or give hook_post"
         )
-    return "hook_post" if asked == "hook_post" or not model.gated else "hook_pre_linear"
+    return "hook_post" if requested == "hook_post" or not model.gated else "hook_pre_linear"

@@ -43,7 +43,7 @@ class InterventionRunner:
         self, forward: Forward, token_ids: Sequence[NDArray[np.int64]], *, skip_bos: bool
     ) -> None:
         self._forward = forward
-        self._replay = PrefixCachedModel(forward)
+        self._cached_model = PrefixCachedModel(forward)
         self._token_ids = token_ids
         self._skip_bos = skip_bos
         self.places = TokenPlaces([len(ids) for ids in token_ids], skip_bos=skip_bos)
@@ -88,7 +88,7 @@ class InterventionRunner:
     def _see(self, batch: Batch, interventions: Sequence[Intervention]) -> _Seen:
         batch = batch.to(self._forward.device)
         firsts = {layer for one in interventions for layer in one.layers[:1]}
-        clean = self._replay.clean(batch, firsts)
+        clean = self._cached_model.run_clean(batch, firsts)
         counted = Counted.of(batch, skip_bos=self._skip_bos)
         places = self.places.of(batch, counted.mask)
         normed = clean.stream.normed[counted.mask]
@@ -106,7 +106,7 @@ class InterventionRunner:
         if not intervention.layers:
             return seen.metrics
         with intervened(self._forward, intervention):
-            stream = self._replay.again(seen.clean, intervention.layers[0])
+            stream = self._cached_model.run_from(seen.clean, intervention.layers[0])
         normed = stream.normed[seen.counted.mask]
         # What the unembedding reads unchanged it need not read again.
         changed = (normed != seen.normed).any(1)
@@ -121,7 +121,7 @@ class InterventionRunner:
         self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: Counted
     ) -> Float[Tensor, "metrics tokens"]:
         d_vocab = self._forward.architecture.d_vocab
-        found = token_metrics(self._replay.logits, normed, next_token, d_vocab)
+        found = token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
         scale = (
             found.new_full((len(normed),), torch.nan) if stream is None else _scale(stream, counted)
         )

@@ -11,9 +11,8 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import open_original
-from ingest.forward import Forward, pick_device, pick_dtype
-from ingest.forward.runtime import use_threads_for
+from ingest.forward import Forward
+from ingest.forward.open_model import open_stored_model
 from ingest.interventions import Targets
 from ingest.text.chat import ChatTokenizer
 from neurondb.errors import IngestError, ModelError, UsageError
@@ -47,13 +46,10 @@ def load_stored_model(connection: Connection, machine: Machine) -> RunningModel:
         ModelError: when it cannot be read or run.
     """
     model = find_model(connection, machine.model)
-    checkpoint = open_original(connection, model)
-    device = pick_device(machine.device)
-    dtype = pick_dtype(machine.dtype, device, checkpoint.config)
-    use_threads_for(checkpoint.architecture)
-    tokenizer = ChatTokenizer(checkpoint.settings)
-    tokenizer.check(checkpoint.architecture.d_vocab)
-    return RunningModel(model, checkpoint, Forward(checkpoint, device, dtype), tokenizer)
+    opened = open_stored_model(connection, model, machine.device, machine.dtype)
+    tokenizer = ChatTokenizer(opened.checkpoint.settings)
+    tokenizer.check(opened.architecture.d_vocab)
+    return RunningModel(model, opened.checkpoint, opened.load(), tokenizer)
 
 
 def canonical_signs(

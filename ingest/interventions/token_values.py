@@ -70,9 +70,9 @@ class TokenValues:
             with tempfile.TemporaryFile() as file:
                 self._values = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
-    def put(self, run: int, places: NDArray[np.int64], found: Float[Tensor, "m tokens"]) -> None:
+    def put(self, run: int, places: NDArray[np.int64], metrics: Float[Tensor, "m tokens"]) -> None:
         """Keep the metrics of some tokens of a run."""
-        self._values[run][:, places] = found.cpu().numpy()
+        self._values[run][:, places] = metrics.cpu().numpy()
 
     def at(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
         """Return the metrics of some tokens of a run."""

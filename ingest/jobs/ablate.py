@@ -41,10 +41,10 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
         seeds = range(request.seed, request.seed + request.baseline)
         plans = plan_with_baselines(engine, model, neurons, [request.treatment], seeds)
         machine = (request.device, request.dtype)
-        bench = AblationSession.open(engine, model, request.texts, machine, progress)
+        session = AblationSession.open(engine, model, request.texts, machine, progress)
         store_named(engine, neurons.record)
         again = request.save_tokens is not None
-        outcomes = bench.carry_out(plans, RunOptions(request.force, again, request.save_tokens))
+        outcomes = session.run_plans(plans, RunOptions(request.force, again, request.save_tokens))
     return ablation_report(plans, outcomes, started)
 
 
@@ -118,9 +118,9 @@ def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
             plans += [_plan(connection, one, 0) for one in baselines]
             texts = _texts(connection, first, request)
         machine = (request.device or first.device or "auto", request.dtype or first.dtype or "auto")
-        bench = AblationSession.open(engine, model, texts, machine, progress)
-        asked = RunOptions(again=True, save_tokens=request.save_tokens)
-        outcomes = bench.carry_out(plans, asked)
+        session = AblationSession.open(engine, model, texts, machine, progress)
+        options = RunOptions(again=True, save_tokens=request.save_tokens)
+        outcomes = session.run_plans(plans, options)
     return ablation_report(plans, outcomes, started)
 
 

@@ -60,16 +60,16 @@ def _carry_out(
     pending: NDArray[np.int64],
     progress: Progress,
 ) -> None:
-    bench, n_tokens = opened.bench, max(1, opened.bench.texts.n_tokens)
-    n_ids = sum(map(len, bench.texts.token_ids))
+    session, n_tokens = opened.session, max(1, opened.session.texts.n_tokens)
+    n_ids = sum(map(len, session.texts.token_ids))
     done = len(opened.neurons.neuron_ids) - len(pending)
     with progress.stage(
         "one neuron at a time", len(pending) + done, "neurons", done=done
     ) as advance:
         runner = SingleNeuronRunner(
             opened.forward(),
-            bench.texts.token_ids,
-            skip_bos=bench.texts.skip_bos,
+            session.texts.token_ids,
+            skip_bos=session.texts.skip_bos,
             metrics=request.metrics,
         )
         counted = _Whole(advance, n_ids)
@@ -100,9 +100,9 @@ def split_neurons(
 ) -> Iterator[NDArray[np.int64]]:
     """Yield neurons, ascending, in parts that are soon done and whose layers fit in memory."""
     most = min(MOST, max(FEWEST, NEURON_TOKENS // n_tokens))
-    model, bench = opened.model, opened.bench
-    width = model.d_model * bench.dtype.itemsize
-    layers = max(1, MEMORY // (KEPT * batch_tokens(bench.device) * width))
+    model, machine = opened.model, opened.session.opened
+    width = model.d_model * machine.dtype.itemsize
+    layers = max(1, MEMORY // (KEPT * batch_tokens(machine.device) * width))
     layer_of = (neuron_ids - model.first_neuron_id) // model.d_mlp
     start = 0
     while start < len(neuron_ids):

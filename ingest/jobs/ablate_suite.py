@@ -32,8 +32,8 @@ def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
             treatment.check(gated=model.gated)
         plans = _plans(engine, model, request)
         machine = (request.device, request.dtype)
-        bench = AblationSession.open(engine, model, request.texts, machine, progress)
-        outcomes = bench.carry_out(plans, RunOptions(request.force))
+        session = AblationSession.open(engine, model, request.texts, machine, progress)
+        outcomes = session.run_plans(plans, RunOptions(request.force))
     return ablation_report(plans, outcomes, started)
 
 

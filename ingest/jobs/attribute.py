@@ -41,7 +41,7 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
 def _estimates(
     request: EffectRequest, opened: SingleNeuronRun, progress: Progress
 ) -> tuple[np.ndarray, float]:
-    texts, intervention = opened.bench.texts, opened.built.intervention
+    texts, intervention = opened.session.texts, opened.built.intervention
     attributor = Attributor(
         opened.forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
     )

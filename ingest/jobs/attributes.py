@@ -155,10 +155,10 @@ def _answers(
     """Return the mean probability of the answers' first tokens in every state."""
     if not inputs.answers:
         return [None] * len(states.names)
-    replay, wanted = PrefixCachedModel(running.forward), np.array(inputs.answers)
+    cached_model, wanted = PrefixCachedModel(running.forward), np.array(inputs.answers)
     found = np.zeros(len(states.names))
     for one in run_passes(running.forward, inputs.whole, states.interventions):
-        probability = replay.logits(one.normed).double().softmax(-1).cpu().numpy()
+        probability = cached_model.logits(one.normed).double().softmax(-1).cpu().numpy()
         found[one.state] += probability[np.arange(len(one.texts)), wanted[one.texts]].sum()
         advance(len(one.texts))
     return [float(total / len(wanted)) for total in found]

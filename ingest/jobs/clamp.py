@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations, batch_tokens
 from ingest.forward.decoding import decode_step
-from ingest.forward.prefix_cache import PrefixCachedModel, repeat_pass
+from ingest.forward.prefix_cache import PrefixCachedModel, repeat_texts
 from ingest.interventions import Intervention, intervened
 from ingest.interventions.prompts import clamp_hook, prompt_ids
 from ingest.interventions.running_model import (
@@ -89,8 +89,8 @@ def _activations(
     class Keeping:
         layers = frozenset(place.layer for place in places)
 
-        def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
-            value = found.post if hook == "hook_post" else found.in_
+        def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+            value = activations.post if hook == "hook_post" else activations.in_
             kept[layer] = value[0, -1].double().cpu()
 
     running.forward.run(_batch(ids), [Keeping()])
@@ -142,12 +142,12 @@ class _Sweep:
     def _everywhere(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run all positions from the first touched layer on."""
         layer = min(place.layer for place in self._request.neurons)
-        replay = PrefixCachedModel(self._running.forward)
-        clean = replay.clean(_batch(ids), [layer])
+        cached_model = PrefixCachedModel(self._running.forward)
+        clean = cached_model.run_clean(_batch(ids), [layer])
 
         def run(n_rows: int) -> Logits:
-            stream = replay.again(repeat_pass(clean, n_rows), layer)
-            return replay.logits(stream.normed[:, -1]).float().cpu()
+            stream = cached_model.run_from(repeat_texts(clean, layer, n_rows), layer)
+            return cached_model.logits(stream.normed[:, -1]).float().cpu()
 
         return run
 

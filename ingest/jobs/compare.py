@@ -17,8 +17,7 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import open_original
-from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.forward.open_model import open_stored_model
 from ingest.weights.analysis import VECTORS, blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
@@ -52,7 +51,6 @@ def run(request: CompareRequest, progress: Progress) -> int:
             not where it was read from or holds other weights.
         ModelError: when a checkpoint cannot be read.
     """
-    keep_freed_blocks()
     with opened(request.database) as connection:
         pair = find_pair(connection, request.before, request.after)
         comparing = _Comparing(connection, pair)
@@ -76,12 +74,13 @@ class _Comparing:
     def __init__(self, connection: Connection, pair: Pair) -> None:
         self.connection = connection
         self.pair = pair
-        self.checkpoints = [open_original(connection, model) for model in pair]
+        models = [open_stored_model(connection, model) for model in pair]
+        self.checkpoints = [model.checkpoint for model in models]
         self.choices = choices(connection, pair.before)
         self.outdated = with_unused_rows(connection, pair)
         # Texts by number on one side only are equal to nothing on the other.
         self.has_tokens = not (self.outdated or vocabularies(connection, pair).one_sided)
-        use_threads_for(self.checkpoints[0].architecture)
+        models[0].prepare_processor()
 
     def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:
         """Yield every layer, when it is asked for."""
@@ -128,21 +127,21 @@ class _Comparing:
         return unknown
 
 
-def vector_cosines(one: NeuronVectors, other: NeuronVectors) -> dict[str, NDArray[np.float64]]:
+def vector_cosines(before: NeuronVectors, after: NeuronVectors) -> dict[str, NDArray[np.float64]]:
     """Return the cosine of each neuron's vectors in two models; NaN where one of them is zero.
 
     Summed in float64, so that equal vectors have exactly 1.
     """
     found = {}
     for name in VECTORS:
-        left, right = getattr(one, name), getattr(other, name)
+        left, right = getattr(before, name), getattr(after, name)
         if left is not None and right is not None:
             found[name] = _row_cosines(left, right)
     return found
 
 
-def _row_cosines(one: Tensor, other: Tensor) -> NDArray[np.float64]:
-    left, right = one.contiguous().double(), other.contiguous().double()
+def _row_cosines(before: Tensor, after: Tensor) -> NDArray[np.float64]:
+    left, right = before.contiguous().double(), after.contiguous().double()
     squares = (left * left).sum(1) * (right * right).sum(1)
     cosines = ((left * right).sum(1) / squares.sqrt()).clamp(-1, 1)
     found: NDArray[np.float64] = cosines.cpu().numpy()

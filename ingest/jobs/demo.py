@@ -65,20 +65,20 @@ def bundled_texts(directory: Path) -> Path:
     return file
 
 
-def real_model(progress: Progress, given: str | None = None) -> tuple[str, str | None]:
+def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str, str | None]:
     """Return what `ingest` is to read, a path or a file of the hub, and its revision there.
 
     Args:
         progress: Told where the file comes from.
-        given: A file at hand, which is taken or refused.
+        file_at_hand: A file at hand, which is taken or refused.
 
     Raises:
-        ModelError: `given` is not the file.
+        ModelError: `file_at_hand` is not the file.
         HubError: It cannot be had; the message says why and what to do.
     """
     progress.note(ORIGIN)
-    if given is not None:
-        return str(_at_hand(Path(given))), None
+    if file_at_hand is not None:
+        return str(_at_hand(Path(file_at_hand))), None
     cached = user_cache_path("neurondb") / FOLDER / FILE
     if _is_it(cached):
         return str(cached), None

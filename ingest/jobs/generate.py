@@ -60,12 +60,14 @@ def run(request: GenerateRequest) -> Iterator[Piece]:
         Intervention(targets_by_layer(clamped, sign, values), hook),
         Intervention(targets_by_layer(request.zeroed, sign, zeros), "hook_post"),
     )
-    speakers = [_Speaker(running, request, ids, STEERED if clamped or request.zeroed else CLEAN)]
-    speakers[0].steering = steering
-    if request.side_by_side and speakers[0].name != CLEAN:
-        speakers.insert(0, _Speaker(running, request, ids, CLEAN))
+    continuations = [
+        _Continuation(running, request, ids, STEERED if clamped or request.zeroed else CLEAN)
+    ]
+    continuations[0].steering = steering
+    if request.side_by_side and continuations[0].name != CLEAN:
+        continuations.insert(0, _Continuation(running, request, ids, CLEAN))
     with explain_memory_errors(running):
-        yield from _in_turn(speakers)
+        yield from _in_turn(continuations)
 
 
 def _check(request: GenerateRequest) -> None:
@@ -80,17 +82,17 @@ def _check(request: GenerateRequest) -> None:
         raise UsageError("a temperature is above 0, and --top-p above 0 and at most 1")
 
 
-def _in_turn(speakers: Sequence[_Speaker]) -> Iterator[Piece]:
-    speaking = list(speakers)
-    while speaking:
-        for speaker in list(speaking):
-            piece = speaker.next()
+def _in_turn(continuations: Sequence[_Continuation]) -> Iterator[Piece]:
+    unfinished = list(continuations)
+    while unfinished:
+        for continuation in list(unfinished):
+            piece = continuation.next()
             yield piece
             if piece.ended is not None:
-                speaking.remove(speaker)
+                unfinished.remove(continuation)
 
 
-class _Speaker:
+class _Continuation:
     """One run of a model that continues a prompt."""
 
     def __init__(
@@ -106,7 +108,7 @@ class _Speaker:
         self._left = request.max_new_tokens
         self._cache: Any = None
         self._unread = len(prompt)
-        self._subtitles = TextStreamer(running.tokenizer, prompt)
+        self._streamer = TextStreamer(running.tokenizer, prompt)
         self._ends = _end_tokens(running)
         self._new_rope_at = _new_rope_at(running)
 
@@ -122,11 +124,11 @@ class _Speaker:
         self._ids.append(chosen)
         self._left -= 1
         self._unread = 1
-        return Piece(self.name, chosen, self._subtitles.add(chosen))
+        return Piece(self.name, chosen, self._streamer.add(chosen))
 
     def _end(self, why: str) -> Piece:
         self._cache = None
-        return Piece(self.name, None, self._subtitles.rest(), why)
+        return Piece(self.name, None, self._streamer.rest(), why)
 
     @torch.inference_mode()
     def _logits(self) -> Float[Tensor, " d_vocab"]:

@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, func, select
 from torch import Tensor
 
-from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import open_original
-from ingest.forward.devices import pick_device
-from ingest.forward.runtime import use_threads_for
+from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.database import open_existing
@@ -71,11 +68,10 @@ def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
     try:
         with engine.connect() as connection:
             model = find_model(connection, request.model)
-            checkpoint = open_original(connection, model)
-            device = pick_device(request.device)
-            decodings = _decoded(connection, model, checkpoint, device, request, progress)
+            opened = open_stored_model(connection, model, request.device)
+            decodings = _decoded(connection, model, opened, request, progress)
         if request.store:
-            _store(engine, model, checkpoint.fingerprint(), device, decodings)
+            _store(engine, model, opened, decodings)
     finally:
         engine.dispose()
     return decodings
@@ -84,17 +80,17 @@ def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
 def _decoded(
     connection: Connection,
     model: Model,
-    checkpoint: Checkpoint,
-    device: torch.device,
+    opened: OpenModel,
     request: LmHeadRequest,
     progress: Progress,
 ) -> list[Decoding]:
-    sizes, tokens = checkpoint.architecture, list(request.token_ids)
+    checkpoint, device = opened.checkpoint, opened.device
+    sizes, tokens = opened.architecture, list(request.token_ids)
     rows = _token_rows(connection, model)
     unknown = sorted(set(tokens) - set(rows.ids.tolist()))
     if unknown:
         raise CheckpointError(f"{checkpoint.path} has no row for token #{unknown[0]}")
-    use_threads_for(sizes)
+    opened.prepare_processor()
     layers = range(sizes.n_layers) if request.layers is None else request.layers
     sides = codes.sides(gated=model.gated)
     found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
@@ -262,8 +258,7 @@ def _log_sum_exp(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, " neu
 def _store(
     engine: Engine,
     model: Model,
-    fingerprint: str,
-    device: torch.device,
+    opened: OpenModel,
     decodings: Sequence[Decoding],
 ) -> None:
     """Write all tokens, or none, with the step that says where they came from."""
@@ -272,10 +267,10 @@ def _store(
     run = RunRecord(
         stages=STAGE,
         torch_version=str(torch.__version__),
-        fingerprint=fingerprint,
+        fingerprint=opened.checkpoint.fingerprint(),
         **dict.fromkeys(("fold", "center", "center_gate", "fold_post_norm", "canonicalise"), False),
         dtype="float32",
-        device=str(device),
+        device=str(opened.device),
         seed=0,
     )
     with transaction(engine) as connection:

@@ -11,10 +11,10 @@ import torch
 from sqlalchemy import Connection, select
 from torch import Tensor
 
-from ingest.checkpoint.reader import Architecture, Checkpoint
-from ingest.checkpoint.stored import open_original
-from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device
+from ingest.checkpoint.reader import Architecture
+from ingest.forward import Batch, Forward, MLPActivations, batches
 from ingest.forward.bridge import Bridge
+from ingest.forward.open_model import OpenModel, open_model, open_stored_model
 from ingest.weights.stored_cosines import compare_stored_cosines
 from neurondb.errors import IngestError
 from neurondb.jobs import Progress, VerifyReport
@@ -49,7 +49,7 @@ def run(
             TransformerBridge's by more than 1e-4 of its layer's rms.
     """
     model = find_model(connection, name)
-    checkpoint = open_original(connection, model)
+    checkpoint = open_stored_model(connection, model).checkpoint
     _refuse_unused_rows(connection, model)
     # Where the fingerprint does not vouch for all weights, all neurons are looked at.
     stored = tables.models.c
@@ -64,7 +64,7 @@ def run(
         seed=seed,
     )
     if activations_on is not None:
-        furthest = _compare_activations(checkpoint, activations_on, seed, progress)
+        furthest = _compare_activations(open_model(checkpoint, activations_on), seed, progress)
         progress.note(
             "activations: equal to TransformerBridge's hooks"
             f" within {furthest:.1e} of their layer's root mean square"
@@ -98,9 +98,9 @@ class _Comparing:
         self.differences: list[Difference] = []
         self._expected = expected
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         for (hook, one), (_, other) in zip(
-            _by_hook(found), _by_hook(self._expected[layer]), strict=True
+            _by_hook(activations), _by_hook(self._expected[layer]), strict=True
         ):
             rms = other.double().square().mean().sqrt()
             largest = (one.double() - other.double()).abs().max()
@@ -109,26 +109,24 @@ class _Comparing:
             self.differences.append(Difference(layer, hook, np.inf if np.isnan(size) else size))
 
 
-def _by_hook(found: MLPActivations) -> Iterator[tuple[str, Tensor]]:
-    if found.gate is None:
-        yield "hook_pre", found.in_
+def _by_hook(activations: MLPActivations) -> Iterator[tuple[str, Tensor]]:
+    if activations.gate is None:
+        yield "hook_pre", activations.in_
     else:
-        yield "hook_pre", found.gate
-        yield "hook_pre_linear", found.in_
-    yield "hook_post", found.post
+        yield "hook_pre", activations.gate
+        yield "hook_pre_linear", activations.in_
+    yield "hook_post", activations.post
 
 
-def _compare_activations(
-    checkpoint: Checkpoint, device_name: str, seed: int, progress: Progress
-) -> float:
+def _compare_activations(opened: OpenModel, seed: int, progress: Progress) -> float:
     """Return the largest difference of any layer, relative to the layer's rms."""
-    device = pick_device(device_name)
+    checkpoint, device, dtype = opened.checkpoint, opened.device, opened.dtype
     batch = _random_texts(checkpoint.architecture, device, seed)
     with progress.stage("activations", 2, "runs") as advance:
         # One after the other, so that the memory holds the weights once.
-        comparing = _Comparing(Bridge(checkpoint, device, torch.float32).activations(batch))
+        comparing = _Comparing(Bridge(checkpoint, device, dtype).activations(batch))
         advance(1)
-        Forward(checkpoint, device, torch.float32).run(batch, [comparing])
+        Forward(checkpoint, device, dtype).run(batch, [comparing])
         advance(1)
     furthest = max(comparing.differences, key=lambda difference: difference.size)
     if furthest.size > ACTIVATION_TOLERANCE:

@@ -40,7 +40,7 @@ def activations_stage(session: Session) -> None:
     """Run the model over the dataset and store the summary of every neuron."""
     stored = store_texts(session)
     settings = stored.settings | {
-        "dtype": str(session.dtype).removeprefix("torch."),
+        "dtype": session.opened.dtype_name,
         "canonicalise": session.choices.canonicalise,
     }
     if session.request.controls:
@@ -107,13 +107,13 @@ def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None
 
 
 def _summarise(
-    session: Session, wanted: list[int], stored: StoredTexts, partial: PartialPass
+    session: Session, layers: list[int], stored: StoredTexts, partial: PartialPass
 ) -> dict[int, LayerSummary]:
     if session.request.force:
         partial.forget()
     device, corpus = session.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
-    n_done, summaries = partial.load(wanted, device) or (0, _empty(session, wanted, stored))
+    n_done, summaries = partial.load(layers, device) or (0, _empty(session, layers, stored))
     packed = list(
         batches(
             token_ids,
@@ -128,7 +128,7 @@ def _summarise(
     forward = Forward(session.checkpoint, device, session.dtype)
     summariser = Summariser(
         summaries,
-        stored_signs(session, wanted),
+        stored_signs(session, layers),
         ACT2FN[session.architecture.activation],
         skip_bos=corpus.tokenization.skip_bos,
         labels=torch.tensor(corpus.dataset.label_of, device=device)
@@ -184,7 +184,7 @@ def _not_compiled(session: Session, reason: str) -> Kernels:
     return PLAIN_KERNELS
 
 
-def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:
+def _empty(session: Session, layers: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:
     shape, request = session.architecture, session.request
     return {
         layer: LayerSummary.empty(
@@ -196,7 +196,7 @@ def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int
             controls=request.controls,
             seed=request.seed,
         )
-        for layer in wanted
+        for layer in layers
     }
 
 
@@ -239,27 +239,27 @@ class Summariser:
         """The layers that are summarised."""
         return self._summaries
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Add a layer's activations on a batch."""
         if self._share is None:
-            self._add(batch, layer, found)
+            self._add(batch, layer, activations)
         else:
             with self._share.consuming():
-                self._add(batch, layer, found)
+                self._add(batch, layer, activations)
 
-    def _add(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         if self._counted is None or self._counted.batch is not batch:
             self._counted = CountedBatch.of(batch, skip_bos=self._skip_bos, labels=self._labels)
         summary = self._summaries[layer]
-        summary.add(self._counted, found, self._signs[layer], self._activation)
+        summary.add(self._counted, activations, self._signs[layer], self._activation)
 
 
-def stored_signs(session: Session, wanted: list[int]) -> dict[int, Tensor]:
+def stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
     """Read some layers' canonical signs, which the weights stage stored."""
     model, n = session.ledger.model, tables.neurons.c
     found = {}
     with transaction(session.engine) as connection:
-        for layer in wanted:
+        for layer in layers:
             first, end = model.neuron_ids(layer)
             rows = connection.execute(
                 select(n.sign)

@@ -112,5 +112,9 @@ def _stored(connection: Connection, model: StoredModel) -> Iterator[_Stored]:
         yield _Stored(row.stage, row.layer, json.loads(row.settings), row.fingerprint)
 
 
-def _differing(step: _Stored, asked: dict[str, object]) -> list[str]:
-    return [name for name in asked if name in step.settings and step.settings[name] != asked[name]]
+def _differing(step: _Stored, requested: dict[str, object]) -> list[str]:
+    return [
+        name
+        for name in requested
+        if name in step.settings and step.settings[name] != requested[name]
+    ]

@@ -92,15 +92,15 @@ def read_texts(
     return found
 
 
-def _max_len(asked: int | None, architecture: Architecture) -> int:
+def _max_len(requested: int | None, architecture: Architecture) -> int:
     context = architecture.context
-    if asked is None:
+    if requested is None:
         return min(DEFAULT_MAX_LEN, context or DEFAULT_MAX_LEN)
-    if context is not None and asked > context:
+    if context is not None and requested > context:
         raise UsageError(
-            f"--max-len {asked} is more than the {context} tokens that the model can run"
+            f"--max-len {requested} is more than the {context} tokens that the model can run"
         )
-    return asked
+    return requested
 
 
 def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int | None]:

@@ -114,9 +114,9 @@ class Projector:
         decoded = self._head.decode(raw_in, sides(gated=vectors.gate is not None))
         return VocabularyRecord(lists, moments, decoded)
 
-    def _numbered(self, found: TokenList) -> TokenList:
+    def _numbered(self, tokens: TokenList) -> TokenList:
         """Return a list with the ids of tokens where their places among the rows stood."""
-        return replace(found, token_ids=self._token_rows.numbered(found.token_ids))
+        return replace(tokens, token_ids=self._token_rows.numbered(tokens.token_ids))
 
     def _compare(self, rows: Float[Tensor, "tile d_model"]) -> _Comparison:
         norms = torch.linalg.vector_norm(rows, dim=1)
@@ -126,7 +126,9 @@ class Projector:
         higher = HigherMoments(mean)
         lists = {}
         for b, name in enumerate(BASES):
-            found = self._sweep(unit, self._bases[b], higher if name == "unembed" else None)
+            found = self._extreme_tokens(
+                unit, self._bases[b], higher if name == "unembed" else None
+            )
             for d, (scores, ids) in enumerate(found):
                 ids = ids.masked_fill(norms[:, None] == 0, -1)
                 lists[b, d] = TokenList(*(t.cpu().numpy() for t in (ids, scores)))
@@ -137,7 +139,7 @@ class Projector:
         moments = mean, variance, *higher.standardised(), dots
         return _Comparison(lists, vocabulary_moments(*moments))
 
-    def _sweep(
+    def _extreme_tokens(
         self, unit: Operand, basis: Operand, higher: HigherMoments | None
     ) -> list[tuple[Tensor, Tensor]]:
         """Return scores and token ids of the top and of the bottom list, neurons × k each."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
+from ingest.weights.baselines import PAIRS
 from ingest.weights.preprocess import NeuronVectors, canonical
 from neurondb.errors import IngestError
 from neurondb.jobs import Preprocessing, Progress, VerifyReport
@@ -22,9 +23,6 @@ from neurondb.schema import tables
 
 TOLERANCE = 1e-6
 """By how much a stored cosine may be off, in absolute terms."""
-
-PAIRS = {"gate_in": ("gate", "in_"), "gate_out": ("gate", "out"), "in_out": ("in_", "out")}
-"""Column of the table `cosines` → the two vectors that it is the cosine of."""
 
 
 def compare_stored_cosines(
@@ -98,9 +96,9 @@ def _recomputed_cosines(vectors: NeuronVectors, chosen: NDArray[np.int64]) -> ND
     return found
 
 
-def _row_cosines(one: Tensor, other: Tensor) -> NDArray[np.float64]:
-    norms = torch.linalg.vector_norm(one, dim=1) * torch.linalg.vector_norm(other, dim=1)
-    cosines: NDArray[np.float64] = ((one * other).sum(1) / norms).numpy()
+def _row_cosines(left: Tensor, right: Tensor) -> NDArray[np.float64]:
+    norms = torch.linalg.vector_norm(left, dim=1) * torch.linalg.vector_norm(right, dim=1)
+    cosines: NDArray[np.float64] = ((left * right).sum(1) / norms).numpy()
     return cosines
 
 

@@ -60,18 +60,27 @@ class _Inputs:
 
     def __init__(
         self,
-        found: MLPActivations,
+        activations: MLPActivations,
         sign: Tensor,
         counted: Tensor | None = None,
         activation: Activation | None = None,
     ) -> None:
-        gate = None if found.gate is None else _plain(found.gate)
+        gate = None if activations.gate is None else _plain(activations.gate)
         swish = None
-        if found.gate is not None and activation is not None:
-            swish = _plain(activation(found.gate.float()))  # to the bit as the plain functions do
+        if activations.gate is not None and activation is not None:
+            swish = _plain(
+                activation(activations.gate.float())
+            )  # to the bit as the plain functions do
         counted = None if counted is None else counted.contiguous()
-        parts = (_plain(found.post), _plain(found.in_), gate, swish, _plain(sign), counted)
-        self.shape = tuple(found.in_.shape)
+        parts = (
+            _plain(activations.post),
+            _plain(activations.in_),
+            gate,
+            swish,
+            _plain(sign),
+            counted,
+        )
+        self.shape = tuple(activations.in_.shape)
         self._kept = parts
         self.batch = _Batch(*(None if p is None else p.data_ptr() for p in parts), *self.shape)
 
@@ -108,13 +117,13 @@ def _threads(n: int) -> ThreadPoolExecutor:
 def _reduce_batch(
     kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     about: Float[Tensor, "2 neurons"],
 ) -> tuple[BatchSums, Float[Tensor, "lists texts neurons"]]:
     """Return what `reduction.reduce_batch` does."""
-    inputs = _Inputs(found, sign, counted, activation)
+    inputs = _Inputs(activations, sign, counted, activation)
     texts, _, neurons = inputs.shape
     cases, quantities = len(kind.cases), len(kind.quantities)
 
@@ -147,10 +156,12 @@ def _reduce_batch(
 
 
 def _sums_by_text(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
+    activations: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
 ) -> Float[Tensor, "7 texts neurons"]:
     """Return what `reduction.sums_by_text` does."""
-    inputs = _Inputs(found, sign, counted)
+    inputs = _Inputs(activations, sign, counted)
     texts, _, neurons = inputs.shape
     sums = torch.empty(7, texts, neurons, dtype=torch.float64)
     function, of_batch = _function("sums_by_text", _Pointer, _Pointer), inputs.address
@@ -172,13 +183,13 @@ class NativeKernels(Kernels):
     def count_bins(
         self,
         kind: NeuronKind,
-        found: MLPActivations,
+        activations: MLPActivations,
         sign: Float[Tensor, " neurons"],
         tokens: Int[Tensor, "2 tokens"],
         counts: Int[Tensor, " bins"],
     ) -> None:
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
-        inputs = _Inputs(found, sign)
+        inputs = _Inputs(activations, sign)
         rows = tokens[0] * inputs.shape[1] + tokens[1]
         function = _function("count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer)
         of_batch, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)

@@ -30,7 +30,7 @@ _MINUS_INFINITY: Final = -0x00800000
 def reduce_batch(
     kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     about: Float[Tensor, "2 neurons"],
@@ -41,8 +41,8 @@ def reduce_batch(
     a quantity has one sign, so that v and −v never compete; 0 where there is none. Powers are
     summed about `about`, which should be near the means, so that nothing cancels.
     """
-    values = canonical_values(found, sign, activation)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign, activation)
+    usable = is_finite(activations) & counted[:, :, None]
     in_case, sums, low, high, peaks = [], [], [], [], []
     for case, inside in zip(kind.cases, sign_cases(kind, values, usable), strict=True):
         in_case.append(inside.sum(1, dtype=torch.int32).sum(0))
@@ -76,13 +76,13 @@ def reduce_batch(
 def wide_sums(
     kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
 ) -> list[Tensor]:
     """Return `Sums.sum` added up in float64 throughout: where float32 overflows within a text."""
-    values = canonical_values(found, sign, activation)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign, activation)
+    usable = is_finite(activations) & counted[:, :, None]
     return [
         torch.where(inside, values[quantity], 0.0).sum((0, 1), dtype=torch.float64)
         for inside in sign_cases(kind, values, usable)
@@ -91,7 +91,7 @@ def wide_sums(
 
 
 def centres(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
+    activations: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
 ) -> Float[Tensor, "2 neurons"]:
     """Return what to sum a batch's powers about: the means over some of its tokens.
 
@@ -100,9 +100,9 @@ def centres(
     """
     texts, positions = tokens
     chosen = MLPActivations(
-        None if found.gate is None else found.gate[texts, positions],
-        found.in_[texts, positions],
-        found.post[texts, positions],
+        None if activations.gate is None else activations.gate[texts, positions],
+        activations.in_[texts, positions],
+        activations.post[texts, positions],
     )
     values = canonical_values(chosen, sign)
     usable = is_finite(chosen)
@@ -111,14 +111,16 @@ def centres(
 
 
 def sums_by_text(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
+    activations: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
 ) -> Float[Tensor, "7 texts neurons"]:
     """Return each text's sums for the statistics by label, in float64.
 
     Tokens; positive hook_pre, hook_post; hook_pre, its square; hook_post, its square.
     """
-    values = canonical_values(found, sign)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign)
+    usable = is_finite(activations) & counted[:, :, None]
     pre, post = (torch.where(usable, values[q], 0.0).double() for q in (HOOK_PRE, HOOK_POST))
     columns = (usable.double(), (pre > 0).double(), (post > 0).double())
     summed = [column.sum(1) for column in (*columns, pre, pre * pre, post, post * post)]
@@ -132,7 +134,7 @@ VALUES_AT_ONCE: Final = 2**16
 def reduce_batch_in_parts(
     kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     about: Float[Tensor, "2 neurons"],
@@ -141,20 +143,20 @@ def reduce_batch_in_parts(
 
     The parts follow from the batch's shape alone, so that the same batch gives the same bits.
     """
-    n_texts, n_positions, n_neurons = found.in_.shape
+    n_texts, n_positions, n_neurons = activations.in_.shape
     step = max(1, VALUES_AT_ONCE // (n_positions * n_neurons))
-    if found.in_.device.type != "cpu" or step >= n_texts:
-        return reduce_batch(kind, activation, found, sign, counted, about)
+    if activations.in_.device.type != "cpu" or step >= n_texts:
+        return reduce_batch(kind, activation, activations, sign, counted, about)
     parts = [
-        reduce_batch(kind, activation, _texts(found, some), sign, counted[some], about)
+        reduce_batch(kind, activation, _texts(activations, some), sign, counted[some], about)
         for some in (slice(first, first + step) for first in range(0, n_texts, step))
     ]
     return _together([sums for sums, _ in parts]), torch.cat([peaks for _, peaks in parts], dim=1)
 
 
-def _texts(found: MLPActivations, some: slice) -> MLPActivations:
-    gate = None if found.gate is None else found.gate[some]
-    return MLPActivations(gate, found.in_[some], found.post[some])
+def _texts(activations: MLPActivations, some: slice) -> MLPActivations:
+    gate = None if activations.gate is None else activations.gate[some]
+    return MLPActivations(gate, activations.in_[some], activations.post[some])
 
 
 def _together(parts: list[BatchSums]) -> BatchSums:

@@ -26,14 +26,14 @@ _BEYOND: Final = 2**30
 def peak_positions(
     kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     peaks: Float[Tensor, "lists texts neurons"],
 ) -> Int[Tensor, "lists texts neurons"]:
     """Return the first position of each peak in its text; the text's length where it has none."""
-    values = canonical_values(found, sign, activation)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign, activation)
+    usable = is_finite(activations) & counted[:, :, None]
     length = counted.shape[1]
     places = torch.arange(length, dtype=torch.int32, device=counted.device)[None, :, None]
     first = []
@@ -48,7 +48,7 @@ def peak_positions(
 def positions_of(
     kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     peaks: Float[Tensor, "lists texts neurons"],
@@ -65,7 +65,9 @@ def positions_of(
         return values[texts, :, neurons][:, :, None]
 
     chosen = MLPActivations(
-        None if found.gate is None else columns(found.gate), columns(found.in_), columns(found.post)
+        None if activations.gate is None else columns(activations.gate),
+        columns(activations.in_),
+        columns(activations.post),
     )
     values = canonical_values(chosen, sign[neurons, None, None], activation)
     cases, quantities = torch.tensor(kind.peaks, device=lists.device).T

@@ -59,25 +59,27 @@ UNGATED: Final = _kind(gated=False)
 
 
 def canonical_values(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], activation: Activation | None = None
+    activations: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    activation: Activation | None = None,
 ) -> dict[int, Float[Tensor, "texts positions neurons"]]:
     """Return the quantities of METHODS §5 in float32 by code; x_in and x_post times the sign.
 
     Without the activation function there is no swish.
     """
-    in_, post = found.in_.float(), found.post.float()
-    if found.gate is None:
+    in_, post = activations.in_.float(), activations.post.float()
+    if activations.gate is None:
         return {HOOK_POST: post, HOOK_PRE: in_}
-    gate = found.gate.float()
+    gate = activations.gate.float()
     values = {HOOK_POST: post * sign, HOOK_PRE_LINEAR: in_ * sign, HOOK_PRE: gate}
     return values if activation is None else {**values, SWISH: activation(gate)}
 
 
-def is_finite(found: MLPActivations) -> Bool[Tensor, "texts positions neurons"]:
+def is_finite(activations: MLPActivations) -> Bool[Tensor, "texts positions neurons"]:
     """Return where gate, in and post are numbers."""
     # Compilers vectorise this comparison, but not isfinite.
-    finite = _below_infinity(found.in_) & _below_infinity(found.post)
-    return finite if found.gate is None else finite & _below_infinity(found.gate)
+    finite = _below_infinity(activations.in_) & _below_infinity(activations.post)
+    return finite if activations.gate is None else finite & _below_infinity(activations.gate)
 
 
 def _below_infinity(values: Tensor) -> Tensor:

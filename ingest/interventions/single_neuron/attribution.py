@@ -92,7 +92,7 @@ class Attributor:
     ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
         seen = {layer: _Seen(one, condition) for layer, one in targets.items()}
-        with self._forward.telling(batch), torch.enable_grad(), ExitStack() as stack:
+        with self._forward.explaining_errors(batch), torch.enable_grad(), ExitStack() as stack:
             for layer, one in seen.items():
                 one.watch(stack, self._forward, layer)
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
@@ -141,7 +141,7 @@ class _Seen:
 
     def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
         """See the layer in passes that are run while `stack` is open."""
-        places = forward.places[layer]
+        places = forward.hook_points[layer]
         if self._condition.gate:
             assert places.gate is not None
             keep = self._gate_keeper(places.gate.matrix)

@@ -65,7 +65,7 @@ class SingleNeuronRunner:
         metrics: Sequence[str] = METRICS,
     ) -> None:
         self._forward = forward
-        self._replay = PrefixCachedModel(forward)
+        self._cached_model = PrefixCachedModel(forward)
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         self._all_metrics = [METRICS.index(metric) for metric in metrics]
@@ -88,13 +88,15 @@ class SingleNeuronRunner:
         sums = np.zeros((len(SUMS), len(self.metrics), n_neurons))
         n = np.zeros(len(self.metrics), dtype=np.int64)
         for batch in self._batches:
-            clean, found = run_clean_pass(self._replay, batch.to(self._forward.device), placed)
+            clean, points = run_clean_pass(
+                self._cached_model, batch.to(self._forward.device), placed
+            )
             tokens = self._tokens(clean)
             n += tokens.clean.isfinite().sum((1, 2)).cpu().numpy()
             first = 0
-            for fork in found:
-                n_chosen = fork.change.shape[-1]
-                self._add(fork, tokens, sums[..., first : first + n_chosen])
+            for point in points:
+                n_chosen = point.change.shape[-1]
+                self._add(point, tokens, sums[..., first : first + n_chosen])
                 first += n_chosen
                 advance(n_chosen * batch.n_tokens)
         return _effects(n, sums)
@@ -116,27 +118,27 @@ class SingleNeuronRunner:
         if any(metric != "scale" for metric in self.metrics):
             d_vocab = self._forward.architecture.d_vocab
             normed = stream.normed[mask]
-            found[:3] = token_metrics(self._replay.logits, normed, following[mask], d_vocab)
+            found[:3] = token_metrics(self._cached_model.logits, normed, following[mask], d_vocab)
         if stream.scale is not None:
             found[3] = stream.scale[mask]
         return found[self._all_metrics]
 
     @torch.inference_mode()
-    def _add(self, fork: BranchPoint, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
-        """Add a fork's differences; texts at which a neuron does not change are not run."""
-        for texts, which in self._rows(fork):
-            stream = run_branch(self._replay, fork, texts, which)
+    def _add(self, point: BranchPoint, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
+        """Add a branch point's differences; texts at which a neuron does not change are not run."""
+        for texts, which in self._rows(point):
+            stream = run_branch(self._cached_model, point, texts, which)
             # Attention is causal: what comes before the first change is as it was.
-            touched = (fork.change[texts, :, which] != 0).cummax(dim=1).values
+            touched = (point.change[texts, :, which] != 0).cummax(dim=1).values
             mask = tokens.counted[texts] & touched
             found = self._metrics(stream, mask, tokens.following[texts])
             before = tokens.clean[:, texts][:, mask]
             self._sum(before, found, mask, which, sums)
 
-    def _rows(self, fork: BranchPoint) -> Iterator[tuple[Tensor, Tensor]]:
-        width = fork.change.shape[1]
+    def _rows(self, point: BranchPoint) -> Iterator[tuple[Tensor, Tensor]]:
+        width = point.change.shape[1]
         size = max(1, batch_tokens(self._forward.device) // width)
-        which, texts = (fork.change != 0).any(1).T.nonzero(as_tuple=True)
+        which, texts = (point.change != 0).any(1).T.nonzero(as_tuple=True)
         for start in range(0, len(texts), size):
             yield texts[start : start + size], which[start : start + size]
 

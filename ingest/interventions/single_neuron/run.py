@@ -7,7 +7,6 @@ import torch
 from sqlalchemy import Engine
 
 from ingest.forward import Forward
-from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.interventions.ablation_session import AblationSession
 from ingest.interventions.building import BuiltIntervention, build_intervention
 from neurondb.asking.neuron_sets import NeuronSet, resolve
@@ -32,7 +31,7 @@ class SingleNeuronRun:
     Attributes:
         model: As it is stored.
         neurons: The set.
-        bench: Its checkpoint and the texts.
+        session: Its checkpoint and the texts.
         treatment: What is done to each neuron.
         built: The same, with values.
         run_id: Of the run.
@@ -40,7 +39,7 @@ class SingleNeuronRun:
 
     model: Model
     neurons: NeuronSet
-    bench: AblationSession
+    session: AblationSession
     treatment: Treatment
     built: BuiltIntervention
     run_id: int
@@ -51,9 +50,7 @@ class SingleNeuronRun:
         Raises:
             ModelError: when it cannot be run.
         """
-        keep_freed_blocks()
-        use_threads_for(self.bench.checkpoint.architecture)
-        return Forward(self.bench.checkpoint, self.bench.device, self.bench.dtype)
+        return self.session.opened.load()
 
 
 def open_single_neuron_run(
@@ -76,19 +73,19 @@ def open_single_neuron_run(
     neurons = _neurons(engine, model, request)
     request.treatment.check(gated=model.gated)
     machine = (request.device, request.dtype)
-    bench = AblationSession.open(engine, model, request.texts, machine, progress)
+    session = AblationSession.open(engine, model, request.texts, machine, progress)
     store_named(engine, neurons.record)
-    record = _record(engine, neurons, bench, request)
+    record = _record(engine, neurons, session, request)
     with transaction(engine) as connection:
         ids, done = neurons.neuron_ids, request.treatment
-        built = build_intervention(connection, model, ids, done, bench.texts.dataset_id)
+        built = build_intervention(connection, model, ids, done, session.texts.dataset_id)
         like = None
         if not request.force:
             like = like_run(connection, kind, record.settings, done, ids, request.metrics)
     if like is None:
         record = replace(record, means_dataset_id=built.means_dataset_id)
         like = open_run(engine, record, kind)
-    return SingleNeuronRun(model, neurons, bench, request.treatment, built, like)
+    return SingleNeuronRun(model, neurons, session, request.treatment, built, like)
 
 
 def _check(request: EffectRequest, kind: str) -> None:
@@ -114,15 +111,15 @@ def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
 
 
 def _record(
-    engine: Engine, neurons: NeuronSet, bench: AblationSession, request: EffectRequest
+    engine: Engine, neurons: NeuronSet, session: AblationSession, request: EffectRequest
 ) -> AblationRecord:
     return AblationRecord(
-        settings=bench.settings(bench.texts.stored(engine)),
+        settings=session.settings(session.texts.stored(engine)),
         neurons=neurons.record,
         treatment=request.treatment,
         seed=neurons.seed,
         means_dataset_id=None,
-        n_tokens=bench.texts.n_tokens,
+        n_tokens=session.texts.n_tokens,
         torch_version=str(torch.__version__),
         results=(),
         bins=(),

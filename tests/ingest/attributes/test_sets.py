@@ -155,8 +155,8 @@ def test_a_prompt_ends_with_its_subject(name: str, subject: str, prompt: str) ->
     ids = cut_at_subject(tokenizer, Prompt(subject, prompt))
     whole = tokenizer.prompt(prompt)
     assert ids == whole[: len(ids)]
-    assert tokenizer.said(ids).endswith(subject)
-    assert not tokenizer.said(ids[:-1]).endswith(subject)
+    assert tokenizer.decode(ids).endswith(subject)
+    assert not tokenizer.decode(ids[:-1]).endswith(subject)
 
 
 # --- sets ----------------------------------------------------------------------------------

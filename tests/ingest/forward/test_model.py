@@ -34,8 +34,8 @@ class Kept:
         self.found: dict[int, MLPActivations] = {}
         self.batches: list[Batch] = []
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
-        self.found[layer] = found
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+        self.found[layer] = activations
         self.batches.append(batch)
 
 
@@ -64,8 +64,8 @@ def opened(directory: Path, dtype: torch.dtype = torch.float32) -> Forward:
     return Forward(Checkpoint.open(directory), CPU, dtype)
 
 
-def values(found: MLPActivations) -> dict[str, Tensor]:
-    named = {"gate": found.gate, "in": found.in_, "post": found.post}
+def values(activations: MLPActivations) -> dict[str, Tensor]:
+    named = {"gate": activations.gate, "in": activations.in_, "post": activations.post}
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -285,7 +285,7 @@ class Failing(Kept):
         super().__init__([0])
         self.error = error
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         raise self.error
 
 

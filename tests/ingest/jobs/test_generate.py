@@ -111,7 +111,7 @@ def test_the_texts_of_the_pieces_are_the_text() -> None:
     model = stored(BUNDLED)
     pieces = spoken(model, clamps=(), max_new_tokens=40)
     said = ChatTokenizer(model.directory)
-    whole = said.said([*model.ids(PROMPT), *ids(pieces, "clean")])
+    whole = said.decode([*model.ids(PROMPT), *ids(pieces, "clean")])
     assert PROMPT + "".join(p.text for p in pieces) == whole.strip()
     assert pieces[-1].ended == "length"
 
@@ -123,8 +123,8 @@ def test_bytes_of_a_character_come_with_its_last(write: Callable[[Path], None]) 
     write(directory)
     tokenizer = ChatTokenizer(directory)
     text = " 🦊ab"
-    subtitles = TextStreamer(tokenizer, tokenizer.prompt("x"))
-    added = [subtitles.add(i) for i in tokenizer._ids(text)]
+    streamer = TextStreamer(tokenizer, tokenizer.prompt("x"))
+    added = [streamer.add(i) for i in tokenizer._ids(text)]
     assert "".join(added).strip() == text.strip()
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(added)
     assert "🦊" in added

@@ -110,7 +110,7 @@ def test_prompts_pieces_and_splits_are_whole_too(plain: Path, changed: Path) -> 
         assert spoken.prompt(text) == [BOS, *expected]
         assert spoken.offsets(text)[0] == expected
         assert "".join(spoken.pieces("The cat sat")) == "The cat sat"
-        assert spoken.said(expected) == text
+        assert spoken.decode(expected) == text
         assert split.run(SplitRequest(str(changed), None, text)) == expected
 
 

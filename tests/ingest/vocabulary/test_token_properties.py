@@ -122,8 +122,8 @@ def test_every_property_has_examples() -> None:
 def test_examples(name: str, spell: Callable[[str], Token]) -> None:
     have, lack = EXAMPLES[name]
     found = properties(*(spell(text) for text in (*have, *lack)))
-    told = {text for text, names in zip((*have, *lack), found, strict=True) if name in names}
-    assert told == set(have)
+    with_it = {text for text, names in zip((*have, *lack), found, strict=True) if name in names}
+    assert with_it == set(have)
 
 
 def test_special_tokens_have_nothing_else() -> None:
