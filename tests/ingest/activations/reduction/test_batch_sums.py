@@ -1,4 +1,4 @@
-"""The reduction's functions: plain and compiled alike, few peaks as many, histograms as counted."""
+"""A batch reduced: plain, in parts and compiled alike; few peaks as many; histograms as counted."""
 
 import math
 import os
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import ingest.activations.reduction.batch_sums
 from ingest.activations.compiled import (
     PLAIN_KERNELS,
     WORTH_COMPILING,
@@ -23,6 +24,7 @@ from ingest.activations.compiled import (
 )
 from ingest.activations.reduction import (
     GATED,
+    SWISH,
     UNGATED,
     NeuronKind,
     batch_totals,
@@ -32,6 +34,7 @@ from ingest.activations.reduction import (
     peak_positions,
     positions_of,
     reduce_batch,
+    reduce_batch_in_parts,
 )
 from ingest.activations.summary import CountedBatch
 from ingest.forward import Batch, MLPActivations
@@ -46,7 +49,7 @@ from tests.support.summary_reference import (
     random_layer,
     summarised,
 )
-from tests.support.sweep_inputs import ACTIVATIONS, POOLS, Inputs, assert_alike
+from tests.support.sweep_inputs import ACTIVATIONS, POOLS, Inputs, assert_alike, assert_same_sums
 
 # --- plain and compiled -----------------------------------------------------------------------
 
@@ -281,3 +284,30 @@ def test_a_batch_of_which_nothing_counts_adds_nothing() -> None:
     expected = no_counts(GATED, 3, CPU)._asdict() | no_sums(GATED, 3, 0, CPU)._asdict()
     for name in found.keys() - {"mean"}:  # of no tokens, which says nothing
         torch.testing.assert_close(found[name], expected[name])
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("n_values", [1, 900, 2_000, 10**6])
+def test_parts_give_what_the_whole_does(
+    gated: bool, pool: str, n_values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest.activations.reduction.batch_sums, "VALUES_AT_ONCE", n_values)
+    inputs = Inputs(4, gated=gated, pool=pool, skip_bos=True)
+    arguments = (
+        *(inputs.kind, inputs.activation, inputs.found, inputs.sign),
+        *(inputs.batch.counted, inputs.about),
+    )
+    (whole, peaks), (parts, peaks_of_parts) = (
+        reduce_batch(*arguments),
+        reduce_batch_in_parts(*arguments),
+    )
+    assert_same_sums(inputs.kind, whole, parts, inputs.about)
+    swish = torch.tensor([quantity == SWISH for _, quantity in inputs.kind.peaks])
+    assert torch.equal(peaks[~swish], peaks_of_parts[~swish])
+    # Where in a tensor a value stands decides how torch rounds the activation function.
+    torch.testing.assert_close(peaks_of_parts[swish], peaks[swish], rtol=1e-6, atol=1e-7)
+    for name in ("usable", "counted"):
+        one, other = getattr(whole, name), getattr(parts, name)
+        assert torch.equal(one, other)
+        assert one.dtype == other.dtype
