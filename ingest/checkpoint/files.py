@@ -61,7 +61,7 @@ class Shards:
     """All tensors of a model directory, by name.
 
     Attributes:
-        stored: Where each tensor lies.
+        stored: The file, the offset, the dtype and the shape of each tensor, by its name.
         format: How files are read.
         stamps: What the file system said of each file when it was opened.
     """

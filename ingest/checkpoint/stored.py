@@ -32,7 +32,7 @@ def locate_original(model: Model, revision: str | None = None) -> LocatedModel:
 
     Args:
         model: As it is stored.
-        revision: Of the hub's repository; by default the one that was read.
+        revision: The revision of the hub's repository; by default the one that was read.
 
     Raises:
         IngestError: when it is no longer where it was.
@@ -60,7 +60,7 @@ def has_fingerprint(checkpoint: Checkpoint, stored: str) -> bool:
 def has_edge_fingerprint(checkpoint: Checkpoint, stored: str) -> bool:
     """Tell whether a stored fingerprint is the checkpoint's by the rule of versions before 0.2.
 
-    That rule does not see all weights. `checkpoint.fingerprint_renewal` puts a new one in its
+    That rule does not see all weights. `ingest.stages.fingerprint_renewal` puts a new one in its
     place.
     """
     return stored == checkpoint.edge_fingerprint()

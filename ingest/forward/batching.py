@@ -37,7 +37,7 @@ class Batch:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens, padding left out."""
+        """How many tokens the batch has, padding left out."""
         return int(self.lengths.sum())
 
 

@@ -1,4 +1,4 @@
-"""Where a running model's MLP activations are tapped: hooks on the family's own modules.
+"""Where a running model's MLP activations are read: hooks on the family's own modules.
 
 `ingest.families` names the modules: what the gate's and the in's module put out, and what the
 out's module takes in, are gate, in and post of METHODS (notation).

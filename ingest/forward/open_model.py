@@ -25,7 +25,7 @@ class OpenModel:
 
     Attributes:
         checkpoint: Its files.
-        device: Where it is to be computed with.
+        device: The device on which its weights are analysed and it runs.
         dtype: The precision in which it is to run; weights are analysed as they are stored.
     """
 

@@ -1,8 +1,8 @@
-"""A pass begins where it first differs from an earlier one: the layers before are not run again.
+"""The prefix cache: a pass begins where it first differs from an earlier one over the same batch.
 
 The clean pass keeps what enters some layers, and what their attention puts out, which no MLP of the
-same layer can change. A later pass over the same batch has the layers before one of those, and its
-attention, stand still and hand on what was kept; all else (embedding, masks, rotary positions, the
+same layer can change. A later pass has the layers before one of those, and its attention,
+hand on what was kept instead of running; all else (embedding, masks, rotary positions, the
 layers behind, the final norm) is the model's own code, so that it is the same to the bit.
 """
 
@@ -25,7 +25,7 @@ MEMORY: Final = {"cpu": 1 << 30}
 SHARE_OF_FREE: Final = 0.2
 """On a GPU: this share of what is free."""
 LAYER_NORM_EPS: Final = 1e-5
-"""Of OLMo's final norm, which keeps it to itself."""
+"""The ε of OLMo's final norm, whose module has no attribute for it."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Stream:
 
 
 class LayerPrefix(NamedTuple):
-    """What is kept of a layer, as modules put it out.
+    """What the clean pass keeps so that another can begin at a layer's MLP, as modules put it out.
 
     Attributes:
-        before: Of the layer before; None for the first.
-        attended: Of its attention; None where that is not known by name.
+        before: What the layer before put out; None for the first layer.
+        attended: What its attention put out; None where that module is not known by name.
     """
 
     before: Any
@@ -64,7 +64,7 @@ class CleanPass:
 
     Attributes:
         batch: What was run.
-        stream: Its end.
+        stream: The end of its residual stream.
         prefixes: Layer → what a pass needs that begins at its MLP.
     """
 
@@ -78,7 +78,7 @@ class CleanPass:
 
 
 class PrefixCachedModel:
-    """A model whose passes over one batch share their first layers.
+    """A model whose passes over one batch share the layers before the first that differs.
 
     Args:
         forward: The model.
@@ -198,7 +198,7 @@ def norm_divisor(
 
 @contextmanager
 def fixed_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
-    """While open, modules put this out at once, whatever they are given; nothing in them runs."""
+    """While open, modules put out `output` whatever they are given, and nothing in them runs."""
 
     def still(*_args: object, **_kwargs: object) -> Any:
         return output

@@ -37,17 +37,18 @@ RUNS_AT_A_TIME: Final = 8
 """What is finished is stored after so many, and is not lost with the rest; more where they are
 short."""
 SECONDS: Final = 30.0
-"""Of runs that are stored together. Each time costs a clean pass."""
+"""How long the runs may take that are stored together. Each time costs a clean pass."""
 
 
 class RunPlan(NamedTuple):
-    """A run to do.
+    """A run that is to be done: neurons, and what is done to them.
 
     Attributes:
-        neurons: Which.
-        treatment: What is done to them.
+        neurons: The set of neurons.
+        treatment: What is done to each of them.
         baseline_of: Place, in the list of plans, of the one before that it is the baseline of.
-        means_dataset_id: Whose activations give means; None leaves it to `building.build`.
+        means_dataset_id: The dataset whose activations give means; None leaves the choice to
+            `build_intervention`.
     """
 
     neurons: NeuronSet
@@ -66,9 +67,10 @@ class RunOutcome(NamedTuple):
     """What became of a plan.
 
     Attributes:
-        run_id: Of the run that is stored, now or before.
+        run_id: The id of the run that is stored, now or before.
         is_new: Whether it was stored now.
-        difference: Of a stored run that was run again: the largest of any statistic.
+        difference: By how much any statistic of a stored run differs when it is run again, at
+            most.
     """
 
     run_id: int
@@ -172,7 +174,7 @@ class AblationSession:
         )
 
     def build_plan(self, plan: RunPlan) -> BuiltIntervention:
-        """Return the intervention of a plan; raises as `building.build` does."""
+        """Return the intervention of a plan; raises as `build_intervention` does."""
         with transaction(self.engine) as connection:
             ids, means = plan.neurons.neuron_ids, plan.means_dataset_id or self.texts.dataset_id
             return build_intervention(connection, self.model, ids, plan.treatment, means)

@@ -33,10 +33,10 @@ def build_intervention(
 
     Args:
         connection: The database.
-        model: Whose neurons.
+        model: The stored model that they are of.
         neuron_ids: Ascending.
         treatment: What is done to them.
-        dataset_id: Whose activations give the means, where it has any; else those that
+        dataset_id: The dataset whose activations give the means, where it has any; else those that
             neuron_overview shows.
 
     Raises:

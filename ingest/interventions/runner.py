@@ -31,11 +31,11 @@ class InterventionRunner:
 
     Args:
         forward: The model.
-        token_ids: Of the texts.
+        token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out.
 
     Attributes:
-        places: Where each token's values stand.
+        places: The place of each token among the values.
         clean: The values of the clean run: there once the first interventions were run.
     """
 

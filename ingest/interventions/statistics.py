@@ -23,7 +23,7 @@ def results(clean: TokenValues, ablated: TokenValues, run: int) -> list[Ablation
     Args:
         clean: Values of the clean run.
         ablated: Values of several runs.
-        run: Which of them.
+        run: The place of the run among them.
     """
     found = []
     for metric in METRICS:

@@ -21,7 +21,7 @@ class TokenFile:
     metric clean and ablated; NULL where a token has none.
 
     Args:
-        stream: Where to write.
+        stream: The file to write to.
     """
 
     def __init__(self, stream: Any) -> None:

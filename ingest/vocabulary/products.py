@@ -72,7 +72,7 @@ class Operand:
 
     @property
     def device(self) -> torch.device:
-        """Where the rows are."""
+        """The device on which the rows lie."""
         return self.rows.device
 
     @property
@@ -87,7 +87,7 @@ class Operand:
 
     @cached_property
     def norms(self) -> Float[Tensor, " rows"]:
-        """Lengths of the rows."""
+        """The Euclidean length of each row."""
         return _lengths(self.rows)
 
     @cached_property

@@ -13,7 +13,8 @@ SPARE: Final = 8
 """Candidates kept beyond k, to settle ties at the edge of a list."""
 
 FAST_SPARE: Final = 24
-"""The same where the products are fast: more than normal scores need for their error."""
+"""Candidates kept beyond k where the products are fast: more than normal scores need for their
+error."""
 
 WIDER: Final = 16
 """How many times more candidates a list gets whose edge they did not settle."""

@@ -26,7 +26,7 @@ OPTIONS: Final = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-w")
 TUNED: Final = (("-march=native",), ("-mcpu=native",), ())
 """For this very processor: one way or the other, as the compiler knows it, or not at all."""
 ABOUT_PROCESSOR: Final = ("model name", "flags", "Features", "CPU part")
-"""Lines of /proc/cpuinfo on which it depends what the code may use."""
+"""How the lines of /proc/cpuinfo begin that say which instructions compiled code may use."""
 
 
 class NotCompiledError(Exception):

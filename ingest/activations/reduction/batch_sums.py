@@ -128,7 +128,7 @@ def sums_by_text(
 
 
 VALUES_AT_ONCE: Final = 2**16
-"""Of each of gate, in and post: a quarter of a megabyte."""
+"""How many values of each of gate, in and post a part has: a quarter of a megabyte."""
 
 
 def reduce_batch_in_parts(

@@ -50,7 +50,7 @@ class SumTree:
         self._insert(interval, sums)
 
     def merge(self, other: Self) -> None:
-        """Take in other batches.
+        """Take in the batches of another tree.
 
         Where both trees count the same numbers, they are of texts that were batched apart: the
         other's batches then come after these, and the order of merging shows in the last bits.

@@ -25,7 +25,7 @@ from ingest.families import FAMILIES
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
 FORM: Final = 4
-"""Of what is kept; another number makes it anew."""
+"""The format of what is kept; another number makes it anew."""
 PADDING: Final = re.compile(r"\[PAD\d+\]")
 
 

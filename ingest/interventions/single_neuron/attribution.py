@@ -37,9 +37,9 @@ class Attributor:
 
     Args:
         forward: The model; its weights get no gradients.
-        token_ids: Of the texts.
+        token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out of the counts.
-        metrics: Which, of `METRICS`.
+        metrics: The metrics to measure, of `METRICS`.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class BranchPoint:
 
     Attributes:
         clean: The pass.
-        layer: Whose neurons.
+        layer: The layer whose neurons are changed.
         cache: What the pass left there.
         change: By how much hook_post of each chosen neuron changes, in the model's own sign.
         vectors: The chosen neurons' `out`, as the module has them.
@@ -116,7 +116,7 @@ def run_branch(
 
     Args:
         cached_model: The model.
-        point: Where from.
+        point: Where the branches leave the clean pass.
         texts: Row of the batch, of each row of the pass.
         which: Place of the neuron among those chosen.
     """

@@ -26,8 +26,8 @@ class Effects(NamedTuple):
 
     Attributes:
         n: Tokens that have the metric in both runs.
-        mean: Of clean − ablated.
-        std: Of clean − ablated, ÷ n.
+        mean: The mean of clean − ablated.
+        std: The standard deviation of clean − ablated, its sum divided by n.
         changed: Share of tokens at which it is not 0.
     """
 
@@ -51,9 +51,9 @@ class SingleNeuronRunner:
 
     Args:
         forward: The model.
-        token_ids: Of the texts.
+        token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out of the counts.
-        metrics: Which, of `METRICS`.
+        metrics: The metrics to measure, of `METRICS`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What both jobs on single neurons begin with: the set, the texts, the run that they fill."""
+"""A stored run of one intervention a neuron, found or begun: its set, its texts, its model."""
 
 from dataclasses import dataclass, replace
 
@@ -33,8 +33,8 @@ class SingleNeuronRun:
         neurons: The set.
         session: Its checkpoint and the texts.
         treatment: What is done to each neuron.
-        built: The same, with values.
-        run_id: Of the run.
+        built: The same as an intervention, with the values that neurons are set to.
+        run_id: The id of the stored run.
     """
 
     model: Model
@@ -45,7 +45,7 @@ class SingleNeuronRun:
     run_id: int
 
     def forward(self) -> Forward:
-        """Load the model.
+        """Load the model to run it.
 
         Raises:
             ModelError: when it cannot be run.
