@@ -37,10 +37,10 @@ from ingest.activations.reduction import (
     compute_moments,
     describe_cases,
     describe_labels,
-    no_counts,
-    no_sums,
+    float64_sums,
     positions_of,
-    wide_sums,
+    zero_counts,
+    zero_sums,
 )
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
@@ -135,7 +135,7 @@ class LayerSummary:
         return cls(
             kind,
             layer,
-            no_counts(kind, n_neurons, device),
+            zero_counts(kind, n_neurons, device),
             SumTree(),
             BestTexts(len(kind.peaks), n_neurons, N_EXAMPLES, device),
             torch.zeros(n_bins, dtype=torch.int64, device=device),
@@ -165,7 +165,7 @@ class LayerSummary:
         about = centres(activations, sign, batch.centre_tokens)
         sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, about)
         if not torch.stack(sums.sum).isfinite().all():
-            sums = sums._replace(sum=wide_sums(kind, activation, activations, sign, counted))
+            sums = sums._replace(sum=float64_sums(kind, activation, activations, sign, counted))
         counts, float_sums = batch_totals(kind, sums, about)
         by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
@@ -301,7 +301,7 @@ class LayerSummary:
 
     def _sums(self) -> FloatSums:
         _, n_labels, n_neurons = self.by_label.shape
-        return self.sums.total() or no_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
+        return self.sums.total() or zero_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
 
 
 @dataclass

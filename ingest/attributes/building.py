@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ingest.attributes.prompts import read_subjects
 from ingest.attributes.sets import write_sets
-from ingest.attributes.stop_words import is_meaningful, normalise_word, stop_words
+from ingest.attributes.stop_words import is_meaningful, normalise_word, read_stop_words
 from ingest.text.datasets import read_dataset
 from neurondb.jobs import Progress
 from neurondb.jobs.steered import SetsReport
@@ -29,7 +29,7 @@ def run(request: AttributeSetsRequest, progress: Progress) -> SetsReport:
         TextError: when paragraphs, subjects or stop words cannot be read.
         NeuronDBError: when the sets cannot be written.
     """
-    stop = stop_words(request.stop_words)
+    stop = read_stop_words(request.stop_words)
     subjects = read_subjects(request.subjects)
     paragraphs = read_dataset(request.paragraphs, label_field="").texts
     index = Paragraphs(paragraphs, stop)
@@ -61,7 +61,7 @@ class Paragraphs:
 
         self._texts = [normalise_word(text) for text in texts]
         self._stop = stop
-        self._words = [words_in(text, stop) for text in self._texts]
+        self._words = [split_words(text, stop) for text in self._texts]
         # BM25 of an empty vocabulary cannot be computed; a word that nobody asks for does no harm.
         self._index: Any = bm25s.BM25()
         self._index.index([words or ["_"] for words in self._words], show_progress=False)
@@ -74,7 +74,7 @@ class Paragraphs:
             top_k: paragraphs at most.
             mentioning: only those that contain the name.
         """
-        asked = words_in(normalise_word(subject), self._stop) or _WORD.findall(
+        asked = split_words(normalise_word(subject), self._stop) or _WORD.findall(
             normalise_word(subject)
         )
         known = [word for word in asked if word in self._index.vocab_dict]
@@ -91,6 +91,6 @@ class Paragraphs:
         return frozenset(word for i in chosen for word in self._words[i])
 
 
-def words_in(text: str, stop: frozenset[str]) -> list[str]:
+def split_words(text: str, stop: frozenset[str]) -> list[str]:
     """Return a text's words in their order, without stop words and those of two characters."""
     return [word for word in _WORD.findall(text) if is_meaningful(word, stop)]

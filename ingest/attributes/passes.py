@@ -51,13 +51,13 @@ def run_passes(
 
 def _of_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) -> Iterator[Pass]:
     cached_model, texts = PrefixCachedModel(forward), batch.ordinals.cpu().numpy()
-    with _tapped(forward, batch) as seen:
+    with _residual_hooks(forward, batch) as seen:
         clean = cached_model.run_clean(batch, {state.layers[0] for state in states})
     residual = torch.stack(seen)
     yield Pass(0, texts, residual, _last(clean.stream.normed, batch.lengths))
     for number, state in enumerate(states, start=1):
         first = state.layers[0]
-        with intervened(forward, state), _tapped(forward, batch) as seen:
+        with intervened(forward, state), _residual_hooks(forward, batch) as seen:
             stream = cached_model.run_from(clean, first)
         # In front of the first layer that it touches a state is as the clean run.
         changed = torch.cat([residual[:first], torch.stack(seen)[first:]])
@@ -65,7 +65,9 @@ def _of_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) ->
 
 
 @contextmanager
-def _tapped(forward: Forward, batch: Batch) -> Iterator[list[Float[Tensor, "texts d_model"]]]:
+def _residual_hooks(
+    forward: Forward, batch: Batch
+) -> Iterator[list[Float[Tensor, "texts d_model"]]]:
     """Collect what each layer puts out at the last token of every text, while open."""
     found: list[Tensor] = []
 

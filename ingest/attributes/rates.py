@@ -56,7 +56,7 @@ class Vocabulary:
 
 
 @torch.inference_mode()
-def top_tokens(
+def find_top_tokens(
     residual: Float[Tensor, "layers texts d_model"],
     unembed: Float[Tensor, "d_vocab d_model"],
     k: int,

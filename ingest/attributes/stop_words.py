@@ -62,7 +62,7 @@ def built_in() -> frozenset[str]:
     return frozenset(word for words in _CLASSES.values() for word in words.split())
 
 
-def stop_words(file: Path | None = None) -> frozenset[str]:
+def read_stop_words(file: Path | None = None) -> frozenset[str]:
     """Return the built-in words, and those of a file beside them.
 
     Raises:

@@ -18,10 +18,10 @@ from sqlalchemy import Engine
 from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.interventions.building import BuiltIntervention, build_intervention
 from ingest.interventions.runner import InterventionRunner
-from ingest.interventions.statistics import bins, count_left_out, results
-from ingest.interventions.token_file import token_file
+from ingest.interventions.statistics import compute_results, count_bins, count_left_out
+from ingest.interventions.token_file import open_token_file
 from ingest.interventions.token_values import TokenValues
-from ingest.text.corpus import remarks
+from ingest.text.corpus import list_remarks
 from ingest.text.intervention_texts import TokenTexts, read_texts
 from ingest.text.tokenizer import Tokenizer
 from neurondb.asking.neuron_sets import NeuronSet
@@ -139,7 +139,7 @@ class AblationSession:
         tokenizer = Tokenizer(opened.checkpoint.settings)
         tokenizer.check(opened.architecture.d_vocab)
         read = read_texts(engine, texts, tokenizer, opened.architecture)
-        for line in remarks(read.dataset, tokenizer):
+        for line in list_remarks(read.dataset, tokenizer):
             progress.note(line)
         if read.n_truncated:
             progress.note(
@@ -197,7 +197,7 @@ class AblationSession:
         total = self.texts.n_tokens * len(pending)
         with ExitStack() as stack:
             advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
-            file = stack.enter_context(token_file(options.save_tokens))
+            file = stack.enter_context(open_token_file(options.save_tokens))
             for group in _groups(pending):
                 values = self.runner.run([built[i].intervention for i in group], advance)
                 for run, i in enumerate(group):
@@ -243,8 +243,8 @@ class AblationSession:
             means_dataset_id=built.means_dataset_id,
             n_tokens=runner.places.n_tokens,
             torch_version=str(torch.__version__),
-            results=results(runner.clean, values, run),
-            bins=bins(runner.clean, values, run),
+            results=compute_results(runner.clean, values, run),
+            bins=count_bins(runner.clean, values, run),
         )
 
     def _store_or_compare(

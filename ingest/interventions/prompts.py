@@ -12,7 +12,7 @@ from neurondb.errors import UsageError
 from neurondb.reading.models import Model
 
 
-def prompt_ids(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor, "1 positions"]:
+def encode_prompt(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor, "1 positions"]:
     """Return a prompt as a batch of one.
 
     Raises:

@@ -75,7 +75,7 @@ class TokenFile:
 
 
 @contextmanager
-def token_file(path: str | None) -> Iterator[TokenFile | None]:
+def open_token_file(path: str | None) -> Iterator[TokenFile | None]:
     """Open a file that takes its place at `path` only when all was written; None for no path.
 
     Raises:

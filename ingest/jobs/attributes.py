@@ -15,9 +15,9 @@ from sqlalchemy import Engine
 from ingest.attributes.inputs import Inputs, read_inputs
 from ingest.attributes.passes import run_passes
 from ingest.attributes.prompts import read_prompts
-from ingest.attributes.rates import Vocabulary, mean_rate, top_tokens
+from ingest.attributes.rates import Vocabulary, find_top_tokens, mean_rate
 from ingest.attributes.sets import read_sets
-from ingest.attributes.stop_words import stop_words
+from ingest.attributes.stop_words import read_stop_words
 from ingest.forward.prefix_cache import PrefixCachedModel
 from ingest.interventions import Intervention
 from ingest.interventions.building import build_intervention
@@ -50,7 +50,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
     prompts, sets = read_prompts(request.prompts, request.max_prompts), read_sets(request.sets)
     if not any(prompt.subject in sets for prompt in prompts):
         raise TextError(f"{request.sets} has no attributes of any subject in {request.prompts}")
-    stop = stop_words(request.stop_words)
+    stop = read_stop_words(request.stop_words)
     engine = open_existing(request.machine.database)
     try:
         states = _States.of(engine, request)
@@ -141,7 +141,7 @@ def _rates(
     codes = {subject: vocabulary.codes(words) for subject, words in inputs.attributes.items()}
     found = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
     for one in run_passes(running.forward, inputs.cuts, states.interventions):
-        tops = top_tokens(one.residual, unembed, request.top_k)
+        tops = find_top_tokens(one.residual, unembed, request.top_k)
         for cut, top in zip(one.texts, tops, strict=True):
             found[one.state, cut] = vocabulary.rate(top, codes[inputs.subjects[cut]])
         advance(len(one.texts))

@@ -18,7 +18,7 @@ from ingest.forward import Batch, MLPActivations, batch_tokens
 from ingest.forward.decoding import decode_step
 from ingest.forward.prefix_cache import PrefixCachedModel, repeat_texts
 from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import clamp_hook, prompt_ids
+from ingest.interventions.prompts import clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
@@ -54,10 +54,10 @@ def run(request: ClampRequest, progress: Progress) -> ClampSweep:
         _check(request)
         sign = value_signs(connection, model, request.neurons, request.sign)
         running = load_stored_model(connection, request.machine)
-    ids = prompt_ids(running, request.prompt, chat=request.chat)
+    ids = encode_prompt(running, request.prompt, chat=request.chat)
     with explain_memory_errors(running), torch.inference_mode():
         clean_values = _activations(running, ids, request.neurons, hook)
-        sweep = _Sweep(running, request, hook, sign)
+        sweep = _ClampRunner(running, request, hook, sign)
         logits = sweep.over(ids, progress)
     target_ids = request.target_ids or _most_probable(logits)
     return ClampSweep(
@@ -102,7 +102,7 @@ def _batch(ids: Int[Tensor, "1 positions"]) -> Batch:
     return Batch(ids, one * ids.shape[1], one - 1)
 
 
-class _Sweep:
+class _ClampRunner:
     """What runs the model for some values at a time."""
 
     def __init__(

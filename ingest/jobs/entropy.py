@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ingest.interventions.entropy_baseline import random_neurons
+from ingest.interventions.entropy_baseline import draw_neurons
 from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
 from ingest.interventions.running_model import (
     canonical_signs,
     explain_memory_errors,
     load_stored_model,
 )
-from ingest.text.corpus import remarks
+from ingest.text.corpus import list_remarks
 from ingest.text.intervention_texts import read_texts
 from neurondb.database import open_existing
 from neurondb.errors import UsageError
@@ -42,7 +42,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
             model = find_model(connection, request.machine.model)
             for place in request.neurons:
                 neuron_id(model, *place)
-            baseline = random_neurons(
+            baseline = draw_neurons(
                 connection, model, request.n_baseline, request.seed, request.neurons
             )
             places = (*request.neurons, *baseline)
@@ -52,7 +52,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
         texts = read_texts(engine, request.texts, running.tokenizer, architecture)
     finally:
         engine.dispose()
-    for line in remarks(texts.dataset, running.tokenizer):
+    for line in list_remarks(texts.dataset, running.tokenizer):
         progress.note(line)
     if texts.n_truncated:
         progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ingest.forward.decoding import decode_step
 from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import clamp_hook, prompt_ids
+from ingest.interventions.prompts import clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
@@ -53,7 +53,7 @@ def run(request: GenerateRequest) -> Iterator[Piece]:
         clamped = [clamp.neuron for clamp in request.clamps]
         sign = value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
         running = load_stored_model(connection, request.machine)
-    ids = prompt_ids(running, request.prompt, chat=request.chat)[0].tolist()
+    ids = encode_prompt(running, request.prompt, chat=request.chat)[0].tolist()
     values = torch.tensor([clamp.value for clamp in request.clamps])
     zeros = torch.zeros(len(request.zeroed))
     steering = (

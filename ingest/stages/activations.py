@@ -23,7 +23,7 @@ from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.checkpoint.libraries import first_line
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
 from ingest.stages.forward_share import ForwardShare
-from ingest.stages.partial import PartialPass
+from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.session import Session
 from ingest.stages.shards import shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
@@ -52,7 +52,7 @@ def activations_stage(session: Session) -> None:
     pending = session.pending(steps)
     if pending:
         started = time.perf_counter()
-        done = PartialPass(session.engine, summary_identity(session, settings, stored))
+        done = InterruptedPass(session.engine, summary_identity(session, settings, stored))
         summaries = _summarise(session, [step.layer for step in pending], stored, done)
         seconds = (time.perf_counter() - started) / len(pending)
         _write(session, pending, summaries, stored, seconds)
@@ -100,14 +100,14 @@ def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None
     path = shard_path(session, about)
     if path is None:
         return
-    done = PartialPass(session.engine, about)
+    done = InterruptedPass(session.engine, about)
     summaries = _summarise(session, [step.layer for step in steps], stored, done)
     store_shard(session, path, about, summaries)
     done.forget()
 
 
 def _summarise(
-    session: Session, layers: list[int], stored: StoredTexts, partial: PartialPass
+    session: Session, layers: list[int], stored: StoredTexts, partial: InterruptedPass
 ) -> dict[int, LayerSummary]:
     if session.request.force:
         partial.forget()

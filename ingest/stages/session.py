@@ -19,9 +19,9 @@ from ingest.forward.open_model import OpenModel, open_model
 from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
 from ingest.stages.unused_rows import refuse_other_rows, unused_rows_setting
-from ingest.text.corpus import Corpus, read_corpus, remarks
+from ingest.text.corpus import Corpus, list_remarks, read_corpus
 from ingest.text.tokenizer import Tokenizer
-from ingest.weights.preprocess import resolved
+from ingest.weights.preprocess import resolve_preprocessing
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.errors import IngestError
@@ -148,7 +148,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     """
     located, name = locate_requested(request)
     opened = open_model(Checkpoint.open(located.path), request.device, request.dtype)
-    choices = resolved(request.preprocessing, opened.architecture)
+    choices = resolve_preprocessing(request.preprocessing, opened.architecture)
     layers = chosen_layers(request.layers, opened.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, opened, progress)
     engine = migrate.create_or_open(request.database)
@@ -201,7 +201,7 @@ def _read_inputs(
     if not needed or tokenizer is None:
         return tokenizer, None
     corpus = read_corpus(request, tokenizer, architecture, batch_tokens(opened.device))
-    for line in remarks(corpus.dataset, tokenizer):
+    for line in list_remarks(corpus.dataset, tokenizer):
         progress.note(line)
     return tokenizer, corpus
 

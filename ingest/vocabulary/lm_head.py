@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, error, products
+from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, product_error, products
 from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows
 from neurondb.records import LmHeadTokens, TokenList, VocabularyMoments
@@ -100,7 +100,7 @@ def lm_head_tokens(
         for side in others:  # overwrites what it gets: the last side may have the products
             found[side].add(side * logits, start)
         found[last].add(logits.neg_() if last < 0 else logits, start)
-    bound = error(left, right) if left.rounded is not None else None
+    bound = product_error(left, right) if left.rounded is not None else None
     return {side: one.tokens(right.rows, bound) for side, one in found.items()}
 
 

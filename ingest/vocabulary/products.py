@@ -142,7 +142,7 @@ def accumulated(left: Tensor, right: Tensor) -> Tensor:
     return left.float() @ right.float().T  # each product is exact in float32
 
 
-def error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+def product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
     """Return how far a fast product with any row of `right` may be from the exact one.
 
     With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and d

@@ -15,8 +15,8 @@ from ingest.vocabulary.products import (
     NEURON_TILE,
     Operand,
     Precision,
-    error,
     mean_product,
+    product_error,
     products,
 )
 from ingest.vocabulary.tie_breaking import break_ties, n_spare
@@ -143,7 +143,7 @@ class Projector:
         self, unit: Operand, basis: Operand, higher: HigherMoments | None
     ) -> list[tuple[Tensor, Tensor]]:
         """Return scores and token ids of the top and of the bottom list, neurons × k each."""
-        bound = None if self._precision is Precision.EXACT else error(unit, basis)
+        bound = None if self._precision is Precision.EXACT else product_error(unit, basis)
         keep = self._k + n_spare(bound)
         top, bottom = (Candidates.none(len(unit), unit.device) for _ in DIRECTIONS)
         for start, scores in products(unit, basis):

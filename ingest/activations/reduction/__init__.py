@@ -7,10 +7,10 @@ reduction is over a text's positions first and over the texts after that.
 
 from ingest.activations.reduction.batch_sums import (
     centres,
+    float64_sums,
     reduce_batch,
     reduce_batch_in_parts,
     sums_by_text,
-    wide_sums,
 )
 from ingest.activations.reduction.bins import histogram_bins
 from ingest.activations.reduction.positions import peak_positions, positions_of
@@ -33,8 +33,8 @@ from ingest.activations.reduction.totals import (
     add_counts,
     add_sums,
     batch_totals,
-    no_counts,
-    no_sums,
+    zero_counts,
+    zero_sums,
 )
 from ingest.activations.reduction.tree import Interval, SumTree
 
@@ -60,13 +60,13 @@ __all__ = [
     "compute_moments",
     "describe_cases",
     "describe_labels",
+    "float64_sums",
     "histogram_bins",
-    "no_counts",
-    "no_sums",
     "peak_positions",
     "positions_of",
     "reduce_batch",
     "reduce_batch_in_parts",
     "sums_by_text",
-    "wide_sums",
+    "zero_counts",
+    "zero_sums",
 ]

@@ -15,7 +15,7 @@ from ingest.activations.reduction.quantities import (
     HOOK_PRE,
     Activation,
     NeuronKind,
-    bits,
+    bit_mask,
     canonical_values,
     is_finite,
     sign_cases,
@@ -46,7 +46,7 @@ def reduce_batch(
     in_case, sums, low, high, peaks = [], [], [], [], []
     for case, inside in zip(kind.cases, sign_cases(kind, values, usable), strict=True):
         in_case.append(inside.sum(1, dtype=torch.int32).sum(0))
-        chosen = bits(inside)
+        chosen = bit_mask(inside)
         above, below = ~chosen & _INFINITY, ~chosen & _MINUS_INFINITY
         for quantity in kind.quantities:
             value = values[quantity].view(torch.int32) & chosen
@@ -60,7 +60,7 @@ def reduce_batch(
                 peak = torch.where(most >= -least, most, least)
                 peaks.append(torch.where(peak.abs() == torch.inf, 0.0, peak))
     positive, powers = [], []
-    chosen = bits(usable)
+    chosen = bit_mask(usable)
     for row, quantity in enumerate((HOOK_PRE, HOOK_POST)):
         value = (values[quantity].view(torch.int32) & chosen).view(torch.float32)
         positive.append((value > 0).sum(1, dtype=torch.int32).sum(0))
@@ -73,7 +73,7 @@ def reduce_batch(
     return batch, torch.stack(peaks)
 
 
-def wide_sums(
+def float64_sums(
     kind: NeuronKind,
     activation: Activation,
     activations: MLPActivations,

@@ -10,7 +10,7 @@ from ingest.activations.reduction.quantities import (
     SWISH,
     Activation,
     NeuronKind,
-    bits,
+    bit_mask,
     canonical_values,
     is_finite,
     sign_cases,
@@ -41,7 +41,7 @@ def peak_positions(
     for (case, quantity), peak in zip(kind.peaks, peaks.unbind(0), strict=True):
         here = cases[case] & _is_peak(quantity, values[quantity], peak[:, None])
         # Elsewhere a bit above every position is set.
-        first.append((places | (~bits(here) & _BEYOND)).amin(1).clamp(max=length))
+        first.append((places | (~bit_mask(here) & _BEYOND)).amin(1).clamp(max=length))
     return torch.stack(first)
 
 

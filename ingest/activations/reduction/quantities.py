@@ -101,7 +101,7 @@ def sign_cases(
     ]
 
 
-def bits(holds: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+def bit_mask(holds: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     """Return all ones where a condition holds, else all zeros.
 
     To take values by such masks, as integers, is several times faster in plain PyTorch than

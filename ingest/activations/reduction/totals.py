@@ -67,7 +67,7 @@ class BatchSums(NamedTuple):
     positions: Tensor | None = None
 
 
-def no_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
+def zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
     """Return the counts of nothing."""
     cases, quantities = len(kind.cases), len(kind.quantities)
 
@@ -85,7 +85,7 @@ def no_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
     )
 
 
-def no_sums(kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device) -> FloatSums:
+def zero_sums(kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device) -> FloatSums:
     """Return the sums of nothing."""
 
     def zeros(*shape: int) -> Tensor:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.attributes.building import Paragraphs, run, words_in
+from ingest.attributes.building import Paragraphs, run, split_words
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
 from ingest.attributes.sets import attribute_tokens, read_sets
-from ingest.attributes.stop_words import built_in, is_meaningful, normalise_word, stop_words
+from ingest.attributes.stop_words import built_in, is_meaningful, normalise_word, read_stop_words
 from ingest.text.chat import ChatTokenizer
 from neurondb.errors import TextError
 from neurondb.jobs.steering import AttributeSetsRequest
@@ -54,9 +54,9 @@ def test_two_characters_say_nothing(word: str) -> None:
 def test_a_file_adds_stop_words(tmp_path: Path) -> None:
     file = tmp_path / "more.txt"
     file.write_text("River\ncapital")
-    assert stop_words(file) == built_in() | {"river", "capital"}
+    assert read_stop_words(file) == built_in() | {"river", "capital"}
     with pytest.raises(TextError, match="cannot be read"):
-        stop_words(tmp_path / "none.txt")
+        read_stop_words(tmp_path / "none.txt")
 
 
 def test_tokens_are_compared_without_space_and_case() -> None:
@@ -78,9 +78,9 @@ def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None
     (tmp_path / "sets.json").write_text(mark + '{"Paris": ["Seine", "\\ud83d"]}')
     assert read_sets(tmp_path / "sets.json") == {"Paris": frozenset({"Seine", "\ufffd"})}
     (tmp_path / "stop.txt").write_text(f"{mark}river")
-    assert stop_words(tmp_path / "stop.txt") == built_in() | {"river"}
+    assert read_stop_words(tmp_path / "stop.txt") == built_in() | {"river"}
     (tmp_path / "utf16.json").write_bytes(row.encode("utf-16"))
-    for read in (read_prompts, read_sets, read_subjects, stop_words):
+    for read in (read_prompts, read_sets, read_subjects, read_stop_words):
         with pytest.raises(TextError, match=r"utf16\.json: UTF-16, not UTF-8"):
             read(tmp_path / "utf16.json")
 
@@ -219,7 +219,7 @@ def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
 
 def test_words_are_lower_case_and_say_something() -> None:
     text = normalise_word("The King’s sword, made in 1984 by O'Neil -- it’s a re_used one!")
-    assert words_in(text, built_in()) == ["king's", "sword", "made", "1984", "o'neil", "used"]
+    assert split_words(text, built_in()) == ["king's", "sword", "made", "1984", "o'neil", "used"]
 
 
 def test_paragraphs_on_a_subject_come_first() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ingest.vocabulary import Candidates, Precision, Projector, break_ties, lm_head_tokens, products
 from ingest.vocabulary.candidates import CHUNKS_OF
 from ingest.vocabulary.moments import Spread
-from ingest.vocabulary.products import TOKEN_TILE, Operand, error
+from ingest.vocabulary.products import TOKEN_TILE, Operand, product_error
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.records import VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, token_list
@@ -246,7 +246,7 @@ def test_the_error_of_fast_products_is_bounded(seed: int, d_model: int, scale: f
     operands = Operand.of(left, Precision.FAST), Operand.of(right, Precision.FAST)
     ((_, scores),) = products(*operands)
     off = (scores.double() - left.double() @ right.double().T).abs().amax(1)
-    assert (off <= error(*operands)).all()
+    assert (off <= product_error(*operands)).all()
 
 
 def test_what_is_stored_in_16_bits_is_multiplied_without_loss() -> None:

@@ -15,7 +15,7 @@ from ingest.activations.compiled import PLAIN_KERNELS
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
 from ingest.activations.native import NativeKernels, NotCompiledError, native_kernels
 from ingest.activations.native import kernels as module
-from ingest.activations.reduction import GATED, UNGATED, BatchSums, NeuronKind, wide_sums
+from ingest.activations.reduction import GATED, UNGATED, BatchSums, NeuronKind, float64_sums
 from ingest.activations.summary import LayerSummary
 from ingest.forward import MLPActivations
 from neurondb import histogram
@@ -81,7 +81,7 @@ def finite(inputs: Inputs, sums: BatchSums) -> BatchSums:
     if torch.stack(sums.sum).isfinite().all():
         return sums
     counts = inputs.batch.counted
-    wide = wide_sums(inputs.kind, inputs.activation, inputs.found, inputs.sign, counts)
+    wide = float64_sums(inputs.kind, inputs.activation, inputs.found, inputs.sign, counts)
     return sums._replace(sum=wide)
 
 

@@ -29,12 +29,12 @@ from ingest.activations.reduction import (
     NeuronKind,
     batch_totals,
     histogram_bins,
-    no_counts,
-    no_sums,
     peak_positions,
     positions_of,
     reduce_batch,
     reduce_batch_in_parts,
+    zero_counts,
+    zero_sums,
 )
 from ingest.activations.summary import CountedBatch
 from ingest.forward import Batch, MLPActivations
@@ -281,7 +281,7 @@ def test_a_batch_of_which_nothing_counts_adds_nothing() -> None:
     counts, float_sums = batch_totals(GATED, sums, inputs.about)
     assert not peaks.any()
     found = counts._asdict() | float_sums._asdict()
-    expected = no_counts(GATED, 3, CPU)._asdict() | no_sums(GATED, 3, 0, CPU)._asdict()
+    expected = zero_counts(GATED, 3, CPU)._asdict() | zero_sums(GATED, 3, 0, CPU)._asdict()
     for name in found.keys() - {"mean"}:  # of no tokens, which says nothing
         torch.testing.assert_close(found[name], expected[name])
 

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from ingest.bundled import model_directory
-from ingest.text.tokenizer import Tokenizer, readable
+from ingest.text.tokenizer import Tokenizer, decode_bytes
 from ingest.vocabulary.properties.catalogue import PROPERTIES, find_token_properties
 from neurondb.records import Token, TokenPropertiesRecord
 from tests.support.ingested import random_model
@@ -139,7 +139,7 @@ def test_rows_without_a_token_have_nothing_else() -> None:
 def test_bytes_that_are_no_character_are_no_text() -> None:
     part, spaced = Token("\\xe2", "â"), Token(" \\xf0\\x9f", "ĠðŁ")
     assert properties(part, spaced) == [{"raw bytes"}, {"raw bytes", "starts with space"}]
-    assert properties(Token(readable(b"a\xcc"), "aÌ")) == [{"raw bytes", "continues word"}]
+    assert properties(Token(decode_bytes(b"a\xcc"), "aÌ")) == [{"raw bytes", "continues word"}]
 
 
 def test_an_escape_that_is_text_is_text() -> None:

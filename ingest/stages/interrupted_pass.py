@@ -23,7 +23,7 @@ SAVING_SHARE = 0.03
 """The share of the time that saving may take at most: large states are saved more seldom."""
 
 
-class PartialPass:
+class InterruptedPass:
     """Where the summaries of a pass are saved now and then.
 
     Args:
