@@ -18,7 +18,7 @@ from neurondb.errors import UnsupportedModelError
 OF_THE_LOADER: Final = ("quantization_config", "_name_or_path", "_model_name_or_path")
 """What transformers writes into the configuration of its own loading."""
 ROPE_FACTORS: Final = "rope_freqs.weight"
-"""The tensor by which rotary frequencies are divided: llama.cpp's way to store Llama 3.1's scaling."""
+"""The tensor that rotary frequencies are divided by: how llama.cpp stores Llama 3.1's scaling."""
 LLAMA3: Final[Mapping[str, float]] = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
