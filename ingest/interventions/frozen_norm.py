@@ -83,7 +83,7 @@ class FrozenNormRunner:
         self._cached_model = PrefixCachedModel(running.forward)
 
     @torch.inference_mode()
-    def over(
+    def run(
         self,
         token_ids: Sequence[NDArray[np.int64]],
         settings: Sequence[FixedNeuron],

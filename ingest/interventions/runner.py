@@ -16,7 +16,7 @@ from ingest.interventions.metrics import Counted, token_metrics
 from ingest.interventions.token_values import TokenPlaces, TokenValues
 
 
-class _Seen(NamedTuple):
+class _CleanBatch(NamedTuple):
     """A batch, which of its tokens count and where they stand, and what they are when clean."""
 
     clean: CleanPass
@@ -68,10 +68,10 @@ class InterventionRunner:
         values = TokenValues(len(interventions), self.places.n_tokens)
         placed = [intervention.to(self._forward.device) for intervention in interventions]
         for batch in self._batches():
-            seen = self._see(batch, placed)
+            clean_batch = self._run_clean(batch, placed)
             for run, intervention in enumerate(placed):
-                values.put(run, seen.places, self._intervene(seen, intervention))
-                advance(len(seen.places))
+                values.put(run, clean_batch.places, self._intervene(clean_batch, intervention))
+                advance(len(clean_batch.places))
         self._clean_is_there = True
         return values
 
@@ -85,7 +85,7 @@ class InterventionRunner:
         return [part for batch in whole for part in self._forward.parts(batch)]
 
     @torch.inference_mode()
-    def _see(self, batch: Batch, interventions: Sequence[Intervention]) -> _Seen:
+    def _run_clean(self, batch: Batch, interventions: Sequence[Intervention]) -> _CleanBatch:
         batch = batch.to(self._forward.device)
         firsts = {layer for one in interventions for layer in one.layers[:1]}
         clean = self._cached_model.run_clean(batch, firsts)
@@ -97,24 +97,24 @@ class InterventionRunner:
         else:
             metrics = self._metrics(normed, counted.next_token, clean.stream, counted)
             self.clean.put(0, places, metrics)
-        return _Seen(clean, counted, places, normed, metrics)
+        return _CleanBatch(clean, counted, places, normed, metrics)
 
     @torch.inference_mode()
     def _intervene(
-        self, seen: _Seen, intervention: Intervention
+        self, clean_batch: _CleanBatch, intervention: Intervention
     ) -> Float[Tensor, "metrics tokens"]:
         if not intervention.layers:
-            return seen.metrics
+            return clean_batch.metrics
         with intervened(self._forward, intervention):
-            stream = self._cached_model.run_from(seen.clean, intervention.layers[0])
-        normed = stream.normed[seen.counted.mask]
+            stream = self._cached_model.run_from(clean_batch.clean, intervention.layers[0])
+        normed = stream.normed[clean_batch.counted.mask]
         # What the unembedding reads unchanged it need not read again.
-        changed = (normed != seen.normed).any(1)
-        found = seen.metrics.clone()
+        changed = (normed != clean_batch.normed).any(1)
+        found = clean_batch.metrics.clone()
         found[:, changed] = self._metrics(
-            normed[changed], seen.counted.next_token[changed], None, seen.counted
+            normed[changed], clean_batch.counted.next_token[changed], None, clean_batch.counted
         )
-        found[-1] = _scale(stream, seen.counted)
+        found[-1] = _scale(stream, clean_batch.counted)
         return found
 
     def _metrics(

@@ -72,7 +72,7 @@ def _carry_out(
             skip_bos=session.texts.skip_bos,
             metrics=request.metrics,
         )
-        counted = _Whole(advance, n_ids)
+        counted = _WholeNeurons(advance, n_ids)
         for part in split_neurons(pending, opened, n_tokens):
             started = time.perf_counter()
             effects = _effects(engine, opened, runner, part, counted)
@@ -81,7 +81,7 @@ def _carry_out(
             store_numbers(engine, opened.run_id, EACH, part, values, seconds)
 
 
-class _Whole:
+class _WholeNeurons:
     """Counts neurons × tokens, and tells of whole neurons."""
 
     def __init__(self, advance: Advance, n_tokens: int) -> None:
@@ -117,7 +117,7 @@ def _effects(
     opened: SingleNeuronRun,
     runner: SingleNeuronRunner,
     part: NDArray[np.int64],
-    counted: _Whole,
+    counted: _WholeNeurons,
 ) -> Effects:
     with transaction(engine) as connection:
         means = opened.built.means_dataset_id

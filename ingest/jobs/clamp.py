@@ -57,8 +57,8 @@ def run(request: ClampRequest, progress: Progress) -> ClampSweep:
     ids = encode_prompt(running, request.prompt, chat=request.chat)
     with explain_memory_errors(running), torch.inference_mode():
         clean_values = _activations(running, ids, request.neurons, hook)
-        sweep = _ClampRunner(running, request, hook, sign)
-        logits = sweep.over(ids, progress)
+        runner = _ClampRunner(running, request, hook, sign)
+        logits = runner.run(ids, progress)
     target_ids = request.target_ids or _most_probable(logits)
     return ClampSweep(
         hook=hook,
@@ -113,7 +113,7 @@ class _ClampRunner:
         self._hook = hook
         self._sign = sign
 
-    def over(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
+    def run(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
         """Return the next token's logits: a row for the clean run, then one for every value."""
         last = self._request.position == "last" and ids.shape[1] > 1
         run = self._at_last(ids) if last else self._everywhere(ids)

@@ -53,8 +53,8 @@ def run(request: CompareRequest, progress: Progress) -> int:
     """
     with opened(request.database) as connection:
         pair = find_pair(connection, request.before, request.after)
-        comparing = _Comparing(connection, pair)
-        for model in comparing.outdated:
+        comparison = _ModelComparison(connection, pair)
+        for model in comparison.outdated:
             progress.note(
                 f"{model.name}: top tokens are not compared, its token lists count rows that no"
                 f" token has; run `{ingest_command(model.name, model.source, 'vocab')} --force`,"
@@ -63,12 +63,12 @@ def run(request: CompareRequest, progress: Progress) -> int:
         before, after = (models.find_model(connection, one.model_id) for one in pair)
         engine = migrate.create_or_open(request.database)
         try:
-            return store_comparison(engine, before, after, comparing.layers(progress))
+            return store_comparison(engine, before, after, comparison.layers(progress))
         finally:
             engine.dispose()
 
 
-class _Comparing:
+class _ModelComparison:
     """Two models under comparison: their checkpoints, and what the database says of them."""
 
     def __init__(self, connection: Connection, pair: Pair) -> None:

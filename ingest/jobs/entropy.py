@@ -56,12 +56,12 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
         progress.note(line)
     if texts.n_truncated:
         progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")
-    measuring = FrozenNormRunner(running, sign, skip_bos=texts.skip_bos)
+    runner = FrozenNormRunner(running, sign, skip_bos=texts.skip_bos)
     pairs = [(place, value) for place in places for value in request.values]
     settings = [FixedNeuron(place, value, row) for row, (place, value) in enumerate(pairs)]
     work = texts.n_tokens * len(settings)
     with progress.stage("entropy", work, "tokens") as advance, explain_memory_errors(running):
-        sums = measuring.over(texts.token_ids, settings, advance)
+        sums = runner.run(texts.token_ids, settings, advance)
     return _curves(request, baseline, sums, texts.n_tokens)
 
 

@@ -91,7 +91,7 @@ class Difference(NamedTuple):
     size: float
 
 
-class _Comparing:
+class _BridgeComparison:
     """Compares the layers of a forward pass with what the bridge saw of them."""
 
     def __init__(self, expected: list[MLPActivations]) -> None:
@@ -125,11 +125,11 @@ def _compare_activations(opened: OpenModel, seed: int, progress: Progress) -> fl
     batch = _random_texts(checkpoint.architecture, device, seed)
     with progress.stage("activations", 2, "runs") as advance:
         # One after the other, so that the memory holds the weights once.
-        comparing = _Comparing(Bridge(checkpoint, device, dtype).activations(batch))
+        comparison = _BridgeComparison(Bridge(checkpoint, device, dtype).activations(batch))
         advance(1)
-        Forward(checkpoint, device, dtype).run(batch, [comparing])
+        Forward(checkpoint, device, dtype).run(batch, [comparison])
         advance(1)
-    furthest = max(comparing.differences, key=lambda difference: difference.size)
+    furthest = max(comparison.differences, key=lambda difference: difference.size)
     if furthest.size > ACTIVATION_TOLERANCE:
         raise IngestError(
             f"{checkpoint.path}: {furthest.hook} of layer {furthest.layer} differs from"

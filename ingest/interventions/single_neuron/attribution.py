@@ -91,18 +91,18 @@ class Attributor:
         self, batch: Batch, targets: Mapping[int, Targets], condition: Condition
     ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
-        seen = {layer: _Seen(one, condition) for layer, one in targets.items()}
+        probes = {layer: _LayerProbe(one, condition) for layer, one in targets.items()}
         with self._forward.explaining_errors(batch), torch.enable_grad(), ExitStack() as stack:
-            for layer, one in seen.items():
+            for layer, one in probes.items():
                 one.watch(stack, self._forward, layer)
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
             totals, counted = self._totals(logits, batch)
-            leaves = [one.probe for one in seen.values() if one.probe is not None]
-            found: dict[int, list[Sums]] = {layer: [] for layer in seen}
+            leaves = [one.probe for one in probes.values() if one.probe is not None]
+            found: dict[int, list[Sums]] = {layer: [] for layer in probes}
             for i, total in enumerate(totals):
                 more = i + 1 < len(totals)
                 gradients = torch.autograd.grad(total, leaves, retain_graph=more)
-                for (layer, one), gradient in zip(seen.items(), gradients, strict=True):
+                for (layer, one), gradient in zip(probes.items(), gradients, strict=True):
                     found[layer].append(one.products(gradient))
         return {layer: np.stack(rows) for layer, rows in found.items()}, counted
 
@@ -129,7 +129,7 @@ class Attributor:
         return list(totals), np.array(numbers)
 
 
-class _Seen:
+class _LayerProbe:
     """One layer during one pass: its hook_post, and a zero added to it that takes the gradient."""
 
     def __init__(self, targets: Targets, condition: Condition) -> None:

@@ -55,7 +55,7 @@ from tests.support.sweep_inputs import ACTIVATIONS, POOLS, Inputs, assert_alike,
 
 
 @pytest.fixture
-def fused() -> Iterator[Kernels]:
+def compiled() -> Iterator[Kernels]:
     """Compiled functions, compiled anew for each test.
 
     As a process has one model; after another kind, torch takes codes of cases for sizes that
@@ -73,7 +73,7 @@ def fused() -> Iterator[Kernels]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("gated", [True, False])
-def test_compiled_equals_plain(fused: Kernels, gated: bool) -> None:
+def test_compiled_equals_plain(compiled: Kernels, gated: bool) -> None:
     for pool in POOLS:
         for seed, n_texts, n_neurons, skip_bos in ((0, 9, 37, False), (1, 5, 64, True)):
             inputs = Inputs(
@@ -84,8 +84,8 @@ def test_compiled_equals_plain(fused: Kernels, gated: bool) -> None:
                 n_neurons=n_neurons,
                 skip_bos=skip_bos,
             )
-            assert_alike(fused, inputs)
-    assert_summary_right(fused, gated=gated)
+            assert_alike(compiled, inputs)
+    assert_summary_right(compiled, gated=gated)
 
 
 def assert_summary_right(kernels: Kernels, *, gated: bool) -> None:
@@ -110,21 +110,21 @@ ONE_CASE = NeuronKind(True, (2,), (0, 3), ((2, 0), (2, 3)), (0,))
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("activation", ["gelu_pytorch_tanh", "relu"])
-def test_compiled_equals_plain_for_other_activations(fused: Kernels, activation: str) -> None:
+def test_compiled_equals_plain_for_other_activations(compiled: Kernels, activation: str) -> None:
     for pool in POOLS:
         inputs = Inputs(2, gated=True, pool=pool, activation=activation)
         inputs.kind = ONE_CASE
-        assert_alike(fused, inputs)
+        assert_alike(compiled, inputs)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_compiled_equals_plain_in_half_precision(fused: Kernels, dtype: torch.dtype) -> None:
+def test_compiled_equals_plain_in_half_precision(compiled: Kernels, dtype: torch.dtype) -> None:
     for pool in POOLS:
         inputs = Inputs(3, gated=True, pool=pool, dtype=dtype)
         inputs.kind = ONE_CASE
-        assert_alike(fused, inputs)
+        assert_alike(compiled, inputs)
 
 
 @pytest.mark.gpu
