@@ -1,8 +1,8 @@
-"""The sweep compiled for GPUs: values are read once, where plain PyTorch reads them sixty times.
+"""The reduction of a batch, compiled for GPUs: every value is read once instead of sixty times.
 
 Compiling takes some twenty seconds, once a machine for each kind of model (the result is cached
 on disk), so small jobs run plain. The plain functions stay the reference; on a processor they run
-over parts of a batch (`reduction.parts`), and only where `native` cannot be compiled.
+over parts of a batch (`reduce_batch_in_parts`), and only where `native` cannot be compiled.
 """
 
 import math
@@ -40,21 +40,21 @@ OPTIONS: Final[Mapping[str, str | int | bool | Callable[..., Any]]] = {
 class Kernels(NamedTuple):
     """The functions of `ingest.activations.reduction`, plain or compiled."""
 
-    sweep: Any
+    reduce_batch: Any
     peak_positions: Any
     histogram_bins: Any
     sums_by_text: Any
 
     def count_bins(
         self,
-        kind: reduction.Kind,
-        found: MLPActivations,
+        kind: reduction.NeuronKind,
+        activations: MLPActivations,
         sign: Tensor,
         tokens: Tensor,
         counts: Tensor,
     ) -> None:
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
-        places = self.histogram_bins(kind, found, sign, tokens)
+        places = self.histogram_bins(kind, activations, sign, tokens)
         counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
 
     @property
@@ -63,8 +63,8 @@ class Kernels(NamedTuple):
         return None
 
 
-PLAIN: Final = Kernels(
-    reduction.sweep_in_parts,
+PLAIN_KERNELS: Final = Kernels(
+    reduction.reduce_batch_in_parts,
     reduction.peak_positions,
     reduction.histogram_bins,
     reduction.sums_by_text,
@@ -72,16 +72,17 @@ PLAIN: Final = Kernels(
 
 
 @cache
-def compiled() -> Kernels:
+def compiled_kernels() -> Kernels:
     """Return the compiled functions; compiling happens at their first call."""
-    whole = PLAIN._replace(sweep=reduction.sweep)  # a compiled loop needs no parts
+    # A compiled loop needs no parts.
+    whole = PLAIN_KERNELS._replace(reduce_batch=reduction.reduce_batch)
     return Kernels(*(_compiled(function) for function in whole))
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # Compiled code outlives the process; the default place is emptied at the next start.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache_path("neurondb") / "compiled"))
-    fused = torch.compile(function, options=dict(OPTIONS))
+    compiled_function = torch.compile(function, options=dict(OPTIONS))
 
     def run(*arguments: Any) -> Any:
         # One graph for all sizes of batches and models, a single text among them. Only sizes:
@@ -93,7 +94,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             shapes.patch(backed_size_oblivious=True),  # type: ignore[attr-defined]
             torch._dynamo.config.patch(specialize_int=True),
         ):
-            return fused(*arguments)
+            return compiled_function(*arguments)
 
     return run
 
@@ -106,15 +107,15 @@ def _tensors(arguments: tuple[Any, ...]) -> Iterator[Tensor]:
             yield from (t for t in (argument.gate, argument.in_, argument.post) if t is not None)
 
 
-def pays(device: torch.device, n_activations: int) -> bool:
+def is_worth_compiling(device: torch.device, n_activations: int) -> bool:
     """Tell whether compiling pays for so many activations."""
     return n_activations >= WORTH_COMPILING.get(device.type, math.inf)
 
 
 @torch.inference_mode()
-def try_out(
+def compile_kernels(
     kernels: Kernels,
-    kind: reduction.Kind,
+    kind: reduction.NeuronKind,
     activation: reduction.Activation,
     n_neurons: int,
     device: torch.device,
@@ -131,7 +132,7 @@ def try_out(
         sign = torch.ones(n_neurons, device=device)
     counted = torch.ones(shape[:2], dtype=torch.bool, device=device)
     about = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
-    _, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
+    _, peaks = kernels.reduce_batch(kind, activation, found, sign, counted, about)
     yield
     kernels.peak_positions(kind, activation, found, sign, counted, peaks)
     yield

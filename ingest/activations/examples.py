@@ -132,7 +132,7 @@ def _mixed(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> 31) & (2**33 - 1))
 
 
-def controls(drawn: BestTexts) -> dict[int, Examples]:
+def control_examples(drawn: BestTexts) -> dict[int, Examples]:
     """Return the control examples among the texts drawn, by codes of `CONTROL_KINDS`.
 
     The random ones are the first drawn; a band has the first drawn of its quarter by |peak|,

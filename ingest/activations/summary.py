@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float, Int
 from neurondb.records import ActivationsRecord
 from torch import Tensor
 
-from ingest.activations.compiled import PLAIN, Kernels
+from ingest.activations.compiled import PLAIN_KERNELS, Kernels
 from ingest.activations.examples import (
     N_DRAWN,
     N_EXAMPLES,
     BestTexts,
-    controls,
+    control_examples,
     random_scores,
     size_scores,
 )
@@ -30,25 +30,25 @@ from ingest.activations.reduction import (
     Activation,
     Counts,
     FloatSums,
-    Kind,
+    NeuronKind,
     SumTree,
-    cases,
+    add_counts,
+    batch_totals,
     centres,
-    counted_together,
-    labels,
-    moments,
-    no_counts,
-    no_sums,
+    compute_moments,
+    describe_cases,
+    describe_labels,
+    float64_sums,
     positions_of,
-    totals_of,
-    wide_sums,
+    zero_counts,
+    zero_sums,
 )
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
 
 DENSE_SHARE: Final = 24
-"""More peaks than 1/24 of the batch's texts × neurons are found by one sweep over it all, fewer one
-by one: a column costs as much as that many in the sweep."""
+"""More peaks than 1/24 of the batch's texts × neurons are looked for in one pass over all values,
+fewer one by one: a column costs as much as that many do in the pass."""
 COLUMNS_AT_ONCE: Final = 2**22
 """Values gathered at once where few peaks are looked for."""
 CENTRE_TOKENS: Final = 64
@@ -106,7 +106,7 @@ class LayerSummary:
         seed: of that draw.
     """
 
-    kind: Kind
+    kind: NeuronKind
     layer: int
     totals: Counts
     sums: SumTree
@@ -115,7 +115,7 @@ class LayerSummary:
     by_label: Float[Tensor, "3 labels neurons"]
     drawn: BestTexts | None = None
     seed: int = 0
-    _kernels: Kernels = field(default=PLAIN, repr=False)
+    _kernels: Kernels = field(default=PLAIN_KERNELS, repr=False)
 
     @classmethod
     def empty(
@@ -135,7 +135,7 @@ class LayerSummary:
         return cls(
             kind,
             layer,
-            no_counts(kind, n_neurons, device),
+            zero_counts(kind, n_neurons, device),
             SumTree(),
             BestTexts(len(kind.peaks), n_neurons, N_EXAMPLES, device),
             torch.zeros(n_bins, dtype=torch.int64, device=device),
@@ -152,27 +152,27 @@ class LayerSummary:
     def add(
         self,
         batch: CountedBatch,
-        found: MLPActivations,
+        activations: MLPActivations,
         sign: Float[Tensor, " neurons"],
         activation: Activation,
     ) -> None:
-        """Add a batch of texts that were not added before; `found` has the model's own signs.
+        """Add a batch of texts that were not added before; `activations` has the model's own signs.
 
         Raises:
             ValueError: when a batch of its number is there.
         """
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        about = centres(found, sign, batch.centre_tokens)
-        sums, peaks = kernels.sweep(kind, activation, found, sign, counted, about)
+        about = centres(activations, sign, batch.centre_tokens)
+        sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, about)
         if not torch.stack(sums.sum).isfinite().all():
-            sums = sums._replace(sum=wide_sums(kind, activation, found, sign, counted))
-        counts, float_sums = totals_of(kind, sums, about)
-        by_label = self._label_sums(batch, found, sign)
-        self.totals = counted_together(self.totals, counts)
+            sums = sums._replace(sum=float64_sums(kind, activation, activations, sign, counted))
+        counts, float_sums = batch_totals(kind, sums, about)
+        by_label = self._label_sums(batch, activations, sign)
+        self.totals = add_counts(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
-            kernels.count_bins(kind, found, sign, batch.drawn_tokens, self.counts)
-        inputs = (kind, activation, found, sign, counted, peaks)
+            kernels.count_bins(kind, activations, sign, batch.drawn_tokens, self.counts)
+        inputs = (kind, activation, activations, sign, counted, peaks)
         finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
         known, scores = sums.positions, size_scores(peaks)
@@ -181,14 +181,14 @@ class LayerSummary:
             self._draw(self.drawn, batch, peaks, finder)
 
     def _label_sums(
-        self, batch: CountedBatch, found: MLPActivations, sign: Float[Tensor, " neurons"]
+        self, batch: CountedBatch, activations: MLPActivations, sign: Float[Tensor, " neurons"]
     ) -> Float[Tensor, "4 labels neurons"]:
         """Add to the counts by label; return the batch's sums by label."""
         _, n_labels, n_neurons = self.by_label.shape
         sums = self.by_label.new_zeros(7, n_labels, n_neurons)
         if batch.labels is not None and n_labels:
             rows = (batch.labels >= 0).nonzero().squeeze(1)
-            by_text = self._kernels.sums_by_text(found, sign, batch.counted)
+            by_text = self._kernels.sums_by_text(activations, sign, batch.counted)
             # `index_add_` adds in no fixed order on a GPU; this sorts there.
             sums.transpose(0, 1).index_put_(
                 (batch.labels[rows],), by_text[:, rows].transpose(0, 1), accumulate=True
@@ -228,7 +228,7 @@ class LayerSummary:
         both are of batches of one dataset, numbered alike. Of texts batched apart, sums agree to
         rounding (METHODS §5).
         """
-        self.totals = counted_together(self.totals, other.totals)
+        self.totals = add_counts(self.totals, other.totals)
         self.sums.merge(other.sums)
         self.best.merge(other.best)
         self.counts += other.counts
@@ -281,7 +281,7 @@ class LayerSummary:
         n_neurons = len(totals.finite)
         sums = self._sums()
         positive = totals.positive.numpy()
-        pre, post = (moments(sums, row) for row in (0, 1))
+        pre, post = (compute_moments(sums, row) for row in (0, 1))
         counts = self.counts.view(len(kind.histograms), n_neurons, histogram.N_BINS)
         return ActivationsRecord(
             n_tokens=totals.finite.numpy(),
@@ -290,26 +290,28 @@ class LayerSummary:
             post_positive=positive[1],
             pre=pre,
             post=post,
-            cases=dict(zip(kind.cases, cases(kind, totals, sums), strict=True)),
+            cases=dict(zip(kind.cases, describe_cases(kind, totals, sums), strict=True)),
             examples=dict(zip(kind.example_lists, self.best.record(), strict=True)),
             histograms=dict(zip(kind.histograms, counts.cpu().numpy(), strict=True)),
-            labels=dict(enumerate(labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))),
-            controls={} if self.drawn is None else controls(self.drawn),
+            labels=dict(
+                enumerate(describe_labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))
+            ),
+            controls={} if self.drawn is None else control_examples(self.drawn),
         )
 
     def _sums(self) -> FloatSums:
         _, n_labels, n_neurons = self.by_label.shape
-        return self.sums.total() or no_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
+        return self.sums.total() or zero_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
 
 
 @dataclass
 class _PeakFinder:
-    """Finds where in their texts peaks stand, by one sweep or neuron by neuron."""
+    """Finds where in their texts peaks stand, in one pass over all values or neuron by neuron."""
 
     kernels: Kernels
-    kind: Kind
+    kind: NeuronKind
     activation: Activation
-    found: MLPActivations
+    activations: MLPActivations
     sign: Tensor
     counted: Tensor
     peaks: Tensor
@@ -318,7 +320,7 @@ class _PeakFinder:
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
-        inputs = (self.kind, self.activation, self.found, self.sign, self.counted, self.peaks)
+        inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
         if self.known is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
             self.known = self.kernels.peak_positions(*inputs)
         if self.known is not None:

@@ -17,7 +17,7 @@ from neurondb.jobs.steering import AttributeSetsRequest
 
 from ingest.attributes.prompts import read_subjects
 from ingest.attributes.sets import write_sets
-from ingest.attributes.stop_words import plain, says_something, stop_words
+from ingest.attributes.stop_words import is_meaningful, normalise_word, read_stop_words
 from ingest.text.datasets import read_dataset
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
@@ -30,7 +30,7 @@ def run(request: AttributeSetsRequest, progress: Progress) -> SetsReport:
         TextError: when paragraphs, subjects or stop words cannot be read.
         NeuronDBError: when the sets cannot be written.
     """
-    stop = stop_words(request.stop_words)
+    stop = read_stop_words(request.stop_words)
     subjects = read_subjects(request.subjects)
     paragraphs = read_dataset(request.paragraphs, label_field="").texts
     index = Paragraphs(paragraphs, stop)
@@ -60,9 +60,9 @@ class Paragraphs:
     def __init__(self, texts: Sequence[str], stop: frozenset[str]) -> None:
         import bm25s
 
-        self._texts = [plain(text) for text in texts]
+        self._texts = [normalise_word(text) for text in texts]
         self._stop = stop
-        self._words = [words_in(text, stop) for text in self._texts]
+        self._words = [split_words(text, stop) for text in self._texts]
         # BM25 of an empty vocabulary cannot be computed; a word that nobody asks for does no harm.
         self._index: Any = bm25s.BM25()
         self._index.index([words or ["_"] for words in self._words], show_progress=False)
@@ -75,14 +75,16 @@ class Paragraphs:
             top_k: paragraphs at most.
             mentioning: only those that contain the name.
         """
-        asked = words_in(plain(subject), self._stop) or _WORD.findall(plain(subject))
+        asked = split_words(normalise_word(subject), self._stop) or _WORD.findall(
+            normalise_word(subject)
+        )
         known = [word for word in asked if word in self._index.vocab_dict]
         if not known:
             return []
         scores = self._index.get_scores(known)
         found = [int(i) for i in (-scores).argsort(kind="stable") if scores[i] > 0]
         if mentioning:
-            found = [i for i in found if plain(subject) in self._texts[i]]
+            found = [i for i in found if normalise_word(subject) in self._texts[i]]
         return found[:top_k]
 
     def words_of(self, chosen: Iterable[int]) -> frozenset[str]:
@@ -90,6 +92,6 @@ class Paragraphs:
         return frozenset(word for i in chosen for word in self._words[i])
 
 
-def words_in(text: str, stop: frozenset[str]) -> list[str]:
+def split_words(text: str, stop: frozenset[str]) -> list[str]:
     """Return a text's words in their order, without stop words and those of two characters."""
-    return [word for word in _WORD.findall(text) if says_something(word, stop)]
+    return [word for word in _WORD.findall(text) if is_meaningful(word, stop)]

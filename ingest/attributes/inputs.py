@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.attributes.prompts import Prompt, cut_at_subject, first_answer_ids
-from ingest.attributes.sets import Sets, as_tokens
-from ingest.interventions.running_model import Running
+from ingest.attributes.sets import Sets, attribute_tokens
+from ingest.interventions.running_model import RunningModel
 from neurondb.errors import TextError, UsageError
 
 NO_SET = "subject without attributes"
@@ -43,7 +43,12 @@ class Inputs:
 
 
 def read_inputs(
-    running: Running, prompts: Sequence[Prompt], sets: Sets, stop: frozenset[str], *, pieces: bool
+    running: RunningModel,
+    prompts: Sequence[Prompt],
+    sets: Sets,
+    stop: frozenset[str],
+    *,
+    pieces: bool,
 ) -> Inputs:
     """Return what a model is run on, for prompts whose subjects have attributes.
 
@@ -61,7 +66,7 @@ def read_inputs(
     found = Inputs()
     cutter = running.tokenizer if pieces else None
     for subject in {prompt.subject for prompt in prompts} & set(sets):
-        words = as_tokens(sets[subject], stop, cutter)
+        words = attribute_tokens(sets[subject], stop, cutter)
         if words:
             found.attributes[subject] = words
     for prompt in prompts:
@@ -76,22 +81,22 @@ def read_inputs(
     return found
 
 
-def _cut(running: Running, found: Inputs) -> None:
+def _cut(running: RunningModel, inputs: Inputs) -> None:
     places: dict[tuple[str, tuple[int, ...]], int] = {}
-    for prompt in found.prompts:
+    for prompt in inputs.prompts:
         ids = tuple(cut_at_subject(running.tokenizer, prompt))
         key = (prompt.subject, ids)
         if key not in places:
-            places[key] = len(found.cuts)
-            found.cuts.append(np.array(ids, dtype=np.int64))
-            found.subjects.append(prompt.subject)
-            found.weights.append(0)
-        found.weights[places[key]] += 1
+            places[key] = len(inputs.cuts)
+            inputs.cuts.append(np.array(ids, dtype=np.int64))
+            inputs.subjects.append(prompt.subject)
+            inputs.weights.append(0)
+        inputs.weights[places[key]] += 1
 
 
-def _answer(running: Running, found: Inputs) -> None:
-    answers = first_answer_ids(running.tokenizer, found.prompts)
-    for prompt, answer in zip(found.prompts, answers, strict=True):
+def _answer(running: RunningModel, inputs: Inputs) -> None:
+    answers = first_answer_ids(running.tokenizer, inputs.prompts)
+    for prompt, answer in zip(inputs.prompts, answers, strict=True):
         ids = running.tokenizer.prompt(prompt.prompt)
         if not running.fits(len(ids)):
             raise UsageError(
@@ -99,5 +104,5 @@ def _answer(running: Running, found: Inputs) -> None:
                 f"{running.stored.name} only {running.checkpoint.architecture.context}"
             )
         if answer is not None:
-            found.whole.append(np.array(ids, dtype=np.int64))
-            found.answers.append(answer)
+            inputs.whole.append(np.array(ids, dtype=np.int64))
+            inputs.answers.append(answer)

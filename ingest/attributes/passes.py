@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ingest.forward import Batch, Forward, batch_tokens, batches
-from ingest.forward.prefix_cache import Replay
+from ingest.forward.prefix_cache import PrefixCachedModel
 from ingest.interventions import Intervention, intervened
 
 
@@ -36,7 +36,7 @@ class Pass(NamedTuple):
     normed: Float[Tensor, "texts d_model"]
 
 
-def passes(
+def run_passes(
     forward: Forward, token_ids: Sequence[NDArray[np.int64]], states: Sequence[Intervention]
 ) -> Iterator[Pass]:
     """Yield a pass for every state and batch of texts, the clean one of a batch first.
@@ -50,22 +50,24 @@ def passes(
 
 
 def _of_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) -> Iterator[Pass]:
-    replay, texts = Replay(forward), batch.ordinals.cpu().numpy()
-    with _tapped(forward, batch) as seen:
-        clean = replay.clean(batch, {state.layers[0] for state in states})
+    cached_model, texts = PrefixCachedModel(forward), batch.ordinals.cpu().numpy()
+    with _residual_hooks(forward, batch) as seen:
+        clean = cached_model.run_clean(batch, {state.layers[0] for state in states})
     residual = torch.stack(seen)
     yield Pass(0, texts, residual, _last(clean.stream.normed, batch.lengths))
     for number, state in enumerate(states, start=1):
         first = state.layers[0]
-        with intervened(forward, state), _tapped(forward, batch) as seen:
-            stream = replay.again(clean, first)
+        with intervened(forward, state), _residual_hooks(forward, batch) as seen:
+            stream = cached_model.run_from(clean, first)
         # In front of the first layer that it touches a state is as the clean run.
         changed = torch.cat([residual[:first], torch.stack(seen)[first:]])
         yield Pass(number, texts, changed, _last(stream.normed, batch.lengths))
 
 
 @contextmanager
-def _tapped(forward: Forward, batch: Batch) -> Iterator[list[Float[Tensor, "texts d_model"]]]:
+def _residual_hooks(
+    forward: Forward, batch: Batch
+) -> Iterator[list[Float[Tensor, "texts d_model"]]]:
     """Collect what each layer puts out at the last token of every text, while open."""
     found: list[Tensor] = []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.attributes.tables import read_objects
-from ingest.text.chat import SpokenTokenizer
+from ingest.text.chat import ChatTokenizer
 from neurondb.decoding import read_text
 from neurondb.errors import TextError
 
@@ -64,7 +64,7 @@ def read_subjects(file: Path) -> list[str]:
     return list(dict.fromkeys(kept))
 
 
-def cut_at_subject(tokenizer: SpokenTokenizer, prompt: Prompt) -> list[int]:
+def cut_at_subject(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:
     """Return the prompt's token ids, the prefix token first, up to the subject's last one.
 
     That is the last token which stands for a character of the subject where it first occurs.
@@ -76,7 +76,7 @@ def cut_at_subject(tokenizer: SpokenTokenizer, prompt: Prompt) -> list[int]:
     return [*prefix, *ids[: within + 1]]
 
 
-def first_answer_ids(tokenizer: SpokenTokenizer, prompts: Iterable[Prompt]) -> Iterator[int | None]:
+def first_answer_ids(tokenizer: ChatTokenizer, prompts: Iterable[Prompt]) -> Iterator[int | None]:
     """Yield the first token of what follows each prompt, the space in front included."""
     for prompt in prompts:
         if prompt.attribute is None:

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.attributes.stop_words import plain, says_something
+from ingest.attributes.stop_words import is_meaningful, normalise_word
 
 LOGITS: Final = {"cpu": 2**25, "cuda": 2**28}
 """Logits that exist at a time."""
@@ -31,10 +31,10 @@ class Vocabulary:
     """
 
     def __init__(self, tokens: Iterable[str], stop: frozenset[str]) -> None:
-        words = [plain(token) for token in tokens]
+        words = [normalise_word(token) for token in tokens]
         self._code = {word: code for code, word in enumerate(dict.fromkeys(words))}
         self._codes = np.array([self._code[word] for word in words])
-        self._counts = np.array([says_something(word, stop) for word in words])
+        self._counts = np.array([is_meaningful(word, stop) for word in words])
 
     def codes(self, words: Iterable[str]) -> NDArray[np.int64]:
         """Return numbers that stand for the words that are tokens."""
@@ -56,7 +56,7 @@ class Vocabulary:
 
 
 @torch.inference_mode()
-def top_tokens(
+def find_top_tokens(
     residual: Float[Tensor, "layers texts d_model"],
     unembed: Float[Tensor, "d_vocab d_model"],
     k: int,

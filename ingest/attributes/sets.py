@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ingest.attributes.stop_words import plain, says_something
+from ingest.attributes.stop_words import is_meaningful, normalise_word
 from ingest.attributes.tables import read_json, read_objects
-from ingest.text.chat import SpokenTokenizer
+from ingest.text.chat import ChatTokenizer
 from neurondb.atomic import write_atomic
 from neurondb.errors import NeuronDBError, TextError
 
@@ -68,10 +68,10 @@ def write_whole(file: Path, text: str) -> None:
     write_atomic(file, text)
 
 
-def as_tokens(
+def attribute_tokens(
     attributes: Iterable[str],
     stop: frozenset[str],
-    tokenizer: SpokenTokenizer | None = None,
+    tokenizer: ChatTokenizer | None = None,
 ) -> frozenset[str]:
     """Return the texts of tokens, `plain`, that count as one of these attributes.
 
@@ -79,8 +79,8 @@ def as_tokens(
     that a word is made of. Stop words and tokens of two characters or fewer never count.
     """
     words = [part for attribute in attributes for part in (attribute, *attribute.split())]
-    found = {plain(word) for word in words}
+    found = {normalise_word(word) for word in words}
     if tokenizer is not None:
         spelled = (form for word in dict.fromkeys(words) for form in (word, f" {word}"))
-        found |= {plain(piece) for form in spelled for piece in tokenizer.pieces(form)}
-    return frozenset(word for word in found if says_something(word, stop))
+        found |= {normalise_word(piece) for form in spelled for piece in tokenizer.pieces(form)}
+    return frozenset(word for word in found if is_meaningful(word, stop))

@@ -62,7 +62,7 @@ def built_in() -> frozenset[str]:
     return frozenset(word for words in _CLASSES.values() for word in words.split())
 
 
-def stop_words(file: Path | None = None) -> frozenset[str]:
+def read_stop_words(file: Path | None = None) -> frozenset[str]:
     """Return the built-in words, and those of a file beside them.
 
     Raises:
@@ -70,14 +70,14 @@ def stop_words(file: Path | None = None) -> frozenset[str]:
     """
     if file is None:
         return built_in()
-    return built_in() | {plain(word) for word in read_text(file).split()}
+    return built_in() | {normalise_word(word) for word in read_text(file).split()}
 
 
-def plain(token: str) -> str:
+def normalise_word(token: str) -> str:
     """Return a token as attributes are compared: without the space around it, without case."""
     return token.strip().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
 
 
-def says_something(word: str, stop: frozenset[str]) -> bool:
-    """Tell whether a word, `plain`, is long enough and no stop word."""
+def is_meaningful(word: str, stop: frozenset[str]) -> bool:
+    """Tell whether a word, `normalise_word`, is long enough and no stop word."""
     return len(word) >= SHORTEST and word not in stop

@@ -35,7 +35,7 @@ MOST_THREADS: Final = 32
 SETTLED_S: Final = 2.0
 """A younger file may change again without its times telling, and is not remembered."""
 FORM: Final = 1
-"""Of the remembered files; another number makes all of them forgotten."""
+"""The format of what is remembered of files; another number makes all of it forgotten."""
 
 
 class Stamp(NamedTuple):

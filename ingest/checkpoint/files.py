@@ -34,7 +34,7 @@ DAMAGED = "it is truncated or damaged; download it again"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTensor:
     """Where one tensor lies, and its shape as the file's header gives it."""
 
     file: Path
@@ -57,22 +57,22 @@ class Format:
 
 
 @dataclass(frozen=True)
-class Shards:
+class TensorFiles:
     """All tensors of a model directory, by name.
 
     Attributes:
-        stored: Where each tensor lies.
+        stored: The file, the offset, the dtype and the shape of each tensor, by its name.
         format: How files are read.
         stamps: What the file system said of each file when it was opened.
     """
 
-    stored: Mapping[str, Stored]
+    stored: Mapping[str, StoredTensor]
     format: Format
     stamps: Mapping[Path, Stamp]
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, directory: Path, named: object = None) -> Shards:
+    def open(cls, directory: Path, named: object = None) -> TensorFiles:
         """Find the weight files that transformers runs and read their headers.
 
         Args:
@@ -89,7 +89,7 @@ class Shards:
         return cls(_headers(found.files, format_), format_, stamps)
 
     @classmethod
-    def of_gguf(cls, file: GgufFile, tensors: GgufTensors) -> Shards:
+    def of_gguf(cls, file: GgufFile, tensors: GgufTensors) -> TensorFiles:
         """Take the tensors of a GGUF file, whose header has been read.
 
         Raises:
@@ -133,13 +133,13 @@ class Shards:
         wanted = sorted(self.stored if names is None else names)
         return {name: _edges(tensor) for name, tensor in sorted(self.read(wanted).items())}
 
-    def _find(self, name: str) -> Stored:
+    def _find(self, name: str) -> StoredTensor:
         if name not in self.stored:
             raise CheckpointError(f"the weight files hold no tensor '{name}'")
         return self.stored[name]
 
 
-def _by_file(item: tuple[str, Stored]) -> Path:
+def _by_file(item: tuple[str, StoredTensor]) -> Path:
     return item[1].file
 
 
@@ -151,15 +151,15 @@ def _edges(tensor: Tensor) -> str:
     return digest.hexdigest()
 
 
-def _headers(files: Mapping[Path, list[str]], format_: Format) -> dict[str, Stored]:
+def _headers(files: Mapping[Path, list[str]], format_: Format) -> dict[str, StoredTensor]:
     """Where two files hold a tensor of one name, transformers takes the last file's."""
-    stored: dict[str, Stored] = {}
+    stored: dict[str, StoredTensor] = {}
     for file, promised in files.items():
         shapes = format_.shapes(file)
         absent = [name for name in promised if name not in shapes]
         if absent:
             raise CheckpointError(f"{file} lacks tensor '{absent[0]}', which the index puts there")
-        stored |= {name: Stored(file, shape) for name, shape in shapes.items()}
+        stored |= {name: StoredTensor(file, shape) for name, shape in shapes.items()}
     return stored
 
 

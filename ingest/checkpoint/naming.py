@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from ingest.checkpoint.gguf.reader import is_gguf
 from ingest.checkpoint.hub import LocatedModel, locate
-from ingest.checkpoint.stored import locate_again
+from ingest.checkpoint.stored import locate_original
 from neurondb import migrate
 from neurondb.database import check_revision, connect, parse_url, sqlite_path
 from neurondb.known_models import ALIASES, KNOWN
@@ -17,7 +17,7 @@ from neurondb.reading.models import MODEL_COLUMNS, Model
 from neurondb.schema import tables
 
 
-def locate_asked(request: IngestRequest) -> tuple[LocatedModel, str]:
+def locate_requested(request: IngestRequest) -> tuple[LocatedModel, str]:
     """Find the directory of the model that is to be ingested, and its name in the database.
 
     A directory goes before a stored name, a stored name before a known one, so that what was begun
@@ -33,7 +33,7 @@ def locate_asked(request: IngestRequest) -> tuple[LocatedModel, str]:
     if stored is None or (request.name not in (None, stored.name) and _is_known(request.model)):
         located = locate(request.model, request.revision)
         return located, request.name or located.slug
-    return locate_again(stored, request.revision), request.name or stored.name
+    return locate_original(stored, request.revision), request.name or stored.name
 
 
 def _is_local(model: str) -> bool:

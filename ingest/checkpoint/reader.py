@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ingest.checkpoint.digests import Stamp, refuse_changed
 from ingest.checkpoint.directory import read_config
-from ingest.checkpoint.files import Shards
+from ingest.checkpoint.files import TensorFiles
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf
 from ingest.checkpoint.gguf.sidecar import sidecar_of
 from ingest.checkpoint.gguf.tensors import GgufTensors, main_type, summarise_types
@@ -61,7 +61,7 @@ class Checkpoint:
     _root: str = field(repr=False)
     _embedding: str = field(repr=False)
     _head: str | None = field(repr=False)
-    _shards: Shards = field(repr=False)
+    _tensor_files: TensorFiles = field(repr=False)
     _stamps: Mapping[Path, Stamp] = field(repr=False)
 
     @classmethod
@@ -74,12 +74,12 @@ class Checkpoint:
             UnsupportedModelError: The architecture has no adapter.
         """
         files = _open_gguf(path) if is_gguf(path) else _open_directory(path)
-        layout, shards = files.layout, files.shards
-        root, embedding = _find_root(path, layout, shards)
-        head = _find_head(path, layout, shards)
+        layout, tensor_files = files.layout, files.tensor_files
+        root, embedding = _find_root(path, layout, tensor_files)
+        head = _find_head(path, layout, tensor_files)
         for shapes in _needed(layout, root, (embedding, head)):
-            _check_shapes(path, shapes, shards)
-        tied = layout.architecture.tied and _is_tied(shards, embedding, head)
+            _check_shapes(path, shapes, tensor_files)
+        tied = layout.architecture.tied and _is_tied(tensor_files, embedding, head)
         block = layout.block_shapes(root + layout.block.format(0))
         matrices = [name for name, shape in block.items() if len(shape) > 1]
         return cls(
@@ -93,8 +93,8 @@ class Checkpoint:
             root,
             embedding,
             head,
-            shards,
-            files.stamps | dict(shards.stamps),
+            tensor_files,
+            files.stamps | dict(tensor_files.stamps),
         )
 
     @property
@@ -145,7 +145,7 @@ class Checkpoint:
         Raises:
             CheckpointError: A file was changed since it was opened, or cannot be read any more.
         """
-        found = self._digest(self._shards.digests())
+        found = self._digest(self._tensor_files.digests())
         refuse_changed(self._stamps)
         return found
 
@@ -154,7 +154,7 @@ class Checkpoint:
 
         Databases hold it that were made before the whole was hashed.
         """
-        return self._digest(self._shards.edge_digests())
+        return self._digest(self._tensor_files.edge_digests())
 
     def refuse_changed(self) -> None:
         """Make sure that the files are those that were opened; CheckpointError if not."""
@@ -166,13 +166,13 @@ class Checkpoint:
         They are mapped, and not looked at: a NaN is not refused.
         """
         prefix = self._root + self._layout.block.format(index)
-        tensors = self._shards.read(self._layout.block_shapes(prefix))
+        tensors = self._tensor_files.read(self._layout.block_shapes(prefix))
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
     def ends(self) -> tuple[Tensor, Tensor]:
         """The embedding and the unembedding as they are stored, mapped and not looked at."""
         names = (self._embedding, self._head or self._embedding)
-        tensors = self._shards.read(names)
+        tensors = self._tensor_files.read(names)
         return tensors[names[0]], tensors[names[1]]
 
     def _digest(self, tensors: Mapping[str, str]) -> str:
@@ -188,11 +188,11 @@ class Checkpoint:
         return self._read([name])[name]
 
     def _read(self, names: Iterable[str]) -> dict[str, Tensor]:
-        tensors = self._shards.read(names)
+        tensors = self._tensor_files.read(names)
         for name, tensor in tensors.items():
             problem = _problem(tensor)
             if problem is not None:
-                file = self._shards.stored[name].file
+                file = self._tensor_files.stored[name].file
                 raise CheckpointError(f"{file}: tensor '{name}' {problem}")
         return tensors
 
@@ -203,7 +203,7 @@ class _Files(NamedTuple):
     settings: Path
     config: dict[str, object]
     layout: Layout
-    shards: Shards
+    tensor_files: TensorFiles
     stamps: dict[Path, Stamp]
     types: Mapping[str, str]
     file_type: str | None
@@ -214,8 +214,8 @@ def _open_directory(path: Path) -> _Files:
     config = read_config(path)
     stamps = {file: Stamp.of(file)}
     layout = layout_for(Settings(config, str(file)))
-    shards = Shards.open(path, config.get("transformers_weights"))
-    return _Files(path, config, layout, shards, stamps, {}, None)
+    tensor_files = TensorFiles.open(path, config.get("transformers_weights"))
+    return _Files(path, config, layout, tensor_files, stamps, {}, None)
 
 
 def _open_gguf(path: Path) -> _Files:
@@ -224,29 +224,29 @@ def _open_gguf(path: Path) -> _Files:
     config = read_config(sidecar)
     layout = layout_for(Settings(config, str(path)))
     tensors = GgufTensors(file, layout)
-    shards = Shards.of_gguf(file, tensors)
-    return _Files(sidecar, config, layout, shards, {}, tensors.types(), file.file_type)
+    tensor_files = TensorFiles.of_gguf(file, tensors)
+    return _Files(sidecar, config, layout, tensor_files, {}, tensors.types(), file.file_type)
 
 
-def _find_root(path: Path, layout: Layout, shards: Shards) -> tuple[str, str]:
+def _find_root(path: Path, layout: Layout, tensor_files: TensorFiles) -> tuple[str, str]:
     """The prefix of the decoder's tensors, and the name of the embedding."""
     names = [f"{root}{layout.embedding}.weight" for root in layout.roots]
     for root, name in zip(layout.roots, names, strict=True):
-        if name in shards.stored:
+        if name in tensor_files.stored:
             return root, name
     # A tied model may be saved under its head's name alone, which transformers takes for both.
-    head = next((name for name in layout.heads if name in shards.stored), None)
+    head = next((name for name in layout.heads if name in tensor_files.stored), None)
     if layout.architecture.tied and head is not None:
         for root in layout.roots:
-            if not shards.stored.keys().isdisjoint(
+            if not tensor_files.stored.keys().isdisjoint(
                 layout.block_shapes(root + layout.block.format(0))
             ):
                 return root, head
     raise CheckpointError(f"{path} stores no embedding (looked for {', '.join(names)})")
 
 
-def _find_head(path: Path, layout: Layout, shards: Shards) -> str | None:
-    head = next((name for name in layout.heads if name in shards.stored), None)
+def _find_head(path: Path, layout: Layout, tensor_files: TensorFiles) -> str | None:
+    head = next((name for name in layout.heads if name in tensor_files.stored), None)
     if head is None and not layout.architecture.tied:
         raise CheckpointError(
             f"{path} stores no {layout.heads[0]}, and its config.json does not tie it to the"
@@ -265,9 +265,9 @@ def _needed(layout: Layout, root: str, vocabulary: Iterable[str | None]) -> Iter
         yield layout.final_norm.shapes(root, sizes)
 
 
-def _check_shapes(path: Path, shapes: Shapes, shards: Shards) -> None:
+def _check_shapes(path: Path, shapes: Shapes, tensor_files: TensorFiles) -> None:
     for name, shape in shapes.items():
-        stored = shards.stored.get(name)
+        stored = tensor_files.stored.get(name)
         if stored is None:
             raise CheckpointError(f"{path} lacks tensor '{name}': is the download complete?")
         if stored.shape != shape:
@@ -277,14 +277,14 @@ def _check_shapes(path: Path, shapes: Shapes, shards: Shards) -> None:
             )
 
 
-def _is_tied(shards: Shards, embedding: str, head: str | None) -> bool:
+def _is_tied(tensor_files: TensorFiles, embedding: str, head: str | None) -> bool:
     """Whether the unembedding is the embedding: the same name, or the same dtype, shape, bytes."""
     if head is None or head == embedding:
         return True
     # Where they differ, they nearly always do at once; where they do not, all of both is compared.
-    if len(set(shards.edge_digests([embedding, head]).values())) > 1:
+    if len(set(tensor_files.edge_digests([embedding, head]).values())) > 1:
         return False
-    digests = shards.digests()
+    digests = tensor_files.digests()
     return digests[embedding] == digests[head]
 
 

@@ -9,17 +9,17 @@ from neurondb.reading.models import Model
 from neurondb.schema import tables
 
 
-def original(connection: Connection, model: Model) -> Checkpoint:
+def open_original(connection: Connection, model: Model) -> Checkpoint:
     """Open the checkpoint of a stored model.
 
     Raises:
         IngestError: when it is no longer where it was, or holds other weights than it did.
         ModelError: when it cannot be read, or the hub cannot give it.
     """
-    checkpoint = Checkpoint.open(locate_again(model).path)
+    checkpoint = Checkpoint.open(locate_original(model).path)
     m = tables.models.c
     stored = connection.execute(select(m.fingerprint).where(m.model_id == model.model_id))
-    if not is_same(checkpoint, stored.scalar_one()):
+    if not has_fingerprint(checkpoint, stored.scalar_one()):
         raise IngestError(
             f"{model.source} holds other weights than those {model.name} was read from; "
             "ingest them under another --name"
@@ -27,12 +27,12 @@ def original(connection: Connection, model: Model) -> Checkpoint:
     return checkpoint
 
 
-def locate_again(model: Model, revision: str | None = None) -> LocatedModel:
+def locate_original(model: Model, revision: str | None = None) -> LocatedModel:
     """Find the directory that a stored model was read from.
 
     Args:
         model: As it is stored.
-        revision: Of the hub's repository; by default the one that was read.
+        revision: The revision of the hub's repository; by default the one that was read.
 
     Raises:
         IngestError: when it is no longer where it was.
@@ -49,18 +49,18 @@ def locate_again(model: Model, revision: str | None = None) -> LocatedModel:
         ) from error
 
 
-def is_same(checkpoint: Checkpoint, stored: str) -> bool:
+def has_fingerprint(checkpoint: Checkpoint, stored: str) -> bool:
     """Tell whether a stored fingerprint is the checkpoint's.
 
     One that is stored since before whole tensors were hashed is compared by the rule of its time.
     """
-    return stored == checkpoint.fingerprint() or is_old(checkpoint, stored)
+    return stored == checkpoint.fingerprint() or has_edge_fingerprint(checkpoint, stored)
 
 
-def is_old(checkpoint: Checkpoint, stored: str) -> bool:
+def has_edge_fingerprint(checkpoint: Checkpoint, stored: str) -> bool:
     """Tell whether a stored fingerprint is the checkpoint's by the rule of versions before 0.2.
 
-    That rule does not see all weights. `checkpoint.fingerprint_renewal` puts a new one in its
+    That rule does not see all weights. `ingest.stages.fingerprint_renewal` puts a new one in its
     place.
     """
     return stored == checkpoint.edge_fingerprint()

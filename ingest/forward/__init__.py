@@ -5,7 +5,7 @@ The model is transformers' own, with its own attention; hooks on its MLP modules
 `hook_post` (METHODS, notation). `ingest.forward.bridge` is the independent reference for that.
 """
 
-from ingest.forward.batching import Batch, batch_tokens, batches, packing
+from ingest.forward.batching import Batch, batch_tokens, batches, pack_texts
 from ingest.forward.devices import pick_device, pick_dtype
 from ingest.forward.hooks import Activations, MLPActivations
 from ingest.forward.model import Consumer, Forward
@@ -18,7 +18,7 @@ __all__ = [
     "MLPActivations",
     "batch_tokens",
     "batches",
-    "packing",
+    "pack_texts",
     "pick_device",
     "pick_dtype",
 ]

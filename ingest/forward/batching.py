@@ -28,14 +28,16 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
-        ids, lengths, ordinals = (
-            tensor.to(device) for tensor in (self.token_ids, self.lengths, self.ordinals)
-        )
-        return Batch(ids, lengths, ordinals, number=self.number)
+        return Batch(*(tensor.to(device) for tensor in self.tensors), number=self.number)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Its token ids, lengths and ordinals, each with a row for every text."""
+        return self.token_ids, self.lengths, self.ordinals
 
     @property
     def n_tokens(self) -> int:
-        """Tokens, padding left out."""
+        """How many tokens the batch has, padding left out."""
         return int(self.lengths.sum())
 
 
@@ -48,7 +50,7 @@ def batch_tokens(device: torch.device) -> int:
     return BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
 
 
-def packing(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
+def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
     """Return which texts go together: of similar length, `max_tokens` places at most.
 
     The longest come first; a text longer than that is a batch of its own. Some of the batches
@@ -76,7 +78,7 @@ def batches(
     ordinals: NDArray[np.int64] | None = None,
     first: int = 0,
 ) -> Iterator[Batch]:
-    """Yield texts together as `packing` says.
+    """Yield texts together as `pack_texts` says.
 
     Args:
         token_ids: the texts.
@@ -87,7 +89,7 @@ def batches(
     """
     named = np.arange(len(token_ids)) if ordinals is None else ordinals
     in_order = np.argsort(named, kind="stable")
-    packed = packing([len(token_ids[i]) for i in in_order], max_tokens)
+    packed = pack_texts([len(token_ids[i]) for i in in_order], max_tokens)
     for number, places in enumerate(packed, start=first):
         chosen = in_order[places]
         width = max(1, max(len(token_ids[i]) for i in chosen))

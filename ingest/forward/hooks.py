@@ -1,4 +1,4 @@
-"""Where a running model's MLP activations are tapped: hooks on the family's own modules.
+"""Where a running model's MLP activations are read: hooks on the family's own modules.
 
 `ingest.families` names the modules: what the gate's and the in's module put out, and what the
 out's module takes in, are gate, in and post of METHODS (notation).
@@ -33,7 +33,7 @@ class MLPActivations:
 
 
 @dataclass(frozen=True)
-class Place:
+class HookPoint:
     """A module of the model that runs, and which part of it the layout means."""
 
     module: nn.Module
@@ -41,15 +41,15 @@ class Place:
 
 
 @dataclass(frozen=True)
-class MLPPlaces:
+class MLPHookPoints:
     """Where one layer's activations appear; gate and in may be one module."""
 
-    gate: Place | None
-    in_: Place
-    out: Place
+    gate: HookPoint | None
+    in_: HookPoint
+    out: HookPoint
 
 
-def find_places(decoder: nn.Module, layout: Layout) -> list[MLPPlaces]:
+def find_hook_points(decoder: nn.Module, layout: Layout) -> list[MLPHookPoints]:
     """Return every layer's modules below `decoder`.
 
     Raises:
@@ -60,11 +60,11 @@ def find_places(decoder: nn.Module, layout: Layout) -> list[MLPPlaces]:
     for layer in range(layout.architecture.n_layers):
         block = layout.block.format(layer)
 
-        def place(matrix: Matrix, block: str = block) -> Place:
-            return Place(_module(modules, block, matrix, layout.architecture), matrix)
+        def place(matrix: Matrix, block: str = block) -> HookPoint:
+            return HookPoint(_module(modules, block, matrix, layout.architecture), matrix)
 
         gate = None if layout.gate is None else place(layout.gate)
-        places.append(MLPPlaces(gate, place(layout.in_), place(layout.out)))
+        places.append(MLPHookPoints(gate, place(layout.in_), place(layout.out)))
     return places
 
 
@@ -91,8 +91,8 @@ def _module(
 
 
 @contextmanager
-def tapped(
-    places: MLPPlaces, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
+def activation_hooks(
+    places: MLPHookPoints, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
 ) -> Iterator[None]:
     """While open, hand `receive` the layer's activations as soon as the last of them is there.
 

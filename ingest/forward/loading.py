@@ -11,7 +11,7 @@ import torch
 
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf, read_by_transformers
 from ingest.checkpoint.gguf.sidecar import sidecar_of
-from ingest.checkpoint.silence import silenced
+from ingest.checkpoint.libraries import first_line, silence_libraries
 from neurondb.errors import ModelError
 
 # A large download that misses a shard lacks hundreds of tensors; a few say which one.
@@ -71,7 +71,7 @@ def _weights(path: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
 def loading(directory: Path, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Silence the libraries, and make whatever they raise one ModelError of one line."""
     try:
-        with silenced():
+        with silence_libraries():
             yield
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
@@ -80,7 +80,7 @@ def loading(directory: Path, device: torch.device, dtype: torch.dtype) -> Iterat
         ) from error
     # Loading goes through two large libraries, which raise many unrelated types.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise ModelError(f"{directory}: cannot be loaded to run ({reason})") from error
 
 

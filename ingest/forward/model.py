@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.batching import Batch
-from ingest.forward.hooks import MLPActivations, MLPPlaces, find_places, tapped
+from ingest.forward.hooks import MLPActivations, MLPHookPoints, activation_hooks, find_hook_points
 from ingest.forward.loading import load_model
 from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
@@ -27,12 +27,12 @@ class Consumer(Protocol):
         """The layers it wants."""
         ...
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Take a wanted layer's activations, which are gone afterwards and not to be written to."""
         ...
 
 
-class _Enough(Exception):  # noqa: N818
+class _PassEnded(Exception):  # noqa: N818
     """No error: raised in a hook, it ends a forward pass; it never leaves `Forward.run`."""
 
 
@@ -55,7 +55,7 @@ class Forward:
         self._model: Any = load_model(checkpoint.path, device, dtype)
         # Of a model that also sees images, the part that reads texts.
         self._decoder: nn.Module = self._model.get_decoder()
-        self._places = find_places(self._decoder, checkpoint.layout)
+        self._hook_points = find_hook_points(self._decoder, checkpoint.layout)
         refuse_other_weights(checkpoint, self._model, self._decoder)
         self._blocks = [
             self._decoder.get_submodule(checkpoint.layout.block.format(layer).rstrip("."))
@@ -87,19 +87,19 @@ class Forward:
         return self._final_norm
 
     @property
-    def places(self) -> Sequence[MLPPlaces]:
+    def hook_points(self) -> Sequence[MLPHookPoints]:
         """Every layer's modules at which MLP activations appear."""
-        return self._places
+        return self._hook_points
 
     def parts(self, batch: Batch) -> list[Batch]:
         """Return the batches that the model must see one by one: of most, the batch itself."""
         return [part for part, _ in _same_rope(batch, self._short_rope)]
 
     @contextmanager
-    def telling(self, batch: Batch) -> Iterator[None]:
+    def explaining_errors(self, batch: Batch) -> Iterator[None]:
         """Let what is run inside on a batch raise ModelError as `run` does."""
         self._check(batch)
-        with self._telling_memory(batch):
+        with self._explaining_memory_errors(batch):
             yield
 
     @torch.inference_mode()
@@ -113,7 +113,7 @@ class Forward:
             ModelError: The batch is longer than the model's context, or does not fit in memory.
         """
         self._check(batch)
-        with self._telling_memory(batch):
+        with self._explaining_memory_errors(batch):
             for part, _ in _same_rope(batch, self._short_rope):
                 self._run(part, consumers)
 
@@ -125,7 +125,7 @@ class Forward:
         """
         self._check(batch)
         found: list[Tensor] = []
-        with self._telling_memory(batch):
+        with self._explaining_memory_errors(batch):
             parts = _same_rope(batch, self._short_rope)
             for part, _ in parts:
                 found.append(self._model(input_ids=part.token_ids, use_cache=False).logits)
@@ -141,21 +141,23 @@ class Forward:
         waiting = iter(wanted)
         n_texts, n_positions = batch.token_ids.shape
 
-        def feed(layer: int, found: MLPActivations) -> None:
+        def feed(layer: int, activations: MLPActivations) -> None:
             next(waiting)
             for consumer in consumers:
                 if layer in consumer.layers:
-                    consumer.consume(batch, layer, found)
+                    consumer.consume(batch, layer, activations)
             if layer == wanted[-1]:
-                raise _Enough
+                raise _PassEnded
 
         with ExitStack() as stack:
             for layer in wanted:
-                taps = tapped(self._places[layer], (n_texts, n_positions), partial(feed, layer))
-                stack.enter_context(taps)
+                hooks = activation_hooks(
+                    self._hook_points[layer], (n_texts, n_positions), partial(feed, layer)
+                )
+                stack.enter_context(hooks)
             if not wanted:
                 stack.callback(self._last_block.register_forward_hook(_end).remove)
-            with suppress(_Enough):
+            with suppress(_PassEnded):
                 self._decoder(input_ids=batch.token_ids, use_cache=False)
         unseen = next(waiting, None)
         if unseen is not None:
@@ -174,7 +176,7 @@ class Forward:
             )
 
     @contextmanager
-    def _telling_memory(self, batch: Batch) -> Iterator[None]:
+    def _explaining_memory_errors(self, batch: Batch) -> Iterator[None]:
         try:
             yield
         except torch.cuda.OutOfMemoryError as error:
@@ -187,7 +189,7 @@ class Forward:
 
 
 def _end(*_: object) -> None:
-    raise _Enough
+    raise _PassEnded
 
 
 def _short_rope(config: Any) -> int | None:

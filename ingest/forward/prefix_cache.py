@@ -1,8 +1,8 @@
-"""A pass begins where it first differs from an earlier one: the layers before are not run again.
+"""The prefix cache: a pass begins where it first differs from an earlier one over the same batch.
 
 The clean pass keeps what enters some layers, and what their attention puts out, which no MLP of the
-same layer can change. A later pass over the same batch has the layers before one of those, and its
-attention, stand still and hand on what was kept; all else (embedding, masks, rotary positions, the
+same layer can change. A later pass has the layers before one of those, and its attention,
+hand on what was kept instead of running; all else (embedding, masks, rotary positions, the
 layers behind, the final norm) is the model's own code, so that it is the same to the bit.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ingest.forward.batching import Batch
@@ -25,7 +25,7 @@ MEMORY: Final = {"cpu": 1 << 30}
 SHARE_OF_FREE: Final = 0.2
 """On a GPU: this share of what is free."""
 LAYER_NORM_EPS: Final = 1e-5
-"""Of OLMo's final norm, which keeps it to itself."""
+"""The ε of OLMo's final norm, whose module has no attribute for it."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Stream:
     scale: Float[Tensor, "texts positions"] | None
 
 
-class Entrance(NamedTuple):
-    """What is kept of a layer, as modules put it out.
+class LayerPrefix(NamedTuple):
+    """What the clean pass keeps so that another can begin at a layer's MLP, as modules put it out.
 
     Attributes:
-        before: Of the layer before; None for the first.
-        attended: Of its attention; None where that is not known by name.
+        before: What the layer before put out; None for the first layer.
+        attended: What its attention put out; None where that module is not known by name.
     """
 
     before: Any
@@ -64,21 +64,21 @@ class CleanPass:
 
     Attributes:
         batch: What was run.
-        stream: Its end.
-        kept: Layer → what a pass needs that begins at its MLP.
+        stream: The end of its residual stream.
+        prefixes: Layer → what a pass needs that begins at its MLP.
     """
 
     batch: Batch
     stream: Stream
-    kept: Mapping[int, Entrance]
+    prefixes: Mapping[int, LayerPrefix]
 
     def start(self, layer: int) -> int:
         """Return the last layer, at most `layer`, that a pass can begin at; 0 is always one."""
-        return max((first for first in self.kept if first <= layer), default=0)
+        return max((first for first in self.prefixes if first <= layer), default=0)
 
 
-class Replay:
-    """A model whose passes over one batch share their first layers.
+class PrefixCachedModel:
+    """A model whose passes over one batch share the layers before the first that differs.
 
     Args:
         forward: The model.
@@ -88,7 +88,7 @@ class Replay:
         self.forward = forward
 
     @torch.inference_mode()
-    def clean(self, batch: Batch, firsts: Collection[int] = ()) -> CleanPass:
+    def run_clean(self, batch: Batch, firsts: Collection[int] = ()) -> CleanPass:
         """Run a batch, and keep what enters the layers at which later passes are to begin.
 
         Args:
@@ -111,29 +111,29 @@ class Replay:
             for module in (*blocks, *attentions):
                 stack.callback(module.register_forward_hook(keep).remove)
             stream = self._stream(batch)
-        kept = {
-            layer: Entrance(
+        prefixes = {
+            layer: LayerPrefix(
                 outputs[self.forward.blocks[layer - 1]] if layer else None,
                 outputs.get(self._attention(layer)),  # type: ignore[arg-type]
             )
             for layer in layers
         }
-        return CleanPass(batch, stream, kept)
+        return CleanPass(batch, stream, prefixes)
 
     @torch.inference_mode()
-    def again(self, clean: CleanPass, first: int) -> Stream:
+    def run_from(self, clean: CleanPass, first: int) -> Stream:
         """Run a batch again from the MLP of layer `first` on; what is different is up to hooks.
 
-        ModelError as in `clean`.
+        ModelError as in `run_clean`.
         """
         start = clean.start(first)
         with ExitStack() as stack:
             if start:
                 blocks = self.forward.blocks[:start]
-                stack.enter_context(standing_still(blocks, clean.kept[start].before))
+                stack.enter_context(fixed_output(blocks, clean.prefixes[start].before))
             attention = self._attention(first)
-            if first in clean.kept and attention is not None:
-                stack.enter_context(standing_still([attention], clean.kept[first].attended))
+            if first in clean.prefixes and attention is not None:
+                stack.enter_context(fixed_output([attention], clean.prefixes[first].attended))
             return self._stream(clean.batch)
 
     def _attention(self, layer: int) -> nn.Module | None:
@@ -153,7 +153,7 @@ class Replay:
         # Texts of one token each: masks that some models make on the way stay small.
         decoded = Output(last_hidden_state=normed[:, None])
         ids = torch.zeros(len(normed), 1, dtype=torch.int64, device=normed.device)
-        with standing_still([self.forward.decoder], decoded):
+        with fixed_output([self.forward.decoder], decoded):
             logits: Tensor = self.forward.model(input_ids=ids, use_cache=False).logits
         return logits[:, 0]
 
@@ -161,10 +161,10 @@ class Replay:
         scales: list[Tensor] = []
 
         def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            scales.append(divisor(module, inputs[0], self.forward.architecture.norm))
+            scales.append(norm_divisor(module, inputs[0], self.forward.architecture.norm))
 
         with ExitStack() as stack:
-            stack.enter_context(self.forward.telling(batch))
+            stack.enter_context(self.forward.explaining_errors(batch))
             if (norm := self.forward.final_norm) is not None:
                 stack.callback(norm.register_forward_pre_hook(measure).remove)
             decoded = self.forward.decoder(input_ids=batch.token_ids, use_cache=False)
@@ -179,7 +179,7 @@ class Replay:
         return [wanted[i * len(wanted) // room] for i in range(room)]
 
 
-def divisor(
+def norm_divisor(
     norm: nn.Module, stream: Float[Tensor, "texts positions d_model"], kind: str
 ) -> Float[Tensor, "texts positions"]:
     """Return what a norm divides by, float32, its ε included (METHODS §6, scale).
@@ -197,8 +197,8 @@ def divisor(
 
 
 @contextmanager
-def standing_still(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
-    """While open, modules put this out at once, whatever they are given; nothing in them runs."""
+def fixed_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
+    """While open, modules put out `output` whatever they are given, and nothing in them runs."""
 
     def still(*_args: object, **_kwargs: object) -> Any:
         return output
@@ -226,3 +226,33 @@ def _memory(device: torch.device) -> float:
         free, _ = torch.cuda.mem_get_info(device)
         return free * SHARE_OF_FREE
     return MEMORY["cpu"]
+
+
+def take_texts(clean: CleanPass, layer: int, texts: Int[Tensor, " rows"]) -> CleanPass:
+    """Return a pass over some texts of a batch, from which others may begin at one layer.
+
+    Args:
+        clean: A pass over the whole batch.
+        layer: In whose MLP later passes first differ.
+        texts: Which rows of the batch, in any order; one may come several times, so that each of
+            its copies can be changed in its own way.
+    """
+    start = clean.start(layer)
+    prefixes = {}
+    if start in clean.prefixes:
+        prefixes[start] = LayerPrefix(*(_rows(out, texts) for out in clean.prefixes[start]))
+    batch = Batch(*(_rows(part, texts) for part in clean.batch.tensors))
+    return CleanPass(batch, clean.stream, prefixes)
+
+
+def repeat_texts(clean: CleanPass, layer: int, times: int) -> CleanPass:
+    """Return `take_texts` of so many copies of the whole batch, one after the other."""
+    lengths = clean.batch.lengths
+    return take_texts(clean, layer, torch.arange(len(lengths), device=lengths.device).repeat(times))
+
+
+def _rows(output: Any, texts: Tensor) -> Any:
+    """Return rows of what a module put out: a tensor over texts, or a tuple of which some are."""
+    if isinstance(output, tuple):
+        return tuple(_rows(part, texts) for part in output)
+    return output.index_select(0, texts) if isinstance(output, Tensor) else output

@@ -16,7 +16,7 @@ from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import ModelError
 
 ROWS: Final = 16
-"""Of each matrix, evenly spaced, the first and the last among them."""
+"""How many rows of each matrix are compared: evenly spaced, the first and the last among them."""
 
 
 def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module) -> None:

@@ -15,28 +15,28 @@ from neurondb.errors import IngestError
 from neurondb.reading.models import Model
 
 
-class Built(NamedTuple):
+class BuiltIntervention(NamedTuple):
     """An intervention, and the dataset whose activations gave its values, if any did."""
 
     intervention: Intervention
     means_dataset_id: int | None
 
 
-def build(
+def build_intervention(
     connection: Connection,
     model: Model,
     neuron_ids: NDArray[np.int64],
     treatment: Treatment,
     dataset_id: int | None,
-) -> Built:
+) -> BuiltIntervention:
     """Return what to do to neurons of a model.
 
     Args:
         connection: The database.
-        model: Whose neurons.
+        model: The stored model that they are of.
         neuron_ids: Ascending.
         treatment: What is done to them.
-        dataset_id: Whose activations give the means, where it has any; else those that
+        dataset_id: The dataset whose activations give the means, where it has any; else those that
             neuron_overview shows.
 
     Raises:
@@ -55,7 +55,7 @@ def build(
         )
         for layer in np.unique(layers)
     }
-    return Built(Intervention(targets, treatment.hook, treatment.condition), means)
+    return BuiltIntervention(Intervention(targets, treatment.hook, treatment.condition), means)
 
 
 def _float(values: NDArray[np.float64]) -> torch.Tensor:

@@ -19,7 +19,7 @@ LAYERS = 2
 DECILE = 0.1
 
 
-def random_neurons(
+def draw_neurons(
     connection: Connection, model: Model, n: int, seed: int, apart: Collection[NeuronPlace]
 ) -> tuple[NeuronPlace, ...]:
     """Draw random neurons of the last two layers that could be no entropy neurons.

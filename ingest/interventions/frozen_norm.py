@@ -19,18 +19,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch, batch_tokens, batches
-from ingest.forward.prefix_cache import CleanPass, Replay, Stream
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, repeat_texts
 from ingest.interventions import Intervention, intervened
 from ingest.interventions.metrics import Counted, token_metrics
-from ingest.interventions.row_changes import repeated
-from ingest.interventions.running_model import Running, targets
+from ingest.interventions.running_model import RunningModel, targets_by_layer
 from neurondb.errors import UsageError
 
 _MEASURED: Final = ("loss", "entropy", "rank")
 """In the order of `token_metrics`."""
 
 
-class Setting(NamedTuple):
+class FixedNeuron(NamedTuple):
     """A neuron fixed at a value, and the row of the result that it fills."""
 
     place: NeuronPlace
@@ -38,7 +37,7 @@ class Setting(NamedTuple):
     row: int
 
 
-class Sums(NamedTuple):
+class MetricSums(NamedTuple):
     """Sums over tokens, and over how many; float64.
 
     Attributes:
@@ -54,14 +53,14 @@ class Sums(NamedTuple):
     n: Int[NDArray[np.int64], " metrics"]
 
     @classmethod
-    def of(cls, n_settings: int) -> Sums:
+    def of(cls, n_settings: int) -> MetricSums:
         """Return sums of nothing yet."""
         shape = (n_settings, len(METRICS))
         n = np.zeros(len(METRICS), dtype=np.int64)
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(len(METRICS)), n)
 
 
-class Measuring:
+class FrozenNormRunner:
     """A model that is run over texts under many settings.
 
     Args:
@@ -74,22 +73,22 @@ class Measuring:
     """
 
     def __init__(
-        self, running: Running, sign: dict[NeuronPlace, int], *, skip_bos: bool = False
+        self, running: RunningModel, sign: dict[NeuronPlace, int], *, skip_bos: bool = False
     ) -> None:
         if running.forward.final_norm is None:
             raise UsageError(f"{running.stored.name} has no final norm: nothing can go through it")
         self._running = running
         self._sign = sign
         self._skip_bos = skip_bos
-        self._replay = Replay(running.forward)
+        self._cached_model = PrefixCachedModel(running.forward)
 
     @torch.inference_mode()
-    def over(
+    def run(
         self,
         token_ids: Sequence[NDArray[np.int64]],
-        settings: Sequence[Setting],
+        settings: Sequence[FixedNeuron],
         advance: Advance,
-    ) -> Sums:
+    ) -> MetricSums:
         """Return the sums over all tokens of some texts.
 
         Args:
@@ -97,12 +96,12 @@ class Measuring:
             settings: each with a row of its own, from 0.
             advance: told the tokens × settings that are done.
         """
-        sums, forward = Sums.of(len(settings)), self._running.forward
+        sums, forward = MetricSums.of(len(settings)), self._running.forward
         layers = sorted({setting.place.layer for setting in settings})
         by_layer = {n: [s for s in settings if s.place.layer == n] for n in layers}
         for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
             for batch in forward.parts(whole):
-                clean = self._replay.clean(batch, layers)
+                clean = self._cached_model.run_clean(batch, layers)
                 counted = Counted.of(batch, skip_bos=self._skip_bos)
                 _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
                 for layer, of_layer in by_layer.items():
@@ -116,13 +115,13 @@ class Measuring:
         clean: CleanPass,
         counted: Counted,
         layer: int,
-        settings: Sequence[Setting],
-        sums: Sums,
+        settings: Sequence[FixedNeuron],
+        sums: MetricSums,
     ) -> None:
         n, rows = len(settings), [setting.row for setting in settings]
         fixing = self._fixing(settings, len(clean.batch.lengths))
         with intervened(self._running.forward, fixing):
-            stream = self._replay.again(repeated(clean, n), layer)
+            stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
         many = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
         frozen = self._frozen(stream, clean.stream, n)
         for into, one in ((sums.fixed, stream), (sums.frozen, frozen)):
@@ -130,14 +129,14 @@ class Measuring:
             for row, values in zip(rows, found, strict=True):
                 _add(into[row], values)
 
-    def _fixing(self, settings: Sequence[Setting], n_texts: int) -> Intervention:
+    def _fixing(self, settings: Sequence[FixedNeuron], n_texts: int) -> Intervention:
         """Row i of the batch's copies has neuron i alone fixed: the others stay, by NaN."""
         places = list(dict.fromkeys(setting.place for setting in settings))
         values = torch.full((len(settings), len(places)), torch.nan)
         for row, setting in enumerate(settings):
             values[row, places.index(setting.place)] = setting.value
         rows = values.repeat_interleave(n_texts, 0)
-        return Intervention(targets(places, self._sign, rows), "hook_post")
+        return Intervention(targets_by_layer(places, self._sign, rows), "hook_post")
 
     def _frozen(self, stream: Stream, clean: Stream, n: int) -> Stream:
         """Return what the final norm would put out, did it divide by what it divided by before."""
@@ -156,7 +155,7 @@ class Measuring:
         assert stream.scale is not None
         d_vocab = self._running.checkpoint.architecture.d_vocab
         normed, following = stream.normed[counted.mask], counted.next_token
-        measured = token_metrics(self._replay.logits, normed, following, d_vocab)
+        measured = token_metrics(self._cached_model.logits, normed, following, d_vocab)
         found = dict(zip(_MEASURED, measured, strict=True))
         found["scale"] = stream.scale[counted.mask]
         return torch.stack([found[name].view(n, -1) for name in METRICS], dim=1)
@@ -172,7 +171,9 @@ def _add(
         n += (~values.isnan()).sum(1).cpu().numpy()
 
 
-def _parts(settings: Sequence[Setting], batch: Batch, most: int) -> Iterator[Sequence[Setting]]:
+def _parts(
+    settings: Sequence[FixedNeuron], batch: Batch, most: int
+) -> Iterator[Sequence[FixedNeuron]]:
     step = max(1, most // batch.token_ids.numel())
     for first in range(0, len(settings), step):
         yield settings[first : first + step]

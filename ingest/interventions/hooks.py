@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
-from neurondb.conditions import ALWAYS, Condition, Hook
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
-from ingest.forward.hooks import MLPPlaces
+from ingest.forward.hooks import MLPHookPoints
+from neurondb.conditions import ALWAYS, Condition, Hook
 from neurondb.errors import UsageError
 
 Activate = Callable[[Tensor], Tensor]
@@ -109,7 +109,7 @@ def intervened(forward: Forward, *interventions: Intervention) -> Iterator[None]
     with ExitStack() as stack:
         for intervention in interventions:
             for layer in intervention.layers:
-                place = forward.places[layer]
+                place = forward.hook_points[layer]
                 stack.enter_context(
                     _changed(place, layer, intervention.to(forward.device), activate)
                 )
@@ -132,7 +132,7 @@ def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
 
 @contextmanager
 def _changed(
-    places: MLPPlaces, layer: int, intervention: Intervention, activate: Activate
+    places: MLPHookPoints, layer: int, intervention: Intervention, activate: Activate
 ) -> Iterator[None]:
     """Change what one layer's `out` reads, while open."""
     chosen, held = intervention.targets[layer], list[Tensor]()

@@ -28,7 +28,7 @@ class Counted(NamedTuple):
 
     Attributes:
         mask: True at those that count.
-        next_token: Of each that counts, the token after it; −1 at the end of a text.
+        next_token: The token after each that counts; −1 at the end of a text.
     """
 
     mask: Bool[Tensor, "texts positions"]

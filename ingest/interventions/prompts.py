@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Int
-from neurondb.conditions import Hook
 from torch import Tensor
 
-from ingest.interventions.running_model import Running
+from ingest.interventions.running_model import RunningModel
+from neurondb.conditions import Hook
 from neurondb.errors import UsageError
 from neurondb.reading.models import Model
 
 
-def prompt_ids(running: Running, text: str, *, chat: bool) -> Int[Tensor, "1 positions"]:
+def encode_prompt(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor, "1 positions"]:
     """Return a prompt as a batch of one.
 
     Raises:
@@ -27,14 +27,14 @@ def prompt_ids(running: Running, text: str, *, chat: bool) -> Int[Tensor, "1 pos
     return torch.tensor([ids], device=running.forward.device)
 
 
-def hook_of(model: Model, asked: str | None) -> Hook:
+def clamp_hook(model: Model, requested: str | None) -> Hook:
     """Return the hook that a clamp sets.
 
     Raises:
         UsageError: when the model has no gate, so no hook_pre_linear.
     """
-    if asked == "hook_pre_linear" and not model.gated:
+    if requested == "hook_pre_linear" and not model.gated:
         raise UsageError(
             f"{model.name} has no gates, so no hook_pre_linear; leave --hook out, or give hook_post"
         )
-    return "hook_post" if asked == "hook_post" or not model.gated else "hook_pre_linear"
+    return "hook_post" if requested == "hook_post" or not model.gated else "hook_pre_linear"

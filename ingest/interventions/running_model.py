@@ -13,24 +13,23 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import original
-from ingest.forward import Forward, pick_device, pick_dtype
-from ingest.forward.runtime import use_threads_for
+from ingest.forward import Forward
+from ingest.forward.open_model import open_stored_model
 from ingest.interventions import Targets
-from ingest.text.chat import SpokenTokenizer
+from ingest.text.chat import ChatTokenizer
 from neurondb.errors import IngestError, ModelError, UsageError
 from neurondb.reading.models import Model, find_model
 from neurondb.schema import tables
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningModel:
     """A stored model that is ready to run."""
 
     stored: Model
     checkpoint: Checkpoint
     forward: Forward
-    tokenizer: SpokenTokenizer
+    tokenizer: ChatTokenizer
 
     def fits(self, n_tokens: int) -> bool:
         """Tell whether the model's context has room for so many tokens."""
@@ -38,7 +37,7 @@ class Running:
         return context is None or n_tokens <= context
 
 
-def start(connection: Connection, machine: Machine) -> Running:
+def load_stored_model(connection: Connection, machine: Machine) -> RunningModel:
     """Find a stored model's checkpoint and load it.
 
     Raises:
@@ -47,16 +46,13 @@ def start(connection: Connection, machine: Machine) -> Running:
         ModelError: when it cannot be read or run.
     """
     model = find_model(connection, machine.model)
-    checkpoint = original(connection, model)
-    device = pick_device(machine.device)
-    dtype = pick_dtype(machine.dtype, device, checkpoint.config)
-    use_threads_for(checkpoint.architecture)
-    tokenizer = SpokenTokenizer(checkpoint.settings)
-    tokenizer.check(checkpoint.architecture.d_vocab)
-    return Running(model, checkpoint, Forward(checkpoint, device, dtype), tokenizer)
+    opened = open_stored_model(connection, model, machine.device, machine.dtype)
+    tokenizer = ChatTokenizer(opened.checkpoint.settings)
+    tokenizer.check(opened.architecture.d_vocab)
+    return RunningModel(model, opened.checkpoint, opened.load(), tokenizer)
 
 
-def signs(
+def canonical_signs(
     connection: Connection, model: Model, places: Sequence[NeuronPlace]
 ) -> dict[NeuronPlace, int]:
     """Return the canonical sign of each neuron, as it was ingested (METHODS §1).
@@ -80,7 +76,7 @@ def signs(
     return found
 
 
-def signs_of_values(
+def value_signs(
     connection: Connection, model: Model, places: Sequence[NeuronPlace], sign: str
 ) -> dict[NeuronPlace, int]:
     """Return by what values of each neuron are multiplied to be the model's own.
@@ -92,15 +88,15 @@ def signs_of_values(
         sign: canonical or model, in which the values are given.
 
     Raises:
-        UnknownNameError, IngestError: as `signs` does; UsageError for another sign.
+        UnknownNameError, IngestError: as `canonical_signs` does; UsageError for another sign.
     """
     if sign not in SIGNS:
         raise UsageError(f"no sign {sign!r}; give {' or '.join(SIGNS)}")
-    found = signs(connection, model, places)
+    found = canonical_signs(connection, model, places)
     return found if sign == "canonical" else dict.fromkeys(found, 1)
 
 
-def targets(
+def targets_by_layer(
     places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
 ) -> dict[int, Targets]:
     """Return, by layer, what neurons are set to.
@@ -123,7 +119,7 @@ def targets(
 
 
 @contextmanager
-def within_memory(running: Running) -> Iterator[None]:
+def explain_memory_errors(running: RunningModel) -> Iterator[None]:
     """Make a lack of memory on a GPU one line."""
     try:
         yield

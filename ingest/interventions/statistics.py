@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from neurondb.records import AblationBin, AblationResult
 from numpy.typing import NDArray
 
-from ingest.interventions.metrics import METRICS
-from ingest.interventions.values import TokenValues
+from neurondb.interventions import METRICS
+from ingest.interventions.token_values import TokenValues
+from neurondb.records import AblationBin, AblationResult
 
 SMALLEST: Final = -16
 LARGEST: Final = 20
@@ -17,13 +17,13 @@ LARGEST: Final = 20
 Values = NDArray[np.float64]
 
 
-def results(clean: TokenValues, ablated: TokenValues, run: int) -> list[AblationResult]:
+def compute_results(clean: TokenValues, ablated: TokenValues, run: int) -> list[AblationResult]:
     """Return the statistics of every metric that a token has: of all, and of those changed.
 
     Args:
         clean: Values of the clean run.
         ablated: Values of several runs.
-        run: Which of them.
+        run: The place of the run among them.
     """
     found = []
     for metric in METRICS:
@@ -35,7 +35,7 @@ def results(clean: TokenValues, ablated: TokenValues, run: int) -> list[Ablation
     return found
 
 
-def bins(clean: TokenValues, ablated: TokenValues, run: int) -> list[AblationBin]:
+def count_bins(clean: TokenValues, ablated: TokenValues, run: int) -> list[AblationBin]:
     """Return how many tokens changed by how much, in fixed bins; those unchanged are in none.
 
     Two bins an octave on either side of zero, from 2⁻¹⁶ to 2²⁰; an edge belongs to the bin beyond
@@ -79,7 +79,7 @@ def _result(metric: str, filter_: str, before: Values, after: Values) -> Ablatio
     )
 
 
-def edges() -> Values:
+def bin_edges() -> Values:
     """Return the edges on the positive side, ascending from zero."""
     octaves = np.exp2(np.arange(SMALLEST, LARGEST, dtype=np.float64))
     halves = np.stack([octaves, 1.5 * octaves], axis=1).ravel()
@@ -87,7 +87,7 @@ def edges() -> Values:
 
 
 def _bins(metric: str, difference: Values) -> Iterator[AblationBin]:
-    outwards = edges()
+    outwards = bin_edges()
     last = len(outwards) - 2
     for side in (-1, 1):
         sizes = np.abs(difference[difference * side > 0])

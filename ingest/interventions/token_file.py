@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ingest.interventions.metrics import METRICS
-from ingest.interventions.running import Runner
-from ingest.interventions.values import TokenValues
+from neurondb.interventions import METRICS
+from ingest.interventions.runner import InterventionRunner
+from ingest.interventions.token_values import TokenValues
 from neurondb.atomic import open_atomic
 from neurondb.errors import IngestError
 
@@ -21,7 +21,7 @@ class TokenFile:
     metric clean and ablated; NULL where a token has none.
 
     Args:
-        stream: Where to write.
+        stream: The file to write to.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -29,7 +29,12 @@ class TokenFile:
         self._writer: Any = None
 
     def write(
-        self, run_id: int, baseline_of: int | None, runner: Runner, values: TokenValues, run: int
+        self,
+        run_id: int,
+        baseline_of: int | None,
+        runner: InterventionRunner,
+        values: TokenValues,
+        run: int,
     ) -> None:
         """Write the tokens of a run.
 
@@ -70,7 +75,7 @@ class TokenFile:
 
 
 @contextmanager
-def token_file(path: str | None) -> Iterator[TokenFile | None]:
+def open_token_file(path: str | None) -> Iterator[TokenFile | None]:
     """Open a file that takes its place at `path` only when all was written; None for no path.
 
     Raises:

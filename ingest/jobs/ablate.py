@@ -12,7 +12,7 @@ from neurondb.reading.ablation_runs import AblationRun, ablation_run, baselines_
 from neurondb.writing.transactions import transaction
 from sqlalchemy import Connection, Engine, select
 
-from ingest.interventions.workbench import Asked, Outcome, Plan, Workbench
+from ingest.interventions.ablation_session import AblationSession, RunOptions, RunOutcome, RunPlan
 from ingest.text.datasets import read_dataset
 from neurondb import migrate
 from neurondb.database import open_existing
@@ -31,7 +31,7 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
         NeuronDBError: one line on what was wrong; nothing is half-written.
     """
     started = time.perf_counter()
-    with writable(request.database) as engine:
+    with open_for_writing(request.database) as engine:
         with transaction(engine) as connection:
             model = find_model(connection, request.model)
         neurons = resolve(engine, model, request.selection, request.seed)
@@ -39,34 +39,36 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
             neurons = neurons._replace(name=request.name)
         request.treatment.check(gated=model.gated)
         seeds = range(request.seed, request.seed + request.baseline)
-        plans = with_baselines(engine, model, neurons, [request.treatment], seeds)
+        plans = plan_with_baselines(engine, model, neurons, [request.treatment], seeds)
         machine = (request.device, request.dtype)
-        bench = Workbench.open(engine, model, request.texts, machine, progress)
+        session = AblationSession.open(engine, model, request.texts, machine, progress)
         store_named(engine, neurons.record)
         again = request.save_tokens is not None
-        outcomes = bench.carry_out(plans, Asked(request.force, again, request.save_tokens))
-    return report(plans, outcomes, started)
+        outcomes = session.run_plans(plans, RunOptions(request.force, again, request.save_tokens))
+    return ablation_report(plans, outcomes, started)
 
 
-def with_baselines(
+def plan_with_baselines(
     engine: Engine,
     model: Model,
     neurons: NeuronSet,
     treatments: Sequence[Treatment],
     seeds: Sequence[int],
-) -> list[Plan]:
+) -> list[RunPlan]:
     """Return a plan for each treatment of a set, each followed by those of its random sets."""
     with transaction(engine) as connection:
         drawn = [baseline(connection, model, neurons, seed) for seed in seeds]
-    plans: list[Plan] = []
+    plans: list[RunPlan] = []
     for treatment in treatments:
         place = len(plans)
-        plans.append(Plan(neurons, treatment))
-        plans += [Plan(random, treatment, place) for random in drawn]
+        plans.append(RunPlan(neurons, treatment))
+        plans += [RunPlan(random, treatment, place) for random in drawn]
     return plans
 
 
-def report(plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -> AblationReport:
+def ablation_report(
+    plans: Sequence[RunPlan], outcomes: Sequence[RunOutcome], started: float
+) -> AblationReport:
     """Return what was done; `started` is by `time.perf_counter`."""
     differences = [one.difference for one in outcomes if one.difference is not None]
     return AblationReport(
@@ -82,7 +84,7 @@ def report(plans: Sequence[Plan], outcomes: Sequence[Outcome], started: float) -
 
 
 @contextmanager
-def writable(location: str | None) -> Iterator[Engine]:
+def open_for_writing(location: str | None) -> Iterator[Engine]:
     """Open a database that exists to write to it, and close it after.
 
     Raises:
@@ -106,7 +108,7 @@ def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
         NeuronDBError: one line on what was wrong; nothing is half-written.
     """
     started = time.perf_counter()
-    with writable(request.database) as engine:
+    with open_for_writing(request.database) as engine:
         with transaction(engine) as connection:
             first = ablation_run(connection, request.run_id).run
             _check(first)
@@ -116,10 +118,10 @@ def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
             plans += [_plan(connection, one, 0) for one in baselines]
             texts = _texts(connection, first, request)
         machine = (request.device or first.device or "auto", request.dtype or first.dtype or "auto")
-        bench = Workbench.open(engine, model, texts, machine, progress)
-        asked = Asked(again=True, save_tokens=request.save_tokens)
-        outcomes = bench.carry_out(plans, asked)
-    return report(plans, outcomes, started)
+        session = AblationSession.open(engine, model, texts, machine, progress)
+        options = RunOptions(again=True, save_tokens=request.save_tokens)
+        outcomes = session.run_plans(plans, options)
+    return ablation_report(plans, outcomes, started)
 
 
 def _check(run: AblationRun) -> None:
@@ -132,10 +134,10 @@ def _check(run: AblationRun) -> None:
         raise IngestError(f"run {run.run_id} does not say which texts it had; run it anew")
 
 
-def _plan(connection: Connection, run: AblationRun, baseline_of: int | None) -> Plan:
+def _plan(connection: Connection, run: AblationRun, baseline_of: int | None) -> RunPlan:
     ids = np.array(members(connection, run.set_id), dtype=np.int64)
     neurons = NeuronSet(run.definition, ids, seed=run.seed, name=run.set_name)
-    return Plan(neurons, run.treatment, baseline_of, run.means_dataset_id)
+    return RunPlan(neurons, run.treatment, baseline_of, run.means_dataset_id)
 
 
 def _texts(connection: Connection, run: AblationRun, request: RerunRequest) -> TextsRequest:

@@ -8,19 +8,19 @@ import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from neurondb.jobs import Advance, Progress
-from neurondb.jobs.effects import EffectReport, EffectRequest
-from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from ingest.forward import batch_tokens
-from ingest.interventions.building import build
-from ingest.interventions.single_neuron.effects import EachRunner, Effects
-from ingest.interventions.single_neuron.opening import Opened, open_
-from ingest.jobs.ablate import writable
+from ingest.interventions.building import build_intervention
+from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
+from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_run
+from ingest.jobs.ablate import open_for_writing
+from neurondb.jobs import Advance, Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
 from neurondb.reading.effects import EACH, done_neurons
 from neurondb.writing.effects import finish_run, store_numbers
+from neurondb.writing.transactions import transaction
 
 NEURON_TOKENS = 4_000_000
 """Neurons × tokens between two commits: seconds for a small model, minutes for a large one."""
@@ -41,8 +41,8 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
         NeuronDBError: one line on what was wrong; parts that are finished stay.
     """
     started = time.perf_counter()
-    with writable(request.database) as engine:
-        opened = open_(engine, request, EACH, progress)
+    with open_for_writing(request.database) as engine:
+        opened = open_single_neuron_run(engine, request, EACH, progress)
         ids = opened.neurons.neuron_ids
         with transaction(engine) as connection:
             done = done_neurons(connection, EACH, opened.run_id, request.metrics[0])
@@ -56,24 +56,24 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
 def _carry_out(
     engine: Engine,
     request: EffectRequest,
-    opened: Opened,
+    opened: SingleNeuronRun,
     pending: NDArray[np.int64],
     progress: Progress,
 ) -> None:
-    bench, n_tokens = opened.bench, max(1, opened.bench.texts.n_tokens)
-    n_ids = sum(map(len, bench.texts.token_ids))
+    session, n_tokens = opened.session, max(1, opened.session.texts.n_tokens)
+    n_ids = sum(map(len, session.texts.token_ids))
     done = len(opened.neurons.neuron_ids) - len(pending)
     with progress.stage(
         "one neuron at a time", len(pending) + done, "neurons", done=done
     ) as advance:
-        runner = EachRunner(
+        runner = SingleNeuronRunner(
             opened.forward(),
-            bench.texts.token_ids,
-            skip_bos=bench.texts.skip_bos,
+            session.texts.token_ids,
+            skip_bos=session.texts.skip_bos,
             metrics=request.metrics,
         )
-        counted = _Whole(advance, n_ids)
-        for part in parts(pending, opened, n_tokens):
+        counted = _WholeNeurons(advance, n_ids)
+        for part in split_neurons(pending, opened, n_tokens):
             started = time.perf_counter()
             effects = _effects(engine, opened, runner, part, counted)
             seconds = time.perf_counter() - started
@@ -81,7 +81,7 @@ def _carry_out(
             store_numbers(engine, opened.run_id, EACH, part, values, seconds)
 
 
-class _Whole:
+class _WholeNeurons:
     """Counts neurons × tokens, and tells of whole neurons."""
 
     def __init__(self, advance: Advance, n_tokens: int) -> None:
@@ -95,14 +95,14 @@ class _Whole:
             self._advance(whole)
 
 
-def parts(
-    neuron_ids: NDArray[np.int64], opened: Opened, n_tokens: int
+def split_neurons(
+    neuron_ids: NDArray[np.int64], opened: SingleNeuronRun, n_tokens: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield neurons, ascending, in parts that are soon done and whose layers fit in memory."""
     most = min(MOST, max(FEWEST, NEURON_TOKENS // n_tokens))
-    model, bench = opened.model, opened.bench
-    width = model.d_model * bench.dtype.itemsize
-    layers = max(1, MEMORY // (KEPT * batch_tokens(bench.device) * width))
+    model, machine = opened.model, opened.session.opened
+    width = model.d_model * machine.dtype.itemsize
+    layers = max(1, MEMORY // (KEPT * batch_tokens(machine.device) * width))
     layer_of = (neuron_ids - model.first_neuron_id) // model.d_mlp
     start = 0
     while start < len(neuron_ids):
@@ -113,11 +113,15 @@ def parts(
 
 
 def _effects(
-    engine: Engine, opened: Opened, runner: EachRunner, part: NDArray[np.int64], counted: _Whole
+    engine: Engine,
+    opened: SingleNeuronRun,
+    runner: SingleNeuronRunner,
+    part: NDArray[np.int64],
+    counted: _WholeNeurons,
 ) -> Effects:
     with transaction(engine) as connection:
         means = opened.built.means_dataset_id
-        built = build(connection, opened.model, part, opened.treatment, means)
+        built = build_intervention(connection, opened.model, part, opened.treatment, means)
     return runner.run(built.intervention, counted)
 
 

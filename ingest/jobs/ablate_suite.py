@@ -6,16 +6,16 @@ Source: weakening-neurons §4, Figure 5 and Figures 14–21.
 import time
 
 import numpy as np
-from neurondb.asking.neuron_sets import classes, resolve
-from neurondb.jobs import AblationReport, AblationSuiteRequest, NeuronSelection, Progress
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
-from ingest.interventions.workbench import Asked, Plan, Workbench
-from ingest.jobs.ablate import report, with_baselines, writable
+from ingest.interventions.ablation_session import AblationSession, RunOptions, RunPlan
+from ingest.jobs.ablate import ablation_report, open_for_writing, plan_with_baselines
+from neurondb.asking.neuron_sets import classes, resolve
 from neurondb.errors import UnknownNameError
+from neurondb.jobs import AblationReport, AblationSuiteRequest, NeuronSelection, Progress
 from neurondb.reading.models import Model, find_model
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
+from neurondb.writing.transactions import transaction
 
 
 def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
@@ -25,24 +25,24 @@ def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
         NeuronDBError: one line on what was wrong; finished runs stay, and are skipped next time.
     """
     started = time.perf_counter()
-    with writable(request.database) as engine:
+    with open_for_writing(request.database) as engine:
         with transaction(engine) as connection:
             model = find_model(connection, request.model)
         for treatment in request.treatments:
             treatment.check(gated=model.gated)
         plans = _plans(engine, model, request)
         machine = (request.device, request.dtype)
-        bench = Workbench.open(engine, model, request.texts, machine, progress)
-        outcomes = bench.carry_out(plans, Asked(request.force))
-    return report(plans, outcomes, started)
+        session = AblationSession.open(engine, model, request.texts, machine, progress)
+        outcomes = session.run_plans(plans, RunOptions(request.force))
+    return ablation_report(plans, outcomes, started)
 
 
-def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[Plan]:
+def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[RunPlan]:
     seeds = range(request.seed, request.seed + request.baseline)
-    plans: list[Plan] = []
+    plans: list[RunPlan] = []
     for name in request.classes or _present(engine, model):
         neurons = resolve(engine, model, NeuronSelection("class", name))
-        of_class = with_baselines(engine, model, neurons, request.treatments, seeds)
+        of_class = plan_with_baselines(engine, model, neurons, request.treatments, seeds)
         plans += [plan.shifted(len(plans)) for plan in of_class]
     return plans
 

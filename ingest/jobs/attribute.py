@@ -3,15 +3,15 @@
 import time
 
 import numpy as np
-from neurondb.jobs import Progress
-from neurondb.jobs.effects import EffectReport, EffectRequest
-from neurondb.writing.transactions import transaction
 
 from ingest.interventions.single_neuron.attribution import Attributor
-from ingest.interventions.single_neuron.opening import Opened, open_
-from ingest.jobs.ablate import writable
+from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_run
+from ingest.jobs.ablate import open_for_writing
+from neurondb.jobs import Progress
+from neurondb.jobs.effects import EffectReport, EffectRequest
 from neurondb.reading.effects import ATTRIBUTION, done_neurons
 from neurondb.writing.effects import finish_run, store_numbers
+from neurondb.writing.transactions import transaction
 
 
 def run(request: EffectRequest, progress: Progress) -> EffectReport:
@@ -23,8 +23,8 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
         NeuronDBError: one line on what was wrong.
     """
     started = time.perf_counter()
-    with writable(request.database) as engine:
-        opened = open_(engine, request, ATTRIBUTION, progress)
+    with open_for_writing(request.database) as engine:
+        opened = open_single_neuron_run(engine, request, ATTRIBUTION, progress)
         ids = opened.neurons.neuron_ids
         with transaction(engine) as connection:
             done = done_neurons(connection, ATTRIBUTION, opened.run_id, request.metrics[0])
@@ -39,9 +39,9 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
 
 
 def _estimates(
-    request: EffectRequest, opened: Opened, progress: Progress
+    request: EffectRequest, opened: SingleNeuronRun, progress: Progress
 ) -> tuple[np.ndarray, float]:
-    texts, intervention = opened.bench.texts, opened.built.intervention
+    texts, intervention = opened.session.texts, opened.built.intervention
     attributor = Attributor(
         opened.forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
     )

@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from ingest.attributes.inputs import Inputs, read_inputs
-from ingest.attributes.passes import passes
+from ingest.attributes.passes import run_passes
 from ingest.attributes.prompts import read_prompts
-from ingest.attributes.rates import Vocabulary, mean_rate, top_tokens
+from ingest.attributes.rates import Vocabulary, find_top_tokens, mean_rate
 from ingest.attributes.sets import read_sets
-from ingest.attributes.stop_words import stop_words
-from ingest.forward.prefix_cache import Replay
+from ingest.attributes.stop_words import read_stop_words
+from ingest.forward.prefix_cache import PrefixCachedModel
 from ingest.interventions import Intervention
-from ingest.interventions.building import build
-from ingest.interventions.running_model import Running, start, within_memory
+from ingest.interventions.building import build_intervention
+from ingest.interventions.running_model import (
+    RunningModel,
+    explain_memory_errors,
+    load_stored_model,
+)
 from ingest.weights.token_rows import TokenRows
 from neurondb.database import open_existing
 from neurondb.errors import TextError, UsageError
@@ -34,7 +38,7 @@ from neurondb.reading.models import find_model
 
 
 def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
-    """Measure attribute rates.
+    """Measure the attribute rates of a model as it is, and with neurons ablated.
 
     Raises:
         TextError: when prompts, sets or stop words cannot be read, or have no subject in common.
@@ -46,18 +50,18 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
     prompts, sets = read_prompts(request.prompts, request.max_prompts), read_sets(request.sets)
     if not any(prompt.subject in sets for prompt in prompts):
         raise TextError(f"{request.sets} has no attributes of any subject in {request.prompts}")
-    stop = stop_words(request.stop_words)
+    stop = read_stop_words(request.stop_words)
     engine = open_existing(request.machine.database)
     try:
         states = _States.of(engine, request)
         with engine.connect() as connection:
-            running = start(connection, request.machine)
+            running = load_stored_model(connection, request.machine)
     finally:
         engine.dispose()
     inputs = read_inputs(running, prompts, sets, stop, pieces=request.pieces)
     _check_top_k(request.top_k, running)
     work = (len(inputs.cuts) + len(inputs.whole)) * (1 + len(states.interventions))
-    with progress.stage("attributes", work, "texts") as advance, within_memory(running):
+    with progress.stage("attributes", work, "texts") as advance, explain_memory_errors(running):
         rates = _rates(running, request, inputs, states, stop, advance)
         answers = _answers(running, inputs, states, advance)
     return AttributeRates(
@@ -75,13 +79,13 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
     )
 
 
-def _check_top_k(k: int, running: Running) -> None:
+def _check_top_k(k: int, running: RunningModel) -> None:
     n_tokens = len(_token_rows(running).ids)
     if not 1 <= k <= n_tokens:
         raise UsageError(f"the {k} top tokens of {n_tokens}: give another --top-k")
 
 
-def _token_rows(running: Running) -> TokenRows:
+def _token_rows(running: RunningModel) -> TokenRows:
     return TokenRows.of(running.tokenizer, running.checkpoint.architecture.d_vocab)
 
 
@@ -112,14 +116,16 @@ class _States:
                 for draw in range(request.baseline)
             ]
             built = [
-                build(connection, model, one.neuron_ids, request.treatment, model.dataset_id)
+                build_intervention(
+                    connection, model, one.neuron_ids, request.treatment, model.dataset_id
+                )
                 for one in (chosen, *drawn)
             ]
         return cls(chosen, tuple(one.intervention for one in built))
 
 
 def _rates(
-    running: Running,
+    running: RunningModel,
     request: AttributeRateRequest,
     inputs: Inputs,
     states: _States,
@@ -134,8 +140,8 @@ def _rates(
     vocabulary = Vocabulary([words[i] for i in rows.ids], stop)
     codes = {subject: vocabulary.codes(words) for subject, words in inputs.attributes.items()}
     found = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
-    for one in passes(running.forward, inputs.cuts, states.interventions):
-        tops = top_tokens(one.residual, unembed, request.top_k)
+    for one in run_passes(running.forward, inputs.cuts, states.interventions):
+        tops = find_top_tokens(one.residual, unembed, request.top_k)
         for cut, top in zip(one.texts, tops, strict=True):
             found[one.state, cut] = vocabulary.rate(top, codes[inputs.subjects[cut]])
         advance(len(one.texts))
@@ -144,15 +150,15 @@ def _rates(
 
 @torch.inference_mode()
 def _answers(
-    running: Running, inputs: Inputs, states: _States, advance: Advance
+    running: RunningModel, inputs: Inputs, states: _States, advance: Advance
 ) -> list[float | None]:
     """Return the mean probability of the answers' first tokens in every state."""
     if not inputs.answers:
         return [None] * len(states.names)
-    replay, wanted = Replay(running.forward), np.array(inputs.answers)
+    cached_model, wanted = PrefixCachedModel(running.forward), np.array(inputs.answers)
     found = np.zeros(len(states.names))
-    for one in passes(running.forward, inputs.whole, states.interventions):
-        probability = replay.logits(one.normed).double().softmax(-1).cpu().numpy()
+    for one in run_passes(running.forward, inputs.whole, states.interventions):
+        probability = cached_model.logits(one.normed).double().softmax(-1).cpu().numpy()
         found[one.state] += probability[np.arange(len(one.texts)), wanted[one.texts]].sum()
         advance(len(one.texts))
     return [float(total / len(wanted)) for total in found]

@@ -21,16 +21,15 @@ from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations, batch_tokens
 from ingest.forward.decoding import decode_step
-from ingest.forward.prefix_cache import Replay
+from ingest.forward.prefix_cache import PrefixCachedModel, repeat_texts
 from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import hook_of, prompt_ids
-from ingest.interventions.row_changes import repeated
+from ingest.interventions.prompts import clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
-    Running,
-    signs_of_values,
-    start,
-    targets,
-    within_memory,
+    RunningModel,
+    explain_memory_errors,
+    load_stored_model,
+    targets_by_layer,
+    value_signs,
 )
 from neurondb.errors import UsageError
 from neurondb.reading.models import find_model
@@ -51,15 +50,15 @@ def run(request: ClampRequest, progress: Progress) -> ClampSweep:
     """
     with opened(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
-        hook = hook_of(model, request.hook)
+        hook = clamp_hook(model, request.hook)
         _check(request)
-        sign = signs_of_values(connection, model, request.neurons, request.sign)
-        running = start(connection, request.machine)
-    ids = prompt_ids(running, request.prompt, chat=request.chat)
-    with within_memory(running), torch.inference_mode():
+        sign = value_signs(connection, model, request.neurons, request.sign)
+        running = load_stored_model(connection, request.machine)
+    ids = encode_prompt(running, request.prompt, chat=request.chat)
+    with explain_memory_errors(running), torch.inference_mode():
         clean_values = _activations(running, ids, request.neurons, hook)
-        sweep = _Sweep(running, request, hook, sign)
-        logits = sweep.over(ids, progress)
+        runner = _ClampRunner(running, request, hook, sign)
+        logits = runner.run(ids, progress)
     target_ids = request.target_ids or _most_probable(logits)
     return ClampSweep(
         hook=hook,
@@ -82,7 +81,7 @@ def _check(request: ClampRequest) -> None:
 
 
 def _activations(
-    running: Running, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
+    running: RunningModel, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
 ) -> Float[np.ndarray, " neurons"]:
     """Return what the neurons have at the last position, in the model's own signs."""
     kept: dict[int, Tensor] = {}
@@ -90,8 +89,8 @@ def _activations(
     class Keeping:
         layers = frozenset(place.layer for place in places)
 
-        def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
-            value = found.post if hook == "hook_post" else found.in_
+        def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+            value = activations.post if hook == "hook_post" else activations.in_
             kept[layer] = value[0, -1].double().cpu()
 
     running.forward.run(_batch(ids), [Keeping()])
@@ -103,18 +102,18 @@ def _batch(ids: Int[Tensor, "1 positions"]) -> Batch:
     return Batch(ids, one * ids.shape[1], one - 1)
 
 
-class _Sweep:
+class _ClampRunner:
     """What runs the model for some values at a time."""
 
     def __init__(
-        self, running: Running, request: ClampRequest, hook: Hook, sign: dict[NeuronPlace, int]
+        self, running: RunningModel, request: ClampRequest, hook: Hook, sign: dict[NeuronPlace, int]
     ) -> None:
         self._running = running
         self._request = request
         self._hook = hook
         self._sign = sign
 
-    def over(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
+    def run(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
         """Return the next token's logits: a row for the clean run, then one for every value."""
         last = self._request.position == "last" and ids.shape[1] > 1
         run = self._at_last(ids) if last else self._everywhere(ids)
@@ -138,17 +137,17 @@ class _Sweep:
     def _held(self, values: Float[Tensor, " rows"]) -> Intervention:
         places = self._request.neurons
         rows = values[:, None].expand(-1, len(places))
-        return Intervention(targets(places, self._sign, rows), self._hook)
+        return Intervention(targets_by_layer(places, self._sign, rows), self._hook)
 
     def _everywhere(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run all positions from the first touched layer on."""
         layer = min(place.layer for place in self._request.neurons)
-        replay = Replay(self._running.forward)
-        clean = replay.clean(_batch(ids), [layer])
+        cached_model = PrefixCachedModel(self._running.forward)
+        clean = cached_model.run_clean(_batch(ids), [layer])
 
         def run(n_rows: int) -> Logits:
-            stream = replay.again(repeated(clean, n_rows), layer)
-            return replay.logits(stream.normed[:, -1]).float().cpu()
+            stream = cached_model.run_from(repeat_texts(clean, layer, n_rows), layer)
+            return cached_model.logits(stream.normed[:, -1]).float().cpu()
 
         return run
 

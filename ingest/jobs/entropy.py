@@ -8,10 +8,14 @@ from neurondb.jobs.steered import METRICS, EntropyCurves
 from neurondb.jobs.steering import EntropyRequest, NeuronPlace
 from neurondb.reading.identity import neuron_id
 
-from ingest.interventions.entropy_baseline import random_neurons
-from ingest.interventions.frozen_norm import Measuring, Setting, Sums
-from ingest.interventions.running_model import signs, start, within_memory
-from ingest.text.corpus import remarks
+from ingest.interventions.entropy_baseline import draw_neurons
+from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
+from ingest.interventions.running_model import (
+    canonical_signs,
+    explain_memory_errors,
+    load_stored_model,
+)
+from ingest.text.corpus import list_remarks
 from ingest.text.intervention_texts import read_texts
 from neurondb.database import open_existing
 from neurondb.errors import UsageError
@@ -38,31 +42,31 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
             model = find_model(connection, request.machine.model)
             for place in request.neurons:
                 neuron_id(model, *place)
-            baseline = random_neurons(
+            baseline = draw_neurons(
                 connection, model, request.n_baseline, request.seed, request.neurons
             )
             places = (*request.neurons, *baseline)
-            sign = signs(connection, model, places)
-            running = start(connection, request.machine)
+            sign = canonical_signs(connection, model, places)
+            running = load_stored_model(connection, request.machine)
         architecture = running.checkpoint.architecture
         texts = read_texts(engine, request.texts, running.tokenizer, architecture)
     finally:
         engine.dispose()
-    for line in remarks(texts.dataset, running.tokenizer):
+    for line in list_remarks(texts.dataset, running.tokenizer):
         progress.note(line)
     if texts.n_truncated:
         progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")
-    measuring = Measuring(running, sign, skip_bos=texts.skip_bos)
+    runner = FrozenNormRunner(running, sign, skip_bos=texts.skip_bos)
     pairs = [(place, value) for place in places for value in request.values]
-    settings = [Setting(place, value, row) for row, (place, value) in enumerate(pairs)]
+    settings = [FixedNeuron(place, value, row) for row, (place, value) in enumerate(pairs)]
     work = texts.n_tokens * len(settings)
-    with progress.stage("entropy", work, "tokens") as advance, within_memory(running):
-        sums = measuring.over(texts.token_ids, settings, advance)
+    with progress.stage("entropy", work, "tokens") as advance, explain_memory_errors(running):
+        sums = runner.run(texts.token_ids, settings, advance)
     return _curves(request, baseline, sums, texts.n_tokens)
 
 
 def _curves(
-    request: EntropyRequest, baseline: tuple[NeuronPlace, ...], sums: Sums, n_tokens: int
+    request: EntropyRequest, baseline: tuple[NeuronPlace, ...], sums: MetricSums, n_tokens: int
 ) -> EntropyCurves:
     shape = (len(request.neurons) + len(baseline), len(request.values), len(METRICS))
     with np.errstate(invalid="ignore"):

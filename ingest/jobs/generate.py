@@ -20,15 +20,15 @@ from torch import Tensor
 
 from ingest.forward.decoding import decode_step
 from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import hook_of, prompt_ids
+from ingest.interventions.prompts import clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
-    Running,
-    signs_of_values,
-    start,
-    targets,
-    within_memory,
+    RunningModel,
+    explain_memory_errors,
+    load_stored_model,
+    targets_by_layer,
+    value_signs,
 )
-from ingest.text.chat import Subtitles
+from ingest.text.chat import TextStreamer
 from neurondb.errors import UsageError
 from neurondb.reading.models import find_model
 
@@ -48,24 +48,26 @@ def run(request: GenerateRequest) -> Iterator[Piece]:
     """
     with opened(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
-        hook = hook_of(model, request.hook)
+        hook = clamp_hook(model, request.hook)
         _check(request)
         clamped = [clamp.neuron for clamp in request.clamps]
-        sign = signs_of_values(connection, model, [*clamped, *request.zeroed], request.sign)
-        running = start(connection, request.machine)
-    ids = prompt_ids(running, request.prompt, chat=request.chat)[0].tolist()
+        sign = value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
+        running = load_stored_model(connection, request.machine)
+    ids = encode_prompt(running, request.prompt, chat=request.chat)[0].tolist()
     values = torch.tensor([clamp.value for clamp in request.clamps])
     zeros = torch.zeros(len(request.zeroed))
     steering = (
-        Intervention(targets(clamped, sign, values), hook),
-        Intervention(targets(request.zeroed, sign, zeros), "hook_post"),
+        Intervention(targets_by_layer(clamped, sign, values), hook),
+        Intervention(targets_by_layer(request.zeroed, sign, zeros), "hook_post"),
     )
-    speakers = [_Speaker(running, request, ids, STEERED if clamped or request.zeroed else CLEAN)]
-    speakers[0].steering = steering
-    if request.side_by_side and speakers[0].name != CLEAN:
-        speakers.insert(0, _Speaker(running, request, ids, CLEAN))
-    with within_memory(running):
-        yield from _in_turn(speakers)
+    continuations = [
+        _Continuation(running, request, ids, STEERED if clamped or request.zeroed else CLEAN)
+    ]
+    continuations[0].steering = steering
+    if request.side_by_side and continuations[0].name != CLEAN:
+        continuations.insert(0, _Continuation(running, request, ids, CLEAN))
+    with explain_memory_errors(running):
+        yield from _in_turn(continuations)
 
 
 def _check(request: GenerateRequest) -> None:
@@ -80,21 +82,21 @@ def _check(request: GenerateRequest) -> None:
         raise UsageError("a temperature is above 0, and --top-p above 0 and at most 1")
 
 
-def _in_turn(speakers: Sequence[_Speaker]) -> Iterator[Piece]:
-    speaking = list(speakers)
-    while speaking:
-        for speaker in list(speaking):
-            piece = speaker.next()
+def _in_turn(continuations: Sequence[_Continuation]) -> Iterator[Piece]:
+    unfinished = list(continuations)
+    while unfinished:
+        for continuation in list(unfinished):
+            piece = continuation.next()
             yield piece
             if piece.ended is not None:
-                speaking.remove(speaker)
+                unfinished.remove(continuation)
 
 
-class _Speaker:
+class _Continuation:
     """One run of a model that continues a prompt."""
 
     def __init__(
-        self, running: Running, request: GenerateRequest, prompt: Sequence[int], name: str
+        self, running: RunningModel, request: GenerateRequest, prompt: Sequence[int], name: str
     ) -> None:
         self.name = name
         self.steering: Sequence[Intervention] = ()
@@ -106,7 +108,7 @@ class _Speaker:
         self._left = request.max_new_tokens
         self._cache: Any = None
         self._unread = len(prompt)
-        self._subtitles = Subtitles(running.tokenizer, prompt)
+        self._streamer = TextStreamer(running.tokenizer, prompt)
         self._ends = _end_tokens(running)
         self._new_rope_at = _new_rope_at(running)
 
@@ -122,11 +124,11 @@ class _Speaker:
         self._ids.append(chosen)
         self._left -= 1
         self._unread = 1
-        return Piece(self.name, chosen, self._subtitles.add(chosen))
+        return Piece(self.name, chosen, self._streamer.add(chosen))
 
     def _end(self, why: str) -> Piece:
         self._cache = None
-        return Piece(self.name, None, self._subtitles.rest(), why)
+        return Piece(self.name, None, self._streamer.rest(), why)
 
     @torch.inference_mode()
     def _logits(self) -> Float[Tensor, " d_vocab"]:
@@ -158,7 +160,7 @@ def draw(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -
     return int(order[min(int(place), kept - 1)])
 
 
-def _end_tokens(running: Running) -> frozenset[int]:
+def _end_tokens(running: RunningModel) -> frozenset[int]:
     model = running.forward.model
     for config in (getattr(model, "generation_config", None), model.config.get_text_config()):
         ends = getattr(config, "eos_token_id", None)
@@ -167,7 +169,7 @@ def _end_tokens(running: Running) -> frozenset[int]:
     return frozenset()
 
 
-def _new_rope_at(running: Running) -> int | None:
+def _new_rope_at(running: RunningModel) -> int | None:
     """The length at which all rotary frequencies change (Phi-3's LongRoPE), cached keys' too."""
     rope = getattr(running.forward.model.config.get_text_config(), "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":

@@ -3,14 +3,13 @@
 import time
 from contextlib import suppress
 
-from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
-
-from ingest.activations.native import prepare
+from ingest.activations.native import prepare_library
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import open_session
 from neurondb.database import called
 from neurondb.errors import NeuronDBError
+from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
 from neurondb.writing import indexes, models
 
 
@@ -25,7 +24,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     keep_freed_blocks()
     session = open_session(request, stages, progress)
     if "activations" in stages and session.device.type == "cpu":
-        prepare()
+        prepare_library()
     try:
         for stage in stages:
             use_threads_for(session.architecture, vocabulary=stage == "vocab")

@@ -4,7 +4,7 @@ p = softmax(U·in), neither preprocessed; normalised = p of the token ÷ mean of
 largest p. Source: specialised-feature-neurons §2. Gated neurons are decoded at −in too. The
 vocabulary passes by in tiles: memory is U in float32 and two tiles of logits. Every token asked for
 comes out of the same pass, at both sides. Where the vocab stage has stored the most probable token
-of each, no pass is needed (`anchored`).
+of each, no pass is needed (`decode_from_anchors`).
 """
 
 import json
@@ -23,10 +23,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, func, select
 from torch import Tensor
 
-from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import original
-from ingest.forward.devices import pick_device
-from ingest.forward.runtime import use_threads_for
+from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.database import open_existing
@@ -71,11 +68,10 @@ def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
     try:
         with engine.connect() as connection:
             model = find_model(connection, request.model)
-            checkpoint = original(connection, model)
-            device = pick_device(request.device)
-            decodings = _decoded(connection, model, checkpoint, device, request, progress)
+            opened = open_stored_model(connection, model, request.device)
+            decodings = _decoded(connection, model, opened, request, progress)
         if request.store:
-            _store(engine, model, checkpoint.fingerprint(), device, decodings)
+            _store(engine, model, opened, decodings)
     finally:
         engine.dispose()
     return decodings
@@ -84,17 +80,17 @@ def run(request: LmHeadRequest, progress: Progress) -> list[Decoding]:
 def _decoded(
     connection: Connection,
     model: Model,
-    checkpoint: Checkpoint,
-    device: torch.device,
+    opened: OpenModel,
     request: LmHeadRequest,
     progress: Progress,
 ) -> list[Decoding]:
-    sizes, tokens = checkpoint.architecture, list(request.token_ids)
+    checkpoint, device = opened.checkpoint, opened.device
+    sizes, tokens = opened.architecture, list(request.token_ids)
     rows = _token_rows(connection, model)
     unknown = sorted(set(tokens) - set(rows.ids.tolist()))
     if unknown:
         raise CheckpointError(f"{checkpoint.path} has no row for token #{unknown[0]}")
-    use_threads_for(sizes)
+    opened.prepare_processor()
     layers = range(sizes.n_layers) if request.layers is None else request.layers
     sides = codes.sides(gated=model.gated)
     found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
@@ -107,7 +103,9 @@ def _decoded(
             n_decoded = int((raw_in != 0).any(1).sum())
             if summed and all(len(of_side.neuron) == n_decoded for of_side in anchors):
                 for i, side in enumerate(sides):
-                    found[:, :, i, layer] = anchored(side * raw_in, unembed, tokens, anchors[i])
+                    found[:, :, i, layer] = decode_from_anchors(
+                        side * raw_in, unembed, tokens, anchors[i]
+                    )
             else:
                 whole = rows.select(unembed).to(device).float() if whole is None else whole
                 found[:, :, :, layer] = decode(raw_in, whole, rows.places(tokens), sides)
@@ -148,7 +146,7 @@ def _anchors(connection: Connection, model: Model, layer: int, side: int) -> Anc
 
 
 @torch.no_grad()
-def anchored(
+def decode_from_anchors(
     vectors: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "d_vocab d_model"],
     token_ids: Sequence[int],
@@ -260,8 +258,7 @@ def _log_sum_exp(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, " neu
 def _store(
     engine: Engine,
     model: Model,
-    fingerprint: str,
-    device: torch.device,
+    opened: OpenModel,
     decodings: Sequence[Decoding],
 ) -> None:
     """Write all tokens, or none, with the step that says where they came from."""
@@ -270,10 +267,10 @@ def _store(
     run = RunRecord(
         stages=STAGE,
         torch_version=str(torch.__version__),
-        fingerprint=fingerprint,
+        fingerprint=opened.checkpoint.fingerprint(),
         **dict.fromkeys(("fold", "center", "center_gate", "fold_post_norm", "canonicalise"), False),
         dtype="float32",
-        device=str(device),
+        device=str(opened.device),
         seed=0,
     )
     with transaction(engine) as connection:

@@ -11,13 +11,20 @@ from sqlalchemy import select
 from torch import Tensor
 from transformers.activations import ACT2FN
 
-from ingest.activations.compiled import PLAIN, Kernels, compiled, pays, try_out
-from ingest.activations.native import NotCompiledError, native
+from ingest.activations.compiled import (
+    PLAIN_KERNELS,
+    Kernels,
+    compile_kernels,
+    compiled_kernels,
+    is_worth_compiling,
+)
+from ingest.activations.native import NotCompiledError, native_kernels
 from ingest.activations.reduction import GATED, UNGATED, Activation
 from ingest.activations.summary import CountedBatch, LayerSummary
+from ingest.checkpoint.libraries import first_line
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
-from ingest.stages.pace import ForwardShare
-from ingest.stages.partial import PartialPass
+from ingest.stages.forward_share import ForwardShare
+from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.session import Session
 from ingest.stages.shards import shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
@@ -33,7 +40,7 @@ def activations_stage(session: Session) -> None:
     """Run the model over the dataset and store the summary of every neuron."""
     stored = store_texts(session)
     settings = stored.settings | {
-        "dtype": str(session.dtype).removeprefix("torch."),
+        "dtype": session.opened.dtype_name,
         "canonicalise": session.choices.canonicalise,
     }
     if session.request.controls:
@@ -45,7 +52,7 @@ def activations_stage(session: Session) -> None:
     pending = session.pending(steps)
     if pending:
         started = time.perf_counter()
-        done = PartialPass(session.engine, identity(session, settings, stored))
+        done = InterruptedPass(session.engine, summary_identity(session, settings, stored))
         summaries = _summarise(session, [step.layer for step in pending], stored, done)
         seconds = (time.perf_counter() - started) / len(pending)
         _write(session, pending, summaries, stored, seconds)
@@ -72,7 +79,7 @@ def _show(session: Session, stored: StoredTexts) -> None:
         )
 
 
-def identity(
+def summary_identity(
     session: Session, settings: Mapping[str, object], stored: StoredTexts
 ) -> dict[str, object]:
     """Return everything that a summary depends on."""
@@ -89,24 +96,24 @@ def identity(
 
 
 def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None:
-    about = identity(session, steps[0].settings, stored)
+    about = summary_identity(session, steps[0].settings, stored)
     path = shard_path(session, about)
     if path is None:
         return
-    done = PartialPass(session.engine, about)
+    done = InterruptedPass(session.engine, about)
     summaries = _summarise(session, [step.layer for step in steps], stored, done)
     store_shard(session, path, about, summaries)
     done.forget()
 
 
 def _summarise(
-    session: Session, wanted: list[int], stored: StoredTexts, partial: PartialPass
+    session: Session, layers: list[int], stored: StoredTexts, partial: InterruptedPass
 ) -> dict[int, LayerSummary]:
     if session.request.force:
         partial.forget()
     device, corpus = session.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
-    n_done, summaries = partial.load(wanted, device) or (0, _empty(session, wanted, stored))
+    n_done, summaries = partial.load(layers, device) or (0, _empty(session, layers, stored))
     packed = list(
         batches(
             token_ids,
@@ -121,13 +128,13 @@ def _summarise(
     forward = Forward(session.checkpoint, device, session.dtype)
     summariser = Summariser(
         summaries,
-        signs(session, wanted),
+        stored_signs(session, layers),
         ACT2FN[session.architecture.activation],
         skip_bos=corpus.tokenization.skip_bos,
         labels=torch.tensor(corpus.dataset.label_of, device=device)
         if corpus.dataset.labels
         else None,
-        kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN,
+        kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN_KERNELS,
         share=(share := ForwardShare(device)),
     )
     stage = session.progress.stage(
@@ -152,32 +159,32 @@ def _kernels(session: Session, corpus: Corpus) -> Kernels:
     shape, device = session.architecture, session.device
     if device.type == "cpu":
         try:
-            return native()
+            return native_kernels()
         except NotCompiledError as error:
             return _not_compiled(session, str(error))
     n_tokens = sum(len(ids) for ids in corpus.tokenization.token_ids)
     n_activations = n_tokens * shape.d_mlp * len(session.layers)
-    if not pays(device, n_activations):
-        return PLAIN
-    kernels = compiled()
+    if not is_worth_compiling(device, n_activations):
+        return PLAIN_KERNELS
+    kernels = compiled_kernels()
     activation, kind = ACT2FN[shape.activation], GATED if shape.gated else UNGATED
     try:
         with session.progress.stage("compiling sums", len(kernels), "functions") as advance:
-            for _ in try_out(kernels, kind, activation, shape.d_mlp, device, session.dtype):
+            for _ in compile_kernels(kernels, kind, activation, shape.d_mlp, device, session.dtype):
                 advance(1)
     # No compiler, one that is too old, no room for its files: torch raises a dozen types for it.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         return _not_compiled(session, reason)
     return kernels
 
 
 def _not_compiled(session: Session, reason: str) -> Kernels:
     session.progress.note(f"not compiled, which is slower but gives the same: {reason}")
-    return PLAIN
+    return PLAIN_KERNELS
 
 
-def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:
+def _empty(session: Session, layers: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:
     shape, request = session.architecture, session.request
     return {
         layer: LayerSummary.empty(
@@ -189,7 +196,7 @@ def _empty(session: Session, wanted: list[int], stored: StoredTexts) -> dict[int
             controls=request.controls,
             seed=request.seed,
         )
-        for layer in wanted
+        for layer in layers
     }
 
 
@@ -214,7 +221,7 @@ class Summariser:
         *,
         skip_bos: bool = False,
         labels: Tensor | None = None,
-        kernels: Kernels = PLAIN,
+        kernels: Kernels = PLAIN_KERNELS,
         share: ForwardShare | None = None,
     ) -> None:
         self._summaries = summaries
@@ -232,27 +239,27 @@ class Summariser:
         """The layers that are summarised."""
         return self._summaries
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Add a layer's activations on a batch."""
         if self._share is None:
-            self._add(batch, layer, found)
+            self._add(batch, layer, activations)
         else:
             with self._share.consuming():
-                self._add(batch, layer, found)
+                self._add(batch, layer, activations)
 
-    def _add(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         if self._counted is None or self._counted.batch is not batch:
             self._counted = CountedBatch.of(batch, skip_bos=self._skip_bos, labels=self._labels)
         summary = self._summaries[layer]
-        summary.add(self._counted, found, self._signs[layer], self._activation)
+        summary.add(self._counted, activations, self._signs[layer], self._activation)
 
 
-def signs(session: Session, wanted: list[int]) -> dict[int, Tensor]:
+def stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
     """Read some layers' canonical signs, which the weights stage stored."""
     model, n = session.ledger.model, tables.neurons.c
     found = {}
     with transaction(session.engine) as connection:
-        for layer in wanted:
+        for layer in layers:
             first, end = model.neuron_ids(layer)
             rows = connection.execute(
                 select(n.sign)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from neurondb.jobs import Progress
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine, select, update
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import is_old
-from ingest.jobs.verify import compare_cosines
+from ingest.checkpoint.stored import has_edge_fingerprint
+from ingest.weights.stored_cosines import compare_stored_cosines
+from neurondb.jobs import Progress
 from neurondb.reading.models import find_model
 from neurondb.schema import tables
+from neurondb.writing.transactions import transaction
 
 
 def renew_fingerprint(
@@ -30,10 +30,14 @@ def renew_fingerprint(
             select(m.c.model_id, m.c.fingerprint).where(m.c.name == name)
         ).first()
     fingerprint = checkpoint.fingerprint()
-    if row is None or row.fingerprint == fingerprint or not is_old(checkpoint, row.fingerprint):
+    if (
+        row is None
+        or row.fingerprint == fingerprint
+        or not has_edge_fingerprint(checkpoint, row.fingerprint)
+    ):
         return
     with engine.connect() as connection:
-        compare_cosines(connection, find_model(connection, name), checkpoint, progress)
+        compare_stored_cosines(connection, find_model(connection, name), checkpoint, progress)
     with transaction(engine) as connection:
         for table in (m, runs):
             of_model = (table.c.model_id == row.model_id) & (table.c.fingerprint == row.fingerprint)

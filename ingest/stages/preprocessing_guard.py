@@ -22,7 +22,7 @@ INDEPENDENT: Final = ("texts", "lm_head")
 """Steps that read the weights as they are stored, or none."""
 
 
-class Plan(NamedTuple):
+class IngestPlan(NamedTuple):
     """What a run of `ingest` is going to store, or finds stored."""
 
     steps: frozenset[str]
@@ -49,13 +49,13 @@ class _Stored(NamedTuple):
         return self.stage if self.layer == WHOLE_MODEL else f"{self.stage} of layer {self.layer}"
 
 
-def plan(
+def plan_ingest(
     request: IngestRequest,
     stages: Sequence[str],
     layers: tuple[int, ...],
     thresholds: tuple[float, ...],
     dataset: str | None,
-) -> Plan:
+) -> IngestPlan:
     """Return what a request is going to store; `dataset` is the fingerprint of its texts."""
     traces = "traces" if request.where is None else f"traces {request.where}"
     steps = {
@@ -65,10 +65,12 @@ def plan(
         "traces": (traces,),
     }
     stored = frozenset(step for stage in stages for step in steps[stage])
-    return Plan(stored, layers, dataset, request.force)
+    return IngestPlan(stored, layers, dataset, request.force)
 
 
-def refuse_mixture(engine: Engine, model: StoredModel, choices: Preprocessing, run: Plan) -> None:
+def refuse_mixture(
+    engine: Engine, model: StoredModel, choices: Preprocessing, run: IngestPlan
+) -> None:
     """Refuse a run after which a model would be stored with two kinds of preprocessing.
 
     Raises:
@@ -110,5 +112,9 @@ def _stored(connection: Connection, model: StoredModel) -> Iterator[_Stored]:
         yield _Stored(row.stage, row.layer, json.loads(row.settings), row.fingerprint)
 
 
-def _differing(step: _Stored, asked: dict[str, object]) -> list[str]:
-    return [name for name in asked if name in step.settings and step.settings[name] != asked[name]]
+def _differing(step: _Stored, requested: dict[str, object]) -> list[str]:
+    return [
+        name
+        for name in requested
+        if name in step.settings and step.settings[name] != requested[name]
+    ]

@@ -8,17 +8,17 @@ from neurondb.writing.transactions import transaction
 
 from ingest.stages.session import Session
 from ingest.vocabulary import Projector, unit_rows
+from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import PropertyEffects
-from ingest.vocabulary.token_properties import token_properties
 from ingest.weights.preprocess import canonical, unembedding
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.properties import property_ids, store_properties, write_property_effects
 
 VERSION = 1
-"""Of the catalogue of properties: another one is another step."""
+"""The version of the catalogue of properties: another one is another step."""
 
 
-def property_effects(
+def store_property_effects(
     session: Session, tokens: Callable[[], Sequence[Token]], projector: Projector | None
 ) -> None:
     """Store which tokens have which properties, and every neuron's effect on them.
@@ -40,7 +40,7 @@ def property_effects(
     steps = session.pending(Step("properties", n, settings) for n in session.layers)
     if not whole and not steps:
         return
-    properties = token_properties(tokens())
+    properties = find_token_properties(tokens())
     for step in whole:
         with session.finishing(step) as writer:
             store_properties(writer, properties, session.token_rows.ids)

@@ -14,15 +14,16 @@ from neurondb.records import ModelRecord, RunRecord
 from sqlalchemy import Engine
 
 from ingest.checkpoint.hub import LocatedModel
-from ingest.checkpoint.naming import locate_asked
+from ingest.checkpoint.naming import locate_requested
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights
-from ingest.forward import batch_tokens, pick_device, pick_dtype
+from ingest.forward import batch_tokens
+from ingest.forward.open_model import OpenModel, open_model
 from ingest.stages.fingerprint_renewal import renew_fingerprint
-from ingest.stages.preprocessing_guard import plan, refuse_mixture
+from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
 from ingest.stages.unused_rows import refuse_other_rows, unused_rows_setting
-from ingest.text.corpus import Corpus, read_corpus, remarks
+from ingest.text.corpus import Corpus, list_remarks, read_corpus
 from ingest.text.tokenizer import Tokenizer
-from ingest.weights.preprocess import resolved
+from ingest.weights.preprocess import resolve_preprocessing
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
 from neurondb.errors import IngestError
@@ -33,16 +34,28 @@ from neurondb.writing.ledger import Ledger, Step, StepWriter
 
 @dataclass
 class Session:
-    """One run of `ingest`."""
+    """One run of `ingest`, as its stages see it.
+
+    Attributes:
+        request: What is asked for.
+        progress: Told how far stages are, and what is not as one expects.
+        opened: The model's checkpoint, and where and in which precision it runs.
+        tokenizer: The model's; None where there is none and none is needed.
+        choices: How the weights are preprocessed.
+        engine: The database, to be written to.
+        ledger: What steps are stored, and this run.
+        corpus: The texts; None where no stage reads any.
+        run: What this run is stored as.
+        dataset_id: The dataset's id, once the texts are stored.
+        rows: How many rows were written, by stage.
+        skipped: How many steps were stored before, by stage.
+    """
 
     request: IngestRequest
     progress: Progress
-    located: LocatedModel
-    checkpoint: Checkpoint
+    opened: OpenModel
     tokenizer: Tokenizer | None
     choices: Preprocessing
-    device: torch.device
-    dtype: torch.dtype
     engine: Engine
     ledger: Ledger
     corpus: Corpus | None
@@ -50,6 +63,21 @@ class Session:
     dataset_id: int | None = None
     rows: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model's files."""
+        return self.opened.checkpoint
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs and its weights are analysed."""
+        return self.opened.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision in which it runs."""
+        return self.opened.dtype
 
     @property
     def architecture(self) -> Architecture:
@@ -118,93 +146,79 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
         IngestError: when the database has another model of this name, or this one with another
             preprocessing, or the model lacks a layer that was asked for.
     """
-    located, name = locate_asked(request)
-    checkpoint = Checkpoint.open(located.path)
-    device = pick_device(request.device)
-    dtype = pick_dtype(request.dtype, device, checkpoint.config)
-    choices = resolved(request.preprocessing, checkpoint.architecture)
-    layers = chosen_layers(request.layers, checkpoint.architecture.n_layers)
-    tokenizer, corpus = _read_inputs(request, stages, checkpoint, device)
-    if tokenizer is not None and corpus is not None:
-        for line in remarks(corpus.dataset, tokenizer):
-            progress.note(line)
+    located, name = locate_requested(request)
+    opened = open_model(Checkpoint.open(located.path), request.device, request.dtype)
+    choices = resolve_preprocessing(request.preprocessing, opened.architecture)
+    layers = chosen_layers(request.layers, opened.architecture.n_layers)
+    tokenizer, corpus = _read_inputs(request, stages, opened, progress)
     engine = migrate.create_or_open(request.database)
-    record = _model_record(name, located, checkpoint, tokenizer)
+    record = _model_record(name, located, opened.checkpoint, tokenizer)
     if not request.force:
-        renew_fingerprint(engine, name, checkpoint, progress)
+        renew_fingerprint(engine, name, opened.checkpoint, progress)
     model = models.store_model(
         engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
     )
     thresholds = request.thresholds or (model.threshold,)
     dataset = None if corpus is None else corpus.dataset.fingerprint
-    planned = plan(request, stages, layers, thresholds, dataset)
+    planned = plan_ingest(request, stages, layers, thresholds, dataset)
     refuse_mixture(engine, model, choices, planned)
-    refuse_other_rows(
-        engine, model, TokenRows.of(tokenizer, checkpoint.architecture.d_vocab).n_unused, planned
-    )
-    run = RunRecord(
-        stages=",".join(stages),
-        torch_version=str(torch.__version__),
-        fingerprint=record.fingerprint,
-        **_bools(choices),
-        dtype=str(dtype).removeprefix("torch."),
-        device=str(device),
-        seed=request.seed,
-    )
+    rows = TokenRows.of(tokenizer, opened.architecture.d_vocab)
+    refuse_other_rows(engine, model, rows.n_unused, planned)
+    run = _run_record(request, stages, opened, choices)
     ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
     return Session(
-        request,
-        progress,
-        located,
-        checkpoint,
-        tokenizer,
-        choices,
-        device,
-        dtype,
-        engine,
-        ledger,
-        corpus,
-        run,
+        request, progress, opened, tokenizer, choices, engine, ledger, corpus=corpus, run=run
     )
 
 
-def chosen_layers(asked: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
+def chosen_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
     """Return the layers asked for, ascending; negative numbers count from the end, None is all.
 
     Raises:
         IngestError: for one that a model of `n_layers` lacks.
     """
-    if asked is None:
+    if requested is None:
         return tuple(range(n_layers))
-    for layer in asked:
+    for layer in requested:
         if not -n_layers <= layer < n_layers:
             raise IngestError(
                 f"there is no layer {layer}; the model has {n_layers}: 0 to {n_layers - 1}, "
                 f"or -{n_layers} to -1 from the end"
             )
-    return tuple(sorted({layer % n_layers for layer in asked}))
+    return tuple(sorted({layer % n_layers for layer in requested}))
 
 
 def _read_inputs(
-    request: IngestRequest,
-    stages: list[str],
-    checkpoint: Checkpoint,
-    device: torch.device,
+    request: IngestRequest, stages: list[str], opened: OpenModel, progress: Progress
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
-    architecture = checkpoint.architecture
+    settings, architecture = opened.checkpoint.settings, opened.architecture
     needed = not set(READ_TEXTS).isdisjoint(stages)
-    readable = needed or Tokenizer.is_in(checkpoint.settings)
-    tokenizer = Tokenizer(checkpoint.settings) if readable else None
+    readable = needed or Tokenizer.is_in(settings)
+    tokenizer = Tokenizer(settings) if readable else None
     if tokenizer is not None and stages != ["weights"]:
         tokenizer.check(architecture.d_vocab)
     if not needed or tokenizer is None:
         return tokenizer, None
-    return tokenizer, read_corpus(request, tokenizer, architecture, batch_tokens(device))
+    corpus = read_corpus(request, tokenizer, architecture, batch_tokens(opened.device))
+    for line in list_remarks(corpus.dataset, tokenizer):
+        progress.note(line)
+    return tokenizer, corpus
 
 
-def _bools(choices: Preprocessing) -> dict[str, Any]:
-    return {name: bool(value) for name, value in asdict(choices).items()}
+def _run_record(
+    request: IngestRequest, stages: list[str], opened: OpenModel, choices: Preprocessing
+) -> RunRecord:
+    made: dict[str, Any] = {name: bool(value) for name, value in asdict(choices).items()}
+    return RunRecord(
+        stages=",".join(stages),
+        torch_version=str(torch.__version__),
+        fingerprint=opened.checkpoint.fingerprint(),
+        **made,
+        dtype=opened.dtype_name,
+        device=str(opened.device),
+        seed=request.seed,
+    )
 
 
 def _model_record(

@@ -39,7 +39,7 @@ def store_shard(
     about: Mapping[str, object],
     summaries: dict[int, LayerSummary],
 ) -> None:
-    """Write a shard's summary.
+    """Write the summary of a shard into its file.
 
     Raises:
         IngestError: when it cannot be written.

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ingest.activations.reduction import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
-from ingest.stages.activations import signs
-from ingest.stages.pace import ForwardShare
+from ingest.stages.activations import stored_signs
+from ingest.stages.forward_share import ForwardShare
 from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
 from neurondb import asking
@@ -47,7 +47,7 @@ def traces_stage(session: Session) -> None:
     stored = store_texts(session)
     request = session.request
     settings = stored.settings | {
-        "dtype": str(session.dtype).removeprefix("torch."),
+        "dtype": session.opened.dtype_name,
         "window": list(request.window),
     }
     name = "traces" if request.where is None else f"traces {request.where}"
@@ -151,7 +151,7 @@ def _look(
     if len(occurring) == 0:
         return {layer: _record([]) for layer in peaks}
     share = ForwardShare(device)
-    layer_signs = signs(session, list(peaks))
+    layer_signs = stored_signs(session, list(peaks))
     tracer = Tracer(peaks, layer_signs, session.request.window, share)
     texts = [token_ids[ordinal] for ordinal in occurring]
     n_tokens = sum(len(text) for text in texts)
@@ -187,12 +187,12 @@ class Tracer:
         """The layers that have peaks to look at."""
         return self._peaks
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Cut out the windows of a layer's peaks in the texts of a batch."""
         with self._share.consuming():
-            self._cut(batch, layer, found)
+            self._cut(batch, layer, activations)
 
-    def _cut(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def _cut(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         peaks, device = self._peaks[layer], batch.token_ids.device
         # Batches are few and texts in them ordered: each text's peaks are one slice.
         ordinals = batch.ordinals.cpu().numpy()
@@ -216,9 +216,9 @@ class Tracer:
             return values[rows, columns, neurons]
 
         cut = MLPActivations(
-            None if found.gate is None else windows(found.gate),
-            windows(found.in_),
-            windows(found.post),
+            None if activations.gate is None else windows(activations.gate),
+            windows(activations.in_),
+            windows(activations.post),
         )
         values = canonical_values(cut, self._signs[layer][neurons])
         shown = [q for q in (HOOK_PRE, HOOK_PRE_LINEAR, HOOK_POST) if q in values]
@@ -227,13 +227,15 @@ class Tracer:
         self.found[layer].append((about, stacked.clip(-65504, 65504).astype(np.float16)))
 
 
-def _record(found: list[tuple[NDArray[np.int64], NDArray[np.float16]]]) -> TracesRecord:
+def _record(windows_by_batch: list[tuple[NDArray[np.int64], NDArray[np.float16]]]) -> TracesRecord:
     """Return the traces of a layer in the order of their rows."""
-    if not found:
+    if not windows_by_batch:
         nothing = np.zeros(0, dtype=np.int64)
         return TracesRecord(nothing, nothing, nothing, nothing, [])
-    neuron, ordinal, position, start, n_tokens = np.concatenate([a for a, _ in found], axis=1)
-    windows = np.concatenate([w for _, w in found])
+    neuron, ordinal, position, start, n_tokens = np.concatenate(
+        [a for a, _ in windows_by_batch], axis=1
+    )
+    windows = np.concatenate([w for _, w in windows_by_batch])
     order = np.lexsort((position, ordinal, neuron))
     values = [windows[i, :, : n_tokens[i]] for i in order]
     return TracesRecord(neuron[order], ordinal[order], position[order], start[order], values)

@@ -9,7 +9,7 @@ from neurondb.reading.unused_rows import SETTING, VOCABULARY_STEPS, other_steps
 from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
-from ingest.stages.preprocessing_guard import Plan
+from ingest.stages.preprocessing_guard import IngestPlan
 from neurondb.errors import IngestError
 from neurondb.writing.models import StoredModel
 
@@ -21,7 +21,7 @@ def unused_rows_setting(n_unused: int) -> dict[str, object]:
     return {SETTING: n_unused} if n_unused else {}
 
 
-def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: Plan) -> None:
+def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: IngestPlan) -> None:
     """Refuse a run after which a model's token lists would be of two vocabularies.
 
     Args:

@@ -9,9 +9,9 @@ from neurondb.records import Token, VocabularyRecord
 from neurondb.writing.layers import write_vocabulary
 from torch import Tensor
 
-from ingest.stages.background_writer import storing
-from ingest.stages.other_side import add_other_side, sides_setting
-from ingest.stages.properties import property_effects
+from ingest.stages.background_writer import writing_in_background
+from ingest.stages.lm_head_sides import add_missing_side, sides_setting
+from ingest.stages.properties import store_property_effects
 from ingest.stages.session import Session
 from ingest.vocabulary import Projector
 from ingest.weights.null_space import null_directions, null_share
@@ -26,13 +26,13 @@ def vocabulary_stage(session: Session) -> None:
     top_k = session.request.top_k
     settings = session.vocabulary_settings | {"k": top_k} | sides_setting(session)
     layers = [Step("vocab", n, settings) for n in session.layers]
-    add_other_side(session, layers)
+    add_missing_side(session, layers)
     steps = session.pending(layers)
     _store_tokens(session)  # once it is known that no list was made with other choices
     projector = _projector(session, top_k) if steps else None
     if projector is not None:
         _store_projections(session, steps, projector)
-    property_effects(session, lambda: _tokens(session), projector)
+    store_property_effects(session, lambda: _tokens(session), projector)
 
 
 def _store_projections(session: Session, steps: list[Step], projector: Projector) -> None:
@@ -46,7 +46,7 @@ def _store_projections(session: Session, steps: list[Step], projector: Projector
                 write_vocabulary(writer, done.step.layer, done.record)
             advance(1)
 
-        with storing(store) as put:  # a layer is written while the next is computed
+        with writing_in_background(store) as put:  # a layer is written while the next is computed
             for step in steps:
                 put(_project(session, projector, null, step))
 

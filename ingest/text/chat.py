@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ingest.checkpoint.libraries import first_line
 from ingest.text.tokenizer import Tokenizer
 from neurondb.errors import CheckpointError, UsageError
 
@@ -15,7 +16,7 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """What bytes decode to of which a character's last are still to come."""
 
 
-class SpokenTokenizer(Tokenizer):
+class ChatTokenizer(Tokenizer):
     """A model's tokenizer for prompts and continuations.
 
     Raises:
@@ -43,14 +44,14 @@ class SpokenTokenizer(Tokenizer):
 
     def pieces(self, text: str) -> list[str]:
         """Return the texts of the tokens that a text is."""
-        return [self.said([token_id]) for token_id in self._ids(text)]
+        return [self.decode([token_id]) for token_id in self._ids(text)]
 
     def offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return a text's token ids, no prefix token, and the characters that each stands for."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return list(encoding.ids), list(encoding.offsets)
 
-    def said(self, token_ids: Sequence[int]) -> str:
+    def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones left out."""
         text: str = self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
         return text
@@ -79,7 +80,7 @@ class SpokenTokenizer(Tokenizer):
             )
         # A template is a program of the model's publisher: it may raise anything.
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise CheckpointError(
                 f"{self.directory}: its chat template cannot be used ({reason})"
             ) from error
@@ -96,7 +97,7 @@ class SpokenTokenizer(Tokenizer):
         return False
 
 
-class Subtitles:
+class TextStreamer:
     """What each generated token adds to a text, as soon as its characters are whole.
 
     Args:
@@ -104,20 +105,20 @@ class Subtitles:
         prompt: the token ids that it continues: a first space is lost without them.
     """
 
-    def __init__(self, tokenizer: SpokenTokenizer, prompt: Sequence[int]) -> None:
+    def __init__(self, tokenizer: ChatTokenizer, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self._ids = list(prompt)
-        self._shown = len(tokenizer.said(self._ids))
+        self._shown = len(tokenizer.decode(self._ids))
 
     def add(self, token_id: int) -> str:
         """Return what a token adds that can be shown."""
         self._ids.append(token_id)
-        text = self._tokenizer.said(self._ids)
+        text = self._tokenizer.decode(self._ids)
         return "" if text.endswith(INCOMPLETE) else self._new(text)
 
     def rest(self) -> str:
         """Return what was held back for characters that never became whole."""
-        return self._new(self._tokenizer.said(self._ids))
+        return self._new(self._tokenizer.decode(self._ids))
 
     def _new(self, text: str) -> str:
         added, self._shown = text[self._shown :], max(self._shown, len(text))

@@ -9,7 +9,7 @@ from neurondb.records import DatasetRecord, TokenizationRecord
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Architecture
-from ingest.forward import packing
+from ingest.forward import pack_texts
 from ingest.text.datasets import first_texts, read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
 from neurondb.errors import TextError
@@ -50,14 +50,14 @@ def read_corpus(
     if request.max_tokens is not None:
         dataset = _first_tokens(dataset, read, request.max_tokens)
         read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    packed = packing([len(ids) for ids in read.token_ids], max_tokens)
+    packed = pack_texts([len(ids) for ids in read.token_ids], max_tokens)
     widths = [max((len(read.token_ids[text]) for text in batch), default=0) for batch in packed]
     chosen = shard_batches([len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard)
     ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
     return Corpus(dataset, read, ordinals, chosen.start)
 
 
-def remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
+def list_remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
     """Yield a line on each thing that is not as one expects it of texts and their tokens."""
     if dataset.n_null:
         yield f"{dataset.source}: rows without a text (null), left out: {dataset.n_null:,}"

@@ -20,9 +20,10 @@ from typing import Final
 from neurondb.records import DatasetRecord
 
 from ingest.bundled import DATASETS
-from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, format_of, read_file
+from ingest.checkpoint.libraries import first_line
+from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, detect_format, read_file
 from ingest.text.folders import read_folder
-from ingest.text.rows import LabelledText, Read, text_of
+from ingest.text.rows import LabelledText, Read, read_row
 from neurondb.decoding import spelled
 from neurondb.errors import TextError
 
@@ -137,7 +138,7 @@ def _texts(source: str, label_field: str) -> Read:
     if source in DATASETS:
         return read_file(DATASETS[source], label_field)
     named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
-    if not named or format_of(path) in {*TEXTS, *TABLES}:
+    if not named or detect_format(path) in {*TEXTS, *TABLES}:
         raise TextError(f"there is no file or directory '{spelled(source)}'")
     return _from_hub(source, label_field)
 
@@ -159,12 +160,12 @@ def _from_hub(dataset: str, label_field: str) -> Read:
                 raise TextError(
                     f"hub dataset {dataset!r} has no column 'text'; it has {', '.join(row)}"
                 )
-            yield text_of(row, label_field, f"hub dataset {dataset!r}, row {number}")
+            yield read_row(row, label_field, f"hub dataset {dataset!r}, row {number}")
     except TextError:
         raise
     # The hub's client raises a dozen unrelated types for: no network, no such name, gated, ...
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise TextError(
             f"{dataset!r} is no file here, and as a hub dataset it cannot be read: {reason}"
         ) from error

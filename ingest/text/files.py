@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from ingest.text.rows import LabelledText, Read, text_of
+from ingest.text.rows import LabelledText, Read, read_row
 from neurondb.decoding import decoded, spelled
 from neurondb.errors import TextError
 
@@ -20,7 +20,7 @@ END_OF_TEXT: Final = "<|endoftext|>"
 COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
-def format_of(path: Path) -> str:
+def detect_format(path: Path) -> str:
     """Return a file's ending in lower case, the one before that of a compression."""
     *others, last = [suffix.lower() for suffix in path.suffixes] or [""]
     return others[-1] if others and last in COMPRESSIONS else last
@@ -32,7 +32,7 @@ def read_file(path: Path, label_field: str) -> Read:
     Raises:
         TextError: when the ending is none of ours, or it cannot be read.
     """
-    ending = format_of(path)
+    ending = detect_format(path)
     compressed = path.suffix.lower() in COMPRESSIONS
     if ending in TABLES and not compressed:
         return TABLES[ending](path, label_field)
@@ -50,7 +50,7 @@ def read_part(path: Path, label_field: str) -> Read:
 
     A `.json` is one of rows where it begins with an object that has a field `text`.
     """
-    ending = format_of(path)
+    ending = detect_format(path)
     if ending == ".json":
         content = content_of(path)
         if _begins_with_row(content):
@@ -88,7 +88,7 @@ def _from_json(content: str, name: str, label_field: str) -> Read:
         if not isinstance(row, dict) or "text" not in row:
             found = f"its fields are {', '.join(row)}" if isinstance(row, dict) else repr(row)[:40]
             raise TextError(f"{where}: not an object with a field 'text' ({found})")
-        yield text_of(row, label_field, where)
+        yield read_row(row, label_field, where)
 
 
 def _entries(content: str, name: str) -> list[tuple[str, Any]] | None:
@@ -155,7 +155,7 @@ def _from_batches(batches: Iterable[Any], path: Path, label_field: str) -> Read:
     name, before = spelled(path), 0
     for batch in batches:
         for number, row in enumerate(_rows(batch, name, before), start=before + 1):
-            yield text_of(row, label_field, f"{name}, row {number}")
+            yield read_row(row, label_field, f"{name}, row {number}")
         before += batch.num_rows
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ingest.text.files import format_of, read_part
+from ingest.text.files import detect_format, read_part
 from ingest.text.rows import LabelledText, Read
 from neurondb.decoding import spelled
 from neurondb.errors import TextError
@@ -78,7 +78,7 @@ def _lies_elsewhere(link: Path, root: str) -> bool:
 def _descriptions(folder: Path, files: list[Path]) -> set[str]:
     """Return the names of files that describe the dataset of a folder, or are left over in it."""
     names = {path.name for path in files}
-    arrow = {path.name for path in files if format_of(path) == ".arrow"}
+    arrow = {path.name for path in files if detect_format(path) == ".arrow"}
     found = set()
     if SPLITS in names and isinstance(_field(folder / SPLITS, "splits"), list):
         found.add(SPLITS)

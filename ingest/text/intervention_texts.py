@@ -24,12 +24,12 @@ DEFAULT_MAX_LEN = 1024
 
 @dataclass(frozen=True)
 class TokenTexts:
-    """Texts and their tokens.
+    """Texts that interventions are run over, and their tokens.
 
     Attributes:
         dataset: The texts that are run.
-        dataset_id: Of the stored dataset that begins with them; None where there is none yet.
-        token_ids: The prefix token first.
+        dataset_id: The stored dataset that begins with them; None where there is none yet.
+        token_ids: The token ids of each text, the prefix token first.
         n_truncated: Texts that were cut at `max_len`.
     """
 
@@ -42,7 +42,7 @@ class TokenTexts:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens that count."""
+        """How many tokens count, first positions left out where they are skipped."""
         skipped = int(self.skip_bos)
         return sum(max(0, len(ids) - skipped) for ids in self.token_ids)
 
@@ -92,15 +92,15 @@ def read_texts(
     return found
 
 
-def _max_len(asked: int | None, architecture: Architecture) -> int:
+def _max_len(requested: int | None, architecture: Architecture) -> int:
     context = architecture.context
-    if asked is None:
+    if requested is None:
         return min(DEFAULT_MAX_LEN, context or DEFAULT_MAX_LEN)
-    if context is not None and asked > context:
+    if context is not None and requested > context:
         raise UsageError(
-            f"--max-len {asked} is more than the {context} tokens that the model can run"
+            f"--max-len {requested} is more than the {context} tokens that the model can run"
         )
-    return asked
+    return requested
 
 
 def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int | None]:

@@ -18,7 +18,7 @@ Read = Iterator[LabelledText | None]
 """What readers give: None stands for a row whose text is null."""
 
 
-def text_of(row: Mapping[str, Any], label_field: str, where: str) -> LabelledText | None:
+def read_row(row: Mapping[str, Any], label_field: str, where: str) -> LabelledText | None:
     """Return a row's text and label, None for null; lone surrogates in them are U+FFFD.
 
     Raises:

@@ -12,7 +12,7 @@ ROLES: Final = ("bos_token", "eos_token")
 """In the order in which they are put in front of a text (METHODS §5)."""
 
 
-def special_tokens(directory: Path) -> dict[str, str]:
+def read_special_tokens(directory: Path) -> dict[str, str]:
     """Return the tokens that the tokenizer's files name, by role; CheckpointError for no JSON."""
     special: dict[str, str] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
@@ -20,7 +20,7 @@ def special_tokens(directory: Path) -> dict[str, str]:
     return special
 
 
-def configured_ids(directory: Path) -> dict[str, list[int]]:
+def read_configured_ids(directory: Path) -> dict[str, list[int]]:
     """Return the token ids that config.json names, by role.
 
     A model of several kinds has those of its language model in a section. A role has several ids

@@ -18,7 +18,8 @@ import tokenizers
 from neurondb.records import DatasetRecord, Token, TokenizationRecord
 from numpy.typing import NDArray
 
-from ingest.text.special_tokens import ROLES, configured_ids, special_tokens
+from ingest.checkpoint.libraries import first_line
+from ingest.text.special_tokens import ROLES, read_configured_ids, read_special_tokens
 from neurondb.errors import CheckpointError, TextError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
@@ -72,7 +73,7 @@ class Tokenizer:
     def _configured_prefix(self) -> int | None:
         added = self._tokenizer.get_added_tokens_decoder()
         special = {token_id for token_id, token in added.items() if token.special}
-        ids = configured_ids(self._directory)
+        ids = read_configured_ids(self._directory)
         return next((i for role in ROLES for i in ids[role] if i in special), None)
 
     def encode(self, texts: Sequence[str], max_len: int) -> tuple[list[NDArray[np.int64]], int]:
@@ -115,10 +116,10 @@ class Tokenizer:
     def _decode(self, piece: str) -> str:
         if self._byte_level:
             data = bytes(_BYTE_OF[c] for c in piece) if set(piece) <= _BYTE_OF.keys() else None
-            return piece if data is None else readable(data)
+            return piece if data is None else decode_bytes(data)
         byte = _BYTE_PIECE.fullmatch(piece)
         if byte:
-            return readable(bytes.fromhex(byte[1]))
+            return decode_bytes(bytes.fromhex(byte[1]))
         return piece.replace(SENTENCEPIECE_SPACE, " ")
 
     @cached_property
@@ -149,7 +150,7 @@ def tokenize(
     )
 
 
-def readable(data: bytes) -> str:
+def decode_bytes(data: bytes) -> str:
     r"""Return bytes as text; those that are no UTF-8 as \xNN."""
     return data.decode("utf-8", "backslashreplace")
 
@@ -169,7 +170,7 @@ _BYTE_OF = _byte_alphabet()
 def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """Return a directory's tokenizer, and its special tokens by role as far as they are named."""
     file = directory / "tokenizer.json"
-    named = special_tokens(directory)
+    named = read_special_tokens(directory)
     try:
         if file.is_file():
             found = tokenizers.Tokenizer.from_buffer(file.read_bytes().removeprefix(BOM_UTF8))
@@ -182,7 +183,7 @@ def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
             named = {role: str(token) for role, token in theirs.items() if token} | named
     # Both libraries raise bare Exceptions on files that they cannot read.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CheckpointError(
             f"{directory}: no tokenizer can be read there ({reason}); "
             "the vocab and activations stages need one"

@@ -5,10 +5,10 @@ Sources: weakening-neurons App. E, F; universal-neurons §5.1; specialised-featu
 """
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.decoding import LmHead, lm_head_tokens
+from ingest.vocabulary.lm_head import LmHead, lm_head_tokens
 from ingest.vocabulary.products import Operand, Precision, products
 from ingest.vocabulary.projector import Projector, unit_rows
-from ingest.vocabulary.tie_breaking import settle
+from ingest.vocabulary.tie_breaking import break_ties
 
 __all__ = [
     "Candidates",
@@ -16,8 +16,8 @@ __all__ = [
     "Operand",
     "Precision",
     "Projector",
+    "break_ties",
     "lm_head_tokens",
     "products",
-    "settle",
     "unit_rows",
 ]

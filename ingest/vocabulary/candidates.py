@@ -1,4 +1,4 @@
-"""The largest scores of a sweep, found without sorting what cannot be among them."""
+"""The largest scores among many that pass by, found without sorting what cannot be among them."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -72,7 +72,7 @@ class Operand:
 
     @property
     def device(self) -> torch.device:
-        """Where the rows are."""
+        """The device on which the rows lie."""
         return self.rows.device
 
     @property
@@ -87,7 +87,7 @@ class Operand:
 
     @cached_property
     def norms(self) -> Float[Tensor, " rows"]:
-        """Lengths of the rows."""
+        """The Euclidean length of each row."""
         return _lengths(self.rows)
 
     @cached_property
@@ -142,7 +142,7 @@ def accumulated(left: Tensor, right: Tensor) -> Tensor:
     return left.float() @ right.float().T  # each product is exact in float32
 
 
-def error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+def product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
     """Return how far a fast product with any row of `right` may be from the exact one.
 
     With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and d

@@ -10,18 +10,17 @@ from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.decoding import LmHead
-from ingest.vocabulary.joining import joined
+from ingest.vocabulary.lm_head import LmHead, join_tiles
 from ingest.vocabulary.moments import HigherMoments, Spread, vocabulary_moments
 from ingest.vocabulary.products import (
     NEURON_TILE,
     Operand,
     Precision,
-    error,
     mean_product,
+    product_error,
     products,
 )
-from ingest.vocabulary.tie_breaking import settle, spare
+from ingest.vocabulary.tie_breaking import break_ties, n_spare
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, sides, token_list
@@ -110,14 +109,14 @@ class Projector:
             tiles = [self._compare(tile) for tile in torch.split(rows, size)]
             for basis, direction in tiles[0].lists:
                 parts = [tile.lists[basis, direction] for tile in tiles]
-                lists[token_list(code, basis, direction)] = self._numbered(joined(parts))
-            moments[code] = joined([tile.moments for tile in tiles])
+                lists[token_list(code, basis, direction)] = self._numbered(join_tiles(parts))
+            moments[code] = join_tiles([tile.moments for tile in tiles])
         decoded = self._head.decode(raw_in, sides(gated=vectors.gate is not None))
         return VocabularyRecord(lists, moments, decoded)
 
-    def _numbered(self, found: TokenList) -> TokenList:
+    def _numbered(self, tokens: TokenList) -> TokenList:
         """Return a list with the ids of tokens where their places among the rows stood."""
-        return replace(found, token_ids=self._token_rows.numbered(found.token_ids))
+        return replace(tokens, token_ids=self._token_rows.numbered(tokens.token_ids))
 
     def _compare(self, rows: Float[Tensor, "tile d_model"]) -> _Comparison:
         norms = torch.linalg.vector_norm(rows, dim=1)
@@ -127,7 +126,9 @@ class Projector:
         higher = HigherMoments(mean)
         lists = {}
         for b, name in enumerate(BASES):
-            found = self._sweep(unit, self._bases[b], higher if name == "unembed" else None)
+            found = self._extreme_tokens(
+                unit, self._bases[b], higher if name == "unembed" else None
+            )
             for d, (scores, ids) in enumerate(found):
                 ids = ids.masked_fill(norms[:, None] == 0, -1)
                 lists[b, d] = TokenList(*(t.cpu().numpy() for t in (ids, scores)))
@@ -138,18 +139,18 @@ class Projector:
         moments = mean, variance, *higher.standardised(), dots
         return _Comparison(lists, vocabulary_moments(*moments))
 
-    def _sweep(
+    def _extreme_tokens(
         self, unit: Operand, basis: Operand, higher: HigherMoments | None
     ) -> list[tuple[Tensor, Tensor]]:
         """Return scores and token ids of the top and of the bottom list, neurons × k each."""
-        bound = None if self._precision is Precision.EXACT else error(unit, basis)
-        keep = self._k + spare(bound)
+        bound = None if self._precision is Precision.EXACT else product_error(unit, basis)
+        keep = self._k + n_spare(bound)
         top, bottom = (Candidates.none(len(unit), unit.device) for _ in DIRECTIONS)
         for start, scores in products(unit, basis):
             top.take(scores, start, keep)
             bottom.take(scores, start, keep, smallest=True)
             if higher is not None:
                 higher.add(scores)
-        largest = settle(top, basis.rows, unit.rows, self._k, bound)
-        smallest = settle(bottom, basis.rows, -unit.rows, self._k, bound)
+        largest = break_ties(top, basis.rows, unit.rows, self._k, bound)
+        smallest = break_ties(bottom, basis.rows, -unit.rows, self._k, bound)
         return [largest, (-smallest[0], smallest[1])]

@@ -13,7 +13,8 @@ SPARE: Final = 8
 """Candidates kept beyond k, to settle ties at the edge of a list."""
 
 FAST_SPARE: Final = 24
-"""The same where the products are fast: more than normal scores need for their error."""
+"""Candidates kept beyond k where the products are fast: more than normal scores need for their
+error."""
 
 WIDER: Final = 16
 """How many times more candidates a list gets whose edge they did not settle."""
@@ -25,13 +26,13 @@ BLOCK_ELEMENTS: Final = {"cpu": 2**20, "cuda": 2**26}
 """Elements of the rows that are gathered at a time."""
 
 
-def spare(error: Tensor | None) -> int:
+def n_spare(error: Tensor | None) -> int:
     """Return how many candidates to keep beyond k."""
     return SPARE if error is None else FAST_SPARE
 
 
-def settle(
-    found: Candidates,
+def break_ties(
+    candidates: Candidates,
     basis: Tensor,
     vectors: Tensor,
     k: int,
@@ -44,16 +45,16 @@ def settle(
     if need be.
 
     Args:
-        found: candidates, all others are at or below the last of them.
+        candidates: candidates, all others are at or below the last of them.
         basis: what they are rows of.
         vectors: what the rows are multiplied with.
         k: how many are wanted.
         error: how far the scores may be from those of float32; None where they are those.
     """
-    scores, ids = found.scores, found.token_ids
+    scores, ids = candidates.scores, candidates.token_ids
     unsettled = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     if error is not None:
-        scores, unsettled = _in_float32(found, basis, vectors, k, error)
+        scores, unsettled = _in_float32(candidates, basis, vectors, k, error)
     scores, ids = _ordered(scores.double(), ids)
     if scores.shape[1] == 0:
         return scores, ids
@@ -71,28 +72,30 @@ def settle(
     scores, ids = scores[:, :k], ids[:, :k]
     left = unsettled.nonzero().squeeze(1)
     for some in torch.split(left, NEURON_TILE["cpu"]) if len(left) else ():
-        wider = _search(basis, vectors[some], WIDER * found.scores.shape[1])
-        scores[some], ids[some] = settle(wider, basis, vectors[some], k)
+        wider = _search(basis, vectors[some], WIDER * candidates.scores.shape[1])
+        scores[some], ids[some] = break_ties(wider, basis, vectors[some], k)
     return scores, ids
 
 
 def _in_float32(
-    found: Candidates, basis: Tensor, vectors: Tensor, k: int, error: Tensor
+    candidates: Candidates, basis: Tensor, vectors: Tensor, k: int, error: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the scores in float32 where it matters, and which lists that does not settle.
 
     Another token than the candidates scores in float32 at most `error` above the last of them.
     """
-    scores = found.scores.clone()
+    scores = candidates.scores.clone()
     edge = min(k, scores.shape[1]) - 1
     # a candidate more than twice the error below the k-th is not among the first k
     rows, place = (scores >= (scores[:, edge] - 2 * error)[:, None]).nonzero(as_tuple=True)
-    scores[rows, place] = _dots(basis, found.token_ids[rows, place], vectors, rows, torch.float32)
+    scores[rows, place] = _dots(
+        basis, candidates.token_ids[rows, place], vectors, rows, torch.float32
+    )
     if len(basis) <= scores.shape[1]:
         return scores, torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     least = scores.topk(edge + 1, dim=1).values[:, -1]
     near = NEAR * scores.abs().amax(1).clamp_min(1)
-    return scores, least - near < found.scores[:, -1] + error
+    return scores, least - near < candidates.scores[:, -1] + error
 
 
 def _search(basis: Tensor, vectors: Tensor, keep: int) -> Candidates:

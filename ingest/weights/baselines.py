@@ -17,7 +17,7 @@ from scipy.stats import beta
 from torch import Tensor
 
 MAX_STANDARD_ERROR: Final = 5e-4
-"""Of each quantile of a sampled baseline."""
+"""The largest standard error that a quantile of a sampled baseline may have."""
 
 TAIL: Final = 0.025
 PAIRS: Final = {"in_out": ("in_", "out"), "gate_out": ("gate", "out"), "gate_in": ("gate", "in_")}

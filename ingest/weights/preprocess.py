@@ -25,7 +25,7 @@ UNCENTRED_GATE = frozenset({"olmo"})
 BLOCK_ELEMENTS = 2**17
 
 
-def resolved(choices: Preprocessing, architecture: Architecture) -> Preprocessing:
+def resolve_preprocessing(choices: Preprocessing, architecture: Architecture) -> Preprocessing:
     """Return the same with `center_gate` decided; False where there is no gate to centre."""
     applies = choices.center and architecture.gated and architecture.norm == "layer"
     published = architecture.model_type not in UNCENTRED_GATE
@@ -60,7 +60,7 @@ def canonical(
     Each neuron's result depends on its own row alone, so a layer may be done in chunks of rows.
     The vectors are copies: the weights, which may be views of mapped files, stay as they are.
     """
-    chosen = resolved(choices, architecture)
+    chosen = resolve_preprocessing(choices, architecture)
     rows = slice(None) if rows is None else rows
     norm = weights.pre_norm if chosen.fold else None
     center = chosen.center and architecture.norm == "layer"

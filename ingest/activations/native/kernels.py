@@ -13,7 +13,13 @@ from torch import Tensor
 from ingest.activations.compiled import Kernels
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
 from ingest.activations.native.library import library
-from ingest.activations.reduction import Activation, Kind, Sums, histogram_bins, peak_positions
+from ingest.activations.reduction import (
+    Activation,
+    BatchSums,
+    NeuronKind,
+    histogram_bins,
+    peak_positions,
+)
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
@@ -54,18 +60,27 @@ class _Inputs:
 
     def __init__(
         self,
-        found: MLPActivations,
+        activations: MLPActivations,
         sign: Tensor,
         counted: Tensor | None = None,
         activation: Activation | None = None,
     ) -> None:
-        gate = None if found.gate is None else _plain(found.gate)
+        gate = None if activations.gate is None else _plain(activations.gate)
         swish = None
-        if found.gate is not None and activation is not None:
-            swish = _plain(activation(found.gate.float()))  # to the bit as the plain functions do
+        if activations.gate is not None and activation is not None:
+            swish = _plain(
+                activation(activations.gate.float())
+            )  # to the bit as the plain functions do
         counted = None if counted is None else counted.contiguous()
-        parts = (_plain(found.post), _plain(found.in_), gate, swish, _plain(sign), counted)
-        self.shape = tuple(found.in_.shape)
+        parts = (
+            _plain(activations.post),
+            _plain(activations.in_),
+            gate,
+            swish,
+            _plain(sign),
+            counted,
+        )
+        self.shape = tuple(activations.in_.shape)
         self._kept = parts
         self.batch = _Batch(*(None if p is None else p.data_ptr() for p in parts), *self.shape)
 
@@ -96,19 +111,19 @@ def _share_out(run: Callable[[int, int], object], neurons: int, n_values: int) -
 
 @cache
 def _threads(n: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n, "sweep")
+    return ThreadPoolExecutor(n, "reduction")
 
 
-def _sweep(
-    kind: Kind,
+def _reduce_batch(
+    kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     about: Float[Tensor, "2 neurons"],
-) -> tuple[Sums, Float[Tensor, "lists texts neurons"]]:
-    """Return what `sweep.sweep` does."""
-    inputs = _Inputs(found, sign, counted, activation)
+) -> tuple[BatchSums, Float[Tensor, "lists texts neurons"]]:
+    """Return what `reduction.reduce_batch` does."""
+    inputs = _Inputs(activations, sign, counted, activation)
     texts, _, neurons = inputs.shape
     cases, quantities = len(kind.cases), len(kind.quantities)
 
@@ -123,10 +138,10 @@ def _sweep(
     places = room(torch.int32, len(kind.peaks), texts)
     outputs = (usable, positive, in_case, powers, sums, low, high, peaks, places)
     to, centre = _Sums(*(part.data_ptr() for part in outputs)), about.double().contiguous()
-    function = _function("sweep", _Pointer, _Pointer, _Pointer)
+    function = _function("reduce_batch", _Pointer, _Pointer, _Pointer)
     of_batch, of_sums = inputs.address, ctypes.addressof(to)
     inputs.share_out(lambda *part: function(of_batch, centre.data_ptr(), of_sums, *part))
-    batch = Sums(
+    batch = BatchSums(
         usable,
         counted.sum(),
         list(positive.unbind()),
@@ -141,10 +156,12 @@ def _sweep(
 
 
 def _sums_by_text(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
+    activations: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
 ) -> Float[Tensor, "7 texts neurons"]:
-    """Return what `sweep.sums_by_text` does."""
-    inputs = _Inputs(found, sign, counted)
+    """Return what `reduction.sums_by_text` does."""
+    inputs = _Inputs(activations, sign, counted)
     texts, _, neurons = inputs.shape
     sums = torch.empty(7, texts, neurons, dtype=torch.float64)
     function, of_batch = _function("sums_by_text", _Pointer, _Pointer), inputs.address
@@ -165,14 +182,14 @@ class NativeKernels(Kernels):
 
     def count_bins(
         self,
-        kind: Kind,
-        found: MLPActivations,
+        kind: NeuronKind,
+        activations: MLPActivations,
         sign: Float[Tensor, " neurons"],
         tokens: Int[Tensor, "2 tokens"],
         counts: Int[Tensor, " bins"],
     ) -> None:
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
-        inputs = _Inputs(found, sign)
+        inputs = _Inputs(activations, sign)
         rows = tokens[0] * inputs.shape[1] + tokens[1]
         function = _function("count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer)
         of_batch, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)
@@ -204,11 +221,11 @@ class NativeKernels(Kernels):
 
 
 @cache
-def native() -> NativeKernels:
+def native_kernels() -> NativeKernels:
     """Return the library's functions.
 
     Raises:
         NotCompiledError: There is no compiler, or it fails.
     """
     library()
-    return NativeKernels(_sweep, peak_positions, histogram_bins, _sums_by_text)
+    return NativeKernels(_reduce_batch, peak_positions, histogram_bins, _sums_by_text)

@@ -22,20 +22,20 @@ from platformdirs import user_cache_path
 
 from neurondb.atomic import replace_at_end
 
-SOURCE: Final = Path(__file__).with_name("sweep.c")
+SOURCE: Final = Path(__file__).with_name("reduction.c")
 COMPILERS: Final = ("cc", "gcc", "clang")
 OPTIONS: Final = ("-O3", "-std=gnu11", "-fPIC", "-shared", "-w")
 TUNED: Final = (("-march=native",), ("-mcpu=native",), ())
 """For this very processor: one way or the other, as the compiler knows it, or not at all."""
 ABOUT_PROCESSOR: Final = ("model name", "flags", "Features", "CPU part")
-"""Lines of /proc/cpuinfo on which it depends what the code may use."""
+"""How the lines of /proc/cpuinfo begin that say which instructions compiled code may use."""
 
 
 class NotCompiledError(Exception):
     """There is no library, for the reason that this says in one line."""
 
 
-def prepare() -> None:
+def prepare_library() -> None:
     """Begin to compile the library, if need be, beside what comes next."""
     _building()
 
@@ -67,14 +67,14 @@ def load_or_build() -> ctypes.CDLL:
     command = _compiler()
     about = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()
     name = hashlib.sha256(about + SOURCE.read_bytes()).hexdigest()[:16]
-    kept = user_cache_path("neurondb") / "compiled" / f"sweep-{name}.so"
+    kept = user_cache_path("neurondb") / "compiled" / f"reduction-{name}.so"
     try:
         return ctypes.CDLL(str(kept))
     except OSError:  # none yet, or a damaged one
         pass
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            built = Path(scratch) / "sweep.so"
+            built = Path(scratch) / "reduction.so"
             _compile(command, built)
             library = ctypes.CDLL(str(built))
             _keep(built, kept)

@@ -1,13 +1,18 @@
-"""One sweep over a batch of one layer's activations: everything METHODS §5 counts.
+"""The reduction of a batch of one layer's activations: everything that METHODS §5 counts.
 
 These are pure functions of tensors. As they stand they run anywhere and are the reference;
 `activations.compiled` compiles the very same functions, so that every value is read once. Every
 reduction is over a text's positions first and over the texts after that.
 """
 
+from ingest.activations.reduction.batch_sums import (
+    centres,
+    float64_sums,
+    reduce_batch,
+    reduce_batch_in_parts,
+    sums_by_text,
+)
 from ingest.activations.reduction.bins import histogram_bins
-from ingest.activations.reduction.counting import centres, sums_by_text, sweep, wide_sums
-from ingest.activations.reduction.parts import sweep_in_parts
 from ingest.activations.reduction.positions import peak_positions, positions_of
 from ingest.activations.reduction.quantities import (
     GATED,
@@ -17,19 +22,19 @@ from ingest.activations.reduction.quantities import (
     SWISH,
     UNGATED,
     Activation,
-    Kind,
+    NeuronKind,
     canonical_values,
 )
-from ingest.activations.reduction.statistics import cases, labels, moments
+from ingest.activations.reduction.statistics import compute_moments, describe_cases, describe_labels
 from ingest.activations.reduction.totals import (
+    BatchSums,
     Counts,
     FloatSums,
-    Sums,
-    counted_together,
-    no_counts,
-    no_sums,
-    summed,
-    totals_of,
+    add_counts,
+    add_sums,
+    batch_totals,
+    zero_counts,
+    zero_sums,
 )
 from ingest.activations.reduction.tree import Interval, SumTree
 
@@ -41,27 +46,27 @@ __all__ = [
     "SWISH",
     "UNGATED",
     "Activation",
+    "BatchSums",
     "Counts",
     "FloatSums",
     "Interval",
-    "Kind",
+    "NeuronKind",
     "SumTree",
-    "Sums",
+    "add_counts",
+    "add_sums",
+    "batch_totals",
     "canonical_values",
-    "cases",
     "centres",
-    "counted_together",
+    "compute_moments",
+    "describe_cases",
+    "describe_labels",
+    "float64_sums",
     "histogram_bins",
-    "labels",
-    "moments",
-    "no_counts",
-    "no_sums",
     "peak_positions",
     "positions_of",
-    "summed",
+    "reduce_batch",
+    "reduce_batch_in_parts",
     "sums_by_text",
-    "sweep",
-    "sweep_in_parts",
-    "totals_of",
-    "wide_sums",
+    "zero_counts",
+    "zero_sums",
 ]

@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.activations.reduction.quantities import Kind, canonical_values, is_finite
+from ingest.activations.reduction.quantities import NeuronKind, canonical_values, is_finite
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
 
 def histogram_bins(
-    kind: Kind,
-    found: MLPActivations,
+    kind: NeuronKind,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     tokens: Int[Tensor, "2 tokens"],
 ) -> Int[Tensor, "quantities tokens neurons"]:
@@ -20,12 +20,12 @@ def histogram_bins(
     The rows of `tokens` are their texts and positions. The number after the last stands for a
     value that is not counted: NaN or infinite.
     """
-    n_neurons = found.in_.shape[-1]
+    n_neurons = activations.in_.shape[-1]
     texts, positions = tokens
     chosen = MLPActivations(
-        None if found.gate is None else found.gate[texts, positions],
-        found.in_[texts, positions],
-        found.post[texts, positions],
+        None if activations.gate is None else activations.gate[texts, positions],
+        activations.in_[texts, positions],
+        activations.post[texts, positions],
     )
     finite = is_finite(chosen)
     values = canonical_values(chosen, sign)

@@ -1,4 +1,4 @@
-"""Where in their texts peaks stand: for all of a batch by one more sweep, for a few one by one."""
+"""Where in their texts peaks stand: for all of a batch in one more pass, for a few one by one."""
 
 from typing import Final
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from ingest.activations.reduction.quantities import (
     SWISH,
     Activation,
-    Kind,
-    bits,
+    NeuronKind,
+    bit_mask,
     canonical_values,
     is_finite,
     sign_cases,
@@ -24,16 +24,16 @@ _BEYOND: Final = 2**30
 
 
 def peak_positions(
-    kind: Kind,
+    kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     peaks: Float[Tensor, "lists texts neurons"],
 ) -> Int[Tensor, "lists texts neurons"]:
     """Return the first position of each peak in its text; the text's length where it has none."""
-    values = canonical_values(found, sign, activation)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign, activation)
+    usable = is_finite(activations) & counted[:, :, None]
     length = counted.shape[1]
     places = torch.arange(length, dtype=torch.int32, device=counted.device)[None, :, None]
     first = []
@@ -41,14 +41,14 @@ def peak_positions(
     for (case, quantity), peak in zip(kind.peaks, peaks.unbind(0), strict=True):
         here = cases[case] & _is_peak(quantity, values[quantity], peak[:, None])
         # Elsewhere a bit above every position is set.
-        first.append((places | (~bits(here) & _BEYOND)).amin(1).clamp(max=length))
+        first.append((places | (~bit_mask(here) & _BEYOND)).amin(1).clamp(max=length))
     return torch.stack(first)
 
 
 def positions_of(
-    kind: Kind,
+    kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     peaks: Float[Tensor, "lists texts neurons"],
@@ -65,7 +65,9 @@ def positions_of(
         return values[texts, :, neurons][:, :, None]
 
     chosen = MLPActivations(
-        None if found.gate is None else columns(found.gate), columns(found.in_), columns(found.post)
+        None if activations.gate is None else columns(activations.gate),
+        columns(activations.in_),
+        columns(activations.post),
     )
     values = canonical_values(chosen, sign[neurons, None, None], activation)
     cases, quantities = torch.tensor(kind.peaks, device=lists.device).T

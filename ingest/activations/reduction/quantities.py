@@ -22,7 +22,7 @@ HOOK_POST, HOOK_PRE_LINEAR, HOOK_PRE, SWISH = range(len(QUANTITIES))
 Activation = Callable[[Tensor], Tensor]
 
 
-class Kind(NamedTuple):
+class NeuronKind(NamedTuple):
     """What is counted of a neuron, by whether it has a gate."""
 
     gated: bool
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
         return [example_list(case, quantity) for case, quantity in self.peaks]
 
 
-def _kind(*, gated: bool) -> Kind:
+def _kind(*, gated: bool) -> NeuronKind:
     cases = tuple(GATED_CASES if gated else UNGATED_CASES)
     quantities = (HOOK_POST, HOOK_PRE_LINEAR, HOOK_PRE, SWISH) if gated else (HOOK_POST, HOOK_PRE)
     # Where the gate is positive, swish is monotone in hook_pre and has the same extremes.
@@ -49,7 +49,7 @@ def _kind(*, gated: bool) -> Kind:
         if quantity != SWISH or "gate-" in SIGN_CASES[case]
     )
     drawn = [QUANTITIES.index(name) for name in HISTOGRAM_QUANTITIES]
-    return Kind(gated, cases, quantities, peaks, tuple(q for q in drawn if q in quantities))
+    return NeuronKind(gated, cases, quantities, peaks, tuple(q for q in drawn if q in quantities))
 
 
 GATED: Final = _kind(gated=True)
@@ -59,25 +59,27 @@ UNGATED: Final = _kind(gated=False)
 
 
 def canonical_values(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], activation: Activation | None = None
+    activations: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    activation: Activation | None = None,
 ) -> dict[int, Float[Tensor, "texts positions neurons"]]:
     """Return the quantities of METHODS §5 in float32 by code; x_in and x_post times the sign.
 
     Without the activation function there is no swish.
     """
-    in_, post = found.in_.float(), found.post.float()
-    if found.gate is None:
+    in_, post = activations.in_.float(), activations.post.float()
+    if activations.gate is None:
         return {HOOK_POST: post, HOOK_PRE: in_}
-    gate = found.gate.float()
+    gate = activations.gate.float()
     values = {HOOK_POST: post * sign, HOOK_PRE_LINEAR: in_ * sign, HOOK_PRE: gate}
     return values if activation is None else {**values, SWISH: activation(gate)}
 
 
-def is_finite(found: MLPActivations) -> Bool[Tensor, "texts positions neurons"]:
+def is_finite(activations: MLPActivations) -> Bool[Tensor, "texts positions neurons"]:
     """Return where gate, in and post are numbers."""
     # Compilers vectorise this comparison, but not isfinite.
-    finite = _below_infinity(found.in_) & _below_infinity(found.post)
-    return finite if found.gate is None else finite & _below_infinity(found.gate)
+    finite = _below_infinity(activations.in_) & _below_infinity(activations.post)
+    return finite if activations.gate is None else finite & _below_infinity(activations.gate)
 
 
 def _below_infinity(values: Tensor) -> Tensor:
@@ -85,7 +87,7 @@ def _below_infinity(values: Tensor) -> Tensor:
 
 
 def sign_cases(
-    kind: Kind, values: dict[int, Tensor], usable: Tensor
+    kind: NeuronKind, values: dict[int, Tensor], usable: Tensor
 ) -> list[Bool[Tensor, "texts positions neurons"]]:
     """Return where each sign case holds; strictly, so exact zeros are in none."""
     up, down = (values[HOOK_PRE] > 0) & usable, (values[HOOK_PRE] < 0) & usable
@@ -99,7 +101,7 @@ def sign_cases(
     ]
 
 
-def bits(holds: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+def bit_mask(holds: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     """Return all ones where a condition holds, else all zeros.
 
     To take values by such masks, as integers, is several times faster in plain PyTorch than

@@ -9,11 +9,11 @@ from jaxtyping import Float
 from neurondb.records import LabelStatistics, Moments, SignCase
 from torch import Tensor
 
-from ingest.activations.reduction.quantities import Kind
+from ingest.activations.reduction.quantities import NeuronKind
 from ingest.activations.reduction.totals import Counts, FloatSums
 
 
-def moments(sums: FloatSums, row: int) -> Moments:
+def compute_moments(sums: FloatSums, row: int) -> Moments:
     """Return mean, population variance, skewness and Pearson kurtosis; NaN where undefined."""
     n = sums.finite.double()
     mean = sums.mean[row].masked_fill(n == 0, torch.nan)
@@ -31,7 +31,7 @@ def moments(sums: FloatSums, row: int) -> Moments:
     )
 
 
-def cases(kind: Kind, totals: Counts, sums: FloatSums) -> list[SignCase]:
+def describe_cases(kind: NeuronKind, totals: Counts, sums: FloatSums) -> list[SignCase]:
     """Return the statistics of every case; NaN where no token was in it."""
     empty = totals.in_case[:, None] == 0
     tables = {
@@ -52,7 +52,9 @@ def cases(kind: Kind, totals: Counts, sums: FloatSums) -> list[SignCase]:
     ]
 
 
-def labels(kind: Kind, by_label: Float[Tensor, "7 labels neurons"]) -> list[LabelStatistics]:
+def describe_labels(
+    kind: NeuronKind, by_label: Float[Tensor, "7 labels neurons"]
+) -> list[LabelStatistics]:
     """Return the statistics of every label; NaN where it has no tokens."""
     found = []
     for sums in by_label.numpy().swapaxes(0, 1):

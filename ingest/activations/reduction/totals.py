@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.activations.reduction.quantities import Kind
+from ingest.activations.reduction.quantities import NeuronKind
 
 
 class Counts(NamedTuple):
@@ -49,11 +49,11 @@ class FloatSums(NamedTuple):
         return FloatSums(*(tensor.to(device) for tensor in self))
 
 
-class Sums(NamedTuple):
-    """What the sweep over one batch yields; `totals_of` makes totals of it.
+class BatchSums(NamedTuple):
+    """What the reduction of one batch yields; `batch_totals` makes totals of it.
 
     `powers` are sums of the first four powers of deviations from a centre; `positions` those of
-    the peaks (lists, texts, neurons), where the sweep looks for them itself.
+    the peaks (lists, texts, neurons), where the reduction looks for them itself.
     """
 
     usable: Int[Tensor, " neurons"]
@@ -67,7 +67,7 @@ class Sums(NamedTuple):
     positions: Tensor | None = None
 
 
-def no_counts(kind: Kind, n_neurons: int, device: torch.device) -> Counts:
+def zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
     """Return the counts of nothing."""
     cases, quantities = len(kind.cases), len(kind.quantities)
 
@@ -85,7 +85,7 @@ def no_counts(kind: Kind, n_neurons: int, device: torch.device) -> Counts:
     )
 
 
-def no_sums(kind: Kind, n_neurons: int, n_labels: int, device: torch.device) -> FloatSums:
+def zero_sums(kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device) -> FloatSums:
     """Return the sums of nothing."""
 
     def zeros(*shape: int) -> Tensor:
@@ -102,12 +102,12 @@ def no_sums(kind: Kind, n_neurons: int, n_labels: int, device: torch.device) -> 
     )
 
 
-def totals_of(
-    kind: Kind, batch: Sums, about: Float[Tensor, "2 neurons"]
+def batch_totals(
+    kind: NeuronKind, batch: BatchSums, about: Float[Tensor, "2 neurons"]
 ) -> tuple[Counts, FloatSums]:
     """Return what one batch comes to: power sums about a centre become central moments.
 
-    Sums by label are not among what the sweep yields: there are none.
+    Sums by label are not among what the reduction yields: there are none.
     """
     shape = (len(kind.cases), len(kind.quantities), -1)
     finite = batch.usable.long()
@@ -134,7 +134,7 @@ def totals_of(
     )
 
 
-def counted_together(one: Counts, other: Counts) -> Counts:
+def add_counts(one: Counts, other: Counts) -> Counts:
     """Return the counts of both samples, to the bit whichever comes first."""
     return Counts(
         finite=one.finite + other.finite,
@@ -146,7 +146,7 @@ def counted_together(one: Counts, other: Counts) -> Counts:
     )
 
 
-def summed(one: FloatSums, other: FloatSums) -> FloatSums:
+def add_sums(one: FloatSums, other: FloatSums) -> FloatSums:
     """Return the sums of both samples together.
 
     Sums, products and quotients only, each rounded as IEEE 754 says, so that processors and GPUs

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from torch import Tensor
 
-from ingest.activations.reduction.totals import FloatSums, summed
+from ingest.activations.reduction.totals import FloatSums, add_sums
 
 HOST_FROM: Final = 8
 """Batches from which on a node is kept in the processor's memory, since it is seldom needed."""
@@ -50,7 +50,7 @@ class SumTree:
         self._insert(interval, sums)
 
     def merge(self, other: Self) -> None:
-        """Take in other batches.
+        """Take in the batches of another tree.
 
         Where both trees count the same numbers, they are of texts that were batched apart: the
         other's batches then come after these, and the order of merging shows in the last bits.
@@ -92,7 +92,7 @@ class SumTree:
         nodes = [sums.to("cpu") for _, sums in self]
         if not nodes:
             return None
-        return reduce(lambda later, earlier: summed(earlier, later), reversed(nodes))
+        return reduce(lambda later, earlier: add_sums(earlier, later), reversed(nodes))
 
     def _overlaps(self, interval: Interval) -> bool:
         first, n = interval
@@ -102,6 +102,6 @@ class SumTree:
         first, n = interval
         while (sibling := self._nodes.pop((first ^ n, n), None)) is not None:
             there = sibling.to(sums.mean.device)
-            sums = summed(there, sums) if first & n else summed(sums, there)
+            sums = add_sums(there, sums) if first & n else add_sums(sums, there)
             first, n = first & ~n, 2 * n
         self._nodes[first, n] = sums.to("cpu") if n >= HOST_FROM else sums

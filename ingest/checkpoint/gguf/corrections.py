@@ -18,13 +18,13 @@ from neurondb.errors import UnsupportedModelError
 OF_THE_LOADER: Final = ("quantization_config", "_name_or_path", "_model_name_or_path")
 """What transformers writes into the configuration of its own loading."""
 ROPE_FACTORS: Final = "rope_freqs.weight"
-"""By which each rotary frequency is divided: how llama.cpp stores the scaling of Llama 3.1."""
+"""The tensor that rotary frequencies are divided by: how llama.cpp stores Llama 3.1's scaling."""
 LLAMA3: Final[Mapping[str, float]] = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
-"""Of Llama 3.1, 3.2 and 3.3, which differ in `factor` alone."""
+"""The rotary scaling of Llama 3.1, 3.2 and 3.3, which differ in `factor` alone."""
 SAME_FACTOR: Final = 1e-5
 """Relative; the factors are stored in float32."""
 

@@ -30,13 +30,13 @@ MAGIC: Final = b"GGUF"
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """Where one tensor lies.
+    """Where one tensor lies in a GGUF file, and how it is stored.
 
     Attributes:
         file: The file or part that holds it.
         type: How its values are stored, under llama.cpp's name.
         shape: Rows first, as numpy and torch count.
-        offset: Of its first byte.
+        offset: The place of its first byte in the file.
         n_bytes: Its size as stored.
     """
 
@@ -58,7 +58,7 @@ class GgufFile:
         n_layers: Number of layers.
         file_type: The name under which its mixture of types is known, such as Q4_K_M; None where
             it does not say.
-        tensors: Where each tensor lies, by GGUF's names.
+        tensors: Each tensor's place in the file, by GGUF's names.
         header_bytes: Bytes of the first file in front of its tensors.
     """
 

@@ -20,12 +20,12 @@ from platformdirs import user_cache_path
 
 from ingest.checkpoint.gguf.corrections import ROPE_FACTORS, correct_config, stored_values
 from ingest.checkpoint.gguf.reader import GgufFile, read_by_transformers
-from ingest.checkpoint.silence import silenced
+from ingest.checkpoint.libraries import first_line, silence_libraries
 from ingest.families import FAMILIES
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
 FORM: Final = 4
-"""Of what is kept; another number makes it anew."""
+"""The format of what is kept; another number makes it anew."""
 PADDING: Final = re.compile(r"\[PAD\d+\]")
 
 
@@ -57,7 +57,7 @@ def _make(file: GgufFile, directory: Path) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=directory.parent, suffix=".partial"))
     try:
-        with silenced(), read_by_transformers(file, lists=True):
+        with silence_libraries(), read_by_transformers(file, lists=True):
             config, tokenizer = _read(file)
             tokens = gguf.GGUFReader(file.path).fields["tokenizer.ggml.tokens"].contents()
         tokenizer.save_pretrained(partial)
@@ -106,6 +106,6 @@ def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:
         tokenizer = AutoTokenizer.from_pretrained(file.path.parent, **where)
     # Tokenizers are converted by a dozen classes, which raise whatever befits them.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CheckpointError(f"{file.path}: its tokenizer cannot be read ({reason})") from error
     return correct_config(config, file), tokenizer

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float
-from neurondb.conditions import ALWAYS, Condition
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -22,7 +21,8 @@ from ingest.families.layout import Matrix
 from ingest.forward import Batch, Forward, batches
 from ingest.interventions.hooks import Targets
 from ingest.interventions.metrics import Counted
-from ingest.interventions.single_neuron.branching import change
+from ingest.interventions.single_neuron.branch_pass import post_change
+from neurondb.conditions import ALWAYS, Condition
 from neurondb.interventions import ESTIMATED_METRICS
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
@@ -36,9 +36,9 @@ class Attributor:
 
     Args:
         forward: The model; its weights get no gradients.
-        token_ids: Of the texts.
+        token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out of the counts.
-        metrics: Which, of `ESTIMATED_METRICS`.
+        metrics: The metrics to measure, of `ESTIMATED_METRICS`.
     """
 
     def __init__(
@@ -90,18 +90,18 @@ class Attributor:
         self, batch: Batch, targets: Mapping[int, Targets], condition: Condition
     ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
-        seen = {layer: _Seen(one, condition) for layer, one in targets.items()}
-        with self._forward.telling(batch), torch.enable_grad(), ExitStack() as stack:
-            for layer, one in seen.items():
+        probes = {layer: _LayerProbe(one, condition) for layer, one in targets.items()}
+        with self._forward.explaining_errors(batch), torch.enable_grad(), ExitStack() as stack:
+            for layer, one in probes.items():
                 one.watch(stack, self._forward, layer)
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
             totals, counted = self._totals(logits, batch)
-            leaves = [one.probe for one in seen.values() if one.probe is not None]
-            found: dict[int, list[Sums]] = {layer: [] for layer in seen}
+            leaves = [one.probe for one in probes.values() if one.probe is not None]
+            found: dict[int, list[Sums]] = {layer: [] for layer in probes}
             for i, total in enumerate(totals):
                 more = i + 1 < len(totals)
                 gradients = torch.autograd.grad(total, leaves, retain_graph=more)
-                for (layer, one), gradient in zip(seen.items(), gradients, strict=True):
+                for (layer, one), gradient in zip(probes.items(), gradients, strict=True):
                     found[layer].append(one.products(gradient))
         return {layer: np.stack(rows) for layer, rows in found.items()}, counted
 
@@ -128,7 +128,7 @@ class Attributor:
         return list(totals), np.array(numbers)
 
 
-class _Seen:
+class _LayerProbe:
     """One layer during one pass: its hook_post, and a zero added to it that takes the gradient."""
 
     def __init__(self, targets: Targets, condition: Condition) -> None:
@@ -140,7 +140,7 @@ class _Seen:
 
     def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
         """See the layer in passes that are run while `stack` is open."""
-        places = forward.places[layer]
+        places = forward.hook_points[layer]
         if self._condition.gate:
             assert places.gate is not None
             keep = self._gate_keeper(places.gate.matrix)
@@ -156,7 +156,7 @@ class _Seen:
     def _probe(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         post = inputs[0]
         chosen = post.detach().index_select(-1, self._targets.neurons)
-        self._change = change(chosen, self._gate, self._targets, self._condition)
+        self._change = post_change(chosen, self._gate, self._targets, self._condition)
         self.probe = torch.zeros_like(post, requires_grad=True)
         return (post + self.probe, *inputs[1:])
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Forward, batch_tokens, batches
-from ingest.forward.prefix_cache import CleanPass, Replay, Stream
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention
-from ingest.interventions.metrics import METRICS, Counted, token_metrics
-from ingest.interventions.single_neuron.branching import Fork, branch, forks
+from ingest.interventions.metrics import Counted, token_metrics
+from neurondb.interventions import METRICS
+from ingest.interventions.single_neuron.branch_pass import BranchPoint, run_branch, run_clean_pass
 
 SUMS = ("difference", "square", "changed", "lost")
 
@@ -26,8 +27,8 @@ class Effects(NamedTuple):
 
     Attributes:
         n: Tokens that have the metric in both runs.
-        mean: Of clean − ablated.
-        std: Of clean − ablated, ÷ n.
+        mean: The mean of clean − ablated.
+        std: The standard deviation of clean − ablated, its sum divided by n.
         changed: Share of tokens at which it is not 0.
     """
 
@@ -46,14 +47,14 @@ class _Tokens:
     clean: Float[Tensor, "metrics texts positions"]
 
 
-class EachRunner:
+class SingleNeuronRunner:
     """Intervenes on neurons one at a time over texts.
 
     Args:
         forward: The model.
-        token_ids: Of the texts.
+        token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out of the counts.
-        metrics: Which, of `METRICS`.
+        metrics: The metrics to measure, of `METRICS`.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class EachRunner:
         metrics: Sequence[str] = METRICS,
     ) -> None:
         self._forward = forward
-        self._replay = Replay(forward)
+        self._cached_model = PrefixCachedModel(forward)
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         self._all_metrics = [METRICS.index(metric) for metric in metrics]
@@ -88,13 +89,15 @@ class EachRunner:
         sums = np.zeros((len(SUMS), len(self.metrics), n_neurons))
         n = np.zeros(len(self.metrics), dtype=np.int64)
         for batch in self._batches:
-            clean, found = forks(self._replay, batch.to(self._forward.device), placed)
+            clean, points = run_clean_pass(
+                self._cached_model, batch.to(self._forward.device), placed
+            )
             tokens = self._tokens(clean)
             n += tokens.clean.isfinite().sum((1, 2)).cpu().numpy()
             first = 0
-            for fork in found:
-                n_chosen = fork.change.shape[-1]
-                self._add(fork, tokens, sums[..., first : first + n_chosen])
+            for point in points:
+                n_chosen = point.change.shape[-1]
+                self._add(point, tokens, sums[..., first : first + n_chosen])
                 first += n_chosen
                 advance(n_chosen * batch.n_tokens)
         return _effects(n, sums)
@@ -116,27 +119,27 @@ class EachRunner:
         if any(metric != "scale" for metric in self.metrics):
             d_vocab = self._forward.architecture.d_vocab
             normed = stream.normed[mask]
-            found[:3] = token_metrics(self._replay.logits, normed, following[mask], d_vocab)
+            found[:3] = token_metrics(self._cached_model.logits, normed, following[mask], d_vocab)
         if stream.scale is not None:
             found[3] = stream.scale[mask]
         return found[self._all_metrics]
 
     @torch.inference_mode()
-    def _add(self, fork: Fork, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
-        """Add a fork's differences; texts at which a neuron does not change are not run."""
-        for texts, which in self._rows(fork):
-            stream = branch(self._replay, fork, texts, which)
+    def _add(self, point: BranchPoint, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
+        """Add a branch point's differences; texts at which a neuron does not change are not run."""
+        for texts, which in self._rows(point):
+            stream = run_branch(self._cached_model, point, texts, which)
             # Attention is causal: what comes before the first change is as it was.
-            touched = (fork.change[texts, :, which] != 0).cummax(dim=1).values
+            touched = (point.change[texts, :, which] != 0).cummax(dim=1).values
             mask = tokens.counted[texts] & touched
             found = self._metrics(stream, mask, tokens.following[texts])
             before = tokens.clean[:, texts][:, mask]
             self._sum(before, found, mask, which, sums)
 
-    def _rows(self, fork: Fork) -> Iterator[tuple[Tensor, Tensor]]:
-        width = fork.change.shape[1]
+    def _rows(self, point: BranchPoint) -> Iterator[tuple[Tensor, Tensor]]:
+        width = point.change.shape[1]
         size = max(1, batch_tokens(self._forward.device) // width)
-        which, texts = (fork.change != 0).any(1).T.nonzero(as_tuple=True)
+        which, texts = (point.change != 0).any(1).T.nonzero(as_tuple=True)
         for start in range(0, len(texts), size):
             yield texts[start : start + size], which[start : start + size]
 

@@ -4,7 +4,10 @@ They are those that universal-neurons split the vocabulary by (§4.3, §5.1, Fig
 digits, years, brackets, pronouns) and what else neurons write to: scripts, endings, word classes.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from ingest.vocabulary.properties import word_lists
 from ingest.vocabulary.properties.predicates import (
@@ -25,6 +28,8 @@ from ingest.vocabulary.properties.predicates import (
     snake_case,
     symbol,
 )
+from ingest.vocabulary.properties.token_text import readings
+from neurondb.records import Token, TokenPropertiesRecord
 
 
 class Property(NamedTuple):
@@ -240,3 +245,18 @@ PROPERTIES: Final[tuple[Property, ...]] = (
     ),
 )
 """Every property. "As a word": after a space or with a capital letter, and not all in capitals."""
+
+
+def find_token_properties(tokens: Sequence[Token]) -> TokenPropertiesRecord:
+    """Return which tokens, by id, have which of `PROPERTIES`.
+
+    Args:
+        tokens: the whole vocabulary, in the order of ids: whether sentencepiece's byte is the only
+            spelling of a character depends on the other tokens.
+    """
+    read = readings(tokens)
+    members = np.zeros((len(read), len(PROPERTIES)), dtype=bool)
+    for column, known in enumerate(PROPERTIES):
+        members[:, column] = np.fromiter(map(known.has, read), dtype=bool, count=len(read))
+    names, descriptions, _ = zip(*PROPERTIES, strict=True)
+    return TokenPropertiesRecord(names, descriptions, members)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from neurondb.jobs.steering import AttributeSetsRequest
 
-from ingest.attributes.building import Paragraphs, run, words_in
+from ingest.attributes.building import Paragraphs, run, split_words
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
-from ingest.attributes.sets import as_tokens, read_sets
-from ingest.attributes.stop_words import built_in, plain, says_something, stop_words
-from ingest.text.chat import SpokenTokenizer
+from ingest.attributes.sets import attribute_tokens, read_sets
+from ingest.attributes.stop_words import built_in, is_meaningful, normalise_word, read_stop_words
+from ingest.text.chat import ChatTokenizer
 from neurondb.errors import TextError
 from tests.support.ingested import Silent
 from tests.support.real_models import BUNDLED, REAL
@@ -38,30 +38,30 @@ def test_stop_words_are_lower_case_words() -> None:
 
 @pytest.mark.parametrize("word", ["the", "which", "don't", "between", "would", "themselves"])
 def test_closed_classes_are_stop_words(word: str) -> None:
-    assert not says_something(word, built_in())
+    assert not is_meaningful(word, built_in())
 
 
 @pytest.mark.parametrize("word", ["capital", "river", "yellow", "king", "france", "1984"])
 def test_words_with_a_meaning_are_none(word: str) -> None:
-    assert says_something(word, built_in())
+    assert is_meaningful(word, built_in())
 
 
 @pytest.mark.parametrize("word", ["ox", "", "a", "77"])
 def test_two_characters_say_nothing(word: str) -> None:
-    assert not says_something(word, frozenset())
+    assert not is_meaningful(word, frozenset())
 
 
 def test_a_file_adds_stop_words(tmp_path: Path) -> None:
     file = tmp_path / "more.txt"
     file.write_text("River\ncapital")
-    assert stop_words(file) == built_in() | {"river", "capital"}
+    assert read_stop_words(file) == built_in() | {"river", "capital"}
     with pytest.raises(TextError, match="cannot be read"):
-        stop_words(tmp_path / "none.txt")
+        read_stop_words(tmp_path / "none.txt")
 
 
 def test_tokens_are_compared_without_space_and_case() -> None:
-    assert plain(" Paris") == plain("paris\n") == "paris"
-    assert plain(" don’t") == "don't"
+    assert normalise_word(" Paris") == normalise_word("paris\n") == "paris"
+    assert normalise_word(" don’t") == "don't"
 
 
 def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None:
@@ -78,9 +78,9 @@ def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None
     (tmp_path / "sets.json").write_text(mark + '{"Paris": ["Seine", "\\ud83d"]}')
     assert read_sets(tmp_path / "sets.json") == {"Paris": frozenset({"Seine", "\ufffd"})}
     (tmp_path / "stop.txt").write_text(f"{mark}river")
-    assert stop_words(tmp_path / "stop.txt") == built_in() | {"river"}
+    assert read_stop_words(tmp_path / "stop.txt") == built_in() | {"river"}
     (tmp_path / "utf16.json").write_bytes(row.encode("utf-16"))
-    for read in (read_prompts, read_sets, read_subjects, stop_words):
+    for read in (read_prompts, read_sets, read_subjects, read_stop_words):
         with pytest.raises(TextError, match=r"utf16\.json: UTF-16, not UTF-8"):
             read(tmp_path / "utf16.json")
 
@@ -151,12 +151,12 @@ def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
     ],
 )
 def test_a_prompt_ends_with_its_subject(name: str, subject: str, prompt: str) -> None:
-    tokenizer = SpokenTokenizer(stored(name).directory)
+    tokenizer = ChatTokenizer(stored(name).directory)
     ids = cut_at_subject(tokenizer, Prompt(subject, prompt))
     whole = tokenizer.prompt(prompt)
     assert ids == whole[: len(ids)]
-    assert tokenizer.said(ids).endswith(subject)
-    assert not tokenizer.said(ids[:-1]).endswith(subject)
+    assert tokenizer.decode(ids).endswith(subject)
+    assert not tokenizer.decode(ids[:-1]).endswith(subject)
 
 
 # --- sets ----------------------------------------------------------------------------------
@@ -199,15 +199,15 @@ def test_refusals_of_sets(tmp_path: Path, content: str, said: str) -> None:
 
 
 def test_attributes_count_whole_and_by_their_words() -> None:
-    found = as_tokens(["Eiffel Tower", "The Seine", "ox"], built_in())
+    found = attribute_tokens(["Eiffel Tower", "The Seine", "ox"], built_in())
     assert found == {"eiffel tower", "eiffel", "tower", "the seine", "seine"}
 
 
 def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
-    tokenizer = SpokenTokenizer(stored(BUNDLED).directory)
-    found = as_tokens(["Stornby"], frozenset(), tokenizer)
-    assert found == as_tokens(["Stornby"], frozenset()) | {
-        plain(piece)
+    tokenizer = ChatTokenizer(stored(BUNDLED).directory)
+    found = attribute_tokens(["Stornby"], frozenset(), tokenizer)
+    assert found == attribute_tokens(["Stornby"], frozenset()) | {
+        normalise_word(piece)
         for form in ("Stornby", " Stornby")
         for piece in tokenizer.pieces(form)
         if len(piece.strip()) > 2
@@ -218,8 +218,8 @@ def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
 
 
 def test_words_are_lower_case_and_say_something() -> None:
-    text = plain("The King’s sword, made in 1984 by O'Neil -- it’s a re_used one!")
-    assert words_in(text, built_in()) == ["king's", "sword", "made", "1984", "o'neil", "used"]
+    text = normalise_word("The King’s sword, made in 1984 by O'Neil -- it’s a re_used one!")
+    assert split_words(text, built_in()) == ["king's", "sword", "made", "1984", "o'neil", "used"]
 
 
 def test_paragraphs_on_a_subject_come_first() -> None:

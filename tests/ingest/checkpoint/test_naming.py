@@ -12,7 +12,7 @@ from neurondb.jobs import IngestRequest
 import ingest.checkpoint.naming
 import ingest.checkpoint.stored
 from ingest.checkpoint.hub import LocatedModel
-from ingest.checkpoint.naming import locate_asked
+from ingest.checkpoint.naming import locate_requested
 from neurondb.cli import cli
 from neurondb.errors import IngestError, ModelError
 from tests.support.tiny_model import tiny_model
@@ -33,7 +33,7 @@ def run(home: Path, *words: str) -> Result:
 
 
 def asked(home: Path, model: str, name: str | None = None) -> tuple[str, str]:
-    located, called = locate_asked(IngestRequest(model, str(home / "n.db"), name))
+    located, called = locate_requested(IngestRequest(model, str(home / "n.db"), name))
     return located.source, called
 
 
@@ -103,5 +103,5 @@ def test_without_a_database_nothing_is_stored(tmp_path: Path, content: bytes | N
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ModelError, match="no known model is called 'mine'"):
-        locate_asked(IngestRequest("mine", str(file)))
+        locate_requested(IngestRequest("mine", str(file)))
     assert file.exists() == (content is not None)

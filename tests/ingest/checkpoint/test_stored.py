@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from neurondb.jobs import IngestRequest, job
 
-from ingest.checkpoint.stored import original
+from ingest.checkpoint.stored import open_original
 from neurondb.database import open_existing
 from neurondb.errors import HubError, IngestError
 from neurondb.reading.models import find_model
@@ -26,7 +26,7 @@ def found(database: Path) -> Path:
     engine = open_existing(str(database))
     try:
         with engine.connect() as connection:
-            return original(connection, find_model(connection, "tiny")).path
+            return open_original(connection, find_model(connection, "tiny")).path
     finally:
         engine.dispose()
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.forward import Batch, Forward, MLPActivations, batches, pick_device, pick_dtype
+from ingest.forward import Batch, Forward, MLPActivations, batches
 from ingest.forward.bridge import Bridge
-from neurondb.errors import IngestError, ModelError
+from neurondb.errors import ModelError
 from tests.support.random_models import BLOOM, FAMILIES, GEMMA, GROUPED, build
 from tests.support.real_models import REAL, real_directory
 
@@ -34,8 +34,8 @@ class Kept:
         self.found: dict[int, MLPActivations] = {}
         self.batches: list[Batch] = []
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
-        self.found[layer] = found
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+        self.found[layer] = activations
         self.batches.append(batch)
 
 
@@ -64,8 +64,8 @@ def opened(directory: Path, dtype: torch.dtype = torch.float32) -> Forward:
     return Forward(Checkpoint.open(directory), CPU, dtype)
 
 
-def values(found: MLPActivations) -> dict[str, Tensor]:
-    named = {"gate": found.gate, "in": found.in_, "post": found.post}
+def values(activations: MLPActivations) -> dict[str, Tensor]:
+    named = {"gate": activations.gate, "in": activations.in_, "post": activations.post}
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -285,7 +285,7 @@ class Failing(Kept):
         super().__init__([0])
         self.error = error
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         raise self.error
 
 
@@ -384,61 +384,6 @@ def test_an_mlp_that_runs_without_its_modules_is_refused(tmp_path: Path) -> None
 def test_loading_says_nothing(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
     opened(llama).run(one_batch(4), [])
     assert capfd.readouterr() == ("", "")
-
-
-# --- batches, device, dtype -----------------------------------------------------------------
-
-
-def test_batches_hold_every_text_once_and_no_more_than_asked() -> None:
-    lengths = np.random.default_rng(0).integers(0, 40, size=50)
-    texts = [np.arange(3, 3 + length) for length in lengths]
-    ordinals = np.random.default_rng(1).permutation(1000)[:50]
-    seen = list(batches(texts, CPU, 100, ordinals))
-    found = {}
-    for batch in seen:
-        assert batch.token_ids.numel() <= 100
-        assert batch.ordinals.tolist() == sorted(batch.ordinals.tolist())
-        assert batch.n_tokens == batch.lengths.sum()
-        for row, length, ordinal in zip(
-            batch.token_ids, batch.lengths, batch.ordinals, strict=True
-        ):
-            assert not row[length:].any()
-            found[int(ordinal)] = row[:length].tolist()
-    assert found == {int(o): text.tolist() for o, text in zip(ordinals, texts, strict=True)}
-    again = list(batches(texts, CPU, 100, ordinals))
-    assert [b.ordinals.tolist() for b in seen] == [b.ordinals.tolist() for b in again]
-
-
-def test_the_order_of_batches_depends_on_ordinals_not_on_places() -> None:
-    texts, ordinals = random_texts(4, 9, 4, 4, 2), np.array([7, 3, 5, 1, 8])
-    shuffle = np.array([3, 1, 4, 0, 2])
-    mixed = batches([texts[i] for i in shuffle], CPU, 9, ordinals[shuffle])
-    for one, other in zip(batches(texts, CPU, 9, ordinals), mixed, strict=True):
-        assert torch.equal(one.ordinals, other.ordinals)
-        assert torch.equal(one.token_ids, other.token_ids)
-
-
-def test_a_text_longer_than_a_batch_is_one_of_its_own() -> None:
-    sizes = [list(batch.token_ids.shape) for batch in batches(random_texts(2, 30, 3), CPU, 10)]
-    assert sizes == [[1, 30], [2, 3]]
-    assert list(batches([], CPU, 10)) == []
-
-
-def test_an_unknown_device_or_dtype_is_said() -> None:
-    assert pick_device("auto").type in ("cpu", "cuda")
-    for name in ("abacus", "cuda:99"):
-        with pytest.raises(IngestError, match=name):
-            pick_device(name)
-    for name in ("int8", "float99"):
-        with pytest.raises(IngestError, match=name):
-            pick_dtype(name, CPU, {})
-
-
-def test_auto_takes_the_checkpoints_precision_on_a_gpu_only() -> None:
-    config = {"dtype": "bfloat16"}
-    assert pick_dtype("auto", CPU, config) == torch.float32
-    assert pick_dtype("auto", torch.device("cuda"), config) == torch.bfloat16
-    assert pick_dtype("torch.float16", CPU, config) == torch.float16
 
 
 @pytest.mark.gpu

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from ingest.forward import Batch, batches
-from ingest.forward import prefix_cache as replaying
-from ingest.forward.prefix_cache import Replay
+from ingest.forward import Batch, batches, prefix_cache
+from ingest.forward.prefix_cache import PrefixCachedModel
 from ingest.interventions import intervened
 from neurondb.errors import ModelError
 from tests.support.ablation_reference import Edit
@@ -19,28 +18,28 @@ def batch_of(name: str) -> Batch:
 
 
 @pytest.mark.parametrize("name", [*REAL, *FAMILIES])
-def test_a_replayed_pass_is_the_models_own_to_the_bit(name: str) -> None:
+def test_a_pass_from_the_cache_is_the_models_own_to_the_bit(name: str) -> None:
     forward = forward_of(name)
-    replay, batch = Replay(forward), batch_of(name)
+    cached_model, batch = PrefixCachedModel(forward), batch_of(name)
     last = forward.architecture.n_layers - 1
     own = forward.logits(batch)
 
-    clean = replay.clean(batch, range(last + 1))
+    clean = cached_model.run_clean(batch, range(last + 1))
 
-    assert sorted(clean.kept) == list(range(last + 1))
-    assert all(entrance.attended is not None for entrance in clean.kept.values())
+    assert sorted(clean.prefixes) == list(range(last + 1))
+    assert all(prefix.attended is not None for prefix in clean.prefixes.values())
     shape = (*batch.token_ids.shape, -1)
     for first in (last, 0, last):  # what is kept must not be written to by the first of them
-        stream = replay.again(clean, first)
-        logits = replay.logits(stream.normed.flatten(0, 1)).view(shape)
+        stream = cached_model.run_from(clean, first)
+        logits = cached_model.logits(stream.normed.flatten(0, 1)).view(shape)
         assert torch.equal(logits, own)
         assert stream.scale is not None
         assert clean.stream.scale is not None
         assert torch.equal(stream.scale, clean.stream.scale)
     with intervened(forward, intervention([Edit(last, 5, 1, 3.0), Edit(last, 2, -1, 0.0)])):
         changed = forward.logits(batch)
-        stream = replay.again(clean, last)
-    assert torch.equal(replay.logits(stream.normed.flatten(0, 1)).view(shape), changed)
+        stream = cached_model.run_from(clean, last)
+    assert torch.equal(cached_model.logits(stream.normed.flatten(0, 1)).view(shape), changed)
     assert not torch.equal(changed, own)
     assert torch.equal(forward.logits(batch), own)  # nothing stands still any more
 
@@ -48,16 +47,16 @@ def test_a_replayed_pass_is_the_models_own_to_the_bit(name: str) -> None:
 def test_layers_that_memory_has_no_room_for_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     forward, batch = forward_of(BUNDLED), batch_of(BUNDLED)
     of_one_layer = batch.token_ids.numel() * forward.architecture.d_model * 4
-    monkeypatch.setitem(replaying.MEMORY, "cpu", 4 * of_one_layer)
-    replay = Replay(forward)
-    clean = replay.clean(batch, [1, 2, 3, 4])
-    assert sorted(clean.kept) == [1, 3]
+    monkeypatch.setitem(prefix_cache.MEMORY, "cpu", 4 * of_one_layer)
+    cached_model = PrefixCachedModel(forward)
+    clean = cached_model.run_clean(batch, [1, 2, 3, 4])
+    assert sorted(clean.prefixes) == [1, 3]
     assert [clean.start(layer) for layer in range(5)] == [0, 1, 1, 3, 3]
     with intervened(forward, intervention([Edit(2, 5, 1, 3.0)])):
         changed = forward.logits(batch)
-        stream = replay.again(clean, 2)
+        stream = cached_model.run_from(clean, 2)
     assert torch.equal(
-        replay.logits(stream.normed.flatten(0, 1)).view(*batch.token_ids.shape, -1), changed
+        cached_model.logits(stream.normed.flatten(0, 1)).view(*batch.token_ids.shape, -1), changed
     )
 
 
@@ -67,7 +66,7 @@ def test_the_scale_is_what_the_norm_divides_by(name: str) -> None:
     seen: list[torch.Tensor] = []
     assert forward.final_norm is not None
     hook = forward.final_norm.register_forward_pre_hook(lambda _m, x: seen.append(x[0]))
-    clean = Replay(forward).clean(batch_of(name))
+    clean = PrefixCachedModel(forward).run_clean(batch_of(name))
     hook.remove()
     stream = seen.pop()
     if name != "llama":
@@ -85,4 +84,4 @@ def test_a_text_longer_than_the_context_is_one_line() -> None:
     ids = torch.zeros(1, 300, dtype=torch.int64)
     batch = Batch(ids, torch.tensor([300]), torch.tensor([0]))
     with pytest.raises(ModelError, match="300 tokens is longer than the 256"):
-        Replay(forward).clean(batch)
+        PrefixCachedModel(forward).run_clean(batch)

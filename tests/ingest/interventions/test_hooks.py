@@ -76,7 +76,7 @@ def test_several_interventions_act_together() -> None:
 def test_what_is_given_is_not_written_to() -> None:
     forward = forward_of("llama")
     seen: list[torch.Tensor] = []
-    out = forward.places[0].out.module
+    out = forward.hook_points[0].out.module
     first = out.register_forward_pre_hook(lambda _m, x: seen.append(x[0]))
     with intervened(forward, intervention([Edit(0, 1, 1, 9.0)])):
         kept = out.register_forward_pre_hook(lambda _m, x: seen.append(x[0]))

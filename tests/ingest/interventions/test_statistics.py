@@ -5,7 +5,7 @@ import torch
 
 from ingest.interventions import statistics
 from ingest.interventions.metrics import METRICS
-from ingest.interventions.values import TokenValues
+from ingest.interventions.token_values import TokenValues
 
 NAN = np.nan
 
@@ -23,7 +23,7 @@ ABLATED = values([1.5, 2.0, 1.0, 4.0, NAN, float("inf")])
 
 
 def test_all_tokens_and_those_that_changed() -> None:
-    whole, changed = statistics.results(CLEAN, ABLATED, 0)
+    whole, changed = statistics.compute_results(CLEAN, ABLATED, 0)
     assert (whole.metric, whole.filter, whole.n) == ("loss", "all", 4)
     assert whole.mean == np.mean([-0.5, 0, 2, 0])
     assert whole.std == np.std([-0.5, 0, 2, 0])
@@ -34,20 +34,20 @@ def test_all_tokens_and_those_that_changed() -> None:
 
 
 def test_where_nothing_changed_there_is_a_row_without_numbers() -> None:
-    whole, changed = statistics.results(CLEAN, CLEAN, 0)
+    whole, changed = statistics.compute_results(CLEAN, CLEAN, 0)
     assert (whole.n, whole.mean, whole.std) == (5, 0, 0)
     assert changed.n == 0
     assert np.isnan(changed[3:]).all()
 
 
 def test_bins_hold_every_change_once() -> None:
-    assert [(b.low, b.high, b.n) for b in statistics.bins(CLEAN, ABLATED, 0)] == [
+    assert [(b.low, b.high, b.n) for b in statistics.count_bins(CLEAN, ABLATED, 0)] == [
         (-0.75, -0.5, 1),
         (2.0, 3.0, 1),
     ]
     random = np.random.default_rng(0)
     after = (random.normal(size=2000) * np.exp2(random.integers(-30, 24, 2000))).tolist()
-    found = statistics.bins(values([0.0] * 2000), values(after), 0)
+    found = statistics.count_bins(values([0.0] * 2000), values(after), 0)
     changes = -np.array(after, dtype=np.float32).astype(np.float64)
     assert sum(one.n for one in found) == (changes != 0).sum()
     assert [one.low for one in found] == sorted(one.low for one in found)

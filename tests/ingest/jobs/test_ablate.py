@@ -1,77 +1,35 @@
-"""The jobs `ablate`, `rerun` and `ablate-suite` on the bundled model: what is and is not stored."""
+"""The jobs `ablate` and `rerun` on the bundled model: what is and is not stored."""
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
+from ingest.interventions.runner import InterventionRunner
+from ingest.jobs import ablate
 from neurondb.conditions import Condition, Treatment
+from neurondb.errors import IngestError, UsageError
 from neurondb.jobs import (
-    AblationReport,
-    AblationRequest,
-    AblationSuiteRequest,
     NeuronSelection,
     RerunRequest,
     TextsRequest,
 )
-
-from ingest.bundled import MODEL_NAME
-from ingest.interventions import workbench
-from ingest.interventions.running import Runner
-from ingest.jobs import ablate, ablate_suite
-from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
-from neurondb.writing.ablations import store_run
+from tests.ingest.jobs.ablation_requests import (
+    N_TEXTS,
+    refused,
+    request,
+    rows,
+    run,
+)
 from tests.support.ablation_reference import Edit, reference
-from tests.support.ingested import Silent, encode, random_model, subject, text_file
+from tests.support.ingested import Silent, encode, subject, text_file
 from tests.support.real_models import BUNDLED, real_texts
-
-MODEL = MODEL_NAME
-N_TEXTS = 6
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A copy of the database with everything of the bundled model on its texts."""
-    return copy_of(BUNDLED, tmp_path)
-
-
-def copy_of(name: str, directory: Path) -> Path:
-    path = directory / "neurondb.db"
-    with closing(sqlite3.connect(path)) as copy:
-        subject(name).connection.backup(copy)
-    return path
-
-
-def rows(file: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(file)) as connection:
-        return connection.execute(sql, values).fetchall()
-
-
-def dataset(file: Path) -> str:
-    ((name,),) = rows(file, "SELECT name FROM dataset_rows")
-    return str(name)
-
-
-def request(file: Path, selection: NeuronSelection | None = None, **more: Any) -> AblationRequest:
-    texts = TextsRequest(dataset(file), max_texts=N_TEXTS, max_len=60)
-    chosen = selection or NeuronSelection("neurons", "1.3,1.5,3.100")
-    return AblationRequest(
-        MODEL, chosen, **{"texts": texts, "device": "cpu", "database": str(file), **more}
-    )
-
-
-def run(asked: AblationRequest) -> AblationReport:
-    return ablate.run(asked, Silent())
 
 
 def edits(file: Path, names: list[str], values: list[float]) -> list[Edit]:
@@ -262,7 +220,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_run(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(request(file, name="mine"))
-    monkeypatch.setattr(Runner, "run", None)
+    monkeypatch.setattr(InterventionRunner, "run", None)
     with refused(UsageError, "'mine' is stored with other neurons; give another --save-set"):
         run(request(file, NeuronSelection("neurons", "0.1"), name="mine"))
 
@@ -352,84 +310,16 @@ def test_saving_tokens_of_a_stored_run_stores_it_no_second_time(file: Path, tmp_
     assert (tmp_path / "t.parquet").is_file()
 
 
-SUITE = tuple(Treatment("zero", condition) for condition in (Condition(), Condition(-1, 1)))
-
-
-def suite(file: Path, **more: Any) -> AblationSuiteRequest:
-    return AblationSuiteRequest(
-        MODEL,
-        TextsRequest(dataset(file), max_texts=N_TEXTS, max_len=60),
-        **{"treatments": SUITE, "device": "cpu", "database": str(file), **more},
-    )
-
-
-def test_a_suite_is_every_class_and_condition_with_its_baseline(file: Path) -> None:
-    report = ablate_suite.run(suite(file), Silent())
-    present = rows(
-        file,
-        "SELECT class, COUNT(*) FROM neuron_overview WHERE class <> 'orthogonal output' GROUP BY 1",
-    )
-    assert report.n_new == len(present) * 2 * 2
-    found = rows(
-        file,
-        "SELECT s.definition, r.condition, COUNT(DISTINCT m.neuron_id), COUNT(DISTINCT b.run_id) "
-        "FROM ablation_runs r JOIN neuron_sets s USING (set_id) "
-        "JOIN neuron_set_members m USING (set_id) "
-        "JOIN ablation_runs b ON b.baseline_of = r.run_id GROUP BY r.run_id",
-    )
-    assert sorted(found, key=repr) == sorted(
-        (
-            (f"class='{name}'", condition, n, 1)
-            for name, n in present
-            for condition in (None, "gate-_post+")
-        ),
-        key=repr,
-    )
-
-
-def test_a_suite_gives_what_single_runs_do(file: Path, tmp_path: Path) -> None:
-    ablate_suite.run(suite(file, classes=("cond-weak",)), Silent())
-    (tmp_path / "alone").mkdir()
-    other = copy_of(BUNDLED, tmp_path / "alone")
-    for treatment in SUITE:
-        run(request(other, NeuronSelection("class", "cond-weak"), baseline=1, treatment=treatment))
-    results = "SELECT * FROM ablation_results ORDER BY 1, 2, 3"
-    assert rows(file, results) == rows(other, results)
-
-
-def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbench, "RUNS_AT_A_TIME", 4)
-    monkeypatch.setattr(workbench, "SECONDS", 0.0)
-    stored = store_run
-    left = iter(range(6))
-
-    def breaks(*args: Any) -> int:
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return stored(*args)
-
-    monkeypatch.setattr(workbench, "store_run", breaks)
-    with pytest.raises(KeyboardInterrupt):
-        ablate_suite.run(suite(file), Silent())
-    assert len(rows(file, "SELECT 1 FROM ablation_runs")) == 6
-    monkeypatch.setattr(workbench, "store_run", stored)
-    report = ablate_suite.run(suite(file), Silent())
-    assert len(rows(file, "SELECT 1 FROM ablation_runs")) == report.n_new + 6
-    again = ablate_suite.run(suite(file), Silent())
-    assert (again.run_ids, again.n_new) == (report.run_ids, 0)
-
-
 KILLED = """
 import sys
+from ingest.interventions.runner import InterventionRunner
 from ingest.jobs import ablate
-from ingest.interventions.running import Runner
 from neurondb.jobs import AblationRequest, NeuronSelection, TextsRequest
 from tests.support.ingested import Silent
-put = Runner._intervene
 def slow(self, *args):
     print("running", flush=True)
     import time; time.sleep(60)
-Runner._intervene = slow
+InterventionRunner._intervene = slow
 ablate.run(AblationRequest("tinyworld-2m", NeuronSelection("neurons", "1.3"),
     TextsRequest(sys.argv[2]), baseline=2, device="cpu", database=sys.argv[1]), Silent())
 """
@@ -454,116 +344,3 @@ def test_killed_in_the_middle_it_leaves_nothing(file: Path, tmp_path: Path) -> N
     assert {name: rows(file, f"SELECT COUNT(*) FROM {name}") for name in tables} == before
     assert rows(file, "PRAGMA integrity_check") == [("ok",)]
     assert run(request(file)).n_new == 1
-
-
-@contextmanager
-def refused(kind: type[Exception], said: str) -> Iterator[None]:
-    started = time.monotonic()
-    with pytest.raises(kind, match=said) as caught:
-        yield
-    assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 60
-
-
-@pytest.mark.parametrize(
-    ("selection", "kind", "said"),
-    [
-        (
-            NeuronSelection("neurons", "9.1"),
-            UnknownNameError,
-            "no neuron 9.1: its layers are 0 to 5",
-        ),
-        (NeuronSelection("neurons", "1.512"), UnknownNameError, "neurons 0 to 511"),
-        (NeuronSelection("neurons", "one"), UsageError, "'one' is not LAYER.NEURON"),
-        (NeuronSelection("neurons", " "), UnknownNameError, "no neuron of tinyworld-2m"),
-        (NeuronSelection("class", "weakest"), UnknownNameError, "no class 'weakest'; did you mean"),
-        (NeuronSelection("class", "cond"), UnknownNameError, "'cond' could be several classes"),
-        (
-            NeuronSelection("class", "weakening", 99),
-            UsageError,
-            "neurons of class weakening, not 99",
-        ),
-        (NeuronSelection("where", "layer>7"), UnknownNameError, "no neuron of tinyworld-2m fits"),
-        (NeuronSelection("set", "mine"), UnknownNameError, "no set 'mine' in this database"),
-        (NeuronSelection("sql", "DELETE FROM models"), DatabaseError, "read-only"),
-        (NeuronSelection("sql", "SELECT 1 AS one"), UsageError, "the query gives one; neurons are"),
-        (
-            NeuronSelection("sql", "SELECT 10000 AS neuron_id"),
-            UsageError,
-            "is not one of tinyworld-2m",
-        ),
-        (NeuronSelection("sql", "SELECT NULL AS layer, 1 AS neuron"), UnknownNameError, "None.1"),
-        (
-            NeuronSelection("sql", "SELECT 'b' AS model, '1.2' AS name"),
-            UsageError,
-            "also gives neurons of 'b'",
-        ),
-    ],
-)
-def test_neurons_that_are_none(
-    file: Path, selection: NeuronSelection, kind: type[Exception], said: str
-) -> None:
-    with refused(kind, said):
-        run(request(file, selection))
-    assert rows(file, "SELECT * FROM ablation_runs") == []
-
-
-def test_texts_that_are_none(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty.txt").write_text(" \n\n ")
-    (tmp_path / "some.txt").write_text("Once upon a time.")
-    for texts, kind, said in (
-        (TextsRequest(str(tmp_path / "empty.txt")), TextError, "no text in it"),
-        (TextsRequest(str(tmp_path / "none.txt")), TextError, "no file or directory"),
-        (TextsRequest(dataset(file), max_len=9999), UsageError, "more than the 256 tokens"),
-        (TextsRequest(dataset(file), max_tokens=1), TextError, "more than --max-tokens 1"),
-    ):
-        with refused(kind, said):
-            run(request(file, texts=texts))
-
-
-def test_means_need_activations(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("DELETE FROM activation_stats")
-        connection.execute("DELETE FROM sign_case_rows")
-    for condition in (Condition(), Condition(1, 1)):
-        with refused(IngestError, "no activations to take means of; run `neurondb ingest"):
-            run(request(file, treatment=Treatment("mean", condition)))
-
-
-def test_runs_that_cannot_be_repeated(file: Path) -> None:
-    run(request(file, baseline=1))
-    with refused(IngestError, "run 2 is the baseline of run 1"):
-        ablate.rerun(RerunRequest(2, database=str(file)), Silent())
-    with refused(UnknownNameError, "no ablation run 7 in this database, which has 2"):
-        ablate.rerun(RerunRequest(7, database=str(file)), Silent())
-
-
-def test_ungated_models(tmp_path: Path) -> None:
-    file = copy_of("gpt2", tmp_path)
-    model = rows(file, "SELECT name FROM models")[0][0]
-    texts = TextsRequest(dataset(file), max_texts=4)
-    asked = replace(request(file, NeuronSelection("neurons", "1.3"), texts=texts), model=model)
-    means = replace(asked, treatment=Treatment("mean", Condition(0, -1)), baseline=1)
-    assert ablate.run(means, Silent()).n_new == 2
-    with refused(UsageError, r"the condition gate\+ asks for the sign of the gate"):
-        run(replace(asked, treatment=Treatment("zero", Condition(1, 0))))
-    with refused(UsageError, "hook_pre_linear is what a gate multiplies"):
-        run(replace(asked, treatment=Treatment("clamp", hook="hook_pre_linear", value=1)))
-
-
-def test_texts_of_one_token_have_no_loss(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "short.txt").write_text("a\n\nb")
-    report = run(request(file, texts=TextsRequest(str(tmp_path / "short.txt"), max_len=1)))
-    found = rows(file, "SELECT DISTINCT metric FROM ablation_results ORDER BY 1")
-    assert found == [("entropy",), ("scale",)]
-    assert report.n_new == 1
-
-
-def test_other_weights_are_refused(tmp_path: Path) -> None:
-    file = copy_of("llama", tmp_path)
-    name = rows(file, "SELECT name FROM models")[0][0]
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE models SET fingerprint = 'other'")
-    asked = replace(request(file, NeuronSelection("neurons", "1.3")), model=name)
-    with refused(IngestError, f"{random_model('llama')} holds other weights"):
-        run(asked)

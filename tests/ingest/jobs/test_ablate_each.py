@@ -2,11 +2,9 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from ingest.bundled import MODEL_NAME
 from ingest.jobs import ablate_each, attribute
 from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.writing.effects import store_numbers
+from tests.ingest.jobs.ablation_requests import copy_of, rows
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import Silent, encode, subject
 from tests.support.real_models import BUNDLED, real_texts
@@ -29,24 +28,6 @@ MODEL = MODEL_NAME
 N_TEXTS, MAX_LEN = 3, 40
 NAMES = ("0.3", "1.3", "1.5", "3.100")
 WIDTH = 512
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """A copy of the database with everything of the bundled model on its texts."""
-    return copy_of(BUNDLED, tmp_path)
-
-
-def copy_of(name: str, directory: Path) -> Path:
-    path = directory / "neurondb.db"
-    with closing(sqlite3.connect(path)) as copy:
-        subject(name).connection.backup(copy)
-    return path
-
-
-def rows(file: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(file)) as connection:
-        return connection.execute(sql, values).fetchall()
 
 
 def request(file: Path, **more: Any) -> EffectRequest:
@@ -185,7 +166,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
 KILLED = """
 import sys
 from pathlib import Path
-from ingest.interventions.single_neuron import job
+from ingest.jobs import ablate_each as job
 from tests.ingest.jobs.test_ablate_each import each, request
 job.FEWEST = job.NEURON_TOKENS = 1
 from neurondb.jobs import NeuronSelection

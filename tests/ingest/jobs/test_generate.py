@@ -15,7 +15,7 @@ from neurondb.jobs.steered import Piece
 from neurondb.jobs.steering import Clamp, GenerateRequest, NeuronPlace, Sampling
 
 from ingest.jobs.generate import draw, run
-from ingest.text.chat import SpokenTokenizer, Subtitles
+from ingest.text.chat import ChatTokenizer, TextStreamer
 from neurondb.errors import UnknownNameError, UsageError
 from tests.support.ingested import fresh, write_byte_level_tokenizer, write_tokenizer
 from tests.support.random_models import FAMILIES
@@ -110,8 +110,8 @@ def test_runs_draw_from_the_same_random_numbers() -> None:
 def test_the_texts_of_the_pieces_are_the_text() -> None:
     model = stored(BUNDLED)
     pieces = spoken(model, clamps=(), max_new_tokens=40)
-    said = SpokenTokenizer(model.directory)
-    whole = said.said([*model.ids(PROMPT), *ids(pieces, "clean")])
+    said = ChatTokenizer(model.directory)
+    whole = said.decode([*model.ids(PROMPT), *ids(pieces, "clean")])
     assert PROMPT + "".join(p.text for p in pieces) == whole.strip()
     assert pieces[-1].ended == "length"
 
@@ -121,14 +121,14 @@ def test_bytes_of_a_character_come_with_its_last(write: Callable[[Path], None]) 
     """Of one that no text had which the tokenizer was trained on."""
     directory = fresh("bytes")
     write(directory)
-    tokenizer = SpokenTokenizer(directory)
+    tokenizer = ChatTokenizer(directory)
     text = " 🦊ab"
-    subtitles = Subtitles(tokenizer, tokenizer.prompt("x"))
-    added = [subtitles.add(i) for i in tokenizer._ids(text)]
+    streamer = TextStreamer(tokenizer, tokenizer.prompt("x"))
+    added = [streamer.add(i) for i in tokenizer._ids(text)]
     assert "".join(added).strip() == text.strip()
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(added)
     assert "🦊" in added
-    half = Subtitles(tokenizer, tokenizer.prompt("x"))
+    half = TextStreamer(tokenizer, tokenizer.prompt("x"))
     fox = tokenizer._ids("🦊")
     assert len(fox) > 2
     assert [half.add(i) for i in fox[:-1]][-1] == ""
@@ -207,18 +207,18 @@ def test_a_chat_template_is_filled() -> None:
         "{{ bos_token }}{% for m in messages %}Question: {{ m['content'] }}\n{% endfor %}"
         "{% if add_generation_prompt %}Answer:{% endif %}"
     )
-    tokenizer = SpokenTokenizer(with_template(template).directory)
+    tokenizer = ChatTokenizer(with_template(template).directory)
     wanted = tokenizer.prompt("Question: Who?\nAnswer:")
     assert tokenizer.prompt("Who?", chat=True) == wanted
 
 
 def test_without_a_template_there_is_no_chat() -> None:
     with pytest.raises(UsageError, match="has no chat template: leave out --chat"):
-        SpokenTokenizer(with_template(None).directory).prompt("Who?", chat=True)
+        ChatTokenizer(with_template(None).directory).prompt("Who?", chat=True)
 
 
 def test_a_template_that_fails_is_one_line() -> None:
-    tokenizer = SpokenTokenizer(with_template("{{ raise_exception('no users') }}").directory)
+    tokenizer = ChatTokenizer(with_template("{{ raise_exception('no users') }}").directory)
     with pytest.raises(Exception, match="its chat template cannot be used") as raised:
         tokenizer.prompt("Who?", chat=True)
     assert "\n" not in str(raised.value)

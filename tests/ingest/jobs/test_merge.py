@@ -1,142 +1,291 @@
-"""Summaries of parts of a dataset merge into that of the whole, in any order."""
+"""The job `merge`: shards computed apart are stored as one run over all texts would store them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from neurondb.records import ActivationsRecord, Examples, LabelStatistics, Moments, SignCase
 
-from ingest.activations.examples import random_scores
-from ingest.activations.summary import LayerSummary
-from tests.support.summary_reference import (
-    EXTREME,
-    NO_NUMBERS,
-    NUMBERS,
-    Layer,
-    assert_controls_right,
-    assert_labels_right,
-    assert_right,
-    empty,
-    list_rows,
-    random_layer,
-    summarised,
-)
+import ingest.forward.batching
+from ingest.activations.summary_file import save
+from neurondb.errors import IngestError, NeuronDBError, UsageError
+from neurondb.jobs import IngestRequest, MergeRequest, Preprocessing, job
+from tests.support.ingested import TEXTS, Silent, fresh, text_file
+from tests.support.real_models import BUNDLED, real_directory, real_texts
+from tests.support.rows import all_rows
+from tests.support.summary_reference import empty, random_layer
+from tests.support.tiny_model import tiny_model
+
+N_SHARDS = 3
+PLACES = 70
+"""Of a batch: two or three of the texts."""
 
 
-def assert_same(one: ActivationsRecord, other: ActivationsRecord) -> None:
-    """Counts, histograms and examples exactly, statistics to 1e-6."""
-    for name in ("n_tokens", "n_nonfinite", "gate_positive", "post_positive"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    assert_same_lists(one.examples, other.examples)
-    assert_same_lists(one.controls, other.controls)
-    for quantity, counts in one.histograms.items():
-        np.testing.assert_array_equal(counts, other.histograms[quantity])
-    for code, case in one.cases.items():
-        assert_same_case(case, other.cases[code])
-    for place, label in one.labels.items():
-        assert_near(label, other.labels[place])
-    assert_near(one.pre, other.pre)
-    assert_near(one.post, other.post)
+def run(request: IngestRequest) -> Silent:
+    progress = Silent()
+    job("ingest")(request, progress)
+    return progress
 
 
-def assert_same_lists(one: Mapping[int, Examples], other: Mapping[int, Examples]) -> None:
-    assert one.keys() == other.keys()
-    for code, examples in one.items():
-        for neuron in range(len(examples.ordinal)):
-            assert list_rows(examples, neuron) == list_rows(other[code], neuron)
+def merge(files: Sequence[Path], database: str | None, **options: bool) -> Any:
+    request = MergeRequest(tuple(map(str, files)), database, **options)
+    return job("merge")(request, Silent())
 
 
-def assert_same_case(one: SignCase, other: SignCase) -> None:
-    np.testing.assert_array_equal(one.count, other.count)
-    for quantity in one.mean:
-        np.testing.assert_array_equal(one.min[quantity], other.min[quantity])
-        np.testing.assert_array_equal(one.max[quantity], other.max[quantity])
-        np.testing.assert_allclose(one.mean[quantity], other.mean[quantity], rtol=1e-6)
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model"))
 
 
-def assert_near(one: Moments | LabelStatistics, other: Moments | LabelStatistics) -> None:
-    for field in fields(one):
-        mine, theirs = (getattr(x, field.name) for x in (one, other))
-        if mine is not None:
-            np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-9)
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled texts, some without a label."""
+    file = tmp_path_factory.mktemp("texts") / "tales.jsonl"
+    labels = ("web", "Zeitung", "bücher", None)
+    rows = [{"text": text, "label": labels[i % 4]} for i, text in enumerate(TEXTS)]
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return file
 
 
-def whole_of(layer: Layer) -> LayerSummary:
-    return summarised(layer, [range(len(layer.texts))])
+@pytest.fixture(scope="module", autouse=True)
+def _several_batches() -> Iterator[None]:
+    """Batches of a few texts, several a shard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", PLACES)
+        yield
 
 
-@given(
-    data=st.data(),
-    n=st.integers(1, 40),
-    gated=st.booleans(),
-    pool=st.sampled_from([NUMBERS, NUMBERS + NO_NUMBERS, (1.5,), None]),
-    skip_bos=st.booleans(),
-)
-@settings(max_examples=40, deadline=None)
-def test_any_split_in_any_order_merges_into_the_whole(
-    data: Any, n: int, gated: bool, pool: Sequence[float] | None, skip_bos: bool
-) -> None:
-    layer = random_layer(
-        data.draw(st.integers(0, 999)),
-        n,
-        gated=gated,
-        pool=pool,
-        n_labels=2,
+@pytest.fixture
+def request_(model: Path, texts: Path, tmp_path: Path) -> IngestRequest:
+    return IngestRequest(
+        model=str(model),
+        name="tiny",
+        database=str(tmp_path / "n.db"),
+        dataset=str(texts),
+        device="cpu",
         controls=True,
-        skip_bos=skip_bos,
+        stages=("weights", "activations"),
     )
-    order = data.draw(st.permutations(range(n)))
-    cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=5)))
-    batches = [order[a:b] for a, b in zip([0, *cuts], [*cuts, n], strict=True) if a < b]
-    dealt = data.draw(st.lists(st.integers(0, 3), min_size=len(batches), max_size=len(batches)))
-    shards = [
-        summarised(layer, [b for b, to in zip(batches, dealt, strict=True) if to == shard])
-        for shard in range(4)
-    ]
-    first, *others = data.draw(st.permutations(shards))
-    for other in others:
-        first.merge(other)
-    assert_same(first.record(), whole_of(layer).record())
-    assert_right(first.record(), layer, swish_exact=True)
 
 
-def test_extremes_far_apart_merge() -> None:
-    for seed in range(5):
-        layer = random_layer(seed, 30, pool=NUMBERS + EXTREME, n_labels=1)
-        left, right = (summarised(layer, [part]) for part in (range(13), range(13, 30)))
-        right.merge(left)
-        assert_right(right.record(), layer, swish_exact=True)
-        assert_labels_right(right.record(), layer)
+def shards_of(request: IngestRequest, n: int = N_SHARDS) -> list[Path]:
+    """Run every shard; return their files."""
+    directory = fresh("shards")
+    files = [directory / f"{i}.summary" for i in range(1, n + 1)]
+    for i, file in enumerate(files, start=1):
+        run(replace(request, shard=(i, n), summary=str(file)))
+    return files
 
 
-@pytest.mark.parametrize("empty_first", [True, False])
-def test_a_summary_of_nothing_changes_nothing(empty_first: bool) -> None:
-    layer = random_layer(3, 20, pool=NUMBERS + NO_NUMBERS, n_labels=2, controls=True)
-    whole, parts = whole_of(layer), [empty(layer), whole_of(layer)]
-    one, other = parts if empty_first else parts[::-1]
-    one.merge(other)
-    for name, tensor in one.tensors().items():
-        np.testing.assert_array_equal(tensor.numpy(), whole.tensors()[name].numpy(), name)
+def assert_equal_rows(one: Path, other: Path) -> None:
+    """Compare every table to the last bit."""
+    mine, theirs = all_rows(one), all_rows(other)
+    assert mine.keys() == theirs.keys()
+    for table, rows in mine.items():
+        assert list(map(repr, rows)) == list(map(repr, theirs[table])), table
 
 
-def test_a_merged_summary_goes_on() -> None:
-    layer = random_layer(3, 30, pool=None, controls=True)
-    one, other = (summarised(layer, [part]) for part in (range(10), range(10, 20)))
-    one.merge(other)
-    rest = summarised(layer, [range(20, 30)])
-    one.merge(rest)
-    assert_same(one.record(), whole_of(layer).record())
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_merged_shards_are_the_rows_of_one_run(
+    request_: IngestRequest, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    files = shards_of(request_)
+    merge([files[i] for i in order], request_.database)
+    whole = replace(request_, database=str(tmp_path / "whole.db"))
+    run(whole)
+    rows = all_rows(Path(str(whole.database)))
+    for table in ("label_stats", "control_example_rows", "activation_histograms", "example_rows"):
+        assert rows[table], table
+    assert_equal_rows(Path(str(request_.database)), Path(str(whole.database)))
 
 
-def test_the_controls_of_shards_are_those_of_the_whole() -> None:
-    layer = random_layer(3, 200, pool=None, controls=True, seed=4, number=7)
-    first, *others = (summarised(layer, [range(i, 200, 3)]) for i in range(3))
-    for other in others:
-        first.merge(other)
-    scores = random_scores(layer.seed, layer.number, torch.arange(200), len(layer.sign))
-    assert_controls_right(first.record(), layer, scores.numpy())
+def test_merged_shards_of_a_trained_model_are_the_rows_of_one_run(tmp_path: Path) -> None:
+    request = IngestRequest(
+        model=str(real_directory(BUNDLED)),
+        database=str(tmp_path / "n.db"),
+        dataset=str(text_file(real_texts(BUNDLED)[:10])),
+        device="cpu",
+        max_len=60,
+        stages=("weights", "activations"),
+    )
+    merge(shards_of(request), request.database)
+    run(replace(request, database=str(tmp_path / "whole.db")))
+    assert_equal_rows(tmp_path / "n.db", tmp_path / "whole.db")
+
+
+def ask(database: str | Path | None, sql: str) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(str(database)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_a_merge_that_is_done_is_not_done_again(request_: IngestRequest) -> None:
+    files = shards_of(request_)
+    first = merge(files, request_.database)
+    before = all_rows(Path(str(request_.database)))
+    again = merge(files, request_.database)
+    forced = merge(files, request_.database, force=True)
+    assert first.rows == forced.rows
+    assert (again.rows, again.skipped) == ({"activations": 0}, {"activations": 2})
+    assert all_rows(Path(str(request_.database))) == before
+
+
+def test_traces_are_taken_of_what_was_merged(request_: IngestRequest) -> None:
+    merge(shards_of(request_), request_.database)
+    run(replace(request_, stages=("traces",)))
+    assert ask(request_.database, "SELECT count(*) > 0 FROM trace_rows") == [(1,)]
+
+
+def test_a_shard_that_is_there_is_not_computed_again(request_: IngestRequest) -> None:
+    file = fresh("shard") / "1.summary"
+    shard = replace(request_, shard=(1, 2), summary=str(file))
+    run(shard)
+    before = file.stat().st_mtime_ns
+    assert any("is this shard already" in note for note in run(shard).notes)
+    assert file.stat().st_mtime_ns == before
+    with pytest.raises(IngestError, match="is of something else"):
+        run(replace(shard, shard=(2, 2)))
+    run(replace(shard, shard=(2, 2), force=True))
+    assert file.stat().st_mtime_ns != before
+
+
+def test_layers_of_shards_merge_without_the_others(request_: IngestRequest) -> None:
+    merge(shards_of(replace(request_, layers=(1,)), 2), request_.database)
+    sql = "SELECT DISTINCT layer FROM activation_stats JOIN neurons USING (neuron_id)"
+    assert ask(request_.database, sql) == [(1,)]
+
+
+# --- what cannot be merged --------------------------------------------------------------------
+
+
+class Shards:
+    """The files of the shards of a request, and a database with its weights and texts."""
+
+    def __init__(self, request: IngestRequest) -> None:
+        self.request = request
+        self.files = shards_of(request, 2)
+
+    def others(self, **changed: object) -> list[Path]:
+        """Return the shards of another request, whose rows go to a database of its own."""
+        database = str(fresh("database") / "n.db")
+        return shards_of(replace(self.request, database=database, **changed), 2)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def shards(model: Path, texts: Path) -> Shards:
+    return Shards(
+        IngestRequest(
+            model=str(model),
+            name="tiny",
+            database=str(fresh("database") / "n.db"),
+            dataset=str(texts),
+            device="cpu",
+            stages=("weights", "activations"),
+        )
+    )
+
+
+def assert_refused(files: Sequence[Path], database: Path, message: str) -> None:
+    """One line, and nothing is written."""
+    before = all_rows(database), ask(database, "SELECT * FROM ingest_runs")
+    with pytest.raises(NeuronDBError, match=message) as caught:
+        merge(files, str(database))
+    assert "\n" not in str(caught.value)
+    assert (all_rows(database), ask(database, "SELECT * FROM ingest_runs")) == before
+
+
+def test_a_missing_shard_is_named(shards: Shards) -> None:
+    database = Path(str(shards.request.database))
+    assert_refused(shards.files[:1], database, "of the 2 shards of tales number 2 is missing")
+
+
+def test_a_shard_given_twice_is_named(shards: Shards, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(shards.files[0], tmp_path / "copy"))
+    database = Path(str(shards.request.database))
+    assert_refused([shards.files[0], copy], database, "are both shard 1; give each once")
+
+
+def test_shards_of_different_things_are_told_apart(shards: Shards, tmp_path: Path) -> None:
+    other_model = tiny_model(tmp_path / "other", seed=1)
+    database = Path(str(shards.request.database))
+    for changed, message in (
+        ({"dataset": str(text_file(TEXTS[:9]))}, "are of different datasets"),
+        ({"model": str(other_model)}, "are of different models"),
+        ({"skip_bos": True}, "are of different settings"),
+        ({"controls": True}, "are of different settings"),
+        ({"preprocessing": Preprocessing(canonicalise=False)}, "are of different"),
+        ({"layers": (0,)}, "have summaries of other layers"),
+    ):
+        other = shards.others(**changed)[1]
+        assert_refused([shards.files[0], other], database, message)
+    thirds = fresh("thirds") / "2.summary"
+    run(replace(shards.request, shard=(2, 3), summary=str(thirds)))
+    assert_refused([shards.files[0], thirds], database, "divide the dataset differently")
+
+
+def test_what_the_database_lacks_is_named(shards: Shards, tmp_path: Path) -> None:
+    """The model, its texts, weights of a layer, weights of these choices."""
+    request = replace(shards.request, stages=("weights",))
+    only_other = tmp_path / "other.db"
+    run(replace(request, model=str(tiny_model(tmp_path / "m", seed=1)), database=str(only_other)))
+    assert_refused(shards.files, only_other, "no model with the weights of tiny; ingest it first")
+    weights = tmp_path / "weights.db"
+    run(replace(request, database=str(weights)))
+    assert_refused(shards.files, weights, "does not have the texts of tales")
+    layer = tmp_path / "layer.db"
+    run(replace(shards.request, layers=(0,), database=str(layer)))
+    assert_refused(shards.files, layer, "the weights of layer 1 are not stored")
+    raw = tmp_path / "raw.db"
+    run(replace(shards.request, preprocessing=Preprocessing.raw(), database=str(raw)))
+    assert_refused(shards.files, raw, "stored with other preprocessing")
+
+
+def test_activations_stored_with_other_settings_are_not_replaced(
+    shards: Shards, tmp_path: Path
+) -> None:
+    database = tmp_path / "controls.db"
+    run(replace(shards.request, controls=True, database=str(database)))
+    assert_refused(shards.files, database, "stored with .*controls = True.*--force")
+    merge(shards.files, str(database), force=True)
+    assert ask(database, "SELECT count(*) FROM control_example_rows") == [(0,)]
+
+
+def test_the_state_of_an_interrupted_pass_is_no_shard(shards: Shards, tmp_path: Path) -> None:
+    save(tmp_path / "n.db.pass-1", {"batches": 3}, {0: empty(random_layer(0, 1))})
+    database = Path(str(shards.request.database))
+    assert_refused([tmp_path / "n.db.pass-1"], database, "n.db.pass-1")
+    request = replace(shards.request, shard=(1, 2), summary=str(tmp_path / "n.db.pass-1"))
+    with pytest.raises(IngestError, match="is of something else"):
+        run(request)
+
+
+def test_a_damaged_shard_is_named(shards: Shards, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(shards.files[1].read_bytes()[:-100])
+    database = Path(str(shards.request.database))
+    assert_refused([shards.files[0], damaged], database, "damaged: cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"shard": None}, "--summary is where a shard goes"),
+        ({"stages": ("weights",)}, "--shard divides the stage activations"),
+        ({"stages": ("activations", "traces")}, "a shard has no traces"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(
+    request_: IngestRequest, changed: dict[str, object], message: str
+) -> None:
+    asked = replace(request_, **({"shard": (1, 2), "summary": "x"} | changed))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=message):
+        run(asked)
+
+
+def test_a_summary_goes_where_a_directory_is(request_: IngestRequest, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere" / "s")
+    with pytest.raises(IngestError, match="there is no directory"):
+        run(replace(request_, shard=(1, 2), summary=nowhere))

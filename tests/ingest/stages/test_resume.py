@@ -16,7 +16,7 @@ from neurondb.jobs import IngestRequest, job
 from safetensors.torch import load_file
 
 import ingest.forward.batching
-import ingest.stages.partial
+import ingest.stages.interrupted_pass
 from ingest.forward import Batch, Consumer, Forward, batches
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
@@ -28,8 +28,8 @@ __all__ = ["model", "request_", "texts"]
 @pytest.fixture
 def saving(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes save after every batch; batches are small."""
-    monkeypatch.setattr(ingest.stages.partial, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(ingest.stages.partial, "SAVING_SHARE", 1e9)
+    monkeypatch.setattr(ingest.stages.interrupted_pass, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(ingest.stages.interrupted_pass, "SAVING_SHARE", 1e9)
     monkeypatch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", BATCH)
 
 
@@ -156,7 +156,7 @@ def _batch_lengths(request: IngestRequest) -> list[int]:
 KILLED = """
 import sys, time, contextlib
 from neurondb.jobs import IngestRequest, job
-import ingest.stages.partial as partial
+import ingest.stages.interrupted_pass as partial
 import ingest.forward.batching as batches
 partial.SAVE_EVERY_S, partial.SAVING_SHARE = 0.0, 1e9
 batches.BATCH_TOKENS["cpu"] = 40

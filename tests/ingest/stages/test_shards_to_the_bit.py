@@ -11,7 +11,7 @@ from ingest.bundled.world import heldout
 from neurondb.jobs import IngestRequest, MergeRequest, job
 
 import ingest.forward.batching
-import ingest.stages.partial
+import ingest.stages.interrupted_pass
 from ingest.bundled import model_directory
 from ingest.forward import Forward
 from tests.support.ingested import Silent
@@ -85,8 +85,8 @@ def interrupted(request: IngestRequest, n: int) -> None:
         real(self, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest.stages.partial, "SAVE_EVERY_S", 0.0)
-        patch.setattr(ingest.stages.partial, "SAVING_SHARE", 1e9)
+        patch.setattr(ingest.stages.interrupted_pass, "SAVE_EVERY_S", 0.0)
+        patch.setattr(ingest.stages.interrupted_pass, "SAVING_SHARE", 1e9)
         patch.setattr(Forward, "run", counted)
         with pytest.raises(KeyboardInterrupt):
             run(request)

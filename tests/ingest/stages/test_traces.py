@@ -32,8 +32,8 @@ class Kept:
         self.layers = layers
         self.found: dict[int, MLPActivations] = {}
 
-    def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
-        self.found[layer] = found
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+        self.found[layer] = activations
 
 
 def run(request: IngestRequest) -> Silent:

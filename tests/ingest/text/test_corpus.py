@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from neurondb.jobs import IngestRequest
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.forward import packing
+from ingest.forward import pack_texts
 from ingest.stages.session import chosen_layers
 from ingest.text.corpus import Corpus, read_corpus, shard_batches
 from ingest.text.tokenizer import Tokenizer
@@ -36,7 +36,7 @@ def read(request: IngestRequest, batch: int = 1) -> Corpus:
 def test_shards_are_batches_of_one_run_one_after_another(
     lengths: list[int], max_tokens: int, data: st.DataObject
 ) -> None:
-    whole = packing(lengths, max_tokens)
+    whole = pack_texts(lengths, max_tokens)
     places = [len(batch) * max(lengths[text] for text in batch) for batch in whole]
     n_shards = data.draw(st.integers(1, len(whole)))
     shards = [shard_batches(places, (number, n_shards)) for number in range(1, n_shards + 1)]
@@ -44,7 +44,7 @@ def test_shards_are_batches_of_one_run_one_after_another(
     assert [batch for shard in shards for batch in shard] == list(range(len(whole)))
     for shard in shards:
         texts = np.sort(np.concatenate([whole[batch] for batch in shard]))
-        packed = packing([lengths[text] for text in texts], max_tokens)
+        packed = pack_texts([lengths[text] for text in texts], max_tokens)
         expected = [whole[batch].tolist() for batch in shard]
         assert [texts[batch].tolist() for batch in packed] == expected
 
@@ -63,7 +63,7 @@ def test_shards_have_equally_many_places_but_for_a_batch(
 def test_batches_hold_every_text_once_and_keep_to_their_places(
     lengths: list[int], max_tokens: int
 ) -> None:
-    packed = packing(lengths, max_tokens)
+    packed = pack_texts(lengths, max_tokens)
     assert sorted(np.concatenate(packed).tolist()) == list(range(len(lengths)))
     for batch in packed:
         assert len(batch) == 1 or len(batch) * max(lengths[text] for text in batch) <= max_tokens

@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 from ingest.bundled import model_directory
 from ingest.checkpoint.reader import Checkpoint
 from ingest.text.tokenizer import Tokenizer
+from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import MIN_EFFECT, MIN_TOKENS, PropertyEffects
-from ingest.vocabulary.token_properties import token_properties
 from ingest.weights.preprocess import canonical, unembedding
 from neurondb import asking, migrate
 from neurondb.schema import tables
@@ -137,7 +137,7 @@ def test_a_gpu_gives_the_same() -> None:
 def test_the_bundled_model_agrees_with_brute_force() -> None:
     checkpoint, choices = Checkpoint.open(model_directory()), Preprocessing()
     rows = unit(unembedding(checkpoint, choices))
-    record = token_properties(Tokenizer(model_directory()).vocabulary(len(rows)))
+    record = find_token_properties(Tokenizer(model_directory()).vocabulary(len(rows)))
     out = canonical(checkpoint.layer(5), checkpoint.architecture, choices).out
     usable = (record.members.sum(0) >= MIN_TOKENS) & ~record.members.all(0)
     assert usable.sum() > 30
@@ -150,7 +150,7 @@ def stored(tmp_path: Path) -> Iterator[tuple[Engine, Any]]:
     checkpoint, choices = Checkpoint.open(model_directory()), Preprocessing()
     rows = unit(unembedding(checkpoint, choices))
     tokens = Tokenizer(model_directory()).vocabulary(len(rows))
-    record = token_properties(tokens)
+    record = find_token_properties(tokens)
     out = canonical(checkpoint.layer(5), checkpoint.architecture, choices).out[:WIDTH]
     effects = PropertyEffects(rows, record.members).of(out)
     engine = migrate.create_or_open(str(tmp_path / "n.db"))

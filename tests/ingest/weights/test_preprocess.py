@@ -11,11 +11,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neurondb.jobs import Preprocessing
 from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights, Norm
-from ingest.weights.preprocess import NeuronVectors, canonical, embedding, resolved, unembedding
+from ingest.weights.preprocess import (
+    NeuronVectors,
+    canonical,
+    embedding,
+    resolve_preprocessing,
+    unembedding,
+)
+from neurondb.jobs import Preprocessing
 from tests.support.random_models import FAMILIES
 
 GATED_RMS = Architecture("llama", True, "silu", 1, 6, 4, 9, "rms", False, None)
@@ -181,9 +187,9 @@ def test_the_published_choice_for_the_gate_is_resolved(
     model_type: str, gated: bool, norm: str, choices: Preprocessing, expected: bool
 ) -> None:
     architecture = replace(GATED_RMS, model_type=model_type, gated=gated, norm=norm)  # type: ignore[arg-type]
-    decided = resolved(choices, architecture)
+    decided = resolve_preprocessing(choices, architecture)
     assert decided.center_gate is expected
-    assert resolved(decided, architecture) == decided
+    assert resolve_preprocessing(decided, architecture) == decided
 
 
 def rows_equal(part: NeuronVectors, whole: NeuronVectors, rows: slice) -> bool:

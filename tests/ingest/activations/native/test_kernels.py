@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ingest.activations.compiled import PLAIN
+from ingest.activations.compiled import PLAIN_KERNELS
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
-from ingest.activations.native import NativeKernels, NotCompiledError, native
+from ingest.activations.native import NativeKernels, NotCompiledError, native_kernels
 from ingest.activations.native import kernels as module
-from ingest.activations.reduction import GATED, UNGATED, Kind, Sums, wide_sums
+from ingest.activations.reduction import GATED, UNGATED, BatchSums, NeuronKind, float64_sums
 from ingest.activations.summary import LayerSummary
 from ingest.forward import MLPActivations
 from neurondb import histogram
@@ -37,7 +37,7 @@ from tests.support.sweep_inputs import POOLS, Inputs, assert_same_sums
 def library() -> NativeKernels:
     """The compiled functions."""
     try:
-        return native()
+        return native_kernels()
     except NotCompiledError as error:
         if os.environ.get("NEURONDB_REQUIRE_ALL") == "1":
             pytest.fail(str(error))
@@ -56,8 +56,11 @@ def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @torch.inference_mode()
 def assert_exact(library: NativeKernels, inputs: Inputs) -> None:
-    """Compare a sweep, its peaks and where they are, histograms and sums by text."""
-    (plain, peaks), (fast, fast_peaks) = inputs.sweep(PLAIN), inputs.sweep(library)
+    """Compare a batch's sums, its peaks and where they are, histograms and sums by text."""
+    (plain, peaks), (fast, fast_peaks) = (
+        inputs.reduce_batch(PLAIN_KERNELS),
+        inputs.reduce_batch(library),
+    )
     assert_same_sums(inputs.kind, finite(inputs, plain), finite(inputs, fast), inputs.about)
     # Both take swish from the same tensor of the same function: nothing is rounded otherwise.
     for name in ("low", "high"):
@@ -67,18 +70,18 @@ def assert_exact(library: NativeKernels, inputs: Inputs) -> None:
     tokens = inputs.batch.counted.nonzero().T
     size = len(inputs.kind.histograms) * len(inputs.sign) * histogram.N_BINS
     counts = torch.ones(2, size, dtype=torch.int64)
-    for kernels, of_kernels in zip((PLAIN, library), counts, strict=True):
+    for kernels, of_kernels in zip((PLAIN_KERNELS, library), counts, strict=True):
         kernels.count_bins(inputs.kind, inputs.found, inputs.sign, tokens, of_kernels)
     assert (counts[0] == counts[1]).all()
     assert_sums_by_text(library, inputs)
 
 
-def finite(inputs: Inputs, sums: Sums) -> Sums:
+def finite(inputs: Inputs, sums: BatchSums) -> BatchSums:
     """Add up again in float64 what float32 has no room for, as a summary does."""
     if torch.stack(sums.sum).isfinite().all():
         return sums
     counts = inputs.batch.counted
-    wide = wide_sums(inputs.kind, inputs.activation, inputs.found, inputs.sign, counts)
+    wide = float64_sums(inputs.kind, inputs.activation, inputs.found, inputs.sign, counts)
     return sums._replace(sum=wide)
 
 
@@ -103,7 +106,7 @@ def assert_first_positions(inputs: Inputs, peaks: Tensor, positions: Tensor) -> 
 
 
 def assert_sums_by_text(library: NativeKernels, inputs: Inputs) -> None:
-    plain = PLAIN.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
+    plain = PLAIN_KERNELS.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
     fast = library.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
     assert (plain[:3] == fast[:3]).all()
     for row, square in ((3, 4), (4, 4), (5, 6), (6, 6)):
@@ -163,7 +166,7 @@ def test_sums_within_a_text_are_good_to_a_ten_millionth(
 ) -> None:
     inputs = long_texts(gated)
     with torch.inference_mode():
-        sums, _ = inputs.sweep(library)
+        sums, _ = inputs.reduce_batch(library)
         counted = inputs.batch.counted[:, :, None]
         pre = (inputs.found.in_ if inputs.found.gate is None else inputs.found.gate).double()
         inside = counted & (pre > 0)
@@ -185,9 +188,9 @@ def test_threads_change_no_bit(library: NativeKernels, gated: bool, three_thread
     for n_neurons in (1, 16, 100, 300):
         inputs = long_texts(gated, n_neurons)
         with torch.inference_mode():
-            many, many_peaks = inputs.sweep(library)
+            many, many_peaks = inputs.reduce_batch(library)
             torch.set_num_threads(1)
-            one, peaks = inputs.sweep(library)
+            one, peaks = inputs.reduce_batch(library)
             torch.set_num_threads(3)
         assert torch.equal(many_peaks, peaks)
         assert torch.equal(many.positions, one.positions)
@@ -317,11 +320,13 @@ def test_a_summary_is_that_of_brute_force_and_of_the_plain_functions(
 
 
 @pytest.mark.parametrize("kind", [GATED, UNGATED])
-def test_a_batch_of_which_nothing_counts_adds_nothing(library: NativeKernels, kind: Kind) -> None:
+def test_a_batch_of_which_nothing_counts_adds_nothing(
+    library: NativeKernels, kind: NeuronKind
+) -> None:
     inputs = Inputs(0, gated=kind.gated, n_neurons=3)
     inputs.batch = type(inputs.batch)(inputs.batch.batch, torch.zeros_like(inputs.batch.counted))
     with torch.inference_mode():
-        sums, peaks = inputs.sweep(library)
+        sums, peaks = inputs.reduce_batch(library)
     assert not peaks.any()
     assert not sums.usable.any()
     assert not torch.stack(sums.sum).any()

@@ -28,7 +28,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     named = next(name for name in module.COMPILERS if shutil.which(name))
     script.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec {named} "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    source = tmp_path / "sweep.c"
+    source = tmp_path / "reduction.c"
     source.write_text("int answer(void) { return 42; }")  # which takes no seconds
     monkeypatch.setattr(module, "SOURCE", source)
     monkeypatch.setenv("CC", str(script))

@@ -138,8 +138,8 @@ def test_the_bridge_sees_the_same_activations(tmp_path: Path) -> None:
     class Keeper:
         layers = (0, 1)
 
-        def consume(self, batch: Batch, layer: int, found: MLPActivations) -> None:
-            kept.append(found.post.clone())
+        def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+            kept.append(activations.post.clone())
 
     Forward(checkpoint, cpu, torch.float32).run(batch(), [Keeper()])
     for ours, theirs in zip(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurondb.conditions import Condition
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +15,8 @@ from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
 from ingest.interventions.single_neuron.attribution import Attributor
-from ingest.interventions.single_neuron.effects import EachRunner
+from ingest.interventions.single_neuron.effects import SingleNeuronRunner
+from neurondb.conditions import Condition
 from tests.support.ablation_reference import Reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.real_models import REAL
@@ -226,7 +226,9 @@ def test_estimates_of_small_changes_are_the_effects() -> None:
     }
     found = Attributor(forward(name), ids, skip_bos=False).run(near, lambda n: None)[0]
     single = Forward(Checkpoint.open(directory(name)), torch.device("cpu"), torch.float32)
-    effects = EachRunner(single, ids, skip_bos=False).run(Intervention(near), lambda n: None)
+    effects = SingleNeuronRunner(single, ids, skip_bos=False).run(
+        Intervention(near), lambda n: None
+    )
     assert np.corrcoef(found, effects.mean[0])[0, 1] > 0.9
 
 

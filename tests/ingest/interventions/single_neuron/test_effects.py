@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurondb.conditions import Condition
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
 from ingest.interventions.metrics import METRICS
-from ingest.interventions.single_neuron.effects import EachRunner, Effects
+from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
+from neurondb.conditions import Condition
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.random_models import FAMILIES
@@ -77,7 +77,7 @@ def intervention(edits: Sequence[Edit], condition: str = "") -> Intervention:
 
 def effects(name: str, edits: Sequence[Edit], condition: str = "", **options: Any) -> Effects:
     ids = [np.array(text) for text in token_ids(name)]
-    runner = EachRunner(forward(name), ids, **{"skip_bos": False, **options})
+    runner = SingleNeuronRunner(forward(name), ids, **{"skip_bos": False, **options})
     return runner.run(intervention(edits, condition), lambda n: None)
 
 
@@ -185,13 +185,13 @@ def test_small_batches_and_little_memory_change_nothing(monkeypatch: pytest.Monk
 def test_progress_counts_neurons_times_tokens() -> None:
     edits, told = dozen("llama"), list[int]()
     ids = [np.array(text) for text in token_ids("llama")]
-    runner = EachRunner(forward("llama"), ids, skip_bos=False)
+    runner = SingleNeuronRunner(forward("llama"), ids, skip_bos=False)
     runner.run(intervention(edits), told.append)
     assert sum(told) == len(edits) * sum(map(len, ids))
 
 
 def test_texts_of_one_token_have_no_loss() -> None:
-    runner = EachRunner(forward("llama"), [np.array([1])], skip_bos=False)
+    runner = SingleNeuronRunner(forward("llama"), [np.array([1])], skip_bos=False)
     found = runner.run(intervention(dozen("llama")), lambda n: None)
     assert not found.n[METRICS.index("loss")].any()
     assert found.n[METRICS.index("entropy")].all()

@@ -20,10 +20,10 @@ from neurondb.errors import IngestError
 
 SAVE_EVERY_S = 10.0
 SAVING_SHARE = 0.03
-"""Of the time, at most, that saving may take: large states are saved more seldom."""
+"""The share of the time that saving may take at most: large states are saved more seldom."""
 
 
-class PartialPass:
+class InterruptedPass:
     """Where the summaries of a pass are saved now and then.
 
     Args:
@@ -38,9 +38,9 @@ class PartialPass:
         self._save_at = time.monotonic() + SAVE_EVERY_S
 
     def load(
-        self, wanted: list[int], device: torch.device
+        self, layers: list[int], device: torch.device
     ) -> tuple[int, dict[int, LayerSummary]] | None:
-        """Return how many batches were done, and their summaries of the layers `wanted`.
+        """Return how many batches were done, and their summaries of the layers `layers`.
 
         None when nothing was saved for all of these layers. Those beyond were stored meanwhile.
         """
@@ -48,9 +48,9 @@ class PartialPass:
             file = SummaryFile.open(self.path)
         except IngestError:  # none, one of another version, or a damaged one: begin anew
             return None
-        if not set(wanted) <= set(file.layers):
+        if not set(layers) <= set(file.layers):
             return None
-        return file.about["batches"], file.load(wanted, device)
+        return file.about["batches"], file.load(layers, device)
 
     def save(self, n_batches: int, summaries: dict[int, LayerSummary]) -> None:
         """Save where enough time has passed; the file is replaced in one step.

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch
-from ingest.interventions.metrics import METRICS
+from neurondb.interventions import METRICS
 
 MEMORY: Final = 1 << 30
 """Bytes of values from which on they lie in a temporary file."""
 
 
-class Places:
+class TokenPlaces:
     """Where the tokens of each text stand among all that count, in the order of the texts.
 
     Args:
@@ -70,9 +70,9 @@ class TokenValues:
             with tempfile.TemporaryFile() as file:
                 self._values = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
-    def put(self, run: int, places: NDArray[np.int64], found: Float[Tensor, "m tokens"]) -> None:
+    def put(self, run: int, places: NDArray[np.int64], metrics: Float[Tensor, "m tokens"]) -> None:
         """Keep the metrics of some tokens of a run."""
-        self._values[run][:, places] = found.cpu().numpy()
+        self._values[run][:, places] = metrics.cpu().numpy()
 
     def at(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
         """Return the metrics of some tokens of a run."""

@@ -1,9 +1,10 @@
 """A pass branches off at one neuron: what is clean before it is not run again.
 
 One neuron's change at layer k is a multiple of its `out` vector, added to what the layer's `out`
-module writes. Up to there all is clean: `Replay` has the blocks before k and the attention of block
-k stand still, and here the MLP's matrices do. What follows is the model's own code, norms behind
-the MLP, multipliers and parallel attention included, so that no family needs its own formula.
+module writes. Up to there all is clean: the prefix cache stands in for the blocks before k and for
+the attention of block k, and here a layer cache does for the MLP's matrices. What follows is the
+model's own code, norms behind the MLP, multipliers and parallel attention included, so that no
+family needs its own formula.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -20,13 +20,19 @@ from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
 from ingest.forward import Batch
-from ingest.forward.hooks import MLPPlaces
-from ingest.forward.prefix_cache import CleanPass, Entrance, Replay, Stream, standing_still
+from ingest.forward.hooks import MLPHookPoints
+from ingest.forward.prefix_cache import (
+    CleanPass,
+    PrefixCachedModel,
+    Stream,
+    fixed_output,
+    take_texts,
+)
 from ingest.interventions.hooks import Intervention, Targets
 
 
 @dataclass
-class Taken:
+class LayerCache:
     """What the clean pass left of one layer.
 
     Attributes:
@@ -43,115 +49,128 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Fork:
+class BranchPoint:
     """Where the branches of one layer leave a clean pass.
 
     Attributes:
         clean: The pass.
-        layer: Whose neurons.
-        taken: What it left there.
+        layer: The layer whose neurons are changed.
+        cache: What the pass left there.
         change: By how much hook_post of each chosen neuron changes, in the model's own sign.
         vectors: The chosen neurons' `out`, as the module has them.
     """
 
     clean: CleanPass
     layer: int
-    taken: Taken
+    cache: LayerCache
     change: Float[Tensor, "texts positions chosen"]
     vectors: Float[Tensor, "chosen d_model"]
 
 
 @torch.inference_mode()
-def forks(replay: Replay, batch: Batch, intervention: Intervention) -> tuple[CleanPass, list[Fork]]:
-    """Run a batch clean, and return where branches leave it: one fork a layer.
+def run_clean_pass(
+    cached_model: PrefixCachedModel, batch: Batch, intervention: Intervention
+) -> tuple[CleanPass, list[BranchPoint]]:
+    """Run a batch clean, and return where branches leave it: one branch point a layer.
 
     Args:
-        replay: The model.
+        cached_model: The model.
         batch: One of `Forward.parts`.
         intervention: What is done to each neuron alone; it sets hook_post.
 
     Raises:
-        ModelError: as `Replay.clean` does.
+        ModelError: as `PrefixCachedModel.run_clean` does.
     """
-    taken: dict[int, Taken] = {}
+    caches: dict[int, LayerCache] = {}
     with ExitStack() as stack:
         for layer in intervention.layers:
-            taken[layer] = _taking(stack, replay, layer, intervention)
-        clean = replay.clean(batch, intervention.layers)
-    return clean, [_fork(replay, clean, intervention, *item) for item in taken.items()]
+            caches[layer] = _cache_layer(stack, cached_model, layer, intervention)
+        clean = cached_model.run_clean(batch, intervention.layers)
+    return clean, [
+        _branch_point(cached_model, clean, intervention, *item) for item in caches.items()
+    ]
 
 
-def _fork(
-    replay: Replay, clean: CleanPass, intervention: Intervention, layer: int, taken: Taken
-) -> Fork:
+def _branch_point(
+    cached_model: PrefixCachedModel,
+    clean: CleanPass,
+    intervention: Intervention,
+    layer: int,
+    cache: LayerCache,
+) -> BranchPoint:
     targets = intervention.targets[layer]
-    assert taken.post is not None
-    changed = change(taken.post, taken.gate, targets, intervention.condition)
-    vectors = _out_vectors(replay.forward.places[layer], targets.neurons)
-    return Fork(clean, layer, taken, _unpadded(changed, clean.batch), vectors)
+    assert cache.post is not None
+    changed = post_change(cache.post, cache.gate, targets, intervention.condition)
+    vectors = _out_vectors(cached_model.forward.hook_points[layer], targets.neurons)
+    return BranchPoint(clean, layer, cache, _unpadded(changed, clean.batch), vectors)
 
 
 @torch.inference_mode()
-def branch(
-    replay: Replay, fork: Fork, texts: Int[Tensor, " rows"], which: Int[Tensor, " rows"]
+def run_branch(
+    cached_model: PrefixCachedModel,
+    point: BranchPoint,
+    texts: Int[Tensor, " rows"],
+    which: Int[Tensor, " rows"],
 ) -> Stream:
-    """Run some texts from a fork on, each with one neuron changed.
+    """Run some texts from a branch point on, each with one neuron changed.
 
     Args:
-        replay: The model.
-        fork: Where from.
+        cached_model: The model.
+        point: Where the branches leave the clean pass.
         texts: Row of the batch, of each row of the pass.
         which: Place of the neuron among those chosen.
     """
-    taken, clean = fork.taken, fork.clean
-    assert taken.written is not None
+    cache, clean = point.cache, point.clean
+    assert cache.written is not None
     n_texts, n_positions = clean.batch.token_ids.shape
-    written = taken.written.reshape(n_texts, n_positions, -1).index_select(0, texts)
-    written = written + fork.change[texts, :, which][..., None] * fork.vectors[which][:, None]
+    written = cache.written.reshape(n_texts, n_positions, -1).index_select(0, texts)
+    written = written + point.change[texts, :, which][..., None] * point.vectors[which][:, None]
     with ExitStack() as stack:
-        for module, output in taken.inputs:
-            stack.enter_context(standing_still([module], output))
-        out = replay.forward.places[fork.layer].out.module
-        flat = written.reshape(-1, *taken.written.shape[-1:])
-        stack.enter_context(standing_still([out], flat if taken.written.ndim == 2 else written))
-        return replay.again(_chosen(clean, fork.layer, texts), fork.layer)
+        for module, output in cache.inputs:
+            stack.enter_context(fixed_output([module], output))
+        out = cached_model.forward.hook_points[point.layer].out.module
+        flat = written.reshape(-1, *cache.written.shape[-1:])
+        stack.enter_context(fixed_output([out], flat if cache.written.ndim == 2 else written))
+        return cached_model.run_from(take_texts(clean, point.layer, texts), point.layer)
 
 
-def _taking(stack: ExitStack, replay: Replay, layer: int, intervention: Intervention) -> Taken:
-    """Have the next pass fill in what is returned."""
-    taken, places = Taken(), replay.forward.places[layer]
+def _cache_layer(
+    stack: ExitStack, cached_model: PrefixCachedModel, layer: int, intervention: Intervention
+) -> LayerCache:
+    """Return a cache that the next pass fills while `stack` is open."""
+    cache, places = LayerCache(), cached_model.forward.hook_points[layer]
     neurons = intervention.targets[layer].neurons
     inputs = {id(p.module): p.module for p in (places.gate, places.in_) if p is not None}
 
     def keep_sliver(module: nn.Module, _inputs: object, output: Tensor) -> None:
         # What is made of it goes into `out`, which stands still and looks at nothing.
-        taken.inputs.append((module, output[(slice(0, 1),) * (output.ndim - 1)].clone()))
+        cache.inputs.append((module, output[(slice(0, 1),) * (output.ndim - 1)].clone()))
 
-    def keep_post(_module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        taken.post = given[0].index_select(-1, neurons)
+    def keep_post(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        cache.post = inputs[0].index_select(-1, neurons)
 
     def keep_written(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        taken.written = output
+        cache.written = output
 
     for module in inputs.values():
         stack.callback(module.register_forward_hook(keep_sliver).remove)
     if intervention.condition.gate:
         assert places.gate is not None
-        keep_gate = _gate_keeper(taken, places.gate.matrix, neurons)
+        keep_gate = _gate_keeper(cache, places.gate.matrix, neurons)
         stack.callback(places.gate.module.register_forward_hook(keep_gate).remove)
     stack.callback(places.out.module.register_forward_pre_hook(keep_post).remove)
     stack.callback(places.out.module.register_forward_hook(keep_written).remove)
-    return taken
+    return cache
 
 
-def _gate_keeper(taken: Taken, matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
+def _gate_keeper(cache: LayerCache, matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        taken.gate = matrix.part_of(output).index_select(-1, neurons)
+        cache.gate = matrix.part_of(output).index_select(-1, neurons)
 
     return keep
 
 
-def change(
+def post_change(
     post: Float[Tensor, "*places chosen"],
     gate: Float[Tensor, "*places chosen"] | None,
     targets: Targets,
@@ -175,29 +194,9 @@ def _unpadded(values: Tensor, batch: Batch) -> Float[Tensor, "texts positions ch
     return by_text.masked_fill((positions >= batch.lengths[:, None])[..., None], 0.0)
 
 
-def _out_vectors(places: MLPPlaces, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
+def _out_vectors(places: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
     matrix = places.out.matrix
     stored = places.out.module.weight
     assert isinstance(stored, Tensor)
     weight = matrix.weight_in({f"{matrix.module}.weight": stored}, "")
     return weight.index_select(0, neurons)
-
-
-def _chosen(clean: CleanPass, layer: int, texts: Tensor) -> CleanPass:
-    batch, start = clean.batch, clean.start(layer)
-    kept = {}
-    if start in clean.kept:
-        kept[start] = Entrance(*(_rows(output, texts) for output in clean.kept[start]))
-    some = Batch(
-        batch.token_ids.index_select(0, texts),
-        batch.lengths.index_select(0, texts),
-        batch.ordinals.index_select(0, texts),
-    )
-    return CleanPass(some, clean.stream, kept)
-
-
-def _rows(output: Any, texts: Tensor) -> Any:
-    """Some modules put out a tuple, parts of which are kept."""
-    if isinstance(output, tuple):
-        return tuple(_rows(one, texts) for one in output)
-    return output.index_select(0, texts) if isinstance(output, Tensor) else output

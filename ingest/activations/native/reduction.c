@@ -1,6 +1,6 @@
-/* The functions of `ingest.sweep` for processors, each reading every value once.
+/* The functions of `ingest.activations.reduction` for processors, each reading every value once.
 
-   Compiled on the user's machine by `ingest.native.library`. All sums are those that METHODS §5
+   Compiled on the user's machine by `ingest.activations.native.library`. All sums are those that METHODS §5
    defines and the plain functions spell out; what differs is only the order of the work. Each
    neuron is computed by itself, in the order of texts and positions, so that results do not depend
    on how neurons are shared out to threads or vectors. Arrays are contiguous; shapes stand in the
@@ -173,7 +173,7 @@ inlined void add_wide(double *sum, Floats part) {
     }
 }
 
-/* --- the sweep --------------------------------------------------------------------------- */
+/* --- the reduction of a batch ------------------------------------------------------------ */
 
 /* What is known of one vector of neurons so far; `least` and `most` are of the present text. */
 typedef struct {
@@ -295,7 +295,7 @@ inlined void end(const State *s, int gated, int64_t neurons, const Sums *o) {
     }
 }
 
-inlined void sweep_tile(const Batch *b, int gated, const double *about, const Sums *o,
+inlined void reduce_tile(const Batch *b, int gated, const double *about, const Sums *o,
                         int64_t start, int64_t stop) {
     State states[TILE];
     int n = 0;
@@ -315,11 +315,11 @@ inlined void sweep_tile(const Batch *b, int gated, const double *about, const Su
 }
 
 /* Sums over a batch, and each text's peaks, of the neurons from `first` up to `last`. */
-void sweep(const Batch *b, const double *about, const Sums *o, int64_t first, int64_t last) {
+void reduce_batch(const Batch *b, const double *about, const Sums *o, int64_t first, int64_t last) {
     for (int64_t start = first; start < last; start += TILE * LANES) {
         int64_t stop = last - start < TILE * LANES ? last : start + TILE * LANES;
-        if (b->gate) sweep_tile(b, 1, about, o, start, stop);
-        else sweep_tile(b, 0, about, o, start, stop);
+        if (b->gate) reduce_tile(b, 1, about, o, start, stop);
+        else reduce_tile(b, 0, about, o, start, stop);
     }
 }
 

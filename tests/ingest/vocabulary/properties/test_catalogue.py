@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from neurondb.records import Token, TokenPropertiesRecord
 from tokenizers import pre_tokenizers
 
 from ingest.bundled import model_directory
-from ingest.text.tokenizer import Tokenizer, readable
-from ingest.vocabulary.properties.catalogue import PROPERTIES
-from ingest.vocabulary.token_properties import token_properties
+from ingest.text.tokenizer import Tokenizer, decode_bytes
+from ingest.vocabulary.properties.catalogue import PROPERTIES, find_token_properties
+from neurondb.records import Token, TokenPropertiesRecord
 from tests.support.ingested import random_model
 
 NAMES = [known.name for known in PROPERTIES]
@@ -30,7 +29,7 @@ def sentencepiece(text: str) -> Token:
 
 def properties(*tokens: Token) -> list[set[str]]:
     """The names of each token's properties, the tokens being the whole vocabulary."""
-    record = token_properties(tokens)
+    record = find_token_properties(tokens)
     return [{name for name, has in zip(NAMES, row, strict=True) if has} for row in record.members]
 
 
@@ -123,8 +122,8 @@ def test_every_property_has_examples() -> None:
 def test_examples(name: str, spell: Callable[[str], Token]) -> None:
     have, lack = EXAMPLES[name]
     found = properties(*(spell(text) for text in (*have, *lack)))
-    told = {text for text, names in zip((*have, *lack), found, strict=True) if name in names}
-    assert told == set(have)
+    with_it = {text for text, names in zip((*have, *lack), found, strict=True) if name in names}
+    assert with_it == set(have)
 
 
 def test_special_tokens_have_nothing_else() -> None:
@@ -140,7 +139,7 @@ def test_rows_without_a_token_have_nothing_else() -> None:
 def test_bytes_that_are_no_character_are_no_text() -> None:
     part, spaced = Token("\\xe2", "â"), Token(" \\xf0\\x9f", "ĠðŁ")
     assert properties(part, spaced) == [{"raw bytes"}, {"raw bytes", "starts with space"}]
-    assert properties(Token(readable(b"a\xcc"), "aÌ")) == [{"raw bytes", "continues word"}]
+    assert properties(Token(decode_bytes(b"a\xcc"), "aÌ")) == [{"raw bytes", "continues word"}]
 
 
 def test_an_escape_that_is_text_is_text() -> None:
@@ -173,7 +172,7 @@ def test_what_has_no_shape_is_no_letter_and_no_sign(text: str) -> None:
 def test_everything_is_told_of_any_character() -> None:
     """No character of Unicode, alone or after a space, makes a test fail."""
     characters = [chr(i) for i in range(0x20000) if not 0xD800 <= i < 0xE000]
-    record = token_properties([Token(f" {c}", c) for c in characters])
+    record = find_token_properties([Token(f" {c}", c) for c in characters])
     space = record.members[:, NAMES.index("starts with space")]
     assert space.all()
 
@@ -184,7 +183,7 @@ def _counts(record: TokenPropertiesRecord) -> dict[str, int]:
 
 def test_the_bundled_model_has_the_properties_of_its_world() -> None:
     tokenizer = Tokenizer(model_directory())
-    counts = _counts(token_properties(tokenizer.vocabulary(2048)))
+    counts = _counts(find_token_properties(tokenizer.vocabulary(2048)))
     wanted = (
         "starts with space", "begins word", "continues word", "capitalised", "single letter",
         "number", "number word", "punctuation", "quotation mark", "whitespace", "raw bytes",
@@ -200,7 +199,7 @@ def test_the_bundled_model_has_the_properties_of_its_world() -> None:
 
 def test_sentencepiece_bytes_are_told_from_text() -> None:
     tokens = Tokenizer(random_model("llama")).vocabulary(512)
-    record = token_properties(tokens)
+    record = find_token_properties(tokens)
     counts = _counts(record)
     pieces = [str(token.piece) for token in tokens]
     # A digit that is no letter of this tokenizer has its byte alone.

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward import Batch, Forward, batch_tokens, batches
-from ingest.forward.prefix_cache import CleanPass, Replay, Stream
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention, intervened
 from ingest.interventions.metrics import Counted, token_metrics
-from ingest.interventions.values import Places, TokenValues
+from ingest.interventions.token_values import TokenPlaces, TokenValues
 
 
-class _Seen(NamedTuple):
+class _CleanBatch(NamedTuple):
     """A batch, which of its tokens count and where they stand, and what they are when clean."""
 
     clean: CleanPass
@@ -26,16 +26,16 @@ class _Seen(NamedTuple):
     metrics: Float[Tensor, "metrics tokens"]
 
 
-class Runner:
+class InterventionRunner:
     """Runs interventions over texts, and keeps the metrics of every token.
 
     Args:
         forward: The model.
-        token_ids: Of the texts.
+        token_ids: The token ids of each text.
         skip_bos: Whether first positions are left out.
 
     Attributes:
-        places: Where each token's values stand.
+        places: The place of each token among the values.
         clean: The values of the clean run: there once the first interventions were run.
     """
 
@@ -43,10 +43,10 @@ class Runner:
         self, forward: Forward, token_ids: Sequence[NDArray[np.int64]], *, skip_bos: bool
     ) -> None:
         self._forward = forward
-        self._replay = Replay(forward)
+        self._cached_model = PrefixCachedModel(forward)
         self._token_ids = token_ids
         self._skip_bos = skip_bos
-        self.places = Places([len(ids) for ids in token_ids], skip_bos=skip_bos)
+        self.places = TokenPlaces([len(ids) for ids in token_ids], skip_bos=skip_bos)
         self.clean = TokenValues(1, self.places.n_tokens)
         self._clean_is_there = False
 
@@ -68,10 +68,10 @@ class Runner:
         values = TokenValues(len(interventions), self.places.n_tokens)
         placed = [intervention.to(self._forward.device) for intervention in interventions]
         for batch in self._batches():
-            seen = self._see(batch, placed)
+            clean_batch = self._run_clean(batch, placed)
             for run, intervention in enumerate(placed):
-                values.put(run, seen.places, self._intervene(seen, intervention))
-                advance(len(seen.places))
+                values.put(run, clean_batch.places, self._intervene(clean_batch, intervention))
+                advance(len(clean_batch.places))
         self._clean_is_there = True
         return values
 
@@ -85,10 +85,10 @@ class Runner:
         return [part for batch in whole for part in self._forward.parts(batch)]
 
     @torch.inference_mode()
-    def _see(self, batch: Batch, interventions: Sequence[Intervention]) -> _Seen:
+    def _run_clean(self, batch: Batch, interventions: Sequence[Intervention]) -> _CleanBatch:
         batch = batch.to(self._forward.device)
         firsts = {layer for one in interventions for layer in one.layers[:1]}
-        clean = self._replay.clean(batch, firsts)
+        clean = self._cached_model.run_clean(batch, firsts)
         counted = Counted.of(batch, skip_bos=self._skip_bos)
         places = self.places.of(batch, counted.mask)
         normed = clean.stream.normed[counted.mask]
@@ -97,31 +97,31 @@ class Runner:
         else:
             metrics = self._metrics(normed, counted.next_token, clean.stream, counted)
             self.clean.put(0, places, metrics)
-        return _Seen(clean, counted, places, normed, metrics)
+        return _CleanBatch(clean, counted, places, normed, metrics)
 
     @torch.inference_mode()
     def _intervene(
-        self, seen: _Seen, intervention: Intervention
+        self, clean_batch: _CleanBatch, intervention: Intervention
     ) -> Float[Tensor, "metrics tokens"]:
         if not intervention.layers:
-            return seen.metrics
+            return clean_batch.metrics
         with intervened(self._forward, intervention):
-            stream = self._replay.again(seen.clean, intervention.layers[0])
-        normed = stream.normed[seen.counted.mask]
+            stream = self._cached_model.run_from(clean_batch.clean, intervention.layers[0])
+        normed = stream.normed[clean_batch.counted.mask]
         # What the unembedding reads unchanged it need not read again.
-        changed = (normed != seen.normed).any(1)
-        found = seen.metrics.clone()
+        changed = (normed != clean_batch.normed).any(1)
+        found = clean_batch.metrics.clone()
         found[:, changed] = self._metrics(
-            normed[changed], seen.counted.next_token[changed], None, seen.counted
+            normed[changed], clean_batch.counted.next_token[changed], None, clean_batch.counted
         )
-        found[-1] = _scale(stream, seen.counted)
+        found[-1] = _scale(stream, clean_batch.counted)
         return found
 
     def _metrics(
         self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: Counted
     ) -> Float[Tensor, "metrics tokens"]:
         d_vocab = self._forward.architecture.d_vocab
-        found = token_metrics(self._replay.logits, normed, next_token, d_vocab)
+        found = token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
         scale = (
             found.new_full((len(normed),), torch.nan) if stream is None else _scale(stream, counted)
         )

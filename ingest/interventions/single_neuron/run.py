@@ -1,62 +1,61 @@
-"""What both jobs on single neurons begin with: the set, the texts, the run that they fill."""
+"""A stored run of one intervention a neuron, found or begun: its set, its texts, its model."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from neurondb.asking.neuron_sets import NeuronSet, resolve
-from neurondb.conditions import Treatment
-from neurondb.jobs import Progress
-from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
-from neurondb.records import AblationRecord
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
 from ingest.forward import Forward
-from ingest.forward.runtime import keep_freed_blocks, use_threads_for
-from ingest.interventions.building import Built, build
-from ingest.interventions.workbench import Workbench
+from ingest.interventions.ablation_session import AblationSession
+from ingest.interventions.building import BuiltIntervention, build_intervention
+from neurondb.asking.neuron_sets import NeuronSet, resolve
+from neurondb.conditions import Treatment
 from neurondb.errors import UsageError
+from neurondb.jobs import Progress
+from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
 from neurondb.reading.effects import ATTRIBUTION, like_run
 from neurondb.reading.models import Model, find_model
+from neurondb.records import AblationRecord
 from neurondb.writing.ablations import store_named
 from neurondb.writing.effects import open_run
+from neurondb.writing.transactions import transaction
 
 EVERY = "every neuron"
 
 
 @dataclass(frozen=True)
-class Opened:
+class SingleNeuronRun:
     """A run that is open or finished, and what it takes to go on with it.
 
     Attributes:
         model: As it is stored.
         neurons: The set.
-        bench: Its checkpoint and the texts.
+        session: Its checkpoint and the texts.
         treatment: What is done to each neuron.
-        built: The same, with values.
-        run_id: Of the run.
+        built: The same as an intervention, with the values that neurons are set to.
+        run_id: The id of the stored run.
     """
 
     model: Model
     neurons: NeuronSet
-    bench: Workbench
+    session: AblationSession
     treatment: Treatment
-    built: Built
+    built: BuiltIntervention
     run_id: int
 
     def forward(self) -> Forward:
-        """Load the model.
+        """Load the model to run it.
 
         Raises:
             ModelError: when it cannot be run.
         """
-        keep_freed_blocks()
-        use_threads_for(self.bench.checkpoint.architecture)
-        return Forward(self.bench.checkpoint, self.bench.device, self.bench.dtype)
+        return self.session.opened.load()
 
 
-def open_(engine: Engine, request: EffectRequest, kind: str, progress: Progress) -> Opened:
+def open_single_neuron_run(
+    engine: Engine, request: EffectRequest, kind: str, progress: Progress
+) -> SingleNeuronRun:
     """Find the run of a request, finished or not, or begin it.
 
     Args:
@@ -74,19 +73,19 @@ def open_(engine: Engine, request: EffectRequest, kind: str, progress: Progress)
     neurons = _neurons(engine, model, request)
     request.treatment.check(gated=model.gated)
     machine = (request.device, request.dtype)
-    bench = Workbench.open(engine, model, request.texts, machine, progress)
+    session = AblationSession.open(engine, model, request.texts, machine, progress)
     store_named(engine, neurons.record)
-    record = _record(engine, neurons, bench, request)
+    record = _record(engine, neurons, session, request)
     with transaction(engine) as connection:
         ids, done = neurons.neuron_ids, request.treatment
-        built = build(connection, model, ids, done, bench.texts.dataset_id)
+        built = build_intervention(connection, model, ids, done, session.texts.dataset_id)
         like = None
         if not request.force:
             like = like_run(connection, kind, record.settings, done, ids, request.metrics)
     if like is None:
         record = replace(record, means_dataset_id=built.means_dataset_id)
         like = open_run(engine, record, kind)
-    return Opened(model, neurons, bench, request.treatment, built, like)
+    return SingleNeuronRun(model, neurons, session, request.treatment, built, like)
 
 
 def _check(request: EffectRequest, kind: str) -> None:
@@ -112,15 +111,15 @@ def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
 
 
 def _record(
-    engine: Engine, neurons: NeuronSet, bench: Workbench, request: EffectRequest
+    engine: Engine, neurons: NeuronSet, session: AblationSession, request: EffectRequest
 ) -> AblationRecord:
     return AblationRecord(
-        settings=bench.settings(bench.texts.stored(engine)),
+        settings=session.settings(session.texts.stored(engine)),
         neurons=neurons.record,
         treatment=request.treatment,
         seed=neurons.seed,
         means_dataset_id=None,
-        n_tokens=bench.texts.n_tokens,
+        n_tokens=session.texts.n_tokens,
         torch_version=str(torch.__version__),
         results=(),
         bins=(),

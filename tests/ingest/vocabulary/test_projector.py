@@ -14,10 +14,10 @@ from neurondb.records import VocabularyRecord
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.vocabulary import Candidates, Precision, Projector, lm_head_tokens, products, settle
+from ingest.vocabulary import Candidates, Precision, Projector, break_ties, lm_head_tokens, products
 from ingest.vocabulary.candidates import CHUNKS_OF
 from ingest.vocabulary.moments import Spread
-from ingest.vocabulary.products import TOKEN_TILE, Operand, error
+from ingest.vocabulary.products import TOKEN_TILE, Operand, product_error
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, token_list
 from tests.support.reference import Array, lm_head, moments
@@ -246,7 +246,7 @@ def test_the_error_of_fast_products_is_bounded(seed: int, d_model: int, scale: f
     operands = Operand.of(left, Precision.FAST), Operand.of(right, Precision.FAST)
     ((_, scores),) = products(*operands)
     off = (scores.double() - left.double() @ right.double().T).abs().amax(1)
-    assert (off <= error(*operands)).all()
+    assert (off <= product_error(*operands)).all()
 
 
 def test_what_is_stored_in_16_bits_is_multiplied_without_loss() -> None:
@@ -331,5 +331,5 @@ def test_memory_is_bounded_by_tiles_whatever_the_vocabulary() -> None:
 
 def test_settling_nothing_is_nothing() -> None:
     empty = Candidates.none(0, torch.device("cpu"))
-    scores, ids = settle(empty, torch.ones(3, 2), torch.ones(0, 2), 2)
+    scores, ids = break_ties(empty, torch.ones(3, 2), torch.ones(0, 2), 2)
     assert scores.shape[0] == ids.shape[0] == 0

@@ -1,4 +1,8 @@
-"""What the runs of one request share: the model, the texts, the database; runs, done and stored."""
+"""An ablation session: runs over one model and one set of texts, carried out and stored.
+
+The runs of a request share the model, the texts and the clean pass. What is stored already is not
+run again; runs are stored some at a time, so that little is lost when the rest is interrupted.
+"""
 
 import math
 import time
@@ -17,16 +21,13 @@ from neurondb.records import AblationRecord, AblationResult, AblationSettings
 from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
-from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored import original
-from ingest.forward import Forward, pick_device, pick_dtype
-from ingest.forward.runtime import keep_freed_blocks, use_threads_for
-from ingest.interventions.building import Built, build
-from ingest.interventions.running import Runner
-from ingest.interventions.statistics import bins, count_left_out, results
-from ingest.interventions.token_file import token_file
-from ingest.interventions.values import TokenValues
-from ingest.text.corpus import remarks
+from ingest.forward.open_model import OpenModel, open_stored_model
+from ingest.interventions.building import BuiltIntervention, build_intervention
+from ingest.interventions.runner import InterventionRunner
+from ingest.interventions.statistics import compute_results, count_bins, count_left_out
+from ingest.interventions.token_file import open_token_file
+from ingest.interventions.token_values import TokenValues
+from ingest.text.corpus import list_remarks
 from ingest.text.intervention_texts import TokenTexts, read_texts
 from ingest.text.tokenizer import Tokenizer
 from neurondb.reading.models import Model
@@ -36,17 +37,18 @@ RUNS_AT_A_TIME: Final = 8
 """What is finished is stored after so many, and is not lost with the rest; more where they are
 short."""
 SECONDS: Final = 30.0
-"""Of runs that are stored together. Each time costs a clean pass."""
+"""How long the runs may take that are stored together. Each time costs a clean pass."""
 
 
-class Plan(NamedTuple):
-    """A run to do.
+class RunPlan(NamedTuple):
+    """A run that is to be done: neurons, and what is done to them.
 
     Attributes:
-        neurons: Which.
-        treatment: What is done to them.
+        neurons: The set of neurons.
+        treatment: What is done to each of them.
         baseline_of: Place, in the list of plans, of the one before that it is the baseline of.
-        means_dataset_id: Whose activations give means; None leaves it to `building.build`.
+        means_dataset_id: The dataset whose activations give means; None leaves the choice to
+            `build_intervention`.
     """
 
     neurons: NeuronSet
@@ -54,20 +56,21 @@ class Plan(NamedTuple):
     baseline_of: int | None = None
     means_dataset_id: int | None = None
 
-    def shifted(self, by: int) -> "Plan":
+    def shifted(self, by: int) -> "RunPlan":
         """Return the plan for a list that has `by` others in front."""
         return (
             self if self.baseline_of is None else self._replace(baseline_of=self.baseline_of + by)
         )
 
 
-class Outcome(NamedTuple):
+class RunOutcome(NamedTuple):
     """What became of a plan.
 
     Attributes:
-        run_id: Of the run that is stored, now or before.
+        run_id: The id of the run that is stored, now or before.
         is_new: Whether it was stored now.
-        difference: Of a stored run that was run again: the largest of any statistic.
+        difference: By how much any statistic of a stored run differs when it is run again, at
+            most.
     """
 
     run_id: int
@@ -75,7 +78,7 @@ class Outcome(NamedTuple):
     difference: float | None = None
 
 
-class Asked(NamedTuple):
+class RunOptions(NamedTuple):
     """How plans are to be carried out.
 
     Attributes:
@@ -90,15 +93,21 @@ class Asked(NamedTuple):
 
 
 @dataclass
-class Workbench:
-    """A stored model whose checkpoint is at hand, and texts for it."""
+class AblationSession:
+    """A stored model whose checkpoint is at hand, and texts for it.
+
+    Attributes:
+        engine: The database, to be written to.
+        model: As it is stored.
+        opened: Its checkpoint, and where and in which precision it runs.
+        texts: What it runs over.
+        progress: Told what is cut and how far runs are.
+    """
 
     engine: Engine
     model: Model
-    checkpoint: Checkpoint
+    opened: OpenModel
     texts: TokenTexts
-    device: torch.device
-    dtype: torch.dtype
     progress: Progress
 
     @classmethod
@@ -109,7 +118,7 @@ class Workbench:
         texts: TextsRequest,
         machine: tuple[str, str],
         progress: Progress,
-    ) -> "Workbench":
+    ) -> "AblationSession":
         """Find the checkpoint and read the texts.
 
         Args:
@@ -126,54 +135,51 @@ class Workbench:
             UsageError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
-            checkpoint = original(connection, model)
-        device = pick_device(machine[0])
-        dtype = pick_dtype(machine[1], device, checkpoint.config)
-        tokenizer = Tokenizer(checkpoint.settings)
-        tokenizer.check(checkpoint.architecture.d_vocab)
-        read = read_texts(engine, texts, tokenizer, checkpoint.architecture)
-        for line in remarks(read.dataset, tokenizer):
+            opened = open_stored_model(connection, model, *machine)
+        tokenizer = Tokenizer(opened.checkpoint.settings)
+        tokenizer.check(opened.architecture.d_vocab)
+        read = read_texts(engine, texts, tokenizer, opened.architecture)
+        for line in list_remarks(read.dataset, tokenizer):
             progress.note(line)
         if read.n_truncated:
             progress.note(
                 f"{read.n_truncated} of {len(read.token_ids)} texts cut at {read.max_len} tokens "
                 "(--max-len, and the model's context)"
             )
-        return cls(engine, model, checkpoint, read, device, dtype, progress)
+        return cls(engine, model, opened, read, progress)
 
     @cached_property
-    def runner(self) -> Runner:
+    def runner(self) -> InterventionRunner:
         """The model, loaded when the first run needs it."""
-        keep_freed_blocks()
-        use_threads_for(self.checkpoint.architecture)
-        forward = Forward(self.checkpoint, self.device, self.dtype)
-        return Runner(forward, self.texts.token_ids, skip_bos=self.texts.skip_bos)
+        return InterventionRunner(
+            self.opened.load(), self.texts.token_ids, skip_bos=self.texts.skip_bos
+        )
 
     @cached_property
     def fingerprint(self) -> str:
-        """The checkpoint's."""
-        return self.checkpoint.fingerprint()
+        """The checkpoint's: of its configuration and weights."""
+        return self.opened.checkpoint.fingerprint()
 
     def settings(self, dataset_id: int) -> AblationSettings:
-        """Return what the runs of this workbench agree in."""
+        """Return what the runs of this session agree in."""
         return AblationSettings(
             model_id=self.model.model_id,
             dataset_id=dataset_id,
             n_texts=len(self.texts.token_ids),
             max_len=self.texts.max_len,
             skip_bos=self.texts.skip_bos,
-            dtype=str(self.dtype).removeprefix("torch."),
-            device=str(self.device),
+            dtype=self.opened.dtype_name,
+            device=str(self.opened.device),
             fingerprint=self.fingerprint,
         )
 
-    def built(self, plan: Plan) -> Built:
-        """Return the intervention of a plan; raises as `building.build` does."""
+    def build_plan(self, plan: RunPlan) -> BuiltIntervention:
+        """Return the intervention of a plan; raises as `build_intervention` does."""
         with transaction(self.engine) as connection:
             ids, means = plan.neurons.neuron_ids, plan.means_dataset_id or self.texts.dataset_id
-            return build(connection, self.model, ids, plan.treatment, means)
+            return build_intervention(connection, self.model, ids, plan.treatment, means)
 
-    def carry_out(self, plans: Sequence[Plan], asked: Asked) -> list[Outcome]:
+    def run_plans(self, plans: Sequence[RunPlan], options: RunOptions) -> list[RunOutcome]:
         """Do the runs that are not stored, and return what became of each.
 
         Each run is stored whole or not at all, as soon as those that are run together with it are
@@ -182,26 +188,28 @@ class Workbench:
         Raises:
             NeuronDBError: one line on what was wrong; finished runs stay.
         """
-        stored = [None] * len(plans) if asked.force else self._stored(plans)
-        pending = [i for i, run_id in enumerate(stored) if run_id is None or asked.again]
-        outcomes = {i: Outcome(run_id, is_new=False) for i, run_id in enumerate(stored) if run_id}
-        built = {i: self.built(plans[i]) for i in pending}
+        stored = [None] * len(plans) if options.force else self._stored(plans)
+        pending = [i for i, run_id in enumerate(stored) if run_id is None or options.again]
+        outcomes = {
+            i: RunOutcome(run_id, is_new=False) for i, run_id in enumerate(stored) if run_id
+        }
+        built = {i: self.build_plan(plans[i]) for i in pending}
         total = self.texts.n_tokens * len(pending)
         with ExitStack() as stack:
             advance = stack.enter_context(self.progress.stage("interventions", total, "tokens"))
-            file = stack.enter_context(token_file(asked.save_tokens))
+            file = stack.enter_context(open_token_file(options.save_tokens))
             for group in _groups(pending):
                 values = self.runner.run([built[i].intervention for i in group], advance)
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
                     parent = plans[i].baseline_of
                     of = None if parent is None else outcomes[parent].run_id
-                    outcomes[i] = self._settle(record, stored[i], of)
+                    outcomes[i] = self._store_or_compare(record, stored[i], of)
                     if file is not None:
                         file.write(outcomes[i].run_id, of, self.runner, values, run)
         return [outcomes[i] for i in range(len(plans))]
 
-    def _stored(self, plans: Sequence[Plan]) -> list[int | None]:
+    def _stored(self, plans: Sequence[RunPlan]) -> list[int | None]:
         found: list[int | None] = []
         if self.texts.dataset_id is None:
             return [None] * len(plans)
@@ -216,13 +224,16 @@ class Workbench:
                 found.append(stored_run(connection, settings, plan.treatment, ids, of))
         return found
 
-    def _record(self, plan: Plan, built: Built, values: TokenValues, run: int) -> AblationRecord:
+    def _record(
+        self, plan: RunPlan, built: BuiltIntervention, values: TokenValues, run: int
+    ) -> AblationRecord:
         runner = self.runner
         left_out = count_left_out(runner.clean, values, run, runner.places.has_next())
         if left_out:
+            advice = "; try --dtype bfloat16 or float32"
             self.progress.note(
                 f"{left_out:,} tokens have a loss that is NaN or infinite, and are left out"
-                + ("; try --dtype bfloat16 or float32" if self.dtype == torch.float16 else "")
+                + advice * (self.opened.dtype == torch.float16)
             )
         return AblationRecord(
             settings=self.settings(self.texts.stored(self.engine)),
@@ -232,18 +243,18 @@ class Workbench:
             means_dataset_id=built.means_dataset_id,
             n_tokens=runner.places.n_tokens,
             torch_version=str(torch.__version__),
-            results=results(runner.clean, values, run),
-            bins=bins(runner.clean, values, run),
+            results=compute_results(runner.clean, values, run),
+            bins=count_bins(runner.clean, values, run),
         )
 
-    def _settle(
+    def _store_or_compare(
         self, record: AblationRecord, stored: int | None, baseline_of: int | None
-    ) -> Outcome:
+    ) -> RunOutcome:
         if stored is None:
-            return Outcome(store_run(self.engine, record, baseline_of), is_new=True)
+            return RunOutcome(store_run(self.engine, record, baseline_of), is_new=True)
         with transaction(self.engine) as connection:
             before = ablation_run(connection, stored).results
-        return Outcome(stored, is_new=False, difference=_difference(before, record.results))
+        return RunOutcome(stored, is_new=False, difference=_difference(before, record.results))
 
 
 def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:

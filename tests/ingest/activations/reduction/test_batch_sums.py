@@ -1,4 +1,4 @@
-"""The sweep's functions: plain and compiled alike, few peaks as many, histograms as counted."""
+"""A batch reduced: plain, in parts and compiled alike; few peaks as many; histograms as counted."""
 
 import math
 import os
@@ -13,18 +13,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ingest.activations.compiled import PLAIN, WORTH_COMPILING, Kernels, compiled, pays, try_out
+import ingest.activations.reduction.batch_sums
+from ingest.activations.compiled import (
+    PLAIN_KERNELS,
+    WORTH_COMPILING,
+    Kernels,
+    compile_kernels,
+    compiled_kernels,
+    is_worth_compiling,
+)
 from ingest.activations.reduction import (
     GATED,
+    SWISH,
     UNGATED,
-    Kind,
+    NeuronKind,
+    batch_totals,
     histogram_bins,
-    no_counts,
-    no_sums,
     peak_positions,
     positions_of,
-    sweep,
-    totals_of,
+    reduce_batch,
+    reduce_batch_in_parts,
+    zero_counts,
+    zero_sums,
 )
 from ingest.activations.summary import CountedBatch
 from ingest.forward import Batch, MLPActivations
@@ -39,31 +49,31 @@ from tests.support.summary_reference import (
     random_layer,
     summarised,
 )
-from tests.support.sweep_inputs import ACTIVATIONS, POOLS, Inputs, assert_alike
+from tests.support.sweep_inputs import ACTIVATIONS, POOLS, Inputs, assert_alike, assert_same_sums
 
 # --- plain and compiled -----------------------------------------------------------------------
 
 
 @pytest.fixture
-def fused() -> Iterator[Kernels]:
+def compiled() -> Iterator[Kernels]:
     """Compiled functions, compiled anew for each test.
 
     As a process has one model; after another kind, torch takes codes of cases for sizes that
     change, and compiles for minutes.
     """
     if shutil.which("c++") is None and shutil.which("g++") is None:
-        reason = "no C++ compiler here: this test compiles the sweep"
+        reason = "no C++ compiler here: this test compiles the reduction"
         if os.environ.get("NEURONDB_REQUIRE_ALL") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    yield compiled()
+    yield compiled_kernels()
     torch._dynamo.reset()
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("gated", [True, False])
-def test_compiled_equals_plain(fused: Kernels, gated: bool) -> None:
+def test_compiled_equals_plain(compiled: Kernels, gated: bool) -> None:
     for pool in POOLS:
         for seed, n_texts, n_neurons, skip_bos in ((0, 9, 37, False), (1, 5, 64, True)):
             inputs = Inputs(
@@ -74,8 +84,8 @@ def test_compiled_equals_plain(fused: Kernels, gated: bool) -> None:
                 n_neurons=n_neurons,
                 skip_bos=skip_bos,
             )
-            assert_alike(fused, inputs)
-    assert_summary_right(fused, gated=gated)
+            assert_alike(compiled, inputs)
+    assert_summary_right(compiled, gated=gated)
 
 
 def assert_summary_right(kernels: Kernels, *, gated: bool) -> None:
@@ -93,28 +103,28 @@ def assert_summary_right(kernels: Kernels, *, gated: bool) -> None:
     assert_right(summary.record(), layer)
 
 
-ONE_CASE = Kind(True, (2,), (0, 3), ((2, 0), (2, 3)), (0,))
+ONE_CASE = NeuronKind(True, (2,), (0, 3), ((2, 0), (2, 3)), (0,))
 """Where the activation matters: a fourth of the code to compile."""
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("activation", ["gelu_pytorch_tanh", "relu"])
-def test_compiled_equals_plain_for_other_activations(fused: Kernels, activation: str) -> None:
+def test_compiled_equals_plain_for_other_activations(compiled: Kernels, activation: str) -> None:
     for pool in POOLS:
         inputs = Inputs(2, gated=True, pool=pool, activation=activation)
         inputs.kind = ONE_CASE
-        assert_alike(fused, inputs)
+        assert_alike(compiled, inputs)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_compiled_equals_plain_in_half_precision(fused: Kernels, dtype: torch.dtype) -> None:
+def test_compiled_equals_plain_in_half_precision(compiled: Kernels, dtype: torch.dtype) -> None:
     for pool in POOLS:
         inputs = Inputs(3, gated=True, pool=pool, dtype=dtype)
         inputs.kind = ONE_CASE
-        assert_alike(fused, inputs)
+        assert_alike(compiled, inputs)
 
 
 @pytest.mark.gpu
@@ -131,22 +141,24 @@ def test_compiled_equals_plain_on_a_gpu() -> None:
             dtype=dtype,
             device=torch.device("cuda"),
         )
-        assert_alike(compiled(), inputs)
+        assert_alike(compiled_kernels(), inputs)
 
 
 def test_compiling_pays_for_large_jobs_on_known_devices() -> None:
     least = int(WORTH_COMPILING["cuda"])
-    assert not pays(torch.device("cuda"), least - 1)
-    assert pays(torch.device("cuda"), least)
-    assert not pays(CPU, 10**15)
-    assert not pays(torch.device("mps"), 10**15)
+    assert not is_worth_compiling(torch.device("cuda"), least - 1)
+    assert is_worth_compiling(torch.device("cuda"), least)
+    assert not is_worth_compiling(CPU, 10**15)
+    assert not is_worth_compiling(torch.device("mps"), 10**15)
 
 
 @pytest.mark.parametrize("kind", [GATED, UNGATED])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_every_function_is_tried_out(kind: Kind, dtype: torch.dtype) -> None:
+def test_every_function_is_tried_out(kind: NeuronKind, dtype: torch.dtype) -> None:
     silu = ACTIVATIONS["silu"]
-    assert len(list(try_out(PLAIN, kind, silu, 7, CPU, dtype))) == len(PLAIN)
+    assert len(list(compile_kernels(PLAIN_KERNELS, kind, silu, 7, CPU, dtype))) == len(
+        PLAIN_KERNELS
+    )
 
 
 # --- few peaks as many ------------------------------------------------------------------------
@@ -166,7 +178,7 @@ def test_the_positions_of_a_few_peaks_are_those_of_all(
     inputs = Inputs(
         seed, gated=gated, pool=pool, activation=activation, n_neurons=4, skip_bos=skip_bos
     )
-    _, peaks = inputs.sweep(PLAIN)
+    _, peaks = inputs.reduce_batch(PLAIN_KERNELS)
     there = torch.stack((peaks != 0).nonzero(as_tuple=True))
     counts = inputs.batch.counted
     arguments = (inputs.kind, inputs.activation, inputs.found, inputs.sign, counts, peaks)
@@ -190,7 +202,7 @@ def assert_near_swish(inputs: Inputs, peaks: Tensor, where: Tensor, positions: T
 
 def test_no_peaks_have_no_positions() -> None:
     inputs = Inputs(0, gated=True)
-    _, peaks = inputs.sweep(PLAIN)
+    _, peaks = inputs.reduce_batch(PLAIN_KERNELS)
     counts, nothing = inputs.batch.counted, torch.zeros(3, 0, dtype=torch.int64)
     arguments = (inputs.kind, inputs.activation, inputs.found, inputs.sign, counts, peaks)
     assert positions_of(*arguments, nothing).shape == (0,)
@@ -263,10 +275,39 @@ def test_lists_are_those_of_the_definitions() -> None:
 def test_a_batch_of_which_nothing_counts_adds_nothing() -> None:
     inputs = Inputs(0, gated=True, n_neurons=3)
     nothing = torch.zeros_like(inputs.batch.counted)
-    sums, peaks = sweep(GATED, inputs.activation, inputs.found, inputs.sign, nothing, inputs.about)
-    counts, float_sums = totals_of(GATED, sums, inputs.about)
+    sums, peaks = reduce_batch(
+        GATED, inputs.activation, inputs.found, inputs.sign, nothing, inputs.about
+    )
+    counts, float_sums = batch_totals(GATED, sums, inputs.about)
     assert not peaks.any()
     found = counts._asdict() | float_sums._asdict()
-    expected = no_counts(GATED, 3, CPU)._asdict() | no_sums(GATED, 3, 0, CPU)._asdict()
+    expected = zero_counts(GATED, 3, CPU)._asdict() | zero_sums(GATED, 3, 0, CPU)._asdict()
     for name in found.keys() - {"mean"}:  # of no tokens, which says nothing
         torch.testing.assert_close(found[name], expected[name])
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("n_values", [1, 900, 2_000, 10**6])
+def test_parts_give_what_the_whole_does(
+    gated: bool, pool: str, n_values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest.activations.reduction.batch_sums, "VALUES_AT_ONCE", n_values)
+    inputs = Inputs(4, gated=gated, pool=pool, skip_bos=True)
+    arguments = (
+        *(inputs.kind, inputs.activation, inputs.found, inputs.sign),
+        *(inputs.batch.counted, inputs.about),
+    )
+    (whole, peaks), (parts, peaks_of_parts) = (
+        reduce_batch(*arguments),
+        reduce_batch_in_parts(*arguments),
+    )
+    assert_same_sums(inputs.kind, whole, parts, inputs.about)
+    swish = torch.tensor([quantity == SWISH for _, quantity in inputs.kind.peaks])
+    assert torch.equal(peaks[~swish], peaks_of_parts[~swish])
+    # Where in a tensor a value stands decides how torch rounds the activation function.
+    torch.testing.assert_close(peaks_of_parts[swish], peaks[swish], rtol=1e-6, atol=1e-7)
+    for name in ("usable", "counted"):
+        one, other = getattr(whole, name), getattr(parts, name)
+        assert torch.equal(one, other)
+        assert one.dtype == other.dtype

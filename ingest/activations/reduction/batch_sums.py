@@ -1,4 +1,8 @@
-"""The sweep: counts, sums, extremes, powers and peaks of a batch, at one reading of it."""
+"""Counts, sums, extremes, powers and peaks of one batch.
+
+Every value is read some sixty times in plain PyTorch. On a processor the batch is therefore taken
+in parts of some texts, so that what is read stays in its cache.
+"""
 
 from typing import Final
 
@@ -10,39 +14,39 @@ from ingest.activations.reduction.quantities import (
     HOOK_POST,
     HOOK_PRE,
     Activation,
-    Kind,
-    bits,
+    NeuronKind,
+    bit_mask,
     canonical_values,
     is_finite,
     sign_cases,
 )
-from ingest.activations.reduction.totals import Sums
+from ingest.activations.reduction.totals import BatchSums
 from ingest.forward import MLPActivations
 
 _INFINITY: Final = 0x7F800000
 _MINUS_INFINITY: Final = -0x00800000
 
 
-def sweep(
-    kind: Kind,
+def reduce_batch(
+    kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     about: Float[Tensor, "2 neurons"],
-) -> tuple[Sums, Float[Tensor, "lists texts neurons"]]:
+) -> tuple[BatchSums, Float[Tensor, "lists texts neurons"]]:
     """Return the sums over a batch, and each text's peak in every example list.
 
     A peak is the signed value with the largest |value| among the text's tokens in the case, where
     a quantity has one sign, so that v and −v never compete; 0 where there is none. Powers are
     summed about `about`, which should be near the means, so that nothing cancels.
     """
-    values = canonical_values(found, sign, activation)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign, activation)
+    usable = is_finite(activations) & counted[:, :, None]
     in_case, sums, low, high, peaks = [], [], [], [], []
     for case, inside in zip(kind.cases, sign_cases(kind, values, usable), strict=True):
         in_case.append(inside.sum(1, dtype=torch.int32).sum(0))
-        chosen = bits(inside)
+        chosen = bit_mask(inside)
         above, below = ~chosen & _INFINITY, ~chosen & _MINUS_INFINITY
         for quantity in kind.quantities:
             value = values[quantity].view(torch.int32) & chosen
@@ -56,7 +60,7 @@ def sweep(
                 peak = torch.where(most >= -least, most, least)
                 peaks.append(torch.where(peak.abs() == torch.inf, 0.0, peak))
     positive, powers = [], []
-    chosen = bits(usable)
+    chosen = bit_mask(usable)
     for row, quantity in enumerate((HOOK_PRE, HOOK_POST)):
         value = (values[quantity].view(torch.int32) & chosen).view(torch.float32)
         positive.append((value > 0).sum(1, dtype=torch.int32).sum(0))
@@ -65,20 +69,20 @@ def sweep(
         each = (deviation, square, square * deviation, square * square)
         powers.append([power.sum(1).sum(0) for power in each])
     n_usable = usable.sum(1, dtype=torch.int32).sum(0)
-    batch = Sums(n_usable, counted.sum(), positive, powers, in_case, sums, low, high)
+    batch = BatchSums(n_usable, counted.sum(), positive, powers, in_case, sums, low, high)
     return batch, torch.stack(peaks)
 
 
-def wide_sums(
-    kind: Kind,
+def float64_sums(
+    kind: NeuronKind,
     activation: Activation,
-    found: MLPActivations,
+    activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
 ) -> list[Tensor]:
     """Return `Sums.sum` added up in float64 throughout: where float32 overflows within a text."""
-    values = canonical_values(found, sign, activation)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign, activation)
+    usable = is_finite(activations) & counted[:, :, None]
     return [
         torch.where(inside, values[quantity], 0.0).sum((0, 1), dtype=torch.float64)
         for inside in sign_cases(kind, values, usable)
@@ -87,7 +91,7 @@ def wide_sums(
 
 
 def centres(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
+    activations: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
 ) -> Float[Tensor, "2 neurons"]:
     """Return what to sum a batch's powers about: the means over some of its tokens.
 
@@ -96,9 +100,9 @@ def centres(
     """
     texts, positions = tokens
     chosen = MLPActivations(
-        None if found.gate is None else found.gate[texts, positions],
-        found.in_[texts, positions],
-        found.post[texts, positions],
+        None if activations.gate is None else activations.gate[texts, positions],
+        activations.in_[texts, positions],
+        activations.post[texts, positions],
     )
     values = canonical_values(chosen, sign)
     usable = is_finite(chosen)
@@ -107,15 +111,67 @@ def centres(
 
 
 def sums_by_text(
-    found: MLPActivations, sign: Float[Tensor, " neurons"], counted: Bool[Tensor, "texts positions"]
+    activations: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
 ) -> Float[Tensor, "7 texts neurons"]:
     """Return each text's sums for the statistics by label, in float64.
 
     Tokens; positive hook_pre, hook_post; hook_pre, its square; hook_post, its square.
     """
-    values = canonical_values(found, sign)
-    usable = is_finite(found) & counted[:, :, None]
+    values = canonical_values(activations, sign)
+    usable = is_finite(activations) & counted[:, :, None]
     pre, post = (torch.where(usable, values[q], 0.0).double() for q in (HOOK_PRE, HOOK_POST))
     columns = (usable.double(), (pre > 0).double(), (post > 0).double())
     summed = [column.sum(1) for column in (*columns, pre, pre * pre, post, post * post)]
     return torch.stack(summed)
+
+
+VALUES_AT_ONCE: Final = 2**16
+"""How many values of each of gate, in and post a part has: a quarter of a megabyte."""
+
+
+def reduce_batch_in_parts(
+    kind: NeuronKind,
+    activation: Activation,
+    activations: MLPActivations,
+    sign: Float[Tensor, " neurons"],
+    counted: Bool[Tensor, "texts positions"],
+    about: Float[Tensor, "2 neurons"],
+) -> tuple[BatchSums, Float[Tensor, "lists texts neurons"]]:
+    """Return what `reduce_batch` does, two to three times as fast on a processor.
+
+    The parts follow from the batch's shape alone, so that the same batch gives the same bits.
+    """
+    n_texts, n_positions, n_neurons = activations.in_.shape
+    step = max(1, VALUES_AT_ONCE // (n_positions * n_neurons))
+    if activations.in_.device.type != "cpu" or step >= n_texts:
+        return reduce_batch(kind, activation, activations, sign, counted, about)
+    parts = [
+        reduce_batch(kind, activation, _texts(activations, some), sign, counted[some], about)
+        for some in (slice(first, first + step) for first in range(0, n_texts, step))
+    ]
+    return _together([sums for sums, _ in parts]), torch.cat([peaks for _, peaks in parts], dim=1)
+
+
+def _texts(activations: MLPActivations, some: slice) -> MLPActivations:
+    gate = None if activations.gate is None else activations.gate[some]
+    return MLPActivations(gate, activations.in_[some], activations.post[some])
+
+
+def _together(parts: list[BatchSums]) -> BatchSums:
+    def of_each(name: str) -> list[Tensor]:
+        """The tensors of a field, each over all parts on a new first axis."""
+        return [torch.stack(same) for same in zip(*(getattr(p, name) for p in parts), strict=True)]
+
+    rows = zip(*(part.powers for part in parts), strict=True)
+    return BatchSums(
+        usable=torch.stack([part.usable for part in parts]).sum(0),
+        counted=torch.stack([part.counted for part in parts]).sum(),
+        positive=[one.sum(0) for one in of_each("positive")],
+        powers=[[torch.stack(same).sum(0) for same in zip(*row, strict=True)] for row in rows],
+        in_case=[one.sum(0) for one in of_each("in_case")],
+        sum=[one.sum(0) for one in of_each("sum")],
+        low=[one.amin(0) for one in of_each("low")],
+        high=[one.amax(0) for one in of_each("high")],
+    )

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from neurondb.conditions import PUBLISHED, Hook
 from numpy.typing import NDArray
 
 from ingest.interventions import intervened
 from ingest.interventions.metrics import METRICS
-from ingest.interventions.running import Runner
-from ingest.interventions.values import TokenValues
+from ingest.interventions.runner import InterventionRunner
+from ingest.interventions.token_values import TokenValues
+from neurondb.conditions import PUBLISHED, Hook
 from tests.support.ablation_reference import Edit, Reference, reference
 from tests.support.ingested import model_directory_of
 from tests.support.interventions import CONDITIONS, edits, forward_of, intervention, token_ids
@@ -53,7 +53,7 @@ def assert_same(found: TokenValues, run: int, wanted: dict[str, NDArray[np.float
 
 @pytest.mark.parametrize("name", [*REAL, *FAMILIES])
 def test_every_mode_and_condition_is_what_plain_hooks_give(name: str) -> None:
-    runner = Runner(forward_of(name), token_ids(name), skip_bos=False)
+    runner = InterventionRunner(forward_of(name), token_ids(name), skip_bos=False)
     wanted = jobs(name)
 
     found = runner.run([intervention(*job) for job in wanted], lambda n: None)
@@ -65,7 +65,7 @@ def test_every_mode_and_condition_is_what_plain_hooks_give(name: str) -> None:
 
 def test_ablating_nothing_changes_nothing_exactly() -> None:
     name = "llama"
-    runner = Runner(forward_of(name), token_ids(name), skip_bos=False)
+    runner = InterventionRunner(forward_of(name), token_ids(name), skip_bos=False)
     never = intervention([Edit(0, 3, 1.0, float("nan")), Edit(1, 5, -1.0, float("nan"))])
 
     found = runner.run([intervention([]), never], lambda n: None)
@@ -81,7 +81,7 @@ def test_the_four_signed_parts_touch_other_inputs_and_together_all_of_them() -> 
     of = reference(model_directory_of(name))
     last = len(of.blocks) - 1
     neuron = [Edit(last, 7, -1.0, 0.0)]
-    runner = Runner(forward_of(name), token_ids(name), skip_bos=False)
+    runner = InterventionRunner(forward_of(name), token_ids(name), skip_bos=False)
 
     conditions = ("", *PUBLISHED)
     found = runner.run([intervention(neuron, "hook_post", c) for c in conditions], lambda n: None)
@@ -101,10 +101,10 @@ def test_setting_a_neuron_twice_to_its_mean_is_setting_it_once() -> None:
     chosen = edits(reference(model_directory_of(name)), 5)
     once = intervention(chosen)
     forward = forward_of(name)
-    runner = Runner(forward, token_ids(name), skip_bos=False)
+    runner = InterventionRunner(forward, token_ids(name), skip_bos=False)
     alone = runner.run([once], lambda n: None)
     with intervened(forward, once):
-        again = Runner(forward, token_ids(name), skip_bos=False)
+        again = InterventionRunner(forward, token_ids(name), skip_bos=False)
         twice = again.run([once], lambda n: None)
     for metric in METRICS:
         assert np.array_equal(alone.of(0, metric), twice.of(0, metric), equal_nan=True)
@@ -118,7 +118,7 @@ def test_zero_in_a_whole_layer_is_the_model_without_that_mlp(name: str) -> None:
     assert isinstance(out.weight, torch.Tensor)
     out.weight.data.zero_()
     ids = token_ids(name)
-    runner = Runner(forward_of(name), ids, skip_bos=False)
+    runner = InterventionRunner(forward_of(name), ids, skip_bos=False)
     whole = intervention([Edit(1, neuron, 1.0, 0.0) for neuron in range(of.width)])
 
     found = runner.run([whole], lambda n: None)
@@ -133,8 +133,8 @@ def test_one_at_a_time_and_together_give_the_same_bits() -> None:
     of = reference(model_directory_of(name))
     wanted = [intervention(edits(of, seed, value=0.0)) for seed in range(3)]
     forward, ids = forward_of(name), token_ids(name)
-    together = Runner(forward, ids, skip_bos=False).run(wanted, lambda n: None)
-    runner = Runner(forward, ids, skip_bos=False)
+    together = InterventionRunner(forward, ids, skip_bos=False).run(wanted, lambda n: None)
+    runner = InterventionRunner(forward, ids, skip_bos=False)
     for run, one in enumerate(wanted):  # the second on values of the clean run that are kept
         alone = runner.run([one], lambda n: None)
         for metric in METRICS:
@@ -145,8 +145,8 @@ def test_one_at_a_time_and_together_give_the_same_bits() -> None:
 def test_first_positions_can_be_left_out() -> None:
     name = "llama"
     ids = token_ids(name)
-    every = Runner(forward_of(name), ids, skip_bos=False)
-    rest = Runner(forward_of(name), ids, skip_bos=True)
+    every = InterventionRunner(forward_of(name), ids, skip_bos=False)
+    rest = InterventionRunner(forward_of(name), ids, skip_bos=True)
     for runner in (every, rest):
         runner.run([intervention([])], lambda n: None)
     texts, positions = every.places.texts()
@@ -162,7 +162,7 @@ def test_first_positions_can_be_left_out() -> None:
 def test_progress_counts_every_token_of_every_run() -> None:
     name = "llama"
     told: list[int] = []
-    runner = Runner(forward_of(name), token_ids(name), skip_bos=False)
+    runner = InterventionRunner(forward_of(name), token_ids(name), skip_bos=False)
     runner.run([intervention([])] * 3, told.append)
     assert sum(told) == 3 * runner.places.n_tokens
 

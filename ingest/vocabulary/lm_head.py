@@ -5,22 +5,24 @@ token too (METHODS §4). Its logits are those of +in negated: both come from the
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import fields, replace
+from typing import Final, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
-from neurondb.records import LmHeadTokens
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.joining import joined
-from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, error, products
-from ingest.vocabulary.tie_breaking import settle
+from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, product_error, products
+from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows
+from neurondb.records import LmHeadTokens, TokenList, VocabularyMoments
 from neurondb.schema.codes import SIDES
 
 LM_HEAD_MEAN_OF: Final = 100
+
+_Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
 
 
 class LogTotal:
@@ -39,7 +41,7 @@ class LogTotal:
 
     @property
     def value(self) -> Float[Tensor, " neurons"]:
-        """The logarithms."""
+        """The logarithm of each neuron's sum."""
         return self._total.log() + self._largest[:, 0]
 
 
@@ -60,7 +62,7 @@ class _Side:
         self, unembed: Float[Tensor, "d_vocab d_model"], bound: Float[Tensor, " neurons"] | None
     ) -> LmHeadTokens:
         """Return the most probable tokens; −1 where the vector is not finite."""
-        scores, ids = settle(self._best, unembed, self._vectors, 1, bound)
+        scores, ids = break_ties(self._best, unembed, self._vectors, 1, bound)
         normalised = 1 / (self._best.scores.double() - scores).exp().mean(1)
         nowhere = self._vectors.isnan().any(1)
         return LmHeadTokens(
@@ -98,7 +100,7 @@ def lm_head_tokens(
         for side in others:  # overwrites what it gets: the last side may have the products
             found[side].add(side * logits, start)
         found[last].add(logits.neg_() if last < 0 else logits, start)
-    bound = error(left, right) if left.rounded is not None else None
+    bound = product_error(left, right) if left.rounded is not None else None
     return {side: one.tokens(right.rows, bound) for side, one in found.items()}
 
 
@@ -127,8 +129,17 @@ class LmHead:
         """Return a layer's most probable tokens, by side of `in` as it is stored."""
         size = NEURON_TILE.get(raw_in.device.type, NEURON_TILE["cpu"])
         tiles = [lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)]
-        found = {side: joined([tile[side] for tile in tiles]) for side in sides}
+        found = {side: join_tiles([tile[side] for tile in tiles]) for side in sides}
         return {
             side: replace(one, token_ids=self._rows.numbered(one.token_ids))
             for side, one in found.items()
         }
+
+
+def join_tiles(parts: list[_Record]) -> _Record:
+    """Return the record of all neurons from those of the tiles."""
+    arrays = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(parts[0])
+    }
+    return type(parts[0])(**arrays)

@@ -21,7 +21,7 @@ def sides_setting(session: Session) -> dict[str, object]:
     return {SETTING: n} if n > 1 else {}
 
 
-def add_other_side(session: Session, steps: Sequence[Step]) -> None:
+def add_missing_side(session: Session, steps: Sequence[Step]) -> None:
     """Decode −in for those of the steps that are stored without; all else of them stays.
 
     Under --force they are computed again as a whole.

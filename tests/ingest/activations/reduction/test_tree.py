@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.activations.reduction import FloatSums, SumTree, summed
+from ingest.activations.reduction import FloatSums, SumTree, add_sums
 
 N_NEURONS, N_CASES, N_QUANTITIES, N_LABELS = 3, 2, 2, 2
 
@@ -51,7 +51,7 @@ def by_definition(first: int, n: int, n_batches: int) -> list[FloatSums]:
 
 def node(first: int, n: int) -> FloatSums:
     """Return a node's sum: that of its halves."""
-    return batch(first) if n == 1 else summed(node(first, n // 2), node(first + n // 2, n // 2))
+    return batch(first) if n == 1 else add_sums(node(first, n // 2), node(first + n // 2, n // 2))
 
 
 def tree_of(numbers: Sequence[int]) -> SumTree:
@@ -112,7 +112,7 @@ def test_nodes_and_total_are_those_of_the_definition(n: int) -> None:
     assert len(found) == len(expected) == n.bit_count()
     total = expected[-1]
     for earlier in reversed(expected[:-1]):
-        total = summed(earlier, total)
+        total = add_sums(earlier, total)
     for sums, right in zip([*found, tree.total()], [*expected, total], strict=True):
         assert sums is not None
         assert all(a.equal(b) for a, b in zip(sums, right, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from neurondb.jobs import IngestReport, IngestRequest, job
 
-import ingest.stages.other_side
+import ingest.stages.lm_head_sides
 from ingest.vocabulary import Projector
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
@@ -91,13 +91,13 @@ def test_a_layer_gets_its_side_whole_or_not_at_all(
     gated: IngestRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken_back(gated)
-    write = vars(ingest.stages.other_side)["write_lm_head_tokens"]
+    write = vars(ingest.stages.lm_head_sides)["write_lm_head_tokens"]
 
     def interrupted(*arguments: Any) -> None:
         write(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ingest.stages.other_side, "write_lm_head_tokens", interrupted)
+    monkeypatch.setattr(ingest.stages.lm_head_sides, "write_lm_head_tokens", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(gated)
     assert ask(gated, SIDES) == [(1,)]

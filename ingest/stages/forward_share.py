@@ -21,7 +21,7 @@ class ForwardShare:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Time one batch."""
+        """Time one batch, the model and its consumers together."""
         started = time.perf_counter()
         yield
         if self._on_gpu:

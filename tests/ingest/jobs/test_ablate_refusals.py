@@ -1,0 +1,123 @@
+"""What the jobs `ablate` and `rerun` refuse, in one line; what they do where little is there."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ingest.jobs import ablate
+from neurondb.conditions import Condition, Treatment
+from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
+from neurondb.jobs import (
+    NeuronSelection,
+    RerunRequest,
+    TextsRequest,
+)
+from tests.ingest.jobs.ablation_requests import copy_of, dataset, refused, request, rows, run
+from tests.support.ingested import Silent, random_model
+
+
+@pytest.mark.parametrize(
+    ("selection", "kind", "said"),
+    [
+        (
+            NeuronSelection("neurons", "9.1"),
+            UnknownNameError,
+            "no neuron 9.1: its layers are 0 to 5",
+        ),
+        (NeuronSelection("neurons", "1.512"), UnknownNameError, "neurons 0 to 511"),
+        (NeuronSelection("neurons", "one"), UsageError, "'one' is not LAYER.NEURON"),
+        (NeuronSelection("neurons", " "), UnknownNameError, "no neuron of tinyworld-2m"),
+        (NeuronSelection("class", "weakest"), UnknownNameError, "no class 'weakest'; did you mean"),
+        (NeuronSelection("class", "cond"), UnknownNameError, "'cond' could be several classes"),
+        (
+            NeuronSelection("class", "weakening", 99),
+            UsageError,
+            "neurons of class weakening, not 99",
+        ),
+        (NeuronSelection("where", "layer>7"), UnknownNameError, "no neuron of tinyworld-2m fits"),
+        (NeuronSelection("set", "mine"), UnknownNameError, "no set 'mine' in this database"),
+        (NeuronSelection("sql", "DELETE FROM models"), DatabaseError, "read-only"),
+        (NeuronSelection("sql", "SELECT 1 AS one"), UsageError, "the query gives one; neurons are"),
+        (
+            NeuronSelection("sql", "SELECT 10000 AS neuron_id"),
+            UsageError,
+            "is not one of tinyworld-2m",
+        ),
+        (NeuronSelection("sql", "SELECT NULL AS layer, 1 AS neuron"), UnknownNameError, "None.1"),
+        (
+            NeuronSelection("sql", "SELECT 'b' AS model, '1.2' AS name"),
+            UsageError,
+            "also gives neurons of 'b'",
+        ),
+    ],
+)
+def test_neurons_that_are_none(
+    file: Path, selection: NeuronSelection, kind: type[Exception], said: str
+) -> None:
+    with refused(kind, said):
+        run(request(file, selection))
+    assert rows(file, "SELECT * FROM ablation_runs") == []
+
+
+def test_texts_that_are_none(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(" \n\n ")
+    (tmp_path / "some.txt").write_text("Once upon a time.")
+    for texts, kind, said in (
+        (TextsRequest(str(tmp_path / "empty.txt")), TextError, "no text in it"),
+        (TextsRequest(str(tmp_path / "none.txt")), TextError, "no file or directory"),
+        (TextsRequest(dataset(file), max_len=9999), UsageError, "more than the 256 tokens"),
+        (TextsRequest(dataset(file), max_tokens=1), TextError, "more than --max-tokens 1"),
+    ):
+        with refused(kind, said):
+            run(request(file, texts=texts))
+
+
+def test_means_need_activations(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM activation_stats")
+        connection.execute("DELETE FROM sign_case_rows")
+    for condition in (Condition(), Condition(1, 1)):
+        with refused(IngestError, "no activations to take means of; run `neurondb ingest"):
+            run(request(file, treatment=Treatment("mean", condition)))
+
+
+def test_runs_that_cannot_be_repeated(file: Path) -> None:
+    run(request(file, baseline=1))
+    with refused(IngestError, "run 2 is the baseline of run 1"):
+        ablate.rerun(RerunRequest(2, database=str(file)), Silent())
+    with refused(UnknownNameError, "no ablation run 7 in this database, which has 2"):
+        ablate.rerun(RerunRequest(7, database=str(file)), Silent())
+
+
+def test_ungated_models(tmp_path: Path) -> None:
+    file = copy_of("gpt2", tmp_path)
+    model = rows(file, "SELECT name FROM models")[0][0]
+    texts = TextsRequest(dataset(file), max_texts=4)
+    asked = replace(request(file, NeuronSelection("neurons", "1.3"), texts=texts), model=model)
+    means = replace(asked, treatment=Treatment("mean", Condition(0, -1)), baseline=1)
+    assert ablate.run(means, Silent()).n_new == 2
+    with refused(UsageError, r"the condition gate\+ asks for the sign of the gate"):
+        run(replace(asked, treatment=Treatment("zero", Condition(1, 0))))
+    with refused(UsageError, "hook_pre_linear is what a gate multiplies"):
+        run(replace(asked, treatment=Treatment("clamp", hook="hook_pre_linear", value=1)))
+
+
+def test_texts_of_one_token_have_no_loss(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("a\n\nb")
+    report = run(request(file, texts=TextsRequest(str(tmp_path / "short.txt"), max_len=1)))
+    found = rows(file, "SELECT DISTINCT metric FROM ablation_results ORDER BY 1")
+    assert found == [("entropy",), ("scale",)]
+    assert report.n_new == 1
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    file = copy_of("llama", tmp_path)
+    name = rows(file, "SELECT name FROM models")[0][0]
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE models SET fingerprint = 'other'")
+    asked = replace(request(file, NeuronSelection("neurons", "1.3")), model=name)
+    with refused(IngestError, f"{random_model('llama')} holds other weights"):
+        run(asked)
