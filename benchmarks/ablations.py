@@ -24,8 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from neurondb.conditions import ALWAYS, PUBLISHED, Condition
-from neurondb.jobs import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -33,20 +31,21 @@ from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, batch_tokens, batches, pick_device, pick_dtype
-from ingest.forward.prefix_cache import divisor
+from ingest.forward.prefix_cache import norm_divisor
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.interventions import Intervention, Targets
-from ingest.interventions.metrics import METRICS
-from ingest.interventions.running import Runner
-from ingest.interventions.statistics import bins, results
+from ingest.interventions.runner import InterventionRunner
+from ingest.interventions.statistics import compute_results, count_bins
 from ingest.jobs.demo import bundled_texts
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
 from ingest.weights.preprocess import canonical
+from neurondb.contracts.ingest import Preprocessing
+from neurondb.interventions import ALWAYS, METRICS, PUBLISHED_CONDITIONS, Condition
 from neurondb.taxonomy import ORTHOGONAL, classify
 
 N_CLASSES = 3
-CONDITIONS = (ALWAYS, *map(Condition.parse, PUBLISHED))
+CONDITIONS = (ALWAYS, *map(Condition.parse, PUBLISHED_CONDITIONS))
 OF_A_SHAPE = 0.01
 """Share of all neurons that are in a set, where there are no classes."""
 
@@ -149,7 +148,7 @@ class Plain:
     def _hooks(
         self, layer: int, intervention: Intervention
     ) -> list[torch.utils.hooks.RemovableHandle]:
-        places, targets = self._forward.places[layer], intervention.targets[layer]
+        places, targets = self._forward.hook_points[layer], intervention.targets[layer]
         gates: list[Tensor] = []
         condition = intervention.condition
 
@@ -189,7 +188,7 @@ class Plain:
             "loss": -log_p[:, :-1].gather(-1, following)[..., 0][counted[:, 1:]],
             "entropy": -(log_p.exp() * log_p).sum(-1)[counted],
             "rank": (logits[:, :-1] > correct).sum(-1)[counted[:, 1:]].float(),
-            "scale": divisor(norm, streams[0], self._forward.architecture.norm)[counted],
+            "scale": norm_divisor(norm, streams[0], self._forward.architecture.norm)[counted],
         }
 
 
@@ -197,12 +196,12 @@ def suite(
     forward: Forward, ids: Sequence[NDArray[np.int64]], wanted: Sequence[Intervention]
 ) -> list[dict[str, float]]:
     """Return the means of what `ablate-suite` computes, its bins and quantiles too."""
-    runner = Runner(forward, ids, skip_bos=False)
+    runner = InterventionRunner(forward, ids, skip_bos=False)
     values = runner.run(wanted, lambda n: None)
     found = []
     for run in range(len(wanted)):
-        bins(runner.clean, values, run)
-        of_run = results(runner.clean, values, run)
+        count_bins(runner.clean, values, run)
+        of_run = compute_results(runner.clean, values, run)
         found.append({one.metric: one.mean for one in of_run if one.filter == "all"})
     return found
 

@@ -34,8 +34,8 @@ from transformers.activations import ACT2FN
 
 from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
-from ingest.activations.compiled import PLAIN, Kernels, compiled
-from ingest.activations.native import native
+from ingest.activations.compiled import PLAIN_KERNELS, Kernels, compiled_kernels
+from ingest.activations.native import native_kernels
 from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import (
@@ -184,7 +184,7 @@ def peak_mib(asked: Asked) -> float:
 
 def _peak(asked: Asked) -> float:
     subject = Subject(asked)
-    step = subject.stage(PLAIN)
+    step = subject.stage(PLAIN_KERNELS)
     for batch in subject.batches:
         step(batch)
     if subject.device.type == "cuda":
@@ -196,7 +196,7 @@ def _peak(asked: Asked) -> float:
 
 def kernels_for(device: torch.device) -> Kernels:
     """Return what a long job on the device sums with."""
-    return native() if device.type == "cpu" else compiled()
+    return native_kernels() if device.type == "cpu" else compiled_kernels()
 
 
 def small_jobs(scratch: Path, repeats: int) -> None:
@@ -235,7 +235,7 @@ def _small(subject: Subject, repeats: int) -> tuple[list[Seconds], list[Seconds]
     """Return seconds of the bare forward pass and of the stage from nothing on."""
     found: tuple[list[Seconds], list[Seconds]] = ([], [])
     for repeat in range(repeats + 1):
-        steps = (subject.bare(), subject.stage(native()))
+        steps = (subject.bare(), subject.stage(native_kernels()))
         wall, busy = [0.0, 0.0], [0.0, 0.0]
         for batch in subject.batches:
             for way, step in enumerate(steps):
@@ -255,7 +255,7 @@ def measure(subject: Subject, options: argparse.Namespace) -> None:
         "stage": lambda: subject.stage(kernels_for(subject.device)),
     }
     if options.plain:
-        ways["stage, plain"] = lambda: subject.stage(PLAIN)
+        ways["stage, plain"] = lambda: subject.stage(PLAIN_KERNELS)
     if options.obvious:
         ways["run_with_cache, copy, top-k"] = Obvious(subject).begin
     for name, begin in ways.items():

@@ -14,29 +14,18 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
-from neurondb.records import (
-    ActivationsRecord,
-    Baseline,
-    DatasetRecord,
-    Examples,
-    LmHeadTokens,
-    ModelRecord,
-    Moments,
-    RunRecord,
-    SignCase,
-    Token,
-    TokenizationRecord,
-    TokenList,
-    VocabularyMoments,
-    VocabularyRecord,
-    WeightsRecord,
-)
 from numpy.typing import NDArray
 from scipy.special import erf
 from sqlalchemy import Engine
 
 from ingest.activations.reduction import GATED, HOOK_POST, HOOK_PRE, UNGATED
 from neurondb import histogram, migrate
+from neurondb.contracts.activations import ActivationsRecord, Examples, Moments, SignCase
+from neurondb.contracts.model import ModelRecord, RunRecord, Token
+from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
+from neurondb.contracts.tokens import LmHeadTokens
+from neurondb.contracts.vocabulary import TokenList, VocabularyMoments, VocabularyRecord
+from neurondb.contracts.weights import Baseline, WeightsRecord
 from neurondb.schema import tables
 from neurondb.schema.codes import (
     GATED_CASES,
@@ -47,9 +36,11 @@ from neurondb.schema.codes import (
     example_list,
     sides,
 )
-from neurondb.writing import datasets, indexes, layers, models
+from neurondb.writing import datasets, indexes, models
+from neurondb.writing import vocabulary as vocabulary_rows
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step, StepWriter
+from neurondb.writing.weights import write_classes, write_weights
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -323,9 +314,9 @@ class _Builder:
         """Store everything."""
         fiction = self._fiction
         for n in self._layers:
-            self._step(Step("weights", n, {}), partial(weights, fiction, n), layers.write_weights)
+            self._step(Step("weights", n, {}), partial(weights, fiction, n), write_weights)
             with self._ledger.finishing(Step(f"classes {THRESHOLD:g}", n, {})) as writer:
-                layers.write_classes(writer, n, THRESHOLD)
+                write_classes(writer, n, THRESHOLD)
         words = tokens(fiction.record.d_vocab)
         with self._ledger.finishing(Step("tokens", WHOLE_MODEL, {})) as writer:
             datasets.store_tokens(writer, words)
@@ -334,7 +325,7 @@ class _Builder:
         indexes.prepare_load(self._engine, tables.top_token_rows, "vocab", self._stored)
         for n in self._layers:
             step = Step("vocab", n, {})
-            self._step(step, partial(vocabulary, fiction, n), layers.write_vocabulary)
+            self._step(step, partial(vocabulary, fiction, n), vocabulary_rows.write_vocabulary)
         self._activations(words)
 
     def _activations(self, words: list[Token]) -> None:
@@ -348,7 +339,7 @@ class _Builder:
         for n in self._layers:
             step = Step("activations", n, {}, dataset_id)
             self._step(step, partial(activations, self._fiction, n, lengths), write)
-        models.show(self._engine, self._stored, dataset_id=dataset_id)
+        models.set_shown(self._engine, self._stored, dataset_id=dataset_id)
         models.finish_run(self._engine, self._run_id, dataset_id)
 
     def _step(

@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from neurondb.writing.bulk import insert_columns
-from neurondb.writing.transactions import transaction
 
 from neurondb import migrate
 from neurondb.schema import tables
+from neurondb.writing.rows import insert_columns, transaction
 
 N_NEURONS, N_LISTS, K = 8192, 12, 16
 COLUMNS = ("neuron_id", "list_id", "rank", "token_id", "cosine")

@@ -24,12 +24,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from neurondb.asking import named
 from sqlalchemy import Engine, event
 
 from benchmarks.eight_b import FULL_LIST, MODEL, WORDS, Build, build, fictions
-from neurondb import asking
-from neurondb.reading.neuron import neuron_page
+from neurondb import named_queries
+from neurondb.find import count as count_neurons
+from neurondb.find import find
+from neurondb.reading.neuron import read_neuron_page
+from neurondb.sql import open_engine, run_sql
+from neurondb.sql.query_files import NamedQuery
 
 SENTENCE: Final = (
     "SELECT name FROM neuron_overview "
@@ -100,31 +103,33 @@ def plainly(file: Path) -> Iterator[Ask]:
 @contextmanager
 def through(ask: Callable[[Engine], int], file: Path) -> Iterator[Ask]:
     """Ask by a function of the library."""
-    with asking.opened(str(file)) as engine:
+    with open_engine(str(file)) as engine:
         yield lambda: ask(engine)
 
 
 def _sentence(engine: Engine) -> int:
-    return len(list(asking.run_sql(engine, SENTENCE).rows))
+    return len(list(run_sql(engine, SENTENCE).rows))
 
 
 def _find(expression: str, engine: Engine) -> int:
-    return len(list(asking.find(engine, expression, limit=50).rows))
+    return len(list(find(engine, expression, limit=50).rows))
 
 
 def _count(expression: str, engine: Engine) -> int:
-    asking.count(engine, expression)
+    count_neurons(engine, expression)
     return 1
 
 
 def _page(engine: Engine) -> int:
     with engine.connect() as connection:
-        return len(neuron_page(connection, MODEL, LAYER, NEURON).examples)
+        return len(read_neuron_page(connection, MODEL, LAYER, NEURON).examples)
 
 
-def _named(query: named.NamedQuery, engine: Engine) -> int:
+def _named(query: NamedQuery, engine: Engine) -> int:
     asked = (p.name for p in query.parameters if p.required or p.name == "model")
-    return len(list(named.run(engine, query.name, {name: ARGUMENTS[name] for name in asked}).rows))
+    return len(
+        list(named_queries.run(engine, query.name, {name: ARGUMENTS[name] for name in asked}).rows)
+    )
 
 
 def questions() -> Iterator[Question]:
@@ -136,7 +141,7 @@ def questions() -> Iterator[Question]:
     count = partial(through, partial(_count, FINDS[0]))
     yield Question(f"find {FINDS[0]} --count", count, 50)
     yield Question("neuron page", partial(through, _page), 100)
-    for query in named.load_all():
+    for query in named_queries.load_all():
         yield Question(f"query {query.name}", partial(through, partial(_named, query)))
 
 

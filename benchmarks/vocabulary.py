@@ -21,17 +21,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from neurondb.records import ModelRecord, RunRecord, VocabularyRecord
 from torch import Tensor
 
 from benchmarks.shapes import SHAPES, Shape, shape_options
 from ingest.forward.runtime import keep_freed_blocks
-from ingest.stages.background_writer import storing
+from ingest.stages.background_writer import writing_in_background
 from ingest.vocabulary import Operand, Precision, Projector, products
 from ingest.vocabulary.products import NEURON_TILE
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
-from neurondb.writing import layers, models
+from neurondb.contracts.model import ModelRecord, RunRecord
+from neurondb.contracts.vocabulary import VocabularyRecord
+from neurondb.writing import models, vocabulary
 from neurondb.writing.ledger import Ledger, Step
 
 
@@ -138,7 +139,7 @@ class Store:
     def write(self, record: VocabularyRecord) -> None:
         """Store a block as the next layer."""
         with self._ledger.finishing(Step("vocab", self._layer, {})) as writer:
-            layers.write_vocabulary(writer, self._layer, record)
+            vocabulary.write_vocabulary(writer, self._layer, record)
         self._layer += 1
 
 
@@ -146,7 +147,7 @@ def stage(subject: Subject, blocks: list[Block]) -> None:
     """Compute every block and store it while the next is being computed."""
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory), subject, len(blocks))
-        with storing(store.write) as put:
+        with writing_in_background(store.write) as put:
             for block in blocks:
                 put(subject.project(block))
 

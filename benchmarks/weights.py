@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 import torch
-from neurondb.jobs import Preprocessing
 
 from benchmarks.shapes import SHAPES, shape_options, write_checkpoint
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward.runtime import keep_freed_blocks
 from ingest.weights.analysis import analyse_layer
 from ingest.weights.baselines import Sampling
+from neurondb.contracts.ingest import Preprocessing
 
 REPEATS = 3
 

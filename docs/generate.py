@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
-from neurondb.explore.describing import as_yaml as datasette_metadata
 from sqlalchemy import Column, Table
 
 from neurondb.cli import cli
-from neurondb.figures.documentation import markdown as figures_page
+from neurondb.explore.metadata import format_yaml as datasette_metadata
+from neurondb.figures.documentation import make_markdown as figures_page
 from neurondb.schema import VIEWS, metadata
 
 ROOT = Path(__file__).parent.parent

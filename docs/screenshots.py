@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from neurondb.jobs import DemoInputs, DemoRequest, IngestRequest, job
-from neurondb.render.progress import progress_on
 from rich.console import Console
 
+from neurondb.contracts.ingest import DemoInputs, DemoRequest, IngestRequest
+from neurondb.contracts.registry import job
 from neurondb.explore.publishing import FILE, Publication, publish
+from neurondb.terminal.progress import choose_progress
 
 HERE: Final = Path(__file__).parent
 LARGEST: Final = 250_000
@@ -54,7 +55,7 @@ def shots(neuron: str) -> tuple[Shot, ...]:
 
 def ingest(file: Path) -> None:
     """Analyse the real model with all stages but traces."""
-    progress = progress_on(Console(stderr=True))
+    progress = choose_progress(Console(stderr=True))
     with tempfile.TemporaryDirectory() as directory:
         inputs: DemoInputs = job("demo")(DemoRequest(Path(directory), real=True), progress)
         request = IngestRequest(
@@ -118,7 +119,7 @@ def main() -> int:
         if given.db is None:
             ingest(file)
         site = Path(directory) / "site"  # in it no directory of this machine is named
-        publish(Publication(site, str(file)), progress_on(Console(stderr=True)))
+        publish(Publication(site, str(file)), choose_progress(Console(stderr=True)))
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         with serving(site / FILE) as where:
             for shot in shots(given.neuron):

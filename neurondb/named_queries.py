@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from neurondb.database import called, translated
+from neurondb.database import format_url, translate_errors
 from neurondb.errors import UnknownNameError
 from neurondb.find import empty_answers
 from neurondb.find.names import find_model_name, find_property_name
@@ -61,7 +61,7 @@ def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
     """
     query = load(name)
     bindings = query.bindings(given)
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         bindings = _look_up(connection, query, bindings)
     return run_sql(engine, query.sql, bindings)
 
@@ -70,7 +70,7 @@ def why_empty(engine: Engine, name: str, given: Mapping[str, str]) -> list[str]:
     """Return a line for each reason why a named query may have no rows; raises as `run` does."""
     query = load(name)
     bindings = query.bindings(given)
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         bindings = _look_up(connection, query, bindings)
         chosen = [str(bindings[p.name]) for p in query.parameters if p.kind == "choice"]
         expression = _describe_subject(query, bindings)

@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from neurondb.jobs import STAGES
 
 import neurondb
 from docs.generate import contexts
 from ingest.bundled import MODEL_NAME
-from ingest.jobs.demo_model import NAME as REAL_NAME
+from ingest.jobs.demo import REAL_NAME
 from ingest.vocabulary.properties.catalogue import PROPERTIES
 from neurondb.cli import COMMANDS, cli
+from neurondb.contracts.ingest import STAGES
 from neurondb.known_models import KNOWN
 from neurondb.taxonomy import CLASSES
 

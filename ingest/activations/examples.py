@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from neurondb.records import Examples
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neurondb.contracts.activations import Examples
 from neurondb.schema.codes import CONTROL_KINDS
 
 N_EXAMPLES: Final = 16

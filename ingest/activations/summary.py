@@ -11,7 +11,6 @@ from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Int
-from neurondb.records import ActivationsRecord
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
@@ -45,6 +44,7 @@ from ingest.activations.reduction import (
 )
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
+from neurondb.contracts.activations import ActivationsRecord
 
 DENSE_SHARE: Final = 24
 """More peaks than 1/24 of the batch's texts × neurons are looked for in one pass over all values,

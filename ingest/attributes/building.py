@@ -11,19 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
-from neurondb.jobs import Progress
-from neurondb.jobs.steered import SetsReport
-from neurondb.jobs.steering import AttributeSetsRequest
-
 from ingest.attributes.prompts import read_subjects
 from ingest.attributes.sets import write_sets
 from ingest.attributes.stop_words import is_meaningful, normalise_word, read_stop_words
 from ingest.text.datasets import read_dataset
+from neurondb.contracts.attributes import AttributeSetsReport, AttributeSetsRequest
+from neurondb.contracts.progress import Progress
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
-def run(request: AttributeSetsRequest, progress: Progress) -> SetsReport:
+def run(request: AttributeSetsRequest, progress: Progress) -> AttributeSetsReport:
     """Write the attribute sets of a file's subjects.
 
     Raises:
@@ -44,9 +42,11 @@ def run(request: AttributeSetsRequest, progress: Progress) -> SetsReport:
     return _report(sets, len(paragraphs))
 
 
-def _report(sets: Mapping[str, frozenset[str]], n_paragraphs: int) -> SetsReport:
+def _report(sets: Mapping[str, frozenset[str]], n_paragraphs: int) -> AttributeSetsReport:
     empty = tuple(subject for subject, words in sets.items() if not words)
-    return SetsReport(len(sets), n_paragraphs, empty, float(median(map(len, sets.values()))))
+    return AttributeSetsReport(
+        len(sets), n_paragraphs, empty, float(median(map(len, sets.values())))
+    )
 
 
 class Paragraphs:

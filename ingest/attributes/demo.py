@@ -1,6 +1,6 @@
 """The bundled model's own world as inputs: prompts, subjects' attributes, paragraphs.
 
-Its facts are known to the last (`ingest.bundled.relations`), so that what an ablation does to
+Its facts are known to the last (`tools.tinyworld.relations`), so that what an ablation does to
 attributes can be seen where nothing has to be downloaded.
 """
 
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ingest.attributes.sets import write_sets, write_whole
-from ingest.bundled.relations import facts
-from ingest.bundled.world import SEPARATOR, texts
+from ingest.bundled.tinyworld import facts, joined, training_texts
 
 N_PARAGRAPHS: Final = 2_000
 PROMPTS, SETS, PARAGRAPHS = "prompts.json", "sets.json", "paragraphs.txt"
@@ -39,7 +38,7 @@ def run(directory: Path) -> tuple[Path, Path, Path]:
     ]
     write_whole(prompts, json.dumps(known, indent=1) + "\n")
     write_sets(world_sets(), sets)
-    write_whole(paragraphs, f"\n{SEPARATOR}\n".join(texts(0, N_PARAGRAPHS)) + "\n")
+    write_whole(paragraphs, joined(training_texts(N_PARAGRAPHS)))
     return prompts, sets, paragraphs
 
 

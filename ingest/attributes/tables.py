@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.decoding import read_text, repaired, spelled
+from neurondb.decoding import format_path, read_text, replace_surrogates
 from neurondb.errors import TextError
 
 
@@ -20,18 +20,18 @@ def read_objects(file: Path) -> list[Mapping[str, Any]]:
     """
     content = read_json(file) if file.suffix.lower() == ".json" else _by_suffix(file)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise TextError(f"{spelled(file)}: not a list of objects")
+        raise TextError(f"{format_path(file)}: not a list of objects")
     if not content:
-        raise TextError(f"{spelled(file)}: nothing in it")
+        raise TextError(f"{format_path(file)}: nothing in it")
     return content
 
 
 def read_json(file: Path) -> Any:
     """Return what a JSON file holds; TextError when it cannot be read."""
     try:
-        return repaired(json.loads(read_text(file)))
+        return replace_surrogates(json.loads(read_text(file)))
     except (ValueError, RecursionError) as error:
-        raise TextError(f"{spelled(file)}: not JSON ({error})") from error
+        raise TextError(f"{format_path(file)}: not JSON ({error})") from error
 
 
 def _by_suffix(file: Path) -> list[Any]:
@@ -47,9 +47,11 @@ def _lines(file: Path) -> list[Any]:
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         if line.strip():
             try:
-                rows.append(repaired(json.loads(line)))
+                rows.append(replace_surrogates(json.loads(line)))
             except (ValueError, RecursionError) as error:
-                raise TextError(f"{spelled(file)}, line {number}: not JSON ({error})") from error
+                raise TextError(
+                    f"{format_path(file)}, line {number}: not JSON ({error})"
+                ) from error
     return rows
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ingest.checkpoint.directory import INDEX, SINGLES, what_else
 from ingest.checkpoint.gguf.reader import PART, SUFFIX, gguf_in, is_gguf
-from neurondb.decoding import is_text, spelled
+from neurondb.decoding import format_path, is_text
 from neurondb.errors import HubError, ModelError
-from neurondb.known_models import KNOWN, resolve
+from neurondb.known_models import KNOWN, find_known_model
 
 SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
@@ -75,7 +75,7 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
         path = local.resolve()
         if not is_text(str(path)):
             raise ModelError(
-                f"the path '{spelled(path)}' is not UTF-8, so it cannot be stored; rename it"
+                f"the path '{format_path(path)}' is not UTF-8, so it cannot be stored; rename it"
             )
         return _local(path)
     in_repository = HUB_FILE.fullmatch(model)
@@ -84,7 +84,7 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
         snapshot = _download(hub_id, revision, gguf=file)
         return LocatedModel(snapshot / file, model, snapshot.name, _slug(Path(file).stem))
     if _looks_like_path(model) or not is_text(model):
-        raise ModelError(f"there is no directory or file {spelled(local)}: check the path")
+        raise ModelError(f"there is no directory or file {format_path(local)}: check the path")
     hub_id, slug = _hub_id(model)
     path = _download(hub_id, revision)
     return LocatedModel(path, hub_id, path.name, slug)
@@ -123,7 +123,7 @@ def _looks_like_path(model: str) -> bool:
 def _hub_id(model: str) -> tuple[str, str]:
     """The hub id and slug that a known name or a hub id stands for."""
     if not HUB_ID.fullmatch(model):
-        known = resolve(model)
+        known = find_known_model(model)
         return known.hub_id, known.slug
     slugs = {known.hub_id.lower(): known.slug for known in KNOWN.values()}
     return model, slugs.get(model.lower(), _slug(model.split("/")[1]))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neurondb.jobs import IngestRequest
 from sqlalchemy import func, select
 
 from ingest.checkpoint.gguf.reader import is_gguf
 from ingest.checkpoint.hub import LocatedModel, locate
 from ingest.checkpoint.stored import locate_original
 from neurondb import migrate
+from neurondb.contracts.ingest import IngestRequest
 from neurondb.database import check_revision, connect, parse_url, sqlite_path
 from neurondb.known_models import ALIASES, KNOWN
 from neurondb.reading.models import MODEL_COLUMNS, Model
@@ -53,7 +53,7 @@ def _stored(request: IngestRequest) -> Model | None:
         return None
     engine = connect(url)
     try:
-        if migrate.current(engine) is None:
+        if migrate.read_revision(engine) is None:
             return None
         check_revision(engine)
         name = tables.models.c.name

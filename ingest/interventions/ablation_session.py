@@ -13,12 +13,6 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 import torch
-from neurondb.asking.neuron_sets import NeuronSet
-from neurondb.conditions import Treatment
-from neurondb.jobs import Progress, TextsRequest
-from neurondb.reading.ablation_runs import ablation_run, stored_run
-from neurondb.records import AblationRecord, AblationResult, AblationSettings
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
 from ingest.forward.open_model import OpenModel, open_stored_model
@@ -30,8 +24,15 @@ from ingest.interventions.token_values import TokenValues
 from ingest.text.corpus import list_remarks
 from ingest.text.intervention_texts import TokenTexts, read_texts
 from ingest.text.tokenizer import Tokenizer
+from neurondb.contracts.ablate import AblationRecord, AblationResult, AblationSettings
+from neurondb.contracts.inputs import TextsRequest
+from neurondb.contracts.progress import Progress
+from neurondb.find.neuron_sets import NeuronSet
+from neurondb.interventions import Treatment
 from neurondb.reading.models import Model
+from neurondb.reading.runs import find_ablation_run, find_stored_run
 from neurondb.writing.ablations import store_run
+from neurondb.writing.rows import transaction
 
 RUNS_AT_A_TIME: Final = 8
 """What is finished is stored after so many, and is not lost with the rest; more where they are
@@ -221,7 +222,7 @@ class AblationSession:
                     found.append(None)
                     continue
                 ids = plan.neurons.neuron_ids
-                found.append(stored_run(connection, settings, plan.treatment, ids, of))
+                found.append(find_stored_run(connection, settings, plan.treatment, ids, of))
         return found
 
     def _record(
@@ -253,7 +254,7 @@ class AblationSession:
         if stored is None:
             return RunOutcome(store_run(self.engine, record, baseline_of), is_new=True)
         with transaction(self.engine) as connection:
-            before = ablation_run(connection, stored).results
+            before = find_ablation_run(connection, stored).results
         return RunOutcome(stored, is_new=False, difference=_difference(before, record.results))
 
 

@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from neurondb.conditions import Treatment
-from neurondb.reading.post_values import mean_posts, signs
-from neurondb.render.hints import ingest_command
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ingest.interventions.hooks import Intervention, Targets
 from neurondb.errors import IngestError
+from neurondb.formatting.text import format_ingest_command
+from neurondb.interventions import Treatment
+from neurondb.reading.ablation_values import read_mean_posts, read_signs
 from neurondb.reading.models import Model
 
 
@@ -45,7 +45,7 @@ def build_intervention(
     """
     treatment.check(gated=model.gated)
     values, means = _values(connection, model, neuron_ids, treatment, dataset_id)
-    sign = signs(connection, model, neuron_ids)
+    sign = read_signs(connection, model, neuron_ids)
     layers, neurons = np.divmod(neuron_ids - model.first_neuron_id, model.d_mlp)
     targets = {
         int(layer): Targets(
@@ -74,10 +74,10 @@ def _values(
     for known in dict.fromkeys((dataset_id, model.dataset_id)):
         if known is None:
             continue
-        means = mean_posts(connection, model, known, neuron_ids, treatment.condition)
+        means = read_mean_posts(connection, model, known, neuron_ids, treatment.condition)
         if means is not None:
             return means, known
     raise IngestError(
         f"{model.name} has no activations to take means of; run "
-        f"`{ingest_command(model.name, model.source, 'activations')}`"
+        f"`{format_ingest_command(model.name, model.source, 'activations')}`"
     )

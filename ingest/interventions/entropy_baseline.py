@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-from neurondb.jobs.steering import NeuronPlace
-from neurondb.render.hints import ingest_command
 from sqlalchemy import Connection, select
 
 from neurondb.errors import IngestError, UnknownNameError
+from neurondb.formatting.text import format_ingest_command
+from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.schema.codes import VECTORS
@@ -55,7 +55,7 @@ def draw_neurons(
     if not rows:
         raise IngestError(
             f"{model.name} has no moments over the vocabulary: run "
-            f"`{ingest_command(model.name, model.source, 'vocab')}`"
+            f"`{format_ingest_command(model.name, model.source, 'vocab')}`"
         )
     norm, variance = (np.array([row[i] for row in rows], dtype=np.float64) for i in (2, 3))
     ordinary = (norm <= np.quantile(norm, 1 - DECILE)) & (variance >= np.quantile(variance, DECILE))

@@ -12,9 +12,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from neurondb.jobs import Advance
-from neurondb.jobs.steered import METRICS
-from neurondb.jobs.steering import NeuronPlace
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -23,7 +20,10 @@ from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, re
 from ingest.interventions import Intervention, intervened
 from ingest.interventions.metrics import Counted, token_metrics
 from ingest.interventions.running_model import RunningModel, targets_by_layer
+from neurondb.contracts.progress import Advance
 from neurondb.errors import UsageError
+from neurondb.interventions import ENTROPY_METRICS
+from neurondb.neurons import NeuronPlace
 
 _MEASURED: Final = ("loss", "entropy", "rank")
 """In the order of `token_metrics`."""
@@ -55,9 +55,9 @@ class MetricSums(NamedTuple):
     @classmethod
     def of(cls, n_settings: int) -> MetricSums:
         """Return sums of nothing yet."""
-        shape = (n_settings, len(METRICS))
-        n = np.zeros(len(METRICS), dtype=np.int64)
-        return cls(np.zeros(shape), np.zeros(shape), np.zeros(len(METRICS)), n)
+        shape = (n_settings, len(ENTROPY_METRICS))
+        n = np.zeros(len(ENTROPY_METRICS), dtype=np.int64)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(len(ENTROPY_METRICS)), n)
 
 
 class FrozenNormRunner:
@@ -158,7 +158,7 @@ class FrozenNormRunner:
         measured = token_metrics(self._cached_model.logits, normed, following, d_vocab)
         found = dict(zip(_MEASURED, measured, strict=True))
         found["scale"] = stream.scale[counted.mask]
-        return torch.stack([found[name].view(n, -1) for name in METRICS], dim=1)
+        return torch.stack([found[name].view(n, -1) for name in ENTROPY_METRICS], dim=1)
 
 
 def _add(

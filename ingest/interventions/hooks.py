@@ -19,8 +19,8 @@ from transformers.activations import ACT2FN
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
 from ingest.forward.hooks import MLPHookPoints
-from neurondb.conditions import ALWAYS, Condition, Hook
 from neurondb.errors import UsageError
+from neurondb.interventions import ALWAYS, Condition, Hook
 
 Activate = Callable[[Tensor], Tensor]
 

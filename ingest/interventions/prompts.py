@@ -7,8 +7,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ingest.interventions.running_model import RunningModel
-from neurondb.conditions import Hook
 from neurondb.errors import UsageError
+from neurondb.interventions import Hook
 from neurondb.reading.models import Model
 
 

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from neurondb.jobs.steering import SIGNS, Machine, NeuronPlace
-from neurondb.reading.identity import neuron_id
 from sqlalchemy import Connection, select
 from torch import Tensor
 
@@ -17,8 +15,11 @@ from ingest.forward import Forward
 from ingest.forward.open_model import open_stored_model
 from ingest.interventions import Targets
 from ingest.text.chat import ChatTokenizer
+from neurondb.contracts.inputs import Machine
 from neurondb.errors import IngestError, ModelError, UsageError
-from neurondb.reading.models import Model, find_model
+from neurondb.interventions import VALUE_SIGNS
+from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
 
 
@@ -64,7 +65,7 @@ def canonical_signs(
     n = tables.neurons.c
     found: dict[NeuronPlace, int] = {}
     for layer in sorted({place.layer for place in places}):
-        wanted = {neuron_id(model, *place): place for place in places if place.layer == layer}
+        wanted = {find_neuron_id(model, *place): place for place in places if place.layer == layer}
         of_layer = (n.model_id == model.model_id) & (n.layer == layer)
         rows = connection.execute(select(n.neuron_id, n.sign).where(of_layer))
         found |= {wanted[row.neuron_id]: row.sign for row in rows if row.neuron_id in wanted}
@@ -90,8 +91,8 @@ def value_signs(
     Raises:
         UnknownNameError, IngestError: as `canonical_signs` does; UsageError for another sign.
     """
-    if sign not in SIGNS:
-        raise UsageError(f"no sign {sign!r}; give {' or '.join(SIGNS)}")
+    if sign not in VALUE_SIGNS:
+        raise UsageError(f"no sign {sign!r}; give {' or '.join(VALUE_SIGNS)}")
     found = canonical_signs(connection, model, places)
     return found if sign == "canonical" else dict.fromkeys(found, 1)
 

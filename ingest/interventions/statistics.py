@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from neurondb.interventions import METRICS
 from ingest.interventions.token_values import TokenValues
-from neurondb.records import AblationBin, AblationResult
+from neurondb.contracts.ablate import AblationBin, AblationResult
+from neurondb.interventions import METRICS
 
 SMALLEST: Final = -16
 LARGEST: Final = 20

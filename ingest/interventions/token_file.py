@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from neurondb.interventions import METRICS
 from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.token_values import TokenValues
 from neurondb.atomic import open_atomic
 from neurondb.errors import IngestError
+from neurondb.interventions import METRICS
 
 
 class TokenFile:

@@ -5,21 +5,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from neurondb.asking.neuron_sets import NeuronSet, baseline, resolve
-from neurondb.conditions import Treatment
-from neurondb.jobs import AblationReport, AblationRequest, Progress, RerunRequest, TextsRequest
-from neurondb.reading.ablation_runs import AblationRun, ablation_run, baselines_of, members
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Connection, Engine, select
 
 from ingest.interventions.ablation_session import AblationSession, RunOptions, RunOutcome, RunPlan
 from ingest.text.datasets import read_dataset
 from neurondb import migrate
+from neurondb.contracts.ablate import AblationReport, AblationRequest, RerunRequest
+from neurondb.contracts.inputs import TextsRequest
+from neurondb.contracts.progress import Progress
 from neurondb.database import open_existing
 from neurondb.errors import IngestError
+from neurondb.find.neuron_sets import NeuronSet, draw_baseline, select_neurons
+from neurondb.interventions import Treatment
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.runs import AblationRun, find_ablation_run, list_baselines, list_members
 from neurondb.schema import tables
 from neurondb.writing.ablations import store_named
+from neurondb.writing.rows import transaction
 
 
 def run(request: AblationRequest, progress: Progress) -> AblationReport:
@@ -34,7 +36,7 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
     with open_for_writing(request.database) as engine:
         with transaction(engine) as connection:
             model = find_model(connection, request.model)
-        neurons = resolve(engine, model, request.selection, request.seed)
+        neurons = select_neurons(engine, model, request.selection, request.seed)
         if request.name is not None:
             neurons = neurons._replace(name=request.name)
         request.treatment.check(gated=model.gated)
@@ -57,7 +59,7 @@ def plan_with_baselines(
 ) -> list[RunPlan]:
     """Return a plan for each treatment of a set, each followed by those of its random sets."""
     with transaction(engine) as connection:
-        drawn = [baseline(connection, model, neurons, seed) for seed in seeds]
+        drawn = [draw_baseline(connection, model, neurons, seed) for seed in seeds]
     plans: list[RunPlan] = []
     for treatment in treatments:
         place = len(plans)
@@ -110,9 +112,9 @@ def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
     started = time.perf_counter()
     with open_for_writing(request.database) as engine:
         with transaction(engine) as connection:
-            first = ablation_run(connection, request.run_id).run
+            first = find_ablation_run(connection, request.run_id).run
             _check(first)
-            baselines = [one.run for one in baselines_of(connection, request.run_id)]
+            baselines = [one.run for one in list_baselines(connection, request.run_id)]
             model = find_model(connection, first.model)
             plans = [_plan(connection, first, None)]
             plans += [_plan(connection, one, 0) for one in baselines]
@@ -135,7 +137,7 @@ def _check(run: AblationRun) -> None:
 
 
 def _plan(connection: Connection, run: AblationRun, baseline_of: int | None) -> RunPlan:
-    ids = np.array(members(connection, run.set_id), dtype=np.int64)
+    ids = np.array(list_members(connection, run.set_id), dtype=np.int64)
     neurons = NeuronSet(run.definition, ids, seed=run.seed, name=run.set_name)
     return RunPlan(neurons, run.treatment, baseline_of, run.means_dataset_id)
 

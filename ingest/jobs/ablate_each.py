@@ -16,11 +16,11 @@ from ingest.interventions.building import build_intervention
 from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
 from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_run
 from ingest.jobs.ablate import open_for_writing
-from neurondb.jobs import Advance, Progress
-from neurondb.jobs.effects import EffectReport, EffectRequest
-from neurondb.reading.effects import EACH, done_neurons
-from neurondb.writing.effects import finish_run, store_numbers
-from neurondb.writing.transactions import transaction
+from neurondb.contracts.progress import Advance, Progress
+from neurondb.contracts.single_neuron import EffectReport, EffectRequest
+from neurondb.reading.effects import SINGLE_NEURON, list_done_neurons
+from neurondb.writing.effects import finish_run, store_effects
+from neurondb.writing.rows import transaction
 
 NEURON_TOKENS = 4_000_000
 """Neurons × tokens between two commits: seconds for a small model, minutes for a large one."""
@@ -42,14 +42,14 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
     """
     started = time.perf_counter()
     with open_for_writing(request.database) as engine:
-        opened = open_single_neuron_run(engine, request, EACH, progress)
+        opened = open_single_neuron_run(engine, request, SINGLE_NEURON, progress)
         ids = opened.neurons.neuron_ids
         with transaction(engine) as connection:
-            done = done_neurons(connection, EACH, opened.run_id, request.metrics[0])
+            done = list_done_neurons(connection, SINGLE_NEURON, opened.run_id, request.metrics[0])
         pending = np.setdiff1d(ids, done)
         if len(pending):
             _carry_out(engine, request, opened, pending, progress)
-        finish_run(engine, opened.run_id, EACH)
+        finish_run(engine, opened.run_id, SINGLE_NEURON)
     return EffectReport(opened.run_id, len(ids), len(pending), time.perf_counter() - started)
 
 
@@ -78,7 +78,7 @@ def _carry_out(
             effects = _effects(engine, opened, runner, part, counted)
             seconds = time.perf_counter() - started
             values = _by_metric(request.metrics, effects)
-            store_numbers(engine, opened.run_id, EACH, part, values, seconds)
+            store_effects(engine, opened.run_id, SINGLE_NEURON, part, values, seconds)
 
 
 class _WholeNeurons:

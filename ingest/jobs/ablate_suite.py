@@ -10,12 +10,14 @@ from sqlalchemy import Engine
 
 from ingest.interventions.ablation_session import AblationSession, RunOptions, RunPlan
 from ingest.jobs.ablate import ablation_report, open_for_writing, plan_with_baselines
-from neurondb.asking.neuron_sets import classes, resolve
+from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
+from neurondb.contracts.inputs import NeuronSelection
+from neurondb.contracts.progress import Progress
 from neurondb.errors import UnknownNameError
-from neurondb.jobs import AblationReport, AblationSuiteRequest, NeuronSelection, Progress
+from neurondb.find.neuron_sets import load_class_ids, select_neurons
 from neurondb.reading.models import Model, find_model
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 
 
 def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
@@ -41,7 +43,7 @@ def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[
     seeds = range(request.seed, request.seed + request.baseline)
     plans: list[RunPlan] = []
     for name in request.classes or _present(engine, model):
-        neurons = resolve(engine, model, NeuronSelection("class", name))
+        neurons = select_neurons(engine, model, NeuronSelection("class", name))
         of_class = plan_with_baselines(engine, model, neurons, request.treatments, seeds)
         plans += [plan.shifted(len(plans)) for plan in of_class]
     return plans
@@ -50,7 +52,7 @@ def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[
 def _present(engine: Engine, model: Model) -> list[str]:
     """Return the classes that a model has neurons of, all but orthogonal output."""
     with transaction(engine) as connection:
-        there = np.unique(classes(connection, model))
+        there = np.unique(load_class_ids(connection, model))
     found = [one.name for one in CLASSES if one.class_id in there and one.class_id != ORTHOGONAL]
     if not found:
         raise UnknownNameError(

@@ -7,11 +7,11 @@ import numpy as np
 from ingest.interventions.single_neuron.attribution import Attributor
 from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_run
 from ingest.jobs.ablate import open_for_writing
-from neurondb.jobs import Progress
-from neurondb.jobs.effects import EffectReport, EffectRequest
-from neurondb.reading.effects import ATTRIBUTION, done_neurons
-from neurondb.writing.effects import finish_run, store_numbers
-from neurondb.writing.transactions import transaction
+from neurondb.contracts.progress import Progress
+from neurondb.contracts.single_neuron import EffectReport, EffectRequest
+from neurondb.reading.effects import ATTRIBUTION, list_done_neurons
+from neurondb.writing.effects import finish_run, store_effects
+from neurondb.writing.rows import transaction
 
 
 def run(request: EffectRequest, progress: Progress) -> EffectReport:
@@ -27,12 +27,12 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
         opened = open_single_neuron_run(engine, request, ATTRIBUTION, progress)
         ids = opened.neurons.neuron_ids
         with transaction(engine) as connection:
-            done = done_neurons(connection, ATTRIBUTION, opened.run_id, request.metrics[0])
+            done = list_done_neurons(connection, ATTRIBUTION, opened.run_id, request.metrics[0])
         is_new = len(done) < len(ids)
         if is_new:
             estimates, seconds = _estimates(request, opened, progress)
             values = {m: {"mean": estimates[i]} for i, m in enumerate(request.metrics)}
-            store_numbers(engine, opened.run_id, ATTRIBUTION, ids, values, seconds)
+            store_effects(engine, opened.run_id, ATTRIBUTION, ids, values, seconds)
         finish_run(engine, opened.run_id, ATTRIBUTION)
     n_new = len(ids) if is_new else 0
     return EffectReport(opened.run_id, len(ids), n_new, time.perf_counter() - started)

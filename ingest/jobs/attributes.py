@@ -9,11 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from neurondb.asking import neuron_sets
-from neurondb.asking.neuron_sets import NeuronSet
-from neurondb.jobs import Advance, Progress
-from neurondb.jobs.steered import AttributeRates, RateCurve
-from neurondb.jobs.steering import AttributeRateRequest
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
@@ -32,8 +27,12 @@ from ingest.interventions.running_model import (
     load_stored_model,
 )
 from ingest.weights.token_rows import TokenRows
+from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates, RateCurve
+from neurondb.contracts.progress import Advance, Progress
 from neurondb.database import open_existing
 from neurondb.errors import TextError, UsageError
+from neurondb.find import neuron_sets
+from neurondb.find.neuron_sets import NeuronSet
 from neurondb.reading.models import find_model
 
 
@@ -110,9 +109,9 @@ class _States:
             model = find_model(connection, request.machine.model)
             if request.selection is None:
                 return cls(None, ())
-            chosen = neuron_sets.resolve(engine, model, request.selection, request.seed)
+            chosen = neuron_sets.select_neurons(engine, model, request.selection, request.seed)
             drawn = [
-                neuron_sets.baseline(connection, model, chosen, request.seed + draw)
+                neuron_sets.draw_baseline(connection, model, chosen, request.seed + draw)
                 for draw in range(request.baseline)
             ]
             built = [

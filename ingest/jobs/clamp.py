@@ -12,11 +12,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from neurondb.conditions import Hook
-from neurondb.jobs import Progress
-from neurondb.jobs.steered import TOP, ClampSweep, NextTokens
-from neurondb.jobs.steering import POSITIONS, ClampRequest, NeuronPlace
-from neurondb.reading.opening import opened
 from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations, batch_tokens
@@ -31,15 +26,19 @@ from ingest.interventions.running_model import (
     targets_by_layer,
     value_signs,
 )
+from neurondb.contracts.clamp import POSITIONS, TOP_TOKENS, ClampRequest, ClampResult, NextTokens
+from neurondb.contracts.progress import Progress
 from neurondb.errors import UsageError
-from neurondb.reading.models import find_model
+from neurondb.interventions import Hook
+from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import find_model, open_readonly
 
 Logits = Float[Tensor, "rows d_vocab"]
 MOST_LOGITS = 2**27
 """Elements of the logits that exist at a time."""
 
 
-def run(request: ClampRequest, progress: Progress) -> ClampSweep:
+def run(request: ClampRequest, progress: Progress) -> ClampResult:
     """Sweep over a request's values.
 
     Raises:
@@ -48,7 +47,7 @@ def run(request: ClampRequest, progress: Progress) -> ClampSweep:
         IngestError: when the checkpoint is no longer where it was, or holds other weights.
         ModelError: when it cannot be read or run.
     """
-    with opened(request.machine.database) as connection:
+    with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
         hook = clamp_hook(model, request.hook)
         _check(request)
@@ -60,7 +59,7 @@ def run(request: ClampRequest, progress: Progress) -> ClampSweep:
         runner = _ClampRunner(running, request, hook, sign)
         logits = runner.run(ids, progress)
     target_ids = request.target_ids or _most_probable(logits)
-    return ClampSweep(
+    return ClampResult(
         hook=hook,
         n_prompt=ids.shape[1],
         target_ids=target_ids,
@@ -174,7 +173,7 @@ def _next_tokens(logits: Logits, target_ids: Sequence[int]) -> NextTokens:
     probability = logits.double().softmax(-1)
     wanted = list(target_ids)
     rank = torch.stack([(logits > logits[:, [i]]).sum(1) for i in wanted], dim=1)
-    top = probability.topk(min(TOP, probability.shape[1]), dim=1)
+    top = probability.topk(min(TOP_TOKENS, probability.shape[1]), dim=1)
     return NextTokens(
         probability[:, wanted].numpy(), rank.numpy(), top.indices.numpy(), top.values.numpy()
     )

@@ -12,10 +12,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from neurondb.jobs import Advance, CompareRequest, Preprocessing, Progress
-from neurondb.reading.opening import opened
-from neurondb.records import ComparisonRecord
-from neurondb.render.hints import ingest_command
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
@@ -25,13 +21,17 @@ from ingest.forward.open_model import open_stored_model
 from ingest.weights.analysis import VECTORS, blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
-from neurondb.reading.models import Model
+from neurondb.contracts.compare import CompareRequest, ComparisonRecord
+from neurondb.contracts.ingest import Preprocessing
+from neurondb.contracts.progress import Advance, Progress
+from neurondb.formatting.text import format_ingest_command
+from neurondb.reading.models import Model, open_readonly
 from neurondb.reading.pairs import (
     Pair,
-    choices,
+    compare_vocabularies,
     find_pair,
-    vocabularies,
-    with_unused_rows,
+    list_with_unused_rows,
+    read_preprocessing,
 )
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
@@ -51,13 +51,14 @@ def run(request: CompareRequest, progress: Progress) -> int:
             not where it was read from or holds other weights.
         ModelError: when a checkpoint cannot be read.
     """
-    with opened(request.database) as connection:
+    with open_readonly(request.database) as connection:
         pair = find_pair(connection, request.before, request.after)
         comparison = _ModelComparison(connection, pair)
         for model in comparison.outdated:
             progress.note(
                 f"{model.name}: top tokens are not compared, its token lists count rows that no"
-                f" token has; run `{ingest_command(model.name, model.source, 'vocab')} --force`,"
+                " token has; run"
+                f" `{format_ingest_command(model.name, model.source, 'vocab')} --force`,"
                 " then compare again"
             )
         before, after = (models.find_model(connection, one.model_id) for one in pair)
@@ -76,10 +77,10 @@ class _ModelComparison:
         self.pair = pair
         models = [open_stored_model(connection, model) for model in pair]
         self.checkpoints = [model.checkpoint for model in models]
-        self.choices = choices(connection, pair.before)
-        self.outdated = with_unused_rows(connection, pair)
+        self.choices = read_preprocessing(connection, pair.before)
+        self.outdated = list_with_unused_rows(connection, pair)
         # Texts by number on one side only are equal to nothing on the other.
-        self.has_tokens = not (self.outdated or vocabularies(connection, pair).one_sided)
+        self.has_tokens = not (self.outdated or compare_vocabularies(connection, pair).one_sided)
         models[0].prepare_processor()
 
     def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:

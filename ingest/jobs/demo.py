@@ -19,11 +19,12 @@ from typing import IO, Final
 from platformdirs import user_cache_path
 
 from ingest.bundled import MODEL_NAME, SAMPLER, model_directory
-from ingest.bundled.world import write_heldout
+from ingest.bundled.tinyworld import write_heldout
 from ingest.checkpoint.hub import locate
-from neurondb.decoding import spelled
+from neurondb.contracts.ingest import DemoInputs, DemoRequest
+from neurondb.contracts.progress import Progress
+from neurondb.decoding import format_path
 from neurondb.errors import HubError, ModelError
-from neurondb.jobs import DemoInputs, DemoRequest, Progress
 
 N_TEXTS = 600
 
@@ -104,10 +105,10 @@ def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str
 
 def _at_hand(file: Path) -> Path:
     if not file.is_file():
-        raise ModelError(f"there is no file {spelled(file)}: check the path after --model")
+        raise ModelError(f"there is no file {format_path(file)}: check the path after --model")
     if not _is_it(file):
         raise ModelError(
-            f"{spelled(file)} is not {FILE} (sha256 {SHA256[:12]}…), which this demo is about:"
+            f"{format_path(file)} is not {FILE} (sha256 {SHA256[:12]}…), which this demo is about:"
             " `neurondb ingest` takes any other"
         )
     return file

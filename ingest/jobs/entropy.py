@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from neurondb.jobs import Progress
-from neurondb.jobs.steered import METRICS, EntropyCurves
-from neurondb.jobs.steering import EntropyRequest, NeuronPlace
-from neurondb.reading.identity import neuron_id
 
 from ingest.interventions.entropy_baseline import draw_neurons
 from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
@@ -17,9 +13,13 @@ from ingest.interventions.running_model import (
 )
 from ingest.text.corpus import list_remarks
 from ingest.text.intervention_texts import read_texts
+from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
+from neurondb.contracts.progress import Progress
 from neurondb.database import open_existing
 from neurondb.errors import UsageError
-from neurondb.reading.models import find_model
+from neurondb.interventions import ENTROPY_METRICS
+from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import find_model, find_neuron_id
 
 
 def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
@@ -41,7 +41,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
         with engine.connect() as connection:
             model = find_model(connection, request.machine.model)
             for place in request.neurons:
-                neuron_id(model, *place)
+                find_neuron_id(model, *place)
             baseline = draw_neurons(
                 connection, model, request.n_baseline, request.seed, request.neurons
             )
@@ -68,7 +68,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
 def _curves(
     request: EntropyRequest, baseline: tuple[NeuronPlace, ...], sums: MetricSums, n_tokens: int
 ) -> EntropyCurves:
-    shape = (len(request.neurons) + len(baseline), len(request.values), len(METRICS))
+    shape = (len(request.neurons) + len(baseline), len(request.values), len(ENTROPY_METRICS))
     with np.errstate(invalid="ignore"):
         fixed, frozen = (one.reshape(shape) / sums.n for one in (sums.fixed, sums.frozen))
         clean = sums.clean / sums.n
@@ -77,7 +77,7 @@ def _curves(
         baseline=baseline,
         values=np.array(request.values),
         n_tokens=n_tokens,
-        clean=dict(zip(METRICS, map(float, clean), strict=True)),
-        fixed={name: fixed[..., i] for i, name in enumerate(METRICS)},
-        frozen={name: frozen[..., i] for i, name in enumerate(METRICS)},
+        clean=dict(zip(ENTROPY_METRICS, map(float, clean), strict=True)),
+        fixed={name: fixed[..., i] for i, name in enumerate(ENTROPY_METRICS)},
+        frozen={name: frozen[..., i] for i, name in enumerate(ENTROPY_METRICS)},
     )

@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from neurondb.jobs.steered import Piece
-from neurondb.jobs.steering import GenerateRequest, Sampling
-from neurondb.reading.opening import opened
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,13 +26,14 @@ from ingest.interventions.running_model import (
     value_signs,
 )
 from ingest.text.chat import TextStreamer
+from neurondb.contracts.generate import GeneratedToken, GenerateRequest, Sampling
 from neurondb.errors import UsageError
-from neurondb.reading.models import find_model
+from neurondb.reading.models import find_model, open_readonly
 
 CLEAN, STEERED = "clean", "steered"
 
 
-def run(request: GenerateRequest) -> Iterator[Piece]:
+def run(request: GenerateRequest) -> Iterator[GeneratedToken]:
     """Yield the tokens of a continuation as they come; side by side, those of both runs in turn.
 
     A run ends with a piece that says why.
@@ -46,7 +44,7 @@ def run(request: GenerateRequest) -> Iterator[Piece]:
         IngestError: when the checkpoint is no longer where it was, or holds other weights.
         ModelError: when it cannot be read or run.
     """
-    with opened(request.machine.database) as connection:
+    with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
         hook = clamp_hook(model, request.hook)
         _check(request)
@@ -82,7 +80,7 @@ def _check(request: GenerateRequest) -> None:
         raise UsageError("a temperature is above 0, and --top-p above 0 and at most 1")
 
 
-def _in_turn(continuations: Sequence[_Continuation]) -> Iterator[Piece]:
+def _in_turn(continuations: Sequence[_Continuation]) -> Iterator[GeneratedToken]:
     unfinished = list(continuations)
     while unfinished:
         for continuation in list(unfinished):
@@ -112,7 +110,7 @@ class _Continuation:
         self._ends = _end_tokens(running)
         self._new_rope_at = _new_rope_at(running)
 
-    def next(self) -> Piece:
+    def next(self) -> GeneratedToken:
         """Return the next token, or why there is none."""
         if not self._left:
             return self._end("length")
@@ -124,11 +122,11 @@ class _Continuation:
         self._ids.append(chosen)
         self._left -= 1
         self._unread = 1
-        return Piece(self.name, chosen, self._streamer.add(chosen))
+        return GeneratedToken(self.name, chosen, self._streamer.add(chosen))
 
-    def _end(self, why: str) -> Piece:
+    def _end(self, why: str) -> GeneratedToken:
         self._cache = None
-        return Piece(self.name, None, self._streamer.rest(), why)
+        return GeneratedToken(self.name, None, self._streamer.rest(), why)
 
     @torch.inference_mode()
     def _logits(self) -> Float[Tensor, " d_vocab"]:

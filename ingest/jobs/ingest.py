@@ -7,9 +7,10 @@ from ingest.activations.native import prepare_library
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import open_session
-from neurondb.database import called
+from neurondb.contracts.ingest import IngestReport, IngestRequest, choose_stages
+from neurondb.contracts.progress import Progress
+from neurondb.database import format_url
 from neurondb.errors import NeuronDBError
-from neurondb.jobs import IngestReport, IngestRequest, Progress, wanted_stages
 from neurondb.writing import indexes, models
 
 
@@ -20,7 +21,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
         NeuronDBError: one line on what was wrong; finished steps stay, nothing is half-written.
     """
     started = time.perf_counter()
-    stages = wanted_stages(request)
+    stages = choose_stages(request)
     keep_freed_blocks()
     session = open_session(request, stages, progress)
     if "activations" in stages and session.device.type == "cpu":
@@ -33,13 +34,13 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
     except BaseException:
         with suppress(NeuronDBError):  # what went wrong first is what the user must hear
-            models.forget_fruitless(session.engine, session.ledger.model, session.ledger.run_id)
+            models.forget_empty_run(session.engine, session.ledger.model, session.ledger.run_id)
         raise
     finally:
         session.engine.dispose()
     return IngestReport(
         model=session.ledger.model.name,
-        database=called(session.engine.url),
+        database=format_url(session.engine.url),
         rows=dict(session.rows),
         skipped=dict(session.skipped),
         seconds=time.perf_counter() - started,

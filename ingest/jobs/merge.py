@@ -7,21 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from neurondb.jobs import IngestReport, MergeRequest, Progress
-from neurondb.records import RunRecord
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Connection, select
 
 from ingest.activations.summary import LayerSummary
 from ingest.activations.summary_file import SummaryFile
 from neurondb import migrate
-from neurondb.database import called
+from neurondb.contracts.ingest import IngestReport, MergeRequest
+from neurondb.contracts.model import RunRecord
+from neurondb.contracts.progress import Progress
+from neurondb.database import format_url
 from neurondb.errors import IngestError, NeuronDBError
 from neurondb.schema import tables
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Ledger, Step
 from neurondb.writing.models import StoredModel
+from neurondb.writing.rows import transaction
 
 
 def run(request: MergeRequest, progress: Progress) -> IngestReport:
@@ -49,16 +50,16 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
             n_rows = _store(ledger, steps_left, files, labels, progress)
         except BaseException:
             with suppress(NeuronDBError):  # what went wrong first is what the user must hear
-                models.forget_fruitless(engine, model, run_id)
+                models.forget_empty_run(engine, model, run_id)
             raise
-        models.show(engine, model, dataset_id=dataset_id)
+        models.set_shown(engine, model, dataset_id=dataset_id)
         indexes.finish_load(engine)
         models.finish_run(engine, run_id, dataset_id)
     finally:
         engine.dispose()
     return IngestReport(
         model=model.name,
-        database=called(engine.url),
+        database=format_url(engine.url),
         rows={"activations": n_rows},
         skipped={"activations": len(steps) - len(steps_left)},
         seconds=time.perf_counter() - started,

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from neurondb.jobs import SplitRequest
-
 from ingest.text.tokenizer import Tokenizer
+from neurondb.contracts.tokens import SplitRequest
 
 FILE = "tokenizer.json"
 

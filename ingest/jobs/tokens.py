@@ -14,11 +14,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from neurondb.jobs import LmHeadRequest, Progress
-from neurondb.reading.unused_rows import outdated_steps
-from neurondb.records import RunRecord
-from neurondb.writing.layers import write_lm_head
-from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, func, select
 from torch import Tensor
@@ -26,13 +21,19 @@ from torch import Tensor
 from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
+from neurondb.contracts.model import RunRecord
+from neurondb.contracts.progress import Progress
+from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.database import open_existing
 from neurondb.errors import CheckpointError
 from neurondb.reading.lm_head import Decoding
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.provenance import list_outdated_steps
 from neurondb.schema import codes, tables
 from neurondb.writing import models
 from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step
+from neurondb.writing.rows import transaction
+from neurondb.writing.vocabulary import write_lm_head
 
 MEAN_OF: Final = 100
 GROUP: Final = 16
@@ -95,7 +96,7 @@ def _decoded(
     sides = codes.sides(gated=model.gated)
     found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
     unembed, whole = checkpoint.unembedding(), None
-    summed = not outdated_steps(connection, model.model_id)
+    summed = not list_outdated_steps(connection, model.model_id)
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
             raw_in = checkpoint.layer(layer).in_.to(device).float()

@@ -16,11 +16,12 @@ from ingest.forward import Batch, Forward, MLPActivations, batches
 from ingest.forward.bridge import Bridge
 from ingest.forward.open_model import OpenModel, open_model, open_stored_model
 from ingest.weights.stored_cosines import compare_stored_cosines
+from neurondb.contracts.ingest import VerifyReport
+from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError
-from neurondb.jobs import Progress, VerifyReport
+from neurondb.formatting.text import format_ingest_command
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.unused_rows import outdated_steps, unused_rows
-from neurondb.render.hints import ingest_command
+from neurondb.reading.provenance import count_unused_rows, list_outdated_steps
 from neurondb.schema import tables
 
 NEURONS_A_LAYER = 64
@@ -74,12 +75,12 @@ def run(
 
 
 def _refuse_unused_rows(connection: Connection, model: Model) -> None:
-    outdated = outdated_steps(connection, model.model_id)
+    outdated = list_outdated_steps(connection, model.model_id)
     if outdated:
-        n = unused_rows(connection, model.model_id)
+        n = count_unused_rows(connection, model.model_id)
         raise IngestError(
             f"{model.name}: {outdated[0].name} counts the {n:,} rows that no token has as tokens;"
-            f" run `{ingest_command(model.name, model.source, 'vocab')} --force`"
+            f" run `{format_ingest_command(model.name, model.source, 'vocab')} --force`"
         )
 
 

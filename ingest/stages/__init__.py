@@ -14,4 +14,4 @@ STAGES: dict[str, Callable[[Session], None]] = {
     "activations": activations_stage,
     "traces": traces_stage,
 }
-"""In the order in which they run; `neurondb.jobs.STAGES` has their names."""
+"""In the order in which they run; `neurondb.contracts.ingest.STAGES` has their names."""

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
-from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import select
 from torch import Tensor
@@ -34,6 +33,7 @@ from neurondb.schema import tables
 from neurondb.writing import datasets, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
+from neurondb.writing.rows import transaction
 
 
 def activations_stage(session: Session) -> None:
@@ -71,7 +71,7 @@ def _show(session: Session, stored: StoredTexts) -> None:
             )
             .where(tables.models.c.model_id == model.model_id)
         ).first()
-    models.show(session.engine, model, dataset_id=stored.dataset_id)
+    models.set_shown(session.engine, model, dataset_id=stored.dataset_id)
     if before is not None and before.dataset_id != stored.dataset_id:
         now = stored.corpus.dataset.name
         session.progress.note(

@@ -7,10 +7,10 @@ from sqlalchemy import Engine, select, update
 from ingest.checkpoint.reader import Checkpoint
 from ingest.checkpoint.stored import has_edge_fingerprint
 from ingest.weights.stored_cosines import compare_stored_cosines
-from neurondb.jobs import Progress
+from neurondb.contracts.progress import Progress
 from neurondb.reading.models import find_model
 from neurondb.schema import tables
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 
 
 def renew_fingerprint(

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from neurondb.writing.layers import write_lm_head_tokens
-
 from ingest.stages.session import Session
 from ingest.vocabulary import LmHead
 from neurondb.schema.codes import SIDES, sides
 from neurondb.writing.ledger import Step
+from neurondb.writing.vocabulary import write_lm_head_tokens
 
 SETTING: Final = "lm_head_sides"
 """In the settings of a step: at how many sides of `in` it decoded. Absent where at one."""

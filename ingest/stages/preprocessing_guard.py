@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final, NamedTuple
 
-from neurondb.jobs import IngestRequest, Preprocessing
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Connection, Engine, select
 
+from neurondb.contracts.ingest import IngestRequest, Preprocessing
 from neurondb.errors import IngestError
 from neurondb.schema import tables
 from neurondb.writing.ledger import WHOLE_MODEL
 from neurondb.writing.models import StoredModel
+from neurondb.writing.rows import transaction
 
 INDEPENDENT: Final = ("texts", "lm_head")
 """Steps that read the weights as they are stored, or none."""

@@ -3,16 +3,15 @@
 import time
 from collections.abc import Callable, Sequence
 
-from neurondb.records import Token
-from neurondb.writing.transactions import transaction
-
 from ingest.stages.session import Session
 from ingest.vocabulary import Projector, unit_rows
 from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import PropertyEffects
 from ingest.weights.preprocess import canonical, unembedding
+from neurondb.contracts.model import Token
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.properties import property_ids, store_properties, write_property_effects
+from neurondb.writing.rows import transaction
 
 VERSION = 1
 """The version of the catalogue of properties: another one is another step."""

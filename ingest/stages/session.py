@@ -9,8 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from neurondb.jobs import READ_TEXTS, IngestRequest, Preprocessing, Progress
-from neurondb.records import ModelRecord, RunRecord
 from sqlalchemy import Engine
 
 from ingest.checkpoint.hub import LocatedModel
@@ -26,6 +24,9 @@ from ingest.text.tokenizer import Tokenizer
 from ingest.weights.preprocess import resolve_preprocessing
 from ingest.weights.token_rows import TokenRows
 from neurondb import migrate
+from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
+from neurondb.contracts.model import ModelRecord, RunRecord
+from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
@@ -193,7 +194,7 @@ def _read_inputs(
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
     settings, architecture = opened.checkpoint.settings, opened.architecture
-    needed = not set(READ_TEXTS).isdisjoint(stages)
+    needed = not set(TEXT_STAGES).isdisjoint(stages)
     readable = needed or Tokenizer.is_in(settings)
     tokenizer = Tokenizer(settings) if readable else None
     if tokenizer is not None and stages != ["weights"]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from neurondb.records import TracesRecord
-from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
@@ -22,11 +20,13 @@ from ingest.stages.activations import stored_signs
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
-from neurondb import asking
+from neurondb.contracts.activations import TracesRecord
 from neurondb.errors import IngestError
+from neurondb.find import find
 from neurondb.schema import tables
 from neurondb.writing import datasets
 from neurondb.writing.ledger import Step
+from neurondb.writing.rows import transaction
 from neurondb.writing.traces import write_traces
 
 PEAKS_AT_ONCE = 2_000_000
@@ -84,7 +84,7 @@ def _fitting(steps: Sequence[Step], peaks: dict[int, Peaks]) -> list[Step]:
 def _neurons_where(session: Session, expression: str) -> NDArray[np.int64]:
     """Return the ids of this model's neurons that a `find` expression describes."""
     model = session.ledger.model
-    rows = asking.find(session.engine, expression, columns=["neuron_id"]).rows
+    rows = find(session.engine, expression, columns=["neuron_id"]).rows
     ids = np.sort(np.array([row[0] for row in rows], dtype=np.int64))
     first, end = model.first_neuron_id, model.neuron_ids(model.n_layers - 1)[1]
     ids = ids[(ids >= first) & (ids < end)]

@@ -5,20 +5,20 @@ Versions before counted them. A mean over the vocabulary moves with them, and so
 
 from typing import Final
 
-from neurondb.reading.unused_rows import SETTING, VOCABULARY_STEPS, other_steps
-from neurondb.writing.transactions import transaction
 from sqlalchemy import Engine
 
 from ingest.stages.preprocessing_guard import IngestPlan
 from neurondb.errors import IngestError
+from neurondb.reading.provenance import UNUSED_ROWS_SETTING, VOCABULARY_STEPS, list_other_steps
 from neurondb.writing.models import StoredModel
+from neurondb.writing.rows import transaction
 
 STAGE: Final = "vocab"
 
 
 def unused_rows_setting(n_unused: int) -> dict[str, object]:
     """Return what the settings of a step say of rows that are left out; nothing where none is."""
-    return {SETTING: n_unused} if n_unused else {}
+    return {UNUSED_ROWS_SETTING: n_unused} if n_unused else {}
 
 
 def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: IngestPlan) -> None:
@@ -36,7 +36,7 @@ def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: In
     if run.steps.isdisjoint(VOCABULARY_STEPS):
         return
     with transaction(engine) as connection:
-        others = other_steps(connection, model.model_id, n_unused)
+        others = list_other_steps(connection, model.model_id, n_unused)
     if not others:
         return
     first = others[0]

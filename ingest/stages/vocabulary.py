@@ -5,8 +5,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from neurondb.records import Token, VocabularyRecord
-from neurondb.writing.layers import write_vocabulary
 from torch import Tensor
 
 from ingest.stages.background_writer import writing_in_background
@@ -16,9 +14,12 @@ from ingest.stages.session import Session
 from ingest.vocabulary import Projector
 from ingest.weights.null_space import null_directions, null_share
 from ingest.weights.preprocess import canonical, embedding, unembedding
+from neurondb.contracts.model import Token
+from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema import tables
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.ledger import WHOLE_MODEL, Step
+from neurondb.writing.vocabulary import write_vocabulary
 
 
 def vocabulary_stage(session: Session) -> None:

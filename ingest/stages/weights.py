@@ -6,8 +6,9 @@ from ingest.stages.session import Session
 from ingest.weights.analysis import analyse_layer
 from ingest.weights.baselines import Sampling
 from neurondb.taxonomy import DEFAULT_THRESHOLD
-from neurondb.writing import layers, models
+from neurondb.writing import models
 from neurondb.writing.ledger import Step
+from neurondb.writing.weights import write_classes, write_weights
 
 
 def weights_stage(session: Session) -> None:
@@ -21,7 +22,7 @@ def weights_stage(session: Session) -> None:
             weights = session.layer(step.layer)
             record = analyse_layer(weights, session.architecture, session.choices, sampling)
             with session.finishing(step, time.perf_counter() - started) as writer:
-                layers.write_weights(writer, step.layer, record)
+                write_weights(writer, step.layer, record)
             _classify(session, step.layer)
             advance(1)
     for layer in set(session.layers) - {step.layer for step in steps}:
@@ -35,14 +36,14 @@ def _classify(session: Session, layer: int) -> None:
         settings = session.preprocessing | {"threshold": threshold}
         for step in session.pending([Step(f"classes {threshold:g}", layer, settings)]):
             with session.finishing(step) as writer:
-                layers.write_classes(writer, layer, threshold)
+                write_classes(writer, layer, threshold)
 
 
 def _show(session: Session, threshold: float) -> None:
     """Have neuron_overview show the classes at this τ; say so where it is not as one expects."""
     model = session.ledger.model
     if threshold != model.threshold:
-        models.show(session.engine, model, threshold=threshold)
+        models.set_shown(session.engine, model, threshold=threshold)
     chosen = bool(session.request.thresholds) and threshold != DEFAULT_THRESHOLD
     if threshold != model.threshold or chosen:
         before = f", no longer at {model.threshold:g}" if threshold != model.threshold else ""

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from neurondb.jobs import IngestRequest
-from neurondb.records import DatasetRecord, TokenizationRecord
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Architecture
 from ingest.forward import pack_texts
 from ingest.text.datasets import first_texts, read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
 from neurondb.errors import TextError
 
 

@@ -17,14 +17,13 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
-from neurondb.records import DatasetRecord
-
 from ingest.bundled import DATASETS
 from ingest.checkpoint.libraries import first_line
 from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, detect_format, read_file
 from ingest.text.folders import read_folder
 from ingest.text.rows import LabelledText, Read, read_row
-from neurondb.decoding import spelled
+from neurondb.contracts.texts import DatasetRecord
+from neurondb.decoding import format_path
 from neurondb.errors import TextError
 
 MOST_LABELS: Final = 1_000
@@ -45,7 +44,7 @@ def read_dataset(
     """
     nulls = count()
     given = _given(_texts(source, label_field), nulls)
-    source = spelled(source)  # from here on it is only shown and stored
+    source = format_path(source)  # from here on it is only shown and stored
     read = list(islice(_few_labels(_stripped(given), source), max_texts))
     if not read:
         raise TextError(f"{source}: no text in it; give a file with at least one non-blank text")
@@ -134,12 +133,12 @@ def _texts(source: str, label_field: str) -> Read:
         if path.is_file():
             return read_file(path, label_field)
     except OSError as error:
-        raise TextError(f"{spelled(source)}: {error.strerror or error}") from error
+        raise TextError(f"{format_path(source)}: {error.strerror or error}") from error
     if source in DATASETS:
         return read_file(DATASETS[source], label_field)
     named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
     if not named or detect_format(path) in {*TEXTS, *TABLES}:
-        raise TextError(f"there is no file or directory '{spelled(source)}'")
+        raise TextError(f"there is no file or directory '{format_path(source)}'")
     return _from_hub(source, label_field)
 
 
@@ -147,7 +146,7 @@ def _path(source: str) -> Path:
     try:
         return Path(source).expanduser()
     except RuntimeError as error:  # there is no such user
-        raise TextError(f"{spelled(source)}: {error}") from error
+        raise TextError(f"{format_path(source)}: {error}") from error
 
 
 def _from_hub(dataset: str, label_field: str) -> Read:

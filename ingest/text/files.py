@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ingest.text.rows import LabelledText, Read, read_row
-from neurondb.decoding import decoded, spelled
+from neurondb.decoding import decode, format_path
 from neurondb.errors import TextError
 
 END_OF_TEXT: Final = "<|endoftext|>"
@@ -39,10 +39,10 @@ def read_file(path: Path, label_field: str) -> Read:
     if ending not in TEXTS:
         known = ", ".join((*TEXTS, *TABLES))
         raise TextError(
-            f"{spelled(path)}: cannot read {path.suffix or 'a file without ending'!r}; "
+            f"{format_path(path)}: cannot read {path.suffix or 'a file without ending'!r}; "
             f"give one of {known}, a directory, or a hub dataset id"
         )
-    return TEXTS[ending](content_of(path), spelled(path), label_field)
+    return TEXTS[ending](content_of(path), format_path(path), label_field)
 
 
 def read_part(path: Path, label_field: str) -> Read:
@@ -54,7 +54,7 @@ def read_part(path: Path, label_field: str) -> Read:
     if ending == ".json":
         content = content_of(path)
         if _begins_with_row(content):
-            return _from_json(content, spelled(path), label_field)
+            return _from_json(content, format_path(path), label_field)
         return iter([LabelledText(content)])
     if ending in (*TABLES, *ROWS):
         return read_file(path, label_field)
@@ -64,14 +64,14 @@ def read_part(path: Path, label_field: str) -> Read:
 def content_of(path: Path) -> str:
     """Return the text of a file, decompressed where its ending says so; TextError for none."""
     compression = COMPRESSIONS.get(path.suffix.lower())
-    name = spelled(path)
+    name = format_path(path)
     try:
         if compression is None:
-            return decoded(path.read_bytes(), name)
+            return decode(path.read_bytes(), name)
         import pyarrow
 
         with path.open("rb") as file, pyarrow.input_stream(file, compression=compression) as stream:
-            return decoded(stream.read(), name)
+            return decode(stream.read(), name)
     except OSError as error:
         raise TextError(f"{name}: {_reason(error)}") from error
 
@@ -152,7 +152,7 @@ def _from_arrow(path: Path, label_field: str) -> Read:
 
 
 def _from_batches(batches: Iterable[Any], path: Path, label_field: str) -> Read:
-    name, before = spelled(path), 0
+    name, before = format_path(path), 0
     for batch in batches:
         for number, row in enumerate(_rows(batch, name, before), start=before + 1):
             yield read_row(row, label_field, f"{name}, row {number}")
@@ -175,7 +175,9 @@ def _rows(batch: Any, name: str, before: int) -> list[dict[str, Any]]:
 
 def _check_columns(names: list[str], path: Path) -> None:
     if "text" not in names:
-        raise TextError(f"{spelled(path)}: no column 'text'; it has {', '.join(names) or 'none'}")
+        raise TextError(
+            f"{format_path(path)}: no column 'text'; it has {', '.join(names) or 'none'}"
+        )
 
 
 @contextmanager
@@ -185,7 +187,9 @@ def _read_as(kind: str, path: Path) -> Iterator[None]:
     try:
         yield
     except (pyarrow.ArrowException, OSError) as error:
-        raise TextError(f"{spelled(path)}: cannot be read as {kind} ({_reason(error)})") from error
+        raise TextError(
+            f"{format_path(path)}: cannot be read as {kind} ({_reason(error)})"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

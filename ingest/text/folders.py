@@ -12,7 +12,7 @@ from typing import Final
 
 from ingest.text.files import detect_format, read_part
 from ingest.text.rows import LabelledText, Read
-from neurondb.decoding import spelled
+from neurondb.decoding import format_path
 from neurondb.errors import TextError
 
 DESCRIPTIONS: Final = frozenset({"dataset_info.json", "state.json"})
@@ -31,7 +31,7 @@ def read_folder(root: Path, label_field: str) -> Read:
     """
     for file in visible_files(root):
         folder = file.parent.relative_to(root)
-        of_folder = spelled(folder.as_posix()) if label_field and folder != Path() else None
+        of_folder = format_path(folder.as_posix()) if label_field and folder != Path() else None
         for found in read_part(file, label_field):
             yield found and LabelledText(found.text, found.label or of_folder)
 
@@ -57,7 +57,7 @@ def _below(folder: Path, root: str, seen: set[str]) -> Iterator[Path]:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         kinds = [(path, path.is_dir(), path.is_file()) for path in paths]
     except OSError as error:
-        raise TextError(f"{spelled(folder)}: {error.strerror or error}") from error
+        raise TextError(f"{format_path(folder)}: {error.strerror or error}") from error
     left_out = _descriptions(folder, [path for path, _, is_file in kinds if is_file])
     for path, is_folder, is_file in kinds:
         if is_folder:
@@ -67,7 +67,9 @@ def _below(folder: Path, root: str, seen: set[str]) -> Iterator[Path]:
             if path.name not in left_out:
                 yield path
         elif path.is_symlink():
-            raise TextError(f"{spelled(path)}: a link that leads to no file; remove it or mend it")
+            raise TextError(
+                f"{format_path(path)}: a link that leads to no file; remove it or mend it"
+            )
 
 
 def _lies_elsewhere(link: Path, root: str) -> bool:

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from neurondb.asking.spelling import did_you_mean
-from neurondb.jobs import TextsRequest
-from neurondb.records import DatasetRecord
-from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from ingest.checkpoint.reader import Architecture
 from ingest.text.datasets import first_texts, read_dataset
 from ingest.text.tokenizer import Tokenizer
-from neurondb.decoding import is_text, spelled
+from neurondb.contracts.inputs import TextsRequest
+from neurondb.contracts.texts import DatasetRecord
+from neurondb.decoding import format_path, is_text
 from neurondb.errors import TextError, UsageError
 from neurondb.schema import tables
+from neurondb.spelling import did_you_mean
 from neurondb.writing import datasets
+from neurondb.writing.rows import transaction
 
 DEFAULT_MAX_LEN = 1024
 
@@ -114,7 +114,7 @@ def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int 
     except TextError as error:
         with transaction(engine) as connection:
             names = connection.scalars(select(tables.dataset_rows.c.name)).all()
-        raise TextError(f"{error}{did_you_mean(spelled(request.dataset), names)}") from error
+        raise TextError(f"{error}{did_you_mean(format_path(request.dataset), names)}") from error
 
 
 def _is_path(name: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from neurondb.decoding import repaired
+from neurondb.decoding import replace_surrogates
 from neurondb.errors import TextError
 
 
@@ -37,7 +37,10 @@ def read_row(row: Mapping[str, Any], label_field: str, where: str) -> LabelledTe
         )
     # What has no value is NaN in tables that pandas wrote, and differs from itself.
     missing = label is None or label != label
-    return LabelledText(repaired(text), None if missing else repaired(str(label).strip()) or None)
+    return LabelledText(
+        replace_surrogates(text),
+        None if missing else replace_surrogates(str(label).strip()) or None,
+    )
 
 
 def _value(row: Mapping[str, Any], field: str) -> Any:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import tokenizers
-from neurondb.records import DatasetRecord, Token, TokenizationRecord
 from numpy.typing import NDArray
 
 from ingest.checkpoint.libraries import first_line
 from ingest.text.special_tokens import ROLES, read_configured_ids, read_special_tokens
+from neurondb.contracts.model import Token
+from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
 from neurondb.errors import CheckpointError, TextError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")

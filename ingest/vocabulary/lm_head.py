@@ -17,7 +17,8 @@ from ingest.vocabulary.candidates import Candidates
 from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, product_error, products
 from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows
-from neurondb.records import LmHeadTokens, TokenList, VocabularyMoments
+from neurondb.contracts.tokens import LmHeadTokens
+from neurondb.contracts.vocabulary import TokenList, VocabularyMoments
 from neurondb.schema.codes import SIDES
 
 LM_HEAD_MEAN_OF: Final = 100

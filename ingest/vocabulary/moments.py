@@ -2,10 +2,10 @@
 
 import torch
 from jaxtyping import Float
-from neurondb.records import VocabularyMoments
 from torch import Tensor
 
 from ingest.vocabulary.products import TOKEN_TILE, Precision, accumulated, mean_row
+from neurondb.contracts.vocabulary import VocabularyMoments
 
 NO_SPREAD = 1e-14
 """Variance of cosines below which it is that of their rounding: no skewness, no kurtosis."""

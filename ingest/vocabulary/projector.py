@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from neurondb.records import TokenList, VocabularyMoments, VocabularyRecord
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
@@ -23,6 +22,7 @@ from ingest.vocabulary.products import (
 from ingest.vocabulary.tie_breaking import break_ties, n_spare
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows
+from neurondb.contracts.vocabulary import TokenList, VocabularyMoments, VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, sides, token_list
 
 

@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from neurondb.records import PropertyEffectsRecord
 from numpy.typing import NDArray
 from torch import Tensor
+
+from neurondb.contracts.vocabulary import PropertyEffectsRecord
 
 MIN_TOKENS: Final = 5
 """Properties of fewer tokens have no effects: theirs would be those of single tokens, which the

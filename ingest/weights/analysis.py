@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from neurondb.jobs import Preprocessing
-from neurondb.records import Baseline, WeightsRecord
 from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture, LayerWeights
@@ -22,6 +20,8 @@ from ingest.weights.baselines import (
     gaussian_regions,
 )
 from ingest.weights.preprocess import NeuronVectors, canonical
+from neurondb.contracts.ingest import Preprocessing
+from neurondb.contracts.weights import Baseline, WeightsRecord
 
 ROWS = 128
 """Neurons preprocessed at a time: their float32 copies stay in the processor's cache."""

@@ -11,10 +11,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from neurondb.records import Baseline
 from numpy.typing import NDArray
 from scipy.stats import beta
 from torch import Tensor
+
+from neurondb.contracts.weights import Baseline
 
 MAX_STANDARD_ERROR: Final = 5e-4
 """The largest standard error that a quantile of a sampled baseline may have."""

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float
-from neurondb.records import PerNeuron
 from torch import Tensor
+
+from neurondb.contracts.weights import PerNeuron
 
 NULL_DIRECTIONS: Final = 40
 """Singular directions that count as null, unless asked otherwise (METHODS §4)."""

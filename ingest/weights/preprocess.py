@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int8
-from neurondb.jobs import Preprocessing
 from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights, Norm
 from ingest.weights.token_rows import TokenRows
+from neurondb.contracts.ingest import Preprocessing
 
 # Gated models behind a LayerNorm whose published tables were made without centring `gate`.
 UNCENTRED_GATE = frozenset({"olmo"})

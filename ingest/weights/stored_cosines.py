@@ -16,8 +16,9 @@ from torch import Tensor
 from ingest.checkpoint.reader import Checkpoint
 from ingest.weights.baselines import PAIRS
 from ingest.weights.preprocess import NeuronVectors, canonical
+from neurondb.contracts.ingest import Preprocessing, VerifyReport
+from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError
-from neurondb.jobs import Preprocessing, Progress, VerifyReport
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 

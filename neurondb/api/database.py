@@ -10,18 +10,22 @@ from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Engine
 
+from neurondb import named_queries
 from neurondb.api.jobs import run_job
 from neurondb.api.requests import make_ablation_request
 from neurondb.api.result import Result
-from neurondb.asking import named
-from neurondb.asking.compiling import Shape, compile_find, default_columns
-from neurondb.asking.finding import count, understood
-from neurondb.asking.statements import LIMIT_S, Rows, run_sql
-from neurondb.database import called, open_existing, translated
+from neurondb.contracts.ablate import AblationReport
+from neurondb.contracts.progress import Progress
+from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import UsageError
-from neurondb.jobs import AblationReport, Progress
+from neurondb.find.columns import ResultShape, choose_columns
+from neurondb.find.compiler import compile_find
+from neurondb.find.search import count, read_expression
 from neurondb.reading.models import ModelSummary, list_models
-from neurondb.reading.neuron import NeuronPage, PageOptions, neuron_page
+from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
+from neurondb.sql import Rows, run_sql
+from neurondb.sql.query_files import format_query, parse_query
+from neurondb.sql.running import TIME_LIMIT_S
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 
 _ABLATIONS: Final = """
@@ -45,7 +49,9 @@ class Database:
     ['sample-gpt', 'sample-llama']
     """
 
-    def __init__(self, location: str | Path | None = None, *, time_limit: float = LIMIT_S) -> None:
+    def __init__(
+        self, location: str | Path | None = None, *, time_limit: float = TIME_LIMIT_S
+    ) -> None:
         """Open the database at a path or URL; None is $NEURONDB_URL, else the default one.
 
         Args:
@@ -78,7 +84,7 @@ class Database:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<neurondb.Database {called(self.engine.url)}>"
+        return f"<neurondb.Database {format_url(self.engine.url)}>"
 
     @property
     def models(self) -> tuple[ModelSummary, ...]:
@@ -120,9 +126,9 @@ class Database:
             UnknownNameError: when it names a model or token that is not there.
         """
         keys = _split_names(order)
-        shape = Shape(_split_names(columns or ()) or default_columns(keys), keys, limit)
-        statement, values = compile_find(understood(self.engine, expression), shape)
-        written = named.write(expression, statement, values, ())
+        shape = ResultShape(_split_names(columns or ()) or choose_columns(keys), keys, limit)
+        statement, values = compile_find(read_expression(self.engine, expression), shape)
+        written = format_query(expression, statement, values, ())
         return self._keep_result(lambda: run_sql(self.engine, statement, values), written)
 
     def count(self, expression: str = "") -> int:
@@ -148,7 +154,7 @@ class Database:
             DatabaseError: when it would change something, is malformed, lacks a parameter or takes
                 too long.
         """
-        defaults = named.read(statement, "the statement").loose_bindings({})
+        defaults = parse_query(statement, "the statement").loose_bindings({})
         values = {**defaults, **parameters}
         return self._keep_result(lambda: run_sql(self.engine, statement, values), statement, values)
 
@@ -164,7 +170,7 @@ class Database:
         """
         given = {key: str(value) for key, value in parameters.items() if value is not None}
         return self._keep_result(
-            lambda: named.run(self.engine, name, given), named.load(name).sql, given
+            lambda: named_queries.run(self.engine, name, given), named_queries.load(name).sql, given
         )
 
     def neuron(
@@ -187,7 +193,7 @@ class Database:
         """
         layer, number = _parse_neuron(neuron) if isinstance(neuron, str) else neuron
         with self.connect() as connection:
-            return neuron_page(connection, model, layer, number, options)
+            return read_neuron_page(connection, model, layer, number, options)
 
     def ablate(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
         """Intervene on neurons of a model, store the runs, and return what changed.
@@ -242,7 +248,7 @@ class Database:
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         """Open a connection that cannot write, for the functions of `neurondb.reading`."""
-        with translated(called(self.engine.url)), self.engine.connect() as connection:
+        with translate_errors(format_url(self.engine.url)), self.engine.connect() as connection:
             yield connection
 
     def _keep_result(
@@ -257,7 +263,7 @@ class Database:
         return result
 
 
-def open(location: str | Path | None = None, *, time_limit: float = LIMIT_S) -> Database:  # noqa: A001
+def open(location: str | Path | None = None, *, time_limit: float = TIME_LIMIT_S) -> Database:  # noqa: A001
     """Open the database at a path or URL to ask it; None is $NEURONDB_URL, else the default one.
 
     Args:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from neurondb.contracts.ingest import IngestReport, IngestRequest, choose_stages
+from neurondb.contracts.progress import Progress
+from neurondb.contracts.registry import job
 from neurondb.extras import name_missing_extras
-from neurondb.jobs import IngestReport, IngestRequest, Progress, job, wanted_stages
 
 
 def ingest(
@@ -24,7 +26,7 @@ def ingest(
             stored model.
         database: Path or URL; None is the default database. It is made where there is none.
         progress: What is told how far the work is; None shows bars on stderr.
-        settings: Further fields of `neurondb.jobs.IngestRequest`, by their names.
+        settings: Further fields of `neurondb.contracts.ingest.IngestRequest`, by their names.
 
     Raises:
         MissingExtraError: when the extra `ingest` is not installed.
@@ -34,7 +36,7 @@ def ingest(
     """
     where = None if database is None else str(database)
     request = IngestRequest(model=str(model), database=where, **settings)
-    wanted_stages(request)  # wrong usage is said before the job is loaded
+    choose_stages(request)  # wrong usage is said before the job is loaded
     report: IngestReport = run_job("ingest", request, progress)
     return report
 
@@ -49,8 +51,8 @@ def run_job(name: str, request: object, progress: Progress | None = None) -> Any
     if progress is None:
         from rich.console import Console
 
-        from neurondb.render.progress import progress_on
+        from neurondb.terminal.progress import choose_progress
 
-        progress = progress_on(Console(stderr=True))
+        progress = choose_progress(Console(stderr=True))
     with name_missing_extras():
         return job(name)(request, progress)

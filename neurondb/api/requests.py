@@ -7,9 +7,10 @@ underscores, and `class_` and `set_` for the two that are words of Python.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from neurondb.conditions import Treatment
+from neurondb.contracts.ablate import AblationRequest
+from neurondb.contracts.inputs import NeuronSelection, SelectionKind, TextsRequest
 from neurondb.errors import UsageError
-from neurondb.jobs import AblationRequest, NeuronSelection, SelectionKind, TextsRequest
+from neurondb.interventions import Treatment
 
 SELECTIONS: Final[dict[str, SelectionKind]] = {
     "where": "where",
@@ -40,7 +41,7 @@ def make_ablation_request(
         if name not in known:
             raise TypeError(f"ablate has no option {name!r}; it has {', '.join(sorted(known))}")
     mode, *how = (options.get(name) for name in TREATMENT)
-    treatment = Treatment.asked(mode or "zero", *how)
+    treatment = Treatment.parse(mode or "zero", *how)
     selection = choose_neurons(options)
     if selection is None:
         raise UsageError(ONE_OF_THEM)

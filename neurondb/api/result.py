@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from neurondb.asking.statements import Rows
 from neurondb.extras import name_missing_extras
-from neurondb.render.cells import displayed
+from neurondb.formatting.cells import format_cell
+from neurondb.sql import Rows
 
 if TYPE_CHECKING:
     import pandas
@@ -65,7 +65,7 @@ class Result:
     def __repr__(self) -> str:
         """Return how many rows there are, and the first of them: as a person reads them."""
         rows = [self.columns, *islice(self, _SHOWN)]
-        cells = [list(map(displayed, row)) for row in rows]
+        cells = [list(map(format_cell, row)) for row in rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

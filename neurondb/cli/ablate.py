@@ -10,20 +10,16 @@ from rich.console import Console
 from neurondb.api.requests import make_ablation_request
 from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.conditions import HOOKS, MODES
+from neurondb.contracts.ablate import AblationReport, AblationRequest, RerunRequest
+from neurondb.contracts.registry import job
 from neurondb.errors import UsageError
-from neurondb.jobs import (
-    AblationReport,
-    AblationRequest,
-    RerunRequest,
-    job,
-)
-from neurondb.reading.ablation_runs import METRICS, ablation_run, baselines_of
-from neurondb.reading.opening import opened
-from neurondb.render.ablation import NARROWEST, Ablation, ablation_page, ablation_rows
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.interventions import HOOKS, METRICS, MODES
+from neurondb.reading.models import open_readonly
+from neurondb.reading.runs import find_ablation_run, list_baselines
+from neurondb.terminal.ablation import NARROWEST, Ablation, draw_ablation_page, make_ablation_rows
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {
     "Neurons (one of them)": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set"),
@@ -119,7 +115,7 @@ def ablate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None
-    progress = progress_on(Console(stderr=True))
+    progress = choose_progress(Console(stderr=True))
     report: AblationReport
     if rerun is None:
         report = job("ablate")(_request(db, asked), progress)
@@ -127,11 +123,11 @@ def ablate(
         report = job("rerun")(_rerun_request(db, rerun, asked), progress)
     shown = stored_ablations(db, report.run_ids)
     if as_page:
-        terminal = console()
+        terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
-        terminal.print(ablation_page(shown[0], terminal.width, metrics), crop=False)
+        terminal.print(draw_ablation_page(shown[0], terminal.width, metrics), crop=False)
     else:
-        deliver(ablation_rows(shown, metrics), destination)
+        write_rows(make_ablation_rows(shown, metrics), destination)
     click.echo(told(report), err=True)
 
 
@@ -163,9 +159,9 @@ def _spelled(name: str) -> str:
 
 def stored_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]:
     """Return runs and their baselines from the database."""
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         return [
-            Ablation(ablation_run(connection, run_id), baselines_of(connection, run_id))
+            Ablation(find_ablation_run(connection, run_id), list_baselines(connection, run_id))
             for run_id in run_ids
         ]
 

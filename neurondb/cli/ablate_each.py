@@ -10,25 +10,28 @@ from sqlalchemy import Connection
 
 from neurondb.api.requests import choose_neurons, make_texts_request
 from neurondb.cli import choosing, options
-from neurondb.conditions import Treatment
+from neurondb.contracts.registry import job
+from neurondb.contracts.single_neuron import EffectReport, EffectRequest
 from neurondb.errors import UsageError
-from neurondb.jobs import job
-from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectReport, EffectRequest
+from neurondb.interventions import ESTIMATED_METRICS, METRICS, SINGLE_NEURON_MODES, Treatment
 from neurondb.reading.effects import (
-    EACH,
+    SINGLE_NEURON,
     Agreement,
     EffectRun,
-    agreement,
-    counterpart,
-    effect_rows,
-    effect_run,
+    compute_agreement,
+    find_counterpart_run,
+    find_effect_run,
+    read_effect_rows,
 )
-from neurondb.reading.models import find_model
-from neurondb.reading.opening import opened
-from neurondb.render.ablate_each import EachPage, each_page, each_rows
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.reading.models import find_model, open_readonly
+from neurondb.terminal.ablation import (
+    SingleNeuronPage,
+    draw_single_neuron_page,
+    make_single_neuron_rows,
+)
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {
     "Neurons": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set", "seed"),
@@ -45,7 +48,7 @@ SECTIONS: Final = {
 @choosing.neurons
 @choosing.save_set
 @options.seed("Of --draw.")
-@click.option("--mode", type=click.Choice(MODES), default="zero", show_default=True)
+@click.option("--mode", type=click.Choice(SINGLE_NEURON_MODES), default="zero", show_default=True)
 @choosing.condition
 @click.option(
     "--attribution",
@@ -82,21 +85,24 @@ def ablate_each(
     as_page = destination.chosen == "table" and destination.file is None
     request = _request(db, attribution, asked)
     name = "attribute" if attribution else "ablate-each"
-    report: EffectReport = job(name)(request, progress_on(Console(stderr=True)))
-    with opened(db) as connection:
-        run = effect_run(connection, report.run_id)
+    report: EffectReport = job(name)(request, choose_progress(Console(stderr=True)))
+    with open_readonly(db) as connection:
+        run = find_effect_run(connection, report.run_id)
         assert run is not None
         model = find_model(connection, request.model)
-        rows = effect_rows(connection, model, run, request.metrics)
+        rows = read_effect_rows(connection, model, run, request.metrics)
         if as_page:
-            terminal = console()
-            other = counterpart(connection, model, run)
+            terminal = open_console()
+            other = find_counterpart_run(connection, model, run)
             found = _agreements(connection, run, other, request.metrics)
             terminal.print(
-                each_page(EachPage(run, list(rows), found, other), terminal.width), crop=False
+                draw_single_neuron_page(
+                    SingleNeuronPage(run, list(rows), found, other), terminal.width
+                ),
+                crop=False,
             )
         else:
-            deliver(each_rows(run, rows), destination)
+            write_rows(make_single_neuron_rows(run, rows), destination)
     click.echo(told(report), err=True)
 
 
@@ -112,7 +118,7 @@ def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> Eff
         texts=make_texts_request(asked),
         metrics=_metrics(asked["metrics"], attribution),
         selection=selection,
-        treatment=Treatment.asked(asked["mode"], asked["condition"], None, None),
+        treatment=Treatment.parse(asked["mode"], asked["condition"], None, None),
         name=asked["save_set"],
         seed=asked["seed"],
         device=asked["device"],
@@ -123,7 +129,7 @@ def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> Eff
 
 
 def _metrics(given: str | None, attribution: bool) -> tuple[str, ...]:
-    known = ESTIMATED if attribution else METRICS
+    known = ESTIMATED_METRICS if attribution else METRICS
     if given is None:
         return known[:1] if attribution else known
     asked = [part.strip() for part in given.split(",") if part.strip()]
@@ -139,11 +145,11 @@ def _agreements(
 ) -> list[Agreement]:
     if other is None:
         return []
-    each, attribution = (run, other) if run.kind == EACH else (other, run)
+    each, attribution = (run, other) if run.kind == SINGLE_NEURON else (other, run)
     return [
-        agreement(connection, each.run_id, attribution.run_id, metric)
+        compute_agreement(connection, each.run_id, attribution.run_id, metric)
         for metric in metrics
-        if metric in ESTIMATED
+        if metric in ESTIMATED_METRICS
     ]
 
 

@@ -14,13 +14,14 @@ from neurondb.cli.ablate import (
     stored_ablations,
     told,
 )
-from neurondb.conditions import MODES, PUBLISHED, Treatment
+from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
+from neurondb.contracts.registry import job
 from neurondb.errors import UsageError
-from neurondb.jobs import AblationReport, AblationSuiteRequest, job
-from neurondb.render.ablation import NARROWEST, ablation_rows, suite_page
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.interventions import MODES, PUBLISHED_CONDITIONS, Treatment
+from neurondb.terminal.ablation import NARROWEST, draw_suite_page, make_ablation_rows
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
 
 ALWAYS: Final = "always"
 """How a list of conditions says that there is none."""
@@ -52,7 +53,7 @@ def _listed(_: click.Context, __: click.Parameter, given: str | None) -> tuple[s
 @click.option(
     "--conditions",
     metavar="SIGNS,...",
-    default=",".join((ALWAYS, *PUBLISHED)),
+    default=",".join((ALWAYS, *PUBLISHED_CONDITIONS)),
     show_default=True,
     callback=_listed,
     help=f"Where it is done; {ALWAYS} is at every token.",
@@ -97,14 +98,14 @@ def ablate_suite(
         database=db,
         **{n: asked[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")},
     )
-    report: AblationReport = job("ablate-suite")(request, progress_on(Console(stderr=True)))
+    report: AblationReport = job("ablate-suite")(request, choose_progress(Console(stderr=True)))
     shown = stored_ablations(db, report.run_ids)
     if as_page:
-        terminal = console()
+        terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
-        terminal.print(suite_page(shown, metrics[:2]), crop=False)
+        terminal.print(draw_suite_page(shown, metrics[:2]), crop=False)
     else:
-        deliver(ablation_rows(shown, metrics), destination)
+        write_rows(make_ablation_rows(shown, metrics), destination)
     click.echo(told(report), err=True)
 
 
@@ -113,6 +114,6 @@ def _treatments(modes: tuple[str, ...], conditions: tuple[str, ...]) -> tuple[Tr
         if mode in MODES and mode not in ("zero", "mean"):
             raise UsageError(f"a suite has no value for mode {mode}; use `neurondb ablate`")
     return tuple(
-        Treatment.asked(mode, None if condition == ALWAYS else condition, None, None)
+        Treatment.parse(mode, None if condition == ALWAYS else condition, None, None)
         for mode, condition in product(modes, conditions)
     )

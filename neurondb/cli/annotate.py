@@ -6,7 +6,7 @@ import click
 
 from neurondb.api import Database
 from neurondb.cli import options
-from neurondb.decoding import spelled
+from neurondb.decoding import format_path
 
 
 @click.command()
@@ -34,7 +34,7 @@ def annotate(file: Path, model: str | None, source: str | None, db: str | None) 
     with Database(db) as database:
         report = database.annotate(file, model=model, source=source)
     click.echo(
-        f"{spelled(file.name)}: {report.n_new:,} new, {report.n_changed:,} changed, "
+        f"{format_path(file.name)}: {report.n_new:,} new, {report.n_changed:,} changed, "
         f"{report.n_same:,} as before",
         err=True,
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from neurondb.decoding import is_text, spelled
+from neurondb.decoding import format_path, is_text
 from neurondb.errors import UsageError
 
 
@@ -56,10 +56,10 @@ def _check(parameter: click.Parameter, given: str) -> None:
     if isinstance(parameter, click.Option):
         called = parameter.opts[-1]
     if "\0" in given:
-        raise UsageError(f"{called} '{spelled(given)}' has a zero byte in it; leave it out")
+        raise UsageError(f"{called} '{format_path(given)}' has a zero byte in it; leave it out")
     if not isinstance(parameter.type, click.Path | PathOrName):
         # In a locale without an encoding Python takes no letters beyond ASCII.
         told = "was typed under a locale without UTF-8; set PYTHONUTF8=1"
         wrong = "is not UTF-8; type it in UTF-8"
-        how = told if spelled(given).encode() == os.fsencode(given) else wrong
-        raise UsageError(f"{called} '{spelled(given)}' {how}")
+        how = told if format_path(given).encode() == os.fsencode(given) else wrong
+        raise UsageError(f"{called} '{format_path(given)}' {how}")

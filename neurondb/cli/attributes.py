@@ -9,17 +9,21 @@ from rich.console import Console
 from neurondb.api.requests import SELECTIONS, choose_neurons
 from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.conditions import HOOKS, MODES, ZERO, Treatment
+from neurondb.contracts.attributes import (
+    AttributeRateRequest,
+    AttributeRates,
+    AttributeSetsReport,
+    AttributeSetsRequest,
+)
+from neurondb.contracts.inputs import Machine
+from neurondb.contracts.registry import job
 from neurondb.errors import UsageError
-from neurondb.jobs import job
-from neurondb.jobs.steered import AttributeRates, SetsReport
-from neurondb.jobs.steering import AttributeRateRequest, AttributeSetsRequest, Machine
-from neurondb.reading.models import Model, find_model
-from neurondb.reading.opening import opened
-from neurondb.render.attributes import RatesPage, rate_rows, rates_page
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.interventions import HOOKS, MODES, ZERO, Treatment
+from neurondb.reading.models import Model, find_model, open_readonly
+from neurondb.terminal.attributes import RatesPage, draw_rates_page, make_rate_rows
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {
     "Inputs": ("prompts", "sets", "max_prompts", "stop_words", "top_k", "pieces"),
@@ -122,17 +126,17 @@ def rate(
         baseline=asked["baseline"] or 0,
         **{name: asked[name] for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts")},
     )
-    rates: AttributeRates = job("attributes")(request, progress_on(Console(stderr=True)))
+    rates: AttributeRates = job("attributes")(request, choose_progress(Console(stderr=True)))
     page = RatesPage(stored.name, str(treatment), rates)
     if as_page:
-        terminal = console()
-        terminal.print(rates_page(page, terminal.width), crop=False)
+        terminal = open_console()
+        terminal.print(draw_rates_page(page, terminal.width), crop=False)
     else:
-        deliver(rate_rows(page), destination, caption="model")
+        write_rows(make_rate_rows(page), destination, caption="model")
 
 
 def _model(db: str | None, name: str) -> Model:
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         return find_model(connection, name)
 
 
@@ -140,7 +144,7 @@ def _treatment(asked: dict[str, Any]) -> Treatment:
     """Return what is done to the neurons; options that do something need some."""
     how = {name: asked[name] for name in ("mode", "condition", "hook", "value")}
     if any(asked[name] is not None for name in SELECTIONS):
-        return Treatment.asked(how.pop("mode") or "zero", **how)
+        return Treatment.parse(how.pop("mode") or "zero", **how)
     without = [name for name in (*how, "baseline") if asked[name] is not None]
     if without:
         raise UsageError(f"--{without[0]} needs neurons: give --where, --sql, --neurons or --class")
@@ -184,7 +188,9 @@ def build(
     PARAGRAPHS is a file of texts, a directory or a hub dataset, as `neurondb ingest` reads them.
     """
     request = AttributeSetsRequest(paragraphs, subjects, output, top_k, mentioning, stop_words)
-    report: SetsReport = job("attribute-sets")(request, progress_on(Console(stderr=True)))
+    report: AttributeSetsReport = job("attribute-sets")(
+        request, choose_progress(Console(stderr=True))
+    )
     click.echo(
         f"{output}: {report.n_subjects:,} subjects, {report.median_size:g} attributes in the "
         f"median, from {report.n_paragraphs:,} paragraphs"

@@ -4,8 +4,8 @@ import click
 
 from neurondb.cli import options
 from neurondb.errors import DatabaseError
-from neurondb.reading.checking import problems
-from neurondb.reading.opening import opened
+from neurondb.reading.integrity import find_problems
+from neurondb.reading.models import open_readonly
 
 
 @click.command()
@@ -15,8 +15,8 @@ def check(db: str | None) -> None:
 
     Prints a line for each problem and what to do; exits with 1 when there is one.
     """
-    with opened(db) as connection:
-        found = list(problems(connection))
+    with open_readonly(db) as connection:
+        found = list(find_problems(connection))
     for problem in found:
         click.echo(f"{problem.what}: {problem.remedy}")
     if found:

@@ -7,20 +7,19 @@ import click
 import numpy as np
 from rich.console import Console
 
-from neurondb.asking.token_names import tokens_called
 from neurondb.cli import options, steering_options
+from neurondb.contracts.clamp import POSITIONS, ClampRequest, ClampResult
+from neurondb.contracts.inputs import Machine
+from neurondb.contracts.registry import job
 from neurondb.errors import UsageError
-from neurondb.jobs import job
-from neurondb.jobs.steered import ClampSweep
-from neurondb.jobs.steering import POSITIONS, ClampRequest, Machine, NeuronPlace
-from neurondb.reading.identity import neuron_id
-from neurondb.reading.models import find_model
-from neurondb.reading.opening import opened
-from neurondb.reading.token_texts import token_texts
-from neurondb.render.clamp import SweepPage, sweep_page, sweep_rows
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.find.token_names import find_tokens
+from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import find_model, find_neuron_id, open_readonly
+from neurondb.reading.tokens import read_token_texts
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
+from neurondb.terminal.steering import ClampPage, draw_clamp_page, make_clamp_rows
 
 MOST_STEPS: Final = 1001
 SECTIONS: Final = {
@@ -97,10 +96,10 @@ def clamp(
     as_page = output is None and destination.chosen == "table"
     page = _page(db, model, (*neurons, *sum(asked.pop("more"), ())), prompt, **asked)
     if as_page:
-        terminal = console()
-        terminal.print(sweep_page(page, terminal.width), crop=False)
+        terminal = open_console()
+        terminal.print(draw_clamp_page(page, terminal.width), crop=False)
     else:
-        deliver(sweep_rows(page), destination, caption="model")
+        write_rows(make_clamp_rows(page), destination, caption="model")
 
 
 def _page(
@@ -116,22 +115,22 @@ def _page(
     device: str,
     dtype: str,
     **how: Any,
-) -> SweepPage:
+) -> ClampPage:
     values = _values(low, high, steps)
     places = steering_options.once(neurons)
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         model = find_model(connection, name)
         for place in places:
-            neuron_id(model, *place)
-        called = tokens_called(connection, model, targets)
+            find_neuron_id(model, *place)
+        called = find_tokens(connection, model, targets)
     ids = tuple(token.token_id for token in called)
     machine = Machine(model.name, db, device, dtype)
     request = ClampRequest(machine, prompt, places, values, ids, **how)
-    sweep: ClampSweep = job("clamp")(request, progress_on(Console(stderr=True)))
+    sweep: ClampResult = job("clamp")(request, choose_progress(Console(stderr=True)))
     wanted = [*sweep.target_ids, *sweep.clean.top_ids.flat, *sweep.clamped.top_ids.flat]
-    with opened(db) as connection:
-        texts = token_texts(connection, model, wanted)
-    return SweepPage(model, places, prompt, request.position, request.sign, sweep, texts)
+    with open_readonly(db) as connection:
+        texts = read_token_texts(connection, model, wanted)
+    return ClampPage(model, places, prompt, request.position, request.sign, sweep, texts)
 
 
 def _values(low: float, high: float, steps: int) -> tuple[float, ...]:

@@ -6,14 +6,20 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options
-from neurondb.jobs import CompareRequest, job
+from neurondb.contracts.compare import CompareRequest
+from neurondb.contracts.registry import job
 from neurondb.reading import comparisons
-from neurondb.reading.opening import opened
-from neurondb.reading.pairs import find_pair, stored_comparison, without_vocabulary
-from neurondb.render.comparison import NARROWEST, comparison_page, comparison_rows, unknown_tokens
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.reading.models import open_readonly
+from neurondb.reading.pairs import find_pair, find_stored_comparison, list_without_vocabulary
+from neurondb.terminal.comparison import (
+    NARROWEST,
+    draw_comparison_page,
+    format_missing_vocabularies,
+    make_comparison_rows,
+)
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
 
 SHOWN = 10
 """Neurons that moved most, on the page."""
@@ -52,21 +58,21 @@ def compare(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None
-    with opened(db) as connection:
-        found = stored_comparison(connection, find_pair(connection, before, after))
+    with open_readonly(db) as connection:
+        found = find_stored_comparison(connection, find_pair(connection, before, after))
     if force or found is None:
         request = CompareRequest(before, after, db)
-        found = int(job("compare")(request, progress_on(Console(stderr=True))))
-    with opened(db) as connection:
+        found = int(job("compare")(request, choose_progress(Console(stderr=True))))
+    with open_readonly(db) as connection:
         pair = find_pair(connection, before, after)
         if as_page:
             most = SHOWN if limit is None else limit or None
-            page = comparisons.comparison_page(connection, pair, found, most)
-            terminal = console()
+            page = comparisons.read_comparison_page(connection, pair, found, most)
+            terminal = open_console()
             terminal.width = max(terminal.width, NARROWEST)
-            terminal.print(comparison_page(page, terminal.width), crop=False)
+            terminal.print(draw_comparison_page(page, terminal.width), crop=False)
         else:
-            rows = comparisons.comparison_rows(connection, pair, found, limit or None)
-            deliver(comparison_rows(rows), destination)
-            for line in unknown_tokens(without_vocabulary(connection, pair)):
+            rows = comparisons.read_comparison_rows(connection, pair, found, limit or None)
+            write_rows(make_comparison_rows(rows), destination)
+            for line in format_missing_vocabularies(list_without_vocabulary(connection, pair)):
                 click.echo(line, err=True)

@@ -11,25 +11,26 @@ import click
 from rich.console import Console
 from sqlalchemy import Connection, Engine
 
-from neurondb import asking
-from neurondb.asking.compiling import COLUMNS, Shape
 from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.cli.find import SILENT, SPARE, without_silent
 from neurondb.cli.ingest import tell
+from neurondb.contracts.ingest import DemoInputs, DemoRequest, IngestRequest
+from neurondb.contracts.registry import job
 from neurondb.errors import UsageError
 from neurondb.figures.palette import CLASS_COLOURS
-from neurondb.jobs import DemoInputs, DemoRequest, IngestRequest, job
+from neurondb.find import count, find
+from neurondb.find.columns import DEFAULT_COLUMNS, ResultShape
 from neurondb.neurons import parse_neuron
-from neurondb.reading.figure_rows.classes import class_counts
-from neurondb.reading.models import find_model
-from neurondb.reading.neuron import PageOptions, neuron_page
-from neurondb.reading.opening import opened
-from neurondb.render.classes_by_layer import classes_by_layer
-from neurondb.render.console import colours, console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.neuron_page import neuron_page as render
-from neurondb.render.progress import progress_on
+from neurondb.reading.arrays import count_classes
+from neurondb.reading.models import find_model, open_readonly
+from neurondb.reading.neuron import PageOptions, read_neuron_page
+from neurondb.sql import open_engine
+from neurondb.terminal.charts import draw_classes_by_layer
+from neurondb.terminal.console import open_console, shows_colours
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.neuron import draw_neuron_page as render
+from neurondb.terminal.progress import choose_progress
 
 
 class Question(NamedTuple):
@@ -73,18 +74,18 @@ def demo(db: str | None, real: bool, model: str | None) -> None:
     progress = Console(stderr=True)
     with tempfile.TemporaryDirectory() as directory:
         request = DemoRequest(Path(directory), real, model)
-        inputs: DemoInputs = job("demo")(request, progress_on(progress))
+        inputs: DemoInputs = job("demo")(request, choose_progress(progress))
         _ingest(inputs, db, progress)
-    terminal = console()
-    with asking.opened(db) as engine:
+    terminal = open_console()
+    with open_engine(db) as engine:
         expression, neuron = _answer(inputs, engine)
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         if real:
             _picture(connection, inputs.name, db, terminal)
         layer, number = parse_neuron(neuron)
         click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_db(db)}\n")
-        page = neuron_page(connection, inputs.name, layer, number, PageOptions())
-    terminal.print(render(page, terminal.width, marks=not colours(terminal)), crop=False)
+        page = read_neuron_page(connection, inputs.name, layer, number, PageOptions())
+    terminal.print(render(page, terminal.width, marks=not shows_colours(terminal)), crop=False)
     click.echo("\n" + _next(inputs, expression, neuron, db))
 
 
@@ -96,31 +97,31 @@ def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
         database=db,
         dataset=inputs.dataset,
     )
-    tell(job("ingest")(request, progress_on(progress)), progress)
+    tell(job("ingest")(request, choose_progress(progress)), progress)
 
 
 def _picture(connection: Connection, model: str, db: str | None, terminal: Console) -> None:
     """Print the classes of every layer, and the command that draws them."""
     click.echo(f"\n$ neurondb plot classes-by-layer {model} -o classes.svg{_db(db)}\n")
-    counts = class_counts(connection, find_model(connection, model))
-    terminal.print(classes_by_layer(counts, CLASS_COLOURS, terminal.width), crop=False)
+    counts = count_classes(connection, find_model(connection, model))
+    terminal.print(draw_classes_by_layer(counts, CLASS_COLOURS, terminal.width), crop=False)
 
 
 def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
     """Print the answer to the first question that has one; return it with a neuron of it."""
     model, chosen = inputs.name, ASKED
     _say(ASKED, model)
-    if not asking.count(engine, _of(ASKED, model)):
-        chosen = next(one for one in INSTEAD if asking.count(engine, _of(one, model)))
+    if not count(engine, _of(ASKED, model)):
+        chosen = next(one for one in INSTEAD if count(engine, _of(one, model)))
         click.echo("None in this small model. A question that it answers:\n")
         _say(chosen, model)
     expression = _of(chosen, model)
-    shape = Shape(COLUMNS, (chosen.order,), SHOWN)
-    found = asking.find(engine, expression, **shape._asdict())
-    deliver(without_silent(found, SILENT), Destination("table", None), "model", SPARE)
-    n = asking.count(engine, expression)
+    shape = ResultShape(DEFAULT_COLUMNS, (chosen.order,), SHOWN)
+    found = find(engine, expression, **shape._asdict())
+    write_rows(without_silent(found, SILENT), Destination("table", None), "model", SPARE)
+    n = count(engine, expression)
     click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
-    found = asking.find(engine, expression, order=(chosen.order,), columns=("name",))
+    found = find(engine, expression, order=(chosen.order,), columns=("name",))
     names = [str(row[0]) for row in found.rows]
     return expression, inputs.neuron if inputs.neuron in names else names[0]
 

@@ -6,21 +6,20 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
-from neurondb import asking
+from neurondb import named_queries
 from neurondb.api.requests import make_texts_request
-from neurondb.asking import named
 from neurondb.cli import choosing, options, steering_options
+from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
+from neurondb.contracts.inputs import Machine
+from neurondb.contracts.registry import job
 from neurondb.errors import UnknownNameError, UsageError
-from neurondb.jobs import job
-from neurondb.jobs.steered import EntropyCurves
-from neurondb.jobs.steering import EntropyRequest, Machine, NeuronPlace
-from neurondb.neurons import parse_neuron
-from neurondb.reading.identity import neuron_id
-from neurondb.reading.models import Model, find_model
-from neurondb.render.console import console
-from neurondb.render.entropy import EntropyPage, entropy_page, entropy_rows
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.neurons import NeuronPlace, parse_neuron
+from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.sql import open_engine
+from neurondb.terminal.console import open_console
+from neurondb.terminal.entropy import EntropyPage, draw_entropy_page, make_entropy_rows
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
 
 QUERY: Final = "entropy-candidates"
 CANDIDATES: Final = 5
@@ -94,14 +93,14 @@ def entropy(
     stored, places = _neurons(db, model, neurons, candidates)
     machine = Machine(stored.name, db, device, dtype)
     request = EntropyRequest(machine, places, values, texts, baseline, seed)
-    curves: EntropyCurves = job("entropy")(request, progress_on(Console(stderr=True)))
+    curves: EntropyCurves = job("entropy")(request, choose_progress(Console(stderr=True)))
     page = EntropyPage(stored.name, texts.dataset, curves)
     if as_page:
-        terminal = console()
+        terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
-        terminal.print(entropy_page(page, terminal.width), crop=False)
+        terminal.print(draw_entropy_page(page, terminal.width), crop=False)
     else:
-        deliver(entropy_rows(page), destination, caption="model")
+        write_rows(make_entropy_rows(page), destination, caption="model")
 
 
 def _neurons(
@@ -109,17 +108,17 @@ def _neurons(
 ) -> tuple[Model, tuple[NeuronPlace, ...]]:
     if given is not None and n is not None:
         raise UsageError("--neurons is a list, --candidates finds them; give one of the two")
-    with asking.opened(db) as engine:
+    with open_engine(db) as engine:
         with engine.connect() as connection:
             model = find_model(connection, name)
         if given is not None:
             for place in steering_options.once(given):
-                neuron_id(model, *place)
+                find_neuron_id(model, *place)
             return model, given
         limits = {"model": model.name, "limit": str(n or CANDIDATES)}
-        columns, rows = named.run(engine, QUERY, limits)
+        columns, rows = named_queries.run(engine, QUERY, limits)
         names = [str(row[columns.index("name")]) for row in rows]
         if not names:
-            reasons = named.why_empty(engine, QUERY, limits)
+            reasons = named_queries.why_empty(engine, QUERY, limits)
             raise UnknownNameError("; ".join(["no candidates", *reasons]))
     return model, tuple(map(parse_neuron, names))

@@ -7,14 +7,12 @@ from typing import Any, Final
 import click
 
 from neurondb.api import Database
-from neurondb.asking.compiling import Shape, default_columns
-from neurondb.asking.effects import EFFECT_ALIASES
-from neurondb.asking.finding import explained, why_empty, why_unknown
-from neurondb.asking.statements import Rows
-from neurondb.asking.thresholds import found_at
 from neurondb.cli import options
 from neurondb.errors import UsageError
-from neurondb.render.formats import Destination, deliver
+from neurondb.find.columns import EFFECT_ALIASES, ResultShape, choose_columns
+from neurondb.find.search import explain_find, note_find_thresholds, why_empty, why_null
+from neurondb.sql import Rows
+from neurondb.terminal.formats import Destination, write_rows
 
 SPARE: Final = ("gate_in", "gate_out", "role")
 """Usual columns that a narrow terminal does without, the first ones first."""
@@ -88,27 +86,27 @@ def find(
             _show(database, text, _shape(**shape), destination)
 
 
-def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> Shape:
-    return Shape(columns or default_columns(order), order, limit or None)
+def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> ResultShape:
+    return ResultShape(columns or choose_columns(order), order, limit or None)
 
 
-def _show(database: Database, text: str, shape: Shape, destination: Destination) -> None:
+def _show(database: Database, text: str, shape: ResultShape, destination: Destination) -> None:
     rows = database.find(text, **shape._asdict()).stream()
     seen = _Seen(rows, _named_columns(shape))
     rows = rows._replace(rows=iter(seen))
-    usual = shape.columns == default_columns(shape.order)
-    ordered = default_columns(shape.order, usual=())
+    usual = shape.columns == choose_columns(shape.order)
+    ordered = choose_columns(shape.order, usual=())
     spare = [name for name in SPARE if usual and name not in ordered]
     if destination.chosen == "table":
         rows = without_silent(rows, [name for name in SILENT if name in spare])
-    n = deliver(rows, destination, "model" if usual else (), spare)
+    n = write_rows(rows, destination, "model" if usual else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
         _tell_why(database, text)
         return
-    for reason in why_unknown(database.engine, text, seen.unknown) if seen.unknown else ():
+    for reason in why_null(database.engine, text, seen.unknown) if seen.unknown else ():
         click.echo(reason, err=True)
-    for note in found_at(database.engine, text, shape.columns):
+    for note in note_find_thresholds(database.engine, text, shape.columns):
         click.echo(note, err=True)
     if n == shape.limit:
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
@@ -129,10 +127,10 @@ def without_silent(rows: Rows, names: Sequence[str]) -> Rows:
     )
 
 
-def _named_columns(shape: Shape) -> list[str]:
+def _named_columns(shape: ResultShape) -> list[str]:
     """Return the columns that somebody asked for: by name, or to order by."""
-    ordered = default_columns(shape.order, usual=())
-    usual = shape.columns == default_columns(shape.order)
+    ordered = choose_columns(shape.order, usual=())
+    usual = shape.columns == choose_columns(shape.order)
     named = ordered if usual else dict.fromkeys((*shape.columns, *ordered))
     return [EFFECT_ALIASES.get(name, name) for name in named]
 
@@ -158,20 +156,20 @@ class _Seen:
             yield row
 
 
-def _count(database: Database, text: str, _shape: Shape, destination: Destination) -> None:
+def _count(database: Database, text: str, _shape: ResultShape, destination: Destination) -> None:
     n = database.count(text)
     if destination == Destination():
         click.echo(n)
     else:
-        deliver(Rows(("count",), iter([(n,)])), destination)
+        write_rows(Rows(("count",), iter([(n,)])), destination)
     if n == 0:
         _tell_why(database, text)
 
 
-def _explain(database: Database, text: str, shape: Shape, destination: Destination) -> None:
+def _explain(database: Database, text: str, shape: ResultShape, destination: Destination) -> None:
     if destination != Destination():
         raise UsageError("--explain prints SQL: it takes neither --format nor -o")
-    click.echo(explained(database.engine, text, shape))
+    click.echo(explain_find(database.engine, text, shape))
 
 
 def _tell_why(database: Database, text: str) -> None:
@@ -179,7 +177,7 @@ def _tell_why(database: Database, text: str) -> None:
         click.echo(reason, err=True)
 
 
-_INSTEAD: Final[dict[str, Callable[[Database, str, Shape, Destination], None]]] = {
+_INSTEAD: Final[dict[str, Callable[[Database, str, ResultShape, Destination], None]]] = {
     "count": _count,
     "explain": _explain,
 }

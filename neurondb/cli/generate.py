@@ -6,18 +6,23 @@ from typing import Any, Final
 
 import click
 
-from neurondb import asking
-from neurondb.asking.neuron_sets import resolve
 from neurondb.cli import options, steering_options
+from neurondb.contracts.generate import Clamp, GeneratedToken, GenerateRequest, Sampling
+from neurondb.contracts.inputs import Machine, NeuronSelection
+from neurondb.contracts.registry import job
 from neurondb.errors import UsageError
-from neurondb.jobs import NeuronSelection, job
-from neurondb.jobs.steered import Piece
-from neurondb.jobs.steering import Clamp, GenerateRequest, Machine, NeuronPlace, Sampling
-from neurondb.reading.identity import neuron_id
-from neurondb.reading.models import Model, find_model
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.generation import collect, generation_rows, stream, stream_beside
+from neurondb.find.neuron_sets import select_neurons
+from neurondb.neurons import NeuronPlace
+from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.sql import open_engine
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.steering import (
+    collect_transcripts,
+    make_generation_rows,
+    stream_columns,
+    stream_text,
+)
 
 SECTIONS: Final = {
     "Neurons": ("clamps", "sign", "hook", "ablated"),
@@ -104,16 +109,18 @@ def generate(
     stored, zeroed = _neurons(db, model, clamps, ablated)
     machine = Machine(stored.name, db, device, dtype)
     request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **asked)
-    pieces: Iterable[Piece] = job("generate")(request)
+    pieces: Iterable[GeneratedToken] = job("generate")(request)
     steering = _steering(clamps, ablated, request.sign)
     if not as_page:
-        rows = generation_rows(collect(pieces), stored.name, prompt, steering, sampling.seed)
-        deliver(rows, destination, caption="model")
+        rows = make_generation_rows(
+            collect_transcripts(pieces), stored.name, prompt, steering, sampling.seed
+        )
+        write_rows(rows, destination, caption="model")
     elif request.side_by_side and steering:
         titles = {"clean": "clean", "steered": steering}
-        stream_beside(pieces, console(), prompt, titles)
+        stream_columns(pieces, open_console(), prompt, titles)
     else:
-        stream(pieces, console(), prompt, steering)
+        stream_text(pieces, open_console(), prompt, steering)
 
 
 def _sampling(
@@ -131,14 +138,14 @@ def _neurons(
     db: str | None, name: str, clamps: tuple[Clamp, ...], expression: str | None
 ) -> tuple[Model, tuple[NeuronPlace, ...]]:
     """Return the model, and the neurons that are set to zero; all are looked up first."""
-    with asking.opened(db) as engine:
+    with open_engine(db) as engine:
         with engine.connect() as connection:
             model = find_model(connection, name)
         for place in steering_options.once(tuple(clamp.neuron for clamp in clamps)):
-            neuron_id(model, *place)
+            find_neuron_id(model, *place)
         if expression is None:
             return model, ()
-        found = resolve(engine, model, NeuronSelection("where", expression)).neuron_ids
+        found = select_neurons(engine, model, NeuronSelection("where", expression)).neuron_ids
     places = (divmod(int(one) - model.first_neuron_id, model.d_mlp) for one in found)
     return model, tuple(NeuronPlace(*place) for place in places)
 

@@ -7,16 +7,16 @@ from rich.console import Console
 
 from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.errors import UsageError
-from neurondb.jobs import (
+from neurondb.contracts.ingest import (
     STAGES,
     IngestReport,
     IngestRequest,
     Preprocessing,
-    job,
-    wanted_stages,
+    choose_stages,
 )
-from neurondb.render.progress import progress_on
+from neurondb.contracts.registry import job
+from neurondb.errors import UsageError
+from neurondb.terminal.progress import choose_progress
 
 
 def _comma_separated(_: click.Context, __: click.Parameter, value: str | None) -> Any:
@@ -32,7 +32,7 @@ def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]
 
 def _expression(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     if value is not None:
-        from neurondb.asking.expression import parse
+        from neurondb.find.grammar import parse
 
         parse(value)
     return value
@@ -186,9 +186,9 @@ def ingest(
     # A file of a repository or directory is called by both, as it is where the model is stored.
     named = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
     request = IngestRequest(model=named, database=db, preprocessing=preprocessing, **asked)
-    wanted_stages(request)  # wrong usage is said before the job is loaded
+    choose_stages(request)  # wrong usage is said before the job is loaded
     try:
-        tell(job("ingest")(request, progress_on(console)), console)
+        tell(job("ingest")(request, choose_progress(console)), console)
     except KeyboardInterrupt:
         console.print("what is finished is stored; the same command goes on from there")
         raise

@@ -5,8 +5,9 @@ from rich.console import Console
 
 from neurondb.cli import options
 from neurondb.cli.ingest import tell
-from neurondb.jobs import MergeRequest, job
-from neurondb.render.progress import progress_on
+from neurondb.contracts.ingest import MergeRequest
+from neurondb.contracts.registry import job
+from neurondb.terminal.progress import choose_progress
 
 
 @click.command()
@@ -31,4 +32,4 @@ def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
     neurondb merge a.shard b.shard
     """  # noqa: D301
     console = Console(stderr=True)
-    tell(job("merge")(MergeRequest(files, db, force), progress_on(console)), console)
+    tell(job("merge")(MergeRequest(files, db, force), choose_progress(console)), console)

@@ -8,9 +8,14 @@ from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.known_models import KNOWN
 from neurondb.reading.models import ModelSummary
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.models import known_rows, known_table, model_rows, models_table
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.models import (
+    draw_known_models_table,
+    draw_models_table,
+    make_known_model_rows,
+    make_model_rows,
+)
 
 
 @click.command()
@@ -23,17 +28,17 @@ def models(known: bool, form: str | None, output: Path | None, db: str | None) -
     if known:
         listed = tuple(KNOWN.values())
         if as_table:
-            console().print(known_table(listed))
+            open_console().print(draw_known_models_table(listed))
         else:
-            deliver(known_rows(listed), destination)
+            write_rows(make_known_model_rows(listed), destination)
         return
     with Database(db) as database:
         found = database.models
     _say_if_empty(found)
     if not as_table:
-        deliver(model_rows(found), destination)
+        write_rows(make_model_rows(found), destination)
     elif found:
-        console().print(models_table(found))
+        open_console().print(draw_models_table(found))
 
 
 def _say_if_empty(found: tuple[ModelSummary, ...]) -> None:

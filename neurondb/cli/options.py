@@ -8,12 +8,12 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from neurondb.asking.named import read_file
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.decoding import decoded
+from neurondb.decoding import decode
 from neurondb.errors import TextError, UsageError
 from neurondb.neurons import parse_layers
-from neurondb.render.formats import FORMATS
+from neurondb.sql.query_files import read_sql_file
+from neurondb.terminal.formats import FORMATS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MOST_TERM: Final = 28
@@ -121,10 +121,10 @@ def text_of(given: str) -> str:
     """Return what stands on standard input for `-`, in a file for `@FILE`, else what was given."""
     if given == "-":
         try:
-            return decoded(sys.stdin.buffer.read(), "standard input")
+            return decode(sys.stdin.buffer.read(), "standard input")
         except TextError as error:
             raise UsageError(str(error)) from error
-    return read_file(Path(given[1:])) if given.startswith("@") else given
+    return read_sql_file(Path(given[1:])) if given.startswith("@") else given
 
 
 class Layers(click.ParamType[tuple[int, ...]]):

@@ -8,21 +8,20 @@ import click
 from rich.console import Console
 
 from neurondb import figures
-from neurondb.asking.statements import Rows
 from neurondb.cli import options
+from neurondb.contracts.registry import job
+from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import UsageError
 from neurondb.figures.figure import Figure
-from neurondb.figures.files import form_of, write
 from neurondb.figures.palette import THEMES
-from neurondb.figures.rendering import SCALE
-from neurondb.jobs import LmHeadRequest, job
+from neurondb.figures.rendering import SCALE, find_form, write_figure
 from neurondb.neurons import match_number
-from neurondb.reading.lm_head import Decoding, stored_decoding
-from neurondb.reading.models import Model, find_model
-from neurondb.reading.opening import opened
+from neurondb.reading.lm_head import Decoding, read_decoding
+from neurondb.reading.models import Model, find_model, open_readonly
 from neurondb.reading.tokens import NamedToken
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
+from neurondb.sql import Rows
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -84,19 +83,19 @@ def plot(
     neurondb plot frequency-against-cosine llama-3.2-3b --param cosine=gate_out -o freq.svg
     """  # noqa: D301
     if as_list:
-        deliver(_catalogue(), Destination(None, output))
+        write_rows(_catalogue(), Destination(None, output))
         return
     if name is None:
         raise UsageError("which figure? `neurondb plot --list` shows them")
-    figure = figures.figure_called(name)
+    figure = figures.find_figure(name)
     if output is None:
         raise UsageError(f"where to? give a file with -o, like -o {name}.svg")
-    form = form_of(output)
+    form = find_form(output)
     parameters = _parameters(figure, **{key: wanted.pop(key) for key in (*NAMED, "given")})
     models, parameters = _models(figure, models, parameters)
     drawn = _drawn(db, figure, models, parameters, device)
-    spec = figures.finished(drawn, wanted["theme"], wanted["width"], wanted["height"])
-    write(output, figures.rendered(spec, form, wanted["scale"]))
+    spec = figures.finish_spec(drawn, wanted["theme"], wanted["width"], wanted["height"])
+    write_figure(output, figures.render_spec(spec, form, wanted["scale"]))
     click.echo(f"wrote {output}", err=True)
 
 
@@ -160,25 +159,27 @@ def _drawn(
 ) -> "TopLevelMixin":
     if figure.name == DECODED and "token" in parameters:
         return _spikes(db, models[0], parameters["token"], device)
-    with opened(db) as connection:
-        charts = [figures.chart(connection, figure.name, name, **parameters) for name in models]
-    return charts[0] if len(charts) == 1 else figures.stacked(charts)
+    with open_readonly(db) as connection:
+        charts = [
+            figures.draw_chart(connection, figure.name, name, **parameters) for name in models
+        ]
+    return charts[0] if len(charts) == 1 else figures.stack_charts(charts)
 
 
 def _spikes(db: str | None, name: str, spelled: str, device: str) -> "TopLevelMixin":
     """Return the figure of a token, decoded now unless it is stored."""
-    from neurondb.figures.token_spikes import chart_of, token_called
+    from neurondb.figures.token_spikes import draw_token, find_token
 
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         model = find_model(connection, name)
-        token = token_called(connection, model, spelled)
-        decoding = stored_decoding(connection, model, token.token_id)
+        token = find_token(connection, model, spelled)
+        decoding = read_decoding(connection, model, token.token_id)
     if decoding is None:
         decoding = _decoded(db, model, token, device)
-    return chart_of(decoding, model, token)
+    return draw_token(decoding, model, token)
 
 
 def _decoded(db: str | None, model: Model, token: NamedToken, device: str) -> Decoding:
     request = LmHeadRequest(model.name, (token.token_id,), db, None, device)
-    found: list[Decoding] = job("tokens")(request, progress_on(Console(stderr=True)))
+    found: list[Decoding] = job("tokens")(request, choose_progress(Console(stderr=True)))
     return found[0]

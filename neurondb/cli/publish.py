@@ -44,14 +44,14 @@ def publish(
     datasette serve site
     """  # noqa: D301
     from neurondb.explore.publishing import FILE, Publication, publish
-    from neurondb.render.numbers import size
-    from neurondb.render.progress import progress_on
+    from neurondb.formatting.numbers import format_size
+    from neurondb.terminal.progress import choose_progress
 
     wanted = Publication(directory, db, models, title, force)
-    found = publish(wanted, progress_on(Console(stderr=True)))
+    found = publish(wanted, choose_progress(Console(stderr=True)))
     n = len(found.models)
     click.echo(
-        f"published {n} model{'s' * (n != 1)} in {directory} ({size(found.n_bytes)}); "
+        f"published {n} model{'s' * (n != 1)} in {directory} ({format_size(found.n_bytes)}); "
         f"serve it with `datasette serve {directory}`, "
         f"or `neurondb serve --public --db {directory / FILE}`",
         err=True,

@@ -5,13 +5,13 @@ from typing import Final
 
 import click
 
+from neurondb import named_queries
 from neurondb.api import Database
-from neurondb.asking import named
-from neurondb.asking.statements import Rows
-from neurondb.asking.thresholds import answered_at
 from neurondb.cli import options
 from neurondb.errors import UsageError
-from neurondb.render.formats import Destination, deliver
+from neurondb.find.search import note_query_thresholds
+from neurondb.sql import Rows
+from neurondb.terminal.formats import Destination, write_rows
 
 CAPTIONS: Final = ("model", "model_a", "model_b", "dataset")
 """Columns that a table says above when all of its rows agree on them."""
@@ -40,13 +40,13 @@ def query(
     """  # noqa: D301
     destination = Destination(form, output)
     if instead == "list":
-        deliver(_catalogue(), destination)
+        write_rows(_catalogue(), destination)
     elif name is None:
         raise UsageError("which query? `neurondb query --list` shows them")
     elif instead == "show":
         if destination != Destination():
             raise UsageError("--show prints the query's file: it takes neither --format nor -o")
-        click.echo(named.load(name).sql)
+        click.echo(named_queries.load(name).sql)
     else:
         _answer(name, given, destination, db)
 
@@ -54,17 +54,17 @@ def query(
 def _answer(name: str, given: dict[str, str], destination: Destination, db: str | None) -> None:
     with Database(db) as database:
         rows = database.query(name, **given)
-        if deliver(rows.stream(), destination, CAPTIONS) == 0:
+        if write_rows(rows.stream(), destination, CAPTIONS) == 0:
             click.echo("no rows", err=True)
-            said = named.why_empty(database.engine, name, given)
+            said = named_queries.why_empty(database.engine, name, given)
         else:
-            said = answered_at(database.engine, rows.columns, given.get("model"))
+            said = note_query_thresholds(database.engine, rows.columns, given.get("model"))
         for line in said:
             click.echo(line, err=True)
 
 
 def _catalogue() -> Rows:
     """Return the queries: what they tell, what they want to know (in brackets: optional)."""
-    queries = named.load_all()
+    queries = named_queries.load_all()
     rows = ((q.name, q.title, " ".join(p.usage for p in q.parameters)) for q in queries)
     return Rows(("name", "title", "parameters"), rows)

@@ -58,15 +58,21 @@ def serve(
     neurondb serve --open
     neurondb serve --db runs/llama.db --port 0
     """  # noqa: D301
-    from neurondb.explore.server import Service, address, application, listening, run
-    from neurondb.explore.settings import read_settings
+    from neurondb.explore.server import (
+        Service,
+        create_application,
+        format_address,
+        open_listener,
+        read_settings,
+        run_server,
+    )
 
     service = Service(public, allow_sql, allow_annotations, read_settings(settings))
-    datasette: Any = application(db, service)
-    with listening(host, port) as listener:
-        where = address(listener)
+    datasette: Any = create_application(db, service)
+    with open_listener(host, port) as listener:
+        where = format_address(listener)
         click.echo(f"NeuronDB is at {where} until Ctrl-C")
         if open_:
             webbrowser.open(where)
         with logging_allowed():
-            run(datasette, listener)
+            run_server(datasette, listener)

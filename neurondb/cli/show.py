@@ -8,13 +8,13 @@ import click
 from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.errors import UsageError
+from neurondb.formatting.documents import format_json
 from neurondb.neurons import parse_neuron
 from neurondb.reading.examples import ExampleOptions
 from neurondb.reading.neuron import NeuronPage, PageOptions
-from neurondb.render.console import colours, console
-from neurondb.render.documents import to_json
-from neurondb.render.neuron_page import neuron_page as render
 from neurondb.schema import codes
+from neurondb.terminal.console import open_console, shows_colours
+from neurondb.terminal.neuron import draw_neuron_page as render
 
 
 class NeuronName(click.ParamType[tuple[int, int]]):
@@ -96,7 +96,7 @@ def show(
         pages = [database.neuron(model, neuron, chosen) for neuron in neurons]
     if form == "json":
         for one in pages:
-            click.echo(to_json(one))
+            click.echo(format_json(one))
     else:
         _print(pages, chosen)
 
@@ -106,9 +106,9 @@ def _page_options(quantity: str, case: str | None, examples: int, **page: Any) -
 
 
 def _print(pages: Sequence[NeuronPage], asked: PageOptions) -> None:
-    terminal = console()
+    terminal = open_console()
     for number, page in enumerate(pages):
         if number:
             terminal.print()
-        body = render(page, terminal.width, marks=not colours(terminal), asked=asked)
+        body = render(page, terminal.width, marks=not shows_colours(terminal), options=asked)
         terminal.print(body, crop=False)

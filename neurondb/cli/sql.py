@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from neurondb.api import Database
-from neurondb.asking import named
-from neurondb.asking.limits import bound_memory
-from neurondb.asking.statements import LIMIT_S
 from neurondb.cli import options
-from neurondb.render.formats import Destination, deliver
+from neurondb.sql.limits import limit_memory
+from neurondb.sql.query_files import parse_query
+from neurondb.sql.running import TIME_LIMIT_S
+from neurondb.terminal.formats import Destination, write_rows
 
 
 class _WithComment(click.Command):
@@ -26,7 +26,7 @@ class _WithComment(click.Command):
 @click.option(
     "--time-limit",
     type=click.FloatRange(0),
-    default=LIMIT_S,
+    default=TIME_LIMIT_S,
     show_default=True,
     metavar="SECONDS",
     help="Give up when the database has worked so long at it; 0 for never.",
@@ -52,8 +52,8 @@ def sql(
     neurondb find dead --explain | neurondb sql -
     """  # noqa: D301
     text = options.text_of(statement)
-    declared = named.read(text, "the statement")
-    bound_memory()
+    declared = parse_query(text, "the statement")
+    limit_memory()
     with Database(db, time_limit=time_limit) as database:
         rows = database.sql(text, **declared.loose_bindings(given))
-        deliver(rows.stream(), Destination(form, output))
+        write_rows(rows.stream(), Destination(form, output))

@@ -3,11 +3,11 @@
 import click
 
 from neurondb.cli import options
-from neurondb.reading.opening import opened
-from neurondb.reading.status import status as read_status
-from neurondb.render.console import console
-from neurondb.render.documents import to_json
-from neurondb.render.status import status_page
+from neurondb.formatting.documents import format_json
+from neurondb.reading.models import open_readonly
+from neurondb.reading.status import read_status
+from neurondb.terminal.console import open_console
+from neurondb.terminal.models import draw_status_page
 
 
 @click.command()
@@ -23,11 +23,11 @@ from neurondb.render.status import status_page
 @options.database
 def status(model: str | None, form: str, db: str | None) -> None:
     """Tell what has been ingested into the database, or of one MODEL, and what is missing."""
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         found = read_status(connection, model)
     if form == "json":
-        click.echo(to_json(found))
+        click.echo(format_json(found))
         return
-    console().print(status_page(found), crop=False)
+    open_console().print(draw_status_page(found), crop=False)
     if not found.models:
         click.echo("no models yet: add one with `neurondb ingest MODEL`", err=True)

@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
+from neurondb.contracts.generate import Clamp
 from neurondb.errors import UsageError
-from neurondb.jobs.steering import SIGNS, Clamp, NeuronPlace
-from neurondb.neurons import parse_neuron
+from neurondb.interventions import VALUE_SIGNS
+from neurondb.neurons import NeuronPlace, parse_neuron
 
 
 class Neurons(click.ParamType[tuple[NeuronPlace, ...]]):
@@ -83,8 +84,8 @@ hook = click.option(
 )
 sign = click.option(
     "--sign",
-    type=click.Choice(SIGNS),
-    default=SIGNS[0],
+    type=click.Choice(VALUE_SIGNS),
+    default=VALUE_SIGNS[0],
     show_default=True,
     help="In which sign values are given: canonical, in which gate·in is not negative, or the "
     "model's own, as its weights have it.",

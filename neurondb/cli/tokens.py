@@ -9,21 +9,20 @@ import click
 from rich.console import Console
 from sqlalchemy import Connection
 
-from neurondb.asking.token_names import tokens_called
 from neurondb.cli import options
+from neurondb.contracts.registry import job
+from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import UsageError
-from neurondb.jobs import LmHeadRequest, job
-from neurondb.reading.lm_head import Decoding, best_neurons, stored_decoding
-from neurondb.reading.models import Model, find_model
-from neurondb.reading.opening import opened
-from neurondb.reading.tokens import Lists, class_names, occurrences
-from neurondb.render.console import console
-from neurondb.render.formats import Destination, deliver
-from neurondb.render.progress import progress_on
-from neurondb.render.tokens import TokenPage, token_page
-from neurondb.render.tokens_lm_head import lm_head_panel
-from neurondb.render.tokens_rows import token_rows
+from neurondb.find.token_names import find_tokens
+from neurondb.reading.lm_head import Decoding, rank_neurons, read_decoding
+from neurondb.reading.models import Model, find_model, open_readonly
+from neurondb.reading.neuron_table import read_class_names
+from neurondb.reading.token_neurons import ListFilter, list_occurrences
 from neurondb.schema import codes
+from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
+from neurondb.terminal.tokens import TokenPage, draw_lm_head_panel, draw_token_page, make_token_rows
 
 SHOWN: Final = 10
 """Neurons of a section of the page."""
@@ -32,7 +31,7 @@ SHOWN: Final = 10
 class _Wanted(NamedTuple):
     """What to show besides the lists, and of what."""
 
-    lists: Lists
+    lists: ListFilter
     limit: int | None
     lm_head: bool
     store: bool
@@ -114,27 +113,27 @@ def tokens(
         _print(answer, asked)
         return
     neurons = {
-        token_id: best_neurons(decoding, None, asked.lists.layers)
+        token_id: rank_neurons(decoding, None, asked.lists.layers)
         for token_id, decoding in answer.decodings.items()
     }
-    rows = token_rows(answer.page, neurons, answer.classes)
-    deliver(rows._replace(rows=islice(rows.rows, asked.limit)), destination)
+    rows = make_token_rows(answer.page, neurons, answer.classes)
+    write_rows(rows._replace(rows=islice(rows.rows, asked.limit)), destination)
 
 
 def _answer(
     db: str | None, name: str, spelled: Sequence[str], **wanted: Any
 ) -> tuple[_Answer, _Wanted]:
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         model = find_model(connection, name)
         asked = _wanted(model, **wanted)
-        chosen = tokens_called(connection, model, spelled)
+        chosen = find_tokens(connection, model, spelled)
         ids = tuple(token.token_id for token in chosen)
-        found = occurrences(connection, model, ids, asked.lists)
+        found = list_occurrences(connection, model, ids, asked.lists)
         page = TokenPage(model, chosen, tuple(found), asked.lists.vectors)
         if not asked.lm_head:
             return _Answer(page, {}, {}), asked
         decodings = _stored(connection, model, ids)
-        classes = class_names(connection, model)
+        classes = read_class_names(connection, model)
     missing = tuple(i for i in ids if i not in decodings)
     if missing:
         decodings |= _computed(db, model, missing, asked)
@@ -150,7 +149,7 @@ def _wanted(
     layers: tuple[int, ...] | None,
     **rest: Any,
 ) -> _Wanted:
-    lists = Lists(vectors or codes.VECTORS, bases or codes.BASES, _layers(model, layers))
+    lists = ListFilter(vectors or codes.VECTORS, bases or codes.BASES, _layers(model, layers))
     return _Wanted(lists, **rest)
 
 
@@ -167,7 +166,7 @@ def _layers(model: Model, asked: tuple[int, ...] | None) -> tuple[int, ...] | No
 
 
 def _stored(connection: Connection, model: Model, ids: Sequence[int]) -> dict[int, Decoding]:
-    found = ((token_id, stored_decoding(connection, model, token_id)) for token_id in ids)
+    found = ((token_id, read_decoding(connection, model, token_id)) for token_id in ids)
     return {token_id: one for token_id, one in found if one is not None}
 
 
@@ -176,17 +175,17 @@ def _computed(
 ) -> dict[int, Decoding]:
     layers = None if asked.store else asked.lists.layers
     request = LmHeadRequest(model.name, ids, db, layers, asked.device, asked.store)
-    found: list[Decoding] = job("tokens")(request, progress_on(Console(stderr=True)))
+    found: list[Decoding] = job("tokens")(request, choose_progress(Console(stderr=True)))
     return {one.token_id: one for one in found}
 
 
 def _print(answer: _Answer, asked: _Wanted) -> None:
-    terminal, limit = console(), asked.limit or SHOWN
-    terminal.print(token_page(answer.page, limit, terminal.width), crop=False)
+    terminal, limit = open_console(), asked.limit or SHOWN
+    terminal.print(draw_token_page(answer.page, limit, terminal.width), crop=False)
     for token in answer.page.tokens:
         if token.token_id in answer.decodings:
             terminal.print()
-            panel = lm_head_panel(
+            panel = draw_lm_head_panel(
                 token,
                 answer.decodings[token.token_id],
                 answer.page.model,

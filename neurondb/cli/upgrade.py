@@ -6,15 +6,15 @@ from sqlalchemy import Engine, inspect
 from neurondb import schema
 from neurondb.cli import options
 from neurondb.database import (
-    called,
     connect,
+    format_url,
     parse_url,
     refuse_unreleased,
     sqlite_path,
-    translated,
+    translate_errors,
 )
 from neurondb.errors import DatabaseError
-from neurondb.sqlite_files import look_at
+from neurondb.sqlite_files import check_readable
 
 
 @click.command()
@@ -29,32 +29,34 @@ def upgrade(db: str | None) -> None:
 
     url = parse_url(db)
     path = sqlite_path(url)
-    where = path or called(url)
+    where = path or format_url(url)
     if path is not None:
-        look_at(path)
+        check_readable(path)
     engine = connect(url, writing=True)
     try:
-        before = migrate.current(engine)
+        before = migrate.read_revision(engine)
         _refuse(engine, before)
         if before == schema.REVISION:
             click.echo(f"{where} has schema {before} already; nothing to do", err=True)
             return
         migrate.upgrade(engine)
-        click.echo(f"{where}: schema {before or '(none)'} → {migrate.current(engine)}", err=True)
+        click.echo(
+            f"{where}: schema {before or '(none)'} → {migrate.read_revision(engine)}", err=True
+        )
     finally:
         engine.dispose()
 
 
 def _refuse(engine: Engine, before: str | None) -> None:
     """Keep the hands off what is newer than this version, too old for it, or none of ours."""
-    where = called(engine.url)
+    where = format_url(engine.url)
     refuse_unreleased(where, before)
     if before is not None and before > schema.REVISION:
         raise DatabaseError(
             f"{where} has schema {before}, newer than {schema.REVISION} of this version; "
             "install a newer neurondb"
         )
-    with translated(where), engine.connect() as connection:
+    with translate_errors(where), engine.connect() as connection:
         tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
     if before is None and tables:
         raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")

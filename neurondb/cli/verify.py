@@ -4,9 +4,10 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options
-from neurondb.jobs import VerifyReport, job
-from neurondb.reading.opening import opened
-from neurondb.render.progress import progress_on
+from neurondb.contracts.ingest import VerifyReport
+from neurondb.contracts.registry import job
+from neurondb.reading.models import open_readonly
+from neurondb.terminal.progress import choose_progress
 
 
 @click.command()
@@ -26,9 +27,9 @@ def verify(model: str, seed: int, activations: bool, device: str, db: str | None
     The checkpoint must be where it was read from, unchanged. Exits with 1 at a difference.
     """
     console = Console(stderr=True)
-    with opened(db) as connection:
+    with open_readonly(db) as connection:
         report: VerifyReport = job("verify")(
-            connection, model, seed, progress_on(console), device if activations else None
+            connection, model, seed, choose_progress(console), device if activations else None
         )
     click.echo(
         f"{report.model}: same weights; {report.n_neurons} neurons of {report.n_layers} layers "

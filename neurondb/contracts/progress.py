@@ -1,6 +1,6 @@
 """How a job says what it is doing, without knowing whether anybody looks.
 
-The command line passes bars on a terminal, or plain lines in a pipe (`neurondb.render.progress`);
+The command line passes bars on a terminal, or plain lines in a pipe (`neurondb.terminal.progress`);
 a notebook or a test passes whatever has these two methods.
 
     with progress.stage("weights", total=n_layers, unit="layers") as advance:

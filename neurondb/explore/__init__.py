@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 import datasette as installed
 
-from neurondb.asking.limits import bound
 from neurondb.explore.assets import asset_address
 from neurondb.explore.databases import count_small_tables, prepare_databases
 from neurondb.explore.middleware import refuse_methods, set_security_headers, skip_counts
 from neurondb.explore.routes import answer_refusal, list_routes
 from neurondb.explore.site import find_site
+from neurondb.sql.limits import limit_connection
 from neurondb.sqlite_files import FileConnection
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
@@ -30,7 +30,7 @@ def hook(function: Hook) -> Hook:
 def prepare_connection(conn: Any) -> None:
     """Bound what statements may cost, also on databases in memory; writing ones are not bound."""
     if not isinstance(conn, FileConnection):
-        bound(conn)
+        limit_connection(conn)
 
 
 @hook

@@ -24,9 +24,9 @@ _DARK: Final = "@media (prefers-color-scheme: dark) {{\n{}\n}}\n"
 
 def vega_script() -> str:
     """Return the script that draws the figures."""
-    from neurondb.figures import javascript
+    from neurondb.figures import bundle_javascript
 
-    return javascript()
+    return bundle_javascript()
 
 
 @cache
@@ -36,11 +36,11 @@ def class_stylesheet() -> str:
 
 
 def _class_rules(theme: "Theme") -> str:
-    from neurondb.figures.palette import class_colours
+    from neurondb.figures.palette import choose_class_colours
 
     rules = (
         f".{class_selector(name)} {{ --class: {colour}; }}"
-        for name, colour in class_colours(theme).items()
+        for name, colour in choose_class_colours(theme).items()
     )
     return "\n".join(rules)
 

@@ -22,9 +22,9 @@ from weakref import finalize
 from datasette.database import QueryInterrupted
 from datasette.version import __version__
 
-from neurondb.asking.limits import BoundedConnection, bound_memory
 from neurondb.explore.pages import PAGES
 from neurondb.schema import VIEWS, metadata
+from neurondb.sql.limits import LimitedConnection, limit_memory
 from neurondb.sqlite_files import open_file, open_finished, open_to_read
 
 _DATASETTES: Final = frozenset({"-", "_internal", "_memory", "static", "favicon"})
@@ -46,7 +46,7 @@ UNCOUNTED: Final = (
 
 def prepare_databases(datasette: Any) -> None:
     """Mend how a Datasette opens, names and addresses its files; once, before it opens any."""
-    bound_memory()
+    limit_memory()
     files = [db for db in datasette.databases.values() if db.path and not db.is_memory]
     for database in files:
         if not hasattr(database, "neurondb_file"):
@@ -125,9 +125,9 @@ def _connect(database: Any, write: bool = False) -> sqlite3.Connection:
         immediate = {} if __version__.startswith("0.") else {"isolation_level": "IMMEDIATE"}
         connection = open_file(file, "mode=rw", **immediate)
     elif database.is_mutable:
-        connection = open_to_read(file, "ro", factory=BoundedConnection)
+        connection = open_to_read(file, "ro", factory=LimitedConnection)
     else:
-        connection = open_finished(file, factory=BoundedConnection)
+        connection = open_finished(file, factory=LimitedConnection)
     for name in _CONNECTION_LISTS:
         if hasattr(database, name):
             getattr(database, name).append(connection)

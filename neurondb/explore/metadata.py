@@ -8,10 +8,11 @@ counts as not given, and what is given becomes of its type.
 from html import escape
 from typing import Any, Final
 
-from neurondb.asking.named import NamedQuery, Parameter, load_all
 from neurondb.explore.site import TITLE
 from neurondb.explore.sql import format_literal, replace_parameters, strip_header
+from neurondb.named_queries import load_all
 from neurondb.schema import VIEWS, metadata
+from neurondb.sql.query_files import NamedQuery, Parameter
 
 DESCRIPTION: Final = "Neurons of language models, analysed and queryable."
 
@@ -55,9 +56,9 @@ def _describe_table(table: Any) -> dict[str, Any]:
 def _describe_view(view: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"description": view.comment}
     if view.name == "neuron_overview":
-        from neurondb.asking.vocabulary import NUMBERS, WORDS
+        from neurondb.find.columns import NUMBER_COLUMNS, OTHER_COLUMNS
 
-        described["columns"] = WORDS | NUMBERS
+        described["columns"] = OTHER_COLUMNS | NUMBER_COLUMNS
     return described
 
 

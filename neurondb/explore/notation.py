@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from neurondb.explore.assets import class_selector
-from neurondb.reading.layer_table import ClassShare
-from neurondb.render import numbers
-from neurondb.render.text import ELLIPSIS, side_name, visible
+from neurondb.formatting import numbers
+from neurondb.formatting.text import ELLIPSIS, format_side, make_visible
+from neurondb.reading.layers import ClassShare
 
 FIRST_CHARACTERS: Final = 200
 """A page shows so much of a token at most: some vocabularies have tokens of thousands."""
@@ -24,7 +24,7 @@ def format_token(token: str | None) -> str:
     """Write a token with its whitespace and unprintables visible."""
     if token is None:
         return "?"
-    shown = visible(token[:FIRST_CHARACTERS], spaces=True)
+    shown = make_visible(token[:FIRST_CHARACTERS], spaces=True)
     return shown + ELLIPSIS if len(token) > FIRST_CHARACTERS else shown
 
 
@@ -55,16 +55,16 @@ def class_counts(shares: Iterable[ClassShare]) -> list[tuple[str, int]]:
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "class_selector": class_selector,
-    "compact": numbers.compact,
+    "compact": numbers.format_compact,
     "moment": format_time,
     "percent": format_percent,
-    "signed": numbers.signed,
-    "share": numbers.share,
-    "side_name": side_name,
-    "bytes": numbers.size,
+    "signed": numbers.format_signed,
+    "share": numbers.format_share,
+    "side_name": format_side,
+    "bytes": numbers.format_size,
     "thousands": format_thousands,
     "token": format_token,
-    "visible": visible,
+    "visible": make_visible,
 }
 """Filter → function; each writes what is missing as a dash, or as `?` for a token."""
 

@@ -6,7 +6,7 @@ from threading import Thread
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
-from neurondb.database import translated
+from neurondb.database import translate_errors
 from neurondb.errors import NeuronDBError
 from neurondb.explore.site import Page, Site, View, find_site
 
@@ -69,7 +69,7 @@ def _likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[st
 def _largest_models(site: Site) -> list["Model"]:
     from neurondb.reading.models import list_models
 
-    with translated(str(site.database.name)), site.engine.connect() as connection:
+    with translate_errors(str(site.database.name)), site.engine.connect() as connection:
         models = [summary.model for summary in list_models(connection)]
     return sorted(models, key=lambda model: -model.n_neurons)[:_MOST_MODELS]
 

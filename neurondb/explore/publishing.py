@@ -13,7 +13,8 @@ from string import Template
 from typing import Any, Final
 
 from neurondb import __version__
-from neurondb.database import driver
+from neurondb.contracts.progress import Progress
+from neurondb.database import driver_connection
 from neurondb.errors import DatabaseError, NeuronDBError, UsageError
 from neurondb.explore.server import (
     Service,
@@ -23,11 +24,9 @@ from neurondb.explore.server import (
     read_inspect_data,
 )
 from neurondb.explore.site import PLUGIN, TITLE
-from neurondb.jobs import Progress
-from neurondb.reading.checking import problems
-from neurondb.reading.models import find_model, list_models
-from neurondb.reading.opening import opened
-from neurondb.render.numbers import size
+from neurondb.formatting.numbers import format_size
+from neurondb.reading.integrity import find_problems
+from neurondb.reading.models import find_model, list_models, open_readonly
 from neurondb.schema import metadata
 from neurondb.writing import copying
 
@@ -137,7 +136,7 @@ def publish(wanted: Publication, progress: Progress) -> Published:
         _check_room(source, partial, copies=2 if wanted.models else 1)
         file = partial / FILE
         _copy(source, file, names if wanted.models else (), progress)
-        copying.finish(file, progress)
+        copying.finish_copy(file, progress)
         _check(source, file, progress)
         names = _model_names(str(file), ())
         _write_texts(partial, wanted, names, _hash_file(file, progress))
@@ -147,7 +146,7 @@ def publish(wanted: Publication, progress: Progress) -> Published:
 
 def _model_names(location: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of models as they stand in a database; of all, where none are wanted."""
-    with opened(location) as connection:
+    with open_readonly(location) as connection:
         if wanted:
             return tuple(dict.fromkeys(find_model(connection, name).name for name in wanted))
         return tuple(summary.model.name for summary in list_models(connection))
@@ -157,19 +156,19 @@ def _check_room(source: Path, target: Path, *, copies: int) -> None:
     need, free = copies * copying.live_bytes(source), shutil.disk_usage(target).free
     if need > free:
         raise DatabaseError(
-            f"the copy needs {size(need)} in {target.parent}, where {size(free)} are free; free "
-            "some space or choose another directory"
+            f"the copy needs {format_size(need)} in {target.parent}, where {format_size(free)} are "
+            "free; free some space or choose another directory"
         )
 
 
 def _copy(source: Path, file: Path, names: tuple[str, ...], progress: Progress) -> None:
     if not names:
-        copying.copy(source, file, progress)
+        copying.copy_database(source, file, progress)
         return
     work = file.with_name(_UNPRUNED)
-    copying.copy(source, work, progress)
-    copying.keep(work, names, progress)
-    copying.copy(work, file, progress, "compacting")
+    copying.copy_database(source, work, progress)
+    copying.keep_models(work, names, progress)
+    copying.copy_database(work, file, progress, "compacting")
     for suffix in _LEFT_BY_SQLITE:
         Path(f"{work}{suffix}").unlink(missing_ok=True)
 
@@ -177,10 +176,10 @@ def _copy(source: Path, file: Path, names: tuple[str, ...], progress: Progress) 
 def _check(source: Path, file: Path, progress: Progress) -> None:
     """Refuse what was not whole before it was copied; VACUUM made the pages of the copy anew."""
     progress.note("checking the copy")
-    with opened(str(file)) as connection:
+    with open_readonly(str(file)) as connection:
         # Looks at nothing, but lets Ctrl-C in while SQLite reads gigabytes.
-        driver(connection).set_progress_handler(lambda: 0, copying.BREATH)
-        for problem in problems(connection, quick=True):
+        driver_connection(connection).set_progress_handler(lambda: 0, copying.STEPS_PER_CHECK)
+        for problem in find_problems(connection, quick=True):
             raise DatabaseError(
                 f"{source} is not whole: {problem.what}: {problem.remedy}; "
                 "`neurondb check` tells all that is wrong"

@@ -109,11 +109,11 @@ async def _respond(site: Site, request: Any, answer: Answer, *, as_json: bool) -
 
 
 def _respond_json(site: Site, page: Page) -> Any:
-    from neurondb.render.documents import to_json
+    from neurondb.formatting.documents import format_json
 
     headers = {"access-control-allow-origin": "*"} if site.datasette.cors else {}
     return Response(
-        to_json(page.content),
+        format_json(page.content),
         status=page.status,
         headers=headers,
         content_type="application/json; charset=utf-8",

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.asking.spelling import did_you_mean, shown
-from neurondb.database import called, open_existing, open_immutable, parse_url, sqlite_path
+from neurondb.database import format_url, open_existing, open_immutable, parse_url, sqlite_path
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
-from neurondb.sqlite_files import pending
+from neurondb.spelling import did_you_mean, quote_word
+from neurondb.sqlite_files import find_unwritten_log
 
 SETTINGS: Final[Mapping[str, Any]] = {
     "suggest_facets": False,  # each suggestion is a scan, and there are millions of rows
@@ -90,9 +90,11 @@ def find_servable_file(location: str | None, *, immutable: bool = False) -> Path
     url = parse_url(location)
     path = sqlite_path(url)
     if path is None:
-        raise DatabaseError(f"{called(url)} is no SQLite file, which is all that a site can serve")
+        raise DatabaseError(
+            f"{format_url(url)} is no SQLite file, which is all that a site can serve"
+        )
     open_existing(location).dispose()
-    if immutable and pending(path) is not None:
+    if immutable and find_unwritten_log(path) is not None:
         raise DatabaseError(
             f"{path} is being written to, or was not closed: publish a copy, "
             f"`neurondb publish --db {path} -o DIR`, or serve it without --public"
@@ -214,19 +216,19 @@ def _setting(item: str) -> tuple[str, Any]:
 
     name, equals, value = item.partition("=")
     if not equals:
-        raise UsageError(f"--setting {shown(item)} is not NAME=VALUE")
+        raise UsageError(f"--setting {quote_word(item)} is not NAME=VALUE")
     if name not in DEFAULT_SETTINGS:
-        raise UsageError(f"no setting {shown(name)}{did_you_mean(name, DEFAULT_SETTINGS)}")
+        raise UsageError(f"no setting {quote_word(name)}{did_you_mean(name, DEFAULT_SETTINGS)}")
     return name, _read(name, value, DEFAULT_SETTINGS[name])
 
 
 def _read(name: str, value: str, default: Any) -> Any:
     if isinstance(default, bool):
         if value.lower() not in _TRUTHS:
-            raise UsageError(f"setting {name} is {shown(value)}; it is on or off")
+            raise UsageError(f"setting {name} is {quote_word(value)}; it is on or off")
         return _TRUTHS[value.lower()]
     if isinstance(default, int):
         if not (value.isascii() and value.isdigit()):
-            raise UsageError(f"setting {name} is {shown(value)}; it is a whole number from 0")
+            raise UsageError(f"setting {name} is {quote_word(value)}; it is a whole number from 0")
         return int(value)
     return value

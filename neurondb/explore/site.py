@@ -17,11 +17,11 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
 
-from neurondb.database import driver, open_existing, open_immutable, translated
+from neurondb.database import driver_connection, open_existing, open_immutable, translate_errors
 from neurondb.errors import DatabaseError, IngestError, NeuronDBError, UnknownNameError, UsageError
 from neurondb.explore.databases import prepare_databases
 from neurondb.explore.urls import Urls
-from neurondb.sqlite_files import stamp
+from neurondb.sqlite_files import read_stamp
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -162,7 +162,7 @@ class Site:
             NeuronDBError: as the page does, and when the database cannot be read or takes too long.
         """
         with (
-            translated(str(self.database.name)),
+            translate_errors(str(self.database.name)),
             self.engine.connect() as connection,
             _limit_time(connection, self.limit_s),
         ):
@@ -184,14 +184,14 @@ class Site:
         return value
 
     def _version(self) -> object:
-        return stamp(str(self.database.path))
+        return read_stamp(str(self.database.path))
 
 
 @contextmanager
 def _limit_time(connection: Connection, seconds: float) -> Iterator[None]:
     """Let SQLite give up on what a page asks when it takes too long, all of it together."""
     until = monotonic() + seconds
-    raw: sqlite3.Connection = driver(connection)
+    raw: sqlite3.Connection = driver_connection(connection)
     raw.set_progress_handler(lambda: monotonic() > until, _INSTRUCTIONS)
     try:
         yield

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-from neurondb.asking.named import NamedQuery, load
-from neurondb.asking.statements import Parameters
+from neurondb.named_queries import load
+from neurondb.sql.query_files import NamedQuery
+from neurondb.sql.running import Parameters
 
 LAYER_COSINES: Final = """SELECT n.layer || '.' || n.neuron AS name, c.gate_out, c.in_out, c.gate_in
 FROM neurons n

@@ -13,10 +13,9 @@ from neurondb.figures.chart_parts import make_data, make_title, overlay, round_v
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, INK, OUTLINE, SURFACE
 from neurondb.formatting.text import make_visible
-from neurondb.interventions import MODES, PUBLISHED_CONDITIONS
-from neurondb.reading.ablation_runs import METRICS
+from neurondb.interventions import METRICS, MODES, PUBLISHED_CONDITIONS
 from neurondb.reading.models import Model
-from neurondb.reading.suites import ClassRuns, class_runs
+from neurondb.reading.runs import ClassRuns, list_class_runs
 
 DIGITS: Final = 7
 ALWAYS: Final = "at every token"
@@ -30,7 +29,7 @@ def draw(
     connection: Connection, model: Model, metric: str = "entropy and loss", mode: str = MODES[0]
 ) -> alt.TopLevelMixin:
     """Return a panel for each class: a dot for each condition, random sets as ticks."""
-    found = class_runs(connection, model, mode)
+    found = list_class_runs(connection, model, mode)
     if not found:
         raise UnknownNameError(
             f"no class of {model.name} was ablated by mode {mode}: run "

@@ -9,21 +9,21 @@ from typing import Any, Final
 import altair as alt
 from sqlalchemy import Connection
 
+from neurondb.contracts.ablate import AblationBin
 from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
 from neurondb.formatting.text import make_visible
-from neurondb.reading.ablation_runs import (
-    ALL,
-    MeasuredRun,
-    ablation_run,
-    baselines_of,
-    histogram,
-    runs_of_model,
-)
 from neurondb.reading.models import Model
-from neurondb.records import AblationBin
+from neurondb.reading.runs import (
+    ALL_TOKENS,
+    MeasuredRun,
+    find_ablation_run,
+    list_baselines,
+    list_model_runs,
+    read_ablation_histogram,
+)
 
 SMALLEST: Final = -17
 """Exponent of two where zero stands on the axis: below that of the innermost edge."""
@@ -34,15 +34,17 @@ def draw(
     connection: Connection, model: Model, metric: str = "entropy", run: int | None = None
 ) -> alt.TopLevelMixin:
     """Return bars of the run's tokens by their change, and a line of the random ones'."""
-    measured = _find_last_run(connection, model) if run is None else ablation_run(connection, run)
+    measured = (
+        _find_last_run(connection, model) if run is None else find_ablation_run(connection, run)
+    )
     number = measured.run.run_id
     if measured.run.model_id != model.model_id:
         raise UnknownNameError(f"run {number} is of {measured.run.model}, not of {model.name}")
-    bins = histogram(connection, number, metric)
+    bins = read_ablation_histogram(connection, number, metric)
     if not bins:
         raise UnknownNameError(f"run {number} changed the {metric} of no token")
-    n = measured.results[metric, ALL].n
-    random = _unite_bins(connection, baselines_of(connection, number), metric)
+    n = measured.results[metric, ALL_TOKENS].n
+    random = _unite_bins(connection, list_baselines(connection, number), metric)
     bars = list(_make_rows(bins, n))
     line = list(_make_rows(*random)) if random else []
     chart = overlay(
@@ -59,7 +61,7 @@ def draw(
 
 def _find_last_run(connection: Connection, model: Model) -> MeasuredRun:
     """Return the newest run that is no baseline."""
-    runs = [one for one in runs_of_model(connection, model.model_id) if not one.run.baseline_of]
+    runs = [one for one in list_model_runs(connection, model.model_id) if not one.run.baseline_of]
     if not runs:
         raise UnknownNameError(
             f"no neurons of {model.name} were removed together: run `neurondb ablate "
@@ -76,7 +78,7 @@ def _write_notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[s
     run = measured.run
     many = f"{run.n_neurons:,} neuron{'s' * (run.n_neurons != 1)}"
     yield f"{many}, {run.treatment}, on {make_visible(run.dataset)}"
-    whole = measured.results[metric, ALL]
+    whole = measured.results[metric, ALL_TOKENS]
     share = measured.n_zero(metric) / whole.n if whole.n else 0
     yield f"{share:.1%} of {whole.n:,} tokens do not change and stand in no bar"
     if random:
@@ -90,10 +92,10 @@ def _unite_bins(
     total: Counter[tuple[float, float]] = Counter()
     n = 0
     for one in baselines:
-        if (metric, ALL) not in one.results:
+        if (metric, ALL_TOKENS) not in one.results:
             continue
-        n += one.results[metric, ALL].n
-        for found in histogram(connection, one.run.run_id, metric):
+        n += one.results[metric, ALL_TOKENS].n
+        for found in read_ablation_histogram(connection, one.run.run_id, metric):
             total[found.low, found.high] += found.n
     if not n or not total:
         return None

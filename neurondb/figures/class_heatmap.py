@@ -15,7 +15,7 @@ from neurondb.figures.chart_parts import (
 from neurondb.figures.figure import BASE_URL, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
 from neurondb.figures.requirements import make_missing_stage_error
-from neurondb.reading.figure_rows.classes import class_counts
+from neurondb.reading.arrays import count_classes
 from neurondb.reading.models import Model
 
 LEAST: Final = 280
@@ -75,7 +75,7 @@ def _make_rows(connection: Connection, model: Model, base_url: str) -> list[dict
             "n": one.n,
             "href": make_search_link(base_url, one.class_name, one.layer, model),
         }
-        for one in class_counts(connection, model)
+        for one in count_classes(connection, model)
     ]
 
 

@@ -10,13 +10,13 @@ from neurondb.figures.chart_parts import make_data, make_title, round_value
 from neurondb.figures.figure import Figure
 from neurondb.figures.palette import CLASS_COLOURS
 from neurondb.figures.requirements import make_missing_stage_error
-from neurondb.reading.figure_rows.classes import ClassCount, class_counts
+from neurondb.reading.arrays import ClassCount, count_classes
 from neurondb.reading.models import Model
 
 
 def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     """Return a stacked bar for each layer."""
-    counts = class_counts(connection, model)
+    counts = count_classes(connection, model)
     if not counts:
         raise make_missing_stage_error("weights", model)
     shown = {one.class_name for one in counts}

@@ -19,7 +19,7 @@ from neurondb.figures.figure import OTHER, Figure
 from neurondb.figures.palette import INK, SEQUENTIAL
 from neurondb.figures.requirements import make_missing_comparison_error, require_comparison
 from neurondb.formatting.text import make_visible
-from neurondb.reading.figure_rows.compared import compared_cosines
+from neurondb.reading.arrays import read_compared_cosines
 from neurondb.reading.models import Model
 
 BINS: Final = 40
@@ -31,7 +31,7 @@ def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
     pair, comparison_id = require_comparison(connection, model, other)
     found = {
         vector: values
-        for vector, values in compared_cosines(connection, pair.before, comparison_id).items()
+        for vector, values in read_compared_cosines(connection, pair.before, comparison_id).items()
         if not np.isnan(values).all()
     }
     if not found:

@@ -16,14 +16,14 @@ from neurondb.figures.figure import OTHER, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
 from neurondb.figures.requirements import make_missing_comparison_error, require_comparison
 from neurondb.formatting.text import make_visible
-from neurondb.reading.figure_rows.compared import migration
+from neurondb.reading.arrays import count_migration
 from neurondb.reading.models import Model
 
 
 def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
     """Return a cell for each pair of classes: before down, after across."""
     pair, comparison_id = require_comparison(connection, model, other)
-    counts = migration(connection, comparison_id)
+    counts = count_migration(connection, comparison_id)
     if not counts:
         raise make_missing_comparison_error(pair)
     total = sum(counts.values())

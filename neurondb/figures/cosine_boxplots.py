@@ -17,7 +17,7 @@ from neurondb.figures.chart_parts import (
 from neurondb.figures.figure import Figure
 from neurondb.figures.palette import ACCENT, BAND, OUTLINE, SURFACE
 from neurondb.figures.requirements import make_missing_stage_error
-from neurondb.reading.figure_rows.cosines import best_region, cosines, pairs_of, regions
+from neurondb.reading.arrays import choose_region, list_pairs, read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
 
 FEW: Final = 12
@@ -30,7 +30,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     rows = list(_make_rows(connection, model))
     if not rows:
         raise make_missing_stage_error("weights", model)
-    panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
+    panels = [PAIR_TITLES[pair] for pair in list_pairs(model)]
     few = model.n_layers <= FEW
     step = max(14, min(40, (320 if few else 760) // model.n_layers))
     whole = alt.Scale(padding=0)
@@ -60,14 +60,14 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
 
 
 def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
-    found = regions(connection, model)
-    for pair, values in cosines(connection, model).items():
+    found = read_random_regions(connection, model)
+    for pair, values in read_all_cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
             five = compute_quantiles(of_layer, list(FIVE.values()))
             if five is None:
                 continue
             row = {"layer": layer, "pair": PAIR_TITLES[pair], **dict(zip(FIVE, five, strict=True))}
-            region = best_region(found, layer, pair)
+            region = choose_region(found, layer, pair)
             if region is not None:
                 row |= {"low": round_value(region[0].low), "high": round_value(region[0].high)}
             yield row

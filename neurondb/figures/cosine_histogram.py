@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from neurondb.figures.chart_parts import PAIR_TITLES, make_data, make_title, overlay, round_value
 from neurondb.figures.palette import ACCENT, BAND, INK, OUTLINE
-from neurondb.reading.figure_rows.cosines import regions
+from neurondb.reading.arrays import read_random_regions
 from neurondb.reading.models import Model
 
 BINS: Final = 60
@@ -21,7 +21,7 @@ def draw_layer(
 ) -> alt.LayerChart:
     """Return the histogram of a layer's cos(in, out) over its random regions."""
     rows = _make_rows(values[~np.isnan(values)])
-    found = regions(connection, model)
+    found = read_random_regions(connection, model)
     bands = {kind: found.get((layer, "in_out", kind)) for kind in ("mismatched", "gaussian")}
     parts: list[alt.Chart] = []
     if (wide := bands["mismatched"]) is not None:

@@ -21,9 +21,9 @@ One chart serves the page and the file. The suffix of `-o` says which: `.svg`, `
 Python:
 
     from neurondb import figures
-    from neurondb.reading.opening import opened
+    from neurondb.reading.models import open_readonly
 
-    with opened("db/neurondb.db") as connection:
+    with open_readonly("db/neurondb.db") as connection:
         chart = figures.draw_chart(connection, "classes-by-layer", "llama-3.2-3b")    # of Altair
         spec = figures.make_spec(
             connection, "layer-scatter", "llama-3.2-3b", layer=27, theme="dark"

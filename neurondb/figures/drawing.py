@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from neurondb.asking.spelling import did_you_mean, shown
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import THEMES, Theme
@@ -13,6 +12,7 @@ from neurondb.figures.registry import FIGURES
 from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
 from neurondb.reading.models import Model, find_model
+from neurondb.spelling import did_you_mean, quote_word
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -26,7 +26,7 @@ def find_figure(name: str) -> Figure:
     """
     if name not in FIGURES:
         raise UnknownNameError(
-            f"no figure {shown(name)}{did_you_mean(name, FIGURES)}; `neurondb plot --list` "
+            f"no figure {quote_word(name)}{did_you_mean(name, FIGURES)}; `neurondb plot --list` "
             "shows them"
         )
     return FIGURES[name]
@@ -91,7 +91,7 @@ def finish_spec(
 ) -> dict[str, Any]:
     """Return a chart as a vega-lite specification in a theme and a size."""
     if theme not in THEMES:
-        raise UsageError(f"no theme {shown(str(theme))}; there is {', '.join(THEMES)}")
+        raise UsageError(f"no theme {quote_word(str(theme))}; there is {', '.join(THEMES)}")
     spec = resize(drawn.to_dict(), width, height)
     return apply_theme({"description": describe_spec(spec)} | spec, theme)
 
@@ -141,12 +141,12 @@ def _convert(parameter: Parameter, value: Any) -> int | str:
             return int(value)
         except (TypeError, ValueError):
             raise UsageError(
-                f"{parameter.name} is a whole number, not {shown(str(value))}"
+                f"{parameter.name} is a whole number, not {quote_word(str(value))}"
             ) from None
     text = str(value)
     if parameter.choices and text not in parameter.choices:
         raise UsageError(
-            f"{parameter.name} is one of {', '.join(parameter.choices)}, not {shown(text)}"
+            f"{parameter.name} is one of {', '.join(parameter.choices)}, not {quote_word(text)}"
         )
     return text
 

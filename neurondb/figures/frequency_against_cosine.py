@@ -24,8 +24,7 @@ from neurondb.figures.requirements import (
     require_dataset,
 )
 from neurondb.formatting.text import make_visible
-from neurondb.reading.figure_rows.cosines import PAIRS, cosines
-from neurondb.reading.figure_rows.frequencies import frequencies
+from neurondb.reading.arrays import FIGURE_PAIRS, read_all_cosines, read_frequencies
 from neurondb.reading.models import Model
 
 BINS: Final = 24
@@ -36,14 +35,14 @@ Values = Float[np.ndarray, " neurons"]
 
 
 def draw(
-    connection: Connection, model: Model, cosine: str = PAIRS[0], dataset: str | None = None
+    connection: Connection, model: Model, cosine: str = FIGURE_PAIRS[0], dataset: str | None = None
 ) -> alt.TopLevelMixin:
     """Return a panel for each layer, its correlation above it."""
     if cosine != "in_out" and not model.gated:
         raise UsageError(f"{model.name} has no gates, so there is only cosine=in_out")
     chosen = require_dataset(connection, model, dataset)
-    found = cosines(connection, model)[cosine]
-    often = frequencies(connection, model, chosen)
+    found = read_all_cosines(connection, model)[cosine]
+    often = read_frequencies(connection, model, chosen)
     known = ~np.isnan(found) & ~np.isnan(often)
     if not known.any():
         missing_weights = np.isnan(found).all()
@@ -137,5 +136,5 @@ FIGURE = Figure(
     "exchanged, and for the other two cosines figures 9 and 10; for ungated models after "
     "universal-neurons, figure 9).",
     draw=draw,
-    parameters=(Parameter("cosine", "pair of vectors", choices=PAIRS), DATASET),
+    parameters=(Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS), DATASET),
 )

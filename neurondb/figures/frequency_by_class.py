@@ -16,8 +16,7 @@ from neurondb.figures.requirements import (
     require_dataset,
 )
 from neurondb.formatting.text import make_visible
-from neurondb.reading.figure_rows.classes import class_ids
-from neurondb.reading.figure_rows.frequencies import frequencies
+from neurondb.reading.arrays import read_class_ids, read_frequencies
 from neurondb.reading.models import Model
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
@@ -42,8 +41,8 @@ class ClassFrequency(NamedTuple):
 def draw(connection: Connection, model: Model, dataset: str | None = None) -> alt.TopLevelMixin:
     """Return a box for each class, with its mean and its baseline."""
     chosen = require_dataset(connection, model, dataset)
-    often = frequencies(connection, model, chosen)
-    found = split_by_class(often, class_ids(connection, model))
+    often = read_frequencies(connection, model, chosen)
+    found = split_by_class(often, read_class_ids(connection, model))
     if not found:
         raise (
             make_missing_dataset_error(connection, model, chosen)

@@ -21,7 +21,7 @@ from neurondb.figures.chart_parts import (
 from neurondb.figures.figure import BASE_URL, LAYER, Figure, Parameter
 from neurondb.figures.palette import DIVERGING, INK, OUTLINE, SURFACE
 from neurondb.figures.requirements import make_missing_layer_error
-from neurondb.reading.figure_rows.cosines import cosines, regions
+from neurondb.reading.arrays import read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
 
 SIDE: Final = 440
@@ -37,7 +37,7 @@ def draw(
     base_url: str = "",
 ) -> alt.TopLevelMixin:
     """Return cos(gate, out) × cos(in, out); of ungated models the distribution of the latter."""
-    found = {pair: values[0] for pair, values in cosines(connection, model, layer).items()}
+    found = {pair: values[0] for pair, values in read_all_cosines(connection, model, layer).items()}
     if np.isnan(found["in_out"]).all():
         raise make_missing_layer_error("weights", model, layer)
     if not model.gated:
@@ -155,7 +155,7 @@ def _draw_points(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
 
 def _draw_regions(connection: Connection, model: Model, layer: int, limit: float) -> alt.Chart:
     """Return the outlines of the random regions, side by side: rectangles have no dashes."""
-    found = regions(connection, model)
+    found = read_random_regions(connection, model)
     rows = [
         {"kind": kind} | dict(zip(("x", "x2", "y", "y2"), map(round_value, side), strict=True))
         for kind in KINDS

@@ -18,7 +18,7 @@ from neurondb.figures.chart_parts import (
 from neurondb.figures.figure import Figure
 from neurondb.figures.palette import ACCENT, BAND
 from neurondb.figures.requirements import make_missing_stage_error
-from neurondb.reading.figure_rows.cosines import best_region, cosines, pairs_of, regions
+from neurondb.reading.arrays import choose_region, list_pairs, read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
 
 QUARTILES: Final = (0.25, 0.5, 0.75)
@@ -42,7 +42,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
             y=y, tooltip=_make_tooltip()
         ),
     ).properties(width=230, height=230)
-    panels = [PAIR_TITLES[pair] for pair in pairs_of(model)]
+    panels = [PAIR_TITLES[pair] for pair in list_pairs(model)]
     facet = alt.Facet("pair:N", sort=panels, header=alt.Header(title=None))
     notes = ("line: median, band: quartiles", "grey: where 95% of mismatched or random pairs lie")
     return layers.facet(facet, columns=len(panels), data=make_data(rows)).properties(
@@ -51,14 +51,14 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
 
 
 def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
-    found = regions(connection, model)
-    for pair, values in cosines(connection, model).items():
+    found = read_random_regions(connection, model)
+    for pair, values in read_all_cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
             three = compute_quantiles(of_layer, QUARTILES)
             if three is None:
                 continue
             row = dict(zip(("q25", "median", "q75"), three, strict=True))
-            region = best_region(found, layer, pair)
+            region = choose_region(found, layer, pair)
             if region is not None:
                 # cos(gate, in) is compared by its absolute value, and is not negative here.
                 ends = region[0]

@@ -14,10 +14,9 @@ from neurondb.figures.palette import ACCENT, INK, OUTLINE
 from neurondb.figures.requirements import make_missing_dataset_error, require_dataset
 from neurondb.formatting.text import make_visible
 from neurondb.histogram import SMALLEST
-from neurondb.reading.activations import Dataset
-from neurondb.reading.histograms import Histograms, histograms
-from neurondb.reading.identity import neuron_id
-from neurondb.reading.models import Model
+from neurondb.reading.activations import Histograms, read_histograms
+from neurondb.reading.models import Model, find_neuron_id
+from neurondb.reading.texts import Dataset
 
 QUANTITIES: Final = {"post": "hook_post", "pre": "hook_pre", "pre_linear": "hook_pre_linear"}
 QUANTILES: Final = {"5%": 0.05, "median": 0.5, "95%": 0.95}
@@ -37,7 +36,7 @@ def draw(
 ) -> alt.TopLevelMixin:
     """Return the histogram of a quantity, its median and its outer quantiles marked."""
     chosen = require_dataset(connection, model, dataset)
-    found = histograms(connection, neuron_id(model, layer, neuron), chosen.dataset_id)
+    found = read_histograms(connection, find_neuron_id(model, layer, neuron), chosen.dataset_id)
     if found is None:
         raise make_missing_dataset_error(connection, model, chosen)
     counts = _find_counts(found, quantity, model)

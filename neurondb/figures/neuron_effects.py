@@ -22,9 +22,16 @@ from neurondb.figures.chart_parts import (
 from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
 from neurondb.formatting.text import make_visible
-from neurondb.jobs.effects import ESTIMATED
-from neurondb.reading.effects import ATTRIBUTION, EACH, Agreement, agreement, both, shown_run
-from neurondb.reading.figure_rows.classes import class_ids
+from neurondb.interventions import ESTIMATED_METRICS
+from neurondb.reading.arrays import read_class_ids
+from neurondb.reading.effects import (
+    ATTRIBUTION,
+    SINGLE_NEURON,
+    Agreement,
+    compute_agreement,
+    find_shown_run,
+    match_estimates,
+)
 from neurondb.reading.models import Model
 
 SIDE: Final = 460
@@ -34,10 +41,12 @@ Values = Float[np.ndarray, " neurons"]
 
 
 def draw(
-    connection: Connection, model: Model, metric: str = ESTIMATED[0], base_url: str = ""
+    connection: Connection, model: Model, metric: str = ESTIMATED_METRICS[0], base_url: str = ""
 ) -> alt.TopLevelMixin:
     """Return a point for each neuron that has both, and the line where they are equal."""
-    each, attribution = (shown_run(connection, model, kind) for kind in (EACH, ATTRIBUTION))
+    each, attribution = (
+        find_shown_run(connection, model, kind) for kind in (SINGLE_NEURON, ATTRIBUTION)
+    )
     if each is None or attribution is None:
         raise _make_missing_error(model, measured=each is not None)
     if each.treatment != attribution.treatment:
@@ -46,7 +55,7 @@ def draw(
             f"{attribution.treatment}: run `neurondb ablate-each` with the same --mode and "
             "--condition"
         )
-    ids, effects, estimates = both(connection, each.run_id, attribution.run_id, metric)
+    ids, effects, estimates = match_estimates(connection, each.run_id, attribution.run_id, metric)
     if not len(ids):
         raise _make_missing_error(model, measured=False, metric=metric)
     scale = _Scale.of(estimates, effects)
@@ -58,7 +67,9 @@ def draw(
     parts.append(_draw_points(points, axes))
     notes = (
         f"{each.treatment} on {make_visible(each.dataset)}, {len(ids):,} neurons",
-        _describe_correlation(agreement(connection, each.run_id, attribution.run_id, metric)),
+        _describe_correlation(
+            compute_agreement(connection, each.run_id, attribution.run_id, metric)
+        ),
         "line: estimate and effect equal" + ("; squares: several neurons" if cells else ""),
     )
     title = make_title(f"Effect on {metric} against its estimate", model, *notes)
@@ -136,7 +147,7 @@ def _split_rows(
     lattice = make_grid(ends, ends)
     cells = lattice.cells(x, y)
     single = choose_points(cells, np.zeros(len(cells), dtype=bool))
-    of_class = class_ids(connection, model).ravel()
+    of_class = read_class_ids(connection, model).ravel()
     names = list(CLASS_COLOURS)
     points = []
     for i in np.flatnonzero(single):
@@ -221,7 +232,7 @@ FIGURE = Figure(
     "gradient, its first-order estimate (METHODS §6).",
     draw=draw,
     parameters=(
-        Parameter("metric", "what is measured", choices=ESTIMATED),
+        Parameter("metric", "what is measured", choices=ESTIMATED_METRICS),
         BASE_URL,
     ),
 )

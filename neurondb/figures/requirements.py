@@ -8,18 +8,18 @@ import shlex
 
 from sqlalchemy import Connection, select
 
-from neurondb.asking.missing_stages import missing_stage
 from neurondb.errors import UnknownNameError, UsageError
-from neurondb.reading.activations import Dataset, find_dataset
+from neurondb.find.coverage import explain_missing_stage
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.pairs import Pair, stored_comparison
+from neurondb.reading.pairs import Pair, find_stored_comparison
+from neurondb.reading.texts import Dataset, find_dataset
 from neurondb.schema import tables
 
 
 def make_missing_stage_error(stage: str, model: Model) -> UnknownNameError:
     """Return the error that a stage has not been ingested, with the command that does it."""
     if stage != "weights":
-        return UnknownNameError(missing_stage(stage, [model]))
+        return UnknownNameError(explain_missing_stage(stage, [model]))
     command = f"neurondb ingest {shlex.quote(model.source)} --name {shlex.quote(model.name)}"
     return UnknownNameError(
         f"the weights were not ingested for {model.name}: run `{command} --stages weights`"
@@ -74,7 +74,7 @@ def require_comparison(connection: Connection, model: Model, other: str) -> tupl
     if second.model_id == model.model_id:
         raise UsageError(f"{other!r} is the model itself; name another to compare with")
     for pair in (Pair(model, second), Pair(second, model)):
-        comparison_id = stored_comparison(connection, pair)
+        comparison_id = find_stored_comparison(connection, pair)
         if comparison_id is not None:
             return pair, comparison_id
     raise make_missing_comparison_error(Pair(model, second))

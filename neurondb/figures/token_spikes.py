@@ -7,7 +7,6 @@ import altair as alt
 import numpy as np
 from sqlalchemy import Connection
 
-from neurondb.asking.token_names import tokens_called
 from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import (
     make_data,
@@ -18,8 +17,9 @@ from neurondb.figures.chart_parts import (
 )
 from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.palette import ACCENT, ACCENT_SOFT, INK
+from neurondb.find.token_names import find_tokens
 from neurondb.formatting.text import format_side
-from neurondb.reading.lm_head import DecodedNeuron, Decoding, best_neurons, stored_decoding
+from neurondb.reading.lm_head import DecodedNeuron, Decoding, rank_neurons, read_decoding
 from neurondb.reading.models import Model
 from neurondb.reading.tokens import NamedToken
 
@@ -40,7 +40,7 @@ _DECODED_OF: Final = {1: "softmax(U·in) of every neuron", 2: "softmax(±U·in) 
 def draw(connection: Connection, model: Model, token: str, base_url: str = "") -> alt.TopLevelMixin:
     """Return the neurons that were decoded and stored for a token."""
     named = find_token(connection, model, token)
-    decoding = stored_decoding(connection, model, named.token_id)
+    decoding = read_decoding(connection, model, named.token_id)
     if decoding is None:
         raise UnknownNameError(
             f"{named.token!r} (#{named.token_id}) was not decoded for {model.name}: run `neurondb "
@@ -55,7 +55,7 @@ def find_token(connection: Connection, model: Model, spelled: str) -> NamedToken
     Raises:
         UnknownNameError: when there is none.
     """
-    return tokens_called(connection, model, [spelled])[0]
+    return find_tokens(connection, model, [spelled])[0]
 
 
 def draw_token(
@@ -68,7 +68,7 @@ def draw_token(
     Raises:
         UnknownNameError: when every `in` vector is zero.
     """
-    best = best_neurons(decoding, POINTS)
+    best = rank_neurons(decoding, POINTS)
     if not best:
         raise UnknownNameError(f"every in vector of {model.name} is zero: nothing is decoded")
     highest = max(best[0].normalised, 1e-9)

@@ -19,7 +19,7 @@ from neurondb.figures.chart_parts import (
 from neurondb.figures.figure import BASE_URL, LAYER, Figure
 from neurondb.figures.palette import OUTLINE, ROLE_COLOURS
 from neurondb.figures.requirements import make_missing_layer_error
-from neurondb.reading.figure_rows.vocabulary import out_moments
+from neurondb.reading.arrays import read_out_moments
 from neurondb.reading.models import Model
 from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 
@@ -31,7 +31,7 @@ Values = Float[np.ndarray, " neurons"]
 
 def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -> alt.TopLevelMixin:
     """Return skewness × kurtosis of cos(U, out), a point a neuron, coloured by role."""
-    skewness, kurtosis, variance = out_moments(connection, model, layer)
+    skewness, kurtosis, variance = read_out_moments(connection, model, layer)
     known = ~np.isnan(skewness) & ~np.isnan(kurtosis)
     if not known.any():
         raise make_missing_layer_error("vocab", model, layer)

@@ -28,7 +28,7 @@ from neurondb.find.terms import (
     iterate_conjuncts,
     measure_depth,
 )
-from neurondb.schema.precision import SINGLE
+from neurondb.schema.columns import FLOAT32_COLUMNS
 from neurondb.schema.views import EFFECT_COLUMNS, overview_on
 from neurondb.sql.running import Value
 
@@ -206,7 +206,7 @@ def _compile_one_of(term: OneOf, bind: Bind) -> str:
 
 def _list_stored_forms(column: str, value: float) -> tuple[float, ...]:
     """Return the forms of a number in a column: itself and, where that is float32, as rounded."""
-    if column.strip("|") not in SINGLE:
+    if column.strip("|") not in FLOAT32_COLUMNS:
         return (value,)
     try:
         (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(value))

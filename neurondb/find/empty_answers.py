@@ -34,7 +34,12 @@ from neurondb.find.terms import (
     Place,
     iterate_terms,
 )
-from neurondb.reading.effects import ATTRIBUTION, EACH, measured_metrics, shown_run
+from neurondb.reading.effects import (
+    ATTRIBUTION,
+    SINGLE_NEURON,
+    find_shown_run,
+    list_measured_metrics,
+)
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.schema.views import EFFECT_COLUMNS
@@ -54,9 +59,9 @@ NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS))
 """Needs of queries that are not about what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """What the names of related classes end with."""
-_RUN_KINDS: Final = {"ablated": EACH, "attribution": ATTRIBUTION}
+_RUN_KINDS: Final = {"ablated": SINGLE_NEURON, "attribution": ATTRIBUTION}
 _RUN_COMMANDS: Final = {
-    EACH: "neurondb ablate-each {model} --where EXPR --dataset TEXTS",
+    SINGLE_NEURON: "neurondb ablate-each {model} --where EXPR --dataset TEXTS",
     ATTRIBUTION: "neurondb ablate-each {model} --attribution --dataset TEXTS",
 }
 _NO_MODELS: Final = "this database has no models; add one with `neurondb ingest MODEL`"
@@ -274,5 +279,5 @@ def explain_missing_effects(
 
 
 def _has_effect(connection: Connection, model: Model, kind: str, metric: str) -> bool:
-    run = shown_run(connection, model, kind)
-    return run is not None and metric in measured_metrics(connection, kind, run.run_id)
+    run = find_shown_run(connection, model, kind)
+    return run is not None and metric in list_measured_metrics(connection, kind, run.run_id)

@@ -22,8 +22,8 @@ from neurondb.find.terms import (
     iterate_terms,
 )
 from neurondb.find.token_names import require_token
-from neurondb.reading.activations import named_dataset
 from neurondb.reading.models import find_model
+from neurondb.reading.texts import find_dataset_by_name
 from neurondb.schema.tables import dataset_rows, models, properties
 from neurondb.spelling import did_you_mean, quote_word, split_words
 
@@ -79,7 +79,7 @@ def find_dataset_name(connection: Connection, name: str) -> str:
     same = select(d.name).where(func.lower(d.name) == name.lower())
     stored = connection.scalars(same).all()
     chosen = stored[0] if len(stored) == 1 else name
-    return named_dataset(connection, chosen).name
+    return find_dataset_by_name(connection, chosen).name
 
 
 def find_property_name(connection: Connection, name: str) -> str:

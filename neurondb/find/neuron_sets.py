@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
-from neurondb.database import called, translated
+from neurondb.contracts.ablate import NeuronSetRecord
+from neurondb.contracts.inputs import NeuronSelection
+from neurondb.database import format_url, translate_errors
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.find.columns import ResultShape
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import read_expression
 from neurondb.find.terms import And, OneOf
-from neurondb.jobs import NeuronSelection
 from neurondb.neurons import match_neuron, parse_neurons
 from neurondb.reading.models import Model
-from neurondb.records import NeuronSetRecord
 from neurondb.schema import tables
 from neurondb.spelling import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
 from neurondb.sql import run_sql
@@ -144,7 +144,7 @@ def _select_by_class(
 ) -> NeuronSet:
     class_id = find_class(selection.text)
     name = CLASSES[class_id].name
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         of_class = np.flatnonzero(load_class_ids(connection, model) == class_id)
     if selection.count is None:
         return NeuronSet(f"class='{name}'", of_class + model.first_neuron_id, class_id)
@@ -161,7 +161,7 @@ def _select_by_set(
     engine: Engine, model: Model, selection: NeuronSelection, _seed: int
 ) -> NeuronSet:
     s, m = tables.neuron_sets.c, tables.neuron_set_members.c
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         named = select(s.set_id, s.name, s.definition)
         stored = connection.execute(named.where(s.name == selection.text)).first()
         if stored is None:

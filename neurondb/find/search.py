@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from neurondb.database import called, translated
+from neurondb.database import format_url, translate_errors
 from neurondb.find import empty_answers
 from neurondb.find.columns import ResultShape, choose_columns
 from neurondb.find.compiler import Statement, compile_count, compile_find
@@ -51,21 +51,21 @@ def count(engine: Engine, text: str) -> int:
 def why_empty(engine: Engine, text: str) -> list[str]:
     """Return a line for each reason why an expression may fit no neuron; raises as `find` does."""
     expression = read_expression(engine, text)
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         return empty_answers.explain_empty(connection, expression)
 
 
 def why_null(engine: Engine, text: str, columns: Sequence[str]) -> list[str]:
     """Return a line for each reason why columns may be NULL in all rows; raises as `find` does."""
     expression = read_expression(engine, text)
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         return empty_answers.explain_nulls(connection, expression, columns)
 
 
 def read_expression(engine: Engine, text: str) -> Expression:
     """Parse an expression and look up the names in it; raises as `find` does."""
     expression = parse(text)
-    with translated(called(engine.url)), engine.connect() as connection:
+    with translate_errors(format_url(engine.url)), engine.connect() as connection:
         return resolve_names(expression, connection)
 
 
@@ -106,7 +106,7 @@ def note_find_thresholds(engine: Engine, text: str, columns: Iterable[str]) -> l
     )
     if not by_class and not THRESHOLD_COLUMNS & set(columns):
         return []
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translate_errors(engine.url.render_as_string()), engine.connect() as connection:
         models = load_models(connection)
     return list(_format_notes(part.model for part in find_covered_models(expression, models)))
 
@@ -115,7 +115,7 @@ def note_query_thresholds(engine: Engine, columns: Iterable[str], model: str | N
     """Return a line where classes in the answer of a query, of a model or all, are not at 0.5."""
     if not THRESHOLD_COLUMNS & set(columns):
         return []
-    with translated(engine.url.render_as_string()), engine.connect() as connection:
+    with translate_errors(engine.url.render_as_string()), engine.connect() as connection:
         name = None if model is None else find_model_name(connection, model)
         models = load_models(connection)
     return list(_format_notes(stored for stored in models if name in (None, stored.name)))

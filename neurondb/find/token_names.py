@@ -14,11 +14,12 @@ from typing import Final, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from neurondb.contracts.registry import job
+from neurondb.contracts.tokens import SplitRequest
 from neurondb.errors import NeuronDBError, UnknownNameError
 from neurondb.find.coverage import explain_missing_stage, has_tokenizer
 from neurondb.find.lexer import unquote
-from neurondb.jobs import SplitRequest, job
-from neurondb.reading.models import MODEL_COLUMNS, Model, why_no_token
+from neurondb.reading.models import MODEL_COLUMNS, Model, explain_missing_token
 from neurondb.reading.tokens import NamedToken
 from neurondb.schema.tables import models, tokens
 from neurondb.spelling import LONGEST_QUOTED, quote_word
@@ -166,7 +167,7 @@ def _refuse(connection: Connection, token: str | int, among: Sequence[str]) -> N
     where = f"the vocabulary of {' or '.join(among) if among else 'any model here'}"
     if isinstance(token, int):
         why = (
-            f": {why_no_token(models_named[0], token)}"
+            f": {explain_missing_token(models_named[0], token)}"
             if len(models_named) == 1 and not lacking
             else ""
         )

@@ -7,7 +7,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from neurondb.formatting.numbers import HALF, SINGLE, shorten_float
-from neurondb.schema.precision import SINGLE as SINGLE_COLUMNS
+from neurondb.schema.columns import FLOAT32_COLUMNS as SINGLE_COLUMNS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

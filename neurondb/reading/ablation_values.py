@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from neurondb.conditions import ALWAYS, Condition
+from neurondb.interventions import ALWAYS, Condition
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.schema.codes import SIGN_CASES

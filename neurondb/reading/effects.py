@@ -14,11 +14,10 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, func, null, select
 
-from neurondb.conditions import Condition, Treatment
-from neurondb.jobs.effects import METRICS
+from neurondb.contracts.ablate import AblationSettings
+from neurondb.interventions import METRICS, Condition, Treatment
 from neurondb.reading.models import Model
 from neurondb.reading.runs import list_members
-from neurondb.records import AblationSettings
 from neurondb.schema import tables
 
 SINGLE_NEURON, ATTRIBUTION = "each", "attribution"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from neurondb.database import called, open_existing, translated
+from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import UnknownNameError
 from neurondb.schema import tables
 
@@ -34,7 +34,7 @@ def open_readonly(location: str | None = None) -> Iterator[Connection]:
     """
     engine = open_existing(location)
     try:
-        with translated(called(engine.url)), engine.connect() as connection:
+        with translate_errors(format_url(engine.url)), engine.connect() as connection:
             yield connection
     finally:
         engine.dispose()

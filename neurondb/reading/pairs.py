@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, case, func, or_, select
 
+from neurondb.contracts.ingest import Preprocessing
 from neurondb.errors import IngestError, UsageError
-from neurondb.jobs import Preprocessing
 from neurondb.reading.models import Model, find_model, join_names
 from neurondb.reading.provenance import list_outdated_steps
 from neurondb.schema import tables

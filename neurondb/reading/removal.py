@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
-from neurondb.jobs.effects import METRICS
+from neurondb.interventions import METRICS
 from neurondb.reading.arrays import read_neuron_values
 from neurondb.reading.effects import (
     ATTRIBUTION,

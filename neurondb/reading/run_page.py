@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, null, select
 
-from neurondb.jobs.effects import METRICS
+from neurondb.interventions import METRICS
 from neurondb.reading.effects import (
     EFFECT_TABLES,
     SINGLE_NEURON,

@@ -14,11 +14,10 @@ from jaxtyping import Int
 from sqlalchemy import Connection, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from neurondb.conditions import Condition, Hook, Treatment
+from neurondb.contracts.ablate import AblationBin, AblationResult, AblationSettings
 from neurondb.errors import UnknownNameError
-from neurondb.jobs.effects import METRICS
+from neurondb.interventions import METRICS, Condition, Hook, Treatment
 from neurondb.reading.models import Model
-from neurondb.records import AblationBin, AblationResult, AblationSettings
 from neurondb.schema import tables
 from neurondb.taxonomy import CLASSES
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
-from neurondb.database import called, sqlite_path
-from neurondb.jobs import STAGES
+from neurondb.contracts.ingest import STAGES
+from neurondb.database import format_url, sqlite_path
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
 from neurondb.reading.texts import find_dataset
 from neurondb.schema import tables
@@ -134,7 +134,7 @@ def read_status(connection: Connection, name: str | None = None) -> DatabaseStat
 
 def _describe_location(connection: Connection) -> str:
     path = sqlite_path(connection.engine.url)
-    return called(connection.engine.url) if path is None else str(path)
+    return format_url(connection.engine.url) if path is None else str(path)
 
 
 def _measure_size(connection: Connection) -> int | None:

@@ -4,6 +4,6 @@
 and `query_files` reads and writes the form of the files in queries/.
 """
 
-from neurondb.sql.running import Rows, opened, run_sql
+from neurondb.sql.running import Rows, open_engine, run_sql
 
-__all__ = ["Rows", "opened", "run_sql"]
+__all__ = ["Rows", "open_engine", "run_sql"]

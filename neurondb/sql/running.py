@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import Connection, CursorResult, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from neurondb.database import driver, explain, open_existing
+from neurondb.database import driver_connection, explain, open_existing
 from neurondb.errors import DatabaseError
 from neurondb.sql.limits import STEPS_PER_CHECK, ConnectionLimits, explain_limit
 
@@ -46,7 +46,7 @@ class Rows(NamedTuple):
 
 
 @contextmanager
-def opened(location: str | None = None) -> Iterator[Engine]:
+def open_engine(location: str | None = None) -> Iterator[Engine]:
     """Open the database at a path or URL to ask it, and close it after.
 
     Raises:
@@ -201,7 +201,7 @@ def _forbid_writing(
         yield
         return
     connection.begin()  # before the authorizer, which would refuse it
-    raw: sqlite3.Connection = driver(connection)
+    raw: sqlite3.Connection = driver_connection(connection)
     # Not every build of SQLite has the mathematical functions that PostgreSQL has.
     raw.create_function("sqrt", 1, _sqrt, deterministic=True)
     # Python handles Ctrl-C only between its own instructions: return to it now and then.

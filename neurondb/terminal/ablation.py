@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.asking.statements import Rows
+from neurondb.contracts.ablate import AblationResult
 from neurondb.formatting.numbers import (
     MISSING,
     format_compact,
@@ -25,9 +25,10 @@ from neurondb.formatting.numbers import (
     format_signed,
 )
 from neurondb.formatting.text import make_visible, wrap_parts
-from neurondb.reading.ablation_runs import ALL, CHANGED, METRICS, AblationRun, MeasuredRun
-from neurondb.reading.effects import EACH, Agreement, EffectRow, EffectRun
-from neurondb.records import AblationResult
+from neurondb.interventions import METRICS
+from neurondb.reading.effects import SINGLE_NEURON, Agreement, EffectRow, EffectRun
+from neurondb.reading.runs import ALL_TOKENS, CHANGED_TOKENS, AblationRun, MeasuredRun
+from neurondb.sql import Rows
 from neurondb.terminal.console import make_table
 
 # --- neurons together ----------------------------------------------------------------------
@@ -53,7 +54,7 @@ class Ablation(NamedTuple):
     measured: MeasuredRun
     baselines: Sequence[MeasuredRun]
 
-    def baseline_means(self, metric: str, filter_: str = ALL) -> list[float]:
+    def baseline_means(self, metric: str, filter_: str = ALL_TOKENS) -> list[float]:
         """Return the mean difference of each counterpart that has one, clean − ablated."""
         results = [run.results.get((metric, filter_)) for run in self.baselines]
         return [one.mean for one in results if one is not None and not math.isnan(one.mean)]
@@ -76,7 +77,7 @@ def _list_rows(
                 run.n_tokens,
             )
             for metric in metrics:
-                for filter_ in (ALL, CHANGED):
+                for filter_ in (ALL_TOKENS, CHANGED_TOKENS):
                     result = measured.results.get((metric, filter_))
                     if result is not None:
                         yield (*of_run, *map(_replace_nan, result))
@@ -131,7 +132,7 @@ def _draw_metrics(ablation: Ablation, metrics: Sequence[str], *, roomy: bool) ->
     for name in (*names, "changed", *(["baseline"] if ablation.baselines else [])):
         table.add_column(name, justify="right", no_wrap=True)
     for metric in metrics:
-        result = ablation.measured.results[metric, ALL]
+        result = ablation.measured.results[metric, ALL_TOKENS]
         cells = [result.clean_mean, result.ablated_mean]
         cells += [result.mean, *(getattr(result, name) for name in quantiles)]
         changed = 1 - ablation.measured.n_zero(metric) / result.n if result.n else None
@@ -180,7 +181,7 @@ def describe_ablation(ablation: Ablation) -> Iterator[str]:
     run = ablation.measured.run
     where = f" where {run.condition}" if run.condition else ""
     changes = _describe_changes(
-        lambda metric: ablation.measured.results[metric, ALL].mean, ablation
+        lambda metric: ablation.measured.results[metric, ALL_TOKENS].mean, ablation
     )
     if changes:
         yield f"With these neurons {_TREATMENTS[run.mode](run)}{where}, {changes}."
@@ -193,7 +194,7 @@ def describe_ablation(ablation: Ablation) -> Iterator[str]:
 def _describe_changes(mean: Callable[[str], float], ablation: Ablation) -> str:
     parts = []
     for metric in ("entropy", "loss"):
-        if (metric, ALL) in ablation.measured.results and not math.isnan(mean(metric)):
+        if (metric, ALL_TOKENS) in ablation.measured.results and not math.isnan(mean(metric)):
             change = mean(metric)
             verb = "rises by" if change < 0 else "falls by" if change > 0 else "stays, changed by"
             parts.append(f"{metric} {verb} {format_compact(abs(change))}{UNITS[metric]}")
@@ -235,7 +236,7 @@ def _make_row(widths: Sequence[int], cells: Sequence[Text]) -> Table:
 
 
 def _draw_differences(ablation: Ablation, metric: str) -> tuple[Text, Text]:
-    result = ablation.measured.results.get((metric, ALL))
+    result = ablation.measured.results.get((metric, ALL_TOKENS))
     own = MISSING if result is None else format_difference(result.mean)
     return Text(own, "name"), Text(_format_short_spread(ablation.baseline_means(metric)), "faint")
 
@@ -277,7 +278,7 @@ def make_single_neuron_rows(run: EffectRun, rows: Iterator[EffectRow]) -> Rows:
 def draw_single_neuron_page(page: SingleNeuronPage, width: int) -> RenderableType:
     """Return what was done, the neurons at both ends of every metric, and what they come to."""
     run = page.run
-    what = "one at a time" if run.kind == EACH else "estimated to first order"
+    what = "one at a time" if run.kind == SINGLE_NEURON else "estimated to first order"
     many = format_count(run.n_neurons, "neuron")
     parts: list[RenderableType] = [
         Text(f"{make_visible(run.model)}: {many}, {run.treatment}, {what}", "name"),
@@ -287,7 +288,7 @@ def draw_single_neuron_page(page: SingleNeuronPage, width: int) -> RenderableTyp
     for metric in dict.fromkeys(row.metric for row in page.rows):
         known = [row for row in page.rows if row.metric == metric and row.mean is not None]
         if known:
-            parts += [Text(), *_draw_metric(metric, known, measured=run.kind == EACH)]
+            parts += [Text(), *_draw_metric(metric, known, measured=run.kind == SINGLE_NEURON)]
     parts += [Text(), *(Text(line) for line in describe_agreements(page))]
     return Group(*parts)
 
@@ -337,10 +338,10 @@ def _format_effect(value: float | None) -> str:
 
 def describe_agreements(page: SingleNeuronPage) -> Iterator[str]:
     """Yield how well estimates agree with what was measured, and what either cost."""
+    key = "ablated" if page.run.kind == SINGLE_NEURON else "attribution"
     yield (
         "Negative where removing the neuron raises the metric; "
-        f"`neurondb find … --order {'ablated' if page.run.kind == EACH else 'attribution'}.loss` "
-        "sorts by it."
+        f"`neurondb find … --order {key}.loss` sorts by it."
     )
     for one in page.agreements:
         if one.pearson is not None and one.spearman is not None:
@@ -349,7 +350,7 @@ def describe_agreements(page: SingleNeuronPage) -> Iterator[str]:
                 f"{one.metric}: over the {format_count(one.n, 'neuron')} that have both, estimate "
                 f"and effect correlate at {pearson} (Pearson), {spearman} (ranks)."
             )
-    runs = (page.run, page.other) if page.run.kind == EACH else (page.other, page.run)
+    runs = (page.run, page.other) if page.run.kind == SINGLE_NEURON else (page.other, page.run)
     measured, estimated = runs
     if measured is not None and estimated is not None:
         yield from _describe_costs(measured, estimated)

@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.asking.statements import Rows
+from neurondb.contracts.attributes import AttributeRates, RateCurve
 from neurondb.formatting.numbers import MISSING, format_compact, format_count
 from neurondb.formatting.text import keep_start, make_visible, wrap_parts
-from neurondb.jobs.steered import AttributeRates, RateCurve
+from neurondb.sql import Rows
 from neurondb.terminal.charts import Curve, draw_curves
 from neurondb.terminal.console import make_heading, make_table
 

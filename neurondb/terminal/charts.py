@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from rich.text import Text
 
 from neurondb.formatting.numbers import format_compact
-from neurondb.reading.figure_rows.classes import ClassCount
+from neurondb.reading.arrays import ClassCount
 
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 _AXIS_CELLS: Final = 8

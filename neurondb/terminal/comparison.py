@@ -7,7 +7,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.asking.statements import Rows
 from neurondb.formatting.numbers import MISSING, format_share, format_time
 from neurondb.formatting.text import format_ingest_command, format_token, make_visible, wrap_parts
 from neurondb.reading.comparisons import (
@@ -18,6 +17,7 @@ from neurondb.reading.comparisons import (
     Summary,
 )
 from neurondb.reading.models import Model
+from neurondb.sql import Rows
 from neurondb.terminal.console import make_heading, make_hint, make_table
 
 CLASS_ABBREVIATIONS: Final = dict(

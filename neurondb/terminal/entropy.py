@@ -9,10 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.asking.statements import Rows
+from neurondb.contracts.entropy import EntropyCurves
 from neurondb.formatting.numbers import MISSING, format_compact
 from neurondb.formatting.text import make_visible, wrap_parts
-from neurondb.jobs.steered import METRICS, EntropyCurves
+from neurondb.interventions import ENTROPY_METRICS
+from neurondb.sql import Rows
 from neurondb.terminal.console import make_heading, make_table
 
 COLUMNS: Final = (
@@ -42,12 +43,14 @@ def make_entropy_rows(page: EntropyPage) -> Rows:
 
     def rows() -> Iterator[tuple[object, ...]]:
         curves = page.curves
-        effects = {m: (curves.total(m), curves.direct(m), curves.through_norm(m)) for m in METRICS}
+        effects = {
+            m: (curves.total(m), curves.direct(m), curves.through_norm(m)) for m in ENTROPY_METRICS
+        }
         n_asked = len(curves.neurons)
         for i, place in enumerate((*curves.neurons, *curves.baseline)):
             kind = "asked" if i < n_asked else "baseline"
             for j, value in enumerate(curves.values.tolist()):
-                for metric in METRICS:
+                for metric in ENTROPY_METRICS:
                     of_metric = (curves.clean[metric], float(curves.fixed[metric][i, j]))
                     parts = (float(effect[i, j]) for effect in effects[metric])
                     yield (page.model, place.name, kind, value, metric, *of_metric, *parts)
@@ -63,13 +66,13 @@ def draw_entropy_page(page: EntropyPage, width: int) -> RenderableType:
         f"{curves.n_tokens:,} tokens of {make_visible(page.dataset)}",
         f"beside {len(curves.baseline)} random neurons of the last layers",
     )
-    means = [f"{metric} {format_compact(curves.clean[metric])}" for metric in METRICS]
+    means = [f"{metric} {format_compact(curves.clean[metric])}" for metric in ENTROPY_METRICS]
     parts: list[RenderableType] = [
         Text(make_visible(page.model), "name"),
         Text(wrap_parts(facts, width), "faint"),
         Text(wrap_parts(["clean means:", *means], width).replace(": · ", ": ")),
     ]
-    for metric in METRICS:
+    for metric in ENTROPY_METRICS:
         title = Text.assemble((metric, "heading"), (f", {_UNITS[metric]}: change", "faint"))
         parts += [Text(), make_heading(title), _draw_metric(page, metric, width)]
     norm = "norm: share of the change at the last value that goes through the final norm's scale"

@@ -16,12 +16,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 
-from neurondb.asking.statements import Rows
 from neurondb.atomic import open_atomic
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.formatting.cells import export_value, format_cell, is_numeric
 from neurondb.formatting.numbers import shorten_float
-from neurondb.schema.precision import SINGLE
+from neurondb.schema.columns import FLOAT32_COLUMNS
+from neurondb.sql import Rows
 from neurondb.terminal.table import write_table
 
 PARQUET_BATCH: Final = 50_000
@@ -58,7 +58,7 @@ def _escape_markdown(value: Any) -> str:
 
 def _shorten_rows(rows: Rows) -> Iterator[tuple[Any, ...]]:
     """Return rows for a text format: what was a float32 has the digits that tell one apart."""
-    places = [place for place, name in enumerate(rows.columns) if name in SINGLE]
+    places = [place for place, name in enumerate(rows.columns) if name in FLOAT32_COLUMNS]
     if not places:
         return rows.rows
     return (_shorten_row(row, places) for row in rows.rows)

@@ -12,13 +12,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.asking.statements import Rows
+from neurondb.contracts.ingest import STAGES
 from neurondb.formatting.numbers import MISSING, format_duration, format_size, format_time
 from neurondb.formatting.text import format_ingest_command, keep_end, keep_start, make_visible
-from neurondb.jobs import STAGES
 from neurondb.known_models import KnownModel
 from neurondb.reading.models import Model, ModelSummary
 from neurondb.reading.status import DatabaseStatus, ModelStatus, OpenRun, StageStatus
+from neurondb.sql import Rows
 from neurondb.terminal.console import make_hint, make_table
 
 MODEL_COLUMNS: Final = (

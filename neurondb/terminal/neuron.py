@@ -17,8 +17,7 @@ from neurondb.formatting.text import (
     make_visible,
     wrap_parts,
 )
-from neurondb.reading.identity import Identity
-from neurondb.reading.neuron import NeuronPage, PageOptions
+from neurondb.reading.neuron import Identity, NeuronPage, PageOptions
 from neurondb.reading.verdict import ClassAt
 from neurondb.reading.vocabulary import ScoredToken, Vocabulary
 from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS

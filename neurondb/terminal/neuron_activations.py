@@ -16,9 +16,14 @@ from rich.text import Text
 
 from neurondb.formatting.numbers import format_compact, format_share
 from neurondb.formatting.text import keep_start, wrap_parts
-from neurondb.reading.activations import Activations, Moments, SignCase, Spread
-from neurondb.reading.histograms import Histograms
-from neurondb.reading.labels import LabelReading
+from neurondb.reading.activations import (
+    Activations,
+    Histograms,
+    LabelReading,
+    Moments,
+    SignCase,
+    Spread,
+)
 from neurondb.terminal.console import THEME, make_table
 from neurondb.terminal.neuron_weights import AXIS
 

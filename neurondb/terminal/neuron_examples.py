@@ -17,8 +17,7 @@ from rich.text import Text
 
 from neurondb.formatting.numbers import format_signed
 from neurondb.formatting.text import ELLIPSIS, format_token, keep_end, keep_start, make_visible
-from neurondb.reading.controls import ControlList
-from neurondb.reading.examples import Example, ExampleList
+from neurondb.reading.examples import ControlList, Example, ExampleList
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.traces import Trace
 from neurondb.terminal.neuron_activations import DOMINANT

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from neurondb.formatting.numbers import MISSING, format_compact, format_signed
 from neurondb.formatting.text import format_side, format_token
-from neurondb.reading.cosines import CosineReading, Region
+from neurondb.reading.verdict import CosineReading, Region
 from neurondb.reading.vocabulary import LmHeadToken, TokenList, VocabMoments, Vocabulary
 from neurondb.terminal.console import make_table
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from neurondb.jobs import Advance
+from neurondb.contracts.progress import Advance
 
 ROOMY: Final = 110
 """Columns from which a bar is long and the counts of tokens stand beside it."""
@@ -67,7 +67,7 @@ class StageClock:
 
 
 class ConsoleProgress(ABC):
-    """A `neurondb.jobs.Progress` on a console; its subclasses say how a stage looks."""
+    """A `contracts.progress.Progress` on a console; its subclasses say how a stage looks."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

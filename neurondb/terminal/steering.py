@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.asking.statements import Rows
+from neurondb.contracts.clamp import ClampResult
+from neurondb.contracts.generate import GeneratedToken
 from neurondb.formatting.numbers import format_compact
 from neurondb.formatting.text import format_token, keep_start, make_visible, wrap_parts
-from neurondb.jobs.steered import ClampSweep, Piece
-from neurondb.jobs.steering import NeuronPlace
+from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import Model
+from neurondb.sql import Rows
 from neurondb.terminal.charts import CleanRun, draw_bars
 from neurondb.terminal.console import make_heading, make_table
 
@@ -49,7 +50,7 @@ class ClampPage(NamedTuple):
     prompt: str
     position: str
     sign: str
-    sweep: ClampSweep
+    sweep: ClampResult
     texts: Mapping[int, str]
 
     @property
@@ -158,7 +159,7 @@ class Transcript:
         self.n_tokens = 0
         self.ended: str | None = None
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: GeneratedToken) -> None:
         """Append the next piece."""
         self.text += piece.text
         self.n_tokens += piece.token_id is not None
@@ -171,7 +172,7 @@ class Transcript:
         return f"{self.n_tokens} token{'s' * (self.n_tokens != 1)}{why}"
 
 
-def collect_transcripts(pieces: Iterable[Piece]) -> dict[str, Transcript]:
+def collect_transcripts(pieces: Iterable[GeneratedToken]) -> dict[str, Transcript]:
     """Return run → its whole text, of the pieces of all runs."""
     transcripts: dict[str, Transcript] = {}
     for piece in pieces:
@@ -193,7 +194,7 @@ def make_generation_rows(
 
 
 def stream_text(
-    pieces: Iterable[Piece], terminal: Console, prompt: str, steering: str = ""
+    pieces: Iterable[GeneratedToken], terminal: Console, prompt: str, steering: str = ""
 ) -> None:
     """Print one run's text as it comes, after the prompt; `steering` says what was done to it."""
     transcript = Transcript()
@@ -207,7 +208,7 @@ def stream_text(
 
 
 def stream_columns(
-    pieces: Iterable[Piece], terminal: Console, prompt: str, titles: Mapping[str, str]
+    pieces: Iterable[GeneratedToken], terminal: Console, prompt: str, titles: Mapping[str, str]
 ) -> None:
     """Print the runs' texts in columns as they come.
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import IO, Any, Final, NamedTuple
 
-from neurondb.asking.statements import Rows
 from neurondb.formatting.cells import format_cell, is_numeric, quote_text
+from neurondb.sql import Rows
 
 PIPED_WIDTH: Final = 100_000
 """Width of a table that no terminal shows: it needs no wrapping."""

@@ -12,21 +12,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.asking.statements import Rows
 from neurondb.formatting.numbers import MISSING, format_compact, format_count, format_signed
 from neurondb.formatting.text import ELLIPSIS, format_side, keep_start, make_visible, wrap_parts
-from neurondb.reading.lm_head import DecodedNeuron, Decoding, best_neurons, layer_peaks
+from neurondb.reading.lm_head import DecodedNeuron, Decoding, find_layer_peaks, rank_neurons
 from neurondb.reading.models import Model
-from neurondb.reading.tokens import (
+from neurondb.reading.token_neurons import (
     EFFECTS,
     LayerCounts,
-    NamedToken,
     Occurrence,
     TokenNeuron,
-    by_layer,
-    by_neuron,
+    count_by_layer,
+    group_by_neuron,
 )
+from neurondb.reading.tokens import NamedToken
 from neurondb.schema import codes
+from neurondb.sql import Rows
 from neurondb.terminal.charts import Peak, draw_peaks
 from neurondb.terminal.console import make_heading, make_table
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED
@@ -54,7 +54,7 @@ class TokenPage:
     Attributes:
         model: the model.
         tokens: its tokens, in the order that they were asked for.
-        found: their places in lists, as `neurondb.reading.tokens.occurrences` returns them.
+        found: their places in lists, from `neurondb.reading.token_neurons.list_occurrences`.
         vectors: the vectors whose lists were looked at.
     """
 
@@ -76,7 +76,7 @@ def draw_token_page(page: TokenPage, limit: int, width: int) -> RenderableType:
         vectors = _list_vectors(page, effect)
         if not vectors:
             continue
-        neurons = by_neuron(page.found, effect)
+        neurons = group_by_neuron(page.found, effect)
         title = (
             f"{effect}: {' or '.join(vectors)} {meaning}, {format_count(len(neurons), 'neuron')}"
         )
@@ -86,7 +86,7 @@ def draw_token_page(page: TokenPage, limit: int, width: int) -> RenderableType:
         )
         if len(neurons) > limit:
             parts.append(Text(f"and {len(neurons) - limit:,} more", "faint"))
-    counts = by_layer(page.found, page.model.n_layers)
+    counts = count_by_layer(page.found, page.model.n_layers)
     if counts:
         title = "by layer: neurons with " + ("it" if len(page.tokens) == 1 else "one of them")
         parts += [Text(), make_heading(title)]
@@ -259,10 +259,10 @@ def draw_lm_head_panel(
     of, whose = ("±in", "side") if len(decoding.sides) > 1 else ("in", "neuron")
     title = f"LM head on {of}: {quote_token(token)}, p ÷ mean of the {whose}'s 100 largest p"
     parts: list[RenderableType] = [make_heading(title)]
-    best = best_neurons(decoding, limit, layers)
+    best = rank_neurons(decoding, limit, layers)
     if not best:
         return Group(*parts, Text("every in vector is zero", "faint"))
-    peaks = layer_peaks(decoding, layers)
+    peaks = find_layer_peaks(decoding, layers)
     tops = [None if peak is None else Peak(peak.name, peak.normalised) for peak in peaks]
     parts += [draw_peaks(tops, width), Text()]
     return Group(*parts, _draw_decoded_table(best, model, classes))
@@ -321,7 +321,7 @@ def _list_rows(
 ) -> Iterator[tuple[Any, ...]]:
     texts = {token.token_id: token.token for token in page.tokens}
     for effect in dict.fromkeys(EFFECTS.values()):
-        n_tokens = {one.neuron_id: one.n_tokens for one in by_neuron(page.found, effect)}
+        n_tokens = {one.neuron_id: one.n_tokens for one in group_by_neuron(page.found, effect)}
         for o in (one for one in page.found if one.effect == effect):
             place = (o.vector, o.basis, o.direction, o.rank, o.cosine, o.dot, None, None, None)
             who = (o.layer, o.neuron, o.name, o.neuron_id, o.class_name, n_tokens[o.neuron_id])

@@ -25,13 +25,19 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from neurondb.database import check_revision, connect, driver, explain, parse_url, sqlite_path
-from neurondb.decoding import spelled
+from neurondb.database import (
+    check_revision,
+    connect,
+    driver_connection,
+    explain,
+    parse_url,
+    sqlite_path,
+)
+from neurondb.decoding import format_path
 from neurondb.errors import DatabaseError, TextError, UnknownNameError, UsageError
-from neurondb.reading.identity import neuron_id
-from neurondb.reading.models import Model, find_model
+from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
-from neurondb.sqlite_files import look_at
+from neurondb.sqlite_files import check_readable
 from neurondb.writing.annotations import NewAnnotation
 
 PLACE: Final = ("model", "layer", "neuron")
@@ -86,7 +92,7 @@ def import_annotations(
     path = sqlite_path(url)
     if path is None:
         raise DatabaseError("annotations are read into SQLite databases only, as the site is")
-    look_at(path)
+    check_readable(path)
     engine = connect(url, writing=True)
     try:
         check_revision(engine)
@@ -102,7 +108,7 @@ def _read_rows(file: Path) -> list[Row]:
     """Return the rows of a file."""
     from sqlite_utils.utils import Format, RowError, RowsFromFileError, rows_from_file
 
-    named, where = _SUFFIXES.get(file.suffix.lower()), spelled(file)
+    named, where = _SUFFIXES.get(file.suffix.lower()), format_path(file)
     try:
         # All of it at once: sqlite-utils leaves a file open whose form it had to find out.
         content = BytesIO(file.read_bytes())
@@ -128,10 +134,10 @@ def _make_annotations(
     rows_of: dict[tuple[int, str, str], int] = {}
     found = []
     for number, row in enumerate(rows, start=1):
-        place = f"{spelled(file)}, row {number}"
+        place = f"{format_path(file)}, row {number}"
         try:
             key = _find_neuron(connection, row, models, model)
-            said = list(_read_row(row, key, source, spelled(file.stem)))
+            said = list(_read_row(row, key, source, format_path(file.stem)))
         except UsageError as error:
             raise TextError(f"{place}: {error}") from error
         except UnknownNameError as error:
@@ -160,11 +166,11 @@ def _find_neuron(
         place = _NEURON.fullmatch(neuron.strip()) if isinstance(neuron, str) else None
         if place is None:
             raise UsageError(f"neuron is {neuron!r}, not text like '31.9634'")
-        return neuron_id(models[name], int(place[1]), int(place[2]))
+        return find_neuron_id(models[name], int(place[1]), int(place[2]))
     numbers = [str(value).strip() for value in (layer, neuron)]
     if not all(map(_NUMBER.fullmatch, numbers)):
         raise UsageError(f"layer and neuron are {layer!r} and {neuron!r}, not two numbers from 0")
-    return neuron_id(models[name], int(numbers[0]), int(numbers[1]))
+    return find_neuron_id(models[name], int(numbers[0]), int(numbers[1]))
 
 
 def _read_row(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnnotation]:
@@ -208,7 +214,7 @@ def _store(connection: Connection, said: list[NewAnnotation]) -> AnnotationsRepo
         elif (before.value, before.note) != (row["value"], row["note"]):
             changed.append(row | {"annotation_id": before.annotation_id})
     # It takes part in the transaction that is open; plugins of the user's stay outside.
-    file = sqlite_utils.Database(driver(connection), execute_plugins=False)
+    file = sqlite_utils.Database(driver_connection(connection), execute_plugins=False)
     file.table(tables.annotations.name).insert_all(new)
     file.table(tables.annotations.name).upsert_all(changed, pk="annotation_id")
     return AnnotationsReport(len(new), len(changed), len(said) - len(new) - len(changed))

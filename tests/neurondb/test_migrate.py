@@ -89,7 +89,7 @@ def test_the_first_schema_can_be_taken_back(file: Path) -> None:
     engine = connect(parse_url(str(file)), writing=True)
     with engine.begin() as connection:
         migrate.drop_views(connection)
-        command.downgrade(migrate.configuration(connection), "base")
+        command.downgrade(migrate.make_configuration(connection), "base")
 
     assert list(columns_of(file)) == ["alembic_version"]
 

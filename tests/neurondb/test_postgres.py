@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from neurondb.asking import named
-from neurondb.reading.opening import opened
-from neurondb.render.documents import to_json
 from sqlalchemy import create_engine, inspect
 
-from neurondb import asking, migrate, schema
+from neurondb import migrate, named_queries, schema
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import job
 from neurondb.database import NUL_SHOWN
 from neurondb.errors import DatabaseError, IngestError
-from neurondb.reading.neuron import PageOptions, neuron_page
-from neurondb.reading.status import status
+from neurondb.find import count, find
+from neurondb.formatting.documents import format_json
+from neurondb.reading.models import open_readonly
+from neurondb.reading.neuron import PageOptions, read_neuron_page
+from neurondb.reading.status import read_status
+from neurondb.sql import open_engine, run_sql
 from tests.support.ingested import Silent
 from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
 from tests.support.rows import PROVENANCE, VOLATILE
@@ -86,14 +87,14 @@ def test_every_table_has_the_same_rows(both: tuple[str, str]) -> None:
     assert len(theirs["trace_rows"]) > 10
 
 
-@pytest.mark.parametrize("name", named.query_names())
+@pytest.mark.parametrize("name", named_queries.list_names())
 def test_every_named_query_gives_the_same_answer(both: tuple[str, str], name: str) -> None:
-    query = named.load(name)
+    query = named_queries.load(name)
     given = {p.name: _argument(p.name, p.kind) for p in query.parameters if p.required}
     answers = []
     for database in both:
-        with asking.opened(database) as engine:
-            answer = named.run(engine, name, given)
+        with open_engine(database) as engine:
+            answer = named_queries.run(engine, name, given)
             answers.append((answer.columns, [tuple(map(float_of, row)) for row in answer.rows]))
     assert answers[0][0] == answers[1][0]
     one, other = (sorted(rows, key=repr) for _, rows in answers)
@@ -117,34 +118,34 @@ def float_of(value: Any) -> Any:
 def test_find_gives_the_same_neurons(both: tuple[str, str], expression: str) -> None:
     answers = []
     for database in both:
-        with asking.opened(database) as engine:
-            found = asking.find(engine, f"{expression} model=tiny", columns=("name",))
+        with open_engine(database) as engine:
+            found = find(engine, f"{expression} model=tiny", columns=("name",))
             answers.append(sorted(found.rows))
-            assert asking.count(engine, expression) == len(answers[-1])
+            assert count(engine, expression) == len(answers[-1])
     assert answers[0] == answers[1]
 
 
 def test_a_neurons_page_is_the_same(both: tuple[str, str]) -> None:
     pages = []
     for database in both:
-        with opened(database) as connection:
-            page = neuron_page(connection, "tiny", 1, 2, PageOptions(controls=True))
-            pages.append(to_json(page))
+        with open_readonly(database) as connection:
+            page = read_neuron_page(connection, "tiny", 1, 2, PageOptions(controls=True))
+            pages.append(format_json(page))
     assert pages[0] == pages[1]
 
 
 def test_plain_sql_only_reads(both: tuple[str, str]) -> None:
-    with asking.opened(both[1]) as engine:
-        (row,) = asking.run_sql(engine, "SELECT count(*) FROM neurons").rows
+    with open_engine(both[1]) as engine:
+        (row,) = run_sql(engine, "SELECT count(*) FROM neurons").rows
         assert row[0] > 0
         with pytest.raises(DatabaseError):
-            list(asking.run_sql(engine, "DELETE FROM neurons RETURNING neuron_id").rows)
-        assert list(asking.run_sql(engine, "SELECT count(*) FROM neurons").rows) == [row]
+            list(run_sql(engine, "DELETE FROM neurons RETURNING neuron_id").rows)
+        assert list(run_sql(engine, "SELECT count(*) FROM neurons").rows) == [row]
 
 
 def test_status_and_schema_are_whole(both: tuple[str, str]) -> None:
-    with opened(both[1]) as connection:
-        assert status(connection).models
+    with open_readonly(both[1]) as connection:
+        assert read_status(connection).models
     engine = migrate.create_or_open(both[1])
     with engine.connect() as connection:
         found = set(inspect(connection).get_view_names())

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from neurondb import asking, database, migrate, sqlite_files
+from neurondb import database, migrate, sqlite_files
 from neurondb.errors import DatabaseError
+from neurondb.sql import open_engine, run_sql
 from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
@@ -140,14 +141,14 @@ def test_what_its_owner_writes_later_is_seen(
 ) -> None:
     path = Path(shutil.copy(sample.path, tmp_path / "x.db"))
     monkeypatch.setattr("os.access", lambda *_: False)
-    with asking.opened(str(path)) as engine:
+    with open_engine(str(path)) as engine:
         names = "SELECT count(*) FROM annotations"
-        assert list(asking.run_sql(engine, names).rows) == [(0,)]
+        assert list(run_sql(engine, names).rows) == [(0,)]
         with closing(sqlite3.connect(path)) as owner:
             row = "(neuron_id, source, key, value) SELECT 1, 'me', 'label', 'dogs'"
             owner.execute(f"INSERT INTO annotations {row}")
             owner.commit()
-        assert list(asking.run_sql(engine, names).rows) == [(1,)]
+        assert list(run_sql(engine, names).rows) == [(1,)]
 
 
 def test_what_is_no_database_is_one_line(tmp_path: Path) -> None:

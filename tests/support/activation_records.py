@@ -1,16 +1,16 @@
 """Records of a small model, its dataset and the activations of a layer, of random numbers."""
 
 import numpy as np
-from neurondb.records import (
+
+from neurondb.contracts.activations import (
     ActivationsRecord,
-    DatasetRecord,
     Examples,
     LabelStatistics,
-    ModelRecord,
     Moments,
     SignCase,
 )
-
+from neurondb.contracts.model import ModelRecord
+from neurondb.contracts.texts import DatasetRecord
 from neurondb.schema import codes
 
 LAYERS, WIDTH = 3, 5

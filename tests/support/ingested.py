@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import transformers
-from neurondb.jobs import Advance, IngestRequest, Preprocessing, job
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ingest.bundled import MODEL_NAME
+from neurondb.contracts.ingest import IngestRequest, Preprocessing
+from neurondb.contracts.progress import Advance
+from neurondb.contracts.registry import job
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import (
     BUNDLED,

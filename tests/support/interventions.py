@@ -4,18 +4,18 @@ from functools import cache
 
 import numpy as np
 import torch
-from neurondb.conditions import PUBLISHED, Condition, Hook
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from ingest.interventions import Intervention, Targets
+from neurondb.interventions import PUBLISHED_CONDITIONS, Condition, Hook
 from tests.support.ablation_reference import Edit, Reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.real_models import REAL, real_texts
 
 CPU = torch.device("cpu")
-CONDITIONS = ("", "gate+", "gate-", "post+", "post-", *PUBLISHED)
+CONDITIONS = ("", "gate+", "gate-", "post+", "post-", *PUBLISHED_CONDITIONS)
 
 
 @cache

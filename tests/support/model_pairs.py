@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from neurondb.jobs import Preprocessing
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from neurondb.contracts.ingest import Preprocessing
 from tests.support.reference import Array, Reference
 from tests.support.tiny_model import tiny_model
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from neurondb.jobs import IngestRequest, job
 
 from ingest.bundled import model_directory
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from tests.support.gguf_reference import GgufReference
 from tests.support.ingested import Silent, fresh
 from tests.support.real_models import real_model

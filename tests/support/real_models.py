@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from ingest.bundled.world import heldout
 
 from ingest.bundled import model_directory
+from ingest.bundled.tinyworld import heldout
 from tests.support.shared_inputs import SHARED, shared
 
 BUNDLED = "bundled"

@@ -16,9 +16,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import torch
 import transformers
-from neurondb.jobs import Preprocessing
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from neurondb.contracts.ingest import Preprocessing
 
 Array: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]

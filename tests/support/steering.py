@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
-from neurondb.jobs import IngestRequest, job
-from neurondb.jobs.steering import Machine, NeuronPlace
 from torch import Tensor, nn
 
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.inputs import Machine
+from neurondb.contracts.registry import job
+from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent, encode, fresh, model_directory_of
 
 READS = ("up_proj", "c_fc", "fc_in", "dense_h_to_4h", "fc1")

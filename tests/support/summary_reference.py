@@ -11,13 +11,13 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from neurondb.records import ActivationsRecord, Examples, Moments
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
+from neurondb.contracts.activations import ActivationsRecord, Examples, Moments
 
 Array: TypeAlias = NDArray[np.float64]
 Activation: TypeAlias = Callable[[Tensor], Tensor]

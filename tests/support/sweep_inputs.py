@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ingest.activations.compiled import PLAIN, Kernels
-from ingest.activations.reduction import GATED, UNGATED, Activation, Kind, totals_of
+from ingest.activations.compiled import PLAIN_KERNELS, Kernels
+from ingest.activations.reduction import GATED, UNGATED, Activation, NeuronKind, batch_totals
 from ingest.activations.summary import CountedBatch
 from ingest.forward import MLPActivations
 from tests.support.summary_reference import (
@@ -72,10 +72,10 @@ class Inputs:
             about = torch.randn(2, n_neurons, generator=draw, dtype=torch.float64)
             self.about = about.to(device)
 
-    def sweep(self, kernels: Kernels) -> tuple[Any, Tensor]:
+    def reduce_batch(self, kernels: Kernels) -> tuple[Any, Tensor]:
         counts = self.batch.counted
         arguments = (self.kind, self.activation, self.found, self.sign, counts, self.about)
-        sums, peaks = kernels.sweep(*arguments)
+        sums, peaks = kernels.reduce_batch(*arguments)
         return sums, peaks
 
     def positions(self, kernels: Kernels, peaks: Tensor) -> Tensor:
@@ -88,22 +88,27 @@ class Inputs:
 @torch.inference_mode()
 def assert_alike(kernels: Kernels, inputs: Inputs) -> None:
     """Compare every function with the plain one; exactly, but for what swish is rounded to."""
-    (plain, peaks), (fused, fused_peaks) = inputs.sweep(PLAIN), inputs.sweep(kernels)
+    (plain, peaks), (fused, fused_peaks) = (
+        inputs.reduce_batch(PLAIN_KERNELS),
+        inputs.reduce_batch(kernels),
+    )
     assert_same_sums(inputs.kind, plain, fused, inputs.about)
     swish = torch.tensor([quantity == 3 for _, quantity in inputs.kind.peaks])
     torch.testing.assert_close(fused_peaks[~swish], peaks[~swish], rtol=0, atol=0)
     torch.testing.assert_close(fused_peaks[swish], peaks[swish], rtol=1e-6, atol=1e-7)
     there = peaks != 0
-    positions = inputs.positions(PLAIN, peaks)
+    positions = inputs.positions(PLAIN_KERNELS, peaks)
     fused_positions = inputs.positions(kernels, fused_peaks)
     exact = there & ~swish[:, None, None].to(there.device)
     assert (positions == fused_positions)[exact].all()
-    places = PLAIN.histogram_bins(inputs.kind, inputs.found, inputs.sign, inputs.batch.drawn_tokens)
+    places = PLAIN_KERNELS.histogram_bins(
+        inputs.kind, inputs.found, inputs.sign, inputs.batch.drawn_tokens
+    )
     fused_places = kernels.histogram_bins(
         inputs.kind, inputs.found, inputs.sign, inputs.batch.drawn_tokens
     )
     torch.testing.assert_close(fused_places, places, rtol=0, atol=0)
-    by_text = PLAIN.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
+    by_text = PLAIN_KERNELS.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
     fused_by_text = kernels.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
     # Sums of values that cancel are as exact as the values are large.
     square = by_text.cpu()[[4, 4, 4, 4, 4, 6, 6]].amax((1, 2), keepdim=True)
@@ -114,9 +119,11 @@ def assert_alike(kernels: Kernels, inputs: Inputs) -> None:
     assert (gap <= 1e-12 * scale).all()
 
 
-def assert_same_sums(kind: Kind, plain: Any, fused: Any, about: Tensor) -> None:
+def assert_same_sums(kind: NeuronKind, plain: Any, fused: Any, about: Tensor) -> None:
     """Counts and extremes exactly, swish to its rounding; sums in float64."""
-    (one, one_sums), (other, other_sums) = (totals_of(kind, sums, about) for sums in (plain, fused))
+    (one, one_sums), (other, other_sums) = (
+        batch_totals(kind, sums, about) for sums in (plain, fused)
+    )
     swish = torch.tensor([quantity == 3 for quantity in kind.quantities])
     for name in ("finite", "nonfinite", "positive", "in_case"):
         torch.testing.assert_close(getattr(other, name), getattr(one, name), rtol=0, atol=0)

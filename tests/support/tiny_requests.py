@@ -7,8 +7,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from neurondb.jobs import IngestReport, IngestRequest, job
 
+from neurondb.contracts.ingest import IngestReport, IngestRequest
+from neurondb.contracts.registry import job
 from tests.support.ingested import Silent
 from tests.support.tiny_model import tiny_model, write_texts
 

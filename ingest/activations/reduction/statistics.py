@@ -6,11 +6,11 @@ Computed on the processor by operations that IEEE 754 defines to the last bit.
 import numpy as np
 import torch
 from jaxtyping import Float
-from neurondb.records import LabelStatistics, Moments, SignCase
 from torch import Tensor
 
 from ingest.activations.reduction.quantities import NeuronKind
 from ingest.activations.reduction.totals import Counts, FloatSums
+from neurondb.contracts.activations import LabelStatistics, Moments, SignCase
 
 
 def compute_moments(sums: FloatSums, row: int) -> Moments:

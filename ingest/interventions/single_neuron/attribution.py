@@ -22,8 +22,7 @@ from ingest.forward import Batch, Forward, batches
 from ingest.interventions.hooks import Targets
 from ingest.interventions.metrics import Counted
 from ingest.interventions.single_neuron.branch_pass import post_change
-from neurondb.conditions import ALWAYS, Condition
-from neurondb.interventions import ESTIMATED_METRICS
+from neurondb.interventions import ALWAYS, ESTIMATED_METRICS, Condition
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
 """Places of a batch: all that the backward pass reads exists at once."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
-from neurondb.conditions import Condition
 from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
@@ -29,6 +28,7 @@ from ingest.forward.prefix_cache import (
     take_texts,
 )
 from ingest.interventions.hooks import Intervention, Targets
+from neurondb.interventions import Condition
 
 
 @dataclass

@@ -16,8 +16,8 @@ from ingest.forward import Forward, batch_tokens, batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention
 from ingest.interventions.metrics import Counted, token_metrics
-from neurondb.interventions import METRICS
 from ingest.interventions.single_neuron.branch_pass import BranchPoint, run_branch, run_clean_pass
+from neurondb.interventions import METRICS
 
 SUMS = ("difference", "square", "changed", "lost")
 

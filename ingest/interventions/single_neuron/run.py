@@ -9,17 +9,17 @@ from sqlalchemy import Engine
 from ingest.forward import Forward
 from ingest.interventions.ablation_session import AblationSession
 from ingest.interventions.building import BuiltIntervention, build_intervention
-from neurondb.asking.neuron_sets import NeuronSet, resolve
-from neurondb.conditions import Treatment
+from neurondb.contracts.ablate import AblationRecord
+from neurondb.contracts.progress import Progress
+from neurondb.contracts.single_neuron import EffectRequest
 from neurondb.errors import UsageError
-from neurondb.jobs import Progress
-from neurondb.jobs.effects import ESTIMATED, METRICS, MODES, EffectRequest
-from neurondb.reading.effects import ATTRIBUTION, like_run
+from neurondb.find.neuron_sets import NeuronSet, select_neurons
+from neurondb.interventions import ESTIMATED_METRICS, METRICS, SINGLE_NEURON_MODES, Treatment
+from neurondb.reading.effects import ATTRIBUTION, find_same_run
 from neurondb.reading.models import Model, find_model
-from neurondb.records import AblationRecord
 from neurondb.writing.ablations import store_named
 from neurondb.writing.effects import open_run
-from neurondb.writing.transactions import transaction
+from neurondb.writing.rows import transaction
 
 EVERY = "every neuron"
 
@@ -81,7 +81,7 @@ def open_single_neuron_run(
         built = build_intervention(connection, model, ids, done, session.texts.dataset_id)
         like = None
         if not request.force:
-            like = like_run(connection, kind, record.settings, done, ids, request.metrics)
+            like = find_same_run(connection, kind, record.settings, done, ids, request.metrics)
     if like is None:
         record = replace(record, means_dataset_id=built.means_dataset_id)
         like = open_run(engine, record, kind)
@@ -89,12 +89,12 @@ def open_single_neuron_run(
 
 
 def _check(request: EffectRequest, kind: str) -> None:
-    if request.treatment.mode not in MODES:
+    if request.treatment.mode not in SINGLE_NEURON_MODES:
         raise UsageError(
-            f"one neuron at a time is set to {' or '.join(MODES)}, not by mode "
+            f"one neuron at a time is set to {' or '.join(SINGLE_NEURON_MODES)}, not by mode "
             f"{request.treatment.mode}; `neurondb ablate` has that for whole sets"
         )
-    known = ESTIMATED if kind == ATTRIBUTION else METRICS
+    known = ESTIMATED_METRICS if kind == ATTRIBUTION else METRICS
     for metric in request.metrics:
         if metric not in known:
             hint = "; it counts or is no mean of tokens' own" if metric in METRICS else ""
@@ -106,7 +106,7 @@ def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
     if request.selection is None:
         first = model.first_neuron_id
         return NeuronSet(EVERY, np.arange(first, first + model.n_neurons), name=request.name)
-    found = resolve(engine, model, request.selection, request.seed)
+    found = select_neurons(engine, model, request.selection, request.seed)
     return found if request.name is None else found._replace(name=request.name)
 
 

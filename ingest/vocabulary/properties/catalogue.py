@@ -29,7 +29,8 @@ from ingest.vocabulary.properties.predicates import (
     symbol,
 )
 from ingest.vocabulary.properties.token_text import readings
-from neurondb.records import Token, TokenPropertiesRecord
+from neurondb.contracts.model import Token
+from neurondb.contracts.vocabulary import TokenPropertiesRecord
 
 
 class Property(NamedTuple):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from neurondb.records import Token
+from neurondb.contracts.model import Token
 
 NO_CHARACTER: Final = "\uffff"
 """Stands for each byte that is no whole character; Unicode promises that no text has it."""

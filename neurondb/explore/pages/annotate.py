@@ -5,8 +5,7 @@ import os
 from neurondb.errors import UsageError
 from neurondb.explore.site import Redirect, Request
 from neurondb.neurons import parse_neuron
-from neurondb.reading.identity import neuron_id
-from neurondb.reading.models import find_model
+from neurondb.reading.models import find_model, find_neuron_id
 from neurondb.writing.annotations import LONGEST, NewAnnotation, annotate
 
 
@@ -24,7 +23,7 @@ def answer(request: Request) -> Redirect:
         )
     model = find_model(request.connection, request.form.get("model", ""))
     place = parse_neuron(request.form.get("neuron", ""))
-    key = neuron_id(model, *place)
+    key = find_neuron_id(model, *place)
     annotation = NewAnnotation(key, **{field: request.form.get(field, "") for field in LONGEST})
     request.connection.rollback()  # its lock would keep a database without WAL from being written
     annotate(os.path.realpath(request.site.database.path), annotation)

@@ -8,11 +8,11 @@ from typing import Final
 from neurondb.errors import UnknownNameError
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql, named_sql
+from neurondb.formatting.text import format_ingest_command
 from neurondb.reading import comparisons
 from neurondb.reading.comparisons import ComparisonPage, Migration, MovedNeuron, Summary
 from neurondb.reading.models import Model
-from neurondb.reading.pairs import Pair, find_pair, stored_comparison
-from neurondb.render.hints import ingest_command
+from neurondb.reading.pairs import Pair, find_pair, find_stored_comparison
 
 MOVED: Final = 20
 
@@ -49,12 +49,12 @@ def answer(request: Request) -> Page:
         IngestError: the two have no neurons in common.
     """
     pair = find_pair(request.connection, request.path["before"], request.path["after"])
-    comparison_id = stored_comparison(request.connection, pair)
+    comparison_id = find_stored_comparison(request.connection, pair)
     if comparison_id is None:
         raise UnknownNameError(_say_not_compared(request, pair))
     page = request.site.cached(
         ("comparison", comparison_id),
-        lambda: comparisons.comparison_page(request.connection, pair, comparison_id, MOVED),
+        lambda: comparisons.read_comparison_page(request.connection, pair, comparison_id, MOVED),
     )
     names = {"before": pair.before.name, "after": pair.after.name}
     content = Comparison(
@@ -76,7 +76,7 @@ def answer(request: Request) -> Page:
 
 
 def _say_not_compared(request: Request, pair: Pair) -> str:
-    turned = stored_comparison(request.connection, Pair(pair.after, pair.before))
+    turned = find_stored_comparison(request.connection, Pair(pair.after, pair.before))
     names = " ".join(shlex.quote(model.name) for model in pair)
     if turned is not None:
         return (
@@ -91,7 +91,7 @@ def _say_not_compared(request: Request, pair: Pair) -> str:
 
 def _list_cautions(page: ComparisonPage) -> Iterator[str]:
     for model in page.without_vocab:
-        command = ingest_command(model.name, model.source, "vocab")
+        command = format_ingest_command(model.name, model.source, "vocab")
         yield f"top tokens unknown: run `{command}`, then compare again"
     ids = page.vocabularies
     if ids.one_sided:

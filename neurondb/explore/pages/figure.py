@@ -30,7 +30,7 @@ def answer(request: Request) -> Document:
     theme: Theme = "dark" if parameters.pop("theme", "light") == "dark" else "light"
     if model is None:
         raise UsageError("a figure is of a model; add ?model=NAME to the address")
-    figure = figures.figure_called(request.path["name"])
+    figure = figures.find_figure(request.path["name"])
     if "file" in parameters:  # whoever reads the site must not read this machine's files
         raise UsageError("a figure of a file is drawn by `neurondb plot`, not by the site")
     if any(parameter.name == "base_url" for parameter in figure.parameters):
@@ -47,9 +47,9 @@ def _draw(
     request: Request, name: str, form: str, model: str, theme: Theme, parameters: dict[str, str]
 ) -> bytes:
     width: Literal["container"] | None = "container" if form == "json" else None
-    spec = figures.spec(
+    spec = figures.make_spec(
         request.connection, name, model, theme=theme, width=width, height=None, **parameters
     )
     if form == "json":
         return json.dumps(spec, allow_nan=False, separators=(",", ":")).encode()
-    return figures.rendered(spec, form)
+    return figures.render_spec(spec, form)

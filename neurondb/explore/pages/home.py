@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from neurondb.contracts.ingest import STAGES
 from neurondb.explore.notation import quote_text
 from neurondb.explore.site import Page, Request
-from neurondb.jobs import STAGES
-from neurondb.reading.layer_table import ClassShare, class_shares
+from neurondb.reading.layers import ClassShare, count_model_classes
 from neurondb.reading.models import Model, ModelSummary, list_models
-from neurondb.reading.provenance import LatestRun, Reading, latest_run, reading
-from neurondb.reading.starting_points import StartingPoint, starting_point
+from neurondb.reading.neuron_table import StartingPoint, find_starting_point
+from neurondb.reading.provenance import LatestRun, Reading, find_latest_run, find_reading
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ def _read_model(request: Request, summary: ModelSummary) -> HomeModel:
     wanted = ("weights", "vocab", "activations")
     return HomeModel(
         model,
-        request.site.cached(key, lambda: class_shares(connection, model)),
-        reading(connection, model),
+        request.site.cached(key, lambda: count_model_classes(connection, model)),
+        find_reading(connection, model),
         stages,
         tuple(stage for stage in wanted if stage not in stages),
-        latest_run(connection, model),
+        find_latest_run(connection, model),
     )
 
 
@@ -95,7 +95,7 @@ def _list_examples(request: Request, first: HomeModel) -> Iterator[Example]:
     """Yield searches that find something in a model."""
     model = first.model
     start: StartingPoint = request.site.cached(
-        ("start", model.model_id), lambda: starting_point(request.connection, model)
+        ("start", model.model_id), lambda: find_starting_point(request.connection, model)
     )
     present = {share.class_name for share in first.classes}
     rare = next((name for name in ("weakening", "conditional weakening") if name in present), None)

@@ -7,12 +7,11 @@ from neurondb.errors import UnknownNameError
 from neurondb.explore.notation import quote_name
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql, layer_sql
-from neurondb.reading.cosines import PAIRS
-from neurondb.reading.figure_rows.cosines import best_region, regions
-from neurondb.reading.layer_extremes import SHOWN, layer_extremes
-from neurondb.reading.layer_table import LayerLine, layer_line
+from neurondb.reading.arrays import choose_region, read_random_regions
+from neurondb.reading.layers import NEURONS_SHOWN, LayerLine, read_layer_extremes, read_layer_line
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.neuron_lines import NeuronLine
+from neurondb.reading.neuron_table import NeuronLine
+from neurondb.reading.verdict import PAIRS
 
 _EXTREMES: Final = {
     "-in_out": "Highest cos(in, out): they add what they read",
@@ -80,8 +79,10 @@ def answer(request: Request) -> Page:
             f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}"
         )
     key, cached = model.model_id, request.site.cached
-    line = cached(("layer", key, layer), lambda: layer_line(connection, model, layer))
-    extremes = cached(("extremes", key, layer), lambda: layer_extremes(connection, model, layer))
+    line = cached(("layer", key, layer), lambda: read_layer_line(connection, model, layer))
+    extremes = cached(
+        ("extremes", key, layer), lambda: read_layer_extremes(connection, model, layer)
+    )
     expression = f"layer={layer} model={quote_name(model.name)}"
     outstanding = tuple(
         Outstanding(
@@ -107,8 +108,8 @@ def answer(request: Request) -> Page:
 
 
 def _list_regions(request: Request, model: Model, layer: int) -> tuple[RandomRegion, ...]:
-    stored = regions(request.connection, model)
-    best = {pair: best_region(stored, layer, pair) for pair in PAIRS}
+    stored = read_random_regions(request.connection, model)
+    best = {pair: choose_region(stored, layer, pair) for pair in PAIRS}
     return tuple(
         RandomRegion(pair, region[1], region[0].low, region[0].high)
         for pair, region in best.items()
@@ -119,5 +120,5 @@ def _list_regions(request: Request, model: Model, layer: int) -> tuple[RandomReg
 def _extremes_sql(model: Model, layer: int, order: str) -> Sql:
     direction = " DESC" if order.startswith("-") else ""
     statement = _STATEMENT.format(column=order.removeprefix("-"), direction=direction)
-    values = {"model": model.name, "layer": layer, "limit": SHOWN}
+    values = {"model": model.name, "layer": layer, "limit": NEURONS_SHOWN}
     return Sql(_EXTREMES[order], statement, values)

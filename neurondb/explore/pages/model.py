@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 from neurondb.explore.parameters import read_layer
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql, layer_sql, named_sql
-from neurondb.reading.layer_table import ClassShare, LayerLine, class_shares, layer_table
+from neurondb.formatting.text import format_ingest_command
+from neurondb.reading.layers import ClassShare, LayerLine, count_model_classes, read_layer_table
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.provenance import LatestRun, Reading, latest_run, reading
-from neurondb.reading.status import ModelStatus, StageStatus, status
-from neurondb.reading.stored_comparisons import StoredComparison, stored_comparisons
-from neurondb.render.hints import ingest_command
+from neurondb.reading.pairs import StoredComparison, list_stored_comparisons
+from neurondb.reading.provenance import LatestRun, Reading, find_latest_run, find_reading
+from neurondb.reading.status import ModelStatus, StageStatus, read_status
 
 
 @dataclass(frozen=True)
@@ -154,22 +154,22 @@ def answer(request: Request) -> Page:
     connection = request.connection
     model = find_model(connection, request.path["model"])
     key, cached = model.model_id, request.site.cached
-    (ingested,) = status(connection, model.name).models
-    classes = cached(("classes", key), lambda: class_shares(connection, model))
-    layers = cached(("layers", key), lambda: layer_table(connection, model)) if classes else ()
+    (ingested,) = read_status(connection, model.name).models
+    classes = cached(("classes", key), lambda: count_model_classes(connection, model))
+    layers = cached(("layers", key), lambda: read_layer_table(connection, model)) if classes else ()
     scattered = _choose_scattered(model, layers, request.query.get("layer"))
     fires = any(line.freq is not None for line in layers)
     content = ModelPage(
         model,
-        reading(connection, model),
-        latest_run(connection, model),
+        find_reading(connection, model),
+        find_latest_run(connection, model),
         classes,
         ingested.stages,
         tuple(_list_missing(model, ingested)),
         layers,
         tuple(_list_panels(model, scattered, activations=fires)),
         scattered,
-        stored_comparisons(connection, model),
+        list_stored_comparisons(connection, model),
         _QUESTIONS,
     )
     return Page("model", model.name, content)
@@ -179,7 +179,7 @@ def _list_missing(model: Model, ingested: ModelStatus) -> Iterator[Missing]:
     for stage in ("weights", "vocab", "activations"):
         lines = [line for line in ingested.stages if line.stage == stage]
         if not any(line.layers_done == line.layers for line in lines):
-            yield Missing(stage, ingest_command(model.name, model.source, stage))
+            yield Missing(stage, format_ingest_command(model.name, model.source, stage))
 
 
 def _choose_scattered(

@@ -6,13 +6,13 @@ from typing import Final
 from neurondb.errors import UsageError
 from neurondb.explore.site import Page, Request
 from neurondb.neurons import match_named_neuron
-from neurondb.reading.activations import Moments, SignCase, activations, find_dataset
-from neurondb.reading.cosines import CosineReading, cosines
-from neurondb.reading.identity import Identity, identity
+from neurondb.reading.activations import Moments, SignCase, read_activations
 from neurondb.reading.models import Model, find_model, list_models
-from neurondb.reading.vectors_compared import VectorCosines, vector_cosines
-from neurondb.reading.verdict import Verdict, verdict
-from neurondb.reading.vocabulary import Vocabulary, vocabulary
+from neurondb.reading.neuron import Identity, read_identity
+from neurondb.reading.pairs import VectorCosines, read_vector_cosines
+from neurondb.reading.texts import find_dataset
+from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
+from neurondb.reading.vocabulary import Vocabulary, read_vocabulary
 
 TOKENS: Final = 8
 _LONGEST: Final = 400
@@ -73,7 +73,7 @@ def answer(request: Request) -> Page:
     if len(chosen) < 2:
         return Page("pair", "Two neurons", PairPage(asked[0], asked[1], (), None, models))
     sides = tuple(_read_side(request, *named) for named in chosen)
-    between = vector_cosines(request.connection, *chosen)
+    between = read_vector_cosines(request.connection, *chosen)
     title = " and ".join(f"{model.name} {layer}.{neuron}" for model, layer, neuron in chosen)
     return Page("pair", title, PairPage(asked[0], asked[1], sides, between, models))
 
@@ -87,16 +87,16 @@ def _read_named(request: Request, written: str) -> tuple[Model, int, int]:
 
 def _read_side(request: Request, model: Model, layer: int, neuron: int) -> Side:
     connection = request.connection
-    who = identity(connection, model, layer, neuron)
+    who = read_identity(connection, model, layer, neuron)
     key = who.neuron_id
     dataset = find_dataset(connection, model, None)
-    acts = None if dataset is None else activations(connection, key, dataset)
-    readings = cosines(connection, model, layer, key)
+    acts = None if dataset is None else read_activations(connection, key, dataset)
+    readings = read_cosines(connection, model, layer, key)
     return Side(
         who,
-        verdict(connection, model, key, readings, acts),
+        read_verdict(connection, model, key, readings, acts),
         readings,
-        vocabulary(connection, model, key, "unembed", TOKENS),
+        read_vocabulary(connection, model, key, "unembed", TOKENS),
         None
         if acts is None
         else Texts(acts.dataset.name, acts.n_tokens, acts.fires, acts.pre, acts.post, acts.cases),

@@ -4,13 +4,13 @@ import shlex
 from dataclasses import dataclass
 from typing import Final
 
-from neurondb.asking.expression import parse
 from neurondb.errors import NeuronDBError
 from neurondb.explore.notation import quote_name
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
-from neurondb.reading.run_page import RunPage, run_page
-from neurondb.render.text import visible
+from neurondb.find.grammar import parse
+from neurondb.formatting.text import make_visible
+from neurondb.reading.run_page import RunPage, read_run_page
 
 _TOGETHER: Final = "together"
 _RESULTS: Final = """SELECT r.run_id, r.baseline_of, r.seed, x.metric, x.filter, x.n, x.mean, x.std,
@@ -65,7 +65,7 @@ def answer(request: Request) -> Page:
         UnknownNameError: no such run.
     """
     run_id = int(request.path["run_id"])
-    page = request.site.cached(("run", run_id), lambda: run_page(request.connection, run_id))
+    page = request.site.cached(("run", run_id), lambda: read_run_page(request.connection, run_id))
     given = {"run_id": run_id}
     content = Run(
         page,
@@ -76,7 +76,7 @@ def answer(request: Request) -> Page:
         Sql("its results", _STATEMENTS[page.kind], given),
         Sql("its neurons", _MEMBERS, given),
     )
-    return Page("run", f"Run {run_id} on {visible(page.run.model)}", content)
+    return Page("run", f"Run {run_id} on {make_visible(page.run.model)}", content)
 
 
 def _find_expression(page: RunPage) -> str | None:
@@ -100,4 +100,4 @@ def _rerun_command(page: RunPage) -> str:
     texts = f" --max-texts {run.n_texts}" if run.n_texts else ""
     condition = f" --condition {run.condition}" if run.condition else ""
     line = f"neurondb ablate-each {shlex.quote(run.model)} {how} --mode {run.mode}{condition}"
-    return visible(f"{line} --dataset {shlex.quote(run.dataset)}{texts}")
+    return make_visible(f"{line} --dataset {shlex.quote(run.dataset)}{texts}")

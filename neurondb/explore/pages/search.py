@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from neurondb.asking.finding import understood
-from neurondb.asking.lexing import unquote
-from neurondb.asking.token_names import require_token, tokens_called, tokens_if_any
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
 from neurondb.explore.site import Page, Redirect, Request
+from neurondb.find.lexer import unquote
+from neurondb.find.search import read_expression
+from neurondb.find.token_names import find_tokens, find_tokens_if_any, require_token
 from neurondb.neurons import match_named_neuron
 from neurondb.reading.models import Model, find_model, list_models
 from neurondb.reading.tokens import NamedToken
@@ -143,12 +143,12 @@ def _token_in_each_model(request: Request, spelled: str) -> list[Option]:
     return [
         option
         for model in models
-        for option in _token_options(request, model, tokens_if_any(connection, model, spelled))
+        for option in _token_options(request, model, find_tokens_if_any(connection, model, spelled))
     ]
 
 
 def _token_of_model(request: Request, model: Model, spelled: str) -> list[Option]:
-    return _token_options(request, model, tokens_called(request.connection, model, [spelled]))
+    return _token_options(request, model, find_tokens(request.connection, model, [spelled]))
 
 
 def _token_options(request: Request, model: Model, tokens: Iterable[NamedToken]) -> list[Option]:
@@ -162,7 +162,7 @@ def _token_options(request: Request, model: Model, tokens: Iterable[NamedToken])
 def _read_expression(request: Request, text: str) -> list[Option]:
     """Return the set that an expression describes; what is none may be a token without quotes."""
     try:
-        understood(request.site.engine, text)
+        read_expression(request.site.engine, text)
     except NeuronDBError:
         options = _read_bare_token(request, text)
         if options:

@@ -8,19 +8,22 @@ from neurondb.errors import UnknownNameError
 from neurondb.explore.parameters import read_layer, read_position
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
+from neurondb.formatting.numbers import format_compact
+from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
-from neurondb.reading.identity import neuron_id
-from neurondb.reading.models import Model, find_model
-from neurondb.reading.text_peaks import (
-    Path,
+from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.texts import (
+    Stretch,
+    Text,
     TextPeaks,
-    layers_at_once,
-    neuron_path,
-    text_peaks,
+    count_layers_at_once,
+    find_text,
+    list_models_that_read,
+    read_stretch,
+    read_text_peaks,
+    read_text_start,
 )
-from neurondb.reading.text_tokens import Stretch, Text, find_text, readers, start_of, stretch
-from neurondb.render.numbers import compact
-from neurondb.render.text import visible
+from neurondb.reading.traces import ValuesAlongText, read_values_along_text
 
 FIRST_CHARACTERS: Final = 60
 """So much of a token is shown at most."""
@@ -71,7 +74,7 @@ class TextContent:
     neuron: str | None
     stretch: Stretch | None
     start: str | None
-    path: Path | None
+    path: ValuesAlongText | None
     peaks: TextPeaks | None
     sql: Sql | None
 
@@ -95,7 +98,7 @@ class TextContent:
         ]
 
     def _piece(self, position: int, text: str, token_id: int, peaks: int) -> Piece:
-        shown = visible(text[:FIRST_CHARACTERS])
+        shown = make_visible(text[:FIRST_CHARACTERS])
         value = None if self.path is None else self.path.hook_post.get(position)
         if value is None or self.path is None or not math.isfinite(value) or not self.scale:
             return Piece(position, token_id, shown, peaks, "", 0, None)
@@ -103,7 +106,9 @@ class TextContent:
         if not self.path.hook_pre_linear:
             traces = {"in": self.path.hook_pre}
         traces["post"] = self.path.hook_post
-        values = " · ".join(f"{name} {compact(at.get(position))}" for name, at in traces.items())
+        values = " · ".join(
+            f"{name} {format_compact(at.get(position))}" for name, at in traces.items()
+        )
         percent = round(100 * abs(value) / self.scale)
         return Piece(position, token_id, shown, peaks, "p" if value > 0 else "n", percent, values)
 
@@ -126,10 +131,10 @@ def answer(request: Request) -> Page:
     """
     connection = request.connection
     text = find_text(connection, int(request.path["text_id"]))
-    models = readers(connection, text)
+    models = list_models_that_read(connection, text)
     chosen = _read_selection(request, text, models)
     page = _read_content(request, text, models, chosen)
-    return Page("text", f"Text {text.ordinal} of {visible(text.dataset)}", page)
+    return Page("text", f"Text {text.ordinal} of {make_visible(text.dataset)}", page)
 
 
 def _read_content(
@@ -138,22 +143,22 @@ def _read_content(
     connection, model = request.connection, chosen.model
     read = path = peaks = sql = None
     if model is not None:
-        read = stretch(connection, model, text.text_id, chosen.position or 0)
-        peaks = text_peaks(connection, model, text, chosen.layer, chosen.position)
+        read = read_stretch(connection, model, text.text_id, chosen.position or 0)
+        peaks = read_text_peaks(connection, model, text, chosen.layer, chosen.position)
         sql = _sql(model, text, peaks)
         if chosen.neuron is not None:
-            path = neuron_path(connection, neuron_id(model, *chosen.neuron), text)
+            path = read_values_along_text(connection, find_neuron_id(model, *chosen.neuron), text)
     return TextContent(
         text=text,
         models=models,
         model=None if model is None else model.name,
         n_layers=0 if model is None else model.n_layers,
         layer=chosen.layer,
-        every_layer=model is not None and layers_at_once(model) == model.n_layers,
+        every_layer=model is not None and count_layers_at_once(model) == model.n_layers,
         position=chosen.position,
         neuron=None if chosen.neuron is None else "{}.{}".format(*chosen.neuron),
         stretch=read,
-        start=start_of(connection, text.text_id) if read is None else None,
+        start=read_text_start(connection, text.text_id) if read is None else None,
         path=path,
         peaks=peaks,
         sql=sql,
@@ -171,7 +176,7 @@ def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _S
         return _Selection(None, 0, None, None)
     place = None if neuron is None else parse_neuron(neuron)
     if place is not None:
-        neuron_id(model, *place)  # refuses what the model has not
+        find_neuron_id(model, *place)  # refuses what the model has not
     layer = read_layer(query.get("layer"), model)
     if layer is None:
         layer = 0 if place is None else place[0]

@@ -9,22 +9,18 @@ from neurondb.explore.pages.neuron.choices import read_basis
 from neurondb.explore.parameters import read_layer
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
-from neurondb.reading.models import Model, find_model, why_no_token
-from neurondb.reading.property_effects import TokenProperty, properties_of_token
-from neurondb.reading.token_places import (
-    HeadNeurons,
-    TokenEffect,
-    Wanted,
-    decoded,
-    encoded_by,
+from neurondb.formatting.text import format_ingest_command, make_visible
+from neurondb.reading.lm_head import HeadNeurons, list_decoded_neurons, list_encoding_neurons
+from neurondb.reading.models import Model, explain_missing_token, find_model
+from neurondb.reading.token_neurons import PlaceFilter, TokenEffect, read_token_effects
+from neurondb.reading.tokens import (
+    NamedToken,
+    TokenProperty,
+    find_next_token,
     find_token,
-    spelled_alike,
-    token_beside,
-    token_effects,
+    list_spellings,
+    list_token_properties,
 )
-from neurondb.reading.tokens import NamedToken
-from neurondb.render.hints import ingest_command
-from neurondb.render.text import visible
 
 SHOWN: Final = 25
 """So many neurons of a list are shown."""
@@ -90,36 +86,40 @@ def answer(request: Request) -> Page:
     model = find_model(connection, request.path["model"])
     token = _require_token(request, model, int(request.path["token_id"]))
     basis, layer = read_basis(request.query), read_layer(request.query.get("layer"), model)
-    effects = token_effects(connection, model, token.token_id, Wanted(basis, layer, SHOWN))
+    effects = read_token_effects(
+        connection, model, token.token_id, PlaceFilter(basis, layer, SHOWN)
+    )
     page = TokenContent(
         model=model.name,
         token_id=token.token_id,
         token=token.token,
         piece=token.piece,
-        previous=token_beside(connection, model, token.token_id, -1),
-        next=token_beside(connection, model, token.token_id, 1),
+        previous=find_next_token(connection, model, token.token_id, -1),
+        next=find_next_token(connection, model, token.token_id, 1),
         n_layers=model.n_layers,
         basis=basis,
         layer=layer,
-        alike=spelled_alike(connection, model, token),
-        properties=properties_of_token(connection, model.model_id, token.token_id),
+        alike=list_spellings(connection, model, token),
+        properties=list_token_properties(connection, model.model_id, token.token_id),
         effects=effects,
-        encoded_by=encoded_by(connection, model, token.token_id, SHOWN_OF_HEAD),
-        decoded=decoded(connection, model, token.token_id, SHOWN_OF_HEAD),
+        encoded_by=list_encoding_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
+        decoded=list_decoded_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
         command=f"neurondb tokens {shlex.quote(model.name)} '#{token.token_id}' --lm-head --store",
         sql=_statements(model, token, basis, layer),
     )
-    return Page("token", f"{visible(token.token[:40], spaces=True)} · {visible(model.name)}", page)
+    return Page(
+        "token", f"{make_visible(token.token[:40], spaces=True)} · {make_visible(model.name)}", page
+    )
 
 
 def _require_token(request: Request, model: Model, token_id: int) -> NamedToken:
     token = find_token(request.connection, model, token_id)
     if token is not None:
         return token
-    if token_beside(request.connection, model, -1, 1) is None:
-        command = ingest_command(model.name, model.source, "vocab")
+    if find_next_token(request.connection, model, -1, 1) is None:
+        command = format_ingest_command(model.name, model.source, "vocab")
         raise UnknownNameError(f"the tokens of {model.name} are not ingested: run `{command}`")
-    why = why_no_token(model, token_id)
+    why = explain_missing_token(model, token_id)
     raise UnknownNameError(f"{model.name} has no token #{token_id}: {why}")
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from neurondb.jobs import Preprocessing
 from numpy.typing import NDArray
 
+from neurondb.contracts.ingest import Preprocessing
 from tests.support.ingested import (
     SUBJECTS,
     Subject,

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from ingest.activations.examples import random_scores
 from ingest.activations.summary import LayerSummary
-from neurondb.records import ActivationsRecord, Examples, LabelStatistics, Moments, SignCase
+from neurondb.contracts.activations import (
+    ActivationsRecord,
+    Examples,
+    LabelStatistics,
+    Moments,
+    SignCase,
+)
 from tests.support.summary_reference import (
     EXTREME,
     NO_NUMBERS,

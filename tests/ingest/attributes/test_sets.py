@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from neurondb.jobs.steering import AttributeSetsRequest
 
 from ingest.attributes.building import Paragraphs, run, split_words
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
 from ingest.attributes.sets import attribute_tokens, read_sets
 from ingest.attributes.stop_words import built_in, is_meaningful, normalise_word, read_stop_words
 from ingest.text.chat import ChatTokenizer
+from neurondb.contracts.attributes import AttributeSetsRequest
 from neurondb.errors import TextError
 from tests.support.ingested import Silent
 from tests.support.real_models import BUNDLED, REAL

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from neurondb.jobs import IngestRequest
 
 import ingest.checkpoint.naming
 import ingest.checkpoint.stored
 from ingest.checkpoint.hub import LocatedModel
 from ingest.checkpoint.naming import locate_requested
 from neurondb.cli import cli
+from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, ModelError
 from tests.support.tiny_model import tiny_model
 

@@ -4,9 +4,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from neurondb.jobs import IngestRequest, job
 
 from ingest.checkpoint.stored import open_original
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from neurondb.database import open_existing
 from neurondb.errors import HubError, IngestError
 from neurondb.reading.models import find_model

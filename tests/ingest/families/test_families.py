@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import transformers
-from neurondb.jobs import Preprocessing
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.families import FAMILIES as ADAPTERS
 from ingest.weights.preprocess import NeuronVectors, canonical
+from neurondb.contracts.ingest import Preprocessing
 from tests.support.layouts import BFLOAT16, LAYOUTS, layout
 from tests.support.random_models import FAMILIES, VOCABULARY
 

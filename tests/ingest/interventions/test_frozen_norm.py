@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurondb.jobs import TextsRequest
-from neurondb.jobs.steered import METRICS, EntropyCurves
-from neurondb.jobs.steering import EntropyRequest, NeuronPlace
 from torch import Tensor
 
 from ingest.jobs.entropy import run
+from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
+from neurondb.contracts.inputs import TextsRequest
 from neurondb.errors import IngestError, NeuronDBError, TextError, UnknownNameError, UsageError
+from neurondb.interventions import ENTROPY_METRICS
+from neurondb.neurons import NeuronPlace
 from tests.support.ingested import TEXTS, Silent, text_file
 from tests.support.real_models import BUNDLED
 from tests.support.steering import Stored, held, plain, stored
@@ -37,7 +38,7 @@ def by_hand(
     hf = plain(model.directory)
     modules = dict(hf.named_modules())
     norm = next(modules[place] for place in (*FINAL, *OTHERS) if place in modules)
-    found: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    found: dict[str, list[float]] = {metric: [] for metric in ENTROPY_METRICS}
     for text in map(str.strip, TEXTS):
         ids = model.ids(text)[:256]
         clean = _scale(hf, norm, ids, {}, name)
@@ -112,12 +113,12 @@ def test_every_neuron_and_value_agrees_with_runs_of_its_own(name: str) -> None:
             own = {place: value * model.sign(place)}
             for freeze, means in ((False, found.fixed), (True, found.frozen)):
                 wanted = by_hand(model, name, own, freeze=freeze)
-                agree({metric: float(means[metric][i, j]) for metric in METRICS}, wanted)
+                agree({metric: float(means[metric][i, j]) for metric in ENTROPY_METRICS}, wanted)
 
 
 def test_total_is_direct_and_through_the_norm() -> None:
     found = curves(stored(BUNDLED))
-    for metric in METRICS:
+    for metric in ENTROPY_METRICS:
         both = found.direct(metric) + found.through_norm(metric)
         np.testing.assert_allclose(both, found.total(metric), rtol=0, atol=1e-15)
     np.testing.assert_array_equal(found.direct("scale"), 0)
@@ -132,7 +133,7 @@ def test_few_places_a_pass_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     whole = curves(model)
     monkeypatch.setattr(ingest.interventions.frozen_norm, "batch_tokens", lambda _: 90)
     parts = curves(model)
-    for metric in METRICS:
+    for metric in ENTROPY_METRICS:
         np.testing.assert_allclose(parts.fixed[metric], whole.fixed[metric], atol=1e-5)
         np.testing.assert_allclose(parts.frozen[metric], whole.frozen[metric], atol=1e-5)
 

@@ -4,12 +4,12 @@ from contextlib import suppress
 
 import pytest
 import torch
-from neurondb.conditions import Condition
 
 from ingest.forward import Batch
 from ingest.forward.decoding import decode_step
 from ingest.interventions import Intervention, Targets, check_gated, intervened
 from neurondb.errors import UsageError
+from neurondb.interventions import Condition
 from tests.support.ablation_reference import Edit
 from tests.support.interventions import forward_of, intervention
 

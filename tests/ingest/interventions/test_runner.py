@@ -6,10 +6,9 @@ import torch
 from numpy.typing import NDArray
 
 from ingest.interventions import intervened
-from ingest.interventions.metrics import METRICS
 from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.token_values import TokenValues
-from neurondb.conditions import PUBLISHED, Hook
+from neurondb.interventions import METRICS, PUBLISHED_CONDITIONS, Hook
 from tests.support.ablation_reference import Edit, Reference, reference
 from tests.support.ingested import model_directory_of
 from tests.support.interventions import CONDITIONS, edits, forward_of, intervention, token_ids
@@ -83,7 +82,7 @@ def test_the_four_signed_parts_touch_other_inputs_and_together_all_of_them() -> 
     neuron = [Edit(last, 7, -1.0, 0.0)]
     runner = InterventionRunner(forward_of(name), token_ids(name), skip_bos=False)
 
-    conditions = ("", *PUBLISHED)
+    conditions = ("", *PUBLISHED_CONDITIONS)
     found = runner.run([intervention(neuron, "hook_post", c) for c in conditions], lambda n: None)
 
     clean = runner.clean.of(0, "entropy")

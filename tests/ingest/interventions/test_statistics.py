@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from ingest.interventions import statistics
-from ingest.interventions.metrics import METRICS
 from ingest.interventions.token_values import TokenValues
+from neurondb.interventions import METRICS
 
 NAN = np.nan
 

@@ -11,12 +11,8 @@ import pytest
 
 from ingest.bundled import MODEL_NAME
 from ingest.jobs import ablate
-from neurondb.jobs import (
-    AblationReport,
-    AblationRequest,
-    NeuronSelection,
-    TextsRequest,
-)
+from neurondb.contracts.ablate import AblationReport, AblationRequest
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
 from tests.support.ingested import Silent, subject
 
 MODEL = MODEL_NAME

@@ -13,13 +13,10 @@ import pytest
 
 from ingest.interventions.runner import InterventionRunner
 from ingest.jobs import ablate
-from neurondb.conditions import Condition, Treatment
+from neurondb.contracts.ablate import RerunRequest
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
 from neurondb.errors import IngestError, UsageError
-from neurondb.jobs import (
-    NeuronSelection,
-    RerunRequest,
-    TextsRequest,
-)
+from neurondb.interventions import Condition, Treatment
 from tests.ingest.jobs.ablation_requests import (
     N_TEXTS,
     refused,
@@ -314,7 +311,8 @@ KILLED = """
 import sys
 from ingest.interventions.runner import InterventionRunner
 from ingest.jobs import ablate
-from neurondb.jobs import AblationRequest, NeuronSelection, TextsRequest
+from neurondb.contracts.ablate import AblationRequest
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
 from tests.support.ingested import Silent
 def slow(self, *args):
     print("running", flush=True)

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neurondb.conditions import Condition, Treatment
-from neurondb.jobs import NeuronSelection, TextsRequest
-from neurondb.jobs.effects import METRICS, EffectReport, EffectRequest
 
 from ingest.bundled import MODEL_NAME
 from ingest.jobs import ablate_each, attribute
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
+from neurondb.contracts.single_neuron import EffectReport, EffectRequest
 from neurondb.errors import IngestError, UnknownNameError, UsageError
-from neurondb.writing.effects import store_numbers
+from neurondb.interventions import METRICS, Condition, Treatment
+from neurondb.writing.effects import store_effects
 from tests.ingest.jobs.ablation_requests import copy_of, rows
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import Silent, encode, subject
@@ -140,7 +140,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     whole = stored(file, each(request(file, force=True)).run_id)
     monkeypatch.setattr(ablate_each, "FEWEST", 1)
     monkeypatch.setattr(ablate_each, "NEURON_TOKENS", 1)
-    real, parts = store_numbers, list[int]()
+    real, parts = store_effects, list[int]()
 
     def failing(*args: Any, **kwargs: Any) -> None:
         if len(parts) == 2:
@@ -148,7 +148,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
         real(*args, **kwargs)
         parts.append(1)
 
-    monkeypatch.setattr(ablate_each, "store_numbers", failing)
+    monkeypatch.setattr(ablate_each, "store_effects", failing)
     with pytest.raises(_Interrupted):
         each(request(file, force=True))
     ((run_id, finished),) = rows(
@@ -156,7 +156,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     )
     assert not finished
     assert rows(file, "SELECT each_run_id FROM models") != [(run_id,)]  # not shown yet
-    monkeypatch.setattr(ablate_each, "store_numbers", real)
+    monkeypatch.setattr(ablate_each, "store_effects", real)
     report = each(request(file))
     assert (report.run_id, report.n_new) == (run_id, len(NAMES) - 2)
     for key, values in stored(file, run_id).items():
@@ -169,7 +169,7 @@ from pathlib import Path
 from ingest.jobs import ablate_each as job
 from tests.ingest.jobs.test_ablate_each import each, request
 job.FEWEST = job.NEURON_TOKENS = 1
-from neurondb.jobs import NeuronSelection
+from neurondb.contracts.inputs import NeuronSelection
 each(request(Path(sys.argv[1]), selection=NeuronSelection("where", "layer=1")))
 """
 

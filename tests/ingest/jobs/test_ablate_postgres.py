@@ -5,20 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from neurondb.asking import named
-from neurondb.conditions import Treatment
-from neurondb.jobs import (
-    AblationRequest,
-    IngestRequest,
-    NeuronSelection,
-    RerunRequest,
-    TextsRequest,
-    job,
-)
-from neurondb.jobs.effects import METRICS, EffectRequest
 
-from neurondb import asking
+from neurondb import named_queries
+from neurondb.contracts.ablate import AblationRequest, RerunRequest
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
+from neurondb.contracts.registry import job
+from neurondb.contracts.single_neuron import EffectRequest
 from neurondb.errors import UsageError
+from neurondb.interventions import METRICS, Treatment
+from neurondb.sql import open_engine, run_sql
 from tests.support.ingested import Silent
 from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
 from tests.support.tiny_model import tiny_model, write_texts
@@ -33,13 +29,13 @@ EFFECTS = "SELECT neuron_id, metric, n, mean, std FROM neuron_effects ORDER BY n
 
 
 def rows(database: str, sql: str) -> list[tuple[Any, ...]]:
-    with asking.opened(database) as engine:
-        return [tuple(row) for row in asking.run_sql(engine, sql).rows]
+    with open_engine(database) as engine:
+        return [tuple(row) for row in run_sql(engine, sql).rows]
 
 
 def runs(database: str) -> list[tuple[Any, ...]]:
-    with asking.opened(database) as engine:
-        return [tuple(row) for row in named.run(engine, "ablation-runs", {}).rows]
+    with open_engine(database) as engine:
+        return [tuple(row) for row in named_queries.run(engine, "ablation-runs", {}).rows]
 
 
 def test_runs_are_the_same_as_in_sqlite(postgres: str, tmp_path: Path) -> None:  # noqa: F811
@@ -54,7 +50,7 @@ def test_runs_are_the_same_as_in_sqlite(postgres: str, tmp_path: Path) -> None: 
         asked = AblationRequest(
             "tiny", SET, texts=TextsRequest("tiny"), device="cpu", database=database, name="two"
         )
-        mean = Treatment.asked("mean", "post+", None, None)
+        mean = Treatment.parse("mean", "post+", None, None)
         job("ablate")(replace(asked, baseline=2), Silent())
         found = job("ablate")(replace(asked, treatment=mean), Silent())
         again = job("rerun")(RerunRequest(found.run_ids[0], database=database), Silent())

@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 
 from ingest.jobs import ablate
-from neurondb.conditions import Condition, Treatment
+from neurondb.contracts.ablate import RerunRequest
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
 from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
-from neurondb.jobs import (
-    NeuronSelection,
-    RerunRequest,
-    TextsRequest,
-)
+from neurondb.interventions import Condition, Treatment
 from tests.ingest.jobs.ablation_requests import copy_of, dataset, refused, request, rows, run
 from tests.support.ingested import Silent, random_model
 

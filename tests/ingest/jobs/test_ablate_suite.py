@@ -7,12 +7,9 @@ import pytest
 
 from ingest.interventions import ablation_session
 from ingest.jobs import ablate_suite
-from neurondb.conditions import Condition, Treatment
-from neurondb.jobs import (
-    AblationSuiteRequest,
-    NeuronSelection,
-    TextsRequest,
-)
+from neurondb.contracts.ablate import AblationSuiteRequest
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
+from neurondb.interventions import Condition, Treatment
 from neurondb.writing.ablations import store_run
 from tests.ingest.jobs.ablation_requests import MODEL, N_TEXTS, copy_of, dataset, request, rows, run
 from tests.support.ingested import Silent

@@ -8,11 +8,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from ingest.bundled.relations import facts
-from neurondb.conditions import Condition, Treatment
-from neurondb.jobs import IngestRequest, NeuronSelection, job
-from neurondb.jobs.steered import AttributeRates
-from neurondb.jobs.steering import AttributeRateRequest, NeuronPlace
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -21,8 +16,15 @@ from ingest.attributes.demo import world_sets
 from ingest.attributes.rates import Vocabulary, mean_rate
 from ingest.attributes.stop_words import built_in
 from ingest.bundled import model_directory
+from ingest.bundled.tinyworld import facts
 from ingest.jobs.attributes import run
+from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.inputs import NeuronSelection
+from neurondb.contracts.registry import job
 from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageError
+from neurondb.interventions import Condition, Treatment
+from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
 from tests.support.padded_models import WITH_HOLES, cut, padded
 from tests.support.padded_models import words as known_words

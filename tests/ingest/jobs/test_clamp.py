@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neurondb.jobs.steered import ClampSweep, NextTokens
-from neurondb.jobs.steering import ClampRequest, NeuronPlace
 
 import ingest.jobs.clamp
 from ingest.jobs.clamp import run
+from neurondb.contracts.clamp import ClampRequest, ClampResult, NextTokens
 from neurondb.errors import IngestError, UnknownNameError, UsageError
+from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import BUNDLED, REAL
@@ -23,7 +23,7 @@ UNGATED = ("gpt2", "gptj", "gpt_neox", "bloom", "opt", "phi", "starcoder2")
 PLACE, OTHER = NeuronPlace(1, 3), NeuronPlace(0, 17)
 
 
-def sweep(model: Stored, **more: Any) -> ClampSweep:
+def sweep(model: Stored, **more: Any) -> ClampResult:
     asked: dict[str, Any] = {"neurons": (PLACE,), "values": VALUES, "target_ids": TARGETS}
     return run(ClampRequest(model.machine, PROMPT, **(asked | more)), Silent())
 

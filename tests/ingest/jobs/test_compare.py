@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurondb.jobs import CompareRequest, IngestRequest, Preprocessing, job
-from neurondb.reading.opening import opened
 from safetensors.torch import load_file, save_file
 
 from ingest.jobs import compare
+from neurondb.contracts.compare import CompareRequest
+from neurondb.contracts.ingest import IngestRequest, Preprocessing
+from neurondb.contracts.registry import job
 from neurondb.errors import IngestError, ModelError, UnknownNameError, UsageError
-from neurondb.reading.comparisons import comparison_page
-from neurondb.reading.pairs import find_pair, stored_comparison
+from neurondb.reading.comparisons import read_comparison_page
+from neurondb.reading.models import open_readonly
+from neurondb.reading.pairs import find_pair, find_stored_comparison
 from tests.support.ingested import Silent
 from tests.support.layouts import BFLOAT16, layout
 from tests.support.model_pairs import (
@@ -44,7 +46,7 @@ WRITING = """
 import os, signal
 import neurondb.writing.comparisons as writing
 from ingest.jobs.compare import run
-from neurondb.jobs import CompareRequest
+from neurondb.contracts.compare import CompareRequest
 from tests.support.ingested import Silent
 
 insert, calls = writing.insert_columns, []
@@ -182,11 +184,11 @@ def test_the_page_counts_what_the_rows_say(pair: tuple[Path, Path, Path]) -> Non
 
 
 def page_of(database: Path, before: str = "base", after: str = "tuned") -> Any:
-    with opened(str(database)) as connection:
+    with open_readonly(str(database)) as connection:
         found = find_pair(connection, before, after)
-        stored = stored_comparison(connection, found)
+        stored = find_stored_comparison(connection, found)
         assert stored is not None
-        return comparison_page(connection, found, stored)
+        return read_comparison_page(connection, found, stored)
 
 
 def test_identical_copies_have_not_moved(tmp_path: Path) -> None:
@@ -258,8 +260,10 @@ only_llama = pytest.mark.parametrize("pair", ["llama"], indirect=True)
 
 
 def fresh(database: Path) -> bool:
-    with opened(str(database)) as connection:
-        return stored_comparison(connection, find_pair(connection, "base", "tuned")) is not None
+    with open_readonly(str(database)) as connection:
+        return (
+            find_stored_comparison(connection, find_pair(connection, "base", "tuned")) is not None
+        )
 
 
 @only_llama

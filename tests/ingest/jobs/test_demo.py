@@ -12,10 +12,10 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
-from neurondb.jobs import Advance
 
 from ingest.jobs import demo
 from ingest.jobs.demo import FILE, MEMBER, REPOSITORY, REVISION
+from neurondb.contracts.progress import Advance
 from neurondb.errors import HubError, ModelError
 from tests.support import real_models
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurondb.jobs.steered import Piece
-from neurondb.jobs.steering import Clamp, GenerateRequest, NeuronPlace, Sampling
 
 from ingest.jobs.generate import draw, run
 from ingest.text.chat import ChatTokenizer, TextStreamer
+from neurondb.contracts.generate import Clamp, GeneratedToken, GenerateRequest, Sampling
 from neurondb.errors import UnknownNameError, UsageError
+from neurondb.neurons import NeuronPlace
 from tests.support.ingested import fresh, write_byte_level_tokenizer, write_tokenizer
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import BUNDLED, REAL
@@ -28,13 +28,13 @@ CLAMPS = (Clamp(NeuronPlace(1, 3), 25.0), Clamp(NeuronPlace(0, 17), -4.0))
 N_NEW = 12
 
 
-def spoken(model: Stored, **more: Any) -> list[Piece]:
+def spoken(model: Stored, **more: Any) -> list[GeneratedToken]:
     asked: dict[str, Any] = {"sampling": GREEDY, "max_new_tokens": N_NEW, "clamps": CLAMPS}
     prompt = more.pop("prompt", PROMPT)
     return list(run(GenerateRequest(model.machine, prompt, **(asked | more))))
 
 
-def ids(pieces: Sequence[Piece], name: str = "steered") -> list[int]:
+def ids(pieces: Sequence[GeneratedToken], name: str = "steered") -> list[int]:
     return [p.token_id for p in pieces if p.run == name and p.token_id is not None]
 
 

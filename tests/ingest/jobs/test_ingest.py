@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from neurondb.jobs import IngestRequest, Preprocessing, job
 from safetensors.torch import load_file, save_file
 
+from neurondb.contracts.ingest import IngestRequest, Preprocessing
+from neurondb.contracts.registry import job
 from neurondb.errors import IngestError, UsageError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows

@@ -12,8 +12,9 @@ import pytest
 
 import ingest.forward.batching
 from ingest.activations.summary_file import save
+from neurondb.contracts.ingest import IngestRequest, MergeRequest, Preprocessing
+from neurondb.contracts.registry import job
 from neurondb.errors import IngestError, NeuronDBError, UsageError
-from neurondb.jobs import IngestRequest, MergeRequest, Preprocessing, job
 from tests.support.ingested import TEXTS, Silent, fresh, text_file
 from tests.support.real_models import BUNDLED, real_directory, real_texts
 from tests.support.rows import all_rows

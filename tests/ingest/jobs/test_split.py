@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from neurondb.jobs import SplitRequest
 from tokenizers import Tokenizer
 
 from ingest.jobs.split import run
+from neurondb.contracts.tokens import SplitRequest
 from tests.support.ingested import random_model
 from tests.support.tiny_model import tiny_model
 

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from neurondb.jobs import LmHeadRequest, Preprocessing
-from neurondb.writing.layers import write_lm_head
 
 import ingest.jobs.tokens
 from ingest.checkpoint.reader import Checkpoint
 from ingest.jobs.tokens import Tile, decode, run
 from neurondb.cli import cli
+from neurondb.contracts.ingest import Preprocessing
+from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import CheckpointError, IngestError, UnknownNameError
 from neurondb.schema.codes import SIDES
+from neurondb.writing.vocabulary import write_lm_head
 from tests.support.ingested import Silent
 from tests.support.real_models import REAL, real_directory
 from tests.support.reference import Array, Reference, lm_head

@@ -8,12 +8,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-from neurondb.jobs import job
-from neurondb.jobs.ablating import AblationRequest, NeuronSelection, TextsRequest
-from neurondb.jobs.steered import ClampSweep
-from neurondb.jobs.steering import ClampRequest, Machine, NeuronPlace
 
 from ingest.jobs.clamp import run
+from neurondb.contracts.ablate import AblationRequest
+from neurondb.contracts.clamp import ClampRequest, ClampResult
+from neurondb.contracts.inputs import Machine, NeuronSelection, TextsRequest
+from neurondb.contracts.registry import job
+from neurondb.neurons import NeuronPlace
 from tests.support.gguf_reference import GgufReference
 from tests.support.ingested import Silent
 from tests.support.real_ingests import SMOLLM2, RealIngest, real_ingest, sample_file
@@ -89,7 +90,7 @@ def test_zero_ablation_of_the_weakening_neurons(model: RealIngest, tmp_path: Pat
     assert mean == pytest.approx(change.mean(), abs=1e-4)
 
 
-def clamped(model: RealIngest, **more: Any) -> ClampSweep:
+def clamped(model: RealIngest, **more: Any) -> ClampResult:
     machine = Machine(model.request.name, device="cpu", database=str(model.database))
     dog = model.reference.tokenizer.encode(" dog", add_special_tokens=False)
     return run(ClampRequest(machine, PROMPT, (DOG,), VALUES, tuple(dog), **more), Silent())

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from neurondb.jobs import IngestReport, IngestRequest, job
 
 import ingest.stages.lm_head_sides
 from ingest.vocabulary import Projector
+from neurondb.contracts.ingest import IngestReport, IngestRequest
+from neurondb.contracts.registry import job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from neurondb.jobs import IngestRequest, Preprocessing, job
 
+from neurondb.contracts.ingest import IngestRequest, Preprocessing
+from neurondb.contracts.registry import job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from neurondb.jobs import IngestRequest, job
 from safetensors.torch import load_file
 
 import ingest.forward.batching
 import ingest.stages.interrupted_pass
 from ingest.forward import Batch, Consumer, Forward, batches
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_requests import ask, model, request_, run, texts
@@ -155,7 +156,8 @@ def _batch_lengths(request: IngestRequest) -> list[int]:
 
 KILLED = """
 import sys, time, contextlib
-from neurondb.jobs import IngestRequest, job
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 import ingest.stages.interrupted_pass as partial
 import ingest.forward.batching as batches
 partial.SAVE_EVERY_S, partial.SAVING_SHARE = 0.0, 1e9

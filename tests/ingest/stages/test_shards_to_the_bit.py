@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingest.bundled.world import heldout
-from neurondb.jobs import IngestRequest, MergeRequest, job
 
 import ingest.forward.batching
 import ingest.stages.interrupted_pass
 from ingest.bundled import model_directory
+from ingest.bundled.tinyworld import heldout
 from ingest.forward import Forward
+from neurondb.contracts.ingest import IngestRequest, MergeRequest
+from neurondb.contracts.registry import job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurondb.jobs import IngestRequest, job
 from numpy.typing import NDArray
 
 import ingest.stages.traces
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, MLPActivations
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from neurondb.errors import ExpressionError, IngestError, UsageError
 from tests.support.ingested import TEXTS, Silent, text_file
 from tests.support.real_models import REAL, real_directory, real_texts

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from neurondb.jobs import CompareRequest, IngestRequest, LmHeadRequest, job
 
 from ingest.text.tokenizer import Tokenizer
 from ingest.weights.token_rows import TokenRows
 from neurondb.cli import cli
+from neurondb.contracts.compare import CompareRequest
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
+from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import CheckpointError, IngestError
 from tests.support.ingested import Silent
 from tests.support.padded_models import AT_THE_END, WITH_HOLES, cut, padded, write_word_tokenizer

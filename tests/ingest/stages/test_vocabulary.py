@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from neurondb.jobs import Advance, IngestRequest, job
-from neurondb.records import VocabularyRecord
 
 from ingest.vocabulary import Projector
 from ingest.weights.preprocess import NeuronVectors
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.progress import Advance
+from neurondb.contracts.registry import job
+from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.errors import DatabaseError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows

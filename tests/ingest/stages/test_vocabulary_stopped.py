@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from neurondb.jobs import IngestRequest, job
 
 from ingest.bundled import model_directory
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from tests.support.ingested import Silent
 
 TABLES = (

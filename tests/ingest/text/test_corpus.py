@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neurondb.jobs import IngestRequest
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import pack_texts
 from ingest.stages.session import chosen_layers
 from ingest.text.corpus import Corpus, read_corpus, shard_batches
 from ingest.text.tokenizer import Tokenizer
+from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, TextError
 from tests.support.tiny_model import TEXTS, tiny_model, write_texts
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neurondb.records import DatasetRecord
 from pyarrow import parquet
 
 from ingest.text.datasets import MOST_LABELS, fingerprint, first_texts, read_dataset
+from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import datasets
 import pyarrow as pa
 import pytest
-from neurondb.records import DatasetRecord
 from pyarrow import ipc, parquet
 
 from ingest.text.datasets import read_dataset
 from ingest.text.folders import visible_files
+from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
 
 

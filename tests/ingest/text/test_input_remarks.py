@@ -5,8 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from neurondb.jobs import AblationRequest, IngestRequest, NeuronSelection, TextsRequest, job
 
+from neurondb.contracts.ablate import AblationRequest
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.inputs import NeuronSelection, TextsRequest
+from neurondb.contracts.registry import job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.model_files import edit_config

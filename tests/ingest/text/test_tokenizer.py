@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import transformers
-from neurondb.jobs import SplitRequest
 from tokenizers import Tokenizer as Library
 from tokenizers import processors
 
@@ -17,6 +16,7 @@ from ingest.jobs import split
 from ingest.text.chat import ChatTokenizer
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
+from neurondb.contracts.tokens import SplitRequest
 from neurondb.errors import CheckpointError
 
 TEXTS = [

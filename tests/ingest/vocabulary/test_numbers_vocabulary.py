@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from neurondb.jobs import IngestRequest, Preprocessing
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from neurondb.contracts.ingest import IngestRequest, Preprocessing
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS
 from tests.support.ingested import (
     SUBJECTS,

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neurondb.records import VocabularyRecord
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from ingest.vocabulary.candidates import CHUNKS_OF
 from ingest.vocabulary.moments import Spread
 from ingest.vocabulary.products import TOKEN_TILE, Operand, product_error
 from ingest.weights.preprocess import NeuronVectors
+from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, token_list
 from tests.support.reference import Array, lm_head, moments
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from neurondb.jobs import Preprocessing
-from neurondb.writing.transactions import transaction
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
@@ -18,12 +16,15 @@ from ingest.text.tokenizer import Tokenizer
 from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import MIN_EFFECT, MIN_TOKENS, PropertyEffects
 from ingest.weights.preprocess import canonical, unembedding
-from neurondb import asking, migrate
+from neurondb import migrate, named_queries
+from neurondb.contracts.ingest import Preprocessing
 from neurondb.schema import tables
+from neurondb.sql import run_sql
 from neurondb.writing.datasets import store_tokens
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.models import store_model
 from neurondb.writing.properties import store_properties, write_property_effects
+from neurondb.writing.rows import transaction
 from tests.support.activation_records import MODEL, WIDTH
 from tests.support.sample_database import Sample, sample, sample_engine
 
@@ -169,10 +170,10 @@ def stored(tmp_path: Path) -> Iterator[tuple[Engine, Any]]:
 
 def test_effects_and_memberships_are_found_by_sql(stored: tuple[Engine, Any]) -> None:
     engine, (record, effects) = stored
-    months = asking.run_sql(engine, "SELECT token FROM token_properties WHERE property = 'month'")
+    months = run_sql(engine, "SELECT token FROM token_properties WHERE property = 'month'")
     assert {str(token).strip() for (token,) in months.rows} >= {"January", "May", "December"}
     sql = "SELECT neuron, property, effect, inside_mean, outside_mean FROM neuron_property_effects"
-    found = {(n, name): values for n, name, *values in asking.run_sql(engine, sql).rows}
+    found = {(n, name): values for n, name, *values in run_sql(engine, sql).rows}
     assert len(found) == (~np.isnan(effects.effect)).sum() > 0
     for (neuron, name), values in found.items():
         at = neuron, list(record.names).index(str(name))
@@ -184,7 +185,7 @@ def test_effects_and_memberships_are_found_by_sql(stored: tuple[Engine, Any]) ->
 
 
 def ask(engine: Engine, name: str, **given: str) -> list[dict[str, Any]]:
-    rows = asking.named.run(engine, name, given)
+    rows = named_queries.run(engine, name, given)
     return [dict(zip(rows.columns, row, strict=True)) for row in rows.rows]
 
 

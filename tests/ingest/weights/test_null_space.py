@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from neurondb.jobs import Preprocessing
 from numpy.typing import NDArray
 
 from ingest.bundled import model_directory
@@ -15,6 +14,7 @@ from ingest.weights.null_space import (
     smallest_directions,
 )
 from ingest.weights.preprocess import canonical, unembedding
+from neurondb.contracts.ingest import Preprocessing
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

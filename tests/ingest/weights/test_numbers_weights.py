@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from neurondb.jobs import Preprocessing
 from scipy import stats
 
+from neurondb.contracts.ingest import Preprocessing
 from tests.support.ingested import (
     SUBJECTS,
     THRESHOLDS,

@@ -21,7 +21,7 @@ from ingest.weights.preprocess import (
     resolve_preprocessing,
     unembedding,
 )
-from neurondb.jobs import Preprocessing
+from neurondb.contracts.ingest import Preprocessing
 from tests.support.random_models import FAMILIES
 
 GATED_RMS = Architecture("llama", True, "silu", 1, 6, 4, 9, "rms", False, None)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from neurondb.render.documents import to_json
 
 import neurondb as ndb
 from neurondb.api import Database
 from neurondb.cli import cli
 from neurondb.errors import DatabaseError, ExpressionError, UnknownNameError, UsageError
+from neurondb.formatting.documents import format_json
 from neurondb.reading.neuron import PageOptions
 from tests.support.sample_database import Sample
 
@@ -112,7 +112,7 @@ def test_a_neuron_is_what_show_prints(db: Database, sample: Sample) -> None:
     page = db.neuron("sample-llama", "1.7", PageOptions(tokens=2))
     assert page == db.neuron("sample-llama", (1, 7), PageOptions(tokens=2))
     said = command(sample, "show", "sample-llama", "1.7", "--tokens", "2", "--format", "json")
-    assert json.loads(said) == json.loads(to_json(page))
+    assert json.loads(said) == json.loads(format_json(page))
 
 
 @pytest.mark.parametrize("written", ["1", "1.7.2", "١.٧", "-1.7", ""])

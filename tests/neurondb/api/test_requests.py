@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from neurondb.jobs import AblationReport, AblationRequest, IngestReport, IngestRequest
 
 import neurondb as ndb
 from neurondb.api.database import Database
 from neurondb.api.jobs import ingest
 from neurondb.api.requests import make_ablation_request
 from neurondb.cli import cli
+from neurondb.contracts.ablate import AblationReport, AblationRequest
+from neurondb.contracts.ingest import IngestReport, IngestRequest
 from neurondb.errors import UsageError
 from tests.support.sample_database import CLASS_RUN, Sample
 

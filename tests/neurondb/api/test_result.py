@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neurondb.asking.statements import Rows
 
 from neurondb.api import Database, MissingExtraError, Result
+from neurondb.sql import Rows
 
 MIXED = """
     SELECT 1 AS whole, 0.5 AS number, 'a' AS word, NULL AS empty, 3 AS sometimes

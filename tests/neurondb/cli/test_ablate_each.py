@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from neurondb.asking import named
-from neurondb.reading.opening import opened
 
 from ingest.bundled import MODEL_NAME
 from ingest.jobs import ablate_each, attribute
-from neurondb import asking
+from neurondb import named_queries
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError, UsageError
-from neurondb.reading.models import find_model
-from neurondb.reading.removal import removal
+from neurondb.reading.models import find_model, open_readonly
+from neurondb.reading.removal import read_removal
+from neurondb.sql import open_engine
 from tests.support.ingested import subject
 from tests.support.real_models import BUNDLED
 
@@ -60,14 +59,14 @@ def test_an_estimate_of_something_else_is_not_compared(file: Path) -> None:
     asked = ask(file, *other, "--format", "table")
     assert "zero where gate+" in asked.stdout
     assert "correlate" not in asked.stdout
-    with opened(str(file)) as connection:
+    with open_readonly(str(file)) as connection:
         model = find_model(connection, MODEL_NAME)
-        found = removal(connection, model, model.first_neuron_id + 3 * model.d_mlp + 1)
+        found = read_removal(connection, model, model.first_neuron_id + 3 * model.d_mlp + 1)
     assert found is not None
     assert found.estimated is None
     assert [(one.metric, one.estimate) for one in found.metrics] == [("loss", None)]
-    with asking.opened(str(file)) as engine:
-        answer = named.run(engine, "removal-effects", {})
+    with open_engine(str(file)) as engine:
+        answer = named_queries.run(engine, "removal-effects", {})
         place = answer.columns.index("estimate")
         assert [row[place] for row in answer.rows] == [None, None]
 

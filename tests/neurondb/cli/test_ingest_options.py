@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import click
 import pytest
-from neurondb.jobs import IngestReport, IngestRequest
 
 from neurondb.cli import ingest as cli_ingest
 from neurondb.cli.options import Layers
+from neurondb.contracts.ingest import IngestReport, IngestRequest
 from neurondb.errors import UsageError
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 import pytest
-from neurondb.jobs import IngestReport, MergeRequest
 
 from neurondb.cli import merge as cli_merge
+from neurondb.contracts.ingest import IngestReport, MergeRequest
 
 merge = cli_merge.merge
 

@@ -5,15 +5,15 @@ import json
 from importlib import import_module
 from pathlib import Path
 
-import neurondb.asking.token_names
 import pytest
 from click.testing import CliRunner, Result
-from neurondb.jobs import IngestRequest
 
 import neurondb.cli.plot
+import neurondb.find.token_names
 from ingest.jobs.ingest import run
 from neurondb import figures
 from neurondb.cli import cli, main
+from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
 from tests.support.ingested import Silent
 from tests.support.sample_database import Sample, sample
@@ -27,7 +27,7 @@ JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 @pytest.fixture(autouse=True)
 def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
-    for module in (neurondb.cli.plot, neurondb.asking.token_names):
+    for module in (neurondb.cli.plot, neurondb.find.token_names):
         monkeypatch.setattr(module, "job", lambda name: import_module(JOBS[name]).run)
 
 

@@ -23,15 +23,14 @@ import pytest
 from click.testing import CliRunner, Result
 from datasette.app import Datasette
 from datasette.version import __version__ as datasette_version
-from neurondb.explore.hosting import INGESTION, needed
-from neurondb.reading.checking import problems
-from neurondb.reading.opening import opened
 
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError
-from neurondb.explore.publishing import FILES
+from neurondb.explore.publishing import FILES, INGESTION, list_requirements
+from neurondb.reading.integrity import find_problems
+from neurondb.reading.models import open_readonly
 from neurondb.schema import metadata
-from neurondb.writing.copying import stripped
+from neurondb.writing.copying import strip_directory
 from tests.support.sample_database import NEURONS, Sample, sample
 
 __all__ = ["sample"]
@@ -104,8 +103,8 @@ def test_the_directory_has_what_hosting_takes_and_nothing_else(site: Path) -> No
 
 def test_the_copy_is_whole_compact_and_says_the_same(site: Path, sample: Sample) -> None:
     copy = site / "neurondb.db"
-    with opened(str(copy)) as connection:
-        assert list(problems(connection)) == []
+    with open_readonly(str(copy)) as connection:
+        assert list(find_problems(connection)) == []
     assert rows(copy, "PRAGMA journal_mode") == [("delete",)]
     assert rows(copy, "PRAGMA freelist_count") == [(0,)]
     for table in metadata.tables:
@@ -141,9 +140,9 @@ def test_a_container_installs_all_but_what_ingestion_needs(site: Path) -> None:
     assert "FROM python:3" in text
     assert '"$NEURONDB"' in text
     assert "${PORT:-8001}" in text
-    for requirement in needed():
+    for requirement in list_requirements():
         assert f'"{requirement}"' in text
-    assert any(one.startswith("datasette") for one in needed())
+    assert any(one.startswith("datasette") for one in list_requirements())
     assert not [name for name in INGESTION if f'"{name}' in text]
 
 
@@ -153,8 +152,8 @@ def test_only_the_models_that_are_wanted_are_published(sample: Sample, tmp_path:
     copy = directory / "neurondb.db"
 
     assert rows(copy, "SELECT name FROM models") == [(GPT,)]
-    with opened(str(copy)) as connection:
-        assert list(problems(connection)) == []
+    with open_readonly(str(copy)) as connection:
+        assert list(find_problems(connection)) == []
     for name, table in metadata.tables.items():
         if "neuron_id" in table.c:
             ((first, last),) = rows(copy, f'SELECT min(neuron_id), max(neuron_id) FROM "{name}"')
@@ -205,7 +204,7 @@ def test_directories_of_this_machine_are_not_told(writable: Path, tmp_path: Path
     ],
 )
 def test_of_a_path_the_last_part_is_told(source: str, shown: str) -> None:
-    assert stripped(source) == shown
+    assert strip_directory(source) == shown
 
 
 # --- while others write ----------------------------------------------------------------------

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from neurondb.asking import named
 
+from neurondb import named_queries
 from neurondb.cli.query import query
 from neurondb.errors import UsageError
 from tests.support.sample_database import Sample, sample
@@ -21,7 +21,7 @@ def ran(*arguments: str) -> Result:
 def test_list_shows_every_query_with_its_parameters() -> None:
     lines = ran("--list", "--format", "csv").stdout.splitlines()
     listed = {row["name"]: row for row in csv.DictReader(lines)}
-    assert set(listed) == set(named.query_names())
+    assert set(listed) == set(named_queries.list_names())
     assert listed["weakening-often"]["parameters"] == "[model] class=weakening freq=0.6 limit=50"
 
 

@@ -102,8 +102,8 @@ def test_a_setting_that_is_none_is_wrong_usage(sample: Sample) -> None:
 def test_pages_load_nothing_that_ingestion_needs(sample: Sample) -> None:
     code = (
         "import asyncio, sys\n"
-        "from neurondb.explore.server import application\n"
-        f"site = application({sample.url!r})\n"
+        "from neurondb.explore.server import create_application\n"
+        f"site = create_application({sample.url!r})\n"
         "async def ask():\n"
         f"    for page in {PAGES}:\n"
         "        assert (await site.client.get(page)).status_code in (200, 404)\n"

@@ -43,7 +43,7 @@ def this_checkouts(name: str) -> Any:
 def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
     commands = ("attributes", "clamp", "entropy", "generate")
-    for module in (*(f"neurondb.cli.{name}" for name in commands), "neurondb.asking.token_names"):
+    for module in (*(f"neurondb.cli.{name}" for name in commands), "neurondb.find.token_names"):
         monkeypatch.setattr(import_module(module), "job", this_checkouts)
 
 

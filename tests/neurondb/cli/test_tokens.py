@@ -14,16 +14,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import neurondb.asking.token_names
 import pytest
 from click.testing import CliRunner, Result
-from neurondb.render.tokens_rows import COLUMNS
 from rich.cells import cell_len
 
 import neurondb.cli.tokens
+import neurondb.find.token_names
 from ingest.bundled import model_directory
 from neurondb.cli import cli
 from neurondb.errors import IngestError, UnknownNameError, UsageError
+from neurondb.terminal.tokens import ROW_COLUMNS
 from tests.support.sample_database import DECODED, NEURONS, Sample, sample
 from tests.support.tiny_model import tiny_model
 
@@ -37,7 +37,7 @@ JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 @pytest.fixture(autouse=True)
 def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
-    for module in (neurondb.cli.tokens, neurondb.asking.token_names):
+    for module in (neurondb.cli.tokens, neurondb.find.token_names):
         monkeypatch.setattr(module, "job", lambda name: import_module(JOBS[name]).run)
 
 
@@ -102,7 +102,7 @@ def test_rows_are_all_places(ask: Ask, sample: Sample) -> None:
         for token in (" dog", " cat")
     )
     assert len(rows) == expected
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == ROW_COLUMNS
     assert {row["n_tokens"] for row in rows} == {1, 2}
 
 

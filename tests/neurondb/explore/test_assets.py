@@ -1,6 +1,6 @@
 """Scripts and stylesheets of the pages."""
 
-from neurondb.figures.palette import THEMES, class_colours
+from neurondb.figures.palette import THEMES, choose_class_colours
 from tests.support.explore_site import Site, site
 from tests.support.sample_database import sample, sample_engine
 
@@ -29,6 +29,8 @@ def test_classes_have_the_colours_of_the_figures(site: Site) -> None:
     css = site.get("/-/neurondb/classes.css").text
 
     for theme in THEMES:
-        for name, colour in class_colours(theme).items():
+        for name, colour in choose_class_colours(theme).items():
             assert f".class-{name.replace(' ', '-')} {{ --class: {colour}; }}" in css
-    assert css.index("prefers-color-scheme: dark") > css.index(class_colours("light")["weakening"])
+    assert css.index("prefers-color-scheme: dark") > css.index(
+        choose_class_colours("light")["weakening"]
+    )

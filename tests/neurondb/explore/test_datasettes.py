@@ -14,11 +14,11 @@ import pytest
 from datasette.app import Datasette
 from datasette.plugins import pm
 from datasette.version import __version__
-from neurondb.asking import named
-from neurondb.render.progress import LineProgress
 
+from neurondb import named_queries
 from neurondb.explore.publishing import Publication, publish
 from neurondb.explore.server import Service, create_application
+from neurondb.terminal.progress import LineProgress
 from tests.support.sample_database import NEURONS, Sample, sample
 
 __all__ = ["sample"]
@@ -121,11 +121,11 @@ def test_a_random_neuron_and_the_old_address_of_the_editor_redirect(site: Served
     assert where.status_code == 200
 
 
-@pytest.mark.parametrize("name", named.query_names())
+@pytest.mark.parametrize("name", named_queries.list_names())
 def test_every_named_query_has_a_form_that_answers(site: Served, name: str) -> None:
     required = {"model": LLAMA, "layer": "1", "neuron": "1", "token": " dog"}
     required |= {"base": LLAMA, "tuned": GPT}
-    query = named.load(name)
+    query = named_queries.load(name)
     given = {p.name: "" for p in query.parameters}
     given |= {p.name: required[p.name] for p in query.parameters if p.required}
 

@@ -5,12 +5,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from neurondb.asking import named
 from sqlalchemy import Engine
 
+from neurondb import named_queries
 from neurondb.explore.metadata import configure_query, format_yaml
 from neurondb.paths import folder
 from neurondb.schema import VIEWS, metadata
+from neurondb.sql.query_files import parse_query
 from tests.support.explore_site import Site, site
 from tests.support.sample_database import sample, sample_engine
 
@@ -38,14 +39,14 @@ def same(one: list[list[Any]], other: list[tuple[Any, ...]]) -> bool:
     return [tuple(row) for row in one] == [tuple(row) for row in other]
 
 
-@pytest.mark.parametrize("name", named.query_names())
+@pytest.mark.parametrize("name", named_queries.list_names())
 def test_a_form_left_empty_asks_with_the_defaults(
     site: Site, sample_engine: Engine, name: str
 ) -> None:
-    query = named.load(name)
+    query = named_queries.load(name)
     given = {p.name: REQUIRED[p.name] for p in query.parameters if p.required}
     empty = {p.name: "" for p in query.parameters} | given
-    expected = list(named.run(sample_engine, name, given).rows)
+    expected = list(named_queries.run(sample_engine, name, given).rows)
 
     assert expected
     assert same(rows(site, f"/sample/{name}.json?{urlencode(empty)}"), expected[:1000])
@@ -70,7 +71,7 @@ def test_a_form_left_empty_asks_with_the_defaults(
 def test_what_is_filled_in_is_read_by_its_type(
     site: Site, sample_engine: Engine, name: str, given: dict[str, str]
 ) -> None:
-    expected = list(named.run(sample_engine, name, given).rows)
+    expected = list(named_queries.run(sample_engine, name, given).rows)
 
     assert expected
     assert same(rows(site, f"/sample/{name}.json?{urlencode(given)}"), expected)
@@ -90,7 +91,7 @@ def test_a_form_says_what_its_fields_are_for(site: Site) -> None:
 
 
 def test_text_that_looks_like_a_parameter_is_left_alone() -> None:
-    query = named.read(
+    query = parse_query(
         "-- title: t\n-- param a = 'x': text, a\n-- param a = 1: integer, a\n"
         "SELECT ':a', :a -- not :a\nFROM b WHERE c::a",
         "odd",

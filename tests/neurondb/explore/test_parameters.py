@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb.errors import UsageError
-from neurondb.explore.parameters import read_choice, read_layer, read_neuron, read_position
+from neurondb.explore.parameters import read_choice, read_layer, read_position
 from neurondb.reading.models import Model, find_model
 from tests.support.sample_database import LAYERS, sample, sample_engine
 
@@ -18,16 +18,6 @@ __all__ = ["sample", "sample_engine"]
 def model(sample_engine: Engine) -> Iterator[Model]:
     with sample_engine.connect() as connection:
         yield find_model(connection, "sample-llama")
-
-
-def test_a_neuron_is_its_layer_and_its_index() -> None:
-    assert read_neuron("31.9634") == (31, 9634)
-
-
-@pytest.mark.parametrize("written", ["", "3", "3.", ".3", "1.2.3", "-1.2", "a.b", "1.1234567890"])
-def test_what_names_no_neuron_is_refused(written: str) -> None:
-    with pytest.raises(UsageError, match=r"is not LAYER\.NEURON"):
-        read_neuron(written)
 
 
 def test_a_layer_is_one_of_the_models(model: Model) -> None:

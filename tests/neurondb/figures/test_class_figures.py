@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import Engine
 
-from neurondb import asking
 from neurondb.figures.palette import CLASS_COLOURS, DARK, THEMES, choose_class_colours
+from neurondb.find import find
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification, values
 from tests.support.sample_database import LAYERS, WIDTH, Row, Sample, sample, sample_engine
@@ -59,7 +59,7 @@ def test_a_cell_leads_to_its_neurons(sample: Sample, sample_engine: Engine) -> N
             "https://example.org/n/search"
         )
         (expression,) = parse_qs(address.query)["q"]
-        found = asking.find(sample_engine, expression, columns=("name",), limit=None)
+        found = find(sample_engine, expression, columns=("name",), limit=None)
         assert {name for (name,) in found.rows} == {
             n["name"]
             for n in sample.neurons

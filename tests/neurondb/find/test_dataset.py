@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from neurondb.jobs import NeuronSelection
 from sqlalchemy import Engine, create_engine, text
 
 from neurondb import named_queries
+from neurondb.contracts.inputs import NeuronSelection
 from neurondb.database import open_existing
 from neurondb.errors import ExpressionError, UnknownNameError
 from neurondb.find import count, find, why_empty

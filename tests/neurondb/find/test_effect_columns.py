@@ -13,7 +13,7 @@ from neurondb.errors import ExpressionError, UsageError
 from neurondb.find import find, why_empty
 from neurondb.find.compiler import compile_find
 from neurondb.find.grammar import parse
-from neurondb.sql import opened
+from neurondb.sql import open_engine
 from tests.support.sample_database import Row, Sample, build, sample, sample_engine
 
 __all__ = ["sample", "sample_engine"]
@@ -97,7 +97,7 @@ def test_without_a_run_the_command_that_makes_one_is_named(tmp_path: Path) -> No
         connection.execute("UPDATE models SET each_run_id = NULL WHERE model_id = 1")
         connection.execute("DELETE FROM neuron_attributions WHERE metric = 'entropy'")
         connection.commit()
-    with opened(str(path)) as engine:
+    with open_engine(str(path)) as engine:
         (line,) = why_empty(engine, "ablated.loss<-99")
         assert line.startswith("ablated.loss is not known of sample-llama: run `neurondb ablate-ea")
         (line,) = why_empty(engine, "attribution.entropy<-99 model=sample-gpt")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neurondb.jobs import NeuronSelection, SelectionKind
 from sqlalchemy import Engine
 
 from ingest.bundled import MODEL_NAME
-from ingest.jobs.ablate import writable
+from ingest.jobs.ablate import open_for_writing
+from neurondb.contracts.inputs import NeuronSelection, SelectionKind
 from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.find.neuron_sets import NeuronSet, draw_baseline, find_class, select_neurons
@@ -149,7 +149,7 @@ def test_sets_are_of_one_model(engine: Engine, model: Model, tmp_path: Path) -> 
 
 
 def test_a_stored_set_is_of_one_model(engine: Engine, model: Model) -> None:
-    with writable(str(engine.url.database)) as to_write:
+    with open_for_writing(str(engine.url.database)) as to_write:
         store_named(to_write, NeuronSet("two", np.array([1, 2]), name="pair").record)
     assert ids(engine, model, "set", "pair") == [1, 2]
     other = Model(**(vars(model) | {"name": "other", "first_neuron_id": model.n_neurons + 1}))

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from neurondb.jobs import IngestRequest, job
 from sqlalchemy import create_engine, text
 
 from neurondb.cli.find import find
 from neurondb.cli.query import query
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from tests.support.ingested import Silent, random_model
 from tests.support.sample_database import build
 

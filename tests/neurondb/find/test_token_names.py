@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neurondb.jobs import SplitRequest
 from sqlalchemy import Engine, text
 
+from neurondb.contracts.tokens import SplitRequest
 from neurondb.database import connect, open_existing, parse_url
 from neurondb.errors import CheckpointError, ExpressionError, UnknownNameError
 from neurondb.find import count, find, token_names

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, text
 
 from neurondb import named_queries
 from neurondb.schema import codes
-from neurondb.sql import opened
+from neurondb.sql import open_engine
 from neurondb.taxonomy import CLASSES
 from tests.support.sample_database import (
     DATASET,
@@ -138,7 +138,7 @@ def test_freq_by_class_compares_only_layers_that_have_others(tmp_path: Path) -> 
             statement = "UPDATE classes SET class_id = 6 WHERE neuron_id = :neuron_id"
             connection.execute(text(statement), {"neuron_id": row["neuron_id"]})
     engine.dispose()
-    with opened(sample.url) as engine:
+    with open_engine(sample.url) as engine:
         rows = _check_freq_by_class(sample, engine)
     alone = next(row for row in rows if row["model"] == GPT)
     assert (alone["n"], alone["n_compared"], alone["n_outside"]) == (256, 0, 0)

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from neurondb.asking import find, opened
 
 from neurondb.cli.find import find as find_command
 from neurondb.cli.show import show
 from neurondb.cli.sql import sql as sql_command
+from neurondb.find import find
 from neurondb.schema.columns import FLOAT32_BY_TABLE
+from neurondb.sql import open_engine
 from tests.support.ingested import Subject, subject
 
 DECIDED_BETWEEN_EQUALS = 0.05
@@ -65,7 +66,7 @@ def test_a_page_as_json_has_these_digits_too(model: Subject) -> None:
 
 def test_what_is_written_is_neither_above_nor_below_what_is_stored(model: Subject) -> None:
     path = model.rows("PRAGMA database_list")[0][2]
-    with opened(path) as engine:
+    with open_engine(path) as engine:
 
         def fits(term: str) -> bool:
             return bool(list(find(engine, f"1.3 {term}").rows))

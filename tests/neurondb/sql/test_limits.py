@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb.errors import DatabaseError
-from neurondb.sql import opened, run_sql
+from neurondb.sql import open_engine, run_sql
 from neurondb.sql.limits import LONGEST_VALUE, MOST_FETCHED, LimitedConnection
 
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT {} FROM c"
@@ -119,6 +119,6 @@ def test_a_stored_text_of_a_book_passes(sample_engine: Engine, tmp_path: Path) -
         book = "word " * 1_800_000
         writer.execute("UPDATE texts SET text = ? WHERE text_id = 1", (book,))
         writer.commit()
-    with opened(str(path)) as engine:
+    with open_engine(str(path)) as engine:
         rows = list(run_sql(engine, "SELECT text, length(text) FROM texts WHERE text_id = 1").rows)
     assert rows == [(book, len(book))]

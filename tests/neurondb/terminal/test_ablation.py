@@ -4,10 +4,10 @@ import io
 import math
 
 import pytest
-from neurondb.reading.ablation_runs import AblationRun, MeasuredRun
-from neurondb.records import AblationResult
 from rich.console import RenderableType
 
+from neurondb.contracts.ablate import AblationResult
+from neurondb.reading.runs import AblationRun, MeasuredRun
 from neurondb.terminal.ablation import (
     Ablation,
     describe_ablation,

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from neurondb.reading.figure_rows.classes import ClassCount
 from rich.cells import cell_len
 from rich.text import Text
 
+from neurondb.reading.arrays import ClassCount
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from neurondb.terminal.charts import (
     BAR_ROWS,

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neurondb.asking.statements import Rows
 
 from neurondb.errors import NeuronDBError, UsageError
+from neurondb.sql import Rows
 from neurondb.terminal.formats import FORMATS, Destination, write_rows
 
 COLUMNS = ("name", "count", "value", "note")

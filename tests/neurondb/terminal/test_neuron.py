@@ -7,22 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from neurondb.reading.annotations import Annotation
-from neurondb.reading.controls import ControlList
-from neurondb.reading.cosines import CosineReading, Region
-from neurondb.reading.histograms import Histogram, Histograms
-from neurondb.reading.identity import Identity
-from neurondb.reading.labels import LabelReading
 from rich.cells import cell_len
 from rich.console import Console
 
 from neurondb.formatting.documents import format_json
-from neurondb.reading.activations import Activations, Dataset, Moments, SignCase, Spread
-from neurondb.reading.examples import Example, ExampleList, ExampleOptions
+from neurondb.reading.activations import (
+    Activations,
+    Histogram,
+    Histograms,
+    LabelReading,
+    Moments,
+    SignCase,
+    Spread,
+)
+from neurondb.reading.examples import ControlList, Example, ExampleList, ExampleOptions
 from neurondb.reading.excerpts import Excerpt
-from neurondb.reading.neuron import NeuronPage, PageOptions
+from neurondb.reading.neuron import Annotation, Identity, NeuronPage, PageOptions
+from neurondb.reading.texts import Dataset
 from neurondb.reading.traces import Trace
-from neurondb.reading.verdict import Caution, ClassAt, Verdict
+from neurondb.reading.verdict import Caution, ClassAt, CosineReading, Region, Verdict
 from neurondb.reading.vocabulary import (
     LmHeadToken,
     ScoredToken,

@@ -6,12 +6,11 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neurondb.reading.histograms import Histogram, Histograms
-from neurondb.reading.labels import LabelReading
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from neurondb import histogram
+from neurondb.reading.activations import Histogram, Histograms, LabelReading
 from neurondb.terminal.console import THEME
 from neurondb.terminal.neuron_activations import draw_histograms, draw_labels
 

@@ -6,12 +6,11 @@ import re
 from dataclasses import replace
 
 import pytest
-from neurondb.reading.controls import ControlList
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from neurondb.reading.examples import Example, ExampleList
+from neurondb.reading.examples import ControlList, Example, ExampleList
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.traces import Trace
 from neurondb.terminal.console import THEME

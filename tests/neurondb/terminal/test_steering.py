@@ -2,8 +2,7 @@
 
 import io
 
-from neurondb.jobs.steered import Piece
-
+from neurondb.contracts.generate import GeneratedToken
 from neurondb.terminal.console import open_console
 from neurondb.terminal.steering import (
     Transcript,
@@ -24,10 +23,10 @@ def test_landmarks_are_the_ends_and_zero() -> None:
 # --- texts ---------------------------------------------------------------------------------
 
 PIECES = [
-    Piece("clean", 1, " a\n"),
-    Piece("steered", 2, " \x1b[31mdog"),
-    Piece("clean", None, "", "eos"),
-    Piece("steered", None, "", "length"),
+    GeneratedToken("clean", 1, " a\n"),
+    GeneratedToken("steered", 2, " \x1b[31mdog"),
+    GeneratedToken("clean", None, "", "eos"),
+    GeneratedToken("steered", None, "", "length"),
 ]
 
 

@@ -4,13 +4,13 @@ import io
 import re
 
 import pytest
-from neurondb.asking import named
-from neurondb.asking.expression import parse
-from neurondb.asking.statements import Rows
 from rich.cells import cell_len
 from sqlalchemy import Engine
 
+from neurondb import named_queries
+from neurondb.find.grammar import parse
 from neurondb.formatting.cells import format_cell
+from neurondb.sql import Rows
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from neurondb.terminal.table import write_table
 from tests.support.sample_database import sample, sample_engine
@@ -113,7 +113,7 @@ def test_headings_of_classes_are_abbreviated_as_find_reads_them(
 
 
 @pytest.mark.parametrize("width", [80, 100])
-@pytest.mark.parametrize("name", named.query_names())
+@pytest.mark.parametrize("name", named_queries.list_names())
 @pytest.mark.parametrize("model", ["sample-llama", None])
 def test_every_named_query_fits_the_terminal_with_every_number_whole(
     sample_engine: Engine,
@@ -123,7 +123,7 @@ def test_every_named_query_fits_the_terminal_with_every_number_whole(
     model: str | None,
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    query = named.load(name)
+    query = named_queries.load(name)
     known = {"model": model, "layer": "1", "neuron": "3", "token": " dog"}
     known |= {"base": "sample-llama", "tuned": "sample-gpt"}
     wanted = {p.name for p in query.parameters if p.required} | ({"model"} if model else set())
@@ -131,7 +131,7 @@ def test_every_named_query_fits_the_terminal_with_every_number_whole(
         p.name: value for p in query.parameters if p.name in wanted and (value := known[p.name])
     }
     given |= {p.name: "sample-llama" for p in query.parameters if p.required and p.name == "model"}
-    columns, found = named.run(sample_engine, name, given)
+    columns, found = named_queries.run(sample_engine, name, given)
     rows = list(found)[:40]
     stream = Terminal()
     write_table(Rows(columns, iter(rows)), stream)

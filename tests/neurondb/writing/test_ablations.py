@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from neurondb.reading.ablation_runs import ablation_run, baselines_of, histogram, stored_run
 from sqlalchemy import Engine, func, select, update
 
 from neurondb import migrate
@@ -18,6 +17,12 @@ from neurondb.contracts.ablate import (
 )
 from neurondb.errors import DatabaseError, UnknownNameError, UsageError
 from neurondb.interventions import Condition, Treatment
+from neurondb.reading.runs import (
+    find_ablation_run,
+    find_stored_run,
+    list_baselines,
+    read_ablation_histogram,
+)
 from neurondb.schema import tables
 from neurondb.writing.ablations import store_run
 
@@ -56,8 +61,8 @@ def engine(tmp_path: Path) -> Engine:
 def test_a_run_comes_back_as_it_was_stored(engine: Engine) -> None:
     run_id = store_run(engine, RECORD)
     with engine.connect() as connection:
-        found = ablation_run(connection, run_id)
-        assert histogram(connection, run_id, "loss") == RECORD.bins
+        found = find_ablation_run(connection, run_id)
+        assert read_ablation_histogram(connection, run_id, "loss") == RECORD.bins
     assert found.run.treatment == RECORD.treatment
     assert (found.run.set_name, found.run.definition, found.run.n_neurons) == ("mine", "layer=1", 2)
     assert (found.run.n_texts, found.run.max_len, found.run.skip_bos) == (2, 64, True)
@@ -77,12 +82,12 @@ def test_the_same_set_is_stored_once_and_found_by_its_members(engine: Engine) ->
     with engine.connect() as connection:
         n_sets = select(func.count()).select_from(tables.neuron_sets)
         assert connection.scalar(n_sets) == 2
-        same = stored_run(connection, SETTINGS, RECORD.treatment, IDS)
+        same = find_stored_run(connection, SETTINGS, RECORD.treatment, IDS)
         assert same is not None
         assert first < second < same
-        assert stored_run(connection, SETTINGS, Treatment(), IDS) is None
+        assert find_stored_run(connection, SETTINGS, Treatment(), IDS) is None
         more = replace(SETTINGS, n_texts=3)
-        assert stored_run(connection, more, RECORD.treatment, IDS) is None
+        assert find_stored_run(connection, more, RECORD.treatment, IDS) is None
 
 
 def test_baselines_come_in_the_order_of_their_seeds(engine: Engine) -> None:
@@ -91,9 +96,9 @@ def test_baselines_come_in_the_order_of_their_seeds(engine: Engine) -> None:
     for seed in (4, 2):
         store_run(engine, replace(nameless, seed=seed), run_id)
     with engine.connect() as connection:
-        assert [one.run.seed for one in baselines_of(connection, run_id)] == [2, 4]
-        assert stored_run(connection, SETTINGS, RECORD.treatment, np.array([1])) is None
-        same = stored_run(connection, SETTINGS, RECORD.treatment, np.array([1]), run_id)
+        assert [one.run.seed for one in list_baselines(connection, run_id)] == [2, 4]
+        assert find_stored_run(connection, SETTINGS, RECORD.treatment, np.array([1])) is None
+        same = find_stored_run(connection, SETTINGS, RECORD.treatment, np.array([1]), run_id)
         assert same is not None
 
 
@@ -102,9 +107,9 @@ def test_runs_of_one_neuron_at_a_time_are_others(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(update(tables.ablation_runs).values(kind="each"))
     with engine.connect() as connection:
-        assert stored_run(connection, SETTINGS, RECORD.treatment, IDS) is None
+        assert find_stored_run(connection, SETTINGS, RECORD.treatment, IDS) is None
         with pytest.raises(UnknownNameError, match="which has 0 of them"):
-            ablation_run(connection, run_id)
+            find_ablation_run(connection, run_id)
 
 
 def test_a_name_is_of_one_set(engine: Engine) -> None:

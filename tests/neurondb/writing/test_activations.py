@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neurondb.reading.checking import problems
 from sqlalchemy import Connection, Table, func, insert, select
 
 from neurondb import histogram
+from neurondb.reading.integrity import find_problems
 from neurondb.schema import codes, tables
 from neurondb.writing import datasets
 from neurondb.writing.activations import write_activations
@@ -195,7 +195,7 @@ def test_forgetting_the_model_leaves_no_row_of_it(writer: StepWriter, stored: in
 
 
 def complaints(writer: StepWriter) -> list[str]:
-    return [one.what for one in problems(writer.connection) if "activations" in one.what]
+    return [one.what for one in find_problems(writer.connection) if "activations" in one.what]
 
 
 @pytest.fixture

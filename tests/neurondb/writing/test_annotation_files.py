@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from neurondb.reading.opening import opened
 
 from neurondb.errors import DatabaseError, NeuronDBError, TextError, UnknownNameError
-from neurondb.reading.neuron import neuron_page
+from neurondb.reading.models import open_readonly
+from neurondb.reading.neuron import read_neuron_page
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 from tests.support.sample_database import Sample, sample
 
@@ -96,8 +96,8 @@ def test_what_stands_in_a_file_says_its_form_too(path: Path, tmp_path: Path) -> 
 def test_a_neuron_s_page_has_it(path: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "labels.json", LONG)
     read(path, tmp_path / "labels.json")
-    with opened(str(path)) as connection:
-        page = neuron_page(connection, "sample-llama", 1, 7)
+    with open_readonly(str(path)) as connection:
+        page = read_neuron_page(connection, "sample-llama", 1, 7)
     (said,) = page.annotations
     assert (said.source, said.key, said.value) == ("labels", "label", "dogs")
 

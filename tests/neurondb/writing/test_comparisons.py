@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neurondb.reading.checking import problems
 from sqlalchemy import Engine
 
 from neurondb.contracts.compare import ComparisonRecord
 from neurondb.errors import IngestError
+from neurondb.reading.integrity import find_problems
 from neurondb.writing.comparisons import store_comparison
 from neurondb.writing.models import StoredModel, forget_model, store_model
 from neurondb.writing.rows import transaction
@@ -144,7 +144,7 @@ def test_a_check_finds_a_comparison_that_lacks_neurons(
 ) -> None:
     store_comparison(engine, model, tuned, all_layers())
     with transaction(engine) as connection:
-        assert [*problems(connection)] == []
+        assert [*find_problems(connection)] == []
         connection.exec_driver_sql("DELETE FROM comparison_neurons WHERE layer = 1")
-        (problem,) = problems(connection)
+        (problem,) = find_problems(connection)
     assert problem.what == "the comparison of m and tuned has 10 of 15 neurons"

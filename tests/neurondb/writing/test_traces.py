@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 
 from neurondb.contracts.activations import TracesRecord
 from neurondb.reading.excerpts import Place
-from neurondb.reading.traces import traces, unpacked
+from neurondb.reading.traces import read_traces, unpack_trace
 from neurondb.schema import tables
 from neurondb.writing import datasets
 from neurondb.writing.activations import write_activations
@@ -54,7 +54,7 @@ def test_a_trace_reads_back_where_it_was_taken(writer: StepWriter, stored: int) 
 
     text_ids = datasets.text_ids(writer.connection, stored).tolist()
     places = [Place(text_ids[0], 5), Place(text_ids[2], 0), Place(text_ids[1], 5)]
-    found = traces(writer.connection, FIRST + 3, stored, places)
+    found = read_traces(writer.connection, FIRST + 3, stored, places)
 
     assert set(found) == set(places[:2])
     one = found[places[0]]
@@ -78,7 +78,7 @@ def test_traces_of_given_neurons_are_replaced_and_the_others_stay(
 
     assert neurons_of(writer) == [0, 2]
     text_id = int(datasets.text_ids(writer.connection, stored)[2])
-    (one,) = traces(writer.connection, FIRST + 2, stored, [Place(text_id, 0)]).values()
+    (one,) = read_traces(writer.connection, FIRST + 2, stored, [Place(text_id, 0)]).values()
     assert one.hook_post == (7,)
 
 
@@ -118,7 +118,7 @@ def test_new_activations_take_the_traces_and_their_step_away(
     )
 )
 def test_values_come_back_to_half_precision_and_saturate(values: np.ndarray) -> None:
-    found = unpacked(pack_values(values), 0, values.shape[1])
+    found = unpack_trace(pack_values(values), 0, values.shape[1])
 
     middle = [] if found.hook_pre_linear is None else [found.hook_pre_linear]
     back = [found.hook_pre, *middle, found.hook_post]

@@ -4,21 +4,21 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Final
 
-from neurondb.asking.absences import reasons
-from neurondb.asking.compiling import Shape, compile_count, compile_find, default_columns
-from neurondb.asking.expression import parse
-from neurondb.asking.names import resolved
-from neurondb.asking.statements import run_sql
-from neurondb.asking.terms import And, Expression, OneOf
-from neurondb.asking.tree import dataset_asked
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.pages.find.headings import Heading, list_headings
 from neurondb.explore.pages.find.summary import SetSummary, summarize_set
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
-from neurondb.reading.layer_table import ClassShare, class_shares
+from neurondb.find.columns import ResultShape, choose_columns
+from neurondb.find.compiler import compile_count, compile_find
+from neurondb.find.empty_answers import explain_empty
+from neurondb.find.grammar import parse
+from neurondb.find.names import resolve_names
+from neurondb.find.terms import And, Expression, OneOf, get_dataset_name
+from neurondb.reading.layers import ClassShare, count_model_classes
 from neurondb.reading.models import Model, list_models
-from neurondb.reading.neuron_lines import NeuronLine, neuron_lines
+from neurondb.reading.neuron_table import NeuronLine, read_neuron_lines
+from neurondb.sql import run_sql
 
 ROWS: Final = 50
 _COUNTING_S: Final = 3.0
@@ -26,7 +26,7 @@ _COUNTING_S: Final = 3.0
 _MOST_SUMMARISED: Final = 50_000
 _MOST_PAGES: Final = 2_000
 _USUAL_COLUMNS: Final = (
-    *default_columns(()),
+    *choose_columns(()),
     *("layer", "neuron", "neuron_id", "out_kurtosis", "io_class"),
 )
 """The table has these columns anyway, or says what they say in another way."""
@@ -98,7 +98,7 @@ def answer(request: Request) -> Page:
         more,
         neurons,
         len({one.neuron.model for one in neurons}) != 1,
-        () if n else tuple(reasons(request.connection, expression)),
+        () if n else tuple(explain_empty(request.connection, expression)),
         summary,
         _sql(expression, keys, number),
         _command(text, order),
@@ -113,7 +113,7 @@ def read_expression(request: Request) -> Expression:
         UsageError: it cannot be understood.
         UnknownNameError: a model or token in it is not there.
     """
-    return resolved(parse(request.query.get("q", "").strip()), request.connection)
+    return resolve_names(parse(request.query.get("q", "").strip()), request.connection)
 
 
 def read_order(request: Request) -> tuple[str, ...]:
@@ -131,12 +131,12 @@ def _list_neurons(
     request: Request, expression: Expression, keys: tuple[str, ...], number: int
 ) -> tuple[tuple[ListedNeuron, ...], tuple[str, ...], bool]:
     """Return the neurons of a page, the columns added to them, and whether it is the last page."""
-    more = tuple(c for c in default_columns(keys) if c not in _USUAL_COLUMNS)
-    shape = Shape(("neuron_id", *more), keys, number * ROWS + 1)
+    more = tuple(c for c in choose_columns(keys) if c not in _USUAL_COLUMNS)
+    shape = ResultShape(("neuron_id", *more), keys, number * ROWS + 1)
     rows = list(run_sql(request.site.engine, *compile_find(expression, shape)).rows)
     shown = rows[(number - 1) * ROWS : number * ROWS]
     ids = [row[0] for row in shown]
-    lines = neuron_lines(request.connection, ids, dataset_asked(expression))
+    lines = read_neuron_lines(request.connection, ids, get_dataset_name(expression))
     values = {row[0]: row[1:] for row in shown}
     neurons = tuple(ListedNeuron(line, values[line.neuron_id]) for line in lines)
     return neurons, more, len(rows) <= number * ROWS
@@ -167,13 +167,13 @@ def _whole_models(request: Request, expression: Expression) -> list[Model] | Non
 def _class_shares(request: Request, model: Model) -> tuple[ClassShare, ...]:
     """Return the classes of a model; neuron_overview has the neurons that are classified."""
     key = ("classes", model.model_id)
-    return request.site.cached(key, lambda: class_shares(request.connection, model))
+    return request.site.cached(key, lambda: count_model_classes(request.connection, model))
 
 
 def _sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:
     """Return the statement of a page's neurons, with the columns that the page has of them."""
-    columns = (*default_columns(keys), "out_kurtosis")
-    compiled = compile_find(expression, Shape(columns, keys, number * ROWS))
+    columns = (*choose_columns(keys), "out_kurtosis")
+    compiled = compile_find(expression, ResultShape(columns, keys, number * ROWS))
     before = (number - 1) * ROWS
     part = f"\nLIMIT {ROWS} OFFSET {before}" if before else ""
     return Sql("neurons", compiled.sql + part, compiled.parameters)

@@ -3,11 +3,12 @@
 from io import StringIO
 from typing import Final
 
-from neurondb.asking.compiling import Shape, compile_find, default_columns
-from neurondb.asking.statements import run_sql
 from neurondb.explore.pages.find.page import read_expression, read_order
 from neurondb.explore.site import Document, Request
-from neurondb.render.formats import FORMATS
+from neurondb.find.columns import ResultShape, choose_columns
+from neurondb.find.compiler import compile_find
+from neurondb.sql import run_sql
+from neurondb.terminal.formats import FORMATS
 
 MOST_IN_PUBLIC: Final = 10_000
 _TYPES: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
@@ -23,7 +24,7 @@ def answer(request: Request) -> Document:
     """
     expression, keys = read_expression(request), read_order(request)
     limit = MOST_IN_PUBLIC if request.site.options.public else None
-    shape = Shape((*default_columns(keys), "out_kurtosis"), keys, limit)
+    shape = ResultShape((*choose_columns(keys), "out_kurtosis"), keys, limit)
     form, stream = request.path["form"], StringIO()
     FORMATS[form].write(run_sql(request.site.engine, *compile_find(expression, shape)), stream)
     headers = {"content-disposition": f'attachment; filename="neurons.{form}"'}

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from neurondb.asking.compiling import Shape, compile_find
-from neurondb.asking.statements import run_sql
-from neurondb.asking.terms import Expression
-from neurondb.asking.tree import dataset_asked
 from neurondb.explore.site import Request
-from neurondb.reading.layer_table import CLASS_ORDER, LayerLine, layer_table
+from neurondb.find.columns import ResultShape
+from neurondb.find.compiler import compile_find
+from neurondb.find.terms import Expression, get_dataset_name
+from neurondb.reading.layers import CLASS_ORDER, LayerLine, read_layer_table
 from neurondb.reading.models import find_model
+from neurondb.sql import run_sql
 
 _GROUPED: Final = """SELECT model, layer, class, COUNT(*) AS n,
        SUM(COALESCE(freq, post_positive)) AS freq_sum,
@@ -81,11 +81,11 @@ def summarize_set(request: Request, expression: Expression) -> SetSummary:
     Raises:
         DatabaseError: when it takes too long.
     """
-    compiled = compile_find(expression, Shape(_NEEDED))
+    compiled = compile_find(expression, ResultShape(_NEEDED))
     sql = _GROUPED.format(found=compiled.sql)
     rows = run_sql(request.site.engine, sql, compiled.parameters).rows
     groups = [_Group(*row) for row in rows]
-    dataset = dataset_asked(expression)
+    dataset = get_dataset_name(expression)
     lines = {
         name: _read_layers(request, name, dataset) for name in {group.model for group in groups}
     }
@@ -99,7 +99,7 @@ def summarize_set(request: Request, expression: Expression) -> SetSummary:
 def _read_layers(request: Request, name: str, dataset: str | None) -> tuple[LayerLine, ...]:
     model = find_model(request.connection, name)
     key = ("layers", model.model_id) if dataset is None else ("layers", model.model_id, dataset)
-    return request.site.cached(key, lambda: layer_table(request.connection, model, dataset))
+    return request.site.cached(key, lambda: read_layer_table(request.connection, model, dataset))
 
 
 def _count_layers(groups: Iterable[_Group]) -> list[SetLayer]:

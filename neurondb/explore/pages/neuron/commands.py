@@ -7,10 +7,9 @@ from typing import Final
 
 from neurondb.explore.pages.neuron.choices import Choices
 from neurondb.explore.pages.neuron.windows import WindowList
-from neurondb.reading.identity import Identity
+from neurondb.formatting.text import format_ingest_command, make_visible
+from neurondb.reading.neuron import Identity
 from neurondb.reading.vocabulary import Vocabulary
-from neurondb.render.hints import ingest_command
-from neurondb.render.text import visible
 
 PROMPT_TOKENS: Final = 12
 LONGEST_PROMPT: Final = 200
@@ -36,10 +35,10 @@ def list_commands(
 
     The prompt is what comes up to the peak of the first example, the target what it promotes most.
     """
-    model, name = visible(shlex.quote(who.model)), who.name
+    model, name = make_visible(shlex.quote(who.model)), who.name
     case = "" if chosen.sign_case is None else f" --case {chosen.sign_case} --examples 16"
     # Of activations that came from elsewhere there may be no texts to run again.
-    dataset = visible(shlex.quote(chosen.dataset or "TEXTS"))
+    dataset = make_visible(shlex.quote(chosen.dataset or "TEXTS"))
     prompt = shlex.quote(choose_prompt(examples))
     return (
         Command("this page in the terminal", f"neurondb show {model} {name}{case}"),
@@ -63,7 +62,7 @@ def list_commands(
 
 def export_command(location: str) -> Command:
     """Return what makes the other commands ask this file."""
-    line = visible(f"export NEURONDB_URL={shlex.quote(location)}")
+    line = make_visible(f"export NEURONDB_URL={shlex.quote(location)}")
     return Command("first, in a new terminal: this database", line)
 
 
@@ -92,9 +91,9 @@ def target_option(vocabulary: Vocabulary | None) -> str:
 def missing_stage_commands(who: Identity) -> dict[str, str]:
     """Return stage → the command that adds it."""
     commands = {
-        stage: ingest_command(who.model, who.source, stage)
+        stage: format_ingest_command(who.model, who.source, stage)
         for stage in ("weights", "vocab", "activations")
     }
-    commands["traces"] = ingest_command(who.model, who.source, "activations", "traces")
+    commands["traces"] = format_ingest_command(who.model, who.source, "activations", "traces")
     commands["controls"] = f"{commands['activations']} --controls --force"
     return commands

@@ -24,35 +24,31 @@ from neurondb.explore.pages.neuron.windows import (
 )
 from neurondb.explore.site import Page, Redirect, Request
 from neurondb.explore.sql import Sql
+from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
-from neurondb.reading.ablations import Ablation, ablations
 from neurondb.reading.activations import (
     Activations,
-    Dataset,
-    activations,
-    datasets_of,
-    find_dataset,
+    Quantiles,
+    interpolate_quantiles,
+    read_activations,
 )
-from neurondb.reading.annotations import Annotation, annotations
-from neurondb.reading.controls import control_lists
-from neurondb.reading.cosines import CosineReading, cosines
-from neurondb.reading.counterparts import Counterpart, counterparts
-from neurondb.reading.examples import ExampleOptions, example_lists
-from neurondb.reading.identity import Identity, identity
-from neurondb.reading.layer_provenance import StageOrigin, layer_provenance
+from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.property_effects import PropertyEffect, property_effects
-from neurondb.reading.quantiles import Quantiles, quantiles
-from neurondb.reading.removal import Removal, removal
-from neurondb.reading.verdict import Verdict, verdict
+from neurondb.reading.neuron import Annotation, Identity, read_annotations, read_identity
+from neurondb.reading.pairs import Counterpart, list_counterparts
+from neurondb.reading.provenance import StageOrigin, read_layer_provenance
+from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
+from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
+from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
+    PropertyEffect,
     TokenList,
     Vocabulary,
-    double_checking,
-    vocabulary,
+    read_double_checking,
+    read_property_effects,
+    read_vocabulary,
 )
-from neurondb.render.text import visible
 
 EXAMPLES = 16
 CONTROLS = 4
@@ -142,7 +138,7 @@ def answer(request: Request) -> Page | Redirect:
         place = parse_neuron(going)
         return Redirect(request.site.links.neuron(request.path["model"], place.name))
     page = read_content(request)
-    return Page("neuron", f"{visible(page.identity.model)} {page.identity.name}", page)
+    return Page("neuron", f"{make_visible(page.identity.model)} {page.identity.name}", page)
 
 
 class _Subject(NamedTuple):
@@ -166,30 +162,30 @@ def read_content(request: Request) -> NeuronContent:
     subject = _read_subject(request)
     connection, model, who, _, acts, chosen = subject
     key = who.neuron_id
-    readings = cosines(connection, model, who.layer, key)
+    readings = read_cosines(connection, model, who.layer, key)
     examples, controls = _list_windows(subject)
-    tokens = vocabulary(connection, model, key, chosen.basis, TOKENS)
+    tokens = read_vocabulary(connection, model, key, chosen.basis, TOKENS)
     return NeuronContent(
         identity=who,
         threshold=model.threshold,
         previous=_neighbour(model, who, -1),
         next=_neighbour(model, who, 1),
-        origins=layer_provenance(connection, model.model_id, who.layer),
-        datasets=datasets_of(connection, key),
+        origins=read_layer_provenance(connection, model.model_id, who.layer),
+        datasets=list_neuron_datasets(connection, key),
         chosen=chosen,
-        verdict=verdict(connection, model, key, readings, acts),
+        verdict=read_verdict(connection, model, key, readings, acts),
         cosines=readings,
         vocabulary=tokens,
-        double_checking=double_checking(connection, key),
-        properties=property_effects(connection, key),
+        double_checking=read_double_checking(connection, key),
+        properties=read_property_effects(connection, key),
         activations=acts,
-        quantiles=quantiles(None if acts is None else acts.histograms),
+        quantiles=interpolate_quantiles(None if acts is None else acts.histograms),
         examples=examples,
         controls=controls,
-        removal=removal(connection, model, key),
-        ablations=ablations(connection, model.model_id, key),
-        counterparts=counterparts(connection, model, who.layer, who.neuron),
-        annotations=annotations(connection, key),
+        removal=read_removal(connection, model, key),
+        ablations=read_ablations(connection, model.model_id, key),
+        counterparts=list_counterparts(connection, model, who.layer, who.neuron),
+        annotations=read_annotations(connection, key),
         commands=(*_export_commands(request), *list_commands(who, chosen, tokens, examples)),
         missing=missing_stage_commands(who),
         sql=panel_statements(_statement_values(subject)),
@@ -199,9 +195,9 @@ def read_content(request: Request) -> NeuronContent:
 def _read_subject(request: Request) -> _Subject:
     connection = request.connection
     model = find_model(connection, request.path["model"])
-    who = identity(connection, model, int(request.path["layer"]), int(request.path["neuron"]))
+    who = read_identity(connection, model, int(request.path["layer"]), int(request.path["neuron"]))
     dataset = find_dataset(connection, model, request.query.get("dataset") or None)
-    acts = None if dataset is None else activations(connection, who.neuron_id, dataset)
+    acts = None if dataset is None else read_activations(connection, who.neuron_id, dataset)
     name = None if dataset is None else dataset.name
     chosen = read_choices(request.query, model, acts, name)
     return _Subject(connection, model, who, dataset, acts, chosen)
@@ -231,9 +227,11 @@ def _list_windows(subject: _Subject) -> tuple[WindowList | None, tuple[WindowLis
         return None, ()
     key = subject.who.neuron_id
     options = ExampleOptions(quantity, case, EXAMPLES, RADIUS)
-    (listed,) = example_lists(subject.connection, subject.model, key, subject.activations, options)
+    (listed,) = read_example_lists(
+        subject.connection, subject.model, key, subject.activations, options
+    )
     fewer = ExampleOptions(count=CONTROLS, radius=BEFORE)
-    kinds = control_lists(subject.connection, subject.model, key, subject.dataset, fewer)
+    kinds = read_control_lists(subject.connection, subject.model, key, subject.dataset, fewer)
     return (
         build_window_list(case, quantity, listed.examples, bos_only=listed.bos_only),
         share_scale([build_window_list(kind.kind, "hook_post", kind.examples) for kind in kinds]),

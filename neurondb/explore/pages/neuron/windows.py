@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from neurondb.formatting.numbers import format_compact
+from neurondb.formatting.text import ELLIPSIS, make_visible
 from neurondb.reading.examples import Example
 from neurondb.reading.traces import Trace
-from neurondb.render.numbers import compact
-from neurondb.render.text import ELLIPSIS, visible
 
 BEFORE: Final = 16
 AFTER: Final = 8
@@ -219,7 +219,7 @@ def _say_values(trace: Trace | None, position: int) -> str | None:
     if not gated:
         names = {"in": "hook_pre", "post": "hook_post"}
     values = {name: _value(trace, quantity, position) for name, quantity in names.items()}
-    return " · ".join(f"{name} {compact(value)}" for name, value in values.items())
+    return " · ".join(f"{name} {format_compact(value)}" for name, value in values.items())
 
 
 def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
@@ -243,5 +243,5 @@ def _tokens_around(window: Window) -> object:
 
 
 def _shorten(text: str) -> str:
-    shown = visible(text[:FIRST_CHARACTERS])
+    shown = make_visible(text[:FIRST_CHARACTERS])
     return shown + ELLIPSIS if len(text) > FIRST_CHARACTERS else shown

@@ -8,14 +8,15 @@ import gguf
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
-from neurondb.jobs import IngestRequest, job
-from neurondb.reading.opening import opened
 from safetensors.numpy import load_file
 
 from ingest.checkpoint.hub import locate
 from ingest.checkpoint.reader import Checkpoint
 from ingest.text.tokenizer import Tokenizer
+from neurondb.contracts.ingest import IngestRequest
+from neurondb.contracts.registry import job
 from neurondb.errors import CheckpointError, HubError, ModelError, UnsupportedModelError
+from neurondb.reading.models import open_readonly
 from tests.support.gguf_files import gguf_model, split_in_two
 from tests.support.ingested import Silent
 from tests.support.tiny_model import write_texts
@@ -73,7 +74,7 @@ def test_verify_compares_with_the_dequantised_values_and_the_bridge(tmp_path: Pa
     file = gguf_model(tmp_path, "llama", Type.Q4_0)
     database = tmp_path / "n.db"
     ingest(file, database, "m", write_texts(tmp_path / "texts.txt"))
-    with opened(str(database)) as connection:
+    with open_readonly(str(database)) as connection:
         report = job("verify")(connection, "m", 0, Silent(), "cpu")
     assert report.n_layers == 2
     assert report.worst < 1e-6

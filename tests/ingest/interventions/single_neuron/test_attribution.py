@@ -16,7 +16,7 @@ from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
 from ingest.interventions.single_neuron.attribution import Attributor
 from ingest.interventions.single_neuron.effects import SingleNeuronRunner
-from neurondb.conditions import Condition
+from neurondb.interventions import Condition
 from tests.support.ablation_reference import Reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.real_models import REAL

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from ingest.interventions.hooks import Intervention, Targets
-from ingest.interventions.metrics import METRICS
 from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
-from neurondb.conditions import Condition
+from neurondb.interventions import METRICS, Condition
 from tests.support.ablation_reference import Edit, reference
 from tests.support.ingested import encode, model_directory_of
 from tests.support.random_models import FAMILIES

@@ -11,7 +11,8 @@ from tokenizers import pre_tokenizers
 from ingest.bundled import model_directory
 from ingest.text.tokenizer import Tokenizer, decode_bytes
 from ingest.vocabulary.properties.catalogue import PROPERTIES, find_token_properties
-from neurondb.records import Token, TokenPropertiesRecord
+from neurondb.contracts.model import Token
+from neurondb.contracts.vocabulary import TokenPropertiesRecord
 from tests.support.ingested import random_model
 
 NAMES = [known.name for known in PROPERTIES]

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from neurondb.jobs import Preprocessing
 from sqlalchemy import Connection, insert, select
 
+from neurondb.contracts.ingest import Preprocessing
 from neurondb.database import connect, parse_url
 from neurondb.schema import tables
 from tests.support.explore_site import Site, looks_right

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from neurondb.reading import text_peaks
+from neurondb.reading import texts
 from neurondb.schema import codes
 from tests.support.explore_site import Site, looks_right, site
 from tests.support.sample_database import (
@@ -123,7 +123,7 @@ def test_a_long_text_is_shown_a_stretch_at_a_time(reading: Site) -> None:
 def test_a_large_model_is_looked_at_a_layer_at_a_time(
     reading: Site, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_peaks, "ROWS", 1000)
+    monkeypatch.setattr(texts, "MAX_ROWS", 1000)
     content = reading.get(f"{ADDRESS}.json?layer=2").json
     assert content["peaks"]["layers"] == [2]
     expected = {one for one in peaks(sample) if one[0].startswith("2.")}
