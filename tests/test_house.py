@@ -12,8 +12,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("neurondb", "ingest")
 SHORTEST, LONGEST, LONGEST_FUNCTION = 40, 400, 50
 """Lines."""
-REGISTRIES = ("neurondb/cli", "neurondb/figures", "ingest/families", "ingest/jobs")
-"""Folders of one short module a command, a figure, an architecture."""
+REGISTRIES = (
+    *("neurondb/cli", "neurondb/figures", "neurondb/explore/pages"),
+    *("ingest/families", "ingest/jobs"),
+)
+"""Folders of one module a command, a figure, an address, an architecture: however short."""
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "pyproject.toml").exists(), reason="not a checkout"
