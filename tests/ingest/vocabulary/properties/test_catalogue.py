@@ -215,6 +215,6 @@ def test_sentencepiece_bytes_are_told_from_text() -> None:
 
 
 def test_the_page_lists_every_property_as_it_describes_itself() -> None:
-    page = Path(__file__).parents[3] / "docs" / "properties.md"
+    page = Path(__file__).parents[4] / "docs" / "properties.md"
     rows = re.findall(r"^\| `(.+?)` \| (.+?) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == [(known.name, known.description) for known in PROPERTIES]
