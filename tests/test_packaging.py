@@ -11,10 +11,10 @@ from typing import Any
 from neurondb.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"neurondb", "ingest", "tests", "docs", "benchmarks", "_typeshed"}
+OURS = {"neurondb", "ingest", "tests", "tools", "docs", "benchmarks", "_typeshed"}
 IMPORTED_AS = {"pyyaml": "yaml", "vl-convert-python": "vl_convert"}
 """Distributions whose module has another name than they."""
-CALLED = {"import_linter", "mypy", "pytest_timeout", "ruff"}
+CALLED = {"coverage", "import_linter", "mypy", "pytest_timeout", "ruff"}
 """Tools of `dev` that run on the code rather than in it."""
 DRAWN_OR_SERVED = ("neurondb/explore", "neurondb/figures", "neurondb/cli/plot.py")
 """What is imported only where the extra `site` is wanted."""
@@ -87,7 +87,7 @@ def test_all_that_the_package_imports_is_declared() -> None:
 
 
 def test_all_that_tests_and_documents_import_is_declared() -> None:
-    around = imports("tests", "docs", "benchmarks")
+    around = imports("tests", "docs", "benchmarks", "tools")
     assert missing(around, base() | extra("dev") | extra("postgres")) == {}
 
 
