@@ -1,7 +1,6 @@
 """The house stays one to move into: rooms are neither cupboards nor halls, and lead one way."""
 
 import ast
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,7 @@ REGISTRIES = (
 )
 """Folders of one module a command, a figure, an address, an architecture: however short."""
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "pyproject.toml").exists(), reason="not a checkout"
-)
+pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not a checkout")
 
 
 def modules() -> Iterator[tuple[str, str]]:

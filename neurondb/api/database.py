@@ -1,6 +1,5 @@
 """A database to ask: what the command line calls, and what a notebook does."""
 
-import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,10 @@ from neurondb.api.result import Result
 from neurondb.contracts.ablate import AblationReport
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url, open_existing, translate_errors
-from neurondb.errors import UsageError
 from neurondb.find.columns import ResultShape, choose_columns
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import count, read_expression
+from neurondb.neurons import parse_neuron
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
 from neurondb.sql import Rows, run_sql
@@ -191,7 +190,7 @@ class Database:
             UsageError: when the neuron is not written so.
             UnknownNameError: when the database has no such model, neuron, dataset or sign case.
         """
-        layer, number = _parse_neuron(neuron) if isinstance(neuron, str) else neuron
+        layer, number = parse_neuron(neuron) if isinstance(neuron, str) else neuron
         with self.connect() as connection:
             return read_neuron_page(connection, model, layer, number, options)
 
@@ -281,10 +280,3 @@ def _split_names(names: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(names, str):
         return tuple(names)
     return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def _parse_neuron(written: str) -> tuple[int, int]:
-    found = re.fullmatch(r"\s*([0-9]{1,9})\.([0-9]{1,9})\s*", written)
-    if found is None:
-        raise UsageError(f"{written[:80]!r} is not LAYER.NEURON, like 31.9634")
-    return int(found[1]), int(found[2])

@@ -13,7 +13,7 @@ from neurondb.decoding import decode
 from neurondb.errors import TextError, UsageError
 from neurondb.neurons import parse_layers
 from neurondb.sql.query_files import read_sql_file
-from neurondb.terminal.formats import FORMATS
+from neurondb.terminal.formats import FORMATS, Destination
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MOST_TERM: Final = 28
@@ -46,6 +46,22 @@ output = click.option(
 def results(command: Command) -> Command:
     """Add what every command that shows rows takes: --format, --output and --db."""
     return format_name(output(database(command)))
+
+
+def page_results(command: Command) -> Command:
+    """Add --format, --output and --db to a command that shows a page unless told otherwise."""
+    form = click.option(
+        "--format",
+        "form",
+        type=click.Choice(tuple(FORMATS)),
+        help="Default: what the suffix of -o says, else table, which is a page for people.",
+    )
+    return form(output(database(command)))
+
+
+def page_destination(form: str | None, output: Path | None) -> Destination:
+    """Return where a page goes: without a format or a file it is a table, also in a pipe."""
+    return Destination(form or ("table" if output is None else None), output)
 
 
 class Renamed(click.Option):

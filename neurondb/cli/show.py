@@ -1,6 +1,7 @@
 """`neurondb show`: the page of one neuron, or of several."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -8,12 +9,14 @@ import click
 from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.errors import UsageError
-from neurondb.formatting.documents import format_json
+from neurondb.formatting.documents import flatten_page, format_json
 from neurondb.neurons import parse_neuron
 from neurondb.reading.examples import ExampleOptions
 from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.schema import codes
+from neurondb.sql import Rows
 from neurondb.terminal.console import open_console, shows_colours
+from neurondb.terminal.formats import write_rows, write_text
 from neurondb.terminal.neuron import draw_neuron_page as render
 
 
@@ -70,35 +73,47 @@ class NeuronName(click.ParamType[tuple[int, int]]):
     help="Texts to compare with too: drawn at random, and from each quarter of |peak|.",
 )
 @click.option("--dataset", metavar="NAME", help="Dataset (default: the one last ingested).")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="A page for people, or one JSON object a neuron.",
-)
-@options.database
+@options.page_results
 def show(
-    model: str, neurons: tuple[tuple[int, int], ...], form: str, db: str | None, **page: Any
+    model: str,
+    neurons: tuple[tuple[int, int], ...],
+    form: str | None,
+    output: Path | None,
+    db: str | None,
+    **page: Any,
 ) -> None:
     """Show neurons of a model: class, cosines, sign cases, tokens and top examples.
 
     MODEL is the name of a model in the database, or the hub id or directory it was read from.
+    JSON is one object a neuron; other formats have a row for each value, with its path in that
+    object.
 
     \b
     neurondb show llama-3.2-3b 27.8000
     neurondb show llama-3.2-3b 27.8000 --case gate+_in- --examples 16
     neurondb show llama-3.2-3b 27.8000 --format json | jq .cosines
+    neurondb show llama-3.2-3b 27.8000 27.8001 -o both.csv
     """  # noqa: D301  (click wants the control character before lines to keep)
     chosen = _page_options(**page)
     with Database(db) as database:
         pages = [database.neuron(model, neuron, chosen) for neuron in neurons]
-    if form == "json":
-        for one in pages:
-            click.echo(format_json(one))
-    else:
+    destination = options.page_destination(form, output)
+    if destination.chosen == "json":
+        write_text("".join(f"{format_json(one)}\n" for one in pages), destination)
+    elif destination.chosen == "table" and destination.file is None:
         _print(pages, chosen)
+    else:
+        write_rows(_rows(pages), destination, "model")
+
+
+def _rows(pages: Sequence[NeuronPage]) -> Rows:
+    """Return every value of some pages as a row."""
+    rows = (
+        (page.identity.model, page.identity.name, path, value)
+        for page in pages
+        for path, value in flatten_page(page)
+    )
+    return Rows(("model", "name", "path", "value"), rows)
 
 
 def _page_options(quantity: str, case: str | None, examples: int, **page: Any) -> PageOptions:

@@ -1,33 +1,46 @@
 """`neurondb status`: what has been ingested, what is missing, what was interrupted."""
 
+from pathlib import Path
+
 import click
 
 from neurondb.cli import options
 from neurondb.formatting.documents import format_json
 from neurondb.reading.models import open_readonly
-from neurondb.reading.status import read_status
+from neurondb.reading.status import DatabaseStatus, read_status
+from neurondb.sql import Rows
 from neurondb.terminal.console import open_console
+from neurondb.terminal.formats import write_rows, write_text
 from neurondb.terminal.models import draw_status_page
 
 
 @click.command()
 @click.argument("model", required=False)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="A page for people, or one JSON object.",
-)
-@options.database
-def status(model: str | None, form: str, db: str | None) -> None:
-    """Tell what has been ingested into the database, or of one MODEL, and what is missing."""
+@options.page_results
+def status(model: str | None, form: str | None, output: Path | None, db: str | None) -> None:
+    """Tell what has been ingested into the database, or of one MODEL, and what is missing.
+
+    JSON is one object; other formats have a row for each stage of a model.
+    """
     with open_readonly(db) as connection:
         found = read_status(connection, model)
-    if form == "json":
-        click.echo(format_json(found))
-        return
-    open_console().print(draw_status_page(found), crop=False)
+    destination = options.page_destination(form, output)
+    if destination.chosen == "json":
+        write_text(f"{format_json(found)}\n", destination)
+    elif destination.chosen == "table" and destination.file is None:
+        open_console().print(draw_status_page(found), crop=False)
+    else:
+        write_rows(_rows(found), destination, "model")
     if not found.models:
         click.echo("no models yet: add one with `neurondb ingest MODEL`", err=True)
+
+
+def _rows(found: DatabaseStatus) -> Rows:
+    """Return the stages of every model, each as a row."""
+    columns = ("stage", "dataset", "layers_done", "layers", "rows", "seconds", "finished_at")
+    rows = (
+        (known.model, *(getattr(stage, name) for name in columns))
+        for known in found.models
+        for stage in known.stages
+    )
+    return Rows(("model", *columns), rows)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,28 @@ def format_json(page: "DataclassInstance") -> str:
     that were computed in float32, or kept in float16, have the digits that tell them apart.
     """
     return json.dumps(_encode(asdict(page), None), indent=2, allow_nan=False)
+
+
+def flatten_page(page: "DataclassInstance") -> Iterator[tuple[str, str | None]]:
+    """Yield the single values of a page, each with its path, like `identity.layer`.
+
+    A place in a list is its number from 0: `cosines.2.value`. Texts are as they are, other values
+    as JSON has them, so that a column of them is one of texts.
+    """
+    for path, value in _flatten("", _encode(asdict(page), None)):
+        yield path, value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _flatten(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        items: Iterable[tuple[object, object]] = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        yield path, value
+        return
+    for key, inner in items:
+        yield from _flatten(f"{path}.{key}" if path else str(key), inner)
 
 
 def _encode(value: object, precision: Struct | None) -> object:

@@ -255,6 +255,16 @@ def write_rows(
     return counted.n
 
 
+def write_text(text: str, destination: Destination) -> None:
+    """Write a finished document where it should go.
+
+    Raises:
+        NeuronDBError: when the file cannot be written; what was there stays.
+    """
+    with open_atomic(destination.file) if destination.file else _open_stdout() as stream:
+        _open_text(stream).write(text)
+
+
 def _write_captioned(
     rows: Rows, captions: Sequence[str], spare: Sequence[str], stream: codecs.StreamWriter
 ) -> None:

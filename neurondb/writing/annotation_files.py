@@ -14,7 +14,6 @@ corrected is simply read again.
 
 import csv
 import json
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -35,6 +34,7 @@ from neurondb.database import (
 )
 from neurondb.decoding import format_path
 from neurondb.errors import DatabaseError, TextError, UnknownNameError, UsageError
+from neurondb.neurons import match_neuron, match_number
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
 from neurondb.sqlite_files import check_readable
@@ -53,8 +53,6 @@ _SUFFIXES: Final = {
     ".ndjson": "NL",
 }
 """Ending of a file → its format, as sqlite-utils calls it."""
-_NEURON: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
-_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _AT_ONCE: Final = 500
 """Neurons that one statement asks for."""
 
@@ -163,14 +161,14 @@ def _find_neuron(
     layer, neuron = row.get("layer"), row.get("neuron")
     if layer in (None, ""):
         # A number would have lost zeros at its end: 27.8000 is no other number than 27.8.
-        place = _NEURON.fullmatch(neuron.strip()) if isinstance(neuron, str) else None
+        place = match_neuron(neuron) if isinstance(neuron, str) else None
         if place is None:
             raise UsageError(f"neuron is {neuron!r}, not text like '31.9634'")
-        return find_neuron_id(models[name], int(place[1]), int(place[2]))
-    numbers = [str(value).strip() for value in (layer, neuron)]
-    if not all(map(_NUMBER.fullmatch, numbers)):
+        return find_neuron_id(models[name], *place)
+    at, number = (match_number(str(value).strip()) for value in (layer, neuron))
+    if at is None or number is None:
         raise UsageError(f"layer and neuron are {layer!r} and {neuron!r}, not two numbers from 0")
-    return find_neuron_id(models[name], int(numbers[0]), int(numbers[1]))
+    return find_neuron_id(models[name], at, number)
 
 
 def _read_row(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnnotation]:

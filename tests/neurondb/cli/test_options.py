@@ -32,7 +32,7 @@ def test_an_option_takes_the_same_kind_of_value_everywhere() -> None:
     kinds: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for path, command in commands(cli):
         for option in command.params:
-            if isinstance(option, click.Option) and path not in {"show", "status"}:
+            if isinstance(option, click.Option):
                 kind = "flag" if option.is_flag else type(option.type).__name__
                 if option.opts[-1] != "--output":
                     kinds[option.opts[-1]][kind].append(path)

@@ -73,6 +73,22 @@ def test_several_neurons_give_several_json_documents(show: Show) -> None:
     assert (first["identity"]["name"], second["identity"]["name"]) == ("0.1", "3.63")
 
 
+def test_other_formats_have_a_row_for_each_value(show: Show, tmp_path: Path) -> None:
+    page = json.loads(show("sample-llama", "2.7", "--format", "json").stdout)
+    for form in ("csv", "ndjson", "markdown"):
+        assert show("sample-llama", "2.7", "--format", form).exit_code == 0
+    lines = show("sample-llama", "2.7", "0.1", "--format", "ndjson").stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert {row["name"] for row in rows} == {"2.7", "0.1"}
+    values = {row["path"]: row["value"] for row in rows if row["name"] == "2.7"}
+    assert values["identity.model"] == "sample-llama"
+    assert json.loads(values["cosines.2.value"]) == page["cosines"][2]["value"]
+    assert values["verdict.read_write.name"] == page["verdict"]["read_write"]["name"]
+    assert show("sample-llama", "2.7", "-o", str(tmp_path / "n.parquet")).exit_code == 0
+    assert show("sample-llama", "2.7", "-o", str(tmp_path / "n.json")).stdout == ""
+    assert json.loads((tmp_path / "n.json").read_text()) == page
+
+
 def test_options_choose_lists_and_examples(show: Show) -> None:
     found = json.loads(
         show(

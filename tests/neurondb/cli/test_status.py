@@ -42,3 +42,20 @@ def test_status_of_an_empty_database(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert f"schema {REVISION}" in result.stdout
     assert "neurondb ingest MODEL" in result.stderr
+
+
+def test_other_formats_have_a_row_for_each_stage(tmp_path: Path) -> None:
+    url = build(tmp_path / "sample.db").url
+    run = CliRunner().invoke
+    document = run(cli, ["status", "--db", url, "--format", "json"]).stdout
+    stages = {
+        (known["model"], stage["stage"])
+        for known in json.loads(run(cli, ["status", "--db", url, "--format", "json"]).stdout)[
+            "models"
+        ]
+        for stage in known["stages"]
+    }
+    lines = run(cli, ["status", "--db", url, "--format", "ndjson"]).stdout.splitlines()
+    assert {(row["model"], row["stage"]) for row in map(json.loads, lines)} == stages
+    assert run(cli, ["status", "--db", url, "-o", str(tmp_path / "s.csv")]).stdout == ""
+    assert (tmp_path / "s.csv").read_text().startswith("model,stage,dataset,layers_done")
