@@ -49,7 +49,16 @@ def test_importing_loads_nothing() -> None:
 
 
 def test_the_interface_loads_nothing_heavy() -> None:
-    heavy = ("torch", "transformers", "alembic", "pyarrow", "pandas", "altair", "ingest", "rich")
+    heavy = (
+        "torch",
+        "transformers",
+        "alembic",
+        "pyarrow",
+        "pandas",
+        "altair",
+        "ingest",
+        "rich.console",
+    )
     code = f"import neurondb, sys; neurondb.open; print(*[m for m in {heavy} if m in sys.modules])"
     assert run(code).split() == []
 

@@ -50,9 +50,7 @@ def test_other_formats_have_a_row_for_each_stage(tmp_path: Path) -> None:
     document = run(cli, ["status", "--db", url, "--format", "json"]).stdout
     stages = {
         (known["model"], stage["stage"])
-        for known in json.loads(run(cli, ["status", "--db", url, "--format", "json"]).stdout)[
-            "models"
-        ]
+        for known in json.loads(document)["models"]
         for stage in known["stages"]
     }
     lines = run(cli, ["status", "--db", url, "--format", "ndjson"]).stdout.splitlines()
