@@ -26,7 +26,7 @@ from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
 from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
-from neurondb.reading.texts import find_dataset, list_neuron_datasets
+from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
 from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -95,6 +95,7 @@ class NeuronSummary(NamedTuple):
     Attributes:
         cosines: three readings, or only cos(in, out) for an ungated neuron; their values are None
             until the weights are ingested.
+        dataset: what was asked for, else what `neuron_overview` shows; None where there is none.
         activations: None where the neuron has none on the dataset.
     """
 
@@ -102,6 +103,7 @@ class NeuronSummary(NamedTuple):
     identity: Identity
     verdict: Verdict
     cosines: tuple[CosineReading, ...]
+    dataset: Dataset | None
     activations: Activations | None
 
 
@@ -193,7 +195,7 @@ def read_neuron_summary(
     activations = None if found is None else read_activations(connection, key, found)
     cosines = read_cosines(connection, model, layer, key)
     verdict = read_verdict(connection, model, key, cosines, activations)
-    return NeuronSummary(model, identity, verdict, cosines, activations)
+    return NeuronSummary(model, identity, verdict, cosines, found, activations)
 
 
 def read_neuron_page(
@@ -223,8 +225,8 @@ def read_neuron_page(
     if activations is not None:
         examples = read_example_lists(connection, found, key, activations, options.examples)
     controls = None
-    if options.controls and (dataset := find_dataset(connection, found, options.dataset)):
-        controls = read_control_lists(connection, found, key, dataset, options.examples)
+    if options.controls and summary.dataset is not None:
+        controls = read_control_lists(connection, found, key, summary.dataset, options.examples)
     return NeuronPage(
         identity=summary.identity,
         verdict=summary.verdict,

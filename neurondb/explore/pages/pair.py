@@ -6,12 +6,11 @@ from typing import Final
 from neurondb.errors import UsageError
 from neurondb.explore.site import Page, Request
 from neurondb.neurons import match_named_neuron
-from neurondb.reading.activations import Moments, SignCase, read_activations
+from neurondb.reading.activations import Moments, SignCase
 from neurondb.reading.models import Model, find_model, list_models
-from neurondb.reading.neuron import Identity, read_identity
+from neurondb.reading.neuron import Identity, read_neuron_summary
 from neurondb.reading.pairs import VectorCosines, read_vector_cosines
-from neurondb.reading.texts import find_dataset
-from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
+from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import Vocabulary, read_vocabulary
 
 TOKENS: Final = 8
@@ -87,16 +86,13 @@ def _read_named(request: Request, written: str) -> tuple[Model, int, int]:
 
 def _read_side(request: Request, model: Model, layer: int, neuron: int) -> Side:
     connection = request.connection
-    who = read_identity(connection, model, layer, neuron)
-    key = who.neuron_id
-    dataset = find_dataset(connection, model, None)
-    acts = None if dataset is None else read_activations(connection, key, dataset)
-    readings = read_cosines(connection, model, layer, key)
+    summary = read_neuron_summary(connection, model, layer, neuron)
+    acts = summary.activations
     return Side(
-        who,
-        read_verdict(connection, model, key, readings, acts),
-        readings,
-        read_vocabulary(connection, model, key, "unembed", TOKENS),
+        summary.identity,
+        summary.verdict,
+        summary.cosines,
+        read_vocabulary(connection, model, summary.identity.neuron_id, "unembed", TOKENS),
         None
         if acts is None
         else Texts(acts.dataset.name, acts.n_tokens, acts.fires, acts.pre, acts.post, acts.cases),

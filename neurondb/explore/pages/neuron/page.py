@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -26,27 +25,26 @@ from neurondb.explore.site import Page, Redirect, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
-from neurondb.reading.activations import (
-    Activations,
-    Quantiles,
-    interpolate_quantiles,
-    read_activations,
-)
+from neurondb.reading.activations import Activations, Quantiles
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.models import Model, find_model
-from neurondb.reading.neuron import Annotation, Identity, read_annotations, read_identity
-from neurondb.reading.pairs import Counterpart, list_counterparts
-from neurondb.reading.provenance import StageOrigin, read_layer_provenance
-from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
-from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
-from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
+from neurondb.reading.neuron import (
+    Annotation,
+    Identity,
+    NeuronSummary,
+    read_annotations,
+    read_neuron_details,
+    read_neuron_summary,
+)
+from neurondb.reading.pairs import Counterpart
+from neurondb.reading.provenance import StageOrigin
+from neurondb.reading.removal import Ablation, Removal
+from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
     PropertyEffect,
     TokenList,
     Vocabulary,
-    read_double_checking,
-    read_property_effects,
     read_vocabulary,
 )
 
@@ -141,17 +139,6 @@ def answer(request: Request) -> Page | Redirect:
     return Page("neuron", f"{make_visible(page.identity.model)} {page.identity.name}", page)
 
 
-class _Subject(NamedTuple):
-    """The neuron and what is shown of it, which every panel needs to know."""
-
-    connection: Connection
-    model: Model
-    who: Identity
-    dataset: Dataset | None
-    activations: Activations | None
-    chosen: Choices
-
-
 def read_content(request: Request) -> NeuronContent:
     """Return what the page of one neuron shows.
 
@@ -159,48 +146,36 @@ def read_content(request: Request) -> NeuronContent:
         UnknownNameError: when the database has no such model, neuron or dataset.
         UsageError: when the choices in the address mean nothing.
     """
-    subject = _read_subject(request)
-    connection, model, who, _, acts, chosen = subject
-    key = who.neuron_id
-    readings = read_cosines(connection, model, who.layer, key)
-    examples, controls = _list_windows(subject)
+    connection, path = request.connection, request.path
+    model = find_model(connection, path["model"])
+    dataset = request.query.get("dataset") or None
+    summary = read_neuron_summary(
+        connection, model, int(path["layer"]), int(path["neuron"]), dataset
+    )
+    who, key = summary.identity, summary.identity.neuron_id
+    shown = None if summary.dataset is None else summary.dataset.name
+    chosen = read_choices(request.query, model, summary.activations, shown)
+    examples, controls = _list_windows(connection, summary, chosen)
     tokens = read_vocabulary(connection, model, key, chosen.basis, TOKENS)
+    details = read_neuron_details(connection, summary)
     return NeuronContent(
         identity=who,
         threshold=model.threshold,
         previous=_neighbour(model, who, -1),
         next=_neighbour(model, who, 1),
-        origins=read_layer_provenance(connection, model.model_id, who.layer),
-        datasets=list_neuron_datasets(connection, key),
         chosen=chosen,
-        verdict=read_verdict(connection, model, key, readings, acts),
-        cosines=readings,
+        verdict=summary.verdict,
+        cosines=summary.cosines,
         vocabulary=tokens,
-        double_checking=read_double_checking(connection, key),
-        properties=read_property_effects(connection, key),
-        activations=acts,
-        quantiles=interpolate_quantiles(None if acts is None else acts.histograms),
+        activations=summary.activations,
         examples=examples,
         controls=controls,
-        removal=read_removal(connection, model, key),
-        ablations=read_ablations(connection, model.model_id, key),
-        counterparts=list_counterparts(connection, model, who.layer, who.neuron),
         annotations=read_annotations(connection, key),
         commands=(*_export_commands(request), *list_commands(who, chosen, tokens, examples)),
         missing=missing_stage_commands(who),
-        sql=panel_statements(_statement_values(subject)),
+        sql=panel_statements(_statement_values(summary, chosen)),
+        **details._asdict(),
     )
-
-
-def _read_subject(request: Request) -> _Subject:
-    connection = request.connection
-    model = find_model(connection, request.path["model"])
-    who = read_identity(connection, model, int(request.path["layer"]), int(request.path["neuron"]))
-    dataset = find_dataset(connection, model, request.query.get("dataset") or None)
-    acts = None if dataset is None else read_activations(connection, who.neuron_id, dataset)
-    name = None if dataset is None else dataset.name
-    chosen = read_choices(request.query, model, acts, name)
-    return _Subject(connection, model, who, dataset, acts, chosen)
 
 
 def _export_commands(request: Request) -> tuple[Command, ...]:
@@ -220,33 +195,34 @@ def _neighbour(model: Model, who: Identity, step: int) -> str | None:
     return f"{layer}.{neuron}"
 
 
-def _list_windows(subject: _Subject) -> tuple[WindowList | None, tuple[WindowList, ...]]:
+def _list_windows(
+    connection: Connection, summary: NeuronSummary, chosen: Choices
+) -> tuple[WindowList | None, tuple[WindowList, ...]]:
     """Return the examples and controls; no list where nothing was counted."""
-    case, quantity = subject.chosen.sign_case, subject.chosen.quantity
-    if subject.activations is None or subject.dataset is None or case is None:
+    case, quantity = chosen.sign_case, chosen.quantity
+    model, dataset, activations = summary.model, summary.dataset, summary.activations
+    if activations is None or dataset is None or case is None:
         return None, ()
-    key = subject.who.neuron_id
+    key = summary.identity.neuron_id
     options = ExampleOptions(quantity, case, EXAMPLES, RADIUS)
-    (listed,) = read_example_lists(
-        subject.connection, subject.model, key, subject.activations, options
-    )
+    (listed,) = read_example_lists(connection, model, key, activations, options)
     fewer = ExampleOptions(count=CONTROLS, radius=BEFORE)
-    kinds = read_control_lists(subject.connection, subject.model, key, subject.dataset, fewer)
+    kinds = read_control_lists(connection, model, key, dataset, fewer)
     return (
         build_window_list(case, quantity, listed.examples, bos_only=listed.bos_only),
         share_scale([build_window_list(kind.kind, "hook_post", kind.examples) for kind in kinds]),
     )
 
 
-def _statement_values(subject: _Subject) -> dict[str, str | int | None]:
-    acts = subject.activations
+def _statement_values(summary: NeuronSummary, chosen: Choices) -> dict[str, str | int | None]:
+    acts, who = summary.activations, summary.identity
     return {
-        "neuron_id": subject.who.neuron_id,
-        "model_id": subject.model.model_id,
-        "layer": subject.who.layer,
-        "neuron": subject.who.neuron,
+        "neuron_id": who.neuron_id,
+        "model_id": summary.model.model_id,
+        "layer": who.layer,
+        "neuron": who.neuron,
         "dataset_id": None if acts is None else acts.dataset.dataset_id,
-        "basis": subject.chosen.basis,
-        "sign_case": subject.chosen.sign_case,
-        "quantity": subject.chosen.quantity,
+        "basis": chosen.basis,
+        "sign_case": chosen.sign_case,
+        "quantity": chosen.quantity,
     }
