@@ -81,7 +81,10 @@ def test_a_summary_is_what_the_page_begins_with(connection: Connection) -> None:
     summary = read_neuron_summary(connection, find_model(connection, "gate-model"), 1, 1)
 
     assert summary.model.name == "gate-model"
-    assert summary[1:] == (found.identity, found.verdict, found.cosines, found.activations)
+    assert summary[1:4] == (found.identity, found.verdict, found.cosines)
+    assert summary.activations == found.activations
+    assert found.activations is not None
+    assert summary.dataset == found.activations.dataset
 
 
 def test_details_say_what_the_page_leaves_out(connection: Connection) -> None:
