@@ -20,7 +20,6 @@ from platformdirs import user_cache_path
 
 from ingest.bundled import MODEL_NAME, SAMPLER, model_directory
 from ingest.bundled.tinyworld import write_heldout
-from ingest.checkpoint.hub import locate
 from neurondb.contracts.ingest import DemoInputs, DemoRequest
 from neurondb.contracts.progress import Progress
 from neurondb.decoding import format_path
@@ -86,6 +85,9 @@ def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str
         return str(cached), None
     reasons = []
     try:
+        # Imported here since it loads torch, which the bundled demo need not wait for.
+        from ingest.checkpoint.hub import locate
+
         if _is_it(locate(f"{REPOSITORY}/{FILE}", REVISION).path):
             return f"{REPOSITORY}/{FILE}", REVISION
         reasons.append(f"{REPOSITORY} on the hub has another file")

@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import requires
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -41,18 +39,12 @@ FILES: Final = frozenset(
 _UNPRUNED: Final = "unpruned.db"
 _LEFT_BY_SQLITE: Final = ("", "-wal", "-shm", "-journal")
 _BLOCK: Final = 4 * copying.MEGABYTE
-INGESTION: Final = frozenset({"safetensors", "torch", "transformer-lens", "transformers"})
-"""No page needs these packages; a container does without their gigabytes."""
-
 _DOCKERFILE: Final = Template("""\
 # The site of this directory:  docker build -t neurons . && docker run -p 8001:8001 neurons
-# Where no package index has this version:  --build-arg NEURONDB=URL of its wheel
+# Where no package index has this version:  --build-arg NEURONDB="neurondb[site] @ URL of its wheel"
 FROM python:3.12-slim
-ARG NEURONDB=neurondb==$version
-# The dependencies by name, because those of ingestion (torch) are not needed here.
-RUN pip install --no-cache-dir --no-deps "$$NEURONDB" \\
- && pip install --no-cache-dir \\
-$needed
+ARG NEURONDB="neurondb[site]==$version"
+RUN pip install --no-cache-dir "$$NEURONDB"
 RUN useradd --create-home reader
 USER reader
 WORKDIR /srv
@@ -296,19 +288,7 @@ def _remove_ours(directory: Path) -> None:
 
 def format_dockerfile() -> str:
     """Return a Dockerfile that serves the directory it is in."""
-    lines = [f'      "{requirement}"' for requirement in list_requirements()]
-    return _DOCKERFILE.substitute(version=__version__, needed=" \\\n".join(lines))
-
-
-def list_requirements() -> list[str]:
-    """Return what serving needs to be installed beside this package."""
-    base = [required for required in requires("neurondb") or () if "extra ==" not in required]
-    return sorted(required for required in base if _package_name(required) not in INGESTION)
-
-
-def _package_name(requirement: str) -> str:
-    name = re.match(r"[\w.-]+", requirement)
-    return name[0].lower().replace("_", "-") if name else requirement
+    return _DOCKERFILE.substitute(version=__version__)
 
 
 def format_readme(settings: Mapping[str, Any], **facts: object) -> str:

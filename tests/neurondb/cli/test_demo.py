@@ -47,9 +47,9 @@ SMALL_REAL = """
 import sys
 from hashlib import sha256
 from pathlib import Path
-from ingest.jobs import demo_model
+from ingest.jobs import demo
 from ingest.text import datasets
-demo_model.SHA256 = sha256(Path(sys.argv[3]).read_bytes()).hexdigest()
+demo.SHA256 = sha256(Path(sys.argv[3]).read_bytes()).hexdigest()
 datasets.DATASETS = {"sampler": Path("few.jsonl")}
 from neurondb.cli import main
 main()

@@ -182,8 +182,9 @@ def test_importing_the_room_loads_neither_altair_nor_torch() -> None:
 
 def test_drawing_loads_no_torch(sample: Sample) -> None:
     code = (
-        "import sys; from neurondb import figures; from neurondb.reading.models import opened\n"
-        f"with opened({sample.url!r}) as connection:\n"
+        "import sys; from neurondb import figures\n"
+        "from neurondb.reading.models import open_readonly\n"
+        f"with open_readonly({sample.url!r}) as connection:\n"
         "    spec = figures.make_spec(connection, 'classes-by-layer', 'sample-gpt')\n"
         "figures.render_spec(spec, 'svg')\n"
         "print(sorted({'torch', 'ingest', 'pandas', 'scipy'} & sys.modules.keys()))"
