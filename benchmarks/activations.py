@@ -47,8 +47,8 @@ from ingest.forward import (
     pick_device,
     pick_dtype,
 )
-from ingest.forward.bridge import Bridge
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
+from ingest.forward.transformer_lens_reference import Bridge
 from ingest.jobs.demo import bundled_texts
 from ingest.stages.activations import Summariser
 from ingest.text.datasets import read_dataset

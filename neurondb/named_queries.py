@@ -14,8 +14,8 @@ from neurondb.find import empty_answers
 from neurondb.find.names import find_model_name, find_property_name
 from neurondb.find.terms import And, Expression, HasEffect, Missing, OneOf
 from neurondb.find.token_names import require_token
+from neurondb.name_matching import did_you_mean
 from neurondb.paths import folder
-from neurondb.spelling import did_you_mean
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import (
     Bindings,

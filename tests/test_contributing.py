@@ -16,7 +16,7 @@ ADDED = """
 from ingest.families import FAMILIES
 from neurondb.asking import named
 from neurondb.figures import FIGURES
-from neurondb.terminal.formats import FORMATS
+from neurondb.terminal.output_formats import FORMATS
 
 assert "arcee" in FAMILIES
 assert FIGURES["class-totals"].draw

@@ -13,8 +13,8 @@ from typing import Any
 
 from ingest.attributes.tables import read_objects
 from ingest.text.chat import ChatTokenizer
-from neurondb.decoding import read_text
 from neurondb.errors import TextError
+from neurondb.text_decoding import read_text
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from neurondb.decoding import read_text
+from neurondb.text_decoding import read_text
 
 SHORTEST: Final = 3
 """Characters of the shortest token that is looked at."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.decoding import format_path, read_text, replace_surrogates
 from neurondb.errors import TextError
+from neurondb.text_decoding import format_path, read_text, replace_surrogates
 
 
 def read_objects(file: Path) -> list[Mapping[str, Any]]:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from ingest.checkpoint.directory import INDEX, SINGLES, what_else
 from ingest.checkpoint.gguf.reader import PART, SUFFIX, gguf_in, is_gguf
-from neurondb.decoding import format_path, is_text
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, find_known_model
+from neurondb.text_decoding import format_path, is_text
 
 SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from ingest.checkpoint.fingerprint import locate_original
 from ingest.checkpoint.gguf.reader import is_gguf
 from ingest.checkpoint.hub import LocatedModel, locate
-from ingest.checkpoint.stored import locate_original
 from neurondb import migrate
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.database import check_revision, connect, parse_url, sqlite_path

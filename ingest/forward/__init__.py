@@ -2,7 +2,8 @@
 
 The model is transformers' own, with its own attention; hooks on its MLP modules, which
 `ingest.families` names, see what TransformerBridge calls `hook_pre`, `hook_pre_linear` and
-`hook_post` (METHODS, notation). `ingest.forward.bridge` is the independent reference for that.
+`hook_post` (METHODS, notation). `transformer_lens_reference` is the independent
+reference for that.
 """
 
 from ingest.forward.batching import Batch, batch_tokens, batches, pack_texts

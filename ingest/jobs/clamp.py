@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations, batch_tokens
-from ingest.forward.decoding import decode_step
+from ingest.forward.cached_step import decode_step
 from ingest.forward.prefix_cache import PrefixCachedModel, repeat_texts
 from ingest.interventions import Intervention, intervened
 from ingest.interventions.prompts import clamp_hook, encode_prompt

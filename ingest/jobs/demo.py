@@ -22,8 +22,8 @@ from ingest.bundled import MODEL_NAME, SAMPLER, model_directory
 from ingest.bundled.tinyworld import write_heldout
 from neurondb.contracts.ingest import DemoInputs, DemoRequest
 from neurondb.contracts.progress import Progress
-from neurondb.decoding import format_path
 from neurondb.errors import HubError, ModelError
+from neurondb.text_decoding import format_path
 
 N_TEXTS = 600
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward.decoding import decode_step
+from ingest.forward.cached_step import decode_step
 from ingest.interventions import Intervention, intervened
 from ingest.interventions.prompts import clamp_hook, encode_prompt
 from ingest.interventions.running_model import (

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture
 from ingest.forward import Batch, Forward, MLPActivations, batches
-from ingest.forward.bridge import Bridge
 from ingest.forward.open_model import OpenModel, open_model, open_stored_model
+from ingest.forward.transformer_lens_reference import Bridge
 from ingest.weights.stored_cosines import compare_stored_cosines
 from neurondb.contracts.ingest import VerifyReport
 from neurondb.contracts.progress import Progress

@@ -18,7 +18,7 @@ from ingest.forward import batch_tokens
 from ingest.forward.open_model import OpenModel, open_model
 from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
-from ingest.stages.unused_rows import refuse_other_rows, unused_rows_setting
+from ingest.stages.token_rows_guard import refuse_other_rows, unused_rows_setting
 from ingest.text.corpus import Corpus, list_remarks, read_corpus
 from ingest.text.tokenizer import Tokenizer
 from ingest.weights.preprocess import resolve_preprocessing

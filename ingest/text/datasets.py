@@ -23,8 +23,8 @@ from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, detect_format, read_f
 from ingest.text.folders import read_folder
 from ingest.text.rows import LabelledText, Read, read_row
 from neurondb.contracts.texts import DatasetRecord
-from neurondb.decoding import format_path
 from neurondb.errors import TextError
+from neurondb.text_decoding import format_path
 
 MOST_LABELS: Final = 1_000
 """A field with more values tells something else than the part of the dataset."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ingest.text.rows import LabelledText, Read, read_row
-from neurondb.decoding import decode, format_path
 from neurondb.errors import TextError
+from neurondb.text_decoding import decode, format_path
 
 END_OF_TEXT: Final = "<|endoftext|>"
 COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}

@@ -12,8 +12,8 @@ from typing import Final
 
 from ingest.text.files import detect_format, read_part
 from ingest.text.rows import LabelledText, Read
-from neurondb.decoding import format_path
 from neurondb.errors import TextError
+from neurondb.text_decoding import format_path
 
 DESCRIPTIONS: Final = frozenset({"dataset_info.json", "state.json"})
 """What `datasets` writes beside Arrow files."""

@@ -12,10 +12,10 @@ from ingest.text.datasets import first_texts, read_dataset
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
-from neurondb.decoding import format_path, is_text
 from neurondb.errors import TextError, UsageError
+from neurondb.name_matching import did_you_mean
 from neurondb.schema import tables
-from neurondb.spelling import did_you_mean
+from neurondb.text_decoding import format_path, is_text
 from neurondb.writing import datasets
 from neurondb.writing.rows import transaction
 

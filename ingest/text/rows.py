@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from neurondb.decoding import replace_surrogates
 from neurondb.errors import TextError
+from neurondb.text_decoding import replace_surrogates
 
 
 class LabelledText(NamedTuple):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.decoding import read_text
 from neurondb.errors import CheckpointError, TextError
+from neurondb.text_decoding import read_text
 
 ROLES: Final = ("bos_token", "eos_token")
 """In the order in which they are put in front of a text (METHODS §5)."""

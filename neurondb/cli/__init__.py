@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name; near names when there is none."""
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            from neurondb.spelling import did_you_mean, quote_word
+            from neurondb.name_matching import did_you_mean, quote_word
 
             raise UsageError(f"no command {quote_word(args[0])}{did_you_mean(args[0], COMMANDS)}")
         name, command, rest = super().resolve_command(ctx, args)

@@ -18,7 +18,7 @@ from neurondb.reading.models import open_readonly
 from neurondb.reading.runs import find_ablation_run, list_baselines
 from neurondb.terminal.ablation import NARROWEST, Ablation, draw_ablation_page, make_ablation_rows
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {

@@ -30,7 +30,7 @@ from neurondb.terminal.ablation import (
     make_single_neuron_rows,
 )
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {

@@ -20,7 +20,7 @@ from neurondb.errors import UsageError
 from neurondb.interventions import MODES, PUBLISHED_CONDITIONS, Treatment
 from neurondb.terminal.ablation import NARROWEST, draw_suite_page, make_ablation_rows
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 ALWAYS: Final = "always"

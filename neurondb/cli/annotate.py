@@ -6,7 +6,7 @@ import click
 
 from neurondb.api import Database
 from neurondb.cli import options
-from neurondb.decoding import format_path
+from neurondb.text_decoding import format_path
 
 
 @click.command()

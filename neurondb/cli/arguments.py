@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from neurondb.decoding import format_path, is_text
 from neurondb.errors import UsageError
+from neurondb.text_decoding import format_path, is_text
 
 
 class PathOrName(click.types.StringParamType):

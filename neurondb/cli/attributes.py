@@ -22,7 +22,7 @@ from neurondb.interventions import HOOKS, MODES, ZERO, Treatment
 from neurondb.reading.models import Model, find_model, open_readonly
 from neurondb.terminal.attributes import RatesPage, draw_rates_page, make_rate_rows
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {

@@ -17,7 +17,7 @@ from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import find_model, find_neuron_id, open_readonly
 from neurondb.reading.tokens import read_token_texts
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 from neurondb.terminal.steering import ClampPage, draw_clamp_page, make_clamp_rows
 

@@ -18,7 +18,7 @@ from neurondb.terminal.comparison import (
     make_comparison_rows,
 )
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 SHOWN = 10

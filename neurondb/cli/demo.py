@@ -28,8 +28,8 @@ from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.sql import open_engine
 from neurondb.terminal.charts import draw_classes_by_layer
 from neurondb.terminal.console import open_console, shows_colours
-from neurondb.terminal.formats import Destination, write_rows
 from neurondb.terminal.neuron import draw_neuron_page as render
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 

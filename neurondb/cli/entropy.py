@@ -18,7 +18,7 @@ from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.sql import open_engine
 from neurondb.terminal.console import open_console
 from neurondb.terminal.entropy import EntropyPage, draw_entropy_page, make_entropy_rows
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 QUERY: Final = "entropy-candidates"

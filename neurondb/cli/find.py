@@ -12,7 +12,7 @@ from neurondb.errors import UsageError
 from neurondb.find.columns import EFFECT_ALIASES, ResultShape, choose_columns
 from neurondb.find.search import explain_find, note_find_thresholds, why_empty, why_null
 from neurondb.sql import Rows
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 
 SPARE: Final = ("gate_in", "gate_out", "role")
 """Usual columns that a narrow terminal does without, the first ones first."""

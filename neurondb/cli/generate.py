@@ -16,7 +16,7 @@ from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.sql import open_engine
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.steering import (
     collect_transcripts,
     make_generation_rows,

@@ -9,13 +9,13 @@ from neurondb.cli import options
 from neurondb.known_models import KNOWN
 from neurondb.reading.models import ModelSummary
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
 from neurondb.terminal.models import (
     draw_known_models_table,
     draw_models_table,
     make_known_model_rows,
     make_model_rows,
 )
+from neurondb.terminal.output_formats import Destination, write_rows
 
 
 @click.command()

@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 import click
 
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.decoding import decode
 from neurondb.errors import TextError, UsageError
 from neurondb.neurons import parse_layers
 from neurondb.sql.query_files import read_sql_file
-from neurondb.terminal.formats import FORMATS, Destination
+from neurondb.terminal.output_formats import FORMATS, Destination
+from neurondb.text_decoding import decode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MOST_TERM: Final = 28

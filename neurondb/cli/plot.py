@@ -20,7 +20,7 @@ from neurondb.reading.lm_head import Decoding, read_decoding
 from neurondb.reading.models import Model, find_model, open_readonly
 from neurondb.reading.tokens import NamedToken
 from neurondb.sql import Rows
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.find.search import note_query_thresholds
 from neurondb.sql import Rows
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 
 CAPTIONS: Final = ("model", "model_a", "model_b", "dataset")
 """Columns that a table says above when all of its rows agree on them."""

@@ -16,8 +16,8 @@ from neurondb.reading.neuron import NeuronPage, PageOptions
 from neurondb.schema import codes
 from neurondb.sql import Rows
 from neurondb.terminal.console import open_console, shows_colours
-from neurondb.terminal.formats import write_rows, write_text
 from neurondb.terminal.neuron import draw_neuron_page as render
+from neurondb.terminal.output_formats import write_rows, write_text
 
 
 class NeuronName(click.ParamType[tuple[int, int]]):

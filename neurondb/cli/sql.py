@@ -10,7 +10,7 @@ from neurondb.cli import options
 from neurondb.sql.limits import limit_memory
 from neurondb.sql.query_files import parse_query
 from neurondb.sql.running import TIME_LIMIT_S
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 
 
 class _WithComment(click.Command):

@@ -10,8 +10,8 @@ from neurondb.reading.models import open_readonly
 from neurondb.reading.status import DatabaseStatus, read_status
 from neurondb.sql import Rows
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import write_rows, write_text
 from neurondb.terminal.models import draw_status_page
+from neurondb.terminal.output_formats import write_rows, write_text
 
 
 @click.command()

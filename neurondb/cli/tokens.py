@@ -20,7 +20,7 @@ from neurondb.reading.neuron_table import read_class_names
 from neurondb.reading.token_neurons import ListFilter, list_occurrences
 from neurondb.schema import codes
 from neurondb.terminal.console import open_console
-from neurondb.terminal.formats import Destination, write_rows
+from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 from neurondb.terminal.tokens import TokenPage, draw_lm_head_panel, draw_token_page, make_token_rows
 

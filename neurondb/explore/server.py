@@ -9,7 +9,7 @@ from typing import Any, Final
 from neurondb.database import format_url, open_existing, open_immutable, parse_url, sqlite_path
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
-from neurondb.spelling import did_you_mean, quote_word
+from neurondb.name_matching import did_you_mean, quote_word
 from neurondb.sqlite_files import find_unwritten_log
 
 SETTINGS: Final[Mapping[str, Any]] = {

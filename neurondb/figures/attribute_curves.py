@@ -10,7 +10,6 @@ import altair as alt
 import numpy as np
 from sqlalchemy import Connection
 
-from neurondb.decoding import read_text
 from neurondb.errors import TextError, UnknownNameError, UsageError
 from neurondb.figures.chart_parts import (
     make_data,
@@ -23,6 +22,7 @@ from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
 from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
+from neurondb.text_decoding import read_text
 
 COLOURS: Final = {
     "clean": ACCENT,

@@ -11,8 +11,8 @@ from neurondb.figures.palette import THEMES, Theme
 from neurondb.figures.registry import FIGURES
 from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
+from neurondb.name_matching import did_you_mean, quote_word
 from neurondb.reading.models import Model, find_model
-from neurondb.spelling import did_you_mean, quote_word
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin

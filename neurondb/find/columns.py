@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from neurondb.errors import UsageError
+from neurondb.name_matching import did_you_mean, quote_word
 from neurondb.schema.views import CASE_COLUMNS, EFFECT_COLUMNS
-from neurondb.spelling import did_you_mean, quote_word
 
 NUMBER_COLUMNS: Final = {
     "layer": "layer, from 0",

@@ -38,7 +38,7 @@ from neurondb.find.values import (
     read_token,
     read_word,
 )
-from neurondb.spelling import did_you_mean, match_names, quote_word, split_words
+from neurondb.name_matching import did_you_mean, match_names, quote_word, split_words
 
 MAX_DEPTH: Final = 100
 """Levels of nesting beyond which an expression is refused, so that no stack overflows."""

@@ -4,7 +4,7 @@ import re
 from typing import Final, NamedTuple
 
 from neurondb.errors import ExpressionError
-from neurondb.spelling import quote_word
+from neurondb.name_matching import quote_word
 
 END: Final = "end"
 WORD: Final = "word"

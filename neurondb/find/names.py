@@ -22,10 +22,10 @@ from neurondb.find.terms import (
     iterate_terms,
 )
 from neurondb.find.token_names import require_token
+from neurondb.name_matching import did_you_mean, quote_word, split_words
 from neurondb.reading.models import find_model
 from neurondb.reading.texts import find_dataset_by_name
 from neurondb.schema.tables import dataset_rows, models, properties
-from neurondb.spelling import did_you_mean, quote_word, split_words
 
 
 def resolve_names(expression: Expression, connection: Connection) -> Expression:

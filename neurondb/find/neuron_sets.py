@@ -18,10 +18,10 @@ from neurondb.find.columns import ResultShape
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import read_expression
 from neurondb.find.terms import And, OneOf
+from neurondb.name_matching import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
 from neurondb.neurons import match_neuron, parse_neurons
 from neurondb.reading.models import Model
 from neurondb.schema import tables
-from neurondb.spelling import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
 from neurondb.sql import run_sql
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
 

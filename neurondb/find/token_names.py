@@ -19,10 +19,10 @@ from neurondb.contracts.tokens import SplitRequest
 from neurondb.errors import NeuronDBError, UnknownNameError
 from neurondb.find.coverage import explain_missing_stage, has_tokenizer
 from neurondb.find.lexer import unquote
+from neurondb.name_matching import LONGEST_QUOTED, quote_word
 from neurondb.reading.models import MODEL_COLUMNS, Model, explain_missing_token
 from neurondb.reading.tokens import NamedToken
 from neurondb.schema.tables import models, tokens
-from neurondb.spelling import LONGEST_QUOTED, quote_word
 
 _QUOTED: Final = re.compile(r"'.*'|\".*\"", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[ntr\\'\"])")

@@ -28,8 +28,8 @@ from neurondb.find.terms import (
     Places,
     iterate_terms,
 )
+from neurondb.name_matching import did_you_mean, match_names, quote_word, split_words
 from neurondb.neurons import match_neuron, match_number
-from neurondb.spelling import did_you_mean, match_names, quote_word, split_words
 
 NULL_WORD: Final = "null"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?%?"

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from neurondb.decoding import read_text
 from neurondb.errors import TextError, UsageError
-from neurondb.spelling import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
+from neurondb.name_matching import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
 from neurondb.sql.running import Value
+from neurondb.text_decoding import read_text
 
 Bindings: TypeAlias = dict[str, Value | None]
 

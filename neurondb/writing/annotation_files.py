@@ -32,12 +32,12 @@ from neurondb.database import (
     parse_url,
     sqlite_path,
 )
-from neurondb.decoding import format_path
 from neurondb.errors import DatabaseError, TextError, UnknownNameError, UsageError
 from neurondb.neurons import match_neuron, match_number
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
 from neurondb.sqlite_files import check_readable
+from neurondb.text_decoding import format_path
 from neurondb.writing.annotations import NewAnnotation
 
 PLACE: Final = ("model", "layer", "neuron")

@@ -26,6 +26,7 @@ from ingest.activations.reduction.quantities import (
     canonical_values,
 )
 from ingest.activations.reduction.statistics import compute_moments, describe_cases, describe_labels
+from ingest.activations.reduction.summation_tree import Interval, SumTree
 from ingest.activations.reduction.totals import (
     BatchSums,
     Counts,
@@ -36,7 +37,6 @@ from ingest.activations.reduction.totals import (
     zero_counts,
     zero_sums,
 )
-from ingest.activations.reduction.tree import Interval, SumTree
 
 __all__ = [
     "GATED",

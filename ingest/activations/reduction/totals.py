@@ -1,7 +1,7 @@
 """What is counted of a sample of tokens, in two parts: that which any order gives, and sums.
 
 Counts and extremes of parts of a dataset give those of the whole to the bit, in whatever order they
-are put together. Sums of floats do not: `ingest.activations.reduction.tree` fixes their order.
+are put together. Sums of floats do not: `reduction.summation_tree` fixes their order.
 """
 
 from typing import NamedTuple

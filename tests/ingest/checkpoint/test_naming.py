@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import ingest.checkpoint.fingerprint
 import ingest.checkpoint.naming
-import ingest.checkpoint.stored
 from ingest.checkpoint.hub import LocatedModel
 from ingest.checkpoint.naming import locate_requested
 from neurondb.cli import cli
@@ -47,7 +47,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         return LocatedModel(Path(model), f"hub/{model}", revision, model)
 
     monkeypatch.setattr(ingest.checkpoint.naming, "locate", locate)
-    monkeypatch.setattr(ingest.checkpoint.stored, "locate", locate)
+    monkeypatch.setattr(ingest.checkpoint.fingerprint, "locate", locate)
     return calls
 
 

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, MLPActivations, batches
-from ingest.forward.bridge import Bridge
+from ingest.forward.transformer_lens_reference import Bridge
 from neurondb.errors import ModelError
 from tests.support.random_models import BLOOM, FAMILIES, GEMMA, GROUPED, build
 from tests.support.real_models import REAL, real_directory

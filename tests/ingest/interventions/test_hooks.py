@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ingest.forward import Batch
-from ingest.forward.decoding import decode_step
+from ingest.forward.cached_step import decode_step
 from ingest.interventions import Intervention, Targets, check_gated, intervened
 from neurondb.errors import UsageError
 from neurondb.interventions import Condition

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ingest.bundled import MODEL_NAME
-from ingest.jobs import ablate_each, attribute
+from ingest.jobs import ablate_each, attribution
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
 from neurondb.errors import IngestError, UnknownNameError, UsageError
@@ -201,12 +201,12 @@ def test_a_killed_run_leaves_whole_parts_and_goes_on(file: Path) -> None:
 
 def test_estimates_of_every_neuron_are_stored_at_once(file: Path) -> None:
     asked = request(file, selection=None, metrics=("loss", "entropy"))
-    report = attribute.run(asked, Silent())
+    report = attribution.run(asked, Silent())
     ((n,),) = rows(file, "SELECT COUNT(*) FROM neurons")
     assert report.n_neurons == report.n_new == n
     counts = rows(file, "SELECT metric, COUNT(*) FROM neuron_attributions GROUP BY metric")
     assert counts == [("entropy", n), ("loss", n)]
-    assert attribute.run(asked, Silent()).n_new == 0
+    assert attribution.run(asked, Silent()).n_new == 0
     assert rows(file, "SELECT attribution_run_id FROM models") == [(report.run_id,)]
 
 
@@ -214,7 +214,7 @@ def test_estimates_of_every_neuron_are_stored_at_once(file: Path) -> None:
 def test_estimates_correlate_with_what_is_measured(file: Path, treatment: Treatment) -> None:
     layer = NeuronSelection("where", "layer=4")
     measured = each(request(file, selection=layer, treatment=treatment, metrics=("loss",)))
-    estimated = attribute.run(
+    estimated = attribution.run(
         request(file, selection=None, treatment=treatment, metrics=("loss",)), Silent()
     )
     pairs = rows(
@@ -250,7 +250,7 @@ def test_a_refusal_is_one_line_and_stores_nothing(
 
 def test_only_loss_and_entropy_are_estimated(file: Path) -> None:
     with pytest.raises(UsageError, match="no estimate of 'rank'"):
-        attribute.run(request(file, metrics=("rank",)), Silent())
+        attribution.run(request(file, metrics=("rank",)), Silent())
 
 
 def test_a_gate_condition_needs_a_gate(tmp_path: Path) -> None:

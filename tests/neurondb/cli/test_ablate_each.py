@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ingest.bundled import MODEL_NAME
-from ingest.jobs import ablate_each, attribute
+from ingest.jobs import ablate_each, attribution
 from neurondb import named_queries
 from neurondb.cli import cli
 from neurondb.errors import NeuronDBError, UsageError
@@ -21,7 +21,7 @@ from neurondb.sql import open_engine
 from tests.support.ingested import subject
 from tests.support.real_models import BUNDLED
 
-JOBS = {"ablate-each": ablate_each.run, "attribute": attribute.run}
+JOBS = {"ablate-each": ablate_each.run, "attribute": attribution.run}
 
 
 @pytest.fixture

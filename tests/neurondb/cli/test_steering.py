@@ -27,7 +27,7 @@ JOBS = {
     "clamp": "ingest.jobs.clamp:run",
     "generate": "ingest.jobs.generate:run",
     "entropy": "ingest.jobs.entropy:run",
-    "attributes": "ingest.jobs.attributes:run",
+    "attributes": "ingest.jobs.attribute_rate:run",
     "attribute-sets": "ingest.attributes.building:run",
     "attribute-demo": "ingest.attributes.demo:run",
 }

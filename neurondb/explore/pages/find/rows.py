@@ -8,7 +8,7 @@ from neurondb.explore.site import Document, Request
 from neurondb.find.columns import ResultShape, choose_columns
 from neurondb.find.compiler import compile_find
 from neurondb.sql import run_sql
-from neurondb.terminal.formats import FORMATS
+from neurondb.terminal.output_formats import FORMATS
 
 MOST_IN_PUBLIC: Final = 10_000
 _TYPES: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}

@@ -11,7 +11,7 @@ from gguf import GGMLQuantizationType as Type
 from ingest.checkpoint.reader import Checkpoint, LayerWeights
 from ingest.forward import Forward, MLPActivations
 from ingest.forward.batching import Batch
-from ingest.forward.bridge import Bridge
+from ingest.forward.transformer_lens_reference import Bridge
 from neurondb.errors import UnsupportedModelError
 from tests.support.gguf_files import MODELS, WIDE, gguf_model, split_in_two, write_gguf
 from tests.support.random_models import GROUPED, build

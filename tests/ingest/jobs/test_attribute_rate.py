@@ -17,7 +17,7 @@ from ingest.attributes.rates import Vocabulary, mean_rate
 from ingest.attributes.stop_words import built_in
 from ingest.bundled import model_directory
 from ingest.bundled.tinyworld import facts
-from ingest.jobs.attributes import run
+from ingest.jobs.attribute_rate import run
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.sql import Rows
-from neurondb.terminal.formats import FORMATS, Destination, write_rows
+from neurondb.terminal.output_formats import FORMATS, Destination, write_rows
 
 COLUMNS = ("name", "count", "value", "note")
 NASTY = [
@@ -141,7 +141,7 @@ def test_parquet_round_trips(tmp_path: Path) -> None:
 def test_parquet_learns_a_type_after_many_nulls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neurondb.terminal.formats.PARQUET_BATCH", 2)
+    monkeypatch.setattr("neurondb.terminal.output_formats.PARQUET_BATCH", 2)
     rows = [(None, 1), (None, None), (None, 2), (None, 2.5), ("late", None)]
     path = tmp_path / "rows.parquet"
     write_rows(Rows(("a", "b"), iter(rows)), Destination("parquet", path))
@@ -152,7 +152,7 @@ def test_parquet_learns_a_type_after_many_nulls(
 def test_parquet_tells_of_mixed_types(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("neurondb.terminal.formats.PARQUET_BATCH", batch)
+    monkeypatch.setattr("neurondb.terminal.output_formats.PARQUET_BATCH", batch)
     rows = Rows(("a",), iter([(1,), (2,), ("x",)]))
     with pytest.raises(NeuronDBError, match=r"several types.*CAST it in SQL"):
         write_rows(rows, Destination("parquet", tmp_path / "rows.parquet"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.checkpoint.stored import open_original
+from ingest.checkpoint.fingerprint import open_original
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import job
 from neurondb.database import open_existing
@@ -65,6 +65,6 @@ def test_a_hub_that_cannot_give_it_speaks_for_itself(
     def refuse(model: str, revision: str | None) -> None:
         raise HubError(f"{model} is gated")
 
-    monkeypatch.setattr("ingest.checkpoint.stored.locate", refuse)
+    monkeypatch.setattr("ingest.checkpoint.fingerprint.locate", refuse)
     with pytest.raises(HubError, match="tiny is gated"):
         found(database)

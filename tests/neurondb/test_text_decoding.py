@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurondb.decoding import decode, format_path, is_text, read_text, replace_surrogates
 from neurondb.errors import TextError
+from neurondb.text_decoding import decode, format_path, is_text, read_text, replace_surrogates
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 
