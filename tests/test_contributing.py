@@ -14,14 +14,14 @@ import neurondb
 ROOT = Path(__file__).resolve().parents[1]
 ADDED = """
 from ingest.families import FAMILIES
-from neurondb.asking import named
+from neurondb import named_queries
 from neurondb.figures import FIGURES
 from neurondb.terminal.output_formats import FORMATS
 
 assert "arcee" in FAMILIES
 assert FIGURES["class-totals"].draw
 assert FORMATS["latex"].suffixes == (".tex",)
-assert named.load("mean-norms-by-layer").title
+assert named_queries.load("mean-norms-by-layer").title
 """
 
 
