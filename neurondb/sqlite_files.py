@@ -134,7 +134,10 @@ def check_readable(path: Path) -> None:
         if path.is_dir():
             raise DatabaseError(f"{path} is a directory; give the file in it with --db")
         if not path.exists():
-            raise DatabaseError(f"there is no database at {path}; fill one with `neurondb ingest`")
+            raise DatabaseError(
+                f"there is no database at {path}; name one with --db or $NEURONDB_URL, or fill "
+                "this one with `neurondb ingest`"
+            )
         if not path.is_file():
             raise DatabaseError(f"{path} is no file that a database could be in")
         with path.open("rb"):

@@ -16,6 +16,7 @@ from neurondb.api.result import Result
 from neurondb.contracts.ablate import AblationReport
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url, open_existing, translate_errors
+from neurondb.errors import UsageError
 from neurondb.find.columns import ResultShape, choose_columns
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import count, read_expression
@@ -116,14 +117,17 @@ class Database:
         Args:
             expression: Terms such as `weakening freq>0.6`; nothing means every neuron.
             order: Columns to order by, `-freq` for the largest first; commas or a sequence.
-            limit: Neurons at most.
+            limit: Neurons at most; None is all.
             columns: Columns of `neuron_overview` to return; None is the usual ones, and those
                 ordered by.
 
         Raises:
             ExpressionError: when the expression cannot be understood.
             UnknownNameError: when it names a model or token that is not there.
+            UsageError: when the limit is negative.
         """
+        if limit is not None and limit < 0:
+            raise UsageError(f"a limit of {limit}; None is all")
         keys = _split_names(order)
         shape = ResultShape(_split_names(columns or ()) or choose_columns(keys), keys, limit)
         statement, values = compile_find(read_expression(self.engine, expression), shape)
@@ -190,6 +194,8 @@ class Database:
             UsageError: when the neuron is not written so.
             UnknownNameError: when the database has no such model, neuron, dataset or sign case.
         """
+        if not isinstance(neuron, (str, tuple)):
+            raise UsageError(f"{neuron!r} is no neuron; give '31.9634' as a text, or (31, 9634)")
         layer, number = parse_neuron(neuron) if isinstance(neuron, str) else neuron
         with self.connect() as connection:
             return read_neuron_page(connection, model, layer, number, options)

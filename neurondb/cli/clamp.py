@@ -83,9 +83,9 @@ def clamp(
 ) -> None:
     """Hold neurons of MODEL at one value after the other, and tell what follows PROMPT.
 
-    Values are in canonical sign (METHODS §1) or, with --sign model, in the model's own, as papers
-    give them. Layers count from 0: the paper's 26.1442 is 25.1442. The sweep is one batch that
-    begins at the first layer it touches.
+    Values are in canonical sign (docs/methods.md) or, with --sign model, in the model's own, as
+    papers give them. Layers count from 0: the paper's 26.1442 is 25.1442. The sweep is one batch
+    that begins at the first layer it touches.
 
     \b
     neurondb clamp llama-3.1-8b 25.1442 "My favourite animal is a" --target ' dog' --sign model

@@ -24,7 +24,8 @@ database = click.option(
     "db",
     type=PATH_OR_NAME,
     metavar="URL",
-    help="Path or SQLAlchemy URL of the database (default: $NEURONDB_URL, else db/neurondb.db).",
+    help="Path or SQLAlchemy URL of the database (default: $NEURONDB_URL, else "
+    "db/neurondb.db of a checkout, else neurondb.db in the user's data directory).",
 )
 
 format_name = click.option(

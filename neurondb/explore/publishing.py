@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from neurondb import __version__
 from neurondb.contracts.progress import Progress
-from neurondb.database import driver_connection
 from neurondb.errors import DatabaseError, NeuronDBError, UsageError
 from neurondb.explore.server import (
     Service,
@@ -169,8 +168,6 @@ def _check(source: Path, file: Path, progress: Progress) -> None:
     """Refuse what was not whole before it was copied; VACUUM made the pages of the copy anew."""
     progress.note("checking the copy")
     with open_readonly(str(file)) as connection:
-        # Looks at nothing, but lets Ctrl-C in while SQLite reads gigabytes.
-        driver_connection(connection).set_progress_handler(lambda: 0, copying.STEPS_PER_CHECK)
         for problem in find_problems(connection, quick=True):
             raise DatabaseError(
                 f"{source} is not whole: {problem.what}: {problem.remedy}; "

@@ -20,6 +20,7 @@ from neurondb.errors import NeuronDBError, UnknownNameError
 from neurondb.find.coverage import explain_missing_stage, has_tokenizer
 from neurondb.find.lexer import unquote
 from neurondb.name_matching import LONGEST_QUOTED, quote_word
+from neurondb.neurons import match_number
 from neurondb.reading.models import MODEL_COLUMNS, Model, explain_missing_token
 from neurondb.reading.tokens import NamedToken
 from neurondb.schema.tables import models, tokens
@@ -203,6 +204,8 @@ def _suggest(
         yield f"there is {', '.join(map(repr, near))}"
     elif not split:
         yield "a token is what the tokenizer keeps whole, the space before it included"
+    if match_number(token) is not None:
+        yield f"the token with that id is '#{token}'"
 
 
 def _describe_split(connection: Connection, models_named: Sequence[Model], text: str) -> str:
@@ -212,7 +215,8 @@ def _describe_split(connection: Connection, models_named: Sequence[Model], text:
     (model,) = models_named
     try:
         ids: Sequence[int] = job("split")(SplitRequest(model.source, model.revision, text)) or ()
-    except NeuronDBError:  # this is a hint; what is wrong with the tokenizer is another matter
+    # This is a hint; what is wrong with the tokenizer, or not installed, is another matter.
+    except (NeuronDBError, ModuleNotFoundError):
         return ""
     t = tokens.c
     in_model = (t.model_id == model.model_id) & t.token_id.in_(ids)

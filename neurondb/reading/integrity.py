@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, exists, func, select
+from sqlalchemy.exc import OperationalError
 
+from neurondb.database import driver_connection
 from neurondb.reading.provenance import count_unused_rows, list_outdated_steps
 from neurondb.schema import metadata, tables
+
+STEPS_PER_CHECK: Final = 10_000
+"""Instructions of SQLite between two looks for Ctrl-C."""
 
 
 class Problem(NamedTuple):
@@ -46,8 +51,22 @@ def find_problems(connection: Connection, *, quick: bool = False) -> Iterator[Pr
 
     Every page of an SQLite file is read. Unless `quick` is set, every entry of every index and
     every reference is looked up too, which takes a minute a gigabyte in place of seconds.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C, which SQLite tells as an interruption.
     """
+    try:
+        yield from _find_problems(connection, quick=quick)
+    except OperationalError as error:
+        if "interrupted" in str(error.orig):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _find_problems(connection: Connection, *, quick: bool) -> Iterator[Problem]:
     if connection.dialect.name == "sqlite":
+        # Looks at nothing, but lets Ctrl-C in while SQLite reads gigabytes.
+        driver_connection(connection).set_progress_handler(lambda: 0, STEPS_PER_CHECK)
         yield from _check_file(connection, "quick_check" if quick else "integrity_check")
         if not quick:
             yield from _check_references(connection)

@@ -109,19 +109,43 @@ def _read_rows(file: Path) -> list[Row]:
     named, where = _SUFFIXES.get(file.suffix.lower()), format_path(file)
     try:
         # All of it at once: sqlite-utils leaves a file open whose form it had to find out.
-        content = BytesIO(file.read_bytes())
-        found, _ = rows_from_file(content, format=None if named is None else Format[named])
+        found, _ = rows_from_file(
+            BytesIO(file.read_bytes()), format=None if named is None else Format[named]
+        )
         rows: list[Row] = list(found)
     except OSError as error:
         raise TextError(f"{where}: {error.strerror or error}") from error
-    except (RowsFromFileError, RowError, csv.Error, ValueError) as error:
+    except UnicodeDecodeError as error:
+        raise TextError(f"{where} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except RowError as error:
+        raise TextError(
+            f"{where}: a row has more values than the header has columns; quote what has a comma "
+            f"in it ({' '.join(str(error).split())})"
+        ) from error
+    except (RowsFromFileError, csv.Error, ValueError) as error:
         said = " ".join(str(error).split())
         raise TextError(f"{where} is no CSV, TSV, JSON or JSON lines: {said}") from error
+    _refuse_header(rows, where)
     if not rows:
         raise TextError(f"{where} has no rows; CSV and TSV begin with the names of the columns")
     if not all(isinstance(row, Mapping) for row in rows):
         raise TextError(f"{where}: each row must be an object, like {{'neuron': '31.9634', …}}")
     return rows
+
+
+def _refuse_header(rows: Sequence[Any], where: str) -> None:
+    """Refuse a table whose header names no neurons, or nothing that is said of them."""
+    columns = list(rows[0]) if rows and isinstance(rows[0], Mapping) else []
+    if not columns:
+        return
+    if "neuron" not in columns:
+        raise TextError(
+            f"{where} has no column 'neuron'; its columns are {', '.join(map(repr, columns))}"
+        )
+    if not set(columns) - set(PLACE) - {"source", "note"}:
+        raise TextError(f"{where} says nothing of its neurons; add a column, such as label")
+    if "key" in columns and "value" not in columns:
+        raise TextError(f"{where} has a column 'key' and none 'value'")
 
 
 def _make_annotations(

@@ -147,3 +147,11 @@ def test_a_result_outlives_its_database(sample: Sample) -> None:
         found = db.find("model=sample-gpt", columns="name")
         assert len(found) == 256
     assert len(list(found)) == 256
+
+
+def test_what_makes_no_sense_is_wrong_usage(sample: Sample) -> None:
+    with ndb.open(sample.url) as db:
+        with pytest.raises(UsageError, match=r"26\.1528 is no neuron; give '31\.9634' as a text"):
+            db.neuron("sample-llama", 26.1528)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="a limit of -3"):
+            db.find("", limit=-3)

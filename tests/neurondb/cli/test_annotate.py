@@ -1,5 +1,6 @@
 """`neurondb annotate` as a user meets it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import neurondb as ndb
+from neurondb.errors import TextError
 from tests.support.sample_database import Sample, sample
 
 __all__ = ["sample"]
@@ -51,3 +53,21 @@ def test_an_error_is_a_line_and_a_code(url: str, labels: Path) -> None:
     assert "row 1: it names no model" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert run("annotate", "nowhere.csv", "--db", url).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"neuron;label\n1.2;x\n", "has no column 'neuron'; its columns are 'neuron;label'"),
+        (b"neuron,label\n1.2,x,z\n", "a row has more values than the header has columns"),
+        (b"neuron,label\n1.2,caf\xe9\n", "is not UTF-8 (byte 20); save it as UTF-8"),
+        (b"neuron\n1.2\n", "says nothing of its neurons"),
+        (b"neuron,key\n1.2,label\n", "has a column 'key' and none 'value'"),
+    ],
+)
+def test_a_table_that_says_nothing_is_refused(
+    content: bytes, said: str, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "said.csv").write_bytes(content)
+    with ndb.open(url) as db, pytest.raises(TextError, match=re.escape(said)):
+        db.annotate(tmp_path / "said.csv", model="sample-llama")
