@@ -19,6 +19,7 @@ from ingest.activations.reduction import GATED, UNGATED, BatchSums, NeuronKind, 
 from ingest.activations.summary import LayerSummary
 from ingest.forward import MLPActivations
 from neurondb import histogram
+from tests.support.reduction_inputs import POOLS, Inputs, assert_same_sums
 from tests.support.summary_reference import (
     CPU,
     NO_NUMBERS,
@@ -30,7 +31,6 @@ from tests.support.summary_reference import (
     empty,
     random_layer,
 )
-from tests.support.sweep_inputs import POOLS, Inputs, assert_same_sums
 
 
 @pytest.fixture(scope="module")

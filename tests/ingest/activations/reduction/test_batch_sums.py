@@ -39,6 +39,13 @@ from ingest.activations.reduction import (
 from ingest.activations.summary import CountedBatch
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
+from tests.support.reduction_inputs import (
+    ACTIVATIONS,
+    POOLS,
+    Inputs,
+    assert_alike,
+    assert_same_sums,
+)
 from tests.support.summary_reference import (
     CPU,
     NO_NUMBERS,
@@ -49,7 +56,6 @@ from tests.support.summary_reference import (
     random_layer,
     summarised,
 )
-from tests.support.sweep_inputs import ACTIVATIONS, POOLS, Inputs, assert_alike, assert_same_sums
 
 # --- plain and compiled -----------------------------------------------------------------------
 
