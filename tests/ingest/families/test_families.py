@@ -15,6 +15,7 @@ from transformers.activations import ACT2FN
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.families import FAMILIES as ADAPTERS
+from ingest.families.settings import Settings
 from ingest.weights.preprocess import NeuronVectors, canonical
 from neurondb.contracts.ingest import Preprocessing
 from tests.support.layouts import BFLOAT16, LAYOUTS, layout
@@ -345,3 +346,24 @@ def test_bfloat16_agrees_to_its_precision() -> None:
         assert rounded.in_.dtype == torch.float32
         torch.testing.assert_close(rounded.in_, exact.in_, rtol=2**-7, atol=0)
         torch.testing.assert_close(rounded.out, exact.out, rtol=2**-8, atol=0)
+
+
+DEFAULTED = (
+    *("hidden_act", "hidden_activation", "activation_function", "tie_word_embeddings"),
+    *("mlp_bias", "use_bias", "enable_bias", "n_inner", "word_embed_proj_dim"),
+    *("do_layer_norm_before", "layer_norm_elementwise_affine", "_remove_final_layer_norm"),
+    *("apply_residual_connection_post_layernorm", "use_parallel_residual"),
+)
+"""Keys of config.json that adapters have a default for."""
+
+
+@pytest.mark.parametrize("model_type", sorted(ADAPTERS))
+def test_defaults_are_those_of_transformers(model_type: str) -> None:
+    whole = transformers.AutoConfig.for_model(model_type).to_dict()
+    section = whole.get("text_config", whole)
+    without = {key: value for key, value in section.items() if key not in DEFAULTED}
+    if section is not whole:
+        without = {**whole, "text_config": without}
+        without.pop("tie_word_embeddings", None)
+    found = ADAPTERS[model_type](Settings(without, "without")).architecture
+    assert found == ADAPTERS[model_type](Settings(whole, "whole")).architecture
