@@ -1,5 +1,6 @@
 """A database to ask: what the command line calls, and what a notebook does."""
 
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -156,7 +157,11 @@ class Database:
         Raises:
             DatabaseError: when it would change something, is malformed, lacks a parameter or takes
                 too long.
+            UsageError: when it has no parameter of a name that was given.
         """
+        for name in parameters:
+            if not re.search(rf":{re.escape(name)}\b", statement):
+                raise UsageError(f"the statement has no parameter :{name}")
         defaults = parse_query(statement, "the statement").loose_bindings({})
         values = {**defaults, **parameters}
         return self._keep_result(lambda: run_sql(self.engine, statement, values), statement, values)

@@ -155,3 +155,5 @@ def test_what_makes_no_sense_is_wrong_usage(sample: Sample) -> None:
             db.neuron("sample-llama", 26.1528)  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="a limit of -3"):
             db.find("", limit=-3)
+        with pytest.raises(UsageError, match="no parameter :y"):
+            db.sql("SELECT :x", x=1, y=2)
