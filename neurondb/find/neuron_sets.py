@@ -19,8 +19,8 @@ from neurondb.find.compiler import compile_find
 from neurondb.find.search import read_expression
 from neurondb.find.terms import And, OneOf
 from neurondb.name_matching import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
-from neurondb.neurons import match_neuron, parse_neurons
-from neurondb.reading.models import Model
+from neurondb.neurons import parse_neuron, parse_neurons
+from neurondb.reading.models import Model, find_neuron_id
 from neurondb.schema import tables
 from neurondb.sql import run_sql
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
@@ -112,11 +112,11 @@ def _choose_reader(columns: Sequence[str], model: Model) -> Callable[[dict[str, 
 
     def by_place(row: dict[str, Any]) -> int:
         check_model(row)
-        return find_neuron_id(model, row["layer"], row["neuron"])
+        return _check_place(model, row["layer"], row["neuron"])
 
     def by_name(row: dict[str, Any]) -> int:
         check_model(row)
-        return parse_neuron(model, str(row["name"]))
+        return find_neuron_id(model, *parse_neuron(str(row["name"])))
 
     for needed, reader in (
         (("neuron_id",), by_id),
@@ -201,35 +201,11 @@ def find_class(text: str) -> int:
     raise UnknownNameError(f"no class {quote_word(text)}{did_you_mean(text, CLASS_NAMES)}")
 
 
-def parse_neuron(model: Model, name: str) -> int:
-    """Return the id of the neuron of a model that `layer.neuron` names.
-
-    Raises:
-        UsageError: when it is not written so.
-        UnknownNameError: when the model has no such neuron.
-    """
-    place = match_neuron(name)
-    if place is None:
-        raise UsageError(f"{quote_word(name)} is not LAYER.NEURON, like 31.9634")
-    return find_neuron_id(model, *place)
-
-
-def find_neuron_id(model: Model, layer: object, neuron: object) -> int:
-    """Return the id of a neuron of a model.
-
-    Raises:
-        UnknownNameError: when the model has no such neuron.
-    """
-    if (
-        not (isinstance(layer, int) and isinstance(neuron, int))
-        or not 0 <= layer < model.n_layers
-        or not 0 <= neuron < model.d_mlp
-    ):
-        raise UnknownNameError(
-            f"{model.name} has no neuron {layer}.{neuron}: its layers are 0 to "
-            f"{model.n_layers - 1}, each of the neurons 0 to {model.d_mlp - 1}"
-        )
-    return model.first_neuron_id + layer * model.d_mlp + neuron
+def _check_place(model: Model, layer: object, neuron: object) -> int:
+    """Return the id of the neuron that a row of a query places; refuse what is no place."""
+    if isinstance(layer, int) and isinstance(neuron, int):
+        return find_neuron_id(model, layer, neuron)
+    raise UnknownNameError(f"{model.name} has no neuron {layer}.{neuron}: both are whole numbers")
 
 
 def _check_id(model: Model, neuron: object) -> int:
