@@ -14,7 +14,7 @@ import pytest
 
 from ingest.bundled import model_directory
 from ingest.bundled.tinyworld import heldout
-from tests.support.shared_inputs import SHARED, shared
+from tests.support.shared_inputs import REQUIRED, SHARED, shared
 
 BUNDLED = "bundled"
 STORIES = "stories260K"
@@ -22,8 +22,7 @@ SEPARATOR = "<|endoftext|>"
 N_TEXTS = {BUNDLED: 24, STORIES: 60}
 """More than an example list holds."""
 
-_EXPECTED = os.environ.get("NEURONDB_REQUIRE_ALL") == "1"
-REAL = (BUNDLED, STORIES) if _EXPECTED or (SHARED / "models" / STORIES).exists() else (BUNDLED,)
+REAL = (BUNDLED, STORIES) if REQUIRED or (SHARED / "models" / STORIES).exists() else (BUNDLED,)
 """The real models that there are: the bundled one first."""
 
 

@@ -104,6 +104,7 @@ def test_prompts_are_read_from_each_form_alike(tmp_path: Path) -> None:
         assert read_subjects(tmp_path / name) == ["Paris"]
 
 
+@pytest.mark.shared
 def test_the_published_prompts_are_read() -> None:
     prompts = read_prompts(shared("facts/known_1000.json"))
     assert len(prompts) == 1209

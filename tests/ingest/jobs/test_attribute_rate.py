@@ -259,6 +259,7 @@ def test_ablating_what_carries_the_capitals_makes_the_model_forget_them(tmp_path
         assert draw.answer > 0.9
 
 
+@pytest.mark.shared
 def test_the_published_prompts_run(tmp_path: Path) -> None:
     prompts = shared("facts/known_1000.json")
     rows = json.loads(prompts.read_text())[:40]
