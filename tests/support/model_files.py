@@ -11,16 +11,9 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import ModelError
-from tests.support.random_models import GROUPED, build
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-
-@pytest.fixture
-def llama(tmp_path: Path) -> Path:
-    """A random model with grouped heads."""
-    return build("llama", GROUPED, tmp_path / "llama", 7)
 
 
 def edit_config(path: Path, **values: object) -> None:

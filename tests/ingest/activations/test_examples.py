@@ -13,15 +13,17 @@ from scipy import stats
 import ingest.activations.summary
 from ingest.activations.examples import LAST_ORDINAL, BestTexts, random_scores, size_scores
 from neurondb.schema.codes import CONTROL_KINDS
-from tests.support.summary_reference import (
+from tests.ingest.activations.summary_reference import (
+    assert_controls_right,
+    assert_right,
+    list_rows,
+)
+from tests.support.random_layers import (
     CPU,
     NO_NUMBERS,
     NUMBERS,
     Layer,
     Text,
-    assert_controls_right,
-    assert_right,
-    list_rows,
     random_layer,
     summarised,
 )

@@ -19,6 +19,8 @@ import transformers
 from numpy.typing import NDArray
 
 from neurondb.contracts.ingest import Preprocessing
+from tests.support.activations_reference import CASES, Trace, Traces, case_masks
+from tests.support.arrays import Array, Mask
 from tests.support.ingested import (
     SUBJECTS,
     Subject,
@@ -32,15 +34,7 @@ from tests.support.ingested import (
     write_tokenizer,
 )
 from tests.support.random_models import GROUPED, build
-from tests.support.reference import (
-    CASES,
-    Array,
-    Mask,
-    Trace,
-    Traces,
-    case_masks,
-    moments,
-)
+from tests.support.vocabulary_reference import moments
 
 GATED_CASES = tuple(CASES)[:4]
 UNGATED_CASES = tuple(CASES)[4:]

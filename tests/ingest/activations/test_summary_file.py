@@ -17,14 +17,7 @@ from ingest.activations.summary import LayerSummary
 from ingest.activations.summary_file import FORMAT, SummaryFile, save
 from neurondb.errors import IngestError
 from tests.support.ingested import fresh
-from tests.support.summary_reference import (
-    NO_NUMBERS,
-    NUMBERS,
-    Layer,
-    empty,
-    random_layer,
-    summarised,
-)
+from tests.support.random_layers import NO_NUMBERS, NUMBERS, Layer, empty, random_layer, summarised
 
 ABOUT = {"identity": {"shard": [1, 2]}, "model": "m", "ü": [None, 1.5, "…"]}
 
@@ -84,7 +77,7 @@ def test_a_loaded_summary_goes_on_as_the_one_that_was_saved(tmp_path: Path) -> N
 
 
 def _with(summary: LayerSummary, layer: Layer, part: range) -> LayerSummary:
-    from tests.support.summary_reference import activations, counted
+    from tests.support.random_layers import activations, counted
 
     found = activations(layer, part, math.nan)
     summary.add(counted(layer, part), found, layer.sign, layer.activation)

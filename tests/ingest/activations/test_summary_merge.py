@@ -19,16 +19,18 @@ from neurondb.contracts.activations import (
     Moments,
     SignCase,
 )
-from tests.support.summary_reference import (
+from tests.ingest.activations.summary_reference import (
+    assert_controls_right,
+    assert_labels_right,
+    assert_right,
+    list_rows,
+)
+from tests.support.random_layers import (
     EXTREME,
     NO_NUMBERS,
     NUMBERS,
     Layer,
-    assert_controls_right,
-    assert_labels_right,
-    assert_right,
     empty,
-    list_rows,
     random_layer,
     summarised,
 )

@@ -18,9 +18,7 @@ from ingest.checkpoint.digests import Stamp, file_digests
 from ingest.checkpoint.files import PICKLES, SAFETENSORS
 from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import CheckpointError
-from tests.support.model_files import SINGLE, as_bin, edit_config, edit_tensors, llama, shard
-
-__all__ = ["llama"]
+from tests.support.model_files import SINGLE, as_bin, edit_config, edit_tensors, shard
 
 MIB = 1 << 20
 

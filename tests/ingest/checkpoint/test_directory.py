@@ -21,10 +21,8 @@ from safetensors.torch import load_file, save_file
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from neurondb.errors import CheckpointError
-from tests.support.model_files import INDEX, SINGLE, as_bin, edit_config, llama, message, shard
+from tests.support.model_files import INDEX, SINGLE, as_bin, edit_config, message, shard
 from tests.support.random_models import FAMILIES, GROUPED, build
-
-__all__ = ["llama"]
 
 BIN = "pytorch_model.bin"
 

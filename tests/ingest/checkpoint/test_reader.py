@@ -20,14 +20,11 @@ from tests.support.model_files import (
     as_bin,
     edit_config,
     edit_tensors,
-    llama,
     message,
     read_all,
     shard,
 )
 from tests.support.random_models import FAMILIES, GROUPED, build
-
-__all__ = ["llama"]
 
 
 def same_layers(one: Checkpoint, two: Checkpoint) -> bool:

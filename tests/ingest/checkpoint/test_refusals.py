@@ -19,13 +19,10 @@ from tests.support.model_files import (
     as_bin,
     edit_config,
     edit_tensors,
-    llama,
     lose_shard,
     message,
 )
 from tests.support.random_models import FAMILIES
-
-__all__ = ["llama"]
 
 
 def lone_index(path: Path, content: str) -> None:

@@ -316,13 +316,6 @@ def test_a_text_beyond_the_context_is_refused(family: str, tmp_path: Path) -> No
             runs(one_batch(257))
 
 
-def change(directory: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
-    file = directory / "model.safetensors"
-    tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
-    edit(tensors)
-    save_file(tensors, file, metadata={"format": "pt"})
-
-
 QUERY = "model.layers.1.self_attn.q_proj.weight"
 
 
@@ -339,10 +332,12 @@ QUERY = "model.layers.1.self_attn.q_proj.weight"
 def test_a_weight_that_would_be_random_is_refused(
     edit: Callable[[dict[str, Tensor]], object], said: str, tmp_path: Path
 ) -> None:
-    directory = FAMILIES["llama"](tmp_path, 0)
-    change(directory, edit)
+    file = FAMILIES["llama"](tmp_path, 0) / "model.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
+    edit(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(ModelError, match=said):
-        opened(directory)
+        opened(tmp_path)
 
 
 def test_a_file_that_was_cut_meanwhile_is_one_line(tmp_path: Path) -> None:

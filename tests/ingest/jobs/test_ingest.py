@@ -14,9 +14,7 @@ from neurondb.errors import IngestError, UsageError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_model import TEXTS, tiny_model
-from tests.support.tiny_requests import ask, model, request_, run, texts
-
-__all__ = ["model", "request_", "texts"]
+from tests.support.tiny_requests import ask, run
 
 
 def test_every_stage_stores_rows(request_: IngestRequest) -> None:

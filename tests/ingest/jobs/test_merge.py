@@ -16,9 +16,9 @@ from neurondb.contracts.ingest import IngestRequest, MergeRequest, Preprocessing
 from neurondb.contracts.registry import job
 from neurondb.errors import IngestError, NeuronDBError, UsageError
 from tests.support.ingested import TEXTS, Silent, fresh, text_file
+from tests.support.random_layers import empty, random_layer
 from tests.support.real_models import BUNDLED, real_directory, real_texts
 from tests.support.rows import all_rows
-from tests.support.summary_reference import empty, random_layer
 from tests.support.tiny_model import tiny_model
 
 N_SHARDS = 3
@@ -35,11 +35,6 @@ def run(request: IngestRequest) -> Silent:
 def merge(files: Sequence[Path], database: str | None, **options: bool) -> Any:
     request = MergeRequest(tuple(map(str, files)), database, **options)
     return job("merge")(request, Silent())
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

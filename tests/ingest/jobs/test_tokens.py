@@ -20,10 +20,12 @@ from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import CheckpointError, IngestError, UnknownNameError
 from neurondb.schema.codes import SIDES
 from neurondb.writing.vocabulary import write_lm_head
+from tests.support.arrays import Array
 from tests.support.ingested import Silent
 from tests.support.real_models import REAL, real_directory
-from tests.support.reference import Array, Reference, lm_head
+from tests.support.reference import Reference
 from tests.support.tiny_model import tiny_model
+from tests.support.vocabulary_reference import lm_head
 
 RELATIVE = 1e-4
 """Logits in float32 are off by some 10⁻⁶ of their size, which is in the tens."""

@@ -10,7 +10,7 @@ from ingest.checkpoint.reader import Checkpoint
 from ingest.jobs.tokens import decode
 from ingest.vocabulary import lm_head_tokens
 from tests.support.real_models import real_model
-from tests.support.reference import lm_head
+from tests.support.vocabulary_reference import lm_head
 
 LAYER, NEURON = 29, 808
 DOG = 2767

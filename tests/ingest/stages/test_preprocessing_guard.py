@@ -12,16 +12,11 @@ from neurondb.contracts.registry import job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
-from tests.support.tiny_model import tiny_model, write_texts
+from tests.support.tiny_model import write_texts
 
 RAW = Preprocessing.raw()
 UNSIGNED = Preprocessing(canonicalise=False)
 Ingest = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

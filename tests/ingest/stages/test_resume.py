@@ -21,9 +21,7 @@ from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
-from tests.support.tiny_requests import ask, model, request_, run, texts
-
-__all__ = ["model", "request_", "texts"]
+from tests.support.tiny_requests import ask, run
 
 
 @pytest.fixture

@@ -79,11 +79,6 @@ def traced(
     return asked
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model"))
-
-
 @pytest.fixture
 def request_(model: Path, tmp_path: Path) -> IngestRequest:
     return requested(model, tmp_path / "n.db")

@@ -20,7 +20,8 @@ from ingest.vocabulary.products import TOKEN_TILE, Operand, product_error
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, token_list
-from tests.support.reference import Array, lm_head, moments
+from tests.support.arrays import Array
+from tests.support.vocabulary_reference import lm_head, moments
 
 TILE = TOKEN_TILE["cpu"]
 PRECISIONS = list(Precision)

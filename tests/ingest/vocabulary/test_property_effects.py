@@ -26,10 +26,9 @@ from neurondb.writing.models import store_model
 from neurondb.writing.properties import store_properties, write_property_effects
 from neurondb.writing.rows import transaction
 from tests.support.activation_records import MODEL, WIDTH
-from tests.support.sample_database import Sample, sample, sample_engine
+from tests.support.sample_facts import Sample
 
 Array = NDArray[np.float64]
-__all__ = ["sample", "sample_engine"]
 
 
 def unit(rows: torch.Tensor) -> torch.Tensor:

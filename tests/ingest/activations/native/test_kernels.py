@@ -19,14 +19,13 @@ from ingest.activations.reduction import GATED, UNGATED, BatchSums, NeuronKind, 
 from ingest.activations.summary import LayerSummary
 from ingest.forward import MLPActivations
 from neurondb import histogram
-from tests.support.reduction_inputs import POOLS, Inputs, assert_same_sums
-from tests.support.summary_reference import (
+from tests.ingest.activations.reduction_inputs import POOLS, Inputs, assert_same_sums
+from tests.ingest.activations.summary_reference import assert_labels_right, assert_right
+from tests.support.random_layers import (
     CPU,
     NO_NUMBERS,
     NUMBERS,
     activations,
-    assert_labels_right,
-    assert_right,
     counted,
     empty,
     random_layer,

@@ -39,19 +39,19 @@ from ingest.activations.reduction import (
 from ingest.activations.summary import CountedBatch
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
-from tests.support.reduction_inputs import (
+from tests.ingest.activations.reduction_inputs import (
     ACTIVATIONS,
     POOLS,
     Inputs,
     assert_alike,
     assert_same_sums,
 )
-from tests.support.summary_reference import (
+from tests.ingest.activations.summary_reference import assert_right
+from tests.support.random_layers import (
     CPU,
     NO_NUMBERS,
     NUMBERS,
     activations,
-    assert_right,
     counted,
     random_layer,
     summarised,

@@ -10,7 +10,7 @@ from ingest.activations.compiled import PLAIN_KERNELS, Kernels
 from ingest.activations.reduction import GATED, UNGATED, Activation, NeuronKind, batch_totals
 from ingest.activations.summary import CountedBatch
 from ingest.forward import MLPActivations
-from tests.support.summary_reference import (
+from tests.support.random_layers import (
     CPU,
     EXTREME,
     NO_NUMBERS,
