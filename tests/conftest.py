@@ -1,4 +1,4 @@
-"""The databases that tests of both packages share, and marks that follow from what a test runs on."""
+"""The databases that tests of both packages share, and the marks that a test's name implies."""
 
 from collections.abc import Iterator
 

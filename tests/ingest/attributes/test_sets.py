@@ -1,6 +1,7 @@
 """Stop words, files of prompts and sets, and sets made of paragraphs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_file_adds_stop_words(tmp_path: Path) -> None:
     file = tmp_path / "more.txt"
     file.write_text("River\ncapital")
     assert read_stop_words(file) == built_in() | {"river", "capital"}
-    with pytest.raises(TextError, match="cannot be read"):
+    with pytest.raises(TextError, match=re.escape(str(tmp_path / "none.txt"))):
         read_stop_words(tmp_path / "none.txt")
 
 
@@ -81,7 +82,7 @@ def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None
     assert read_stop_words(tmp_path / "stop.txt") == built_in() | {"river"}
     (tmp_path / "utf16.json").write_bytes(row.encode("utf-16"))
     for read in (read_prompts, read_sets, read_subjects, read_stop_words):
-        with pytest.raises(TextError, match=r"utf16\.json: UTF-16, not UTF-8"):
+        with pytest.raises(TextError, match=r"utf16\.json: UTF-16\b.*`iconv -f UTF-16 -t UTF-8`"):
             read(tmp_path / "utf16.json")
 
 
@@ -115,21 +116,21 @@ def test_the_published_prompts_are_read() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.json", "[", "not JSON"),
-        ("a.json", "[]", "nothing in it"),
-        ("a.json", "[3]", "not a list of objects"),
-        ("a.json", '[{"subject": "x"}]', "prompt 1: no 'prompt'"),
-        ("a.json", '[{"subject": "x", "prompt": "y is"}]', "'x' is not in the prompt 'y is'"),
-        ("a.jsonl", '{"subject": "x", "prompt": "x is"}\n{', "line 2: not JSON"),
-        ("a.jsonl", "", "nothing in it"),
-        ("a.csv", "x", "cannot read '.csv'"),
+        ("a.json", "[", "JSON"),
+        ("a.json", "[]", "nothing"),
+        ("a.json", "[3]", "list"),
+        ("a.json", '[{"subject": "x"}]', "prompt 1: .*'prompt'"),
+        ("a.json", '[{"subject": "x", "prompt": "y is"}]', "prompt 1: .*'x' .*'y is'"),
+        ("a.jsonl", '{"subject": "x", "prompt": "x is"}\n{', "line 2: .*JSON"),
+        ("a.jsonl", "", "nothing"),
+        ("a.csv", "x", r"'\.csv'.*\.jsonl"),
         ("none.json", None, "No such file"),
     ],
 )
 def test_refusals_of_prompts(tmp_path: Path, name: str, content: str | None, said: str) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(TextError, match=said):
+    with pytest.raises(TextError, match=rf"{re.escape(name)}\b.*{said}"):
         read_prompts(tmp_path / name)
 
 
@@ -137,7 +138,7 @@ def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("Paris\n\nNew York\nParis\n")
     assert read_subjects(tmp_path / "names.txt") == ["Paris", "New York"]
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(TextError, match="no subject in it"):
+    with pytest.raises(TextError, match=r"empty\.txt: .*\bsubject\b"):
         read_subjects(tmp_path / "empty.txt")
 
 
@@ -186,16 +187,16 @@ def test_sets_are_read_from_each_form_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{}", "no attribute in it"),
-        ('{"Paris": []}', "no attribute in it"),
-        ('{"Paris": "Seine"}', "attributes of 'Paris' are no list of words"),
-        ('{"Paris": [3]}', "are no list of words"),
-        ('[{"subject": "Paris"}]', "row 1: needs a subject, and attributes or attribute"),
+        ("{}", "no attribute"),
+        ('{"Paris": []}', "no attribute"),
+        ('{"Paris": "Seine"}', r"'Paris' .*\blist\b"),
+        ('{"Paris": [3]}', r"'Paris' .*\blist\b"),
+        ('[{"subject": "Paris"}]', r"row 1: .*\bsubject\b.*\battributes\b"),
     ],
 )
 def test_refusals_of_sets(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(TextError, match=said):
+    with pytest.raises(TextError, match=rf"a\.json\b.*{said}"):
         read_sets(tmp_path / "a.json")
 
 

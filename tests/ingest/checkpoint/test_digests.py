@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, memory: Path) 
         save_file({"a": torch.zeros(3)}, file)
         return loaded
 
-    with pytest.raises(CheckpointError, match="was changed while it was being read"):
+    with pytest.raises(CheckpointError, match=rf"{re.escape(str(file))} .*\bchanged\b"):
         file_digests(file, Stamp.of(file), ["a"], load)
     assert not memory.exists()
 
@@ -192,14 +193,14 @@ def test_a_checkpoint_whose_files_change_is_refused(llama: Path) -> None:
     checkpoint = Checkpoint.open(llama)
     edit_tensors(llama, lambda tensors: tensors.update(extra=torch.ones(1)))
     for read in (checkpoint.fingerprint, checkpoint.embedding, lambda: checkpoint.layer(0)):
-        with pytest.raises(CheckpointError, match=r"model\.safetensors was changed while"):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors .*\bchanged\b"):
             read()
 
 
 def test_a_configuration_that_changes_is_refused(llama: Path) -> None:
     checkpoint = Checkpoint.open(llama)
     edit_config(llama, rms_norm_eps=0.1)
-    with pytest.raises(CheckpointError, match=r"config\.json was changed while"):
+    with pytest.raises(CheckpointError, match=r"config\.json .*\bchanged\b"):
         checkpoint.fingerprint()
 
 

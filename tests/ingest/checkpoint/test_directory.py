@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -150,7 +151,7 @@ def test_an_untied_model_without_embedding_is_refused_as_transformers_misses_it(
     tensors = load_file(llama / SINGLE)
     del tensors["model.embed_tokens.weight"]
     save_file(tensors, llama / SINGLE, metadata={"format": "pt"})
-    assert "stores no embedding" in message(llama)
+    assert "model.embed_tokens.weight, embed_tokens.weight" in message(llama)
 
 
 def test_a_head_that_differs_in_its_middle_alone_is_no_tie(llama: Path) -> None:
@@ -208,8 +209,8 @@ POINTERS: dict[str, Callable[[Path], object]] = {
 def test_a_pointer_of_git_lfs_is_called_one(llama: Path, file: str) -> None:
     POINTERS[file](llama)
     text = message(llama)
-    assert f"{file} is a Git LFS pointer" in text
-    assert "git lfs pull" in text
+    assert f"{llama / file} " in text
+    assert f"`git lfs pull` in {llama}" in text
 
 
 def test_a_pointer_that_nothing_reads_does_no_harm(llama: Path) -> None:
@@ -219,16 +220,16 @@ def test_a_pointer_that_nothing_reads_does_no_harm(llama: Path) -> None:
 
 INSTEAD = {
     "model-q4.gguf": "GGUF",
-    "model.fp16.safetensors": "a variant",
-    "pytorch_model.fp16.bin": "a variant",
-    "consolidated.safetensors": "Mistral's own layout",
-    "consolidated.00.pth": "Meta's own layout",
+    "model.fp16.safetensors": "variant",
+    "pytorch_model.fp16.bin": "variant",
+    "consolidated.safetensors": "Mistral",
+    "consolidated.00.pth": "Meta",
     "adapter_model.safetensors": "PEFT",
     "tf_model.h5": "TensorFlow",
     "flax_model.msgpack": "Flax",
     "model.onnx": "ONNX",
-    "model-00001-of-00002.safetensors": "shards without their index",
-    "weights.safetensors": "under a name that transformers does not look for",
+    "model-00001-of-00002.safetensors": "shards without",
+    "weights.safetensors": "under a name",
 }
 
 
@@ -237,7 +238,7 @@ def test_other_weights_are_called_what_they_are(llama: Path, file: str, meaning:
     (llama / SINGLE).rename(llama / file)
     text = message(llama)
     assert meaning in text
-    assert f"({file})" in text
+    assert file in text
 
 
 @pytest.mark.parametrize("file", ["model-q4.gguf", "model.onnx", "consolidated.00.pth"])
@@ -245,7 +246,7 @@ def test_a_directory_without_config_is_called_what_it_is(tmp_path: Path, file: s
     (tmp_path / file).touch()
     text = message(tmp_path)
     assert "no config.json" in text
-    assert f"({file})" in text
+    assert file in text
 
 
 def test_an_adapter_alone_is_called_one_with_its_base(tmp_path: Path) -> None:
@@ -253,9 +254,9 @@ def test_an_adapter_alone_is_called_one_with_its_base(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps(base))
     (tmp_path / "adapter_model.safetensors").touch()
     text = message(tmp_path)
-    assert "PEFT adapter" in text
-    assert "of meta-llama/Llama-3.2-1B" in text
-    assert "merge" in text
+    assert "PEFT" in text
+    assert "meta-llama/Llama-3.2-1B" in text
+    assert "merge_and_unload" in text
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -264,35 +265,39 @@ def test_an_adapter_beside_a_model_is_refused_with_peft_or_without(
 ) -> None:
     monkeypatch.setattr("transformers.integrations.peft.is_peft_available", lambda: installed)
     (llama / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    assert "holds an adapter (adapter_config.json) beside the model" in message(llama)
+    text = message(llama)
+    assert "adapter_config.json" in text
+    assert "merge_and_unload" in text
 
 
 @pytest.mark.parametrize("named", ["../mine.safetensors", "mine.bin", 3, "absent.safetensors"])
 def test_an_impossible_file_in_the_configuration_is_refused(llama: Path, named: object) -> None:
     edit_config(llama, transformers_weights=named)
-    assert "transformers_weights of config.json names" in message(llama)
+    assert re.search(f"transformers_weights .*{re.escape(str(named))}", message(llama))
 
 
 def test_an_empty_file_is_called_empty(llama: Path) -> None:
     (llama / SINGLE).write_bytes(b"")
-    assert "model.safetensors is empty" in message(llama)
+    assert re.search(r"model\.safetensors .*\bempty\b", message(llama))
 
 
 def test_a_truncated_shard_is_named(llama: Path) -> None:
     shard(llama)
     os.truncate(llama / "model-00003-of-00003.safetensors", 5000)
-    assert "model-00003-of-00003.safetensors cannot be read" in message(llama)
+    said = r"model-00003-of-00003\.safetensors .*\btruncated\b"
+    assert re.search(said, message(llama))
 
 
 def test_a_pickle_that_is_none_is_not_called_foreign_code(llama: Path, tmp_path: Path) -> None:
     as_bin(llama).write_text("<!doctype html>")
-    assert "is no file of torch's" in message(llama)
+    assert "of torch" in message(llama)
     shutil.copy(llama / "config.json", tmp_path / "storages")
     with tarfile.open(llama / BIN, "w") as archive:
         archive.add(tmp_path / "storages", "storages")
-    assert "a newer torch" in message(llama)
+    assert "newer torch" in message(llama)
 
 
 def test_an_unreadable_directory_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not exist"):
-        Checkpoint.open(tmp_path / "absent")
+    absent = tmp_path / "absent"
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(absent))} .*exist"):
+        Checkpoint.open(absent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -100,7 +101,8 @@ def test_a_directory_goes_before_a_known_name_and_a_hub_id(tmp_path: Path, hub: 
 
 @pytest.mark.parametrize("path", ["./absent", "/absent", "~/absent-9431", "a/b/c"])
 def test_a_path_that_is_absent_says_so(hub: Hub, path: str) -> None:
-    with pytest.raises(ModelError, match="no directory"):
+    shown = re.escape(str(Path(path).expanduser()))
+    with pytest.raises(ModelError, match=f"directory .*{shown}"):
         locate(path)
     assert hub.asked == []
 
@@ -128,8 +130,7 @@ def test_an_unknown_word_names_its_nearest_neighbours(hub: Hub) -> None:
     with pytest.raises(ModelError) as caught:
         locate("lama-3.2-3b")
     text = str(caught.value)
-    assert "llama-3.2-3b" in text
-    assert "owner/name or a directory" in text
+    assert re.search(r"'lama-3\.2-3b'.* llama-3\.2-3b\b.* owner/name\b", text)
     assert "\n" not in text
     assert hub.asked == []
 
@@ -146,27 +147,37 @@ def test_pickles_are_downloaded_only_where_there_are_no_safetensors(hub: Hub) ->
 
 def test_a_repository_without_weights_is_refused(hub: Hub) -> None:
     hub.files = ["config.json", "model.gguf"]
-    with pytest.raises(HubError, match="transformers' format"):
+    with pytest.raises(HubError, match=r"owner/name .*model\.safetensors.*model\.gguf"):
         locate("owner/name")
 
 
+PAGE = "https://huggingface.co/owner/name"
 FAILURES: dict[str, tuple[Callable[[], Exception], str]] = {
-    "gated": (lambda: http(errors.GatedRepoError, 403), "accept its licence at https://"),
-    "absent": (lambda: http(errors.RepositoryNotFoundError, 401), "check the spelling"),
-    "revision": (lambda: http(errors.RevisionNotFoundError, 404), "no revision v9"),
-    "disabled": (lambda: http(errors.DisabledRepoError, 403), "disabled"),
-    "no token": (lambda: errors.LocalTokenNotFoundError("no token"), "hf auth login"),
-    "offline": (lambda: errors.OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE"),
-    "not cached": (lambda: errors.LocalEntryNotFoundError("no"), "hub cannot be reached"),
-    "no network": (connect_error, "check the network"),
-    "refused": (lambda: ConnectionRefusedError("refused"), "check the network"),
-    "bad token": (lambda: http(errors.HfHubHTTPError, 401), "refused your token"),
-    "forbidden": (lambda: http(errors.HfHubHTTPError, 403), "may not read"),
-    "rate limit": (lambda: http(errors.HfHubHTTPError, 429), "limits your downloads"),
-    "server": (lambda: http(errors.HfHubHTTPError, 500), "try again later"),
-    "disk full": (lambda: OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
-    "read-only": (lambda: PermissionError(errno.EACCES, "denied"), "set HF_HOME"),
-    "transfer": (lambda: RuntimeError("xet failed"), "run it again"),
+    "gated": (lambda: http(errors.GatedRepoError, 403), f"gated.*{PAGE}.*hf auth login"),
+    "absent": (
+        lambda: http(errors.RepositoryNotFoundError, 401),
+        "repository owner/name.*hf auth login",
+    ),
+    "revision": (lambda: http(errors.RevisionNotFoundError, 404), f"v9.*{PAGE}/refs"),
+    "disabled": (lambda: http(errors.DisabledRepoError, 403), "owner/name .*disabled"),
+    "no token": (
+        lambda: errors.LocalTokenNotFoundError("no token"),
+        "needs .*hf auth login.*HF_TOKEN",
+    ),
+    "offline": (lambda: errors.OfflineModeIsEnabled("offline"), "owner/name .*HF_HUB_OFFLINE"),
+    "not cached": (lambda: errors.LocalEntryNotFoundError("no"), "owner/name .*cache.*network"),
+    "no network": (connect_error, r"owner/name \(no route to host\).*network"),
+    "refused": (lambda: ConnectionRefusedError("refused"), r"owner/name \(refused\).*network"),
+    "bad token": (
+        lambda: http(errors.HfHubHTTPError, 401),
+        "refused .*owner/name.*hf auth login.*HF_TOKEN",
+    ),
+    "forbidden": (lambda: http(errors.HfHubHTTPError, 403), f"token .*owner/name.*{PAGE}$"),
+    "rate limit": (lambda: http(errors.HfHubHTTPError, 429), "limits .*hf auth login"),
+    "server": (lambda: http(errors.HfHubHTTPError, 500), r"owner/name \(500 .*again"),
+    "disk full": (lambda: OSError(errno.ENOSPC, "No space left on device"), "disk .*HF_HOME"),
+    "read-only": (lambda: PermissionError(errno.EACCES, "denied"), r"\[Errno 13\] denied.*HF_HOME"),
+    "transfer": (lambda: RuntimeError("xet failed"), r"owner/name .*\(xet failed\).*again"),
 }
 
 
@@ -183,7 +194,7 @@ def test_a_failure_of_the_hub_is_one_line_that_says_what_to_do(
     with pytest.raises(HubError) as caught:
         locate("owner/name", revision="v9")
     text = str(caught.value)
-    assert expected in text
+    assert re.search(expected, text)
     assert "\n" not in text
 
 
@@ -204,14 +215,14 @@ def test_a_cache_without_weights_does_not_count(hub: Hub) -> None:
     hub.files = connect_error()
     hub.cached = True
     (hub.snapshot / "model.safetensors").unlink()
-    with pytest.raises(HubError, match="check the network"):
+    with pytest.raises(HubError, match=r"owner/name .*network"):
         locate("owner/name")
 
 
 def test_a_malformed_hub_id_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here huggingface_hub itself judges, before it asks the network."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="owner/name"):
+    with pytest.raises(ModelError, match=r"'owner/na\.\.me'.* owner/name\b"):
         locate("owner/na..me")
 
 
@@ -228,7 +239,7 @@ def test_the_real_cache_is_found_offline(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     found = locate("owner/name")
     assert (found.path, found.revision) == (snapshot, COMMIT)
-    with pytest.raises(HubError, match="HF_HUB_OFFLINE"):
+    with pytest.raises(HubError, match=r"owner/other .*HF_HUB_OFFLINE"):
         locate("owner/other")
 
 
@@ -246,7 +257,7 @@ def test_files_of_a_variant_are_not_the_weights(hub: Hub) -> None:
 )
 def test_a_repository_of_something_else_is_called_that(hub: Hub, file: str, meaning: str) -> None:
     hub.files = ["config.json", file]
-    with pytest.raises(HubError, match=meaning):
+    with pytest.raises(HubError, match=f"owner/name .*{meaning}.*{re.escape(file)}"):
         locate("owner/name")
 
 

@@ -1,5 +1,6 @@
 """The forward pass gives what TransformerBridge's hooks and transformers' own logits give."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -300,7 +301,7 @@ def test_a_consumers_error_passes_and_leaves_no_hook(llama: Path) -> None:
 
 def test_a_full_gpu_is_one_line(llama: Path) -> None:
     error = torch.cuda.OutOfMemoryError("CUDA out of memory.")
-    with pytest.raises(ModelError, match=r"batch of 2 texts of 9 tokens in float32; .*--dtype"):
+    with pytest.raises(ModelError, match=r"\b2 .*\b9 .*\bfloat32\b.*--dtype.*--max-len"):
         opened(llama).run(one_batch(9, 4), [Failing(error)])
 
 
@@ -312,7 +313,7 @@ def test_a_text_beyond_the_context_is_refused(family: str, tmp_path: Path) -> No
     forward = opened(FAMILIES[family](tmp_path, 0))
     run(forward, one_batch(256))
     for runs in (lambda batch: forward.run(batch, []), forward.logits):
-        with pytest.raises(ModelError, match=r"257 tokens is longer than the 256 .*--max-len 256"):
+        with pytest.raises(ModelError, match=r"\b257 .*--max-len 256\b"):
             runs(one_batch(257))
 
 
@@ -322,10 +323,10 @@ QUERY = "model.layers.1.self_attn.q_proj.weight"
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda tensors: tensors.pop(QUERY), f"lacks 1 of the weights .*{QUERY}"),
+        (lambda tensors: tensors.pop(QUERY), f"lacks .*{QUERY}"),
         (
             lambda tensors: tensors.update({QUERY: torch.zeros(16, 32)}),
-            f"in another shape than needed, 1 of the weights .*{QUERY}",
+            f"shape.*{QUERY}",
         ),
     ],
 )
@@ -345,15 +346,15 @@ def test_a_file_that_was_cut_meanwhile_is_one_line(tmp_path: Path) -> None:
     checkpoint = Checkpoint.open(directory)
     file = directory / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(ModelError, match=r"cannot be loaded to run \([^\n]+\)$"):
+    with pytest.raises(ModelError, match=rf"^{re.escape(str(directory))}: [^\n]+ \([^\n]+\)$"):
         Forward(checkpoint, CPU, torch.float32)
 
 
 @pytest.mark.parametrize(
     ("change_layout", "said"),
     [
-        ({"block": "h.{}."}, "0 modules .* are called h.0.mlp.gate_proj, not one"),
-        ({"d_mlp": 57}, r"layers.0.mlp.gate_proj .* shape \[56, 32\], not \[57, 32\]"),
+        ({"block": "h.{}."}, r"'llama': 0 .*\bh\.0\.mlp\.gate_proj\b"),
+        ({"d_mlp": 57}, r"layers\.0\.mlp\.gate_proj .*\[56, 32\].*\[57, 32\]"),
     ],
 )
 def test_modules_that_are_not_the_layouts_are_refused(
@@ -372,7 +373,7 @@ def test_an_mlp_that_runs_without_its_modules_is_refused(tmp_path: Path) -> None
     """BLOOM can multiply by slices of the matrix of its out module, which then is never called."""
     values_ = {**BLOOM, "slow_but_exact": True, "pretraining_tp": 2}
     forward = opened(build("bloom", values_, tmp_path))
-    with pytest.raises(ModelError, match="layer 0 ran without its MLP's modules"):
+    with pytest.raises(ModelError, match=r"'bloom'.*\blayer 0\b"):
         run(forward, one_batch(4))
 
 

@@ -57,7 +57,7 @@ def test_runs_are_the_same_as_in_sqlite(postgres: str, tmp_path: Path) -> None:
         assert (again.n_new, again.largest_difference) == (0, 0.0)
         assert job("ablate")(replace(asked, treatment=mean), Silent()).n_new == 0
         other = NeuronSelection("neurons", "0.0")
-        with pytest.raises(UsageError, match="'two' is stored with other neurons"):
+        with pytest.raises(UsageError, match=r"'two'.*--save-set"):
             job("ablate")(replace(asked, selection=other), Silent())
         each = EffectRequest("tiny", TextsRequest("tiny"), METRICS, SET, database=database)
         job("ablate-each")(replace(each, device="cpu"), Silent())

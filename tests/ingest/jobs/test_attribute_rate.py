@@ -22,7 +22,7 @@ from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.contracts.registry import job
-from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageError
+from neurondb.errors import IngestError, TextError, UnknownNameError, UsageError
 from neurondb.interventions import Condition, Treatment
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
@@ -276,14 +276,22 @@ def test_the_published_prompts_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "error", "said"),
     [
-        ({"selection": NeuronSelection("neurons", "9.0")}, UnknownNameError, "no neuron 9.0"),
-        ({"selection": NeuronSelection("class", "weekening")}, UnknownNameError, "no class"),
+        (
+            {"selection": NeuronSelection("neurons", "9.0")},
+            UnknownNameError,
+            r"\b9\.0\b.*\b0 to 1\b",
+        ),
+        (
+            {"selection": NeuronSelection("class", "weekening")},
+            UnknownNameError,
+            "'weekening'.*'weakening'",
+        ),
         (
             {"selection": NEURONS, "treatment": Treatment("mean")},
-            NeuronDBError,
-            "no activations to take means of",
+            IngestError,
+            "--stages activations",
         ),
-        ({"top_k": 100_000}, UsageError, "give another --top-k"),
+        ({"top_k": 100_000}, UsageError, r"\b100000\b.*\b512\b.*--top-k"),
     ],
 )
 def test_refusals(inputs: Path, more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -295,10 +303,10 @@ def test_refusals(inputs: Path, more: dict[str, Any], error: type[Exception], sa
 
 def test_sets_of_others(inputs: Path) -> None:
     (inputs / "sets.json").write_text('{"Anybody": ["else"]}')
-    with pytest.raises(TextError, match="has no attributes of any subject in"):
+    with pytest.raises(TextError, match=r"sets\.json.*prompts\.json"):
         measured(stored("llama"), inputs)
     (inputs / "sets.json").write_text('{"Tim": ["of", "ox"]}')
-    with pytest.raises(TextError, match="attributes that count"):
+    with pytest.raises(TextError, match=r"\bcount\b"):
         measured(stored("llama"), inputs)
 
 
@@ -308,5 +316,5 @@ def test_a_prompt_beyond_the_context(inputs: Path) -> None:
     (inputs / "prompts.json").write_text(
         json.dumps([{"subject": "Tim", "prompt": "Tim and " * 200}])
     )
-    with pytest.raises(UsageError, match=r"the prompt on 'Tim' is \d+ tokens, the context"):
+    with pytest.raises(UsageError, match=r"'Tim'.* \d{3} .* 256\b"):
         measured(model, inputs)

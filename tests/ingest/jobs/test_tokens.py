@@ -1,5 +1,6 @@
 """The job `tokens`: any token under the LM head, against brute force in float64."""
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -257,7 +258,7 @@ def test_all_tokens_are_stored_or_none(database: Path, monkeypatch: pytest.Monke
 def test_a_checkpoint_that_moved_away_is_told(database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = '/nowhere/tiny' WHERE name = 'tiny'")
-    with pytest.raises(IngestError, match="tiny was read from /nowhere/tiny, which is not there"):
+    with pytest.raises(IngestError, match=r"tiny .*/nowhere/tiny"):
         run(asked(database), Silent())
 
 
@@ -265,12 +266,12 @@ def test_other_weights_are_told(database: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other", seed=7)
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = ? WHERE name = 'tiny'", (str(other),))
-    with pytest.raises(IngestError, match="holds other weights"):
+    with pytest.raises(IngestError, match=rf"{re.escape(str(other))} .*\btiny\b.*--name"):
         run(asked(database), Silent())
 
 
 def test_what_is_not_there_is_told(database: Path) -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'tiny'"):
+    with pytest.raises(UnknownNameError, match=r"'tinny'.*'tiny'"):
         run(asked(database, "tinny"), Silent())
-    with pytest.raises(CheckpointError, match="no row for token #512"):
+    with pytest.raises(CheckpointError, match="#512"):
         run(LmHeadRequest("tiny", (512,), str(database)), Silent())

@@ -91,10 +91,10 @@ def test_an_empty_shard_is_refused(request_: IngestRequest) -> None:
     n = len(TEXTS)
     assert len(read(replace(request_, shard=(n, n))).ordinals) == 1
     assert len(read(replace(request_, shard=(n, n + 1))).ordinals) == 1
-    said = rf"shard {n + 1}/{n + 1} is empty: the dataset's texts make {n} batches"
+    said = rf"\b{n + 1}/{n + 1}\b.* {n}\b"
     with pytest.raises(TextError, match=said):
         read(replace(request_, shard=(n + 1, n + 1)))
-    with pytest.raises(TextError, match="make 1 batch;"):
+    with pytest.raises(TextError, match=r"\b2/2\b.* 1\b"):
         read(replace(request_, shard=(2, 2)), batch=100_000)
 
 
@@ -106,5 +106,5 @@ def test_layers_count_from_either_end() -> None:
 
 @pytest.mark.parametrize("layer", [12, -13])
 def test_a_layer_that_the_model_lacks_is_refused(layer: int) -> None:
-    with pytest.raises(IngestError, match=f"no layer {layer}; the model has 12: 0 to 11"):
+    with pytest.raises(IngestError, match=rf"layer {layer}\b.*\b0 to 11\b"):
         chosen_layers((3, layer), 12)

@@ -44,7 +44,7 @@ def test_parquet_has_a_column_text(tmp_path: Path) -> None:
 def test_parquet_without_text_names_its_columns(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     parquet.write_table(pa.table({"content": ["one"]}), file)
-    with pytest.raises(TextError, match="no column 'text'; it has content"):
+    with pytest.raises(TextError, match=r"a\.parquet: .*'text'.*\bcontent\b"):
         read_dataset(str(file))
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_file_is_looked_for_on_the_hub(monkeypatch: pytest.MonkeyPatc
         raise ConnectionError(f"cannot reach the hub for {name}\nmore")
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
-    with pytest.raises(TextError, match=r"'owner/name' is no file here.*cannot reach the hub"):
+    with pytest.raises(TextError, match=r"'owner/name'.*cannot reach the hub for owner/name"):
         read_dataset("owner/name")
 
 
@@ -150,7 +150,7 @@ def test_labels_are_strings(tmp_path: Path, value: object, label: str | None) ->
 @pytest.mark.parametrize("value", [{"a": 1}, [], ["a"]])
 def test_a_label_that_is_none_is_told_with_its_line(tmp_path: Path, value: object) -> None:
     source = jsonl(tmp_path / "a.jsonl", {"text": "a", "label": "x"}, {"text": "b", "label": value})
-    with pytest.raises(TextError, match=r"a\.jsonl, line 2: 'label' is (dict|list).*--label-field"):
+    with pytest.raises(TextError, match=r"a\.jsonl, line 2: 'label' .*(dict|list).*--label-field"):
         read_dataset(source)
     assert read_dataset(source, 1).labels == ("x",)
     assert read_dataset(source, label_field="").labels == ()
@@ -159,7 +159,7 @@ def test_a_label_that_is_none_is_told_with_its_line(tmp_path: Path, value: objec
 def test_a_field_with_too_many_values_is_no_label(tmp_path: Path) -> None:
     rows = [{"text": "t", "label": n % (MOST_LABELS + 1)} for n in range(2 * MOST_LABELS)]
     source = jsonl(tmp_path / "a.jsonl", *rows)
-    with pytest.raises(TextError, match=r"1,000 different labels.*no label field"):
+    with pytest.raises(TextError, match=r"a\.jsonl: .*1,000.*--label-field"):
         read_dataset(source)
     assert len(read_dataset(source, MOST_LABELS).labels) == MOST_LABELS
     assert read_dataset(source, label_field="").labels == ()
@@ -182,13 +182,13 @@ def test_parquet_labels_are_a_column(tmp_path: Path) -> None:
     for absent in ("", "absent", "meta.absent", "absent.set"):
         assert read_dataset(str(file), label_field=absent).label_of == ()
     for none in ("many", "meta"):
-        with pytest.raises(TextError, match=rf"a\.parquet, row 1: '{none}' is"):
+        with pytest.raises(TextError, match=rf"a\.parquet, row 1: '{none}' .*--label-field"):
             read_dataset(str(file), label_field=none)
 
 
 def test_parquet_texts_must_be_strings(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"text": [1, 2]}), tmp_path / "a.parquet")
-    with pytest.raises(TextError, match=r"row 1: 'text' is int, no string"):
+    with pytest.raises(TextError, match=r"a\.parquet, row 1: 'text' .*\bint\b"):
         read_dataset(str(tmp_path / "a.parquet"))
 
 
@@ -214,7 +214,7 @@ def test_hub_datasets_have_labels_by_the_same_rule(monkeypatch: pytest.MonkeyPat
     rows = [{"text": "one", "meta": {"set": "a"}}, {"text": None}, {"text": "two", "meta": None}]
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: rows)
     assert labels(read_dataset("owner/name", label_field="meta.set")) == ["a", None]
-    with pytest.raises(TextError, match=r"'owner/name', row 1: 'meta' is dict"):
+    with pytest.raises(TextError, match=r"'owner/name', row 1: 'meta' .*\bdict\b"):
         read_dataset("owner/name", label_field="meta")
 
 

@@ -1,6 +1,7 @@
 """What a tokenizer's files say about calls is ignored; which token comes first is found."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -269,5 +270,5 @@ def test_marks_in_front_of_settings(name: str, plain: Path) -> None:
     (plain / "tokenizer.json").write_bytes(b"\xef\xbb\xbf" + tokenizer)
     assert Tokenizer(plain).prefix_token_id == PAD
     (plain / name).write_bytes(b"{")
-    with pytest.raises(CheckpointError, match=f"{name}: not JSON"):
+    with pytest.raises(CheckpointError, match=rf"{re.escape(name)}: .*\bJSON\b"):
         Tokenizer(plain)

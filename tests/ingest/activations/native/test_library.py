@@ -1,6 +1,7 @@
 """Compiling at first use: once, for this processor, and one line where it cannot be done."""
 
 import ctypes
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -93,8 +94,8 @@ def test_a_compiler_that_knows_not_every_option_is_asked_with_less(
 @pytest.mark.parametrize(
     ("compiler", "said"),
     [
-        ("false", "false: it ended with status 1"),
-        ("/nowhere/cc", "No such file or directory: '/nowhere/cc'"),
+        ("false", r"\bfalse\b.* 1\b"),
+        ("/nowhere/cc", "'/nowhere/cc'"),
     ],
 )
 def test_no_compiler_is_one_line(
@@ -103,7 +104,7 @@ def test_no_compiler_is_one_line(
     monkeypatch.setenv("CC", compiler)
     with pytest.raises(NotCompiledError) as raised:
         load_or_build()
-    assert said in str(raised.value)
+    assert re.search(said, str(raised.value))
     assert "\n" not in str(raised.value)
     assert not cache.exists()
 
@@ -113,6 +114,6 @@ def test_without_any_compiler_it_says_which_were_looked_for(
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(module, "COMPILERS", ("no-such-compiler",))
-    with pytest.raises(NotCompiledError, match=r"no C compiler here \(no-such-compiler; CC names"):
+    with pytest.raises(NotCompiledError, match=r"no-such-compiler\b.*\bCC\b"):
         load_or_build()
     assert not cache.exists()

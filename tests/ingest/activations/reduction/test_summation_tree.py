@@ -148,7 +148,7 @@ def test_few_nodes_are_kept() -> None:
 def test_a_batch_cannot_be_added_twice() -> None:
     tree = tree_of(range(5))
     for number in (0, 3, 4):
-        with pytest.raises(ValueError, match=f"batch {number} is added twice"):
+        with pytest.raises(ValueError, match=rf"\bbatch {number}\b"):
             tree.add(batch(number), number)
 
 
