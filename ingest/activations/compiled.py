@@ -41,9 +41,9 @@ class Kernels(NamedTuple):
     """The functions of `ingest.activations.reduction`, plain or compiled."""
 
     reduce_batch: Any
-    peak_positions: Any
-    histogram_bins: Any
-    sums_by_text: Any
+    find_peak_positions: Any
+    find_histogram_bins: Any
+    sum_by_text: Any
 
     def count_bins(
         self,
@@ -54,7 +54,7 @@ class Kernels(NamedTuple):
         counts: Tensor,
     ) -> None:
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
-        places = self.histogram_bins(kind, activations, sign, tokens)
+        places = self.find_histogram_bins(kind, activations, sign, tokens)
         counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
 
     @property
@@ -65,14 +65,14 @@ class Kernels(NamedTuple):
 
 PLAIN_KERNELS: Final = Kernels(
     reduction.reduce_batch_in_parts,
-    reduction.peak_positions,
-    reduction.histogram_bins,
-    reduction.sums_by_text,
+    reduction.find_peak_positions,
+    reduction.find_histogram_bins,
+    reduction.sum_by_text,
 )
 
 
 @cache
-def compiled_kernels() -> Kernels:
+def make_compiled_kernels() -> Kernels:
     """Return the compiled functions; compiling happens at their first call."""
     # A compiled loop needs no parts.
     whole = PLAIN_KERNELS._replace(reduce_batch=reduction.reduce_batch)
@@ -134,9 +134,9 @@ def compile_kernels(
     about = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
     _, peaks = kernels.reduce_batch(kind, activation, found, sign, counted, about)
     yield
-    kernels.peak_positions(kind, activation, found, sign, counted, peaks)
+    kernels.find_peak_positions(kind, activation, found, sign, counted, peaks)
     yield
-    kernels.histogram_bins(kind, found, sign, counted.nonzero().T.contiguous())
+    kernels.find_histogram_bins(kind, found, sign, counted.nonzero().T.contiguous())
     yield
-    kernels.sums_by_text(found, sign, counted)
+    kernels.sum_by_text(found, sign, counted)
     yield

@@ -102,12 +102,12 @@ class BestTexts:
         return filled
 
 
-def size_scores(peaks: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+def score_by_size(peaks: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     """Return scores in the order of |peak|: the bits of a float that is not negative."""
     return peaks.abs().view(torch.int32)
 
 
-def random_scores(
+def score_at_random(
     seed: int, layer: int, ordinals: Int[Tensor, " texts"], n_neurons: int
 ) -> Int[Tensor, "texts neurons"]:
     """Return a score from 1 to 2³¹ − 1 for each text and neuron, a hash of both, layer and seed.
@@ -132,7 +132,7 @@ def _mixed(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> 31) & (2**33 - 1))
 
 
-def control_examples(drawn: BestTexts) -> dict[int, Examples]:
+def select_control_examples(drawn: BestTexts) -> dict[int, Examples]:
     """Return the control examples among the texts drawn, by codes of `CONTROL_KINDS`.
 
     The random ones are the first drawn; a band has the first drawn of its quarter by |peak|,

@@ -18,9 +18,9 @@ from ingest.activations.examples import (
     N_DRAWN,
     N_EXAMPLES,
     BestTexts,
-    control_examples,
-    random_scores,
-    size_scores,
+    score_at_random,
+    score_by_size,
+    select_control_examples,
 )
 from ingest.activations.reduction import (
     GATED,
@@ -32,15 +32,15 @@ from ingest.activations.reduction import (
     NeuronKind,
     SumTree,
     add_counts,
-    batch_totals,
-    centres,
+    compute_batch_totals,
+    compute_centres,
     compute_moments,
     describe_cases,
     describe_labels,
-    float64_sums,
-    positions_of,
-    zero_counts,
-    zero_sums,
+    gather_peak_positions,
+    make_zero_counts,
+    make_zero_sums,
+    sum_in_float64,
 )
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
@@ -66,7 +66,7 @@ class CountedBatch:
     """The place of each text's label, −1 for none."""
 
     @classmethod
-    def of(
+    def from_batch(
         cls, batch: Batch, *, skip_bos: bool = False, labels: Tensor | None = None
     ) -> "CountedBatch":
         """Return a batch with its tokens counted; `labels` are those of the whole dataset."""
@@ -135,7 +135,7 @@ class LayerSummary:
         return cls(
             kind,
             layer,
-            zero_counts(kind, n_neurons, device),
+            make_zero_counts(kind, n_neurons, device),
             SumTree(),
             BestTexts(len(kind.peaks), n_neurons, N_EXAMPLES, device),
             torch.zeros(n_bins, dtype=torch.int64, device=device),
@@ -144,7 +144,7 @@ class LayerSummary:
             seed,
         )
 
-    def use(self, kernels: Kernels) -> None:
+    def use_kernels(self, kernels: Kernels) -> None:
         """Compute with these functions from now on."""
         self._kernels = kernels
 
@@ -162,11 +162,11 @@ class LayerSummary:
             ValueError: when a batch of its number is there.
         """
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        about = centres(activations, sign, batch.centre_tokens)
+        about = compute_centres(activations, sign, batch.centre_tokens)
         sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, about)
         if not torch.stack(sums.sum).isfinite().all():
-            sums = sums._replace(sum=float64_sums(kind, activation, activations, sign, counted))
-        counts, float_sums = batch_totals(kind, sums, about)
+            sums = sums._replace(sum=sum_in_float64(kind, activation, activations, sign, counted))
+        counts, float_sums = compute_batch_totals(kind, sums, about)
         by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
@@ -175,7 +175,7 @@ class LayerSummary:
         inputs = (kind, activation, activations, sign, counted, peaks)
         finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
-        known, scores = sums.positions, size_scores(peaks)
+        known, scores = sums.positions, score_by_size(peaks)
         self.best.add(scores, peaks, ordinals, finder.positions, known, kernels.insert)
         if self.drawn is not None:
             self._draw(self.drawn, batch, peaks, finder)
@@ -188,7 +188,7 @@ class LayerSummary:
         sums = self.by_label.new_zeros(7, n_labels, n_neurons)
         if batch.labels is not None and n_labels:
             rows = (batch.labels >= 0).nonzero().squeeze(1)
-            by_text = self._kernels.sums_by_text(activations, sign, batch.counted)
+            by_text = self._kernels.sum_by_text(activations, sign, batch.counted)
             # `index_add_` adds in no fixed order on a GPU; this sorts there.
             sums.transpose(0, 1).index_put_(
                 (batch.labels[rows],), by_text[:, rows].transpose(0, 1), accumulate=True
@@ -206,7 +206,7 @@ class LayerSummary:
         lists = torch.tensor(posts, device=case.device)[case]
         peak = of_post.gather(0, case)
         ordinals = batch.batch.ordinals
-        scores = random_scores(self.seed, self.layer, ordinals, peaks.shape[2])
+        scores = score_at_random(self.seed, self.layer, ordinals, peaks.shape[2])
         # A text with no token that counts is not drawn.
         scores = scores * batch.counted.any(1)[:, None]
 
@@ -252,7 +252,7 @@ class LayerSummary:
         }
 
     @classmethod
-    def of_tensors(
+    def from_tensors(
         cls, layer: int, seed: int, tensors: dict[str, Tensor], *, gated: bool
     ) -> "LayerSummary":
         """Return the summary that `tensors` were taken from."""
@@ -267,7 +267,7 @@ class LayerSummary:
             GATED if gated else UNGATED,
             layer,
             Counts(*(tensors[name] for name in Counts._fields)),
-            SumTree.of_tensors(tensors),
+            SumTree.from_tensors(tensors),
             texts("best"),
             tensors["counts"],
             tensors["by_label"],
@@ -296,12 +296,14 @@ class LayerSummary:
             labels=dict(
                 enumerate(describe_labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))
             ),
-            controls={} if self.drawn is None else control_examples(self.drawn),
+            controls={} if self.drawn is None else select_control_examples(self.drawn),
         )
 
     def _sums(self) -> FloatSums:
         _, n_labels, n_neurons = self.by_label.shape
-        return self.sums.total() or zero_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
+        return self.sums.total() or make_zero_sums(
+            self.kind, n_neurons, n_labels, torch.device("cpu")
+        )
 
 
 @dataclass
@@ -322,9 +324,9 @@ class _PeakFinder:
         """Return the position of each peak of these lists, texts and neurons."""
         inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
         if self.known is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            self.known = self.kernels.peak_positions(*inputs)
+            self.known = self.kernels.find_peak_positions(*inputs)
         if self.known is not None:
             return self.known[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        return torch.cat([positions_of(*inputs, part) for part in parts])
+        return torch.cat([gather_peak_positions(*inputs, part) for part in parts])

@@ -20,7 +20,9 @@ from neurondb.errors import IngestError
 FORMAT = "neurondb activation summaries, 2"
 
 
-def save(path: Path, about: Mapping[str, object], summaries: Mapping[int, LayerSummary]) -> None:
+def save_summaries(
+    path: Path, about: Mapping[str, object], summaries: Mapping[int, LayerSummary]
+) -> None:
     """Write summaries; the file appears whole or not at all.
 
     `about` is anything that JSON can say.
@@ -95,5 +97,5 @@ class SummaryFile:
                     if name.startswith(prefix)
                 }
                 seed, gated = self.layers[layer]
-                found[layer] = LayerSummary.of_tensors(layer, seed, tensors, gated=gated)
+                found[layer] = LayerSummary.from_tensors(layer, seed, tensors, gated=gated)
         return found

@@ -35,8 +35,8 @@ def run(request: AttributeSetsRequest, progress: Progress) -> AttributeSetsRepor
     sets: dict[str, frozenset[str]] = {}
     with progress.stage("attributes", len(subjects), "subjects") as advance:
         for subject in subjects:
-            found = index.about(subject, request.top_k, mentioning=request.mentioning)
-            sets[subject] = index.words_of(found)
+            found = index.find_about(subject, request.top_k, mentioning=request.mentioning)
+            sets[subject] = index.collect_words(found)
             advance(1)
     write_sets(sets, request.output)
     return _report(sets, len(paragraphs))
@@ -67,7 +67,7 @@ class Paragraphs:
         self._index: Any = bm25s.BM25()
         self._index.index([words or ["_"] for words in self._words], show_progress=False)
 
-    def about(self, subject: str, top_k: int, *, mentioning: bool = False) -> list[int]:
+    def find_about(self, subject: str, top_k: int, *, mentioning: bool = False) -> list[int]:
         """Return the paragraphs that BM25 finds for a subject's words, the best first.
 
         Args:
@@ -87,7 +87,7 @@ class Paragraphs:
             found = [i for i in found if normalise_word(subject) in self._texts[i]]
         return found[:top_k]
 
-    def words_of(self, chosen: Iterable[int]) -> frozenset[str]:
+    def collect_words(self, chosen: Iterable[int]) -> frozenset[str]:
         """Return the words of some paragraphs that say something."""
         return frozenset(word for i in chosen for word in self._words[i])
 

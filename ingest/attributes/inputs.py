@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.attributes.prompts import Prompt, cut_at_subject, first_answer_ids
-from ingest.attributes.sets import Sets, attribute_tokens
+from ingest.attributes.prompts import Prompt, cut_at_subject, find_first_answer_ids
+from ingest.attributes.sets import Sets, list_attribute_tokens
 from ingest.interventions.running_model import RunningModel
 from neurondb.errors import TextError, UsageError
 
@@ -66,7 +66,7 @@ def read_inputs(
     found = Inputs()
     cutter = running.tokenizer if pieces else None
     for subject in {prompt.subject for prompt in prompts} & set(sets):
-        words = attribute_tokens(sets[subject], stop, cutter)
+        words = list_attribute_tokens(sets[subject], stop, cutter)
         if words:
             found.attributes[subject] = words
     for prompt in prompts:
@@ -95,9 +95,9 @@ def _cut(running: RunningModel, inputs: Inputs) -> None:
 
 
 def _answer(running: RunningModel, inputs: Inputs) -> None:
-    answers = first_answer_ids(running.tokenizer, inputs.prompts)
+    answers = find_first_answer_ids(running.tokenizer, inputs.prompts)
     for prompt, answer in zip(inputs.prompts, answers, strict=True):
-        ids = running.tokenizer.prompt(prompt.prompt)
+        ids = running.tokenizer.encode_prompt(prompt.prompt)
         if not running.fits(len(ids)):
             raise UsageError(
                 f"the prompt on {prompt.subject!r} is {len(ids)} tokens, the context of "

@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ingest.forward import Batch, Forward, batch_tokens, batches
+from ingest.forward import Batch, Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import PrefixCachedModel
-from ingest.interventions import Intervention, intervened
+from ingest.interventions import Intervention, intervene
 
 
 class Pass(NamedTuple):
@@ -44,8 +44,8 @@ def run_passes(
     Raises:
         ModelError: when a batch does not fit in memory.
     """
-    for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
-        for batch in forward.parts(whole):
+    for whole in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
+        for batch in forward.split_batch(whole):
             yield from _of_batch(forward, batch, states)
 
 
@@ -57,7 +57,7 @@ def _of_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) ->
     yield Pass(0, texts, residual, _last(clean.stream.normed, batch.lengths))
     for number, state in enumerate(states, start=1):
         first = state.layers[0]
-        with intervened(forward, state), _residual_hooks(forward, batch) as seen:
+        with intervene(forward, state), _residual_hooks(forward, batch) as seen:
             stream = cached_model.run_from(clean, first)
         # In front of the first layer that it touches a state is as the clean run.
         changed = torch.cat([residual[:first], torch.stack(seen)[first:]])

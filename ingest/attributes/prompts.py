@@ -70,19 +70,21 @@ def cut_at_subject(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:
     That is the last token which stands for a character of the subject where it first occurs.
     """
     end = prompt.prompt.index(prompt.subject) + len(prompt.subject)
-    ids, offsets = tokenizer.offsets(prompt.prompt)
+    ids, offsets = tokenizer.encode_with_offsets(prompt.prompt)
     within = max(i for i, (first, _) in enumerate(offsets) if first < end)
     prefix = [] if tokenizer.prefix_token_id is None else [tokenizer.prefix_token_id]
     return [*prefix, *ids[: within + 1]]
 
 
-def first_answer_ids(tokenizer: ChatTokenizer, prompts: Iterable[Prompt]) -> Iterator[int | None]:
+def find_first_answer_ids(
+    tokenizer: ChatTokenizer, prompts: Iterable[Prompt]
+) -> Iterator[int | None]:
     """Yield the first token of what follows each prompt, the space in front included."""
     for prompt in prompts:
         if prompt.attribute is None:
             yield None
             continue
         # Tokenised with the prompt: some tokenizers put a space in front of any text.
-        before = tokenizer.prompt(prompt.prompt)
-        whole = tokenizer.prompt(f"{prompt.prompt.rstrip()} {prompt.attribute}")
+        before = tokenizer.encode_prompt(prompt.prompt)
+        whole = tokenizer.encode_prompt(f"{prompt.prompt.rstrip()} {prompt.attribute}")
         yield whole[len(before)] if whole[: len(before)] == before else None

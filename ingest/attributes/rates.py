@@ -36,11 +36,11 @@ class Vocabulary:
         self._codes = np.array([self._code[word] for word in words])
         self._counts = np.array([is_meaningful(word, stop) for word in words])
 
-    def codes(self, words: Iterable[str]) -> NDArray[np.int64]:
+    def encode_words(self, words: Iterable[str]) -> NDArray[np.int64]:
         """Return numbers that stand for the words that are tokens."""
         return np.array([self._code[word] for word in words if word in self._code], dtype=np.int64)
 
-    def rate(
+    def compute_rate(
         self, top: Int[NDArray[np.int64], "layers k"], attributes: NDArray[np.int64]
     ) -> Float[NDArray[np.float64], " layers"]:
         """Return the share of the top tokens that count which are attributes; NaN where none does.
@@ -75,7 +75,7 @@ def find_top_tokens(
     return torch.cat(parts).view(shape).cpu().numpy()
 
 
-def mean_rate(
+def average_rates(
     rates: Float[NDArray[np.float64], "texts layers"], weights: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return each layer's mean over the prompts that have a rate, and how many those are.

@@ -68,7 +68,7 @@ def write_whole(file: Path, text: str) -> None:
     write_atomic(file, text)
 
 
-def attribute_tokens(
+def list_attribute_tokens(
     attributes: Iterable[str],
     stop: frozenset[str],
     tokenizer: ChatTokenizer | None = None,
@@ -82,5 +82,7 @@ def attribute_tokens(
     found = {normalise_word(word) for word in words}
     if tokenizer is not None:
         spelled = (form for word in dict.fromkeys(words) for form in (word, f" {word}"))
-        found |= {normalise_word(piece) for form in spelled for piece in tokenizer.pieces(form)}
+        found |= {
+            normalise_word(piece) for form in spelled for piece in tokenizer.split_into_pieces(form)
+        }
     return frozenset(word for word in found if is_meaningful(word, stop))

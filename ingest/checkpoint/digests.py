@@ -47,7 +47,7 @@ class Stamp(NamedTuple):
     device: int
 
     @classmethod
-    def of(cls, file: Path) -> Stamp:
+    def from_file(cls, file: Path) -> Stamp:
         """Return the stamp of a file, of its target where it is a link.
 
         Raises:
@@ -67,13 +67,13 @@ def refuse_changed(stamps: Mapping[Path, Stamp]) -> None:
         CheckpointError: One is another than when its stamp was taken.
     """
     for file, stamp in stamps.items():
-        if Stamp.of(file) != stamp:
+        if Stamp.from_file(file) != stamp:
             raise CheckpointError(
                 f"{file} was changed while it was being read: run the command again"
             )
 
 
-def file_digests(file: Path, stamp: Stamp, names: Iterable[str], load: Load) -> dict[str, str]:
+def hash_tensors(file: Path, stamp: Stamp, names: Iterable[str], load: Load) -> dict[str, str]:
     """Return the digest (hex) of each tensor of a file: of its dtype, shape and every byte.
 
     It is the SHA-256 of dtype, shape and the SHA-256 of each block of 2²⁰ bytes, in their order.

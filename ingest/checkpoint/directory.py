@@ -64,7 +64,7 @@ class WeightFiles:
     files: Mapping[Path, list[str]]
 
 
-def weight_files(directory: Path, named: object = None) -> WeightFiles:
+def find_weight_files(directory: Path, named: object = None) -> WeightFiles:
     """Find the weight files that transformers runs.
 
     Args:
@@ -160,7 +160,7 @@ def _no_config(directory: Path) -> str:
             " it into its base model with peft's merge_and_unload and give what"
             " save_pretrained writes, or give the base model"
         )
-    found = what_else(_names(directory))
+    found = describe_other_weights(_names(directory))
     hint = "" if found is None else f"; it holds {found}"
     return f"{directory} has no config.json: not a model in hub format{hint}"
 
@@ -209,7 +209,7 @@ def refuse_pointer(file: Path) -> None:
         )
 
 
-def what_else(names: Iterable[str]) -> str | None:
+def describe_other_weights(names: Iterable[str]) -> str | None:
     """Say what a set of files without weights of transformers holds instead, with one of them."""
     known = sorted(names)
     for pattern, meaning in OTHERS.items():
@@ -221,7 +221,7 @@ def what_else(names: Iterable[str]) -> str | None:
 
 def _no_weights(directory: Path) -> str:
     looked = " nor ".join(SINGLES)
-    found = what_else(_names(directory))
+    found = describe_other_weights(_names(directory))
     if found is not None:
         return (
             f"{directory} has neither {looked} nor an index of shards, but {found}: take the"

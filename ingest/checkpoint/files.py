@@ -23,8 +23,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ingest.checkpoint.digests import Stamp, file_digests, refuse_changed
-from ingest.checkpoint.directory import weight_files
+from ingest.checkpoint.digests import Stamp, hash_tensors, refuse_changed
+from ingest.checkpoint.directory import find_weight_files
 from ingest.checkpoint.gguf.reader import GgufFile
 from ingest.checkpoint.gguf.tensors import GgufTensors
 from neurondb.errors import CheckpointError
@@ -83,20 +83,20 @@ class TensorFiles:
             CheckpointError: There are none, a shard named by the index is missing, or a file is
                 truncated, of another format, or holds anything but tensors.
         """
-        found = weight_files(directory, named)
+        found = find_weight_files(directory, named)
         format_ = PICKLES if found.pickled else SAFETENSORS
-        stamps = {file: Stamp.of(file) for file in found.files}
+        stamps = {file: Stamp.from_file(file) for file in found.files}
         return cls(_headers(found.files, format_), format_, stamps)
 
     @classmethod
-    def of_gguf(cls, file: GgufFile, tensors: GgufTensors) -> TensorFiles:
+    def from_gguf(cls, file: GgufFile, tensors: GgufTensors) -> TensorFiles:
         """Take the tensors of a GGUF file, whose header has been read.
 
         Raises:
             CheckpointError: A part of it has gone.
         """
-        format_ = Format(tensors.of_file, tensors.load, tensors.stored_bytes)
-        stamps = {part: Stamp.of(part) for part in file.parts}
+        format_ = Format(tensors.read_shapes, tensors.load, tensors.map_stored_bytes)
+        stamps = {part: Stamp.from_file(part) for part in file.parts}
         return cls(_headers({part: [] for part in file.parts}, format_), format_, stamps)
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
@@ -113,7 +113,7 @@ class TensorFiles:
             refuse_changed({file: self.stamps[file]})
         return tensors
 
-    def digests(self) -> Mapping[str, str]:
+    def compute_digests(self) -> Mapping[str, str]:
         """The digest of each tensor, in the order of their names: of dtype, shape and all bytes.
 
         Raises:
@@ -124,11 +124,11 @@ class TensorFiles:
             for file, stamp in self.stamps.items():
                 names = [name for name, stored in self.stored.items() if stored.file == file]
                 load = self.format.stored or self.format.load
-                found |= file_digests(file, stamp, names, load)
+                found |= hash_tensors(file, stamp, names, load)
             self._digests.update(sorted(found.items()))
         return self._digests
 
-    def edge_digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
+    def compute_edge_digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
         """As `digests`, of dtype, shape and only the first and last 4 KiB; default: of all."""
         wanted = sorted(self.stored if names is None else names)
         return {name: _edges(tensor) for name, tensor in sorted(self.read(wanted).items())}
@@ -194,7 +194,7 @@ def _safetensors_load(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
 def _pickled(file: Path) -> dict[str, Tensor]:
     if zipfile.is_zipfile(file):
         return _unpickled(file, mmap=True)
-    return _unmapped(file, Stamp.of(file))
+    return _unmapped(file, Stamp.from_file(file))
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, select
 
-from ingest.checkpoint.hub import LocatedModel, locate
+from ingest.checkpoint.hub import LocatedModel, locate_model
 from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import HubError, IngestError, ModelError
 from neurondb.reading.models import Model
@@ -39,7 +39,7 @@ def locate_original(model: Model, revision: str | None = None) -> LocatedModel:
         HubError: when the hub cannot give it.
     """
     try:
-        return locate(model.source, revision or model.revision)
+        return locate_model(model.source, revision or model.revision)
     except HubError:
         raise  # says already what to do
     except ModelError as error:

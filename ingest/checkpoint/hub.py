@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ingest.checkpoint.directory import INDEX, SINGLES, what_else
-from ingest.checkpoint.gguf.reader import PART, SUFFIX, gguf_in, is_gguf
+from ingest.checkpoint.directory import INDEX, SINGLES, describe_other_weights
+from ingest.checkpoint.gguf.reader import PART, SUFFIX, find_gguf, is_gguf
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, find_known_model
 from neurondb.text_decoding import format_path, is_text
@@ -56,7 +56,7 @@ class LocatedModel:
     slug: str
 
 
-def locate(model: str, revision: str | None = None) -> LocatedModel:
+def locate_model(model: str, revision: str | None = None) -> LocatedModel:
     """Find a model by path, known name or hub id, downloading it if need be.
 
     An existing path goes before a known name, a known name before a hub id.
@@ -92,7 +92,7 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
 
 def _local(path: Path) -> LocatedModel:
     if path.is_dir():
-        file = None if (path / "config.json").is_file() else gguf_in(path)
+        file = None if (path / "config.json").is_file() else find_gguf(path)
         if file is None:
             return LocatedModel(path, str(path), None, _slug(path.name))
         return LocatedModel(file, str(file), None, _slug(_stem(file)))
@@ -172,7 +172,7 @@ def _patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
         counts = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
         if any(fnmatch(name, pattern) for name in names for pattern in counts):
             return [*SETTINGS, *weights]
-    found = what_else(names)
+    found = describe_other_weights(names)
     raise HubError(
         f"{hub_id} has neither {SINGLES[0]} nor {SINGLES[1]}"
         f"{'' if found is None else f', but {found}'}: take a repository in transformers' format"

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from ingest.checkpoint.fingerprint import locate_original
 from ingest.checkpoint.gguf.reader import is_gguf
-from ingest.checkpoint.hub import LocatedModel, locate
+from ingest.checkpoint.hub import LocatedModel, locate_model
 from neurondb import migrate
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.database import check_revision, connect, parse_url, sqlite_path
@@ -31,7 +31,7 @@ def locate_requested(request: IngestRequest) -> tuple[LocatedModel, str]:
     """
     stored = None if _is_local(request.model) else _stored(request)
     if stored is None or (request.name not in (None, stored.name) and _is_known(request.model)):
-        located = locate(request.model, request.revision)
+        located = locate_model(request.model, request.revision)
         return located, request.name or located.slug
     return locate_original(stored, request.revision), request.name or stored.name
 

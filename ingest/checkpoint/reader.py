@@ -21,9 +21,9 @@ from ingest.checkpoint.digests import Stamp, refuse_changed
 from ingest.checkpoint.directory import read_config
 from ingest.checkpoint.files import TensorFiles
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf
-from ingest.checkpoint.gguf.sidecar import sidecar_of
-from ingest.checkpoint.gguf.tensors import GgufTensors, main_type, summarise_types
-from ingest.families import layout_for
+from ingest.checkpoint.gguf.sidecar import ensure_sidecar
+from ingest.checkpoint.gguf.tensors import GgufTensors, find_main_type, summarise_types
+from ingest.families import choose_layout
 from ingest.families.architecture import Architecture, LayerWeights, Norm
 from ingest.families.layout import Layout, Shapes
 from ingest.families.settings import Settings
@@ -87,7 +87,7 @@ class Checkpoint:
             files.settings,
             replace(layout.architecture, tied=tied),
             files.config,
-            (files.file_type or main_type(files.types, matrices)) if files.types else None,
+            (files.file_type or find_main_type(files.types, matrices)) if files.types else None,
             summarise_types(files.types),
             layout,
             root,
@@ -102,7 +102,7 @@ class Checkpoint:
         """Where the family keeps its tensors, and how its modules are called."""
         return self._layout
 
-    def layer(self, index: int) -> LayerWeights:
+    def read_layer(self, index: int) -> LayerWeights:
         """The raw MLP weights of layer `index`, counted from zero.
 
         Raises:
@@ -113,27 +113,27 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} has layers 0 to {last}, no layer {index}")
         prefix = self._root + self._layout.block.format(index)
         tensors = self._read(self._layout.block_shapes(prefix))
-        return self._layout.block_in(tensors, prefix)
+        return self._layout.select_block(tensors, prefix)
 
-    def embedding(self) -> Float[Tensor, "d_vocab d_model"]:
+    def read_embedding(self) -> Float[Tensor, "d_vocab d_model"]:
         """The embedding E as it is stored; CheckpointError where it holds NaN or infinity."""
         return self._read_one(self._embedding)
 
-    def unembedding(self) -> Float[Tensor, "d_vocab d_model"]:
+    def read_unembedding(self) -> Float[Tensor, "d_vocab d_model"]:
         """The unembedding U as it is stored; a tied model's is its embedding.
 
         One that is stored although the configuration ties it is what transformers runs, and is
         taken. A bias on the logits is no part of U. CheckpointError as for `embedding`.
         """
-        return self.embedding() if self._head is None else self._read_one(self._head)
+        return self.read_embedding() if self._head is None else self._read_one(self._head)
 
-    def final_norm(self) -> Norm:
+    def read_final_norm(self) -> Norm:
         """The norm in front of the unembedding; without parameters where the model has none."""
         place = self._layout.final_norm
         if place is None:
             return Norm(None, None)
         tensors = self._read(place.shapes(self._root, self.architecture))
-        return place.norm_in(tensors, self._root)
+        return place.select_norm(tensors, self._root)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the configuration and of every tensor's name, dtype, shape and bytes.
@@ -145,7 +145,7 @@ class Checkpoint:
         Raises:
             CheckpointError: A file was changed since it was opened, or cannot be read any more.
         """
-        found = self._digest(self._tensor_files.digests())
+        found = self._digest(self._tensor_files.compute_digests())
         refuse_changed(self._stamps)
         return found
 
@@ -154,13 +154,13 @@ class Checkpoint:
 
         Databases hold it that were made before the whole was hashed.
         """
-        return self._digest(self._tensor_files.edge_digests())
+        return self._digest(self._tensor_files.compute_edge_digests())
 
     def refuse_changed(self) -> None:
         """Make sure that the files are those that were opened; CheckpointError if not."""
         refuse_changed(self._stamps)
 
-    def block(self, index: int) -> dict[str, Tensor]:
+    def read_block(self, index: int) -> dict[str, Tensor]:
         """The tensors of layer `index` as they are stored, by their names below the block.
 
         They are mapped, and not looked at: a NaN is not refused.
@@ -169,7 +169,7 @@ class Checkpoint:
         tensors = self._tensor_files.read(self._layout.block_shapes(prefix))
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
-    def ends(self) -> tuple[Tensor, Tensor]:
+    def read_ends(self) -> tuple[Tensor, Tensor]:
         """The embedding and the unembedding as they are stored, mapped and not looked at."""
         names = (self._embedding, self._head or self._embedding)
         tensors = self._tensor_files.read(names)
@@ -212,20 +212,20 @@ class _Files(NamedTuple):
 def _open_directory(path: Path) -> _Files:
     file = path / "config.json"
     config = read_config(path)
-    stamps = {file: Stamp.of(file)}
-    layout = layout_for(Settings(config, str(file)))
+    stamps = {file: Stamp.from_file(file)}
+    layout = choose_layout(Settings(config, str(file)))
     tensor_files = TensorFiles.open(path, config.get("transformers_weights"))
     return _Files(path, config, layout, tensor_files, stamps, {}, None)
 
 
 def _open_gguf(path: Path) -> _Files:
     file = open_gguf(path)
-    sidecar = sidecar_of(file)
+    sidecar = ensure_sidecar(file)
     config = read_config(sidecar)
-    layout = layout_for(Settings(config, str(path)))
+    layout = choose_layout(Settings(config, str(path)))
     tensors = GgufTensors(file, layout)
-    tensor_files = TensorFiles.of_gguf(file, tensors)
-    return _Files(sidecar, config, layout, tensor_files, {}, tensors.types(), file.file_type)
+    tensor_files = TensorFiles.from_gguf(file, tensors)
+    return _Files(sidecar, config, layout, tensor_files, {}, tensors.list_types(), file.file_type)
 
 
 def _find_root(path: Path, layout: Layout, tensor_files: TensorFiles) -> tuple[str, str]:
@@ -282,9 +282,9 @@ def _is_tied(tensor_files: TensorFiles, embedding: str, head: str | None) -> boo
     if head is None or head == embedding:
         return True
     # Where they differ, they nearly always do at once; where they do not, all of both is compared.
-    if len(set(tensor_files.edge_digests([embedding, head]).values())) > 1:
+    if len(set(tensor_files.compute_edge_digests([embedding, head]).values())) > 1:
         return False
-    digests = tensor_files.digests()
+    digests = tensor_files.compute_digests()
     return digests[embedding] == digests[head]
 
 

@@ -28,7 +28,7 @@ from ingest.families.layout import Layout
 from ingest.families.settings import Settings
 from neurondb.errors import UnsupportedModelError
 
-__all__ = ["FAMILIES", "layout_for"]
+__all__ = ["FAMILIES", "choose_layout"]
 
 _MODULES = (
     bloom,
@@ -62,7 +62,7 @@ ENCODERS = frozenset(
 )
 
 
-def layout_for(settings: Settings) -> Layout:
+def choose_layout(settings: Settings) -> Layout:
     """The layout of the model that a `config.json` describes.
 
     Raises:

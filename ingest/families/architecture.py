@@ -90,7 +90,7 @@ def _moved(tensors: Tensors, device: torch.device) -> Tensors:
     return replace(tensors, **changes)
 
 
-def common_architecture(
+def read_common_architecture(
     settings: Settings, *, gated: bool, norm: NormKind, activation: str, tied: bool
 ) -> Architecture:
     """The architecture under the names that most of transformers' configurations share.
@@ -114,7 +114,7 @@ def common_architecture(
     )
 
 
-def gpt2_architecture(settings: Settings, *, tied: bool) -> Architecture:
+def read_gpt2_architecture(settings: Settings, *, tied: bool) -> Architecture:
     """The architecture under the older names that GPT-2 and GPT-J use; CheckpointError as above."""
     d_model = settings.integer("n_embd", "hidden_size")
     return Architecture(

@@ -6,7 +6,7 @@ The factor √d_model on the embedding is one number for the whole model and is 
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -19,7 +19,7 @@ def layout(settings: Settings) -> Layout:
     stated = settings.text("hidden_act", default=TANH_GELU)
     gate, in_, out = gated_linear()
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="rms",

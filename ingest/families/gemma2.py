@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -25,7 +25,7 @@ def layout(settings: Settings) -> Layout:
         return _with_vision(settings)
     gate, in_, out = gated_linear()
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="rms",

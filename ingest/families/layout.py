@@ -49,18 +49,20 @@ class Matrix:
             shapes[f"{prefix}{self.module}.bias"] = (outer,)
         return shapes
 
-    def weight_in(
+    def select_weight(
         self, tensors: Mapping[str, Tensor], prefix: str
     ) -> Float[Tensor, "d_mlp d_model"]:
         """Its neurons as rows: a view of the stored tensor."""
         stored = tensors[f"{prefix}{self.module}.weight"]
         return self._part(stored if self.neurons == "rows" else stored.T)
 
-    def bias_in(self, tensors: Mapping[str, Tensor], prefix: str) -> Float[Tensor, " d_mlp"] | None:
+    def select_bias(
+        self, tensors: Mapping[str, Tensor], prefix: str
+    ) -> Float[Tensor, " d_mlp"] | None:
         """Its neurons' biases, a view of the stored tensor; None where they have none."""
         return self._part(tensors[f"{prefix}{self.module}.bias"]) if self.bias else None
 
-    def part_of(self, output: Float[Tensor, "*places outer"]) -> Float[Tensor, "*places d_mlp"]:
+    def select_part(self, output: Float[Tensor, "*places outer"]) -> Float[Tensor, "*places d_mlp"]:
         """Its neurons' part of what its module puts out when the model runs: a view."""
         return output.chunk(self.parts, dim=-1)[self.part] if self.parts > 1 else output
 
@@ -90,7 +92,7 @@ class NormPlace:
         shape = (architecture.d_model,)
         return {f"{prefix}{self.module}.{kind}": shape for kind, has in present.items() if has}
 
-    def norm_in(self, tensors: Mapping[str, Tensor], prefix: str) -> Norm:
+    def select_norm(self, tensors: Mapping[str, Tensor], prefix: str) -> Norm:
         """Its parameters as they act; an offset is added in float32, as transformers does."""
         gain = tensors[f"{prefix}{self.module}.weight"] if self.gain else None
         if gain is not None and self.offset:
@@ -136,16 +138,16 @@ class Layout:
             shapes |= place.shapes(prefix, self.architecture) if place else {}
         return shapes
 
-    def block_in(self, tensors: Mapping[str, Tensor], prefix: str) -> LayerWeights:
+    def select_block(self, tensors: Mapping[str, Tensor], prefix: str) -> LayerWeights:
         """The weights of the block at `prefix`, whose tensors have been read."""
         return LayerWeights(
-            gate=self.gate.weight_in(tensors, prefix) if self.gate else None,
-            in_=self.in_.weight_in(tensors, prefix),
-            out=self.out.weight_in(tensors, prefix),
-            gate_bias=self.gate.bias_in(tensors, prefix) if self.gate else None,
-            in_bias=self.in_.bias_in(tensors, prefix),
-            pre_norm=self.pre_norm.norm_in(tensors, prefix) if self.pre_norm else None,
-            post_norm=self.post_norm.norm_in(tensors, prefix) if self.post_norm else None,
+            gate=self.gate.select_weight(tensors, prefix) if self.gate else None,
+            in_=self.in_.select_weight(tensors, prefix),
+            out=self.out.select_weight(tensors, prefix),
+            gate_bias=self.gate.select_bias(tensors, prefix) if self.gate else None,
+            in_bias=self.in_.select_bias(tensors, prefix),
+            pre_norm=self.pre_norm.select_norm(tensors, prefix) if self.pre_norm else None,
+            post_norm=self.post_norm.select_norm(tensors, prefix) if self.post_norm else None,
         )
 
 

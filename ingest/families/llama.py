@@ -8,7 +8,7 @@ dot products of a Granite are those without the multipliers.
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -26,7 +26,7 @@ def layout(settings: Settings) -> Layout:
     bias = model_type in BIAS_SWITCH and settings.flag("mlp_bias", default=False)
     gate, in_, out = gated_linear(bias=bias)
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="rms",

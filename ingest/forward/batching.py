@@ -71,7 +71,7 @@ def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64
     return packed
 
 
-def batches(
+def make_batches(
     token_ids: Sequence[NDArray[np.int64]],
     device: torch.device,
     max_tokens: int,

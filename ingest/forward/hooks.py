@@ -91,7 +91,7 @@ def _module(
 
 
 @contextmanager
-def activation_hooks(
+def hook_activations(
     places: MLPHookPoints, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
 ) -> Iterator[None]:
     """While open, hand `receive` the layer's activations as soon as the last of them is there.
@@ -105,7 +105,7 @@ def activation_hooks(
 
     def keep(name: str, matrix: Matrix) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            held[name] = _by_text(matrix.part_of(output), shape)
+            held[name] = _by_text(matrix.select_part(output), shape)
 
         return hook
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf, read_by_transformers
-from ingest.checkpoint.gguf.sidecar import sidecar_of
+from ingest.checkpoint.gguf.sidecar import ensure_sidecar
 from ingest.checkpoint.libraries import first_line, silence_libraries
 from neurondb.errors import ModelError
 
@@ -32,7 +32,7 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
     Raises:
         ModelError: The files cannot be loaded, do not hold every weight, or do not fit in memory.
     """
-    with loading(path, device, dtype), _weights(path) as (directory, settings, gguf):
+    with explain_loading_errors(path, device, dtype), _weights(path) as (directory, settings, gguf):
         from transformers import AutoConfig, AutoModelForCausalLM
 
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -64,11 +64,13 @@ def _weights(path: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
         return
     file = open_gguf(path)
     with read_by_transformers(file, lists=False):
-        yield file.path.parent, sidecar_of(file), {"gguf_file": file.path.name}
+        yield file.path.parent, ensure_sidecar(file), {"gguf_file": file.path.name}
 
 
 @contextlib.contextmanager
-def loading(directory: Path, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+def explain_loading_errors(
+    directory: Path, device: torch.device, dtype: torch.dtype
+) -> Iterator[None]:
     """Silence the libraries, and make whatever they raise one ModelError of one line."""
     try:
         with silence_libraries():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.batching import Batch
-from ingest.forward.hooks import MLPActivations, MLPHookPoints, activation_hooks, find_hook_points
+from ingest.forward.hooks import MLPActivations, MLPHookPoints, find_hook_points, hook_activations
 from ingest.forward.loading import load_model
 from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
@@ -91,12 +91,12 @@ class Forward:
         """Every layer's modules at which MLP activations appear."""
         return self._hook_points
 
-    def parts(self, batch: Batch) -> list[Batch]:
+    def split_batch(self, batch: Batch) -> list[Batch]:
         """Return the batches that the model must see one by one: of most, the batch itself."""
         return [part for part, _ in _same_rope(batch, self._short_rope)]
 
     @contextmanager
-    def explaining_errors(self, batch: Batch) -> Iterator[None]:
+    def explain_errors(self, batch: Batch) -> Iterator[None]:
         """Let what is run inside on a batch raise ModelError as `run` does."""
         self._check(batch)
         with self._explaining_memory_errors(batch):
@@ -151,7 +151,7 @@ class Forward:
 
         with ExitStack() as stack:
             for layer in wanted:
-                hooks = activation_hooks(
+                hooks = hook_activations(
                     self._hook_points[layer], (n_texts, n_positions), partial(feed, layer)
                 )
                 stack.enter_context(hooks)

@@ -72,7 +72,7 @@ class CleanPass:
     stream: Stream
     prefixes: Mapping[int, LayerPrefix]
 
-    def start(self, layer: int) -> int:
+    def find_start(self, layer: int) -> int:
         """Return the last layer, at most `layer`, that a pass can begin at; 0 is always one."""
         return max((first for first in self.prefixes if first <= layer), default=0)
 
@@ -126,14 +126,14 @@ class PrefixCachedModel:
 
         ModelError as in `run_clean`.
         """
-        start = clean.start(first)
+        start = clean.find_start(first)
         with ExitStack() as stack:
             if start:
                 blocks = self.forward.blocks[:start]
-                stack.enter_context(fixed_output(blocks, clean.prefixes[start].before))
+                stack.enter_context(fix_output(blocks, clean.prefixes[start].before))
             attention = self._attention(first)
             if first in clean.prefixes and attention is not None:
-                stack.enter_context(fixed_output([attention], clean.prefixes[first].attended))
+                stack.enter_context(fix_output([attention], clean.prefixes[first].attended))
             return self._stream(clean.batch)
 
     def _attention(self, layer: int) -> nn.Module | None:
@@ -153,7 +153,7 @@ class PrefixCachedModel:
         # Texts of one token each: masks that some models make on the way stay small.
         decoded = Output(last_hidden_state=normed[:, None])
         ids = torch.zeros(len(normed), 1, dtype=torch.int64, device=normed.device)
-        with fixed_output([self.forward.decoder], decoded):
+        with fix_output([self.forward.decoder], decoded):
             logits: Tensor = self.forward.model(input_ids=ids, use_cache=False).logits
         return logits[:, 0]
 
@@ -161,10 +161,10 @@ class PrefixCachedModel:
         scales: list[Tensor] = []
 
         def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            scales.append(norm_divisor(module, inputs[0], self.forward.architecture.norm))
+            scales.append(compute_norm_divisor(module, inputs[0], self.forward.architecture.norm))
 
         with ExitStack() as stack:
-            stack.enter_context(self.forward.explaining_errors(batch))
+            stack.enter_context(self.forward.explain_errors(batch))
             if (norm := self.forward.final_norm) is not None:
                 stack.callback(norm.register_forward_pre_hook(measure).remove)
             decoded = self.forward.decoder(input_ids=batch.token_ids, use_cache=False)
@@ -179,7 +179,7 @@ class PrefixCachedModel:
         return [wanted[i * len(wanted) // room] for i in range(room)]
 
 
-def norm_divisor(
+def compute_norm_divisor(
     norm: nn.Module, stream: Float[Tensor, "texts positions d_model"], kind: str
 ) -> Float[Tensor, "texts positions"]:
     """Return what a norm divides by, float32, its ε included (METHODS §6, scale).
@@ -197,7 +197,7 @@ def norm_divisor(
 
 
 @contextmanager
-def fixed_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
+def fix_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
     """While open, modules put out `output` whatever they are given, and nothing in them runs."""
 
     def still(*_args: object, **_kwargs: object) -> Any:
@@ -237,7 +237,7 @@ def take_texts(clean: CleanPass, layer: int, texts: Int[Tensor, " rows"]) -> Cle
         texts: Which rows of the batch, in any order; one may come several times, so that each of
             its copies can be changed in its own way.
     """
-    start = clean.start(layer)
+    start = clean.find_start(layer)
     prefixes = {}
     if start in clean.prefixes:
         prefixes[start] = LayerPrefix(*(_rows(out, texts) for out in clean.prefixes[start]))

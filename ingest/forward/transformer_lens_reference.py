@@ -15,7 +15,7 @@ from torch import Tensor
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward.batching import Batch
 from ingest.forward.hooks import MLPActivations
-from ingest.forward.loading import load_model, loading
+from ingest.forward.loading import explain_loading_errors, load_model
 
 
 class Bridge:
@@ -35,7 +35,7 @@ class Bridge:
         # It knows hub directories only: of a GGUF file it gets what transformers loaded.
         from_gguf = checkpoint.quantisation is not None
         loaded = load_model(checkpoint.path, device, dtype) if from_gguf else None
-        with loading(checkpoint.path, device, dtype):
+        with explain_loading_errors(checkpoint.path, device, dtype):
             from transformer_lens.model_bridge import TransformerBridge
             from transformer_lens.model_bridge.sources.transformers import helpers
 
@@ -51,7 +51,7 @@ class Bridge:
             )
 
     @torch.inference_mode()
-    def activations(self, batch: Batch) -> list[MLPActivations]:
+    def compute_activations(self, batch: Batch) -> list[MLPActivations]:
         """Return every layer's activations on a batch, all of them kept at once."""
         kept: dict[str, Tensor] = {}
 

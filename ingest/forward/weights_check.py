@@ -38,12 +38,12 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
     for layer in range(checkpoint.architecture.n_layers):
         place = checkpoint.layout.block.format(layer)
         block = decoder.get_submodule(place.rstrip("."))
-        for name, stored in checkpoint.block(layer).items():
+        for name, stored in checkpoint.read_block(layer).items():
             if not _same(stored, block.get_parameter(name)):
                 raise _other(checkpoint, f"{place}{name}")
     ends = (model.get_input_embeddings(), model.get_output_embeddings())
     for name, stored, module in zip(
-        ("the embedding", "the unembedding"), checkpoint.ends(), ends, strict=True
+        ("the embedding", "the unembedding"), checkpoint.read_ends(), ends, strict=True
     ):
         if not _same(stored, module.weight):
             raise _other(checkpoint, name)

@@ -57,7 +57,7 @@ class RunPlan(NamedTuple):
     baseline_of: int | None = None
     means_dataset_id: int | None = None
 
-    def shifted(self, by: int) -> "RunPlan":
+    def shift(self, by: int) -> "RunPlan":
         """Return the plan for a list that has `by` others in front."""
         return (
             self if self.baseline_of is None else self._replace(baseline_of=self.baseline_of + by)
@@ -161,7 +161,7 @@ class AblationSession:
         """The checkpoint's: of its configuration and weights."""
         return self.opened.checkpoint.fingerprint()
 
-    def settings(self, dataset_id: int) -> AblationSettings:
+    def make_settings(self, dataset_id: int) -> AblationSettings:
         """Return what the runs of this session agree in."""
         return AblationSettings(
             model_id=self.model.model_id,
@@ -214,7 +214,7 @@ class AblationSession:
         found: list[int | None] = []
         if self.texts.dataset_id is None:
             return [None] * len(plans)
-        settings = self.settings(self.texts.dataset_id)
+        settings = self.make_settings(self.texts.dataset_id)
         with transaction(self.engine) as connection:
             for plan in plans:
                 of = None if plan.baseline_of is None else found[plan.baseline_of]
@@ -237,7 +237,7 @@ class AblationSession:
                 + advice * (self.opened.dtype == torch.float16)
             )
         return AblationRecord(
-            settings=self.settings(self.texts.stored(self.engine)),
+            settings=self.make_settings(self.texts.store(self.engine)),
             neurons=plan.neurons.record,
             treatment=plan.treatment,
             seed=plan.neurons.seed,

@@ -15,18 +15,18 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Batch, batch_tokens, batches
+from ingest.forward import Batch, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, repeat_texts
-from ingest.interventions import Intervention, intervened
-from ingest.interventions.metrics import Counted, token_metrics
-from ingest.interventions.running_model import RunningModel, targets_by_layer
+from ingest.interventions import Intervention, intervene
+from ingest.interventions.metrics import Counted, compute_token_metrics
+from ingest.interventions.running_model import RunningModel, make_targets
 from neurondb.contracts.progress import Advance
 from neurondb.errors import UsageError
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 
 _MEASURED: Final = ("loss", "entropy", "rank")
-"""In the order of `token_metrics`."""
+"""In the order of `compute_token_metrics`."""
 
 
 class FixedNeuron(NamedTuple):
@@ -53,7 +53,7 @@ class MetricSums(NamedTuple):
     n: Int[NDArray[np.int64], " metrics"]
 
     @classmethod
-    def of(cls, n_settings: int) -> MetricSums:
+    def zeros(cls, n_settings: int) -> MetricSums:
         """Return sums of nothing yet."""
         shape = (n_settings, len(ENTROPY_METRICS))
         n = np.zeros(len(ENTROPY_METRICS), dtype=np.int64)
@@ -96,13 +96,13 @@ class FrozenNormRunner:
             settings: each with a row of its own, from 0.
             advance: told the tokens × settings that are done.
         """
-        sums, forward = MetricSums.of(len(settings)), self._running.forward
+        sums, forward = MetricSums.zeros(len(settings)), self._running.forward
         layers = sorted({setting.place.layer for setting in settings})
         by_layer = {n: [s for s in settings if s.place.layer == n] for n in layers}
-        for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
-            for batch in forward.parts(whole):
+        for whole in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
+            for batch in forward.split_batch(whole):
                 clean = self._cached_model.run_clean(batch, layers)
-                counted = Counted.of(batch, skip_bos=self._skip_bos)
+                counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
                 _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
                 for layer, of_layer in by_layer.items():
                     for part in _parts(of_layer, batch, batch_tokens(forward.device)):
@@ -120,7 +120,7 @@ class FrozenNormRunner:
     ) -> None:
         n, rows = len(settings), [setting.row for setting in settings]
         fixing = self._fixing(settings, len(clean.batch.lengths))
-        with intervened(self._running.forward, fixing):
+        with intervene(self._running.forward, fixing):
             stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
         many = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
         frozen = self._frozen(stream, clean.stream, n)
@@ -136,7 +136,7 @@ class FrozenNormRunner:
         for row, setting in enumerate(settings):
             values[row, places.index(setting.place)] = setting.value
         rows = values.repeat_interleave(n_texts, 0)
-        return Intervention(targets_by_layer(places, self._sign, rows), "hook_post")
+        return Intervention(make_targets(places, self._sign, rows), "hook_post")
 
     def _frozen(self, stream: Stream, clean: Stream, n: int) -> Stream:
         """Return what the final norm would put out, did it divide by what it divided by before."""
@@ -155,7 +155,7 @@ class FrozenNormRunner:
         assert stream.scale is not None
         d_vocab = self._running.checkpoint.architecture.d_vocab
         normed, following = stream.normed[counted.mask], counted.next_token
-        measured = token_metrics(self._cached_model.logits, normed, following, d_vocab)
+        measured = compute_token_metrics(self._cached_model.logits, normed, following, d_vocab)
         found = dict(zip(_MEASURED, measured, strict=True))
         found["scale"] = stream.scale[counted.mask]
         return torch.stack([found[name].view(n, -1) for name in ENTROPY_METRICS], dim=1)

@@ -41,7 +41,9 @@ class Targets:
     values: Float[Tensor, " chosen"] | Float[Tensor, "texts chosen"]
 
     @classmethod
-    def of(cls, neurons: Sequence[int], signs: Sequence[float], value: float = 0.0) -> Targets:
+    def from_value(
+        cls, neurons: Sequence[int], signs: Sequence[float], value: float = 0.0
+    ) -> Targets:
         """Set some neurons to one value."""
         chosen = torch.tensor(neurons, dtype=torch.int64)
         return cls(
@@ -90,7 +92,7 @@ class Intervention:
 
 
 @contextmanager
-def intervened(forward: Forward, *interventions: Intervention) -> Iterator[None]:
+def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
     """Let a model run with neurons intervened on, as long as this is open.
 
     Several interventions on one layer act one after the other; each sees the signs that the one
@@ -152,7 +154,7 @@ def _changed(
 
 def _keep(held: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        held[:] = [matrix.part_of(output).index_select(-1, neurons)]
+        held[:] = [matrix.select_part(output).index_select(-1, neurons)]
 
     return hook
 

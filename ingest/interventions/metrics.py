@@ -35,7 +35,7 @@ class Counted(NamedTuple):
     next_token: Int[Tensor, " tokens"]
 
     @classmethod
-    def of(cls, batch: Batch, *, skip_bos: bool) -> "Counted":
+    def from_batch(cls, batch: Batch, *, skip_bos: bool) -> "Counted":
         """Count what is no padding, with `skip_bos` from the second position on."""
         positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
         mask = positions < batch.lengths[:, None]
@@ -46,7 +46,7 @@ class Counted(NamedTuple):
         return cls(mask, following[mask])
 
 
-def token_metrics(
+def compute_token_metrics(
     logits_of: Logits,
     normed: Float[Tensor, "tokens d_model"],
     next_token: Int[Tensor, " tokens"],

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Batch, Forward, batch_tokens, batches
+from ingest.forward import Batch, Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
-from ingest.interventions.hooks import Intervention, intervened
-from ingest.interventions.metrics import Counted, token_metrics
+from ingest.interventions.hooks import Intervention, intervene
+from ingest.interventions.metrics import Counted, compute_token_metrics
 from ingest.interventions.token_values import TokenPlaces, TokenValues
 
 
@@ -75,25 +75,27 @@ class InterventionRunner:
         self._clean_is_there = True
         return values
 
-    def token_ids_counted(self) -> NDArray[np.int64]:
+    def list_counted_token_ids(self) -> NDArray[np.int64]:
         """Return the tokens that count, in the order of their values."""
         first = self.places.first_position
         return np.concatenate([ids[first:] for ids in self._token_ids])
 
     def _batches(self) -> list[Batch]:
-        whole = batches(self._token_ids, torch.device("cpu"), batch_tokens(self._forward.device))
-        return [part for batch in whole for part in self._forward.parts(batch)]
+        whole = make_batches(
+            self._token_ids, torch.device("cpu"), batch_tokens(self._forward.device)
+        )
+        return [part for batch in whole for part in self._forward.split_batch(batch)]
 
     @torch.inference_mode()
     def _run_clean(self, batch: Batch, interventions: Sequence[Intervention]) -> _CleanBatch:
         batch = batch.to(self._forward.device)
         firsts = {layer for one in interventions for layer in one.layers[:1]}
         clean = self._cached_model.run_clean(batch, firsts)
-        counted = Counted.of(batch, skip_bos=self._skip_bos)
-        places = self.places.of(batch, counted.mask)
+        counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
+        places = self.places.find(batch, counted.mask)
         normed = clean.stream.normed[counted.mask]
         if self._clean_is_there:
-            metrics = self.clean.at(0, places).to(batch.token_ids.device)
+            metrics = self.clean.read_tokens(0, places).to(batch.token_ids.device)
         else:
             metrics = self._metrics(normed, counted.next_token, clean.stream, counted)
             self.clean.put(0, places, metrics)
@@ -105,7 +107,7 @@ class InterventionRunner:
     ) -> Float[Tensor, "metrics tokens"]:
         if not intervention.layers:
             return clean_batch.metrics
-        with intervened(self._forward, intervention):
+        with intervene(self._forward, intervention):
             stream = self._cached_model.run_from(clean_batch.clean, intervention.layers[0])
         normed = stream.normed[clean_batch.counted.mask]
         # What the unembedding reads unchanged it need not read again.
@@ -121,7 +123,7 @@ class InterventionRunner:
         self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: Counted
     ) -> Float[Tensor, "metrics tokens"]:
         d_vocab = self._forward.architecture.d_vocab
-        found = token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
+        found = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
         scale = (
             found.new_full((len(normed),), torch.nan) if stream is None else _scale(stream, counted)
         )

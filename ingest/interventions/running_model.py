@@ -53,7 +53,7 @@ def load_stored_model(connection: Connection, machine: Machine) -> RunningModel:
     return RunningModel(model, opened.checkpoint, opened.load(), tokenizer)
 
 
-def canonical_signs(
+def read_canonical_signs(
     connection: Connection, model: Model, places: Sequence[NeuronPlace]
 ) -> dict[NeuronPlace, int]:
     """Return the canonical sign of each neuron, as it was ingested (METHODS §1).
@@ -77,7 +77,7 @@ def canonical_signs(
     return found
 
 
-def value_signs(
+def read_value_signs(
     connection: Connection, model: Model, places: Sequence[NeuronPlace], sign: str
 ) -> dict[NeuronPlace, int]:
     """Return by what values of each neuron are multiplied to be the model's own.
@@ -89,15 +89,15 @@ def value_signs(
         sign: canonical or model, in which the values are given.
 
     Raises:
-        UnknownNameError, IngestError: as `canonical_signs` does; UsageError for another sign.
+        UnknownNameError, IngestError: as `read_canonical_signs` does; UsageError for another sign.
     """
     if sign not in VALUE_SIGNS:
         raise UsageError(f"no sign {sign!r}; give {' or '.join(VALUE_SIGNS)}")
-    found = canonical_signs(connection, model, places)
+    found = read_canonical_signs(connection, model, places)
     return found if sign == "canonical" else dict.fromkeys(found, 1)
 
 
-def targets_by_layer(
+def make_targets(
     places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
 ) -> dict[int, Targets]:
     """Return, by layer, what neurons are set to.

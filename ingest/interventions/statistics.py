@@ -52,7 +52,7 @@ def count_left_out(
     clean: TokenValues, ablated: TokenValues, run: int, has_next: NDArray[np.bool_]
 ) -> int:
     """Return the tokens whose loss is NaN or infinite in either run, although a token follows."""
-    both = (clean.of(0, "loss"), ablated.of(run, "loss"))
+    both = (clean.read_metric(0, "loss"), ablated.read_metric(run, "loss"))
     finite = np.logical_and(*(np.isfinite(values) for values in both))
     return int((has_next & ~finite).sum())
 
@@ -61,8 +61,8 @@ def _finite(
     clean: TokenValues, ablated: TokenValues, run: int, metric: str
 ) -> tuple[Values, Values]:
     """Return a metric before and after, of tokens that have it; float64 keeps differences exact."""
-    before = clean.of(0, metric).astype(np.float64)
-    after = ablated.of(run, metric).astype(np.float64)
+    before = clean.read_metric(0, metric).astype(np.float64)
+    after = ablated.read_metric(run, metric).astype(np.float64)
     known = np.isfinite(before) & np.isfinite(after)
     return before[known], after[known]
 
@@ -79,7 +79,7 @@ def _result(metric: str, filter_: str, before: Values, after: Values) -> Ablatio
     )
 
 
-def bin_edges() -> Values:
+def compute_bin_edges() -> Values:
     """Return the edges on the positive side, ascending from zero."""
     octaves = np.exp2(np.arange(SMALLEST, LARGEST, dtype=np.float64))
     halves = np.stack([octaves, 1.5 * octaves], axis=1).ravel()
@@ -87,7 +87,7 @@ def bin_edges() -> Values:
 
 
 def _bins(metric: str, difference: Values) -> Iterator[AblationBin]:
-    outwards = bin_edges()
+    outwards = compute_bin_edges()
     last = len(outwards) - 2
     for side in (-1, 1):
         sizes = np.abs(difference[difference * side > 0])

@@ -55,12 +55,12 @@ class TokenFile:
             "baseline_of": pa.array([baseline_of] * n, pa.int64()),
             "text": pa.array(texts, pa.int32()),
             "position": pa.array(positions, pa.int32()),
-            "token_id": pa.array(runner.token_ids_counted(), pa.int32()),
+            "token_id": pa.array(runner.list_counted_token_ids(), pa.int32()),
         }
         for metric in METRICS:
             for name, found in (
-                ("clean", runner.clean.of(0, metric)),
-                ("ablated", values.of(run, metric)),
+                ("clean", runner.clean.read_metric(0, metric)),
+                ("ablated", values.read_metric(run, metric)),
             ):
                 columns[f"{metric}_{name}"] = pa.array(found, pa.float32(), from_pandas=True)
         table = pa.table(columns)

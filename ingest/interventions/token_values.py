@@ -32,7 +32,7 @@ class TokenPlaces:
         self.starts: NDArray[np.int64] = np.cumsum(counted) - counted
         self.n_tokens = int(counted.sum())
 
-    def of(self, batch: Batch, mask: Bool[Tensor, "texts positions"]) -> NDArray[np.int64]:
+    def find(self, batch: Batch, mask: Bool[Tensor, "texts positions"]) -> NDArray[np.int64]:
         """Return the places of a batch's tokens that count, text by text."""
         texts, positions = np.nonzero(mask.cpu().numpy())
         ordinals = batch.ordinals.cpu().numpy()
@@ -74,11 +74,11 @@ class TokenValues:
         """Keep the metrics of some tokens of a run."""
         self._values[run][:, places] = metrics.cpu().numpy()
 
-    def at(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
+    def read_tokens(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
         """Return the metrics of some tokens of a run."""
         return torch.from_numpy(self._values[run][:, places])
 
-    def of(self, run: int, metric: str) -> NDArray[np.float32]:
+    def read_metric(self, run: int, metric: str) -> NDArray[np.float32]:
         """Return a metric of every token of a run."""
         found: NDArray[np.float32] = self._values[run, METRICS.index(metric)]
         return found

@@ -47,7 +47,7 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
         store_named(engine, neurons.record)
         again = request.save_tokens is not None
         outcomes = session.run_plans(plans, RunOptions(request.force, again, request.save_tokens))
-    return ablation_report(plans, outcomes, started)
+    return make_ablation_report(plans, outcomes, started)
 
 
 def plan_with_baselines(
@@ -68,7 +68,7 @@ def plan_with_baselines(
     return plans
 
 
-def ablation_report(
+def make_ablation_report(
     plans: Sequence[RunPlan], outcomes: Sequence[RunOutcome], started: float
 ) -> AblationReport:
     """Return what was done; `started` is by `time.perf_counter`."""
@@ -123,7 +123,7 @@ def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
         session = AblationSession.open(engine, model, texts, machine, progress)
         options = RunOptions(again=True, save_tokens=request.save_tokens)
         outcomes = session.run_plans(plans, options)
-    return ablation_report(plans, outcomes, started)
+    return make_ablation_report(plans, outcomes, started)
 
 
 def _check(run: AblationRun) -> None:

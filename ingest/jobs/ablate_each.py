@@ -67,7 +67,7 @@ def _carry_out(
         "one neuron at a time", len(pending) + done, "neurons", done=done
     ) as advance:
         runner = SingleNeuronRunner(
-            opened.forward(),
+            opened.load_forward(),
             session.texts.token_ids,
             skip_bos=session.texts.skip_bos,
             metrics=request.metrics,

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from ingest.interventions.ablation_session import AblationSession, RunOptions, RunPlan
-from ingest.jobs.ablate import ablation_report, open_for_writing, plan_with_baselines
+from ingest.jobs.ablate import make_ablation_report, open_for_writing, plan_with_baselines
 from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.contracts.progress import Progress
@@ -36,7 +36,7 @@ def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
         machine = (request.device, request.dtype)
         session = AblationSession.open(engine, model, request.texts, machine, progress)
         outcomes = session.run_plans(plans, RunOptions(request.force))
-    return ablation_report(plans, outcomes, started)
+    return make_ablation_report(plans, outcomes, started)
 
 
 def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[RunPlan]:
@@ -45,7 +45,7 @@ def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[
     for name in request.classes or _present(engine, model):
         neurons = select_neurons(engine, model, NeuronSelection("class", name))
         of_class = plan_with_baselines(engine, model, neurons, request.treatments, seeds)
-        plans += [plan.shifted(len(plans)) for plan in of_class]
+        plans += [plan.shift(len(plans)) for plan in of_class]
     return plans
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from ingest.attributes.inputs import Inputs, read_inputs
 from ingest.attributes.passes import run_passes
 from ingest.attributes.prompts import read_prompts
-from ingest.attributes.rates import Vocabulary, find_top_tokens, mean_rate
+from ingest.attributes.rates import Vocabulary, average_rates, find_top_tokens
 from ingest.attributes.sets import read_sets
 from ingest.attributes.stop_words import read_stop_words
 from ingest.forward.prefix_cache import PrefixCachedModel
@@ -52,7 +52,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
     stop = read_stop_words(request.stop_words)
     engine = open_existing(request.machine.database)
     try:
-        states = _States.of(engine, request)
+        states = _States.from_request(engine, request)
         with engine.connect() as connection:
             running = load_stored_model(connection, request.machine)
     finally:
@@ -72,7 +72,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
         definition=None if states.ablated is None else states.ablated.definition,
         n_ablated=0 if states.ablated is None else len(states.ablated.neuron_ids),
         curves=tuple(
-            RateCurve(run, draw, *mean_rate(rates[state], inputs.weights), answers[state])
+            RateCurve(run, draw, *average_rates(rates[state], inputs.weights), answers[state])
             for state, (run, draw) in enumerate(states.names)
         ),
     )
@@ -85,7 +85,7 @@ def _check_top_k(k: int, running: RunningModel) -> None:
 
 
 def _token_rows(running: RunningModel) -> TokenRows:
-    return TokenRows.of(running.tokenizer, running.checkpoint.architecture.d_vocab)
+    return TokenRows.from_tokenizer(running.tokenizer, running.checkpoint.architecture.d_vocab)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _States:
         return [("clean", None), *ablated, *(("baseline", draw) for draw in draws)]
 
     @classmethod
-    def of(cls, engine: Engine, request: AttributeRateRequest) -> _States:
+    def from_request(cls, engine: Engine, request: AttributeRateRequest) -> _States:
         """Look up the neurons, draw the baselines, and say what is to be done to them."""
         with engine.connect() as connection:
             model = find_model(connection, request.machine.model)
@@ -134,15 +134,17 @@ def _rates(
     """Return the rates of every state, cut and layer."""
     sizes = running.checkpoint.architecture
     rows = _token_rows(running)
-    unembed = rows.select(running.checkpoint.unembedding()).to(running.forward.device).float()
-    words = running.tokenizer.words(sizes.d_vocab)
+    unembed = rows.select(running.checkpoint.read_unembedding()).to(running.forward.device).float()
+    words = running.tokenizer.decode_each_token(sizes.d_vocab)
     vocabulary = Vocabulary([words[i] for i in rows.ids], stop)
-    codes = {subject: vocabulary.codes(words) for subject, words in inputs.attributes.items()}
+    codes = {
+        subject: vocabulary.encode_words(words) for subject, words in inputs.attributes.items()
+    }
     found = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
     for one in run_passes(running.forward, inputs.cuts, states.interventions):
         tops = find_top_tokens(one.residual, unembed, request.top_k)
         for cut, top in zip(one.texts, tops, strict=True):
-            found[one.state, cut] = vocabulary.rate(top, codes[inputs.subjects[cut]])
+            found[one.state, cut] = vocabulary.compute_rate(top, codes[inputs.subjects[cut]])
         advance(len(one.texts))
     return found
 

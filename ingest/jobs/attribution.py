@@ -43,7 +43,7 @@ def _estimates(
 ) -> tuple[np.ndarray, float]:
     texts, intervention = opened.session.texts, opened.built.intervention
     attributor = Attributor(
-        opened.forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
+        opened.load_forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
     )
     n_ids = sum(map(len, texts.token_ids))
     with progress.stage("attribution", n_ids, "tokens") as advance:

@@ -17,14 +17,14 @@ from torch import Tensor
 from ingest.forward import Batch, MLPActivations, batch_tokens
 from ingest.forward.cached_step import decode_step
 from ingest.forward.prefix_cache import PrefixCachedModel, repeat_texts
-from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import clamp_hook, encode_prompt
+from ingest.interventions import Intervention, intervene
+from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
     load_stored_model,
-    targets_by_layer,
-    value_signs,
+    make_targets,
+    read_value_signs,
 )
 from neurondb.contracts.clamp import POSITIONS, TOP_TOKENS, ClampRequest, ClampResult, NextTokens
 from neurondb.contracts.progress import Progress
@@ -49,9 +49,9 @@ def run(request: ClampRequest, progress: Progress) -> ClampResult:
     """
     with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
-        hook = clamp_hook(model, request.hook)
+        hook = choose_clamp_hook(model, request.hook)
         _check(request)
-        sign = value_signs(connection, model, request.neurons, request.sign)
+        sign = read_value_signs(connection, model, request.neurons, request.sign)
         running = load_stored_model(connection, request.machine)
     ids = encode_prompt(running, request.prompt, chat=request.chat)
     with explain_memory_errors(running), torch.inference_mode():
@@ -123,7 +123,7 @@ class _ClampRunner:
         with progress.stage("clamp", len(values), "values") as advance:
             for first in range(0, len(values), step):
                 part = torch.tensor(values[first : first + step], dtype=torch.float32)
-                with intervened(self._running.forward, self._held(part)):
+                with intervene(self._running.forward, self._held(part)):
                     logits.append(run(len(part)))
                 advance(len(part))
         return torch.cat(logits)
@@ -136,7 +136,7 @@ class _ClampRunner:
     def _held(self, values: Float[Tensor, " rows"]) -> Intervention:
         places = self._request.neurons
         rows = values[:, None].expand(-1, len(places))
-        return Intervention(targets_by_layer(places, self._sign, rows), self._hook)
+        return Intervention(make_targets(places, self._sign, rows), self._hook)
 
     def _everywhere(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run all positions from the first touched layer on."""

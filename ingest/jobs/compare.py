@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward.open_model import open_stored_model
-from ingest.weights.analysis import VECTORS, blocks
+from ingest.weights.analysis import VECTORS, preprocess_blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
 from neurondb.contracts.compare import CompareRequest, ComparisonRecord
@@ -95,7 +95,7 @@ class _ModelComparison:
         # One τ for both: else a neuron that stayed as it was could change its class.
         threshold = self.pair.before.threshold
         class_a, class_b = (
-            stored_classes(self.connection, model, layer, threshold) for model in self.pair
+            classify_stored_layer(self.connection, model, layer, threshold) for model in self.pair
         )
         cosines = self._cosines(layer, advance)
         return ComparisonRecord(
@@ -114,7 +114,7 @@ class _ModelComparison:
         for one, other in zip(
             *(_vectors(c, layer, unsigned) for c in self.checkpoints), strict=True
         ):
-            parts.append(vector_cosines(one, other))
+            parts.append(compute_vector_cosines(one, other))
             advance(len(one.in_), f"layer {layer}")
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -128,7 +128,9 @@ class _ModelComparison:
         return unknown
 
 
-def vector_cosines(before: NeuronVectors, after: NeuronVectors) -> dict[str, NDArray[np.float64]]:
+def compute_vector_cosines(
+    before: NeuronVectors, after: NeuronVectors
+) -> dict[str, NDArray[np.float64]]:
     """Return the cosine of each neuron's vectors in two models; NaN where one of them is zero.
 
     Summed in float64, so that equal vectors have exactly 1.
@@ -152,10 +154,10 @@ def _row_cosines(before: Tensor, after: Tensor) -> NDArray[np.float64]:
 def _vectors(
     checkpoint: Checkpoint, layer: int, unsigned: Preprocessing
 ) -> Iterator[NeuronVectors]:
-    return blocks(checkpoint.layer(layer), checkpoint.architecture, unsigned)
+    return preprocess_blocks(checkpoint.read_layer(layer), checkpoint.architecture, unsigned)
 
 
-def stored_classes(
+def classify_stored_layer(
     connection: Connection, model: Model, layer: int, threshold: float
 ) -> NDArray[np.int64]:
     """Return a layer's read-write classes at τ, from its stored cosines (METHODS §2)."""

@@ -54,19 +54,21 @@ def inputs(request: DemoRequest, progress: Progress) -> DemoInputs:
         ModelError: the real model cannot be had, or the file that was given is another.
     """
     if request.real:
-        model, revision = real_model(progress, request.model)
+        model, revision = find_real_model(progress, request.model)
         return DemoInputs(REAL_NAME, model, SAMPLER, revision, REAL_NEURON)
-    return DemoInputs(MODEL_NAME, str(model_directory()), str(bundled_texts(request.directory)))
+    return DemoInputs(
+        MODEL_NAME, str(model_directory()), str(write_bundled_texts(request.directory))
+    )
 
 
-def bundled_texts(directory: Path) -> Path:
+def write_bundled_texts(directory: Path) -> Path:
     """Write texts of the bundled model's world that it was not trained on; return the file."""
     file = directory / "tinyworld-heldout.txt"
     write_heldout(file, N_TEXTS)
     return file
 
 
-def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str, str | None]:
+def find_real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str, str | None]:
     """Return what `ingest` is to read, a path or a file of the hub, and its revision there.
 
     Args:
@@ -86,9 +88,9 @@ def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str
     reasons = []
     try:
         # Imported here since it loads torch, which the bundled demo need not wait for.
-        from ingest.checkpoint.hub import locate
+        from ingest.checkpoint.hub import locate_model
 
-        if _is_it(locate(f"{REPOSITORY}/{FILE}", REVISION).path):
+        if _is_it(locate_model(f"{REPOSITORY}/{FILE}", REVISION).path):
             return f"{REPOSITORY}/{FILE}", REVISION
         reasons.append(f"{REPOSITORY} on the hub has another file")
     except ModelError as error:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward.cached_step import decode_step
-from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import clamp_hook, encode_prompt
+from ingest.interventions import Intervention, intervene
+from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
     load_stored_model,
-    targets_by_layer,
-    value_signs,
+    make_targets,
+    read_value_signs,
 )
 from ingest.text.chat import TextStreamer
 from neurondb.contracts.generate import GeneratedToken, GenerateRequest, Sampling
@@ -46,17 +46,17 @@ def run(request: GenerateRequest) -> Iterator[GeneratedToken]:
     """
     with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
-        hook = clamp_hook(model, request.hook)
+        hook = choose_clamp_hook(model, request.hook)
         _check(request)
         clamped = [clamp.neuron for clamp in request.clamps]
-        sign = value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
+        sign = read_value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
         running = load_stored_model(connection, request.machine)
     ids = encode_prompt(running, request.prompt, chat=request.chat)[0].tolist()
     values = torch.tensor([clamp.value for clamp in request.clamps])
     zeros = torch.zeros(len(request.zeroed))
     steering = (
-        Intervention(targets_by_layer(clamped, sign, values), hook),
-        Intervention(targets_by_layer(request.zeroed, sign, zeros), "hook_post"),
+        Intervention(make_targets(clamped, sign, values), hook),
+        Intervention(make_targets(request.zeroed, sign, zeros), "hook_post"),
     )
     continuations = [
         _Continuation(running, request, ids, STEERED if clamped or request.zeroed else CLEAN)
@@ -116,7 +116,7 @@ class _Continuation:
             return self._end("length")
         if not self._running.fits(len(self._ids) + 1):
             return self._end("context")
-        chosen = draw(self._logits(), self._sampling, self._random.random())
+        chosen = draw_token(self._logits(), self._sampling, self._random.random())
         if chosen in self._ends:
             return self._end("eos")
         self._ids.append(chosen)
@@ -126,7 +126,7 @@ class _Continuation:
 
     def _end(self, why: str) -> GeneratedToken:
         self._cache = None
-        return GeneratedToken(self.name, None, self._streamer.rest(), why)
+        return GeneratedToken(self.name, None, self._streamer.flush(), why)
 
     @torch.inference_mode()
     def _logits(self) -> Float[Tensor, " d_vocab"]:
@@ -134,13 +134,13 @@ class _Continuation:
         if len(self._ids) == self._new_rope_at:
             self._cache, self._unread = None, len(self._ids)
         unread = torch.tensor([self._ids[-self._unread :]], device=forward.device)
-        with intervened(forward, *self.steering):
+        with intervene(forward, *self.steering):
             step = decode_step(forward.model, unread, self._cache)
         self._cache = step.cache
         return step.logits[0, -1].double().cpu()
 
 
-def draw(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -> int:
+def draw_token(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -> int:
     """Return the token that a random number from [0, 1) picks.
 
     Tokens lie one after the other, the most probable first, equal ones by id; which one the number

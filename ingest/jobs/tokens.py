@@ -95,11 +95,11 @@ def _decoded(
     layers = range(sizes.n_layers) if request.layers is None else request.layers
     sides = codes.sides(gated=model.gated)
     found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
-    unembed, whole = checkpoint.unembedding(), None
+    unembed, whole = checkpoint.read_unembedding(), None
     summed = not list_outdated_steps(connection, model.model_id)
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
-            raw_in = checkpoint.layer(layer).in_.to(device).float()
+            raw_in = checkpoint.read_layer(layer).in_.to(device).float()
             anchors = [_anchors(connection, model, layer, side) for side in sides]
             n_decoded = int((raw_in != 0).any(1).sum())
             if summed and all(len(of_side.neuron) == n_decoded for of_side in anchors):
@@ -109,7 +109,7 @@ def _decoded(
                     )
             else:
                 whole = rows.select(unembed).to(device).float() if whole is None else whole
-                found[:, :, :, layer] = decode(raw_in, whole, rows.places(tokens), sides)
+                found[:, :, :, layer] = decode_tokens(raw_in, whole, rows.to_places(tokens), sides)
             advance(1)
     return [Decoding(token, *found[:, i]) for i, token in enumerate(tokens)]
 
@@ -153,7 +153,7 @@ def decode_from_anchors(
     token_ids: Sequence[int],
     anchors: Anchors,
 ) -> NDArray[np.float64]:
-    """Return what `decode` does of one side, from one token of each neuron, decoded already.
+    """Return what `decode_tokens` does of one side, from one token of each neuron, decoded already.
 
     Two tokens' probabilities differ by the exponential of the difference of their logits, and so do
     the normalised ones: the vocabulary has been summed over once, when the first was decoded.
@@ -172,7 +172,7 @@ def decode_from_anchors(
 
 
 @torch.no_grad()
-def decode(
+def decode_tokens(
     raw_in: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "tokens d_model"],
     places: Sequence[int],

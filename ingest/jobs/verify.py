@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture
-from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.forward import Batch, Forward, MLPActivations, make_batches
 from ingest.forward.open_model import OpenModel, open_model, open_stored_model
 from ingest.forward.transformer_lens_reference import Bridge
 from ingest.weights.stored_cosines import compare_stored_cosines
@@ -126,7 +126,7 @@ def _compare_activations(opened: OpenModel, seed: int, progress: Progress) -> fl
     batch = _random_texts(checkpoint.architecture, device, seed)
     with progress.stage("activations", 2, "runs") as advance:
         # One after the other, so that the memory holds the weights once.
-        comparison = _BridgeComparison(Bridge(checkpoint, device, dtype).activations(batch))
+        comparison = _BridgeComparison(Bridge(checkpoint, device, dtype).compute_activations(batch))
         advance(1)
         Forward(checkpoint, device, dtype).run(batch, [comparison])
         advance(1)
@@ -144,5 +144,5 @@ def _random_texts(architecture: Architecture, device: torch.device, seed: int) -
     # Token 0 pads in many models, and the bridge may take it for padding.
     shape = (TEXTS, min(POSITIONS, architecture.context or POSITIONS))
     texts = np.random.default_rng(seed).integers(1, architecture.d_vocab, size=shape)
-    (batch,) = batches(list(texts), device, max_tokens=texts.size)
+    (batch,) = make_batches(list(texts), device, max_tokens=texts.size)
     return batch

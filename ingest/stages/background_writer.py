@@ -14,7 +14,7 @@ AHEAD: Final = 1
 
 
 @contextmanager
-def writing_in_background(
+def write_in_background(
     store: Callable[[T], None], ahead: int = AHEAD
 ) -> Iterator[Callable[[T], None]]:
     """Yield a function that hands items to `store`, which runs in a thread of its own, in order.

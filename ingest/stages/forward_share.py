@@ -20,7 +20,7 @@ class ForwardShare:
         self._consuming = 0.0
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
+    def time_batch(self) -> Iterator[None]:
         """Time one batch, the model and its consumers together."""
         started = time.perf_counter()
         yield
@@ -31,7 +31,7 @@ class ForwardShare:
         self._whole += time.perf_counter() - started
 
     @contextmanager
-    def consuming(self) -> Iterator[None]:
+    def time_consumers(self) -> Iterator[None]:
         """Time what is not the model's."""
         if self._on_gpu:
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]

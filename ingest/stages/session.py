@@ -18,7 +18,7 @@ from ingest.forward import batch_tokens
 from ingest.forward.open_model import OpenModel, open_model
 from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
-from ingest.stages.token_rows_guard import refuse_other_rows, unused_rows_setting
+from ingest.stages.token_rows_guard import describe_unused_rows, refuse_other_rows
 from ingest.text.corpus import Corpus, list_remarks, read_corpus
 from ingest.text.tokenizer import Tokenizer
 from ingest.weights.preprocess import resolve_preprocessing
@@ -93,7 +93,7 @@ class Session:
     @property
     def layers(self) -> tuple[int, ...]:
         """The numbers of the layers to look at, ascending."""
-        return chosen_layers(self.request.layers, self.architecture.n_layers)
+        return choose_layers(self.request.layers, self.architecture.n_layers)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -108,18 +108,18 @@ class Session:
     @cached_property
     def token_rows(self) -> TokenRows:
         """The rows of U and E that are a token's."""
-        return TokenRows.of(self.tokenizer, self.architecture.d_vocab)
+        return TokenRows.from_tokenizer(self.tokenizer, self.architecture.d_vocab)
 
     @property
     def vocabulary_settings(self) -> dict[str, object]:
         """What every number over the vocabulary depends on."""
-        return self.preprocessing | unused_rows_setting(self.token_rows.n_unused)
+        return self.preprocessing | describe_unused_rows(self.token_rows.n_unused)
 
-    def layer(self, index: int) -> LayerWeights:
+    def read_layer(self, index: int) -> LayerWeights:
         """Return a layer's raw weights on the device."""
-        return self.checkpoint.layer(index).to(self.device)
+        return self.checkpoint.read_layer(index).to(self.device)
 
-    def pending(self, steps: Iterable[Step]) -> list[Step]:
+    def select_pending(self, steps: Iterable[Step]) -> list[Step]:
         """Return the steps that are not stored yet, counting the others."""
         waiting = []
         for step in steps:
@@ -150,7 +150,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     located, name = locate_requested(request)
     opened = open_model(Checkpoint.open(located.path), request.device, request.dtype)
     choices = resolve_preprocessing(request.preprocessing, opened.architecture)
-    layers = chosen_layers(request.layers, opened.architecture.n_layers)
+    layers = choose_layers(request.layers, opened.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, opened, progress)
     engine = migrate.create_or_open(request.database)
     record = _model_record(name, located, opened.checkpoint, tokenizer)
@@ -163,7 +163,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     dataset = None if corpus is None else corpus.dataset.fingerprint
     planned = plan_ingest(request, stages, layers, thresholds, dataset)
     refuse_mixture(engine, model, choices, planned)
-    rows = TokenRows.of(tokenizer, opened.architecture.d_vocab)
+    rows = TokenRows.from_tokenizer(tokenizer, opened.architecture.d_vocab)
     refuse_other_rows(engine, model, rows.n_unused, planned)
     run = _run_record(request, stages, opened, choices)
     ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
@@ -172,7 +172,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     )
 
 
-def chosen_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
+def choose_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
     """Return the layers asked for, ascending; negative numbers count from the end, None is all.
 
     Raises:

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ingest.activations.summary import LayerSummary
-from ingest.activations.summary_file import SummaryFile, save
+from ingest.activations.summary_file import SummaryFile, save_summaries
 from ingest.stages.session import Session
 from neurondb.errors import IngestError
 
 
-def shard_path(session: Session, about: Mapping[str, object]) -> Path | None:
+def choose_shard_path(session: Session, about: Mapping[str, object]) -> Path | None:
     """Return where the shard's summary belongs; None where it is there already.
 
     Raises:
@@ -52,7 +52,7 @@ def store_shard(
         "run": asdict(session.run),
     }
     try:
-        save(path, header, summaries)
+        save_summaries(path, header, summaries)
     except OSError as error:
         raise IngestError(f"{path}: cannot be written ({error})") from error
     session.progress.note(f"{path} holds this shard; join all of them with `neurondb merge`")

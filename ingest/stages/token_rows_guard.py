@@ -16,7 +16,7 @@ from neurondb.writing.rows import transaction
 STAGE: Final = "vocab"
 
 
-def unused_rows_setting(n_unused: int) -> dict[str, object]:
+def describe_unused_rows(n_unused: int) -> dict[str, object]:
     """Return what the settings of a step say of rows that are left out; nothing where none is."""
     return {UNUSED_ROWS_SETTING: n_unused} if n_unused else {}
 

@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
 
-from ingest.activations.reduction import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
-from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
-from ingest.stages.activations import stored_signs
+from ingest.activations.reduction import (
+    HOOK_POST,
+    HOOK_PRE,
+    HOOK_PRE_LINEAR,
+    compute_canonical_values,
+)
+from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
+from ingest.stages.activations import read_stored_signs
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
@@ -42,7 +47,7 @@ class Peaks:
     neuron: NDArray[np.int64]
 
 
-def traces_stage(session: Session) -> None:
+def run_traces_stage(session: Session) -> None:
     """Store the window around each peak of the stored examples."""
     stored = store_texts(session)
     request = session.request
@@ -52,7 +57,7 @@ def traces_stage(session: Session) -> None:
     }
     name = "traces" if request.where is None else f"traces {request.where}"
     steps = [Step(name, layer, settings, stored.dataset_id) for layer in session.layers]
-    pending = session.pending(steps)
+    pending = session.select_pending(steps)
     if not pending:
         return
     wanted = None if request.where is None else _neurons_where(session, request.where)
@@ -151,13 +156,13 @@ def _look(
     if len(occurring) == 0:
         return {layer: _record([]) for layer in peaks}
     share = ForwardShare(device)
-    layer_signs = stored_signs(session, list(peaks))
+    layer_signs = read_stored_signs(session, list(peaks))
     tracer = Tracer(peaks, layer_signs, session.request.window, share)
     texts = [token_ids[ordinal] for ordinal in occurring]
     n_tokens = sum(len(text) for text in texts)
     with session.progress.stage("traces", n_tokens, "tokens") as advance:
-        for batch in batches(texts, device, batch_tokens(device), occurring):
-            with share.batch():
+        for batch in make_batches(texts, device, batch_tokens(device), occurring):
+            with share.time_batch():
                 forward.run(batch, [tracer])
             advance(batch.n_tokens, str(share))
     return {layer: _record(found) for layer, found in tracer.found.items()}
@@ -189,7 +194,7 @@ class Tracer:
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Cut out the windows of a layer's peaks in the texts of a batch."""
-        with self._share.consuming():
+        with self._share.time_consumers():
             self._cut(batch, layer, activations)
 
     def _cut(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
@@ -220,7 +225,7 @@ class Tracer:
             windows(activations.in_),
             windows(activations.post),
         )
-        values = canonical_values(cut, self._signs[layer][neurons])
+        values = compute_canonical_values(cut, self._signs[layer][neurons])
         shown = [q for q in (HOOK_PRE, HOOK_PRE_LINEAR, HOOK_POST) if q in values]
         stacked = torch.stack([values[q] for q in shown], dim=1).cpu().numpy()
         about = np.stack([neuron, peaks.ordinal[place], position, start, n_tokens])

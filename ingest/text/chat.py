@@ -27,7 +27,7 @@ class ChatTokenizer(Tokenizer):
         super().__init__(directory)
         self.directory = directory
 
-    def prompt(self, text: str, *, chat: bool = False) -> list[int]:
+    def encode_prompt(self, text: str, *, chat: bool = False) -> list[int]:
         """Return a prompt's token ids: the prefix token first, or as the chat template has it.
 
         Raises:
@@ -42,11 +42,11 @@ class ChatTokenizer(Tokenizer):
             raise UsageError("the prompt is empty, and this tokenizer puts no token in front")
         return ids
 
-    def pieces(self, text: str) -> list[str]:
+    def split_into_pieces(self, text: str) -> list[str]:
         """Return the texts of the tokens that a text is."""
         return [self.decode([token_id]) for token_id in self._ids(text)]
 
-    def offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return a text's token ids, no prefix token, and the characters that each stands for."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return list(encoding.ids), list(encoding.offsets)
@@ -56,7 +56,7 @@ class ChatTokenizer(Tokenizer):
         text: str = self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
         return text
 
-    def words(self, d_vocab: int) -> list[str]:
+    def decode_each_token(self, d_vocab: int) -> list[str]:
         """Return the text of each token by itself; empty for special ones and rows without one."""
         each = [[token_id] for token_id in range(d_vocab)]
         return list(self._tokenizer.decode_batch(each, skip_special_tokens=True))
@@ -116,7 +116,7 @@ class TextStreamer:
         text = self._tokenizer.decode(self._ids)
         return "" if text.endswith(INCOMPLETE) else self._new(text)
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """Return what was held back for characters that never became whole."""
         return self._new(self._tokenizer.decode(self._ids))
 

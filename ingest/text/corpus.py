@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Architecture
 from ingest.forward import pack_texts
-from ingest.text.datasets import first_texts, read_dataset
+from ingest.text.datasets import read_dataset, take_first_texts
 from ingest.text.tokenizer import Tokenizer, tokenize
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
@@ -52,7 +52,9 @@ def read_corpus(
         read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
     packed = pack_texts([len(ids) for ids in read.token_ids], max_tokens)
     widths = [max((len(read.token_ids[text]) for text in batch), default=0) for batch in packed]
-    chosen = shard_batches([len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard)
+    chosen = choose_shard_batches(
+        [len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard
+    )
     ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
     return Corpus(dataset, read, ordinals, chosen.start)
 
@@ -68,7 +70,7 @@ def list_remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
         )
 
 
-def shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
+def choose_shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
     """Return the numbers of the batches of shard (i, n), from 1: a run of them, all without one.
 
     Whole batches, so that a shard computes the very bits that a run over all texts would; one after
@@ -110,7 +112,7 @@ def _first_tokens(
         raise TextError(
             f"the first text has {lengths[0]} tokens, more than --max-tokens {max_tokens}"
         )
-    return first_texts(dataset, n_texts)
+    return take_first_texts(dataset, n_texts)
 
 
 def _check_ids(read: TokenizationRecord, architecture: Architecture) -> None:

@@ -54,7 +54,7 @@ def read_dataset(
     return replace(_record(name, source, read), n_null=next(nulls))
 
 
-def first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
+def take_first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
     """Return the dataset of its first `n_texts` texts, with the labels that occur in these."""
     texts = dataset.texts[:n_texts]
     places = dataset.label_of[:n_texts] or [-1] * len(texts)
@@ -63,7 +63,7 @@ def first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
     return replace(_record(dataset.name, dataset.source, read), n_null=dataset.n_null)
 
 
-def fingerprint(texts: Iterable[str], labels: Sequence[str | None] = ()) -> str:
+def fingerprint_texts(texts: Iterable[str], labels: Sequence[str | None] = ()) -> str:
     """Return the sha256 over the texts in order, each preceded by its length in bytes.
 
     Where there is a label, those of all texts follow in the same way.
@@ -91,7 +91,7 @@ def _record(name: str, source: str, read: Sequence[LabelledText]) -> DatasetReco
     return DatasetRecord(
         name=name,
         source=source,
-        fingerprint=fingerprint(texts, labels),
+        fingerprint=fingerprint_texts(texts, labels),
         texts=texts,
         labels=tuple(names),
         label_of=tuple(place.get(label, -1) for label in labels) if names else (),

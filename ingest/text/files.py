@@ -42,7 +42,7 @@ def read_file(path: Path, label_field: str) -> Read:
             f"{format_path(path)}: cannot read {path.suffix or 'a file without ending'!r}; "
             f"give one of {known}, a directory, or a hub dataset id"
         )
-    return TEXTS[ending](content_of(path), format_path(path), label_field)
+    return TEXTS[ending](read_content(path), format_path(path), label_field)
 
 
 def read_part(path: Path, label_field: str) -> Read:
@@ -52,16 +52,16 @@ def read_part(path: Path, label_field: str) -> Read:
     """
     ending = detect_format(path)
     if ending == ".json":
-        content = content_of(path)
+        content = read_content(path)
         if _begins_with_row(content):
             return _from_json(content, format_path(path), label_field)
         return iter([LabelledText(content)])
     if ending in (*TABLES, *ROWS):
         return read_file(path, label_field)
-    return iter([LabelledText(content_of(path))])
+    return iter([LabelledText(read_content(path))])
 
 
-def content_of(path: Path) -> str:
+def read_content(path: Path) -> str:
     """Return the text of a file, decompressed where its ending says so; TextError for none."""
     compression = COMPRESSIONS.get(path.suffix.lower())
     name = format_path(path)

@@ -29,14 +29,14 @@ def read_folder(root: Path, label_field: str) -> Read:
     Raises:
         TextError: when a folder or file cannot be read, or is no text.
     """
-    for file in visible_files(root):
+    for file in list_visible_files(root):
         folder = file.parent.relative_to(root)
         of_folder = format_path(folder.as_posix()) if label_field and folder != Path() else None
         for found in read_part(file, label_field):
             yield found and LabelledText(found.text, found.label or of_folder)
 
 
-def visible_files(root: Path) -> Iterator[Path]:
+def list_visible_files(root: Path) -> Iterator[Path]:
     """Yield the files below a directory that are not hidden, by name.
 
     A link to a folder is followed where that lies elsewhere, so that each text is read once and no

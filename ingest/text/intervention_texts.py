@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from ingest.checkpoint.reader import Architecture
-from ingest.text.datasets import first_texts, read_dataset
+from ingest.text.datasets import read_dataset, take_first_texts
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
@@ -46,7 +46,7 @@ class TokenTexts:
         skipped = int(self.skip_bos)
         return sum(max(0, len(ids) - skipped) for ids in self.token_ids)
 
-    def stored(self, engine: Engine) -> int:
+    def store(self, engine: Engine) -> int:
         """Return the id of its dataset, which is stored where it is not yet."""
         if self.dataset_id is not None:
             return self.dataset_id
@@ -75,7 +75,7 @@ def read_texts(
             raise TextError(
                 f"the first text has {ends[0]} tokens, more than --max-tokens {request.max_tokens}"
             )
-        dataset, ids = first_texts(dataset, n_texts), ids[:n_texts]
+        dataset, ids = take_first_texts(dataset, n_texts), ids[:n_texts]
     cut = [text[:max_len] for text in ids]
     found = TokenTexts(
         dataset,

@@ -99,16 +99,16 @@ class Tokenizer:
                 "rows for tokens; the tokenizer does not belong to this model"
             )
 
-    def token_ids(self, d_vocab: int) -> NDArray[np.int64]:
+    def list_token_ids(self, d_vocab: int) -> NDArray[np.int64]:
         """Return the ids below `d_vocab` that are tokens, added ones too, ascending."""
         ids = set(self._tokenizer.get_vocab(with_added_tokens=True).values())
         return np.array(sorted(i for i in ids if i < d_vocab), dtype=np.int64)
 
-    def vocabulary(self, d_vocab: int) -> list[Token]:
+    def list_tokens(self, d_vocab: int) -> list[Token]:
         """Return the tokens of the ids below `d_vocab`, in the order of `token_ids`."""
         pieces = {i: p for p, i in self._tokenizer.get_vocab(with_added_tokens=True).items()}
         added = self._tokenizer.get_added_tokens_decoder()
-        known = self.token_ids(d_vocab).tolist()
+        known = self.list_token_ids(d_vocab).tolist()
         return [self._token(pieces[i], is_added=i in added) for i in known]
 
     def _token(self, piece: str, *, is_added: bool) -> Token:

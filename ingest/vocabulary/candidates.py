@@ -25,7 +25,7 @@ class Candidates:
     token_ids: Int[Tensor, "neurons kept"]
 
     @classmethod
-    def none(cls, n_neurons: int, device: torch.device) -> "Candidates":
+    def empty(cls, n_neurons: int, device: torch.device) -> "Candidates":
         """Return an empty list for each neuron."""
         return cls(
             torch.empty(n_neurons, 0, device=device),

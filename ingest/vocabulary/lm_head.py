@@ -14,7 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, product_error, products
+from ingest.vocabulary.products import (
+    NEURON_TILE,
+    Operand,
+    Precision,
+    bound_product_error,
+    multiply_tiles,
+)
 from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.tokens import LmHeadTokens
@@ -51,7 +57,7 @@ class _Side:
 
     def __init__(self, vectors: Float[Tensor, "neurons d_model"]) -> None:
         self._vectors = vectors
-        self._best = Candidates.none(len(vectors), vectors.device)
+        self._best = Candidates.empty(len(vectors), vectors.device)
         self._total = LogTotal(len(vectors), vectors.device)
 
     def add(self, logits: Float[Tensor, "neurons tile"], start: int) -> None:
@@ -73,7 +79,7 @@ class _Side:
         )
 
 
-def lm_head_tokens(
+def find_lm_head_tokens(
     raw_in: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "d_vocab d_model"] | Operand,
     sides: Sequence[int] = SIDES,
@@ -97,11 +103,11 @@ def lm_head_tokens(
         left, right = Operand(vectors), Operand(right.rows)
     found = {side: _Side(vectors * side) for side in sides}
     *others, last = sides
-    for start, logits in products(left, right):
+    for start, logits in multiply_tiles(left, right):
         for side in others:  # overwrites what it gets: the last side may have the products
             found[side].add(side * logits, start)
         found[last].add(logits.neg_() if last < 0 else logits, start)
-    bound = product_error(left, right) if left.rounded is not None else None
+    bound = bound_product_error(left, right) if left.rounded is not None else None
     return {side: one.tokens(right.rows, bound) for side, one in found.items()}
 
 
@@ -121,18 +127,20 @@ class LmHead:
         precision: Precision | None = None,
     ) -> None:
         self._rows = rows
-        precision = Precision.of(unembed_raw.device) if precision is None else precision
-        self._unembed = Operand.of(unembed_raw, precision)
+        precision = Precision.for_device(unembed_raw.device) if precision is None else precision
+        self._unembed = Operand.at_precision(unembed_raw, precision)
 
     def decode(
         self, raw_in: Float[Tensor, "neurons d_model"], sides: Sequence[int]
     ) -> dict[int, LmHeadTokens]:
         """Return a layer's most probable tokens, by side of `in` as it is stored."""
         size = NEURON_TILE.get(raw_in.device.type, NEURON_TILE["cpu"])
-        tiles = [lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)]
+        tiles = [
+            find_lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)
+        ]
         found = {side: join_tiles([tile[side] for tile in tiles]) for side in sides}
         return {
-            side: replace(one, token_ids=self._rows.numbered(one.token_ids))
+            side: replace(one, token_ids=self._rows.to_token_ids(one.token_ids))
             for side, one in found.items()
         }
 

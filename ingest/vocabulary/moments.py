@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ingest.vocabulary.products import TOKEN_TILE, Precision, accumulated, mean_row
+from ingest.vocabulary.products import TOKEN_TILE, Precision, compute_mean_row, multiply_in_float32
 from neurondb.contracts.vocabulary import VocabularyMoments
 
 NO_SPREAD = 1e-14
@@ -28,7 +28,7 @@ class Spread:
     def __init__(
         self, rows: Float[Tensor, "rows d_model"], precision: Precision = Precision.EXACT
     ) -> None:
-        self._mean = mean_row(rows)
+        self._mean = compute_mean_row(rows)
         d = rows.shape[1]
         covariance = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
         for tile in torch.split(rows, TOKEN_TILE["cpu"]):
@@ -52,8 +52,8 @@ class Spread:
         scale: Tensor = LENGTH / torch.linalg.vector_norm(vectors, dim=1)
         scaled = vectors * scale[:, None]
         (high, low), (c_high, c_low) = _halves(scaled), self._halves
-        product = accumulated(high, c_high)
-        product += accumulated(high, c_low) + accumulated(low, c_high)
+        product = multiply_in_float32(high, c_high)
+        product += multiply_in_float32(high, c_low) + multiply_in_float32(low, c_high)
         form = product.mul_(scaled).sum(1, dtype=torch.float64) * self._scale
         return form.div_(scale.double() ** 2).clamp_min_(0)
 
@@ -93,7 +93,7 @@ class HigherMoments:
         """The population variance of the scores."""
         return self._second / self._n
 
-    def standardised(self) -> tuple[Float[Tensor, " neurons"], Float[Tensor, " neurons"]]:
+    def standardise(self) -> tuple[Float[Tensor, " neurons"], Float[Tensor, " neurons"]]:
         """Return skewness and Pearson's kurtosis; NaN where there is no spread.
 
         Rounded products have a variance of their own, which cancels the most of their error.
@@ -103,6 +103,6 @@ class HigherMoments:
         return third / spread**1.5, fourth / spread**2
 
 
-def vocabulary_moments(*moments: Float[Tensor, " neurons"]) -> VocabularyMoments:
+def record_vocabulary_moments(*moments: Float[Tensor, " neurons"]) -> VocabularyMoments:
     """Return the record of moments in its order; each in float64."""
     return VocabularyMoments(*(moment.double().cpu().numpy() for moment in moments))

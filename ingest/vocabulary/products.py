@@ -29,13 +29,13 @@ class Precision(Enum):
     """Inputs of 16 bits, sums in float32; candidates are multiplied again in float32."""
 
     @classmethod
-    def of(cls, device: torch.device) -> "Precision":
+    def for_device(cls, device: torch.device) -> "Precision":
         """Return FAST where the device multiplies 16 bits into float32, faster than float32."""
         if device.type != "cuda":
             return cls.EXACT
         some = torch.ones(16, 16, dtype=torch.float16, device=device)
         try:
-            accumulated(some, some)
+            multiply_in_float32(some, some)
         except (NotImplementedError, RuntimeError, TypeError):  # an older torch, or a device
             return cls.EXACT
         return cls.FAST
@@ -61,7 +61,7 @@ class Operand:
         self.rounded = None if half is None else rows.to(half)
 
     @classmethod
-    def of(cls, rows: Float[Tensor, "rows d_model"], precision: Precision) -> "Operand":
+    def at_precision(cls, rows: Float[Tensor, "rows d_model"], precision: Precision) -> "Operand":
         """Return an operand that is as exact or as fast as `precision` wants."""
         if precision is Precision.EXACT:
             return cls(rows)
@@ -83,7 +83,7 @@ class Operand:
     @cached_property
     def mean(self) -> Float[Tensor, " d_model"]:
         """The mean of the rows as they are multiplied, in float64."""
-        return mean_row(self.rows if self.rounded is None else self.rounded)
+        return compute_mean_row(self.rows if self.rounded is None else self.rounded)
 
     @cached_property
     def norms(self) -> Float[Tensor, " rows"]:
@@ -97,7 +97,7 @@ class Operand:
         return _lengths(self.rows, self.rounded)
 
 
-def mean_row(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, " d_model"]:
+def compute_mean_row(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, " d_model"]:
     """Return the mean of the rows, in float64, in tiles: torch copies what it casts."""
     sums = [tile.sum(0, dtype=torch.float64) for tile in torch.split(rows, TOKEN_TILE["cpu"])]
     return torch.stack(sums).sum(0) / len(rows)
@@ -115,7 +115,7 @@ def _lengths(rows: Tensor, other: Tensor | None = None) -> Tensor:
     return torch.cat(parts)
 
 
-def products(
+def multiply_tiles(
     left: Operand, right: Operand
 ) -> Iterator[tuple[int, Float[Tensor, "neurons tokens"]]]:
     """Yield the first token and the scores of every tile of `right`; fast where both are.
@@ -126,7 +126,7 @@ def products(
     tiles = [(start, min(start + size, len(right))) for start in range(0, len(right), size)]
     if left.rounded is not None and right.rounded is not None:
         for start, end in tiles:
-            yield start, accumulated(left.rounded, right.rounded[start:end])
+            yield start, multiply_in_float32(left.rounded, right.rounded[start:end])
         return
     vectors, n = left.rows.float(), len(left)
     memory = torch.empty(n * min(size, len(right)), device=left.device)
@@ -135,14 +135,14 @@ def products(
         yield start, torch.mm(vectors, right.rows[start:end].float().T, out=scores)
 
 
-def accumulated(left: Tensor, right: Tensor) -> Tensor:
+def multiply_in_float32(left: Tensor, right: Tensor) -> Tensor:
     """Return the products of rows of 16 bits, summed and given in float32."""
     if left.device.type == "cuda":
         return torch.mm(left, right.T, out_dtype=torch.float32)
     return left.float() @ right.float().T  # each product is exact in float32
 
 
-def product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+def bound_product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
     """Return how far a fast product with any row of `right` may be from the exact one.
 
     With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and d
@@ -154,6 +154,6 @@ def product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
     return left.lost * longest + kept * most_lost + summing * kept * longest_kept
 
 
-def mean_product(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
-    """Return the means of the products with all rows of `right`, as `products` has them."""
+def compute_mean_product(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+    """Return the means of the products with all rows of `right`, as `multiply_tiles` has them."""
     return (left.rows if left.rounded is None else left.rounded).double() @ right.mean

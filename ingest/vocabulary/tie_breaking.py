@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.products import NEURON_TILE, Operand, products
+from ingest.vocabulary.products import NEURON_TILE, Operand, multiply_tiles
 
 SPARE: Final = 8
 """Candidates kept beyond k, to settle ties at the edge of a list."""
@@ -26,7 +26,7 @@ BLOCK_ELEMENTS: Final = {"cpu": 2**20, "cuda": 2**26}
 """Elements of the rows that are gathered at a time."""
 
 
-def n_spare(error: Tensor | None) -> int:
+def count_spare(error: Tensor | None) -> int:
     """Return how many candidates to keep beyond k."""
     return SPARE if error is None else FAST_SPARE
 
@@ -99,8 +99,8 @@ def _in_float32(
 
 
 def _search(basis: Tensor, vectors: Tensor, keep: int) -> Candidates:
-    found = Candidates.none(len(vectors), vectors.device)
-    for start, scores in products(Operand(vectors), Operand(basis)):
+    found = Candidates.empty(len(vectors), vectors.device)
+    for start, scores in multiply_tiles(Operand(vectors), Operand(basis)):
         found.take(scores, start, keep)
     return found
 

@@ -34,7 +34,7 @@ class Sampling:
     seed: int = 0
     exact: bool = False
 
-    def pairs_a_neuron(self, n_neurons: int, d_model: int) -> float | None:
+    def count_pairs_a_neuron(self, n_neurons: int, d_model: int) -> float | None:
         """Return how many pairs to look at for each neuron; None for all there are.
 
         The standard error of a Gaussian's 2.5% quantile is √(p(1−p)/n) ÷ its density there
@@ -45,7 +45,7 @@ class Sampling:
         return None if self.exact or wanted > n_neurons / 4 else wanted
 
 
-def gaussian(d_model: int) -> tuple[float, float]:
+def compute_gaussian_region(d_model: int) -> tuple[float, float]:
     """Return the 95% region of the cosine of two random directions in d dimensions.
 
     The cosine is Beta((d−1)/2, (d−1)/2), rescaled to [−1, 1].
@@ -61,7 +61,7 @@ class Block(NamedTuple):
     rows: Mapping[str, Float[Tensor, "neurons d_model"]]
     norms: Mapping[str, Float[Tensor, " neurons"]]
 
-    def cosines(self, pair: str, shift: int = 0) -> Float[Tensor, " neurons"]:
+    def compute_cosines(self, pair: str, shift: int = 0) -> Float[Tensor, " neurons"]:
         """Return the cosines of neuron i's left with neuron (i + shift)'s right vector.
 
         Those of a zero vector are 0/0, NaN.
@@ -100,16 +100,16 @@ class PairSample:
         for pair, (left, _) in PAIRS.items():
             if left in block.rows:
                 found = self._found.setdefault(pair, [])
-                found += [block.cosines(pair, shift) for shift in shifts.tolist()]
+                found += [block.compute_cosines(pair, shift) for shift in shifts.tolist()]
 
-    def regions(self, n_neurons: int) -> list[Baseline]:
+    def compute_regions(self, n_neurons: int) -> list[Baseline]:
         """Return the region of each pair that has any, with its standard error."""
         total = n_neurons * (n_neurons - 1)
         found = {pair: _numbers(torch.cat(parts)) for pair, parts in self._found.items() if parts}
         return [_region(pair, cosines, total) for pair, cosines in found.items() if len(cosines)]
 
 
-def exact_regions(unit: Mapping[str, UnitRows]) -> list[Baseline]:
+def compute_exact_regions(unit: Mapping[str, UnitRows]) -> list[Baseline]:
     """Return the regions over all pairs i ≠ j of a layer's unit rows."""
     regions = []
     for pair, (left, right) in PAIRS.items():
@@ -129,9 +129,9 @@ def _all_pairs(left: UnitRows, right: UnitRows) -> NDArray[np.float32]:
     return cosines[~np.isnan(cosines)]
 
 
-def gaussian_regions(d_model: int, *, gated: bool) -> list[Baseline]:
+def compute_gaussian_regions(d_model: int, *, gated: bool) -> list[Baseline]:
     """Return the closed-form region of each pair that a layer has."""
-    low, high = gaussian(d_model)
+    low, high = compute_gaussian_region(d_model)
     pairs = PAIRS if gated else ("in_out",)
     return [Baseline("gaussian", pair, low, high, None, 0.0) for pair in pairs]
 

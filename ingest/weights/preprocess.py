@@ -49,7 +49,7 @@ class NeuronVectors:
     sign: Int8[Tensor, " neurons"]
 
 
-def canonical(
+def preprocess_neurons(
     weights: LayerWeights,
     architecture: Architecture,
     choices: Preprocessing,
@@ -81,7 +81,7 @@ def canonical(
     )
 
 
-def unembedding(
+def preprocess_unembedding(
     checkpoint: Checkpoint, choices: Preprocessing, rows: TokenRows | None = None
 ) -> Float[Tensor, "tokens d_model"]:
     """The unembedding U in float32 (METHODS §1.2); of a tied model, made from a copy.
@@ -90,9 +90,9 @@ def unembedding(
     like a bias of the logits, shifts each token's logit by a constant and is left out. The
     vocabulary is the tokens of `rows`, or every row.
     """
-    stored = checkpoint.unembedding()
+    stored = checkpoint.read_unembedding()
     result = (stored if rows is None else rows.select(stored)).to(torch.float32, copy=True)
-    gain = checkpoint.final_norm().gain if choices.fold else None
+    gain = checkpoint.read_final_norm().gain if choices.fold else None
     if gain is not None:
         result.mul_(gain.float())
     if choices.center:
@@ -100,15 +100,15 @@ def unembedding(
     return result
 
 
-def embedding(
+def read_float_embedding(
     checkpoint: Checkpoint, rows: TokenRows | None = None
 ) -> Float[Tensor, "tokens d_model"]:
     """The embedding E in float32, otherwise as it is stored (METHODS §1.2); rows as of U."""
-    stored = checkpoint.embedding()
+    stored = checkpoint.read_embedding()
     return (stored if rows is None else rows.select(stored)).float()
 
 
-def row_dots(
+def compute_row_dots(
     left: Float[Tensor, "neurons d_model"], right: Float[Tensor, "neurons d_model"]
 ) -> Float[Tensor, " neurons"]:
     """The dot product of each row with its partner, summed in float64 and given in float32.
@@ -134,7 +134,7 @@ def _reader(
     bias = None if bias is None else bias[rows].to(torch.float32, copy=True)
     if norm is not None and norm.bias is not None:
         # The bias passes through the weights as they are, so before the gain goes into them.
-        shift = row_dots(vectors, norm.bias.float().expand_as(vectors))
+        shift = compute_row_dots(vectors, norm.bias.float().expand_as(vectors))
         bias = shift if bias is None else bias + shift
     if norm is not None and norm.gain is not None:
         vectors.mul_(norm.gain.float())
@@ -156,4 +156,4 @@ def _centred(vectors: Tensor) -> Tensor:
 
 def _signs(gate: Tensor, in_: Tensor, *, canonicalise: bool) -> Tensor:
     ones = torch.ones(len(in_), dtype=torch.int8, device=in_.device)
-    return torch.where(row_dots(gate, in_) < 0, -ones, ones) if canonicalise else ones
+    return torch.where(compute_row_dots(gate, in_) < 0, -ones, ones) if canonicalise else ones

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.weights.baselines import PAIRS
-from ingest.weights.preprocess import NeuronVectors, canonical
+from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing, VerifyReport
 from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError
@@ -47,9 +47,9 @@ def compare_stored_cosines(
     with progress.stage("verify", len(layers), "layers") as advance:
         for layer, choices in layers.items():
             chosen = np.sort(rng.permutation(model.d_mlp)[:n_neurons])
-            weights = checkpoint.layer(layer)
+            weights = checkpoint.read_layer(layer)
             computed = _recomputed_cosines(
-                canonical(weights, checkpoint.architecture, choices), chosen
+                preprocess_neurons(weights, checkpoint.architecture, choices), chosen
             )
             differences = _largest_differences(
                 _stored_cosines(connection, model, layer)[chosen], computed

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from ingest.activations.compiled import Kernels
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
-from ingest.activations.native.library import library
+from ingest.activations.native.library import load_library
 from ingest.activations.reduction import (
     Activation,
     BatchSums,
     NeuronKind,
-    histogram_bins,
-    peak_positions,
+    find_histogram_bins,
+    find_peak_positions,
 )
 from ingest.forward import MLPActivations
 from neurondb import histogram
@@ -155,16 +155,16 @@ def _reduce_batch(
     return batch, peaks
 
 
-def _sums_by_text(
+def _sum_by_text(
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
 ) -> Float[Tensor, "7 texts neurons"]:
-    """Return what `reduction.sums_by_text` does."""
+    """Return what `reduction.sum_by_text` does."""
     inputs = _Inputs(activations, sign, counted)
     texts, _, neurons = inputs.shape
     sums = torch.empty(7, texts, neurons, dtype=torch.float64)
-    function, of_batch = _function("sums_by_text", _Pointer, _Pointer), inputs.address
+    function, of_batch = _function("sum_by_text", _Pointer, _Pointer), inputs.address
     inputs.share_out(lambda *part: function(of_batch, sums.data_ptr(), *part))
     return sums
 
@@ -172,7 +172,7 @@ def _sums_by_text(
 @cache
 def _function(name: str, *types: Any) -> Any:
     """Return a function of the library; each ends with the first neuron and the one after."""
-    function = getattr(library(), name)
+    function = getattr(load_library(), name)
     function.argtypes, function.restype = [*types, _Long, _Long], None
     return function
 
@@ -221,11 +221,11 @@ class NativeKernels(Kernels):
 
 
 @cache
-def native_kernels() -> NativeKernels:
+def load_native_kernels() -> NativeKernels:
     """Return the library's functions.
 
     Raises:
         NotCompiledError: There is no compiler, or it fails.
     """
-    library()
-    return NativeKernels(_reduce_batch, peak_positions, histogram_bins, _sums_by_text)
+    load_library()
+    return NativeKernels(_reduce_batch, find_peak_positions, find_histogram_bins, _sum_by_text)

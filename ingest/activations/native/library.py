@@ -41,7 +41,7 @@ def prepare_library() -> None:
 
 
 @cache
-def library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """Return the library, waiting for the compiler where need be.
 
     Raises:
@@ -53,16 +53,16 @@ def library() -> ctypes.CDLL:
 @cache
 def _building() -> Future[ctypes.CDLL]:
     executor = ThreadPoolExecutor(1, "compiling")
-    future = executor.submit(load_or_build)
+    future = executor.submit(load_or_build_library)
     executor.shutdown(wait=False)
     return future
 
 
-def load_or_build() -> ctypes.CDLL:
+def load_or_build_library() -> ctypes.CDLL:
     """Return the library that was kept, or else a new one.
 
     Raises:
-        NotCompiledError: as `library` says.
+        NotCompiledError: as `load_library` says.
     """
     command = _compiler()
     about = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()

@@ -15,10 +15,10 @@ from ingest.activations.reduction.quantities import (
     HOOK_PRE,
     Activation,
     NeuronKind,
-    bit_mask,
-    canonical_values,
+    compute_canonical_values,
     is_finite,
-    sign_cases,
+    make_bit_mask,
+    mask_sign_cases,
 )
 from ingest.activations.reduction.totals import BatchSums
 from ingest.forward import MLPActivations
@@ -41,12 +41,12 @@ def reduce_batch(
     a quantity has one sign, so that v and −v never compete; 0 where there is none. Powers are
     summed about `about`, which should be near the means, so that nothing cancels.
     """
-    values = canonical_values(activations, sign, activation)
+    values = compute_canonical_values(activations, sign, activation)
     usable = is_finite(activations) & counted[:, :, None]
     in_case, sums, low, high, peaks = [], [], [], [], []
-    for case, inside in zip(kind.cases, sign_cases(kind, values, usable), strict=True):
+    for case, inside in zip(kind.cases, mask_sign_cases(kind, values, usable), strict=True):
         in_case.append(inside.sum(1, dtype=torch.int32).sum(0))
-        chosen = bit_mask(inside)
+        chosen = make_bit_mask(inside)
         above, below = ~chosen & _INFINITY, ~chosen & _MINUS_INFINITY
         for quantity in kind.quantities:
             value = values[quantity].view(torch.int32) & chosen
@@ -60,7 +60,7 @@ def reduce_batch(
                 peak = torch.where(most >= -least, most, least)
                 peaks.append(torch.where(peak.abs() == torch.inf, 0.0, peak))
     positive, powers = [], []
-    chosen = bit_mask(usable)
+    chosen = make_bit_mask(usable)
     for row, quantity in enumerate((HOOK_PRE, HOOK_POST)):
         value = (values[quantity].view(torch.int32) & chosen).view(torch.float32)
         positive.append((value > 0).sum(1, dtype=torch.int32).sum(0))
@@ -73,7 +73,7 @@ def reduce_batch(
     return batch, torch.stack(peaks)
 
 
-def float64_sums(
+def sum_in_float64(
     kind: NeuronKind,
     activation: Activation,
     activations: MLPActivations,
@@ -81,16 +81,16 @@ def float64_sums(
     counted: Bool[Tensor, "texts positions"],
 ) -> list[Tensor]:
     """Return `Sums.sum` added up in float64 throughout: where float32 overflows within a text."""
-    values = canonical_values(activations, sign, activation)
+    values = compute_canonical_values(activations, sign, activation)
     usable = is_finite(activations) & counted[:, :, None]
     return [
         torch.where(inside, values[quantity], 0.0).sum((0, 1), dtype=torch.float64)
-        for inside in sign_cases(kind, values, usable)
+        for inside in mask_sign_cases(kind, values, usable)
         for quantity in kind.quantities
     ]
 
 
-def centres(
+def compute_centres(
     activations: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
 ) -> Float[Tensor, "2 neurons"]:
     """Return what to sum a batch's powers about: the means over some of its tokens.
@@ -104,13 +104,13 @@ def centres(
         activations.in_[texts, positions],
         activations.post[texts, positions],
     )
-    values = canonical_values(chosen, sign)
+    values = compute_canonical_values(chosen, sign)
     usable = is_finite(chosen)
     of_both = torch.stack([values[HOOK_PRE], values[HOOK_POST]]).double()
     return torch.where(usable, of_both, 0.0).sum(1) / usable.sum(0).clamp(min=1)
 
 
-def sums_by_text(
+def sum_by_text(
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
@@ -119,7 +119,7 @@ def sums_by_text(
 
     Tokens; positive hook_pre, hook_post; hook_pre, its square; hook_post, its square.
     """
-    values = canonical_values(activations, sign)
+    values = compute_canonical_values(activations, sign)
     usable = is_finite(activations) & counted[:, :, None]
     pre, post = (torch.where(usable, values[q], 0.0).double() for q in (HOOK_PRE, HOOK_POST))
     columns = (usable.double(), (pre > 0).double(), (post > 0).double())

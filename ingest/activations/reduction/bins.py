@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.activations.reduction.quantities import NeuronKind, canonical_values, is_finite
+from ingest.activations.reduction.quantities import NeuronKind, compute_canonical_values, is_finite
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
 
-def histogram_bins(
+def find_histogram_bins(
     kind: NeuronKind,
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
@@ -28,7 +28,7 @@ def histogram_bins(
         activations.post[texts, positions],
     )
     finite = is_finite(chosen)
-    values = canonical_values(chosen, sign)
+    values = compute_canonical_values(chosen, sign)
     neuron = torch.arange(n_neurons, device=tokens.device)
     numbers = []
     for row, quantity in enumerate(kind.histograms):

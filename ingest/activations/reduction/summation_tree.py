@@ -71,7 +71,7 @@ class SumTree:
         }
 
     @classmethod
-    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
         """Return the tree that some of `tensors` were taken from."""
         nodes: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

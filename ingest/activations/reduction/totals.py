@@ -50,7 +50,7 @@ class FloatSums(NamedTuple):
 
 
 class BatchSums(NamedTuple):
-    """What the reduction of one batch yields; `batch_totals` makes totals of it.
+    """What the reduction of one batch yields; `compute_batch_totals` makes totals of it.
 
     `powers` are sums of the first four powers of deviations from a centre; `positions` those of
     the peaks (lists, texts, neurons), where the reduction looks for them itself.
@@ -67,7 +67,7 @@ class BatchSums(NamedTuple):
     positions: Tensor | None = None
 
 
-def zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
+def make_zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
     """Return the counts of nothing."""
     cases, quantities = len(kind.cases), len(kind.quantities)
 
@@ -85,7 +85,9 @@ def zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Count
     )
 
 
-def zero_sums(kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device) -> FloatSums:
+def make_zero_sums(
+    kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device
+) -> FloatSums:
     """Return the sums of nothing."""
 
     def zeros(*shape: int) -> Tensor:
@@ -102,7 +104,7 @@ def zero_sums(kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.dev
     )
 
 
-def batch_totals(
+def compute_batch_totals(
     kind: NeuronKind, batch: BatchSums, about: Float[Tensor, "2 neurons"]
 ) -> tuple[Counts, FloatSums]:
     """Return what one batch comes to: power sums about a centre become central moments.

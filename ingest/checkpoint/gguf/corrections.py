@@ -47,7 +47,7 @@ def correct_config(config: Mapping[str, Any], file: GgufFile) -> dict[str, Any]:
     return kept
 
 
-def llama3_factors(theta: float, n_frequencies: int, factor: float) -> NDArray[np.float64]:
+def compute_llama3_factors(theta: float, n_frequencies: int, factor: float) -> NDArray[np.float64]:
     """Return by what Llama 3.1 divides each rotary frequency: 1 for short waves, more for long.
 
     Args:
@@ -63,15 +63,15 @@ def llama3_factors(theta: float, n_frequencies: int, factor: float) -> NDArray[n
     return divisors
 
 
-def stored_values(vector: GgufTensor) -> NDArray[np.float32]:
+def read_vector(vector: GgufTensor) -> NDArray[np.float32]:
     """Return the values of a vector, which are always stored in float32."""
     return np.fromfile(vector.file, np.float32, vector.shape[0], offset=vector.offset)
 
 
 def _llama3_rope(rope: Mapping[str, Any], file: GgufFile) -> dict[str, Any]:
-    stored = stored_values(file.tensors[ROPE_FACTORS])
+    stored = read_vector(file.tensors[ROPE_FACTORS])
     factor = float(stored.max())
-    expected = llama3_factors(rope["rope_theta"], len(stored), factor)
+    expected = compute_llama3_factors(rope["rope_theta"], len(stored), factor)
     if not np.allclose(stored, expected, rtol=SAME_FACTOR):
         raise UnsupportedModelError(
             f"{file.path}: its rotary frequencies are scaled (tensor '{ROPE_FACTORS}') otherwise"

@@ -82,7 +82,7 @@ def is_gguf(path: Path) -> bool:
         return False
 
 
-def gguf_in(directory: Path) -> Path | None:
+def find_gguf(directory: Path) -> Path | None:
     """Return the one GGUF model of a directory, the first part of a split one; None without any.
 
     Raises:
@@ -115,7 +115,7 @@ def open_gguf(path: Path) -> GgufFile:
         UnsupportedModelError: It was written for processors of the other byte order.
     """
     parts = _parts(path)
-    return _read(parts, tuple(Stamp.of(part) for part in parts))
+    return _read(parts, tuple(Stamp.from_file(part) for part in parts))
 
 
 @contextmanager

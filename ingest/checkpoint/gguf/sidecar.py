@@ -18,7 +18,7 @@ from typing import Any, Final
 import gguf
 from platformdirs import user_cache_path
 
-from ingest.checkpoint.gguf.corrections import ROPE_FACTORS, correct_config, stored_values
+from ingest.checkpoint.gguf.corrections import ROPE_FACTORS, correct_config, read_vector
 from ingest.checkpoint.gguf.reader import GgufFile, read_by_transformers
 from ingest.checkpoint.libraries import first_line, silence_libraries
 from ingest.families import FAMILIES
@@ -29,7 +29,7 @@ FORM: Final = 4
 PADDING: Final = re.compile(r"\[PAD\d+\]")
 
 
-def sidecar_of(file: GgufFile) -> Path:
+def ensure_sidecar(file: GgufFile) -> Path:
     """Return the directory with a GGUF file's config.json and tokenizer files, made if need be.
 
     Raises:
@@ -49,7 +49,7 @@ def _key(file: GgufFile) -> str:
     with file.path.open("rb") as opened:
         digest.update(opened.read(file.header_bytes))
     if (factors := file.tensors.get(ROPE_FACTORS)) is not None:
-        digest.update(stored_values(factors).tobytes())
+        digest.update(read_vector(factors).tobytes())
     return digest.hexdigest()[:32]
 
 

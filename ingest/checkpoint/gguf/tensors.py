@@ -52,7 +52,7 @@ class GgufTensors:
         for name in known:
             _refuse_unreadable(name, file.tensors[name])
 
-    def of_file(self, file: Path) -> dict[str, tuple[int, ...]]:
+    def read_shapes(self, file: Path) -> dict[str, tuple[int, ...]]:
         """Return the names and shapes of the tensors that a file, or one part, holds."""
         return {
             name: self._shape(own)
@@ -64,11 +64,11 @@ class GgufTensors:
         """Return the values of tensors, dequantised to float32; F16 as it is."""
         return {name: self._values(self.gguf_name[name]) for name in names}
 
-    def stored_bytes(self, _file: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    def map_stored_bytes(self, _file: Path, names: Iterable[str]) -> dict[str, Tensor]:
         """Return the bytes of tensors as they are stored, mapped."""
         return {name: _mapped(self._file.tensors[self.gguf_name[name]]) for name in names}
 
-    def types(self) -> dict[str, str]:
+    def list_types(self) -> dict[str, str]:
         """Return how each tensor is stored, by our names, under llama.cpp's names of types."""
         return {name: self._file.tensors[n].type.name for name, n in self.gguf_name.items()}
 
@@ -101,7 +101,7 @@ def summarise_types(types: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def main_type(types: Mapping[str, str], names: Iterable[str]) -> str:
+def find_main_type(types: Mapping[str, str], names: Iterable[str]) -> str:
     """Return the type that most of the named tensors have, which a model is called by."""
     return Counter(types[name] for name in names if name in types).most_common(1)[0][0]
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
-from ingest.forward import Batch, Forward, batches
+from ingest.forward import Batch, Forward, make_batches
 from ingest.interventions.hooks import Targets
 from ingest.interventions.metrics import Counted
-from ingest.interventions.single_neuron.branch_pass import post_change
+from ingest.interventions.single_neuron.branch_pass import compute_post_change
 from neurondb.interventions import ALWAYS, ESTIMATED_METRICS, Condition
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
@@ -52,8 +52,8 @@ class Attributor:
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         places = BATCH_TOKENS.get(forward.device.type, BATCH_TOKENS["cpu"])
-        whole = batches(token_ids, torch.device("cpu"), places)
-        self._batches = [part for batch in whole for part in forward.parts(batch)]
+        whole = make_batches(token_ids, torch.device("cpu"), places)
+        self._batches = [part for batch in whole for part in forward.split_batch(batch)]
 
     def run(
         self,
@@ -90,7 +90,7 @@ class Attributor:
     ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
         probes = {layer: _LayerProbe(one, condition) for layer, one in targets.items()}
-        with self._forward.explaining_errors(batch), torch.enable_grad(), ExitStack() as stack:
+        with self._forward.explain_errors(batch), torch.enable_grad(), ExitStack() as stack:
             for layer, one in probes.items():
                 one.watch(stack, self._forward, layer)
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
@@ -106,7 +106,7 @@ class Attributor:
 
     def _totals(self, logits: Tensor, batch: Batch) -> tuple[list[Tensor], NDArray[np.int64]]:
         """Return the sum of each metric over the tokens that have it, and how many these are."""
-        counted = Counted.of(batch, skip_bos=self._skip_bos)
+        counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
         following = counted.next_token
         wide = logits[counted.mask]
         wide = wide if wide.dtype == torch.float64 else wide.float()
@@ -148,14 +148,14 @@ class _LayerProbe:
 
     def _gate_keeper(self, matrix: Matrix) -> Callable[..., None]:
         def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            self._gate = matrix.part_of(output.detach()).index_select(-1, self._targets.neurons)
+            self._gate = matrix.select_part(output.detach()).index_select(-1, self._targets.neurons)
 
         return keep
 
     def _probe(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         post = inputs[0]
         chosen = post.detach().index_select(-1, self._targets.neurons)
-        self._change = post_change(chosen, self._gate, self._targets, self._condition)
+        self._change = compute_post_change(chosen, self._gate, self._targets, self._condition)
         self.probe = torch.zeros_like(post, requires_grad=True)
         return (post + self.probe, *inputs[1:])
 

@@ -20,13 +20,7 @@ from torch import Tensor, nn
 from ingest.families.layout import Matrix
 from ingest.forward import Batch
 from ingest.forward.hooks import MLPHookPoints
-from ingest.forward.prefix_cache import (
-    CleanPass,
-    PrefixCachedModel,
-    Stream,
-    fixed_output,
-    take_texts,
-)
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, fix_output, take_texts
 from ingest.interventions.hooks import Intervention, Targets
 from neurondb.interventions import Condition
 
@@ -100,7 +94,7 @@ def _branch_point(
 ) -> BranchPoint:
     targets = intervention.targets[layer]
     assert cache.post is not None
-    changed = post_change(cache.post, cache.gate, targets, intervention.condition)
+    changed = compute_post_change(cache.post, cache.gate, targets, intervention.condition)
     vectors = _out_vectors(cached_model.forward.hook_points[layer], targets.neurons)
     return BranchPoint(clean, layer, cache, _unpadded(changed, clean.batch), vectors)
 
@@ -127,10 +121,10 @@ def run_branch(
     written = written + point.change[texts, :, which][..., None] * point.vectors[which][:, None]
     with ExitStack() as stack:
         for module, output in cache.inputs:
-            stack.enter_context(fixed_output([module], output))
+            stack.enter_context(fix_output([module], output))
         out = cached_model.forward.hook_points[point.layer].out.module
         flat = written.reshape(-1, *cache.written.shape[-1:])
-        stack.enter_context(fixed_output([out], flat if cache.written.ndim == 2 else written))
+        stack.enter_context(fix_output([out], flat if cache.written.ndim == 2 else written))
         return cached_model.run_from(take_texts(clean, point.layer, texts), point.layer)
 
 
@@ -165,12 +159,12 @@ def _cache_layer(
 
 def _gate_keeper(cache: LayerCache, matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        cache.gate = matrix.part_of(output).index_select(-1, neurons)
+        cache.gate = matrix.select_part(output).index_select(-1, neurons)
 
     return keep
 
 
-def post_change(
+def compute_post_change(
     post: Float[Tensor, "*places chosen"],
     gate: Float[Tensor, "*places chosen"] | None,
     targets: Targets,
@@ -198,5 +192,5 @@ def _out_vectors(places: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chose
     matrix = places.out.matrix
     stored = places.out.module.weight
     assert isinstance(stored, Tensor)
-    weight = matrix.weight_in({f"{matrix.module}.weight": stored}, "")
+    weight = matrix.select_weight({f"{matrix.module}.weight": stored}, "")
     return weight.index_select(0, neurons)

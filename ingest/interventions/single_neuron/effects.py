@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Forward, batch_tokens, batches
+from ingest.forward import Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention
-from ingest.interventions.metrics import Counted, token_metrics
+from ingest.interventions.metrics import Counted, compute_token_metrics
 from ingest.interventions.single_neuron.branch_pass import BranchPoint, run_branch, run_clean_pass
 from neurondb.interventions import METRICS
 
@@ -71,8 +71,8 @@ class SingleNeuronRunner:
         self.metrics = tuple(metrics)
         self._all_metrics = [METRICS.index(metric) for metric in metrics]
         places = batch_tokens(forward.device)
-        whole = batches(token_ids, torch.device("cpu"), places)
-        self._batches = [part for batch in whole for part in forward.parts(batch)]
+        whole = make_batches(token_ids, torch.device("cpu"), places)
+        self._batches = [part for batch in whole for part in forward.split_batch(batch)]
 
     def run(self, intervention: Intervention, advance: Callable[[int], None]) -> Effects:
         """Return what intervening on each neuron of an intervention alone does.
@@ -104,7 +104,7 @@ class SingleNeuronRunner:
 
     @torch.inference_mode()
     def _tokens(self, clean: CleanPass) -> _Tokens:
-        counted = Counted.of(clean.batch, skip_bos=self._skip_bos)
+        counted = Counted.from_batch(clean.batch, skip_bos=self._skip_bos)
         following = clean.batch.token_ids.new_full(counted.mask.shape, -1)
         following[counted.mask] = counted.next_token
         metrics = torch.full((len(self.metrics), *counted.mask.shape), torch.nan)
@@ -119,7 +119,9 @@ class SingleNeuronRunner:
         if any(metric != "scale" for metric in self.metrics):
             d_vocab = self._forward.architecture.d_vocab
             normed = stream.normed[mask]
-            found[:3] = token_metrics(self._cached_model.logits, normed, following[mask], d_vocab)
+            found[:3] = compute_token_metrics(
+                self._cached_model.logits, normed, following[mask], d_vocab
+            )
         if stream.scale is not None:
             found[3] = stream.scale[mask]
         return found[self._all_metrics]

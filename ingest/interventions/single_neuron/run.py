@@ -44,7 +44,7 @@ class SingleNeuronRun:
     built: BuiltIntervention
     run_id: int
 
-    def forward(self) -> Forward:
+    def load_forward(self) -> Forward:
         """Load the model to run it.
 
         Raises:
@@ -114,7 +114,7 @@ def _record(
     engine: Engine, neurons: NeuronSet, session: AblationSession, request: EffectRequest
 ) -> AblationRecord:
     return AblationRecord(
-        settings=session.settings(session.texts.stored(engine)),
+        settings=session.make_settings(session.texts.store(engine)),
         neurons=neurons.record,
         treatment=request.treatment,
         seed=neurons.seed,

@@ -28,7 +28,7 @@ from ingest.vocabulary.properties.predicates import (
     snake_case,
     symbol,
 )
-from ingest.vocabulary.properties.token_text import readings
+from ingest.vocabulary.properties.token_text import read_tokens
 from neurondb.contracts.model import Token
 from neurondb.contracts.vocabulary import TokenPropertiesRecord
 
@@ -255,7 +255,7 @@ def find_token_properties(tokens: Sequence[Token]) -> TokenPropertiesRecord:
         tokens: the whole vocabulary, in the order of ids: whether sentencepiece's byte is the only
             spelling of a character depends on the other tokens.
     """
-    read = readings(tokens)
+    read = read_tokens(tokens)
     members = np.zeros((len(read), len(PROPERTIES)), dtype=bool)
     for column, known in enumerate(PROPERTIES):
         members[:, column] = np.fromiter(map(known.has, read), dtype=bool, count=len(read))

@@ -42,7 +42,7 @@ class Reading(NamedTuple):
     word: str
 
 
-def readings(tokens: Sequence[Token]) -> list[Reading]:
+def read_tokens(tokens: Sequence[Token]) -> list[Reading]:
     """Return the reading of every token of a vocabulary."""
     characters = {text for text, piece in tokens if len(text) == 1 and not _is_byte(text, piece)}
     return [_reading(token, characters) for token in tokens]

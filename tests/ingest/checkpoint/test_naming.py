@@ -46,8 +46,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         calls.append((model, revision))
         return LocatedModel(Path(model), f"hub/{model}", revision, model)
 
-    monkeypatch.setattr(ingest.checkpoint.naming, "locate", locate)
-    monkeypatch.setattr(ingest.checkpoint.fingerprint, "locate", locate)
+    monkeypatch.setattr(ingest.checkpoint.naming, "locate_model", locate)
+    monkeypatch.setattr(ingest.checkpoint.fingerprint, "locate_model", locate)
     return calls
 
 
