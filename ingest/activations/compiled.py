@@ -75,8 +75,8 @@ PLAIN_KERNELS: Final = Kernels(
 def make_compiled_kernels() -> Kernels:
     """Return the compiled functions; compiling happens at their first call."""
     # A compiled loop needs no parts.
-    whole = PLAIN_KERNELS._replace(reduce_batch=reduction.reduce_batch)
-    return Kernels(*(_compiled(function) for function in whole))
+    plain = PLAIN_KERNELS._replace(reduce_batch=reduction.reduce_batch)
+    return Kernels(*(_compiled(function) for function in plain))
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,16 +127,16 @@ def compile_kernels(
     """
     shape = (2, 64, n_neurons)
     gate, in_, post = (torch.ones(shape, device=device, dtype=dtype) for _ in range(3))
-    found = MLPActivations(gate if kind.gated else None, in_, post)
+    activations = MLPActivations(gate if kind.gated else None, in_, post)
     with torch.inference_mode(mode=False):  # as it is in a pass; else it would be compiled again
         sign = torch.ones(n_neurons, device=device)
     counted = torch.ones(shape[:2], dtype=torch.bool, device=device)
-    about = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
-    _, peaks = kernels.reduce_batch(kind, activation, found, sign, counted, about)
+    centre = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
+    _, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, centre)
     yield
-    kernels.find_peak_positions(kind, activation, found, sign, counted, peaks)
+    kernels.find_peak_positions(kind, activation, activations, sign, counted, peaks)
     yield
-    kernels.find_histogram_bins(kind, found, sign, counted.nonzero().T.contiguous())
+    kernels.find_histogram_bins(kind, activations, sign, counted.nonzero().T.contiguous())
     yield
-    kernels.sum_by_text(found, sign, counted)
+    kernels.sum_by_text(activations, sign, counted)
     yield

@@ -50,17 +50,17 @@ class BestTexts:
         values: Float[Tensor, "lists texts neurons"],
         ordinals: Int[Tensor, " texts"],
         positions: Positions,
-        known: Int[Tensor, "lists texts neurons"] | None = None,
+        known_positions: Int[Tensor, "lists texts neurons"] | None = None,
         insert: Insert | None = None,
     ) -> None:
         """Offer texts that were not offered before; a score of 0 is no offer.
 
         Most texts soon fall below the last place of most lists: only the lists that change are
         sorted, and only texts that get in are searched for the position. Where all positions are
-        `known`, `insert` does it.
+        known, `insert` does it.
         """
-        if known is not None and insert is not None:
-            insert(self, scores, values, ordinals, known)
+        if known_positions is not None and insert is not None:
+            insert(self, scores, values, ordinals, known_positions)
             return
         last = (self.key[..., -1] >> 32).int()[:, None]
         enters = ((scores >= last) & (scores > 0)).any(1)
@@ -141,17 +141,17 @@ def select_control_examples(drawn: BestTexts) -> dict[int, Examples]:
     ordinal, key = drawn.ordinals()[0], drawn.key[0].cpu().numpy()
     position, value = drawn.position[0].cpu().numpy(), drawn.value[0].double().cpu().numpy()
 
-    def chosen(place: NDArray[np.int64], there: NDArray[np.bool_]) -> Examples:
+    def take_texts(place: NDArray[np.int64], has_text: NDArray[np.bool_]) -> Examples:
         columns = (np.take_along_axis(a, place, 1) for a in (ordinal, position, value))
         texts, positions, values = columns
-        return Examples(np.where(there, texts, -1), positions, values)
+        return Examples(np.where(has_text, texts, -1), positions, values)
 
     first = np.broadcast_to(np.arange(N_EXAMPLES), (len(key), N_EXAMPLES))
-    found = {0: chosen(first, np.take_along_axis(key, first, 1) > 0)}
-    there = key > 0
-    by_size = np.argsort(np.where(there, np.abs(value), np.inf), axis=1, kind="stable")
+    examples = {0: take_texts(first, np.take_along_axis(key, first, 1) > 0)}
+    has_text = key > 0
+    by_size = np.argsort(np.where(has_text, np.abs(value), np.inf), axis=1, kind="stable")
     rank = np.argsort(by_size, axis=1)
-    band = np.where(there, rank * 4 // np.maximum(there.sum(1, keepdims=True), 1), -1)
+    band = np.where(has_text, rank * 4 // np.maximum(has_text.sum(1, keepdims=True), 1), -1)
     for code in range(1, len(CONTROL_KINDS)):
         of_band = np.where(band == code - 1, key, 0)
         place = np.argsort(-of_band, axis=1, kind="stable")[:, :N_EXAMPLES]
@@ -160,5 +160,5 @@ def select_control_examples(drawn: BestTexts) -> dict[int, Examples]:
         filled = (np.take_along_axis(of_band, place, 1) > 0) & (np.arange(N_EXAMPLES) < N_BAND)
         strongest = np.argsort(np.where(filled, -sizes, np.inf), axis=1, kind="stable")
         place = np.take_along_axis(place, strongest, 1)
-        found[code] = chosen(place, np.take_along_axis(filled, strongest, 1))
-    return found
+        examples[code] = take_texts(place, np.take_along_axis(filled, strongest, 1))
+    return examples

@@ -86,8 +86,8 @@ class CountedBatch:
     @cached_property
     def centre_tokens(self) -> Int[Tensor, "2 tokens"]:
         """Texts and positions of a few tokens that count, from everywhere in the batch."""
-        every = self.counted.nonzero().T
-        return every[:, :: -(-every.shape[1] // CENTRE_TOKENS) or 1].contiguous()
+        counted_tokens = self.counted.nonzero().T
+        return counted_tokens[:, :: -(-counted_tokens.shape[1] // CENTRE_TOKENS) or 1].contiguous()
 
 
 @dataclass
@@ -162,11 +162,11 @@ class LayerSummary:
             ValueError: when a batch of its number is there.
         """
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        about = compute_centres(activations, sign, batch.centre_tokens)
-        sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, about)
+        centre = compute_centres(activations, sign, batch.centre_tokens)
+        sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, centre)
         if not torch.stack(sums.sum).isfinite().all():
             sums = sums._replace(sum=sum_in_float64(kind, activation, activations, sign, counted))
-        counts, float_sums = compute_batch_totals(kind, sums, about)
+        counts, float_sums = compute_batch_totals(kind, sums, centre)
         by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
@@ -175,8 +175,8 @@ class LayerSummary:
         inputs = (kind, activation, activations, sign, counted, peaks)
         finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
-        known, scores = sums.positions, score_by_size(peaks)
-        self.best.add(scores, peaks, ordinals, finder.positions, known, kernels.insert)
+        known_positions, scores = sums.positions, score_by_size(peaks)
+        self.best.add(scores, peaks, ordinals, finder.positions, known_positions, kernels.insert)
         if self.drawn is not None:
             self._draw(self.drawn, batch, peaks, finder)
 
@@ -216,10 +216,12 @@ class LayerSummary:
             position = finder.positions(lists[0, texts, neurons], texts, neurons)
             return torch.where(peak[0, texts, neurons] == 0, first[texts], position)
 
-        known = finder.known
-        if known is not None:
-            known = torch.where(peak == 0, first[:, None], known.gather(0, lists.long()))
-        drawn.add(scores[None], peak, ordinals, positions, known, self._kernels.insert)
+        known_positions = finder.all_positions
+        if known_positions is not None:
+            known_positions = torch.where(
+                peak == 0, first[:, None], known_positions.gather(0, lists.long())
+            )
+        drawn.add(scores[None], peak, ordinals, positions, known_positions, self._kernels.insert)
 
     def merge(self, other: "LayerSummary") -> None:
         """Take in the summary of other texts.
@@ -258,10 +260,10 @@ class LayerSummary:
         """Return the summary that `tensors` were taken from."""
 
         def texts(name: str) -> BestTexts:
-            found = BestTexts(0, 0, 0, tensors["counts"].device)
+            best_texts = BestTexts(0, 0, 0, tensors["counts"].device)
             for part in ("key", "position", "value"):
-                setattr(found, part, tensors[f"{name}.{part}"])
-            return found
+                setattr(best_texts, part, tensors[f"{name}.{part}"])
+            return best_texts
 
         return cls(
             GATED if gated else UNGATED,
@@ -317,16 +319,16 @@ class _PeakFinder:
     sign: Tensor
     counted: Tensor
     peaks: Tensor
-    known: Tensor | None
+    all_positions: Tensor | None
     """The positions of all peaks, once they are."""
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
         inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
-        if self.known is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            self.known = self.kernels.find_peak_positions(*inputs)
-        if self.known is not None:
-            return self.known[lists, texts, neurons]
+        if self.all_positions is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
+            self.all_positions = self.kernels.find_peak_positions(*inputs)
+        if self.all_positions is not None:
+            return self.all_positions[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
         return torch.cat([gather_peak_positions(*inputs, part) for part in parts])

@@ -86,7 +86,7 @@ class SummaryFile:
         self, layers: Iterable[int], device: torch.device | str = "cpu"
     ) -> dict[int, LayerSummary]:
         """Return the summaries of some layers."""
-        found = {}
+        summaries = {}
         with safe_open(self.path, framework="pt", device=str(device)) as file:
             names = file.keys()
             for layer in layers:
@@ -97,5 +97,5 @@ class SummaryFile:
                     if name.startswith(prefix)
                 }
                 seed, gated = self.layers[layer]
-                found[layer] = LayerSummary.from_tensors(layer, seed, tensors, gated=gated)
-        return found
+                summaries[layer] = LayerSummary.from_tensors(layer, seed, tensors, gated=gated)
+        return summaries

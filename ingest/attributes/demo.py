@@ -25,7 +25,7 @@ def run(directory: Path) -> tuple[Path, Path, Path]:
         NeuronDBError: when they cannot be written.
     """
     prompts, sets, paragraphs = (directory / name for name in (PROMPTS, SETS, PARAGRAPHS))
-    known = [
+    prompt_rows = [
         {
             "subject": fact.subject,
             "attribute": fact.answer,
@@ -36,7 +36,7 @@ def run(directory: Path) -> tuple[Path, Path, Path]:
         # Where an article has changed with the subject, or a capital, it may stand otherwise.
         if fact.subject in fact.prompt
     ]
-    write_whole(prompts, json.dumps(known, indent=1) + "\n")
+    write_whole(prompts, json.dumps(prompt_rows, indent=1) + "\n")
     write_sets(collect_world_sets(), sets)
     write_whole(paragraphs, join_texts(read_training_texts(N_PARAGRAPHS)))
     return prompts, sets, paragraphs

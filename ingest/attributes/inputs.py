@@ -46,7 +46,7 @@ def read_inputs(
     running: RunningModel,
     prompts: Sequence[Prompt],
     sets: Sets,
-    stop: frozenset[str],
+    stop_words: frozenset[str],
     *,
     pieces: bool,
 ) -> Inputs:
@@ -56,29 +56,29 @@ def read_inputs(
         running: the model.
         prompts: the prompts.
         sets: attributes of subjects.
-        stop: words that never count.
+        stop_words: words that never count.
         pieces: whether the tokens that an attribute is made of count too.
 
     Raises:
         TextError: when no subject has attributes that count.
         UsageError: when a prompt is longer than the model's context.
     """
-    found = Inputs()
-    cutter = running.tokenizer if pieces else None
+    inputs = Inputs()
+    subword_tokenizer = running.tokenizer if pieces else None
     for subject in {prompt.subject for prompt in prompts} & set(sets):
-        words = list_attribute_tokens(sets[subject], stop, cutter)
+        words = list_attribute_tokens(sets[subject], stop_words, subword_tokenizer)
         if words:
-            found.attributes[subject] = words
+            inputs.attributes[subject] = words
     for prompt in prompts:
-        if prompt.subject in found.attributes:
-            found.prompts.append(prompt)
+        if prompt.subject in inputs.attributes:
+            inputs.prompts.append(prompt)
         else:
-            found.left_out[NO_SET] += 1
-    if not found.prompts:
+            inputs.left_out[NO_SET] += 1
+    if not inputs.prompts:
         raise TextError("no subject of the prompts has attributes that count; are these its sets?")
-    _cut(running, found)
-    _answer(running, found)
-    return found
+    _cut(running, inputs)
+    _answer(running, inputs)
+    return inputs
 
 
 def _cut(running: RunningModel, inputs: Inputs) -> None:

@@ -27,14 +27,14 @@ class Vocabulary:
 
     Args:
         tokens: the text of each.
-        stop: words that do not count.
+        stop_words: words that do not count.
     """
 
-    def __init__(self, tokens: Iterable[str], stop: frozenset[str]) -> None:
+    def __init__(self, tokens: Iterable[str], stop_words: frozenset[str]) -> None:
         words = [normalise_word(token) for token in tokens]
         self._code = {word: code for code, word in enumerate(dict.fromkeys(words))}
         self._codes = np.array([self._code[word] for word in words])
-        self._counts = np.array([is_meaningful(word, stop) for word in words])
+        self._counts = np.array([is_meaningful(word, stop_words) for word in words])
 
     def encode_words(self, words: Iterable[str]) -> NDArray[np.int64]:
         """Return numbers that stand for the words that are tokens."""
@@ -84,8 +84,8 @@ def average_rates(
         rates: of texts; NaN for none.
         weights: how many prompts each text stands for.
     """
-    known = ~np.isnan(rates)
-    n = (known * np.asarray(weights)[:, None]).sum(0)
-    total = (np.where(known, rates, 0) * np.asarray(weights)[:, None]).sum(0)
+    has_rate = ~np.isnan(rates)
+    n = (has_rate * np.asarray(weights)[:, None]).sum(0)
+    total = (np.where(has_rate, rates, 0) * np.asarray(weights)[:, None]).sum(0)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / n), n

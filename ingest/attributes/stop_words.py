@@ -78,6 +78,6 @@ def normalise_word(token: str) -> str:
     return token.strip().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
 
 
-def is_meaningful(word: str, stop: frozenset[str]) -> bool:
+def is_meaningful(word: str, stop_words: frozenset[str]) -> bool:
     """Tell whether a word, `normalise_word`, is long enough and no stop word."""
-    return len(word) >= SHORTEST and word not in stop
+    return len(word) >= SHORTEST and word not in stop_words

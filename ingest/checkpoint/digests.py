@@ -54,10 +54,10 @@ class Stamp(NamedTuple):
             CheckpointError: It is not there, or cannot be reached.
         """
         try:
-            found = file.stat()
+            status = file.stat()
         except OSError as error:
             raise CheckpointError(f"{file} cannot be read ({error.strerror})") from error
-        return cls(found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
 def refuse_changed(stamps: Mapping[Path, Stamp]) -> None:
@@ -87,18 +87,18 @@ def hash_tensors(file: Path, stamp: Stamp, names: Iterable[str], load: Load) -> 
     Raises:
         CheckpointError: The file was changed, or cannot be read.
     """
-    wanted = sorted(names)
+    tensor_names = sorted(names)
     ctime_ns = file.stat().st_ctime_ns
-    memory = _memory(file)
-    known = _recall(memory, file, stamp, ctime_ns)
-    if known is not None and sorted(known) == wanted:
-        return known
+    cache_file = _find_cache_file(file)
+    remembered = _recall(cache_file, file, stamp, ctime_ns)
+    if remembered is not None and sorted(remembered) == tensor_names:
+        return remembered
     settled = time.time() - max(stamp.mtime_ns, ctime_ns) / 1e9 > SETTLED_S
-    found = _hash(file, wanted, load)
+    digests = _hash_in_blocks(file, tensor_names, load)
     refuse_changed({file: stamp})
     if settled:
-        _remember(memory, file, stamp, ctime_ns, found)
-    return found
+        _remember(cache_file, file, stamp, ctime_ns, digests)
+    return digests
 
 
 class _Piece(NamedTuple):
@@ -109,7 +109,7 @@ class _Piece(NamedTuple):
     stop: int
 
 
-def _hash(file: Path, names: list[str], load: Load) -> dict[str, str]:
+def _hash_in_blocks(file: Path, names: list[str], load: Load) -> dict[str, str]:
     tensors = load(file, names)
     digests = {name: sha256(f"{t.dtype} {list(t.shape)} ".encode()) for name, t in tensors.items()}
     sizes = {name: tensor.nbytes for name, tensor in tensors.items()}
@@ -151,36 +151,36 @@ def _processors() -> int:
         return os.cpu_count() or 1
 
 
-def _memory(file: Path) -> Path:
+def _find_cache_file(file: Path) -> Path:
     name = sha256(os.fsencode(file.resolve())).hexdigest()[:32]
     return user_cache_path("neurondb") / "digests" / f"{name}.json"
 
 
-def _about(file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, object]:
+def _describe_file(file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, object]:
     # Of the times, the one that a program cannot set says most.
     path = os.fsencode(file.resolve()).decode(errors="backslashreplace")
     return {"form": FORM, "file": path, "stamp": [*stamp, ctime_ns]}
 
 
-def _recall(memory: Path, file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, str] | None:
+def _recall(cache_file: Path, file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, str] | None:
     try:
-        kept = json.loads(memory.read_bytes())
-        digests = kept.pop("tensors")
-        seal = kept.pop("seal")
+        record = json.loads(cache_file.read_bytes())
+        digests = record.pop("tensors")
+        seal = record.pop("seal")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
-    if kept != _about(file, stamp, ctime_ns) or seal != _seal(digests):
+    if record != _describe_file(file, stamp, ctime_ns) or seal != _seal(digests):
         return None
     return {str(name): str(digest) for name, digest in digests.items()}
 
 
 def _remember(
-    memory: Path, file: Path, stamp: Stamp, ctime_ns: int, digests: dict[str, str]
+    cache_file: Path, file: Path, stamp: Stamp, ctime_ns: int, digests: dict[str, str]
 ) -> None:
-    content = {**_about(file, stamp, ctime_ns), "tensors": digests, "seal": _seal(digests)}
+    content = {**_describe_file(file, stamp, ctime_ns), "tensors": digests, "seal": _seal(digests)}
     with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        with replace_at_end(memory) as part:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with replace_at_end(cache_file) as part:
             part.write_text(json.dumps(content))
 
 

@@ -72,21 +72,21 @@ class TensorFiles:
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, directory: Path, named: object = None) -> TensorFiles:
+    def open(cls, directory: Path, named_file: object = None) -> TensorFiles:
         """Find the weight files that transformers runs and read their headers.
 
         Args:
             directory: The model's.
-            named: The file that `transformers_weights` of config.json names, if it does.
+            named_file: The file that `transformers_weights` of config.json names, if it does.
 
         Raises:
             CheckpointError: There are none, a shard named by the index is missing, or a file is
                 truncated, of another format, or holds anything but tensors.
         """
-        found = find_weight_files(directory, named)
-        format_ = PICKLES if found.pickled else SAFETENSORS
-        stamps = {file: Stamp.from_file(file) for file in found.files}
-        return cls(_headers(found.files, format_), format_, stamps)
+        weights = find_weight_files(directory, named_file)
+        format_ = PICKLES if weights.pickled else SAFETENSORS
+        stamps = {file: Stamp.from_file(file) for file in weights.files}
+        return cls(_headers(weights.files, format_), format_, stamps)
 
     @classmethod
     def from_gguf(cls, file: GgufFile, tensors: GgufTensors) -> TensorFiles:
@@ -106,9 +106,9 @@ class TensorFiles:
             CheckpointError: There is no such tensor, or its file was changed or has become
                 unreadable.
         """
-        wanted = sorted({name: self._find(name) for name in names}.items(), key=_by_file)
+        located = sorted({name: self._find(name) for name in names}.items(), key=_by_file)
         tensors: dict[str, Tensor] = {}
-        for file, group in groupby(wanted, key=_by_file):
+        for file, group in groupby(located, key=_by_file):
             tensors |= self.format.load(file, [name for name, _ in group])
             refuse_changed({file: self.stamps[file]})
         return tensors
@@ -120,18 +120,18 @@ class TensorFiles:
             CheckpointError: A file was changed or has become unreadable.
         """
         if not self._digests:
-            found: dict[str, str] = {}
+            digests: dict[str, str] = {}
             for file, stamp in self.stamps.items():
                 names = [name for name, stored in self.stored.items() if stored.file == file]
                 load = self.format.stored or self.format.load
-                found |= hash_tensors(file, stamp, names, load)
-            self._digests.update(sorted(found.items()))
+                digests |= hash_tensors(file, stamp, names, load)
+            self._digests.update(sorted(digests.items()))
         return self._digests
 
     def compute_edge_digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
         """As `digests`, of dtype, shape and only the first and last 4 KiB; default: of all."""
-        wanted = sorted(self.stored if names is None else names)
-        return {name: _edges(tensor) for name, tensor in sorted(self.read(wanted).items())}
+        tensor_names = sorted(self.stored if names is None else names)
+        return {name: _edges(tensor) for name, tensor in sorted(self.read(tensor_names).items())}
 
     def _find(self, name: str) -> StoredTensor:
         if name not in self.stored:
@@ -154,11 +154,11 @@ def _edges(tensor: Tensor) -> str:
 def _headers(files: Mapping[Path, list[str]], format_: Format) -> dict[str, StoredTensor]:
     """Where two files hold a tensor of one name, transformers takes the last file's."""
     stored: dict[str, StoredTensor] = {}
-    for file, promised in files.items():
+    for file, listed in files.items():
         shapes = format_.shapes(file)
-        absent = [name for name in promised if name not in shapes]
-        if absent:
-            raise CheckpointError(f"{file} lacks tensor '{absent[0]}', which the index puts there")
+        missing = [name for name in listed if name not in shapes]
+        if missing:
+            raise CheckpointError(f"{file} lacks tensor '{missing[0]}', which the index puts there")
         stored |= {name: StoredTensor(file, shape) for name, shape in shapes.items()}
     return stored
 

@@ -77,10 +77,10 @@ def locate_model(model: str, revision: str | None = None) -> LocatedModel:
             raise ModelError(
                 f"the path '{format_path(path)}' is not UTF-8, so it cannot be stored; rename it"
             )
-        return _local(path)
-    in_repository = HUB_FILE.fullmatch(model)
-    if in_repository is not None and not model.startswith((".", "~")):
-        hub_id, file = in_repository["id"], in_repository["file"]
+        return _locate_local(path)
+    hub_file = HUB_FILE.fullmatch(model)
+    if hub_file is not None and not model.startswith((".", "~")):
+        hub_id, file = hub_file["id"], hub_file["file"]
         snapshot = _download(hub_id, revision, gguf=file)
         return LocatedModel(snapshot / file, model, snapshot.name, _slug(Path(file).stem))
     if _looks_like_path(model) or not is_text(model):
@@ -90,7 +90,7 @@ def locate_model(model: str, revision: str | None = None) -> LocatedModel:
     return LocatedModel(path, hub_id, path.name, slug)
 
 
-def _local(path: Path) -> LocatedModel:
+def _locate_local(path: Path) -> LocatedModel:
     if path.is_dir():
         file = None if (path / "config.json").is_file() else find_gguf(path)
         if file is None:
@@ -142,23 +142,23 @@ def _download(hub_id: str, revision: str | None, gguf: str | None = None) -> Pat
     from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 
     try:
-        patterns = _patterns(hub_id, revision, gguf)
+        patterns = _choose_patterns(hub_id, revision, gguf)
     except RevisionNotFoundError as error:
         raise HubError(_explain(error, hub_id, revision)) from error
     except HFValidationError as error:
         raise ModelError(f"'{hub_id}' is no hub id, which has the form owner/name") from error
-    except _failures() as error:
-        cached = _cached(hub_id, revision, gguf)
+    except _hub_errors() as error:
+        cached = _find_cached(hub_id, revision, gguf)
         if cached is None:
             raise HubError(_explain(error, hub_id, revision)) from error
         return cached
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
-    except _failures() as error:
+    except _hub_errors() as error:
         raise HubError(_explain(error, hub_id, revision)) from error
 
 
-def _patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
+def _choose_patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
     """The files to download: .bin weights only where there are no safetensors."""
     from huggingface_hub import HfApi
 
@@ -166,31 +166,32 @@ def _patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
     info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
     names = [file.rfilename for file in info.siblings or ()]
     if gguf is not None:
-        return _gguf_patterns(hub_id, names, gguf)
+        return _choose_gguf_patterns(hub_id, names, gguf)
     # As transformers chooses: files of a variant, like model.fp16.safetensors, count for nothing.
     for single, weights in zip(SINGLES, (SAFETENSORS, PICKLED), strict=True):
-        counts = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
-        if any(fnmatch(name, pattern) for name in names for pattern in counts):
+        weight_patterns = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
+        if any(fnmatch(name, pattern) for name in names for pattern in weight_patterns):
             return [*SETTINGS, *weights]
-    found = describe_other_weights(names)
+    other_weights = describe_other_weights(names)
     raise HubError(
         f"{hub_id} has neither {SINGLES[0]} nor {SINGLES[1]}"
-        f"{'' if found is None else f', but {found}'}: take a repository in transformers' format"
+        f"{'' if other_weights is None else f', but {other_weights}'}"
+        ": take a repository in transformers' format"
     )
 
 
-def _gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[str]:
+def _choose_gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[str]:
     """The GGUF file, and the other parts where it is one of several."""
     if gguf not in names:
-        there = sorted(name for name in names if name.lower().endswith(SUFFIX))
-        near = get_close_matches(gguf, there, n=3) or there[:3]
-        hint = f"; it has {', '.join(near)}" if near else ", and no GGUF file at all"
+        gguf_files = sorted(name for name in names if name.lower().endswith(SUFFIX))
+        nearest = get_close_matches(gguf, gguf_files, n=3) or gguf_files[:3]
+        hint = f"; it has {', '.join(nearest)}" if nearest else ", and no GGUF file at all"
         raise HubError(f"{hub_id} has no file {gguf}{hint}")
     part = PART.fullmatch(gguf)
     return [gguf if part is None else f"{part['stem']}-*-of-{part['count']}.gguf"]
 
 
-def _cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path | None:
+def _find_cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path | None:
     """The directory of an earlier, complete download, found without the network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -199,17 +200,17 @@ def _cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path 
     for weights in choices:
         patterns = [*SETTINGS, *weights] if gguf is None else list(weights)
         try:
-            found = snapshot_download(
+            snapshot = snapshot_download(
                 hub_id, revision=revision, local_files_only=True, allow_patterns=patterns
             )
         except LocalEntryNotFoundError:
             continue
-        if any(Path(found).glob(weights[0])):
-            return Path(found)
+        if any(Path(snapshot).glob(weights[0])):
+            return Path(snapshot)
     return None
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def _hub_errors() -> tuple[type[Exception], ...]:
     """What huggingface_hub raises when the hub, the network or the disk lets it down."""
     # Its HTTP library differs between versions; its own error module knows which one it is.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]

@@ -145,9 +145,9 @@ class Checkpoint:
         Raises:
             CheckpointError: A file was changed since it was opened, or cannot be read any more.
         """
-        found = self._digest(self._tensor_files.compute_digests())
+        digest = self._digest(self._tensor_files.compute_digests())
         refuse_changed(self._stamps)
-        return found
+        return digest
 
     def edge_fingerprint(self) -> str:
         """As `fingerprint`, of the first and last 4 KiB of every tensor only.
@@ -176,12 +176,12 @@ class Checkpoint:
         return tensors[names[0]], tensors[names[1]]
 
     def _digest(self, tensors: Mapping[str, str]) -> str:
-        kept = {key: value for key, value in self.config.items() if key not in VOLATILE_KEYS}
+        settings = {key: value for key, value in self.config.items() if key not in VOLATILE_KEYS}
         if self.tensor_types:  # two types may store a tensor in as many bytes
-            kept["tensor_types"] = self.tensor_types
-        digest = sha256(json.dumps(kept, sort_keys=True).encode())
-        for name, of_tensor in tensors.items():
-            digest.update(f"\n{name} {of_tensor}".encode())
+            settings["tensor_types"] = self.tensor_types
+        digest = sha256(json.dumps(settings, sort_keys=True).encode())
+        for name, tensor_digest in tensors.items():
+            digest.update(f"\n{name} {tensor_digest}".encode())
         return digest.hexdigest()
 
     def _read_one(self, name: str) -> Tensor:

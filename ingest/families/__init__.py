@@ -80,8 +80,8 @@ def choose_layout(settings: Settings) -> Layout:
 def _refusal(settings: Settings, model_type: str) -> str | None:
     experts = next((key for key in EXPERT_KEYS if settings.values.get(key)), None)
     if experts is not None or "moe" in model_type or model_type == "mixtral":
-        found = f"{experts} = {settings.values[experts]}" if experts else "by its name"
-        return f"is a mixture of experts ({found}); only dense models are supported"
+        evidence = f"{experts} = {settings.values[experts]}" if experts else "by its name"
+        return f"is a mixture of experts ({evidence}); only dense models are supported"
     if model_type in ENCODERS or any(settings.values.get(key) for key in ENCODER_KEYS):
         return "is an encoder; only decoder-only language models are supported"
     if settings.has("quantization_config"):

@@ -43,13 +43,13 @@ def layout(settings: Settings) -> Layout:
 
 def _with_vision(settings: Settings) -> Layout:
     section = settings.section("text_config")
-    known = {"model_type": "gemma3_text", "vocab_size": GEMMA3_VOCABULARY}
+    defaults = {"model_type": "gemma3_text", "vocab_size": GEMMA3_VOCABULARY}
     tied = settings.flag("tie_word_embeddings", default=True)
-    values = {**known, **section.values, "tie_word_embeddings": tied}
-    inner = layout(Settings(values, section.source))
+    values = {**defaults, **section.values, "tie_word_embeddings": tied}
+    text_layout = layout(Settings(values, section.source))
     return replace(
-        inner,
-        architecture=replace(inner.architecture, model_type="gemma3"),
+        text_layout,
+        architecture=replace(text_layout.architecture, model_type="gemma3"),
         roots=("model.language_model.", "language_model.model."),
         heads=("lm_head.weight", "language_model.lm_head.weight"),
     )

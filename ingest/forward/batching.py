@@ -87,13 +87,13 @@ def make_batches(
         ordinals: of the texts in their dataset; None counts from zero.
         first: the number of the first batch.
     """
-    named = np.arange(len(token_ids)) if ordinals is None else ordinals
-    in_order = np.argsort(named, kind="stable")
+    text_ordinals = np.arange(len(token_ids)) if ordinals is None else ordinals
+    in_order = np.argsort(text_ordinals, kind="stable")
     packed = pack_texts([len(token_ids[i]) for i in in_order], max_tokens)
     for number, places in enumerate(packed, start=first):
         chosen = in_order[places]
         width = max(1, max(len(token_ids[i]) for i in chosen))
-        yield _padded([token_ids[i] for i in chosen], named[chosen], width, device, number)
+        yield _padded([token_ids[i] for i in chosen], text_ordinals[chosen], width, device, number)
 
 
 def _padded(

@@ -72,19 +72,23 @@ def _module(
     modules: dict[str, nn.Module], block: str, matrix: Matrix, architecture: Architecture
 ) -> nn.Module:
     name = block + matrix.module
-    matching = [own for own in modules if own == name or own.endswith(f".{name}")]
+    matching = [
+        module_name
+        for module_name in modules
+        if module_name == name or module_name.endswith(f".{name}")
+    ]
     if len(matching) != 1:
         raise ModelError(
             f"model_type '{architecture.model_type}': {len(matching)} modules of the model that"
             f" transformers runs are called {name}, not one; report this as a bug of NeuronDB"
         )
     module = modules[matching[0]]
-    (wanted, *_) = matrix.shapes("", architecture).values()
-    found = tuple(getattr(module, "weight", Tensor()).shape)
-    if found != wanted:
+    (expected, *_) = matrix.shapes("", architecture).values()
+    actual = tuple(getattr(module, "weight", Tensor()).shape)
+    if actual != expected:
         raise ModelError(
             f"model_type '{architecture.model_type}': {name} of the model that transformers runs"
-            f" has a weight of shape {list(found)}, not {list(wanted)}; report this as a bug of"
+            f" has a weight of shape {list(actual)}, not {list(expected)}; report this as a bug of"
             " NeuronDB"
         )
     return module
@@ -101,17 +105,17 @@ def hook_activations(
         shape: Texts and positions of the batch.
         receive: May raise, which ends the pass before what `out` writes is computed.
     """
-    held: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     def keep(name: str, matrix: Matrix) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            held[name] = _by_text(matrix.select_part(output), shape)
+            outputs[name] = _by_text(matrix.select_part(output), shape)
 
         return hook
 
     def deliver(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         post = _by_text(inputs[0], shape)
-        receive(MLPActivations(held.pop("gate", None), held.pop("in"), post))
+        receive(MLPActivations(outputs.pop("gate", None), outputs.pop("in"), post))
 
     with ExitStack() as stack:
         for name, place in (("gate", places.gate), ("in", places.in_)):

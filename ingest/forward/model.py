@@ -124,42 +124,42 @@ class Forward:
         ModelError as in `run`.
         """
         self._check(batch)
-        found: list[Tensor] = []
+        part_logits: list[Tensor] = []
         with self._explaining_memory_errors(batch):
             parts = _same_rope(batch, self._short_rope)
             for part, _ in parts:
-                found.append(self._model(input_ids=part.token_ids, use_cache=False).logits)
-            if found[0].shape[:2] == batch.token_ids.shape:
-                return found[0]
-            logits = found[0].new_zeros(*batch.token_ids.shape, self.architecture.d_vocab)
-            for (_, rows), values in zip(parts, found, strict=True):
+                part_logits.append(self._model(input_ids=part.token_ids, use_cache=False).logits)
+            if part_logits[0].shape[:2] == batch.token_ids.shape:
+                return part_logits[0]
+            logits = part_logits[0].new_zeros(*batch.token_ids.shape, self.architecture.d_vocab)
+            for (_, rows), values in zip(parts, part_logits, strict=True):
                 logits[rows, : values.shape[1]] = values
             return logits
 
     def _run(self, batch: Batch, consumers: Sequence[Consumer]) -> None:
-        wanted = sorted({layer for consumer in consumers for layer in consumer.layers})
-        waiting = iter(wanted)
+        layers = sorted({layer for consumer in consumers for layer in consumer.layers})
+        pending_layers = iter(layers)
         n_texts, n_positions = batch.token_ids.shape
 
         def feed(layer: int, activations: MLPActivations) -> None:
-            next(waiting)
+            next(pending_layers)
             for consumer in consumers:
                 if layer in consumer.layers:
                     consumer.consume(batch, layer, activations)
-            if layer == wanted[-1]:
+            if layer == layers[-1]:
                 raise _PassEnded
 
         with ExitStack() as stack:
-            for layer in wanted:
+            for layer in layers:
                 hooks = hook_activations(
                     self._hook_points[layer], (n_texts, n_positions), partial(feed, layer)
                 )
                 stack.enter_context(hooks)
-            if not wanted:
+            if not layers:
                 stack.callback(self._last_block.register_forward_hook(_end).remove)
             with suppress(_PassEnded):
                 self._decoder(input_ids=batch.token_ids, use_cache=False)
-        unseen = next(waiting, None)
+        unseen = next(pending_layers, None)
         if unseen is not None:
             raise ModelError(
                 f"model_type '{self.architecture.model_type}': layer {unseen} ran without its MLP's"

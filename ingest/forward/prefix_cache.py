@@ -171,12 +171,12 @@ class PrefixCachedModel:
         return Stream(decoded.last_hidden_state, scales[0] if scales else None)
 
     def _affordable(self, batch: Batch, firsts: Collection[int]) -> list[int]:
-        wanted = sorted(set(firsts))
+        layers = sorted(set(firsts))
         width = 2 * self.forward.architecture.d_model * self.forward.dtype.itemsize
         room = int(_memory(self.forward.device) // (batch.token_ids.numel() * width))
-        if len(wanted) <= room:
-            return wanted
-        return [wanted[i * len(wanted) // room] for i in range(room)]
+        if len(layers) <= room:
+            return layers
+        return [layers[i * len(layers) // room] for i in range(room)]
 
 
 def compute_norm_divisor(
@@ -200,20 +200,20 @@ def compute_norm_divisor(
 def fix_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
     """While open, modules put out `output` whatever they are given, and nothing in them runs."""
 
-    def still(*_args: object, **_kwargs: object) -> Any:
+    def return_output(*_args: object, **_kwargs: object) -> Any:
         return output
 
-    before = [vars(module).get("forward") for module in modules]
+    originals = [vars(module).get("forward") for module in modules]
     try:
         for module in modules:
-            vars(module)["forward"] = still
+            vars(module)["forward"] = return_output
         yield
     finally:
-        for module, own in zip(modules, before, strict=True):
-            if own is None:
+        for module, original in zip(modules, originals, strict=True):
+            if original is None:
                 del vars(module)["forward"]
             else:
-                vars(module)["forward"] = own
+                vars(module)["forward"] = original
 
 
 def _first(output: Any) -> Any:

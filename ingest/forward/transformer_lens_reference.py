@@ -53,10 +53,10 @@ class Bridge:
     @torch.inference_mode()
     def compute_activations(self, batch: Batch) -> list[MLPActivations]:
         """Return every layer's activations on a batch, all of them kept at once."""
-        kept: dict[str, Tensor] = {}
+        hooked: dict[str, Tensor] = {}
 
         def keep(name: str, value: Tensor, hook: object) -> None:
-            kept[name] = value
+            hooked[name] = value
 
         names = ("hook_pre", "hook_pre_linear", "hook_post")
         if not self.architecture.gated:
@@ -69,10 +69,10 @@ class Bridge:
             (name, partial(keep, name)) for of_layer in layers for name in dict.fromkeys(of_layer)
         ]
         self._bridge.run_with_hooks(batch.token_ids, fwd_hooks=hooks, return_type=None)
-        found = [[kept[name] for name in of_layer] for of_layer in layers]
+        by_layer = [[hooked[name] for name in of_layer] for of_layer in layers]
         return [
             MLPActivations(gate if self.architecture.gated else None, in_, post)
-            for gate, in_, post in found
+            for gate, in_, post in by_layer
         ]
 
     def forward(self, batch: Batch) -> None:

@@ -41,9 +41,12 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
         for name, stored in checkpoint.read_block(layer).items():
             if not _same(stored, block.get_parameter(name)):
                 raise _other(checkpoint, f"{place}{name}")
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    vocabulary_modules = (model.get_input_embeddings(), model.get_output_embeddings())
     for name, stored, module in zip(
-        ("the embedding", "the unembedding"), checkpoint.read_ends(), ends, strict=True
+        ("the embedding", "the unembedding"),
+        checkpoint.read_ends(),
+        vocabulary_modules,
+        strict=True,
     ):
         if not _same(stored, module.weight):
             raise _other(checkpoint, name)
@@ -56,8 +59,8 @@ def _same(stored: Tensor, loaded: Tensor) -> bool:
     if stored.ndim > 1:
         rows = torch.linspace(0, len(stored) - 1, ROWS).long()
     expected = stored[rows].to(loaded.dtype)
-    found = loaded.detach()[rows.to(loaded.device)].cpu()
-    return bool(((expected == found) | (expected.isnan() & found.isnan())).all())
+    actual = loaded.detach()[rows.to(loaded.device)].cpu()
+    return bool(((expected == actual) | (expected.isnan() & actual.isnan())).all())
 
 
 def _other(checkpoint: Checkpoint, name: str) -> ModelError:

@@ -57,10 +57,12 @@ class RunPlan(NamedTuple):
     baseline_of: int | None = None
     means_dataset_id: int | None = None
 
-    def shift(self, by: int) -> "RunPlan":
-        """Return the plan for a list that has `by` others in front."""
+    def shift(self, n_before: int) -> "RunPlan":
+        """Return the plan for a list with `n_before` other plans in front."""
         return (
-            self if self.baseline_of is None else self._replace(baseline_of=self.baseline_of + by)
+            self
+            if self.baseline_of is None
+            else self._replace(baseline_of=self.baseline_of + n_before)
         )
 
 
@@ -139,15 +141,15 @@ class AblationSession:
             opened = open_stored_model(connection, model, *machine)
         tokenizer = Tokenizer(opened.checkpoint.settings)
         tokenizer.check(opened.architecture.d_vocab)
-        read = read_texts(engine, texts, tokenizer, opened.architecture)
-        for line in list_remarks(read.dataset, tokenizer):
+        token_texts = read_texts(engine, texts, tokenizer, opened.architecture)
+        for line in list_remarks(token_texts.dataset, tokenizer):
             progress.note(line)
-        if read.n_truncated:
+        if token_texts.n_truncated:
             progress.note(
-                f"{read.n_truncated} of {len(read.token_ids)} texts cut at {read.max_len} tokens "
-                "(--max-len, and the model's context)"
+                f"{token_texts.n_truncated} of {len(token_texts.token_ids)} texts cut at "
+                f"{token_texts.max_len} tokens (--max-len, and the model's context)"
             )
-        return cls(engine, model, opened, read, progress)
+        return cls(engine, model, opened, token_texts, progress)
 
     @cached_property
     def runner(self) -> InterventionRunner:
@@ -204,26 +206,28 @@ class AblationSession:
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
                     parent = plans[i].baseline_of
-                    of = None if parent is None else outcomes[parent].run_id
-                    outcomes[i] = self._store_or_compare(record, stored[i], of)
+                    baseline_of = None if parent is None else outcomes[parent].run_id
+                    outcomes[i] = self._store_or_compare(record, stored[i], baseline_of)
                     if file is not None:
-                        file.write(outcomes[i].run_id, of, self.runner, values, run)
+                        file.write(outcomes[i].run_id, baseline_of, self.runner, values, run)
         return [outcomes[i] for i in range(len(plans))]
 
     def _stored(self, plans: Sequence[RunPlan]) -> list[int | None]:
-        found: list[int | None] = []
+        run_ids: list[int | None] = []
         if self.texts.dataset_id is None:
             return [None] * len(plans)
         settings = self.make_settings(self.texts.dataset_id)
         with transaction(self.engine) as connection:
             for plan in plans:
-                of = None if plan.baseline_of is None else found[plan.baseline_of]
-                if plan.baseline_of is not None and of is None:
-                    found.append(None)
+                baseline_of = None if plan.baseline_of is None else run_ids[plan.baseline_of]
+                if plan.baseline_of is not None and baseline_of is None:
+                    run_ids.append(None)
                     continue
                 ids = plan.neurons.neuron_ids
-                found.append(find_stored_run(connection, settings, plan.treatment, ids, of))
-        return found
+                run_ids.append(
+                    find_stored_run(connection, settings, plan.treatment, ids, baseline_of)
+                )
+        return run_ids
 
     def _record(
         self, plan: RunPlan, built: BuiltIntervention, values: TokenValues, run: int
@@ -260,12 +264,12 @@ class AblationSession:
 
 def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:
     """Yield the runs to do together next, as many as those before them show to take not long."""
-    left, size = pending, RUNS_AT_A_TIME
-    while left:
-        group, left = left[:size], left[size:]
-        began = time.perf_counter()
+    remaining, size = pending, RUNS_AT_A_TIME
+    while remaining:
+        group, remaining = remaining[:size], remaining[size:]
+        started = time.perf_counter()
         yield group
-        seconds_a_run = (time.perf_counter() - began) / len(group)
+        seconds_a_run = (time.perf_counter() - started) / len(group)
         size = max(RUNS_AT_A_TIME, int(SECONDS / max(seconds_a_run, 1e-6)))
 
 

@@ -71,12 +71,12 @@ def _values(
 ) -> tuple[NDArray[np.float64], int | None]:
     if treatment.mode != "mean":
         return np.full(len(neuron_ids), treatment.value or 0.0), None
-    for known in dict.fromkeys((dataset_id, model.dataset_id)):
-        if known is None:
+    for source_id in dict.fromkeys((dataset_id, model.dataset_id)):
+        if source_id is None:
             continue
-        means = read_mean_posts(connection, model, known, neuron_ids, treatment.condition)
+        means = read_mean_posts(connection, model, source_id, neuron_ids, treatment.condition)
         if means is not None:
-            return means, known
+            return means, source_id
     raise IngestError(
         f"{model.name} has no activations to take means of; run "
         f"`{format_ingest_command(model.name, model.source, 'activations')}`"

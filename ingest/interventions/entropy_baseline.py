@@ -20,7 +20,7 @@ DECILE = 0.1
 
 
 def draw_neurons(
-    connection: Connection, model: Model, n: int, seed: int, apart: Collection[NeuronPlace]
+    connection: Connection, model: Model, n: int, seed: int, excluded: Collection[NeuronPlace]
 ) -> tuple[NeuronPlace, ...]:
     """Draw random neurons of the last two layers that could be no entropy neurons.
 
@@ -33,7 +33,7 @@ def draw_neurons(
         model: whose.
         n: how many.
         seed: of the draw.
-        apart: neurons that are not drawn.
+        excluded: neurons that are not drawn.
 
     Raises:
         IngestError: when the stage vocab has not stored the variances.
@@ -60,8 +60,8 @@ def draw_neurons(
     norm, variance = (np.array([row[i] for row in rows], dtype=np.float64) for i in (2, 3))
     ordinary = (norm <= np.quantile(norm, 1 - DECILE)) & (variance >= np.quantile(variance, DECILE))
     places = [NeuronPlace(row.layer, row.neuron) for row in rows]
-    left = [i for i in np.flatnonzero(ordinary) if places[i] not in apart]
-    if not left:
+    remaining = [i for i in np.flatnonzero(ordinary) if places[i] not in excluded]
+    if not remaining:
         raise UnknownNameError(f"no neuron of {model.name} is left to compare with")
-    drawn = np.random.default_rng(seed).choice(left, min(n, len(left)), replace=False)
+    drawn = np.random.default_rng(seed).choice(remaining, min(n, len(remaining)), replace=False)
     return tuple(places[i] for i in np.sort(drawn))

@@ -99,8 +99,8 @@ class FrozenNormRunner:
         sums, forward = MetricSums.zeros(len(settings)), self._running.forward
         layers = sorted({setting.place.layer for setting in settings})
         by_layer = {n: [s for s in settings if s.place.layer == n] for n in layers}
-        for whole in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
-            for batch in forward.split_batch(whole):
+        for full_batch in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
+            for batch in forward.split_batch(full_batch):
                 clean = self._cached_model.run_clean(batch, layers)
                 counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
                 _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
@@ -122,12 +122,12 @@ class FrozenNormRunner:
         fixing = self._fixing(settings, len(clean.batch.lengths))
         with intervene(self._running.forward, fixing):
             stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
-        many = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
+        repeated = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
         frozen = self._frozen(stream, clean.stream, n)
-        for into, one in ((sums.fixed, stream), (sums.frozen, frozen)):
-            found = self._metrics(one, many, n)
-            for row, values in zip(rows, found, strict=True):
-                _add(into[row], values)
+        for totals, final_stream in ((sums.fixed, stream), (sums.frozen, frozen)):
+            metrics = self._metrics(final_stream, repeated, n)
+            for row, values in zip(rows, metrics, strict=True):
+                _add(totals[row], values)
 
     def _fixing(self, settings: Sequence[FixedNeuron], n_texts: int) -> Intervention:
         """Row i of the batch's copies has neuron i alone fixed: the others stay, by NaN."""
@@ -145,8 +145,8 @@ class FrozenNormRunner:
         before = clean.scale.repeat(n, 1)
         bias = getattr(self._running.forward.final_norm, "bias", None)
         shift = 0.0 if bias is None else bias.float()
-        undone = (stream.normed.float() - shift) * (stream.scale / before)[..., None] + shift
-        return Stream(undone.to(stream.normed.dtype), before)
+        frozen_normed = (stream.normed.float() - shift) * (stream.scale / before)[..., None] + shift
+        return Stream(frozen_normed.to(stream.normed.dtype), before)
 
     def _metrics(
         self, stream: Stream, counted: Counted, n: int
@@ -154,11 +154,11 @@ class FrozenNormRunner:
         """Return the metrics in the order of METRICS, by copy of the batch."""
         assert stream.scale is not None
         d_vocab = self._running.checkpoint.architecture.d_vocab
-        normed, following = stream.normed[counted.mask], counted.next_token
-        measured = compute_token_metrics(self._cached_model.logits, normed, following, d_vocab)
-        found = dict(zip(_MEASURED, measured, strict=True))
-        found["scale"] = stream.scale[counted.mask]
-        return torch.stack([found[name].view(n, -1) for name in ENTROPY_METRICS], dim=1)
+        normed, next_token = stream.normed[counted.mask], counted.next_token
+        measured = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
+        values = dict(zip(_MEASURED, measured, strict=True))
+        values["scale"] = stream.scale[counted.mask]
+        return torch.stack([values[name].view(n, -1) for name in ENTROPY_METRICS], dim=1)
 
 
 def _add(
@@ -172,8 +172,8 @@ def _add(
 
 
 def _parts(
-    settings: Sequence[FixedNeuron], batch: Batch, most: int
+    settings: Sequence[FixedNeuron], batch: Batch, max_tokens: int
 ) -> Iterator[Sequence[FixedNeuron]]:
-    step = max(1, most // batch.token_ids.numel())
+    step = max(1, max_tokens // batch.token_ids.numel())
     for first in range(0, len(settings), step):
         yield settings[first : first + step]

@@ -1,4 +1,4 @@
-"""Neurons are given other activations while a model runs: `with intervened(forward, …):`.
+"""Neurons are given other activations while a model runs: `with intervene(forward, …):`.
 
 One pre-hook of a layer's `out` module changes the stacked hook_post of all its neurons at once,
 whatever runs the model meanwhile: one batch or several, a decoding step with a key-value cache,
@@ -19,6 +19,7 @@ from transformers.activations import ACT2FN
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
 from ingest.forward.hooks import MLPHookPoints
+from ingest.interventions.condition_mask import mask_untouched
 from neurondb.errors import UsageError
 from neurondb.interventions import ALWAYS, Condition, Hook
 
@@ -93,7 +94,7 @@ class Intervention:
 
 @contextmanager
 def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
-    """Let a model run with neurons intervened on, as long as this is open.
+    """Intervene on neurons in every run of a model, as long as this is open.
 
     Several interventions on one layer act one after the other; each sees the signs that the one
     before it left. What they are given is not written to. Whatever runs the model's modules is
@@ -113,53 +114,57 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
             for layer in intervention.layers:
                 place = forward.hook_points[layer]
                 stack.enter_context(
-                    _changed(place, layer, intervention.to(forward.device), activate)
+                    _change_post(place, layer, intervention.to(forward.device), activate)
                 )
         yield
 
 
 def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
-    """Refuse, with a UsageError, what needs a gate where there is none."""
+    """Make sure that no intervention needs a gate where the model has none.
+
+    Raises:
+        UsageError: One sets hook_pre_linear, or its condition asks for the sign of the gate.
+    """
     for intervention in interventions:
         if gated or not intervention.reads_gate:
             continue
         if intervention.condition.gate:
-            asked = f"the condition {intervention.condition} asks for the sign of the gate"
+            reason = f"the condition {intervention.condition} asks for the sign of the gate"
         else:
-            asked = "hook_pre_linear is what a gate multiplies"
+            reason = "hook_pre_linear is what a gate multiplies"
         raise UsageError(
-            f"{asked}, and this model's neurons have none; use post+, post- and hook_post"
+            f"{reason}, and this model's neurons have none; use post+, post- and hook_post"
         )
 
 
 @contextmanager
-def _changed(
+def _change_post(
     places: MLPHookPoints, layer: int, intervention: Intervention, activate: Activate
 ) -> Iterator[None]:
-    """Change what one layer's `out` reads, while open."""
-    chosen, held = intervention.targets[layer], list[Tensor]()
+    """Change what one layer's `out` module reads, as long as this is open."""
+    chosen, gates = intervention.targets[layer], list[Tensor]()
     with ExitStack() as stack:
         if intervention.reads_gate:
             assert places.gate is not None
-            keep = _keep(held, places.gate.matrix, chosen.neurons)
+            keep = _keep_gate(gates, places.gate.matrix, chosen.neurons)
             stack.callback(places.gate.module.register_forward_hook(keep).remove)
 
         def change(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            gate = held.pop() if held else None
-            return (_set(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
+            gate = gates.pop() if gates else None
+            return (_set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
 
         stack.callback(places.out.module.register_forward_pre_hook(change).remove)
         yield
 
 
-def _keep(held: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
+def _keep_gate(gates: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        held[:] = [matrix.select_part(output).index_select(-1, neurons)]
+        gates[:] = [matrix.select_part(output).index_select(-1, neurons)]
 
     return hook
 
 
-def _set(
+def _set_post(
     post: Float[Tensor, "*places d_mlp"],
     gate: Float[Tensor, "*places chosen"] | None,
     chosen: Targets,
@@ -168,21 +173,15 @@ def _set(
 ) -> Float[Tensor, "*places d_mlp"]:
     """Return `post` with the chosen neurons set where the condition holds."""
     before = post.index_select(-1, chosen.neurons)
-    after = _wanted(before, chosen)
-    stays = after.isnan()
+    after = _expand_values(before, chosen)
+    untouched = mask_untouched(after, before, gate, chosen.signs, intervention.condition)
     if intervention.hook == "hook_pre_linear":
         assert gate is not None
         after = activate(gate) * after
-    condition = intervention.condition
-    if condition.gate:
-        assert gate is not None
-        stays = stays | ~(gate * condition.gate > 0)
-    if condition.post:
-        stays = stays | ~(before * (chosen.signs * condition.post).to(before.dtype) > 0)
-    return post.index_copy(-1, chosen.neurons, torch.where(stays, before, after))
+    return post.index_copy(-1, chosen.neurons, torch.where(untouched, before, after))
 
 
-def _wanted(before: Float[Tensor, "*places chosen"], chosen: Targets) -> Tensor:
+def _expand_values(before: Float[Tensor, "*places chosen"], chosen: Targets) -> Tensor:
     """Return what the neurons are set to at each place, in the model's own signs."""
     values = (chosen.values * chosen.signs).to(before.dtype)
     if values.ndim == 1:

@@ -39,11 +39,11 @@ class Counted(NamedTuple):
         """Count what is no padding, with `skip_bos` from the second position on."""
         positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
         mask = positions < batch.lengths[:, None]
-        following = batch.token_ids.roll(-1, dims=1)
-        following = following.masked_fill(positions + 1 >= batch.lengths[:, None], -1)
+        next_token = batch.token_ids.roll(-1, dims=1)
+        next_token = next_token.masked_fill(positions + 1 >= batch.lengths[:, None], -1)
         if skip_bos:
             mask = mask & (positions > 0)
-        return cls(mask, following[mask])
+        return cls(mask, next_token[mask])
 
 
 def compute_token_metrics(

@@ -66,10 +66,10 @@ class InterventionRunner:
             ModelError: A text is longer than the context, or a batch does not fit in memory.
         """
         values = TokenValues(len(interventions), self.places.n_tokens)
-        placed = [intervention.to(self._forward.device) for intervention in interventions]
+        on_device = [intervention.to(self._forward.device) for intervention in interventions]
         for batch in self._batches():
-            clean_batch = self._run_clean(batch, placed)
-            for run, intervention in enumerate(placed):
+            clean_batch = self._run_clean(batch, on_device)
+            for run, intervention in enumerate(on_device):
                 values.put(run, clean_batch.places, self._intervene(clean_batch, intervention))
                 advance(len(clean_batch.places))
         self._clean_is_there = True
@@ -81,15 +81,15 @@ class InterventionRunner:
         return np.concatenate([ids[first:] for ids in self._token_ids])
 
     def _batches(self) -> list[Batch]:
-        whole = make_batches(
+        full_batches = make_batches(
             self._token_ids, torch.device("cpu"), batch_tokens(self._forward.device)
         )
-        return [part for batch in whole for part in self._forward.split_batch(batch)]
+        return [part for batch in full_batches for part in self._forward.split_batch(batch)]
 
     @torch.inference_mode()
     def _run_clean(self, batch: Batch, interventions: Sequence[Intervention]) -> _CleanBatch:
         batch = batch.to(self._forward.device)
-        firsts = {layer for one in interventions for layer in one.layers[:1]}
+        firsts = {layer for intervention in interventions for layer in intervention.layers[:1]}
         clean = self._cached_model.run_clean(batch, firsts)
         counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
         places = self.places.find(batch, counted.mask)
@@ -112,22 +112,24 @@ class InterventionRunner:
         normed = stream.normed[clean_batch.counted.mask]
         # What the unembedding reads unchanged it need not read again.
         changed = (normed != clean_batch.normed).any(1)
-        found = clean_batch.metrics.clone()
-        found[:, changed] = self._metrics(
+        metrics = clean_batch.metrics.clone()
+        metrics[:, changed] = self._metrics(
             normed[changed], clean_batch.counted.next_token[changed], None, clean_batch.counted
         )
-        found[-1] = _scale(stream, clean_batch.counted)
-        return found
+        metrics[-1] = _scale(stream, clean_batch.counted)
+        return metrics
 
     def _metrics(
         self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: Counted
     ) -> Float[Tensor, "metrics tokens"]:
         d_vocab = self._forward.architecture.d_vocab
-        found = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
+        metrics = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
         scale = (
-            found.new_full((len(normed),), torch.nan) if stream is None else _scale(stream, counted)
+            metrics.new_full((len(normed),), torch.nan)
+            if stream is None
+            else _scale(stream, counted)
         )
-        return torch.cat([found, scale[None]])
+        return torch.cat([metrics, scale[None]])
 
 
 def _scale(stream: Stream, counted: Counted) -> Float[Tensor, " tokens"]:

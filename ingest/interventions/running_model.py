@@ -63,18 +63,22 @@ def read_canonical_signs(
         IngestError: when its layer is not ingested.
     """
     n = tables.neurons.c
-    found: dict[NeuronPlace, int] = {}
+    signs: dict[NeuronPlace, int] = {}
     for layer in sorted({place.layer for place in places}):
-        wanted = {find_neuron_id(model, *place): place for place in places if place.layer == layer}
+        places_by_id = {
+            find_neuron_id(model, *place): place for place in places if place.layer == layer
+        }
         of_layer = (n.model_id == model.model_id) & (n.layer == layer)
         rows = connection.execute(select(n.neuron_id, n.sign).where(of_layer))
-        found |= {wanted[row.neuron_id]: row.sign for row in rows if row.neuron_id in wanted}
-        if not found.keys() >= set(wanted.values()):
+        signs |= {
+            places_by_id[row.neuron_id]: row.sign for row in rows if row.neuron_id in places_by_id
+        }
+        if not signs.keys() >= set(places_by_id.values()):
             raise IngestError(
                 f"layer {layer} of {model.name} is not ingested, so its signs are unknown: run "
                 f"`neurondb ingest {model.source} --name {model.name} --stages weights`"
             )
-    return found
+    return signs
 
 
 def read_value_signs(
@@ -93,8 +97,8 @@ def read_value_signs(
     """
     if sign not in VALUE_SIGNS:
         raise UsageError(f"no sign {sign!r}; give {' or '.join(VALUE_SIGNS)}")
-    found = read_canonical_signs(connection, model, places)
-    return found if sign == "canonical" else dict.fromkeys(found, 1)
+    signs = read_canonical_signs(connection, model, places)
+    return signs if sign == "canonical" else dict.fromkeys(signs, 1)
 
 
 def make_targets(
@@ -108,15 +112,15 @@ def make_targets(
         values: in the sign that `sign` makes the model's own, the last axis over `places`; a first
             one over rows of a batch, where NaN leaves a row's neuron as it is.
     """
-    found = {}
+    targets = {}
     for layer in sorted({place.layer for place in places}):
         chosen = [i for i, place in enumerate(places) if place.layer == layer]
-        found[layer] = Targets(
+        targets[layer] = Targets(
             torch.tensor([places[i].neuron for i in chosen]),
             torch.tensor([float(sign[places[i]]) for i in chosen]),
             values[..., chosen],
         )
-    return found
+    return targets
 
 
 @contextmanager

@@ -25,14 +25,14 @@ def compute_results(clean: TokenValues, ablated: TokenValues, run: int) -> list[
         ablated: Values of several runs.
         run: The place of the run among them.
     """
-    found = []
+    results = []
     for metric in METRICS:
         before, after = _finite(clean, ablated, run, metric)
         if len(before):
             changed = before != after
-            found.append(_result(metric, "all", before, after))
-            found.append(_result(metric, "changed", before[changed], after[changed]))
-    return found
+            results.append(_result(metric, "all", before, after))
+            results.append(_result(metric, "changed", before[changed], after[changed]))
+    return results
 
 
 def count_bins(clean: TokenValues, ablated: TokenValues, run: int) -> list[AblationBin]:
@@ -41,11 +41,11 @@ def count_bins(clean: TokenValues, ablated: TokenValues, run: int) -> list[Ablat
     Two bins an octave on either side of zero, from 2⁻¹⁶ to 2²⁰; an edge belongs to the bin beyond
     it, seen from zero.
     """
-    found: list[AblationBin] = []
+    bins: list[AblationBin] = []
     for metric in METRICS:
         before, after = _finite(clean, ablated, run, metric)
-        found += _bins(metric, before - after)
-    return found
+        bins += _bins(metric, before - after)
+    return bins
 
 
 def count_left_out(
@@ -63,8 +63,8 @@ def _finite(
     """Return a metric before and after, of tokens that have it; float64 keeps differences exact."""
     before = clean.read_metric(0, metric).astype(np.float64)
     after = ablated.read_metric(run, metric).astype(np.float64)
-    known = np.isfinite(before) & np.isfinite(after)
-    return before[known], after[known]
+    has_metric = np.isfinite(before) & np.isfinite(after)
+    return before[has_metric], after[has_metric]
 
 
 def _result(metric: str, filter_: str, before: Values, after: Values) -> AblationResult:
@@ -87,17 +87,17 @@ def compute_bin_edges() -> Values:
 
 
 def _bins(metric: str, difference: Values) -> Iterator[AblationBin]:
-    outwards = compute_bin_edges()
-    last = len(outwards) - 2
+    edges = compute_bin_edges()
+    last = len(edges) - 2
     for side in (-1, 1):
         sizes = np.abs(difference[difference * side > 0])
-        place = np.minimum(np.searchsorted(outwards, sizes, side="right") - 1, last)
+        place = np.minimum(np.searchsorted(edges, sizes, side="right") - 1, last)
         counts = np.bincount(place, minlength=last + 1)
-        found = [
-            AblationBin(metric, *_ends(side, outwards[i], outwards[i + 1]), int(counts[i]))
+        bins = [
+            AblationBin(metric, *_ends(side, edges[i], edges[i + 1]), int(counts[i]))
             for i in np.flatnonzero(counts)
         ]
-        yield from found[::side]
+        yield from bins[::side]
 
 
 def _ends(side: int, inner: float, outer: float) -> tuple[float, float]:

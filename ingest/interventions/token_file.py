@@ -58,11 +58,13 @@ class TokenFile:
             "token_id": pa.array(runner.list_counted_token_ids(), pa.int32()),
         }
         for metric in METRICS:
-            for name, found in (
+            for name, metric_values in (
                 ("clean", runner.clean.read_metric(0, metric)),
                 ("ablated", values.read_metric(run, metric)),
             ):
-                columns[f"{metric}_{name}"] = pa.array(found, pa.float32(), from_pandas=True)
+                columns[f"{metric}_{name}"] = pa.array(
+                    metric_values, pa.float32(), from_pandas=True
+                )
         table = pa.table(columns)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._stream, table.schema)

@@ -36,14 +36,14 @@ class TokenPlaces:
         """Return the places of a batch's tokens that count, text by text."""
         texts, positions = np.nonzero(mask.cpu().numpy())
         ordinals = batch.ordinals.cpu().numpy()
-        found: NDArray[np.int64] = self.starts[ordinals[texts]] + positions - self.first_position
-        return found
+        places: NDArray[np.int64] = self.starts[ordinals[texts]] + positions - self.first_position
+        return places
 
     def has_next(self) -> NDArray[np.bool_]:
         """Tell of each token whether there is one after it in its text."""
-        found = np.ones(self.n_tokens, dtype=np.bool_)
-        found[(self.starts + self.counts - 1)[self.counts > 0]] = False
-        return found
+        has_next_token = np.ones(self.n_tokens, dtype=np.bool_)
+        has_next_token[(self.starts + self.counts - 1)[self.counts > 0]] = False
+        return has_next_token
 
     def texts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the ordinal of each token's text, and its position there."""
@@ -80,5 +80,5 @@ class TokenValues:
 
     def read_metric(self, run: int, metric: str) -> NDArray[np.float32]:
         """Return a metric of every token of a run."""
-        found: NDArray[np.float32] = self._values[run, METRICS.index(metric)]
-        return found
+        values: NDArray[np.float32] = self._values[run, METRICS.index(metric)]
+        return values

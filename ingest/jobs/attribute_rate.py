@@ -49,7 +49,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
     prompts, sets = read_prompts(request.prompts, request.max_prompts), read_sets(request.sets)
     if not any(prompt.subject in sets for prompt in prompts):
         raise TextError(f"{request.sets} has no attributes of any subject in {request.prompts}")
-    stop = read_stop_words(request.stop_words)
+    stop_words = read_stop_words(request.stop_words)
     engine = open_existing(request.machine.database)
     try:
         states = _States.from_request(engine, request)
@@ -57,11 +57,11 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
             running = load_stored_model(connection, request.machine)
     finally:
         engine.dispose()
-    inputs = read_inputs(running, prompts, sets, stop, pieces=request.pieces)
+    inputs = read_inputs(running, prompts, sets, stop_words, pieces=request.pieces)
     _check_top_k(request.top_k, running)
     work = (len(inputs.cuts) + len(inputs.whole)) * (1 + len(states.interventions))
     with progress.stage("attributes", work, "texts") as advance, explain_memory_errors(running):
-        rates = _rates(running, request, inputs, states, stop, advance)
+        rates = _rates(running, request, inputs, states, stop_words, advance)
         answers = _answers(running, inputs, states, advance)
     return AttributeRates(
         top_k=request.top_k,
@@ -116,11 +116,11 @@ class _States:
             ]
             built = [
                 build_intervention(
-                    connection, model, one.neuron_ids, request.treatment, model.dataset_id
+                    connection, model, neurons.neuron_ids, request.treatment, model.dataset_id
                 )
-                for one in (chosen, *drawn)
+                for neurons in (chosen, *drawn)
             ]
-        return cls(chosen, tuple(one.intervention for one in built))
+        return cls(chosen, tuple(intervention.intervention for intervention in built))
 
 
 def _rates(
@@ -128,7 +128,7 @@ def _rates(
     request: AttributeRateRequest,
     inputs: Inputs,
     states: _States,
-    stop: frozenset[str],
+    stop_words: frozenset[str],
     advance: Advance,
 ) -> NDArray[np.float64]:
     """Return the rates of every state, cut and layer."""
@@ -136,17 +136,17 @@ def _rates(
     rows = _token_rows(running)
     unembed = rows.select(running.checkpoint.read_unembedding()).to(running.forward.device).float()
     words = running.tokenizer.decode_each_token(sizes.d_vocab)
-    vocabulary = Vocabulary([words[i] for i in rows.ids], stop)
+    vocabulary = Vocabulary([words[i] for i in rows.ids], stop_words)
     codes = {
         subject: vocabulary.encode_words(words) for subject, words in inputs.attributes.items()
     }
-    found = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
-    for one in run_passes(running.forward, inputs.cuts, states.interventions):
-        tops = find_top_tokens(one.residual, unembed, request.top_k)
-        for cut, top in zip(one.texts, tops, strict=True):
-            found[one.state, cut] = vocabulary.compute_rate(top, codes[inputs.subjects[cut]])
-        advance(len(one.texts))
-    return found
+    rates = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
+    for model_pass in run_passes(running.forward, inputs.cuts, states.interventions):
+        tops = find_top_tokens(model_pass.residual, unembed, request.top_k)
+        for cut, top in zip(model_pass.texts, tops, strict=True):
+            rates[model_pass.state, cut] = vocabulary.compute_rate(top, codes[inputs.subjects[cut]])
+        advance(len(model_pass.texts))
+    return rates
 
 
 @torch.inference_mode()
@@ -156,10 +156,12 @@ def _answers(
     """Return the mean probability of the answers' first tokens in every state."""
     if not inputs.answers:
         return [None] * len(states.names)
-    cached_model, wanted = PrefixCachedModel(running.forward), np.array(inputs.answers)
-    found = np.zeros(len(states.names))
-    for one in run_passes(running.forward, inputs.whole, states.interventions):
-        probability = cached_model.logits(one.normed).double().softmax(-1).cpu().numpy()
-        found[one.state] += probability[np.arange(len(one.texts)), wanted[one.texts]].sum()
-        advance(len(one.texts))
-    return [float(total / len(wanted)) for total in found]
+    cached_model, answer_ids = PrefixCachedModel(running.forward), np.array(inputs.answers)
+    probabilities = np.zeros(len(states.names))
+    for model_pass in run_passes(running.forward, inputs.whole, states.interventions):
+        probability = cached_model.logits(model_pass.normed).double().softmax(-1).cpu().numpy()
+        probabilities[model_pass.state] += probability[
+            np.arange(len(model_pass.texts)), answer_ids[model_pass.texts]
+        ].sum()
+        advance(len(model_pass.texts))
+    return [float(total / len(answer_ids)) for total in probabilities]

@@ -48,5 +48,5 @@ def _estimates(
     n_ids = sum(map(len, texts.token_ids))
     with progress.stage("attribution", n_ids, "tokens") as advance:
         started = time.perf_counter()
-        found = attributor.run(intervention.targets, advance, intervention.condition)
-        return found, time.perf_counter() - started
+        estimates = attributor.run(intervention.targets, advance, intervention.condition)
+        return estimates, time.perf_counter() - started

@@ -83,22 +83,22 @@ def _activations(
     running: RunningModel, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
 ) -> Float[np.ndarray, " neurons"]:
     """Return what the neurons have at the last position, in the model's own signs."""
-    kept: dict[int, Tensor] = {}
+    last_values: dict[int, Tensor] = {}
 
     class Keeping:
         layers = frozenset(place.layer for place in places)
 
         def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
             value = activations.post if hook == "hook_post" else activations.in_
-            kept[layer] = value[0, -1].double().cpu()
+            last_values[layer] = value[0, -1].double().cpu()
 
     running.forward.run(_batch(ids), [Keeping()])
-    return np.array([float(kept[place.layer][place.neuron]) for place in places])
+    return np.array([float(last_values[place.layer][place.neuron]) for place in places])
 
 
 def _batch(ids: Int[Tensor, "1 positions"]) -> Batch:
-    one = torch.ones(1, dtype=torch.int64, device=ids.device)
-    return Batch(ids, one * ids.shape[1], one - 1)
+    ones = torch.ones(1, dtype=torch.int64, device=ids.device)
+    return Batch(ids, ones * ids.shape[1], ones - 1)
 
 
 class _ClampRunner:
@@ -114,11 +114,11 @@ class _ClampRunner:
 
     def run(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
         """Return the next token's logits: a row for the clean run, then one for every value."""
-        last = self._request.position == "last" and ids.shape[1] > 1
-        run = self._at_last(ids) if last else self._everywhere(ids)
+        last_only = self._request.position == "last" and ids.shape[1] > 1
+        run = self._at_last(ids) if last_only else self._everywhere(ids)
         # NaN leaves a neuron as it is: the clean run is a row like the others.
         values = [float("nan"), *self._request.values]
-        step = self._rows(1 if last else ids.shape[1])
+        step = self._rows(1 if last_only else ids.shape[1])
         logits = []
         with progress.stage("clamp", len(values), "values") as advance:
             for first in range(0, len(values), step):
@@ -171,9 +171,9 @@ def _most_probable(logits: Logits) -> tuple[int, ...]:
 
 def _next_tokens(logits: Logits, target_ids: Sequence[int]) -> NextTokens:
     probability = logits.double().softmax(-1)
-    wanted = list(target_ids)
-    rank = torch.stack([(logits > logits[:, [i]]).sum(1) for i in wanted], dim=1)
+    targets = list(target_ids)
+    rank = torch.stack([(logits > logits[:, [i]]).sum(1) for i in targets], dim=1)
     top = probability.topk(min(TOP_TOKENS, probability.shape[1]), dim=1)
     return NextTokens(
-        probability[:, wanted].numpy(), rank.numpy(), top.indices.numpy(), top.values.numpy()
+        probability[:, targets].numpy(), rank.numpy(), top.indices.numpy(), top.values.numpy()
     )

@@ -61,7 +61,7 @@ def run(request: CompareRequest, progress: Progress) -> int:
                 f" `{format_ingest_command(model.name, model.source, 'vocab')} --force`,"
                 " then compare again"
             )
-        before, after = (models.find_model(connection, one.model_id) for one in pair)
+        before, after = (models.find_model(connection, stored.model_id) for stored in pair)
         engine = migrate.create_or_open(request.database)
         try:
             return store_comparison(engine, before, after, comparison.layers(progress))
@@ -111,21 +111,21 @@ class _ModelComparison:
     def _cosines(self, layer: int, advance: Advance) -> dict[str, NDArray[np.float64]]:
         unsigned = replace(self.choices[layer], canonicalise=False)
         parts: list[dict[str, NDArray[np.float64]]] = []
-        for one, other in zip(
+        for before, after in zip(
             *(_vectors(c, layer, unsigned) for c in self.checkpoints), strict=True
         ):
-            parts.append(compute_vector_cosines(one, other))
-            advance(len(one.in_), f"layer {layer}")
+            parts.append(compute_vector_cosines(before, after))
+            advance(len(before.in_), f"layer {layer}")
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _same_tokens(self, layer: int) -> NDArray[np.int64]:
-        unknown = np.full(self.pair.before.d_mlp, -1)
+        same = np.full(self.pair.before.d_mlp, -1)
         if not self.has_tokens:
-            return unknown
-        one, other = (_head_tokens(self.connection, model, layer) for model in self.pair)
-        for neuron in one.keys() & other.keys():
-            unknown[neuron] = one[neuron] == other[neuron]
-        return unknown
+            return same
+        before, after = (_head_tokens(self.connection, model, layer) for model in self.pair)
+        for neuron in before.keys() & after.keys():
+            same[neuron] = before[neuron] == after[neuron]
+        return same
 
 
 def compute_vector_cosines(
@@ -135,20 +135,20 @@ def compute_vector_cosines(
 
     Summed in float64, so that equal vectors have exactly 1.
     """
-    found = {}
+    cosines = {}
     for name in VECTORS:
         left, right = getattr(before, name), getattr(after, name)
         if left is not None and right is not None:
-            found[name] = _row_cosines(left, right)
-    return found
+            cosines[name] = _row_cosines(left, right)
+    return cosines
 
 
 def _row_cosines(before: Tensor, after: Tensor) -> NDArray[np.float64]:
     left, right = before.contiguous().double(), after.contiguous().double()
     squares = (left * left).sum(1) * (right * right).sum(1)
     cosines = ((left * right).sum(1) / squares.sqrt()).clamp(-1, 1)
-    found: NDArray[np.float64] = cosines.cpu().numpy()
-    return found
+    values: NDArray[np.float64] = cosines.cpu().numpy()
+    return values
 
 
 def _vectors(

@@ -70,7 +70,7 @@ def _curves(
 ) -> EntropyCurves:
     shape = (len(request.neurons) + len(baseline), len(request.values), len(ENTROPY_METRICS))
     with np.errstate(invalid="ignore"):
-        fixed, frozen = (one.reshape(shape) / sums.n for one in (sums.fixed, sums.frozen))
+        fixed, frozen = (totals.reshape(shape) / sums.n for totals in (sums.fixed, sums.frozen))
         clean = sums.clean / sums.n
     return EntropyCurves(
         neurons=request.neurons,

@@ -75,8 +75,8 @@ def _check(request: GenerateRequest) -> None:
         raise UsageError("a neuron is held at two values; name each once")
     if request.max_new_tokens < 1:
         raise UsageError("nothing to generate: --max-new-tokens is at least 1")
-    how = request.sampling
-    if not (how.temperature > 0 and 0 < how.top_p <= 1):
+    sampling = request.sampling
+    if not (sampling.temperature > 0 and 0 < sampling.top_p <= 1):
         raise UsageError("a temperature is above 0, and --top-p above 0 and at most 1")
 
 
@@ -124,9 +124,9 @@ class _Continuation:
         self._unread = 1
         return GeneratedToken(self.name, chosen, self._streamer.add(chosen))
 
-    def _end(self, why: str) -> GeneratedToken:
+    def _end(self, reason: str) -> GeneratedToken:
         self._cache = None
-        return GeneratedToken(self.name, None, self._streamer.flush(), why)
+        return GeneratedToken(self.name, None, self._streamer.flush(), reason)
 
     @torch.inference_mode()
     def _logits(self) -> Float[Tensor, " d_vocab"]:
@@ -150,12 +150,12 @@ def draw_token(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: fl
         return int(logits.argmax())
     values: NDArray[np.float64] = (logits / sampling.temperature).softmax(0).numpy()
     order = np.argsort(-values, kind="stable")
-    reached = np.cumsum(values[order])
+    cumulative = np.cumsum(values[order])
     # The token that reaches top_p is the last of them.
-    kept = int(np.searchsorted(reached, sampling.top_p * reached[-1])) + 1
-    kept = min(kept, len(order))
-    place = np.searchsorted(reached[:kept], random * reached[kept - 1], side="right")
-    return int(order[min(int(place), kept - 1)])
+    n_kept = int(np.searchsorted(cumulative, sampling.top_p * cumulative[-1])) + 1
+    n_kept = min(n_kept, len(order))
+    place = np.searchsorted(cumulative[:n_kept], random * cumulative[n_kept - 1], side="right")
+    return int(order[min(int(place), n_kept - 1)])
 
 
 def _end_tokens(running: RunningModel) -> frozenset[int]:

@@ -94,33 +94,39 @@ def _decoded(
     opened.prepare_processor()
     layers = range(sizes.n_layers) if request.layers is None else request.layers
     sides = codes.sides(gated=model.gated)
-    found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
-    unembed, whole = checkpoint.read_unembedding(), None
-    summed = not list_outdated_steps(connection, model.model_id)
+    decoded = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
+    unembed, token_unembed = checkpoint.read_unembedding(), None
+    has_anchors = not list_outdated_steps(connection, model.model_id)
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
             raw_in = checkpoint.read_layer(layer).in_.to(device).float()
             anchors = [_anchors(connection, model, layer, side) for side in sides]
             n_decoded = int((raw_in != 0).any(1).sum())
-            if summed and all(len(of_side.neuron) == n_decoded for of_side in anchors):
+            if has_anchors and all(len(of_side.neuron) == n_decoded for of_side in anchors):
                 for i, side in enumerate(sides):
-                    found[:, :, i, layer] = decode_from_anchors(
+                    decoded[:, :, i, layer] = decode_from_anchors(
                         side * raw_in, unembed, tokens, anchors[i]
                     )
             else:
-                whole = rows.select(unembed).to(device).float() if whole is None else whole
-                found[:, :, :, layer] = decode_tokens(raw_in, whole, rows.to_places(tokens), sides)
+                token_unembed = (
+                    rows.select(unembed).to(device).float()
+                    if token_unembed is None
+                    else token_unembed
+                )
+                decoded[:, :, :, layer] = decode_tokens(
+                    raw_in, token_unembed, rows.to_places(tokens), sides
+                )
             advance(1)
-    return [Decoding(token, *found[:, i]) for i, token in enumerate(tokens)]
+    return [Decoding(token, *decoded[:, i]) for i, token in enumerate(tokens)]
 
 
 def _token_rows(connection: Connection, model: Model) -> TokenRows:
     """Return which rows of U are tokens; all, where no tokenizer has given any a spelling."""
     t = tables.tokens.c
-    spelled = (t.model_id == model.model_id) & t.piece.is_not(None)
-    found = connection.scalars(select(t.token_id).where(spelled).order_by(t.token_id)).all()
-    unused = 0 < len(found) < model.d_vocab
-    return TokenRows(model.d_vocab, np.array(found, dtype=np.int64) if unused else None)
+    is_token = (t.model_id == model.model_id) & t.piece.is_not(None)
+    token_ids = connection.scalars(select(t.token_id).where(is_token).order_by(t.token_id)).all()
+    unused = 0 < len(token_ids) < model.d_vocab
+    return TokenRows(model.d_vocab, np.array(token_ids, dtype=np.int64) if unused else None)
 
 
 class Anchors(NamedTuple):
@@ -158,17 +164,17 @@ def decode_from_anchors(
     Two tokens' probabilities differ by the exponential of the difference of their logits, and so do
     the normalised ones: the vocabulary has been summed over once, when the first was decoded.
     """
-    found = np.full((2, len(token_ids), len(vectors)), np.nan)
+    decoded = np.full((2, len(token_ids), len(vectors)), np.nan)
     device = vectors.device
-    wanted = unembed_raw[list(token_ids)].to(device).double()
+    token_rows = unembed_raw[list(token_ids)].to(device).double()
     for start in range(0, len(anchors.neuron), SMALL_TILE.neurons):
         part = slice(start, start + SMALL_TILE.neurons)
         rows = vectors[torch.from_numpy(anchors.neuron[part]).to(device)].double()
-        known = unembed_raw[torch.from_numpy(anchors.token_id[part])].to(device).double()
-        factor = (wanted @ rows.T - (known * rows).sum(1)).exp().cpu().numpy()
-        found[0][:, anchors.neuron[part]] = anchors.probability[part] * factor
-        found[1][:, anchors.neuron[part]] = anchors.normalised[part] * factor
-    return found
+        anchor_rows = unembed_raw[torch.from_numpy(anchors.token_id[part])].to(device).double()
+        factor = (token_rows @ rows.T - (anchor_rows * rows).sum(1)).exp().cpu().numpy()
+        decoded[0][:, anchors.neuron[part]] = anchors.probability[part] * factor
+        decoded[1][:, anchors.neuron[part]] = anchors.normalised[part] * factor
+    return decoded
 
 
 @torch.no_grad()
@@ -203,12 +209,14 @@ def _decode_tile(
     sums = [_Sums(len(rows), rows.device) for _ in sides]
     for tokens in torch.split(unembed, n_tokens):
         logits = rows @ tokens.T
-        for side, one in zip(sides[:-1], sums, strict=False):
-            one.add(side * logits)
+        for side, side_sums in zip(sides[:-1], sums, strict=False):
+            side_sums.add(side * logits)
         sums[-1].add(logits.neg_() if sides[-1] < 0 else logits)
     # Few enough for float64, so that equal neurons stay equal whatever tile they are in.
-    wanted = (rows.double() @ unembed[list(places)].double().T).T
-    parts = [one.decoded(side * wanted) for side, one in zip(sides, sums, strict=True)]
+    token_logits = (rows.double() @ unembed[list(places)].double().T).T
+    parts = [
+        side_sums.decoded(side * token_logits) for side, side_sums in zip(sides, sums, strict=True)
+    ]
     # no direction, no decoding
     return torch.stack(parts, dim=2).masked_fill((rows == 0).all(1), torch.nan)
 
@@ -226,11 +234,15 @@ class _Sums:
         self._largest = both.topk(min(MEAN_OF, both.shape[1]), dim=1, sorted=False).values
         self._log_total = torch.logaddexp(self._log_total, _log_sum_exp(logits))
 
-    def decoded(self, wanted: Float[Tensor, "tokens neurons"]) -> Float[Tensor, "2 tokens neurons"]:
+    def decoded(
+        self, token_logits: Float[Tensor, "tokens neurons"]
+    ) -> Float[Tensor, "2 tokens neurons"]:
         """Return probability and normalised probability of tokens, from their logits in float64."""
         top = self._largest.double()
         log_mean = top.logsumexp(1) - np.log(top.shape[1])
-        return torch.stack([(wanted - self._log_total).exp(), (wanted - log_mean).exp()])
+        return torch.stack(
+            [(token_logits - self._log_total).exp(), (token_logits - log_mean).exp()]
+        )
 
 
 def _largest(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, "neurons kept"]:
@@ -294,8 +306,8 @@ def _replaced(connection: Connection, model: Model, decodings: Sequence[Decoding
     h, first = tables.lm_head_rows.c, model.first_neuron_id
     of_model = h.neuron_id.between(first, first + model.n_neurons - 1)
     tokens = h.token_id.in_([decoding.token_id for decoding in decodings])
-    found = select(func.count()).select_from(tables.lm_head_rows).where(tokens, of_model)
-    return connection.execute(found).scalar_one()
+    count = select(func.count()).select_from(tables.lm_head_rows).where(tokens, of_model)
+    return connection.execute(count).scalar_one()
 
 
 class _Earlier(NamedTuple):

@@ -55,14 +55,14 @@ def run(
     _refuse_unused_rows(connection, model)
     # Where the fingerprint does not vouch for all weights, all neurons are looked at.
     stored = tables.models.c
-    found = select(stored.fingerprint).where(stored.model_id == model.model_id)
-    is_new = connection.execute(found).scalar_one() == checkpoint.fingerprint()
+    stored_fingerprint = select(stored.fingerprint).where(stored.model_id == model.model_id)
+    is_current = connection.execute(stored_fingerprint).scalar_one() == checkpoint.fingerprint()
     report = compare_stored_cosines(
         connection,
         model,
         checkpoint,
         progress,
-        n_neurons=NEURONS_A_LAYER if is_new else None,
+        n_neurons=NEURONS_A_LAYER if is_current else None,
         seed=seed,
     )
     if activations_on is not None:
@@ -101,11 +101,11 @@ class _BridgeComparison:
         self._expected = expected
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        for (hook, one), (_, other) in zip(
+        for (hook, seen), (_, expected) in zip(
             _by_hook(activations), _by_hook(self._expected[layer]), strict=True
         ):
-            rms = other.double().square().mean().sqrt()
-            largest = (one.double() - other.double()).abs().max()
+            rms = expected.double().square().mean().sqrt()
+            largest = (seen.double() - expected.double()).abs().max()
             size = float(largest / rms.clamp_min(torch.finfo(torch.float32).tiny))
             # A NaN is beyond every tolerance; as such it would pass for the smallest difference.
             self.differences.append(Difference(layer, hook, np.inf if np.isnan(size) else size))

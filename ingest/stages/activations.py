@@ -52,11 +52,11 @@ def run_activations_stage(session: Session) -> None:
     pending = session.select_pending(steps)
     if pending:
         started = time.perf_counter()
-        done = InterruptedPass(session.engine, identify_summary(session, settings, stored))
-        summaries = _summarise(session, [step.layer for step in pending], stored, done)
+        interrupted = InterruptedPass(session.engine, identify_summary(session, settings, stored))
+        summaries = _summarise(session, [step.layer for step in pending], stored, interrupted)
         seconds = (time.perf_counter() - started) / len(pending)
         _write(session, pending, summaries, stored, seconds)
-        done.forget()
+        interrupted.forget()
     _show(session, stored)
 
 
@@ -73,9 +73,10 @@ def _show(session: Session, stored: StoredTexts) -> None:
         ).first()
     models.set_shown(session.engine, model, dataset_id=stored.dataset_id)
     if before is not None and before.dataset_id != stored.dataset_id:
-        now = stored.corpus.dataset.name
+        dataset_name = stored.corpus.dataset.name
         session.progress.note(
-            f"neuron_overview and `find` now show {model.name} on {now}, no longer on {before.name}"
+            f"neuron_overview and `find` now show {model.name} on {dataset_name}, "
+            f"no longer on {before.name}"
         )
 
 
@@ -96,24 +97,24 @@ def identify_summary(
 
 
 def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None:
-    about = identify_summary(session, steps[0].settings, stored)
-    path = choose_shard_path(session, about)
+    identity = identify_summary(session, steps[0].settings, stored)
+    path = choose_shard_path(session, identity)
     if path is None:
         return
-    done = InterruptedPass(session.engine, about)
-    summaries = _summarise(session, [step.layer for step in steps], stored, done)
-    store_shard(session, path, about, summaries)
-    done.forget()
+    interrupted = InterruptedPass(session.engine, identity)
+    summaries = _summarise(session, [step.layer for step in steps], stored, interrupted)
+    store_shard(session, path, identity, summaries)
+    interrupted.forget()
 
 
 def _summarise(
-    session: Session, layers: list[int], stored: StoredTexts, partial: InterruptedPass
+    session: Session, layers: list[int], stored: StoredTexts, interrupted: InterruptedPass
 ) -> dict[int, LayerSummary]:
     if session.request.force:
-        partial.forget()
+        interrupted.forget()
     device, corpus = session.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
-    n_done, summaries = partial.load(layers, device) or (0, _empty(session, layers, stored))
+    n_done, summaries = interrupted.load(layers, device) or (0, _empty(session, layers, stored))
     packed = list(
         make_batches(
             token_ids,
@@ -144,7 +145,7 @@ def _summarise(
         for number, batch in enumerate(packed[n_done:], start=n_done + 1):
             with share.time_batch():
                 forward.run(batch.to(device), [summariser])
-            partial.save(number, summaries)
+            interrupted.save(number, summaries)
             advance(batch.n_tokens, str(share))
     _tell_nonfinite(session, summaries)
     return summaries
@@ -259,7 +260,7 @@ class Summariser:
 def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
     """Read some layers' canonical signs, which the weights stage stored."""
     model, n = session.ledger.model, tables.neurons.c
-    found = {}
+    signs = {}
     with transaction(session.engine) as connection:
         for layer in layers:
             first, end = model.neuron_ids(layer)
@@ -269,8 +270,8 @@ def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
                 .order_by(n.neuron_id)
             )
             column: NDArray[np.float32] = np.array([row.sign for row in rows], dtype=np.float32)
-            found[layer] = torch.from_numpy(column).to(session.device)
-    return found
+            signs[layer] = torch.from_numpy(column).to(session.device)
+    return signs
 
 
 def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> None:

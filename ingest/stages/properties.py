@@ -35,12 +35,12 @@ def store_property_effects(
         "catalogue": VERSION,
         "tokenizer": session.tokenizer.fingerprint,
     }
-    whole = session.select_pending([Step("properties", WHOLE_MODEL, settings)])
+    model_steps = session.select_pending([Step("properties", WHOLE_MODEL, settings)])
     steps = session.select_pending(Step("properties", n, settings) for n in session.layers)
-    if not whole and not steps:
+    if not model_steps and not steps:
         return
     properties = find_token_properties(tokens())
-    for step in whole:
+    for step in model_steps:
         with session.finishing(step) as writer:
             store_properties(writer, properties, session.token_rows.ids)
     if not steps:

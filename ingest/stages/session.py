@@ -194,12 +194,12 @@ def _read_inputs(
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
     settings, architecture = opened.checkpoint.settings, opened.architecture
-    needed = not set(TEXT_STAGES).isdisjoint(stages)
-    readable = needed or Tokenizer.is_in(settings)
-    tokenizer = Tokenizer(settings) if readable else None
+    needs_texts = not set(TEXT_STAGES).isdisjoint(stages)
+    needs_tokenizer = needs_texts or Tokenizer.is_in(settings)
+    tokenizer = Tokenizer(settings) if needs_tokenizer else None
     if tokenizer is not None and stages != ["weights"]:
         tokenizer.check(architecture.d_vocab)
-    if not needed or tokenizer is None:
+    if not needs_texts or tokenizer is None:
         return tokenizer, None
     corpus = read_corpus(request, tokenizer, architecture, batch_tokens(opened.device))
     for line in list_remarks(corpus.dataset, tokenizer):
@@ -210,12 +210,12 @@ def _read_inputs(
 def _run_record(
     request: IngestRequest, stages: list[str], opened: OpenModel, choices: Preprocessing
 ) -> RunRecord:
-    made: dict[str, Any] = {name: bool(value) for name, value in asdict(choices).items()}
+    flags: dict[str, Any] = {name: bool(value) for name, value in asdict(choices).items()}
     return RunRecord(
         stages=",".join(stages),
         torch_version=str(torch.__version__),
         fingerprint=opened.checkpoint.fingerprint(),
-        **made,
+        **flags,
         dtype=opened.dtype_name,
         device=str(opened.device),
         seed=request.seed,

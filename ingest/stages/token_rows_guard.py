@@ -46,12 +46,12 @@ def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: In
             f"{model.name}: {before}, and this version leaves out the {n_unused:,} that no token "
             f"has; add --force to replace the stage {STAGE}, or choose another --name"
         )
-    kept = [step for step in others if not run.replaces(step.stage, step.layer)]
-    if kept:
+    remaining = [step for step in others if not run.replaces(step.stage, step.layer)]
+    if remaining:
         raise IngestError(
-            f"{model.name}: --force would leave {kept[0].name} as it is, with "
-            f"{_left_out(kept[0].n_unused)}, beside others without the {n_unused:,} that no token "
-            "has; ask for every layer, or choose another --name"
+            f"{model.name}: --force would leave {remaining[0].name} as it is, with "
+            f"{_left_out(remaining[0].n_unused)}, beside others without the {n_unused:,} that "
+            "no token has; ask for every layer, or choose another --name"
         )
 
 

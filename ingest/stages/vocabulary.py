@@ -43,17 +43,17 @@ def run_vocabulary_stage(session: Session) -> None:
 def _store_projections(session: Session, steps: list[Step], projector: Projector) -> None:
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
     unembed = preprocess_unembedding(session.checkpoint, session.choices, session.token_rows)
-    null = find_null_directions(unembed.to(session.device))
+    null_space = find_null_directions(unembed.to(session.device))
     with session.progress.stage("vocab", len(steps), "layers") as advance:
 
-        def store(done: _Projected) -> None:
-            with session.finishing(done.step, done.seconds) as writer:
-                write_vocabulary(writer, done.step.layer, done.record)
+        def store(projected: _Projected) -> None:
+            with session.finishing(projected.step, projected.seconds) as writer:
+                write_vocabulary(writer, projected.step.layer, projected.record)
             advance(1)
 
         with write_in_background(store) as put:  # a layer is written while the next is computed
             for step in steps:
-                put(_project(session, projector, null, step))
+                put(_project(session, projector, null_space, step))
 
 
 class _Projected(NamedTuple):
@@ -64,12 +64,12 @@ class _Projected(NamedTuple):
     seconds: float
 
 
-def _project(session: Session, projector: Projector, null: Tensor, step: Step) -> _Projected:
+def _project(session: Session, projector: Projector, null_space: Tensor, step: Step) -> _Projected:
     started = time.perf_counter()
     weights = session.read_layer(step.layer)
     vectors = preprocess_neurons(weights, session.architecture, session.choices)
     record = projector.project(vectors, weights.in_.float())
-    record = replace(record, null_share=compute_null_share(vectors.out, null))
+    record = replace(record, null_share=compute_null_share(vectors.out, null_space))
     return _Projected(step, record, time.perf_counter() - started)
 
 
@@ -106,10 +106,12 @@ def _store_tokens(session: Session) -> None:
                 preprocess_unembedding(checkpoint, session.choices, rows),
                 read_float_embedding(checkpoint, rows),
             )
-            of_u, of_e = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in bases)
-            datasets.store_token_norms(writer, of_u, of_e, rows.ids)
-            known = None if tokenizer is None else rows.n_unused
-            models.store_unused_rows(writer.connection, session.ledger.model, known)
+            unembed_norms, embed_norms = (
+                torch.linalg.vector_norm(basis, dim=1).numpy() for basis in bases
+            )
+            datasets.store_token_norms(writer, unembed_norms, embed_norms, rows.ids)
+            n_unused = None if tokenizer is None else rows.n_unused
+            models.store_unused_rows(writer.connection, session.ledger.model, n_unused)
 
 
 def _tokens(session: Session) -> list[Token]:

@@ -47,8 +47,9 @@ def _show(session: Session, threshold: float) -> None:
     chosen = bool(session.request.thresholds) and threshold != DEFAULT_THRESHOLD
     if threshold != model.threshold or chosen:
         before = f", no longer at {model.threshold:g}" if threshold != model.threshold else ""
-        other = model.threshold if before else DEFAULT_THRESHOLD
+        other_threshold = model.threshold if before else DEFAULT_THRESHOLD
         session.progress.note(
             f"neuron_overview and `find` show the classes of {model.name} at τ = {threshold:g}"
-            f"{before}; ingest with --tau {other:g} to see those, `neurondb status` lists them all"
+            f"{before}; ingest with --tau {other_threshold:g} to see those, "
+            "`neurondb status` lists them all"
         )

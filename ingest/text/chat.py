@@ -58,8 +58,8 @@ class ChatTokenizer(Tokenizer):
 
     def decode_each_token(self, d_vocab: int) -> list[str]:
         """Return the text of each token by itself; empty for special ones and rows without one."""
-        each = [[token_id] for token_id in range(d_vocab)]
-        return list(self._tokenizer.decode_batch(each, skip_special_tokens=True))
+        single_ids = [[token_id] for token_id in range(d_vocab)]
+        return list(self._tokenizer.decode_batch(single_ids, skip_special_tokens=True))
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
@@ -74,9 +74,9 @@ class ChatTokenizer(Tokenizer):
 
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(self.directory, local_files_only=True)
-            said = [{"role": "user", "content": text}]
+            messages = [{"role": "user", "content": text}]
             filled: str = tokenizer.apply_chat_template(
-                said, tokenize=False, add_generation_prompt=True
+                messages, tokenize=False, add_generation_prompt=True
             )
         # A template is a program of the model's publisher: it may raise anything.
         except Exception as error:

@@ -45,18 +45,20 @@ def read_corpus(
     assert request.dataset is not None
     dataset = read_dataset(request.dataset, request.max_texts, request.label_field)
     max_len = min(request.max_len, architecture.context or request.max_len)
-    read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    _check_ids(read, architecture)
+    tokenization = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
+    _check_ids(tokenization, architecture)
     if request.max_tokens is not None:
-        dataset = _first_tokens(dataset, read, request.max_tokens)
-        read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    packed = pack_texts([len(ids) for ids in read.token_ids], max_tokens)
-    widths = [max((len(read.token_ids[text]) for text in batch), default=0) for batch in packed]
+        dataset = _first_tokens(dataset, tokenization, request.max_tokens)
+        tokenization = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
+    packed = pack_texts([len(ids) for ids in tokenization.token_ids], max_tokens)
+    widths = [
+        max((len(tokenization.token_ids[text]) for text in batch), default=0) for batch in packed
+    ]
     chosen = choose_shard_batches(
         [len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard
     )
     ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
-    return Corpus(dataset, read, ordinals, chosen.start)
+    return Corpus(dataset, tokenization, ordinals, chosen.start)
 
 
 def list_remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
@@ -104,9 +106,9 @@ def choose_shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -
 
 
 def _first_tokens(
-    dataset: DatasetRecord, read: TokenizationRecord, max_tokens: int
+    dataset: DatasetRecord, tokenization: TokenizationRecord, max_tokens: int
 ) -> DatasetRecord:
-    lengths = [len(ids) for ids in read.token_ids]
+    lengths = [len(ids) for ids in tokenization.token_ids]
     n_texts = int(np.searchsorted(np.cumsum(lengths), max_tokens, side="right"))
     if n_texts == 0:
         raise TextError(
@@ -115,8 +117,8 @@ def _first_tokens(
     return take_first_texts(dataset, n_texts)
 
 
-def _check_ids(read: TokenizationRecord, architecture: Architecture) -> None:
-    largest = max(int(ids.max()) for ids in read.token_ids if len(ids))
+def _check_ids(tokenization: TokenizationRecord, architecture: Architecture) -> None:
+    largest = max(int(ids.max()) for ids in tokenization.token_ids if len(ids))
     if largest >= architecture.d_vocab:
         raise TextError(
             f"the tokenizer gives token {largest}, the model has only {architecture.d_vocab} "

@@ -43,15 +43,15 @@ def read_dataset(
         TextError: when it cannot be read, holds no text, or what should be labels is none.
     """
     nulls = count()
-    given = _given(_texts(source, label_field), nulls)
+    non_null = _drop_nulls(_texts(source, label_field), nulls)
     source = format_path(source)  # from here on it is only shown and stored
-    read = list(islice(_few_labels(_stripped(given), source), max_texts))
-    if not read:
+    labelled = list(islice(_refuse_many_labels(_strip(non_null), source), max_texts))
+    if not labelled:
         raise TextError(f"{source}: no text in it; give a file with at least one non-blank text")
     path = Path(source)
     stem = Path(path.stem).stem if path.suffix.lower() in COMPRESSIONS else path.stem
     name = re.sub(r"[^a-z0-9._]+", "-", stem.lower()).strip("-") or "texts"
-    return replace(_record(name, source, read), n_null=next(nulls))
+    return replace(_record(name, source, labelled), n_null=next(nulls))
 
 
 def take_first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
@@ -59,8 +59,8 @@ def take_first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
     texts = dataset.texts[:n_texts]
     places = dataset.label_of[:n_texts] or [-1] * len(texts)
     labels = [dataset.labels[place] if place >= 0 else None for place in places]
-    read = list(map(LabelledText, texts, labels))
-    return replace(_record(dataset.name, dataset.source, read), n_null=dataset.n_null)
+    labelled = list(map(LabelledText, texts, labels))
+    return replace(_record(dataset.name, dataset.source, labelled), n_null=dataset.n_null)
 
 
 def fingerprint_texts(texts: Iterable[str], labels: Sequence[str | None] = ()) -> str:
@@ -70,22 +70,22 @@ def fingerprint_texts(texts: Iterable[str], labels: Sequence[str | None] = ()) -
     """
     digest = hashlib.sha256()
     for text in texts:
-        digest.update(_measured(text))
+        digest.update(_prefix_with_length(text))
     if any(label is not None for label in labels):
         digest.update(LABELS_FOLLOW)
         for label in labels:
-            digest.update(_measured(label or ""))
+            digest.update(_prefix_with_length(label or ""))
     return digest.hexdigest()
 
 
-def _measured(text: str) -> bytes:
+def _prefix_with_length(text: str) -> bytes:
     data = text.encode("utf-8", "surrogatepass")
     return len(data).to_bytes(8, "little") + data
 
 
-def _record(name: str, source: str, read: Sequence[LabelledText]) -> DatasetRecord:
-    texts = [text for text, _ in read]
-    labels = [label for _, label in read]
+def _record(name: str, source: str, labelled: Sequence[LabelledText]) -> DatasetRecord:
+    texts = [text for text, _ in labelled]
+    labels = [label for _, label in labelled]
     names = sorted({label for label in labels if label is not None})
     place: dict[str | None, int] = {label: n for n, label in enumerate(names)}
     return DatasetRecord(
@@ -98,7 +98,7 @@ def _record(name: str, source: str, read: Sequence[LabelledText]) -> DatasetReco
     )
 
 
-def _given(texts: Read, nulls: Iterator[int]) -> Iterator[LabelledText]:
+def _drop_nulls(texts: Read, nulls: Iterator[int]) -> Iterator[LabelledText]:
     """Yield the texts that are there, moving `nulls` on for each that is null."""
     for text in texts:
         if text is None:
@@ -107,13 +107,13 @@ def _given(texts: Read, nulls: Iterator[int]) -> Iterator[LabelledText]:
             yield text
 
 
-def _stripped(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
+def _strip(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
     for text, label in texts:
         if stripped := text.strip():
             yield LabelledText(stripped, label)
 
 
-def _few_labels(texts: Iterable[LabelledText], source: str) -> Iterator[LabelledText]:
+def _refuse_many_labels(texts: Iterable[LabelledText], source: str) -> Iterator[LabelledText]:
     seen: set[str | None] = {None}
     for text in texts:
         seen.add(text.label)
@@ -136,8 +136,8 @@ def _texts(source: str, label_field: str) -> Read:
         raise TextError(f"{format_path(source)}: {error.strerror or error}") from error
     if source in DATASETS:
         return read_file(DATASETS[source], label_field)
-    named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
-    if not named or detect_format(path) in {*TEXTS, *TABLES}:
+    hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
+    if not hub_id or detect_format(path) in {*TEXTS, *TABLES}:
         raise TextError(f"there is no file or directory '{format_path(source)}'")
     return _from_hub(source, label_field)
 

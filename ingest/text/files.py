@@ -86,8 +86,10 @@ def _from_json(content: str, name: str, label_field: str) -> Read:
     rows = _entries(content, name)
     for where, row in _lines(content, name) if rows is None else rows:
         if not isinstance(row, dict) or "text" not in row:
-            found = f"its fields are {', '.join(row)}" if isinstance(row, dict) else repr(row)[:40]
-            raise TextError(f"{where}: not an object with a field 'text' ({found})")
+            content_found = (
+                f"its fields are {', '.join(row)}" if isinstance(row, dict) else repr(row)[:40]
+            )
+            raise TextError(f"{where}: not an object with a field 'text' ({content_found})")
         yield read_row(row, label_field, where)
 
 
@@ -147,8 +149,10 @@ def _from_arrow(path: Path, label_field: str) -> Read:
             batches = reader = pyarrow.ipc.open_stream(opened)
         names = reader.schema.names
         _check_columns(names, path)
-        wanted = {"text", label_field, label_field.split(".")[0]} & set(names)
-        yield from _from_batches((one.select(sorted(wanted)) for one in batches), path, label_field)
+        columns = {"text", label_field, label_field.split(".")[0]} & set(names)
+        yield from _from_batches(
+            (batch.select(sorted(columns)) for batch in batches), path, label_field
+        )
 
 
 def _from_batches(batches: Iterable[Any], path: Path, label_field: str) -> Read:
@@ -193,8 +197,8 @@ def _read_as(kind: str, path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error).strip()
-    return (said.splitlines() or [type(error).__name__])[0]
+    message = getattr(error, "strerror", None) or str(error).strip()
+    return (message.splitlines() or [type(error).__name__])[0]
 
 
 FromText = Callable[[str, str, str], Read]

@@ -171,17 +171,19 @@ _BYTE_OF = _byte_alphabet()
 def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """Return a directory's tokenizer, and its special tokens by role as far as they are named."""
     file = directory / "tokenizer.json"
-    named = read_special_tokens(directory)
+    special = read_special_tokens(directory)
     try:
         if file.is_file():
-            found = tokenizers.Tokenizer.from_buffer(file.read_bytes().removeprefix(BOM_UTF8))
+            tokenizer = tokenizers.Tokenizer.from_buffer(file.read_bytes().removeprefix(BOM_UTF8))
         else:
             from transformers import AutoTokenizer
 
-            built = AutoTokenizer.from_pretrained(directory, use_fast=True)
-            found = built.backend_tokenizer
-            theirs = {role: getattr(built, role) for role in ROLES}  # those of its class included
-            named = {role: str(token) for role, token in theirs.items() if token} | named
+            hf_tokenizer = AutoTokenizer.from_pretrained(directory, use_fast=True)
+            tokenizer = hf_tokenizer.backend_tokenizer
+            class_tokens = {
+                role: getattr(hf_tokenizer, role) for role in ROLES
+            }  # those of its class included
+            special = {role: str(token) for role, token in class_tokens.items() if token} | special
     # Both libraries raise bare Exceptions on files that they cannot read.
     except Exception as error:
         reason = first_line(error)
@@ -189,7 +191,7 @@ def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
             f"{directory}: no tokenizer can be read there ({reason}); "
             "the vocab and activations stages need one"
         ) from error
-    return _without_call_settings(found), named
+    return _without_call_settings(tokenizer), special
 
 
 def _without_call_settings(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

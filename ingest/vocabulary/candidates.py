@@ -51,9 +51,9 @@ class Candidates:
             chunks = scores[:, :whole].view(-1, CHUNKS_OF, n_chunks)
             self._take_chunks(chunks, first_id, keep, smallest=smallest)
         if whole < scores.shape[1]:
-            rest = scores[:, whole:]
+            remaining = scores[:, whole:]
             ids = torch.arange(whole, scores.shape[1], device=scores.device) + first_id
-            self._add(-rest if smallest else rest, ids.expand_as(rest), keep)
+            self._add(-remaining if smallest else remaining, ids.expand_as(remaining), keep)
 
     def _take_chunks(self, chunks: Tensor, first_id: int, keep: int, *, smallest: bool) -> None:
         n_chunks = chunks.shape[2]
@@ -61,9 +61,9 @@ class Candidates:
         above = self._threshold(peaks, keep)
         rows, chunk = (peaks > above[:, None]).nonzero(as_tuple=True)
         if len(rows) > peaks.numel() // MANY:
-            everything = chunks.flatten(1)
-            top, place = (-everything if smallest else everything).topk(
-                min(keep, everything.shape[1]), dim=1, sorted=False
+            all_scores = chunks.flatten(1)
+            top, place = (-all_scores if smallest else all_scores).topk(
+                min(keep, all_scores.shape[1]), dim=1, sorted=False
             )
             self._add(top, place + first_id, keep)
             return
@@ -88,8 +88,8 @@ class Candidates:
     def _add(self, scores: Tensor, ids: Tensor, keep: int) -> None:
         both = torch.cat([self.scores, scores.nan_to_num(-torch.inf)], dim=1)
         all_ids = torch.cat([self.token_ids, ids], dim=1)
-        self.scores, kept = both.topk(min(keep, both.shape[1]), dim=1)
-        self.token_ids = all_ids.gather(1, kept)
+        self.scores, order = both.topk(min(keep, both.shape[1]), dim=1)
+        self.token_ids = all_ids.gather(1, order)
 
 
 def _padded(

@@ -71,9 +71,9 @@ class _Side:
         """Return the most probable tokens; −1 where the vector is not finite."""
         scores, ids = break_ties(self._best, unembed, self._vectors, 1, bound)
         normalised = 1 / (self._best.scores.double() - scores).exp().mean(1)
-        nowhere = self._vectors.isnan().any(1)
+        is_zero = self._vectors.isnan().any(1)
         return LmHeadTokens(
-            token_ids=ids[:, 0].masked_fill(nowhere, -1).cpu().numpy(),
+            token_ids=ids[:, 0].masked_fill(is_zero, -1).cpu().numpy(),
             probability=(scores[:, 0] - self._total.value).exp().cpu().numpy(),
             normalised=normalised.cpu().numpy(),
         )
@@ -96,19 +96,19 @@ def find_lm_head_tokens(
         sides: which to decode; the products are computed once.
     """
     right = unembed_raw if isinstance(unembed_raw, Operand) else Operand(unembed_raw)
-    nowhere = (raw_in == 0).all(1, keepdim=True)
-    vectors = raw_in.masked_fill(nowhere, torch.nan)  # all of its scores would be ties
+    is_zero = (raw_in == 0).all(1, keepdim=True)
+    vectors = raw_in.masked_fill(is_zero, torch.nan)  # all of its scores would be ties
     left = Operand(vectors, right.half)
     if right.is_rounded or left.is_rounded:
         left, right = Operand(vectors), Operand(right.rows)
-    found = {side: _Side(vectors * side) for side in sides}
-    *others, last = sides
+    by_side = {side: _Side(vectors * side) for side in sides}
+    *first_sides, last_side = sides
     for start, logits in multiply_tiles(left, right):
-        for side in others:  # overwrites what it gets: the last side may have the products
-            found[side].add(side * logits, start)
-        found[last].add(logits.neg_() if last < 0 else logits, start)
+        for side in first_sides:  # overwrites what it gets: the last side may have the products
+            by_side[side].add(side * logits, start)
+        by_side[last_side].add(logits.neg_() if last_side < 0 else logits, start)
     bound = bound_product_error(left, right) if left.rounded is not None else None
-    return {side: one.tokens(right.rows, bound) for side, one in found.items()}
+    return {side: side_logits.tokens(right.rows, bound) for side, side_logits in by_side.items()}
 
 
 class LmHead:
@@ -138,10 +138,10 @@ class LmHead:
         tiles = [
             find_lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)
         ]
-        found = {side: join_tiles([tile[side] for tile in tiles]) for side in sides}
+        by_side = {side: join_tiles([tile[side] for tile in tiles]) for side in sides}
         return {
-            side: replace(one, token_ids=self._rows.to_token_ids(one.token_ids))
-            for side, one in found.items()
+            side: replace(tokens, token_ids=self._rows.to_token_ids(tokens.token_ids))
+            for side, tokens in by_side.items()
         }
 
 

@@ -33,9 +33,9 @@ class Precision(Enum):
         """Return FAST where the device multiplies 16 bits into float32, faster than float32."""
         if device.type != "cuda":
             return cls.EXACT
-        some = torch.ones(16, 16, dtype=torch.float16, device=device)
+        trial = torch.ones(16, 16, dtype=torch.float16, device=device)
         try:
-            multiply_in_float32(some, some)
+            multiply_in_float32(trial, trial)
         except (NotImplementedError, RuntimeError, TypeError):  # an older torch, or a device
             return cls.EXACT
         return cls.FAST
@@ -150,8 +150,8 @@ def bound_product_error(left: Operand, right: Operand) -> Float[Tensor, " neuron
     """
     longest, most_lost = right.norms.max(), right.lost.max()
     summing = left.rows.shape[1] * ROUNDING
-    kept, longest_kept = left.norms + left.lost, longest + most_lost
-    return left.lost * longest + kept * most_lost + summing * kept * longest_kept
+    left_bound, right_bound = left.norms + left.lost, longest + most_lost
+    return left.lost * longest + left_bound * most_lost + summing * left_bound * right_bound
 
 
 def compute_mean_product(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:

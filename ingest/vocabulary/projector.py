@@ -70,9 +70,10 @@ class Projector:
     ) -> None:
         self._token_rows = TokenRows(len(unembed)) if rows is None else rows
         self._precision = Precision.for_device(unembed.device) if precision is None else precision
-        given = {"unembed": unembed, "embed": embed}
+        matrices = {"unembed": unembed, "embed": embed}
         self._bases = [
-            Operand.at_precision(normalise_rows(given[basis]), self._precision) for basis in BASES
+            Operand.at_precision(normalise_rows(matrices[basis]), self._precision)
+            for basis in BASES
         ]
         self._head = LmHead(unembed_raw, self._token_rows, self._precision)
         self._k = min(top_k, len(unembed))
@@ -128,10 +129,10 @@ class Projector:
         higher = HigherMoments(mean)
         lists = {}
         for b, name in enumerate(BASES):
-            found = self._extreme_tokens(
+            top_and_bottom = self._extreme_tokens(
                 unit, self._bases[b], higher if name == "unembed" else None
             )
-            for d, (scores, ids) in enumerate(found):
+            for d, (scores, ids) in enumerate(top_and_bottom):
                 ids = ids.masked_fill(norms[:, None] == 0, -1)
                 lists[b, d] = TokenList(*(t.cpu().numpy() for t in (ids, scores)))
         variance = higher.variance

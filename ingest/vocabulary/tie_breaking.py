@@ -54,8 +54,8 @@ def break_ties(
     scores, ids = candidates.scores, candidates.token_ids
     unsettled = torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     if error is not None:
-        scores, unsettled = _in_float32(candidates, basis, vectors, k, error)
-    scores, ids = _ordered(scores.double(), ids)
+        scores, unsettled = _rescore_in_float32(candidates, basis, vectors, k, error)
+    scores, ids = _order(scores.double(), ids)
     if scores.shape[1] == 0:
         return scores, ids
     edge = min(k, scores.shape[1]) - 1
@@ -66,18 +66,18 @@ def break_ties(
         unsettled |= contenders[:, -1]
     rows, place = (contenders & ~unsettled[:, None]).nonzero(as_tuple=True)
     # Rounded so that equal rows of the basis tie, in whatever order their products were summed.
-    again = _dots(basis, ids[rows, place], vectors, rows, torch.float64).round(decimals=12)
-    scores[rows, place] = again
-    scores, ids = _ordered(scores, ids)
+    exact = _dots(basis, ids[rows, place], vectors, rows, torch.float64).round(decimals=12)
+    scores[rows, place] = exact
+    scores, ids = _order(scores, ids)
     scores, ids = scores[:, :k], ids[:, :k]
-    left = unsettled.nonzero().squeeze(1)
-    for some in torch.split(left, NEURON_TILE["cpu"]) if len(left) else ():
-        wider = _search(basis, vectors[some], WIDER * candidates.scores.shape[1])
-        scores[some], ids[some] = break_ties(wider, basis, vectors[some], k)
+    unsettled_rows = unsettled.nonzero().squeeze(1)
+    for part in torch.split(unsettled_rows, NEURON_TILE["cpu"]) if len(unsettled_rows) else ():
+        wider = _search(basis, vectors[part], WIDER * candidates.scores.shape[1])
+        scores[part], ids[part] = break_ties(wider, basis, vectors[part], k)
     return scores, ids
 
 
-def _in_float32(
+def _rescore_in_float32(
     candidates: Candidates, basis: Tensor, vectors: Tensor, k: int, error: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the scores in float32 where it matters, and which lists that does not settle.
@@ -99,13 +99,13 @@ def _in_float32(
 
 
 def _search(basis: Tensor, vectors: Tensor, keep: int) -> Candidates:
-    found = Candidates.empty(len(vectors), vectors.device)
+    candidates = Candidates.empty(len(vectors), vectors.device)
     for start, scores in multiply_tiles(Operand(vectors), Operand(basis)):
-        found.take(scores, start, keep)
-    return found
+        candidates.take(scores, start, keep)
+    return candidates
 
 
-def _ordered(scores: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+def _order(scores: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
     ids, by_id = ids.sort(dim=1)
     scores, by_score = scores.gather(1, by_id).sort(dim=1, descending=True, stable=True)
     return scores, ids.gather(1, by_score)

@@ -29,8 +29,8 @@ def resolve_preprocessing(choices: Preprocessing, architecture: Architecture) ->
     """Return the same with `center_gate` decided; False where there is no gate to centre."""
     applies = choices.center and architecture.gated and architecture.norm == "layer"
     published = architecture.model_type not in UNCENTRED_GATE
-    wanted = published if choices.center_gate is None else choices.center_gate
-    return replace(choices, center_gate=applies and wanted)
+    is_wanted = published if choices.center_gate is None else choices.center_gate
+    return replace(choices, center_gate=applies and is_wanted)
 
 
 @dataclass(frozen=True)

@@ -89,12 +89,14 @@ def _stored_cosines(connection: Connection, model: Model, layer: int) -> NDArray
 
 def _recomputed_cosines(vectors: NeuronVectors, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
     rows = torch.from_numpy(chosen)
-    found = np.full((len(chosen), len(PAIRS)), np.nan)
+    cosines = np.full((len(chosen), len(PAIRS)), np.nan)
     for column, (left, right) in enumerate(PAIRS.values()):
-        one, other = getattr(vectors, left), getattr(vectors, right)
-        if one is not None:
-            found[:, column] = _row_cosines(one[rows].double(), other[rows].double())
-    return found
+        left_vectors, right_vectors = getattr(vectors, left), getattr(vectors, right)
+        if left_vectors is not None:
+            cosines[:, column] = _row_cosines(
+                left_vectors[rows].double(), right_vectors[rows].double()
+            )
+    return cosines
 
 
 def _row_cosines(left: Tensor, right: Tensor) -> NDArray[np.float64]:

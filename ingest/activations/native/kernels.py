@@ -81,7 +81,7 @@ class _Inputs:
             counted,
         )
         self.shape = tuple(activations.in_.shape)
-        self._kept = parts
+        self._tensors = parts
         self.batch = _Batch(*(None if p is None else p.data_ptr() for p in parts), *self.shape)
 
     @property
@@ -120,7 +120,7 @@ def _reduce_batch(
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
-    about: Float[Tensor, "2 neurons"],
+    centre: Float[Tensor, "2 neurons"],
 ) -> tuple[BatchSums, Float[Tensor, "lists texts neurons"]]:
     """Return what `reduction.reduce_batch` does."""
     inputs = _Inputs(activations, sign, counted, activation)
@@ -137,10 +137,15 @@ def _reduce_batch(
     peaks = room(torch.float32, len(kind.peaks), texts)
     places = room(torch.int32, len(kind.peaks), texts)
     outputs = (usable, positive, in_case, powers, sums, low, high, peaks, places)
-    to, centre = _Sums(*(part.data_ptr() for part in outputs)), about.double().contiguous()
+    sums_struct, centre_float64 = (
+        _Sums(*(part.data_ptr() for part in outputs)),
+        centre.double().contiguous(),
+    )
     function = _function("reduce_batch", _Pointer, _Pointer, _Pointer)
-    of_batch, of_sums = inputs.address, ctypes.addressof(to)
-    inputs.share_out(lambda *part: function(of_batch, centre.data_ptr(), of_sums, *part))
+    batch_pointer, sums_pointer = inputs.address, ctypes.addressof(sums_struct)
+    inputs.share_out(
+        lambda *part: function(batch_pointer, centre_float64.data_ptr(), sums_pointer, *part)
+    )
     batch = BatchSums(
         usable,
         counted.sum(),
@@ -164,8 +169,8 @@ def _sum_by_text(
     inputs = _Inputs(activations, sign, counted)
     texts, _, neurons = inputs.shape
     sums = torch.empty(7, texts, neurons, dtype=torch.float64)
-    function, of_batch = _function("sum_by_text", _Pointer, _Pointer), inputs.address
-    inputs.share_out(lambda *part: function(of_batch, sums.data_ptr(), *part))
+    function, batch_pointer = _function("sum_by_text", _Pointer, _Pointer), inputs.address
+    inputs.share_out(lambda *part: function(batch_pointer, sums.data_ptr(), *part))
     return sums
 
 
@@ -192,9 +197,11 @@ class NativeKernels(Kernels):
         inputs = _Inputs(activations, sign)
         rows = tokens[0] * inputs.shape[1] + tokens[1]
         function = _function("count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer)
-        of_batch, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)
+        batch_pointer, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)
         bins = (innermost, histogram.BINS_A_SIDE, counts.data_ptr())
-        inputs.share_out(lambda *part: function(of_batch, rows.data_ptr(), len(rows), *bins, *part))
+        inputs.share_out(
+            lambda *part: function(batch_pointer, rows.data_ptr(), len(rows), *bins, *part)
+        )
 
     def insert(
         self,
@@ -208,13 +215,13 @@ class NativeKernels(Kernels):
         parts = (scores.int().contiguous(), _plain(values), positions.int().contiguous(), ordinals)
         for name in ("key", "position", "value"):
             setattr(lists, name, getattr(lists, name).contiguous())
-        owned = (lists.key, lists.position, lists.value)
+        list_tensors = (lists.key, lists.position, lists.value)
         pointers = [tensor.data_ptr() for tensor in parts]
         shape = (*scores.shape, lists.key.shape[2])
         function = _function("insert", *[_Long] * 4, *[_Pointer] * 4, _Long, *[_Pointer] * 3)
-        to = [tensor.data_ptr() for tensor in owned]
+        list_pointers = [tensor.data_ptr() for tensor in list_tensors]
         _share_out(
-            lambda *part: function(*shape, *pointers, LAST_ORDINAL, *to, *part),
+            lambda *part: function(*shape, *pointers, LAST_ORDINAL, *list_pointers, *part),
             scores.shape[2],
             lists.key.numel(),
         )

@@ -22,13 +22,13 @@ def find_histogram_bins(
     """
     n_neurons = activations.in_.shape[-1]
     texts, positions = tokens
-    chosen = MLPActivations(
+    sampled = MLPActivations(
         None if activations.gate is None else activations.gate[texts, positions],
         activations.in_[texts, positions],
         activations.post[texts, positions],
     )
-    finite = is_finite(chosen)
-    values = compute_canonical_values(chosen, sign)
+    finite = is_finite(sampled)
+    values = compute_canonical_values(sampled, sign)
     neuron = torch.arange(n_neurons, device=tokens.device)
     numbers = []
     for row, quantity in enumerate(kind.histograms):

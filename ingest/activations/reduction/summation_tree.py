@@ -101,7 +101,7 @@ class SumTree:
     def _insert(self, interval: Interval, sums: FloatSums) -> None:
         first, n = interval
         while (sibling := self._nodes.pop((first ^ n, n), None)) is not None:
-            there = sibling.to(sums.mean.device)
-            sums = add_sums(there, sums) if first & n else add_sums(sums, there)
+            sibling_sums = sibling.to(sums.mean.device)
+            sums = add_sums(sibling_sums, sums) if first & n else add_sums(sums, sibling_sums)
             first, n = first & ~n, 2 * n
         self._nodes[first, n] = sums.to("cpu") if n >= HOST_FROM else sums

@@ -35,16 +35,16 @@ def correct_config(config: Mapping[str, Any], file: GgufFile) -> dict[str, Any]:
     Raises:
         UnsupportedModelError: Its rotary frequencies are scaled in a way that is not known.
     """
-    kept = {key: value for key, value in config.items() if key not in OF_THE_LOADER}
-    pad = kept.get("pad_token_id")
-    if isinstance(pad, int) and pad >= kept["vocab_size"]:
-        kept["pad_token_id"] = None  # transformers' default for the family, not this model's
-    if kept["model_type"] == "gpt2":
-        kept["n_positions"] = kept.pop("n_ctx", kept["n_positions"])
-        kept["n_inner"] = kept.pop("feed_forward_length", kept["n_inner"])
+    corrected = {key: value for key, value in config.items() if key not in OF_THE_LOADER}
+    pad = corrected.get("pad_token_id")
+    if isinstance(pad, int) and pad >= corrected["vocab_size"]:
+        corrected["pad_token_id"] = None  # transformers' default for the family, not this model's
+    if corrected["model_type"] == "gpt2":
+        corrected["n_positions"] = corrected.pop("n_ctx", corrected["n_positions"])
+        corrected["n_inner"] = corrected.pop("feed_forward_length", corrected["n_inner"])
     if ROPE_FACTORS in file.tensors:
-        kept["rope_parameters"] = _llama3_rope(kept["rope_parameters"], file)
-    return kept
+        corrected["rope_parameters"] = _llama3_rope(corrected["rope_parameters"], file)
+    return corrected
 
 
 def compute_llama3_factors(theta: float, n_frequencies: int, factor: float) -> NDArray[np.float64]:

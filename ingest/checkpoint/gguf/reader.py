@@ -89,11 +89,13 @@ def find_gguf(directory: Path) -> Path | None:
         CheckpointError: There are several; the message names them.
     """
     files = [file for file in sorted(directory.iterdir()) if file.suffix.lower() == SUFFIX]
-    first = [
-        f for f in files if (part := PART.fullmatch(f.name)) is None or part["number"] == FIRST
+    first_parts = [
+        file
+        for file in files
+        if (part := PART.fullmatch(file.name)) is None or part["number"] == FIRST
     ]
     # A picture tower lies beside the language model that it belongs to.
-    models = [file for file in first or files if not file.name.startswith("mmproj")]
+    models = [file for file in first_parts or files if not file.name.startswith("mmproj")]
     if len(models) > 1:
         names = ", ".join(file.name for file in models[:MOST_NAMED])
         more = ", …" if len(models) > MOST_NAMED else ""
@@ -138,11 +140,11 @@ def read_by_transformers(file: GgufFile, *, lists: bool) -> Iterator[None]:
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
-    named = PART.fullmatch(path.name)
-    if named is None:
+    split_name = PART.fullmatch(path.name)
+    if split_name is None:
         return (path,)
-    count = int(named["count"])
-    names = [f"{named['stem']}-{i:05}-of-{count:05}.gguf" for i in range(1, count + 1)]
+    count = int(split_name["count"])
+    names = [f"{split_name['stem']}-{i:05}-of-{count:05}.gguf" for i in range(1, count + 1)]
     parts = [path.with_name(name) for name in names]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:

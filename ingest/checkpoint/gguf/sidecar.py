@@ -77,19 +77,21 @@ def _keep_tokens(file: Path, tokens: Sequence[str]) -> None:
     """
     content = json.loads(file.read_bytes())
     vocabulary = content["model"]["vocab"]
-    real = {i for i, token in enumerate(tokens) if not PADDING.fullmatch(token)}
+    real_ids = {i for i, token in enumerate(tokens) if not PADDING.fullmatch(token)}
     if isinstance(vocabulary, dict):
-        content["model"]["vocab"] = {t: i for t, i in vocabulary.items() if i in real}
-    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] in real]
+        content["model"]["vocab"] = {t: i for t, i in vocabulary.items() if i in real_ids}
+    content["added_tokens"] = [
+        token for token in content["added_tokens"] if token["id"] in real_ids
+    ]
     file.write_text(json.dumps(content, ensure_ascii=False))
 
 
 def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:
     from transformers import AutoConfig, AutoTokenizer
 
-    where: dict[str, Any] = {"gguf_file": file.path.name, "local_files_only": True}
+    source: dict[str, Any] = {"gguf_file": file.path.name, "local_files_only": True}
     try:
-        config = AutoConfig.from_pretrained(file.path.parent, **where).to_dict()
+        config = AutoConfig.from_pretrained(file.path.parent, **source).to_dict()
     except (ValueError, KeyError) as error:
         if "not supported" in str(error) or "does not recognize" in str(error):
             raise UnsupportedModelError(
@@ -103,7 +105,7 @@ def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:
             f" (supported: {', '.join(FAMILIES)})"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(file.path.parent, **where)
+        tokenizer = AutoTokenizer.from_pretrained(file.path.parent, **source)
     # Tokenizers are converted by a dozen classes, which raise whatever befits them.
     except Exception as error:
         reason = first_line(error)

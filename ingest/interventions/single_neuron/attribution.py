@@ -52,8 +52,8 @@ class Attributor:
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         places = BATCH_TOKENS.get(forward.device.type, BATCH_TOKENS["cpu"])
-        whole = make_batches(token_ids, torch.device("cpu"), places)
-        self._batches = [part for batch in whole for part in forward.split_batch(batch)]
+        full_batches = make_batches(token_ids, torch.device("cpu"), places)
+        self._batches = [part for batch in full_batches for part in forward.split_batch(batch)]
 
     def run(
         self,
@@ -78,9 +78,9 @@ class Attributor:
         n = np.zeros(len(self.metrics), dtype=np.int64)
         with _frozen(self._forward.model):
             for batch in self._batches:
-                found, counted = self._batch(batch, on_device, condition)
-                sums += np.concatenate([found[layer] for layer in layers], axis=1)
-                n += counted
+                layer_sums, n_counted = self._batch(batch, on_device, condition)
+                sums += np.concatenate([layer_sums[layer] for layer in layers], axis=1)
+                n += n_counted
                 advance(batch.n_tokens)
         with np.errstate(divide="ignore", invalid="ignore"):
             return sums / n[:, None]
@@ -89,38 +89,38 @@ class Attributor:
         self, batch: Batch, targets: Mapping[int, Targets], condition: Condition
     ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
-        probes = {layer: _LayerProbe(one, condition) for layer, one in targets.items()}
+        probes = {layer: _LayerProbe(chosen, condition) for layer, chosen in targets.items()}
         with self._forward.explain_errors(batch), torch.enable_grad(), ExitStack() as stack:
-            for layer, one in probes.items():
-                one.watch(stack, self._forward, layer)
+            for layer, probe in probes.items():
+                probe.watch(stack, self._forward, layer)
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
             totals, counted = self._totals(logits, batch)
-            leaves = [one.probe for one in probes.values() if one.probe is not None]
-            found: dict[int, list[Sums]] = {layer: [] for layer in probes}
+            leaves = [probe.zero for probe in probes.values() if probe.zero is not None]
+            products: dict[int, list[Sums]] = {layer: [] for layer in probes}
             for i, total in enumerate(totals):
                 more = i + 1 < len(totals)
                 gradients = torch.autograd.grad(total, leaves, retain_graph=more)
-                for (layer, one), gradient in zip(probes.items(), gradients, strict=True):
-                    found[layer].append(one.products(gradient))
-        return {layer: np.stack(rows) for layer, rows in found.items()}, counted
+                for (layer, probe), gradient in zip(probes.items(), gradients, strict=True):
+                    products[layer].append(probe.products(gradient))
+        return {layer: np.stack(rows) for layer, rows in products.items()}, counted
 
     def _totals(self, logits: Tensor, batch: Batch) -> tuple[list[Tensor], NDArray[np.int64]]:
         """Return the sum of each metric over the tokens that have it, and how many these are."""
         counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
-        following = counted.next_token
-        wide = logits[counted.mask]
-        wide = wide if wide.dtype == torch.float64 else wide.float()
-        log_p = wide.log_softmax(-1)
-        has_next = following >= 0
+        next_token = counted.next_token
+        float_logits = logits[counted.mask]
+        float_logits = float_logits if float_logits.dtype == torch.float64 else float_logits.float()
+        log_p = float_logits.log_softmax(-1)
+        has_next = next_token >= 0
         by_name = {
             "loss": lambda: (
-                -log_p[has_next].gather(1, following[has_next, None]).sum(),
+                -log_p[has_next].gather(1, next_token[has_next, None]).sum(),
                 int(has_next.sum()),
             ),
             "entropy": lambda: (
                 # A logit of −inf has no probability, and nothing times −inf is no number.
                 -(log_p.exp() * log_p.clamp(min=-1e30)).sum(),
-                len(following),
+                len(next_token),
             ),
         }
         totals, numbers = zip(*(by_name[metric]() for metric in self.metrics), strict=True)
@@ -135,7 +135,7 @@ class _LayerProbe:
         self._condition = condition
         self._gate: Tensor | None = None
         self._change: Tensor | None = None
-        self.probe: Tensor | None = None
+        self.zero: Tensor | None = None
 
     def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
         """See the layer in passes that are run while `stack` is open."""
@@ -156,8 +156,8 @@ class _LayerProbe:
         post = inputs[0]
         chosen = post.detach().index_select(-1, self._targets.neurons)
         self._change = compute_post_change(chosen, self._gate, self._targets, self._condition)
-        self.probe = torch.zeros_like(post, requires_grad=True)
-        return (post + self.probe, *inputs[1:])
+        self.zero = torch.zeros_like(post, requires_grad=True)
+        return (post + self.zero, *inputs[1:])
 
     def products(self, gradient: Tensor) -> Sums:
         """Return the sum over the tokens of (post − wanted) × gradient, of each neuron."""
@@ -165,17 +165,17 @@ class _LayerProbe:
         chosen = gradient.index_select(-1, self._targets.neurons)
         wide = torch.promote_types(chosen.dtype, torch.float32)
         product = -self._change.to(wide) * chosen.to(wide)
-        found: Sums = product.flatten(0, -2).sum(0).cpu().double().numpy()
-        return found
+        summed: Sums = product.flatten(0, -2).sum(0).cpu().double().numpy()
+        return summed
 
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
     """While open, no weight takes a gradient."""
-    before = [parameter.requires_grad for parameter in model.parameters()]
+    needed_before = [parameter.requires_grad for parameter in model.parameters()]
     model.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter, own in zip(model.parameters(), before, strict=True):
-            parameter.requires_grad_(own)
+        for parameter, needed in zip(model.parameters(), needed_before, strict=True):
+            parameter.requires_grad_(needed)

@@ -21,6 +21,7 @@ from ingest.families.layout import Matrix
 from ingest.forward import Batch
 from ingest.forward.hooks import MLPHookPoints
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, fix_output, take_texts
+from ingest.interventions.condition_mask import mask_untouched
 from ingest.interventions.hooks import Intervention, Targets
 from neurondb.interventions import Condition
 
@@ -104,7 +105,7 @@ def run_branch(
     cached_model: PrefixCachedModel,
     point: BranchPoint,
     texts: Int[Tensor, " rows"],
-    which: Int[Tensor, " rows"],
+    neuron_index: Int[Tensor, " rows"],
 ) -> Stream:
     """Run some texts from a branch point on, each with one neuron changed.
 
@@ -112,13 +113,16 @@ def run_branch(
         cached_model: The model.
         point: Where the branches leave the clean pass.
         texts: Row of the batch, of each row of the pass.
-        which: Place of the neuron among those chosen.
+        neuron_index: Which of the chosen neurons is changed, for each row of the pass.
     """
     cache, clean = point.cache, point.clean
     assert cache.written is not None
     n_texts, n_positions = clean.batch.token_ids.shape
     written = cache.written.reshape(n_texts, n_positions, -1).index_select(0, texts)
-    written = written + point.change[texts, :, which][..., None] * point.vectors[which][:, None]
+    written = (
+        written
+        + point.change[texts, :, neuron_index][..., None] * point.vectors[neuron_index][:, None]
+    )
     with ExitStack() as stack:
         for module, output in cache.inputs:
             stack.enter_context(fix_output([module], output))
@@ -170,15 +174,13 @@ def compute_post_change(
     targets: Targets,
     condition: Condition,
 ) -> Float[Tensor, "*places chosen"]:
-    """Return what is wanted − what is, in the model's own sign; 0 where a neuron stays as it is."""
-    wanted = (targets.values * targets.signs).to(post.dtype).expand_as(post)
-    stays = wanted.isnan()
-    if condition.gate:
-        assert gate is not None
-        stays = stays | ~(gate * condition.gate > 0)
-    if condition.post:
-        stays = stays | ~(post * (targets.signs * condition.post).to(post.dtype) > 0)
-    return (wanted - post).masked_fill(stays, 0.0)
+    """Return by how much hook_post of each chosen neuron changes, in the model's own sign.
+
+    0 where a neuron stays as it is (`condition_mask`).
+    """
+    target = (targets.values * targets.signs).to(post.dtype).expand_as(post)
+    untouched = mask_untouched(target, post, gate, targets.signs, condition)
+    return (target - post).masked_fill(untouched, 0.0)
 
 
 def _unpadded(values: Tensor, batch: Batch) -> Float[Tensor, "texts positions chosen"]:

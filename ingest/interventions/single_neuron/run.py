@@ -77,15 +77,17 @@ def open_single_neuron_run(
     store_named(engine, neurons.record)
     record = _record(engine, neurons, session, request)
     with transaction(engine) as connection:
-        ids, done = neurons.neuron_ids, request.treatment
-        built = build_intervention(connection, model, ids, done, session.texts.dataset_id)
-        like = None
+        ids, treatment = neurons.neuron_ids, request.treatment
+        built = build_intervention(connection, model, ids, treatment, session.texts.dataset_id)
+        run_id = None
         if not request.force:
-            like = find_same_run(connection, kind, record.settings, done, ids, request.metrics)
-    if like is None:
+            run_id = find_same_run(
+                connection, kind, record.settings, treatment, ids, request.metrics
+            )
+    if run_id is None:
         record = replace(record, means_dataset_id=built.means_dataset_id)
-        like = open_run(engine, record, kind)
-    return SingleNeuronRun(model, neurons, session, request.treatment, built, like)
+        run_id = open_run(engine, record, kind)
+    return SingleNeuronRun(model, neurons, session, request.treatment, built, run_id)
 
 
 def _check(request: EffectRequest, kind: str) -> None:
@@ -94,20 +96,20 @@ def _check(request: EffectRequest, kind: str) -> None:
             f"one neuron at a time is set to {' or '.join(SINGLE_NEURON_MODES)}, not by mode "
             f"{request.treatment.mode}; `neurondb ablate` has that for whole sets"
         )
-    known = ESTIMATED_METRICS if kind == ATTRIBUTION else METRICS
+    available = ESTIMATED_METRICS if kind == ATTRIBUTION else METRICS
     for metric in request.metrics:
-        if metric not in known:
+        if metric not in available:
             hint = "; it counts or is no mean of tokens' own" if metric in METRICS else ""
-            what = "estimate of" if kind == ATTRIBUTION else "metric"
-            raise UsageError(f"no {what} {metric!r}{hint}; there is {', '.join(known)}")
+            noun = "estimate of" if kind == ATTRIBUTION else "metric"
+            raise UsageError(f"no {noun} {metric!r}{hint}; there is {', '.join(available)}")
 
 
 def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
     if request.selection is None:
         first = model.first_neuron_id
         return NeuronSet(EVERY, np.arange(first, first + model.n_neurons), name=request.name)
-    found = select_neurons(engine, model, request.selection, request.seed)
-    return found if request.name is None else found._replace(name=request.name)
+    neurons = select_neurons(engine, model, request.selection, request.seed)
+    return neurons if request.name is None else neurons._replace(name=request.name)
 
 
 def _record(

@@ -255,9 +255,11 @@ def find_token_properties(tokens: Sequence[Token]) -> TokenPropertiesRecord:
         tokens: the whole vocabulary, in the order of ids: whether sentencepiece's byte is the only
             spelling of a character depends on the other tokens.
     """
-    read = read_tokens(tokens)
-    members = np.zeros((len(read), len(PROPERTIES)), dtype=bool)
-    for column, known in enumerate(PROPERTIES):
-        members[:, column] = np.fromiter(map(known.has, read), dtype=bool, count=len(read))
+    readings = read_tokens(tokens)
+    members = np.zeros((len(readings), len(PROPERTIES)), dtype=bool)
+    for column, token_property in enumerate(PROPERTIES):
+        members[:, column] = np.fromiter(
+            map(token_property.has, readings), dtype=bool, count=len(readings)
+        )
     names, descriptions, _ = zip(*PROPERTIES, strict=True)
     return TokenPropertiesRecord(names, descriptions, members)

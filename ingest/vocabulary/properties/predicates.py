@@ -87,8 +87,8 @@ def ending(*endings: str, but: tuple[str, ...] = ()) -> Test:
 
     def has(token: Reading) -> bool:
         text = token.bare.lower()
-        found = text.endswith(endings) and len(text) > 2 and text.isalpha()
-        return found and not text.endswith(but)
+        matches = text.endswith(endings) and len(text) > 2 and text.isalpha()
+        return matches and not text.endswith(but)
 
     return has
 
@@ -111,8 +111,8 @@ def named(words: Collection[str]) -> Test:
 
 def containing(characters: str) -> Test:
     """Test for tokens in which one of the characters is."""
-    found = re.compile(f"[{re.escape(characters)}]").search
-    return lambda token: found(token.text) is not None
+    search = re.compile(f"[{re.escape(characters)}]").search
+    return lambda token: search(token.text) is not None
 
 
 def continues_word(token: Reading) -> bool:
@@ -123,8 +123,8 @@ def continues_word(token: Reading) -> bool:
 
 def single_character(token: Reading) -> bool:
     """Tell whether it is one character; the space before it does not count."""
-    only = token.bare or token.text
-    return len(only) == 1 and only != NO_CHARACTER
+    character = token.bare or token.text
+    return len(character) == 1 and character != NO_CHARACTER
 
 
 def symbol(token: Reading) -> bool:

@@ -193,7 +193,11 @@ def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, memory: Path) 
 def test_a_checkpoint_whose_files_change_is_refused(llama: Path) -> None:
     checkpoint = Checkpoint.open(llama)
     edit_tensors(llama, lambda tensors: tensors.update(extra=torch.ones(1)))
-    for read in (checkpoint.fingerprint, checkpoint.read_embedding, lambda: checkpoint.read_layer(0)):
+    for read in (
+        checkpoint.fingerprint,
+        checkpoint.read_embedding,
+        lambda: checkpoint.read_layer(0),
+    ):
         with pytest.raises(CheckpointError, match=r"model\.safetensors was changed while"):
             read()
 

@@ -9,14 +9,14 @@ from neurondb.reading.models import Model
 from neurondb.schema import tables
 
 
-def open_original(connection: Connection, model: Model) -> Checkpoint:
+def open_stored_checkpoint(connection: Connection, model: Model) -> Checkpoint:
     """Open the checkpoint of a stored model.
 
     Raises:
         IngestError: when it is no longer where it was, or holds other weights than it did.
         ModelError: when it cannot be read, or the hub cannot give it.
     """
-    checkpoint = Checkpoint.open(locate_original(model).path)
+    checkpoint = Checkpoint.open(locate_stored_checkpoint(model).path)
     m = tables.models.c
     stored = connection.execute(select(m.fingerprint).where(m.model_id == model.model_id))
     if not has_fingerprint(checkpoint, stored.scalar_one()):
@@ -27,7 +27,7 @@ def open_original(connection: Connection, model: Model) -> Checkpoint:
     return checkpoint
 
 
-def locate_original(model: Model, revision: str | None = None) -> LocatedModel:
+def locate_stored_checkpoint(model: Model, revision: str | None = None) -> LocatedModel:
     """Find the directory that a stored model was read from.
 
     Args:
