@@ -59,7 +59,7 @@ class Kernels(NamedTuple):
 
     @property
     def insert(self) -> Insert | None:
-        """What offers many texts to lists at once, where there is something faster than PyTorch."""
+        """The function that offers many texts to lists at once; None where PyTorch does it."""
         return None
 
 
@@ -108,7 +108,7 @@ def _tensors(arguments: tuple[Any, ...]) -> Iterator[Tensor]:
 
 
 def is_worth_compiling(device: torch.device, n_activations: int) -> bool:
-    """Tell whether compiling pays for so many activations."""
+    """Tell whether compiling saves more time than it takes, for so many activations."""
     return n_activations >= WORTH_COMPILING.get(device.type, math.inf)
 
 

@@ -26,10 +26,10 @@ N_BAND: Final = 4
 LAST_ORDINAL: Final = 2**32 - 1
 
 Positions = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Positions of the peaks with these lists, texts (places in the batch) and neurons."""
+"""Maps peaks, given by list, text (its row in the batch) and neuron, to their positions."""
 
 Insert = Callable[["BestTexts", Tensor, Tensor, Tensor, Tensor], None]
-"""Offers texts to lists: their scores, values, ordinals, and the positions of all."""
+"""Offers texts to lists, given their scores, values, ordinals and peaks' positions."""
 
 
 class BestTexts:
@@ -53,7 +53,7 @@ class BestTexts:
         known_positions: Int[Tensor, "lists texts neurons"] | None = None,
         insert: Insert | None = None,
     ) -> None:
-        """Offer texts that were not offered before; a score of 0 is no offer.
+        """Offer new texts to the lists; a score of 0 offers nothing.
 
         Most texts soon fall below the last place of most lists: only the lists that change are
         sorted, and only texts that get in are searched for the position. Where all positions are
@@ -83,27 +83,27 @@ class BestTexts:
         self.value[lists, neurons] = value
 
     def merge(self, other: "BestTexts") -> None:
-        """Take in the lists of other texts."""
+        """Merge the lists of other texts into these."""
         key = torch.cat([self.key, other.key], dim=2)
         self.key, place = key.topk(self.key.shape[2], dim=2)
         self.position = torch.cat([self.position, other.position], dim=2).gather(2, place)
         self.value = torch.cat([self.value, other.value], dim=2).gather(2, place)
 
     def record(self) -> list[Examples]:
-        """Return the lists; ordinal −1 where fewer texts qualified."""
+        """Return the lists as they are stored; ordinal −1 where fewer texts qualified."""
         ordinal = self.ordinals()
         position, value = self.position.cpu().numpy(), self.value.double().cpu().numpy()
         return [Examples(*columns) for columns in zip(ordinal, position, value, strict=True)]
 
     def ordinals(self) -> NDArray[np.int64]:
-        """Return the texts' places in the dataset (lists, neurons, k), −1 where there is none."""
+        """Return the texts' ordinals in the dataset (lists, neurons, k), −1 for an empty place."""
         ordinal = LAST_ORDINAL - (self.key & LAST_ORDINAL)
         filled: NDArray[np.int64] = ordinal.where(self.key > 0, -1).cpu().numpy()
         return filled
 
 
 def score_by_size(peaks: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-    """Return scores in the order of |peak|: the bits of a float that is not negative."""
+    """Return scores that order peaks by |peak|: the bits of a float that is not negative."""
     return peaks.abs().view(torch.int32)
 
 

@@ -129,7 +129,7 @@ class LayerSummary:
         controls: bool = False,
         seed: int = 0,
     ) -> "LayerSummary":
-        """Return the summary of no texts."""
+        """Return a summary of no texts, to add batches to."""
         kind = GATED if gated else UNGATED
         n_bins = len(kind.histograms) * n_neurons * histogram.N_BINS
         return cls(
@@ -145,7 +145,7 @@ class LayerSummary:
         )
 
     def use_kernels(self, kernels: Kernels) -> None:
-        """Compute with these functions from now on."""
+        """Choose the functions that later batches are reduced with."""
         self._kernels = kernels
 
     @torch.inference_mode()
@@ -224,7 +224,7 @@ class LayerSummary:
         drawn.add(scores[None], peak, ordinals, positions, known_positions, self._kernels.insert)
 
     def merge(self, other: "LayerSummary") -> None:
-        """Take in the summary of other texts.
+        """Merge the summary of other texts into this one.
 
         To the last bit as if one summary had seen all batches, whatever the order of merging, where
         both are of batches of one dataset, numbered alike. Of texts batched apart, sums agree to
@@ -239,7 +239,7 @@ class LayerSummary:
             self.drawn.merge(other.drawn)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that it consists of, by name."""
+        """Return every tensor of the summary by name, as a summary file stores it."""
         lists = {"best": self.best} | ({} if self.drawn is None else {"drawn": self.drawn})
         return {
             **self.totals._asdict(),
@@ -320,7 +320,7 @@ class _PeakFinder:
     counted: Tensor
     peaks: Tensor
     all_positions: Tensor | None
-    """The positions of all peaks, once they are."""
+    """The positions of all peaks, once one pass has found them; None before."""
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""

@@ -25,7 +25,10 @@ def save_summaries(
 ) -> None:
     """Write summaries; the file appears whole or not at all.
 
-    `about` is anything that JSON can say.
+    Args:
+        path: The file.
+        about: What the summaries are of: anything that JSON can hold.
+        summaries: The summaries by layer.
 
     Raises:
         OSError: when the file cannot be written.
@@ -61,7 +64,7 @@ class SummaryFile:
 
     @classmethod
     def open(cls, path: Path) -> "SummaryFile":
-        """Read what a file is about.
+        """Read the header of a file.
 
         Raises:
             IngestError: when there is no such file, or it is no whole file of summaries.
@@ -85,7 +88,7 @@ class SummaryFile:
     def load(
         self, layers: Iterable[int], device: torch.device | str = "cpu"
     ) -> dict[int, LayerSummary]:
-        """Return the summaries of some layers."""
+        """Load the summaries of some layers onto a device."""
         summaries = {}
         with safe_open(self.path, framework="pt", device=str(device)) as file:
             names = file.keys()

@@ -90,7 +90,7 @@ class Paragraphs:
         return ranked[:top_k]
 
     def collect_words(self, paragraph_numbers: Iterable[int]) -> frozenset[str]:
-        """Return the words of some paragraphs that say something."""
+        """Return the words of some paragraphs, without stop words and those of two characters."""
         return frozenset(word for i in paragraph_numbers for word in self._words[i])
 
 

@@ -43,7 +43,7 @@ def run(directory: Path) -> tuple[Path, Path, Path]:
 
 
 def collect_world_sets() -> dict[str, set[str]]:
-    """Return what the world's facts say of each subject."""
+    """Return the words of the facts about each subject: its attribute set."""
     sets: dict[str, set[str]] = defaultdict(set)
     for fact in read_facts():
         sets[fact.subject].update(fact.answer.split())

@@ -23,7 +23,7 @@ LOGITS: Final = {"cpu": 2**25, "cuda": 2**28}
 
 
 class Vocabulary:
-    """What the tokens of a model are as attributes are compared.
+    """The tokens of a model as normalised words, so that they compare with attributes.
 
     Args:
         tokens: the text of each.
@@ -37,7 +37,7 @@ class Vocabulary:
         self._counts = np.array([is_meaningful(word, stop_words) for word in words])
 
     def encode_words(self, words: Iterable[str]) -> NDArray[np.int64]:
-        """Return numbers that stand for the words that are tokens."""
+        """Return the codes of those of the words that are tokens, for `compute_rate`."""
         return np.array([self._code[word] for word in words if word in self._code], dtype=np.int64)
 
     def compute_rate(

@@ -61,7 +61,7 @@ class Stamp(NamedTuple):
 
 
 def refuse_changed(stamps: Mapping[Path, Stamp]) -> None:
-    """Make sure that files are what they were.
+    """Make sure that files are what they were when they were opened.
 
     Raises:
         CheckpointError: One is another than when its stamp was taken.
@@ -185,5 +185,5 @@ def _remember(
 
 
 def _seal(digests: object) -> str:
-    """What a damaged memory does not agree with."""
+    """Return a checksum of what is remembered, by which a damaged file is told."""
     return sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()

@@ -100,7 +100,7 @@ class TensorFiles:
         return cls(_headers({part: [] for part in file.parts}, format_), format_, stamps)
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """The named tensors, mapped; each file is opened once.
+        """Return the named tensors, mapped into memory; each file is opened once.
 
         Raises:
             CheckpointError: There is no such tensor, or its file was changed or has become
@@ -114,7 +114,7 @@ class TensorFiles:
         return tensors
 
     def compute_digests(self) -> Mapping[str, str]:
-        """The digest of each tensor, in the order of their names: of dtype, shape and all bytes.
+        """Return each tensor's digest, of dtype, shape and all bytes, in the order of the names.
 
         Raises:
             CheckpointError: A file was changed or has become unreadable.
@@ -129,7 +129,7 @@ class TensorFiles:
         return self._digests
 
     def compute_edge_digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """As `digests`, of dtype, shape and only the first and last 4 KiB; default: of all."""
+        """Return digests of dtype, shape and the first and last 4 KiB; by default all tensors'."""
         tensor_names = sorted(self.stored if names is None else names)
         return {name: _edges(tensor) for name, tensor in sorted(self.read(tensor_names).items())}
 
@@ -152,7 +152,10 @@ def _edges(tensor: Tensor) -> str:
 
 
 def _headers(files: Mapping[Path, list[str]], format_: Format) -> dict[str, StoredTensor]:
-    """Where two files hold a tensor of one name, transformers takes the last file's."""
+    """Read where each tensor lies; where two files hold it, the last one counts.
+
+    transformers takes that one too.
+    """
     stored: dict[str, StoredTensor] = {}
     for file, listed in files.items():
         shapes = format_.shapes(file)
@@ -199,7 +202,7 @@ def _pickled(file: Path) -> dict[str, Tensor]:
 
 @lru_cache(maxsize=1)
 def _unmapped(file: Path, _stamp: Stamp) -> dict[str, Tensor]:
-    """A file of torch before 1.6, which is read whole, and kept until another is read."""
+    """Read a file of torch before 1.6 whole; it stays in memory until another is read."""
     return _unpickled(file, mmap=False)
 
 

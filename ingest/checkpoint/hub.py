@@ -121,7 +121,7 @@ def _looks_like_path(model: str) -> bool:
 
 
 def _hub_id(model: str) -> tuple[str, str]:
-    """The hub id and slug that a known name or a hub id stands for."""
+    """Return the hub id and slug that a known name or a hub id stands for."""
     if not HUB_ID.fullmatch(model):
         known = find_known_model(model)
         return known.hub_id, known.slug
@@ -134,7 +134,7 @@ def _slug(name: str) -> str:
 
 
 def _download(hub_id: str, revision: str | None, gguf: str | None = None) -> Path:
-    """The snapshot's directory; whatever keeps the hub from giving it becomes one line.
+    """Download a snapshot and return its directory; whatever fails becomes one line.
 
     With `gguf`, of that file alone, or of all parts of a split one.
     """
@@ -159,7 +159,7 @@ def _download(hub_id: str, revision: str | None, gguf: str | None = None) -> Pat
 
 
 def _choose_patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
-    """The files to download: .bin weights only where there are no safetensors."""
+    """Return patterns of the files to download: .bin weights only without safetensors."""
     from huggingface_hub import HfApi
 
     # One request that fails at once: listing the tree would retry for half a minute, aloud.
@@ -181,7 +181,7 @@ def _choose_patterns(hub_id: str, revision: str | None, gguf: str | None) -> lis
 
 
 def _choose_gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[str]:
-    """The GGUF file, and the other parts where it is one of several."""
+    """Return the pattern of a GGUF file, and of the other parts where it is one of several."""
     if gguf not in names:
         gguf_files = sorted(name for name in names if name.lower().endswith(SUFFIX))
         nearest = get_close_matches(gguf, gguf_files, n=3) or gguf_files[:3]
@@ -192,7 +192,7 @@ def _choose_gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[
 
 
 def _find_cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path | None:
-    """The directory of an earlier, complete download, found without the network."""
+    """Return the directory of an earlier, complete download, without using the network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -211,7 +211,7 @@ def _find_cached(hub_id: str, revision: str | None, gguf: str | None = None) -> 
 
 
 def _hub_errors() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when the hub, the network or the disk lets it down."""
+    """Return the errors that huggingface_hub raises when the hub, network or disk fails."""
     # Its HTTP library differs between versions; its own error module knows which one it is.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
@@ -256,7 +256,7 @@ DISK_FULL = "the disk is full: free some space or set HF_HOME to a larger disk, 
 
 
 def _explain(error: Exception, hub_id: str, revision: str | None) -> str:
-    """One line on what went wrong and what to do."""
+    """Return one line on what went wrong and what to do."""
     names = [class_.__name__ for class_ in type(error).__mro__]
     advice = next(ADVICE[name] for name in names if name in ADVICE)
     if advice is ADVICE["HfHubHTTPError"]:

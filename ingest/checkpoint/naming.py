@@ -46,7 +46,7 @@ def _is_known(name: str) -> bool:
 
 
 def _stored(request: IngestRequest) -> Model | None:
-    """The model of this name that the database holds, in any case of letters; None without."""
+    """Return the stored model of this name, in any case of letters; None without one."""
     url = parse_url(request.database)
     path = sqlite_path(url)
     if path is not None and not path.is_file():

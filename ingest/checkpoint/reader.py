@@ -103,7 +103,7 @@ class Checkpoint:
         return self._layout
 
     def read_layer(self, index: int) -> LayerWeights:
-        """The raw MLP weights of layer `index`, counted from zero.
+        """Return the raw MLP weights of layer `index`, counted from zero.
 
         Raises:
             CheckpointError: There is no such layer, or a tensor holds NaN or infinity.
@@ -116,19 +116,19 @@ class Checkpoint:
         return self._layout.select_block(tensors, prefix)
 
     def read_embedding(self) -> Float[Tensor, "d_vocab d_model"]:
-        """The embedding E as it is stored; CheckpointError where it holds NaN or infinity."""
+        """Return the embedding E as it is stored; CheckpointError for NaN or infinity in it."""
         return self._read_one(self._embedding)
 
     def read_unembedding(self) -> Float[Tensor, "d_vocab d_model"]:
-        """The unembedding U as it is stored; a tied model's is its embedding.
+        """Return the unembedding U as it is stored; a tied model's is its embedding.
 
         One that is stored although the configuration ties it is what transformers runs, and is
-        taken. A bias on the logits is no part of U. CheckpointError as for `embedding`.
+        taken. A bias on the logits is no part of U. CheckpointError as for `read_embedding`.
         """
         return self.read_embedding() if self._head is None else self._read_one(self._head)
 
     def read_final_norm(self) -> Norm:
-        """The norm in front of the unembedding; without parameters where the model has none."""
+        """Return the norm in front of the unembedding; without parameters where there is none."""
         place = self._layout.final_norm
         if place is None:
             return Norm(None, None)
@@ -136,7 +136,7 @@ class Checkpoint:
         return place.select_norm(tensors, self._root)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the configuration and of every tensor's name, dtype, shape and bytes.
+        """Hash the configuration and every tensor's name, dtype, shape and bytes: SHA-256 in hex.
 
         It does not depend on how the tensors are spread over files, and is remembered
         (`ingest.checkpoint.digests`). A `.bin` of the same weights may differ: it often keeps
@@ -150,9 +150,9 @@ class Checkpoint:
         return digest
 
     def edge_fingerprint(self) -> str:
-        """As `fingerprint`, of the first and last 4 KiB of every tensor only.
+        """Hash as `fingerprint` does, but only the first and last 4 KiB of every tensor.
 
-        Databases hold it that were made before the whole was hashed.
+        Versions before 0.2 stored this fingerprint, so that old databases still hold it.
         """
         return self._digest(self._tensor_files.compute_edge_digests())
 
@@ -161,16 +161,16 @@ class Checkpoint:
         refuse_changed(self._stamps)
 
     def read_block(self, index: int) -> dict[str, Tensor]:
-        """The tensors of layer `index` as they are stored, by their names below the block.
+        """Return the tensors of layer `index` as they are stored, by their names below the block.
 
-        They are mapped, and not looked at: a NaN is not refused.
+        They are mapped into memory, and no value is checked: a NaN is not refused.
         """
         prefix = self._root + self._layout.block.format(index)
         tensors = self._tensor_files.read(self._layout.block_shapes(prefix))
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
     def read_ends(self) -> tuple[Tensor, Tensor]:
-        """The embedding and the unembedding as they are stored, mapped and not looked at."""
+        """Return embedding and unembedding as they are stored: mapped, and no value checked."""
         names = (self._embedding, self._head or self._embedding)
         tensors = self._tensor_files.read(names)
         return tensors[names[0]], tensors[names[1]]
@@ -229,7 +229,7 @@ def _open_gguf(path: Path) -> _Files:
 
 
 def _find_root(path: Path, layout: Layout, tensor_files: TensorFiles) -> tuple[str, str]:
-    """The prefix of the decoder's tensors, and the name of the embedding."""
+    """Return the prefix of the decoder's tensors, and the name of the embedding."""
     names = [f"{root}{layout.embedding}.weight" for root in layout.roots]
     for root, name in zip(layout.roots, names, strict=True):
         if name in tensor_files.stored:
@@ -256,7 +256,7 @@ def _find_head(path: Path, layout: Layout, tensor_files: TensorFiles) -> str | N
 
 
 def _needed(layout: Layout, root: str, vocabulary: Iterable[str | None]) -> Iterator[Shapes]:
-    """Every tensor that will ever be read, with its shape, a block at a time."""
+    """Yield every tensor that will ever be read, with its shape, a block at a time."""
     sizes = layout.architecture
     yield {name: (sizes.d_vocab, sizes.d_model) for name in vocabulary if name is not None}
     for index in range(sizes.n_layers):
@@ -278,7 +278,7 @@ def _check_shapes(path: Path, shapes: Shapes, tensor_files: TensorFiles) -> None
 
 
 def _is_tied(tensor_files: TensorFiles, embedding: str, head: str | None) -> bool:
-    """Whether the unembedding is the embedding: the same name, or the same dtype, shape, bytes."""
+    """Tell whether the unembedding is the embedding: by its name, or by dtype, shape and bytes."""
     if head is None or head == embedding:
         return True
     # Where they differ, they nearly always do at once; where they do not, all of both is compared.
@@ -289,7 +289,7 @@ def _is_tied(tensor_files: TensorFiles, embedding: str, head: str | None) -> boo
 
 
 def _problem(tensor: Tensor) -> str | None:
-    """What keeps a tensor from being used, if anything."""
+    """Return what keeps a tensor from being used, in words; None where nothing does."""
     if tensor.dtype not in FLOATS:
         return f"is stored as {tensor.dtype}: take the repository with unquantised weights"
     # One pass at the speed of memory: NaN and infinity both survive into an extreme.

@@ -1,4 +1,9 @@
-"""The checkpoint that a stored model was read from: found again, and made sure to be the same."""
+"""Where the checkpoint of a stored model is found and recognised again, by its fingerprint.
+
+A job that runs a stored model opens it here: the directory it was read from is located, and its
+fingerprint (`Checkpoint.fingerprint`) is compared with the stored one, so that no result is
+computed with other weights.
+"""
 
 from sqlalchemy import Connection, select
 
@@ -52,7 +57,8 @@ def locate_stored_checkpoint(model: Model, revision: str | None = None) -> Locat
 def has_fingerprint(checkpoint: Checkpoint, stored: str) -> bool:
     """Tell whether a stored fingerprint is the checkpoint's.
 
-    One that is stored since before whole tensors were hashed is compared by the rule of its time.
+    Versions before 0.2 hashed only the ends of tensors; a fingerprint of theirs is compared with
+    one made in the same way.
     """
     return stored == checkpoint.fingerprint() or has_edge_fingerprint(checkpoint, stored)
 
@@ -60,7 +66,7 @@ def has_fingerprint(checkpoint: Checkpoint, stored: str) -> bool:
 def has_edge_fingerprint(checkpoint: Checkpoint, stored: str) -> bool:
     """Tell whether a stored fingerprint is the checkpoint's by the rule of versions before 0.2.
 
-    That rule does not see all weights. `ingest.stages.fingerprint_renewal` puts a new one in its
-    place.
+    That fingerprint does not cover all weights; `ingest.stages.fingerprint_renewal` replaces it
+    once every stored cosine was compared.
     """
     return stored == checkpoint.edge_fingerprint()

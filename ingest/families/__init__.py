@@ -63,7 +63,7 @@ ENCODERS = frozenset(
 
 
 def choose_layout(settings: Settings) -> Layout:
-    """The layout of the model that a `config.json` describes.
+    """Return the layout of the model that a `config.json` describes.
 
     Raises:
         CheckpointError: The configuration lacks a value or holds an impossible one.

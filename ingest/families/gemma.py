@@ -15,7 +15,11 @@ TANH_GELU = "gelu_pytorch_tanh"
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Gemma model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Gemma model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     stated = settings.text("hidden_act", default=TANH_GELU)
     gate, in_, out = gated_linear()
     return Layout(

@@ -20,7 +20,11 @@ GEMMA3_VOCABULARY = 262_208
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Gemma-2 or -3; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Gemma-2 or -3.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     if settings.text("model_type") == "gemma3":
         return _with_vision(settings)
     gate, in_, out = gated_linear()

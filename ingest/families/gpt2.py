@@ -10,7 +10,11 @@ MODEL_TYPES = ("gpt2",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a GPT-2 model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a GPT-2 model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
         architecture=read_gpt2_architecture(settings, tied=True),
         roots=("transformer.", ""),

@@ -14,7 +14,11 @@ MODEL_TYPES = ("gpt_neox",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a GPT-NeoX model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a GPT-NeoX model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
         architecture=read_common_architecture(
             settings,

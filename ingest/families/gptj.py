@@ -13,7 +13,11 @@ MODEL_TYPES = ("gptj",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a GPT-J model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a GPT-J model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
         architecture=read_gpt2_architecture(settings, tied=False),
         roots=("transformer.", ""),

@@ -40,7 +40,7 @@ class Matrix:
     parts: int = 1
 
     def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
-        """The tensors it needs below `prefix`, each with the shape that the sizes demand."""
+        """Return the matrix's tensors below `prefix`, each with the shape that the sizes demand."""
         outer = architecture.d_mlp * self.parts
         rows = self.neurons == "rows"
         weight = (outer, architecture.d_model) if rows else (architecture.d_model, outer)
@@ -52,18 +52,18 @@ class Matrix:
     def select_weight(
         self, tensors: Mapping[str, Tensor], prefix: str
     ) -> Float[Tensor, "d_mlp d_model"]:
-        """Its neurons as rows: a view of the stored tensor."""
+        """Return the matrix with a neuron in every row: a view of the stored tensor."""
         stored = tensors[f"{prefix}{self.module}.weight"]
         return self._part(stored if self.neurons == "rows" else stored.T)
 
     def select_bias(
         self, tensors: Mapping[str, Tensor], prefix: str
     ) -> Float[Tensor, " d_mlp"] | None:
-        """Its neurons' biases, a view of the stored tensor; None where they have none."""
+        """Return the neurons' biases, a view of the stored tensor; None where they have none."""
         return self._part(tensors[f"{prefix}{self.module}.bias"]) if self.bias else None
 
     def select_part(self, output: Float[Tensor, "*places outer"]) -> Float[Tensor, "*places d_mlp"]:
-        """Its neurons' part of what its module puts out when the model runs: a view."""
+        """Return the neurons' part of what the module puts out when the model runs: a view."""
         return output.chunk(self.parts, dim=-1)[self.part] if self.parts > 1 else output
 
     def _part(self, stacked: Tensor) -> Tensor:
@@ -87,13 +87,13 @@ class NormPlace:
     offset: float = 0.0
 
     def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
-        """The tensors it needs below `prefix`, each with its shape."""
+        """Return the norm's tensors below `prefix`, each with its shape."""
         present = {"weight": self.gain, "bias": self.bias}
         shape = (architecture.d_model,)
         return {f"{prefix}{self.module}.{kind}": shape for kind, has in present.items() if has}
 
     def select_norm(self, tensors: Mapping[str, Tensor], prefix: str) -> Norm:
-        """Its parameters as they act; an offset is added in float32, as transformers does."""
+        """Return the parameters as they act; an offset is added in float32, as in transformers."""
         gain = tensors[f"{prefix}{self.module}.weight"] if self.gain else None
         if gain is not None and self.offset:
             gain = gain.float() + self.offset
@@ -131,7 +131,7 @@ class Layout:
     final_norm: NormPlace | None
 
     def block_shapes(self, prefix: str) -> Shapes:
-        """The tensors of the block at `prefix` that are read, each with its shape."""
+        """Return the tensors of the block at `prefix` that are read, each with its shape."""
         places = (self.gate, self.in_, self.out, self.pre_norm, self.post_norm)
         shapes: Shapes = {}
         for place in places:
@@ -139,7 +139,7 @@ class Layout:
         return shapes
 
     def select_block(self, tensors: Mapping[str, Tensor], prefix: str) -> LayerWeights:
-        """The weights of the block at `prefix`, whose tensors have been read."""
+        """Return the MLP weights of the block at `prefix` from the tensors that were read of it."""
         return LayerWeights(
             gate=self.gate.select_weight(tensors, prefix) if self.gate else None,
             in_=self.in_.select_weight(tensors, prefix),
@@ -152,7 +152,7 @@ class Layout:
 
 
 def gated_linear(*, bias: bool = False) -> tuple[Matrix, Matrix, Matrix]:
-    """The gate, in and out of the gate_proj, up_proj, down_proj that most gated models share."""
+    """Return gate, in and out as most gated models keep them: gate_proj, up_proj, down_proj."""
     return (
         Matrix("mlp.gate_proj", "rows", bias=bias),
         Matrix("mlp.up_proj", "rows", bias=bias),

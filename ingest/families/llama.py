@@ -21,7 +21,11 @@ BIAS_SWITCH = frozenset({"llama", "granite", "smollm3"})
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Llama-like model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Llama-like model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     model_type = settings.text("model_type")
     bias = model_type in BIAS_SWITCH and settings.flag("mlp_bias", default=False)
     gate, in_, out = gated_linear(bias=bias)

@@ -10,7 +10,11 @@ MODEL_TYPES = ("olmo",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of an OLMo model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of an OLMo model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     gate, in_, out = gated_linear()
     return Layout(
         architecture=read_common_architecture(

@@ -10,7 +10,11 @@ MODEL_TYPES = ("olmo2", "olmo3")
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of an OLMo-2 or -3; CheckpointError where the configuration is incomplete."""
+    """Return the layout of an OLMo-2 or -3.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     gate, in_, out = gated_linear()
     return Layout(
         architecture=read_common_architecture(

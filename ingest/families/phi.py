@@ -13,7 +13,11 @@ MODEL_TYPES = ("phi",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Phi model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Phi model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
         architecture=read_common_architecture(
             settings,

@@ -10,7 +10,11 @@ MODEL_TYPES = ("phi3",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Phi-3 model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Phi-3 model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
         architecture=read_common_architecture(
             settings,

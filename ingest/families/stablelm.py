@@ -13,7 +13,11 @@ MODEL_TYPES = ("stablelm",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a StableLM model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a StableLM model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     parallel = settings.flag("use_parallel_residual", default=False)
     gate, in_, out = gated_linear()
     return Layout(

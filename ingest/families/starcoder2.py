@@ -10,7 +10,11 @@ MODEL_TYPES = ("starcoder2",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a StarCoder2 model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a StarCoder2 model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
         architecture=read_common_architecture(
             settings,

@@ -42,24 +42,24 @@ class Batch:
 
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 32_768}
-"""Places of a batch, padding included, by kind of device."""
+"""Tokens of a batch, padding included, by kind of device."""
 
 
 def batch_tokens(device: torch.device) -> int:
-    """Return the places of a batch on a device."""
+    """Return how many tokens a batch may have on a device, padding included."""
     return BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
 
 
 def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
-    """Return which texts go together: of similar length, `max_tokens` places at most.
+    """Return which texts form a batch together: of similar length, `max_tokens` tokens at most.
 
-    The longest come first; a text longer than that is a batch of its own. Some of the batches
-    alone are packed the same again, so that shards made of whole batches compute what one run
-    does, to the last bit.
+    The longest texts come first; one longer than `max_tokens` is a batch of its own. The texts of
+    some of the batches, packed anew, form the same batches again, so that shards made of whole
+    batches compute what one run does, to the last bit.
 
     Args:
         lengths: of the texts, in tokens.
-        max_tokens: places of a batch, padding included.
+        max_tokens: tokens of a batch, padding included.
     """
     longest_first = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
     packed, start = [], 0
@@ -78,12 +78,12 @@ def make_batches(
     ordinals: NDArray[np.int64] | None = None,
     first: int = 0,
 ) -> Iterator[Batch]:
-    """Yield texts together as `pack_texts` says.
+    """Yield batches of the texts that `pack_texts` puts together.
 
     Args:
         token_ids: the texts.
         device: where the batches are to be.
-        max_tokens: places of a batch.
+        max_tokens: tokens of a batch, padding included.
         ordinals: of the texts in their dataset; None counts from zero.
         first: the number of the first batch.
     """

@@ -127,5 +127,5 @@ def hook_activations(
 
 
 def _by_text(values: Tensor, shape: tuple[int, int]) -> Activations:
-    """OPT runs its MLP on texts and positions in one axis; here they are two."""
+    """Give values texts and positions as two axes; OPT runs its MLP on one axis of both."""
     return values.view(*shape, -1) if values.ndim == 2 else values

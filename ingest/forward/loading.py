@@ -71,7 +71,11 @@ def _weights(path: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
 def explain_loading_errors(
     directory: Path, device: torch.device, dtype: torch.dtype
 ) -> Iterator[None]:
-    """Silence the libraries, and make whatever they raise one ModelError of one line."""
+    """While open, drop what the libraries print, and turn whatever they raise into a ModelError.
+
+    Raises:
+        ModelError: Loading failed; the message is one line with the reason.
+    """
     try:
         with silence_libraries():
             yield
@@ -87,7 +91,7 @@ def explain_loading_errors(
 
 
 def _refuse_random_weights(directory: Path, info: dict[str, Any]) -> None:
-    """What the files lack, transformers fills with random numbers; no such model is analysed."""
+    """Refuse files that lack weights: transformers would fill them with random numbers."""
     missing = sorted(info["missing_keys"])
     mismatched = sorted(key for key, *_ in info["mismatched_keys"])
     for names, problem in ((missing, "lacks"), (mismatched, "has, in another shape than needed,")):

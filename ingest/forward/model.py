@@ -97,7 +97,7 @@ class Forward:
 
     @contextmanager
     def explain_errors(self, batch: Batch) -> Iterator[None]:
-        """Let what is run inside on a batch raise ModelError as `run` does."""
+        """While open, raise ModelError where the model cannot run a batch, as `run` does."""
         self._check(batch)
         with self._explaining_memory_errors(batch):
             yield
@@ -193,7 +193,7 @@ def _end(*_: object) -> None:
 
 
 def _short_rope(config: Any) -> int | None:
-    """The length beyond which the whole batch gets other rotary frequencies (Phi-3's LongRoPE)."""
+    """Return the length beyond which a batch gets other rotary frequencies (Phi-3's LongRoPE)."""
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":
         return None

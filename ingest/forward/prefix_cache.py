@@ -198,7 +198,7 @@ def compute_norm_divisor(
 
 @contextmanager
 def fix_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
-    """While open, modules put out `output` whatever they are given, and nothing in them runs."""
+    """While open, modules return `output` whatever their input is, and nothing in them runs."""
 
     def return_output(*_args: object, **_kwargs: object) -> Any:
         return output

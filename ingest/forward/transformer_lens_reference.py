@@ -76,13 +76,13 @@ class Bridge:
         ]
 
     def forward(self, batch: Batch) -> None:
-        """Run a batch and keep nothing."""
+        """Run a batch without keeping anything: what the bridge itself costs."""
         with torch.inference_mode():
             self._bridge.run_with_hooks(batch.token_ids, fwd_hooks=[], return_type=None)
 
 
 def _no_tokenizer() -> Any:
-    """A tokenizer without words: the bridge does not boot without, and token ids need none."""
+    """Return a tokenizer without words: the bridge needs one to boot, and token ids need none."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 

@@ -164,7 +164,7 @@ class AblationSession:
         return self.opened.checkpoint.fingerprint()
 
     def make_settings(self, dataset_id: int) -> AblationSettings:
-        """Return what the runs of this session agree in."""
+        """Return what all runs of this session have in common, as it is stored."""
         return AblationSettings(
             model_id=self.model.model_id,
             dataset_id=dataset_id,

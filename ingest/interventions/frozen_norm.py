@@ -54,7 +54,7 @@ class MetricSums(NamedTuple):
 
     @classmethod
     def zeros(cls, n_settings: int) -> MetricSums:
-        """Return sums of nothing yet."""
+        """Return sums over no tokens, to add to."""
         shape = (n_settings, len(ENTROPY_METRICS))
         n = np.zeros(len(ENTROPY_METRICS), dtype=np.int64)
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(len(ENTROPY_METRICS)), n)
@@ -130,7 +130,10 @@ class FrozenNormRunner:
                 _add(totals[row], values)
 
     def _fixing(self, settings: Sequence[FixedNeuron], n_texts: int) -> Intervention:
-        """Row i of the batch's copies has neuron i alone fixed: the others stay, by NaN."""
+        """Return an intervention that fixes one neuron in each copy of the batch.
+
+        In the other copies its value is NaN, which leaves it as it is.
+        """
         places = list(dict.fromkeys(setting.place for setting in settings))
         values = torch.full((len(settings), len(places)), torch.nan)
         for row, setting in enumerate(settings):
@@ -139,7 +142,7 @@ class FrozenNormRunner:
         return Intervention(make_targets(places, self._sign, rows), "hook_post")
 
     def _frozen(self, stream: Stream, clean: Stream, n: int) -> Stream:
-        """Return what the final norm would put out, did it divide by what it divided by before."""
+        """Return what the final norm would put out if it divided by the clean run's divisor."""
         assert stream.scale is not None
         assert clean.scale is not None
         before = clean.scale.repeat(n, 1)

@@ -45,7 +45,7 @@ class Targets:
     def from_value(
         cls, neurons: Sequence[int], signs: Sequence[float], value: float = 0.0
     ) -> Targets:
-        """Set some neurons to one value."""
+        """Return targets that set all of some neurons to one value, in canonical sign."""
         chosen = torch.tensor(neurons, dtype=torch.int64)
         return cls(
             chosen,
@@ -54,7 +54,7 @@ class Targets:
         )
 
     def to(self, device: torch.device) -> Targets:
-        """Return the same on another device."""
+        """Return the targets on another device."""
         tensors = (self.neurons, self.signs, self.values)
         return Targets(*(tensor.to(device) for tensor in tensors))
 
@@ -88,7 +88,7 @@ class Intervention:
         return self.hook == "hook_pre_linear" or self.condition.gate != 0
 
     def to(self, device: torch.device) -> Intervention:
-        """Return the same on another device."""
+        """Return the intervention with its targets on another device."""
         return replace(self, targets={n: chosen.to(device) for n, chosen in self.targets.items()})
 
 

@@ -125,7 +125,7 @@ def make_targets(
 
 @contextmanager
 def explain_memory_errors(running: RunningModel) -> Iterator[None]:
-    """Make a lack of memory on a GPU one line."""
+    """While open, raise ModelError of one line where a GPU has too little memory."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:

@@ -80,7 +80,7 @@ def _result(metric: str, filter_: str, before: Values, after: Values) -> Ablatio
 
 
 def compute_bin_edges() -> Values:
-    """Return the edges on the positive side, ascending from zero."""
+    """Return the edges of the bins of positive differences, ascending from zero."""
     octaves = np.exp2(np.arange(SMALLEST, LARGEST, dtype=np.float64))
     halves = np.stack([octaves, 1.5 * octaves], axis=1).ravel()
     return np.concatenate([[0.0], halves, [2.0**LARGEST]])

@@ -39,11 +39,11 @@ class TokenFile:
         """Write the tokens of a run.
 
         Args:
-            run_id: Of the run.
-            baseline_of: The run that it is the baseline of.
-            runner: That ran it.
-            values: Of several runs.
-            run: Which of them.
+            run_id: The id under which the run is stored.
+            baseline_of: The id of the run that it is the baseline of.
+            runner: The runner that carried it out, with the clean values.
+            values: The values of several runs, the run among them.
+            run: The place of the run among those.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -71,7 +71,7 @@ class TokenFile:
         self._writer.write_table(table)
 
     def close(self) -> None:
-        """Write what ends a file."""
+        """Write the footer that a Parquet file ends with."""
         if self._writer is not None:
             self._writer.close()
 

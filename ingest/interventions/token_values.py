@@ -71,11 +71,11 @@ class TokenValues:
                 self._values = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
     def put(self, run: int, places: NDArray[np.int64], metrics: Float[Tensor, "m tokens"]) -> None:
-        """Keep the metrics of some tokens of a run."""
+        """Store the metrics of the tokens at `places` of a run."""
         self._values[run][:, places] = metrics.cpu().numpy()
 
     def read_tokens(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
-        """Return the metrics of some tokens of a run."""
+        """Return the metrics of the tokens at `places` of a run."""
         return torch.from_numpy(self._values[run][:, places])
 
     def read_metric(self, run: int, metric: str) -> NDArray[np.float32]:

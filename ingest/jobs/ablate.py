@@ -71,7 +71,7 @@ def plan_with_baselines(
 def make_ablation_report(
     plans: Sequence[RunPlan], outcomes: Sequence[RunOutcome], started: float
 ) -> AblationReport:
-    """Return what was done; `started` is by `time.perf_counter`."""
+    """Return the report of runs; `started` is the `time.perf_counter()` of the job's start."""
     differences = [outcome.difference for outcome in outcomes if outcome.difference is not None]
     return AblationReport(
         run_ids=tuple(

@@ -84,7 +84,7 @@ class _ModelComparison:
         models[0].prepare_processor()
 
     def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:
-        """Yield every layer, when it is asked for."""
+        """Yield the comparison of every layer; one layer is in memory at a time."""
         model = self.pair.before
         with progress.stage("compare", model.n_neurons, "neurons") as advance:
             for layer in range(model.n_layers):

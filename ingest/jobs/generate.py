@@ -111,7 +111,7 @@ class _Continuation:
         self._new_rope_at = _new_rope_at(running)
 
     def next(self) -> GeneratedToken:
-        """Return the next token, or why there is none."""
+        """Return the next token, or a piece that says why there is none."""
         if not self._left:
             return self._end("length")
         if not self._running.fits(len(self._ids) + 1):
@@ -168,7 +168,7 @@ def _end_tokens(running: RunningModel) -> frozenset[int]:
 
 
 def _new_rope_at(running: RunningModel) -> int | None:
-    """The length at which all rotary frequencies change (Phi-3's LongRoPE), cached keys' too."""
+    """Return the length at which all rotary frequencies change (Phi-3's LongRoPE), if any."""
     rope = getattr(running.forward.model.config.get_text_config(), "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":
         return None

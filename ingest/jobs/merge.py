@@ -143,7 +143,7 @@ def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]
 
 
 def _check_weights(connection: Connection, model: StoredModel, file: SummaryFile) -> None:
-    """The canonical signs in the summaries must be those of the stored weights."""
+    """Refuse summaries whose canonical signs are not those of the stored weights."""
     step = tables.ingest_steps.c
     rows = connection.execute(
         select(step.layer, step.settings).where(

@@ -83,7 +83,7 @@ def _show(session: Session, stored: StoredTexts) -> None:
 def identify_summary(
     session: Session, settings: Mapping[str, object], stored: StoredTexts
 ) -> dict[str, object]:
-    """Return everything that a summary depends on."""
+    """Return everything that a summary depends on: its identity in files."""
     return {
         "fingerprint": session.fingerprint,
         "texts": stored.corpus.dataset.fingerprint,

@@ -32,7 +32,7 @@ class ForwardShare:
 
     @contextmanager
     def time_consumers(self) -> Iterator[None]:
-        """Time what is not the model's."""
+        """Time what the consumers add to the model's own time."""
         if self._on_gpu:
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             begin.record()

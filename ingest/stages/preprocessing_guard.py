@@ -31,11 +31,11 @@ class IngestPlan(NamedTuple):
     force: bool
 
     def covers(self, stored: "_Stored") -> bool:
-        """Tell whether the run looks at a step that is stored."""
+        """Tell whether the run checks or replaces a stored step, its dataset considered."""
         return self.replaces(stored.stage, stored.layer) and stored.dataset in (None, self.dataset)
 
     def replaces(self, stage: str, layer: int) -> bool:
-        """Tell whether the run looks at a step of the weights."""
+        """Tell whether the run checks or replaces a stage's step of a layer."""
         return stage in self.steps and (layer == WHOLE_MODEL or layer in self.layers)
 
 

@@ -13,7 +13,7 @@ from ingest.text.tokenizer import Tokenizer
 from neurondb.errors import CheckpointError, UsageError
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-"""What bytes decode to of which a character's last are still to come."""
+"""Decoded text ends with this where the last bytes of a character are still to come."""
 
 
 class ChatTokenizer(Tokenizer):
@@ -43,7 +43,7 @@ class ChatTokenizer(Tokenizer):
         return ids
 
     def split_into_pieces(self, text: str) -> list[str]:
-        """Return the texts of the tokens that a text is."""
+        """Return the text of each token that a text is split into."""
         return [self.decode([token_id]) for token_id in self._ids(text)]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
@@ -52,7 +52,7 @@ class ChatTokenizer(Tokenizer):
         return list(encoding.ids), list(encoding.offsets)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Return the text of tokens, special ones left out."""
+        """Return the text that tokens spell together, special ones left out."""
         text: str = self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
         return text
 
@@ -111,13 +111,13 @@ class TextStreamer:
         self._shown = len(tokenizer.decode(self._ids))
 
     def add(self, token_id: int) -> str:
-        """Return what a token adds that can be shown."""
+        """Add a token and return the text that can be shown because of it."""
         self._ids.append(token_id)
         text = self._tokenizer.decode(self._ids)
         return "" if text.endswith(INCOMPLETE) else self._new(text)
 
     def flush(self) -> str:
-        """Return what was held back for characters that never became whole."""
+        """Return the text that was held back for characters that never became whole."""
         return self._new(self._tokenizer.decode(self._ids))
 
     def _new(self, text: str) -> str:

@@ -36,7 +36,7 @@ def read_corpus(
         request: names the dataset, and the shard of it that is wanted.
         tokenizer: the model's.
         architecture: the model's.
-        max_tokens: places of a batch, by which shards are cut.
+        max_tokens: tokens of a batch, padding included; shards are cut between batches.
 
     Raises:
         TextError: when it holds nothing to count, nothing for the run's shard, or token ids that
@@ -73,15 +73,15 @@ def list_remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
 
 
 def choose_shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
-    """Return the numbers of the batches of shard (i, n), from 1: a run of them, all without one.
+    """Return the numbers of a shard's batches, a run of them; of all batches without a shard.
 
-    Whole batches, so that a shard computes the very bits that a run over all texts would; one after
-    another, so that few nodes of `reduction.tree` are left. The cuts divide the places, on which
-    the time depends, as evenly as whole batches allow.
+    A shard has whole batches, so that it computes the very bits that a run over all texts would,
+    and successive ones, so that few nodes of the summation tree are left to store. The cuts divide
+    the tokens, padding included, on which the time depends, as evenly as whole batches allow.
 
     Args:
-        places: of each batch, padding included.
-        shard: its number, and how many there are.
+        places: tokens of each batch, padding included.
+        shard: its number, from 1, and how many there are.
 
     Raises:
         TextError: when the shard is empty.

@@ -40,9 +40,9 @@ class Candidates:
         *,
         smallest: bool = False,
     ) -> None:
-        """Keep the `keep` largest of what is there and a tile's scores.
+        """Keep the `keep` largest of the scores so far and a tile's scores.
 
-        With `smallest` the smallest; they are kept with the opposite sign.
+        With `smallest`, the smallest are kept, with the opposite sign.
         """
         n_chunks = scores.shape[1] // CHUNKS_OF
         whole = n_chunks * CHUNKS_OF

@@ -40,7 +40,7 @@ class LogTotal:
         self._total = torch.zeros(n_neurons, dtype=torch.float64, device=device)
 
     def add(self, logits: Float[Tensor, "neurons tile"]) -> None:
-        """Add a tile, which is overwritten."""
+        """Add a tile of logits, whose memory is overwritten."""
         largest = torch.maximum(self._largest, logits.amax(1, keepdim=True))
         self._total *= (self._largest - largest).double().exp()[:, 0]
         self._total += logits.sub_(largest).exp_().sum(1)
@@ -146,7 +146,7 @@ class LmHead:
 
 
 def join_tiles(parts: list[_Record]) -> _Record:
-    """Return the record of all neurons from those of the tiles."""
+    """Return one record of all neurons, from a record of each tile of neurons."""
     arrays = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(parts[0])

@@ -40,11 +40,11 @@ class Spread:
         self._halves = _halves(covariance / self._scale) if fast else None
 
     def mean(self, vectors: Float[Tensor, "neurons d_model"]) -> Float[Tensor, " neurons"]:
-        """Return the means, in float64."""
+        """Return the mean product of each vector with the rows, in float64."""
         return vectors.double() @ self._mean
 
     def variance(self, vectors: Float[Tensor, "neurons d_model"]) -> Float[Tensor, " neurons"]:
-        """Return the population variances, in float64."""
+        """Return the population variance of each vector's products with the rows, in float64."""
         if self._halves is None:
             exact = vectors.double()
             return torch.mm(exact, self.covariance).mul_(exact).sum(1).clamp_min_(0)
@@ -78,7 +78,7 @@ class HigherMoments:
         self._memory = mean.new_empty(0, dtype=torch.float32)
 
     def add(self, scores: Float[Tensor, "neurons tile"]) -> None:
-        """Add a tile, which is overwritten."""
+        """Add a tile of scores, whose memory is overwritten."""
         if len(self._memory) < scores.numel():
             self._memory = torch.empty(scores.numel(), device=scores.device)
         centred = scores.sub_(self._mean)
@@ -104,5 +104,5 @@ class HigherMoments:
 
 
 def record_vocabulary_moments(*moments: Float[Tensor, " neurons"]) -> VocabularyMoments:
-    """Return the record of moments in its order; each in float64."""
+    """Return moments as a record, in the order of its fields and in float64."""
     return VocabularyMoments(*(moment.double().cpu().numpy() for moment in moments))

@@ -30,7 +30,7 @@ class Precision(Enum):
 
     @classmethod
     def for_device(cls, device: torch.device) -> "Precision":
-        """Return FAST where the device multiplies 16 bits into float32, faster than float32."""
+        """Return FAST on a GPU that multiplies 16-bit numbers into float32, else EXACT."""
         if device.type != "cuda":
             return cls.EXACT
         trial = torch.ones(16, 16, dtype=torch.float16, device=device)
@@ -62,7 +62,7 @@ class Operand:
 
     @classmethod
     def at_precision(cls, rows: Float[Tensor, "rows d_model"], precision: Precision) -> "Operand":
-        """Return an operand that is as exact or as fast as `precision` wants."""
+        """Return rows as an operand of exact or of fast products."""
         if precision is Precision.EXACT:
             return cls(rows)
         return cls(rows, rows.dtype if rows.dtype in HALVES else torch.float16)
@@ -92,7 +92,7 @@ class Operand:
 
     @cached_property
     def lost(self) -> Float[Tensor, " rows"]:
-        """Lengths of what rounding took from the rows."""
+        """The Euclidean length of each row's rounding error."""
         assert self.rounded is not None
         return _lengths(self.rows, self.rounded)
 
@@ -104,7 +104,7 @@ def compute_mean_row(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, " d_m
 
 
 def _lengths(rows: Tensor, other: Tensor | None = None) -> Tensor:
-    """Lengths of the rows, or of their differences from others, in tiles."""
+    """Return the lengths of the rows, or of their differences from others, computed in tiles."""
     step = TOKEN_TILE["cpu"]
     parts = []
     for start in range(0, len(rows), step):
@@ -118,7 +118,9 @@ def _lengths(rows: Tensor, other: Tensor | None = None) -> Tensor:
 def multiply_tiles(
     left: Operand, right: Operand
 ) -> Iterator[tuple[int, Float[Tensor, "neurons tokens"]]]:
-    """Yield the first token and the scores of every tile of `right`; fast where both are.
+    """Multiply vectors with the vocabulary, and yield each tile's first token and its scores.
+
+    The product is fast where both operands have a 16-bit copy.
 
     The scores are overwritten by the next tile, and may be by whoever gets them.
     """
@@ -143,7 +145,7 @@ def multiply_in_float32(left: Tensor, right: Tensor) -> Tensor:
 
 
 def bound_product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
-    """Return how far a fast product with any row of `right` may be from the exact one.
+    """Return an upper bound on the error of a fast product with any row of `right`.
 
     With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and d
     additions in float32, each relative to at most ‖x̂‖‖ŷ‖.

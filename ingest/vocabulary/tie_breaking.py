@@ -1,4 +1,4 @@
-"""The order of a list where the products that found it cannot tell."""
+"""The order of a token list where float32 scores are too close to tell: float64 decides."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ BLOCK_ELEMENTS: Final = {"cpu": 2**20, "cuda": 2**26}
 
 
 def count_spare(error: Tensor | None) -> int:
-    """Return how many candidates to keep beyond k."""
+    """Return how many candidates to keep beyond k: more where products have an error."""
     return SPARE if error is None else FAST_SPARE
 
 
@@ -45,10 +45,10 @@ def break_ties(
     if need be.
 
     Args:
-        candidates: candidates, all others are at or below the last of them.
-        basis: what they are rows of.
-        vectors: what the rows are multiplied with.
-        k: how many are wanted.
+        candidates: each neuron's best; every other token scores at or below the last of them.
+        basis: the matrix whose rows the tokens are.
+        vectors: the neurons' vectors, which the rows are multiplied with.
+        k: the length of the list.
         error: how far the scores may be from those of float32; None where they are those.
     """
     scores, ids = candidates.scores, candidates.token_ids

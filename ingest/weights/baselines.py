@@ -92,7 +92,7 @@ class PairSample:
         self._cosines: dict[str, list[Tensor]] = {}
 
     def add(self, block: Block) -> None:
-        """Add the pairs of a block."""
+        """Add the cosines of random pairs within a block of neurons."""
         n = len(block.norms["out"])
         self._pairs_owed += self._pairs_a_neuron
         shifts = self._generator.permutation(np.arange(1, n))[: math.ceil(self._pairs_owed)]

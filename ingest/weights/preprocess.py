@@ -84,7 +84,9 @@ def preprocess_neurons(
 def preprocess_unembedding(
     checkpoint: Checkpoint, choices: Preprocessing, rows: TokenRows | None = None
 ) -> Float[Tensor, "tokens d_model"]:
-    """The unembedding U in float32 (METHODS §1.2); of a tied model, made from a copy.
+    """Return the unembedding U, preprocessed, in float32 (METHODS §1.2).
+
+    It is a copy, also where the model is tied.
 
     The final norm's gain is folded in, then the mean over the vocabulary subtracted; its bias,
     like a bias of the logits, shifts each token's logit by a constant and is left out. The
@@ -103,7 +105,10 @@ def preprocess_unembedding(
 def read_float_embedding(
     checkpoint: Checkpoint, rows: TokenRows | None = None
 ) -> Float[Tensor, "tokens d_model"]:
-    """The embedding E in float32, otherwise as it is stored (METHODS §1.2); rows as of U."""
+    """Return the embedding E in float32, otherwise as it is stored (METHODS §1.2).
+
+    Its rows are the tokens of `rows`, or every row.
+    """
     stored = checkpoint.read_embedding()
     return (stored if rows is None else rows.select(stored)).float()
 
@@ -111,7 +116,7 @@ def read_float_embedding(
 def compute_row_dots(
     left: Float[Tensor, "neurons d_model"], right: Float[Tensor, "neurons d_model"]
 ) -> Float[Tensor, " neurons"]:
-    """The dot product of each row with its partner, summed in float64 and given in float32.
+    """Return the dot product of each row with its partner, in float32, summed in float64.
 
     A row's result does not depend on the rows beside it, however a layer is cut into chunks.
     """
@@ -129,7 +134,7 @@ class _Reader(NamedTuple):
 def _reader(
     weight: Tensor, bias: Tensor | None, rows: slice, norm: Norm | None, *, center: bool
 ) -> _Reader:
-    """What reads the residual stream: gain and bias of the norm folded in, then centred."""
+    """Preprocess what reads the residual stream: fold the norm's gain and bias in, then centre."""
     vectors = weight[rows].to(torch.float32, copy=True)
     bias = None if bias is None else bias[rows].to(torch.float32, copy=True)
     if norm is not None and norm.bias is not None:
@@ -142,7 +147,7 @@ def _reader(
 
 
 def _writer(weights: LayerWeights, rows: slice, choices: Preprocessing, *, center: bool) -> Tensor:
-    """What writes to the residual stream: a norm after it folded in on request, then centred."""
+    """Preprocess what writes to the residual stream: fold a norm behind it in, then centre."""
     vectors = weights.out[rows].to(torch.float32, copy=True)
     post = weights.post_norm if choices.fold_post_norm else None
     if post is not None and post.gain is not None:

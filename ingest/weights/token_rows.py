@@ -56,11 +56,11 @@ class TokenRows:
         return table[torch.from_numpy(self.token_ids).to(table.device)]
 
     def to_places(self, token_ids: Sequence[int]) -> list[int]:
-        """Return where tokens stand among those that exist."""
+        """Return the place of each token id among the tokens that exist."""
         return [int(place) for place in np.searchsorted(self.ids, token_ids)]
 
     def to_token_ids(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the ids of tokens by their places; −1, which is none, stays."""
+        """Return token ids by their places among the tokens that exist; −1 stays −1."""
         if self.token_ids is None:
             return places
         return np.where(places < 0, places, self.token_ids[places])

@@ -86,11 +86,11 @@ class _Inputs:
 
     @property
     def address(self) -> int:
-        """Where the library finds it."""
+        """The address of the structure that the library reads."""
         return ctypes.addressof(self.batch)
 
     def share_out(self, run: Callable[[int, int], object]) -> None:
-        """Have threads do `run` for the neurons from one up to another, all of them together."""
+        """Run a function for all neurons in parallel: `run(first, end)` gets a thread's share."""
         texts, positions, neurons = self.shape
         _share_out(run, neurons, texts * positions * neurons)
 
@@ -211,7 +211,7 @@ class NativeKernels(Kernels):
         ordinals: Int[Tensor, " texts"],
         positions: Int[Tensor, "lists texts neurons"],
     ) -> None:
-        """Offer texts to lists, in place."""
+        """Offer texts to lists, which are changed in place."""
         parts = (scores.int().contiguous(), _plain(values), positions.int().contiguous(), ordinals)
         for name in ("key", "position", "value"):
             setattr(lists, name, getattr(lists, name).contiguous())

@@ -36,7 +36,7 @@ class NotCompiledError(Exception):
 
 
 def prepare_library() -> None:
-    """Begin to compile the library, if need be, beside what comes next."""
+    """Begin to compile the library in a thread, unless it is compiled already."""
     _building()
 
 
@@ -59,10 +59,10 @@ def _building() -> Future[ctypes.CDLL]:
 
 
 def load_or_build_library() -> ctypes.CDLL:
-    """Return the library that was kept, or else a new one.
+    """Return the library that an earlier process compiled, or compile it.
 
     Raises:
-        NotCompiledError: as `load_library` says.
+        NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
     """
     command = _compiler()
     cache_key = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()

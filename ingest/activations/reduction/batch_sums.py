@@ -80,7 +80,7 @@ def sum_in_float64(
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
 ) -> list[Tensor]:
-    """Return `Sums.sum` added up in float64 throughout: where float32 overflows within a text."""
+    """Return `BatchSums.sum` in float64 throughout, for texts within which float32 overflows."""
     values = compute_canonical_values(activations, sign, activation)
     usable = is_finite(activations) & counted[:, :, None]
     return [
@@ -93,7 +93,7 @@ def sum_in_float64(
 def compute_centres(
     activations: MLPActivations, sign: Float[Tensor, " neurons"], tokens: Int[Tensor, "2 tokens"]
 ) -> Float[Tensor, "2 neurons"]:
-    """Return what to sum a batch's powers about: the means over some of its tokens.
+    """Return the centres about which a batch's powers are summed: means over some of its tokens.
 
     The rows of `tokens` are their texts and positions. Nothing but the batch enters, so that its
     sums are the same whatever came before it.

@@ -76,7 +76,7 @@ def compute_canonical_values(
 
 
 def is_finite(activations: MLPActivations) -> Bool[Tensor, "texts positions neurons"]:
-    """Return where gate, in and post are numbers."""
+    """Return where gate, in and post are all finite."""
     # Compilers vectorise this comparison, but not isfinite.
     finite = _below_infinity(activations.in_) & _below_infinity(activations.post)
     return finite if activations.gate is None else finite & _below_infinity(activations.gate)

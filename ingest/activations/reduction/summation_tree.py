@@ -63,7 +63,7 @@ class SumTree:
             self._insert((first + shift, n), sums)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that the tree consists of, by name."""
+        """Return every tensor of the tree by name, as a summary file stores it."""
         return {
             f"sums.{first}+{n}.{name}": tensor
             for (first, n), sums in self
@@ -72,7 +72,7 @@ class SumTree:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Return the tree that some of `tensors` were taken from."""
+        """Return the tree whose `tensors()` are among `tensors`."""
         nodes: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("sums."):

@@ -16,8 +16,8 @@ from ingest.activations.reduction.quantities import NeuronKind
 class Counts(NamedTuple):
     """Numbers of tokens, and extremes.
 
-    `quantities` are those of the `Kind`, in its order; `cases` likewise. Two rows: gate (ungated:
-    in) and post.
+    `quantities` and `cases` are those of the `NeuronKind`, in its order. Where there are two rows,
+    they are gate (ungated: in) and post.
     """
 
     finite: Int[Tensor, " neurons"]
@@ -68,7 +68,7 @@ class BatchSums(NamedTuple):
 
 
 def make_zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
-    """Return the counts of nothing."""
+    """Return counts of no tokens, to add to."""
     cases, quantities = len(kind.cases), len(kind.quantities)
 
     def zeros(*shape: int) -> Tensor:
@@ -88,7 +88,7 @@ def make_zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> 
 def make_zero_sums(
     kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device
 ) -> FloatSums:
-    """Return the sums of nothing."""
+    """Return sums of no tokens, to add to."""
 
     def zeros(*shape: int) -> Tensor:
         return torch.zeros(*shape, n_neurons, dtype=torch.float64, device=device)
@@ -107,9 +107,9 @@ def make_zero_sums(
 def compute_batch_totals(
     kind: NeuronKind, batch: BatchSums, centre: Float[Tensor, "2 neurons"]
 ) -> tuple[Counts, FloatSums]:
-    """Return what one batch comes to: power sums about a centre become central moments.
+    """Return a batch's counts and sums: power sums about a centre become central moments.
 
-    Sums by label are not among what the reduction yields: there are none.
+    The reduction yields no sums by label; `by_label` has no columns.
     """
     shape = (len(kind.cases), len(kind.quantities), -1)
     finite = batch.usable.long()
@@ -137,7 +137,7 @@ def compute_batch_totals(
 
 
 def add_counts(first: Counts, second: Counts) -> Counts:
-    """Return the counts of both samples, to the bit whichever comes first."""
+    """Return the counts of both samples together; their order changes no bit."""
     return Counts(
         finite=first.finite + second.finite,
         nonfinite=first.nonfinite + second.nonfinite,

@@ -264,5 +264,5 @@ class _QuickReader(GGUFReader):
 
 
 def _buffer(mapped: Any) -> memoryview:
-    """The bytes of a mapped file; numpy's types do not say that it is one of Python's buffers."""
+    """Return a mapped file's bytes; numpy's types do not say that it is a buffer of Python's."""
     return memoryview(mapped)

@@ -65,7 +65,7 @@ class GgufTensors:
         return {name: self._values(self.gguf_name[name]) for name in names}
 
     def map_stored_bytes(self, _file: Path, names: Iterable[str]) -> dict[str, Tensor]:
-        """Return the bytes of tensors as they are stored, mapped."""
+        """Return tensors' bytes as they are stored, mapped into memory."""
         return {name: _mapped(self._file.tensors[self.gguf_name[name]]) for name in names}
 
     def list_types(self) -> dict[str, str]:

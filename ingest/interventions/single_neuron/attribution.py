@@ -138,7 +138,7 @@ class _LayerProbe:
         self.zero: Tensor | None = None
 
     def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
-        """See the layer in passes that are run while `stack` is open."""
+        """Record the layer's activations in passes that are run while `stack` is open."""
         places = forward.hook_points[layer]
         if self._condition.gate:
             assert places.gate is not None
@@ -160,7 +160,7 @@ class _LayerProbe:
         return (post + self.zero, *inputs[1:])
 
     def products(self, gradient: Tensor) -> Sums:
-        """Return the sum over the tokens of (post − wanted) × gradient, of each neuron."""
+        """Return, for each neuron, Σ over the tokens of (post − target) × gradient."""
         assert self._change is not None
         chosen = gradient.index_select(-1, self._targets.neurons)
         wide = torch.promote_types(chosen.dtype, torch.float32)

@@ -184,7 +184,7 @@ def compute_post_change(
 
 
 def _unpadded(values: Tensor, batch: Batch) -> Float[Tensor, "texts positions chosen"]:
-    """OPT has texts and positions in one axis; here they are two, and 0 at padding."""
+    """Give values texts and positions as two axes (OPT has one), with 0 at padding."""
     by_text = values.reshape(*batch.token_ids.shape, -1)
     positions = torch.arange(by_text.shape[1], device=by_text.device)
     return by_text.masked_fill((positions >= batch.lengths[:, None])[..., None], 0.0)

@@ -43,7 +43,7 @@ def _is_symbol(character: str) -> bool:
 
 
 def like(pattern: str) -> Test:
-    """Test for tokens that all of a pattern describes."""
+    """Return a test for tokens that match a pattern as a whole."""
     matched = re.compile(pattern).fullmatch
     return lambda token: matched(token.bare) is not None
 
@@ -58,7 +58,7 @@ def letters(token: Reading) -> bool:
 
 
 def number(digits: int) -> Test:
-    """Test for numbers of so many digits."""
+    """Return a test for numbers of so many digits."""
     return lambda token: len(token.bare) == digits and token.bare.isdecimal()
 
 
@@ -83,7 +83,7 @@ def snake_case(token: Reading) -> bool:
 
 
 def ending(*endings: str, but: tuple[str, ...] = ()) -> Test:
-    """Test for words and parts of words, of three letters at least, with one of the endings."""
+    """Return a test for words, or parts of words, of three letters or more with an ending."""
 
     def has(token: Reading) -> bool:
         text = token.bare.lower()
@@ -97,12 +97,12 @@ def ending(*endings: str, but: tuple[str, ...] = ()) -> Test:
 
 
 def one_of(words: Collection[str]) -> Test:
-    """Test for words of a list."""
+    """Return a test for words of a list."""
     return lambda token: token.word in words
 
 
 def named(words: Collection[str]) -> Test:
-    """Test for words of a list that have a capital: May is a month, may is none."""
+    """Return a test for words of a list with a capital: May is a month, may is none."""
     return lambda token: token.word in words and token.bare[0].isupper()
 
 
@@ -110,7 +110,7 @@ def named(words: Collection[str]) -> Test:
 
 
 def containing(characters: str) -> Test:
-    """Test for tokens in which one of the characters is."""
+    """Return a test for tokens that contain one of the characters."""
     search = re.compile(f"[{re.escape(characters)}]").search
     return lambda token: search(token.text) is not None
 
@@ -133,7 +133,7 @@ def symbol(token: Reading) -> bool:
 
 
 def of_script(*names: str) -> Test:
-    """Test for tokens with a letter whose name in Unicode starts so; those of ASCII are none."""
+    """Return a test for tokens with a letter beyond ASCII whose Unicode name starts so."""
 
     def has(token: Reading) -> bool:
         text = token.text
