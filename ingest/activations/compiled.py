@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ingest.activations import reduction
-from ingest.activations.examples import Insert
+from ingest.activations.examples import InsertTexts
 from ingest.forward import MLPActivations
 
 WORTH_COMPILING: Final = {"cuda": 3e10}
@@ -58,7 +58,7 @@ class Kernels(NamedTuple):
         counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
 
     @property
-    def insert(self) -> Insert | None:
+    def insert(self) -> InsertTexts | None:
         """The function that offers many texts to lists at once; None where PyTorch does it."""
         return None
 

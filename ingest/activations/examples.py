@@ -25,10 +25,10 @@ N_BAND: Final = 4
 """Texts of a band."""
 LAST_ORDINAL: Final = 2**32 - 1
 
-Positions = Callable[[Tensor, Tensor, Tensor], Tensor]
+FindPositions = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Maps peaks, given by list, text (its row in the batch) and neuron, to their positions."""
 
-Insert = Callable[["BestTexts", Tensor, Tensor, Tensor, Tensor], None]
+InsertTexts = Callable[["BestTexts", Tensor, Tensor, Tensor, Tensor], None]
 """Offers texts to lists, given their scores, values, ordinals and peaks' positions."""
 
 
@@ -49,9 +49,9 @@ class BestTexts:
         scores: Int[Tensor, "lists texts neurons"],
         values: Float[Tensor, "lists texts neurons"],
         ordinals: Int[Tensor, " texts"],
-        positions: Positions,
+        positions: FindPositions,
         known_positions: Int[Tensor, "lists texts neurons"] | None = None,
-        insert: Insert | None = None,
+        insert: InsertTexts | None = None,
     ) -> None:
         """Offer new texts to the lists; a score of 0 offers nothing.
 

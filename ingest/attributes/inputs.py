@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.attributes.prompts import Prompt, cut_at_subject, find_first_answer_ids
-from ingest.attributes.sets import Sets, list_attribute_tokens
+from ingest.attributes.sets import AttributeSets, list_attribute_tokens
 from ingest.interventions.running_model import RunningModel
 from neurondb.errors import TextError, UsageError
 
@@ -18,7 +18,7 @@ NO_SET = "subject without attributes"
 
 
 @dataclass
-class Inputs:
+class AttributeInputs:
     """Prompts as a model reads them.
 
     Attributes:
@@ -45,11 +45,11 @@ class Inputs:
 def read_inputs(
     running: RunningModel,
     prompts: Sequence[Prompt],
-    sets: Sets,
+    sets: AttributeSets,
     stop_words: frozenset[str],
     *,
     pieces: bool,
-) -> Inputs:
+) -> AttributeInputs:
     """Return what a model is run on, for prompts whose subjects have attributes.
 
     Args:
@@ -63,7 +63,7 @@ def read_inputs(
         TextError: when no subject has attributes that count.
         UsageError: when a prompt is longer than the model's context.
     """
-    inputs = Inputs()
+    inputs = AttributeInputs()
     subword_tokenizer = running.tokenizer if pieces else None
     for subject in {prompt.subject for prompt in prompts} & set(sets):
         words = list_attribute_tokens(sets[subject], stop_words, subword_tokenizer)
@@ -81,7 +81,7 @@ def read_inputs(
     return inputs
 
 
-def _cut(running: RunningModel, inputs: Inputs) -> None:
+def _cut(running: RunningModel, inputs: AttributeInputs) -> None:
     places: dict[tuple[str, tuple[int, ...]], int] = {}
     for prompt in inputs.prompts:
         ids = tuple(cut_at_subject(running.tokenizer, prompt))
@@ -94,7 +94,7 @@ def _cut(running: RunningModel, inputs: Inputs) -> None:
         inputs.weights[places[key]] += 1
 
 
-def _answer(running: RunningModel, inputs: Inputs) -> None:
+def _answer(running: RunningModel, inputs: AttributeInputs) -> None:
     answers = find_first_answer_ids(running.tokenizer, inputs.prompts)
     for prompt, answer in zip(inputs.prompts, answers, strict=True):
         ids = running.tokenizer.encode_prompt(prompt.prompt)

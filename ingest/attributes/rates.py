@@ -47,7 +47,7 @@ class Vocabulary:
 
         Args:
             top: ids of the top tokens of each layer.
-            attributes: of the subject, as `codes` has them.
+            attributes: codes of the subject's attributes, of `encode_words`.
         """
         counts = self._counts[top]
         hits = counts & np.isin(self._codes[top], attributes)

@@ -18,11 +18,11 @@ from ingest.text.chat import ChatTokenizer
 from neurondb.atomic import write_atomic
 from neurondb.errors import NeuronDBError, TextError
 
-Sets = Mapping[str, frozenset[str]]
+AttributeSets = Mapping[str, frozenset[str]]
 """Subject → its attributes as they stand in the file."""
 
 
-def read_sets(file: Path) -> Sets:
+def read_sets(file: Path) -> AttributeSets:
     """Return the attribute sets of a file.
 
     Raises:
@@ -73,7 +73,7 @@ def list_attribute_tokens(
     stop_words: frozenset[str],
     tokenizer: ChatTokenizer | None = None,
 ) -> frozenset[str]:
-    """Return the texts of tokens, `plain`, that count as one of these attributes.
+    """Return the normalised texts of tokens that count as one of these attributes.
 
     An attribute counts as it is, and so does each of its words; with a tokenizer also each token
     that a word is made of. Stop words and tokens of two characters or fewer never count.

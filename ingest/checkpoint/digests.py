@@ -24,17 +24,17 @@ from torch import Tensor
 from neurondb.atomic import replace_at_end
 from neurondb.errors import CheckpointError
 
-Load = Callable[[Path, Iterable[str]], dict[str, Tensor]]
+LoadTensors = Callable[[Path, Iterable[str]], dict[str, Tensor]]
 """Maps the named tensors of a file."""
 
 BLOCK_BYTES: Final = 1 << 20
 """Hashed at a time by a thread. A tensor's digest depends on it."""
 GROUP_BYTES: Final = 16 << 20
 """Mapped at a time, so that never more of a file is in memory."""
-MOST_THREADS: Final = 32
+MAX_THREADS: Final = 32
 SETTLED_S: Final = 2.0
 """A younger file may change again without its times telling, and is not remembered."""
-FORM: Final = 1
+FORMAT_VERSION: Final = 1
 """The format of what is remembered of files; another number makes all of it forgotten."""
 
 
@@ -73,7 +73,9 @@ def refuse_changed(stamps: Mapping[Path, Stamp]) -> None:
             )
 
 
-def hash_tensors(file: Path, stamp: Stamp, names: Iterable[str], load: Load) -> dict[str, str]:
+def hash_tensors(
+    file: Path, stamp: Stamp, names: Iterable[str], load: LoadTensors
+) -> dict[str, str]:
     """Return the digest (hex) of each tensor of a file: of its dtype, shape and every byte.
 
     It is the SHA-256 of dtype, shape and the SHA-256 of each block of 2²⁰ bytes, in their order.
@@ -109,12 +111,12 @@ class _Piece(NamedTuple):
     stop: int
 
 
-def _hash_in_blocks(file: Path, names: list[str], load: Load) -> dict[str, str]:
+def _hash_in_blocks(file: Path, names: list[str], load: LoadTensors) -> dict[str, str]:
     tensors = load(file, names)
     digests = {name: sha256(f"{t.dtype} {list(t.shape)} ".encode()) for name, t in tensors.items()}
     sizes = {name: tensor.nbytes for name, tensor in tensors.items()}
     del tensors
-    with ThreadPoolExecutor(min(MOST_THREADS, _processors())) as pool:
+    with ThreadPoolExecutor(min(MAX_THREADS, _processors())) as pool:
         for group in _groups(sizes):
             flat = {
                 name: tensor.reshape(-1).view(torch.uint8).numpy()
@@ -159,7 +161,7 @@ def _find_cache_file(file: Path) -> Path:
 def _describe_file(file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, object]:
     # Of the times, the one that a program cannot set says most.
     path = os.fsencode(file.resolve()).decode(errors="backslashreplace")
-    return {"form": FORM, "file": path, "stamp": [*stamp, ctime_ns]}
+    return {"form": FORMAT_VERSION, "file": path, "stamp": [*stamp, ctime_ns]}
 
 
 def _recall(cache_file: Path, file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, str] | None:

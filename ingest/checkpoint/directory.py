@@ -15,18 +15,18 @@ from typing import Final
 
 from neurondb.errors import CheckpointError
 
-SINGLES: Final = ("model.safetensors", "pytorch_model.bin")
+SINGLE_FILES: Final = ("model.safetensors", "pytorch_model.bin")
 """The file of weights where there is one; safetensors go first."""
-INDEX: Final = ".index.json"
+INDEX_SUFFIX: Final = ".index.json"
 """Ends the name of the file that says which shard holds which tensor, where there are several."""
 ADAPTER: Final = "adapter_config.json"
 
-POINTER: Final = b"version https://git-lfs"
-POINTER_BYTES: Final = 1024
-READ_WHOLE: Final = ("config.json", "tokenizer*", "vocab.*", "merges.txt", "*.index.json")
+LFS_POINTER: Final = b"version https://git-lfs"
+LFS_POINTER_BYTES: Final = 1024
+SMALL_FILES: Final = ("config.json", "tokenizer*", "vocab.*", "merges.txt", "*.index.json")
 """Files beside the weights that a model needs."""
 
-OTHERS: Final[Mapping[str, str]] = {
+OTHER_WEIGHTS: Final[Mapping[str, str]] = {
     "model-*-of-*.safetensors": "shards without their index, part of a download",
     "pytorch_model-*-of-*.bin": "shards without their index, part of a download",
     "*.gguf": "GGUF weights, of llama.cpp",
@@ -80,7 +80,9 @@ def find_weight_files(directory: Path, named_file: object = None) -> WeightFiles
             directory, str(named_file), "transformers_weights of config.json"
         )
     # The single file goes before an index: one that was left there is never looked at.
-    for name in (candidate for single in SINGLES for candidate in (single, single + INDEX)):
+    for name in (
+        candidate for single in SINGLE_FILES for candidate in (single, single + INDEX_SUFFIX)
+    ):
         if (directory / name).is_file():
             return _check_weight_files(directory, name, "")
     raise CheckpointError(_explain_no_weights(directory))
@@ -89,16 +91,16 @@ def find_weight_files(directory: Path, named_file: object = None) -> WeightFiles
 def _check_weight_files(directory: Path, name: str, named_by: str) -> WeightFiles:
     file = directory / name
     if named_by and (
-        Path(name).name != name or not name.removesuffix(INDEX).endswith(".safetensors")
+        Path(name).name != name or not name.removesuffix(INDEX_SUFFIX).endswith(".safetensors")
     ):
         raise CheckpointError(
             f"{directory}: {named_by} names {name!r}, no safetensors file beside it"
         )
     if not file.is_file():
         raise CheckpointError(f"{directory}: {named_by} names {name}, which is not there")
-    pickled = name.removesuffix(INDEX).endswith(".bin")
+    pickled = name.removesuffix(INDEX_SUFFIX).endswith(".bin")
     refuse_pointer(file)
-    files = _shards(file) if name.endswith(INDEX) else {file: []}
+    files = _shards(file) if name.endswith(INDEX_SUFFIX) else {file: []}
     for shard in files:
         refuse_pointer(shard)
     return WeightFiles(pickled, files)
@@ -192,7 +194,7 @@ def _refuse_adapter(directory: Path) -> None:
 
 def _refuse_pointers(directory: Path) -> None:
     for name in _names(directory):
-        is_read = any(fnmatch(name, pattern) for pattern in READ_WHOLE)
+        is_read = any(fnmatch(name, pattern) for pattern in SMALL_FILES)
         if is_read and (directory / name).is_file():
             refuse_pointer(directory / name)
 
@@ -205,10 +207,10 @@ def refuse_pointer(file: Path) -> None:
     """
     try:
         with file.open("rb") as opened:
-            start = opened.read(POINTER_BYTES + 1)
+            start = opened.read(LFS_POINTER_BYTES + 1)
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read ({error.strerror})") from error
-    if start.startswith(POINTER) and len(start) <= POINTER_BYTES:
+    if start.startswith(LFS_POINTER) and len(start) <= LFS_POINTER_BYTES:
         raise CheckpointError(
             f"{file} is a Git LFS pointer, not the file that it stands for: run `git lfs pull` in"
             f" {file.parent}"
@@ -218,7 +220,7 @@ def refuse_pointer(file: Path) -> None:
 def describe_other_weights(names: Iterable[str]) -> str | None:
     """Say what a set of files without weights of transformers holds instead, with one of them."""
     sorted_names = sorted(names)
-    for pattern, meaning in OTHERS.items():
+    for pattern, meaning in OTHER_WEIGHTS.items():
         match = next((name for name in sorted_names if fnmatch(name, pattern)), None)
         if match is not None:
             return f"{meaning} ({match})"
@@ -226,7 +228,7 @@ def describe_other_weights(names: Iterable[str]) -> str | None:
 
 
 def _explain_no_weights(directory: Path) -> str:
-    looked = " nor ".join(SINGLES)
+    looked = " nor ".join(SINGLE_FILES)
     other_weights = describe_other_weights(_names(directory))
     if other_weights is not None:
         return (

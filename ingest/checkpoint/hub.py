@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ingest.checkpoint.directory import INDEX, SINGLES, describe_other_weights
-from ingest.checkpoint.gguf.reader import PART, SUFFIX, find_gguf, is_gguf
+from ingest.checkpoint.directory import INDEX_SUFFIX, SINGLE_FILES, describe_other_weights
+from ingest.checkpoint.gguf.reader import PART_NAME, SUFFIX, find_gguf, is_gguf
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, find_known_model
 from neurondb.text_decoding import format_path, is_text
@@ -105,7 +105,7 @@ def _locate_local(path: Path) -> LocatedModel:
 
 
 def _stem(file: Path) -> str:
-    part = PART.fullmatch(file.name)
+    part = PART_NAME.fullmatch(file.name)
     return file.stem if part is None else part["stem"]
 
 
@@ -168,13 +168,13 @@ def _choose_patterns(hub_id: str, revision: str | None, gguf: str | None) -> lis
     if gguf is not None:
         return _choose_gguf_patterns(hub_id, names, gguf)
     # As transformers chooses: files of a variant, like model.fp16.safetensors, count for nothing.
-    for single, weights in zip(SINGLES, (SAFETENSORS, PICKLED), strict=True):
-        weight_patterns = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
+    for single, weights in zip(SINGLE_FILES, (SAFETENSORS, PICKLED), strict=True):
+        weight_patterns = (single, single + INDEX_SUFFIX, single.replace(".", "-*-of-*.", 1))
         if any(fnmatch(name, pattern) for name in names for pattern in weight_patterns):
             return [*SETTINGS, *weights]
     other_weights = describe_other_weights(names)
     raise HubError(
-        f"{hub_id} has neither {SINGLES[0]} nor {SINGLES[1]}"
+        f"{hub_id} has neither {SINGLE_FILES[0]} nor {SINGLE_FILES[1]}"
         f"{'' if other_weights is None else f', but {other_weights}'}"
         ": take a repository in transformers' format"
     )
@@ -187,7 +187,7 @@ def _choose_gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[
         nearest = get_close_matches(gguf, gguf_files, n=3) or gguf_files[:3]
         hint = f"; it has {', '.join(nearest)}" if nearest else ", and no GGUF file at all"
         raise HubError(f"{hub_id} has no file {gguf}{hint}")
-    part = PART.fullmatch(gguf)
+    part = PART_NAME.fullmatch(gguf)
     return [gguf if part is None else f"{part['stem']}-*-of-{part['count']}.gguf"]
 
 

@@ -90,8 +90,8 @@ def make_batches(
     text_ordinals = np.arange(len(token_ids)) if ordinals is None else ordinals
     in_order = np.argsort(text_ordinals, kind="stable")
     packed = pack_texts([len(token_ids[i]) for i in in_order], max_tokens)
-    for number, places in enumerate(packed, start=first):
-        chosen = in_order[places]
+    for number, members in enumerate(packed, start=first):
+        chosen = in_order[members]
         width = max(1, max(len(token_ids[i]) for i in chosen))
         yield _padded([token_ids[i] for i in chosen], text_ordinals[chosen], width, device, number)
 

@@ -56,16 +56,16 @@ def find_hook_points(decoder: nn.Module, layout: Layout) -> list[MLPHookPoints]:
         ModelError: One is missing, ambiguous, or not of the shape that the layout demands.
     """
     modules = dict(decoder.named_modules())
-    places = []
+    hook_points = []
     for layer in range(layout.architecture.n_layers):
         block = layout.block.format(layer)
 
-        def place(matrix: Matrix, block: str = block) -> HookPoint:
+        def find_point(matrix: Matrix, block: str = block) -> HookPoint:
             return HookPoint(_module(modules, block, matrix, layout.architecture), matrix)
 
-        gate = None if layout.gate is None else place(layout.gate)
-        places.append(MLPHookPoints(gate, place(layout.in_), place(layout.out)))
-    return places
+        gate = None if layout.gate is None else find_point(layout.gate)
+        hook_points.append(MLPHookPoints(gate, find_point(layout.in_), find_point(layout.out)))
+    return hook_points
 
 
 def _module(
@@ -96,12 +96,12 @@ def _module(
 
 @contextmanager
 def hook_activations(
-    places: MLPHookPoints, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
+    hook_points: MLPHookPoints, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
 ) -> Iterator[None]:
     """While open, hand `receive` the layer's activations as soon as the last of them is there.
 
     Args:
-        places: The layer's modules.
+        hook_points: The layer's modules.
         shape: Texts and positions of the batch.
         receive: May raise, which ends the pass before what `out` writes is computed.
     """
@@ -118,11 +118,11 @@ def hook_activations(
         receive(MLPActivations(outputs.pop("gate", None), outputs.pop("in"), post))
 
     with ExitStack() as stack:
-        for name, place in (("gate", places.gate), ("in", places.in_)):
-            if place is not None:
-                hook = keep(name, place.matrix)
-                stack.callback(place.module.register_forward_hook(hook).remove)
-        stack.callback(places.out.module.register_forward_pre_hook(deliver).remove)
+        for name, hook_point in (("gate", hook_points.gate), ("in", hook_points.in_)):
+            if hook_point is not None:
+                hook = keep(name, hook_point.matrix)
+                stack.callback(hook_point.module.register_forward_hook(hook).remove)
+        stack.callback(hook_points.out.module.register_forward_pre_hook(deliver).remove)
         yield
 
 

@@ -15,7 +15,7 @@ from ingest.checkpoint.libraries import first_line, silence_libraries
 from neurondb.errors import ModelError
 
 # A large download that misses a shard lacks hundreds of tensors; a few say which one.
-NAMED = 3
+MAX_LISTED = 3
 
 
 def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -96,7 +96,7 @@ def _refuse_random_weights(directory: Path, info: dict[str, Any]) -> None:
     mismatched = sorted(key for key, *_ in info["mismatched_keys"])
     for names, problem in ((missing, "lacks"), (mismatched, "has, in another shape than needed,")):
         if names:
-            shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            shown = ", ".join(names[:MAX_LISTED]) + (", …" if len(names) > MAX_LISTED else "")
             raise ModelError(
                 f"{directory}: {problem} {len(names)} of the weights that it needs to run"
                 f" ({shown}): is the download complete?"

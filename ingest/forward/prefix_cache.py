@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ingest.forward.batching import Batch
 from ingest.forward.model import Forward
 
-MEMORY: Final = {"cpu": 1 << 30}
+CACHE_BYTES: Final = {"cpu": 1 << 30}
 """Bytes of what layers put out that are kept at a time, by kind of device."""
 SHARE_OF_FREE: Final = 0.2
 """On a GPU: this share of what is free."""
@@ -92,7 +92,7 @@ class PrefixCachedModel:
         """Run a batch, and keep what enters the layers at which later passes are to begin.
 
         Args:
-            batch: One of `Forward.parts`.
+            batch: One of `Forward.split_batch`.
             firsts: Those in whose MLP they first differ; of more than memory has room for, some in
                 equal steps.
 
@@ -225,7 +225,7 @@ def _memory(device: torch.device) -> float:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free * SHARE_OF_FREE
-    return MEMORY["cpu"]
+    return CACHE_BYTES["cpu"]
 
 
 def take_texts(clean: CleanPass, layer: int, texts: Int[Tensor, " rows"]) -> CleanPass:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import ModelError
 
-ROWS: Final = 16
+N_ROWS: Final = 16
 """How many rows of each matrix are compared: evenly spaced, the first and the last among them."""
 
 
@@ -57,7 +57,7 @@ def _same(stored: Tensor, loaded: Tensor) -> bool:
         return False
     rows = torch.arange(len(stored))
     if stored.ndim > 1:
-        rows = torch.linspace(0, len(stored) - 1, ROWS).long()
+        rows = torch.linspace(0, len(stored) - 1, N_ROWS).long()
     expected = stored[rows].to(loaded.dtype)
     actual = loaded.detach()[rows.to(loaded.device)].cpu()
     return bool(((expected == actual) | (expected.isnan() & actual.isnan())).all())

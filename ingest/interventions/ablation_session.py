@@ -37,7 +37,7 @@ from neurondb.writing.rows import transaction
 RUNS_AT_A_TIME: Final = 8
 """What is finished is stored after so many, and is not lost with the rest; more where they are
 short."""
-SECONDS: Final = 30.0
+GROUP_SECONDS: Final = 30.0
 """How long the runs may take that are stored together. Each time costs a clean pass."""
 
 
@@ -270,7 +270,7 @@ def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:
         started = time.perf_counter()
         yield group
         seconds_a_run = (time.perf_counter() - started) / len(group)
-        size = max(RUNS_AT_A_TIME, int(SECONDS / max(seconds_a_run, 1e-6)))
+        size = max(RUNS_AT_A_TIME, int(GROUP_SECONDS / max(seconds_a_run, 1e-6)))
 
 
 def _difference(

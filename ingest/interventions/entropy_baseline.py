@@ -14,7 +14,7 @@ from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.schema.codes import VECTORS
 
-LAYERS = 2
+N_LAST_LAYERS = 2
 """The last ones, of which the random neurons are."""
 DECILE = 0.1
 
@@ -48,7 +48,7 @@ def draw_neurons(
             tables.vocab_stat_rows,
             (v.neuron_id == c.neuron_id) & (v.vector_id == VECTORS.index("out")),
         )
-        .where(c.model_id == model.model_id, c.layer >= model.n_layers - LAYERS)
+        .where(c.model_id == model.model_id, c.layer >= model.n_layers - N_LAST_LAYERS)
         .where(v.variance.is_not(None), c.out_norm.is_not(None))
         .order_by(c.layer, c.neuron)
     ).all()

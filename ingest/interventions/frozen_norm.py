@@ -18,7 +18,7 @@ from torch import Tensor
 from ingest.forward import Batch, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, repeat_texts
 from ingest.interventions import Intervention, intervene
-from ingest.interventions.metrics import Counted, compute_token_metrics
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 from ingest.interventions.running_model import RunningModel, make_targets
 from neurondb.contracts.progress import Advance
 from neurondb.errors import UsageError
@@ -102,7 +102,7 @@ class FrozenNormRunner:
         for full_batch in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
             for batch in forward.split_batch(full_batch):
                 clean = self._cached_model.run_clean(batch, layers)
-                counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
+                counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
                 _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
                 for layer, of_layer in by_layer.items():
                     for part in _parts(of_layer, batch, batch_tokens(forward.device)):
@@ -113,7 +113,7 @@ class FrozenNormRunner:
     def _together(
         self,
         clean: CleanPass,
-        counted: Counted,
+        counted: CountedTokens,
         layer: int,
         settings: Sequence[FixedNeuron],
         sums: MetricSums,
@@ -122,7 +122,7 @@ class FrozenNormRunner:
         fixing = self._fixing(settings, len(clean.batch.lengths))
         with intervene(self._running.forward, fixing):
             stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
-        repeated = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
+        repeated = CountedTokens(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
         frozen = self._frozen(stream, clean.stream, n)
         for totals, final_stream in ((sums.fixed, stream), (sums.frozen, frozen)):
             metrics = self._metrics(final_stream, repeated, n)
@@ -152,7 +152,7 @@ class FrozenNormRunner:
         return Stream(frozen_normed.to(stream.normed.dtype), before)
 
     def _metrics(
-        self, stream: Stream, counted: Counted, n: int
+        self, stream: Stream, counted: CountedTokens, n: int
     ) -> Float[Tensor, "copies metrics tokens"]:
         """Return the metrics in the order of METRICS, by copy of the batch."""
         assert stream.scale is not None

@@ -23,7 +23,7 @@ from ingest.interventions.condition_mask import mask_untouched
 from neurondb.errors import UsageError
 from neurondb.interventions import ALWAYS, Condition, Hook
 
-Activate = Callable[[Tensor], Tensor]
+ActivationFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
     with ExitStack() as stack:
         for intervention in interventions:
             for layer in intervention.layers:
-                place = forward.hook_points[layer]
+                hook_points = forward.hook_points[layer]
                 stack.enter_context(
-                    _change_post(place, layer, intervention.to(forward.device), activate)
+                    _change_post(hook_points, layer, intervention.to(forward.device), activate)
                 )
         yield
 
@@ -139,21 +139,21 @@ def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
 
 @contextmanager
 def _change_post(
-    places: MLPHookPoints, layer: int, intervention: Intervention, activate: Activate
+    hook_points: MLPHookPoints, layer: int, intervention: Intervention, activate: ActivationFunction
 ) -> Iterator[None]:
     """Change what one layer's `out` module reads, as long as this is open."""
     chosen, gates = intervention.targets[layer], list[Tensor]()
     with ExitStack() as stack:
         if intervention.reads_gate:
-            assert places.gate is not None
-            keep = _keep_gate(gates, places.gate.matrix, chosen.neurons)
-            stack.callback(places.gate.module.register_forward_hook(keep).remove)
+            assert hook_points.gate is not None
+            keep = _keep_gate(gates, hook_points.gate.matrix, chosen.neurons)
+            stack.callback(hook_points.gate.module.register_forward_hook(keep).remove)
 
         def change(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             gate = gates.pop() if gates else None
             return (_set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
 
-        stack.callback(places.out.module.register_forward_pre_hook(change).remove)
+        stack.callback(hook_points.out.module.register_forward_pre_hook(change).remove)
         yield
 
 
@@ -169,7 +169,7 @@ def _set_post(
     gate: Float[Tensor, "*places chosen"] | None,
     chosen: Targets,
     intervention: Intervention,
-    activate: Activate,
+    activate: ActivationFunction,
 ) -> Float[Tensor, "*places d_mlp"]:
     """Return `post` with the chosen neurons set where the condition holds."""
     before = post.index_select(-1, chosen.neurons)

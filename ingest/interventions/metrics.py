@@ -23,7 +23,7 @@ _SIZES: Final = (LOGITS_A_CHUNK, LOGITS_A_BLOCK)
 Logits = Callable[[Float[Tensor, "tokens d_model"]], Float[Tensor, "tokens d_vocab"]]
 
 
-class Counted(NamedTuple):
+class CountedTokens(NamedTuple):
     """Which tokens of a batch count, text by text.
 
     Attributes:
@@ -35,7 +35,7 @@ class Counted(NamedTuple):
     next_token: Int[Tensor, " tokens"]
 
     @classmethod
-    def from_batch(cls, batch: Batch, *, skip_bos: bool) -> "Counted":
+    def from_batch(cls, batch: Batch, *, skip_bos: bool) -> "CountedTokens":
         """Count what is no padding, with `skip_bos` from the second position on."""
         positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
         mask = positions < batch.lengths[:, None]

@@ -12,7 +12,7 @@ from torch import Tensor
 from ingest.forward import Batch, Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention, intervene
-from ingest.interventions.metrics import Counted, compute_token_metrics
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 from ingest.interventions.token_values import TokenPlaces, TokenValues
 
 
@@ -20,7 +20,7 @@ class _CleanBatch(NamedTuple):
     """A batch, which of its tokens count and where they stand, and what they are when clean."""
 
     clean: CleanPass
-    counted: Counted
+    counted: CountedTokens
     places: NDArray[np.int64]
     normed: Float[Tensor, "tokens d_model"]
     metrics: Float[Tensor, "metrics tokens"]
@@ -91,7 +91,7 @@ class InterventionRunner:
         batch = batch.to(self._forward.device)
         firsts = {layer for intervention in interventions for layer in intervention.layers[:1]}
         clean = self._cached_model.run_clean(batch, firsts)
-        counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
+        counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
         places = self.places.find(batch, counted.mask)
         normed = clean.stream.normed[counted.mask]
         if self._clean_is_there:
@@ -120,7 +120,7 @@ class InterventionRunner:
         return metrics
 
     def _metrics(
-        self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: Counted
+        self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: CountedTokens
     ) -> Float[Tensor, "metrics tokens"]:
         d_vocab = self._forward.architecture.d_vocab
         metrics = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
@@ -132,7 +132,7 @@ class InterventionRunner:
         return torch.cat([metrics, scale[None]])
 
 
-def _scale(stream: Stream, counted: Counted) -> Float[Tensor, " tokens"]:
+def _scale(stream: Stream, counted: CountedTokens) -> Float[Tensor, " tokens"]:
     if stream.scale is None:
         return stream.normed.new_full((len(counted.next_token),), torch.nan, dtype=torch.float32)
     return stream.scale[counted.mask]

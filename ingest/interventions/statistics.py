@@ -10,8 +10,8 @@ from ingest.interventions.token_values import TokenValues
 from neurondb.contracts.ablate import AblationBin, AblationResult
 from neurondb.interventions import METRICS
 
-SMALLEST: Final = -16
-LARGEST: Final = 20
+SMALLEST_EXPONENT: Final = -16
+LARGEST_EXPONENT: Final = 20
 """Exponents of two of the innermost and outermost edges: 1.5e-5, and more than any rank."""
 
 Values = NDArray[np.float64]
@@ -81,9 +81,9 @@ def _result(metric: str, filter_: str, before: Values, after: Values) -> Ablatio
 
 def compute_bin_edges() -> Values:
     """Return the edges of the bins of positive differences, ascending from zero."""
-    octaves = np.exp2(np.arange(SMALLEST, LARGEST, dtype=np.float64))
+    octaves = np.exp2(np.arange(SMALLEST_EXPONENT, LARGEST_EXPONENT, dtype=np.float64))
     halves = np.stack([octaves, 1.5 * octaves], axis=1).ravel()
-    return np.concatenate([[0.0], halves, [2.0**LARGEST]])
+    return np.concatenate([[0.0], halves, [2.0**LARGEST_EXPONENT]])
 
 
 def _bins(metric: str, difference: Values) -> Iterator[AblationBin]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ingest.forward import Batch
 from neurondb.interventions import METRICS
 
-MEMORY: Final = 1 << 30
+MEMORY_BYTES: Final = 1 << 30
 """Bytes of values from which on they lie in a temporary file."""
 
 
@@ -61,7 +61,7 @@ class TokenValues:
         memory: Bytes from which on a file that nobody sees holds them.
     """
 
-    def __init__(self, n_runs: int, n_tokens: int, memory: int = MEMORY) -> None:
+    def __init__(self, n_runs: int, n_tokens: int, memory: int = MEMORY_BYTES) -> None:
         shape = (n_runs, len(METRICS), n_tokens)
         if np.prod(shape, dtype=np.int64) * np.dtype(np.float32).itemsize <= memory:
             self._values: NDArray[np.float32] = np.full(shape, np.nan, dtype=np.float32)

@@ -24,11 +24,11 @@ from neurondb.writing.rows import transaction
 
 NEURON_TOKENS = 4_000_000
 """Neurons × tokens between two commits: seconds for a small model, minutes for a large one."""
-FEWEST, MOST = 16, 2048
+MIN_NEURONS, MAX_NEURONS = 16, 2048
 """Neurons of a part: each part also costs a clean pass."""
-MEMORY = 1 << 30
+CLEAN_PASS_BYTES = 1 << 30
 """Bytes of what the clean pass of a part keeps, layer by layer."""
-KEPT = 3
+STREAMS_A_LAYER = 3
 """Residual streams that it keeps of a layer: before it, of its attention, of its MLP."""
 
 
@@ -99,10 +99,10 @@ def split_neurons(
     neuron_ids: NDArray[np.int64], opened: SingleNeuronRun, n_tokens: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield neurons, ascending, in parts that are soon done and whose layers fit in memory."""
-    max_neurons = min(MOST, max(FEWEST, NEURON_TOKENS // n_tokens))
+    max_neurons = min(MAX_NEURONS, max(MIN_NEURONS, NEURON_TOKENS // n_tokens))
     model, machine = opened.model, opened.session.opened
     width = model.d_model * machine.dtype.itemsize
-    layers = max(1, MEMORY // (KEPT * batch_tokens(machine.device) * width))
+    layers = max(1, CLEAN_PASS_BYTES // (STREAMS_A_LAYER * batch_tokens(machine.device) * width))
     layer_of = (neuron_ids - model.first_neuron_id) // model.d_mlp
     start = 0
     while start < len(neuron_ids):

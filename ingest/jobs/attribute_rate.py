@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from ingest.attributes.inputs import Inputs, read_inputs
+from ingest.attributes.inputs import AttributeInputs, read_inputs
 from ingest.attributes.passes import run_passes
 from ingest.attributes.prompts import read_prompts
 from ingest.attributes.rates import Vocabulary, average_rates, find_top_tokens
@@ -126,7 +126,7 @@ class _States:
 def _rates(
     running: RunningModel,
     request: AttributeRateRequest,
-    inputs: Inputs,
+    inputs: AttributeInputs,
     states: _States,
     stop_words: frozenset[str],
     advance: Advance,
@@ -151,7 +151,7 @@ def _rates(
 
 @torch.inference_mode()
 def _answers(
-    running: RunningModel, inputs: Inputs, states: _States, advance: Advance
+    running: RunningModel, inputs: AttributeInputs, states: _States, advance: Advance
 ) -> list[float | None]:
     """Return the mean probability of the answers' first tokens in every state."""
     if not inputs.answers:

@@ -34,7 +34,7 @@ from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import find_model, open_readonly
 
 Logits = Float[Tensor, "rows d_vocab"]
-MOST_LOGITS = 2**27
+MAX_LOGITS = 2**27
 """Elements of the logits that exist at a time."""
 
 
@@ -130,7 +130,7 @@ class _ClampRunner:
 
     def _rows(self, n_positions: int) -> int:
         by_places = batch_tokens(self._running.forward.device) // n_positions
-        by_logits = MOST_LOGITS // self._running.checkpoint.architecture.d_vocab
+        by_logits = MAX_LOGITS // self._running.checkpoint.architecture.d_vocab
         return max(1, min(by_places, by_logits))
 
     def _held(self, values: Float[Tensor, " rows"]) -> Intervention:

@@ -35,8 +35,8 @@ from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step
 from neurondb.writing.rows import transaction
 from neurondb.writing.vocabulary import write_lm_head
 
-MEAN_OF: Final = 100
-GROUP: Final = 16
+N_LARGEST: Final = 100
+GROUP_SIZE: Final = 16
 """Tokens of which at most one is looked at before it is known which groups have the largest."""
 STAGE: Final = "lm_head"
 
@@ -231,7 +231,7 @@ class _Sums:
     def add(self, logits: Float[Tensor, "neurons tokens"]) -> None:
         """Add a tile of logits, which is overwritten."""
         both = torch.cat([self._largest, _largest(logits)], dim=1)
-        self._largest = both.topk(min(MEAN_OF, both.shape[1]), dim=1, sorted=False).values
+        self._largest = both.topk(min(N_LARGEST, both.shape[1]), dim=1, sorted=False).values
         self._log_total = torch.logaddexp(self._log_total, _log_sum_exp(logits))
 
     def decoded(
@@ -250,15 +250,15 @@ def _largest(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, "neurons 
 
     They lie in the 100 groups of largest maximum, so only those are searched: a sixth of the time.
     """
-    n_groups = logits.shape[1] // GROUP
-    if n_groups <= MEAN_OF:
-        return logits.topk(min(MEAN_OF, logits.shape[1]), dim=1, sorted=False).values
-    whole = n_groups * GROUP
-    groups = logits[:, :whole].reshape(len(logits), n_groups, GROUP)
-    chosen = groups.amax(2).topk(MEAN_OF, dim=1, sorted=False).indices
-    candidates = groups.gather(1, chosen[:, :, None].expand(-1, -1, GROUP)).flatten(1)
+    n_groups = logits.shape[1] // GROUP_SIZE
+    if n_groups <= N_LARGEST:
+        return logits.topk(min(N_LARGEST, logits.shape[1]), dim=1, sorted=False).values
+    whole = n_groups * GROUP_SIZE
+    groups = logits[:, :whole].reshape(len(logits), n_groups, GROUP_SIZE)
+    chosen = groups.amax(2).topk(N_LARGEST, dim=1, sorted=False).indices
+    candidates = groups.gather(1, chosen[:, :, None].expand(-1, -1, GROUP_SIZE)).flatten(1)
     both = torch.cat([candidates, logits[:, whole:]], dim=1)
-    return both.topk(MEAN_OF, dim=1, sorted=False).values
+    return both.topk(N_LARGEST, dim=1, sorted=False).values
 
 
 def _log_sum_exp(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, " neurons"]:

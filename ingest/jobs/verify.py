@@ -26,7 +26,7 @@ from neurondb.schema import tables
 
 NEURONS_A_LAYER = 64
 """How many neurons of a layer are looked at where the fingerprint vouches for all weights."""
-TEXTS, POSITIONS = 3, 16
+N_TEXTS, N_POSITIONS = 3, 16
 """How many texts of random tokens the model runs on, and of how many tokens each is."""
 
 ACTIVATION_TOLERANCE = 1e-4
@@ -142,7 +142,7 @@ def _compare_activations(opened: OpenModel, seed: int, progress: Progress) -> fl
 
 def _random_texts(architecture: Architecture, device: torch.device, seed: int) -> Batch:
     # Token 0 pads in many models, and the bridge may take it for padding.
-    shape = (TEXTS, min(POSITIONS, architecture.context or POSITIONS))
+    shape = (N_TEXTS, min(N_POSITIONS, architecture.context or N_POSITIONS))
     texts = np.random.default_rng(seed).integers(1, architecture.d_vocab, size=shape)
     (batch,) = make_batches(list(texts), device, max_tokens=texts.size)
     return batch

@@ -13,7 +13,7 @@ from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.properties import property_ids, store_properties, write_property_effects
 from neurondb.writing.rows import transaction
 
-VERSION = 1
+CATALOGUE_VERSION = 1
 """The version of the catalogue of properties: another one is another step."""
 
 
@@ -32,7 +32,7 @@ def store_property_effects(
     if session.tokenizer is None:
         return
     settings = session.vocabulary_settings | {
-        "catalogue": VERSION,
+        "catalogue": CATALOGUE_VERSION,
         "tokenizer": session.tokenizer.fingerprint,
     }
     model_steps = session.select_pending([Step("properties", WHOLE_MODEL, settings)])

@@ -21,14 +21,14 @@ from ingest.bundled import DATASETS
 from ingest.checkpoint.libraries import first_line
 from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, detect_format, read_file
 from ingest.text.folders import read_folder
-from ingest.text.rows import LabelledText, Read, read_row
+from ingest.text.rows import LabelledText, LabelledTexts, read_row
 from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
 from neurondb.text_decoding import format_path
 
-MOST_LABELS: Final = 1_000
+MAX_LABELS: Final = 1_000
 """A field with more values tells something else than the part of the dataset."""
-LABELS_FOLLOW: Final = b"\xff" * 8
+LABELS_SEPARATOR: Final = b"\xff" * 8
 """Stands between texts and labels in a fingerprint; no text is of the length that it spells."""
 
 
@@ -72,7 +72,7 @@ def fingerprint_texts(texts: Iterable[str], labels: Sequence[str | None] = ()) -
     for text in texts:
         digest.update(_prefix_with_length(text))
     if any(label is not None for label in labels):
-        digest.update(LABELS_FOLLOW)
+        digest.update(LABELS_SEPARATOR)
         for label in labels:
             digest.update(_prefix_with_length(label or ""))
     return digest.hexdigest()
@@ -98,7 +98,7 @@ def _record(name: str, source: str, labelled: Sequence[LabelledText]) -> Dataset
     )
 
 
-def _drop_nulls(texts: Read, nulls: Iterator[int]) -> Iterator[LabelledText]:
+def _drop_nulls(texts: LabelledTexts, nulls: Iterator[int]) -> Iterator[LabelledText]:
     """Yield the texts that are there, moving `nulls` on for each that is null."""
     for text in texts:
         if text is None:
@@ -117,15 +117,15 @@ def _refuse_many_labels(texts: Iterable[LabelledText], source: str) -> Iterator[
     seen: set[str | None] = {None}
     for text in texts:
         seen.add(text.label)
-        if len(seen) - 1 > MOST_LABELS:
+        if len(seen) - 1 > MAX_LABELS:
             raise TextError(
-                f"{source}: more than {MOST_LABELS:,} different labels, so this is no label "
+                f"{source}: more than {MAX_LABELS:,} different labels, so this is no label "
                 "field; name another with --label-field, or '' for none"
             )
         yield text
 
 
-def _texts(source: str, label_field: str) -> Read:
+def _texts(source: str, label_field: str) -> LabelledTexts:
     path = _path(source)
     try:
         if path.is_dir():
@@ -149,7 +149,7 @@ def _path(source: str) -> Path:
         raise TextError(f"{format_path(source)}: {error}") from error
 
 
-def _from_hub(dataset: str, label_field: str) -> Read:
+def _from_hub(dataset: str, label_field: str) -> LabelledTexts:
     import datasets
 
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from ingest.text.files import detect_format, read_part
-from ingest.text.rows import LabelledText, Read
+from ingest.text.rows import LabelledText, LabelledTexts
 from neurondb.errors import TextError
 from neurondb.text_decoding import format_path
 
@@ -21,7 +21,7 @@ SPLITS: Final = "dataset_dict.json"
 """What it writes beside the folders of several splits."""
 
 
-def read_folder(root: Path, label_field: str) -> Read:
+def read_folder(root: Path, label_field: str) -> LabelledTexts:
     """Read the files of a directory: rows of files of rows, of others one text each.
 
     Their label is that of the row, else the folder that the file is in, seen from `root`.

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-CHUNKS_OF: Final = 16
+CHUNK_SIZE: Final = 16
 """Scores that are looked at together: only a chunk whose peak is large enough is looked into."""
 
-MANY: Final = 8
+SPARSE_RATIO: Final = 8
 """Where more than one chunk in so many is looked into, sorting the whole tile is cheaper."""
 
 
@@ -44,11 +44,11 @@ class Candidates:
 
         With `smallest`, the smallest are kept, with the opposite sign.
         """
-        n_chunks = scores.shape[1] // CHUNKS_OF
-        whole = n_chunks * CHUNKS_OF
+        n_chunks = scores.shape[1] // CHUNK_SIZE
+        whole = n_chunks * CHUNK_SIZE
         if n_chunks:
             # A chunk is every n_chunks-th score: its peak is an element-wise maximum of rows.
-            chunks = scores[:, :whole].view(-1, CHUNKS_OF, n_chunks)
+            chunks = scores[:, :whole].view(-1, CHUNK_SIZE, n_chunks)
             self._take_chunks(chunks, first_id, keep, smallest=smallest)
         if whole < scores.shape[1]:
             remaining = scores[:, whole:]
@@ -60,7 +60,7 @@ class Candidates:
         peaks = chunks.amin(1).neg_() if smallest else chunks.amax(1)
         above = self._threshold(peaks, keep)
         rows, chunk = (peaks > above[:, None]).nonzero(as_tuple=True)
-        if len(rows) > peaks.numel() // MANY:
+        if len(rows) > peaks.numel() // SPARSE_RATIO:
             all_scores = chunks.flatten(1)
             top, place = (-all_scores if smallest else all_scores).topk(
                 min(keep, all_scores.shape[1]), dim=1, sorted=False
@@ -72,7 +72,7 @@ class Candidates:
         which, place = (values > above[rows, None]).nonzero(as_tuple=True)
         ids = chunk[which] + place * n_chunks + first_id
         # at first so many, for where all neurons are zero vectors
-        width = 0 if self.scores.shape[1] else min(keep, CHUNKS_OF * n_chunks)
+        width = 0 if self.scores.shape[1] else min(keep, CHUNK_SIZE * n_chunks)
         self._add(*_padded(rows[which], values[which, place], ids, (len(peaks), width)), keep)
 
     def _threshold(self, peaks: Tensor, keep: int) -> Tensor:

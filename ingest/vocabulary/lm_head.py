@@ -27,7 +27,7 @@ from neurondb.contracts.tokens import LmHeadTokens
 from neurondb.contracts.vocabulary import TokenList, VocabularyMoments
 from neurondb.schema.codes import SIDES
 
-LM_HEAD_MEAN_OF: Final = 100
+N_LARGEST: Final = 100
 
 _Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
 
@@ -62,7 +62,7 @@ class _Side:
 
     def add(self, logits: Float[Tensor, "neurons tile"], start: int) -> None:
         """Add a tile of logits, which is overwritten."""
-        self._best.take(logits, start, LM_HEAD_MEAN_OF)
+        self._best.take(logits, start, N_LARGEST)
         self._total.add(logits)
 
     def tokens(

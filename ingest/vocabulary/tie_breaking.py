@@ -16,10 +16,10 @@ FAST_SPARE: Final = 24
 """Candidates kept beyond k where the products are fast: more than normal scores need for their
 error."""
 
-WIDER: Final = 16
+WIDENING: Final = 16
 """How many times more candidates a list gets whose edge they did not settle."""
 
-NEAR: Final = 2e-6
+FLOAT32_CLOSE: Final = 2e-6
 """Float32 scores closer than this may be equal, or in the other order: float64 decides."""
 
 BLOCK_ELEMENTS: Final = {"cpu": 2**20, "cuda": 2**26}
@@ -59,7 +59,7 @@ def break_ties(
     if scores.shape[1] == 0:
         return scores, ids
     edge = min(k, scores.shape[1]) - 1
-    near = NEAR * scores.abs().amax(1).clamp_min(1)
+    near = FLOAT32_CLOSE * scores.abs().amax(1).clamp_min(1)
     close = ((scores[:, :-1] - scores[:, 1:])[:, :k] < near[:, None]).any(1)
     contenders = (scores > (scores[:, edge] - near)[:, None]) & close[:, None]
     if len(basis) > scores.shape[1]:
@@ -72,7 +72,7 @@ def break_ties(
     scores, ids = scores[:, :k], ids[:, :k]
     unsettled_rows = unsettled.nonzero().squeeze(1)
     for part in torch.split(unsettled_rows, NEURON_TILE["cpu"]) if len(unsettled_rows) else ():
-        wider = _search(basis, vectors[part], WIDER * candidates.scores.shape[1])
+        wider = _search(basis, vectors[part], WIDENING * candidates.scores.shape[1])
         scores[part], ids[part] = break_ties(wider, basis, vectors[part], k)
     return scores, ids
 
@@ -94,7 +94,7 @@ def _rescore_in_float32(
     if len(basis) <= scores.shape[1]:
         return scores, torch.zeros(len(scores), dtype=torch.bool, device=scores.device)
     least = scores.topk(edge + 1, dim=1).values[:, -1]
-    near = NEAR * scores.abs().amax(1).clamp_min(1)
+    near = FLOAT32_CLOSE * scores.abs().amax(1).clamp_min(1)
     return scores, least - near < candidates.scores[:, -1] + error
 
 

@@ -23,7 +23,7 @@ from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.weights import Baseline, WeightsRecord
 
-ROWS = 128
+ROWS_A_BLOCK = 128
 """Neurons preprocessed at a time: their float32 copies stay in the processor's cache."""
 
 VECTORS = ("gate", "in_", "out")
@@ -62,7 +62,7 @@ def analyse_layer(
             _measure_norms(vectors) for vectors in preprocess_blocks(weights, architecture, choices)
         )
         regions = _regions(
-            remeasured, PairSample(pairs, sampling.seed) if pairs < ROWS / 2 else None
+            remeasured, PairSample(pairs, sampling.seed) if pairs < ROWS_A_BLOCK / 2 else None
         )
     columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     gated = weights.gate is not None
@@ -73,8 +73,8 @@ def preprocess_blocks(
     weights: LayerWeights, architecture: Architecture, choices: Preprocessing
 ) -> Iterator[NeuronVectors]:
     """Yield a layer's preprocessed vectors, some neurons at a time."""
-    for start in range(0, len(weights.in_), ROWS):
-        rows = slice(start, min(start + ROWS, len(weights.in_)))
+    for start in range(0, len(weights.in_), ROWS_A_BLOCK):
+        rows = slice(start, min(start + ROWS_A_BLOCK, len(weights.in_)))
         yield preprocess_neurons(weights, architecture, choices, rows)
 
 

@@ -19,11 +19,11 @@ from ingest.checkpoint.digests import Stamp
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
 SUFFIX: Final = ".gguf"
-PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+PART_NAME: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 """How llama.cpp names the parts of a split file."""
-FIRST: Final = "00001"
-MOST_NAMED: Final = 4
-LONG: Final = 64
+FIRST_PART: Final = "00001"
+MAX_LISTED: Final = 4
+LONG_LIST: Final = 64
 """Lists of more values are the tokenizer's, which only the sidecar reads."""
 MAGIC: Final = b"GGUF"
 
@@ -92,13 +92,13 @@ def find_gguf(directory: Path) -> Path | None:
     first_parts = [
         file
         for file in files
-        if (part := PART.fullmatch(file.name)) is None or part["number"] == FIRST
+        if (part := PART_NAME.fullmatch(file.name)) is None or part["number"] == FIRST_PART
     ]
     # A picture tower lies beside the language model that it belongs to.
     models = [file for file in first_parts or files if not file.name.startswith("mmproj")]
     if len(models) > 1:
-        names = ", ".join(file.name for file in models[:MOST_NAMED])
-        more = ", …" if len(models) > MOST_NAMED else ""
+        names = ", ".join(file.name for file in models[:MAX_LISTED])
+        more = ", …" if len(models) > MAX_LISTED else ""
         raise CheckpointError(
             f"{directory} holds {len(models)} GGUF models ({names}{more}): give the file that is"
             " meant"
@@ -140,7 +140,7 @@ def read_by_transformers(file: GgufFile, *, lists: bool) -> Iterator[None]:
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
-    split_name = PART.fullmatch(path.name)
+    split_name = PART_NAME.fullmatch(path.name)
     if split_name is None:
         return (path,)
     count = int(split_name["count"])
@@ -246,7 +246,7 @@ class _QuickReader(GGUFReader):
     ) -> tuple[int, list[Any], list[int], list[GGUFValueType]]:
         if GGUFValueType(raw_type) == GGUFValueType.ARRAY and self.byte_order == "I":
             item, count = struct.unpack_from("<IQ", _buffer(self.data), orig_offs)
-            if count > LONG:
+            if count > LONG_LIST:
                 size = self._size_of_list(orig_offs + 12, GGUFValueType(item), count)
                 return 12 + size, [], [], [GGUFValueType.ARRAY]
         return super()._get_field_parts(orig_offs, raw_type)

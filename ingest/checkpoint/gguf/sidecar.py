@@ -24,7 +24,7 @@ from ingest.checkpoint.libraries import first_line, silence_libraries
 from ingest.families import FAMILIES
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
-FORM: Final = 4
+FORMAT_VERSION: Final = 4
 """The format of what is kept; another number makes it anew."""
 PADDING: Final = re.compile(r"\[PAD\d+\]")
 
@@ -45,7 +45,7 @@ def ensure_sidecar(file: GgufFile) -> Path:
 def _key(file: GgufFile) -> str:
     from transformers import __version__
 
-    digest = sha256(f"{FORM} {__version__} {sorted(file.tensors)}".encode())
+    digest = sha256(f"{FORMAT_VERSION} {__version__} {sorted(file.tensors)}".encode())
     with file.path.open("rb") as opened:
         digest.update(opened.read(file.header_bytes))
     if (factors := file.tensors.get(ROPE_FACTORS)) is not None:

@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from ingest.families.layout import Matrix
 from ingest.forward import Batch, Forward, make_batches
 from ingest.interventions.hooks import Targets
-from ingest.interventions.metrics import Counted
+from ingest.interventions.metrics import CountedTokens
 from ingest.interventions.single_neuron.branch_pass import compute_post_change
 from neurondb.interventions import ALWAYS, ESTIMATED_METRICS, Condition
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
 """Places of a batch: all that the backward pass reads exists at once."""
 
-Sums = NDArray[np.float64]
+NeuronSums = NDArray[np.float64]
 
 
 class Attributor:
@@ -51,8 +51,8 @@ class Attributor:
         self._forward = forward
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
-        places = BATCH_TOKENS.get(forward.device.type, BATCH_TOKENS["cpu"])
-        full_batches = make_batches(token_ids, torch.device("cpu"), places)
+        max_tokens = BATCH_TOKENS.get(forward.device.type, BATCH_TOKENS["cpu"])
+        full_batches = make_batches(token_ids, torch.device("cpu"), max_tokens)
         self._batches = [part for batch in full_batches for part in forward.split_batch(batch)]
 
     def run(
@@ -87,7 +87,7 @@ class Attributor:
 
     def _batch(
         self, batch: Batch, targets: Mapping[int, Targets], condition: Condition
-    ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
+    ) -> tuple[dict[int, NeuronSums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
         probes = {layer: _LayerProbe(chosen, condition) for layer, chosen in targets.items()}
         with self._forward.explain_errors(batch), torch.enable_grad(), ExitStack() as stack:
@@ -96,7 +96,7 @@ class Attributor:
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
             totals, counted = self._totals(logits, batch)
             leaves = [probe.zero for probe in probes.values() if probe.zero is not None]
-            products: dict[int, list[Sums]] = {layer: [] for layer in probes}
+            products: dict[int, list[NeuronSums]] = {layer: [] for layer in probes}
             for i, total in enumerate(totals):
                 more = i + 1 < len(totals)
                 gradients = torch.autograd.grad(total, leaves, retain_graph=more)
@@ -106,7 +106,7 @@ class Attributor:
 
     def _totals(self, logits: Tensor, batch: Batch) -> tuple[list[Tensor], NDArray[np.int64]]:
         """Return the sum of each metric over the tokens that have it, and how many these are."""
-        counted = Counted.from_batch(batch, skip_bos=self._skip_bos)
+        counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
         next_token = counted.next_token
         float_logits = logits[counted.mask]
         float_logits = float_logits if float_logits.dtype == torch.float64 else float_logits.float()
@@ -139,12 +139,12 @@ class _LayerProbe:
 
     def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
         """Record the layer's activations in passes that are run while `stack` is open."""
-        places = forward.hook_points[layer]
+        hook_points = forward.hook_points[layer]
         if self._condition.gate:
-            assert places.gate is not None
-            keep = self._gate_keeper(places.gate.matrix)
-            stack.callback(places.gate.module.register_forward_hook(keep).remove)
-        stack.callback(places.out.module.register_forward_pre_hook(self._probe).remove)
+            assert hook_points.gate is not None
+            keep = self._gate_keeper(hook_points.gate.matrix)
+            stack.callback(hook_points.gate.module.register_forward_hook(keep).remove)
+        stack.callback(hook_points.out.module.register_forward_pre_hook(self._probe).remove)
 
     def _gate_keeper(self, matrix: Matrix) -> Callable[..., None]:
         def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -159,13 +159,13 @@ class _LayerProbe:
         self.zero = torch.zeros_like(post, requires_grad=True)
         return (post + self.zero, *inputs[1:])
 
-    def products(self, gradient: Tensor) -> Sums:
+    def products(self, gradient: Tensor) -> NeuronSums:
         """Return, for each neuron, Σ over the tokens of (post − target) × gradient."""
         assert self._change is not None
         chosen = gradient.index_select(-1, self._targets.neurons)
         wide = torch.promote_types(chosen.dtype, torch.float32)
         product = -self._change.to(wide) * chosen.to(wide)
-        summed: Sums = product.flatten(0, -2).sum(0).cpu().double().numpy()
+        summed: NeuronSums = product.flatten(0, -2).sum(0).cpu().double().numpy()
         return summed
 
 

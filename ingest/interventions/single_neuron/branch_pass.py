@@ -70,7 +70,7 @@ def run_clean_pass(
 
     Args:
         cached_model: The model.
-        batch: One of `Forward.parts`.
+        batch: One of `Forward.split_batch`.
         intervention: What is done to each neuron alone; it sets hook_post.
 
     Raises:
@@ -136,9 +136,13 @@ def _cache_layer(
     stack: ExitStack, cached_model: PrefixCachedModel, layer: int, intervention: Intervention
 ) -> LayerCache:
     """Return a cache that the next pass fills while `stack` is open."""
-    cache, places = LayerCache(), cached_model.forward.hook_points[layer]
+    cache, hook_points = LayerCache(), cached_model.forward.hook_points[layer]
     neurons = intervention.targets[layer].neurons
-    inputs = {id(p.module): p.module for p in (places.gate, places.in_) if p is not None}
+    inputs = {
+        id(hook_point.module): hook_point.module
+        for hook_point in (hook_points.gate, hook_points.in_)
+        if hook_point is not None
+    }
 
     def keep_sliver(module: nn.Module, _inputs: object, output: Tensor) -> None:
         # What is made of it goes into `out`, which stands still and looks at nothing.
@@ -153,11 +157,11 @@ def _cache_layer(
     for module in inputs.values():
         stack.callback(module.register_forward_hook(keep_sliver).remove)
     if intervention.condition.gate:
-        assert places.gate is not None
-        keep_gate = _gate_keeper(cache, places.gate.matrix, neurons)
-        stack.callback(places.gate.module.register_forward_hook(keep_gate).remove)
-    stack.callback(places.out.module.register_forward_pre_hook(keep_post).remove)
-    stack.callback(places.out.module.register_forward_hook(keep_written).remove)
+        assert hook_points.gate is not None
+        keep_gate = _gate_keeper(cache, hook_points.gate.matrix, neurons)
+        stack.callback(hook_points.gate.module.register_forward_hook(keep_gate).remove)
+    stack.callback(hook_points.out.module.register_forward_pre_hook(keep_post).remove)
+    stack.callback(hook_points.out.module.register_forward_hook(keep_written).remove)
     return cache
 
 
@@ -190,9 +194,9 @@ def _unpadded(values: Tensor, batch: Batch) -> Float[Tensor, "texts positions ch
     return by_text.masked_fill((positions >= batch.lengths[:, None])[..., None], 0.0)
 
 
-def _out_vectors(places: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
-    matrix = places.out.matrix
-    stored = places.out.module.weight
+def _out_vectors(hook_points: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
+    matrix = hook_points.out.matrix
+    stored = hook_points.out.module.weight
     assert isinstance(stored, Tensor)
     weight = matrix.select_weight({f"{matrix.module}.weight": stored}, "")
     return weight.index_select(0, neurons)

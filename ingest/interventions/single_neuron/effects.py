@@ -15,7 +15,7 @@ from torch import Tensor
 from ingest.forward import Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention
-from ingest.interventions.metrics import Counted, compute_token_metrics
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 from ingest.interventions.single_neuron.branch_pass import BranchPoint, run_branch, run_clean_pass
 from neurondb.interventions import METRICS
 
@@ -70,8 +70,8 @@ class SingleNeuronRunner:
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         self._all_metrics = [METRICS.index(metric) for metric in metrics]
-        places = batch_tokens(forward.device)
-        full_batches = make_batches(token_ids, torch.device("cpu"), places)
+        max_tokens = batch_tokens(forward.device)
+        full_batches = make_batches(token_ids, torch.device("cpu"), max_tokens)
         self._batches = [part for batch in full_batches for part in forward.split_batch(batch)]
 
     def run(self, intervention: Intervention, advance: Callable[[int], None]) -> Effects:
@@ -104,7 +104,7 @@ class SingleNeuronRunner:
 
     @torch.inference_mode()
     def _tokens(self, clean: CleanPass) -> _Tokens:
-        counted = Counted.from_batch(clean.batch, skip_bos=self._skip_bos)
+        counted = CountedTokens.from_batch(clean.batch, skip_bos=self._skip_bos)
         next_token = clean.batch.token_ids.new_full(counted.mask.shape, -1)
         next_token[counted.mask] = counted.next_token
         metrics = torch.full((len(self.metrics), *counted.mask.shape), torch.nan)

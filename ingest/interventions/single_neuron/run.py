@@ -21,7 +21,7 @@ from neurondb.writing.ablations import store_named
 from neurondb.writing.effects import open_run
 from neurondb.writing.rows import transaction
 
-EVERY = "every neuron"
+EVERY_NEURON = "every neuron"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _check(request: EffectRequest, kind: str) -> None:
 def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
     if request.selection is None:
         first = model.first_neuron_id
-        return NeuronSet(EVERY, np.arange(first, first + model.n_neurons), name=request.name)
+        return NeuronSet(EVERY_NEURON, np.arange(first, first + model.n_neurons), name=request.name)
     neurons = select_neurons(engine, model, request.selection, request.seed)
     return neurons if request.name is None else neurons._replace(name=request.name)
 

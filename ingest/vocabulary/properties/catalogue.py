@@ -11,7 +11,7 @@ import numpy as np
 
 from ingest.vocabulary.properties import word_lists
 from ingest.vocabulary.properties.predicates import (
-    Test,
+    TokenTest,
     containing,
     continues_word,
     ending,
@@ -38,7 +38,7 @@ class Property(NamedTuple):
 
     name: str
     description: str
-    has: Test
+    has: TokenTest
 
 
 _CLOSERS: Final = r"""["'”’»)\]]*\s*"""

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from ingest.vocabulary.properties import word_lists
 from ingest.vocabulary.properties.token_text import NO_CHARACTER, Reading
 
-Test: TypeAlias = Callable[[Reading], bool]
+TokenTest: TypeAlias = Callable[[Reading], bool]
 
 QUOTATION_MARKS: Final = "\"'“”„‟«»‹›‘’‚"
 UNSPACED: Final = ("CJK", "HIRAGANA", "KATAKANA", "THAI")
@@ -42,7 +42,7 @@ def _is_symbol(character: str) -> bool:
 # --- of the text without the spaces around it -------------------------------------------------
 
 
-def like(pattern: str) -> Test:
+def like(pattern: str) -> TokenTest:
     """Return a test for tokens that match a pattern as a whole."""
     matched = re.compile(pattern).fullmatch
     return lambda token: matched(token.bare) is not None
@@ -57,7 +57,7 @@ def letters(token: Reading) -> bool:
     return any(map(str.isalpha, text)) and all(map(_script, text))
 
 
-def number(digits: int) -> Test:
+def number(digits: int) -> TokenTest:
     """Return a test for numbers of so many digits."""
     return lambda token: len(token.bare) == digits and token.bare.isdecimal()
 
@@ -82,7 +82,7 @@ def snake_case(token: Reading) -> bool:
     return "_" in token.bare and _IDENTIFIER.fullmatch(token.bare) is not None
 
 
-def ending(*endings: str, but: tuple[str, ...] = ()) -> Test:
+def ending(*endings: str, but: tuple[str, ...] = ()) -> TokenTest:
     """Return a test for words, or parts of words, of three letters or more with an ending."""
 
     def has(token: Reading) -> bool:
@@ -96,12 +96,12 @@ def ending(*endings: str, but: tuple[str, ...] = ()) -> Test:
 # --- of words -----------------------------------------------------------------------------------
 
 
-def one_of(words: Collection[str]) -> Test:
+def one_of(words: Collection[str]) -> TokenTest:
     """Return a test for words of a list."""
     return lambda token: token.word in words
 
 
-def named(words: Collection[str]) -> Test:
+def named(words: Collection[str]) -> TokenTest:
     """Return a test for words of a list with a capital: May is a month, may is none."""
     return lambda token: token.word in words and token.bare[0].isupper()
 
@@ -109,7 +109,7 @@ def named(words: Collection[str]) -> Test:
 # --- of the whole text ----------------------------------------------------------------------------
 
 
-def containing(characters: str) -> Test:
+def containing(characters: str) -> TokenTest:
     """Return a test for tokens that contain one of the characters."""
     search = re.compile(f"[{re.escape(characters)}]").search
     return lambda token: search(token.text) is not None
@@ -132,7 +132,7 @@ def symbol(token: Reading) -> bool:
     return not token.text.isascii() and any(map(_is_symbol, token.text))
 
 
-def of_script(*names: str) -> Test:
+def of_script(*names: str) -> TokenTest:
     """Return a test for tokens with a letter beyond ASCII whose Unicode name starts so."""
 
     def has(token: Reading) -> bool:

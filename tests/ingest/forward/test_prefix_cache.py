@@ -47,7 +47,7 @@ def test_a_pass_from_the_cache_is_the_models_own_to_the_bit(name: str) -> None:
 def test_layers_that_memory_has_no_room_for_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     forward, batch = forward_of(BUNDLED), batch_of(BUNDLED)
     of_one_layer = batch.token_ids.numel() * forward.architecture.d_model * 4
-    monkeypatch.setitem(prefix_cache.MEMORY, "cpu", 4 * of_one_layer)
+    monkeypatch.setitem(prefix_cache.CACHE_BYTES, "cpu", 4 * of_one_layer)
     cached_model = PrefixCachedModel(forward)
     clean = cached_model.run_clean(batch, [1, 2, 3, 4])
     assert sorted(clean.prefixes) == [1, 3]

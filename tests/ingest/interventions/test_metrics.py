@@ -6,7 +6,7 @@ import torch
 
 from ingest.forward import Batch
 from ingest.interventions import metrics
-from ingest.interventions.metrics import Counted, compute_token_metrics
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 
 
 def logits(n: int, d_vocab: int, scale: float, seed: int = 0) -> torch.Tensor:
@@ -75,9 +75,9 @@ def test_no_token_is_no_work() -> None:
 def test_padding_and_first_positions() -> None:
     ids = torch.tensor([[1, 5, 6, 7], [1, 8, 0, 0], [1, 0, 0, 0]])
     batch = Batch(ids, torch.tensor([4, 2, 1]), torch.arange(3))
-    counted = Counted.from_batch(batch, skip_bos=False)
+    counted = CountedTokens.from_batch(batch, skip_bos=False)
     assert counted.mask.tolist() == [[True] * 4, [True] * 2 + [False] * 2, [True] + [False] * 3]
     assert counted.next_token.tolist() == [5, 6, 7, -1, 8, -1, -1]
-    rest = Counted.from_batch(batch, skip_bos=True)
+    rest = CountedTokens.from_batch(batch, skip_bos=True)
     assert rest.mask.sum(1).tolist() == [3, 1, 0]
     assert rest.next_token.tolist() == [6, 7, -1, -1]

@@ -138,7 +138,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = stored(file, each(request(file, force=True)).run_id)
-    monkeypatch.setattr(ablate_each, "FEWEST", 1)
+    monkeypatch.setattr(ablate_each, "MIN_NEURONS", 1)
     monkeypatch.setattr(ablate_each, "NEURON_TOKENS", 1)
     real, parts = store_effects, list[int]()
 

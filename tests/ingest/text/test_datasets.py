@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from ingest.text.datasets import MOST_LABELS, fingerprint_texts, read_dataset, take_first_texts
+from ingest.text.datasets import MAX_LABELS, fingerprint_texts, read_dataset, take_first_texts
 from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
 
@@ -161,11 +161,11 @@ def test_a_label_that_is_none_is_told_with_its_line(tmp_path: Path, value: objec
 
 
 def test_a_field_with_too_many_values_is_no_label(tmp_path: Path) -> None:
-    rows = [{"text": "t", "label": n % (MOST_LABELS + 1)} for n in range(2 * MOST_LABELS)]
+    rows = [{"text": "t", "label": n % (MAX_LABELS + 1)} for n in range(2 * MAX_LABELS)]
     source = jsonl(tmp_path / "a.jsonl", *rows)
     with pytest.raises(TextError, match=r"1,000 different labels.*no label field"):
         read_dataset(source)
-    assert len(read_dataset(source, MOST_LABELS).labels) == MOST_LABELS
+    assert len(read_dataset(source, MAX_LABELS).labels) == MAX_LABELS
     assert read_dataset(source, label_field="").labels == ()
 
 

@@ -21,7 +21,7 @@ from ingest.vocabulary import (
     find_lm_head_tokens,
     multiply_tiles,
 )
-from ingest.vocabulary.candidates import CHUNKS_OF
+from ingest.vocabulary.candidates import CHUNK_SIZE
 from ingest.vocabulary.moments import Spread
 from ingest.vocabulary.products import TOKEN_TILE, Operand, bound_product_error
 from ingest.weights.preprocess import NeuronVectors
@@ -94,8 +94,8 @@ def assert_lists_right(some: Matrices, k: int, precision: Precision) -> None:
 
 # --- sizes --------------------------------------------------------------------------------
 
-AROUND_EDGES = (1, 5, CHUNKS_OF - 1, CHUNKS_OF, CHUNKS_OF + 1, 1000, TILE - 1, TILE, TILE + 1,
-                2 * TILE + CHUNKS_OF + 3)  # fmt: skip
+AROUND_EDGES = (1, 5, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 1000, TILE - 1, TILE, TILE + 1,
+                2 * TILE + CHUNK_SIZE + 3)  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
