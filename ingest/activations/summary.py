@@ -96,14 +96,14 @@ class LayerSummary:
 
     Attributes:
         kind: whether the neurons have a gate.
-        layer: its number, from which the random draws differ.
+        layer: the layer's number, by which random draws differ between layers.
         totals: counts and extremes.
-        sums: what moments, means and statistics by label come from.
+        sums: the float sums, from which moments, means and statistics by label are computed.
         best: the example lists, in the order of `kind.peaks`.
         counts: histograms, flat: (quantity, neuron, bin).
         by_label: tokens by label, and positive hook_pre and hook_post; no labels, no columns.
         drawn: texts drawn at random, where control examples are wanted.
-        seed: of that draw.
+        seed: the seed of that draw.
     """
 
     kind: NeuronKind

@@ -27,7 +27,7 @@ def save_summaries(
 
     Args:
         path: The file.
-        about: What the summaries are of: anything that JSON can hold.
+        about: A description of what was summarised: anything that JSON can hold.
         summaries: The summaries by layer.
 
     Raises:

@@ -23,10 +23,10 @@ class AttributeInputs:
 
     Attributes:
         prompts: those that are used.
-        left_out: why others are not → how many.
+        left_out: reason → how many prompts are left out for it.
         cuts: token ids up to the subject's last token, each once.
-        subjects: of each cut.
-        weights: how many prompts begin with it.
+        subjects: the subject of each cut.
+        weights: how many prompts begin with each cut.
         attributes: subject → the words that count as its attributes.
         whole: token ids of the prompts that have an answer.
         answers: the first token of each answer.

@@ -81,7 +81,7 @@ def average_rates(
     """Return each layer's mean over the prompts that have a rate, and how many those are.
 
     Args:
-        rates: of texts; NaN for none.
+        rates: each text's rate in each layer; NaN where it has none.
         weights: how many prompts each text stands for.
     """
     has_rate = ~np.isnan(rates)

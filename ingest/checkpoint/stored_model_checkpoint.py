@@ -36,7 +36,7 @@ def locate_stored_checkpoint(model: Model, revision: str | None = None) -> Locat
     """Find the directory that a stored model was read from.
 
     Args:
-        model: As it is stored.
+        model: The stored model.
         revision: The revision of the hub's repository; by default the one that was read.
 
     Raises:

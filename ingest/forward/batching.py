@@ -58,7 +58,7 @@ def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64
     batches compute what one run does, to the last bit.
 
     Args:
-        lengths: of the texts, in tokens.
+        lengths: the texts' lengths in tokens.
         max_tokens: tokens of a batch, padding included.
     """
     longest_first = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
@@ -81,10 +81,10 @@ def make_batches(
     """Yield batches of the texts that `pack_texts` puts together.
 
     Args:
-        token_ids: the texts.
-        device: where the batches are to be.
+        token_ids: the token ids of each text.
+        device: the device that the batches are put on.
         max_tokens: tokens of a batch, padding included.
-        ordinals: of the texts in their dataset; None counts from zero.
+        ordinals: the texts' places in their dataset; None counts from zero.
         first: the number of the first batch.
     """
     text_ordinals = np.arange(len(token_ids)) if ordinals is None else ordinals

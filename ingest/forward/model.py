@@ -24,7 +24,7 @@ class Consumer(Protocol):
 
     @property
     def layers(self) -> Collection[int]:
-        """The layers it wants."""
+        """The layers whose activations it takes."""
         ...
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
@@ -40,9 +40,9 @@ class Forward:
     """A model that is ready to run.
 
     Args:
-        checkpoint: whose files are loaded.
-        device: where to run.
-        dtype: precision.
+        checkpoint: the checkpoint whose files are loaded.
+        device: the device to run on.
+        dtype: the precision of weights and activations.
 
     Raises:
         ModelError: when the model cannot be loaded to run, or is another than the checkpoint's.

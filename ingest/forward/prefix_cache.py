@@ -34,7 +34,7 @@ class Stream:
 
     Attributes:
         normed: Behind the final norm: what the unembedding reads.
-        scale: What the final norm divided by, float32: the root of mean square or variance, its ε
+        scale: The divisor of the final norm, float32: the root of mean square or variance, its ε
             included; None where there is no final norm.
     """
 
@@ -46,8 +46,8 @@ class LayerPrefix(NamedTuple):
     """What the clean pass keeps so that another can begin at a layer's MLP, as modules put it out.
 
     Attributes:
-        before: What the layer before put out; None for the first layer.
-        attended: What its attention put out; None where that module is not known by name.
+        before: The output of the layer before; None for the first layer.
+        attended: The output of the layer's attention; None where that module is not known by name.
     """
 
     before: Any
@@ -63,7 +63,7 @@ class CleanPass:
     """A pass that others may begin from.
 
     Attributes:
-        batch: What was run.
+        batch: The batch that was run.
         stream: The end of its residual stream.
         prefixes: Layer → what a pass needs that begins at its MLP.
     """
@@ -93,8 +93,8 @@ class PrefixCachedModel:
 
         Args:
             batch: One of `Forward.split_batch`.
-            firsts: Those in whose MLP they first differ; of more than memory has room for, some in
-                equal steps.
+            firsts: The layers in whose MLP they first differ; where memory has no room for all,
+                some of them, in equal steps, are kept.
 
         Raises:
             ModelError: as `Forward.run` does.
@@ -186,7 +186,7 @@ def compute_norm_divisor(
 
     Args:
         norm: The module.
-        stream: What it reads.
+        stream: The residual stream that it reads.
         kind: rms or layer.
     """
     eps = getattr(norm, "variance_epsilon", getattr(norm, "eps", LAYER_NORM_EPS))
@@ -233,7 +233,7 @@ def take_texts(clean: CleanPass, layer: int, texts: Int[Tensor, " rows"]) -> Cle
 
     Args:
         clean: A pass over the whole batch.
-        layer: In whose MLP later passes first differ.
+        layer: The layer in whose MLP later passes first differ.
         texts: Which rows of the batch, in any order; one may come several times, so that each of
             its copies can be changed in its own way.
     """

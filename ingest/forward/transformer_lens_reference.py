@@ -22,9 +22,9 @@ class Bridge:
     """A model as transformer_lens runs it.
 
     Args:
-        checkpoint: whose files are loaded.
-        device: where to run.
-        dtype: precision.
+        checkpoint: the checkpoint whose files are loaded.
+        device: the device to run on.
+        dtype: the precision of weights and activations.
 
     Raises:
         ModelError: when the model cannot be loaded to run.

@@ -26,8 +26,8 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
     whole of its biases and norms, must be the stored values in the precision that was loaded.
 
     Args:
-        checkpoint: What was analysed.
-        model: As transformers loaded it.
+        checkpoint: The checkpoint that was analysed.
+        model: The model that transformers loaded.
         decoder: The part of it that holds the layers.
 
     Raises:

@@ -46,7 +46,7 @@ class RunPlan(NamedTuple):
 
     Attributes:
         neurons: The set of neurons.
-        treatment: What is done to each of them.
+        treatment: The treatment of each of them.
         baseline_of: Place, in the list of plans, of the one before that it is the baseline of.
         means_dataset_id: The dataset whose activations give means; None leaves the choice to
             `build_intervention`.
@@ -101,10 +101,10 @@ class AblationSession:
 
     Attributes:
         engine: The database, to be written to.
-        model: As it is stored.
+        model: The stored model.
         opened: Its checkpoint, and where and in which precision it runs.
-        texts: What it runs over.
-        progress: Told what is cut and how far runs are.
+        texts: The texts that it runs over, tokenised.
+        progress: Shows how far runs are, and notes on texts that are cut.
     """
 
     engine: Engine
@@ -126,10 +126,10 @@ class AblationSession:
 
         Args:
             engine: The database, to be written to.
-            model: As it is stored.
-            texts: Which.
-            machine: Device and dtype, as they are asked for.
-            progress: Told what is cut.
+            model: The stored model.
+            texts: The dataset to read, and how much of it.
+            machine: The requested device and dtype.
+            progress: Gets a note where texts are cut.
 
         Raises:
             IngestError: when the checkpoint is gone or another one, or there is no such device.

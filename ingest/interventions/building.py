@@ -35,7 +35,7 @@ def build_intervention(
         connection: The database.
         model: The stored model that they are of.
         neuron_ids: Ascending.
-        treatment: What is done to them.
+        treatment: The treatment of the neurons.
         dataset_id: The dataset whose activations give the means, where it has any; else those that
             neuron_overview shows.
 

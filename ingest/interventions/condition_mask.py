@@ -26,7 +26,7 @@ def mask_untouched(
     """Return where neurons stay as they are: True where the condition does not hold.
 
     Args:
-        target: What each neuron is to be set to; NaN leaves it as it is, whatever the condition.
+        target: The value for each neuron; NaN leaves it as it is, whatever the condition.
         post: hook_post in the model's own sign.
         gate: hook_pre; None where the condition does not ask for its sign.
         signs: Canonical signs of the neurons, 1 or −1.

@@ -29,10 +29,10 @@ def draw_neurons(
     they are fewer than `n`.
 
     Args:
-        connection: to the database.
-        model: whose.
-        n: how many.
-        seed: of the draw.
+        connection: the database.
+        model: the model whose neurons are drawn.
+        n: how many neurons to draw.
+        seed: the seed of the draw.
         excluded: neurons that are not drawn.
 
     Raises:

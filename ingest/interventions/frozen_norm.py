@@ -41,10 +41,10 @@ class MetricSums(NamedTuple):
     """Sums over tokens, and over how many; float64.
 
     Attributes:
-        fixed: of each setting and metric.
-        frozen: the same with the clean run's scale.
-        clean: of each metric.
-        n: tokens that have the metric: no text's last one has a loss or a rank.
+        fixed: the sum of each metric under each setting.
+        frozen: the same with the final norm dividing by the clean run's scale.
+        clean: the sum of each metric in the clean run.
+        n: how many tokens have the metric; a text's last one has no loss and no rank.
     """
 
     fixed: Float[NDArray[np.float64], "settings metrics"]
@@ -94,7 +94,7 @@ class FrozenNormRunner:
         Args:
             token_ids: the texts.
             settings: each with a row of its own, from 0.
-            advance: told the tokens × settings that are done.
+            advance: called with the number of tokens × settings that are done.
         """
         sums, forward = MetricSums.zeros(len(settings)), self._running.forward
         layers = sorted({setting.place.layer for setting in settings})

@@ -33,7 +33,7 @@ class Targets:
     Attributes:
         neurons: Their numbers within the layer, each once.
         signs: Their canonical signs, 1 or −1 (METHODS §1); ungated neurons have 1.
-        values: What they are set to, in canonical sign: one for each, or one row for each text of
+        values: The values to set, in canonical sign: one for each, or one row for each text of
             the batch (a sweep of clamps in one pass). Where NaN stands the neuron stays as it is.
     """
 
@@ -67,8 +67,8 @@ class Intervention:
     hook_post act(x_gate)·value.
 
     Attributes:
-        targets: By layer.
-        hook: What is set.
+        targets: The neurons and their values, by layer.
+        hook: The activation that is set.
         condition: Where it is set: only at tokens where the neuron has these signs, in the run
             that is intervened in; post in canonical sign, strict inequalities.
     """
@@ -102,7 +102,7 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
 
     Args:
         forward: The model.
-        interventions: What to do; none at all leaves the model as it is, to the bit.
+        interventions: The interventions; without any the model stays as it is, to the bit.
 
     Raises:
         UsageError: One must know the gate of an ungated model.

@@ -57,8 +57,8 @@ def compute_token_metrics(
     Logits exist for some tokens at a time, so that memory is bounded whatever the vocabulary.
 
     Args:
-        logits_of: The model's unembedding.
-        normed: What it reads.
+        logits_of: Computes logits: the model's unembedding.
+        normed: The residual stream behind the final norm, which it reads.
         next_token: The correct next tokens, −1 for none.
         d_vocab: Tokens of the vocabulary.
     """

@@ -56,8 +56,8 @@ class InterventionRunner:
         """Run interventions side by side: each batch once clean, then once for each of them.
 
         Args:
-            interventions: What to do.
-            advance: Is told the tokens that each of them has just finished.
+            interventions: The interventions, each of which is a run.
+            advance: Called with the number of tokens that each of them has just finished.
 
         Returns:
             The values, in the order of the interventions.

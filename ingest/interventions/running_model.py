@@ -84,13 +84,13 @@ def read_canonical_signs(
 def read_value_signs(
     connection: Connection, model: Model, places: Sequence[NeuronPlace], sign: str
 ) -> dict[NeuronPlace, int]:
-    """Return by what values of each neuron are multiplied to be the model's own.
+    """Return the sign by which values of each neuron become the model's own.
 
     Args:
-        connection: of the database.
+        connection: the database.
         model: the stored model.
         places: the neurons.
-        sign: canonical or model, in which the values are given.
+        sign: the sign in which values are given, `canonical` or `model`.
 
     Raises:
         UnknownNameError, IngestError: as `read_canonical_signs` does; UsageError for another sign.
@@ -104,13 +104,13 @@ def read_value_signs(
 def make_targets(
     places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
 ) -> dict[int, Targets]:
-    """Return, by layer, what neurons are set to.
+    """Return neurons and the values to set them to, as targets by layer.
 
     Args:
         places: the neurons, each once.
-        sign: of each.
-        values: in the sign that `sign` makes the model's own, the last axis over `places`; a first
-            one over rows of a batch, where NaN leaves a row's neuron as it is.
+        sign: by what each neuron's values are multiplied to be in the model's own sign.
+        values: the values, with a last axis over `places`, and before it, if need be, one over the
+            rows of a batch, where NaN leaves a row's neuron as it is.
     """
     targets = {}
     for layer in sorted({place.layer for place in places}):

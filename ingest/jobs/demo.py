@@ -72,7 +72,7 @@ def find_real_model(progress: Progress, file_at_hand: str | None = None) -> tupl
     """Return what `ingest` is to read, a path or a file of the hub, and its revision there.
 
     Args:
-        progress: Told where the file comes from.
+        progress: Gets a note on where the file comes from.
         file_at_hand: A file at hand, which is taken or refused.
 
     Raises:

@@ -193,7 +193,7 @@ def decode_tokens(
         raw_in: `in` as it is stored, float32.
         unembed_raw: the tokens' rows of U as it is stored, float32.
         places: the rows of the tokens to decode.
-        sides: of `in`: 1 as it is stored, −1 negated.
+        sides: the sides of `in` to decode: 1 as it is stored, −1 negated.
     """
     tile = TILES.get(raw_in.device.type, SMALL_TILE)
     parts = [

@@ -205,13 +205,13 @@ class Summariser:
     """Adds what the layers' MLPs did on a batch to the layers' summaries: a `Consumer`.
 
     Args:
-        summaries: by layer, added to in place.
-        signs: canonical signs by layer.
+        summaries: the summaries by layer, which are added to in place.
+        signs: the neurons' canonical signs by layer.
         activation: the function on the gate.
-        skip_bos: whether first positions count.
+        skip_bos: whether first positions are left out.
         labels: place of each text's label in the dataset, −1 for none.
-        kernels: what the sums are computed with.
-        share: told what this adds to the pass.
+        kernels: the functions that compute the sums.
+        share: measures the time that this adds to the pass.
     """
 
     def __init__(

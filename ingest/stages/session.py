@@ -38,15 +38,15 @@ class Session:
     """One run of `ingest`, as its stages see it.
 
     Attributes:
-        request: What is asked for.
-        progress: Told how far stages are, and what is not as one expects.
+        request: The request of the user.
+        progress: Shows how far stages are, and notes on what is not as one expects.
         opened: The model's checkpoint, and where and in which precision it runs.
         tokenizer: The model's; None where there is none and none is needed.
         choices: How the weights are preprocessed.
         engine: The database, to be written to.
-        ledger: What steps are stored, and this run.
+        ledger: The steps that are stored, and this run.
         corpus: The texts; None where no stage reads any.
-        run: What this run is stored as.
+        run: The record under which this run is stored.
         dataset_id: The dataset's id, once the texts are stored.
         rows: How many rows were written, by stage.
         skipped: How many steps were stored before, by stage.

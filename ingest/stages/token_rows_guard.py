@@ -25,10 +25,10 @@ def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: In
     """Refuse a run after which a model's token lists would be of two vocabularies.
 
     Args:
-        engine: the database.
-        model: the model.
+        engine: the database that is written to.
+        model: the stored model.
         n_unused: rows that no token has.
-        run: what is going to be stored.
+        run: the steps that the run is going to store.
 
     Raises:
         IngestError: says what is stored otherwise and, under --force, what would stay so.

@@ -101,8 +101,8 @@ class TextStreamer:
     """What each generated token adds to a text, as soon as its characters are whole.
 
     Args:
-        tokenizer: of the model that speaks.
-        prompt: the token ids that it continues: a first space is lost without them.
+        tokenizer: the tokenizer of the model that generates.
+        prompt: the token ids that it continues; decoded without them, a text loses its first space.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, prompt: Sequence[int]) -> None:

@@ -93,7 +93,7 @@ def find_lm_head_tokens(
     Args:
         raw_in: `in` as it is stored.
         unembed_raw: U as it is stored.
-        sides: which to decode; the products are computed once.
+        sides: the sides of `in` to decode, 1 and −1; the products are computed once.
     """
     right = unembed_raw if isinstance(unembed_raw, Operand) else Operand(unembed_raw)
     is_zero = (raw_in == 0).all(1, keepdim=True)
@@ -117,7 +117,7 @@ class LmHead:
     Args:
         unembed_raw: U as it is stored.
         rows: the tokens that its rows are.
-        precision: of the products.
+        precision: that of the products; by default what suits the device.
     """
 
     def __init__(

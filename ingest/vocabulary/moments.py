@@ -68,7 +68,7 @@ class HigherMoments:
     """Sums of powers of scores about their mean: float32 a tile, float64 across tiles.
 
     Args:
-        mean: of the scores that will be added, in float64.
+        mean: each neuron's mean of the scores that will be added, in float64.
     """
 
     def __init__(self, mean: Float[Tensor, " neurons"]) -> None:

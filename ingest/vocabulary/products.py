@@ -49,7 +49,7 @@ class Operand:
     the range that they need; what is of 16 bits already stays as it is.
 
     Args:
-        rows: of any floating type; products are those of their float32 values.
+        rows: vectors of any floating type; products are those of their float32 values.
         half: type of the fast product's copy; None where products are exact.
     """
 

@@ -55,7 +55,7 @@ class Projector:
         unembed_raw: U as it is stored, for LM-head decoding.
         top_k: tokens a list.
         rows: the tokens that the rows of the three are; all, in their order, where it is None.
-        precision: of the products that find candidates; by default what suits the device.
+        precision: that of the products that find candidates; by default what suits the device.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ def find_null_directions(
 
     Args:
         unembed: U, preprocessed: centred over the vocabulary.
-        k: how many, from 0.
+        k: the number of directions, 0 or more.
     """
     return find_smallest_directions(_gram(unembed), k)
 

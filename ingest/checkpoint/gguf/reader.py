@@ -125,7 +125,7 @@ def read_by_transformers(file: GgufFile, *, lists: bool) -> Iterator[None]:
     """Let transformers see all parts of a file while this is open, which it cannot by itself.
 
     Args:
-        file: What it is to read.
+        file: The file that it is to read.
         lists: Whether it needs the tokenizer's lists. Without them it is much faster.
     """
     quick = [_reader(part, quick=not lists) for part in file.parts]

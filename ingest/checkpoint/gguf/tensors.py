@@ -37,7 +37,7 @@ class GgufTensors:
 
     Args:
         file: The file.
-        layout: What is read of the model.
+        layout: Which tensors of the model are read.
 
     Raises:
         UnsupportedModelError: A tensor that is read is stored in a way that cannot be dequantised,

@@ -64,9 +64,9 @@ class Attributor:
         """Return the estimated mean of clean − ablated of each neuron alone.
 
         Args:
-            targets: What hook_post would be set to, by layer.
-            advance: Is told the tokens that were just finished.
-            condition: Where it would be set.
+            targets: The values that hook_post would be set to, by layer.
+            advance: Called with the number of tokens that were just finished.
+            condition: The signs at which it would be set.
 
         Raises:
             ModelError: A text is longer than the context, or a batch does not fit in memory.

@@ -28,11 +28,11 @@ from neurondb.interventions import Condition
 
 @dataclass
 class LayerCache:
-    """What the clean pass left of one layer.
+    """The activations of one layer that the clean pass leaves to branches.
 
     Attributes:
-        inputs: The MLP's input matrices, and a sliver of what they put out.
-        written: What `out` put out.
+        inputs: The modules of the MLP's input matrices, each with a sliver of its output.
+        written: The output of the `out` module.
         post: hook_post of the chosen neurons, in the model's own sign.
         gate: hook_pre of the chosen neurons, if a condition asks for it.
     """
@@ -50,7 +50,7 @@ class BranchPoint:
     Attributes:
         clean: The pass.
         layer: The layer whose neurons are changed.
-        cache: What the pass left there.
+        cache: The activations of the pass at that layer.
         change: By how much hook_post of each chosen neuron changes, in the model's own sign.
         vectors: The chosen neurons' `out`, as the module has them.
     """

@@ -79,7 +79,7 @@ class SingleNeuronRunner:
 
         Args:
             intervention: Sets hook_post; its neurons are run one at a time.
-            advance: Is told the neurons × tokens that were just finished.
+            advance: Called with the number of neurons × tokens that were just finished.
 
         Raises:
             ModelError: A text is longer than the context, or a batch does not fit in memory.

@@ -29,10 +29,10 @@ class SingleNeuronRun:
     """A run that is open or finished, and what it takes to go on with it.
 
     Attributes:
-        model: As it is stored.
+        model: The stored model.
         neurons: The set.
         session: Its checkpoint and the texts.
-        treatment: What is done to each neuron.
+        treatment: The treatment of each neuron.
         built: The same as an intervention, with the values that neurons are set to.
         run_id: The id of the stored run.
     """
@@ -60,9 +60,9 @@ def open_single_neuron_run(
 
     Args:
         engine: The database, to be written to.
-        request: What is asked for.
+        request: The neurons, their treatment and the texts.
         kind: each or attribution.
-        progress: Told what is cut.
+        progress: Gets a note where texts are cut.
 
     Raises:
         NeuronDBError: one line on what was wrong.
