@@ -71,9 +71,9 @@ class BestTexts:
         offered = scores[lists, :, neurons].long()
         offered = torch.where(offered > 0, (offered << 32) | (LAST_ORDINAL - ordinals), 0)
         key, place = torch.cat([self.key[lists, neurons], offered], dim=1).topk(k, dim=1)
-        stays = place.clamp(max=k - 1)
-        position = self.position[lists, neurons].gather(1, stays)
-        value = self.value[lists, neurons].gather(1, stays)
+        kept_place = place.clamp(max=k - 1)
+        position = self.position[lists, neurons].gather(1, kept_place)
+        value = self.value[lists, neurons].gather(1, kept_place)
         row, column = ((place >= k) & (key > 0)).nonzero(as_tuple=True)
         text = place[row, column] - k
         position[row, column] = positions(lists[row], text, neurons[row]).int()

@@ -123,9 +123,9 @@ def _looks_like_path(model: str) -> bool:
 def _hub_id(model: str) -> tuple[str, str]:
     """Return the hub id and slug that a known name or a hub id stands for."""
     if not HUB_ID.fullmatch(model):
-        known = find_known_model(model)
-        return known.hub_id, known.slug
-    slugs = {known.hub_id.lower(): known.slug for known in KNOWN.values()}
+        known_model = find_known_model(model)
+        return known_model.hub_id, known_model.slug
+    slugs = {known_model.hub_id.lower(): known_model.slug for known_model in KNOWN.values()}
     return model, slugs.get(model.lower(), _slug(model.split("/")[1]))
 
 

@@ -31,8 +31,8 @@ def locate_requested(request: IngestRequest) -> tuple[LocatedModel, str]:
     """
     stored = None if _is_local(request.model) else _stored(request)
     if stored is None or (request.name not in (None, stored.name) and _is_known(request.model)):
-        located = locate_model(request.model, request.revision)
-        return located, request.name or located.slug
+        located_model = locate_model(request.model, request.revision)
+        return located_model, request.name or located_model.slug
     return locate_stored_checkpoint(stored, request.revision), request.name or stored.name
 
 

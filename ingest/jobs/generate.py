@@ -103,25 +103,25 @@ class _Continuation:
         # The same for every run, so that runs part where their distributions do.
         self._random = np.random.default_rng(request.sampling.seed)
         self._ids = list(prompt)
-        self._left = request.max_new_tokens
+        self._n_left = request.max_new_tokens
         self._cache: Any = None
-        self._unread = len(prompt)
+        self._n_unread = len(prompt)
         self._streamer = TextStreamer(running.tokenizer, prompt)
-        self._ends = _end_tokens(running)
+        self._end_ids = _end_tokens(running)
         self._new_rope_at = _new_rope_at(running)
 
     def next(self) -> GeneratedToken:
         """Return the next token, or a piece that says why there is none."""
-        if not self._left:
+        if not self._n_left:
             return self._end("length")
         if not self._running.fits(len(self._ids) + 1):
             return self._end("context")
         chosen = draw_token(self._logits(), self._sampling, self._random.random())
-        if chosen in self._ends:
+        if chosen in self._end_ids:
             return self._end("eos")
         self._ids.append(chosen)
-        self._left -= 1
-        self._unread = 1
+        self._n_left -= 1
+        self._n_unread = 1
         return GeneratedToken(self.name, chosen, self._streamer.add(chosen))
 
     def _end(self, reason: str) -> GeneratedToken:
@@ -132,8 +132,8 @@ class _Continuation:
     def _logits(self) -> Float[Tensor, " d_vocab"]:
         forward = self._running.forward
         if len(self._ids) == self._new_rope_at:
-            self._cache, self._unread = None, len(self._ids)
-        unread = torch.tensor([self._ids[-self._unread :]], device=forward.device)
+            self._cache, self._n_unread = None, len(self._ids)
+        unread = torch.tensor([self._ids[-self._n_unread :]], device=forward.device)
         with intervene(forward, *self.steering):
             step = decode_step(forward.model, unread, self._cache)
         self._cache = step.cache

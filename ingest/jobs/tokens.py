@@ -215,7 +215,7 @@ def _decode_tile(
     # Few enough for float64, so that equal neurons stay equal whatever tile they are in.
     token_logits = (rows.double() @ unembed[list(places)].double().T).T
     parts = [
-        side_sums.decoded(side * token_logits) for side, side_sums in zip(sides, sums, strict=True)
+        side_sums.decode(side * token_logits) for side, side_sums in zip(sides, sums, strict=True)
     ]
     # no direction, no decoding
     return torch.stack(parts, dim=2).masked_fill((rows == 0).all(1), torch.nan)
@@ -234,7 +234,7 @@ class _Sums:
         self._largest = both.topk(min(N_LARGEST, both.shape[1]), dim=1, sorted=False).values
         self._log_total = torch.logaddexp(self._log_total, _log_sum_exp(logits))
 
-    def decoded(
+    def decode(
         self, token_logits: Float[Tensor, "tokens neurons"]
     ) -> Float[Tensor, "2 tokens neurons"]:
         """Return probability and normalised probability of tokens, from their logits in float64."""

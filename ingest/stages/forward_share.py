@@ -16,8 +16,8 @@ class ForwardShare:
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
-        self._whole = 0.0
-        self._consuming = 0.0
+        self._total_seconds = 0.0
+        self._consumer_seconds = 0.0
 
     @contextmanager
     def time_batch(self) -> Iterator[None]:
@@ -26,9 +26,9 @@ class ForwardShare:
         yield
         if self._on_gpu:
             torch.cuda.synchronize()
-            self._consuming += sum(a.elapsed_time(b) for a, b in self._events) / 1e3
+            self._consumer_seconds += sum(a.elapsed_time(b) for a, b in self._events) / 1e3
             self._events.clear()
-        self._whole += time.perf_counter() - started
+        self._total_seconds += time.perf_counter() - started
 
     @contextmanager
     def time_consumers(self) -> Iterator[None]:
@@ -42,10 +42,10 @@ class ForwardShare:
         else:
             started = time.perf_counter()
             yield
-            self._consuming += time.perf_counter() - started
+            self._consumer_seconds += time.perf_counter() - started
 
     def __str__(self) -> str:
         """Return e.g. `forward 81%`, nothing before the first batch."""
-        if self._whole == 0:
+        if self._total_seconds == 0:
             return ""
-        return f"forward {1 - self._consuming / self._whole:.0%}"
+        return f"forward {1 - self._consumer_seconds / self._total_seconds:.0%}"

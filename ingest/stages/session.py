@@ -121,13 +121,13 @@ class Session:
 
     def select_pending(self, steps: Iterable[Step]) -> list[Step]:
         """Return the steps that are not stored yet, counting the others."""
-        waiting = []
+        pending = []
         for step in steps:
             if self.ledger.is_done(step):
                 self.skipped[step.stage.split()[0]] += 1
             else:
-                waiting.append(step)
-        return waiting
+                pending.append(step)
+        return pending
 
     @contextmanager
     def finishing(self, step: Step, seconds: float = 0.0) -> Iterator[StepWriter]:

@@ -34,7 +34,7 @@ class ChatTokenizer(Tokenizer):
             UsageError: when nothing is left of it, or the tokenizer has no chat template.
         """
         if chat:
-            ids = self._ids(self._in_template(text))
+            ids = self._ids(self._fill_template(text))
         else:
             prefix = [] if self.prefix_token_id is None else [self.prefix_token_id]
             ids = prefix + self._ids(text)
@@ -64,7 +64,7 @@ class ChatTokenizer(Tokenizer):
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _in_template(self, text: str) -> str:
+    def _fill_template(self, text: str) -> str:
         if not self._has_template:
             raise UsageError(
                 f"{self.directory} has no chat template: leave out --chat, or take a model that is"
@@ -108,7 +108,7 @@ class TextStreamer:
     def __init__(self, tokenizer: ChatTokenizer, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self._ids = list(prompt)
-        self._shown = len(tokenizer.decode(self._ids))
+        self._n_shown = len(tokenizer.decode(self._ids))
 
     def add(self, token_id: int) -> str:
         """Add a token and return the text that can be shown because of it."""
@@ -121,5 +121,5 @@ class TextStreamer:
         return self._new(self._tokenizer.decode(self._ids))
 
     def _new(self, text: str) -> str:
-        added, self._shown = text[self._shown :], max(self._shown, len(text))
+        added, self._n_shown = text[self._n_shown :], max(self._n_shown, len(text))
         return added

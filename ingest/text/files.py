@@ -37,10 +37,10 @@ def read_file(path: Path, label_field: str) -> LabelledTexts:
     if ending in TABLES and not compressed:
         return TABLES[ending](path, label_field)
     if ending not in TEXTS:
-        known = ", ".join((*TEXTS, *TABLES))
+        endings = ", ".join((*TEXTS, *TABLES))
         raise TextError(
             f"{format_path(path)}: cannot read {path.suffix or 'a file without ending'!r}; "
-            f"give one of {known}, a directory, or a hub dataset id"
+            f"give one of {endings}, a directory, or a hub dataset id"
         )
     return TEXTS[ending](read_content(path), format_path(path), label_field)
 

@@ -49,10 +49,10 @@ def list_visible_files(root: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, root: str, seen: set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in seen:
+    real_path = os.path.realpath(folder)
+    if real_path in seen:
         return
-    seen.add(real)
+    seen.add(real_path)
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         kinds = [(path, path.is_dir(), path.is_file()) for path in paths]
@@ -73,8 +73,8 @@ def _walk(folder: Path, root: str, seen: set[str]) -> Iterator[Path]:
 
 
 def _lies_elsewhere(link: Path, root: str) -> bool:
-    real = os.path.realpath(link)
-    return os.path.commonpath([real, root]) not in (real, root)
+    real_path = os.path.realpath(link)
+    return os.path.commonpath([real_path, root]) not in (real_path, root)
 
 
 def _find_left_out(folder: Path, files: list[Path]) -> set[str]:

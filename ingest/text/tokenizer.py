@@ -72,8 +72,8 @@ class Tokenizer:
 
     @cached_property
     def _configured_prefix(self) -> int | None:
-        added = self._tokenizer.get_added_tokens_decoder()
-        special = {token_id for token_id, token in added.items() if token.special}
+        added_tokens = self._tokenizer.get_added_tokens_decoder()
+        special = {token_id for token_id, token in added_tokens.items() if token.special}
         ids = read_configured_ids(self._directory)
         return next((i for role in ROLES for i in ids[role] if i in special), None)
 
@@ -108,8 +108,8 @@ class Tokenizer:
         """Return the tokens of the ids below `d_vocab`, in the order of `token_ids`."""
         pieces = {i: p for p, i in self._tokenizer.get_vocab(with_added_tokens=True).items()}
         added = self._tokenizer.get_added_tokens_decoder()
-        known = self.list_token_ids(d_vocab).tolist()
-        return [self._token(pieces[i], is_added=i in added) for i in known]
+        token_ids = self.list_token_ids(d_vocab).tolist()
+        return [self._token(pieces[i], is_added=i in added) for i in token_ids]
 
     def _token(self, piece: str, *, is_added: bool) -> Token:
         return Token(piece if is_added else self._decode(piece), piece)

@@ -93,13 +93,13 @@ class Candidates:
 
 
 def _padded(
-    rows: Tensor, scores: Tensor, ids: Tensor, least: tuple[int, int]
+    rows: Tensor, scores: Tensor, ids: Tensor, least_shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return what belongs to each row, in ascending order of rows, side by side; −∞ beyond.
 
     The shape is `least`, or wider.
     """
-    n_rows, width = least
+    n_rows, width = least_shape
     counts = torch.bincount(rows, minlength=n_rows)
     before = counts.cumsum(0) - counts
     place = torch.arange(len(rows), device=rows.device) - before[rows]
