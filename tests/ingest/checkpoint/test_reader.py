@@ -181,7 +181,7 @@ before = peak()
 checkpoint = Checkpoint.open(Path(sys.argv[1]))
 checkpoint.fingerprint()
 for index in range(checkpoint.architecture.n_layers):
-    checkpoint.layer(index)
+    checkpoint.read_layer(index)
 print(peak() - before)
 """
 

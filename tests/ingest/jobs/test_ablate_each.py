@@ -168,7 +168,7 @@ import sys
 from pathlib import Path
 from ingest.jobs import ablate_each as job
 from tests.ingest.jobs.test_ablate_each import each, request
-job.FEWEST = job.NEURON_TOKENS = 1
+job.MIN_NEURONS = job.NEURON_TOKENS = 1
 from neurondb.contracts.inputs import NeuronSelection
 each(request(Path(sys.argv[1]), selection=NeuronSelection("where", "layer=1")))
 """
