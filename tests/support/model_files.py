@@ -60,10 +60,10 @@ def read_all(path: Path) -> None:
     """Open a directory and read everything."""
     checkpoint = Checkpoint.open(path)
     for index in range(checkpoint.architecture.n_layers):
-        checkpoint.layer(index)
-    checkpoint.embedding()
-    checkpoint.unembedding()
-    checkpoint.final_norm()
+        checkpoint.read_layer(index)
+    checkpoint.read_embedding()
+    checkpoint.read_unembedding()
+    checkpoint.read_final_norm()
 
 
 def message(path: Path) -> str:

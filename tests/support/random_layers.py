@@ -134,7 +134,7 @@ def counted(layer: Layer, chosen: Sequence[int]) -> CountedBatch:
     ids = torch.zeros(len(chosen), int(lengths.max()), dtype=torch.int64)
     labels = torch.tensor([text.label for text in layer.texts]) if layer.n_labels else None
     batch = Batch(ids, lengths, torch.tensor(chosen))
-    return CountedBatch.of(batch, skip_bos=layer.skip_bos, labels=labels)
+    return CountedBatch.from_batch(batch, skip_bos=layer.skip_bos, labels=labels)
 
 
 def empty(layer: Layer) -> LayerSummary:

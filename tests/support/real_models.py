@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingest.bundled import model_directory
-from ingest.bundled.tinyworld import heldout
+from ingest.bundled.tinyworld import read_heldout_texts
 from tests.support.shared_inputs import REQUIRED, SHARED, shared
 
 BUNDLED = "bundled"
@@ -35,7 +35,7 @@ def real_directory(name: str) -> Path:
 def real_texts(name: str) -> tuple[str, ...]:
     """Return texts of the kind that a model of `REAL` was trained on, but not those."""
     if name == BUNDLED:
-        return tuple(heldout(N_TEXTS[name]))
+        return tuple(read_heldout_texts(N_TEXTS[name]))
     written = shared("text/tinystories.txt").read_text(encoding="utf-8").split(SEPARATOR)
     return tuple([text.strip() for text in written if text.strip()][: N_TEXTS[name]])
 

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ingest.activations.summary import LayerSummary
-from ingest.activations.summary_file import FORMAT, SummaryFile, save
+from ingest.activations.summary_file import FORMAT, SummaryFile, save_summaries
 from neurondb.errors import IngestError
 from tests.support.ingested import fresh
 from tests.support.random_layers import NO_NUMBERS, NUMBERS, Layer, empty, random_layer, summarised
@@ -54,9 +54,9 @@ def test_summaries_come_back_from_their_tensors_and_from_a_file(
     )
     parts = [range(n_texts)] if n_texts else []
     first, second = (summarised(replace(layer, number=n), parts) for n in (1, 11))
-    assert_identical(LayerSummary.of_tensors(1, seed, first.tensors(), gated=gated), first)
+    assert_identical(LayerSummary.from_tensors(1, seed, first.tensors(), gated=gated), first)
     path = fresh("summary") / "s"
-    save(path, ABOUT, {1: first, 11: second})
+    save_summaries(path, ABOUT, {1: first, 11: second})
     file = SummaryFile.open(path)
     assert file.about == ABOUT
     assert file.layers == {1: (seed, gated), 11: (seed, gated)}
@@ -70,7 +70,7 @@ def test_summaries_come_back_from_their_tensors_and_from_a_file(
 def test_a_loaded_summary_goes_on_as_the_one_that_was_saved(tmp_path: Path) -> None:
     layer = random_layer(1, 20, pool=None, controls=True, n_labels=1)
     whole = summarised(layer, [range(9), range(9, 20)])
-    save(tmp_path / "s", {}, {0: summarised(layer, [range(9)])})
+    save_summaries(tmp_path / "s", {}, {0: summarised(layer, [range(9)])})
     loaded = SummaryFile.open(tmp_path / "s").load([0])[0]
     added = _with(loaded, layer, range(9, 20))
     assert_identical(added, whole)
@@ -90,7 +90,7 @@ def _with(summary: LayerSummary, layer: Layer, part: range) -> LayerSummary:
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     path = tmp_path / "part.summary"
-    save(path, ABOUT, {0: empty(random_layer(0, 1))})
+    save_summaries(path, ABOUT, {0: empty(random_layer(0, 1))})
     return path
 
 
@@ -136,11 +136,11 @@ def test_weights_and_files_of_other_versions_are_said(
 
 def test_writing_fails_as_a_disk_does(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
-        save(tmp_path / "nowhere" / "s", {}, {0: empty(random_layer(0, 1))})
+        save_summaries(tmp_path / "nowhere" / "s", {}, {0: empty(random_layer(0, 1))})
 
 
 def test_a_file_that_is_there_is_replaced_whole(written: Path) -> None:
-    save(written, {"new": 1}, {2: empty(random_layer(0, 1, gated=False))})
+    save_summaries(written, {"new": 1}, {2: empty(random_layer(0, 1, gated=False))})
     file = SummaryFile.open(written)
     assert (file.about, file.layers) == ({"new": 1}, {2: (0, False)})
     with safe_open(written, framework="pt") as opened:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.activations.examples import random_scores
+from ingest.activations.examples import score_at_random
 from ingest.activations.summary import LayerSummary
 from neurondb.contracts.activations import (
     ActivationsRecord,
@@ -146,5 +146,5 @@ def test_the_controls_of_shards_are_those_of_the_whole() -> None:
     first, *others = (summarised(layer, [range(i, 200, 3)]) for i in range(3))
     for other in others:
         first.merge(other)
-    scores = random_scores(layer.seed, layer.number, torch.arange(200), len(layer.sign))
+    scores = score_at_random(layer.seed, layer.number, torch.arange(200), len(layer.sign))
     assert_controls_right(first.record(), layer, scores.numpy())

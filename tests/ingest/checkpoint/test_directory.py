@@ -99,13 +99,13 @@ def test_what_is_read_is_what_transformers_loads(llama: Path, name: str) -> None
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(llama)
     checkpoint = Checkpoint.open(llama)
     for index, layer in enumerate(loaded.model.layers):
-        read = checkpoint.layer(index)
+        read = checkpoint.read_layer(index)
         assert read.gate is not None
         assert torch.equal(read.gate, layer.mlp.gate_proj.weight)
         assert torch.equal(read.in_, layer.mlp.up_proj.weight)
         assert torch.equal(read.out.T, layer.mlp.down_proj.weight)
-    assert torch.equal(checkpoint.embedding(), loaded.get_input_embeddings().weight)
-    assert torch.equal(checkpoint.unembedding(), loaded.get_output_embeddings().weight)
+    assert torch.equal(checkpoint.read_embedding(), loaded.get_input_embeddings().weight)
+    assert torch.equal(checkpoint.read_unembedding(), loaded.get_output_embeddings().weight)
     Forward(checkpoint, torch.device("cpu"), torch.float32)
 
 
@@ -140,8 +140,8 @@ def test_a_tied_model_is_read_however_it_is_saved(
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(path)
     checkpoint = Checkpoint.open(path)
     assert checkpoint.architecture.tied
-    assert torch.equal(checkpoint.embedding(), loaded.get_input_embeddings().weight)
-    assert torch.equal(checkpoint.unembedding(), loaded.get_output_embeddings().weight)
+    assert torch.equal(checkpoint.read_embedding(), loaded.get_input_embeddings().weight)
+    assert torch.equal(checkpoint.read_unembedding(), loaded.get_output_embeddings().weight)
     Forward(checkpoint, torch.device("cpu"), torch.float32)
 
 
@@ -163,7 +163,7 @@ def test_a_head_that_differs_in_its_middle_alone_is_no_tie(llama: Path) -> None:
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(llama)
     checkpoint = Checkpoint.open(llama)
     assert not checkpoint.architecture.tied
-    assert torch.equal(checkpoint.unembedding(), loaded.get_output_embeddings().weight)
+    assert torch.equal(checkpoint.read_unembedding(), loaded.get_output_embeddings().weight)
 
 
 def test_a_pickle_of_torch_before_1_6_is_read(llama: Path, tmp_path: Path) -> None:
@@ -174,9 +174,9 @@ def test_a_pickle_of_torch_before_1_6_is_read(llama: Path, tmp_path: Path) -> No
     new, old = Checkpoint.open(llama), Checkpoint.open(other)
     assert old.fingerprint() == new.fingerprint()
     for index in range(2):
-        assert torch.equal(old.layer(index).in_, new.layer(index).in_)
+        assert torch.equal(old.read_layer(index).in_, new.read_layer(index).in_)
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(other)
-    assert torch.equal(loaded.model.layers[1].mlp.up_proj.weight, old.layer(1).in_)
+    assert torch.equal(loaded.model.layers[1].mlp.up_proj.weight, old.read_layer(1).in_)
     Forward(old, torch.device("cpu"), torch.float32)
 
 

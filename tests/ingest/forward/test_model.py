@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.forward import Batch, Forward, MLPActivations, make_batches
 from ingest.forward.transformer_lens_reference import Bridge
 from neurondb.errors import ModelError
 from tests.support.random_models import BLOOM, FAMILIES, GEMMA, GROUPED, build
@@ -47,7 +47,7 @@ def random_texts(*lengths: int, seed: int = 0) -> list[NDArray[np.int64]]:
 
 def one_batch(*lengths: int) -> Batch:
     texts = random_texts(*lengths)
-    (batch,) = batches(texts, CPU, max_tokens=10_000)
+    (batch,) = make_batches(texts, CPU, max_tokens=10_000)
     return batch
 
 
@@ -109,7 +109,7 @@ def test_activations_equal_the_bridges_hooks(model: Model) -> None:
     batch = one_batch(*LENGTHS)
     found = run(model.forward, batch).found
     shape = model.checkpoint.architecture
-    expected = Bridge(model.checkpoint, CPU, torch.float32).activations(batch)
+    expected = Bridge(model.checkpoint, CPU, torch.float32).compute_activations(batch)
     assert sorted(found) == list(range(shape.n_layers))
     for layer, reference in enumerate(expected):
         one, other = values(found[layer]), values(reference)
@@ -136,7 +136,7 @@ def test_logits_equal_transformers_own_eager_forward(model: Model) -> None:
 def test_padding_changes_nothing(model: Model) -> None:
     together, texts = run(model.forward, one_batch(*LENGTHS)).found, random_texts(*LENGTHS)
     for row, text in enumerate(texts):
-        (alone,) = batches([text], CPU, 1)
+        (alone,) = make_batches([text], CPU, 1)
         for layer, found in run(model.forward, alone).found.items():
             for name, expected in values(found).items():
                 padded = values(together[layer])[name][row : row + 1, : len(text)]
@@ -198,7 +198,9 @@ def test_a_sliding_window_reaches_no_further_back(model_type: str, tmp_path: Pat
     forward, text = opened(directory), random_texts(3 * WINDOW)[0]
     other = text.copy()
     other[0] = text[0] + 1
-    seen = [run(forward, next(batches([ids], CPU, 1))).found[0].in_[0] for ids in (text, other)]
+    seen = [
+        run(forward, next(make_batches([ids], CPU, 1))).found[0].in_[0] for ids in (text, other)
+    ]
     changed = ~torch.isclose(seen[0], seen[1], atol=1e-6).all(dim=1)
     assert changed.nonzero().flatten().tolist() == list(range(WINDOW))
 
@@ -207,7 +209,7 @@ def test_a_sliding_window_reaches_no_further_back(model_type: str, tmp_path: Pat
 def test_a_sliding_window_gives_the_bridges_values(model_type: str, tmp_path: Path) -> None:
     directory = build(model_type, SLIDING[model_type], tmp_path)
     batch = one_batch(3 * WINDOW, WINDOW, 5)
-    expected = Bridge(Checkpoint.open(directory), CPU, torch.float32).activations(batch)
+    expected = Bridge(Checkpoint.open(directory), CPU, torch.float32).compute_activations(batch)
     for layer, found in run(opened(directory), batch).found.items():
         difference = (found.post - expected[layer].post)[is_real(batch)].abs().max()
         assert difference < 1e-4
@@ -223,7 +225,7 @@ def test_softcapped_attention_is_softcapped(tmp_path: Path) -> None:
     batch = one_batch(20)
     found = run(opened(capped), batch).found[0].in_
     assert not torch.allclose(found, run(opened(free), batch).found[0].in_, atol=1e-2)
-    expected = Bridge(Checkpoint.open(capped), CPU, torch.float32).activations(batch)
+    expected = Bridge(Checkpoint.open(capped), CPU, torch.float32).compute_activations(batch)
     torch.testing.assert_close(found, expected[0].in_, atol=1e-4, rtol=1e-4)
 
 
@@ -243,7 +245,7 @@ def test_a_long_text_leaves_the_rotation_of_the_short_ones_alone(tmp_path: Path)
     assert [batch.ordinals.tolist() for batch in kept.batches] == [[1, 2]] * 2 + [[0, 3]] * 2
     logits = forward.logits(one_batch(24, 10, 16, 17))
     for row, text in enumerate(texts):
-        (alone,) = batches([text], CPU, 1)
+        (alone,) = make_batches([text], CPU, 1)
         torch.testing.assert_close(
             logits[row, : len(text)], forward.logits(alone)[0], atol=1e-5, rtol=1e-5
         )
@@ -257,7 +259,7 @@ def test_bfloat16_is_the_models_own(family: str, tmp_path: Path) -> None:
     directory = FAMILIES[family](tmp_path, 0)
     batch = one_batch(*LENGTHS)
     found = run(opened(directory, torch.bfloat16), batch).found
-    expected = Bridge(Checkpoint.open(directory), CPU, torch.bfloat16).activations(batch)
+    expected = Bridge(Checkpoint.open(directory), CPU, torch.bfloat16).compute_activations(batch)
     for layer, reference in enumerate(expected):
         for name, value in values(found[layer]).items():
             assert value.dtype == torch.bfloat16

@@ -138,7 +138,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = stored(file, each(request(file, force=True)).run_id)
-    monkeypatch.setattr(ablate_each, "FEWEST", 1)
+    monkeypatch.setattr(ablate_each, "MIN_NEURONS", 1)
     monkeypatch.setattr(ablate_each, "NEURON_TOKENS", 1)
     real, parts = store_effects, list[int]()
 
@@ -168,7 +168,7 @@ import sys
 from pathlib import Path
 from ingest.jobs import ablate_each as job
 from tests.ingest.jobs.test_ablate_each import each, request
-job.FEWEST = job.NEURON_TOKENS = 1
+job.MIN_NEURONS = job.NEURON_TOKENS = 1
 from neurondb.contracts.inputs import NeuronSelection
 each(request(Path(sys.argv[1]), selection=NeuronSelection("where", "layer=1")))
 """

@@ -113,7 +113,7 @@ def test_values_in_the_models_own_sign_are_those_of_the_other_sign(wanted: int) 
 def test_values_in_several_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = stored("gemma2")
     whole = sweep(model)
-    monkeypatch.setattr(ingest.jobs.clamp, "MOST_LOGITS", 2 * 512)
+    monkeypatch.setattr(ingest.jobs.clamp, "MAX_LOGITS", 2 * 512)
     parts = sweep(model)
     np.testing.assert_allclose(parts.clamped.probability, whole.clamped.probability, atol=1e-6)
     np.testing.assert_array_equal(parts.values, VALUES)

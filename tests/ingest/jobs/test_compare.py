@@ -183,7 +183,7 @@ def test_cosines_of_vectors_near_the_ends_of_float32() -> None:
     rows = torch.tensor([[1e-38, 2e-38], [3e38, 1e38], [0.0, 0.0]])
     one = NeuronVectors(None, rows, rows, None, None, torch.ones(3, dtype=torch.int8))
     other = dataclasses.replace(one, in_=rows.flip(1))
-    found = compare.vector_cosines(one, other)
+    found = compare.compute_vector_cosines(one, other)
     assert set(found) == {"in_", "out"}
     assert found["out"][:2].tolist() == [1, 1]
     assert found["in_"][:2] == pytest.approx([0.8, 0.6], abs=1e-6)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ingest.forward.batching
-from ingest.activations.summary_file import save
+from ingest.activations.summary_file import save_summaries
 from neurondb.contracts.ingest import IngestRequest, MergeRequest, Preprocessing
 from neurondb.contracts.registry import job
 from neurondb.errors import IngestError, UsageError
@@ -255,7 +255,7 @@ def test_activations_stored_with_other_settings_are_not_replaced(
 
 
 def test_the_state_of_an_interrupted_pass_is_no_shard(shards: Shards, tmp_path: Path) -> None:
-    save(tmp_path / "n.db.pass-1", {"batches": 3}, {0: empty(random_layer(0, 1))})
+    save_summaries(tmp_path / "n.db.pass-1", {"batches": 3}, {0: empty(random_layer(0, 1))})
     database = Path(str(shards.request.database))
     assert_refused([tmp_path / "n.db.pass-1"], database, r"n\.db\.pass-1: .*\binterrupted\b")
     request = replace(shards.request, shard=(1, 2), summary=str(tmp_path / "n.db.pass-1"))

@@ -175,7 +175,7 @@ def test_ids_beyond_the_rows_are_no_tokens_of_the_model(tmp_path: Path) -> None:
     """Tokens added to a vocabulary for which the embedding was never widened."""
     model = padded(tmp_path / "model", "llama", range(VOCABULARY))
     write_word_tokenizer(model, range(VOCABULARY), ["<beyond>"])
-    rows = TokenRows.of(Tokenizer(model), VOCABULARY)
+    rows = TokenRows.from_tokenizer(Tokenizer(model), VOCABULARY)
     assert (rows.n_unused, rows.token_ids) == (0, None)
     run(request_of(model, tmp_path / "n.db"))
 
@@ -191,8 +191,8 @@ def test_rows_at_the_end_are_cut_off_without_a_copy() -> None:
 
 def test_places_and_ids_lead_to_each_other() -> None:
     rows = TokenRows(10, np.array([1, 4, 9]))
-    assert rows.places([9, 1]) == [2, 0]
-    np.testing.assert_array_equal(rows.numbered(np.array([[2, -1], [0, 1]])), [[9, -1], [1, 4]])
+    assert rows.to_places([9, 1]) == [2, 0]
+    np.testing.assert_array_equal(rows.to_token_ids(np.array([[2, -1], [0, 1]])), [[9, -1], [1, 4]])
 
 
 # --- databases of earlier versions ---------------------------------------------------------
@@ -207,14 +207,14 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IngestRequest:
     model = padded(tmp_path / "padded", "llama", AT_THE_END)
     request = request_of(model, tmp_path / "n.db")
     with monkeypatch.context() as patch:
-        patch.setattr(TokenRows, "of", lambda tokenizer, n_rows: TokenRows(n_rows))
-        spelled = Tokenizer.vocabulary
+        patch.setattr(TokenRows, "from_tokenizer", lambda tokenizer, n_rows: TokenRows(n_rows))
+        spelled = Tokenizer.list_tokens
 
         def every_row(self: Tokenizer, d_vocab: int) -> Any:
             known = spelled(self, d_vocab)
             return [*known, *(known[0]._replace(piece=None) for _ in range(d_vocab - len(known)))]
 
-        patch.setattr(Tokenizer, "vocabulary", every_row)
+        patch.setattr(Tokenizer, "list_tokens", every_row)
         run(request)
     with sqlite3.connect(str(request.database)) as connection:
         connection.execute("UPDATE models SET n_unused_rows = NULL")

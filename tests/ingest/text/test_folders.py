@@ -13,7 +13,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from ingest.text.datasets import read_dataset
-from ingest.text.folders import visible_files
+from ingest.text.folders import list_visible_files
 from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
 
@@ -187,7 +187,9 @@ def test_the_order_is_that_of_names(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     expected = sorted(names, key=lambda name: Path(name).parts)
     assert list(read_dataset(str(tmp_path)).texts) == expected
-    assert [file.relative_to(tmp_path).as_posix() for file in visible_files(tmp_path)] == expected
+    assert [
+        file.relative_to(tmp_path).as_posix() for file in list_visible_files(tmp_path)
+    ] == expected
 
 
 def test_names_of_any_bytes_are_read_and_can_be_stored(tmp_path: Path) -> None:

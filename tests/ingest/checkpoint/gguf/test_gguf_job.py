@@ -11,7 +11,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 from safetensors.numpy import load_file
 
-from ingest.checkpoint.hub import locate
+from ingest.checkpoint.hub import locate_model
 from ingest.checkpoint.reader import Checkpoint
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.ingest import IngestRequest
@@ -102,12 +102,12 @@ def test_a_directory_with_one_model_is_that_model(tmp_path: Path) -> None:
     alone = tmp_path / "My Model"
     alone.mkdir()
     split_in_two(file, alone)
-    located = locate(str(alone))
+    located = locate_model(str(alone))
     assert located.path.name == "model-00001-of-00002.gguf"
     assert located.slug == "model"
     shutil.copy(file, alone / "other.gguf")
     with pytest.raises(CheckpointError, match=r" 2 .*model-00001-of-00002\.gguf.*other\.gguf"):
-        locate(str(alone))
+        locate_model(str(alone))
 
 
 def test_a_missing_part_is_named(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_what_is_no_gguf_is_said(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("hello")
     with pytest.raises(ModelError, match=f"{re.escape(str(other))} .*GGUF"):
-        locate(str(other))
+        locate_model(str(other))
 
 
 def test_an_unknown_architecture_is_refused_by_name(tmp_path: Path) -> None:
@@ -160,13 +160,13 @@ def test_nan_weights_are_refused(tmp_path: Path) -> None:
     file.write_bytes(content.replace(needle, broken))
     checkpoint = Checkpoint.open(file)
     with pytest.raises(CheckpointError, match=r"'model\.layers\.1\.mlp\.up_proj\.weight' .*NaN"):
-        checkpoint.layer(1)
+        checkpoint.read_layer(1)
 
 
 def test_a_file_of_the_hub_is_asked_for_by_its_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(HubError, match="someone/some-model-GGUF"):
-        locate("someone/some-model-GGUF/some-model.Q4_K_M.gguf")
+        locate_model("someone/some-model-GGUF/some-model.Q4_K_M.gguf")
 
 
 def test_the_tokenizer_of_the_file_is_the_one_it_was_made_from(tmp_path: Path) -> None:

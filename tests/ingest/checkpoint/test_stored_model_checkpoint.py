@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.checkpoint.fingerprint import open_original
+from ingest.checkpoint.stored_model_checkpoint import open_stored_checkpoint
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import job
 from neurondb.database import open_existing
@@ -28,7 +28,7 @@ def found(database: Path) -> Path:
     engine = open_existing(str(database))
     try:
         with engine.connect() as connection:
-            return open_original(connection, find_model(connection, "tiny")).path
+            return open_stored_checkpoint(connection, find_model(connection, "tiny")).path
     finally:
         engine.dispose()
 
@@ -67,6 +67,6 @@ def test_a_hub_that_cannot_give_it_speaks_for_itself(
     def refuse(model: str, revision: str | None) -> None:
         raise HubError(f"{model} is gated")
 
-    monkeypatch.setattr("ingest.checkpoint.fingerprint.locate", refuse)
+    monkeypatch.setattr("ingest.checkpoint.stored_model_checkpoint.locate_model", refuse)
     with pytest.raises(HubError, match="tiny is gated"):
         found(database)
