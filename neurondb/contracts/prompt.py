@@ -61,7 +61,7 @@ class PromptRequest:
 
 
 class TokenAt(NamedTuple):
-    """One token of a text: its id, and its own text, an empty one for a byte of a character."""
+    r"""One token of a text: its id and its own text; bytes that are no character are `\xNN`."""
 
     token_id: int
     text: str
