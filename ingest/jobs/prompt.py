@@ -29,7 +29,7 @@ from neurondb.find.neuron_sets import select_neurons
 from neurondb.reading.models import explain_missing_token, find_neuron_id
 
 
-def run(request: PromptRequest, progress: Progress) -> PromptResult:
+def run(request: PromptRequest, _progress: Progress) -> PromptResult:
     """Load a model, and explain one prompt.
 
     Raises:
@@ -40,10 +40,10 @@ def run(request: PromptRequest, progress: Progress) -> PromptResult:
         ModelError: when it cannot be read or run.
     """
     _check(request)
-    return explain(open_session(request.machine), request, progress)
+    return explain(open_session(request.machine), request)
 
 
-def explain(session: PromptSession, request: PromptRequest, progress: Progress) -> PromptResult:
+def explain(session: PromptSession, request: PromptRequest) -> PromptResult:
     """Explain one prompt by a model that is loaded; raises as `run` does.
 
     The machine of the request is not looked at: it is the session's.
@@ -54,7 +54,7 @@ def explain(session: PromptSession, request: PromptRequest, progress: Progress) 
     ids = session.encode(request.prompt, chat=request.chat)
     shown = list_shown(request.at, len(ids))
     with explain_memory_errors(session.running):
-        found = _explain_pass(session, request, ids, shown, chosen, progress)
+        found = _explain_pass(session, request, ids, shown, chosen)
         with torch.inference_mode():
             positions = list_positions(session, found)
             changed = None
@@ -132,7 +132,6 @@ def _explain_pass(
     ids: list[int],
     shown: Sequence[int],
     chosen: NDArray[np.bool_] | None,
-    progress: Progress,
 ) -> Explained:
     if request.by == "surprise":
         _ = session.distributions  # what is missing is said before the model runs
@@ -145,9 +144,9 @@ def _explain_pass(
     targets = _targets(session, request, record, ids)
     effects = DirectEffects(forward, layout, record, targets)
     gradients = _gradients(record, effects, shown[-1]) if request.wants_gradient else []
-    with torch.inference_mode(), progress.stage("prompt", len(record.layers), "layers") as advance:
+    with torch.inference_mode():
         ranker = Ranker(session, record, effects, gradients, shown, request.by)
-        candidates = ranker.rank(request.top, chosen, advance)
+        candidates = ranker.rank(request.top, chosen)
     return Explained(shown, targets, effects, distributions, candidates)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -64,18 +64,12 @@ class Ranker:
         self._by = by
         self._signs = session.signs_on_device()
 
-    def rank(
-        self,
-        top: int,
-        chosen: Bool[NDArray[np.bool_], "layers d_mlp"] | None,
-        advance: Callable[[int], None],
-    ) -> Candidates:
+    def rank(self, top: int, chosen: Bool[NDArray[np.bool_], "layers d_mlp"] | None) -> Candidates:
         """Return the first neurons of each position.
 
         Args:
             top: how many.
             chosen: which neurons count; None is all.
-            advance: told of every layer that is done.
         """
         found, sums = [], []
         heat: Tensor | None = None
@@ -89,7 +83,6 @@ class Ranker:
             heat = warmth if heat is None else heat + warmth
             sums.append(effect[self._shown].double().sum(1))
             found.append(self._first_of(layer, effect, measure[self._shown], mask, top))
-            advance(1)
         assert heat is not None
         keys, neurons, values = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*found, strict=True)
