@@ -1,22 +1,16 @@
 """`neurondb activations`: gate, in and post of neurons at every token of a text."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
-from rich.console import Console
 
+from neurondb.api.prompts import watch_neurons
 from neurondb.cli import options, steering_options
-from neurondb.contracts.inputs import Machine
-from neurondb.contracts.prompt import ActivationsRequest, ActivationsResult
-from neurondb.contracts.registry import job
 from neurondb.formatting.documents import format_json
 from neurondb.neurons import NeuronPlace
-from neurondb.reading.models import find_model, find_neuron_id, open_readonly
-from neurondb.reading.prompt import ActivationsPage, read_activations_pages
 from neurondb.terminal.console import open_console, shows_colours
 from neurondb.terminal.output_formats import write_rows, write_text
-from neurondb.terminal.progress import choose_progress
 from neurondb.terminal.prompt import draw_activations_page, make_activation_rows
 
 SECTIONS: Final = {
@@ -40,9 +34,7 @@ def activations(
     form: str | None,
     output: Path | None,
     db: str | None,
-    chat: bool,
-    device: str,
-    dtype: str,
+    **how: Any,
 ) -> None:
     """Show gate, in and post of neurons of MODEL at every token of TEXT.
 
@@ -54,8 +46,7 @@ def activations(
     neurondb activations llama-3.2-1b 15.808,12.1 "Rome is in Italy." --format csv -o rome.csv
     """  # noqa: D301
     destination = options.page_destination(form, output)
-    request_of = (chat, device, dtype)
-    pages = _pages(db, model, steering_options.once(neurons), text, *request_of)
+    pages = watch_neurons(db, model, neurons, text, **how)
     if destination.chosen == "json":
         write_text("".join(f"{format_json(one)}\n" for one in pages), destination)
     elif destination.chosen == "table" and destination.file is None:
@@ -67,22 +58,3 @@ def activations(
             terminal.print(draw_activations_page(page, terminal.width, marks=marks), crop=False)
     else:
         write_rows(make_activation_rows(pages), destination, caption=("model", "name"))
-
-
-def _pages(
-    db: str | None,
-    name: str,
-    neurons: tuple[NeuronPlace, ...],
-    text: str,
-    chat: bool,
-    device: str,
-    dtype: str,
-) -> tuple[ActivationsPage, ...]:
-    with open_readonly(db) as connection:
-        model = find_model(connection, name)
-        for place in neurons:
-            find_neuron_id(model, *place)
-    request = ActivationsRequest(Machine(model.name, db, device, dtype), neurons, text, chat)
-    result: ActivationsResult = job("activations")(request, choose_progress(Console(stderr=True)))
-    with open_readonly(db) as connection:
-        return read_activations_pages(connection, model, result)

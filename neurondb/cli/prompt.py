@@ -4,29 +4,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import numpy as np
-from rich.console import Console
 
+from neurondb.api.prompts import explain_prompt
 from neurondb.cli import options, steering_options
-from neurondb.contracts.ablate import NeuronSetRecord
-from neurondb.contracts.inputs import Machine, NeuronSelection
-from neurondb.contracts.prompt import MEASURES, At, PromptRequest, PromptResult
-from neurondb.contracts.registry import job
-from neurondb.errors import UsageError
-from neurondb.find.token_names import find_tokens
+from neurondb.contracts.prompt import MEASURES, At
 from neurondb.formatting.documents import format_json
 from neurondb.formatting.numbers import format_count
-from neurondb.neurons import NeuronPlace, match_number
-from neurondb.reading.models import find_model, find_neuron_id, open_readonly
-from neurondb.reading.prompt import PromptPage, read_prompt_page
+from neurondb.neurons import match_number
 from neurondb.terminal.console import open_console, shows_colours
 from neurondb.terminal.output_formats import write_rows, write_text
-from neurondb.terminal.progress import choose_progress
 from neurondb.terminal.prompt import draw_prompt_page, make_prompt_rows
-from neurondb.writing.ablations import store_named_at
 
 SECTIONS: Final = {
-    "Neurons": ("top", "at", "by", "target", "where", "gradient", "save_set"),
+    "Neurons": ("top", "at", "by", "target", "where", "with_gradient", "store"),
     "Without": ("without", "without_set"),
     "Prompt": ("chat",),
     "Machine": ("device", "dtype"),
@@ -85,11 +75,16 @@ class Position(click.ParamType[At]):
     "prompt, and at its end the most probable one).",
 )
 @click.option("--where", metavar="EXPR", help="Only the neurons that `find` finds by this.")
-@click.option("--gradient", is_flag=True, help="Show hook_post × gradient too: a backward pass.")
+@click.option(
+    "--gradient",
+    "with_gradient",
+    is_flag=True,
+    help="Show hook_post × gradient too: a backward pass.",
+)
 @click.option(
     "--store",
     "--save-set",
-    "save_set",
+    "store",
     metavar="NAME",
     help="Keep the shown neurons as a set, for `ablate --set`.",
 )
@@ -109,7 +104,6 @@ def prompt(
     form: str | None,
     output: Path | None,
     db: str | None,
-    save_set: str | None,
     **asked: Any,
 ) -> None:
     """Show which neurons matter at the tokens of PROMPT, and what MODEL says next.
@@ -125,9 +119,9 @@ def prompt(
     neurondb prompt llama-3.2-1b "The Eiffel Tower is in" --without 15.808,12.1
     """  # noqa: D301
     destination = options.page_destination(form, output)
-    page = _page(db, model, prompt, **asked)
-    if save_set is not None:
-        _store(db, page, save_set)
+    page = explain_prompt(db, model, prompt, **asked)
+    if (store := asked["store"]) is not None:
+        click.echo(f"{format_count(len(page.neuron_ids), 'neuron')} kept as {store!r}", err=True)
     if destination.chosen == "json":
         write_text(f"{format_json(page)}\n", destination)
     elif destination.chosen == "table" and destination.file is None:
@@ -136,52 +130,3 @@ def prompt(
         terminal.print(draw_prompt_page(page, terminal.width, marks=marks), crop=False)
     else:
         write_rows(make_prompt_rows(page), destination, caption="model")
-
-
-def _page(
-    db: str | None,
-    name: str,
-    text: str,
-    *,
-    target: str | None,
-    where: str | None,
-    gradient: bool,
-    without: tuple[NeuronPlace, ...],
-    without_set: str | None,
-    device: str,
-    dtype: str,
-    **how: Any,
-) -> PromptPage:
-    with open_readonly(db) as connection:
-        model = find_model(connection, name)
-        for place in steering_options.once(without):
-            find_neuron_id(model, *place)
-        target_id = None
-        if target is not None:
-            called = find_tokens(connection, model, [target])
-            target_id = called[0].token_id
-    if without_set is not None:
-        if without:
-            raise UsageError("--without and --without-set both say which; give one of them")
-        without = steering_options.select_places(db, model, NeuronSelection("set", without_set))
-    request = PromptRequest(
-        Machine(model.name, db, device, dtype),
-        text,
-        target_id=target_id,
-        selection=None if where is None else NeuronSelection("where", where),
-        with_gradient=gradient,
-        without=without,
-        **how,
-    )
-    result: PromptResult = job("prompt")(request, choose_progress(Console(stderr=True)))
-    with open_readonly(db) as connection:
-        return read_prompt_page(connection, model, request, result)
-
-
-def _store(db: str | None, page: PromptPage, name: str) -> None:
-    ids = np.array(sorted({one.neuron_id for at in page.positions for one in at.neurons}))
-    shown = {len(at.neurons) for at in page.positions}
-    definition = f"prompt: the {max(shown)} first by {page.by} at {len(page.positions)} positions"
-    definition += f" of {page.prompt!r}" + (f" where {page.where}" if page.where else "")
-    store_named_at(db, NeuronSetRecord(definition, ids, name))
-    click.echo(f"{format_count(len(ids), 'neuron')} kept as the set {name}", err=True)

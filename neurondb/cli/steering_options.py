@@ -5,13 +5,9 @@ from typing import Any
 import click
 
 from neurondb.contracts.generate import Clamp
-from neurondb.contracts.inputs import NeuronSelection
 from neurondb.errors import UsageError
-from neurondb.find.neuron_sets import select_neurons
 from neurondb.interventions import VALUE_SIGNS
 from neurondb.neurons import NeuronPlace, parse_neuron
-from neurondb.reading.models import Model
-from neurondb.sql import open_engine
 
 
 class Neurons(click.ParamType[tuple[NeuronPlace, ...]]):
@@ -97,15 +93,6 @@ sign = click.option(
 chat = click.option(
     "--chat", is_flag=True, help="PROMPT is what a user says, in the tokenizer's chat template."
 )
-
-
-def select_places(
-    db: str | None, model: Model, selection: NeuronSelection
-) -> tuple[NeuronPlace, ...]:
-    """Return the neurons of a model that a selection means; raises as `select_neurons` does."""
-    with open_engine(db) as engine:
-        found = select_neurons(engine, model, selection).neuron_ids
-    return tuple(NeuronPlace(*model.locate(int(neuron_id))) for neuron_id in found)
 
 
 def sign_meant(sign: str) -> str:

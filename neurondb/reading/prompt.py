@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from jaxtyping import Int
 from sqlalchemy import Connection, select
 
 from neurondb.contracts.prompt import (
@@ -186,6 +188,11 @@ class PromptPage:
     gradient_position: int
     tokens: tuple[TokenLine, ...]
     positions: tuple[PositionPage, ...]
+
+    @property
+    def neuron_ids(self) -> Int[np.ndarray, " neurons"]:
+        """The ids of all neurons found, ascending, each once."""
+        return np.unique([one.neuron_id for at in self.positions for one in at.neurons])
 
 
 def read_prompt_page(

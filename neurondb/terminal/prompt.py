@@ -127,7 +127,7 @@ def draw_prompt_page(page: PromptPage, width: int, *, marks: bool) -> Renderable
     neurons = format_count(page.n_neurons, "neuron")
     of = f"{neurons} of {page.where}" if page.where else neurons
     facts = (
-        f"{len(page.tokens)} tokens",
+        format_count(len(page.tokens), "token"),
         f"ranked by {MEASURES[page.by]}",
         *([f"surprise on {page.dataset}"] if page.dataset else ["surprise: not ingested"]),
     )
