@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
 
-from neurondb import __version__
+from neurondb import __version__, migrate
 from neurondb.contracts.ablate import AblationRecord, NeuronSetRecord
+from neurondb.database import open_existing
 from neurondb.errors import UsageError
 from neurondb.schema import tables
 from neurondb.writing.rows import insert_columns, insert_one, transaction, utc_now
@@ -94,6 +95,20 @@ def store_named(engine: Engine, record: NeuronSetRecord) -> None:
     if record.name is not None:
         with transaction(engine) as connection:
             store_set(connection, record)
+
+
+def store_named_at(location: str | None, record: NeuronSetRecord) -> None:
+    """Write a set that has a name to the database at a path or URL; None is the default one.
+
+    Raises:
+        UsageError, DatabaseError: as `store_named` does.
+    """
+    open_existing(location).dispose()
+    engine = migrate.create_or_open(location)
+    try:
+        store_named(engine, record)
+    finally:
+        engine.dispose()
 
 
 def _members(connection: Connection, set_id: int) -> list[int]:

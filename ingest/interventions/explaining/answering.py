@@ -1,0 +1,153 @@
+"""Numbers of one pass → the result that `prompt` hands out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ingest.interventions.explaining.direct_effects import DirectEffects
+from ingest.interventions.explaining.next_tokens import Distributions
+from ingest.interventions.explaining.ranking import VALUES, Candidates
+from ingest.interventions.explaining.session import PromptSession
+from neurondb.contracts.prompt import (
+    ChangedPosition,
+    LogitParts,
+    NextToken,
+    PromptPosition,
+    RankedNeuron,
+    TokenChange,
+)
+from neurondb.neurons import NeuronPlace
+
+
+class Explained(NamedTuple):
+    """One pass, explained.
+
+    Attributes:
+        shown: the positions that were asked for.
+        target_ids: the token whose logit counts, of every position of the text.
+        effects: the direct effects on these logits.
+        distributions: of next tokens, at the shown positions.
+        candidates: the neurons that matter there.
+    """
+
+    shown: Sequence[int]
+    target_ids: Int[Tensor, " positions"]
+    effects: DirectEffects
+    distributions: Distributions
+    candidates: Candidates
+
+
+def sign_case(gate: float, in_: float) -> str | None:
+    """Return the sign case of canonical values; `gate` is NaN for an ungated neuron.
+
+    It is None where one of them is 0 or, of a gated neuron, no number.
+    """
+    if not in_ or np.isnan(in_) or not gate:
+        return None
+    of_in = "in+" if in_ > 0 else "in-"
+    return of_in if np.isnan(gate) else f"gate{'+' if gate > 0 else '-'}_{of_in}"
+
+
+def list_positions(session: PromptSession, found: Explained) -> tuple[PromptPosition, ...]:
+    """Return everything about each of the shown positions."""
+    parts = list(_parts(found))
+    neurons = _neurons(session, found.candidates)
+    positions = []
+    for i, position in enumerate(found.shown):
+        one = found.distributions
+        positions.append(
+            PromptPosition(
+                position=position,
+                target=one.token(i, int(found.target_ids[position])),
+                next_tokens=tuple(one.token(i, token_id) for token_id in one.top_ids(i)),
+                parts=parts[i],
+                neurons=neurons[i],
+            )
+        )
+    return tuple(positions)
+
+
+def _parts(found: Explained) -> Iterator[LogitParts]:
+    effects = found.effects
+    rows = torch.tensor(found.shown, device=found.target_ids.device)
+    attention = effects.of_attention().detach()[rows].double().cpu().numpy()
+    single = (
+        effects.of_mlp_biases(),
+        effects.of_embeddings(),
+        effects.of_biases(),
+        effects.logits(),
+    )
+    values = torch.stack([one.detach()[rows].double() for one in single], dim=1).tolist()
+    for i, (mlp_bias, embeddings, bias, logit) in enumerate(values):
+        yield LogitParts(
+            neurons=tuple(found.candidates.by_layer[i].tolist()),
+            mlp_bias=mlp_bias,
+            attention=tuple(attention[i].tolist()),
+            embeddings=embeddings,
+            bias=bias,
+            logit=logit,
+            capped=float(found.distributions.row(i)[found.target_ids[found.shown[i]]]),
+        )
+
+
+def _neurons(session: PromptSession, found: Candidates) -> list[tuple[RankedNeuron, ...]]:
+    ranked = found.neurons >= 0
+    posts = found.values[VALUES.index("post")]
+    ids = found.neurons[ranked] + session.stored.first_neuron_id
+    surprise = np.full(posts.shape, np.nan)
+    known = session.surprise_of(posts[ranked], ids)
+    if known is not None:
+        surprise[ranked] = known
+    return [
+        tuple(
+            _neuron(session, int(place), found.values[:, i, rank].tolist(), surprise[i, rank])
+            for rank, place in enumerate(found.neurons[i])
+            if place >= 0
+        )
+        for i in range(len(posts))
+    ]
+
+
+def _neuron(
+    session: PromptSession, place: int, values: Sequence[float], surprise: float
+) -> RankedNeuron:
+    post, gate, in_, effect, norm, gradient = values
+    return RankedNeuron(
+        place=NeuronPlace(*divmod(place, session.stored.d_mlp)),
+        neuron_id=session.stored.first_neuron_id + place,
+        sign_case=sign_case(gate, in_),
+        hook_post=post,
+        gate=None if np.isnan(gate) else gate,
+        in_=in_,
+        effect=effect,
+        norm=norm,
+        gradient=None if np.isnan(gradient) else gradient,
+        surprise=None if np.isnan(surprise) else float(surprise),
+    )
+
+
+def list_changes(
+    found: Explained, positions: Sequence[PromptPosition], after: Distributions
+) -> tuple[ChangedPosition, ...]:
+    """Return what a second run does to the next tokens of the shown positions."""
+
+    def change(i: int, before: NextToken) -> TokenChange:
+        return TokenChange(before, after.token(i, before.token_id))
+
+    changed = []
+    for i, one in enumerate(positions):
+        known = {token.token_id for token in one.next_tokens}
+        new = [t for t in after.top_ids(i) if t not in known]
+        tokens = (*one.next_tokens, *(found.distributions.token(i, t) for t in new))
+        changed.append(
+            ChangedPosition(
+                one.position, change(i, one.target), tuple(change(i, token) for token in tokens)
+            )
+        )
+    return tuple(changed)
