@@ -10,7 +10,8 @@
     │   ├── UnsupportedModelError  its architecture has no adapter
     │   └── HubError               it cannot be downloaded
     ├── TextError                  a dataset holds no text or cannot be read
-    └── IngestError                a job cannot go on: other settings, other weights
+    ├── IngestError                a job cannot go on: other settings, other weights
+    └── LiveError                  the model behind a site gives no answer now
 
 Only the command line turns them into exit codes: 2 for a UsageError, 1 for the rest.
 """
@@ -58,3 +59,7 @@ class TextError(NeuronDBError):
 
 class IngestError(NeuronDBError):
     """An ingestion job cannot go on."""
+
+
+class LiveError(NeuronDBError):
+    """The model behind a site gives no answer now: it is busy, too slow, or its process ended."""

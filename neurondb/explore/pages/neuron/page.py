@@ -1,11 +1,13 @@
 """One neuron: what its weights read and write, how it behaves, what others say of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from neurondb.database import parse_url, sqlite_path
+from neurondb.explore.live_answers import UNCACHED
 from neurondb.explore.pages.neuron.choices import Choices, list_quantities, read_choices
 from neurondb.explore.pages.neuron.commands import (
     Command,
@@ -13,15 +15,17 @@ from neurondb.explore.pages.neuron.commands import (
     list_commands,
     missing_stage_commands,
 )
+from neurondb.explore.pages.neuron.live import Tried, ask_about_examples, ask_about_text
 from neurondb.explore.pages.neuron.statements import panel_statements
 from neurondb.explore.pages.neuron.windows import (
     BEFORE,
     RADIUS,
     WindowList,
+    add_traces,
     build_window_list,
     share_scale,
 )
-from neurondb.explore.site import Page, Redirect, Request
+from neurondb.explore.site import Answer, Page, Redirect, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
@@ -39,6 +43,7 @@ from neurondb.reading.neuron import (
 from neurondb.reading.pairs import Counterpart
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
+from neurondb.reading.traces import Trace
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -69,6 +74,8 @@ class NeuronContent:
         examples: of the chosen case and quantity.
         missing: stage → the command that adds it.
         sql: panel → the statement behind it.
+        tried: a text of the visitor's own, where the model runs beside the site.
+        live: whether it does.
     """
 
     identity: Identity
@@ -94,6 +101,8 @@ class NeuronContent:
     commands: tuple[Command, ...]
     missing: dict[str, str]
     sql: dict[str, Sql]
+    tried: Tried | None = None
+    live: bool = False
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -124,8 +133,10 @@ class NeuronContent:
         return tuple(x for x in reversed(self.properties) if x.effect < 0)[:EFFECTS]
 
 
-def answer(request: Request) -> Page | Redirect:
+def answer(request: Request) -> Answer:
     """Return the page of a neuron, or with `?go=L.N` the way to another one of its model.
+
+    `?try=TEXT` and `?colour=live` ask the live model first.
 
     Raises:
         UnknownNameError: when the database has no such model, neuron or dataset.
@@ -136,7 +147,27 @@ def answer(request: Request) -> Page | Redirect:
         place = parse_neuron(going)
         return Redirect(request.site.links.neuron(request.path["model"], place.name))
     page = read_content(request)
-    return Page("neuron", f"{make_visible(page.identity.model)} {page.identity.name}", page)
+    if text := request.query.get("try"):
+        return ask_about_text(request, text, _show_tried)
+    if request.query.get("colour") == "live":
+        return ask_about_examples(request, page.examples, _show_coloured)
+    return _show(page)
+
+
+def _show(page: NeuronContent, headers: Mapping[str, str] = {}) -> Page:
+    who = page.identity
+    return Page("neuron", f"{make_visible(who.model)} {who.name}", page, headers=headers)
+
+
+def _show_tried(request: Request, tried: Tried) -> Page:
+    return _show(replace(read_content(request), tried=tried), UNCACHED)
+
+
+def _show_coloured(request: Request, traces: dict[int, Trace]) -> Page:
+    page = read_content(request)
+    if page.examples is None:
+        return _show(page)
+    return _show(replace(page, examples=add_traces(page.examples, traces)))
 
 
 def read_content(request: Request) -> NeuronContent:
@@ -174,6 +205,7 @@ def read_content(request: Request) -> NeuronContent:
         commands=(*_export_commands(request), *list_commands(who, chosen, tokens, examples)),
         missing=missing_stage_commands(who),
         sql=panel_statements(_statement_values(summary, chosen)),
+        live=request.site.find_live(model.name) is not None,
         **details._asdict(),
     )
 

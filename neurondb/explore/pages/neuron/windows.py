@@ -1,7 +1,7 @@
 """Examples as a page shows them: token by token, coloured, equal windows folded."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -162,6 +162,14 @@ def build_window_list(
         tuple(_fold_equal(windows)),
         bos_only,
     )
+
+
+def add_traces(listed: WindowList, traces: Mapping[int, Trace]) -> WindowList:
+    """Return a list with values token by token, by the rank of their window."""
+    windows = tuple(
+        replace(window, trace=traces.get(window.rank, window.trace)) for window in listed.windows
+    )
+    return replace(listed, windows=windows, scale=_scale(windows, listed.colour))
 
 
 def share_scale(lists: Sequence[WindowList]) -> tuple[WindowList, ...]:
