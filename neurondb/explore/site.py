@@ -31,6 +31,7 @@ from neurondb.errors import (
 from neurondb.explore.databases import prepare_databases
 from neurondb.explore.urls import Urls
 from neurondb.live import LiveModel
+from neurondb.reading.traces import Trace
 from neurondb.sqlite_files import read_stamp
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ class Site:
         self.options = options
         self.live: LiveModel | None = None
         """The model that runs beside this site, if one does."""
+        self.traces: dict[Hashable, Trace] = {}
+        """What it said of stored examples."""
         self._cache: dict[Hashable, tuple[object, Any]] = {}
         self._locks: dict[Hashable, Lock] = {}
 
@@ -204,7 +207,7 @@ class Site:
         # Visitors who come at the same time wait for one of them; each on its own, they would all
         # be slow enough to be given up.
         with self._locks.setdefault(key, Lock()):
-            version = self._version()
+            version = self.version
             entry = self._cache.get(key)
             if entry is None or entry[0] != version:
                 if len(self._cache) >= _CACHE_SIZE:
@@ -214,7 +217,9 @@ class Site:
         value: T = entry[1]
         return value
 
-    def _version(self) -> object:
+    @property
+    def version(self) -> Hashable:
+        """What changes with the database."""
         return read_stamp(str(self.database.path))
 
 

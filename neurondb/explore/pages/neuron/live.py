@@ -11,7 +11,7 @@ from neurondb.errors import UsageError
 from neurondb.explore.live_answers import require_live
 from neurondb.explore.pages.live.asking import read_text
 from neurondb.explore.pages.live.pieces import Piece, colour_by_neuron, find_scale
-from neurondb.explore.pages.neuron.windows import Window, WindowList
+from neurondb.explore.pages.neuron.windows import Window, WindowList, add_traces
 from neurondb.explore.site import Answer, Question, Request
 from neurondb.formatting.numbers import shorten_float
 from neurondb.neurons import NeuronPlace
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TOKENS_AT_ONCE: Final = 2048
-"""So many tokens of examples are read by the model for one page."""
+TOKENS_AT_ONCE: Final = 640
+"""So many tokens of examples are read by the model for one page, but one example at least."""
+MOST_KEPT: Final = 2048
+"""Examples whose values are kept in memory; one more empties it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Tried:
 
 
 ShowTried = Callable[[Request, Tried], Answer]
-ShowTraces = Callable[[Request, dict[int, Trace]], Answer]
+Show = Callable[[Request], Answer]
 
 
 def ask_about_text(request: Request, text: str, show: ShowTried) -> Question:
@@ -69,10 +71,23 @@ def _show_text(request: Request, reply: ActivationsResult, text: str, show: Show
     return show(request, Tried(text, page))
 
 
-def ask_about_examples(request: Request, examples: WindowList | None, show: ShowTraces) -> Question:
+def add_known_traces(request: Request, neuron_id: int, listed: WindowList) -> WindowList:
+    """Return a list with the values that the live model was asked for before."""
+    known = {
+        one.rank: trace
+        for one in listed.windows
+        if (trace := request.site.traces.get(_key(request, neuron_id, one))) is not None
+    }
+    return add_traces(listed, known) if known else listed
+
+
+def ask_about_examples(
+    request: Request, neuron_id: int, examples: WindowList | None, show: Show
+) -> Question:
     """Ask what the neuron of a page does in those of its examples that have no trace.
 
-    The first of them are asked about, as many as have `TOKENS_AT_ONCE` tokens together.
+    The first of them are asked about, as many as have `TOKENS_AT_ONCE` tokens together. What the
+    model says is kept while the database is as it is.
 
     Raises:
         UsageError: when the model does not run, or there is nothing to ask about.
@@ -86,21 +101,31 @@ def ask_about_examples(request: Request, examples: WindowList | None, show: Show
     chosen: list[Window] = []
     for one in bare:
         read = tuple(ids[one.text_id][: (one.first or 0) + len(one.tokens)])
-        if sum(map(len, texts)) + len(read) > TOKENS_AT_ONCE:
+        if texts and sum(map(len, texts)) + len(read) > TOKENS_AT_ONCE:
             break
         texts.append(read)
         chosen.append(one)
     if not texts:
-        raise UsageError("no example of this list can be coloured: its tokens are not stored")
+        raise UsageError("no more examples of this list can be coloured")
     question = ExamplesQuestion(_place(request), tuple(texts))
-    return Question(question, partial(_show_examples, windows=chosen, show=show))
+    return Question(
+        question, partial(_keep_examples, windows=chosen, neuron_id=neuron_id, show=show)
+    )
 
 
-def _show_examples(
-    request: Request, reply: ExamplesReply, windows: list[Window], show: ShowTraces
+def _keep_examples(
+    request: Request, reply: ExamplesReply, windows: list[Window], neuron_id: int, show: Show
 ) -> Answer:
-    pairs = zip(windows, reply.activations, strict=True)
-    return show(request, {window.rank: _cut(window, values) for window, values in pairs})
+    traces = request.site.traces
+    if len(traces) + len(windows) > MOST_KEPT:
+        traces.clear()
+    for window, values in zip(windows, reply.activations, strict=True):
+        traces[_key(request, neuron_id, window)] = _cut(window, values)
+    return show(request)
+
+
+def _key(request: Request, neuron_id: int, window: Window) -> tuple[object, ...]:
+    return (request.site.version, neuron_id, window.text_id, window.position)
 
 
 def _cut(window: Window, values: NeuronActivations) -> Trace:

@@ -15,13 +15,17 @@ from neurondb.explore.pages.neuron.commands import (
     list_commands,
     missing_stage_commands,
 )
-from neurondb.explore.pages.neuron.live import Tried, ask_about_examples, ask_about_text
+from neurondb.explore.pages.neuron.live import (
+    Tried,
+    add_known_traces,
+    ask_about_examples,
+    ask_about_text,
+)
 from neurondb.explore.pages.neuron.statements import panel_statements
 from neurondb.explore.pages.neuron.windows import (
     BEFORE,
     RADIUS,
     WindowList,
-    add_traces,
     build_window_list,
     share_scale,
 )
@@ -43,7 +47,6 @@ from neurondb.reading.neuron import (
 from neurondb.reading.pairs import Counterpart
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
-from neurondb.reading.traces import Trace
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -115,6 +118,13 @@ class NeuronContent:
         return self.identity.sign is not None
 
     @property
+    def can_be_coloured(self) -> bool:
+        """Whether the model can be asked for values that are missing among the examples."""
+        windows = () if self.examples is None else self.examples.windows
+        bare = any(one.trace is None and one.first is not None for one in windows)
+        return self.live and bare
+
+    @property
     def traced(self) -> bool:
         """Whether any example has its values token by token."""
         return self.examples is not None and self.examples.scale is not None
@@ -150,7 +160,7 @@ def answer(request: Request) -> Answer:
     if text := request.query.get("try"):
         return ask_about_text(request, text, _show_tried)
     if request.query.get("colour") == "live":
-        return ask_about_examples(request, page.examples, _show_coloured)
+        return ask_about_examples(request, page.identity.neuron_id, page.examples, _show_coloured)
     return _show(page)
 
 
@@ -163,11 +173,8 @@ def _show_tried(request: Request, tried: Tried) -> Page:
     return _show(replace(read_content(request), tried=tried), UNCACHED)
 
 
-def _show_coloured(request: Request, traces: dict[int, Trace]) -> Page:
-    page = read_content(request)
-    if page.examples is None:
-        return _show(page)
-    return _show(replace(page, examples=add_traces(page.examples, traces)))
+def _show_coloured(request: Request) -> Page:
+    return _show(read_content(request))
 
 
 def read_content(request: Request) -> NeuronContent:
@@ -187,6 +194,8 @@ def read_content(request: Request) -> NeuronContent:
     shown = None if summary.dataset is None else summary.dataset.name
     chosen = read_choices(request.query, model, summary.activations, shown)
     examples, controls = _list_windows(connection, summary, chosen)
+    if examples is not None:
+        examples = add_known_traces(request, key, examples)
     tokens = read_vocabulary(connection, model, key, chosen.basis, TOKENS)
     details = read_neuron_details(connection, summary)
     return NeuronContent(
