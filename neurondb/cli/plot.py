@@ -101,12 +101,11 @@ def plot(
 
 def _catalogue() -> Rows:
     """Return the figures: what they show, what they want to know (in brackets: optional)."""
-    # Looked up before a word is written, since each takes altair, which may be missing.
-    rows = [
+    rows = (
         (one.name, one.description, " ".join(p.usage for p in one.parameters))
         for one in figures.FIGURES.values()
-    ]
-    return Rows(("name", "description", "parameters"), iter(rows))
+    )
+    return Rows(("name", "description", "parameters"), rows)
 
 
 def _parameters(

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, INK, OUTLINE, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import make_visible
 from neurondb.interventions import METRICS, MODES, PUBLISHED_CONDITIONS
 from neurondb.reading.models import Model
@@ -46,7 +46,7 @@ def draw(
         "left of zero: removing the neurons raises the metric",
     )
     chart: alt.TopLevelMixin = alt.hconcat(*panels, spacing=28).properties(
-        title=make_title(FIGURE.title, model, *notes)
+        title=make_title(FIGURES["ablation-effects"].title, model, *notes)
     )
     return chart
 
@@ -117,17 +117,3 @@ def _make_tooltip() -> list[Any]:
         alt.Tooltip("neurons:Q", title="how many", format=","),
         alt.Tooltip("run:Q"),
     ]
-
-
-FIGURE = Figure(
-    name="ablation-effects",
-    title="Effects of removing classes of neurons",
-    description="Mean clean − ablated of a metric when all neurons of a class are removed, under "
-    "each condition, beside as many random neurons of the same layers: the means of what "
-    "weakening-neurons §4 shows as histograms.",
-    draw=draw,
-    parameters=(
-        Parameter("metric", "what is measured", choices=("entropy and loss", *METRICS)),
-        Parameter("mode", "what was done to the neurons", choices=MODES),
-    ),
-)

@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from neurondb.contracts.ablate import AblationBin
 from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
 from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
@@ -160,17 +159,3 @@ def _draw_zero() -> alt.Chart:
         alt.Chart(make_data([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.8).encode(x="x:Q")
     )
     return chart
-
-
-FIGURE = Figure(
-    name="ablation-histogram",
-    title="Change of a metric by token",
-    description="How many tokens a run on a set of neurons changed by how much, beside random "
-    "neurons of the same layers, on a logarithmic axis (after the panels of weakening-neurons, "
-    "figures 5 and 14 to 21).",
-    draw=draw,
-    parameters=(
-        Parameter("metric", "what is measured", choices=("entropy", "loss", "rank", "scale")),
-        Parameter("run", "number of the run; by default the last that is no baseline", kind=int),
-    ),
-)

@@ -18,8 +18,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
+from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
 from neurondb.text_decoding import read_text
@@ -46,7 +46,9 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
         raise UnknownNameError(f"{file} has no attribute rates of {model.name}")
     chart = overlay(_draw_band(rows), _draw_lines(rows))
     chart_: alt.TopLevelMixin = chart.properties(
-        width=520, height=300, title=make_title(FIGURE.title, model, *_write_notes(rows))
+        width=520,
+        height=300,
+        title=make_title(FIGURES["attribute-curves"].title, model, *_write_notes(rows)),
     )
     return chart_
 
@@ -119,14 +121,3 @@ def _draw_band(rows: list[dict[str, Any]]) -> alt.Chart:
     mark = alt.Chart(make_data(data)).mark_area(color=BAND, opacity=0.8)
     chart: alt.Chart = mark.encode(x="layer:Q", y=alt.Y("low:Q"), y2="high:Q")
     return chart
-
-
-FIGURE = Figure(
-    name="attribute-curves",
-    title="Attribute rate by layer",
-    description="Attribute rate of the model as it is, with neurons ablated, and with random ones "
-    "ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
-    "figures 4 and 11 to 13).",
-    draw=draw,
-    parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
-)

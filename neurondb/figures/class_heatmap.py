@@ -12,8 +12,8 @@ from neurondb.figures.chart_parts import (
     make_title,
     overlay,
 )
-from neurondb.figures.figure import BASE_URL, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import count_classes
 from neurondb.reading.models import Model
@@ -52,7 +52,7 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     return overlay(*parts).properties(
         width=cell * model.n_layers,
         height=max(26 * n_classes, min(64 * n_classes, LEAST)),
-        title=make_title(FIGURE.title, model, *notes),
+        title=make_title(FIGURES["class-heatmap"].title, model, *notes),
     )
 
 
@@ -77,14 +77,3 @@ def _make_rows(connection: Connection, model: Model, base_url: str) -> list[dict
         }
         for one in count_classes(connection, model)
     ]
-
-
-FIGURE = Figure(
-    name="class-heatmap",
-    title="Neurons of every class and layer",
-    description="Number of neurons of each read-write class in every layer, in logarithmic "
-    "colours: the counts of which `classes-by-layer` draws the shares.",
-    draw=draw,
-    parameters=(BASE_URL,),
-    several=True,
-)

@@ -7,8 +7,8 @@ import altair as alt
 from sqlalchemy import Connection
 
 from neurondb.figures.chart_parts import make_data, make_title, round_value
-from neurondb.figures.figure import Figure
 from neurondb.figures.palette import CLASS_COLOURS
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import ClassCount, count_classes
 from neurondb.reading.models import Model
@@ -50,7 +50,9 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
             alt.Tooltip("share:Q", format=".2%"),
         ],
     ).properties(
-        width=width, height=320, title=make_title(FIGURE.title, model, f"τ = {model.threshold:g}")
+        width=width,
+        height=320,
+        title=make_title(FIGURES["classes-by-layer"].title, model, f"τ = {model.threshold:g}"),
     )
     return chart
 
@@ -70,13 +72,3 @@ def _make_rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
         }
         for one in counts
     ]
-
-
-FIGURE = Figure(
-    name="classes-by-layer",
-    title="Read-write classes by layer",
-    description="Share of each read-write class among the neurons of every layer "
-    "(after weakening-neurons, figures 2, 23 and 24).",
-    draw=draw,
-    several=True,
-)

@@ -15,8 +15,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import OTHER, Figure
 from neurondb.figures.palette import INK, SEQUENTIAL
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_comparison_error, require_comparison
 from neurondb.formatting.text import make_visible
 from neurondb.reading.arrays import read_compared_cosines
@@ -55,7 +55,7 @@ def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
     chart: alt.TopLevelMixin = (
         alt.hconcat(*panels)
         .resolve_scale(color="shared")
-        .properties(title=make_title(FIGURE.title, None, *notes))
+        .properties(title=make_title(FIGURES["comparison-cosines"].title, None, *notes))
     )
     return chart
 
@@ -112,13 +112,3 @@ def _draw_panel(
         .encode(x=x, y=y, y2="y2:Q", color=colour, tooltip=tooltip),
         median.encode(x=x, y=y, tooltip=["layer:O", alt.Tooltip("y:Q", title="median")]),
     ).properties(width=step * n_layers, height=260)
-
-
-FIGURE = Figure(
-    name="comparison-cosines",
-    title="Cosines between two models",
-    description="Distribution over every layer's neurons of the cosine between a vector before "
-    "and after, of two compared models.",
-    draw=draw,
-    parameters=(OTHER,),
-)

@@ -12,7 +12,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import OTHER, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
 from neurondb.figures.requirements import make_missing_comparison_error, require_comparison
 from neurondb.formatting.text import make_visible
@@ -87,13 +86,3 @@ def _draw_cells(
     light = alt.condition(f"datum.n > {most**0.45}", alt.value(SURFACE), alt.value(INK))
     numbers = base.mark_text(fontSize=10).encode(text=alt.Text("n:Q", format=","), color=light)
     return overlay(cells, numbers)
-
-
-FIGURE = Figure(
-    name="comparison-migration",
-    title="Migration between classes",
-    description="How many neurons went from which read-write class to which between two "
-    "compared models, such as before and after fine-tuning.",
-    draw=draw,
-    parameters=(OTHER,),
-)

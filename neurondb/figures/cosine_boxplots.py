@@ -14,8 +14,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import Figure
 from neurondb.figures.palette import ACCENT, BAND, OUTLINE, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import choose_region, list_pairs, read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
@@ -55,7 +55,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
         "grey: where 95% of mismatched or random pairs lie",
     )
     return layers.facet(facet, columns=len(panels) if few else 1, data=make_data(rows)).properties(
-        title=make_title(FIGURE.title, model, *notes)
+        title=make_title(FIGURES["cosine-boxplots"].title, model, *notes)
     )
 
 
@@ -80,13 +80,3 @@ def _make_tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("layer:O"),
         *(alt.Tooltip(f"{name}:Q", title=title, format=".3f") for name, title in titles.items()),
     ]
-
-
-FIGURE = Figure(
-    name="cosine-boxplots",
-    title="Cosines by layer",
-    description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
-    "(after weakening-neurons, figures 25 and 26, which have the absolute values of cos(gate, in) "
-    "and cos(gate, out)).",
-    draw=draw,
-)

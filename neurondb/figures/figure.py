@@ -1,7 +1,8 @@
-"""What a figure is: a name, what it shows, the parameters it takes, and what draws it."""
+"""What a figure is: a name, what it shows, the parameters it takes, and where it is drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ class Figure:
         name: what commands and addresses call it.
         title: a line for a heading.
         description: one sentence, with the paper's figure that it follows.
-        draw: (connection, model, **parameters) → chart, in the colours of the light theme.
         parameters: what it wants to know besides the model.
         several: whether the charts of several models make sense in one file.
     """
@@ -48,9 +48,18 @@ class Figure:
     name: str
     title: str
     description: str
-    draw: Callable[..., "TopLevelMixin"]
     parameters: tuple[Parameter, ...] = ()
     several: bool = False
+
+    @property
+    def draw(self) -> Callable[..., "TopLevelMixin"]:
+        """(connection, model, **parameters) → chart, in the colours of the light theme.
+
+        It is the function `draw` of the figure's module, which imports altair.
+        """
+        module = import_module(f"neurondb.figures.{self.name.replace('-', '_')}")
+        draw: Callable[..., TopLevelMixin] = module.draw
+        return draw
 
 
 LAYER = Parameter("layer", "layer, from 0; negative ones count from the end", True, int)

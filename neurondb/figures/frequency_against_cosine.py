@@ -17,7 +17,6 @@ from neurondb.figures.chart_parts import (
     make_title,
     round_value,
 )
-from neurondb.figures.figure import DATASET, Figure, Parameter
 from neurondb.figures.requirements import (
     make_missing_dataset_error,
     make_missing_stage_error,
@@ -126,15 +125,3 @@ def _draw_panel(limit: float, cosine: str, gated: bool, small: bool) -> alt.Char
         .encode(x=x, x2="x2:Q", y=y, y2="y2:Q", tooltip=tooltip)
     )
     return chart
-
-
-FIGURE = Figure(
-    name="frequency-against-cosine",
-    title="Activation frequency against a cosine",
-    description="Share of tokens on which neurons fire against a cosine of their vectors, with "
-    "the correlation in every layer (after weakening-neurons, figures 6 and 8, with the axes "
-    "exchanged, and for the other two cosines figures 9 and 10; for ungated models after "
-    "universal-neurons, figure 9).",
-    draw=draw,
-    parameters=(Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS), DATASET),
-)

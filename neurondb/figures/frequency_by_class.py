@@ -8,8 +8,8 @@ from jaxtyping import Float
 from sqlalchemy import Connection
 
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import DATASET, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import (
     make_missing_dataset_error,
     make_missing_stage_error,
@@ -60,7 +60,7 @@ def draw(connection: Connection, model: Model, dataset: str | None = None) -> al
     return _draw_layers(rows, title).properties(
         width=520,
         height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST)),
-        title=make_title(FIGURE.title, model, *notes),
+        title=make_title(FIGURES["frequency-by-class"].title, model, *notes),
     )
 
 
@@ -130,14 +130,3 @@ def _make_tooltip() -> list[Any]:
         alt.Tooltip("n:Q", title="neurons", format=","),
         *(alt.Tooltip(f"{name}:Q", title=title, format=".1%") for name, title in titles.items()),
     ]
-
-
-FIGURE = Figure(
-    name="frequency-by-class",
-    title="Activation frequency by class",
-    description="How often the neurons of each read-write class fire, beside the other neurons "
-    "of the same layers; the means are what weakening-neurons, table 5, lists.",
-    draw=draw,
-    parameters=(DATASET,),
-    several=True,
-)

@@ -18,7 +18,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, LAYER, Figure, Parameter
 from neurondb.figures.palette import DIVERGING, INK, OUTLINE, SURFACE
 from neurondb.figures.requirements import make_missing_layer_error
 from neurondb.reading.arrays import read_all_cosines, read_random_regions
@@ -199,18 +198,3 @@ def _draw_highlight(
     name = base.mark_text(fontWeight=600, color=INK, **place).encode(text="name:N")
     halo = base.mark_text(fontWeight=600, stroke=SURFACE, strokeWidth=4, **place)
     return overlay(ring, halo.encode(text="name:N"), name)
-
-
-FIGURE = Figure(
-    name="layer-scatter",
-    title="Neurons of a layer by their cosines",
-    description="cos(gate, out) against cos(in, out) of a layer's neurons, coloured by "
-    "cos(gate, in), with the regions of random pairs (weakening-neurons, figure 3, a panel at a "
-    "time); of ungated models the distribution of cos(in, out).",
-    draw=draw,
-    parameters=(
-        LAYER,
-        Parameter("neuron", "neuron of the layer to mark", kind=int),
-        BASE_URL,
-    ),
-)

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from neurondb.errors import UsageError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import DATASET, LAYER, Figure, Parameter
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
 from neurondb.figures.requirements import make_missing_dataset_error, require_dataset
 from neurondb.formatting.text import make_visible
@@ -151,19 +150,3 @@ def _draw_label(mark: dict[str, Any], x: alt.X) -> alt.Chart:
     text = alt.Chart(make_data([mark])).mark_text(align=align, dx=dx, dy=dy, y=0, fontSize=10)
     chart: alt.Chart = text.encode(x=x, text="label:N")
     return chart
-
-
-FIGURE = Figure(
-    name="neuron-distribution",
-    title="Activations of a neuron",
-    description="Histogram of a neuron's activations on a dataset, with its median and its 5% "
-    "and 95% quantiles.",
-    draw=draw,
-    parameters=(
-        LAYER,
-        Parameter("neuron", "neuron of the layer", required=True, kind=int),
-        Parameter("quantity", "post, pre or pre_linear", choices=tuple(QUANTITIES)),
-        DATASET,
-        Parameter("scale", "of the shares", choices=("linear", "log")),
-    ),
-)

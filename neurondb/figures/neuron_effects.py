@@ -19,7 +19,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
 from neurondb.formatting.text import make_visible
 from neurondb.interventions import ESTIMATED_METRICS
@@ -223,16 +222,3 @@ def _draw_points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
         href="href:N",
     )
     return chart
-
-
-FIGURE = Figure(
-    name="neuron-effects",
-    title="Effects of removing neurons against their estimates",
-    description="Mean clean − ablated of every neuron that was removed alone, against activation × "
-    "gradient, its first-order estimate (METHODS §6).",
-    draw=draw,
-    parameters=(
-        Parameter("metric", "what is measured", choices=ESTIMATED_METRICS),
-        BASE_URL,
-    ),
-)

@@ -15,7 +15,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.palette import ACCENT, ACCENT_SOFT, INK
 from neurondb.find.token_names import find_tokens
 from neurondb.formatting.text import format_side
@@ -213,17 +212,3 @@ def _draw_names(rows: list[dict[str, Any]], model: Model, highest: float) -> alt
         )
         parts.append(mark.encode(**axes, text="name:N"))
     return overlay(*parts)
-
-
-FIGURE = Figure(
-    name="token-spikes",
-    title="Neurons that encode a token",
-    description="Normalised probability of a token under the LM head for every neuron's in "
-    "vector, of gated neurons for −in too, over the layers (after specialised-feature-neurons, "
-    "figure 1, whose layers count from 1).",
-    draw=draw,
-    parameters=(
-        Parameter("token", "the token's text, as ' dog', or its id, as '#5679'", required=True),
-        BASE_URL,
-    ),
-)

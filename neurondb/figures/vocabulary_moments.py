@@ -16,7 +16,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, LAYER, Figure
 from neurondb.figures.palette import OUTLINE, ROLE_COLOURS
 from neurondb.figures.requirements import make_missing_layer_error
 from neurondb.reading.arrays import read_out_moments
@@ -113,13 +112,3 @@ def _draw_layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.Layer
         line.encode(y=y),
         points.encode(x=x, y=y, color=colour, tooltip=tooltip, href="href:N"),
     )
-
-
-FIGURE = Figure(
-    name="vocabulary-moments",
-    title="What out writes to the vocabulary",
-    description="Skewness and kurtosis of a layer's out vectors over the vocabulary, coloured by "
-    "prediction, suppression and partition neurons (universal-neurons §5.1).",
-    draw=draw,
-    parameters=(LAYER, BASE_URL),
-)

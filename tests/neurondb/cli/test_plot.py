@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -40,6 +42,17 @@ def test_list_shows_every_figure_with_its_parameters() -> None:
     listed = {row["name"]: row for row in csv.DictReader(lines, delimiter="\t")}
     assert list(listed) == list(figures.FIGURES)
     assert listed["layer-scatter"]["parameters"] == "layer [neuron] [base_url]"
+
+
+def test_figures_are_listed_and_not_drawn_without_the_extra(sample: Sample) -> None:
+    without = "import sys; sys.modules['altair'] = None; from neurondb.cli import main; main()"
+    command = [sys.executable, "-c", without, "plot"]
+    listed = subprocess.run([*command, "--list"], capture_output=True, text=True, check=True)
+    assert [line.split("\t")[0] for line in listed.stdout.splitlines()[1:]] == list(figures.FIGURES)
+    drawn = ("classes-by-layer", "sample-llama", "-o", "a.svg", "--db", sample.url)
+    ended = subprocess.run([*command, *drawn], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "neurondb[site]" in ended.stderr
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf", "html", "json"])
