@@ -21,6 +21,7 @@ from sqlalchemy.exc import DatabaseError as SQLDatabaseError
 from neurondb import schema
 from neurondb.errors import DatabaseError
 from neurondb.paths import default_database
+from neurondb.spelling import by_option
 from neurondb.sqlite_files import (
     FileConnection,
     check_readable,
@@ -190,13 +191,15 @@ def check_revision(engine: Engine) -> None:
     where = format_url(engine.url)
     with translate_errors(where), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
-            raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
+            raise DatabaseError(
+                f"{where} is not a NeuronDB database; give another{by_option('db')}"
+            )
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     refuse_unreleased(where, found)
     if found is None or str(found) < schema.REVISION:
         raise DatabaseError(
             f"{where} has schema {found}, this version needs {schema.REVISION}; "
-            "run `neurondb upgrade` with the same --db"
+            "run `neurondb upgrade --db` with the same path or URL"
         )
     if str(found) > schema.REVISION:
         raise DatabaseError(
@@ -270,7 +273,7 @@ def explain(error: Exception) -> str:
 _MEANINGS = {
     "database is locked": "locked by another process for "
     f"{BUSY_TIMEOUT_S:g} s; wait for it to finish and try again",
-    "file is not a database": "not an SQLite database; give another with --db",
+    "file is not a database": "not an SQLite database; give another",
     "database or disk is full": "the disk is full; free some space and run the command again",
     "disk I/O error": "the disk reported an error; check its space and health, then run again",
     "attempt to write a readonly database": "read-only: this user may not write to it, or not in "

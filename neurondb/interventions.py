@@ -8,7 +8,8 @@ import math
 import re
 from typing import Final, Literal, NamedTuple, cast
 
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError, UsageError
+from neurondb.spelling import option
 
 Hook = Literal["hook_post", "hook_pre_linear"]
 
@@ -91,7 +92,9 @@ class Treatment(NamedTuple):
         if hook is not None and hook not in HOOKS:
             raise UsageError(f"no hook {hook!r} to set; it is one of {', '.join(HOOKS)}")
         if hook == "hook_pre_linear" and mode != "clamp":
-            raise UsageError(f"mode {mode} sets hook_post; hook_pre_linear is set by --mode clamp")
+            raise UsageError(
+                f"mode {mode} sets hook_post; hook_pre_linear is set by {option('mode', 'clamp')}"
+            )
         _check_value(mode, value)
         chosen = hook or ("hook_pre_linear" if mode == "clamp" else "hook_post")
         return cls(mode, Condition.parse(condition), cast("Hook", chosen), value)
@@ -105,14 +108,14 @@ class Treatment(NamedTuple):
         if gated:
             return
         if self.condition.gate:
-            raise UsageError(
+            raise LackingModelError(
                 f"the condition {self.condition} asks for the sign of the gate, and this model's "
                 "neurons have none; use post+ or post-"
             )
         if self.hook == "hook_pre_linear":
-            raise UsageError(
+            raise LackingModelError(
                 "hook_pre_linear is what a gate multiplies, and this model's neurons have none; "
-                "give --hook hook_post"
+                f"give {option('hook', 'hook_post')}"
             )
 
     def __str__(self) -> str:
@@ -129,8 +132,10 @@ ZERO: Final = Treatment()
 
 def _check_value(mode: str, value: float | None) -> None:
     if mode in ("fix", "clamp") and value is None:
-        raise UsageError(f"mode {mode} needs a value; give --value V")
+        raise UsageError(f"mode {mode} needs a value; give {option('value')}")
     if mode in ("zero", "mean") and value is not None:
-        raise UsageError(f"mode {mode} takes no value; leave --value out, or give --mode fix")
+        raise UsageError(
+            f"mode {mode} takes no value; leave it out, or give {option('mode', 'fix')}"
+        )
     if value is not None and not math.isfinite(value):
         raise UsageError(f"the value {value} is not finite")

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from neurondb.database import format_url, translate_errors
-from neurondb.errors import UnknownNameError
+from neurondb.errors import UsageError
 from neurondb.find import empty_answers
 from neurondb.find.names import find_model_name, find_property_name
 from neurondb.find.terms import And, Expression, HasEffect, Missing, OneOf
@@ -37,12 +37,12 @@ def load(name: str) -> NamedQuery:
     """Return the query of a name, read from its file.
 
     Raises:
-        UnknownNameError: when there is none of that name.
+        UsageError: when there is none of that name.
     """
     known = list_names()
     if name not in known:
         hint = did_you_mean(name, known) or "; `neurondb query --list` shows them"
-        raise UnknownNameError(f"no query {name!r}{hint}")
+        raise UsageError(f"no query {name!r}{hint}")
     return parse_query((folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from neurondb.errors import DatabaseError
+from neurondb.spelling import by_option
 
 LOGS: Final = ("-wal", "-journal")
 """What follows a file's name in those that hold changes not written back to it yet."""
@@ -132,11 +133,11 @@ def check_readable(path: Path) -> None:
     """
     try:
         if path.is_dir():
-            raise DatabaseError(f"{path} is a directory; give the file in it with --db")
+            raise DatabaseError(f"{path} is a directory; give the file in it{by_option('db')}")
         if not path.exists():
             raise DatabaseError(
-                f"there is no database at {path}; name one with --db or $NEURONDB_URL, or fill "
-                "this one with `neurondb ingest`"
+                f"there is no database at {path}; give another path{by_option('db')}, set "
+                "$NEURONDB_URL, or fill this one with `neurondb ingest`"
             )
         if not path.is_file():
             raise DatabaseError(f"{path} is no file that a database could be in")

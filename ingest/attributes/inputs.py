@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ingest.attributes.prompts import Prompt, cut_at_subject, first_answer_ids
 from ingest.attributes.sets import Sets, attribute_tokens
 from ingest.interventions.running_model import RunningModel
-from neurondb.errors import TextError, UsageError
+from neurondb.errors import LackingModelError, TextError
 
 NO_SET = "subject without attributes"
 
@@ -99,7 +99,7 @@ def _answer(running: RunningModel, inputs: Inputs) -> None:
     for prompt, answer in zip(inputs.prompts, answers, strict=True):
         ids = running.tokenizer.prompt(prompt.prompt)
         if not running.fits(len(ids)):
-            raise UsageError(
+            raise LackingModelError(
                 f"the prompt on {prompt.subject!r} is {len(ids)} tokens, the context of "
                 f"{running.stored.name} only {running.checkpoint.architecture.context}"
             )

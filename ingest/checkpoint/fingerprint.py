@@ -7,6 +7,7 @@ from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import HubError, IngestError, ModelError
 from neurondb.reading.models import Model
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 
 def open_original(connection: Connection, model: Model) -> Checkpoint:
@@ -22,7 +23,7 @@ def open_original(connection: Connection, model: Model) -> Checkpoint:
     if not has_fingerprint(checkpoint, stored.scalar_one()):
         raise IngestError(
             f"{model.source} holds other weights than those {model.name} was read from; "
-            "ingest them under another --name"
+            f"ingest them under another {option('name')}"
         )
     return checkpoint
 

@@ -31,6 +31,7 @@ from neurondb.find.neuron_sets import NeuronSet
 from neurondb.interventions import Treatment
 from neurondb.reading.models import Model
 from neurondb.reading.runs import find_ablation_run, find_stored_run
+from neurondb.spelling import option
 from neurondb.writing.ablations import store_run
 from neurondb.writing.rows import transaction
 
@@ -145,7 +146,7 @@ class AblationSession:
         if read.n_truncated:
             progress.note(
                 f"{read.n_truncated} of {len(read.token_ids)} texts cut at {read.max_len} tokens "
-                "(--max-len, and the model's context)"
+                f"({option('max_len')}, and the model's context)"
             )
         return cls(engine, model, opened, read, progress)
 
@@ -231,7 +232,7 @@ class AblationSession:
         runner = self.runner
         left_out = count_left_out(runner.clean, values, run, runner.places.has_next())
         if left_out:
-            advice = "; try --dtype bfloat16 or float32"
+            advice = f"; try {option('dtype', 'bfloat16')} or float32"
             self.progress.note(
                 f"{left_out:,} tokens have a loss that is NaN or infinite, and are left out"
                 + advice * (self.opened.dtype == torch.float16)

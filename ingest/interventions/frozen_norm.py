@@ -21,7 +21,7 @@ from ingest.interventions import Intervention, intervened
 from ingest.interventions.metrics import Counted, token_metrics
 from ingest.interventions.running_model import RunningModel, targets_by_layer
 from neurondb.contracts.progress import Advance
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 
@@ -76,7 +76,9 @@ class FrozenNormRunner:
         self, running: RunningModel, sign: dict[NeuronPlace, int], *, skip_bos: bool = False
     ) -> None:
         if running.forward.final_norm is None:
-            raise UsageError(f"{running.stored.name} has no final norm: nothing can go through it")
+            raise LackingModelError(
+                f"{running.stored.name} has no final norm: nothing can go through it"
+            )
         self._running = running
         self._sign = sign
         self._skip_bos = skip_bos

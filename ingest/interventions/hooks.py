@@ -19,7 +19,7 @@ from transformers.activations import ACT2FN
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
 from ingest.forward.hooks import MLPHookPoints
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import ALWAYS, Condition, Hook
 
 Activate = Callable[[Tensor], Tensor]
@@ -125,7 +125,7 @@ def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
             asked = f"the condition {intervention.condition} asks for the sign of the gate"
         else:
             asked = "hook_pre_linear is what a gate multiplies"
-        raise UsageError(
+        raise LackingModelError(
             f"{asked}, and this model's neurons have none; use post+, post- and hook_post"
         )
 

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ingest.interventions.running_model import RunningModel
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import Hook
 from neurondb.reading.models import Model
 
@@ -20,7 +20,7 @@ def encode_prompt(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor
     """
     ids = running.tokenizer.prompt(text, chat=chat)
     if not running.fits(len(ids)):
-        raise UsageError(
+        raise LackingModelError(
             f"the prompt is {len(ids)} tokens, the context of {running.stored.name} only "
             f"{running.checkpoint.architecture.context}; shorten it"
         )
@@ -34,7 +34,7 @@ def clamp_hook(model: Model, requested: str | None) -> Hook:
         UsageError: when the model has no gate, so no hook_pre_linear.
     """
     if requested == "hook_pre_linear" and not model.gated:
-        raise UsageError(
+        raise LackingModelError(
             f"{model.name} has no gates, so no hook_pre_linear; leave --hook out, or give hook_post"
         )
     return "hook_post" if requested == "hook_post" or not model.gated else "hook_pre_linear"

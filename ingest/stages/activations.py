@@ -30,6 +30,7 @@ from ingest.stages.texts import StoredTexts, store_texts
 from ingest.text.corpus import Corpus
 from neurondb import __version__
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing import datasets, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
@@ -280,7 +281,11 @@ def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> Non
         session.progress.note(
             f"{n_tokens:,} activations of {n_neurons:,} neurons are NaN or infinite, the first in "
             f"layer {layers[0]}; they are left out and counted in activation_stats.n_nonfinite"
-            + ("; try --dtype bfloat16 or float32" if session.dtype == torch.float16 else "")
+            + (
+                f"; try {option('dtype', 'bfloat16')} or float32"
+                if session.dtype == torch.float16
+                else ""
+            )
         )
 
 

@@ -24,6 +24,7 @@ from neurondb.contracts.activations import TracesRecord
 from neurondb.errors import IngestError
 from neurondb.find import find
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing import datasets
 from neurondb.writing.ledger import Step
 from neurondb.writing.rows import transaction
@@ -89,7 +90,7 @@ def _neurons_where(session: Session, expression: str) -> NDArray[np.int64]:
     first, end = model.first_neuron_id, model.neuron_ids(model.n_layers - 1)[1]
     ids = ids[(ids >= first) & (ids < end)]
     if len(ids) == 0:
-        raise IngestError(f"--where {expression!r} fits no neuron of {model.name}")
+        raise IngestError(f"{option('where')} {expression!r} fits no neuron of {model.name}")
     return ids
 
 

@@ -5,6 +5,7 @@ import time
 from ingest.stages.session import Session
 from ingest.weights.analysis import analyse_layer
 from ingest.weights.baselines import Sampling
+from neurondb.spelling import option
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Step
@@ -50,5 +51,6 @@ def _show(session: Session, threshold: float) -> None:
         other = model.threshold if before else DEFAULT_THRESHOLD
         session.progress.note(
             f"neuron_overview and `find` show the classes of {model.name} at τ = {threshold:g}"
-            f"{before}; ingest with --tau {other:g} to see those, `neurondb status` lists them all"
+            f"{before}; ingest with {option('tau')} {other:g} to see those, `neurondb status` "
+            "lists them all"
         )

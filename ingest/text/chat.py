@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.checkpoint.libraries import first_line
 from ingest.text.tokenizer import Tokenizer
-from neurondb.errors import CheckpointError, UsageError
+from neurondb.errors import CheckpointError, LackingModelError
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """What bytes decode to of which a character's last are still to come."""
@@ -39,7 +39,9 @@ class ChatTokenizer(Tokenizer):
             prefix = [] if self.prefix_token_id is None else [self.prefix_token_id]
             ids = prefix + self._ids(text)
         if not ids:
-            raise UsageError("the prompt is empty, and this tokenizer puts no token in front")
+            raise LackingModelError(
+                "the prompt is empty, and this tokenizer puts no token in front"
+            )
         return ids
 
     def pieces(self, text: str) -> list[str]:
@@ -66,7 +68,7 @@ class ChatTokenizer(Tokenizer):
 
     def _in_template(self, text: str) -> str:
         if not self._has_template:
-            raise UsageError(
+            raise LackingModelError(
                 f"{self.directory} has no chat template: leave out --chat, or take a model that is"
                 " tuned for chat"
             )

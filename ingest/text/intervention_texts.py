@@ -12,9 +12,10 @@ from ingest.text.datasets import first_texts, read_dataset
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
-from neurondb.errors import TextError, UsageError
+from neurondb.errors import LackingModelError, TextError
 from neurondb.name_matching import did_you_mean
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.text_decoding import format_path, is_text
 from neurondb.writing import datasets
 from neurondb.writing.rows import transaction
@@ -73,7 +74,8 @@ def read_texts(
         n_texts = int(np.searchsorted(ends, request.max_tokens, side="right"))
         if n_texts == 0:
             raise TextError(
-                f"the first text has {ends[0]} tokens, more than --max-tokens {request.max_tokens}"
+                f"the first text has {ends[0]} tokens, more than "
+                f"{option('max_tokens')} {request.max_tokens}"
             )
         dataset, ids = first_texts(dataset, n_texts), ids[:n_texts]
     cut = [text[:max_len] for text in ids]
@@ -97,8 +99,9 @@ def _max_len(requested: int | None, architecture: Architecture) -> int:
     if requested is None:
         return min(DEFAULT_MAX_LEN, context or DEFAULT_MAX_LEN)
     if context is not None and requested > context:
-        raise UsageError(
-            f"--max-len {requested} is more than the {context} tokens that the model can run"
+        raise LackingModelError(
+            f"{option('max_len')} {requested} is more than the {context} tokens that the model "
+            "can run"
         )
     return requested
 

@@ -11,6 +11,7 @@ from neurondb.contracts.ablate import AblationRequest
 from neurondb.contracts.inputs import NeuronSelection, SelectionKind, TextsRequest
 from neurondb.errors import UsageError
 from neurondb.interventions import Treatment
+from neurondb.spelling import option
 
 SELECTIONS: Final[dict[str, SelectionKind]] = {
     "where": "where",
@@ -24,7 +25,6 @@ TEXTS: Final = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
 TREATMENT: Final = ("mode", "condition", "hook", "value")
 SETTINGS: Final = ("baseline", "seed", "save_tokens", "device", "dtype", "force")
 """Options that an `AblationRequest` has under the same name."""
-ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
 
 
 def make_ablation_request(
@@ -44,7 +44,7 @@ def make_ablation_request(
     treatment = Treatment.parse(mode or "zero", *how)
     selection = choose_neurons(options)
     if selection is None:
-        raise UsageError(ONE_OF_THEM)
+        raise UsageError(f"say which neurons by one of {name_selections()}")
     texts = make_texts_request(options)
     return AblationRequest(
         model,
@@ -70,10 +70,18 @@ def choose_neurons(options: Mapping[str, Any]) -> NeuronSelection | None:
         if options.get(name) is not None
     ]
     if len(given) > 1:
-        raise UsageError(ONE_OF_THEM)
+        raise UsageError(f"say which neurons by only one of {name_selections()}")
     if draw is not None and (not given or given[0].kind != "class"):
-        raise UsageError("--draw takes so many of --class; a list or query says its own number")
+        raise UsageError(
+            f"{option('draw')} takes so many of {option('class_')}; a list or query says its own "
+            "number"
+        )
     return given[0] if given else None
+
+
+def name_selections() -> str:
+    """Return the parameters that say which neurons."""
+    return ", ".join(option(name) for name in SELECTIONS)
 
 
 def make_texts_request(options: Mapping[str, Any]) -> TextsRequest:
@@ -83,7 +91,9 @@ def make_texts_request(options: Mapping[str, Any]) -> TextsRequest:
         UsageError: when they name none.
     """
     if options.get("dataset") is None:
-        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
+        raise UsageError(
+            f"say which texts by {option('dataset')}: a file, or the name of a stored dataset"
+        )
     return TextsRequest(**_pick_given(options, TEXTS))
 
 

@@ -15,10 +15,11 @@ from typing import Final, NoReturn
 import click
 
 from neurondb import __version__
-from neurondb.cli.arguments import refuse_undecodable
+from neurondb.cli.arguments import name_argument, refuse_undecodable
 from neurondb.cli.quiet import libraries_silenced
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.extras import name_missing_extras
+from neurondb.spelling import spelling_options
 
 COMMANDS: Final = {
     "ingest": ("neurondb.cli.ingest", "Analyse a model and store what was found."),
@@ -99,6 +100,7 @@ def cli() -> None:
     The database is --db, else $NEURONDB_URL, else db/neurondb.db of a checkout or of the user's
     data directory.
     """
+    click.get_current_context().with_resource(spelling_options())
 
 
 def main() -> None:
@@ -113,7 +115,7 @@ def main() -> None:
     except click.exceptions.Exit as done:
         _leave(done.exit_code)
     except click.ClickException as error:
-        error.show()
+        name_argument(error).show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)

@@ -20,6 +20,19 @@ class PathOrName(click.types.StringParamType):
 PATH_OR_NAME = PathOrName()
 
 
+def name_argument(error: click.ClickException) -> click.ClickException:
+    """Return the error about `--model X` as one that says that MODEL is an argument, if it is."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    for parameter in error.ctx.command.get_params(error.ctx):
+        names = {str(parameter.name), str(parameter.name).removesuffix("s")}
+        if isinstance(parameter, click.Argument) and error.option_name.lstrip("-") in names:
+            called = parameter.human_readable_name
+            told = f"{called} is an argument, with no name before it."
+            return click.UsageError(f"No such option '{error.option_name}': {told}", error.ctx)
+    return error
+
+
 def refuse_undecodable(command: click.Command, args: Sequence[str], parent: click.Context) -> None:
     """Look through the arguments of a command that is about to be run.
 

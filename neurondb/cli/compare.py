@@ -28,13 +28,7 @@ SHOWN = 10
 @click.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@click.option(
-    "--limit",
-    type=click.IntRange(0),
-    metavar="N",
-    help=f"Neurons, those that moved most first; 0 for all (default: {SHOWN} on the page, else "
-    "all).",
-)
+@options.limit(f"Neurons that moved most (default: {SHOWN} on the page, else all)")
 @click.option("--force", is_flag=True, help="Compare again what has been compared already.")
 @options.results
 def compare(

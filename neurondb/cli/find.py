@@ -35,13 +35,7 @@ def _listed(
     callback=_listed,
     help="Columns to order by; -freq for the largest first, -|in_out| by absolute value.",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(0),
-    default=50,
-    show_default=True,
-    help="Neurons at most; 0 for all.",
-)
+@options.limit("Neurons at most", 50)
 @click.option(
     "--columns", multiple=True, metavar="NAME,...", callback=_listed, help="Columns to show."
 )

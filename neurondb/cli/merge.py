@@ -11,13 +11,7 @@ from neurondb.terminal.progress import choose_progress
 
 
 @click.command()
-@click.argument(
-    "files",
-    type=click.Path(exists=True, dir_okay=False),
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-)
+@click.argument("files", type=click.Path(), nargs=-1, required=True, metavar="FILE...")
 @options.database
 @click.option("--force", is_flag=True, help="Replace activations that are stored already.")
 def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:

@@ -58,7 +58,8 @@ class NeuronName(click.ParamType[tuple[int, int]]):
 @click.option(
     "--case",
     type=click.Choice(codes.SIGN_CASES),
-    help="Examples of this sign case only (default: all, the most frequent one at length).",
+    help="Examples of this sign case only (default: all, that of the largest |hook_post| at "
+    "length).",
 )
 @click.option(
     "--examples",

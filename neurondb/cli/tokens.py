@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from neurondb.cli import options
 from neurondb.contracts.registry import job
 from neurondb.contracts.tokens import LmHeadRequest
-from neurondb.errors import UsageError
+from neurondb.errors import UnknownNameError, UsageError
 from neurondb.find.token_names import find_tokens
 from neurondb.reading.lm_head import Decoding, rank_neurons, read_decoding
 from neurondb.reading.models import Model, find_model, open_readonly
@@ -64,12 +64,7 @@ class _Answer(NamedTuple):
     help="Only lists by this matrix (default: both).",
 )
 @options.layers
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    metavar="N",
-    help=f"Neurons of a section (default: {SHOWN}); of other formats, rows (default: all).",
-)
+@options.limit(f"Neurons of a section (default: {SHOWN}); of other formats, rows (default: all)")
 @click.option(
     "--lm-head",
     is_flag=True,
@@ -117,7 +112,7 @@ def tokens(
         for token_id, decoding in answer.decodings.items()
     }
     rows = make_token_rows(answer.page, neurons, answer.classes)
-    write_rows(rows._replace(rows=islice(rows.rows, asked.limit)), destination)
+    write_rows(rows._replace(rows=islice(rows.rows, asked.limit or None)), destination)
 
 
 def _answer(
@@ -158,7 +153,7 @@ def _layers(model: Model, asked: tuple[int, ...] | None) -> tuple[int, ...] | No
         return None
     for layer in asked:
         if not -model.n_layers <= layer < model.n_layers:
-            raise UsageError(
+            raise UnknownNameError(
                 f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}, or "
                 f"-{model.n_layers} to -1 from the end"
             )
@@ -180,7 +175,8 @@ def _computed(
 
 
 def _print(answer: _Answer, asked: _Wanted) -> None:
-    terminal, limit = open_console(), asked.limit or SHOWN
+    terminal = open_console()
+    limit = SHOWN if asked.limit is None else asked.limit or answer.page.model.n_neurons
     terminal.print(draw_token_page(answer.page, limit, terminal.width), crop=False)
     for token in answer.page.tokens:
         if token.token_id in answer.decodings:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from neurondb import __version__
 from neurondb.contracts.progress import Progress
-from neurondb.errors import DatabaseError, NeuronDBError, UsageError
+from neurondb.errors import DatabaseError, NeuronDBError
 from neurondb.explore.server import (
     Service,
     build_configuration,
@@ -117,7 +117,7 @@ def publish(wanted: Publication, progress: Progress) -> Published:
     The source is read in one transaction, so that it may be written to meanwhile.
 
     Raises:
-        UsageError: when the directory is there and may not be replaced.
+        DatabaseError: when the directory is there and may not be replaced.
         DatabaseError: when the database cannot be read or is not whole, a model is not in it, or
             the disk is full.
     """
@@ -250,15 +250,17 @@ def _refuse(directory: Path, *, force: bool) -> None:
     if not directory.exists():
         return
     if not directory.is_dir():
-        raise UsageError(f"{directory} is a file; choose another directory with -o")
+        raise DatabaseError(f"{directory} is a file; choose another directory with -o")
     there = sorted(path.name for path in directory.iterdir())
     others = [name for name in there if name not in FILES]
     if others:
-        raise UsageError(
+        raise DatabaseError(
             f"{directory} holds other files, such as {others[0]}; choose another directory with -o"
         )
     if there and not force:
-        raise UsageError(f"{directory} is there already; --force replaces what was published in it")
+        raise DatabaseError(
+            f"{directory} is there already; --force replaces what was published in it"
+        )
 
 
 def _replace(partial: Path, directory: Path) -> None:

@@ -165,7 +165,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 takes a free one.
 
     Raises:
-        UsageError: when the port is taken, or the host is none of this machine's.
+        DatabaseError: when the port is taken, or the host is none of this machine's.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

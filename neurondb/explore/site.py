@@ -18,7 +18,14 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine
 
 from neurondb.database import driver_connection, open_existing, open_immutable, translate_errors
-from neurondb.errors import DatabaseError, IngestError, NeuronDBError, UnknownNameError, UsageError
+from neurondb.errors import (
+    DatabaseError,
+    IngestError,
+    LackingModelError,
+    NeuronDBError,
+    UnknownNameError,
+    UsageError,
+)
 from neurondb.explore.databases import prepare_databases
 from neurondb.explore.urls import Urls
 from neurondb.sqlite_files import read_stamp
@@ -209,7 +216,7 @@ def status_of_error(error: NeuronDBError) -> int:
     """Return the status of HTTP that says what went wrong."""
     if isinstance(error, UnknownNameError):
         return 404
-    return 400 if isinstance(error, UsageError | IngestError) else 500
+    return 400 if isinstance(error, UsageError | IngestError | LackingModelError) else 500
 
 
 _SITES: Final[WeakKeyDictionary[Any, "Site | None"]] = WeakKeyDictionary()

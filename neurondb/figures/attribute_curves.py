@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 from sqlalchemy import Connection
 
-from neurondb.errors import TextError, UnknownNameError, UsageError
+from neurondb.errors import TextError, UnknownNameError
 from neurondb.figures.chart_parts import (
     make_data,
     make_layer_axis,
@@ -56,14 +56,12 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
 def _read_rates(file: str) -> list[dict[str, Any]]:
     try:
         found = json.loads(read_text(Path(file)))
-    except TextError as error:
-        raise UsageError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: cannot be read as JSON ({error})") from error
+        raise TextError(f"{file}: cannot be read as JSON ({error})") from error
     if not isinstance(found, list) or not all(
         isinstance(row, dict) and set(FIELDS) <= row.keys() for row in found
     ):
-        raise UsageError(f"{file}: is not what `neurondb attributes rate -o FILE.json` writes")
+        raise TextError(f"{file}: is not what `neurondb attributes rate -o FILE.json` writes")
     return found
 
 

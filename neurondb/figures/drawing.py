@@ -22,10 +22,10 @@ def find_figure(name: str) -> Figure:
     """Return a figure.
 
     Raises:
-        UnknownNameError: when there is none of that name; names near ones.
+        UsageError: when there is none of that name; names near ones.
     """
     if name not in FIGURES:
-        raise UnknownNameError(
+        raise UsageError(
             f"no figure {quote_word(name)}{did_you_mean(name, FIGURES)}; `neurondb plot --list` "
             "shows them"
         )
@@ -44,9 +44,9 @@ def draw_chart(
         parameters: those of the figure; whole numbers may be text, None is not given.
 
     Raises:
-        UnknownNameError: when there is no such figure, model or neuron, or nothing to draw yet:
-            which stage is missing, and the command that ingests it.
-        UsageError: for a parameter that is missing, unknown or malformed.
+        UnknownNameError: when there is no such model or neuron, or nothing to draw yet: which stage
+            is missing, and the command that ingests it.
+        UsageError: when there is no such figure, or a parameter is missing, unknown or malformed.
     """
     figure = find_figure(name)
     if isinstance(model, str):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Connection
 
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.figures.chart_parts import (
     PAIR_TITLES,
     make_count_colour,
@@ -38,7 +38,7 @@ def draw(
 ) -> alt.TopLevelMixin:
     """Return a panel for each layer, its correlation above it."""
     if cosine != "in_out" and not model.gated:
-        raise UsageError(f"{model.name} has no gates, so there is only cosine=in_out")
+        raise LackingModelError(f"{model.name} has no gates, so there is only cosine=in_out")
     chosen = require_dataset(connection, model, dataset)
     found = read_all_cosines(connection, model)[cosine]
     often = read_frequencies(connection, model, chosen)

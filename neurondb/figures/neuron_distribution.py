@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Connection
 
-from neurondb.errors import UsageError
+from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
 from neurondb.figures.requirements import make_missing_dataset_error, require_dataset
@@ -71,7 +71,9 @@ def _find_counts(found: Histograms, quantity: str, model: Model) -> Counts:
         for name, hook in QUANTITIES.items()
         if any(q.quantity == hook for q in found.quantities)
     ]
-    raise UsageError(f"{model.name} has no histogram of {quantity}; there is {', '.join(there)}")
+    raise UnknownNameError(
+        f"{model.name} has no histogram of {quantity}; there is {', '.join(there)}"
+    )
 
 
 def find_bin_ends(found: Histograms) -> Counts:

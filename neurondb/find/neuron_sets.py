@@ -101,7 +101,7 @@ def _choose_reader(columns: Sequence[str], model: Model) -> Callable[[dict[str, 
 
     def check_model(row: dict[str, Any]) -> None:
         if row.get("model", model.name) != model.name:
-            raise UsageError(
+            raise UnknownNameError(
                 f"the query also gives neurons of {quote_word(str(row['model']))}; add "
                 f"WHERE model = '{model.name}'"
             )
@@ -149,7 +149,7 @@ def _select_by_class(
     if selection.count is None:
         return NeuronSet(f"class='{name}'", of_class + model.first_neuron_id, class_id)
     if selection.count > len(of_class):
-        raise UsageError(
+        raise UnknownNameError(
             f"{model.name} has {len(of_class):,} neurons of class {name}, not {selection.count:,}"
         )
     drawn = np.random.default_rng(seed).choice(of_class, selection.count, replace=False)
@@ -171,7 +171,9 @@ def _select_by_set(
         members = connection.scalars(select(m.neuron_id).where(m.set_id == stored.set_id)).all()
     ids = _sort_ids(members)
     if not ((ids >= model.first_neuron_id) & (ids < model.first_neuron_id + model.n_neurons)).all():
-        raise UsageError(f"the set {quote_word(selection.text)} is of neurons of another model")
+        raise UnknownNameError(
+            f"the set {quote_word(selection.text)} is of neurons of another model"
+        )
     return NeuronSet(stored.definition, ids, name=stored.name)
 
 
@@ -188,7 +190,7 @@ def find_class(text: str) -> int:
     """Return the id of a class given by either of its names, or an abbreviation like `cond-weak`.
 
     Raises:
-        UnknownNameError: when no class, or more than one, fits.
+        UsageError: when no class, or more than one, fits.
     """
     ids = {known.name: known.class_id for known in CLASSES}
     entries = match_names(split_words(text), CLASS_NAMES)
@@ -197,8 +199,8 @@ def find_class(text: str) -> int:
         return ids[fitting.pop()]
     if fitting:
         listed = ", ".join(sorted(fitting))
-        raise UnknownNameError(f"{quote_word(text)} could be several classes: {listed}")
-    raise UnknownNameError(f"no class {quote_word(text)}{did_you_mean(text, CLASS_NAMES)}")
+        raise UsageError(f"{quote_word(text)} could be several classes: {listed}")
+    raise UsageError(f"no class {quote_word(text)}{did_you_mean(text, CLASS_NAMES)}")
 
 
 def _check_place(model: Model, layer: object, neuron: object) -> int:
@@ -212,7 +214,7 @@ def _check_id(model: Model, neuron: object) -> int:
     """Return an id; refuse one that is not of the model."""
     end = model.first_neuron_id + model.n_neurons
     if not isinstance(neuron, int) or not model.first_neuron_id <= neuron < end:
-        raise UsageError(
+        raise UnknownNameError(
             f"neuron_id {neuron} is not one of {model.name}'s ({model.first_neuron_id} to "
             f"{end - 1}); add WHERE model = '{model.name}'"
         )

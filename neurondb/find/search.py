@@ -18,6 +18,7 @@ from neurondb.find.grammar import parse
 from neurondb.find.names import find_model_name, resolve_names
 from neurondb.find.terms import Expression, OneOf, iterate_terms
 from neurondb.reading.models import Model
+from neurondb.spelling import option
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query
 from neurondb.taxonomy import DEFAULT_THRESHOLD
@@ -131,5 +132,5 @@ def _format_notes(models: Iterable[Model]) -> Iterator[str]:
         yield (
             f"classes of {', '.join(listed)} are those at τ = {threshold:g}, not "
             f"{DEFAULT_THRESHOLD:g}; `neurondb status` lists others, `neurondb ingest` shows them "
-            f"by --tau"
+            f"by {option('tau')}"
         )

@@ -16,6 +16,7 @@ from neurondb.errors import UnknownNameError
 from neurondb.reading.excerpts import Place, read_excerpts
 from neurondb.reading.models import Model, join_names
 from neurondb.schema import codes, tables
+from neurondb.spelling import by_option
 
 STRETCH_TOKENS: Final = 512
 """How many tokens of a text are shown at a time."""
@@ -82,7 +83,7 @@ def find_dataset_by_name(connection: Connection, name: str) -> Dataset:
     row = connection.execute(_SELECT_DATASETS.where(_COLUMNS.name == name)).first()
     if row is None:
         names = [row.name for row in connection.execute(_SELECT_DATASETS.order_by(_COLUMNS.name))]
-        has = join_names(names) or "none yet; `neurondb ingest` adds one with --dataset"
+        has = join_names(names) or f"none yet; `neurondb ingest` adds one{by_option('dataset')}"
         raise UnknownNameError(f"no dataset {name!r} in this database; it has: {has}")
     return Dataset(*row)
 

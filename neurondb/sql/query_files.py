@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from neurondb.errors import TextError, UsageError
+from neurondb.errors import UsageError
 from neurondb.name_matching import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
+from neurondb.spelling import binding
 from neurondb.sql.running import Value
 from neurondb.text_decoding import read_text
 
@@ -87,7 +88,7 @@ class NamedQuery:
                 raise UsageError(f"{self.name} has no parameter {name!r}{hint}")
         missing = [p.name for p in self.parameters if p.required and p.name not in given]
         if missing:
-            wanted = " ".join(f"--param {name}=…" for name in missing)
+            wanted = " ".join(binding(name, "…") for name in missing)
             shows = f"`neurondb query {self.name} --show` says more"
             raise UsageError(f"{self.name} needs {wanted}; {shows}")
         return {
@@ -227,12 +228,9 @@ def read_sql_file(path: Path) -> str:
     """Return the text of an SQL file.
 
     Raises:
-        UsageError: when it cannot be read.
+        TextError: when it cannot be read.
     """
-    try:
-        return read_text(path)
-    except TextError as error:
-        raise UsageError(str(error)) from error
+    return read_text(path)
 
 
 def parse_value(spelled: str) -> Value | None:

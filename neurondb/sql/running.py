@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from neurondb.database import driver_connection, explain, open_existing
 from neurondb.errors import DatabaseError
+from neurondb.spelling import binding
 from neurondb.sql.limits import STEPS_PER_CHECK, ConnectionLimits, explain_limit
 
 Value: TypeAlias = str | int | float
@@ -277,7 +278,7 @@ def _describe_cause(error: Exception) -> str:
     message = explain(error) if isinstance(error, SQLAlchemyError) else str(cause)
     missing = re.search(r"binding (?:parameter )?:?(\w+)", str(cause))
     if missing and "did not supply" in str(cause):
-        return f"parameter {missing[1]!r} has no value; give it with --param {missing[1]}=VALUE"
+        return f"parameter {missing[1]!r} has no value; give {binding(missing[1], 'VALUE')}"
     return message.strip().splitlines()[0] if message.strip() else type(cause).__name__
 
 

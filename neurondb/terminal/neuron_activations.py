@@ -30,6 +30,7 @@ from neurondb.terminal.neuron_weights import AXIS
 # --- sign cases and moments -----------------------------------------------------------------
 
 DOMINANT: Final = "▶"
+"""Stands before the most frequent sign case, and means nothing else."""
 _BAR_CELLS: Final = 10
 _UNLIMITED: Final = 10_000
 QUANTITIES: Final = (("post", "hook_post"), ("pre_linear", "hook_pre_linear"), ("pre", "hook_pre"))

@@ -20,10 +20,10 @@ from neurondb.formatting.text import ELLIPSIS, format_token, keep_end, keep_star
 from neurondb.reading.examples import ControlList, Example, ExampleList
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.traces import Trace
-from neurondb.terminal.neuron_activations import DOMINANT
 
 # --- examples -------------------------------------------------------------------------------
 
+LEADING: Final = "largest |hook_post| of all cases"
 BOS_ONLY: Final = "every peak stands at position 0: this says something about BOS, not about text"
 
 _PEAK_CELLS: Final = 24
@@ -50,8 +50,9 @@ def draw_examples(lists: Sequence[ExampleList], width: int, *, marks: bool) -> R
     """
     blocks = []
     for one in lists:
-        mark, style = (DOMINANT, "name") if one.leading else (" ", "")
-        heading = Text.assemble((f"{mark} {one.sign_case}", style))
+        heading = Text(f"  {one.sign_case}")
+        if one.leading:
+            heading.append(f"  {LEADING}", "faint")
         if not one.examples:
             heading.append("  no example stored", "faint")
         elif one.bos_only:

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from neurondb import __version__
 from neurondb.contracts.ablate import AblationRecord, NeuronSetRecord
-from neurondb.errors import UsageError
+from neurondb.errors import IngestError
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing.rows import insert_columns, insert_one, transaction, utc_now
 
 
@@ -70,8 +71,9 @@ def store_set(connection: Connection, record: NeuronSetRecord) -> int:
         if _members(connection, set_id) == record.neuron_ids.tolist():
             return int(set_id)
         if record.name is not None:
-            raise UsageError(
-                f"the set {record.name!r} is stored with other neurons; give another --save-set"
+            raise IngestError(
+                f"the set {record.name!r} is stored with other neurons; give another "
+                f"{option('save_set')}"
             )
     values = {"name": record.name, "definition": record.definition}
     set_id = insert_one(connection, tables.neuron_sets, values)

@@ -36,6 +36,7 @@ from neurondb.errors import DatabaseError, TextError, UnknownNameError, UsageErr
 from neurondb.neurons import match_neuron, match_number
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.sqlite_files import check_readable
 from neurondb.text_decoding import format_path
 from neurondb.writing.annotations import NewAnnotation
@@ -179,7 +180,7 @@ def _find_neuron(
     """Return the id of the neuron that a row is of."""
     name = str(row.get("model") or model or "")
     if not name:
-        raise UsageError("it names no model; add a column model, or give --model")
+        raise UsageError(f"it names no model; add a column model, or give {option('model')}")
     if name not in models:
         models[name] = find_model(connection, name)
     layer, neuron = row.get("layer"), row.get("neuron")

@@ -14,6 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from neurondb.errors import IngestError
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import insert_columns, transaction, utc_now
 
@@ -59,7 +60,8 @@ class Ledger:
             changed = _changed(json.loads(settings), json.loads(wanted))
             raise IngestError(
                 f"{self.model.name}: {step.stage} is stored with {changed[0]}, asked for with "
-                f"{changed[1]}; choose another --name, or add --force to replace what is stored"
+                f"{changed[1]}; choose another {option('name')}, or add {option('force')} to "
+                "replace what is stored"
             )
         return True
 

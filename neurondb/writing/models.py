@@ -8,6 +8,7 @@ from neurondb import __version__
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.errors import IngestError
 from neurondb.schema import metadata, tables
+from neurondb.spelling import option
 from neurondb.writing.rows import insert_one, transaction, utc_now
 
 
@@ -56,11 +57,12 @@ def _other_weights(record: ModelRecord, source: str) -> str:
     if source == record.source:
         return (
             f"{source} holds other weights or settings than those {record.name} was read from; "
-            "ingest them under another --name, or --force to replace what is stored"
+            f"ingest them under another {option('name')}, or {option('force')} to "
+            "replace what is stored"
         )
     return (
         f"the database has another model named {record.name!r}, read from {source}; choose "
-        "another --name, or --force to replace it"
+        f"another {option('name')}, or {option('force')} to replace it"
     )
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError, UsageError
 from neurondb.interventions import (
     ENTROPY_METRICS,
     ESTIMATED_METRICS,
@@ -86,9 +86,9 @@ def test_a_treatment_in_words() -> None:
 def test_neurons_without_a_gate_refuse_what_needs_one() -> None:
     Treatment.parse("zero", "post+", None, None).check(gated=False)
     Treatment.parse("clamp", None, "hook_post", 1.0).check(gated=False)
-    with pytest.raises(UsageError, match="the sign of the gate"):
+    with pytest.raises(LackingModelError, match="the sign of the gate"):
         Treatment.parse("zero", "gate+_post+", None, None).check(gated=False)
-    with pytest.raises(UsageError, match="give --hook hook_post"):
+    with pytest.raises(LackingModelError, match="give hook='hook_post'"):
         Treatment.parse("clamp", None, None, 1.0).check(gated=False)
 
 

@@ -300,7 +300,7 @@ def test_a_consumers_error_passes_and_leaves_no_hook(llama: Path) -> None:
 
 def test_a_full_gpu_is_one_line(llama: Path) -> None:
     error = torch.cuda.OutOfMemoryError("CUDA out of memory.")
-    with pytest.raises(ModelError, match=r"batch of 2 texts of 9 tokens in float32; .*--dtype"):
+    with pytest.raises(ModelError, match=r"batch of 2 texts of 9 tokens in float32; .*dtype="):
         opened(llama).run(one_batch(9, 4), [Failing(error)])
 
 
@@ -312,7 +312,7 @@ def test_a_text_beyond_the_context_is_refused(family: str, tmp_path: Path) -> No
     forward = opened(FAMILIES[family](tmp_path, 0))
     run(forward, one_batch(256))
     for runs in (lambda batch: forward.run(batch, []), forward.logits):
-        with pytest.raises(ModelError, match=r"257 tokens is longer than the 256 .*--max-len 256"):
+        with pytest.raises(ModelError, match=r"257 tokens is longer than the 256 .*max_len 256"):
             runs(one_batch(257))
 
 

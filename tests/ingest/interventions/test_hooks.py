@@ -8,7 +8,7 @@ import torch
 from ingest.forward import Batch
 from ingest.forward.cached_step import decode_step
 from ingest.interventions import Intervention, Targets, check_gated, intervened
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import Condition
 from tests.support.ablation_reference import Edit
 from tests.support.interventions import forward_of, intervention
@@ -92,8 +92,11 @@ def test_what_is_given_is_not_written_to() -> None:
 def test_ungated_models_have_no_sign_of_the_gate() -> None:
     forward = forward_of("gpt2")
     gate = Intervention({0: Targets.of([1], [1])}, condition=Condition(1, 0))
-    with pytest.raises(UsageError, match=r"gate\+ asks for the sign"), intervened(forward, gate):
+    with (
+        pytest.raises(LackingModelError, match=r"gate\+ asks for the sign"),
+        intervened(forward, gate),
+    ):
         pass
     linear = Intervention({0: Targets.of([1], [1], 2.0)}, "hook_pre_linear")
-    with pytest.raises(UsageError, match="hook_pre_linear is what"):
+    with pytest.raises(LackingModelError, match="hook_pre_linear is what"):
         check_gated(gated=False, interventions=[linear])

@@ -12,7 +12,7 @@ from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
 from neurondb.contracts.registry import job
 from neurondb.contracts.single_neuron import EffectRequest
-from neurondb.errors import UsageError
+from neurondb.errors import IngestError
 from neurondb.interventions import METRICS, Treatment
 from neurondb.sql import open_engine, run_sql
 from tests.support.ingested import Silent
@@ -57,7 +57,7 @@ def test_runs_are_the_same_as_in_sqlite(postgres: str, tmp_path: Path) -> None: 
         assert (again.n_new, again.largest_difference) == (0, 0.0)
         assert job("ablate")(replace(asked, treatment=mean), Silent()).n_new == 0
         other = NeuronSelection("neurons", "0.0")
-        with pytest.raises(UsageError, match="'two' is stored with other neurons"):
+        with pytest.raises(IngestError, match="'two' is stored with other neurons"):
             job("ablate")(replace(asked, selection=other), Silent())
         each = EffectRequest("tiny", TextsRequest("tiny"), METRICS, SET, database=database)
         job("ablate-each")(replace(each, device="cpu"), Silent())

@@ -10,7 +10,14 @@ import pytest
 from ingest.jobs import ablate
 from neurondb.contracts.ablate import RerunRequest
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
-from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
+from neurondb.errors import (
+    DatabaseError,
+    IngestError,
+    LackingModelError,
+    TextError,
+    UnknownNameError,
+    UsageError,
+)
 from neurondb.interventions import Condition, Treatment
 from tests.ingest.jobs.ablation_requests import copy_of, dataset, refused, request, rows, run
 from tests.support.ingested import Silent, random_model
@@ -27,11 +34,11 @@ from tests.support.ingested import Silent, random_model
         (NeuronSelection("neurons", "1.512"), UnknownNameError, "neurons 0 to 511"),
         (NeuronSelection("neurons", "one"), UsageError, "'one' is not LAYER.NEURON"),
         (NeuronSelection("neurons", " "), UnknownNameError, "no neuron of tinyworld-2m"),
-        (NeuronSelection("class", "weakest"), UnknownNameError, "no class 'weakest'; did you mean"),
-        (NeuronSelection("class", "cond"), UnknownNameError, "'cond' could be several classes"),
+        (NeuronSelection("class", "weakest"), UsageError, "no class 'weakest'; did you mean"),
+        (NeuronSelection("class", "cond"), UsageError, "'cond' could be several classes"),
         (
             NeuronSelection("class", "weakening", 99),
-            UsageError,
+            UnknownNameError,
             "neurons of class weakening, not 99",
         ),
         (NeuronSelection("where", "layer>7"), UnknownNameError, "no neuron of tinyworld-2m fits"),
@@ -40,13 +47,13 @@ from tests.support.ingested import Silent, random_model
         (NeuronSelection("sql", "SELECT 1 AS one"), UsageError, "the query gives one; neurons are"),
         (
             NeuronSelection("sql", "SELECT 10000 AS neuron_id"),
-            UsageError,
+            UnknownNameError,
             "is not one of tinyworld-2m",
         ),
         (NeuronSelection("sql", "SELECT NULL AS layer, 1 AS neuron"), UnknownNameError, "None.1"),
         (
             NeuronSelection("sql", "SELECT 'b' AS model, '1.2' AS name"),
-            UsageError,
+            UnknownNameError,
             "also gives neurons of 'b'",
         ),
     ],
@@ -65,7 +72,7 @@ def test_texts_that_are_none(file: Path, tmp_path: Path) -> None:
     for texts, kind, said in (
         (TextsRequest(str(tmp_path / "empty.txt")), TextError, "no text in it"),
         (TextsRequest(str(tmp_path / "none.txt")), TextError, "no file or directory"),
-        (TextsRequest(dataset(file), max_len=9999), UsageError, "more than the 256 tokens"),
+        (TextsRequest(dataset(file), max_len=9999), LackingModelError, "more than the 256 tokens"),
         (TextsRequest(dataset(file), max_tokens=1), TextError, "more than --max-tokens 1"),
     ):
         with refused(kind, said):
@@ -96,9 +103,9 @@ def test_ungated_models(tmp_path: Path) -> None:
     asked = replace(request(file, NeuronSelection("neurons", "1.3"), texts=texts), model=model)
     means = replace(asked, treatment=Treatment("mean", Condition(0, -1)), baseline=1)
     assert ablate.run(means, Silent()).n_new == 2
-    with refused(UsageError, r"the condition gate\+ asks for the sign of the gate"):
+    with refused(LackingModelError, r"the condition gate\+ asks for the sign of the gate"):
         run(replace(asked, treatment=Treatment("zero", Condition(1, 0))))
-    with refused(UsageError, "hook_pre_linear is what a gate multiplies"):
+    with refused(LackingModelError, "hook_pre_linear is what a gate multiplies"):
         run(replace(asked, treatment=Treatment("clamp", hook="hook_pre_linear", value=1)))
 
 

@@ -22,7 +22,13 @@ from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.contracts.registry import job
-from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageError
+from neurondb.errors import (
+    LackingModelError,
+    NeuronDBError,
+    TextError,
+    UnknownNameError,
+    UsageError,
+)
 from neurondb.interventions import Condition, Treatment
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
@@ -276,13 +282,13 @@ def test_the_published_prompts_run(tmp_path: Path) -> None:
     ("more", "error", "said"),
     [
         ({"selection": NeuronSelection("neurons", "9.0")}, UnknownNameError, "no neuron 9.0"),
-        ({"selection": NeuronSelection("class", "weekening")}, UnknownNameError, "no class"),
+        ({"selection": NeuronSelection("class", "weekening")}, UsageError, "no class"),
         (
             {"selection": NEURONS, "treatment": Treatment("mean")},
             NeuronDBError,
             "no activations to take means of",
         ),
-        ({"top_k": 100_000}, UsageError, "give another --top-k"),
+        ({"top_k": 100_000}, LackingModelError, "give another --top-k"),
     ],
 )
 def test_refusals(inputs: Path, more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -307,5 +313,5 @@ def test_a_prompt_beyond_the_context(inputs: Path) -> None:
     (inputs / "prompts.json").write_text(
         json.dumps([{"subject": "Tim", "prompt": "Tim and " * 200}])
     )
-    with pytest.raises(UsageError, match=r"the prompt on 'Tim' is \d+ tokens, the context"):
+    with pytest.raises(LackingModelError, match=r"the prompt on 'Tim' is \d+ tokens, the context"):
         measured(model, inputs)

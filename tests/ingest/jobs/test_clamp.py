@@ -9,7 +9,7 @@ import pytest
 import ingest.jobs.clamp
 from ingest.jobs.clamp import run
 from neurondb.contracts.clamp import ClampRequest, ClampResult, NextTokens
-from neurondb.errors import IngestError, UnknownNameError, UsageError
+from neurondb.errors import IngestError, LackingModelError, UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
 from tests.support.random_models import FAMILIES
@@ -140,7 +140,7 @@ def test_the_model_is_as_it_was_afterwards() -> None:
         ({"neurons": (PLACE, PLACE)}, UsageError, "named twice"),
         ({"neurons": ()}, UsageError, "at least one neuron"),
         ({"position": "first"}, UsageError, "no position 'first'"),
-        ({"chat": True}, UsageError, "no chat template"),
+        ({"chat": True}, LackingModelError, "no chat template"),
     ],
 )
 def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -149,14 +149,16 @@ def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> No
 
 
 def test_an_ungated_model_has_no_linear_part() -> None:
-    with pytest.raises(UsageError, match="no gates, so no hook_pre_linear"):
+    with pytest.raises(LackingModelError, match="no gates, so no hook_pre_linear"):
         sweep(stored("gpt2"), hook="hook_pre_linear")
 
 
 def test_a_prompt_beyond_the_context() -> None:
     model = stored("llama")
     request = ClampRequest(model.machine, "a b " * 300, (PLACE,), VALUES, TARGETS)
-    with pytest.raises(UsageError, match=r"the prompt is \d+ tokens, the context of m only 256"):
+    with pytest.raises(
+        LackingModelError, match=r"the prompt is \d+ tokens, the context of m only 256"
+    ):
         run(request, Silent())
 
 

@@ -15,7 +15,7 @@ import torch
 from ingest.jobs.generate import draw, run
 from ingest.text.chat import ChatTokenizer, TextStreamer
 from neurondb.contracts.generate import Clamp, GeneratedToken, GenerateRequest, Sampling
-from neurondb.errors import UnknownNameError, UsageError
+from neurondb.errors import LackingModelError, UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import fresh, write_byte_level_tokenizer, write_tokenizer
 from tests.support.random_models import FAMILIES
@@ -213,7 +213,7 @@ def test_a_chat_template_is_filled() -> None:
 
 
 def test_without_a_template_there_is_no_chat() -> None:
-    with pytest.raises(UsageError, match="has no chat template: leave out --chat"):
+    with pytest.raises(LackingModelError, match="has no chat template: leave out --chat"):
         ChatTokenizer(with_template(None).directory).prompt("Who?", chat=True)
 
 
@@ -236,7 +236,7 @@ def test_a_template_that_fails_is_one_line() -> None:
         ({"sampling": Sampling(temperature=0)}, UsageError, "temperature"),
         ({"sampling": Sampling(top_p=1.5)}, UsageError, "top-p"),
         ({"max_new_tokens": 0}, UsageError, "at least 1"),
-        ({"prompt": "a b " * 300}, UsageError, "the context of m only 256"),
+        ({"prompt": "a b " * 300}, LackingModelError, "the context of m only 256"),
     ],
 )
 def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -245,5 +245,5 @@ def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> No
 
 
 def test_an_ungated_model_has_no_linear_part() -> None:
-    with pytest.raises(UsageError, match="no gates"):
+    with pytest.raises(LackingModelError, match="no gates"):
         spoken(stored("gpt2"), hook="hook_pre_linear")

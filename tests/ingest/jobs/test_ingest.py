@@ -54,7 +54,7 @@ def test_stages_one_by_one_equal_all_at_once(request_: IngestRequest, tmp_path: 
 def test_other_settings_are_refused_without_force(request_: IngestRequest) -> None:
     run(request_)
     raw = replace(request_, preprocessing=Preprocessing.raw())
-    with pytest.raises(IngestError, match=r"stored with .*fold = True.*--name"):
+    with pytest.raises(IngestError, match=r"stored with .*fold = True.*name"):
         run(raw)
     run(replace(raw, force=True))
 
@@ -188,7 +188,7 @@ def test_what_is_no_number_is_left_out_and_told(
     (told,) = (note for note in progress.notes if "NaN or infinite" in note)
     assert told.startswith(f"{n_nonfinite} activations of 1 ")
     assert "the first in layer 1;" in told
-    assert ("--dtype" in told) == (dtype == "float16")
+    assert ("dtype=" in told) == (dtype == "float16")
 
 
 def test_controls_and_labels_are_stored_where_they_are_asked_for(

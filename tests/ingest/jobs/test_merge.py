@@ -249,7 +249,7 @@ def test_activations_stored_with_other_settings_are_not_replaced(
 ) -> None:
     database = tmp_path / "controls.db"
     run(replace(shards.request, controls=True, database=str(database)))
-    assert_refused(shards.files, database, "stored with .*controls = True.*--force")
+    assert_refused(shards.files, database, "stored with .*controls = True.*force")
     merge(shards.files, str(database), force=True)
     assert ask(database, "SELECT count(*) FROM control_example_rows") == [(0,)]
 

@@ -79,7 +79,7 @@ def test_force_that_would_leave_some_as_it_is_is_refused(
 ) -> None:
     ingest()
     before = all_rows(database)
-    with pytest.raises(IngestError, match=f"tiny: --force would leave {left} as it is, with .*"):
+    with pytest.raises(IngestError, match=f"tiny: force would leave {left} as it is, with .*"):
         ingest(force=True, preprocessing=RAW, **options)
     assert all_rows(database) == before
 

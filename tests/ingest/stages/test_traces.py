@@ -227,7 +227,7 @@ def test_an_expression_that_fits_nothing_is_said(
 
 
 def test_an_expression_without_traces_is_refused(request_: IngestRequest) -> None:
-    with pytest.raises(UsageError, match="--where restricts the stage traces"):
+    with pytest.raises(UsageError, match="where restricts the stage traces"):
         run(replace(request_, stages=("activations",), where="layer=1"))
 
 

@@ -104,7 +104,7 @@ def test_a_query_takes_its_parameters_by_name(db: Database, sample: Sample) -> N
     assert "-- title:" in found.sql
     with pytest.raises(UsageError, match="no parameter 'nobody'"):
         db.query("weakening-often", model="sample-llama", nobody=1)
-    with pytest.raises(UnknownNameError, match="no query 'weakening-oftn'"):
+    with pytest.raises(UsageError, match="no query 'weakening-oftn'"):
         db.query("weakening-oftn")
 
 

@@ -106,7 +106,7 @@ def test_a_comparison_takes_both_models_as_arguments(sample: Sample, tmp_path: P
     ("arguments", "error", "said"),
     [
         ([], UsageError, "which figure?"),
-        (["classes-by-layers", "m"], UnknownNameError, "did you mean 'classes-by-layer'"),
+        (["classes-by-layers", "m"], UsageError, "did you mean 'classes-by-layer'"),
         (["classes-by-layer"], UsageError, "of which model?"),
         (["classes-by-layer", "sample-lama"], UnknownNameError, "did you mean 'sample-llama'"),
         (["layer-scatter", "sample-llama"], UsageError, "needs layer"),

@@ -150,7 +150,11 @@ def test_a_stored_token_needs_no_weights(ask: Ask, sample: Sample) -> None:
     [
         (("sample-llama",), UsageError, "name a token, as ' dog', or by its id in quotes"),
         (("sample-llama", "a|b", "--store"), UsageError, "--store keeps what --lm-head"),
-        (("sample-llama", "a|b", "--layer", "4"), UsageError, "no layer 4: its layers are 0 to 3"),
+        (
+            ("sample-llama", "a|b", "--layer", "4"),
+            UnknownNameError,
+            "no layer 4: its layers are 0 to 3",
+        ),
         (("sample-lama", " dog"), UnknownNameError, "did you mean 'sample-llama'"),
         (("sample-llama", " dog", " dgo"), UnknownNameError, "' dgo' is not one token"),
         (("sample-llama", "a|b", "--lm-head"), IngestError, "is not there any more"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from neurondb.errors import UnknownNameError, UsageError
+from neurondb.errors import TextError, UnknownNameError
 from neurondb.figures.ablation_histogram import SMALLEST, to_axis
 from tests.neurondb.figures.specs import (
     GATED,
@@ -113,7 +113,7 @@ def test_a_file_of_something_else_is_one_line(sample_engine: Engine, tmp_path: P
     other = tmp_path / "other.json"
     for content in ("not JSON", "{}", '[{"model": "sample-llama"}]'):
         other.write_text(content)
-        with pytest.raises(UsageError, match=r"other\.json"):
+        with pytest.raises(TextError, match=r"other\.json"):
             specification(sample_engine, "attribute-curves", file=str(other))
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(TextError, match="cannot be read"):
         specification(sample_engine, "attribute-curves", file=str(tmp_path / "none.json"))

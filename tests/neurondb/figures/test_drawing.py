@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert
 
 from neurondb import figures
 from neurondb.database import open_existing
-from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
+from neurondb.errors import LackingModelError, NeuronDBError, UnknownNameError, UsageError
 from neurondb.figures.figure import Figure
 from neurondb.migrate import create_or_open
 from neurondb.schema import tables
@@ -54,7 +54,7 @@ def test_charts_are_titled_with_their_model(sample_engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "error", "said"),
     [
-        ("layer-scater", {}, UnknownNameError, "did you mean 'layer-scatter'?"),
+        ("layer-scater", {}, UsageError, "did you mean 'layer-scatter'?"),
         ("layer-scatter", {}, UsageError, "layer-scatter needs layer"),
         ("layer-scatter", {"layer": "two"}, UsageError, "layer is a whole number, not 'two'"),
         ("layer-scatter", {"layer": 4}, UnknownNameError, "its layers are 0 to 3"),
@@ -86,7 +86,7 @@ def test_what_cannot_be_drawn_is_one_line(
 
 
 def test_an_ungated_model_has_one_cosine_only(sample_engine: Engine) -> None:
-    with pytest.raises(UsageError, match="has no gates"):
+    with pytest.raises(LackingModelError, match="has no gates"):
         specification(sample_engine, "frequency-against-cosine", UNGATED, cosine="gate_in")
 
 

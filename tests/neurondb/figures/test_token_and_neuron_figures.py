@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb import figures
-from neurondb.errors import UnknownNameError, UsageError
+from neurondb.errors import UnknownNameError
 from neurondb.figures.neuron_distribution import compute_quantile
 from neurondb.figures.token_spikes import POINTS, draw_token
 from neurondb.reading.lm_head import Decoding
@@ -153,7 +153,7 @@ def test_the_histogram_has_the_tokens_of_each_bin(
 
 
 def test_ungated_neurons_have_no_histogram_of_x_in_beside_x_pre(sample_engine: Engine) -> None:
-    with pytest.raises(UsageError, match="there is post, pre"):
+    with pytest.raises(UnknownNameError, match="there is post, pre"):
         specification(
             sample_engine, "neuron-distribution", UNGATED, layer=0, neuron=0, quantity="pre_linear"
         )

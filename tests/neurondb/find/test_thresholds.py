@@ -74,9 +74,9 @@ def test_ingest_says_what_a_threshold_changes(tmp_path: Path) -> None:
 
     assert notes() == []
     (note,) = notes(0.2, 0.5)
-    assert "at τ = 0.2, no longer at 0.5; ingest with --tau 0.5 to see those" in note
+    assert "at τ = 0.2, no longer at 0.5; ingest with tau 0.5 to see those" in note
     assert notes() == []
     (note,) = notes(0.2)
-    assert "at τ = 0.2; ingest with --tau 0.5 to see those" in note
+    assert "at τ = 0.2; ingest with tau 0.5 to see those" in note
     (note,) = notes(0.5)
-    assert "at τ = 0.5, no longer at 0.2; ingest with --tau 0.2 to see those" in note
+    assert "at τ = 0.5, no longer at 0.2; ingest with tau 0.2 to see those" in note

@@ -92,9 +92,7 @@ def test_an_unknown_property_is_told(sample_engine: Engine) -> None:
 
 
 def test_unknown_query_and_model_are_told(sample_engine: Engine) -> None:
-    with pytest.raises(
-        UnknownNameError, match="no query 'dead-neuron'; did you mean 'dead-neurons'"
-    ):
+    with pytest.raises(UsageError, match="no query 'dead-neuron'; did you mean 'dead-neurons'"):
         named_queries.load("dead-neuron")
     with pytest.raises(UnknownNameError, match="sample-llama"):
         named_queries.run(sample_engine, "dead-neurons", {"model": "llama"})

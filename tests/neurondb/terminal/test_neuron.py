@@ -35,6 +35,8 @@ from neurondb.reading.vocabulary import (
 )
 from neurondb.terminal.console import THEME
 from neurondb.terminal.neuron import draw_neuron_page
+from neurondb.terminal.neuron_activations import DOMINANT
+from neurondb.terminal.neuron_examples import LEADING
 from neurondb.terminal.neuron_weights import draw_cosine_bar
 
 HOSTILE = ("\x1b[31m", "[bold]red[/bold]", "\u202eevil", "x" * 10_000, "\r", "\x9bH", "\x07")
@@ -171,6 +173,14 @@ def test_the_dominant_case_is_marked_and_an_empty_one_stays() -> None:
         lines = shown(PAGE, width).splitlines()
         assert any(x.startswith("▶ gate+_in-") and "67.00%" in x for x in lines), width
         assert any(x.startswith("  gate-_in+") and "0.00%" in x for x in lines), width
+
+
+def test_only_the_most_frequent_case_is_marked_and_examples_name_the_strongest() -> None:
+    for width in WIDTHS:
+        text = shown(PAGE, width)
+        assert text.count(DOMINANT) == 1, width
+        named = [line.split()[0] for line in text.splitlines() if LEADING in line]
+        assert named == [one.sign_case for one in PAGE.examples if one.leading], width
 
 
 @pytest.mark.parametrize("width", WIDTHS)

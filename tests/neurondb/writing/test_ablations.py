@@ -15,7 +15,7 @@ from neurondb.contracts.ablate import (
     AblationSettings,
     NeuronSetRecord,
 )
-from neurondb.errors import DatabaseError, UnknownNameError, UsageError
+from neurondb.errors import DatabaseError, IngestError, UnknownNameError
 from neurondb.interventions import Condition, Treatment
 from neurondb.reading.runs import (
     find_ablation_run,
@@ -114,7 +114,7 @@ def test_runs_of_one_neuron_at_a_time_are_others(engine: Engine) -> None:
 
 def test_a_name_is_of_one_set(engine: Engine) -> None:
     store_run(engine, RECORD)
-    with pytest.raises(UsageError, match="'mine' is stored with other neurons"):
+    with pytest.raises(IngestError, match="'mine' is stored with other neurons"):
         store_run(engine, replace(RECORD, neurons=NeuronSetRecord("x", np.array([1]), "mine")))
 
 

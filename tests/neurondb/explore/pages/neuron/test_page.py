@@ -66,6 +66,13 @@ def test_each_sign_case_has_its_share_and_statistics(site: Site, sample: Sample)
         assert f"{case['freq']:.2%}" in text
 
 
+def test_one_sign_case_is_called_the_most_frequent_and_one_the_strongest(
+    site: Site,
+) -> None:
+    page = looks_right(site.get(ADDRESS)).text
+    assert page.count("most frequent") == page.count(" · strongest") == 1
+
+
 @pytest.mark.parametrize("basis", codes.BASES)
 def test_the_token_lists_are_those_of_the_basis(site: Site, sample: Sample, basis: str) -> None:
     lists = site.get(f"{ADDRESS}.json?basis={basis}").json["vocabulary"]["lists"]
