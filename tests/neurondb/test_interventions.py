@@ -46,7 +46,7 @@ def test_clamp_sets_hook_pre_linear_and_the_others_hook_post() -> None:
     ("asked", "said"),
     [
         (("erase", None, None, None), "no mode 'erase'; the modes are zero, mean, fix, clamp"),
-        (("fix", None, None, None), "mode fix needs a value; give --value"),
+        (("fix", None, None, None), "mode fix needs a value; give value"),
         (("clamp", None, None, None), "mode clamp needs a value"),
         (("zero", None, None, 1.0), "mode zero takes no value"),
         (("mean", None, None, 0.0), "mode mean takes no value"),

@@ -30,7 +30,7 @@ def test_every_parameter_is_declared_explained_and_used(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
-        ("examples-of-neuron", {"model": LLAMA}, "needs --param layer=… --param neuron=…"),
+        ("examples-of-neuron", {"model": LLAMA}, "needs layer=… neuron=…"),
         ("dead-neurons", {"modle": LLAMA}, "no parameter 'modle'; did you mean 'model'"),
         ("weakening-often", {"freq": "often"}, "freq is 'often', which is not of type number"),
         ("weakening-often", {"limit": "1.5"}, "limit is '1.5', which is not a whole number from 0"),
