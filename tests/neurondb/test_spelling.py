@@ -10,9 +10,7 @@ from click.testing import CliRunner
 import neurondb as ndb
 from neurondb.cli import cli
 from neurondb.spelling import binding, by_option, option, spelling_options
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 Call = Callable[[ndb.Database], object]
 LLAMA = "sample-llama"

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from neurondb.cli import COMMANDS, main
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 LLAMA = "sample-llama"
 ON = ("--dataset", "sample")

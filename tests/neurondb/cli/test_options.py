@@ -8,9 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from neurondb.cli import cli, options
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 SEVERAL = {
     "--dataset": "texts from anywhere where texts are read, a stored dataset where they are not",
