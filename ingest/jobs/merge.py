@@ -134,7 +134,7 @@ def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]
     if dataset_id is None:
         raise IngestError(
             f"the database does not have the texts of {file.about['dataset']}; run one of the "
-            f"shards with this {option('db')}, which stores them"
+            "shards into it, which stores them"
         )
     rows = connection.execute(
         select(label.label, label.label_id).where(label.dataset_id == dataset_id)
