@@ -128,6 +128,6 @@ def test_an_index_that_a_load_has_taken_away_is_built(writable: Path, tmp_path: 
         connection.execute("DROP INDEX ix_top_token_rows_token")
     result = done("--db", str(writable), "-o", str(tmp_path / "site"))
 
-    assert "building the index on top_token_rows" in result.stderr
+    assert "top_token_rows" in result.stderr
     query = "SELECT count(*) FROM sqlite_master WHERE name = 'ix_top_token_rows_token'"
     assert rows(tmp_path / "site" / "neurondb.db", query) == [(1,)]

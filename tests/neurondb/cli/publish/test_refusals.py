@@ -21,7 +21,7 @@ def test_what_is_there_is_replaced_only_by_force(
     shutil.copytree(site, there)
     (there / "README.txt").write_text("old")
 
-    assert "--force replaces" in refusal("--db", sample.url, "-o", str(there))
+    assert "--force" in refusal("--db", sample.url, "-o", str(there))
     assert (there / "README.txt").read_text() == "old"
     done("--db", sample.url, "-o", str(there), "--force")
     assert (there / "README.txt").read_text() != "old"
@@ -31,12 +31,14 @@ def test_what_is_there_is_replaced_only_by_force(
 def test_other_files_are_never_removed(sample: Sample, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     said = refusal("--db", sample.url, "-o", str(tmp_path), "--force")
-    assert "holds other files, such as thesis.txt" in said
+    assert "thesis.txt" in said
     (tmp_path / "site.partial").mkdir()
     (tmp_path / "site.partial" / "mine.txt").write_text("mine")
-    assert "in the way" in refusal("--db", sample.url, "-o", str(tmp_path / "site"))
+    assert "site.partial" in refusal("--db", sample.url, "-o", str(tmp_path / "site"))
     assert (tmp_path / "site.partial" / "mine.txt").read_text() == "mine"
-    assert "is a file" in refusal("--db", sample.url, "-o", str(tmp_path / "thesis.txt"))
+    said = refusal("--db", sample.url, "-o", str(tmp_path / "thesis.txt"))
+    assert "thesis.txt" in said
+    assert "a file" in said
 
 
 def test_what_a_killed_run_left_is_in_nobodys_way(sample: Sample, tmp_path: Path) -> None:
@@ -51,13 +53,16 @@ def test_only_a_database_of_ours_is_published(sample: Sample, tmp_path: Path) ->
     target = str(tmp_path / "site")
     (tmp_path / "text.db").write_text("no database at all, whatever its name may say")
 
-    assert "there is no database" in refusal("--db", str(tmp_path / "none.db"), "-o", target)
-    assert "not an SQLite database" in refusal("--db", str(tmp_path / "text.db"), "-o", target)
+    for name, part in (("none.db", "no database"), ("text.db", "SQLite")):
+        said = refusal("--db", str(tmp_path / name), "-o", target)
+        assert name in said
+        assert part in said
     said = refusal("--db", "postgresql://me:secret@nowhere.invalid/neurons", "-o", target)
-    assert "no SQLite file" in said
+    assert "nowhere.invalid/neurons" in said
+    assert "SQLite" in said
     assert "secret" not in said
     said = refusal("--db", sample.url, "-o", target, "--model", "sample-lama")
-    assert "did you mean 'sample-llama'" in said
+    assert "'sample-llama'" in said
     assert not (tmp_path / "site").exists()
 
 
@@ -66,7 +71,8 @@ def test_a_database_that_is_not_whole_is_not_published(writable: Path, tmp_path:
         connection.execute("DELETE FROM comparison_neurons WHERE layer = 3")
     said = refusal("--db", str(writable), "-o", str(tmp_path / "site"))
 
-    assert "is not whole" in said
+    assert "source.db" in said
+    assert "not whole" in said
     assert [path.name for path in tmp_path.iterdir()] == ["source.db"]
 
 
@@ -77,7 +83,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: little)
     said = refusal("--db", sample.url, "-o", str(tmp_path / "site"))
 
-    assert "where 1.0 kB are free" in said
+    assert "1.0 kB" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,4 +109,4 @@ def test_a_directory_that_cannot_be_made_is_one_line(sample: Sample, tmp_path: P
 
     said = refusal("--db", sample.url, "-o", str(tmp_path / "file" / "site"))
 
-    assert "nothing was published" in said
+    assert str(tmp_path / "file" / "site") in said
