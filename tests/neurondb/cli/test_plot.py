@@ -101,7 +101,7 @@ def test_a_comparison_takes_both_models_as_arguments(sample: Sample, tmp_path: P
         (["layer-scatter", "a", "b", "--layer", "0"], UsageError, "one model"),
         (["layer-scatter", "a", "--layer", "1", "--neuron", "2.3"], UsageError, "two layers"),
         (["layer-scatter", "a", "--layer", "1", "--param", "layer=1"], UsageError, "twice"),
-        (["layer-scatter", "sample-llama", "--neuron", "1.x"], UsageError, "'1.x'"),
+        (["layer-scatter", "sample-llama", "--neuron", "1.x"], UsageError, "'x'"),
         (["classes-by-layer", "a", "--layer", "1"], UsageError, "--layer"),
         (["classes-by-layer", "sample-gpt", "--param", "x=1"], UsageError, "'x'"),
         (["comparison-migration", "sample-llama"], UsageError, "both"),
