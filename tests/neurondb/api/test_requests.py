@@ -49,11 +49,11 @@ def test_a_few_options_and_the_rest_by_default() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"dataset": "t"}, "say which neurons by one of"),
-        ({"dataset": "t", "where": "dead", "neurons": "1.2"}, "say which neurons by one of"),
-        ({"dataset": "t", "where": "dead", "draw": 2}, "--draw takes so many of --class"),
-        ({"where": "dead"}, "say which texts by --dataset"),
-        ({"where": "dead", "dataset": "t", "mode": "fix"}, "mode fix needs a value"),
+        ({"dataset": "t"}, "--where.*--neurons"),
+        ({"dataset": "t", "where": "dead", "neurons": "1.2"}, "--where.*--neurons"),
+        ({"dataset": "t", "where": "dead", "draw": 2}, "--draw.*--class"),
+        ({"where": "dead"}, "--dataset"),
+        ({"where": "dead", "dataset": "t", "mode": "fix"}, "fix.*--value"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(options: dict[str, Any], said: str) -> None:
@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_wrong_usage(options: dict[str, Any], said: str) 
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(TypeError, match="no option 'wher'; it has baseline, class_"):
+    with pytest.raises(TypeError, match=r"'wher'.*class_.*where"):
         make_ablation_request("m", None, {"wher": "dead"})
 
 
@@ -110,7 +110,7 @@ def test_ingest_asks_the_job_for_what_it_was_given(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("neurondb.api.jobs.job", jobs)
     assert ingest("m", "n.db", dataset="t.txt", max_texts=3) is report
     assert jobs.requests == [IngestRequest("m", "n.db", dataset="t.txt", max_texts=3)]
-    with pytest.raises(UsageError, match="needs texts"):
+    with pytest.raises(UsageError, match=r"traces.*--dataset"):
         ingest("m", stages=("traces",))
     with pytest.raises(TypeError, match="datset"):
         ingest("m", datset="t.txt")

@@ -79,9 +79,9 @@ def test_the_last_run_that_is_no_baseline_is_drawn_unless_told(sample_engine: En
 
 
 def test_a_run_of_another_model_is_refused(sample_engine: Engine) -> None:
-    with pytest.raises(UnknownNameError, match="is of sample-gpt"):
+    with pytest.raises(UnknownNameError, match=f"{CLASS_RUN + 2}.*sample-gpt"):
         specification(sample_engine, "ablation-histogram", GATED, run=CLASS_RUN + 2)
-    with pytest.raises(UnknownNameError, match="no ablation run 12345"):
+    with pytest.raises(UnknownNameError, match="12345"):
         specification(sample_engine, "ablation-histogram", GATED, run=12345)
 
 
@@ -113,5 +113,5 @@ def test_a_file_of_something_else_is_one_line(sample_engine: Engine, tmp_path: P
         other.write_text(content)
         with pytest.raises(TextError, match=r"other\.json"):
             specification(sample_engine, "attribute-curves", file=str(other))
-    with pytest.raises(TextError, match="cannot be read"):
+    with pytest.raises(TextError, match=r"none\.json"):
         specification(sample_engine, "attribute-curves", file=str(tmp_path / "none.json"))

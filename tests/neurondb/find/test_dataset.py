@@ -133,7 +133,7 @@ def test_a_set_of_neurons_may_name_a_dataset(two: Two) -> None:
 
 @pytest.mark.parametrize("expression", ["dataset=othr", "dataset=othr model=sample-gpt dead"])
 def test_an_unknown_dataset_is_one_line_with_those_there_are(two: Two, expression: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"no dataset 'othr'.*; it has: Other texts, sample"):
+    with pytest.raises(UnknownNameError, match=r"'othr'.*Other texts, sample"):
         found(two, expression)
 
 
@@ -161,12 +161,12 @@ def test_its_name_is_found_in_any_case(two: Two) -> None:
     ],
 )
 def test_a_dataset_that_could_not_hold_for_all_is_refused(two: Two, expression: str) -> None:
-    with pytest.raises(ExpressionError, match="name one, and not under `or` or `not`"):
+    with pytest.raises(ExpressionError, match=r"dataset.*`or`.*`not`"):
         found(two, expression)
 
 
 def test_an_order_relation_is_refused(two: Two) -> None:
-    with pytest.raises(ExpressionError, match=r"dataset .* takes = or !="):
+    with pytest.raises(ExpressionError, match=r"dataset.*= or !="):
         found(two, "dataset>sample")
 
 

@@ -138,13 +138,13 @@ def test_where_too_few_remain_all_of_them_are_taken(engine: Engine, model: Model
         range(1 + 2 * 512 + 500, 1 + 3 * 512)
     )
     whole = select_neurons(engine, model, NeuronSelection("where", "layer=2"))
-    with pytest.raises(UnknownNameError, match="its layers have no other neuron"):
+    with pytest.raises(UnknownNameError, match="no other neuron"):
         drawn(engine, model, whole)
 
 
 def test_sets_are_of_one_model(engine: Engine, model: Model, tmp_path: Path) -> None:
     other = Model(**(vars(model) | {"name": "other", "first_neuron_id": model.n_neurons + 1}))
-    with pytest.raises(UnknownNameError, match="no neuron of other fits 'weakening'"):
+    with pytest.raises(UnknownNameError, match=r"other.*'weakening'"):
         select_neurons(engine, other, NeuronSelection("where", "weakening"))
 
 
@@ -153,5 +153,5 @@ def test_a_stored_set_is_of_one_model(engine: Engine, model: Model) -> None:
         store_named(to_write, NeuronSet("two", np.array([1, 2]), name="pair").record)
     assert ids(engine, model, "set", "pair") == [1, 2]
     other = Model(**(vars(model) | {"name": "other", "first_neuron_id": model.n_neurons + 1}))
-    with pytest.raises(UnknownNameError, match="the set 'pair' is of neurons of another model"):
+    with pytest.raises(UnknownNameError, match="'pair'"):
         select_neurons(engine, other, NeuronSelection("set", "pair"))

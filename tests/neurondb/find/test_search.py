@@ -326,18 +326,18 @@ def test_values_are_bound_never_pasted(sample_engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("model=sample-lama", "did you mean 'sample-llama'"),
+        ("model=sample-lama", "'sample-lama'.*'sample-llama'"),
         ("token='DOG'", "'dog', ' dog', ' Dog'"),
-        ("token=xyzzy", "not one token in the vocabulary of any model"),
-        ("token=#99999", "no token #99999"),
-        ("token=' dgo'", "there is ' dog'"),
-        ("model=sample-llama token=' only-gpt'", "in the vocabulary of sample-llama"),
+        ("token=xyzzy", "'xyzzy'"),
+        ("token=#99999", "#99999"),
+        ("token=' dgo'", "' dgo'.*' dog'"),
+        ("model=sample-llama token=' only-gpt'", "' only-gpt'.*sample-llama"),
         (
             "suppresses='is ascii'",
-            "'is ascii' is not one token in .*; it is a property: property='is",
+            "'is ascii'.*property='is ascii'",
         ),
-        ("property.isascii<-1", "no property 'isascii' of tokens .* did you mean 'is ascii'"),
-        ("suppresses.property=years", "no property 'years' .* there is is ascii, starts with sp"),
+        ("property.isascii<-1", "'isascii'.*'is ascii'"),
+        ("suppresses.property=years", "'years'.*is ascii.*starts with space"),
     ],
 )
 def test_unknown_names_are_told(sample_engine: Engine, text: str, said: str) -> None:
@@ -367,5 +367,5 @@ def test_what_orders_is_shown(sample_engine: Engine) -> None:
 
 @pytest.mark.parametrize("key", ["frq", "-frq", "|class|"])
 def test_unknown_order_is_told(sample_engine: Engine, key: str) -> None:
-    with pytest.raises(UsageError, match="unknown column"):
+    with pytest.raises(UsageError, match=key.strip("-|")):
         find(sample_engine, "", order=[key])

@@ -183,15 +183,15 @@ def test_ablations_of_sets_with_the_neuron_are_shown(changed: Change, ablation: 
 @pytest.mark.parametrize(
     ("address", "status", "said"),
     [
-        ("/neuron/sample-llama/4.0", 404, "has no neuron 4.0"),
-        ("/neuron/sample-llama/0.64", 404, "has no neuron 0.64"),
-        ("/neuron/nobody/0.0", 404, "no model 'nobody'"),
-        (f"{ADDRESS}?dataset=none", 404, "no dataset 'none'"),
-        (f"{ADDRESS}?case=up", 400, "no case 'up'"),
-        (f"{ADDRESS}?quantity=up", 400, "no quantity 'up'"),
-        (f"{ADDRESS}?basis=up", 400, "no basis 'up'"),
-        (f"{UNGATED}?quantity=swish", 400, "no quantity 'swish'"),
-        (f"{ADDRESS}?go=up", 400, "is not LAYER.NEURON"),
+        ("/neuron/sample-llama/4.0", 404, "neuron 4.0"),
+        ("/neuron/sample-llama/0.64", 404, "neuron 0.64"),
+        ("/neuron/nobody/0.0", 404, "'nobody'"),
+        (f"{ADDRESS}?dataset=none", 404, "'none'"),
+        (f"{ADDRESS}?case=up", 400, "case 'up'"),
+        (f"{ADDRESS}?quantity=up", 400, "quantity 'up'"),
+        (f"{ADDRESS}?basis=up", 400, "basis 'up'"),
+        (f"{UNGATED}?quantity=swish", 400, "quantity 'swish'"),
+        (f"{ADDRESS}?go=up", 400, "LAYER.NEURON"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(
