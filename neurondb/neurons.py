@@ -92,9 +92,9 @@ def match_named_neuron(text: str) -> NamedNeuron | None:
     place = _place(match)
     if match is None or place is None:
         return None
-    before = text[: match.start()]
-    model = before.rstrip().rstrip("/").rstrip()
-    if before and model in ("", before):
+    prefix = text[: match.start()]
+    model = prefix.rstrip().rstrip("/").rstrip()
+    if prefix and model in ("", prefix):
         return None
     return NamedNeuron(model or None, place)
 

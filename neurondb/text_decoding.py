@@ -76,8 +76,8 @@ def is_text(argument: str) -> bool:
 
 def format_path(path: str | Path) -> str:
     r"""Return a path as text that can be stored and printed; bytes that are no UTF-8 as `\xNN`."""
-    shown = str(path).replace("\0", r"\x00")
+    text = str(path).replace("\0", r"\x00")
     try:
-        return os.fsencode(shown).decode("utf-8", "backslashreplace")
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # surrogates that stand for no byte
-        return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -93,7 +93,7 @@ def _decoded(
         raise CheckpointError(f"{checkpoint.path} has no row for token #{unknown[0]}")
     opened.prepare_processor()
     layers = range(sizes.n_layers) if request.layers is None else request.layers
-    sides = codes.sides(gated=model.gated)
+    sides = codes.list_sides(gated=model.gated)
     found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
     unembed, whole = checkpoint.unembedding(), None
     summed = not list_outdated_steps(connection, model.model_id)

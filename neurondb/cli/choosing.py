@@ -13,7 +13,7 @@ from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.cli.options import Command, Renamed
 
 NEURON_OPTIONS: Final = (*SELECTIONS, "draw")
-"""Parameters that `neurons` adds."""
+"""Parameters that `add_neuron_options` adds."""
 
 
 def _added(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
@@ -22,8 +22,8 @@ def _added(command: Command, options: Sequence[Callable[[Command], Command]]) ->
     return command
 
 
-def neurons(command: Command) -> Command:
-    """Add what says which neurons are intervened on: one of five ways, and a draw of a class."""
+def add_neuron_options(command: Command) -> Command:
+    """Add the options that select neurons in one of five ways, or draw some of a class."""
     return _added(
         command,
         (
@@ -68,8 +68,8 @@ value = click.option(
 )
 
 
-def texts(command: Command) -> Command:
-    """Add what says which texts an intervention is run over."""
+def add_text_options(command: Command) -> Command:
+    """Add the options that name the texts an intervention is run over."""
     return _added(
         command,
         (

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine
 
 from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.cli.find import SILENT, SPARE, without_silent
-from neurondb.cli.ingest import tell
+from neurondb.cli.find import SILENT, SPARE, drop_null_columns
+from neurondb.cli.ingest import print_report
 from neurondb.contracts.ingest import DemoInputs, DemoRequest, IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.figures.palette import CLASS_COLOURS
 from neurondb.find import count, find
@@ -34,7 +34,7 @@ from neurondb.terminal.progress import choose_progress
 
 
 class Question(NamedTuple):
-    """An expression, and the order in which its neurons are worth looking at."""
+    """A find expression and the key by which to order the neurons that it describes."""
 
     expression: str
     order: str
@@ -43,7 +43,7 @@ class Question(NamedTuple):
 ASKED = Question("weakening freq>0.6", "-freq")
 """The question of the weakening-neurons paper, which a small model may have no neuron for."""
 INSTEAD = (Question("prediction", "-out_kurtosis"), Question("in_out<0", "in_out"))
-"""What is asked then: the first that has an answer."""
+"""Questions to ask instead: the first one that has an answer is asked."""
 
 SHOWN = 10
 AVERAGES = "SELECT class, count(*), avg(freq) FROM neuron_overview GROUP BY class"
@@ -74,7 +74,7 @@ def demo(db: str | None, real: bool, model: str | None) -> None:
     progress = Console(stderr=True)
     with tempfile.TemporaryDirectory() as directory:
         request = DemoRequest(Path(directory), real, model)
-        inputs: DemoInputs = job("demo")(request, choose_progress(progress))
+        inputs: DemoInputs = load_job("demo")(request, choose_progress(progress))
         _ingest(inputs, db, progress)
     terminal = open_console()
     with open_engine(db) as engine:
@@ -97,7 +97,7 @@ def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
         database=db,
         dataset=inputs.dataset,
     )
-    tell(job("ingest")(request, choose_progress(progress)), progress)
+    print_report(load_job("ingest")(request, choose_progress(progress)), progress)
 
 
 def _picture(connection: Connection, model: str, db: str | None, terminal: Console) -> None:
@@ -109,20 +109,20 @@ def _picture(connection: Connection, model: str, db: str | None, terminal: Conso
 
 def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
     """Print the answer to the first question that has one; return it with a neuron of it."""
-    model, chosen = inputs.name, ASKED
+    model, question = inputs.name, ASKED
     _say(ASKED, model)
     if not count(engine, _of(ASKED, model)):
-        chosen = next(one for one in INSTEAD if count(engine, _of(one, model)))
+        question = next(other for other in INSTEAD if count(engine, _of(other, model)))
         click.echo("None in this small model. A question that it answers:\n")
-        _say(chosen, model)
-    expression = _of(chosen, model)
-    shape = ResultShape(DEFAULT_COLUMNS, (chosen.order,), SHOWN)
-    found = find(engine, expression, **shape._asdict())
-    write_rows(without_silent(found, SILENT), Destination("table", None), "model", SPARE)
+        _say(question, model)
+    expression = _of(question, model)
+    shape = ResultShape(DEFAULT_COLUMNS, (question.order,), SHOWN)
+    rows = find(engine, expression, **shape._asdict())
+    write_rows(drop_null_columns(rows, SILENT), Destination("table", None), "model", SPARE)
     n = count(engine, expression)
     click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
-    found = find(engine, expression, order=(chosen.order,), columns=("name",))
-    names = [str(row[0]) for row in found.rows]
+    rows = find(engine, expression, order=(question.order,), columns=("name",))
+    names = [str(row[0]) for row in rows.rows]
     return expression, inputs.neuron if inputs.neuron in names else names[0]
 
 
@@ -157,9 +157,9 @@ def _next(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> s
 
 
 def _program() -> str:
-    """Return what to type for `neurondb` where the demo was started."""
-    started = Path(sys.argv[0])
-    found = shutil.which("neurondb")
-    if found is not None and Path(found).resolve() == started.resolve():
+    """Return the command that runs NeuronDB from the directory where the demo was started."""
+    command = Path(sys.argv[0])
+    installed = shutil.which("neurondb")
+    if installed is not None and Path(installed).resolve() == command.resolve():
         return "neurondb"
-    return os.path.relpath(started) if started.name == "neurondb" else "python -m neurondb"
+    return os.path.relpath(command) if command.name == "neurondb" else "python -m neurondb"

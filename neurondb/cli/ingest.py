@@ -14,7 +14,7 @@ from neurondb.contracts.ingest import (
     Preprocessing,
     choose_stages,
 )
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.terminal.progress import choose_progress
 
@@ -54,7 +54,7 @@ SECTIONS: Final = {
     "One dataset on several machines": ("shard", "summary"),
     "Traces": ("where", "window"),
 }
-"""The help in parts, by the names of the parameters."""
+"""Sections of the help: title → names of the parameters in it."""
 
 
 @click.command(cls=options.Sectioned, sections=SECTIONS)
@@ -163,7 +163,7 @@ def ingest(
     raw: bool,
     center_gate: bool | None,
     fold_post_norm: bool,
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Analyse MODEL and store what was found.
 
@@ -184,23 +184,23 @@ def ingest(
     )
     console = Console(stderr=True)
     # A file of a repository or directory is called by both, as it is where the model is stored.
-    named = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
-    request = IngestRequest(model=named, database=db, preprocessing=preprocessing, **asked)
+    name = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
+    request = IngestRequest(model=name, database=db, preprocessing=preprocessing, **options_given)
     choose_stages(request)  # wrong usage is said before the job is loaded
     try:
-        tell(job("ingest")(request, choose_progress(console)), console)
+        print_report(load_job("ingest")(request, choose_progress(console)), console)
     except KeyboardInterrupt:
         console.print("what is finished is stored; the same command goes on from there")
         raise
 
 
-def tell(report: IngestReport, console: Console) -> None:
+def print_report(report: IngestReport, console: Console) -> None:
     """Print what an ingest did, and what to do next."""
     rows = ", ".join(f"{n:,} {stage}" for stage, n in report.rows.items() if n)
     done = sum(report.skipped.values())
-    earlier = f"; {done} steps were stored already" if done else ""
+    skipped_note = f"; {done} steps were stored already" if done else ""
     console.print(
-        f"{report.model}: {f'rows stored: {rows}' if rows else 'nothing new'}{earlier} "
+        f"{report.model}: {f'rows stored: {rows}' if rows else 'nothing new'}{skipped_note} "
         f"({report.seconds:.1f} s, {report.database})",
         markup=False,
         highlight=False,

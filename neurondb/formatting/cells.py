@@ -11,7 +11,7 @@ SIGNIFICANT_DIGITS: Final = 4
 
 
 def quote_text(text: str) -> str:
-    r"""Return text as a person can tell it apart: `' dog'`, `'\n'`, `'\x1b[31m'`; else as it is.
+    r"""Return text as it is, or in quotes where it would mislead: `' dog'`, `'\n'`, `'\x1b[31m'`.
 
     Reversible: what begins with a quote is a Python string literal. Nothing that a terminal
     would obey comes through.
@@ -44,5 +44,5 @@ def export_value(value: Any) -> Any:
 
 def is_numeric(values: Iterable[Any]) -> bool:
     """Tell whether the values of a column are numbers; some may be missing, not all."""
-    known = [value for value in values if value is not None]
-    return bool(known) and all(isinstance(value, (int, float, Decimal)) for value in known)
+    present = [value for value in values if value is not None]
+    return bool(present) and all(isinstance(value, (int, float, Decimal)) for value in present)

@@ -35,10 +35,10 @@ def read_signs(
     rows = connection.execute(
         select(n.neuron_id, n.sign).where(_in_range(n.neuron_id, neuron_ids))
     ).all()
-    found: NDArray[np.float64] = np.ones(model.n_neurons)
+    signs: NDArray[np.float64] = np.ones(model.n_neurons)
     for neuron_id, sign in rows:
-        found[neuron_id - model.first_neuron_id] = sign
-    return np.asarray(found[neuron_ids - model.first_neuron_id])
+        signs[neuron_id - model.first_neuron_id] = sign
+    return np.asarray(signs[neuron_ids - model.first_neuron_id])
 
 
 def read_mean_posts(
@@ -108,7 +108,9 @@ def _sum_sign_cases(
 
 
 def _fulfils(case: Condition, condition: Condition) -> bool:
-    return all(wanted in (0, sign) for sign, wanted in zip(case, condition, strict=True))
+    return all(
+        required_sign in (0, sign) for sign, required_sign in zip(case, condition, strict=True)
+    )
 
 
 def _in_range(column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]) -> ColumnElement[bool]:

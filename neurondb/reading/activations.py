@@ -232,12 +232,12 @@ def read_histograms(connection: Connection, neuron_id: int, dataset_id: int) -> 
         .where((h.neuron_id == neuron_id) & (h.dataset_id == dataset_id))
         .order_by(h.quantity_id)
     )
-    found = tuple(
+    quantities = tuple(
         Histogram(row.quantity, tuple(histogram.unpack(row.counts).tolist())) for row in rows
     )
-    if not found:
+    if not quantities:
         return None
-    return Histograms(tuple(histogram.edges().tolist()), histogram.STRIDE, found)
+    return Histograms(tuple(histogram.compute_edges().tolist()), histogram.STRIDE, quantities)
 
 
 @dataclass(frozen=True)
@@ -264,12 +264,15 @@ def interpolate_quantiles(
         return ()
     return tuple(
         Quantiles(
-            found.quantity,
+            histogram_of_quantity.quantity,
             tuple(shares),
-            tuple(interpolate_quantile(histograms.edges, found.counts, share) for share in shares),
+            tuple(
+                interpolate_quantile(histograms.edges, histogram_of_quantity.counts, share)
+                for share in shares
+            ),
         )
-        for found in histograms.quantities
-        if any(found.counts)
+        for histogram_of_quantity in histograms.quantities
+        if any(histogram_of_quantity.counts)
     )
 
 
@@ -283,14 +286,14 @@ def interpolate_quantile(
         counts: how many tokens are in each bin, one more than there are edges; not all zero.
         share: in [0, 1].
     """
-    up_to = list(accumulate(counts))
-    wanted = share * up_to[-1]
-    place = next(i for i, total in enumerate(up_to) if counts[i] and total >= wanted)
+    cumulative = list(accumulate(counts))
+    target = share * cumulative[-1]
+    place = next(i for i, total in enumerate(cumulative) if counts[i] and total >= target)
     if place in (0, len(edges)):
         return None
     low, high = edges[place - 1], edges[place]
-    within = (wanted - (up_to[place] - counts[place])) / counts[place]
-    return low + (high - low) * max(within, 0.0)
+    fraction = (target - (cumulative[place] - counts[place])) / counts[place]
+    return low + (high - low) * max(fraction, 0.0)
 
 
 def read_labels(

@@ -1,4 +1,4 @@
-"""Sets of neurons, and what intervening on them did → rows."""
+"""Sets of neurons, and the results of interventions on them → rows."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from neurondb import __version__
 from neurondb.contracts.ablate import AblationRecord, NeuronSetRecord
 from neurondb.errors import UsageError
 from neurondb.schema import tables
-from neurondb.writing.rows import insert_columns, insert_one, transaction, utc_now
+from neurondb.writing.rows import format_utc_now, insert_columns, insert_one, transaction
 
 
 def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = None) -> int:
@@ -40,20 +40,20 @@ def _run_values(record: AblationRecord) -> dict[str, Any]:
         "n_tokens": record.n_tokens,
         "torch_version": record.torch_version,
         "tool_version": __version__,
-        "created_at": utc_now(),
+        "created_at": format_utc_now(),
     }
 
 
 def _insert(connection: Connection, run_id: int, record: AblationRecord) -> None:
-    for table, found in (
+    for table, records in (
         (tables.ablation_results, record.results),
         (tables.ablation_histograms, record.bins),
     ):
-        rows = [{"run_id": run_id} | one._asdict() for one in found]
+        rows = [{"run_id": run_id} | item._asdict() for item in records]
         if rows:
             # NaN, the only value unequal to itself, is NULL.
-            kept = [{k: v if v == v else None for k, v in row.items()} for row in rows]
-            connection.execute(insert(table), kept)
+            cleaned = [{k: v if v == v else None for k, v in row.items()} for row in rows]
+            connection.execute(insert(table), cleaned)
 
 
 def store_set(connection: Connection, record: NeuronSetRecord) -> int:
@@ -65,8 +65,8 @@ def store_set(connection: Connection, record: NeuronSetRecord) -> int:
         UsageError: when its name is that of a set of other neurons.
     """
     s = tables.neuron_sets.c
-    same = s.definition == record.definition if record.name is None else s.name == record.name
-    for set_id in connection.scalars(select(s.set_id).where(same).order_by(s.set_id)).all():
+    is_same = s.definition == record.definition if record.name is None else s.name == record.name
+    for set_id in connection.scalars(select(s.set_id).where(is_same).order_by(s.set_id)).all():
         if _members(connection, set_id) == record.neuron_ids.tolist():
             return int(set_id)
         if record.name is not None:

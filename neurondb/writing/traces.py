@@ -14,7 +14,7 @@ from neurondb.writing.ledger import StepWriter
 LARGEST: Final = 65504.0
 """The largest float16."""
 STAGE: Final = "traces"
-"""Its steps; those of some neurons only are named `traces EXPRESSION`."""
+"""The stage of its steps; a step of some neurons only is named `traces EXPRESSION`."""
 NEURONS_A_DELETE: Final = 10_000
 """Below SQLite's limit of 32,766 parameters."""
 
@@ -30,11 +30,11 @@ def write_traces(
     """Replace the traces of a layer on a dataset; of these neurons only, where they are given.
 
     Args:
-        writer: the step's.
+        writer: the writer of the step.
         layer: number of the layer.
         record: what to write; its neurons are numbers within the layer.
         dataset_id: the dataset.
-        text_ids: ids of its texts by ordinal (`datasets.text_ids`).
+        text_ids: ids of its texts by ordinal (`datasets.read_text_ids`).
         neurons: numbers within the layer; those without traces in the record lose theirs.
     """
     first, _ = writer.model.neuron_ids(layer)

@@ -200,8 +200,11 @@ def _double(top: dict[int, set[str]]) -> Row:
     def overlap(a: int, b: int) -> float:
         return len(top[a] & top[b]) / len(top[a] | top[b])
 
-    gate, same = [codes.token_list(0, 0, end) for end in (0, 1)], codes.token_list(1, 0, 0)
-    opposite = codes.token_list(1, 0, 1)
+    gate, same = (
+        [codes.encode_token_list(0, 0, end) for end in (0, 1)],
+        codes.encode_token_list(1, 0, 0),
+    )
+    opposite = codes.encode_token_list(1, 0, 1)
     if overlap(gate[0], opposite) > overlap(gate[0], same):
         ends, sign = (opposite, same), -1
     else:
@@ -422,7 +425,7 @@ class _Model:
             "null_share": stats["null_share"],
             "out_dot_variance": stats["dot_variance"],
             "role": _role(stats),
-            "top_out_token": self.sample.top[neuron_id, codes.token_list(2, 0, 0)][0],
+            "top_out_token": self.sample.top[neuron_id, codes.encode_token_list(2, 0, 0)][0],
         }
 
     def _decode(self, **row: Any) -> None:
@@ -473,7 +476,7 @@ class _Model:
         self.sample.cases.append(self._add(tables.sign_case_rows, **case, **statistics))
         if key["neuron_id"] % WIDTH < 2:
             for quantity in range(3):
-                self._examples(key, codes.example_list(code, quantity))
+                self._examples(key, codes.encode_example_list(code, quantity))
         return freq
 
     def _examples(self, key: Row, list_id: int) -> None:

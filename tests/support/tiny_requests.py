@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from neurondb.contracts.ingest import IngestReport, IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.support.ingested import Silent
 from tests.support.tiny_model import tiny_model, write_texts
 
@@ -40,7 +40,7 @@ def request_(model: Path, texts: Path, tmp_path: Path) -> IngestRequest:
 
 def run(request: IngestRequest) -> IngestReport:
     """Ingest, and say nothing."""
-    report = job("ingest")(request, Silent())
+    report = load_job("ingest")(request, Silent())
     assert isinstance(report, IngestReport)
     return report
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from ingest.jobs import compare
 from neurondb.contracts.compare import CompareRequest
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, ModelError, UnknownNameError, UsageError
 from neurondb.reading.comparisons import read_comparison_page
 from neurondb.reading.models import open_readonly
@@ -72,7 +72,7 @@ def ingest(database: Path, *models: Path, stages: tuple[str, ...] = (), **option
             device="cpu",
             **options,
         )
-        job("ingest")(request, Silent())
+        load_job("ingest")(request, Silent())
 
 
 def compared(database: Path, before: str = "base", after: str = "tuned") -> int:
