@@ -48,10 +48,10 @@ def parse_url(location: str | None) -> URL:
     """
     location = location or find_default_database()
     if not _SCHEME.match(location):
-        return _file_url(location)
+        return _make_file_url(location)
     if match := _SQLITE.fullmatch(location):
         # All of it is the path: `?` and `#` are characters of names, not parts of an address.
-        return _file_url(match["path"] or MEMORY)
+        return _make_file_url(match["path"] or MEMORY)
     if location.startswith("sqlite"):
         raise DatabaseError(f"cannot read the database URL {location!r}: write sqlite:///PATH")
     if location.startswith("postgres://"):
@@ -66,7 +66,7 @@ def parse_url(location: str | None) -> URL:
     return url
 
 
-def _file_url(path: str) -> URL:
+def _make_file_url(path: str) -> URL:
     file = path if path == MEMORY else str(Path(path).expanduser())
     if file == MEMORY != path:
         file = str(Path.cwd() / file)  # a file of that name

@@ -106,12 +106,12 @@ def create_views(connection: Connection) -> None:
 
 def fill_lookups(connection: Connection) -> None:
     """Write the words behind the codes, where they are not there yet."""
-    for table, rows in _lookups().items():
+    for table, rows in _list_lookups().items():
         if not connection.execute(table.select().limit(1)).first():
             connection.execute(insert(table), rows)
 
 
-def _lookups() -> dict[Table, list[dict[str, object]]]:
+def _list_lookups() -> dict[Table, list[dict[str, object]]]:
     return {
         tables.rw_classes: [c._asdict() for c in (*CLASSES, UNDEFINED)],
         tables.vectors: [{"vector_id": i, "vector": v} for i, v in enumerate(codes.VECTORS)],

@@ -68,7 +68,7 @@ def open_to_read(
         sqlite3.Error: when it cannot be opened at all.
     """
     if not os.access(path, os.W_OK) and find_unwritten_log(path) is None:
-        return _as_finished(path, **options_of_connect)
+        return _open_as_finished(path, **options_of_connect)
     connection = open_file(path, f"mode={mode}", **options_of_connect)
     try:
         connection.execute("PRAGMA schema_version").fetchone()
@@ -82,7 +82,7 @@ def open_to_read(
                 f"{path}: there are changes in {log.name} that only somebody who may write there "
                 "can take in, as `neurondb check` does; or copy both files to a directory of yours"
             ) from error
-        return _as_finished(path, **options_of_connect)
+        return _open_as_finished(path, **options_of_connect)
     except BaseException:
         connection.close()
         raise
@@ -93,7 +93,7 @@ def _lacks_files_beside(code: int) -> bool:
     return code in _NO_ROOM or (code & _PRIMARY) in _UNWRITABLE
 
 
-def _as_finished(path: Path | str, **options_of_connect: Any) -> sqlite3.Connection:
+def _open_as_finished(path: Path | str, **options_of_connect: Any) -> sqlite3.Connection:
     connection = open_finished(path, **options_of_connect)
     if isinstance(connection, FileConnection):
         connection.stamp = read_stamp(path)
@@ -115,10 +115,10 @@ def find_unwritten_log(path: Path | str) -> Path | None:
 def read_stamp(path: Path | str) -> Stamp:
     """Return size and time of the file and its log; every commit changes one of the two files."""
     real = os.path.realpath(path)
-    return tuple(_of(Path(f"{real}{suffix}")) for suffix in ("", LOGS[0]))
+    return tuple(_read_time_and_size(Path(f"{real}{suffix}")) for suffix in ("", LOGS[0]))
 
 
-def _of(path: Path) -> tuple[int, int] | None:
+def _read_time_and_size(path: Path) -> tuple[int, int] | None:
     try:
         stat = path.stat()
     except OSError:

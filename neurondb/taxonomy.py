@@ -24,7 +24,7 @@ class ReadWriteClass(NamedTuple):
     io_name: str
 
 
-def _classes() -> tuple[ReadWriteClass, ...]:
+def _make_classes() -> tuple[ReadWriteClass, ...]:
     pairs = (
         ("strengthening", "enrichment"),
         ("conditional strengthening", "conditional enrichment"),
@@ -41,7 +41,7 @@ def _classes() -> tuple[ReadWriteClass, ...]:
     return tuple(ReadWriteClass(i, name, io_name) for i, (name, io_name) in enumerate(names))
 
 
-CLASSES = _classes()
+CLASSES = _make_classes()
 UNDEFINED = ReadWriteClass(11, "undefined", "undefined")
 """Not one of the eleven: the class of a neuron with a zero vector, whose cosines are NULL."""
 

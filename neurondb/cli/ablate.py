@@ -118,7 +118,7 @@ def ablate(
     progress = choose_progress(Console(stderr=True))
     report: AblationReport
     if rerun is None:
-        report = load_job("ablate")(_request(db, options_given), progress)
+        report = load_job("ablate")(_make_request(db, options_given), progress)
     else:
         report = load_job("rerun")(_rerun_request(db, rerun, options_given), progress)
     ablations = read_ablations(db, report.run_ids)
@@ -131,7 +131,7 @@ def ablate(
     click.echo(describe_report(report), err=True)
 
 
-def _request(db: str | None, options_given: Mapping[str, Any]) -> AblationRequest:
+def _make_request(db: str | None, options_given: Mapping[str, Any]) -> AblationRequest:
     values = dict(options_given)
     model = values.pop("model")
     if model is None:
@@ -140,7 +140,7 @@ def _request(db: str | None, options_given: Mapping[str, Any]) -> AblationReques
 
 
 def _rerun_request(db: str | None, run_id: int, options_given: Mapping[str, Any]) -> RerunRequest:
-    foreign = [_spelled(name) for name in FOREIGN_TO_RERUN if options.was_given(name)]
+    foreign = [_spell_parameter(name) for name in FOREIGN_TO_RERUN if options.was_given(name)]
     foreign += ["MODEL"] * (options_given["model"] is not None)
     if foreign:
         raise UsageError(
@@ -152,7 +152,7 @@ def _rerun_request(db: str | None, run_id: int, options_given: Mapping[str, Any]
     return RerunRequest(run_id, **values, database=db)
 
 
-def _spelled(name: str) -> str:
+def _spell_parameter(name: str) -> str:
     """Return the spelling of a parameter on the command line."""
     return f"--{name.strip('_').replace('_', '-')}"
 

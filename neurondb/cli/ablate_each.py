@@ -83,7 +83,7 @@ def ablate_each(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None
-    request = _request(db, attribution, options_given)
+    request = _make_request(db, attribution, options_given)
     name = "attribute" if attribution else "ablate-each"
     report: EffectReport = load_job(name)(request, choose_progress(Console(stderr=True)))
     with open_readonly(db) as connection:
@@ -94,7 +94,7 @@ def ablate_each(
         if as_page:
             terminal = open_console()
             counterpart = find_counterpart_run(connection, model, run)
-            agreements = _agreements(connection, run, counterpart, request.metrics)
+            agreements = _compute_agreements(connection, run, counterpart, request.metrics)
             terminal.print(
                 draw_single_neuron_page(
                     SingleNeuronPage(run, list(rows), agreements, counterpart), terminal.width
@@ -106,7 +106,9 @@ def ablate_each(
     click.echo(describe_report(report), err=True)
 
 
-def _request(db: str | None, attribution: bool, options_given: Mapping[str, Any]) -> EffectRequest:
+def _make_request(
+    db: str | None, attribution: bool, options_given: Mapping[str, Any]
+) -> EffectRequest:
     selection = choose_neurons(options_given)
     if selection is None and not attribution:
         raise UsageError(
@@ -116,7 +118,7 @@ def _request(db: str | None, attribution: bool, options_given: Mapping[str, Any]
     return EffectRequest(
         model=options_given["model"],
         texts=make_texts_request(options_given),
-        metrics=_metrics(options_given["metrics"], attribution),
+        metrics=_split_metrics(options_given["metrics"], attribution),
         selection=selection,
         treatment=Treatment.parse(options_given["mode"], options_given["condition"], None, None),
         name=options_given["save_set"],
@@ -128,7 +130,7 @@ def _request(db: str | None, attribution: bool, options_given: Mapping[str, Any]
     )
 
 
-def _metrics(text: str | None, attribution: bool) -> tuple[str, ...]:
+def _split_metrics(text: str | None, attribution: bool) -> tuple[str, ...]:
     allowed = ESTIMATED_METRICS if attribution else METRICS
     if text is None:
         return allowed[:1] if attribution else allowed
@@ -140,7 +142,7 @@ def _metrics(text: str | None, attribution: bool) -> tuple[str, ...]:
     return tuple(name for name in allowed if name in names)
 
 
-def _agreements(
+def _compute_agreements(
     connection: Connection, run: EffectRun, counterpart: EffectRun | None, metrics: tuple[str, ...]
 ) -> list[Agreement]:
     if counterpart is None:

@@ -90,7 +90,7 @@ def ablate_suite(
     request = AblationSuiteRequest(
         model=model,
         texts=make_texts_request(options_given),
-        treatments=_treatments(options_given["modes"], options_given["conditions"]),
+        treatments=_make_treatments(options_given["modes"], options_given["conditions"]),
         database=db,
         **{
             n: options_given[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")
@@ -109,7 +109,7 @@ def ablate_suite(
     click.echo(describe_report(report), err=True)
 
 
-def _treatments(modes: tuple[str, ...], conditions: tuple[str, ...]) -> tuple[Treatment, ...]:
+def _make_treatments(modes: tuple[str, ...], conditions: tuple[str, ...]) -> tuple[Treatment, ...]:
     for mode in modes:
         if mode in MODES and mode not in ("zero", "mean"):
             raise UsageError(f"a suite has no value for mode {mode}; use `neurondb ablate`")

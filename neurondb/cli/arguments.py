@@ -33,7 +33,7 @@ def refuse_undecodable(command: click.Command, args: Sequence[str], parent: clic
     values, remaining, _ = command.make_parser(context).parse_args(list(args))
     by_name = {str(parameter.name): parameter for parameter in command.get_params(context)}
     for name, value in values.items():
-        for string in _strings(value):
+        for string in _iterate_strings(value):
             _check(by_name[name], string)
     if isinstance(command, click.Group) and remaining:
         _, subcommand, remaining_arguments = command.resolve_command(context, list(remaining))
@@ -41,12 +41,12 @@ def refuse_undecodable(command: click.Command, args: Sequence[str], parent: clic
             refuse_undecodable(subcommand, remaining_arguments, context)
 
 
-def _strings(value: object) -> Iterator[str]:
+def _iterate_strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _strings(item)
+            yield from _iterate_strings(item)
 
 
 def _check(parameter: click.Parameter, text: str) -> None:

@@ -115,8 +115,8 @@ def rate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    selection, treatment = choose_neurons(options_given), _treatment(options_given)
-    stored_model = _model(db, model)
+    selection, treatment = choose_neurons(options_given), _make_treatment(options_given)
+    stored_model = _find_model(db, model)
     request = AttributeRateRequest(
         Machine(stored_model.name, db, options_given["device"], options_given["dtype"]),
         prompts,
@@ -138,12 +138,12 @@ def rate(
         write_rows(make_rate_rows(page), destination, caption="model")
 
 
-def _model(db: str | None, name: str) -> Model:
+def _find_model(db: str | None, name: str) -> Model:
     with open_readonly(db) as connection:
         return find_model(connection, name)
 
 
-def _treatment(options_given: dict[str, Any]) -> Treatment:
+def _make_treatment(options_given: dict[str, Any]) -> Treatment:
     """Return what is done to the neurons; options that do something need some."""
     settings = {name: options_given[name] for name in ("mode", "condition", "hook", "value")}
     if any(options_given[name] is not None for name in SELECTIONS):

@@ -16,7 +16,7 @@ NEURON_OPTIONS: Final = (*SELECTIONS, "draw")
 """Parameters that `add_neuron_options` adds."""
 
 
-def _added(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+def _add_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
@@ -24,7 +24,7 @@ def _added(command: Command, options: Sequence[Callable[[Command], Command]]) ->
 
 def add_neuron_options(command: Command) -> Command:
     """Add the options that select neurons in one of five ways, or draw some of a class."""
-    return _added(
+    return _add_options(
         command,
         (
             click.option(
@@ -70,7 +70,7 @@ value = click.option(
 
 def add_text_options(command: Command) -> Command:
     """Add the options that name the texts an intervention is run over."""
-    return _added(
+    return _add_options(
         command,
         (
             click.option(

@@ -94,7 +94,7 @@ def clamp(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    page = _page(
+    page = _make_page(
         db, model, (*neurons, *sum(options_given.pop("more"), ())), prompt, **options_given
     )
     if as_page:
@@ -104,7 +104,7 @@ def clamp(
         write_rows(make_clamp_rows(page), destination, caption="model")
 
 
-def _page(
+def _make_page(
     db: str | None,
     name: str,
     neurons: tuple[NeuronPlace, ...],
@@ -118,7 +118,7 @@ def _page(
     dtype: str,
     **settings: Any,
 ) -> ClampPage:
-    values = _values(low, high, steps)
+    values = _make_values(low, high, steps)
     places = steering_options.require_distinct(neurons)
     with open_readonly(db) as connection:
         model = find_model(connection, name)
@@ -135,7 +135,7 @@ def _page(
     return ClampPage(model, places, prompt, request.position, request.sign, sweep, texts)
 
 
-def _values(low: float, high: float, steps: int) -> tuple[float, ...]:
+def _make_values(low: float, high: float, steps: int) -> tuple[float, ...]:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UsageError("--from and --to must be finite numbers")
     if steps == 1 and low != high:

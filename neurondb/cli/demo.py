@@ -81,12 +81,12 @@ def demo(db: str | None, real: bool, model: str | None) -> None:
         expression, neuron = _answer(inputs, engine)
     with open_readonly(db) as connection:
         if real:
-            _picture(connection, inputs.name, db, terminal)
+            _draw_picture(connection, inputs.name, db, terminal)
         layer, number = parse_neuron(neuron)
-        click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_db(db)}\n")
+        click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_format_db_option(db)}\n")
         page = read_neuron_page(connection, inputs.name, layer, number, PageOptions())
     terminal.print(render(page, terminal.width, marks=not shows_colours(terminal)), crop=False)
-    click.echo("\n" + _next(inputs, expression, neuron, db))
+    click.echo("\n" + _list_next_commands(inputs, expression, neuron, db))
 
 
 def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
@@ -100,9 +100,11 @@ def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
     print_report(load_job("ingest")(request, choose_progress(progress)), progress)
 
 
-def _picture(connection: Connection, model: str, db: str | None, terminal: Console) -> None:
+def _draw_picture(connection: Connection, model: str, db: str | None, terminal: Console) -> None:
     """Print the classes of every layer, and the command that draws them."""
-    click.echo(f"\n$ neurondb plot classes-by-layer {model} -o classes.svg{_db(db)}\n")
+    click.echo(
+        f"\n$ neurondb plot classes-by-layer {model} -o classes.svg{_format_db_option(db)}\n"
+    )
     counts = count_classes(connection, find_model(connection, model))
     terminal.print(draw_classes_by_layer(counts, CLASS_COLOURS, terminal.width), crop=False)
 
@@ -111,11 +113,13 @@ def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
     """Print the answer to the first question that has one; return it with a neuron of it."""
     model, question = inputs.name, ASKED
     _say(ASKED, model)
-    if not count(engine, _of(ASKED, model)):
-        question = next(other for other in INSTEAD if count(engine, _of(other, model)))
+    if not count(engine, _restrict_to_model(ASKED, model)):
+        question = next(
+            other for other in INSTEAD if count(engine, _restrict_to_model(other, model))
+        )
         click.echo("None in this small model. A question that it answers:\n")
         _say(question, model)
-    expression = _of(question, model)
+    expression = _restrict_to_model(question, model)
     shape = ResultShape(DEFAULT_COLUMNS, (question.order,), SHOWN)
     rows = find(engine, expression, **shape._asdict())
     write_rows(drop_null_columns(rows, SILENT), Destination("table", None), "model", SPARE)
@@ -127,21 +131,21 @@ def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
 
 
 def _say(question: Question, model: str) -> None:
-    expression = _of(question, model)
+    expression = _restrict_to_model(question, model)
     click.echo(f'$ neurondb find "{expression}" --order {question.order} --limit {SHOWN}')
 
 
-def _of(question: Question, model: str) -> str:
+def _restrict_to_model(question: Question, model: str) -> str:
     return f"{question.expression} model={model}"
 
 
-def _db(db: str | None) -> str:
+def _format_db_option(db: str | None) -> str:
     return f" --db {db}" if db else ""
 
 
-def _next(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> str:
+def _list_next_commands(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> str:
     model = inputs.name
-    place, dataset = _db(db), Path(inputs.dataset).stem
+    place, dataset = _format_db_option(db), Path(inputs.dataset).stem
     commands = (
         f'find "{expression}" --explain{place}',
         f"find \"out.token=' cat' model={model}\"{place}",
@@ -152,11 +156,11 @@ def _next(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> s
         "models --known",
         "ingest llama-3.2-1b --dataset YOUR_TEXTS.txt",
     )
-    program = _program()
+    program = _find_program()
     return "\n".join(("What to type next:", *(f"  {program} {command}" for command in commands)))
 
 
-def _program() -> str:
+def _find_program() -> str:
     """Return the command that runs NeuronDB from the directory where the demo was started."""
     command = Path(sys.argv[0])
     installed = shutil.which("neurondb")

@@ -90,7 +90,7 @@ def entropy(
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
     texts = make_texts_request(options_given)
-    stored_model, places = _neurons(db, model, neurons, candidates)
+    stored_model, places = _choose_neurons(db, model, neurons, candidates)
     machine = Machine(stored_model.name, db, device, dtype)
     request = EntropyRequest(machine, places, values, texts, baseline, seed)
     curves: EntropyCurves = load_job("entropy")(request, choose_progress(Console(stderr=True)))
@@ -103,7 +103,7 @@ def entropy(
         write_rows(make_entropy_rows(page), destination, caption="model")
 
 
-def _neurons(
+def _choose_neurons(
     db: str | None, name: str, places_given: tuple[NeuronPlace, ...] | None, n: int | None
 ) -> tuple[Model, tuple[NeuronPlace, ...]]:
     if places_given is not None and n is not None:

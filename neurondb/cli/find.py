@@ -20,7 +20,7 @@ SILENT: Final = ("role",)
 """Default columns that a table leaves out when all their values are NULL: few neurons have one."""
 
 
-def _listed(
+def _split_keys(
     _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[str, ...]:
     return tuple(key.strip() for item in texts for key in item.split(",") if key.strip())
@@ -32,7 +32,7 @@ def _listed(
     "--order",
     multiple=True,
     metavar="KEY,...",
-    callback=_listed,
+    callback=_split_keys,
     help="Columns to order by; -freq for the largest first, -|in_out| by absolute value.",
 )
 @click.option(
@@ -43,7 +43,7 @@ def _listed(
     help="Neurons at most; 0 for all.",
 )
 @click.option(
-    "--columns", multiple=True, metavar="NAME,...", callback=_listed, help="Columns to show."
+    "--columns", multiple=True, metavar="NAME,...", callback=_split_keys, help="Columns to show."
 )
 @click.option("--count", "instead", flag_value="count", help="Only print how many match.")
 @click.option(
@@ -81,18 +81,18 @@ def find(
     destination = Destination(form, output)
     with Database(db) as database:
         if instead is not None:
-            _INSTEAD[instead](database, text, _shape(**shape), destination)
+            _INSTEAD[instead](database, text, _make_shape(**shape), destination)
         else:
-            _show(database, text, _shape(**shape), destination)
+            _show(database, text, _make_shape(**shape), destination)
 
 
-def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> ResultShape:
+def _make_shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> ResultShape:
     return ResultShape(columns or choose_columns(order), order, limit or None)
 
 
 def _show(database: Database, text: str, shape: ResultShape, destination: Destination) -> None:
     rows = database.find(text, **shape._asdict()).stream()
-    watched = _WatchedRows(rows, _named_columns(shape))
+    watched = _WatchedRows(rows, _list_named_columns(shape))
     rows = rows._replace(rows=iter(watched))
     default_columns = shape.columns == choose_columns(shape.order)
     ordered = choose_columns(shape.order, default=())
@@ -127,7 +127,7 @@ def drop_null_columns(rows: Rows, names: Sequence[str]) -> Rows:
     )
 
 
-def _named_columns(shape: ResultShape) -> list[str]:
+def _list_named_columns(shape: ResultShape) -> list[str]:
     """Return the columns that were asked for by name or as a key of the order."""
     ordered = choose_columns(shape.order, default=())
     default_columns = shape.columns == choose_columns(shape.order)

@@ -104,15 +104,15 @@ def generate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    sampling = _sampling(
+    sampling = _make_sampling(
         *(options_given.pop(name) for name in ("greedy", "temperature", "top_p", "seed"))
     )
     clamps, ablated = options_given.pop("clamps"), options_given.pop("ablated")
-    stored_model, zeroed = _neurons(db, model, clamps, ablated)
+    stored_model, zeroed = _find_neurons(db, model, clamps, ablated)
     machine = Machine(stored_model.name, db, device, dtype)
     request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **options_given)
     pieces: Iterable[GeneratedToken] = load_job("generate")(request)
-    steering = _steering(clamps, ablated, request.sign)
+    steering = _describe_steering(clamps, ablated, request.sign)
     if not as_page:
         rows = make_generation_rows(
             collect_transcripts(pieces), stored_model.name, prompt, steering, sampling.seed
@@ -125,7 +125,7 @@ def generate(
         stream_text(pieces, open_console(), prompt, steering)
 
 
-def _sampling(
+def _make_sampling(
     greedy: bool, temperature: float | None, top_p: float | None, seed: int | None
 ) -> Sampling:
     random_options = [name for name in ("temperature", "top_p", "seed") if options.was_given(name)]
@@ -138,7 +138,7 @@ def _sampling(
     )
 
 
-def _neurons(
+def _find_neurons(
     db: str | None, name: str, clamps: tuple[Clamp, ...], expression: str | None
 ) -> tuple[Model, tuple[NeuronPlace, ...]]:
     """Return the model, and the neurons that are set to zero; all are looked up first."""
@@ -156,7 +156,7 @@ def _neurons(
     return model, tuple(NeuronPlace(*place) for place in places)
 
 
-def _steering(clamps: tuple[Clamp, ...], expression: str | None, sign: str) -> str:
+def _describe_steering(clamps: tuple[Clamp, ...], expression: str | None, sign: str) -> str:
     clamped = [f"{clamp.neuron.name}={clamp.value:g}" for clamp in clamps]
     if clamped:
         clamped[-1] += f" {steering_options.describe_sign(sign)}"

@@ -19,18 +19,18 @@ from neurondb.errors import UsageError
 from neurondb.terminal.progress import choose_progress
 
 
-def _comma_separated(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+def _split_commas(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     return None if value is None else tuple(part.strip() for part in value.split(",") if part)
 
 
-def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]) -> Any:
+def _parse_thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]) -> Any:
     for value in values:
         if not 0 < value < 1:
             raise UsageError(f"--tau {value:g}: a threshold lies between 0 and 1")
     return values
 
 
-def _expression(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def _check_expression(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     if value is not None:
         from neurondb.find.grammar import parse
 
@@ -68,7 +68,7 @@ SECTIONS: Final = {
 @click.option(
     "--stages",
     metavar="NAME,...",
-    callback=_comma_separated,
+    callback=_split_commas,
     help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow, but for traces); "
     "weights comes with the others, which need it.",
 )
@@ -118,7 +118,7 @@ SECTIONS: Final = {
 @click.option(
     "--where",
     metavar="EXPR",
-    callback=_expression,
+    callback=_check_expression,
     help="Traces of these neurons only, as `neurondb find` takes it.",
 )
 @click.option(
@@ -134,7 +134,7 @@ SECTIONS: Final = {
     "thresholds",
     type=float,
     multiple=True,
-    callback=_thresholds,
+    callback=_parse_thresholds,
     help="Threshold of the classes; repeat for several, the first is shown "
     "(default: the one shown so far, else 0.5).",
 )

@@ -83,7 +83,7 @@ def plot(
     neurondb plot frequency-against-cosine llama-3.2-3b --param cosine=gate_out -o freq.svg
     """  # noqa: D301
     if as_list:
-        write_rows(_catalogue(), Destination(None, output))
+        write_rows(_list_figures(), Destination(None, output))
         return
     if name is None:
         raise UsageError("which figure? `neurondb plot --list` shows them")
@@ -91,8 +91,10 @@ def plot(
     if output is None:
         raise UsageError(f"where to? give a file with -o, like -o {name}.svg")
     form = find_form(output)
-    parameters = _parameters(figure, **{key: options_given.pop(key) for key in (*NAMED, "given")})
-    models, parameters = _models(figure, models, parameters)
+    parameters = _collect_parameters(
+        figure, **{key: options_given.pop(key) for key in (*NAMED, "given")}
+    )
+    models, parameters = _choose_models(figure, models, parameters)
     chart = _draw(db, figure, models, parameters, device)
     spec = figures.finish_spec(
         chart, options_given["theme"], options_given["width"], options_given["height"]
@@ -101,7 +103,7 @@ def plot(
     click.echo(f"wrote {output}", err=True)
 
 
-def _catalogue() -> Rows:
+def _list_figures() -> Rows:
     """Return a row for each figure: name, what it shows, parameters (optional ones in brackets)."""
     # Looked up before a word is written, since each takes altair, which may be missing.
     rows = [
@@ -111,7 +113,7 @@ def _catalogue() -> Rows:
     return Rows(("name", "description", "parameters"), iter(rows))
 
 
-def _parameters(
+def _collect_parameters(
     figure: Figure, given: dict[str, str], neuron: str | None, **named: Any
 ) -> dict[str, Any]:
     """Return the figure's parameters and their values, as the options give them."""
@@ -136,7 +138,7 @@ def _number(text: str) -> int | None:
     return match_number(text)
 
 
-def _models(
+def _choose_models(
     figure: Figure, models: Sequence[str], parameters: dict[str, Any]
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Return the models to draw; the second model of a comparison is a parameter of its figure."""

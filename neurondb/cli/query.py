@@ -40,7 +40,7 @@ def query(
     """  # noqa: D301
     destination = Destination(form, output)
     if instead == "list":
-        write_rows(_catalogue(), destination)
+        write_rows(_list_queries(), destination)
     elif name is None:
         raise UsageError("which query? `neurondb query --list` shows them")
     elif instead == "show":
@@ -65,7 +65,7 @@ def _answer(
             click.echo(line, err=True)
 
 
-def _catalogue() -> Rows:
+def _list_queries() -> Rows:
     """Return a row for each query: name, title, parameters (optional ones in brackets)."""
     queries = named_queries.load_all()
     rows = ((q.name, q.title, " ".join(p.usage for p in q.parameters)) for q in queries)

@@ -94,7 +94,7 @@ def show(
     neurondb show llama-3.2-3b 27.8000 --format json | jq .cosines
     neurondb show llama-3.2-3b 27.8000 27.8001 -o both.csv
     """  # noqa: D301  (click wants the control character before lines to keep)
-    page_options = _page_options(**page)
+    page_options = _make_page_options(**page)
     with Database(db) as database:
         pages = [database.neuron(model, neuron, page_options) for neuron in neurons]
     destination = options.page_destination(form, output)
@@ -103,10 +103,10 @@ def show(
     elif destination.chosen == "table" and destination.file is None:
         _print(pages, page_options)
     else:
-        write_rows(_rows(pages), destination, "model")
+        write_rows(_make_rows(pages), destination, "model")
 
 
-def _rows(pages: Sequence[NeuronPage]) -> Rows:
+def _make_rows(pages: Sequence[NeuronPage]) -> Rows:
     """Return every value of some pages as a row."""
     rows = (
         (page.identity.model, page.identity.name, path, value)
@@ -116,7 +116,7 @@ def _rows(pages: Sequence[NeuronPage]) -> Rows:
     return Rows(("model", "name", "path", "value"), rows)
 
 
-def _page_options(quantity: str, case: str | None, examples: int, **page: Any) -> PageOptions:
+def _make_page_options(quantity: str, case: str | None, examples: int, **page: Any) -> PageOptions:
     return PageOptions(**page, examples=ExampleOptions(quantity, case, examples))
 
 

@@ -30,12 +30,12 @@ def status(model: str | None, form: str | None, output: Path | None, db: str | N
     elif destination.chosen == "table" and destination.file is None:
         open_console().print(draw_status_page(database_status), crop=False)
     else:
-        write_rows(_rows(database_status), destination, "model")
+        write_rows(_make_rows(database_status), destination, "model")
     if not database_status.models:
         click.echo("no models yet: add one with `neurondb ingest MODEL`", err=True)
 
 
-def _rows(database_status: DatabaseStatus) -> Rows:
+def _make_rows(database_status: DatabaseStatus) -> Rows:
     """Return the stages of every model, each as a row."""
     columns = ("stage", "dataset", "layers_done", "layers", "rows", "seconds", "finished_at")
     rows = (

@@ -132,11 +132,11 @@ def _answer(
         page = TokenPage(model, named_tokens, tuple(occurrences), selection.lists.vectors)
         if not selection.lm_head:
             return _Answer(page, {}, {}), selection
-        decodings = _stored(connection, model, ids)
+        decodings = _read_stored(connection, model, ids)
         classes = read_class_names(connection, model)
     missing = tuple(i for i in ids if i not in decodings)
     if missing:
-        decodings |= _computed(db, model, missing, selection)
+        decodings |= _compute_missing(db, model, missing, selection)
     elif selection.store:
         click.echo("stored already", err=True)
     return _Answer(page, {i: decodings[i] for i in ids}, classes), selection
@@ -149,11 +149,13 @@ def _select(
     layers: tuple[int, ...] | None,
     **settings: Any,
 ) -> _Selection:
-    lists = ListFilter(vectors or codes.VECTORS, bases or codes.BASES, _layers(model, layers))
+    lists = ListFilter(
+        vectors or codes.VECTORS, bases or codes.BASES, _resolve_layers(model, layers)
+    )
     return _Selection(lists, **settings)
 
 
-def _layers(model: Model, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+def _resolve_layers(model: Model, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
     if layers is None:
         return None
     for layer in layers:
@@ -165,12 +167,12 @@ def _layers(model: Model, layers: tuple[int, ...] | None) -> tuple[int, ...] | N
     return tuple(sorted({layer % model.n_layers for layer in layers}))
 
 
-def _stored(connection: Connection, model: Model, ids: Sequence[int]) -> dict[int, Decoding]:
+def _read_stored(connection: Connection, model: Model, ids: Sequence[int]) -> dict[int, Decoding]:
     decodings = ((token_id, read_decoding(connection, model, token_id)) for token_id in ids)
     return {token_id: decoding for token_id, decoding in decodings if decoding is not None}
 
 
-def _computed(
+def _compute_missing(
     db: str | None, model: Model, ids: tuple[int, ...], selection: _Selection
 ) -> dict[int, Decoding]:
     layers = None if selection.store else selection.lists.layers

@@ -85,12 +85,12 @@ def _choose_free(name: str, databases: Any) -> str:
 
 
 def _rename(datasette: Any, database: Any, name: str) -> None:
-    databases = ((name if db is database else key, db) for key, db in _items(datasette))
+    databases = ((name if db is database else key, db) for key, db in _iterate_databases(datasette))
     datasette.databases = type(datasette.databases)(databases)
     database.name = database.route = name
 
 
-def _items(datasette: Any) -> Iterator[tuple[str, Any]]:
+def _iterate_databases(datasette: Any) -> Iterator[tuple[str, Any]]:
     yield from datasette.databases.items()
 
 

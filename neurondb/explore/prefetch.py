@@ -37,7 +37,7 @@ def start_prefetch(datasette: Any) -> Thread | None:
 def prefetch_pages(site: Site) -> None:
     """Answer the requests that are likely to come first; their errors are left to real visitors."""
     with suppress(NeuronDBError):
-        for view, path, query in _likely_requests(site):
+        for view, path, query in _list_likely_requests(site):
             with suppress(NeuronDBError):
                 site.answer(view, path, query)
             sleep(_PAUSE_S)
@@ -47,7 +47,7 @@ def prefetch_pages(site: Site) -> None:
             environment.get_template(f"neurondb/{name}.html")
 
 
-def _likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[str, str]]]:
+def _list_likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[str, str]]]:
     """Yield the first page, those of the models and what they draw: view, path and query."""
     from neurondb.explore.pages import figure, home, layer, model, token
     from neurondb.explore.pages.find import page as find
@@ -55,18 +55,18 @@ def _likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[st
 
     yield home.answer, {}, {}
     yield find.answer, {}, {"q": ""}
-    models = _largest_models(site)
+    models = _list_largest_models(site)
     for stored in models:
         path = {"model": stored.name, "layer": "0", "neuron": "0", "token_id": "0"}
         for view in (neuron.answer, model.answer, layer.answer, token.answer):
             yield view, path, {}
     for name in (stored.name for stored in models if stored.n_neurons >= _LARGE):
-        for figure_name, parameters in _figures(site, name):
+        for figure_name, parameters in _list_figures(site, name):
             query = {"model": name, "theme": "light"} | parameters
             yield figure.answer, {"name": figure_name, "form": "json"}, query
 
 
-def _largest_models(site: Site) -> list["Model"]:
+def _list_largest_models(site: Site) -> list["Model"]:
     from neurondb.reading.models import list_models
 
     with translate_errors(str(site.database.name)), site.engine.connect() as connection:
@@ -74,7 +74,7 @@ def _largest_models(site: Site) -> list["Model"]:
     return sorted(models, key=lambda model: -model.n_neurons)[:_MOST_MODELS]
 
 
-def _figures(site: Site, name: str) -> list[tuple[str, dict[str, str]]]:
+def _list_figures(site: Site, name: str) -> list[tuple[str, dict[str, str]]]:
     """Return the figures of a model's page, each with its parameters besides the model."""
     from neurondb.explore.pages import model
 

@@ -122,20 +122,20 @@ def publish(publication: Publication, progress: Progress) -> Published:
             the disk is full.
     """
     source = find_servable_file(publication.database)
-    names = _model_names(str(source), publication.models)
+    names = _find_model_names(str(source), publication.models)
     with _write_then_rename(publication.directory, force=publication.force) as partial:
         _check_room(source, partial, copies=2 if publication.models else 1)
         file = partial / FILE
         _copy(source, file, names if publication.models else (), progress)
         copying.finish_copy(file, progress)
         _check(source, file, progress)
-        names = _model_names(str(file), ())
+        names = _find_model_names(str(file), ())
         _write_texts(partial, publication, names, _hash_file(file, progress))
         n_bytes = file.stat().st_size
     return Published(names, n_bytes)
 
 
-def _model_names(location: str, names: tuple[str, ...]) -> tuple[str, ...]:
+def _find_model_names(location: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the models asked for, or of all models, as the database has them."""
     with open_readonly(location) as connection:
         if names:

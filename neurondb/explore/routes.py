@@ -49,7 +49,7 @@ def _build_handler(site: Site, module: str) -> Callable[..., Awaitable[Any]]:
         answer: Answer
         try:
             form = await _read_form(module, request)
-            answer_request = partial(site.answer, _lazy_view(module), path, query, form)
+            answer_request = partial(site.answer, _make_lazy_view(module), path, query, form)
             answer = await _run_in_thread(site, answer_request)
         except NeuronDBError as error:
             answer = make_error_page(str(error), choose_error_status(error))
@@ -59,7 +59,7 @@ def _build_handler(site: Site, module: str) -> Callable[..., Awaitable[Any]]:
     return handle
 
 
-def _lazy_view(module: str) -> View:
+def _make_lazy_view(module: str) -> View:
     return lambda request: _load_view(module)(request)
 
 
@@ -126,14 +126,14 @@ def _build_context(site: Site, request: Any, page: Page) -> dict[str, Any]:
         "page": page.content,
         "title": page.title,
         "asked": request.args.get("q") or "",
-        "json_address": _json_address(request) if page.status == 200 else None,
+        "json_address": _format_json_address(request) if page.status == 200 else None,
         "links": site.links,
         "site": site,
         "asset": lambda name: f"{site.links.static(name)}?{compute_asset_version(name)}",
     }
 
 
-def _json_address(request: Any) -> str | None:
+def _format_json_address(request: Any) -> str | None:
     """Return the address of a page's JSON, relative to the page; None where it has none."""
     if "format" not in request.url_vars:
         return None

@@ -208,10 +208,10 @@ def read_settings(assignments: Iterable[str]) -> dict[str, Any]:
     Raises:
         UsageError: when there is no such setting, or it cannot have that value.
     """
-    return dict(_setting(item) for item in assignments)
+    return dict(_read_setting(item) for item in assignments)
 
 
-def _setting(item: str) -> tuple[str, Any]:
+def _read_setting(item: str) -> tuple[str, Any]:
     from datasette.app import DEFAULT_SETTINGS
 
     name, equals, value = item.partition("=")

@@ -221,12 +221,12 @@ def find_site(datasette: Any) -> Site | None:
         prepare_databases(datasette)
         database = next((db for db in datasette.databases.values() if _is_ours(db)), None)
         _SITES[datasette] = (
-            None if database is None else Site(datasette, database, _options(datasette))
+            None if database is None else Site(datasette, database, _read_options(datasette))
         )
     return _SITES[datasette]
 
 
-def _options(datasette: Any) -> Options:
+def _read_options(datasette: Any) -> Options:
     configured = datasette.plugin_config(PLUGIN) or {}
     return Options(
         public=bool(configured.get("public")),

@@ -145,11 +145,11 @@ def list_order_terms(keys: Sequence[str]) -> list[str]:
     Raises:
         UsageError: when a key names no column.
     """
-    terms = [term for key in keys for term in _order_terms(key)]
+    terms = [term for key in keys for term in _make_order_terms(key)]
     return [*terms, "neuron_id"]
 
 
-def _order_terms(key: str) -> list[str]:
+def _make_order_terms(key: str) -> list[str]:
     direction = " DESC" if key.startswith("-") else ""
     name = key.removeprefix("-")
     if name == "name":  # as numbers: 2.10 comes before 10.2

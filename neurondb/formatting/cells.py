@@ -25,11 +25,11 @@ def format_cell(value: Any) -> str:
     if value is None:
         return MISSING
     if isinstance(value, (float, Decimal)):
-        return _rounded(float(value))
+        return _round_for_person(float(value))
     return quote_text(value) if isinstance(value, str) else str(export_value(value))
 
 
-def _rounded(value: float) -> str:
+def _round_for_person(value: float) -> str:
     if math.isfinite(value) and 10**SIGNIFICANT_DIGITS <= abs(value) < 10**9:
         return f"{value:.0f}"
     return f"{value:#.{SIGNIFICANT_DIGITS}g}".rstrip(".")

@@ -29,13 +29,13 @@ def make_visible(text: str, *, spaces: bool = False) -> str:
         text: any text.
         spaces: show spaces as `␣` too, as befits a token; in a running text they stay.
     """
-    visible = "".join(_visible(character) for character in text)
+    visible = "".join(_show_character(character) for character in text)
     if text and unicodedata.combining(text[0]):
         visible = DOTTED_CIRCLE + visible  # else it would land on the character before it
     return visible.replace(" ", SPACE) if spaces else visible
 
 
-def _visible(character: str) -> str:
+def _show_character(character: str) -> str:
     if character == " ":
         return character
     if character in _SIGNS:
@@ -68,7 +68,7 @@ def keep_start(text: str, cells: int, *, spaces: bool = False) -> str:
     visible = make_visible(text[:limit], spaces=spaces)
     if len(text) <= limit and cell_len(visible) <= cells:
         return visible
-    return _fitting(visible, cells - 1) + ELLIPSIS
+    return _cut_to_cells(visible, cells - 1) + ELLIPSIS
 
 
 def keep_end(text: str, cells: int) -> str:
@@ -77,7 +77,7 @@ def keep_end(text: str, cells: int) -> str:
     visible = make_visible(text[-limit:]) if limit > 0 else ""
     if len(text) <= limit and cell_len(visible) <= cells:
         return visible
-    return ELLIPSIS + _fitting(visible[::-1], cells - 1)[::-1] if cells > 0 else ""
+    return ELLIPSIS + _cut_to_cells(visible[::-1], cells - 1)[::-1] if cells > 0 else ""
 
 
 def wrap_parts(parts: Iterable[str], width: int) -> str:
@@ -113,7 +113,7 @@ def format_ingest_command(name: str, source: str, *stages: str) -> str:
     )
 
 
-def _fitting(visible: str, cells: int) -> str:
+def _cut_to_cells(visible: str, cells: int) -> str:
     used = 0
     for place, character in enumerate(visible):
         used += cell_len(character)

@@ -33,7 +33,7 @@ def read_signs(
     """Return the canonical signs of neurons, 1 or −1, in the order of their ids given."""
     n = tables.neurons.c
     rows = connection.execute(
-        select(n.neuron_id, n.sign).where(_in_range(n.neuron_id, neuron_ids))
+        select(n.neuron_id, n.sign).where(_match_range(n.neuron_id, neuron_ids))
     ).all()
     signs: NDArray[np.float64] = np.ones(model.n_neurons)
     for neuron_id, sign in rows:
@@ -78,7 +78,7 @@ def _sum_all_tokens(
     a = tables.activation_stats.c
     rows = connection.execute(
         select(a.neuron_id, a.post_mean).where(
-            _in_range(a.neuron_id, ids), a.dataset_id == dataset_id
+            _match_range(a.neuron_id, ids), a.dataset_id == dataset_id
         )
     )
     return [(i, 0.0, 0.0) if mean is None else (i, 1.0, mean) for i, mean in rows]
@@ -95,7 +95,7 @@ def _sum_sign_cases(
     c = tables.sign_case_rows.c
     rows = connection.execute(
         select(c.neuron_id, c.sign_case_id, c.count, c.post_mean).where(
-            _in_range(c.neuron_id, ids), c.dataset_id == dataset_id
+            _match_range(c.neuron_id, ids), c.dataset_id == dataset_id
         )
     )
     sums: dict[int, tuple[float, float]] = {}
@@ -113,6 +113,8 @@ def _fulfils(case: Condition, condition: Condition) -> bool:
     )
 
 
-def _in_range(column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]) -> ColumnElement[bool]:
+def _match_range(
+    column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]
+) -> ColumnElement[bool]:
     # The neurons of a model are an interval of ids, so one range is read, however many are chosen.
     return column.between(int(ids.min()), int(ids.max()))

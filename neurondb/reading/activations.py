@@ -175,8 +175,8 @@ def read_activations(
         row.n_tokens,
         row.freq,
         row.post_positive,
-        _moments(row._mapping, "pre"),
-        _moments(row._mapping, "post"),
+        _make_moments(row._mapping, "pre"),
+        _make_moments(row._mapping, "post"),
         _read_cases(connection, neuron_id, dataset),
         row.n_nonfinite,
         read_histograms(connection, neuron_id, dataset.dataset_id),
@@ -184,13 +184,13 @@ def read_activations(
     )
 
 
-def _moments(row: Mapping[Any, Any], quantity: str) -> Moments:
+def _make_moments(row: Mapping[Any, Any], quantity: str) -> Moments:
     return Moments(
         *(row[f"{quantity}_{moment}"] for moment in ("mean", "variance", "skewness", "kurtosis"))
     )
 
 
-def _spread(row: Mapping[Any, Any], quantity: str) -> Spread:
+def _make_spread(row: Mapping[Any, Any], quantity: str) -> Spread:
     return Spread(*(row[f"{quantity}_{statistic}"] for statistic in ("mean", "min", "max")))
 
 
@@ -202,7 +202,7 @@ def _read_cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tup
         .where((r.c.neuron_id == neuron_id) & (r.c.dataset_id == dataset.dataset_id))
         .order_by(r.c.sign_case_id)
     )
-    cases = [_case(row._mapping) for row in rows]
+    cases = [_make_case(row._mapping) for row in rows]
     if not cases or not any(case.count for case in cases):
         return tuple(cases)
     first = max(range(len(cases)), key=lambda i: cases[i].count)
@@ -210,16 +210,16 @@ def _read_cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tup
     return tuple(cases)
 
 
-def _case(row: Mapping[Any, Any]) -> SignCase:
+def _make_case(row: Mapping[Any, Any]) -> SignCase:
     return SignCase(
         sign_case=row["sign_case"],
         count=row["count"],
         freq=row["freq"],
         dominant=False,
-        post=_spread(row, "post"),
-        pre_linear=_spread(row, "pre_linear"),
-        pre=_spread(row, "pre"),
-        swish=_spread(row, "swish"),
+        post=_make_spread(row, "post"),
+        pre_linear=_make_spread(row, "pre_linear"),
+        pre=_make_spread(row, "pre"),
+        swish=_make_spread(row, "swish"),
     )
 
 

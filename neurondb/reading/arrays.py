@@ -191,7 +191,7 @@ def count_migration(connection: Connection, comparison_id: int) -> dict[tuple[in
     classified = n.class_a.is_not(None) & n.class_b.is_not(None)
     # Pairs are counted here, for the database would sort all neurons to group them.
     (pairs,) = read_numbers(
-        connection, _in_stored_order(select(pair).where(classified), comparison_id)
+        connection, _order_as_stored(select(pair).where(classified), comparison_id)
     )
     codes_seen, counts = np.unique(pairs.astype(np.int64), return_counts=True)
     return {
@@ -208,7 +208,7 @@ def read_compared_cosines(
     place = (n.layer * model.d_mlp + n.neuron).label("place")
     columns = [replace_null_by_nan(n[f"{vector}_cosine"]) for vector in COMPARED_VECTORS]
     places, *cosines = read_numbers(
-        connection, _in_stored_order(select(place, *columns), comparison_id)
+        connection, _order_as_stored(select(place, *columns), comparison_id)
     )
     values = np.full((len(COMPARED_VECTORS), model.n_neurons), np.nan)
     values[:, places.astype(np.int64)] = cosines
@@ -216,7 +216,7 @@ def read_compared_cosines(
     return dict(zip(COMPARED_VECTORS, of_layers, strict=True))
 
 
-def _in_stored_order(query: Select[Any], comparison_id: int) -> Select[Any]:
+def _order_as_stored(query: Select[Any], comparison_id: int) -> Select[Any]:
     """Return a query of one comparison's neurons, in the order in which they are stored.
 
     Without the order SQLite goes by the index of `moved` and looks up each neuron, which takes five

@@ -212,7 +212,7 @@ def read_comparison_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield a row of `ROW_COLUMNS` for each neuron, the one that moved most first."""
     rows = connection.execute(
-        text(_ALL_NEURONS_SQL), _parameters(connection, pair, comparison_id, limit)
+        text(_ALL_NEURONS_SQL), _make_parameters(connection, pair, comparison_id, limit)
     )
     names = (pair.before.name, pair.after.name)
     for row in rows:
@@ -234,12 +234,12 @@ def read_comparison_rows(
 def _read_moved(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None
 ) -> tuple[MovedNeuron, ...]:
-    parameters = _parameters(connection, pair, comparison_id, limit) | {"out_top": OUT_TOP}
+    parameters = _make_parameters(connection, pair, comparison_id, limit) | {"out_top": OUT_TOP}
     rows = connection.execute(text(_MOVED_NEURONS_SQL), parameters)
     return tuple(MovedNeuron(**row._mapping) for row in rows)
 
 
-def _parameters(
+def _make_parameters(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None
 ) -> dict[str, Any]:
     if limit is None:

@@ -205,10 +205,10 @@ def _add_missing(stored_stages: Iterable[StageStatus], model: Model) -> list[Sta
         for name in STAGES
         if name not in names and name not in OPTIONAL_STAGES
     ]
-    return sorted(stages, key=_stage_position)
+    return sorted(stages, key=_get_stage_position)
 
 
-def _stage_position(stage: StageStatus) -> tuple[int, str, str]:
+def _get_stage_position(stage: StageStatus) -> tuple[int, str, str]:
     position = (
         STAGE_ORDER.index(kind)
         if (kind := stage.stage.split(" ")[0]) in STAGE_ORDER

@@ -249,11 +249,14 @@ class TextPeaks:
 
 def count_layers_at_once(model: Model) -> int:
     """Return how many layers of a model a page looks through: all, or 1 for a large model."""
-    lists = sum(1 for case in _sign_case_codes(model) for _ in codes.QUANTITIES) * EXAMPLES_PER_LIST
+    lists = (
+        sum(1 for case in _list_sign_case_codes(model) for _ in codes.QUANTITIES)
+        * EXAMPLES_PER_LIST
+    )
     return model.n_layers if model.n_neurons * lists <= MAX_ROWS else 1
 
 
-def _sign_case_codes(model: Model) -> range:
+def _list_sign_case_codes(model: Model) -> range:
     return codes.GATED_CASES if model.gated else codes.UNGATED_CASES
 
 

@@ -148,8 +148,8 @@ def read_vocabulary(
     return Vocabulary(
         _describe_rows(connection, model, basis),
         _read_role(connection, neuron_id),
-        _first_of(lists.get(OUT_UNEMBED_TOP)),
-        _first_of(lists.get(OUT_UNEMBED_BOTTOM)),
+        _get_first(lists.get(OUT_UNEMBED_TOP)),
+        _get_first(lists.get(OUT_UNEMBED_BOTTOM)),
         tuple(
             TokenList(vector, of_basis, direction, tuple(lists[code][:k]))
             for code, vector, of_basis, direction in codes.TOKEN_LISTS
@@ -178,7 +178,7 @@ def _describe_rows(connection: Connection, model: Model, basis: str) -> str:
     return f"U {' and '.join(done) or 'as stored'}{without}"
 
 
-def _first_of(tokens: list[ScoredToken] | None) -> ScoredToken | None:
+def _get_first(tokens: list[ScoredToken] | None) -> ScoredToken | None:
     return tokens[0] if tokens else None
 
 

@@ -203,7 +203,7 @@ def _forbid_writing(
     connection.begin()  # before the authorizer, which would refuse it
     raw: sqlite3.Connection = get_driver_connection(connection)
     # Not every build of SQLite has the mathematical functions that PostgreSQL has.
-    raw.create_function("sqrt", 1, _sqrt, deterministic=True)
+    raw.create_function("sqrt", 1, _compute_sqrt, deterministic=True)
     # Python handles Ctrl-C only between its own instructions: return to it now and then.
     raw.set_progress_handler(stopwatch.over, STEPS_PER_CHECK)
     bounds = ConnectionLimits(raw)
@@ -220,7 +220,7 @@ def _forbid_writing(
             raw.set_progress_handler(None, 0)
 
 
-def _sqrt(x: float | None) -> float | None:
+def _compute_sqrt(x: float | None) -> float | None:
     return None if x is None or x < 0 else math.sqrt(x)
 
 

@@ -21,13 +21,13 @@ def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = 
     """
     with transaction(engine) as connection:
         set_id = store_set(connection, record.neurons)
-        values = _run_values(record) | {"set_id": set_id, "baseline_of": baseline_of}
+        values = _make_run_values(record) | {"set_id": set_id, "baseline_of": baseline_of}
         run_id = insert_one(connection, tables.ablation_runs, values)
         _insert(connection, run_id, record)
     return run_id
 
 
-def _run_values(record: AblationRecord) -> dict[str, Any]:
+def _make_run_values(record: AblationRecord) -> dict[str, Any]:
     done = record.treatment
     return {
         **vars(record.settings),
@@ -67,7 +67,7 @@ def store_set(connection: Connection, record: NeuronSetRecord) -> int:
     s = tables.neuron_sets.c
     is_same = s.definition == record.definition if record.name is None else s.name == record.name
     for set_id in connection.scalars(select(s.set_id).where(is_same).order_by(s.set_id)).all():
-        if _members(connection, set_id) == record.neuron_ids.tolist():
+        if _read_members(connection, set_id) == record.neuron_ids.tolist():
             return int(set_id)
         if record.name is not None:
             raise UsageError(
@@ -96,7 +96,7 @@ def store_named(engine: Engine, record: NeuronSetRecord) -> None:
             store_set(connection, record)
 
 
-def _members(connection: Connection, set_id: int) -> list[int]:
+def _read_members(connection: Connection, set_id: int) -> list[int]:
     m = tables.neuron_set_members.c
     ids = select(m.neuron_id).where(m.set_id == set_id).order_by(m.neuron_id)
     return list(connection.scalars(ids).all())

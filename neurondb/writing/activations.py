@@ -45,12 +45,12 @@ def write_activations(
     """
     ids = writer.neuron_ids(layer)
     by_table = {
-        tables.activation_stats: _statistics(ids, record),
-        tables.sign_case_rows: _cases(ids, record.cases, record.n_tokens),
-        tables.example_rows: _examples(ids, record.examples, "list_id", text_ids),
-        tables.activation_histograms: _histograms(ids, record),
-        tables.label_stats: _labels(ids, record.labels, label_ids),
-        tables.control_example_rows: _examples(ids, record.controls, "kind_id", text_ids),
+        tables.activation_stats: _make_statistics(ids, record),
+        tables.sign_case_rows: _make_cases(ids, record.cases, record.n_tokens),
+        tables.example_rows: _make_examples(ids, record.examples, "list_id", text_ids),
+        tables.activation_histograms: _make_histograms(ids, record),
+        tables.label_stats: _make_labels(ids, record.labels, label_ids),
+        tables.control_example_rows: _make_examples(ids, record.controls, "kind_id", text_ids),
     }
     for table, columns in by_table.items():
         columns["dataset_id"] = np.full(len(columns["neuron_id"]), dataset_id)
@@ -58,26 +58,26 @@ def write_activations(
     forget_traces(writer, layer, dataset_id)
 
 
-def _statistics(ids: Ids, record: ActivationsRecord) -> Columns:
+def _make_statistics(ids: Ids, record: ActivationsRecord) -> Columns:
     return {
         "neuron_id": ids,
         "n_tokens": record.n_tokens,
         "n_nonfinite": record.n_nonfinite,
         "freq": compute_share(record.gate_positive, record.n_tokens),
-        **_moments("pre", record.pre),
-        **_moments("post", record.post),
+        **_make_moments("pre", record.pre),
+        **_make_moments("post", record.post),
         "post_positive": compute_share(record.post_positive, record.n_tokens),
     }
 
 
-def _moments(quantity: str, moments: Moments) -> Columns:
+def _make_moments(quantity: str, moments: Moments) -> Columns:
     return {
         f"{quantity}_{name}": getattr(moments, name)
         for name in ("mean", "variance", "skewness", "kurtosis")
     }
 
 
-def _cases(ids: Ids, cases: Mapping[int, SignCase], n_tokens: Ids) -> Columns:
+def _make_cases(ids: Ids, cases: Mapping[int, SignCase], n_tokens: Ids) -> Columns:
     codes = sorted(cases)
     columns: Columns = {
         "neuron_id": np.repeat(ids, len(codes)),
@@ -92,7 +92,9 @@ def _cases(ids: Ids, cases: Mapping[int, SignCase], n_tokens: Ids) -> Columns:
     return columns
 
 
-def _examples(ids: Ids, lists: Mapping[int, Examples], code: str, text_ids: TextIds) -> Columns:
+def _make_examples(
+    ids: Ids, lists: Mapping[int, Examples], code: str, text_ids: TextIds
+) -> Columns:
     """Return the rows of example lists; the column named `code` holds the code of their list."""
     codes = sorted(lists)
     if not codes:
@@ -110,7 +112,7 @@ def _examples(ids: Ids, lists: Mapping[int, Examples], code: str, text_ids: Text
     }
 
 
-def _histograms(ids: Ids, record: ActivationsRecord) -> Columns:
+def _make_histograms(ids: Ids, record: ActivationsRecord) -> Columns:
     codes = sorted(record.histograms)
     packed = [histogram.pack(record.histograms[code]) for code in codes]
     return {
@@ -120,7 +122,7 @@ def _histograms(ids: Ids, record: ActivationsRecord) -> Columns:
     }
 
 
-def _labels(
+def _make_labels(
     ids: Ids,
     labels: Mapping[int, LabelStatistics],
     label_ids: Sequence[int] | Int[np.ndarray, " labels"],

@@ -55,12 +55,12 @@ def annotate(location: str | Path, annotation: NewAnnotation) -> None:
     """
     engine = connect(parse_url(str(location)), writing=True)
     # Registered last, so that it is what counts.
-    event.listen(engine, "connect", _impatient)
+    event.listen(engine, "connect", _shorten_wait)
     try:
         with engine.begin() as connection:
             _insert(connection, annotation)
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise DatabaseError(f"the annotation was not stored: {_said(error)}") from error
+        raise DatabaseError(f"the annotation was not stored: {_explain_error(error)}") from error
     finally:
         engine.dispose()
 
@@ -75,12 +75,12 @@ def _insert(connection: Connection, annotation: NewAnnotation) -> None:
     connection.execute(insert(tables.annotations), row)
 
 
-def _impatient(connection: Any, _record: object) -> None:
+def _shorten_wait(connection: Any, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
-def _said(error: Exception) -> str:
+def _explain_error(error: Exception) -> str:
     if "database is locked" in str(error):
         return "somebody else is writing; try again in a moment"
     return explain_database_error(error)

@@ -53,7 +53,9 @@ def store_comparison(
         }
         comparison_id = insert_one(connection, tables.comparisons, values)
         for record in records:
-            columns = {"comparison_id": np.full(before.d_mlp, comparison_id)} | _columns(record)
+            columns = {"comparison_id": np.full(before.d_mlp, comparison_id)} | _make_columns(
+                record
+            )
             insert_columns(connection, tables.comparison_neurons, columns)
     return comparison_id
 
@@ -82,7 +84,7 @@ def _share_same_token(records: Sequence[ComparisonRecord]) -> float | None:
     return float(compared.mean()) if len(compared) else None
 
 
-def _columns(record: ComparisonRecord) -> Columns:
+def _make_columns(record: ComparisonRecord) -> Columns:
     n = len(record.in_cosine)
     cosines = [fill_with_nan(record.gate_cosine, record.in_cosine)]
     cosines += [
@@ -95,11 +97,11 @@ def _columns(record: ComparisonRecord) -> Columns:
         "neuron": np.arange(n),
         **dict(zip(("gate_cosine", "in_cosine", "out_cosine"), cosines, strict=True)),
         "same_token": [None if code < 0 else bool(code) for code in record.same_token.tolist()],
-        "class_a": _known(record.class_a),
-        "class_b": _known(record.class_b),
+        "class_a": _replace_negative(record.class_a),
+        "class_b": _replace_negative(record.class_b),
         "moved": 1 - smallest,
     }
 
 
-def _known(codes: NDArray[np.int64]) -> list[int | None]:
+def _replace_negative(codes: NDArray[np.int64]) -> list[int | None]:
     return [None if code < 0 else code for code in codes.tolist()]

@@ -25,7 +25,7 @@ STEPS_PER_CHECK: Final = 100_000
 
 def measure_live_bytes(source: Path) -> int:
     """Return the bytes that a compact copy of a database takes; indexes built anew take less."""
-    with closing(_reader(source)) as connection:
+    with closing(_open_reader(source)) as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
@@ -45,7 +45,7 @@ def copy_database(source: Path, target: Path, progress: Progress, title: str = "
     total = max(measure_live_bytes(source) // MEGABYTE, 1)
     with (
         translate_errors(f"copying {source} to {target}"),
-        closing(_reader(source)) as connection,
+        closing(_open_reader(source)) as connection,
         progress.stage(title, total, "MB") as advance,
     ):
         written = 0
@@ -62,7 +62,7 @@ def copy_database(source: Path, target: Path, progress: Progress, title: str = "
         advance(total - written)
 
 
-def _reader(path: Path) -> sqlite3.Connection:
+def _open_reader(path: Path) -> sqlite3.Connection:
     # Not mode=ro: the log beside the file of a writer that was killed has to be read too.
     connection = open_to_read(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -122,7 +122,7 @@ def finish_copy(file: Path, progress: Progress) -> None:
     file can have.
     """
     with _writing(file) as engine:
-        for name in _unindexed(engine):
+        for name in _list_unindexed(engine):
             progress.note(f"building the index on {name}")
         finish_load(engine)
         with transaction(engine) as connection:
@@ -139,7 +139,7 @@ def finish_copy(file: Path, progress: Progress) -> None:
     sync_to_disk(file)
 
 
-def _unindexed(engine: Engine) -> list[str]:
+def _list_unindexed(engine: Engine) -> list[str]:
     """Return the tables whose secondary indexes an interrupted or unfinished load left out."""
     inspector = inspect(engine)
     return [

@@ -45,19 +45,19 @@ def store_dataset(engine: Engine, record: DatasetRecord) -> int:
                 "dataset_id": np.full(n_texts, dataset_id),
                 "ordinal": np.arange(n_texts),
                 "text": record.texts,
-                "label_id": _label_column(connection, dataset_id, record),
+                "label_id": _store_labels(connection, dataset_id, record),
             },
         )
         return dataset_id
 
 
-def _label_column(
+def _store_labels(
     connection: Connection, dataset_id: int, record: DatasetRecord
 ) -> list[int | None]:
     """Return the label id of each text of a record; labels get their rows here."""
     if not record.labels:
         return [None] * len(record.texts)
-    stored_labels = _stored_labels(connection, dataset_id)
+    stored_labels = _read_labels(connection, dataset_id)
     new_labels = [label for label in record.labels if label not in stored_labels]
     insert_columns(
         connection,
@@ -75,7 +75,7 @@ def _relabel(connection: Connection, dataset_id: int, record: DatasetRecord) -> 
     of_dataset = t.c.dataset_id == dataset_id
     rows = connection.execute(select(t.c.label_id).where(of_dataset).order_by(t.c.ordinal))
     stored_label_ids = [row.label_id for row in rows]
-    label_ids = _label_column(connection, dataset_id, record)
+    label_ids = _store_labels(connection, dataset_id, record)
     changes = [
         {"place": ordinal, "label": label}
         for ordinal, (label, stored_label) in enumerate(
@@ -88,7 +88,7 @@ def _relabel(connection: Connection, dataset_id: int, record: DatasetRecord) -> 
         connection.execute(update(t).where(of_text).values(label_id=bindparam("label")), changes)
 
 
-def _stored_labels(connection: Connection, dataset_id: int) -> dict[str, int]:
+def _read_labels(connection: Connection, dataset_id: int) -> dict[str, int]:
     c = tables.labels.c
     rows = connection.execute(select(c.label, c.label_id).where(c.dataset_id == dataset_id))
     return {row.label: row.label_id for row in rows}
@@ -98,7 +98,7 @@ def read_label_ids(
     connection: Connection, dataset_id: int, labels: Sequence[str]
 ) -> NDArray[np.int64]:
     """Return the ids of a dataset's labels, in the order of `labels`."""
-    stored_labels = _stored_labels(connection, dataset_id)
+    stored_labels = _read_labels(connection, dataset_id)
     return np.array([stored_labels[label] for label in labels], dtype=np.int64)
 
 

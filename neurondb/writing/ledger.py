@@ -54,9 +54,9 @@ class Ledger:
         run_id, settings = stored
         if self._force and run_id != self.run_id:
             return False
-        settings_asked = _settings(step.settings)
+        settings_asked = _encode_settings(step.settings)
         if settings != settings_asked:
-            differences = _changed(json.loads(settings), json.loads(settings_asked))
+            differences = _describe_changes(json.loads(settings), json.loads(settings_asked))
             raise IngestError(
                 f"{self.model.name}: {step.stage} is stored with {differences[0]}, asked for with "
                 f"{differences[1]}; choose another --name, or add --force to replace what is stored"
@@ -83,7 +83,7 @@ class Ledger:
     def has(self, step: Step) -> bool:
         """Tell whether a step is stored with these settings, in this run or in an earlier one."""
         stored = self._find(step)
-        return stored is not None and stored[1] == _settings(step.settings)
+        return stored is not None and stored[1] == _encode_settings(step.settings)
 
     @contextmanager
     def completing(self, step: Step) -> Iterator["StepWriter"]:
@@ -97,7 +97,7 @@ class Ledger:
             writer = StepWriter(connection, self.model)
             yield writer
             values = {
-                "settings": _settings(step.settings),
+                "settings": _encode_settings(step.settings),
                 "n_rows": steps.c.n_rows + writer.n_rows,
                 "seconds": steps.c.seconds + (writer.seconds + time.perf_counter() - started),
             }
@@ -119,7 +119,7 @@ class Ledger:
                     "dataset_id": step.dataset_id,
                     "stage": step.stage,
                     "layer": step.layer,
-                    "settings": _settings(step.settings),
+                    "settings": _encode_settings(step.settings),
                     "n_rows": writer.n_rows,
                     "seconds": writer.seconds + time.perf_counter() - started,
                     "finished_at": format_utc_now(),
@@ -162,11 +162,11 @@ class StepWriter:
         self.replace(table, columns, condition)
 
 
-def _settings(settings: Settings) -> str:
+def _encode_settings(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _changed(stored: dict[str, Any], asked: dict[str, Any]) -> tuple[str, str]:
+def _describe_changes(stored: dict[str, Any], asked: dict[str, Any]) -> tuple[str, str]:
     keys = [k for k in sorted(stored | asked) if stored.get(k) != asked.get(k)]
     return tuple(  # type: ignore[return-value]
         ", ".join(f"{k} = {side.get(k)}" for k in keys) for side in (stored, asked)

@@ -43,7 +43,7 @@ def store_model(
         ).first()
         if row is not None and row.fingerprint != record.fingerprint:
             if not force:
-                raise IngestError(_other_weights(record, row.source))
+                raise IngestError(_describe_other_weights(record, row.source))
             forget_model(connection, row.model_id)
             row = None
         model_id = (
@@ -52,7 +52,7 @@ def store_model(
         return find_model(connection, model_id)
 
 
-def _other_weights(record: ModelRecord, source: str) -> str:
+def _describe_other_weights(record: ModelRecord, source: str) -> str:
     if source == record.source:
         return (
             f"{source} holds other weights or settings than those {record.name} was read from; "

@@ -26,7 +26,7 @@ def store_properties(
     if len(set(record.names)) < len(record.names):
         repeated = next(name for name in record.names if record.names.count(name) > 1)
         raise IngestError(f"two properties are named {repeated!r}; rename one")
-    ids = _property_ids(writer, record)
+    ids = _store_property_names(writer, record)
     property_at, place = np.nonzero(record.members.T)
     ids_with_property = place if token_ids is None else token_ids[place]
     order = np.argsort(ids[property_at], kind="stable")  # the order of the key
@@ -40,7 +40,7 @@ def store_properties(
     return ids
 
 
-def _property_ids(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
+def _store_property_names(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
     connection, p = writer.connection, tables.properties
     description_of = dict(zip(record.names, record.descriptions, strict=True))
     stored_names = set(connection.execute(select(p.c.name)).scalars())

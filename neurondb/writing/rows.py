@@ -59,12 +59,12 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     assert all(len(column) == n_rows for column in values), {k: len(v) for k, v in columns.items()}
     load = _LOADERS.get(connection.dialect.name, _load_by_core)
     for start in range(0, n_rows, ROWS_A_CHUNK):
-        chunk = [_objects(column[start : start + ROWS_A_CHUNK]) for column in values]
+        chunk = [_list_values(column[start : start + ROWS_A_CHUNK]) for column in values]
         load(connection, table, names, chunk)
     return n_rows
 
 
-def _objects(column: Column) -> Sequence[Any]:
+def _list_values(column: Column) -> Sequence[Any]:
     return column.tolist() if isinstance(column, np.ndarray) else column
 
 
@@ -87,17 +87,17 @@ def _load_by_sqlite(
     cells = list(chain.from_iterable(zip(*chunk, strict=True)))
     cursor = get_driver_connection(connection).cursor()
     n_in_full_statements = n_rows - n_rows % ROWS_A_STATEMENT
-    statement, step = _statement(table, names, ROWS_A_STATEMENT), ROWS_A_STATEMENT * width
+    statement, step = _make_statement(table, names, ROWS_A_STATEMENT), ROWS_A_STATEMENT * width
     for start in range(0, n_in_full_statements * width, step):
         cursor.execute(statement, cells[start : start + step])
     if n_in_full_statements < n_rows:
         cursor.execute(
-            _statement(table, names, n_rows - n_in_full_statements),
+            _make_statement(table, names, n_rows - n_in_full_statements),
             cells[n_in_full_statements * width :],
         )
 
 
-def _statement(table: Table, names: list[str], n_rows: int) -> str:
+def _make_statement(table: Table, names: list[str], n_rows: int) -> str:
     columns = ", ".join(f'"{name}"' for name in names)
     row = "(" + ", ".join("?" * len(names)) + ")"
     return f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * n_rows)}"

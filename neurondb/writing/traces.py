@@ -41,7 +41,7 @@ def write_traces(
     if neurons is None:
         forget_traces(writer, layer, dataset_id)  # with the steps that took some, differently
     else:
-        for of_neurons in _of(writer, layer, neurons):
+        for of_neurons in _match_traces(writer, layer, neurons):
             t = tables.trace_rows
             writer.connection.execute(t.delete().where(of_neurons & (t.c.dataset_id == dataset_id)))
     writer.insert(
@@ -65,7 +65,7 @@ def pack_values(values: Float[np.ndarray, "quantities tokens"]) -> bytes:
 
 def forget_traces(writer: StepWriter, layer: int, dataset_id: int) -> None:
     """Delete a layer's traces on a dataset, and the steps that say they are there."""
-    (of_layer,) = _of(writer, layer, None)
+    (of_layer,) = _match_traces(writer, layer, None)
     t, step = tables.trace_rows, tables.ingest_steps
     writer.connection.execute(t.delete().where(of_layer & (t.c.dataset_id == dataset_id)))
     writer.connection.execute(
@@ -78,7 +78,7 @@ def forget_traces(writer: StepWriter, layer: int, dataset_id: int) -> None:
     )
 
 
-def _of(
+def _match_traces(
     writer: StepWriter, layer: int, neurons: Int[np.ndarray, " neurons"] | None
 ) -> Iterator[ColumnElement[bool]]:
     """Yield conditions that together hold for the traces of these neurons, or of the layer."""

@@ -25,8 +25,8 @@ READING_LISTS: Final = tuple(
 def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -> None:
     """Write a layer's token lists, moments, LM-head tokens and double checking."""
     ids = writer.neuron_ids(layer)
-    writer.replace_layer(tables.top_token_rows, layer, _token_columns(ids, record.lists))
-    writer.replace_layer(tables.vocab_stat_rows, layer, _moment_columns(ids, record))
+    writer.replace_layer(tables.top_token_rows, layer, _make_token_columns(ids, record.lists))
+    writer.replace_layer(tables.vocab_stat_rows, layer, _make_moment_columns(ids, record))
     write_double_checking(writer, layer, record)
     for side, head in record.lm_head.items():
         write_lm_head_tokens(writer, layer, side, head)
@@ -46,7 +46,7 @@ def write_lm_head_tokens(writer: StepWriter, layer: int, side: int, head: LmHead
     writer.replace_layer(tables.lm_head_tokens, layer, columns, side=side)
 
 
-def _moment_columns(ids: NDArray[np.int64], record: VocabularyRecord) -> Columns:
+def _make_moment_columns(ids: NDArray[np.int64], record: VocabularyRecord) -> Columns:
     vectors, none = sorted(record.moments), np.full(len(ids), np.nan)
     shares = [
         fill_with_nan(record.null_share, ids) if vector == OUT else none for vector in vectors
@@ -134,7 +134,7 @@ def write_lm_head(
     writer.replace_layer(tables.lm_head_rows, layer, columns, token_id=token_id, side=side)
 
 
-def _token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:
+def _make_token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:
     kinds = sorted(lists)
     n, k = lists[kinds[0]].token_ids.shape
     columns: Columns = {

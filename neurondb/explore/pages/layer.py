@@ -90,7 +90,7 @@ def answer(request: Request) -> Page:
             expression,
             ends.order,
             ends.neurons,
-            _extremes_sql(model, layer, ends.order),
+            _make_extremes_sql(model, layer, ends.order),
         )
         for ends in extremes
     )
@@ -117,7 +117,7 @@ def _list_regions(request: Request, model: Model, layer: int) -> tuple[RandomReg
     )
 
 
-def _extremes_sql(model: Model, layer: int, order: str) -> Sql:
+def _make_extremes_sql(model: Model, layer: int, order: str) -> Sql:
     direction = " DESC" if order.startswith("-") else ""
     statement = _STATEMENT.format(column=order.removeprefix("-"), direction=direction)
     values = {"model": model.name, "layer": layer, "limit": NEURONS_SHOWN}

@@ -86,7 +86,9 @@ def _read_neuron(request: Request, text: str) -> list[Option]:
     if match.model is None:
         models = [summary.model for summary in list_models(request.connection)]
     elif (model := _find_model(request, match.model)) is not None:
-        return [_neuron_option(request, model, layer, neuron)]  # there or not, its page will say
+        return [
+            _make_neuron_option(request, model, layer, neuron)
+        ]  # there or not, its page will say
     else:
         return []
     models_with_place = [
@@ -94,7 +96,7 @@ def _read_neuron(request: Request, text: str) -> list[Option]:
     ]
     if not models_with_place:
         raise UnknownNameError(f"no model here has a neuron {layer}.{neuron}{_say_sizes(models)}")
-    return [_neuron_option(request, model, layer, neuron) for model in models_with_place]
+    return [_make_neuron_option(request, model, layer, neuron) for model in models_with_place]
 
 
 def _say_sizes(models: list[Model]) -> str:
@@ -105,7 +107,7 @@ def _say_sizes(models: list[Model]) -> str:
     return f": {'; '.join(sizes)}" if sizes else ": there is no model yet"
 
 
-def _neuron_option(request: Request, model: Model, layer: int, neuron: int) -> Option:
+def _make_neuron_option(request: Request, model: Model, layer: int, neuron: int) -> Option:
     name = f"{layer}.{neuron}"
     return Option("neuron", name, model.name, request.site.links.neuron(model.name, name))
 
@@ -129,33 +131,35 @@ def _read_token(request: Request, text: str) -> list[Option]:
         return []
     if name["model"] is not None:
         model = _find_model(request, name["model"])
-        return [] if model is None else _token_of_model(request, model, name["token"])
+        return [] if model is None else _find_token_of_model(request, model, name["token"])
     token_text = name["token"]
-    options = _token_in_each_model(request, token_text)
+    options = _find_token_in_each_model(request, token_text)
     if not options:  # says what comes near in any of the models
         token = int(token_text[1:]) if token_text[0] == "#" else unquote(token_text)
         require_token(request.connection, token, ())
     return options
 
 
-def _token_in_each_model(request: Request, token_text: str) -> list[Option]:
+def _find_token_in_each_model(request: Request, token_text: str) -> list[Option]:
     """Return a token in every model that has it."""
     connection = request.connection
     models = [summary.model for summary in list_models(connection)]
     return [
         option
         for model in models
-        for option in _token_options(
+        for option in _make_token_options(
             request, model, find_tokens_if_any(connection, model, token_text)
         )
     ]
 
 
-def _token_of_model(request: Request, model: Model, token_text: str) -> list[Option]:
-    return _token_options(request, model, find_tokens(request.connection, model, [token_text]))
+def _find_token_of_model(request: Request, model: Model, token_text: str) -> list[Option]:
+    return _make_token_options(request, model, find_tokens(request.connection, model, [token_text]))
 
 
-def _token_options(request: Request, model: Model, tokens: Iterable[NamedToken]) -> list[Option]:
+def _make_token_options(
+    request: Request, model: Model, tokens: Iterable[NamedToken]
+) -> list[Option]:
     links = request.site.links
     return [
         Option("token", token.token, model.name, links.token(model.name, token.token_id))
@@ -177,7 +181,7 @@ def _read_expression(request: Request, text: str) -> list[Option]:
 
 def _read_bare_token(request: Request, text: str) -> list[Option]:
     words = dict.fromkeys((text, f" {text}"))
-    return [option for word in words for option in _token_in_each_model(request, repr(word))]
+    return [option for word in words for option in _find_token_in_each_model(request, repr(word))]
 
 
 _MEANINGS: Final[tuple[Callable[[Request, str], list[Option]], ...]] = (

@@ -146,7 +146,7 @@ def _read_content(
     if model is not None:
         stretch = read_stretch(connection, model, text.text_id, selection.position or 0)
         peaks = read_text_peaks(connection, model, text, selection.layer, selection.position)
-        sql = _sql(model, text, peaks)
+        sql = _make_sql(model, text, peaks)
         if selection.neuron is not None:
             path = read_values_along_text(
                 connection, find_neuron_id(model, *selection.neuron), text
@@ -186,7 +186,7 @@ def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _S
     return _Selection(model, layer, read_position(query.get("position")), place)
 
 
-def _sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:
+def _make_sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:
     first = model.first_neuron_id + peaks.layers[0] * model.d_mlp
     end = model.first_neuron_id + (peaks.layers[-1] + 1) * model.d_mlp
     values = {"first": first, "end": end, "dataset_id": text.dataset_id, "text_id": text.text_id}

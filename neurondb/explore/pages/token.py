@@ -105,7 +105,7 @@ def answer(request: Request) -> Page:
         encoded_by=list_encoding_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
         decoded=list_decoded_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
         command=f"neurondb tokens {shlex.quote(model.name)} '#{token.token_id}' --lm-head --store",
-        sql=_statements(model, token, basis, layer),
+        sql=_make_statements(model, token, basis, layer),
     )
     return Page(
         "token", f"{make_visible(token.token[:40], spaces=True)} · {make_visible(model.name)}", page
@@ -123,7 +123,9 @@ def _require_token(request: Request, model: Model, token_id: int) -> NamedToken:
     raise UnknownNameError(f"{model.name} has no token #{token_id}: {reason}")
 
 
-def _statements(model: Model, token: NamedToken, basis: str, layer: int | None) -> dict[str, Sql]:
+def _make_statements(
+    model: Model, token: NamedToken, basis: str, layer: int | None
+) -> dict[str, Sql]:
     values: dict[str, int | str] = {"token_id": token.token_id, "model": model.name}
     of_lists = values | {"basis": basis} | ({} if layer is None else {"layer": layer})
     lists = _LISTS.format(layer="" if layer is None else _OF_LAYER)

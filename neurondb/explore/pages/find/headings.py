@@ -57,7 +57,7 @@ def list_headings(expression: str, order: str, links: Urls) -> tuple[Heading, ..
             label,
             _TITLES.get(key, ""),
             _sort_direction(key, order),
-            links.find(expression, order=_next_order(key, order)),
+            links.find(expression, order=_choose_next_order(key, order)),
         )
         for key, label in _COLUMNS.items()
     )
@@ -69,7 +69,7 @@ def _sort_direction(key: str, order: str) -> str | None:
     return "descending" if order.startswith("-") else "ascending"
 
 
-def _next_order(key: str, order: str) -> str:
+def _choose_next_order(key: str, order: str) -> str:
     """Return the order that a click leads to: numbers start with the largest."""
     orders = [key, f"-{key}"] if key in TEXT_COLUMNS else [f"-{key}", key]
     if key in _COSINES:

@@ -100,8 +100,8 @@ def answer(request: Request) -> Page:
         len({listed_neuron.neuron.model for listed_neuron in neurons}) != 1,
         () if n else tuple(explain_empty(request.connection, expression)),
         summary,
-        _sql(expression, keys, number),
-        _command(text, order),
+        _make_sql(expression, keys, number),
+        _make_command(text, order),
     )
     return Page("find", text or "All neurons", content)
 
@@ -143,8 +143,8 @@ def _list_neurons(
 
 
 def _count_neurons(request: Request, expression: Expression) -> int | None:
-    if (models := _whole_models(request, expression)) is not None:
-        return sum(share.n for model in models for share in _class_shares(request, model))
+    if (models := _find_whole_models(request, expression)) is not None:
+        return sum(share.n for model in models for share in _read_class_shares(request, model))
     engine = request.site.engine.execution_options(
         time_limit_s=min(_COUNTING_S, request.site.limit_s)
     )
@@ -154,7 +154,7 @@ def _count_neurons(request: Request, expression: Expression) -> int | None:
         return None
 
 
-def _whole_models(request: Request, expression: Expression) -> list[Model] | None:
+def _find_whole_models(request: Request, expression: Expression) -> list[Model] | None:
     """Return the models of which every neuron fits an expression; None for other expressions."""
     models = [summary.model for summary in list_models(request.connection)]
     if isinstance(expression, And) and not expression.parts:
@@ -164,13 +164,13 @@ def _whole_models(request: Request, expression: Expression) -> list[Model] | Non
     return None
 
 
-def _class_shares(request: Request, model: Model) -> tuple[ClassShare, ...]:
+def _read_class_shares(request: Request, model: Model) -> tuple[ClassShare, ...]:
     """Return how many neurons of each class a model has, which are those of neuron_overview."""
     key = ("classes", model.model_id)
     return request.site.cached(key, lambda: count_model_classes(request.connection, model))
 
 
-def _sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:
+def _make_sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:
     """Return the statement of a page's neurons, with the columns that the page has of them."""
     columns = (*choose_columns(keys), "out_kurtosis")
     compiled = compile_find(expression, ResultShape(columns, keys, number * ROWS))
@@ -179,6 +179,6 @@ def _sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:
     return Sql("neurons", compiled.sql + part, compiled.parameters)
 
 
-def _command(text: str, order: str) -> str:
+def _make_command(text: str, order: str) -> str:
     ordered = f" --order {shlex.quote(order)}" if order else ""
     return f"neurondb find {shlex.quote(text)}{ordered}"

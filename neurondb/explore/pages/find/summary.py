@@ -92,7 +92,7 @@ def summarize_set(request: Request, expression: Expression) -> SetSummary:
     return SetSummary(
         tuple(_compare_classes(groups, lines)),
         tuple(_count_layers(groups)),
-        *_mean_frequencies(groups, lines),
+        *_compute_mean_frequencies(groups, lines),
     )
 
 
@@ -127,7 +127,9 @@ def _compare_classes(groups: list[_Group], lines: Lines) -> list[SetClass]:
     ]
 
 
-def _mean_frequencies(groups: list[_Group], lines: Lines) -> tuple[float | None, float | None]:
+def _compute_mean_frequencies(
+    groups: list[_Group], lines: Lines
+) -> tuple[float | None, float | None]:
     groups_with_frequency: list[Any] = [
         (group, freq)
         for group in groups

@@ -161,8 +161,8 @@ def read_content(request: Request) -> NeuronContent:
     return NeuronContent(
         identity=identity,
         threshold=model.threshold,
-        previous=_neighbour(model, identity, -1),
-        next=_neighbour(model, identity, 1),
+        previous=_find_neighbour(model, identity, -1),
+        next=_find_neighbour(model, identity, 1),
         chosen=choices,
         verdict=summary.verdict,
         cosines=summary.cosines,
@@ -173,7 +173,7 @@ def read_content(request: Request) -> NeuronContent:
         annotations=read_annotations(connection, key),
         commands=(*_export_commands(request), *list_commands(identity, choices, tokens, examples)),
         missing=list_missing_stage_commands(identity),
-        sql=list_panel_statements(_statement_values(summary, choices)),
+        sql=list_panel_statements(_collect_statement_values(summary, choices)),
         **details._asdict(),
     )
 
@@ -187,7 +187,7 @@ def _export_commands(request: Request) -> tuple[Command, ...]:
     return (export_command(str(path)),)
 
 
-def _neighbour(model: Model, identity: Identity, step: int) -> str | None:
+def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
     place = identity.layer * model.d_mlp + identity.neuron + step
     if not 0 <= place < model.n_neurons:
         return None
@@ -214,7 +214,9 @@ def _list_windows(
     )
 
 
-def _statement_values(summary: NeuronSummary, choices: Choices) -> dict[str, str | int | None]:
+def _collect_statement_values(
+    summary: NeuronSummary, choices: Choices
+) -> dict[str, str | int | None]:
     acts, identity = summary.activations, summary.identity
     return {
         "neuron_id": identity.neuron_id,

@@ -136,7 +136,7 @@ class WindowList:
             yield at, Piece(run, "", None, None)
 
     def _piece(self, visible: str, mark: str, window: Window, position: int) -> Piece:
-        value = _value(window.trace, self.colour, position)
+        value = _get_value(window.trace, self.colour, position)
         if window.trace is None and mark == "peak" and self.colour == self.quantity:
             value = window.value
         if value is None or not math.isfinite(value):
@@ -152,12 +152,12 @@ def build_window_list(
 ) -> WindowList:
     """Return a list of examples as a page shows them."""
     colour = SOURCES[quantity]
-    windows = [_window(example) for example in examples]
+    windows = [_make_window(example) for example in examples]
     return WindowList(
         title,
         quantity,
         colour,
-        _scale(windows, colour),
+        _find_scale(windows, colour),
         len(windows),
         tuple(_fold_equal(windows)),
         bos_only,
@@ -172,7 +172,7 @@ def share_scale(lists: Sequence[WindowList]) -> tuple[WindowList, ...]:
     return tuple(replace(window_list, scale=largest) for window_list in lists)
 
 
-def _window(example: Example) -> Window:
+def _make_window(example: Example) -> Window:
     excerpt = example.excerpt
     peakless = excerpt.peak is None
     return Window(
@@ -190,14 +190,14 @@ def _window(example: Example) -> Window:
     )
 
 
-def _scale(windows: Iterable[Window], colour: str) -> float | None:
+def _find_scale(windows: Iterable[Window], colour: str) -> float | None:
     traces = (window.trace for window in windows if window.trace is not None)
-    values = (value for trace in traces for value in _values_of(trace, colour))
+    values = (value for trace in traces for value in _get_values(trace, colour))
     largest = max((abs(value) for value in values if math.isfinite(value)), default=None)
     return largest or None
 
 
-def _values_of(trace: Trace, quantity: str) -> Sequence[float]:
+def _get_values(trace: Trace, quantity: str) -> Sequence[float]:
     return {
         "hook_post": trace.hook_post,
         "hook_pre_linear": trace.hook_pre_linear or (),
@@ -205,10 +205,10 @@ def _values_of(trace: Trace, quantity: str) -> Sequence[float]:
     }[quantity]
 
 
-def _value(trace: Trace | None, quantity: str, position: int) -> float | None:
+def _get_value(trace: Trace | None, quantity: str, position: int) -> float | None:
     if trace is None:
         return None
-    values, place = _values_of(trace, quantity), position - trace.start
+    values, place = _get_values(trace, quantity), position - trace.start
     return values[place] if 0 <= place < len(values) else None
 
 
@@ -220,7 +220,7 @@ def _say_values(trace: Trace | None, position: int) -> str | None:
     names = {"gate": "hook_pre", "in": "hook_pre_linear", "post": "hook_post"}
     if not gated:
         names = {"in": "hook_pre", "post": "hook_post"}
-    values = {name: _value(trace, quantity, position) for name, quantity in names.items()}
+    values = {name: _get_value(trace, quantity, position) for name, quantity in names.items()}
     return " · ".join(f"{name} {format_compact(value)}" for name, value in values.items())
 
 
@@ -228,7 +228,7 @@ def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
     """Return the windows, each once: the first of equal ones has the others as its twins."""
     folded: dict[object, Window] = {}
     for window in windows:
-        context = _tokens_around(window)
+        context = _list_tokens_around(window)
         first = folded.setdefault(context, window)
         if first is not window:
             twin = Twin(window.rank, window.text_id, window.ordinal, window.position, window.value)
@@ -236,7 +236,7 @@ def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
     return folded.values()
 
 
-def _tokens_around(window: Window) -> object:
+def _list_tokens_around(window: Window) -> object:
     if window.first is None:
         return window.text_id
     peak = window.position - window.first
