@@ -20,7 +20,7 @@ BINS_A_SIDE: Final = 2 * (LARGEST - SMALLEST) + 2
 N_BINS: Final = 2 * BINS_A_SIDE
 
 STRIDE: Final = 8
-"""Of every text each eighth position is counted, beginning at its ordinal modulo eight."""
+"""Every eighth position of a text is counted, from the one equal to its ordinal modulo eight."""
 
 
 def compute_edges() -> Float[np.ndarray, " edges"]:

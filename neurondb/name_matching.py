@@ -15,9 +15,7 @@ MOST_LISTED: Final = 12
 """As many known words as fit a one-line message."""
 
 CLASS_NAMES: Final = {
-    spelled: known.name
-    for known in (*CLASSES, UNDEFINED)
-    for spelled in (known.name, known.io_name)
+    name: entry.name for entry in (*CLASSES, UNDEFINED) for name in (entry.name, entry.io_name)
 }
 """Either name of a read-write class → its name in the database."""
 

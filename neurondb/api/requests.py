@@ -24,7 +24,7 @@ TEXTS: Final = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
 TREATMENT: Final = ("mode", "condition", "hook", "value")
 SETTINGS: Final = ("baseline", "seed", "save_tokens", "device", "dtype", "force")
 """Options that an `AblationRequest` has under the same name."""
-ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
+NO_NEURONS_MESSAGE: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
 
 
 def make_ablation_request(
@@ -46,7 +46,7 @@ def make_ablation_request(
     treatment = Treatment.parse(mode or "zero", *treatment_options)
     selection = choose_neurons(options)
     if selection is None:
-        raise UsageError(ONE_OF_THEM)
+        raise UsageError(NO_NEURONS_MESSAGE)
     texts = make_texts_request(options)
     return AblationRequest(
         model,
@@ -72,7 +72,7 @@ def choose_neurons(options: Mapping[str, Any]) -> NeuronSelection | None:
         if options.get(name) is not None
     ]
     if len(selections) > 1:
-        raise UsageError(ONE_OF_THEM)
+        raise UsageError(NO_NEURONS_MESSAGE)
     if draw is not None and (not selections or selections[0].kind != "class"):
         raise UsageError("--draw takes so many of --class; a list or query says its own number")
     return selections[0] if selections else None

@@ -118,7 +118,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:
-        _silence()  # the reader of our output left: nothing more to say
+        _silence()  # the reader of the output has closed it
         sys.exit(1)
     except OSError as error:
         if error.errno not in NO_ROOM:

@@ -28,7 +28,7 @@ def refuse_undecodable(command: click.Command, args: Sequence[str], parent: clic
     """
     if all(is_text(arg) for arg in args):
         return
-    # As the command itself will do it; nothing is converted, and no callback runs.
+    # This parses as the command itself will, but converts nothing and runs no callback.
     context = click.Context(command, info_name=command.name, parent=parent)
     values, remaining, _ = command.make_parser(context).parse_args(list(args))
     by_name = {str(parameter.name): parameter for parameter in command.get_params(context)}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.cli.find import SILENT, SPARE, drop_null_columns
+from neurondb.cli.find import DROPPED_WHEN_NARROW, DROPPED_WHEN_NULL, drop_null_columns
 from neurondb.cli.ingest import print_report
 from neurondb.contracts.ingest import DemoInputs, DemoRequest, IngestRequest
 from neurondb.contracts.registry import load_job
@@ -40,9 +40,9 @@ class Question(NamedTuple):
     order: str
 
 
-ASKED = Question("weakening freq>0.6", "-freq")
+FIRST_QUESTION = Question("weakening freq>0.6", "-freq")
 """The question of the weakening-neurons paper, which a small model may have no neuron for."""
-INSTEAD = (Question("prediction", "-out_kurtosis"), Question("in_out<0", "in_out"))
+OTHER_QUESTIONS = (Question("prediction", "-out_kurtosis"), Question("in_out<0", "in_out"))
 """Questions to ask instead: the first one that has an answer is asked."""
 
 SHOWN = 10
@@ -111,18 +111,23 @@ def _draw_picture(connection: Connection, model: str, db: str | None, terminal: 
 
 def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
     """Print the answer to the first question that has one; return it with a neuron of it."""
-    model, question = inputs.name, ASKED
-    _say(ASKED, model)
-    if not count(engine, _restrict_to_model(ASKED, model)):
+    model, question = inputs.name, FIRST_QUESTION
+    _say(FIRST_QUESTION, model)
+    if not count(engine, _restrict_to_model(FIRST_QUESTION, model)):
         question = next(
-            other for other in INSTEAD if count(engine, _restrict_to_model(other, model))
+            other for other in OTHER_QUESTIONS if count(engine, _restrict_to_model(other, model))
         )
         click.echo("None in this small model. A question that it answers:\n")
         _say(question, model)
     expression = _restrict_to_model(question, model)
     shape = ResultShape(DEFAULT_COLUMNS, (question.order,), SHOWN)
     rows = find(engine, expression, **shape._asdict())
-    write_rows(drop_null_columns(rows, SILENT), Destination("table", None), "model", SPARE)
+    write_rows(
+        drop_null_columns(rows, DROPPED_WHEN_NULL),
+        Destination("table", None),
+        "model",
+        DROPPED_WHEN_NARROW,
+    )
     n = count(engine, expression)
     click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
     rows = find(engine, expression, order=(question.order,), columns=("name",))

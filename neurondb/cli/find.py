@@ -14,9 +14,9 @@ from neurondb.find.search import explain_empty, explain_find, explain_nulls, not
 from neurondb.sql import Rows
 from neurondb.terminal.output_formats import Destination, write_rows
 
-SPARE: Final = ("gate_in", "gate_out", "role")
+DROPPED_WHEN_NARROW: Final = ("gate_in", "gate_out", "role")
 """Default columns that a narrow terminal leaves out, the first ones first."""
-SILENT: Final = ("role",)
+DROPPED_WHEN_NULL: Final = ("role",)
 """Default columns that a table leaves out when all their values are NULL: few neurons have one."""
 
 
@@ -96,9 +96,9 @@ def _show(database: Database, text: str, shape: ResultShape, destination: Destin
     rows = rows._replace(rows=iter(watched))
     default_columns = shape.columns == choose_columns(shape.order)
     ordered = choose_columns(shape.order, default=())
-    spare = [name for name in SPARE if default_columns and name not in ordered]
+    spare = [name for name in DROPPED_WHEN_NARROW if default_columns and name not in ordered]
     if destination.chosen == "table":
-        rows = drop_null_columns(rows, [name for name in SILENT if name in spare])
+        rows = drop_null_columns(rows, [name for name in DROPPED_WHEN_NULL if name in spare])
     n = write_rows(rows, destination, "model" if default_columns else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)

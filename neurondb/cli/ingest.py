@@ -183,7 +183,7 @@ def ingest(
         else Preprocessing(center_gate=center_gate, fold_post_norm=fold_post_norm)
     )
     console = Console(stderr=True)
-    # A file of a repository or directory is called by both, as it is where the model is stored.
+    # A file in a repository or directory is named by both, as the stored model will be.
     name = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
     request = IngestRequest(model=name, database=db, preprocessing=preprocessing, **options_given)
     choose_stages(request)  # wrong usage is said before the job is loaded

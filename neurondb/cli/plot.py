@@ -26,9 +26,9 @@ from neurondb.terminal.progress import choose_progress
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 
-NAMED = ("layer", "neuron", "token", "dataset")
+PARAMETERS_WITH_OPTION = ("layer", "neuron", "token", "dataset")
 """Parameters of figures that have an option of their own."""
-DECODED = "token-spikes"
+DECODED_FIGURE = "token-spikes"
 """The figure whose numbers are computed where they are not stored."""
 
 
@@ -61,7 +61,7 @@ DECODED = "token-spikes"
     show_default=True,
     help="Of .png: its pixels for each of the figure.",
 )
-@options.device(f"{DECODED} decodes a token that is not stored")
+@options.device(f"{DECODED_FIGURE} decodes a token that is not stored")
 @options.database
 def plot(
     name: str | None,
@@ -92,7 +92,7 @@ def plot(
         raise UsageError(f"where to? give a file with -o, like -o {name}.svg")
     form = find_form(output)
     parameters = _collect_parameters(
-        figure, **{key: options_given.pop(key) for key in (*NAMED, "given")}
+        figure, **{key: options_given.pop(key) for key in (*PARAMETERS_WITH_OPTION, "given")}
     )
     models, parameters = _choose_models(figure, models, parameters)
     chart = _draw(db, figure, models, parameters, device)
@@ -128,7 +128,7 @@ def _collect_parameters(
             raise UsageError(f"{key} is given twice, by --{key} and by --param")
         values[key] = value
     figure_parameters = {parameter.name for parameter in figure.parameters}
-    for key in NAMED:
+    for key in PARAMETERS_WITH_OPTION:
         if key in values and key not in figure_parameters:
             raise UsageError(f"{figure.name} takes no --{key}")
     return values
@@ -161,7 +161,7 @@ def _draw(
     parameters: dict[str, Any],
     device: str,
 ) -> "TopLevelMixin":
-    if figure.name == DECODED and "token" in parameters:
+    if figure.name == DECODED_FIGURE and "token" in parameters:
         return _draw_spikes(db, models[0], parameters["token"], device)
     with open_readonly(db) as connection:
         charts = [

@@ -63,7 +63,7 @@ def menu_links(datasette: Any) -> list[dict[str, str]]:
 def handle_exception(datasette: Any, request: Any, exception: Exception) -> Any:
     """Show a refusal of Datasette's, such as an unknown address, on a page of the site."""
     site = find_site(datasette)
-    status = getattr(exception, "status", None)  # of Datasette's errors; none where we failed
+    status = getattr(exception, "status", None)  # only errors of Datasette have one
     markup = getattr(exception, "message_is_html", False)
     if site is None or not isinstance(status, int) or markup or request.path.endswith(".json"):
         return None

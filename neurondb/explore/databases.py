@@ -57,7 +57,7 @@ def _adopt(datasette: Any, database: Any) -> None:
     database.neurondb_file = str(database.path)
     database.connect = partial(_connect, database)
     if not _is_text(database.neurondb_file):
-        # What lists databases stores and prints their paths.
+        # Code that lists databases stores and prints their paths.
         database.path = _link_to_file(database)
     name = choose_database_name(Path(database.neurondb_file))
     if database.name == Path(database.neurondb_file).stem != name:

@@ -16,15 +16,15 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_EVERYWHERE: Final = (
+_COMMON_POLICY: Final = (
     "default-src 'none'; connect-src 'self'; font-src 'self'; img-src 'self' data: blob:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
 )
-_PAGE_POLICY: Final = _EVERYWHERE + "script-src 'self'; style-src 'self' 'unsafe-inline'"
+_PAGE_POLICY: Final = _COMMON_POLICY + "script-src 'self'; style-src 'self' 'unsafe-inline'"
 """Vega sets style attributes; no page of ours has a script or an event handler in it."""
 
 _DATASETTE_POLICY: Final = (
-    _EVERYWHERE + "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+    _COMMON_POLICY + "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 )
 """Datasette's own pages have scripts in the page."""
 
@@ -63,12 +63,12 @@ def _secure(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     ]
 
 
-_SHOWING: Final = ("GET", "HEAD")
-_SENDING: Final = ("POST",)
-_DATASETTE_METHODS: Final = (*_SHOWING, "POST", "OPTIONS")
+_READING_METHODS: Final = ("GET", "HEAD")
+_FORM_METHODS: Final = ("POST",)
+_DATASETTE_METHODS: Final = (*_READING_METHODS, "POST", "OPTIONS")
 """Some page of Datasette's takes each of these; a page that does not refuses it itself."""
 _PAGE_METHODS: Final = tuple(
-    (re.compile(pattern), _SENDING if module in FORMS else _SHOWING)
+    (re.compile(pattern), _FORM_METHODS if module in FORMS else _READING_METHODS)
     for pattern, module in {**PAGES, r"/-/neurondb/[a-z.-]+$": "file"}.items()
 )
 
@@ -91,7 +91,7 @@ def refuse_methods(app: App, datasette: Any) -> App:
         path = "/" + str(scope["path"]).removeprefix(base).lstrip("/")
         methods = find_allowed_methods(path)
         if scope["method"] == "POST" and not await _takes_forms(datasette, path):
-            methods = _SHOWING
+            methods = _READING_METHODS
         if scope["method"] not in methods:
             await _refuse(methods, str(scope["method"]), send)
             return
@@ -121,7 +121,7 @@ def _head_and_allow(scope: Scope, send: Send) -> Send:
         if message["type"] == "http.response.start" and message["status"] == 405:
             names = {name.lower() for name, _ in message.get("headers", [])}
             if b"allow" not in names:
-                allow_header = (b"allow", ", ".join(_SHOWING).encode())
+                allow_header = (b"allow", ", ".join(_READING_METHODS).encode())
                 message = {**message, "headers": [*message.get("headers", []), allow_header]}
         if message["type"] == "http.response.body" and scope["method"] == "HEAD":
             message = {**message, "body": b""}
@@ -130,11 +130,11 @@ def _head_and_allow(scope: Scope, send: Send) -> Send:
     return send_changed
 
 
-async def _refuse(taken: tuple[str, ...], method: str, send: Send) -> None:
-    listed = ", ".join(taken)
-    body = f"this address does not answer to {method[:20]}, but to {listed}\n".encode()
+async def _refuse(methods: tuple[str, ...], method: str, send: Send) -> None:
+    methods_text = ", ".join(methods)
+    body = f"this address does not answer to {method[:20]}, but to {methods_text}\n".encode()
     headers = [
-        (b"allow", listed.encode()),
+        (b"allow", methods_text.encode()),
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
     ]

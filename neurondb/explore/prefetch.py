@@ -42,7 +42,7 @@ def prefetch_pages(site: Site) -> None:
                 site.answer(view, path, query)
             sleep(_PAUSE_S)
     environment: Any = getattr(site.datasette, "jinja_env", None)
-    if environment is not None and _FILTER in environment.filters:  # else it has not started yet
+    if environment is not None and _FILTER in environment.filters:  # Datasette has started
         for name in _TEMPLATES:
             environment.get_template(f"neurondb/{name}.html")
 

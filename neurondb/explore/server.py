@@ -65,7 +65,7 @@ def create_application(location: str | None, service: Service = Service()) -> An
 
     from neurondb.explore.databases import choose_database_name, prepare_databases
 
-    # Else every address that is not there prints a page of local variables on the terminal.
+    # Otherwise every unknown address prints pages of local variables on the terminal.
     pm.get_plugin("datasette.handle_exception").rich = None
     files: dict[str, Any] = (
         {"immutables": [str(path)]} if service.public else {"files": [str(path)]}

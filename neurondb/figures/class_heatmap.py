@@ -18,9 +18,9 @@ from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import count_classes
 from neurondb.reading.models import Model
 
-LEAST: Final = 280
+LEAST_HEIGHT: Final = 280
 """Least height in pixels, so that few classes are no thin strip."""
-WIDE: Final = 14
+MOST_NUMBERED_LAYERS: Final = 14
 """Up to so many layers, a cell has room for its number."""
 
 
@@ -30,7 +30,7 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     if not rows:
         raise make_missing_stage_error("weights", model)
     highest = max(row["n"] for row in rows)
-    cell = 46 if model.n_layers <= WIDE else 22
+    cell = 46 if model.n_layers <= MOST_NUMBERED_LAYERS else 22
     base = alt.Chart(make_data(rows)).encode(
         x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, domain=False, ticks=False)),
         y=alt.Y(
@@ -45,13 +45,13 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
         color=make_count_colour(highest), tooltip=tooltip, href="href:N"
     )
     parts: list[alt.Chart] = [cells]
-    if model.n_layers <= WIDE:
+    if model.n_layers <= MOST_NUMBERED_LAYERS:
         parts.append(_draw_numbers(base, highest))
     notes = (f"τ = {model.threshold:g}", "logarithmic colours; a cell without neurons is empty")
     n_classes = len({row["class"] for row in rows})
     return overlay(*parts).properties(
         width=cell * model.n_layers,
-        height=max(26 * n_classes, min(64 * n_classes, LEAST)),
+        height=max(26 * n_classes, min(64 * n_classes, LEAST_HEIGHT)),
         title=make_title(FIGURE.title, model, *notes),
     )
 

@@ -20,7 +20,7 @@ from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import choose_region, list_pairs, read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
 
-FEW: Final = 12
+MOST_SIDE_BY_SIDE: Final = 12
 """Up to so many layers, the panels stand side by side."""
 FIVE: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -31,7 +31,7 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     if not rows:
         raise make_missing_stage_error("weights", model)
     panels = [PAIR_TITLES[pair] for pair in list_pairs(model)]
-    few = model.n_layers <= FEW
+    few = model.n_layers <= MOST_SIDE_BY_SIDE
     step = max(14, min(40, (320 if few else 760) // model.n_layers))
     unpadded = alt.Scale(padding=0)
     base = alt.Chart().encode(

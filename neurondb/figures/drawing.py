@@ -115,9 +115,9 @@ def stack_charts(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":
     return chart
 
 
-def _bind_parameters(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any]:
+def _bind_parameters(figure: Figure, model: Model, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `draw`: converted, checked, layers counted from the end resolved."""
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {name: value for name, value in parameters.items() if value is not None}
     by_name = {parameter.name: parameter for parameter in figure.parameters}
     for name in values:
         if name not in by_name:

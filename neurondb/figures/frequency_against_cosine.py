@@ -29,7 +29,7 @@ from neurondb.reading.models import Model
 
 BINS: Final = 24
 """Bins along each axis of a panel."""
-MANY: Final = 16
+MOST_LARGE_PANELS: Final = 16
 """With more layers than this, panels are small."""
 Values = Float[np.ndarray, " neurons"]
 
@@ -56,7 +56,7 @@ def draw(
     of_layer = {n: (cosines[n][finite[n]], frequencies[n][finite[n]]) for n in layers}
     rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _make_rows(*xy, limit)]
     titles = [_write_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
-    small = len(layers) > MANY
+    small = len(layers) > MOST_LARGE_PANELS
     colour = make_count_colour(max(row["n"] for row in rows))
     panel = _draw_panel(limit, cosine, model.gated, small).encode(color=colour)
     header = alt.Header(
@@ -77,7 +77,7 @@ def draw(
 
 def _choose_columns(n: int) -> int:
     """Return how many panels stand side by side, so that the last row is as full as can be."""
-    widest = 5 if n <= MANY else 8
+    widest = 5 if n <= MOST_LARGE_PANELS else 8
     return (
         n
         if n <= widest

@@ -21,7 +21,7 @@ from neurondb.reading.models import Model
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 ROW_HEIGHT: Final = 30
-LEAST: Final = 320
+LEAST_HEIGHT: Final = 320
 """Least height in pixels, so that few classes are no thin strip."""
 Values = Float[np.ndarray, "layers neurons"]
 
@@ -59,7 +59,7 @@ def draw(connection: Connection, model: Model, dataset: str | None = None) -> al
     )
     return _draw_layers(rows, title).properties(
         width=520,
-        height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST)),
+        height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST_HEIGHT)),
         title=make_title(FIGURE.title, model, *notes),
     )
 

@@ -7,7 +7,7 @@ GAP: Final = 20
 """Pixels between views side by side, as vega-lite has it by default."""
 DECORATION: Final = 40
 """Pixels of a view's share of a width that the labels of its axis may take."""
-LEAST: Final = 40
+LEAST_WIDTH: Final = 40
 COMPOSED: Final = ("facet", "hconcat", "vconcat", "concat")
 
 
@@ -44,4 +44,4 @@ def _resize(spec: dict[str, Any], width: Width | None, height: int | None) -> di
 def _divide(width: Width | None, columns: int) -> Width | None:
     if not isinstance(width, int) or columns == 1:
         return width
-    return max(LEAST, (width - (columns - 1) * GAP - DECORATION) // columns)
+    return max(LEAST_WIDTH, (width - (columns - 1) * GAP - DECORATION) // columns)

@@ -27,7 +27,7 @@ POINTS: Final = 1000
 """At most so many neurons are points: those of the largest normalised probability."""
 SLICES: Final = 16
 """Slices of a layer; each shows the largest of its neurons that are no points."""
-NAMED: Final = 10
+MOST_LABELS: Final = 10
 WIDTH: Final = 720
 HEIGHT: Final = 320
 LABEL: Final = (52, 8)
@@ -136,11 +136,11 @@ def _place_labels(
     )
     occupied = places
     rows: list[dict[str, Any]] = []
-    for neuron, (x, y) in zip(best[: 4 * NAMED], places, strict=False):
+    for neuron, (x, y) in zip(best[: 4 * MOST_LABELS], places, strict=False):
         for side, start in (("right", x + 3), ("left", x - LABEL[0] - 3)):
             box = np.array([(start, start + LABEL[0])]), np.array([(y - LABEL[1], y + LABEL[1])])
             fits = 0 <= start <= WIDTH - LABEL[0] and not _lies_within(occupied, *box)
-            if fits and len(rows) < NAMED:
+            if fits and len(rows) < MOST_LABELS:
                 row = {
                     "x": round_value(_find_place(neuron, model)),
                     "y": round_value(neuron.normalised),

@@ -145,7 +145,7 @@ def _join(operator: str, conditions: Sequence[str]) -> str:
 def _compile_or(term: Or, bind: Bind) -> str:
     list_terms = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
     if len(list_terms) == len(term.parts):
-        # One list of neurons: of a choice of lists the planner may look at every neuron instead.
+        # One united list: for a choice between lists the planner may look at every neuron.
         return _unite([_select_neurons(part, bind) for part in dict.fromkeys(list_terms)])
     return _join(" OR ", [compile_condition(part, bind) for part in term.parts])
 

@@ -224,7 +224,7 @@ def _describe_split(connection: Connection, models_named: Sequence[Model], text:
         ids: Sequence[int] = (
             load_job("split")(SplitRequest(model.source, model.revision, text)) or ()
         )
-    # This is a hint; what is wrong with the tokenizer, or not installed, is another matter.
+    # This is only a hint: a tokenizer that is faulty or not installed is no error here.
     except (NeuronDBError, ModuleNotFoundError):
         return ""
     t = tokens.c

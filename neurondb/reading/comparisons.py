@@ -26,7 +26,7 @@ SMALLEST_MOVE: Final = 1e-6
 """The most that rounding does to `moved`; a neuron below it has not moved."""
 
 
-CLASS_NAMES: Final = tuple(known.name for known in (*CLASSES, UNDEFINED))
+CLASS_NAMES: Final = tuple(entry.name for entry in (*CLASSES, UNDEFINED))
 """Class id → name."""
 
 OUT_TOP: Final = codes.encode_token_list(codes.VECTORS.index("out"), 0, 0)
@@ -40,7 +40,7 @@ ROW_COLUMNS: Final = (
 """The columns of `read_comparison_rows`."""
 
 
-# Tokens are subqueries, so they are looked up for the neurons that are shown alone.
+# Tokens are subqueries, so that they are looked up only for the neurons that are shown.
 _LM_HEAD_TOP_SQL = """
 (SELECT t.token FROM lm_head_tokens h
  JOIN tokens t ON t.model_id = :{model} AND t.token_id = h.token_id

@@ -65,7 +65,7 @@ def find_problems(connection: Connection, *, quick: bool = False) -> Iterator[Pr
 
 def _find_problems(connection: Connection, *, quick: bool) -> Iterator[Problem]:
     if connection.dialect.name == "sqlite":
-        # Looks at nothing, but lets Ctrl-C in while SQLite reads gigabytes.
+        # It checks nothing: being called lets Ctrl-C through while SQLite reads gigabytes.
         get_driver_connection(connection).set_progress_handler(lambda: 0, STEPS_PER_CHECK)
         yield from _check_file(connection, "quick_check" if quick else "integrity_check")
         if not quick:

@@ -24,7 +24,7 @@ from neurondb.reading.neuron_table import NeuronLine, read_neuron_lines
 from neurondb.reading.texts import find_dataset
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
-CLASS_ORDER: Final = tuple(known.name for known in (*CLASSES, UNDEFINED))
+CLASS_ORDER: Final = tuple(entry.name for entry in (*CLASSES, UNDEFINED))
 """The names of the read-write classes in the published order."""
 
 NEURONS_SHOWN: Final = 8

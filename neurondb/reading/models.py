@@ -178,7 +178,7 @@ def _resolve_directory(name: str) -> str | None:
         OSError,
         ValueError,
         RuntimeError,
-    ):  # not a path: a NUL in it, a loop of links, no such home
+    ):  # no path: it has NUL, loops, or names an unknown user's home
         return None
 
 

@@ -131,7 +131,7 @@ def read_removal(connection: Connection, model: Model, neuron_id: int) -> Remova
         and measured_run is not None
         and find_counterpart_run(connection, model, measured_run) is None
     ):
-        estimates = {}  # of another intervention than the one that was measured
+        estimates = {}  # they are of another intervention than the measured one
     classes = _read_layer_classes(connection, model, neuron_id) if effects else None
     metrics = []
     for metric in METRICS:

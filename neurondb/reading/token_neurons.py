@@ -90,14 +90,14 @@ class TokenNeuron:
     """A neuron, and the places of the wanted tokens in its lists of one effect.
 
     Attributes:
-        found: these places, the one closest to the vector's direction first.
+        occurrences: these places, the one closest to the vector's direction first.
         n_tokens: how many of the wanted tokens are among them.
     """
 
     name: str
     neuron_id: int
     class_name: str | None
-    found: tuple[Occurrence, ...]
+    occurrences: tuple[Occurrence, ...]
     n_tokens: int
 
 

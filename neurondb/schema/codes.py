@@ -19,7 +19,7 @@ QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre", "swish")
 QUANTITY_COLUMNS: Final = ("post", "pre_linear", "pre", "swish")
 
 HISTOGRAM_QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre")
-"""Those with a histogram; ungated neurons have no hook_pre_linear. A code is one of QUANTITIES."""
+"""Quantities with a histogram, with codes of QUANTITIES; ungated neurons lack hook_pre_linear."""
 
 SIDES: Final = (1, -1)
 """Which way `in` is taken under the LM head: as it is stored, and turned around (METHODS §4)."""
@@ -30,9 +30,9 @@ by |peak|."""
 
 
 def list_sides(*, gated: bool) -> tuple[int, ...]:
-    """Return the sides that a neuron is decoded at: both where the sign of `in` is arbitrary.
+    """Return the sides of `in` to decode: both for a gated neuron, whose sign of `in` is arbitrary.
 
-    That of an ungated neuron is not: it alone decides where the neuron fires.
+    The sign of an ungated neuron's `in` is not arbitrary: it decides where the neuron fires.
     """
     return SIDES if gated else SIDES[:1]
 

@@ -144,15 +144,15 @@ def _read_class(parameter: Parameter, text: str) -> Value:
 
 
 READERS: Final[dict[str, Callable[[Parameter, str], Value]]] = {
-    "text": lambda _parameter, spelled: spelled,
-    "model": lambda _parameter, spelled: spelled,
-    "token": lambda _parameter, spelled: spelled,
-    "property": lambda _parameter, spelled: spelled,
+    "text": lambda _parameter, text: text,
+    "model": lambda _parameter, text: text,
+    "token": lambda _parameter, text: text,
+    "property": lambda _parameter, text: text,
     "class": _read_class,
     "choice": _read_choice,
-    "integer": lambda _parameter, spelled: int(spelled),
+    "integer": lambda _parameter, text: int(text),
     "natural": _read_natural,
-    "number": lambda _parameter, spelled: float(spelled),
+    "number": lambda _parameter, text: float(text),
 }
 """Type of a parameter → how its text is read; models, tokens and properties are looked up later."""
 

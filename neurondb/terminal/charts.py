@@ -188,7 +188,7 @@ def _label_curve_row(row: int, low: float, high: float) -> str:
 
 _PEAK_ROWS: Final = 7
 _WIDEST_PEAK: Final = 6
-_NAMED: Final = 3
+_MOST_NAMES: Final = 3
 """Tallest peaks that bear their name where there is room for it."""
 
 
@@ -268,7 +268,7 @@ def _place_names(
         (bar for bar in bars if bar.peak), key=lambda bar: -_count_eighths(bar, highest)
     )
     names_by_row: dict[int, list[tuple[int, str]]] = {}
-    for bar in tallest[:_NAMED]:
+    for bar in tallest[:_MOST_NAMES]:
         assert bar.peak is not None
         at, name = bars.index(bar), bar.peak.name
         row = rows[at]

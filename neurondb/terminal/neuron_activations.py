@@ -271,14 +271,14 @@ class _Column(NamedTuple):
 
 
 _COLUMNS: Final = (
-    _Column("\ntokens", lambda one: f"{one.n_tokens:,}"),
-    _Column("hook_pre\nmean", lambda one: format_compact(one.pre_mean), _NARROW),
-    _Column("\nstd", lambda one: format_compact(_compute_std(one.pre_variance)), _ROOMY),
-    _Column("hook_post\nmean", lambda one: format_compact(one.post_mean)),
-    _Column("\nstd", lambda one: format_compact(_compute_std(one.post_variance)), _ROOMY),
-    _Column("\nshare > 0", lambda one: format_share(one.post_positive)),
+    _Column("\ntokens", lambda label: f"{label.n_tokens:,}"),
+    _Column("hook_pre\nmean", lambda label: format_compact(label.pre_mean), _NARROW),
+    _Column("\nstd", lambda label: format_compact(_compute_std(label.pre_variance)), _ROOMY),
+    _Column("hook_post\nmean", lambda label: format_compact(label.post_mean)),
+    _Column("\nstd", lambda label: format_compact(_compute_std(label.post_variance)), _ROOMY),
+    _Column("\nshare > 0", lambda label: format_share(label.post_positive)),
 )
-_FIRES: Final = _Column("hook_pre\nshare > 0", lambda one: format_share(one.freq))
+_FIRES: Final = _Column("hook_pre\nshare > 0", lambda label: format_share(label.freq))
 
 
 def draw_labels(labels: Sequence[LabelReading], width: int) -> RenderableType:

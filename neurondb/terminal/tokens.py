@@ -54,13 +54,13 @@ class TokenPage:
     Attributes:
         model: the model.
         tokens: its tokens, in the order that they were asked for.
-        found: their places in lists, from `neurondb.reading.token_neurons.list_occurrences`.
+        occurrences: their places in lists, from `neurondb.reading.token_neurons.list_occurrences`.
         vectors: the vectors whose lists were looked at.
     """
 
     model: Model
     tokens: tuple[NamedToken, ...]
-    found: tuple[Occurrence, ...]
+    occurrences: tuple[Occurrence, ...]
     vectors: tuple[str, ...] = codes.VECTORS
 
 
@@ -76,7 +76,7 @@ def draw_token_page(page: TokenPage, limit: int, width: int) -> RenderableType:
         vectors = _list_vectors(page, effect)
         if not vectors:
             continue
-        neurons = group_by_neuron(page.found, effect)
+        neurons = group_by_neuron(page.occurrences, effect)
         title = (
             f"{effect}: {' or '.join(vectors)} {meaning}, {format_count(len(neurons), 'neuron')}"
         )
@@ -86,7 +86,7 @@ def draw_token_page(page: TokenPage, limit: int, width: int) -> RenderableType:
         )
         if len(neurons) > limit:
             parts.append(Text(f"and {len(neurons) - limit:,} more", "faint"))
-    counts = count_by_layer(page.found, page.model.n_layers)
+    counts = count_by_layer(page.occurrences, page.model.n_layers)
     if counts:
         title = "by layer: neurons with " + ("it" if len(page.tokens) == 1 else "one of them")
         parts += [Text(), make_heading(title)]
@@ -137,7 +137,7 @@ def _draw_for_one_token(neurons: Sequence[TokenNeuron], width: int) -> Table:
     classed = max(len(neuron.class_name or MISSING) for neuron in neurons)
     room = max(4, width - max(name_cells, len("neuron")) - classed - _NUMBERS_CELLS)
     for neuron in neurons:
-        best, *other_places = neuron.found
+        best, *other_places = neuron.occurrences
         other_lists = ", ".join(
             f"{_name_list(place)} {format_signed(place.cosine, 2)}" for place in other_places
         )
@@ -185,7 +185,7 @@ def _draw_token_lists(page: TokenPage, neurons: Sequence[TokenNeuron]) -> Table:
 def _find_best_places(neuron: TokenNeuron) -> dict[int, Occurrence]:
     """Return each token's first, that is its best, place; the best token first."""
     best: dict[int, Occurrence] = {}
-    for place in neuron.found:
+    for place in neuron.occurrences:
         best.setdefault(place.token_id, place)
     return best
 
@@ -329,8 +329,10 @@ def _list_rows(
 ) -> Iterator[tuple[Any, ...]]:
     texts = {token.token_id: token.token for token in page.tokens}
     for effect in dict.fromkeys(EFFECTS.values()):
-        n_tokens = {item.neuron_id: item.n_tokens for item in group_by_neuron(page.found, effect)}
-        for o in (item for item in page.found if item.effect == effect):
+        n_tokens = {
+            item.neuron_id: item.n_tokens for item in group_by_neuron(page.occurrences, effect)
+        }
+        for o in (item for item in page.occurrences if item.effect == effect):
             place = (o.vector, o.basis, o.direction, o.rank, o.cosine, o.dot, None, None, None)
             neuron_columns = (
                 o.layer,

@@ -40,9 +40,9 @@ from neurondb.sqlite_files import check_readable
 from neurondb.text_decoding import format_path
 from neurondb.writing.annotations import NewAnnotation
 
-PLACE: Final = ("model", "layer", "neuron")
+PLACE_COLUMNS: Final = ("model", "layer", "neuron")
 """Columns that say which neuron a row is of."""
-SAID: Final = ("source", "key", "value", "note")
+ANNOTATION_COLUMNS: Final = ("source", "key", "value", "note")
 """Columns of a file that has one annotation in each row."""
 _SUFFIXES: Final = {
     ".csv": "CSV",
@@ -53,7 +53,7 @@ _SUFFIXES: Final = {
     ".ndjson": "NL",
 }
 """Ending of a file → its format, as sqlite-utils calls it."""
-_AT_ONCE: Final = 500
+_NEURONS_PER_STATEMENT: Final = 500
 """How many neurons one statement asks for."""
 
 Row = Mapping[str, Any]
@@ -65,7 +65,7 @@ class AnnotationsReport(NamedTuple):
     n_new: int
     n_changed: int
     n_same: int
-    """Those that were stored already, word for word."""
+    """How many were stored already, word for word."""
 
 
 def import_annotations(
@@ -108,7 +108,7 @@ def _read_rows(file: Path) -> list[Row]:
 
     format_name, path_text = _SUFFIXES.get(file.suffix.lower()), format_path(file)
     try:
-        # All of it at once: sqlite-utils leaves a file open whose form it had to find out.
+        # The file is read whole: sqlite-utils leaves one open when it has to detect its format.
         parsed, _ = rows_from_file(
             BytesIO(file.read_bytes()), format=None if format_name is None else Format[format_name]
         )
@@ -144,7 +144,7 @@ def _refuse_header(rows: Sequence[Any], path_text: str) -> None:
         raise TextError(
             f"{path_text} has no column 'neuron'; its columns are {', '.join(map(repr, columns))}"
         )
-    if not set(columns) - set(PLACE) - {"source", "note"}:
+    if not set(columns) - set(PLACE_COLUMNS) - {"source", "note"}:
         raise TextError(f"{path_text} says nothing of its neurons; add a column, such as label")
     if "key" in columns and "value" not in columns:
         raise TextError(f"{path_text} has a column 'key' and none 'value'")
@@ -188,7 +188,7 @@ def _find_neuron(
         models[name] = find_model(connection, name)
     layer, neuron = row.get("layer"), row.get("neuron")
     if layer in (None, ""):
-        # A number would have lost zeros at its end: 27.8000 is no other number than 27.8.
+        # A JSON number would have lost its last zeros: 27.8000 and 27.8 are the same number.
         place = match_neuron(neuron) if isinstance(neuron, str) else None
         if place is None:
             raise UsageError(f"neuron is {neuron!r}, not text like '31.9634'")
@@ -201,7 +201,7 @@ def _find_neuron(
 
 def _read_row(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnnotation]:
     """Yield the annotations that one row holds."""
-    texts = {name: _format_text(value) for name, value in row.items() if name not in PLACE}
+    texts = {name: _format_text(value) for name, value in row.items() if name not in PLACE_COLUMNS}
     annotator = source or texts.get("source") or stem
     if not {"key", "value"} <= texts.keys():
         values = {name: text for name, text in texts.items() if name not in ("source", "note")}
@@ -209,7 +209,7 @@ def _read_row(row: Row, key: int, source: str | None, stem: str) -> Iterator[New
             if text.strip():
                 yield NewAnnotation(key, annotator, name, text, texts.get("note", ""))
         return
-    extra_columns = [name for name in texts if name not in SAID]
+    extra_columns = [name for name in texts if name not in ANNOTATION_COLUMNS]
     if extra_columns:
         raise UsageError(f"beside key and value there is no column {extra_columns[0]!r}")
     yield NewAnnotation(key, annotator, texts["key"], texts["value"], texts.get("note", ""))
@@ -273,5 +273,5 @@ def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[i
 
 
 def _split_ids(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _AT_ONCE):
-        yield ids[start : start + _AT_ONCE]
+    for start in range(0, len(ids), _NEURONS_PER_STATEMENT):
+        yield ids[start : start + _NEURONS_PER_STATEMENT]

@@ -54,7 +54,7 @@ def annotate(location: str | Path, annotation: NewAnnotation) -> None:
         DatabaseError: when the database cannot be written; one line says why.
     """
     engine = connect(parse_url(str(location)), writing=True)
-    # Registered last, so that it is what counts.
+    # It is registered last, so that its timeout is the one that holds.
     event.listen(engine, "connect", _shorten_wait)
     try:
         with engine.begin() as connection:

@@ -87,7 +87,7 @@ def keep_models(file: Path, names: Collection[str], progress: Progress) -> None:
             select(m.model_id, m.name).where(m.name.not_in(names)).order_by(m.model_id)
         ).all()
         for table in BULK_TABLES if other_models else ():
-            for index in table.indexes:  # dearer to keep up than to build again
+            for index in table.indexes:  # slower to maintain than to build again
                 index.drop(connection, checkfirst=True)
         with progress.stage("leaving out", len(other_models), "models") as advance:
             for model_id, _ in other_models:

@@ -88,7 +88,7 @@ def _read_neuron(request: Request, text: str) -> list[Option]:
     elif (model := _find_model(request, match.model)) is not None:
         return [
             _make_neuron_option(request, model, layer, neuron)
-        ]  # there or not, its page will say
+        ]  # its page will say whether it exists
     else:
         return []
     models_with_place = [
@@ -134,7 +134,7 @@ def _read_token(request: Request, text: str) -> list[Option]:
         return [] if model is None else _find_token_of_model(request, model, name["token"])
     token_text = name["token"]
     options = _find_token_in_each_model(request, token_text)
-    if not options:  # says what comes near in any of the models
+    if not options:  # raises the error that lists similar tokens of all models
         token = int(token_text[1:]) if token_text[0] == "#" else unquote(token_text)
         require_token(request.connection, token, ())
     return options

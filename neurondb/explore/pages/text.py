@@ -179,7 +179,7 @@ def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _S
         return _Selection(None, 0, None, None)
     place = None if neuron is None else parse_neuron(neuron)
     if place is not None:
-        find_neuron_id(model, *place)  # refuses what the model has not
+        find_neuron_id(model, *place)  # raises where the model has no such neuron
     layer = read_layer(query.get("layer"), model)
     if layer is None:
         layer = 0 if place is None else place[0]

@@ -37,7 +37,7 @@ def list_commands(
     """
     model, name = make_visible(shlex.quote(identity.model)), identity.name
     case = "" if choices.sign_case is None else f" --case {choices.sign_case} --examples 16"
-    # Of activations that came from elsewhere there may be no texts to run again.
+    # Activations that were computed elsewhere may come without texts to run again.
     dataset = make_visible(shlex.quote(choices.dataset or "TEXTS"))
     prompt = shlex.quote(choose_prompt(examples))
     return (
