@@ -43,20 +43,22 @@ class Condition(NamedTuple):
     post: int = 0
 
     @classmethod
-    def parse(cls, written: str | None) -> "Condition":
+    def parse(cls, text: str | None) -> "Condition":
         """Return the condition written as `gate-_post+`, `gate+` or `post-`; None is no condition.
 
         Raises:
             UsageError: when it is none of these.
         """
-        if written is None:
+        if text is None:
             return cls()
-        match = _PATTERN.fullmatch(written)
+        match = _PATTERN.fullmatch(text)
         condition = match and cls(_SIGN_OF[match["gate"]], _SIGN_OF[match["post"]])
-        if not condition or not written or str(condition) != written:
-            same = _SIGN_CASES.get(written)
-            hint = f"the sign case is {same} here" if same else "write one like gate-_post+"
-            raise UsageError(f"{written!r} is no condition; {hint}, or give gate+ or post-")
+        if not condition or not text or str(condition) != text:
+            sign_case = _SIGN_CASES.get(text)
+            hint = (
+                f"the sign case is {sign_case} here" if sign_case else "write one like gate-_post+"
+            )
+            raise UsageError(f"{text!r} is no condition; {hint}, or give gate+ or post-")
         return condition
 
     def __str__(self) -> str:
@@ -96,8 +98,8 @@ class Treatment(NamedTuple):
                 f"mode {mode} sets hook_post; hook_pre_linear is set by {option('mode', 'clamp')}"
             )
         _check_value(mode, value)
-        chosen = hook or ("hook_pre_linear" if mode == "clamp" else "hook_post")
-        return cls(mode, Condition.parse(condition), cast("Hook", chosen), value)
+        hook_name = hook or ("hook_pre_linear" if mode == "clamp" else "hook_post")
+        return cls(mode, Condition.parse(condition), cast("Hook", hook_name), value)
 
     def check(self, *, gated: bool) -> None:
         """Check that the treatment fits neurons with or without a gate.

@@ -180,7 +180,7 @@ def _store(
             assert step.dataset_id is not None
             record = _merged(files, step.layer).record()
             with ledger.finishing(step) as writer:
-                text_ids = datasets.text_ids(writer.connection, step.dataset_id)
+                text_ids = datasets.read_text_ids(writer.connection, step.dataset_id)
                 write_activations(writer, step.layer, record, step.dataset_id, text_ids, label_ids)
             n_rows += writer.n_rows
             advance(1)

@@ -300,9 +300,9 @@ def _write(
     seconds: float,
 ) -> None:
     with transaction(session.engine) as connection:
-        text_ids = datasets.text_ids(connection, stored.dataset_id)
+        text_ids = datasets.read_text_ids(connection, stored.dataset_id)
         labels = stored.corpus.dataset.labels
-        label_ids = datasets.label_ids(connection, stored.dataset_id, labels)
+        label_ids = datasets.read_label_ids(connection, stored.dataset_id, labels)
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
             record = summaries[step.layer].record()

@@ -118,7 +118,7 @@ def _require_examples(session: Session, connection: Connection, dataset_id: int)
 
 def _ordinals(connection: Connection, dataset_id: int) -> dict[int, int]:
     """Return the ordinals of a dataset's texts by their ids."""
-    ids = datasets.text_ids(connection, dataset_id).tolist()
+    ids = datasets.read_text_ids(connection, dataset_id).tolist()
     return {text_id: ordinal for ordinal, text_id in enumerate(ids)}
 
 
@@ -256,7 +256,7 @@ def _write(
     seconds: float,
 ) -> None:
     with transaction(session.engine) as connection:
-        text_ids = datasets.text_ids(connection, stored.dataset_id)
+        text_ids = datasets.read_text_ids(connection, stored.dataset_id)
     with session.progress.stage("writing traces", len(steps), "layers") as advance:
         for step in steps:
             neurons = None

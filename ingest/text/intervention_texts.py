@@ -13,7 +13,7 @@ from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import LackingModelError, TextError
-from neurondb.name_matching import did_you_mean
+from neurondb.name_matching import suggest_names
 from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.text_decoding import format_path, is_text
@@ -117,7 +117,7 @@ def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int 
     except TextError as error:
         with transaction(engine) as connection:
             names = connection.scalars(select(tables.dataset_rows.c.name)).all()
-        raise TextError(f"{error}{did_you_mean(format_path(request.dataset), names)}") from error
+        raise TextError(f"{error}{suggest_names(format_path(request.dataset), names)}") from error
 
 
 def _is_path(name: str) -> bool:

@@ -36,12 +36,14 @@ def make_ablation_request(
         UsageError: when they name no neurons or no texts, or make no sense together.
         TypeError: when one is called as no option is.
     """
-    known = {*SELECTIONS, "draw", "save_set", *TEXTS, *TREATMENT, *SETTINGS}
+    options_known = {*SELECTIONS, "draw", "save_set", *TEXTS, *TREATMENT, *SETTINGS}
     for name in options:
-        if name not in known:
-            raise TypeError(f"ablate has no option {name!r}; it has {', '.join(sorted(known))}")
-    mode, *how = (options.get(name) for name in TREATMENT)
-    treatment = Treatment.parse(mode or "zero", *how)
+        if name not in options_known:
+            raise TypeError(
+                f"ablate has no option {name!r}; it has {', '.join(sorted(options_known))}"
+            )
+    mode, *treatment_options = (options.get(name) for name in TREATMENT)
+    treatment = Treatment.parse(mode or "zero", *treatment_options)
     selection = choose_neurons(options)
     if selection is None:
         raise UsageError(f"say which neurons by one of {name_selections()}")
@@ -64,19 +66,19 @@ def choose_neurons(options: Mapping[str, Any]) -> NeuronSelection | None:
         UsageError: when they say so twice, or give a draw of something else than a class.
     """
     draw = options.get("draw")
-    given = [
+    selections = [
         NeuronSelection(kind, options[name], draw)
         for name, kind in SELECTIONS.items()
         if options.get(name) is not None
     ]
-    if len(given) > 1:
+    if len(selections) > 1:
         raise UsageError(f"say which neurons by only one of {name_selections()}")
-    if draw is not None and (not given or given[0].kind != "class"):
+    if draw is not None and (not selections or selections[0].kind != "class"):
         raise UsageError(
             f"{option('draw')} takes so many of {option('class_')}; a list or query says its own "
             "number"
         )
-    return given[0] if given else None
+    return selections[0] if selections else None
 
 
 def name_selections() -> str:

@@ -4,9 +4,9 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options
-from neurondb.cli.ingest import tell
+from neurondb.cli.ingest import print_report
 from neurondb.contracts.ingest import MergeRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.terminal.progress import choose_progress
 
 
@@ -26,4 +26,6 @@ def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
     neurondb merge a.shard b.shard
     """  # noqa: D301
     console = Console(stderr=True)
-    tell(job("merge")(MergeRequest(files, db, force), choose_progress(console)), console)
+    print_report(
+        load_job("merge")(MergeRequest(files, db, force), choose_progress(console)), console
+    )

@@ -153,16 +153,16 @@ def choose_stages(request: IngestRequest) -> list[str]:
         UsageError: for an unknown stage, one that needs a dataset and has none, and options that
             no stage of the request reads.
     """
-    chosen = request.stages or _default_stages(request)
-    unknown = [stage for stage in chosen if stage not in STAGES]
+    stages = request.stages or _default_stages(request)
+    unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
     if request.dataset is None:
         for stage in TEXT_STAGES:
-            if stage in chosen:
+            if stage in stages:
                 raise UsageError(f"the stage {stage} needs texts; give {option('dataset')}")
-    _check_options(request, chosen)
-    return [stage for stage in STAGES if stage in chosen or stage == "weights"]
+    _check_options(request, stages)
+    return [stage for stage in STAGES if stage in stages or stage == "weights"]
 
 
 def _default_stages(request: IngestRequest) -> tuple[str, ...]:

@@ -55,21 +55,21 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
 
 def _read_rates(file: str) -> list[dict[str, Any]]:
     try:
-        found = json.loads(read_text(Path(file)))
+        rows = json.loads(read_text(Path(file)))
     except (ValueError, RecursionError) as error:
         raise TextError(f"{file}: cannot be read as JSON ({error})") from error
-    if not isinstance(found, list) or not all(
-        isinstance(row, dict) and set(FIELDS) <= row.keys() for row in found
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and set(FIELDS) <= row.keys() for row in rows
     ):
         raise TextError(f"{file}: is not what `neurondb attributes rate -o FILE.json` writes")
-    return found
+    return rows
 
 
 def _write_notes(rows: list[dict[str, Any]]) -> Iterator[str]:
-    told = next((row for row in rows if row["run"] == "ablated"), {})
-    if told:
-        definition = make_visible(str(told.get("definition") or ""))
-        yield f"ablated: {told.get('treatment') or ''}, {definition}"[:LONGEST]
+    ablated = next((row for row in rows if row["run"] == "ablated"), {})
+    if ablated:
+        definition = make_visible(str(ablated.get("definition") or ""))
+        yield f"ablated: {ablated.get('treatment') or ''}, {definition}"[:LONGEST]
     draws = {row["draw"] for row in rows if row["run"] == "baseline"}
     if draws:
         yield f"baseline: as many random neurons, {len(draws)} draw{'s' * (len(draws) != 1)}"
@@ -77,11 +77,11 @@ def _write_notes(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _group_by_layer(rows: list[dict[str, Any]], run: str) -> dict[int, list[float]]:
-    found: dict[int, list[float]] = {}
+    rates: dict[int, list[float]] = {}
     for row in rows:
         if row["run"] == run and row["rate"] is not None:
-            found.setdefault(int(row["layer"]), []).append(float(row["rate"]))
-    return found
+            rates.setdefault(int(row["layer"]), []).append(float(row["rate"]))
+    return rates
 
 
 def _draw_lines(rows: list[dict[str, Any]]) -> alt.Chart:

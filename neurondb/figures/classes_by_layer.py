@@ -19,8 +19,8 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     counts = count_classes(connection, model)
     if not counts:
         raise make_missing_stage_error("weights", model)
-    shown = {one.class_name for one in counts}
-    names = [name for name in CLASS_COLOURS if name in shown]
+    class_names = {count.class_name for count in counts}
+    names = [name for name in CLASS_COLOURS if name in class_names]
     width = max(180, min(760, 26 * model.n_layers))
     bars = alt.Chart(make_data(_make_rows(counts))).mark_bar(strokeWidth=0)
     chart: alt.TopLevelMixin = bars.encode(
@@ -59,16 +59,16 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
 
 def _make_rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
     totals: Counter[int] = Counter()
-    for one in counts:
-        totals[one.layer] += one.n
+    for count in counts:
+        totals[count.layer] += count.n
     order = {name: place for place, name in enumerate(CLASS_COLOURS)}
     return [
         {
-            "layer": one.layer,
-            "class": one.class_name,
-            "n": one.n,
-            "share": round_value(one.n / totals[one.layer], 5),
-            "order": order[one.class_name],
+            "layer": count.layer,
+            "class": count.class_name,
+            "n": count.n,
+            "share": round_value(count.n / totals[count.layer], 5),
+            "order": order[count.class_name],
         }
-        for one in counts
+        for count in counts
     ]

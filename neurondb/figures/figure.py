@@ -1,4 +1,4 @@
-"""What a figure is: a name, what it shows, the parameters it takes, and where it is drawn."""
+"""What a figure is: a name, what it shows, its parameters, and where it is drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parameter:
-    """Something to tell a figure besides the model.
+    """A parameter of a figure, besides the model.
 
     Attributes:
-        name: of the keyword argument.
-        help: one line.
+        name: name of the keyword argument of `draw`.
+        help: what it means, in one line.
         required: whether there is no figure without it.
         kind: int or str; an int may come as text.
         choices: the only values, if not empty; the first is the default.
@@ -41,7 +41,7 @@ class Figure:
         name: what commands and addresses call it.
         title: a line for a heading.
         description: one sentence, with the paper's figure that it follows.
-        parameters: what it wants to know besides the model.
+        parameters: its parameters besides the model.
         several: whether the charts of several models make sense in one file.
     """
 

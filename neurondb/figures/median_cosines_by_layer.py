@@ -51,14 +51,14 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
 
 
 def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
-    found = read_random_regions(connection, model)
+    regions = read_random_regions(connection, model)
     for pair, values in read_all_cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
             three = compute_quantiles(of_layer, QUARTILES)
             if three is None:
                 continue
             row = dict(zip(("q25", "median", "q75"), three, strict=True))
-            region = choose_region(found, layer, pair)
+            region = choose_region(regions, layer, pair)
             if region is not None:
                 # cos(gate, in) is compared by its absolute value, and is not negative here.
                 ends = region[0]

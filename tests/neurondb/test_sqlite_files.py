@@ -49,7 +49,7 @@ def test_the_file_that_was_named_is_opened_and_no_other_is_made(name: str, tmp_p
 
     assert value_in(path) == "this one"
     url = database.parse_url(str(path))
-    assert database.sqlite_path(url) == path
+    assert database.get_sqlite_path(url) == path
     engine = database.connect(url)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT v FROM t").scalar() == "this one"
@@ -82,7 +82,7 @@ def test_a_name_that_is_no_text_is_opened_and_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_location_means(location: str, path: str | None) -> None:
-    found = database.sqlite_path(database.parse_url(location))
+    found = database.get_sqlite_path(database.parse_url(location))
     assert found == (None if path is None else Path(path))
 
 

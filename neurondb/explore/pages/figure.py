@@ -22,7 +22,7 @@ def answer(request: Request) -> Document:
     """Return one figure; its parameters are those of the address.
 
     Raises:
-        UnknownNameError: no such figure, model or layer.
+        UnknownNameError: when there is no such figure, model or layer.
         UsageError: when the address names no model.
     """
     parameters: dict[str, str] = dict(request.query)

@@ -21,7 +21,7 @@ from ingest.jobs.attribute_rate import run
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import (
     IngestError,
     LackingModelError,
@@ -148,7 +148,7 @@ def test_rows_that_no_token_has_are_not_among_the_top(tmp_path: Path) -> None:
         asked = IngestRequest(
             str(directory), model.database, name="m", stages=("weights",), device="cpu"
         )
-        job("ingest")(asked, Silent())
+        load_job("ingest")(asked, Silent())
         found.append(measured(model, tmp_path).curves[0].rate)
     np.testing.assert_array_equal(found[0], found[1])
     assert (np.array(found) > 0).all()

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UsageError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
@@ -178,7 +178,7 @@ def test_what_is_no_number_is_left_out_and_told(
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     progress = Silent()
     asked = replace(request_, model=str(broken), stages=("activations",), dtype=dtype)
-    job("ingest")(asked, progress)
+    load_job("ingest")(asked, progress)
     sql = (
         "SELECT neuron, n_tokens, n_nonfinite FROM activation_stats JOIN neurons USING (neuron_id)"
     )

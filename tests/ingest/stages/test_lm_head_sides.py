@@ -10,7 +10,7 @@ import pytest
 import ingest.stages.lm_head_sides
 from ingest.vocabulary import Projector
 from neurondb.contracts.ingest import IngestReport, IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
@@ -18,7 +18,7 @@ from tests.support.tiny_model import tiny_model
 
 
 def run(request: IngestRequest) -> IngestReport:
-    report: IngestReport = job("ingest")(request, Silent())
+    report: IngestReport = load_job("ingest")(request, Silent())
     return report
 
 

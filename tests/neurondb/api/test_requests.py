@@ -71,8 +71,8 @@ def test_ablate_asks_the_job_what_the_command_asks_it(
 ) -> None:
     run_id = CLASS_RUN + 1
     jobs = Jobs(AblationReport((run_id,), 0, 0.0))
-    monkeypatch.setattr("neurondb.api.jobs.job", jobs)
-    monkeypatch.setattr("neurondb.cli.ablate.job", jobs)
+    monkeypatch.setattr("neurondb.api.jobs.load_job", jobs)
+    monkeypatch.setattr("neurondb.cli.ablate.load_job", jobs)
     options: dict[str, Any] = {
         "where": "weakening",
         "dataset": "sample",
@@ -94,8 +94,8 @@ def test_ablate_returns_what_the_command_writes(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = Jobs(AblationReport((CLASS_RUN + 1,), 0, 0.0))
-    monkeypatch.setattr("neurondb.api.jobs.job", jobs)
-    monkeypatch.setattr("neurondb.cli.ablate.job", jobs)
+    monkeypatch.setattr("neurondb.api.jobs.load_job", jobs)
+    monkeypatch.setattr("neurondb.cli.ablate.load_job", jobs)
     command = ["ablate", "m", "--neurons", "1.7", "--dataset", "t", "--format", "csv"]
     said = CliRunner().invoke(cli, [*command, "--db", sample.url], catch_exceptions=False)
     with Database(sample.url) as db:
@@ -107,7 +107,7 @@ def test_ablate_returns_what_the_command_writes(
 def test_ingest_asks_the_job_for_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     report = IngestReport("m", "n.db", {}, {}, 0.0)
     jobs = Jobs(report)
-    monkeypatch.setattr("neurondb.api.jobs.job", jobs)
+    monkeypatch.setattr("neurondb.api.jobs.load_job", jobs)
     assert ingest("m", "n.db", dataset="t.txt", max_texts=3) is report
     assert jobs.requests == [IngestRequest("m", "n.db", dataset="t.txt", max_texts=3)]
     with pytest.raises(UsageError, match=r"traces.*--dataset"):

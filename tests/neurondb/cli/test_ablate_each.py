@@ -30,7 +30,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "neurondb.db"
     with closing(sqlite3.connect(path)) as copy:
         subject(BUNDLED).connection.backup(copy)
-    monkeypatch.setattr("neurondb.cli.ablate_each.job", JOBS.__getitem__)
+    monkeypatch.setattr("neurondb.cli.ablate_each.load_job", JOBS.__getitem__)
     return path
 
 

@@ -110,7 +110,7 @@ def test_a_second_time_it_is_answered_from_the_store(
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = '/nowhere'")
     assert isinstance(compare("base", "tuned", "--force").exception, NeuronDBError)
-    monkeypatch.setattr(neurondb.cli.compare, "job", no_job)
+    monkeypatch.setattr(neurondb.cli.compare, "load_job", no_job)
     assert compare("base", "tuned", "--format", "table").stdout == first
 
 
@@ -177,7 +177,7 @@ def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 def test_another_shape_is_refused_before_a_checkpoint_is_opened(
     compare: Compare, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neurondb.cli.compare, "job", no_job)
+    monkeypatch.setattr(neurondb.cli.compare, "load_job", no_job)
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET d_model = 33 WHERE name = 'tuned'")
     result = compare("base", "tuned")

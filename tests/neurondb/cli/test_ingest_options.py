@@ -51,7 +51,7 @@ def test_the_request_has_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
         requests.append(request)
         return IngestReport("m", "n.db", {}, {}, 0.0)
 
-    monkeypatch.setattr(cli_ingest, "job", lambda _: run)
+    monkeypatch.setattr(cli_ingest, "load_job", lambda _: run)
     arguments = "m --dataset t.txt --layers -1 --label-field a.b --controls"
     for more in (
         "",

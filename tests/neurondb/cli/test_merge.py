@@ -28,7 +28,7 @@ def test_the_files_go_to_the_job(
 
         return merged
 
-    monkeypatch.setattr(cli_merge, "job", job)
+    monkeypatch.setattr(cli_merge, "load_job", job)
     files = [str(tmp_path / name) for name in ("b.shard", "a.shard")]
     for file in files:
         Path(file).touch()

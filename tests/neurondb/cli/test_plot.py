@@ -28,7 +28,7 @@ JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
     for module in (neurondb.cli.plot, neurondb.find.token_names):
-        monkeypatch.setattr(module, "job", lambda name: import_module(JOBS[name]).run)
+        monkeypatch.setattr(module, "load_job", lambda name: import_module(JOBS[name]).run)
 
 
 def ran(sample: Sample, *arguments: str) -> Result:

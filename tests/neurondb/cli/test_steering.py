@@ -50,7 +50,7 @@ def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
     commands = ("attributes", "clamp", "entropy", "generate")
     for module in (*(f"neurondb.cli.{name}" for name in commands), "neurondb.find.token_names"):
-        monkeypatch.setattr(import_module(module), "job", this_checkouts)
+        monkeypatch.setattr(import_module(module), "load_job", this_checkouts)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from neurondb import migrate, schema
 from neurondb.cli import cli
 from neurondb.errors import DatabaseError
-from neurondb.paths import folder
+from neurondb.paths import find_folder
 from tests.support.former_head import former_head
 
 NOW, LATER = schema.REVISION, "8888"
@@ -48,9 +48,9 @@ def current(tmp_path: Path) -> Path:
 def newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A neurondb with one more migration than this one."""
     scripts = tmp_path / "migrations"
-    shutil.copytree(folder("migrations"), scripts)
+    shutil.copytree(find_folder("migrations"), scripts)
     (scripts / "versions" / f"{LATER}_nicknames.py").write_text(NEXT)
-    monkeypatch.setattr(migrate, "folder", lambda _name: scripts)
+    monkeypatch.setattr(migrate, "find_folder", lambda _name: scripts)
     monkeypatch.setattr(schema, "REVISION", LATER)
 
 

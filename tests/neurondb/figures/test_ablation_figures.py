@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb.errors import TextError, UnknownNameError
-from neurondb.figures.ablation_histogram import SMALLEST, to_axis
+from neurondb.figures.ablation_histogram import SMALLEST, scale_to_axis
 from tests.neurondb.figures.specs import (
     GATED,
     RATES,
@@ -86,11 +86,13 @@ def test_a_run_of_another_model_is_refused(sample_engine: Engine) -> None:
 
 
 def test_octaves_are_equally_wide_on_either_side_of_zero() -> None:
-    assert to_axis(0.0) == 0
-    assert to_axis(2.0**SMALLEST / 2) == 0
+    assert scale_to_axis(0.0) == 0
+    assert scale_to_axis(2.0**SMALLEST / 2) == 0
     for exponent in range(SMALLEST + 1, 20):
-        assert to_axis(2.0**exponent) - to_axis(2.0 ** (exponent - 1)) == pytest.approx(1)
-        assert to_axis(-(2.0**exponent)) == -to_axis(2.0**exponent)
+        assert scale_to_axis(2.0**exponent) - scale_to_axis(2.0 ** (exponent - 1)) == pytest.approx(
+            1
+        )
+        assert scale_to_axis(-(2.0**exponent)) == -scale_to_axis(2.0**exponent)
 
 
 def test_curves_are_the_rates_of_the_file_and_means_over_draws(sample_engine: Engine) -> None:

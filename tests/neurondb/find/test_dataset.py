@@ -12,7 +12,7 @@ from neurondb import named_queries
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.database import open_existing
 from neurondb.errors import ExpressionError, UnknownNameError
-from neurondb.find import count, find, why_empty
+from neurondb.find import count, explain_empty, find
 from neurondb.find.columns import ResultShape
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.find.search import explain_find
@@ -106,7 +106,7 @@ def test_only_neurons_that_went_through_it_fit(two: Two) -> None:
     weakening = {row["neuron_id"] for row in two.sample.neurons if row["class"] == "weakening"}
     assert found(two, f"weakening {NAMED}") == sorted(weakening & set(two.stored))
     assert found(two, f"{NAMED} model={GPT}") == []
-    (reason,) = why_empty(two.engine, f"{NAMED} model={GPT}")
+    (reason,) = explain_empty(two.engine, f"{NAMED} model={GPT}")
     assert reason.startswith(f"activations on {OTHER!r} were not ingested for {GPT}: run")
     assert reason.endswith("--stages activations --dataset there/other.txt`")
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from neurondb import named_queries
 from neurondb.errors import ExpressionError, UsageError
-from neurondb.find import find, why_empty
+from neurondb.find import explain_empty, find
 from neurondb.find.compiler import compile_find
 from neurondb.find.grammar import parse
 from neurondb.sql import open_engine
@@ -97,12 +97,12 @@ def test_without_a_run_the_command_that_makes_one_is_named(tmp_path: Path) -> No
         connection.execute("DELETE FROM neuron_attributions WHERE metric = 'entropy'")
         connection.commit()
     with open_engine(str(path)) as engine:
-        (line,) = why_empty(engine, "ablated.loss<-99")
+        (line,) = explain_empty(engine, "ablated.loss<-99")
         assert line.startswith("ablated.loss is not known of sample-llama: run `neurondb ablate-ea")
-        (line,) = why_empty(engine, "attribution.entropy<-99 model=sample-gpt")
+        (line,) = explain_empty(engine, "attribution.entropy<-99 model=sample-gpt")
         assert "--attribution --dataset TEXTS --metrics loss,entropy" in line
-        assert why_empty(engine, "ablated.loss<-99 model=sample-gpt") == []
-        lines = named_queries.why_empty(engine, "removal-effects", {"model": "sample-llama"})
+        assert explain_empty(engine, "ablated.loss<-99 model=sample-gpt") == []
+        lines = named_queries.explain_empty(engine, "removal-effects", {"model": "sample-llama"})
         assert any("neurondb ablate-each sample-llama" in one for one in lines)
 
 

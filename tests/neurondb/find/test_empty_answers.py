@@ -11,8 +11,8 @@ from sqlalchemy import Engine, create_engine, text
 from neurondb import named_queries
 from neurondb.database import open_existing
 from neurondb.errors import UnknownNameError
-from neurondb.find import empty_answers, find, why_empty
-from neurondb.find.search import why_null
+from neurondb.find import empty_answers, explain_empty, find
+from neurondb.find.search import explain_nulls
 from neurondb.migrate import create_or_open
 from tests.support.sample_database import build
 from tests.support.sample_facts import Sample
@@ -63,7 +63,7 @@ def found(engine: Engine, expression: str) -> list[int]:
 def test_places_beyond_every_model_are_told(
     sample_engine: Engine, expression: str, said: list[str]
 ) -> None:
-    reasons = why_empty(sample_engine, expression)
+    reasons = explain_empty(sample_engine, expression)
     assert len(reasons) == len(said)
     assert all(map(re.search, said, reasons))
 
@@ -87,7 +87,7 @@ def test_a_stage_that_is_missing_is_told(
     weights_only: Engine, expression: str, said: list[str]
 ) -> None:
     assert found(weights_only, expression) == []
-    reasons = why_empty(weights_only, expression)
+    reasons = explain_empty(weights_only, expression)
     assert len(reasons) == len(said)
     assert all(map(re.search, said, reasons))
 
@@ -145,7 +145,7 @@ def test_why_a_model_has_no_effects_is_told(
     engine = changed(tmp_path, *statements)
     expression = "model=sample-llama property.starts-with-space<-1"
     assert found(engine, expression) == []
-    (reason,) = why_empty(engine, expression)
+    (reason,) = explain_empty(engine, expression)
     assert re.search(said, reason)
     engine.dispose()
 
@@ -154,7 +154,7 @@ def test_a_name_of_a_property_is_left_alone_where_none_is_stored(tmp_path: Path)
     tables = ("property_effects", "token_property_rows", "properties")
     engine = changed(tmp_path, *(f"DELETE FROM {table}" for table in tables))
     assert found(engine, "suppresses.property=year") == []
-    (reason,) = why_empty(engine, "suppresses.property=year")
+    (reason,) = explain_empty(engine, "suppresses.property=year")
     assert re.search("token properties.*sample-gpt.*sample-llama", reason)
     engine.dispose()
 
@@ -162,7 +162,7 @@ def test_a_name_of_a_property_is_left_alone_where_none_is_stored(tmp_path: Path)
 def test_an_empty_database_is_told(tmp_path: Path) -> None:
     create_or_open(str(tmp_path / "n.db")).dispose()
     engine = open_existing(str(tmp_path / "n.db"))
-    (reason,) = why_empty(engine, "dead")
+    (reason,) = explain_empty(engine, "dead")
     assert "`neurondb ingest MODEL`" in reason
     engine.dispose()
 
@@ -203,7 +203,7 @@ def test_what_a_query_needs_is_told_where_it_is_missing(
     weights_only: Engine, name: str, given: dict[str, str], said: list[str]
 ) -> None:
     assert list(named_queries.run(weights_only, name, given).rows) == []
-    reasons = named_queries.why_empty(weights_only, name, given)
+    reasons = named_queries.explain_empty(weights_only, name, given)
     assert len(reasons) == len(said)
     assert all(map(re.search, said, reasons))
 
@@ -216,21 +216,21 @@ def test_a_query_needs_what_is_known(name: str) -> None:
 def test_a_model_that_has_all_is_not_blamed(weights_only: Engine) -> None:
     given = {"model": GPT, "kurtosis": "999", "variance": "999"}
     assert list(named_queries.run(weights_only, "roles", given).rows) == []
-    assert named_queries.why_empty(weights_only, "roles", given) == []
+    assert named_queries.explain_empty(weights_only, "roles", given) == []
 
 
 def test_a_place_beyond_the_model_is_told(sample_engine: Engine) -> None:
     given = PLACE | {"layer": "4"}
     assert list(named_queries.run(sample_engine, "sign-cases-of-neuron", given).rows) == []
-    (reason,) = named_queries.why_empty(sample_engine, "sign-cases-of-neuron", given)
+    (reason,) = named_queries.explain_empty(sample_engine, "sign-cases-of-neuron", given)
     assert re.search("sample-llama.*0–3.*0–63", reason)
 
 
 def test_the_other_order_of_a_comparison_is_told(sample_engine: Engine) -> None:
     given = {"before": GPT, "after": LLAMA}
-    (reason,) = named_queries.why_empty(sample_engine, "class-migration", given)
+    (reason,) = named_queries.explain_empty(sample_engine, "class-migration", given)
     assert "`neurondb compare sample-gpt sample-llama`" in reason
-    assert named_queries.why_empty(sample_engine, "class-migration", {"before": LLAMA}) == []
+    assert named_queries.explain_empty(sample_engine, "class-migration", {"before": LLAMA}) == []
 
 
 # --- what the question covers, and what has no gate ------------------------------------------
@@ -251,7 +251,7 @@ def test_a_model_that_the_question_rules_out_is_not_blamed(
     weights_only: Engine, expression: str
 ) -> None:
     assert found(weights_only, expression) == []
-    assert not any(LLAMA in reason for reason in why_empty(weights_only, expression))
+    assert not any(LLAMA in reason for reason in explain_empty(weights_only, expression))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_what_needs_a_gate_is_told_of_a_model_without(
     sample_engine: Engine, expression: str, said: str
 ) -> None:
     assert found(sample_engine, f"{expression} model={GPT}") == []
-    reasons = why_empty(sample_engine, f"{expression} model={GPT}")
+    reasons = explain_empty(sample_engine, f"{expression} model={GPT}")
     assert any(re.search(f"{GPT}.*gates.*{said}", reason) for reason in reasons)
 
 
@@ -278,7 +278,7 @@ def test_a_question_that_both_kinds_of_neurons_can_answer_says_nothing_of_gates(
     sample_engine: Engine,
 ) -> None:
     for expression in ("freq>0.9999 in_out>5", f"dead in_out>5 model={GPT}", "cond-weak in_out>5"):
-        assert not any("gates" in reason for reason in why_empty(sample_engine, expression))
+        assert not any("gates" in reason for reason in explain_empty(sample_engine, expression))
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_a_query_about_gates_tells_of_a_model_without(
     sample_engine: Engine, name: str, given: dict[str, str], said: str
 ) -> None:
     assert list(named_queries.run(sample_engine, name, given).rows) == []
-    reasons = named_queries.why_empty(sample_engine, name, given)
+    reasons = named_queries.explain_empty(sample_engine, name, given)
     assert any(re.search(said, reason) for reason in reasons)
 
 
@@ -322,8 +322,10 @@ def test_layers_that_lack_a_stage_are_told(tmp_path: Path) -> None:
         (f"model={LLAMA} 3.5", "weights.*layer 3 .*sample-llama"),
     ):
         assert found(engine, expression) == []
-        assert any(re.search(said, reason) for reason in why_empty(engine, expression)), expression
-    assert why_empty(engine, f"model={LLAMA} layer=0 freq>0.5 in_out>5") == []
+        assert any(re.search(said, reason) for reason in explain_empty(engine, expression)), (
+            expression
+        )
+    assert explain_empty(engine, f"model={LLAMA} layer=0 freq>0.5 in_out>5") == []
     engine.dispose()
 
 
@@ -336,11 +338,11 @@ PER_NEURON: Final = (
 def test_columns_that_are_unknown_of_all_that_is_shown_are_explained(
     weights_only: Engine, sample_engine: Engine
 ) -> None:
-    (line,) = why_null(sample_engine, f"model={GPT}", ["freq", "gate_in"])
+    (line,) = explain_nulls(sample_engine, f"model={GPT}", ["freq", "gate_in"])
     assert re.search(r"sample-gpt.*\bfreq\b.*\bgate_in\b.*\bpost_positive\b.*\bin_out\b", line)
-    (line,) = why_null(weights_only, f"model={LLAMA}", ["role"])
+    (line,) = explain_nulls(weights_only, f"model={LLAMA}", ["role"])
     assert re.search("vocabulary.*sample-llama", line)
-    assert why_null(sample_engine, f"model={LLAMA}", ["freq", "role"]) == []
+    assert explain_nulls(sample_engine, f"model={LLAMA}", ["freq", "role"]) == []
 
 
 def test_an_empty_answer_names_the_rest_of_the_classes_family(
@@ -354,7 +356,7 @@ def test_an_empty_answer_names_the_rest_of_the_classes_family(
         for family in ("strengthening", "weakening"):
             members = {name: n for name, n in counts.items() if name.endswith(family)}
             for asked in (family, f"conditional {family}"):
-                lines = why_empty(sample_engine, f"class='{asked}' freq>0.99999 model={model}")
+                lines = explain_empty(sample_engine, f"class='{asked}' freq>0.99999 model={model}")
                 said = [line for line in lines if "akin" in line]
                 if set(members) - {asked}:
                     (line,) = said

@@ -92,7 +92,10 @@ def of_role(text: str, role: str | None) -> Term:
 
 
 def has_token(key: str, vectors: str, basis: int, direction: int, token: str) -> Term:
-    lists = [codes.token_list(codes.VECTORS.index(v), basis, direction) for v in vectors.split("+")]
+    lists = [
+        codes.encode_token_list(codes.VECTORS.index(v), basis, direction)
+        for v in vectors.split("+")
+    ]
 
     def holds(row: Row, sample: Sample) -> Truth:
         return any(token in sample.top[row["neuron_id"], code] for code in lists)
@@ -140,7 +143,9 @@ OTHERS = [
     Term("top_out_token=' dog'", lambda row, _: row["top_out_token"] == " dog"),
     Term(
         "out.token=' dog'@2",
-        lambda row, sample: " dog" in sample.top[row["neuron_id"], codes.token_list(2, 0, 0)][:2],
+        lambda row, sample: (
+            " dog" in sample.top[row["neuron_id"], codes.encode_token_list(2, 0, 0)][:2]
+        ),
     ),
 ]
 TOKENS = [
@@ -269,7 +274,7 @@ def test_empty_expression_finds_every_neuron(sample: Sample, sample_engine: Engi
 def test_token_id_means_another_token_in_each_model(sample: Sample, sample_engine: Engine) -> None:
     # id 0 is ' dog' in sample-llama and '0.5', the last of the shared texts, in sample-gpt
     token = {"sample-llama": " dog", "sample-gpt": "0.5"}
-    lists = [codes.token_list(vector, 0, 0) for vector in range(3)]
+    lists = [codes.encode_token_list(vector, 0, 0) for vector in range(3)]
     expected = [
         r["neuron_id"]
         for r in sample.neurons

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from neurondb.cli.find import find
 from neurondb.cli.query import query
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.support.ingested import Silent, random_model
 from tests.support.sample_database import build
 
@@ -70,7 +70,7 @@ def test_ingest_says_what_a_threshold_changes(tmp_path: Path) -> None:
             stages=("weights",),
             thresholds=thresholds,
         )
-        job("ingest")(request, progress)
+        load_job("ingest")(request, progress)
         return [note for note in progress.notes if "τ" in note]
 
     assert notes() == []

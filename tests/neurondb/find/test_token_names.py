@@ -107,7 +107,7 @@ Split = Callable[[SplitRequest], list[int] | None]
 
 
 def splitting(monkeypatch: pytest.MonkeyPatch, split: Split) -> None:
-    monkeypatch.setattr(token_names, "job", lambda _name: split)
+    monkeypatch.setattr(token_names, "load_job", lambda _name: split)
 
 
 def test_several_tokens_are_named_with_their_ids(

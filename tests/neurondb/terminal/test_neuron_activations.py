@@ -53,7 +53,7 @@ def shown(body: RenderableType | None, width: int = 80, *, colour: bool = False)
 
 def histograms(*filled: dict[int, int], names: tuple[str, ...] = ("hook_post",)) -> Histograms:
     return Histograms(
-        tuple(histogram.edges().tolist()),
+        tuple(histogram.compute_edges().tolist()),
         histogram.STRIDE,
         tuple(
             Histogram(name, tuple(one.get(bin_, 0) for bin_ in range(histogram.N_BINS)))

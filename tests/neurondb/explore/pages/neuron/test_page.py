@@ -91,7 +91,7 @@ def test_every_token_leads_to_its_page(site: Site) -> None:
 def test_examples_are_those_of_the_case_and_quantity(
     site: Site, sample: Sample, case: str, quantity: str
 ) -> None:
-    code = codes.example_list(codes.SIGN_CASES.index(case), codes.QUANTITIES.index(quantity))
+    code = codes.encode_example_list(codes.SIGN_CASES.index(case), codes.QUANTITIES.index(quantity))
     expected = {
         (x["rank"], x["text_id"], x["position"], x["value"])
         for x in sample.examples
@@ -364,7 +364,7 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
     for rank in range(16):
         for case in range(4):
             script.append(
-                f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.example_list(case, 0)},
+                f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.encode_example_list(case, 0)},
                     {rank}, {rank + 1}, {101 + rank}, {-5 + rank / 4});"""
             )
         for code, *_ in codes.TOKEN_LISTS:
