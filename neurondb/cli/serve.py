@@ -6,7 +6,7 @@ from typing import Any, Final
 import click
 
 from neurondb.cli import options
-from neurondb.cli.quiet import logging_allowed
+from neurondb.cli.quiet import allow_logging
 from neurondb.contracts.live import LiveLimits, LiveRequest
 from neurondb.errors import UsageError
 
@@ -107,11 +107,11 @@ def serve(
     service = Service(public, allow_sql, allow_annotations, read_settings(settings))
     datasette: Any = create_application(db, service)
     with open_listener(host, port) as listener, run_live_model(datasette, asked) as model:
-        where = format_address(listener)
-        click.echo(f"NeuronDB is at {where} until Ctrl-C")
+        address = format_address(listener)
+        click.echo(f"NeuronDB is at {address} until Ctrl-C")
         if open_:
-            webbrowser.open(where)
-        with logging_allowed():
+            webbrowser.open(address)
+        with allow_logging():
             run_server(datasette, listener, model)
 
 
