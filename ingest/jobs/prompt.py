@@ -158,8 +158,8 @@ def _targets(
     if request.target_id is not None:
         return torch.full((len(ids),), request.target_id, device=device)
     assert record.normed is not None
-    (best,) = Distributions(session, record.normed.detach()[-1:]).top_ids(0, 1)
-    return torch.tensor([*ids[1:], best], device=device)
+    best = Distributions(session, record.normed.detach()[-1:]).row(0).argmax()
+    return torch.tensor([*ids[1:], int(best)], device=device)
 
 
 def _gradients(record: PassRecord, effects: DirectEffects, position: int) -> list[Tensor]:

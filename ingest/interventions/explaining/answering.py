@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -48,10 +49,10 @@ def sign_case(gate: float, in_: float) -> str | None:
 
     It is None where one of them is 0 or, of a gated neuron, no number.
     """
-    if not in_ or np.isnan(in_) or not gate:
+    if not in_ or math.isnan(in_) or not gate:
         return None
     of_in = "in+" if in_ > 0 else "in-"
-    return of_in if np.isnan(gate) else f"gate{'+' if gate > 0 else '-'}_{of_in}"
+    return of_in if math.isnan(gate) else f"gate{'+' if gate > 0 else '-'}_{of_in}"
 
 
 def list_positions(session: PromptSession, found: Explained) -> tuple[PromptPosition, ...]:
@@ -65,7 +66,7 @@ def list_positions(session: PromptSession, found: Explained) -> tuple[PromptPosi
             PromptPosition(
                 position=position,
                 target=one.token(i, int(found.target_ids[position])),
-                next_tokens=tuple(one.token(i, token_id) for token_id in one.top_ids(i)),
+                next_tokens=one.top(i),
                 parts=parts[i],
                 neurons=neurons[i],
             )
@@ -104,13 +105,19 @@ def _neurons(session: PromptSession, found: Candidates) -> list[tuple[RankedNeur
     known = session.surprise_of(posts[ranked], ids)
     if known is not None:
         surprise[ranked] = known
+    rows = zip(
+        found.neurons.tolist(),
+        found.values.T.swapaxes(0, 1).tolist(),
+        surprise.tolist(),
+        strict=True,
+    )
     return [
         tuple(
-            _neuron(session, int(place), found.values[:, i, rank].tolist(), surprise[i, rank])
-            for rank, place in enumerate(found.neurons[i])
+            _neuron(session, place, values, far)
+            for place, values, far in zip(*row, strict=True)
             if place >= 0
         )
-        for i in range(len(posts))
+        for row in rows
     ]
 
 
@@ -123,12 +130,12 @@ def _neuron(
         neuron_id=session.stored.first_neuron_id + place,
         sign_case=sign_case(gate, in_),
         hook_post=post,
-        gate=None if np.isnan(gate) else gate,
+        gate=None if math.isnan(gate) else gate,
         in_=in_,
         effect=effect,
         norm=norm,
-        gradient=None if np.isnan(gradient) else gradient,
-        surprise=None if np.isnan(surprise) else float(surprise),
+        gradient=None if math.isnan(gradient) else gradient,
+        surprise=None if math.isnan(surprise) else surprise,
     )
 
 
@@ -143,7 +150,7 @@ def list_changes(
     changed = []
     for i, one in enumerate(positions):
         known = {token.token_id for token in one.next_tokens}
-        new = [t for t in after.top_ids(i) if t not in known]
+        new = [token.token_id for token in after.top(i) if token.token_id not in known]
         tokens = (*one.next_tokens, *(found.distributions.token(i, t) for t in new))
         changed.append(
             ChangedPosition(

@@ -71,12 +71,17 @@ class DirectEffects:
         normed = self._record.normed.to(self._wide)
         return (normed * self._unembedding()).sum(-1) + self._head_bias()
 
-    def of_neurons(self, layer: int) -> Float[Tensor, "positions d_mlp"]:
-        """Return what every neuron of a layer adds to the logit of its position."""
+    def of_neurons(
+        self, layer: int, shown: Int[Tensor, " shown"] | None = None
+    ) -> Float[Tensor, "positions d_mlp"]:
+        """Return what every neuron of a layer adds to the logit, at all or some positions."""
         post = self._record.layers[layer].post
         assert post is not None
         rows, divisor = self._written_by_mlp(layer)
-        return post.to(self._wide) * (rows @ self._out(layer).T.to(self._wide)) / divisor[:, None]
+        if shown is not None:
+            post, rows, divisor = (one.index_select(0, shown) for one in (post, rows, divisor))
+        rows = rows / divisor[:, None]
+        return post.to(self._wide) * (rows @ self._out(layer).T.to(self._wide))
 
     def of_mlp_biases(self) -> Float[Tensor, " positions"]:
         """Return what the biases of all MLPs' outputs add, which are no neuron's."""
