@@ -6,8 +6,9 @@
 Random weights of a published shape, with the bundled tokenizer and texts, so that surprise has
 histograms. The model is loaded once. The bare pass is transformers' own: logits at the positions
 that are shown, the last or all, and the gradient of the last position's largest by the embeddings,
-which passes through every layer and no weight. The two are run in turn; prints the median seconds of each and the median ratio of pairs,
-for what `neurondb prompt` is asked by default and for its other measures.
+which passes through every layer and no weight. The two are run in turn; prints the median seconds
+of each and the median ratio of pairs, for what `neurondb prompt` is asked by default and for its
+other measures.
 """
 
 import argparse
@@ -26,12 +27,12 @@ import torch
 from benchmarks.shapes import SHAPES, shape_options, write_checkpoint
 from ingest import bundled
 from ingest.interventions.explaining.session import PromptSession, open_session
-from ingest.jobs.demo import bundled_texts
+from ingest.jobs.demo import write_bundled_texts
 from ingest.jobs.prompt import explain
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.prompt import PromptRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
 
@@ -58,12 +59,12 @@ def prepare(directory: Path, options: argparse.Namespace) -> PromptSession:
         str(directory / "n.db"),
         name="m",
         stages=("weights", "activations"),
-        dataset=str(bundled_texts(directory)),
+        dataset=str(write_bundled_texts(directory)),
         max_texts=8,
         max_len=64,
         device=options.device,
     )
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
     machine = Machine("m", str(directory / "n.db"), options.device, options.dtype)
     return open_session(machine)
 
@@ -119,7 +120,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         session = prepare(Path(scratch), options)
         text = "Once upon a time there was a little dog named Ben. " * options.tokens
-        ids = session.running.tokenizer.plain_prompt(text)[: options.tokens]
+        ids = session.running.tokenizer.encode_plain_prompt(text)[: options.tokens]
         measure(session, session.running.tokenizer.decode(ids), options.rounds)
     return 0
 

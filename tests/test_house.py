@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,9 @@ REGISTRIES = (
 pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not a checkout")
 
 
-def modules() -> Iterator[tuple[str, str]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+def modules(folders: Sequence[str] = PACKAGES) -> Iterator[tuple[str, str]]:
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
             yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
 
 
@@ -37,6 +37,11 @@ def test_no_module_is_a_cupboard_or_a_hall() -> None:
         and not name.startswith(REGISTRIES)
     }
     assert (long, short) == ({}, {})
+
+
+def test_no_module_of_tests_is_a_hall() -> None:
+    lengths = {name: text.count("\n") for name, text in modules(["tests"])}
+    assert {name: n for name, n in lengths.items() if n > LONGEST} == {}
 
 
 def test_no_function_is_long() -> None:

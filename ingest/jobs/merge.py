@@ -18,6 +18,7 @@ from neurondb.contracts.progress import Progress
 from neurondb.database import format_url
 from neurondb.errors import IngestError, NeuronDBError
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Ledger, Step
@@ -33,7 +34,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
             weights or the texts that they belong to.
     """
     started = time.perf_counter()
-    files = _whole([SummaryFile.open(Path(file)) for file in request.files])
+    files = _order_shards([SummaryFile.open(Path(file)) for file in request.files])
     engine = migrate.create_or_open(request.database)
     try:
         with transaction(engine) as connection:
@@ -66,7 +67,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
     )
 
 
-def _whole(files: Sequence[SummaryFile]) -> list[SummaryFile]:
+def _order_shards(files: Sequence[SummaryFile]) -> list[SummaryFile]:
     """Return the files in the order of their shards, all of which must be there, each once."""
     by_shard: dict[int, SummaryFile] = {}
     first = files[0]
@@ -103,8 +104,8 @@ def _check_alike(first: SummaryFile, file: SummaryFile) -> None:
         "device": "kinds of device, on which batches differ; compute all shards on one kind",
         "batch_tokens": "sizes of batches",
     }.items():
-        one, other = (f.about["identity"][name] for f in (first, file))
-        if one != other:
+        expected, actual = (f.about["identity"][name] for f in (first, file))
+        if expected != actual:
             raise IngestError(f"{first.path} and {file.path} are of different {meaning}")
     if first.about["identity"]["shard"][1] != file.about["identity"]["shard"][1]:
         raise IngestError(f"{first.path} and {file.path} divide the dataset differently")
@@ -133,7 +134,7 @@ def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]
     if dataset_id is None:
         raise IngestError(
             f"the database does not have the texts of {file.about['dataset']}; run one of the "
-            "shards with this --db, which stores them"
+            "shards into it, which stores them"
         )
     rows = connection.execute(
         select(label.label, label.label_id).where(label.dataset_id == dataset_id)
@@ -143,7 +144,7 @@ def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]
 
 
 def _check_weights(connection: Connection, model: StoredModel, file: SummaryFile) -> None:
-    """The canonical signs in the summaries must be those of the stored weights."""
+    """Refuse summaries whose canonical signs are not those of the stored weights."""
     step = tables.ingest_steps.c
     rows = connection.execute(
         select(step.layer, step.settings).where(
@@ -160,7 +161,8 @@ def _check_weights(connection: Connection, model: StoredModel, file: SummaryFile
         if any(stored[layer].get(name) != choice for name, choice in choices.items()):
             raise IngestError(
                 f"{model.name}: layer {layer} is stored with other preprocessing than "
-                f"{file.path} was computed with; ingest the weights under another --name"
+                f"{file.path} was computed with; ingest the weights under another "
+                f"{option('name')}"
             )
 
 
@@ -178,7 +180,7 @@ def _store(
             assert step.dataset_id is not None
             record = _merged(files, step.layer).record()
             with ledger.finishing(step) as writer:
-                text_ids = datasets.text_ids(writer.connection, step.dataset_id)
+                text_ids = datasets.read_text_ids(writer.connection, step.dataset_id)
                 write_activations(writer, step.layer, record, step.dataset_id, text_ids, label_ids)
             n_rows += writer.n_rows
             advance(1)
@@ -186,7 +188,7 @@ def _store(
 
 
 def _merged(files: list[SummaryFile], layer: int) -> LayerSummary:
-    whole = files[0].load([layer])[layer]
+    summary = files[0].load([layer])[layer]
     for file in files[1:]:
-        whole.merge(file.load([layer])[layer])
-    return whole
+        summary.merge(file.load([layer])[layer])
+    return summary

@@ -19,25 +19,26 @@ from ingest.interventions.explaining.next_tokens import Distributions, run_chang
 from ingest.interventions.explaining.ranking import Ranker
 from ingest.interventions.explaining.recording import PassRecord, record_pass
 from ingest.interventions.explaining.session import PromptSession, open_session
-from ingest.interventions.prompts import clamp_hook
+from ingest.interventions.prompts import choose_clamp_hook
 from ingest.interventions.running_model import explain_memory_errors
 from neurondb.contracts.progress import Progress
 from neurondb.contracts.prompt import MEASURES, At, PromptRequest, PromptResult
 from neurondb.database import open_existing
-from neurondb.errors import UsageError
+from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.reading.models import explain_missing_token, find_neuron_id
+from neurondb.spelling import option
 
 
 def run(request: PromptRequest, _progress: Progress) -> PromptResult:
     """Load a model, and explain one prompt.
 
     Raises:
-        UsageError: when the model cannot do what is asked.
-        UnknownNameError: when the model or a neuron is not in the database.
+        UsageError: when the request is malformed.
+        UnknownNameError: when the model, a neuron or the target is not in the database.
         IngestError: when weights are not ingested, or the checkpoint is no longer where it was or
-            holds other weights.
-        ModelError: when it cannot be read or run.
+            holds other weights, or the prompt has no such position.
+        ModelError: when it cannot be read or run, or its context is too short.
     """
     _check(request)
     return explain(open_session(request.machine), request)
@@ -77,13 +78,13 @@ def list_shown(at: At, n_tokens: int) -> Sequence[int]:
     """Return the positions that are asked for.
 
     Raises:
-        UsageError: when the prompt has no such position.
+        IngestError: when the prompt has no such position.
     """
     if at == "all":
         return range(n_tokens)
     place: object = -1 if at == "last" else at
     if not isinstance(place, int) or not -n_tokens <= place < n_tokens:
-        raise UsageError(
+        raise IngestError(
             f"no position {at!r}: the prompt has {n_tokens}, 0 to {n_tokens - 1}; give last, all, "
             "or a number"
         )
@@ -94,7 +95,7 @@ def _check(request: PromptRequest) -> None:
     if request.by not in MEASURES:
         raise UsageError(f"no measure {request.by!r}; neurons are ranked by {', '.join(MEASURES)}")
     if request.top < 1:
-        raise UsageError("--top is at least 1")
+        raise UsageError(f"{option('top')} is at least 1")
     changed = [*request.without, *(clamp.neuron for clamp in request.clamps)]
     if len(set(changed)) < len(changed):
         raise UsageError("a neuron is named twice among those that are changed; name each once")
@@ -104,10 +105,10 @@ def _check_names(session: PromptSession, request: PromptRequest) -> None:
     model = session.stored
     for place in (*request.without, *(clamp.neuron for clamp in request.clamps)):
         find_neuron_id(model, *place)
-    clamp_hook(model, request.hook)
+    choose_clamp_hook(model, request.hook)
     if request.target_id is not None and not 0 <= request.target_id < model.d_vocab:
         why = explain_missing_token(model, request.target_id)
-        raise UsageError(f"{model.name} has no token {request.target_id}: {why}")
+        raise UnknownNameError(f"{model.name} has no token {request.target_id}: {why}")
 
 
 def _choose(

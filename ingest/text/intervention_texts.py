@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from ingest.checkpoint.reader import Architecture
-from ingest.text.datasets import first_texts, read_dataset
+from ingest.text.datasets import read_dataset, take_first_texts
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
-from neurondb.errors import TextError, UsageError
-from neurondb.name_matching import did_you_mean
+from neurondb.errors import LackingModelError, TextError
+from neurondb.name_matching import suggest_names
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.text_decoding import format_path, is_text
 from neurondb.writing import datasets
 from neurondb.writing.rows import transaction
@@ -46,7 +47,7 @@ class TokenTexts:
         skipped = int(self.skip_bos)
         return sum(max(0, len(ids) - skipped) for ids in self.token_ids)
 
-    def stored(self, engine: Engine) -> int:
+    def store(self, engine: Engine) -> int:
         """Return the id of its dataset, which is stored where it is not yet."""
         if self.dataset_id is not None:
             return self.dataset_id
@@ -63,7 +64,7 @@ def read_texts(
     Raises:
         TextError: when there is no such dataset, it holds no token to count, or token ids that the
             model has no rows for.
-        UsageError: when texts of `max_len` tokens are longer than what the model can run.
+        LackingModelError: when texts of `max_len` tokens are longer than what the model can run.
     """
     max_len = _max_len(request.max_len, architecture)
     dataset, dataset_id = _dataset(engine, request)
@@ -73,23 +74,24 @@ def read_texts(
         n_texts = int(np.searchsorted(ends, request.max_tokens, side="right"))
         if n_texts == 0:
             raise TextError(
-                f"the first text has {ends[0]} tokens, more than --max-tokens {request.max_tokens}"
+                f"the first text has {ends[0]} tokens, more than "
+                f"{option('max_tokens')} {request.max_tokens}"
             )
-        dataset, ids = first_texts(dataset, n_texts), ids[:n_texts]
-    cut = [text[:max_len] for text in ids]
-    found = TokenTexts(
+        dataset, ids = take_first_texts(dataset, n_texts), ids[:n_texts]
+    cut_ids = [text[:max_len] for text in ids]
+    token_texts = TokenTexts(
         dataset,
         dataset_id,
-        cut,
+        cut_ids,
         sum(len(text) > max_len for text in ids),
         max_len,
         request.skip_bos,
     )
-    _check(found, architecture)
+    _check(token_texts, architecture)
     if dataset_id is None:
         with transaction(engine) as connection:
-            return _known(connection, found)
-    return found
+            return _match_stored_dataset(connection, token_texts)
+    return token_texts
 
 
 def _max_len(requested: int | None, architecture: Architecture) -> int:
@@ -97,8 +99,9 @@ def _max_len(requested: int | None, architecture: Architecture) -> int:
     if requested is None:
         return min(DEFAULT_MAX_LEN, context or DEFAULT_MAX_LEN)
     if context is not None and requested > context:
-        raise UsageError(
-            f"--max-len {requested} is more than the {context} tokens that the model can run"
+        raise LackingModelError(
+            f"{option('max_len')} {requested} is more than the {context} tokens that the model "
+            "can run"
         )
     return requested
 
@@ -106,15 +109,15 @@ def _max_len(requested: int | None, architecture: Architecture) -> int:
 def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int | None]:
     if is_text(request.dataset) and not _is_path(request.dataset):
         with transaction(engine) as connection:
-            found = _stored(connection, request.dataset, request.max_texts)
-        if found is not None:
-            return found
+            stored = _read_stored(connection, request.dataset, request.max_texts)
+        if stored is not None:
+            return stored
     try:
         return read_dataset(request.dataset, request.max_texts), None
     except TextError as error:
         with transaction(engine) as connection:
             names = connection.scalars(select(tables.dataset_rows.c.name)).all()
-        raise TextError(f"{error}{did_you_mean(format_path(request.dataset), names)}") from error
+        raise TextError(f"{error}{suggest_names(format_path(request.dataset), names)}") from error
 
 
 def _is_path(name: str) -> bool:
@@ -124,7 +127,7 @@ def _is_path(name: str) -> bool:
         return False
 
 
-def _stored(
+def _read_stored(
     connection: Connection, name: str, max_texts: int | None
 ) -> tuple[DatasetRecord, int] | None:
     d = tables.dataset_rows.c
@@ -133,28 +136,28 @@ def _stored(
     ).first()
     if row is None:
         return None
-    texts = _first(connection, row.dataset_id, max_texts)
+    texts = _read_first_texts(connection, row.dataset_id, max_texts)
     return DatasetRecord(row.name, row.source, row.fingerprint, texts), row.dataset_id
 
 
-def _first(connection: Connection, dataset_id: int, n_texts: int | None) -> list[str]:
+def _read_first_texts(connection: Connection, dataset_id: int, n_texts: int | None) -> list[str]:
     t = tables.texts.c
     texts = select(t.text).where(t.dataset_id == dataset_id).order_by(t.ordinal).limit(n_texts)
     return list(connection.scalars(texts).all())
 
 
-def _known(connection: Connection, texts: TokenTexts) -> TokenTexts:
+def _match_stored_dataset(connection: Connection, texts: TokenTexts) -> TokenTexts:
     """Return the texts as the beginning of a stored dataset, where there is one."""
     d, t = tables.dataset_rows.c, tables.texts.c
-    wanted = list(texts.dataset.texts)
+    first_texts = list(texts.dataset.texts)
     candidates = connection.scalars(
         select(d.dataset_id)
         .join_from(tables.dataset_rows, tables.texts, t.dataset_id == d.dataset_id)
-        .where(t.ordinal == 0, t.text == wanted[0], d.n_texts >= len(wanted))
+        .where(t.ordinal == 0, t.text == first_texts[0], d.n_texts >= len(first_texts))
         .order_by(d.n_texts)
     ).all()
     for dataset_id in candidates:
-        if _first(connection, dataset_id, len(wanted)) == wanted:
+        if _read_first_texts(connection, dataset_id, len(first_texts)) == first_texts:
             return TokenTexts(**(vars(texts) | {"dataset_id": int(dataset_id)}))
     return texts
 

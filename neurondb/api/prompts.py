@@ -24,6 +24,7 @@ from neurondb.reading.prompt import (
     read_activations_pages,
     read_prompt_page,
 )
+from neurondb.spelling import option
 from neurondb.sql import open_engine
 from neurondb.writing.ablations import store_named_at
 
@@ -66,7 +67,8 @@ def explain_prompt(
         NeuronDBError: one line on what was wrong.
     """
     if without_set is not None and len(without):
-        raise UsageError("--without and --without-set both say which; give one of them")
+        both = f"{option('without')} and {option('without_set')}"
+        raise UsageError(f"{both} say the same thing twice; give one of them")
     with open_readonly(location) as connection:
         model = find_model(connection, name)
         removed = _list_places(model, without)

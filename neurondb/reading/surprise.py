@@ -21,7 +21,7 @@ from neurondb.schema.codes import QUANTITIES
 
 _AT_A_TIME: Final = 10_000
 """Neurons that one statement names."""
-_EDGES: Final = histogram.edges()
+_EDGES: Final = histogram.compute_edges()
 _LOWS: Final = np.concatenate([[0.0], _EDGES])
 _WIDTHS: Final = np.concatenate([[np.inf], np.diff(_EDGES), [np.inf]])
 """Lower ends and widths of the bins; what an open bin has as its lower end does not matter."""
@@ -44,7 +44,7 @@ class PostDistributions:
 
         It is NaN for a value that is none, and for a neuron without a histogram.
         """
-        bins = histogram.bin_of(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf))
+        bins = histogram.find_bins(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf))
         n_before, n = self.before.shape[1], self.before[:, -1]
         place = np.arange(len(self.before)) * n_before + bins
         first, last = self.before.take(place), self.before.take(place + 1)

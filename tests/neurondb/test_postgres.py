@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, inspect
 
 from neurondb import migrate, named_queries, schema
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.database import NUL_SHOWN
 from neurondb.errors import DatabaseError, IngestError
 from neurondb.find import count, find
@@ -20,7 +20,7 @@ from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.reading.status import read_status
 from neurondb.sql import open_engine, run_sql
 from tests.support.ingested import Silent
-from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
+from tests.support.postgres import need_postgres
 from tests.support.rows import PROVENANCE, VOLATILE
 from tests.support.tiny_model import tiny_model, write_texts
 
@@ -31,7 +31,7 @@ FIRST = {"model": "tiny", "layer": "0", "neuron": "1"}
 
 
 @pytest.fixture(scope="module")
-def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:  # noqa: F811
+def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The tiny model with every stage in SQLite and in PostgreSQL."""
     directory = tmp_path_factory.mktemp("both")
     texts = write_texts(directory / "tiny.txt")
@@ -45,7 +45,7 @@ def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
         stages=("weights", "vocab", "activations", "traces"),
     )
     for one in (request, replace(request, database=postgres)):
-        job("ingest")(one, Silent())
+        load_job("ingest")(one, Silent())
     return str(request.database), postgres
 
 
@@ -159,7 +159,7 @@ def test_ingesting_again_changes_nothing(both: tuple[str, str], tmp_path: Path) 
     request = IngestRequest(
         model=str(tiny_model(tmp_path / "model")), name="tiny", database=both[1], device="cpu"
     )
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
     assert table_rows(both[1]) == before
     with pytest.raises(IngestError):
-        job("ingest")(replace(request, dataset=str(texts), max_len=5), Silent())
+        load_job("ingest")(replace(request, dataset=str(texts), max_len=5), Silent())

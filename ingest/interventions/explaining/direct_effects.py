@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ingest.families.layout import Layout, NormPlace
 from ingest.forward import Forward
-from ingest.forward.prefix_cache import norm_divisor
+from ingest.forward.prefix_cache import compute_norm_divisor
 from ingest.interventions.explaining.recording import PassRecord
 
 
@@ -130,7 +130,7 @@ class DirectEffects:
         place = self._forward.hook_points[layer].out
         stored = place.module.weight
         assert isinstance(stored, Tensor)
-        return place.matrix.weight_in({f"{place.matrix.module}.weight": stored}, "")
+        return place.matrix.select_weight({f"{place.matrix.module}.weight": stored}, "")
 
     def _unembedding(self) -> Float[Tensor, "positions d_model"]:
         rows: Tensor = self._forward.model.get_output_embeddings().weight[self._target_ids]
@@ -158,4 +158,4 @@ class DirectEffects:
     ) -> Float[Tensor, " positions"]:
         if module is None:
             return torch.ones(len(read), dtype=self._wide, device=read.device)
-        return norm_divisor(module, read, self._forward.architecture.norm).to(self._wide)
+        return compute_norm_divisor(module, read, self._forward.architecture.norm).to(self._wide)

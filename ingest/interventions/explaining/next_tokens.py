@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.forward.prefix_cache import PrefixCachedModel
-from ingest.interventions import Intervention, intervened
+from ingest.interventions import Intervention, intervene
 from ingest.interventions.explaining.session import PromptSession
-from ingest.interventions.running_model import targets_by_layer
+from ingest.interventions.running_model import make_targets
 from neurondb.contracts.prompt import TOP_TOKENS, NextToken, PromptRequest
 from neurondb.interventions import Hook
 from neurondb.neurons import NeuronPlace
@@ -70,7 +70,7 @@ def run_changed(session: PromptSession, request: PromptRequest, ids: list[int]) 
     """Run a prompt with neurons changed, and return what the unembedding reads."""
     interventions = _interventions(session, request)
     forward, batch = session.running.forward, session.batch(ids)
-    with intervened(forward, *interventions), forward.explaining_errors(batch):
+    with intervene(forward, *interventions), forward.explain_errors(batch):
         decoded = forward.decoder(input_ids=batch.token_ids, use_cache=False)
     rows: Tensor = decoded.last_hidden_state[0]
     return rows
@@ -83,10 +83,10 @@ def _interventions(session: PromptSession, request: PromptRequest) -> list[Inter
     found = []
     if request.without:
         zeros = torch.zeros(len(request.without))
-        found.append(Intervention(targets_by_layer(request.without, signs(request.without), zeros)))
+        found.append(Intervention(make_targets(request.without, signs(request.without), zeros)))
     if request.clamps:
         places = [clamp.neuron for clamp in request.clamps]
         values = torch.tensor([clamp.value for clamp in request.clamps], dtype=torch.float32)
         hook: Hook = "hook_pre_linear" if request.hook == "hook_pre_linear" else "hook_post"
-        found.append(Intervention(targets_by_layer(places, signs(places), values), hook))
+        found.append(Intervention(make_targets(places, signs(places), values), hook))
     return found

@@ -91,7 +91,7 @@ def record_pass(
     found = PassRecord([LayerRecord() for _ in forward.blocks])
     rows = torch.tensor(shown, device=forward.device)
     with ExitStack() as stack:
-        stack.enter_context(forward.explaining_errors(batch))
+        stack.enter_context(forward.explain_errors(batch))
         stack.enter_context(torch.enable_grad() if with_gradient else torch.inference_mode())
         stack.callback(
             forward.blocks[0]
@@ -134,7 +134,7 @@ def _keep(record: LayerRecord, name: str) -> Callable[..., None]:
 
 def _keep_part(record: LayerRecord, name: str, matrix: Matrix, rows: Tensor) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        values = _rows(matrix.part_of(output))
+        values = _rows(matrix.select_part(output))
         whole = len(rows) == len(values)
         setattr(record, name, values if whole else values.index_select(0, rows))
 

@@ -17,12 +17,13 @@ from ingest.forward import Batch
 from ingest.interventions.running_model import RunningModel, load_stored_model
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.prompt import TokenAt
-from neurondb.errors import IngestError, UsageError
+from neurondb.errors import IngestError, LackingModelError
 from neurondb.formatting.text import format_ingest_command
 from neurondb.reading.arrays import read_neuron_values
 from neurondb.reading.models import Model, open_readonly
 from neurondb.reading.surprise import PostDistributions, read_post_distributions
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 
 class ShownDataset(NamedTuple):
@@ -66,7 +67,7 @@ class PromptSession:
             command = format_ingest_command(self.stored.name, self.stored.source, "activations")
             raise IngestError(
                 f"{self.stored.name} has no activations, so no value of it is known to be a "
-                f"surprise; run `{command}`, or rank --by another measure"
+                f"surprise; run `{command}`, or give {option('by')} another measure"
             )
         with open_readonly(self.machine.database) as connection:
             dataset_id = self.dataset.dataset_id
@@ -94,13 +95,14 @@ class PromptSession:
         """Return a text's token ids; what looks like a special token in it is text.
 
         Raises:
-            UsageError: when it is empty, longer than the model's context, or no text, or there is
-                no chat template.
+            UsageError: when it has half of a surrogate pair.
+            LackingModelError: when it is longer than the model's context, or there is no chat
+                template.
         """
-        ids = self.running.tokenizer.plain_prompt(text, chat=chat)
+        ids = self.running.tokenizer.encode_plain_prompt(text, chat=chat)
         if not self.running.fits(len(ids)):
             context = self.running.checkpoint.architecture.context
-            raise UsageError(
+            raise LackingModelError(
                 f"the prompt is {len(ids):,} tokens, the context of {self.stored.name} only "
                 f"{context:,}; shorten it"
             )

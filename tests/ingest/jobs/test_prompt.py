@@ -202,7 +202,7 @@ def test_surprise_is_counted_by_hand() -> None:
 
 
 def surprise_by_hand(counts: list[int], value: float) -> float:
-    edges = histogram.edges().tolist()
+    edges = histogram.compute_edges().tolist()
     n = sum(counts)
     inside = sum(edge <= value if edge >= 0 else edge < value for edge in edges)
     below = float(sum(counts[:inside]))

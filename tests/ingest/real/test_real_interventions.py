@@ -13,13 +13,13 @@ from ingest.jobs.clamp import run
 from neurondb.contracts.ablate import AblationRequest
 from neurondb.contracts.clamp import ClampRequest, ClampResult
 from neurondb.contracts.inputs import Machine, NeuronSelection, TextsRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.neurons import NeuronPlace
-from tests.support.gguf_reference import GgufReference
+from tests.ingest.real.gguf_reference import GgufReference
+from tests.ingest.real.real_ingests import RealIngest, sample_file
+from tests.support.arrays import Array
 from tests.support.ingested import Silent
-from tests.support.real_ingests import SMOLLM2, RealIngest, real_ingest, sample_file
 from tests.support.real_models import need_real_models
-from tests.support.reference import Array
 
 need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -29,11 +29,6 @@ N_TEXTS, LENGTH = 4, 64
 PROMPT = "My favourite animal is the"
 VALUES = (-100.0, 0.0, 100.0)
 DOG = NeuronPlace(29, 808)
-
-
-@pytest.fixture(scope="module")
-def model() -> RealIngest:
-    return real_ingest(SMOLLM2)
 
 
 def measured(reference: GgufReference, ids: list[int]) -> tuple[Array, Array]:
@@ -50,7 +45,7 @@ def test_zero_ablation_of_the_weakening_neurons(model: RealIngest, tmp_path: Pat
     neurons = {layer: [n for own, n in rows if own == layer] for layer in LAYERS}
     assert all(len(here) > 30 for here in neurons.values())
     tokens = tmp_path / "tokens.parquet"
-    (run_id,) = job("ablate")(
+    (run_id,) = load_job("ablate")(
         AblationRequest(
             model=model.request.name,
             selection=NeuronSelection(

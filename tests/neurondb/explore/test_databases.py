@@ -19,9 +19,7 @@ from neurondb.explore.databases import choose_database_name
 from neurondb.explore.pages import PAGES
 from neurondb.explore.server import Service, create_application
 from neurondb.explore.site import find_site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 MODERN = not __version__.startswith("0.")
 LLAMA = "sample-llama"
@@ -121,15 +119,15 @@ def test_other_names_stay(stem: str) -> None:
 
 
 def test_what_is_reserved_follows_the_pages(sample: Sample) -> None:
-    from neurondb.explore.databases import reserved_names
+    from neurondb.explore.databases import list_reserved_names
 
     datasette = served(sample.path, "serve")
     firsts = {
         pattern.strip("/(").split("/")[0].split("(")[0].split("\\")[0].rstrip("$")
         for pattern in PAGES
     }
-    assert firsts <= reserved_names(datasette)
-    assert {"-", "_internal", "_memory"} <= reserved_names(datasette)
+    assert firsts <= list_reserved_names(datasette)
+    assert {"-", "_internal", "_memory"} <= list_reserved_names(datasette)
 
 
 def test_a_finished_file_is_served_where_nothing_can_be_made_beside_it(

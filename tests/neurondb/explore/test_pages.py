@@ -11,10 +11,9 @@ from sqlalchemy import delete, insert, update
 from neurondb.database import connect, parse_url
 from neurondb.migrate import create_or_open
 from neurondb.schema import tables
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import NEURONS, build, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_database import build
+from tests.support.sample_facts import NEURONS
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 
@@ -68,25 +67,25 @@ def test_links_of_our_pages_lead_somewhere(site: Site, address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "status", "said"),
     [
-        ("/model/sample-lama", 404, "did you mean 'sample-llama'"),
-        (f"/layer/{LLAMA}/4", 404, "its layers are 0 to 3"),
-        (f"/layer/{LLAMA}/99999999", 404, "its layers are 0 to 3"),
-        ("/find?q=weakning", 400, "did you mean 'weakening'"),
-        ("/find?q=freq%3E60", 400, "did you mean 60%"),
-        ("/find?q=layer%3D1&order=fre", 400, "did you mean 'freq'"),
-        ("/find?q=layer%3D1&page=0", 400, "pages are numbered"),
-        ("/find?q=model%3Dnone", 404, "no model 'none'"),
-        ("/search?q=9.9", 404, "no model here has a neuron 9.9"),
-        ("/search?q=%27%20dgo%27", 404, "there is ' dog'"),
-        ("/search?q=weakning", 400, "did you mean 'weakening'"),
-        ("/search?q=" + "x" * 5000, 400, "at most 4,000 characters"),
-        ("/pair?left=nobody/1.2&right=sample-gpt/0.0", 404, "no model 'nobody'"),
+        ("/model/sample-lama", 404, "'sample-llama'"),
+        (f"/layer/{LLAMA}/4", 404, "0 to 3"),
+        (f"/layer/{LLAMA}/99999999", 404, "0 to 3"),
+        ("/find?q=weakning", 400, "'weakening'"),
+        ("/find?q=freq%3E60", 400, "60%"),
+        ("/find?q=layer%3D1&order=fre", 400, "'freq'"),
+        ("/find?q=layer%3D1&page=0", 400, "numbered"),
+        ("/find?q=model%3Dnone", 404, "'none'"),
+        ("/search?q=9.9", 404, "neuron 9.9"),
+        ("/search?q=%27%20dgo%27", 404, "' dog'"),
+        ("/search?q=weakning", 400, "'weakening'"),
+        ("/search?q=" + "x" * 5000, 400, "4,000"),
+        ("/pair?left=nobody/1.2&right=sample-gpt/0.0", 404, "'nobody'"),
         ("/pair?left=1.2&right=sample-gpt/0.0", 400, "MODEL/LAYER.NEURON"),
-        (f"/pair?left={LLAMA}/0.64&right={GPT}/0.0", 404, "its neurons 0 to 63"),
-        (f"/compare/{LLAMA}/{GPT}", 400, "no neurons in common"),
-        (f"/compare/{LLAMA}/nobody", 404, "no model 'nobody'"),
-        ("/random/nobody", 404, "no model 'nobody'"),
-        ("/run/12345", 404, "no run 12345"),
+        (f"/pair?left={LLAMA}/0.64&right={GPT}/0.0", 404, "0 to 63"),
+        (f"/compare/{LLAMA}/{GPT}", 400, "in common"),
+        (f"/compare/{LLAMA}/nobody", 404, "'nobody'"),
+        ("/random/nobody", 404, "'nobody'"),
+        ("/run/12345", 404, "12345"),
         (f"/figure/attribute-curves.json?model={LLAMA}&file=/etc/hostname", 400, "neurondb plot"),
         ("/figure/no-figure.json?model=x", 404, "no figure"),
         ("/figure/classes-by-layer.svg", 400, "?model=NAME"),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table, insert
 from neurondb import migrate
 from neurondb.database import connect, parse_url
 from neurondb.schema import codes, tables
-from tests.support.sample_database import leb128
+from tests.support.leb128 import leb128
 
 GATED, UNGATED = 1, 2
 NEURON = 3
@@ -200,7 +200,7 @@ def put_examples(put: Put) -> None:
                 tables.example_rows,
                 neuron_id=NEURON,
                 dataset_id=DATASET,
-                list_id=codes.example_list(case, 0),
+                list_id=codes.encode_example_list(case, 0),
                 rank=rank,
                 text_id=70 + rank,
                 position=2,
