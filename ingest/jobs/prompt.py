@@ -64,7 +64,7 @@ def explain(session: PromptSession, request: PromptRequest) -> PromptResult:
                 changed = Distributions(session, rows)
     return PromptResult(
         model=session.stored.name,
-        tokens=session.tokens(ids),
+        tokens=session.name_tokens(ids),
         heat=found.candidates.heat,
         positions=positions,
         gradient_position=shown[-1],
@@ -138,7 +138,7 @@ def _explain_pass(
         _ = session.distributions  # what is missing is said before the model runs
     forward, layout = session.running.forward, session.running.checkpoint.layout
     record = record_pass(
-        forward, layout, session.batch(ids), shown, with_gradient=request.wants_gradient
+        forward, layout, session.make_batch(ids), shown, with_gradient=request.wants_gradient
     )
     assert record.normed is not None
     distributions = Distributions(session, record.normed.detach()[list(shown)])
@@ -159,7 +159,7 @@ def _targets(
     if request.target_id is not None:
         return torch.full((len(ids),), request.target_id, device=device)
     assert record.normed is not None
-    best = Distributions(session, record.normed.detach()[-1:]).row(0).argmax()
+    best = Distributions(session, record.normed.detach()[-1:]).read_logits(0).argmax()
     return torch.tensor([*ids[1:], int(best)], device=device)
 
 
@@ -167,6 +167,6 @@ def _gradients(record: PassRecord, effects: DirectEffects, position: int) -> lis
     """Return ∂logit/∂hook_post of every layer, of the logit of one position's target."""
     probes = [one.probe for one in record.layers if one.probe is not None]
     with torch.enable_grad():
-        logit = effects.logits()[position]
+        logit = effects.compute_logits()[position]
         found = torch.autograd.grad(logit, probes)
     return [gradient.reshape(-1, gradient.shape[-1]) for gradient in found]

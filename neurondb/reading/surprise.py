@@ -39,7 +39,9 @@ class PostDistributions:
 
     before: Float[np.ndarray, "neurons bins_and_one"]
 
-    def surprise(self, values: Float[np.ndarray, "*places neurons"]) -> Float[np.ndarray, "..."]:
+    def measure_surprise(
+        self, values: Float[np.ndarray, "*places neurons"]
+    ) -> Float[np.ndarray, "*places neurons"]:
         """Return the surprise of values, their last axis over the neurons.
 
         It is NaN for a value that is none, and for a neuron without a histogram.

@@ -62,7 +62,7 @@ class Ranker:
         self._gradients = gradients
         self._rows = torch.tensor(shown, device=session.running.forward.device)
         self._by = by
-        self._signs = session.signs_on_device()
+        self._signs = session.move_signs()
 
     def rank(self, top: int, chosen: Bool[NDArray[np.bool_], "layers d_mlp"] | None) -> Candidates:
         """Return the first neurons of each position.
@@ -76,7 +76,7 @@ class Ranker:
         for layer in range(len(self._record.layers)):
             # At other positions effects are of use only where they are the measure.
             at_all = self._by == "effect"
-            effect = self._effects.of_neurons(layer, None if at_all else self._rows)
+            effect = self._effects.measure_neurons(layer, None if at_all else self._rows)
             measure = self._measure(layer, effect)
             effect = self._select(effect) if at_all else effect
             mask = None if chosen is None else torch.from_numpy(chosen[layer]).to(effect.device)
@@ -112,7 +112,7 @@ class Ranker:
         if self._by == "gradient":
             return (post.to(effect.dtype) * self._gradients[layer].to(effect.dtype)).abs()
         canonical = (post.float() * self._signs[layer]).cpu().numpy()
-        surprise = self._session.distributions[layer].surprise(canonical)
+        surprise = self._session.distributions[layer].measure_surprise(canonical)
         return torch.from_numpy(surprise).to(effect.device, effect.dtype)
 
     def _norms(self, layer: int, like: Tensor) -> Float[Tensor, " d_mlp"]:

@@ -75,7 +75,7 @@ class PromptSession:
         by_layer = np.split(found, self.stored.n_layers)
         return tuple(PostDistributions(of_layer) for of_layer in by_layer)
 
-    def surprise_of(
+    def measure_surprise(
         self, values: Float[np.ndarray, "*places neurons"], neuron_ids: Int[np.ndarray, " neurons"]
     ) -> Float[np.ndarray, "*places neurons"] | None:
         """Return the surprise of values of some neurons; None where there is no dataset."""
@@ -84,12 +84,12 @@ class PromptSession:
         if "distributions" in vars(self):
             places = neuron_ids - self.stored.first_neuron_id
             before = np.concatenate([one.before for one in self.distributions])[places]
-            return PostDistributions(before).surprise(values)
+            return PostDistributions(before).measure_surprise(values)
         with open_readonly(self.machine.database) as connection:
             known = read_post_distributions(
                 connection, self.stored, self.dataset.dataset_id, neuron_ids
             )
-        return known.surprise(values)
+        return known.measure_surprise(values)
 
     def encode(self, text: str, *, chat: bool) -> list[int]:
         """Return a text's token ids; what looks like a special token in it is text.
@@ -108,17 +108,17 @@ class PromptSession:
             )
         return ids
 
-    def batch(self, ids: list[int]) -> Batch:
+    def make_batch(self, ids: list[int]) -> Batch:
         """Return a prompt as a batch of one."""
         device = self.running.forward.device
         one = torch.ones(1, dtype=torch.int64, device=device)
         return Batch(torch.tensor([ids], device=device), one * len(ids), one - 1)
 
-    def tokens(self, ids: list[int]) -> tuple[TokenAt, ...]:
+    def name_tokens(self, ids: list[int]) -> tuple[TokenAt, ...]:
         """Return tokens with their texts."""
-        return tuple(TokenAt(i, self.running.tokenizer.token_text(i)) for i in ids)
+        return tuple(TokenAt(i, self.running.tokenizer.find_token_text(i)) for i in ids)
 
-    def signs_on_device(self) -> Float[Tensor, "layers neurons"]:
+    def move_signs(self) -> Float[Tensor, "layers neurons"]:
         """Return the signs as a tensor where the model runs."""
         return torch.from_numpy(self.signs).to(self.running.forward.device, torch.float32)
 
