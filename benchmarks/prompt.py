@@ -4,10 +4,11 @@
     python -m benchmarks.prompt llama-3.2-1b --layers 4 --tokens 100 --device cuda
 
 Random weights of a published shape, with the bundled tokenizer and texts, so that surprise has
-histograms. The model is loaded once. The bare pass is transformers' own: the last position's
-logits, and the gradient of the largest by the embeddings, which passes through every layer and no
-weight. The two are run in turn; prints the median seconds of each and the median ratio of pairs,
-for what `neurondb prompt` is asked by default and for its other measures.
+histograms. The model is loaded once. The bare pass is transformers' own: logits at the positions
+that are shown, the last or all, and the gradient of the last position's largest by the embeddings,
+which passes through every layer and no weight. The two are run in turn; prints the median seconds
+of each and the median ratio of pairs, for what `neurondb prompt` is asked by default and for its
+other measures.
 """
 
 import argparse
@@ -26,12 +27,12 @@ import torch
 from benchmarks.shapes import SHAPES, shape_options, write_checkpoint
 from ingest import bundled
 from ingest.interventions.explaining.session import PromptSession, open_session
-from ingest.jobs.demo import bundled_texts
+from ingest.jobs.demo import write_bundled_texts
 from ingest.jobs.prompt import explain
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.prompt import PromptRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
 
@@ -58,22 +59,22 @@ def prepare(directory: Path, options: argparse.Namespace) -> PromptSession:
         str(directory / "n.db"),
         name="m",
         stages=("weights", "activations"),
-        dataset=str(bundled_texts(directory)),
+        dataset=str(write_bundled_texts(directory)),
         max_texts=8,
         max_len=64,
         device=options.device,
     )
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
     machine = Machine("m", str(directory / "n.db"), options.device, options.dtype)
     return open_session(machine)
 
 
-def bare(session: PromptSession, ids: list[int]) -> None:
-    """Run the model forward and backward."""
+def bare(session: PromptSession, ids: list[int], n_logits: int) -> None:
+    """Run the model forward and backward, with logits at so many positions; 0 is all."""
     model: Any = session.running.forward.model
     batch = torch.tensor([ids], device=session.running.forward.device)
     embedded = model.get_input_embeddings()(batch).detach().requires_grad_()
-    logits = model(inputs_embeds=embedded, use_cache=False, logits_to_keep=1).logits[0, -1]
+    logits = model(inputs_embeds=embedded, use_cache=False, logits_to_keep=n_logits).logits[0, -1]
     (gradient,) = torch.autograd.grad(logits.max(), embedded)
     assert bool(gradient.isfinite().all())
 
@@ -96,9 +97,9 @@ def measure(session: PromptSession, text: str, rounds: int) -> None:
     print(f"{len(ids)} tokens, {n_neurons:,} neurons, d = {session.stored.d_model}")
     for name, how in REQUESTS.items():
         request = PromptRequest(session.machine, text, **how)
-        pairs = []
+        pairs, n_logits = [], 0 if request.at == "all" else 1
         for _ in range(rounds + 1):  # the first round warms up
-            floor = seconds(session, partial(bare, session, ids))
+            floor = seconds(session, partial(bare, session, ids, n_logits))
             pairs.append((seconds(session, partial(explain, session, request)), floor))
         ours, floors = (statistics.median(column) for column in zip(*pairs[1:], strict=True))
         ratio = statistics.median(one / floor for one, floor in pairs[1:])
@@ -119,7 +120,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         session = prepare(Path(scratch), options)
         text = "Once upon a time there was a little dog named Ben. " * options.tokens
-        ids = session.running.tokenizer.plain_prompt(text)[: options.tokens]
+        ids = session.running.tokenizer.encode_plain_prompt(text)[: options.tokens]
         measure(session, session.running.tokenizer.decode(ids), options.rounds)
     return 0
 

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from ingest.forward import Batch, MLPActivations
-from ingest.interventions.explaining.answering import sign_case
+from ingest.interventions.explaining.answering import name_sign_case
 from ingest.interventions.explaining.session import PromptSession, open_session
 from ingest.interventions.running_model import explain_memory_errors
 from neurondb.contracts.progress import Progress
@@ -42,7 +42,7 @@ def watch(session: PromptSession, request: ActivationsRequest) -> ActivationsRes
         find_neuron_id(session.stored, *place)
     ids = session.encode(request.text, chat=request.chat)
     neurons = watch_tokens(session, request.neurons, ids)
-    return ActivationsResult(session.stored.name, session.tokens(ids), neurons)
+    return ActivationsResult(session.stored.name, session.name_tokens(ids), neurons)
 
 
 def watch_tokens(
@@ -57,7 +57,7 @@ def watch_tokens(
     ids_of = {place: find_neuron_id(session.stored, *place) for place in places}
     watcher = _Watcher(places)
     with explain_memory_errors(session.running):
-        session.running.forward.run(session.batch(token_ids), [watcher])
+        session.running.forward.run(session.make_batch(token_ids), [watcher])
     return tuple(
         _in_canonical_sign(session, place, ids_of[place], watcher.kept[place]) for place in places
     )
@@ -93,13 +93,13 @@ def _in_canonical_sign(
     sign = session.signs[place]
     in_, post = in_ * sign, post * sign
     signs = np.full_like(in_, np.nan) if gate is None else gate
-    surprise = session.surprise_of(post[:, None], np.array([neuron_id]))
+    surprise = session.measure_surprise(post[:, None], np.array([neuron_id]))
     return NeuronActivations(
         place=place,
         neuron_id=neuron_id,
         gate=gate,
         in_=in_,
         post=post,
-        sign_cases=tuple(sign_case(*pair) for pair in zip(signs, in_, strict=True)),
+        sign_cases=tuple(name_sign_case(*pair) for pair in zip(signs, in_, strict=True)),
         surprise=None if surprise is None else surprise[:, 0],
     )

@@ -24,20 +24,21 @@ from ingest.interventions.running_model import explain_memory_errors
 from neurondb.contracts.progress import Progress
 from neurondb.contracts.prompt import MEASURES, At, PromptRequest, PromptResult
 from neurondb.database import open_existing
-from neurondb.errors import UsageError
+from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.reading.models import explain_missing_token, find_neuron_id
+from neurondb.spelling import option
 
 
 def run(request: PromptRequest, _progress: Progress) -> PromptResult:
     """Load a model, and explain one prompt.
 
     Raises:
-        UsageError: when the model cannot do what is asked.
-        UnknownNameError: when the model or a neuron is not in the database.
+        UsageError: when the request is malformed.
+        UnknownNameError: when the model, a neuron or the target is not in the database.
         IngestError: when weights are not ingested, or the checkpoint is no longer where it was or
-            holds other weights.
-        ModelError: when it cannot be read or run.
+            holds other weights, or the prompt has no such position.
+        ModelError: when it cannot be read or run, or its context is too short.
     """
     _check(request)
     return explain(open_session(request.machine), request)
@@ -63,7 +64,7 @@ def explain(session: PromptSession, request: PromptRequest) -> PromptResult:
                 changed = Distributions(session, rows)
     return PromptResult(
         model=session.stored.name,
-        tokens=session.tokens(ids),
+        tokens=session.name_tokens(ids),
         heat=found.candidates.heat,
         positions=positions,
         gradient_position=shown[-1],
@@ -77,13 +78,13 @@ def list_shown(at: At, n_tokens: int) -> Sequence[int]:
     """Return the positions that are asked for.
 
     Raises:
-        UsageError: when the prompt has no such position.
+        IngestError: when the prompt has no such position.
     """
     if at == "all":
         return range(n_tokens)
     place: object = -1 if at == "last" else at
     if not isinstance(place, int) or not -n_tokens <= place < n_tokens:
-        raise UsageError(
+        raise IngestError(
             f"no position {at!r}: the prompt has {n_tokens}, 0 to {n_tokens - 1}; give last, all, "
             "or a number"
         )
@@ -94,7 +95,7 @@ def _check(request: PromptRequest) -> None:
     if request.by not in MEASURES:
         raise UsageError(f"no measure {request.by!r}; neurons are ranked by {', '.join(MEASURES)}")
     if request.top < 1:
-        raise UsageError("--top is at least 1")
+        raise UsageError(f"{option('top')} is at least 1")
     changed = [*request.without, *(clamp.neuron for clamp in request.clamps)]
     if len(set(changed)) < len(changed):
         raise UsageError("a neuron is named twice among those that are changed; name each once")
@@ -107,7 +108,7 @@ def _check_names(session: PromptSession, request: PromptRequest) -> None:
     choose_clamp_hook(model, request.hook)
     if request.target_id is not None and not 0 <= request.target_id < model.d_vocab:
         why = explain_missing_token(model, request.target_id)
-        raise UsageError(f"{model.name} has no token {request.target_id}: {why}")
+        raise UnknownNameError(f"{model.name} has no token {request.target_id}: {why}")
 
 
 def _choose(
@@ -137,7 +138,7 @@ def _explain_pass(
         _ = session.distributions  # what is missing is said before the model runs
     forward, layout = session.running.forward, session.running.checkpoint.layout
     record = record_pass(
-        forward, layout, session.batch(ids), shown, with_gradient=request.wants_gradient
+        forward, layout, session.make_batch(ids), shown, with_gradient=request.wants_gradient
     )
     assert record.normed is not None
     distributions = Distributions(session, record.normed.detach()[list(shown)])
@@ -158,14 +159,14 @@ def _targets(
     if request.target_id is not None:
         return torch.full((len(ids),), request.target_id, device=device)
     assert record.normed is not None
-    (best,) = Distributions(session, record.normed.detach()[-1:]).top_ids(0, 1)
-    return torch.tensor([*ids[1:], best], device=device)
+    best = Distributions(session, record.normed.detach()[-1:]).read_logits(0).argmax()
+    return torch.tensor([*ids[1:], int(best)], device=device)
 
 
 def _gradients(record: PassRecord, effects: DirectEffects, position: int) -> list[Tensor]:
     """Return ∂logit/∂hook_post of every layer, of the logit of one position's target."""
     probes = [one.probe for one in record.layers if one.probe is not None]
     with torch.enable_grad():
-        logit = effects.logits()[position]
+        logit = effects.compute_logits()[position]
         found = torch.autograd.grad(logit, probes)
     return [gradient.reshape(-1, gradient.shape[-1]) for gradient in found]

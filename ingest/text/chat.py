@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.checkpoint.libraries import first_line
 from ingest.text.tokenizer import Tokenizer
-from neurondb.errors import CheckpointError, LackingModelError
+from neurondb.errors import CheckpointError, LackingModelError, UsageError
 from neurondb.spelling import option
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
@@ -44,14 +44,15 @@ class ChatTokenizer(Tokenizer):
             )
         return ids
 
-    def plain_prompt(self, text: str, *, chat: bool = False) -> list[int]:
-        """Return a prompt's token ids as `prompt` does, but the text is only text.
+    def encode_plain_prompt(self, text: str, *, chat: bool = False) -> list[int]:
+        """Return a prompt's token ids as `encode_prompt` does, but the text is only text.
 
         What is spelled like a special token, such as `<|endoftext|>`, becomes the tokens of its
         letters; the special tokens are the prefix token and those of the chat template.
 
         Raises:
-            UsageError: as `prompt` does, and where the text has half of a surrogate pair.
+            UsageError: when the text has half of a surrogate pair.
+            LackingModelError: as `encode_prompt` does.
         """
         try:
             text.encode()
@@ -68,7 +69,7 @@ class ChatTokenizer(Tokenizer):
         # The template is filled with a text that has no special token, which is then exchanged.
         before, mark, after = self._fill_template(_STAND_IN).partition(_STAND_IN)
         if not mark:
-            raise UsageError(
+            raise LackingModelError(
                 f"{self.directory}: its chat template changes what is said, so that "
                 "special tokens in it cannot be told from its own; leave them out"
             )

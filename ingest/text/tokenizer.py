@@ -111,7 +111,7 @@ class Tokenizer:
         token_ids = self.list_token_ids(d_vocab).tolist()
         return [self._token(pieces[i], is_added=i in added) for i in token_ids]
 
-    def token_text(self, token_id: int) -> str:
+    def find_token_text(self, token_id: int) -> str:
         """Return a token's own text, as `vocabulary` has it; `#` and the id where it has none."""
         piece = self._tokenizer.id_to_token(token_id)
         if piece is None:

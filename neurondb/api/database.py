@@ -25,7 +25,8 @@ from neurondb.find.search import count, read_expression
 from neurondb.neurons import parse_neuron
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
-from neurondb.reading.prompt import ActivationsPage, PromptPage
+from neurondb.reading.prompt import PromptPage
+from neurondb.reading.text_activations import ActivationsPage
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query, parse_query
 from neurondb.sql.running import TIME_LIMIT_S

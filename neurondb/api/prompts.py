@@ -18,12 +18,9 @@ from neurondb.find.neuron_sets import select_neurons
 from neurondb.find.token_names import find_tokens
 from neurondb.neurons import NeuronPlace, parse_neurons
 from neurondb.reading.models import Model, find_model, find_neuron_id, open_readonly
-from neurondb.reading.prompt import (
-    ActivationsPage,
-    PromptPage,
-    read_activations_pages,
-    read_prompt_page,
-)
+from neurondb.reading.prompt import PromptPage, read_prompt_page
+from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
+from neurondb.spelling import option
 from neurondb.sql import open_engine
 from neurondb.writing.ablations import store_named_at
 
@@ -66,7 +63,8 @@ def explain_prompt(
         NeuronDBError: one line on what was wrong.
     """
     if without_set is not None and len(without):
-        raise UsageError("--without and --without-set both say which; give one of them")
+        both = f"{option('without')} and {option('without_set')}"
+        raise UsageError(f"{both} say the same thing twice; give one of them")
     with open_readonly(location) as connection:
         model = find_model(connection, name)
         removed = _list_places(model, without)

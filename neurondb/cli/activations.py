@@ -11,7 +11,7 @@ from neurondb.formatting.documents import format_json
 from neurondb.neurons import NeuronPlace
 from neurondb.terminal.console import open_console, shows_colours
 from neurondb.terminal.output_formats import write_rows, write_text
-from neurondb.terminal.prompt import draw_activations_page, make_activation_rows
+from neurondb.terminal.text_activations import draw_activations_page, make_activation_rows
 
 SECTIONS: Final = {
     "Prompt": ("chat",),

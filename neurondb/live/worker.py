@@ -39,11 +39,11 @@ def open_model(request: LiveRequest) -> Answerer:
     Raises:
         NeuronDBError: as the job does, and when it is not installed.
     """
-    from neurondb.contracts.registry import job
+    from neurondb.contracts.registry import load_job
     from neurondb.extras import name_missing_extras
 
     with name_missing_extras():
-        answerer: Answerer = job("live")(request, Silent())
+        answerer: Answerer = load_job("live")(request, Silent())
     return answerer
 
 

@@ -12,9 +12,7 @@ from jaxtyping import Int
 from sqlalchemy import Connection, select
 
 from neurondb.contracts.prompt import (
-    ActivationsResult,
     LogitParts,
-    NeuronActivations,
     NextToken,
     PromptPosition,
     PromptRequest,
@@ -329,90 +327,17 @@ def _neuron_line(
         sign_case=one.sign_case,
         freq=facts.freq,
         hook_post=shorten_float(one.hook_post),
-        hook_pre=_shorten(one.gate) if gated else in_,
+        hook_pre=shorten_if_any(one.gate) if gated else in_,
         hook_pre_linear=in_ if gated else None,
         effect=shorten_float(one.effect),
         norm=shorten_float(one.norm),
-        gradient=_shorten(one.gradient),
+        gradient=shorten_if_any(one.gradient),
         surprise=one.surprise,
         promotes=facts.out_tokens if one.hook_post > 0 else (),
         suppresses=facts.out_tokens if one.hook_post < 0 else (),
     )
 
 
-def _shorten(value: float | None) -> float | None:
+def shorten_if_any(value: float | None) -> float | None:
+    """Return a number as `shorten_float` does, and None as it is."""
     return None if value is None else shorten_float(value)
-
-
-# --- activations ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class TokenActivations:
-    """What a neuron does at one token, in canonical sign; None where there is no such quantity."""
-
-    position: int
-    token_id: int
-    token: str
-    sign_case: str | None
-    hook_pre: float | None
-    hook_pre_linear: float | None
-    hook_post: float
-    surprise: float | None
-
-
-@dataclass(frozen=True)
-class ActivationsPage:
-    """A neuron on a text: what `neurondb activations` shows."""
-
-    model: str
-    name: str
-    layer: int
-    neuron: int
-    neuron_id: int
-    class_name: str | None
-    freq: float | None
-    out_tokens: tuple[str, ...]
-    tokens: tuple[TokenActivations, ...]
-
-
-def read_activations_pages(
-    connection: Connection, model: Model, result: ActivationsResult
-) -> tuple[ActivationsPage, ...]:
-    """Return a page for each neuron of a result, with what is stored of it."""
-    facts = read_stored_facts(connection, [one.neuron_id for one in result.neurons])
-    return tuple(
-        ActivationsPage(
-            result.model,
-            one.place.name,
-            *one.place,
-            one.neuron_id,
-            facts[one.neuron_id].class_name,
-            facts[one.neuron_id].freq,
-            facts[one.neuron_id].out_tokens,
-            tuple(_at_tokens(result, one, gated=model.gated)),
-        )
-        for one in result.neurons
-    )
-
-
-def _at_tokens(
-    result: ActivationsResult, one: NeuronActivations, *, gated: bool
-) -> list[TokenActivations]:
-    found = []
-    for position, token in enumerate(result.tokens):
-        in_ = shorten_float(float(one.in_[position]))
-        gate = None if one.gate is None else shorten_float(float(one.gate[position]))
-        surprise = None if one.surprise is None else float(one.surprise[position])
-        found.append(
-            TokenActivations(
-                position,
-                *token,
-                one.sign_cases[position],
-                gate if gated else in_,
-                in_ if gated else None,
-                shorten_float(float(one.post[position])),
-                None if surprise is None or surprise != surprise else surprise,
-            )
-        )
-    return found

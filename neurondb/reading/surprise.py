@@ -21,6 +21,10 @@ from neurondb.schema.codes import QUANTITIES
 
 _AT_A_TIME: Final = 10_000
 """Neurons that one statement names."""
+_EDGES: Final = histogram.compute_edges()
+_LOWS: Final = np.concatenate([[0.0], _EDGES])
+_WIDTHS: Final = np.concatenate([[np.inf], np.diff(_EDGES), [np.inf]])
+"""Lower ends and widths of the bins; what an open bin has as its lower end does not matter."""
 _HOOK_POST: Final = QUANTITIES.index("hook_post")
 
 
@@ -35,28 +39,26 @@ class PostDistributions:
 
     before: Float[np.ndarray, "neurons bins_and_one"]
 
-    def surprise(self, values: Float[np.ndarray, "*places neurons"]) -> Float[np.ndarray, "..."]:
+    def measure_surprise(
+        self, values: Float[np.ndarray, "*places neurons"]
+    ) -> Float[np.ndarray, "*places neurons"]:
         """Return the surprise of values, their last axis over the neurons.
 
         It is NaN for a value that is none, and for a neuron without a histogram.
         """
-        edges = histogram.edges()
-        known = np.nan_to_num(values.astype(np.float64), posinf=np.inf, neginf=-np.inf)
-        bins = histogram.bin_of(known)
-        rows = np.arange(self.before.shape[0])
-        low = edges[np.maximum(bins - 1, 0)]
-        high = edges[np.minimum(bins, len(edges) - 1)]
+        bins = histogram.find_bins(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf))
+        n_before, n = self.before.shape[1], self.before[:, -1]
+        place = np.arange(len(self.before)) * n_before + bins
+        first, last = self.before.take(place), self.before.take(place + 1)
+        low, width = _LOWS.take(bins), _WIDTHS.take(bins)
         with np.errstate(invalid="ignore", divide="ignore"):
-            within = (known - low) / (high - low)
-        within = np.where(bins == 0, 1.0, np.where(bins == histogram.N_BINS - 1, 0.0, within))
-        first, last = self.before[rows, bins], self.before[rows, bins + 1]
-        n = self.before[:, -1]
-        below = first + within * (last - first)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            tail = np.clip(2 * np.minimum(below, n - below), 1, n) / n
-            found = -np.log10(tail)
-        # −0 would be shown with its sign.
-        return np.where(np.isnan(values) | (n == 0), np.nan, found + 0.0)
+            # Of an open bin the whole lies beyond: 1 of it is below at the bottom, 0 at the top.
+            within = np.where(np.isinf(width), bins == 0, (values - low) / width)
+            below = first + within * (last - first)
+            tail = np.clip(2 * np.minimum(below, n - below), 1, n)
+            found = np.log10(n) - np.log10(tail)
+        found[..., n == 0] = np.nan
+        return np.where(np.isnan(values), np.nan, found)
 
 
 def read_post_distributions(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,7 +10,6 @@ from rich.text import Text
 from neurondb.formatting.numbers import MISSING, format_compact, format_count
 from neurondb.formatting.text import DOT, format_token, keep_start, make_visible, wrap_parts
 from neurondb.reading.prompt import (
-    ActivationsPage,
     ChangeLine,
     NeuronAtPosition,
     NextLine,
@@ -20,9 +18,9 @@ from neurondb.reading.prompt import (
 )
 from neurondb.sql import Rows
 from neurondb.terminal.console import make_heading, make_table
-from neurondb.terminal.neuron_examples import NEGATIVE, POSITIVE, STEPS, choose_shade
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED
 from neurondb.terminal.table import SHORT
+from neurondb.terminal.token_strip import draw_strip, draw_strip_legend
 
 PROMPT_COLUMNS: Final = (
     *("model", "position", "token_id", "token", "target_id", "target", "rank", "name", "layer"),
@@ -34,17 +32,12 @@ CHANGE_COLUMNS: Final = (
     *("probability_before", "probability_after", "logit_before", "logit_after"),
     *("rank_before", "rank_after"),
 )
-ACTIVATION_COLUMNS: Final = (
-    *("model", "name", "layer", "neuron", "neuron_id", "position", "token_id", "token"),
-    *("sign_case", "hook_pre", "hook_pre_linear", "hook_post", "surprise"),
-)
 MEASURES: Final = {
     "effect": "the direct effect on the logit of the target",
     "norm": "|hook_post| · ‖out‖",
     "gradient": "hook_post × gradient of the logit",
     "surprise": "surprise, −log₁₀ of the share of tokens as far out",
 }
-_BARS: Final = "▁▂▃▄▅▆▇█"
 _TOKEN_CELLS: Final = 24
 _WRITTEN_CELLS: Final = 16
 _WRITTEN_LEAST: Final = 22
@@ -98,19 +91,6 @@ def list_changes(at: PositionPage) -> list[ChangeLine]:
         target = at.target
         found.insert(0, ChangeLine(target.token_id, target.token, target, at.target_changed))
     return found
-
-
-def make_activation_rows(pages: Sequence[ActivationsPage]) -> Rows:
-    """Return one row a neuron and token."""
-
-    def rows() -> Iterator[tuple[object, ...]]:
-        for page in pages:
-            who = (page.model, page.name, page.layer, page.neuron, page.neuron_id)
-            for one in page.tokens:
-                values = (one.hook_pre, one.hook_pre_linear, one.hook_post, one.surprise)
-                yield (*who, one.position, one.token_id, one.token, one.sign_case, *values)
-
-    return Rows(ACTIVATION_COLUMNS, rows())
 
 
 # --- the page of a prompt ------------------------------------------------------------------
@@ -232,10 +212,11 @@ def _draw_written(one: NeuronAtPosition, room: int) -> Text:
         return Text(MISSING, "faint")
     sign, style = (PROMOTED, "positive") if one.promotes else (SUPPRESSED, "negative")
     tokens = one.promotes or one.suppresses
-    return Text.assemble((sign, style), " ", keep_start(_name_tokens(tokens), room - 2))
+    return Text.assemble((sign, style), " ", keep_start(name_tokens(tokens), room - 2))
 
 
-def _name_tokens(tokens: Sequence[str]) -> str:
+def name_tokens(tokens: Sequence[str]) -> str:
+    """Return some tokens that a neuron writes, in one line."""
     return "  ".join(format_token(token, _WRITTEN_CELLS) for token in tokens)
 
 
@@ -266,106 +247,3 @@ def _draw_changes(page: PromptPage, at: PositionPage) -> Iterator[RenderableType
             Text(f"{difference:+.3f}", style),
         )
     yield table
-
-
-# --- the strip of tokens -------------------------------------------------------------------
-
-
-def find_scale(values: Sequence[float]) -> float:
-    """Return the |value| of the strongest colour: the largest but for the first token's.
-
-    The first token, a prefix that nothing precedes, often has values that dwarf all others.
-    """
-    known = [abs(value) for value in values if value == value]
-    return max(known[1:], default=max(known, default=0.0))
-
-
-def draw_strip(tokens: Sequence[str], values: Sequence[float], width: int, *, marks: bool) -> Text:
-    """Return tokens one after the other, each with its colour or, for `marks`, a bar behind it."""
-    scale = find_scale(values)
-    strip, used = Text(), 0
-    for token, value in zip(tokens, values, strict=True):
-        shown = format_token(token, _TOKEN_CELLS)
-        piece = Text(shown, choose_shade(value, scale))
-        if marks:
-            piece.append(_draw_bar(value, scale))
-        cells = cell_len(piece.plain)
-        if used and used + cells > width:
-            strip.append("\n")
-            used = 0
-        strip.append_text(piece)
-        used += cells
-    return strip
-
-
-def _draw_bar(value: float, scale: float) -> str:
-    if not scale or value != value:
-        return " "
-    level = min(int(abs(value) / scale * len(_BARS)), len(_BARS) - 1)
-    return ("-" if value < 0 else "") + _BARS[level]
-
-
-def draw_strip_legend(of: str, values: Sequence[float], *, marks: bool) -> Text:
-    """Return the line that says what the colours, or the bars, of a strip stand for."""
-    scale = format_compact(find_scale(values))
-    line = Text(f"{of} but the first token's, {scale}: ", "faint")
-    if marks:
-        return line.append(f"{_BARS[0]} 0 to {_BARS[-1]} 1", "faint")
-    signs = [("-", NEGATIVE)] if any(value < 0 for value in values) else []
-    for sign, styles in signs:
-        for (_, name), style in zip(STEPS, styles, strict=True):
-            line.append(f" {sign}{name} ", style)
-        line.append(" 0 ", "faint")
-    for (_, name), style in reversed(list(zip(STEPS, POSITIVE, strict=True))):
-        line.append(f" {name} ", style)
-    return line
-
-
-# --- the page of activations ---------------------------------------------------------------
-
-
-def draw_activations_page(page: ActivationsPage, width: int, *, marks: bool) -> RenderableType:
-    """Return a neuron's strip over a text, and a line for every token.
-
-    Args:
-        page: the neuron and the text.
-        width: cells of a line.
-        marks: say by signs what colours would.
-    """
-    values = [one.hook_post for one in page.tokens]
-    facts = (
-        page.class_name or "no class",
-        *([f"fires on {page.freq:.2%}"] if page.freq is not None else []),
-        *([f"out {_name_tokens(page.out_tokens)}"] if page.out_tokens else []),
-    )
-    return Group(
-        Text(f"{make_visible(page.model)} {page.name}", "name"),
-        Text(wrap_parts(facts, width), "faint"),
-        Text(),
-        draw_strip([one.token for one in page.tokens], values, width, marks=marks),
-        draw_strip_legend("hook_post ÷ the largest", values, marks=marks),
-        Text(),
-        _draw_tokens(page, values, marks=marks),
-    )
-
-
-def _draw_tokens(page: ActivationsPage, values: Sequence[float], *, marks: bool) -> Table:
-    gated = any(one.hook_pre_linear is not None for one in page.tokens)
-    with_surprise = any(one.surprise is not None for one in page.tokens)
-    table = make_table()
-    numbers = ["gate"] * gated + ["in", "post"] + ["surprise"] * with_surprise
-    for heading in ("", "token", "case", *numbers):
-        right = heading in numbers or not heading
-        table.add_column(heading, no_wrap=True, justify="right" if right else "left")
-    scale = find_scale(values)
-    for one in page.tokens:
-        cells = [one.hook_pre, one.hook_pre_linear] if gated else [one.hook_pre]
-        cells += [one.hook_post] + [one.surprise] * with_surprise
-        style = "" if marks else choose_shade(one.hook_post, scale)
-        table.add_row(
-            Text(str(one.position), "faint"),
-            Text(format_token(one.token, _TOKEN_CELLS), style),
-            one.sign_case or MISSING,
-            *map(format_compact, cells),
-        )
-    return table

@@ -103,7 +103,7 @@ def store_named_at(location: str | None, record: NeuronSetRecord) -> None:
     """Write a set that has a name to the database at a path or URL; None is the default one.
 
     Raises:
-        UsageError, DatabaseError: as `store_named` does.
+        IngestError, DatabaseError: as `store_named` does.
     """
     open_existing(location).dispose()
     engine = migrate.create_or_open(location)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -43,15 +44,15 @@ class Explained(NamedTuple):
     candidates: Candidates
 
 
-def sign_case(gate: float, in_: float) -> str | None:
+def name_sign_case(gate: float, in_: float) -> str | None:
     """Return the sign case of canonical values; `gate` is NaN for an ungated neuron.
 
     It is None where one of them is 0 or, of a gated neuron, no number.
     """
-    if not in_ or np.isnan(in_) or not gate:
+    if not in_ or math.isnan(in_) or not gate:
         return None
     of_in = "in+" if in_ > 0 else "in-"
-    return of_in if np.isnan(gate) else f"gate{'+' if gate > 0 else '-'}_{of_in}"
+    return of_in if math.isnan(gate) else f"gate{'+' if gate > 0 else '-'}_{of_in}"
 
 
 def list_positions(session: PromptSession, found: Explained) -> tuple[PromptPosition, ...]:
@@ -64,8 +65,8 @@ def list_positions(session: PromptSession, found: Explained) -> tuple[PromptPosi
         positions.append(
             PromptPosition(
                 position=position,
-                target=one.token(i, int(found.target_ids[position])),
-                next_tokens=tuple(one.token(i, token_id) for token_id in one.top_ids(i)),
+                target=one.find_token(i, int(found.target_ids[position])),
+                next_tokens=one.list_top(i),
                 parts=parts[i],
                 neurons=neurons[i],
             )
@@ -76,12 +77,12 @@ def list_positions(session: PromptSession, found: Explained) -> tuple[PromptPosi
 def _parts(found: Explained) -> Iterator[LogitParts]:
     effects = found.effects
     rows = torch.tensor(found.shown, device=found.target_ids.device)
-    attention = effects.of_attention().detach()[rows].double().cpu().numpy()
+    attention = effects.measure_attention().detach()[rows].double().cpu().numpy()
     single = (
-        effects.of_mlp_biases(),
-        effects.of_embeddings(),
-        effects.of_biases(),
-        effects.logits(),
+        effects.measure_mlp_biases(),
+        effects.measure_embeddings(),
+        effects.measure_biases(),
+        effects.compute_logits(),
     )
     values = torch.stack([one.detach()[rows].double() for one in single], dim=1).tolist()
     for i, (mlp_bias, embeddings, bias, logit) in enumerate(values):
@@ -92,7 +93,7 @@ def _parts(found: Explained) -> Iterator[LogitParts]:
             embeddings=embeddings,
             bias=bias,
             logit=logit,
-            capped=float(found.distributions.row(i)[found.target_ids[found.shown[i]]]),
+            capped=float(found.distributions.read_logits(i)[found.target_ids[found.shown[i]]]),
         )
 
 
@@ -101,16 +102,22 @@ def _neurons(session: PromptSession, found: Candidates) -> list[tuple[RankedNeur
     posts = found.values[VALUES.index("post")]
     ids = found.neurons[ranked] + session.stored.first_neuron_id
     surprise = np.full(posts.shape, np.nan)
-    known = session.surprise_of(posts[ranked], ids)
+    known = session.measure_surprise(posts[ranked], ids)
     if known is not None:
         surprise[ranked] = known
+    rows = zip(
+        found.neurons.tolist(),
+        found.values.T.swapaxes(0, 1).tolist(),
+        surprise.tolist(),
+        strict=True,
+    )
     return [
         tuple(
-            _neuron(session, int(place), found.values[:, i, rank].tolist(), surprise[i, rank])
-            for rank, place in enumerate(found.neurons[i])
+            _neuron(session, place, values, far)
+            for place, values, far in zip(*row, strict=True)
             if place >= 0
         )
-        for i in range(len(posts))
+        for row in rows
     ]
 
 
@@ -121,14 +128,14 @@ def _neuron(
     return RankedNeuron(
         place=NeuronPlace(*divmod(place, session.stored.d_mlp)),
         neuron_id=session.stored.first_neuron_id + place,
-        sign_case=sign_case(gate, in_),
+        sign_case=name_sign_case(gate, in_),
         hook_post=post,
-        gate=None if np.isnan(gate) else gate,
+        gate=None if math.isnan(gate) else gate,
         in_=in_,
         effect=effect,
         norm=norm,
-        gradient=None if np.isnan(gradient) else gradient,
-        surprise=None if np.isnan(surprise) else float(surprise),
+        gradient=None if math.isnan(gradient) else gradient,
+        surprise=None if math.isnan(surprise) else surprise,
     )
 
 
@@ -138,13 +145,13 @@ def list_changes(
     """Return what a second run does to the next tokens of the shown positions."""
 
     def change(i: int, before: NextToken) -> TokenChange:
-        return TokenChange(before, after.token(i, before.token_id))
+        return TokenChange(before, after.find_token(i, before.token_id))
 
     changed = []
     for i, one in enumerate(positions):
         known = {token.token_id for token in one.next_tokens}
-        new = [t for t in after.top_ids(i) if t not in known]
-        tokens = (*one.next_tokens, *(found.distributions.token(i, t) for t in new))
+        new = [token.token_id for token in after.list_top(i) if token.token_id not in known]
+        tokens = (*one.next_tokens, *(found.distributions.find_token(i, t) for t in new))
         changed.append(
             ChangedPosition(
                 one.position, change(i, one.target), tuple(change(i, token) for token in tokens)

@@ -65,20 +65,25 @@ class DirectEffects:
         if norm.bias is not None:
             self._bias = self._bias + rows @ norm.bias
 
-    def logits(self) -> Float[Tensor, " positions"]:
+    def compute_logits(self) -> Float[Tensor, " positions"]:
         """Return the targets' logits, before any soft cap; they have a gradient if the pass has."""
         assert self._record.normed is not None
         normed = self._record.normed.to(self._wide)
         return (normed * self._unembedding()).sum(-1) + self._head_bias()
 
-    def of_neurons(self, layer: int) -> Float[Tensor, "positions d_mlp"]:
-        """Return what every neuron of a layer adds to the logit of its position."""
+    def measure_neurons(
+        self, layer: int, shown: Int[Tensor, " shown"] | None = None
+    ) -> Float[Tensor, "positions d_mlp"]:
+        """Return what every neuron of a layer adds to the logit, at all or some positions."""
         post = self._record.layers[layer].post
         assert post is not None
         rows, divisor = self._written_by_mlp(layer)
-        return post.to(self._wide) * (rows @ self._out(layer).T.to(self._wide)) / divisor[:, None]
+        if shown is not None:
+            post, rows, divisor = (one.index_select(0, shown) for one in (post, rows, divisor))
+        rows = rows / divisor[:, None]
+        return post.to(self._wide) * (rows @ self._out(layer).T.to(self._wide))
 
-    def of_mlp_biases(self) -> Float[Tensor, " positions"]:
+    def measure_mlp_biases(self) -> Float[Tensor, " positions"]:
         """Return what the biases of all MLPs' outputs add, which are no neuron's."""
         total = torch.zeros_like(self._bias)
         for layer in range(len(self._record.layers)):
@@ -88,7 +93,7 @@ class DirectEffects:
                 total = total + rows @ bias.to(self._wide) / divisor
         return total
 
-    def of_attention(self) -> Float[Tensor, "positions layers"]:
+    def measure_attention(self) -> Float[Tensor, "positions layers"]:
         """Return what every layer's attention adds."""
         found = []
         for one in self._record.layers:
@@ -96,12 +101,12 @@ class DirectEffects:
             found.append(self._of(one.attended) * self._multiplier)
         return torch.stack(found, dim=1)
 
-    def of_embeddings(self) -> Float[Tensor, " positions"]:
+    def measure_embeddings(self) -> Float[Tensor, " positions"]:
         """Return what enters the first layer adds."""
         assert self._record.embedded is not None
         return self._of(self._record.embedded)
 
-    def of_biases(self) -> Float[Tensor, " positions"]:
+    def measure_biases(self) -> Float[Tensor, " positions"]:
         """Return what the biases of the final norm and of the unembedding add."""
         return self._bias
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -36,37 +37,39 @@ class Distributions:
         parts = [cached_model.logits(part) for part in torch.split(normed, POSITIONS_AT_A_TIME)]
         d_vocab = session.running.checkpoint.architecture.d_vocab
         self._logits = [part[:, :d_vocab].float().cpu() for part in parts]
-        self._normaliser = torch.cat([part.double().logsumexp(-1) for part in self._logits])
+        self._normalisers = [x for part in self._logits for x in part.logsumexp(-1).tolist()]
 
-    def row(self, i: int) -> Float[Tensor, " d_vocab"]:
+    def read_logits(self, i: int) -> Float[Tensor, " d_vocab"]:
         """Return the logits at the position of this place, as the model puts them out."""
         chunk, place = divmod(i, POSITIONS_AT_A_TIME)
         return self._logits[chunk][place]
 
-    def top_ids(self, i: int, k: int = TOP_TOKENS) -> list[int]:
-        """Return the ids of the most probable next tokens, in order."""
-        row = self.row(i)
-        found: list[int] = row.topk(min(k, len(row))).indices.tolist()
-        return found
+    def list_top(self, i: int) -> tuple[NextToken, ...]:
+        """Return the most probable next tokens, in order."""
+        row = self.read_logits(i)
+        logits, ids = row.topk(min(TOP_TOKENS, len(row)))
+        # Of equal ones all have the rank of the first.
+        ranks = (logits[:, None] < logits).sum(1)
+        found = zip(ids.tolist(), logits.tolist(), ranks.tolist(), strict=True)
+        return tuple(self._make(i, *token) for token in found)
 
-    def token(self, i: int, token_id: int) -> NextToken:
+    def find_token(self, i: int, token_id: int) -> NextToken:
         """Return what a token has at the position of this place."""
-        row = self.row(i)
+        row = self.read_logits(i)
         logit = row[token_id]
-        return NextToken(
-            token_id,
-            self._session.running.tokenizer.token_text(token_id),
-            float((logit.double() - self._normaliser[i]).exp()),
-            float(logit),
-            int((row > logit).sum()),
-        )
+        return self._make(i, token_id, float(logit), int((row > logit).sum()))
+
+    def _make(self, i: int, token_id: int, logit: float, rank: int) -> NextToken:
+        probability = math.exp(logit - self._normalisers[i])
+        text = self._session.running.tokenizer.find_token_text(token_id)
+        return NextToken(token_id, text, probability, logit, rank)
 
 
 @torch.inference_mode()
 def run_changed(session: PromptSession, request: PromptRequest, ids: list[int]) -> Normed:
     """Run a prompt with neurons changed, and return what the unembedding reads."""
     interventions = _interventions(session, request)
-    forward, batch = session.running.forward, session.batch(ids)
+    forward, batch = session.running.forward, session.make_batch(ids)
     with intervene(forward, *interventions), forward.explain_errors(batch):
         decoded = forward.decoder(input_ids=batch.token_ids, use_cache=False)
     rows: Tensor = decoded.last_hidden_state[0]

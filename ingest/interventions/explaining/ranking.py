@@ -60,9 +60,9 @@ class Ranker:
         self._record = record
         self._effects = effects
         self._gradients = gradients
-        self._shown = torch.tensor(shown, device=session.running.forward.device)
+        self._rows = torch.tensor(shown, device=session.running.forward.device)
         self._by = by
-        self._signs = session.signs_on_device()
+        self._signs = session.move_signs()
 
     def rank(self, top: int, chosen: Bool[NDArray[np.bool_], "layers d_mlp"] | None) -> Candidates:
         """Return the first neurons of each position.
@@ -74,15 +74,18 @@ class Ranker:
         found, sums = [], []
         heat: Tensor | None = None
         for layer in range(len(self._record.layers)):
-            effect = self._effects.of_neurons(layer)
+            # At other positions effects are of use only where they are the measure.
+            at_all = self._by == "effect"
+            effect = self._effects.measure_neurons(layer, None if at_all else self._rows)
             measure = self._measure(layer, effect)
+            effect = self._select(effect) if at_all else effect
             mask = None if chosen is None else torch.from_numpy(chosen[layer]).to(effect.device)
             if mask is not None:
                 measure = measure.where(mask, 0.0)
-            warmth = measure.double().nansum(1)
+            warmth = measure.nansum(1, dtype=torch.float64)
             heat = warmth if heat is None else heat + warmth
-            sums.append(effect[self._shown].double().sum(1))
-            found.append(self._first_of(layer, effect, measure[self._shown], mask, top))
+            sums.append(effect.sum(1, dtype=torch.float64))
+            found.append(self._first_of(layer, effect, self._select(measure), mask, top))
         assert heat is not None
         keys, neurons, values = (
             torch.cat(parts, dim=-1).cpu().numpy() for parts in zip(*found, strict=True)
@@ -109,7 +112,7 @@ class Ranker:
         if self._by == "gradient":
             return (post.to(effect.dtype) * self._gradients[layer].to(effect.dtype)).abs()
         canonical = (post.float() * self._signs[layer]).cpu().numpy()
-        surprise = self._session.distributions[layer].surprise(canonical)
+        surprise = self._session.distributions[layer].measure_surprise(canonical)
         return torch.from_numpy(surprise).to(effect.device, effect.dtype)
 
     def _norms(self, layer: int, like: Tensor) -> Float[Tensor, " d_mlp"]:
@@ -118,29 +121,35 @@ class Ranker:
     def _first_of(
         self,
         layer: int,
-        effect: Tensor,
+        effect: Float[Tensor, "shown d_mlp"],
         measure: Float[Tensor, "shown d_mlp"],
         mask: Tensor | None,
         top: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the largest measures of a layer, the neurons and their values."""
-        keys = measure.double().nan_to_num(-1.0)  # what is no number comes after what is one
+        keys = measure.nan_to_num(-1.0)  # what is no number comes after what is one
         if mask is not None:
             keys = keys.where(mask, -torch.inf)
         keys, places = keys.topk(min(top, keys.shape[1]), dim=1)
         record, sign = self._record.layers[layer], self._signs[layer].double()[places]
         assert record.post is not None
         assert record.in_ is not None
-        post = record.post[self._shown].double().gather(1, places)
+
+        def of(values: Tensor) -> Tensor:
+            return values.gather(1, places).double()
+
+        post = of(self._select(record.post))
         nothing = torch.full_like(post, torch.nan)
         values = (
             post * sign,
-            nothing if record.gate is None else record.gate.double().gather(1, places),
-            record.in_.double().gather(1, places) * sign,
-            effect[self._shown].double().gather(1, places),
+            nothing if record.gate is None else of(record.gate),
+            of(record.in_) * sign,
+            of(effect),
             post.abs() * self._norms(layer, post)[places],
-            post * self._gradients[layer][self._shown].double().gather(1, places)
-            if self._gradients
-            else nothing,
+            post * of(self._select(self._gradients[layer])) if self._gradients else nothing,
         )
-        return keys, places + layer * measure.shape[1], torch.stack(values)
+        return keys.double(), places + layer * measure.shape[1], torch.stack(values)
+
+    def _select(self, values: Tensor) -> Tensor:
+        """Return the rows of the shown positions."""
+        return values if len(self._rows) == len(values) else values.index_select(0, self._rows)

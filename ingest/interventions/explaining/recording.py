@@ -134,7 +134,9 @@ def _keep(record: LayerRecord, name: str) -> Callable[..., None]:
 
 def _keep_part(record: LayerRecord, name: str, matrix: Matrix, rows: Tensor) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        setattr(record, name, _rows(matrix.select_part(output)).index_select(0, rows))
+        values = _rows(matrix.select_part(output))
+        whole = len(rows) == len(values)
+        setattr(record, name, values if whole else values.index_select(0, rows))
 
     return hook
 

@@ -17,12 +17,13 @@ from ingest.forward import Batch
 from ingest.interventions.running_model import RunningModel, load_stored_model
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.prompt import TokenAt
-from neurondb.errors import IngestError, UsageError
+from neurondb.errors import IngestError, LackingModelError
 from neurondb.formatting.text import format_ingest_command
 from neurondb.reading.arrays import read_neuron_values
 from neurondb.reading.models import Model, open_readonly
 from neurondb.reading.surprise import PostDistributions, read_post_distributions
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 
 class ShownDataset(NamedTuple):
@@ -66,7 +67,7 @@ class PromptSession:
             command = format_ingest_command(self.stored.name, self.stored.source, "activations")
             raise IngestError(
                 f"{self.stored.name} has no activations, so no value of it is known to be a "
-                f"surprise; run `{command}`, or rank --by another measure"
+                f"surprise; run `{command}`, or give {option('by')} another measure"
             )
         with open_readonly(self.machine.database) as connection:
             dataset_id = self.dataset.dataset_id
@@ -74,7 +75,7 @@ class PromptSession:
         by_layer = np.split(found, self.stored.n_layers)
         return tuple(PostDistributions(of_layer) for of_layer in by_layer)
 
-    def surprise_of(
+    def measure_surprise(
         self, values: Float[np.ndarray, "*places neurons"], neuron_ids: Int[np.ndarray, " neurons"]
     ) -> Float[np.ndarray, "*places neurons"] | None:
         """Return the surprise of values of some neurons; None where there is no dataset."""
@@ -83,40 +84,41 @@ class PromptSession:
         if "distributions" in vars(self):
             places = neuron_ids - self.stored.first_neuron_id
             before = np.concatenate([one.before for one in self.distributions])[places]
-            return PostDistributions(before).surprise(values)
+            return PostDistributions(before).measure_surprise(values)
         with open_readonly(self.machine.database) as connection:
             known = read_post_distributions(
                 connection, self.stored, self.dataset.dataset_id, neuron_ids
             )
-        return known.surprise(values)
+        return known.measure_surprise(values)
 
     def encode(self, text: str, *, chat: bool) -> list[int]:
         """Return a text's token ids; what looks like a special token in it is text.
 
         Raises:
-            UsageError: when it is empty, longer than the model's context, or no text, or there is
-                no chat template.
+            UsageError: when it has half of a surrogate pair.
+            LackingModelError: when it is longer than the model's context, or there is no chat
+                template.
         """
-        ids = self.running.tokenizer.plain_prompt(text, chat=chat)
+        ids = self.running.tokenizer.encode_plain_prompt(text, chat=chat)
         if not self.running.fits(len(ids)):
             context = self.running.checkpoint.architecture.context
-            raise UsageError(
+            raise LackingModelError(
                 f"the prompt is {len(ids):,} tokens, the context of {self.stored.name} only "
                 f"{context:,}; shorten it"
             )
         return ids
 
-    def batch(self, ids: list[int]) -> Batch:
+    def make_batch(self, ids: list[int]) -> Batch:
         """Return a prompt as a batch of one."""
         device = self.running.forward.device
         one = torch.ones(1, dtype=torch.int64, device=device)
         return Batch(torch.tensor([ids], device=device), one * len(ids), one - 1)
 
-    def tokens(self, ids: list[int]) -> tuple[TokenAt, ...]:
+    def name_tokens(self, ids: list[int]) -> tuple[TokenAt, ...]:
         """Return tokens with their texts."""
-        return tuple(TokenAt(i, self.running.tokenizer.token_text(i)) for i in ids)
+        return tuple(TokenAt(i, self.running.tokenizer.find_token_text(i)) for i in ids)
 
-    def signs_on_device(self) -> Float[Tensor, "layers neurons"]:
+    def move_signs(self) -> Float[Tensor, "layers neurons"]:
         """Return the signs as a tensor where the model runs."""
         return torch.from_numpy(self.signs).to(self.running.forward.device, torch.float32)
 

@@ -131,7 +131,7 @@ def test_gradients_are_autograds_in_float64(name: str) -> None:
     found = everything(name)
     target = found.positions[-1].target.token_id
     out = hf(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1, target]
-    uncapped(hf, out).backward()
+    torch.autograd.backward(uncapped(hf, out))
     for one in found.positions:
         for neuron in one.neurons[::13]:
             layer, number = neuron.place
@@ -202,7 +202,7 @@ def test_surprise_is_counted_by_hand() -> None:
 
 
 def surprise_by_hand(counts: list[int], value: float) -> float:
-    edges = histogram.edges().tolist()
+    edges = histogram.compute_edges().tolist()
     n = sum(counts)
     inside = sum(edge <= value if edge >= 0 else edge < value for edge in edges)
     below = float(sum(counts[:inside]))

@@ -18,13 +18,8 @@ from neurondb.formatting.text import make_visible
 from neurondb.live import LiveModel
 from neurondb.neurons import parse_neuron
 from neurondb.reading.models import Model, find_model, find_neuron_id
-from neurondb.reading.prompt import (
-    ActivationsPage,
-    PositionPage,
-    PromptPage,
-    read_activations_pages,
-    read_prompt_page,
-)
+from neurondb.reading.prompt import PositionPage, PromptPage, read_prompt_page
+from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
 
 RANKED: Final = 20
 """Neurons that are shown of a position."""

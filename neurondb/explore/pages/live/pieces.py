@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from neurondb.formatting.numbers import format_compact
 from neurondb.formatting.text import make_visible
-from neurondb.reading.prompt import ActivationsPage, PromptPage, TokenActivations
+from neurondb.reading.prompt import PromptPage
+from neurondb.reading.text_activations import ActivationsPage, TokenActivations
 
 NO_TEXT: Final = "·"
 """Stands for a token that shows nothing."""

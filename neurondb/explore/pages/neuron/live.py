@@ -17,7 +17,7 @@ from neurondb.formatting.numbers import shorten_float
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.excerpts import read_token_ids
 from neurondb.reading.models import find_model
-from neurondb.reading.prompt import ActivationsPage, read_activations_pages
+from neurondb.reading.text_activations import ActivationsPage, read_activations_pages
 from neurondb.reading.traces import Trace
 
 if TYPE_CHECKING:

@@ -169,7 +169,7 @@ def add_traces(listed: WindowList, traces: Mapping[int, Trace]) -> WindowList:
     windows = tuple(
         replace(window, trace=traces.get(window.rank, window.trace)) for window in listed.windows
     )
-    return replace(listed, windows=windows, scale=_scale(windows, listed.colour))
+    return replace(listed, windows=windows, scale=_find_scale(windows, listed.colour))
 
 
 def share_scale(lists: Sequence[WindowList]) -> tuple[WindowList, ...]:
