@@ -59,7 +59,7 @@ class LiveModel:
         try:
             self._pool.submit(self._ensure).result()
         except BaseException:
-            self.close()
+            self.join()
             raise
 
     async def ask(self, question: Any) -> Any:

@@ -41,6 +41,7 @@ class WorkerProcess:
             start_new_session=True,
         )
         self._request = request
+        self._ended = False
 
     @property
     def pid(self) -> int:
@@ -50,7 +51,7 @@ class WorkerProcess:
     @property
     def runs(self) -> bool:
         """Whether it has not ended."""
-        return self._process.poll() is None
+        return not self._ended and self._process.poll() is None
 
     def load(self) -> None:
         """Wait until the model is loaded.
@@ -102,6 +103,7 @@ class WorkerProcess:
             target.flush()
             kind, content = pickle.load(source)  # noqa: S301 - from a process of ours
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+            self._ended = True  # before the system says so
             raise WorkerEndedError(self._say_end(seconds, expired=expired.is_set())) from error
         finally:
             timer.cancel()
