@@ -50,6 +50,11 @@ class LiveModel:
         """The number of its process; None while there is none."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def busy(self) -> bool:
+        """Whether a question is being answered or waits."""
+        return self._pending > 0
+
     def start(self) -> None:
         """Load the model; returns when it answers.
 

@@ -65,9 +65,9 @@ def test_what_libraries_print_is_no_answer(live: LiveModel) -> None:
 
 def test_an_error_of_the_model_is_raised_here_and_the_process_stays(live: LiveModel) -> None:
     before = live.pid
-    with pytest.raises(UsageError, match="^no such thing$"):
+    with pytest.raises(UsageError, match=r"^no such thing$"):
         ask(live, ("refuse", "no such thing"))
-    with pytest.raises(NeuronDBError, match="^the model could not answer: ValueError: two lines$"):
+    with pytest.raises(NeuronDBError, match=r"^the model could not answer: ValueError: two lines$"):
         ask(live, ("fail", "two\nlines"))
     with pytest.raises(NeuronDBError, match="could not answer"):
         ask(live, ("odd", 1))
