@@ -153,7 +153,7 @@ def read_text(given: str | None, live: LiveModel) -> str | None:
     """Return a text that a visitor typed, with the ends of lines that it had; None for no text.
 
     Raises:
-        UsageError: when it is too long to be looked at.
+        UsageError: when it is too long to be looked at, or has a NUL character.
     """
     text = (given or "").replace("\r\n", "\n")
     most = live.limits.characters
@@ -162,6 +162,8 @@ def read_text(given: str | None, live: LiveModel) -> str | None:
             f"the text has {len(text):,} characters; {most:,} are the most here, and "
             f"{live.limits.tokens:,} tokens"
         )
+    if "\0" in text:  # HTML has no way to hand it back
+        raise UsageError("the text has a NUL character in it; leave it out")
     return text or None
 
 

@@ -34,7 +34,7 @@ INTERVENE = f"{LIVE}/intervene"
 NEURON = f"/neuron/{MODEL_NAME}/3.100"
 HOSTILE = {
     "markup": "<script>alert(1)</script></textarea><b>\"'&amp;",
-    "control": "a\x00b\x07c\x1bd\x7f",
+    "control": "a\x01b\x07c\x1bd\x7f",
     "special": "<|bos|> and <|eos|> <s></s>",
     "bidi": "abc \u202eevil\u202c \u200b\u2066def",
     "newlines": "one\r\ntwo\n\n\tthree",
@@ -183,6 +183,7 @@ def test_a_form_from_elsewhere_is_refused(live: Live) -> None:
     [
         (f"prompt={'x' * 20_000}", 400, "20,000 characters; 1,200 are the most"),
         ("prompt=" + quote("a b " * TOKENS), 400, f"{TOKENS} are the most here"),
+        ("prompt=a%00b", 400, "has a NUL character"),
         ("prompt=a&at=99", 400, "no position"),
         ("prompt=a&at=x", 400, "is no position"),
         ("prompt=a&by=size", 400, "no measure 'size'"),
@@ -207,7 +208,8 @@ def test_hostile_prompts_are_text(live: Live, session: PromptSession, text: str)
         page = looks_right(answer)
         assert "no-store" in answer.headers["cache-control"]
         assert "<script>alert" not in answer.text
-        assert not re.search("[\x00\x07\x1b]", answer.text)
+        shown = re.sub("<textarea.*?</textarea>", "", answer.text, flags=re.DOTALL)  # to be edited
+        assert not re.search("[\x00-\x08\x1b\x7f\u202e\u200b\u2066]", shown)
         assert "</textarea><b>" not in answer.text
         assert "script" not in [tag for tag, given in page.tags if not given.get("src")]
     tokens = live.site.get(asking_json(text)).json["explained"]["tokens"]
