@@ -19,8 +19,9 @@ from neurondb.terminal.progress import choose_progress
     metavar="FILE...",
 )
 @options.database
+@options.peak_count
 @click.option("--force", is_flag=True, help="Replace activations that are stored already.")
-def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
+def merge(files: tuple[str, ...], db: str | None, peak_count: int, force: bool) -> None:
     """Put the shards of a dataset together and store its activations.
 
     Each FILE is a summary that `neurondb ingest MODEL --dataset TEXTS --shard I/N` wrote, on any
@@ -32,4 +33,6 @@ def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
     neurondb merge a.shard b.shard
     """  # noqa: D301
     console = Console(stderr=True)
-    tell(job("merge")(MergeRequest(files, db, force), choose_progress(console)), console)
+    tell(
+        job("merge")(MergeRequest(files, db, force, peak_count), choose_progress(console)), console
+    )

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.contracts.peaks import DEFAULT_PEAK_COUNT
 from neurondb.errors import TextError, UsageError
 from neurondb.neurons import parse_layers
 from neurondb.sql.query_files import read_sql_file
@@ -101,6 +102,15 @@ def seed(of: str) -> Callable[[Command], Command]:
     )
 
 
+peak_count = click.option(
+    "--peak-count",
+    type=click.IntRange(1),
+    default=DEFAULT_PEAK_COUNT,
+    show_default=True,
+    metavar="N",
+    help="Peak tokens: those that stand at, before or after the peak in N examples of a list; "
+    "1 keeps every one.",
+)
 force_runs = click.option("--force", is_flag=True, help="Run and store again what is stored.")
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from neurondb.contracts.peaks import DEFAULT_PEAK_COUNT
 from neurondb.errors import UsageError
 
-STAGES: Final = ("weights", "vocab", "activations", "traces")
+STAGES: Final = ("weights", "vocab", "activations", "peaks", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
-TEXT_STAGES: Final = ("activations", "traces")
+TEXT_STAGES: Final = ("activations", "peaks", "traces")
 """The stages that read a dataset."""
 
 
@@ -64,6 +65,8 @@ class IngestRequest:
     """Leave the first position of each text out of the counts."""
     controls: bool = False
     """Store examples drawn at random and from each quarter of |peak| beside the top examples."""
+    peak_count: int = DEFAULT_PEAK_COUNT
+    """Examples in which a token must stand at a place to be among the peak tokens; 1 is all."""
     shard: tuple[int, int] | None = None
     """(i, n), 1 ≤ i ≤ n: run over the i-th of n parts of the texts, for `neurondb merge`."""
     summary: str | None = None
@@ -111,6 +114,8 @@ class MergeRequest:
     """Path or URL; None is the default database."""
     force: bool = False
     """Replace activations that are stored already."""
+    peak_count: int = DEFAULT_PEAK_COUNT
+    """Examples in which a token must stand at a place to be among the peak tokens; 1 is all."""
 
 
 class VerifyReport(NamedTuple):
@@ -146,7 +151,9 @@ class DemoInputs(NamedTuple):
 
 
 def choose_stages(request: IngestRequest) -> list[str]:
-    """Return the stages to run, in order; `weights` is always one, as all need its neurons.
+    """Return the stages to run, in order.
+
+    `weights` is always one, as all need its neurons; `peaks` comes with the activations.
 
     Raises:
         UsageError: for an unknown stage, one that needs a dataset and has none, and options that
@@ -161,6 +168,8 @@ def choose_stages(request: IngestRequest) -> list[str]:
             if stage in chosen:
                 raise UsageError(f"the stage {stage} needs texts; give --dataset")
     _check_options(request, chosen)
+    if "activations" in chosen and request.shard is None:
+        chosen = (*chosen, "peaks")
     return [stage for stage in STAGES if stage in chosen or stage == "weights"]
 
 
@@ -174,6 +183,8 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
     """Refuse options that would have no effect, and those that exclude each other."""
     if request.where is not None and "traces" not in stages:
         raise UsageError("--where restricts the stage traces; add it to --stages")
+    if request.peak_count != DEFAULT_PEAK_COUNT and not {"activations", "peaks"} & set(stages):
+        raise UsageError("--peak-count is of the stages activations and peaks; add one to --stages")
     if request.summary is not None and request.shard is None:
         raise UsageError("--summary is where a shard goes; give --shard I/N too")
     if request.shard is None:
@@ -182,3 +193,7 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
         raise UsageError("--shard divides the stage activations; add it to --stages")
     if "traces" in stages:
         raise UsageError("a shard has no traces: take them once `neurondb merge` has run")
+    if "peaks" in stages or request.peak_count != DEFAULT_PEAK_COUNT:
+        raise UsageError(
+            "a shard has no peak tokens: `neurondb merge` stores them and takes --peak-count"
+        )
