@@ -62,7 +62,7 @@ _BY_PEAK: Final = f"""
      AND r.neuron_id >= m.first_neuron_id
      AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
      AND {_ON_SHOWN_DATASET}
-    WHERE t.{{column}} = {{token}}"""
+    WHERE t.{{column}} = {{token}}"""  # noqa: S608
 
 _BY_LM_HEAD: Final = """
     SELECT h.neuron_id

@@ -135,9 +135,9 @@ def _explain_missing_data(
 ) -> Iterator[str]:
     """Yield a line for every stage or run that terms need and that models lack."""
     dataset = find_named_dataset(connection, expression)
-    lacking = set()
+    lacking: set[str] = set()
     for stage in STAGES:
-        if lacking & {STAGE_BEFORE.get(stage)}:  # it comes with that one
+        if STAGE_BEFORE.get(stage) in lacking:  # it comes with that one
             continue
         if stage in needs or _needs_stage(stage, terms):
             line = explain_missing_layers(connection, stage, covered, dataset)
