@@ -1,6 +1,7 @@
-"""`neurondb tokens`: which neurons read, write and suppress a token."""
+"""`neurondb tokens`: which neurons read, write and suppress a token, and fire on it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,10 +14,18 @@ from neurondb.cli import options
 from neurondb.contracts.registry import job
 from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import UsageError
+from neurondb.find.coverage import explain_missing_stage
 from neurondb.find.token_names import find_tokens
 from neurondb.reading.lm_head import Decoding, rank_neurons, read_decoding
 from neurondb.reading.models import Model, find_model, open_readonly
 from neurondb.reading.neuron_table import read_class_names
+from neurondb.reading.peaks import (
+    Firing,
+    TokenFirings,
+    has_peak_tokens,
+    list_firings,
+    read_token_firings,
+)
 from neurondb.reading.token_neurons import ListFilter, list_occurrences
 from neurondb.schema import codes
 from neurondb.terminal.console import open_console
@@ -29,9 +38,11 @@ SHOWN: Final = 10
 
 
 class _Wanted(NamedTuple):
-    """What to show besides the lists, and of what."""
+    """What to show besides the lists, and of what; `firing` unless only some lists are wanted."""
 
     lists: ListFilter
+    firing: bool
+    as_page: bool
     limit: int | None
     lm_head: bool
     store: bool
@@ -42,6 +53,7 @@ class _Answer(NamedTuple):
     """What there is to show."""
 
     page: TokenPage
+    firings: list[Firing]
     decodings: dict[int, Decoding]
     classes: dict[int, str]
 
@@ -91,7 +103,7 @@ def tokens(
     db: str | None,
     **wanted: Any,
 ) -> None:
-    """Show which neurons of MODEL read a TOKEN, write it and suppress it.
+    """Show which neurons of MODEL read a TOKEN, write it, suppress it, and fire on it.
 
     A TOKEN is its text with the space before it, or its id in quotes, '#5679'. Several are
     several spellings: neurons that have most of them come first.
@@ -108,7 +120,7 @@ def tokens(
         raise UsageError("--store keeps what --lm-head computes; give both")
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    answer, asked = _answer(db, model, tokens, **wanted)
+    answer, asked = _answer(db, model, tokens, as_page=as_page, **wanted)
     if as_page:
         _print(answer, asked)
         return
@@ -116,7 +128,7 @@ def tokens(
         token_id: rank_neurons(decoding, None, asked.lists.layers)
         for token_id, decoding in answer.decodings.items()
     }
-    rows = make_token_rows(answer.page, neurons, answer.classes)
+    rows = make_token_rows(answer.page, neurons, answer.classes, answer.firings)
     write_rows(rows._replace(rows=islice(rows.rows, asked.limit)), destination)
 
 
@@ -130,8 +142,13 @@ def _answer(
         ids = tuple(token.token_id for token in chosen)
         found = list_occurrences(connection, model, ids, asked.lists)
         page = TokenPage(model, chosen, tuple(found), asked.lists.vectors)
+        firings: list[Firing] = []
+        if asked.firing and asked.as_page:
+            page = replace(page, firings=_firings_of_page(connection, page, asked))
+        elif asked.firing:
+            firings = list_firings(connection, model, ids, asked.lists.layers, asked.limit)
         if not asked.lm_head:
-            return _Answer(page, {}, {}), asked
+            return _Answer(page, firings, {}, {}), asked
         decodings = _stored(connection, model, ids)
         classes = read_class_names(connection, model)
     missing = tuple(i for i in ids if i not in decodings)
@@ -139,7 +156,20 @@ def _answer(
         decodings |= _computed(db, model, missing, asked)
     elif asked.store:
         click.echo("stored already", err=True)
-    return _Answer(page, {i: decodings[i] for i in ids}, classes), asked
+    return _Answer(page, firings, {i: decodings[i] for i in ids}, classes), asked
+
+
+def _firings_of_page(
+    connection: Connection, page: TokenPage, asked: _Wanted
+) -> tuple[TokenFirings, ...]:
+    """Return who fires on the tokens; where that is not ingested, say so and return nothing."""
+    model = page.model
+    if has_peak_tokens(connection, model):
+        ids = [token.token_id for token in page.tokens]
+        return read_token_firings(connection, model, ids, asked.lists.layers, asked.limit or SHOWN)
+    if model.dataset_id is not None:
+        click.echo(explain_missing_stage("peaks", [model]), err=True)
+    return ()
 
 
 def _wanted(
@@ -150,7 +180,7 @@ def _wanted(
     **rest: Any,
 ) -> _Wanted:
     lists = ListFilter(vectors or codes.VECTORS, bases or codes.BASES, _layers(model, layers))
-    return _Wanted(lists, **rest)
+    return _Wanted(lists, firing=not (vectors or bases), **rest)
 
 
 def _layers(model: Model, asked: tuple[int, ...] | None) -> tuple[int, ...] | None:

@@ -95,5 +95,6 @@ def missing_stage_commands(who: Identity) -> dict[str, str]:
         for stage in ("weights", "vocab", "activations")
     }
     commands["traces"] = format_ingest_command(who.model, who.source, "activations", "traces")
+    commands["peaks"] = format_ingest_command(who.model, who.source, "peaks")
     commands["controls"] = f"{commands['activations']} --controls --force"
     return commands
