@@ -6,9 +6,9 @@ Of the examples of hook_post in one sign case these are the tokens at the peaks,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, false, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_, select
 
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
@@ -111,8 +111,7 @@ def _match_list(row: Any) -> ColumnElement[bool]:
     """Return the condition that examples are those that a row of peak tokens was counted in."""
     e = tables.example_rows.c
     in_case = row.list_id // len(codes.PEAK_PLACES) * len(codes.QUANTITIES) + _POST
-    of_neuron = (e.neuron_id == row.neuron_id) & (e.dataset_id == row.dataset_id)
-    return of_neuron & (e.list_id == in_case)
+    return and_(e.neuron_id == row.neuron_id, e.dataset_id == row.dataset_id, e.list_id == in_case)
 
 
 def _select_example_value(row: Any, rank: Any) -> Any:
@@ -120,7 +119,8 @@ def _select_example_value(row: Any, rank: Any) -> Any:
     return select(e.value).where(_match_list(row) & (e.rank == rank)).scalar_subquery()
 
 
-class Firing(NamedTuple):
+@dataclass(frozen=True)
+class Firing:
     """A neuron that has a token at one place of its examples in one sign case.
 
     Attributes:

@@ -26,8 +26,9 @@ def draw_firings(
     found: Sequence[TokenFirings], tokens: Sequence[NamedToken]
 ) -> Iterator[RenderableType]:
     """Yield a section for each place of tokens that neurons have it at."""
+    what = "it" if len(tokens) == 1 else "one of them"
     for one in found:
-        title = f"{one.effect} it: {PLACES[one.place]}, {format_count(one.count, 'neuron')}"
+        title = f"{one.effect} {what}: {PLACES[one.place]}, {format_count(one.count, 'neuron')}"
         yield Text()
         yield make_heading(title)
         if not one.firings:
