@@ -11,6 +11,7 @@ from neurondb.contracts.activations import Examples
 from neurondb.contracts.peaks import PeakTokensRecord
 from neurondb.errors import IngestError
 from neurondb.schema import codes
+from neurondb.spelling import option
 
 HOOK_POST = codes.QUANTITIES.index("hook_post")
 OFFSETS: Mapping[str, int] = {"peak": 0, "previous": -1, "next": 1}
@@ -51,9 +52,9 @@ class PeakPositions:
         cases = [
             case
             for case in range(len(codes.SIGN_CASES))
-            if codes.example_list(case, HOOK_POST) in lists
+            if codes.encode_example_list(case, HOOK_POST) in lists
         ]
-        found = [lists[codes.example_list(case, HOOK_POST)] for case in cases]
+        found = [lists[codes.encode_example_list(case, HOOK_POST)] for case in cases]
         if not found:
             return cls(*np.zeros((5, 0), dtype=np.int64))
         ordinal = np.stack([one.ordinal for one in found])
@@ -80,7 +81,7 @@ def count_peak_tokens(
     if np.any(peaks.position >= length):
         raise IngestError(
             "the stored token ids are not those that the examples were found on; run the stage "
-            "activations again with --force"
+            f"activations again with {option('force')}"
         )
     n_lists = len(codes.PEAK_LISTS)
     n_tokens = int(texts.token_ids.max(initial=0)) + 1
@@ -90,7 +91,7 @@ def count_peak_tokens(
         position = peaks.position + OFFSETS[name]
         there = (position >= 0) & (position < length)
         token = texts.token_ids[texts.start[peaks.ordinal[there]] + position[there]]
-        of_list = peaks.neuron[there] * n_lists + codes.peak_list(0, place)
+        of_list = peaks.neuron[there] * n_lists + codes.encode_peak_list(0, place)
         of_list += peaks.sign_case[there] * len(codes.PEAK_PLACES)
         # One number an example, below 2⁶³ for every model: sorted, a token's examples are a run.
         keys.append((of_list * n_tokens + token) * n_ranks + peaks.rank[there])

@@ -23,7 +23,7 @@ from neurondb.writing.peaks import STAGE, make_peaks_step, write_peak_tokens
 from neurondb.writing.rows import transaction
 
 _POST_LISTS = {
-    codes.example_list(case, codes.QUANTITIES.index("hook_post")): case
+    codes.encode_example_list(case, codes.QUANTITIES.index("hook_post")): case
     for case in range(len(codes.SIGN_CASES))
 }
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from neurondb.contracts.peaks import DEFAULT_PEAK_COUNT
 from neurondb.errors import UsageError
+from neurondb.spelling import option
 
 STAGES: Final = ("weights", "vocab", "activations", "peaks", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
@@ -159,18 +160,18 @@ def choose_stages(request: IngestRequest) -> list[str]:
         UsageError: for an unknown stage, one that needs a dataset and has none, and options that
             no stage of the request reads.
     """
-    chosen = request.stages or _default_stages(request)
-    unknown = [stage for stage in chosen if stage not in STAGES]
+    stages = request.stages or _default_stages(request)
+    unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
     if request.dataset is None:
         for stage in TEXT_STAGES:
-            if stage in chosen:
-                raise UsageError(f"the stage {stage} needs texts; give --dataset")
-    _check_options(request, chosen)
-    if "activations" in chosen and request.shard is None:
-        chosen = (*chosen, "peaks")
-    return [stage for stage in STAGES if stage in chosen or stage == "weights"]
+            if stage in stages:
+                raise UsageError(f"the stage {stage} needs texts; give {option('dataset')}")
+    _check_options(request, stages)
+    if "activations" in stages and request.shard is None:
+        stages = (*stages, "peaks")
+    return [stage for stage in STAGES if stage in stages or stage == "weights"]
 
 
 def _default_stages(request: IngestRequest) -> tuple[str, ...]:
@@ -182,18 +183,26 @@ def _default_stages(request: IngestRequest) -> tuple[str, ...]:
 def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
     """Refuse options that would have no effect, and those that exclude each other."""
     if request.where is not None and "traces" not in stages:
-        raise UsageError("--where restricts the stage traces; add it to --stages")
+        raise UsageError(
+            f"{option('where')} restricts the stage traces; add it to {option('stages')}"
+        )
     if request.peak_count != DEFAULT_PEAK_COUNT and not {"activations", "peaks"} & set(stages):
-        raise UsageError("--peak-count is of the stages activations and peaks; add one to --stages")
+        raise UsageError(
+            f"{option('peak_count')} is of the stages activations and peaks; "
+            f"add one to {option('stages')}"
+        )
     if request.summary is not None and request.shard is None:
-        raise UsageError("--summary is where a shard goes; give --shard I/N too")
+        raise UsageError(f"{option('summary')} is where a shard goes; give {option('shard')} too")
     if request.shard is None:
         return
     if "activations" not in stages:
-        raise UsageError("--shard divides the stage activations; add it to --stages")
+        raise UsageError(
+            f"{option('shard')} divides the stage activations; add it to {option('stages')}"
+        )
     if "traces" in stages:
         raise UsageError("a shard has no traces: take them once `neurondb merge` has run")
     if "peaks" in stages or request.peak_count != DEFAULT_PEAK_COUNT:
         raise UsageError(
-            "a shard has no peak tokens: `neurondb merge` stores them and takes --peak-count"
+            "a shard has no peak tokens: `neurondb merge` stores them and takes "
+            f"{option('peak_count')}"
         )

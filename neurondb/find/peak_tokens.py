@@ -9,6 +9,7 @@ from neurondb.find.coverage import find_named_dataset, has_rows
 from neurondb.find.terms import Expression, HasPeak, iterate_terms
 from neurondb.reading.models import Model
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 
 def read_peak_count(connection: Connection, model: Model, dataset_id: int | None) -> int | None:
@@ -36,5 +37,5 @@ def explain_rare_peaks(
         if stored and count is not None and count > 1:
             yield (
                 f"of {model.name}, tokens are stored that stand there in {count} examples of a "
-                "list or in its strongest one: ingest with --peak-count 1 keeps every one"
+                f"list or in its strongest one: ingest with {option('peak_count', '1')} keeps all"
             )

@@ -97,7 +97,7 @@ def _measure_lists(
 ) -> dict[str, tuple[int, bool]]:
     """Return, by sign case, how many examples of hook_post there are, and if all are of BOS."""
     e = tables.example_rows.c
-    case_of = {codes.example_list(i, _POST): case for i, case in enumerate(codes.SIGN_CASES)}
+    case_of = {codes.encode_example_list(i, _POST): case for i, case in enumerate(codes.SIGN_CASES)}
     rows = connection.execute(
         select(e.list_id, func.count(), func.max(e.position))
         .where((e.neuron_id == neuron_id) & (e.dataset_id == dataset_id))
@@ -261,7 +261,7 @@ def read_token_firings(
     model: Model,
     token_ids: Sequence[int],
     layers: Sequence[int] | None,
-    most: int,
+    most: int | None,
 ) -> tuple[TokenFirings, ...]:
     """Return the neurons that fire on, after and before some tokens, an entry for each.
 
@@ -270,7 +270,7 @@ def read_token_firings(
         model: the model; its activations are those on the dataset that `neuron_overview` shows.
         token_ids: the tokens.
         layers: list only neurons of these layers; None is all.
-        most: how many of an entry to list at most.
+        most: how many of an entry to list at most; None is all.
     """
     found = []
     for place, effect in FIRES.items():
