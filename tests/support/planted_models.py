@@ -35,7 +35,7 @@ def write_words_tokenizer(directory: Path) -> None:
 def _make_codes() -> torch.Tensor:
     draw = torch.Generator().manual_seed(0)
     codes = torch.randn(len(TOKEN_ID), _CODE, generator=draw)
-    return codes / codes.norm(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(codes, dim=1)
 
 
 def write_gated(directory: Path) -> Path:

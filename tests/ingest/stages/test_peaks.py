@@ -175,8 +175,8 @@ def peak_tokens(database: Path, neuron: int, case: str) -> dict[str, tuple[str, 
     names = {number: word for word, number in TOKEN_ID.items()}
     with sqlite3.connect(database) as connection:
         rows = connection.execute(
-            "SELECT place, token_id, count, list_size FROM peak_tokens JOIN neurons USING (neuron_id) "
-            "WHERE layer = 0 AND neuron = ? AND sign_case = ? AND rank = 0",
+            "SELECT place, token_id, count, list_size "
+            "FROM peak_tokens JOIN neurons USING (neuron_id) WHERE layer = 0 AND neuron = ? AND sign_case = ? AND rank = 0",
             (neuron, case),
         )
         return {place: (names[token], count, size) for place, token, count, size in rows}
@@ -196,8 +196,7 @@ def test_planted_neurons_are_found_at_their_places(
     assert on["previous"][1] < 6 > on["next"][1]
     before_one = peak_tokens(tmp_path / "n.db", ON_ANY, case)
     assert before_one["next"] == ("w9", 12, 16)
-    assert before_one["peak"][0] in ANY
-    assert before_one["peak"][1] <= 4
+    assert before_one["peak"][1] < 6 > before_one["previous"][1]
     if case == "in+":
         after = peak_tokens(tmp_path / "n.db", AFTER, case)
         assert after["previous"] == (BEFORE, 12, 16)
