@@ -176,7 +176,8 @@ def peak_tokens(database: Path, neuron: int, case: str) -> dict[str, tuple[str, 
     with sqlite3.connect(database) as connection:
         rows = connection.execute(
             "SELECT place, token_id, count, list_size "
-            "FROM peak_tokens JOIN neurons USING (neuron_id) WHERE layer = 0 AND neuron = ? AND sign_case = ? AND rank = 0",
+            "FROM peak_tokens JOIN neurons USING (neuron_id) "
+            "WHERE layer = 0 AND neuron = ? AND sign_case = ? AND rank = 0",
             (neuron, case),
         )
         return {place: (names[token], count, size) for place, token, count, size in rows}
