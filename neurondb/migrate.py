@@ -132,4 +132,7 @@ def _lookups() -> dict[Table, list[dict[str, object]]]:
         tables.control_kinds: [
             {"kind_id": i, "kind": kind} for i, kind in enumerate(codes.CONTROL_KINDS)
         ],
+        tables.token_stat_places: [
+            {"place_id": i, "place": place} for i, place in enumerate(codes.TOKEN_STAT_PLACES)
+        ],
     }

@@ -64,6 +64,9 @@ class IngestRequest:
     """Leave the first position of each text out of the counts."""
     controls: bool = False
     """Store examples drawn at random and from each quarter of |peak| beside the top examples."""
+    token_stats: int = 0
+    """Of so many of the dataset's most frequent tokens: what every neuron does at them, just before
+    and just after."""
     shard: tuple[int, int] | None = None
     """(i, n), 1 ≤ i ≤ n: run over the i-th of n parts of the texts, for `neurondb merge`."""
     summary: str | None = None
@@ -174,6 +177,12 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
     """Refuse options that would have no effect, and those that exclude each other."""
     if request.where is not None and "traces" not in stages:
         raise UsageError("--where restricts the stage traces; add it to --stages")
+    if request.token_stats < 0:
+        raise UsageError(
+            f"--token-stats {request.token_stats}: the number of tokens, or 0 for none"
+        )
+    if request.token_stats and "activations" not in stages:
+        raise UsageError("--token-stats is of the stage activations; give --dataset, or add it")
     if request.summary is not None and request.shard is None:
         raise UsageError("--summary is where a shard goes; give --shard I/N too")
     if request.shard is None:
