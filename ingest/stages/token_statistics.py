@@ -13,6 +13,7 @@ from ingest.activations.reduction.by_token import BYTES, N_PLACES
 from ingest.stages.session import Session
 from ingest.text.corpus import Corpus
 from neurondb.errors import IngestError
+from neurondb.spelling import option
 
 _MEMORY: Final = Path("/proc/meminfo")
 
@@ -40,11 +41,11 @@ def choose_listed_tokens(
     if free is not None and n_bytes > free:
         fitting = len(chosen) * free // n_bytes
         raise IngestError(
-            f"--token-stats {asked}: {need}, and {_format_bytes(free)} are free; take at most "
-            f"{fitting}, or fewer --layers at a time"
+            f"{option('token_stats')} {asked}: {need}, and {_format_bytes(free)} are free; take at "
+            f"most {fitting}, or fewer {option('layers')} at a time"
         )
     session.progress.note(
-        f"--token-stats {asked}: {need}"
+        f"{option('token_stats')} {asked}: {need}"
         + ("" if free is None else f" ({_format_bytes(free)} are free)")
     )
     return torch.from_numpy(chosen).to(session.device)

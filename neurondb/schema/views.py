@@ -14,7 +14,7 @@ from neurondb.schema.codes import (
     QUANTITY_COLUMNS,
     SIGN_CASES,
     VECTORS,
-    token_list,
+    encode_token_list,
 )
 
 
@@ -122,7 +122,7 @@ JOIN control_kinds k ON k.kind_id = r.kind_id
 """
 
 # Tokens have texts once the vocabulary stage has stored them.
-_STATISTICS_BY_TOKEN = """
+_FREQUENT_TOKENS = """
 SELECT r.neuron_id, r.dataset_id, p.place, r.rank, r.token_id,
        (SELECT t.token FROM neurons n
         JOIN tokens t ON t.model_id = n.model_id AND t.token_id = r.token_id
@@ -151,10 +151,10 @@ WHERE g.kind = 'gaussian'
 
 
 def _role() -> str:
-    sharp = f"o.kurtosis > {ROLE_KURTOSIS}"
+    heavy_tailed = f"o.kurtosis > {ROLE_KURTOSIS}"
     return (
-        f"CASE WHEN {sharp} AND o.skewness > 0 THEN 'prediction' "
-        f"WHEN {sharp} AND o.skewness < 0 THEN 'suppression' "
+        f"CASE WHEN {heavy_tailed} AND o.skewness > 0 THEN 'prediction' "
+        f"WHEN {heavy_tailed} AND o.skewness < 0 THEN 'suppression' "
         f"WHEN o.variance > {PARTITION_VARIANCE} THEN 'partition' END"
     )
 
@@ -172,7 +172,7 @@ def _case_columns() -> str:
 # join that a question does not touch is left out. The class is joined inner, for SQLite reaches the
 # index by class through one outer join, not through two; every neuron gets its class in the step
 # after its own.
-_OUT_TOP = token_list(VECTORS.index("out"), BASES.index("unembed"), DIRECTIONS.index("top"))
+_OUT_TOP = encode_token_list(VECTORS.index("out"), BASES.index("unembed"), DIRECTIONS.index("top"))
 
 EFFECT_COLUMNS: Final = {
     f"{kind}_{metric}": (table, run, metric)
@@ -223,7 +223,7 @@ LEFT JOIN vocab_stat_rows o ON o.neuron_id = n.neuron_id AND o.vector_id = {VECT
 """
 
 
-def overview_on(dataset: str) -> str:
+def make_overview_on(dataset: str) -> str:
     """Return neuron_overview's SELECT with activations on a dataset instead of the shown one.
 
     `dataset` is SQL for its id. Neurons without activations on it are left out.
@@ -256,7 +256,7 @@ VIEWS: Final = (
     ),
     View(
         "token_stats",
-        _STATISTICS_BY_TOKEN,
+        _FREQUENT_TOKENS,
         "What a neuron does where a frequent token stands, just after it and just before it; the "
         "mean over all positions is activation_stats.post_mean.",
     ),
