@@ -27,6 +27,7 @@ from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
 from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
 from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
+from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
 from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -138,6 +139,8 @@ class NeuronPage:
         examples: a list for every sign case, beginning with the case of the largest |hook_post|;
             empty without activations.
         controls: a list for every kind of control; None when they were not asked for.
+        token_stats: the tokens at, just after and just before which the mean of hook_post is
+            largest; empty where the dataset was ingested without `--token-stats`.
     """
 
     identity: Identity
@@ -148,6 +151,7 @@ class NeuronPage:
     examples: tuple[ExampleList, ...]
     annotations: tuple[Annotation, ...]
     controls: tuple[ControlList, ...] | None = None
+    token_stats: tuple[TokenStatistics, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -224,7 +228,12 @@ def read_neuron_page(
     summary = read_neuron_summary(connection, stored_model, layer, neuron, options.dataset)
     key, activations = summary.identity.neuron_id, summary.activations
     examples: tuple[ExampleList, ...] = ()
+    token_stats: tuple[TokenStatistics, ...] = ()
     if activations is not None:
+        dataset_id = activations.dataset.dataset_id
+        token_stats = read_token_statistics(
+            connection, stored_model, key, dataset_id, options.tokens
+        )
         examples = read_example_lists(connection, stored_model, key, activations, options.examples)
     controls = None
     if options.controls and summary.dataset is not None:
@@ -240,6 +249,7 @@ def read_neuron_page(
         examples=examples,
         annotations=read_annotations(connection, key),
         controls=controls,
+        token_stats=token_stats,
     )
 
 

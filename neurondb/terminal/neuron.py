@@ -24,6 +24,7 @@ from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 from neurondb.terminal.console import make_heading, make_hint, make_missing_stage_hint
 from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
+from neurondb.terminal.neuron_token_stats import draw_token_statistics
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED, draw_cosines, draw_vocabulary
 
 _TOKEN_CELLS: Final = 24
@@ -217,6 +218,16 @@ def _make_labels_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel(title, draw_labels(activations.labels, view.width))
 
 
+def _make_token_statistics_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if not page.token_stats or page.activations is None:
+        return None
+    title = (
+        "by token: largest |mean hook_post| of frequent tokens "
+        f"({format_compact(page.activations.post.mean)} over all)"
+    )
+    return Panel(title, draw_token_statistics(page.token_stats, view.width))
+
+
 def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
     if page.controls is None:
         return None
@@ -243,6 +254,7 @@ _PANELS: Final = (
     _make_cosines_panel,
     _make_activations_panel,
     _make_labels_panel,
+    _make_token_statistics_panel,
     _make_vocabulary_panel,
     _make_examples_panel,
     _make_controls_panel,

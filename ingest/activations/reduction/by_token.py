@@ -193,11 +193,11 @@ def _rank(
         return table.T.gather(1, place)
 
     there = take(n) > 0
-    freq = take(positive) / take(n).clamp(min=1)
+    freq = take(positive).double() / take(n)
     return TokenStatistics(
         token_id=token_ids[place].where(there, -1).numpy(),
         mean=take(mean).numpy(),
-        freq=freq.double().where(there, torch.nan).numpy(),
+        freq=freq.where(there, torch.nan).numpy(),
         n=take(n).contiguous().numpy(),
     )
 

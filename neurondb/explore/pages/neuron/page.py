@@ -39,6 +39,7 @@ from neurondb.reading.neuron import (
 from neurondb.reading.pairs import Counterpart
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
+from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -85,6 +86,7 @@ class NeuronContent:
     properties: tuple[PropertyEffect, ...]
     activations: Activations | None
     quantiles: tuple[Quantiles, ...]
+    token_stats: tuple[TokenStatistics, ...]
     examples: WindowList | None
     controls: tuple[WindowList, ...]
     removal: Removal | None
@@ -168,6 +170,7 @@ def read_content(request: Request) -> NeuronContent:
         cosines=summary.cosines,
         vocabulary=tokens,
         activations=summary.activations,
+        token_stats=_read_token_statistics(connection, summary),
         examples=examples,
         controls=controls,
         annotations=read_annotations(connection, key),
@@ -193,6 +196,15 @@ def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
         return None
     layer, neuron = divmod(place, model.d_mlp)
     return f"{layer}.{neuron}"
+
+
+def _read_token_statistics(
+    connection: Connection, summary: NeuronSummary
+) -> tuple[TokenStatistics, ...]:
+    if summary.activations is None:
+        return ()
+    key, dataset = summary.identity.neuron_id, summary.activations.dataset
+    return read_token_statistics(connection, summary.model, key, dataset.dataset_id, TOKENS)
 
 
 def _list_windows(
