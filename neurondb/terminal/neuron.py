@@ -221,11 +221,9 @@ def _make_labels_panel(page: NeuronPage, view: _View) -> Panel | None:
 def _make_token_statistics_panel(page: NeuronPage, view: _View) -> Panel | None:
     if not page.token_stats or page.activations is None:
         return None
-    title = (
-        "by token: largest |mean hook_post| of frequent tokens "
-        f"({format_compact(page.activations.post.mean)} over all)"
-    )
-    return Panel(title, draw_token_statistics(page.token_stats, view.width))
+    mean, gated = page.activations.post.mean, page.identity.gated
+    body = draw_token_statistics(page.token_stats, mean, view.width, gated=gated)
+    return Panel("by frequent token: largest |mean hook_post|", body)
 
 
 def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:

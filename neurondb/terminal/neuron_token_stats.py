@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neurondb.formatting.numbers import format_compact, format_share
-from neurondb.formatting.text import format_token
+from neurondb.formatting.text import format_token, wrap_parts
 from neurondb.reading.token_stats import TokenStatistics
 from neurondb.terminal.console import make_table
 
@@ -21,12 +21,23 @@ _SHARE_CELLS: Final = 7
 _GAP: Final = 3
 
 
-def draw_token_statistics(lists: Sequence[TokenStatistics], width: int) -> RenderableType:
-    """Return the lists side by side, as many as there is room for, below one another else."""
+def draw_token_statistics(
+    lists: Sequence[TokenStatistics], mean: float | None, width: int, *, gated: bool
+) -> RenderableType:
+    """Return the lists side by side, as many as there is room for, and what they are to be held to.
+
+    `mean` is that of hook_post over all positions.
+    """
     beside = max(1, min(len(lists), width // _LIST_CELLS))
     rows = (lists[first : first + beside] for first in range(0, len(lists), beside))
-    note = Text("mean of hook_post, and share of positions at which it fires", "faint")
-    return Group(*(_draw_lists(row, width // beside) for row in rows), note)
+    note = wrap_parts(
+        (
+            f"mean of hook_post: {format_compact(mean)} over all positions",
+            f"fires: {'x_gate' if gated else 'hook_post'} > 0",
+        ),
+        width,
+    )
+    return Group(*(_draw_lists(row, width // beside) for row in rows), Text(note, "faint"))
 
 
 def _draw_lists(lists: Sequence[TokenStatistics], width: int) -> Table:

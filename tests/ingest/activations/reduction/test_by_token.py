@@ -211,7 +211,7 @@ def test_segments_are_those_of_a_loop() -> None:
                         number = place * len(found.listed) + found.listed.index(ids[beside])
                         expected.setdefault(number, []).append(row * width + position)
         assert batch.segments is not None
-        rows = batch.segments.rows.split(batch.segments.lengths.tolist())
+        rows = torch.split(batch.segments.rows, batch.segments.lengths.tolist())
         stored = zip(batch.segments.segments.tolist(), rows, strict=True)
         assert {number: part.tolist() for number, part in stored} == expected
 
