@@ -53,6 +53,8 @@ EXAMPLES = 16
 CONTROLS = 4
 """How many control examples of each kind are shown."""
 TOKENS = 16
+BY_TOKEN = 8
+"""How many frequent tokens are shown of each place."""
 EFFECTS = 5
 """How many properties are shown on each side; the others are folded."""
 
@@ -204,7 +206,7 @@ def _read_token_statistics(
     if summary.activations is None:
         return ()
     key, dataset = summary.identity.neuron_id, summary.activations.dataset
-    return read_token_statistics(connection, summary.model, key, dataset.dataset_id, TOKENS)
+    return read_token_statistics(connection, summary.model, key, dataset.dataset_id, BY_TOKEN)
 
 
 def _list_windows(
