@@ -51,6 +51,8 @@ from neurondb.schema.tables.summaries import (
     control_kinds,
     label_stats,
     quantities,
+    token_stat_places,
+    token_stat_rows,
     trace_rows,
 )
 from neurondb.schema.tables.vocabulary import (
@@ -107,6 +109,8 @@ __all__ = [
     "texts",
     "token_lists",
     "token_property_rows",
+    "token_stat_places",
+    "token_stat_rows",
     "tokenizations",
     "tokens",
     "top_token_rows",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from neurondb.formatting.numbers import format_compact
 from neurondb.schema import codes
 from tests.neurondb.explore.site_client import Site, looks_right
 from tests.support.sample_facts import TEXT_TOKENS, TEXTS, WIDTH, Sample
@@ -158,6 +159,27 @@ def test_labels_properties_and_moments_are_shown(site: Site, sample: Sample) -> 
     neuron = sample.named("sample-llama", NAME)
     out = content["vocabulary"]["moments"][2]
     assert (out["kurtosis"], out["null_share"]) == (neuron["out_kurtosis"], neuron["null_share"])
+
+
+def test_statistics_by_token_are_shown_where_there_are_any(site: Site, sample: Sample) -> None:
+    stored = [one for one in sample.token_stats if one["neuron_id"] == KEY]
+    page = looks_right(site.get(ADDRESS))
+    found = site.get(f"{ADDRESS}.json").json["token_stats"]
+    assert [one["place"] for one in found] == list(codes.TOKEN_STAT_PLACES)
+    for code, one in enumerate(found):
+        expected = [row for row in stored if row["place_id"] == code]
+        assert len(one["tokens"]) == len(expected) == 3
+        for token, row in zip(one["tokens"], expected, strict=True):
+            assert {name: row[name] for name in token if name != "token"} | {
+                "token": token["token"]
+            } == token
+            assert f"/token/sample-llama/{token['token_id']}" in page.links
+            assert format_compact(token["mean"]) in page.text
+    for heading in ("By token", "At the token", "Just after it", "Just before it"):
+        assert heading in page.text
+    without = looks_right(site.get("/neuron/sample-llama/2.1"))
+    assert "Just after it" not in without.text
+    assert site.get("/neuron/sample-llama/2.1.json").json["token_stats"] == []
 
 
 def test_counterparts_are_those_of_the_comparison(site: Site, sample: Sample) -> None:
@@ -345,13 +367,17 @@ def test_hostile_tokens_are_inert(changed: Change, kind: str) -> None:
 
 
 def test_a_page_full_of_everything_is_small(changed: Change) -> None:
-    """16 examples with long windows, 16 tokens a list, 4 controls a kind, 60 properties."""
+    """16 examples with long windows, 16 tokens a list, 4 controls a kind, 60 properties.
+
+    And 16 frequent tokens a place.
+    """
     n_tokens = 200
     ids = struct.pack(f"<{n_tokens}I", *(i % 26 for i in range(n_tokens))).hex()
     trace = struct.pack("<84e", *((-1) ** i * (1 + i / 7) for i in range(84))).hex()
     script = [
         "DELETE FROM example_rows; DELETE FROM trace_rows; DELETE FROM control_example_rows;",
         "DELETE FROM top_token_rows; DELETE FROM texts; DELETE FROM text_token_ids;",
+        "DELETE FROM token_stat_rows;",
         "UPDATE tokens SET token = ' internationalization' || token_id;",
     ]
     for text_id in range(1, 41):
@@ -366,6 +392,11 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
             script.append(
                 f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.encode_example_list(case, 0)},
                     {rank}, {rank + 1}, {101 + rank}, {-5 + rank / 4});"""
+            )
+        for place in range(3):
+            script.append(
+                f"INSERT INTO token_stat_rows VALUES ({KEY}, 1, {place}, {rank}, {rank}, -0.123,"
+                " 0.9876, 123456);"
             )
         for code, *_ in codes.TOKEN_LISTS:
             script.append(f"INSERT INTO top_token_rows VALUES ({KEY}, {code}, {rank}, {rank}, .5);")
