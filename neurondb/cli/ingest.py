@@ -50,7 +50,7 @@ SECTIONS: Final = {
         "exact_baselines",
         "seed",
     ),
-    "Activations": ("skip_bos", "controls", "token_stats", "device", "dtype"),
+    "Activations": ("skip_bos", "controls", "peak_count", "token_stats", "device", "dtype"),
     "One dataset on several machines": ("shard", "summary"),
     "Traces": ("where", "window"),
 }
@@ -104,6 +104,7 @@ SECTIONS: Final = {
     is_flag=True,
     help="Also keep examples drawn at random, and from each quarter of the peaks.",
 )
+@options.peak_count
 @click.option(
     "--token-stats",
     type=click.IntRange(min=0),
