@@ -237,19 +237,6 @@ def test_labels_of_neuron(sample: Sample, sample_engine: Engine) -> None:
         assert row == {name: one[name] for name in row}
 
 
-def test_token_stats_of_neuron(sample: Sample, sample_engine: Engine) -> None:
-    rows = ask(sample_engine, "token-stats-of-neuron", **ARGUMENTS["token-stats-of-neuron"])
-    neuron = sample.named(LLAMA, "1.0")
-    stored = [one for one in sample.token_stats if one["neuron_id"] == neuron["neuron_id"]]
-    places = [codes.TOKEN_STAT_PLACES[one["place_id"]] for one in stored]
-    expected = sorted(zip(places, stored, strict=True), key=lambda pair: pair[0])
-    assert len(rows) == len(stored) == 9
-    for row, (place, one) in zip(rows, expected, strict=True):
-        assert (row["place"], row["mean_of_all"]) == (place, neuron["post_mean"])
-        for name in ("rank", "token_id", "mean", "freq", "n"):
-            assert row[name] == one[name]
-
-
 @pytest.mark.parametrize("token", [" dog", "\n", "'"])
 def test_neurons_for_token(sample: Sample, sample_engine: Engine, token: str) -> None:
     rows = ask(
