@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "ablate-suite": ("neurondb.cli.ablate_suite", "Ablate every class under every condition."),
     "ablate-each": ("neurondb.cli.ablate_each", "Ablate neurons one at a time, or estimate it."),
     "clamp": ("neurondb.cli.clamp", "Hold neurons at values; what comes next?"),
+    "concept": ("neurondb.cli.concept", "Find the neurons that are a word or phrase, by cause."),
     "generate": ("neurondb.cli.generate", "Continue a prompt with neurons clamped."),
     "attributes": ("neurondb.cli.attributes", "What the model knows of subjects, by layer."),
     "entropy": ("neurondb.cli.entropy", "Fix entropy neurons: scale, entropy, rank, loss."),
