@@ -28,6 +28,8 @@ CONCEPT_COLUMNS: Final = (
 )
 NARROWEST: Final = 92
 """Columns that the table of neurons needs."""
+ROOMY: Final = 120
+"""Columns from which it has the class and the p-value too."""
 RANDOM_SHOWN: Final = 3
 CHARTS: Final = 2
 """So many of the strongest candidates are drawn over all values."""
@@ -117,12 +119,12 @@ def draw_concept_page(page: ConceptPage, width: int, limit: int = 16) -> Rendera
         Text(describe_verdict(page)),
         Text(),
         make_heading("neurons, by how much they raise ln p"),
-        _draw_neurons(page, page.candidates[:limit]),
+        _draw_neurons(page, page.candidates[:limit], width),
     ]
     if page.random_neurons:
         parts += [Text(), make_heading("random neurons of the same layers")]
         parts += [Text(_describe_random(page), "faint")]
-        parts.append(_draw_neurons(page, page.random_neurons[:RANDOM_SHOWN]))
+        parts.append(_draw_neurons(page, page.random_neurons[:RANDOM_SHOWN], width))
     drawn = [sweep for sweep in page.sweeps if not sweep.random][:CHARTS]
     for sweep in drawn:
         parts += [
@@ -133,20 +135,20 @@ def draw_concept_page(page: ConceptPage, width: int, limit: int = 16) -> Rendera
     return Group(*parts)
 
 
-def _draw_neurons(page: ConceptPage, neurons: Sequence[TriedNeuron]) -> Table:
+def _draw_neurons(page: ConceptPage, neurons: Sequence[TriedNeuron], width: int) -> Table:
+    roomy = width >= ROOMY
     table = make_table()
-    for heading, justify in (
-        *(("neuron", "left"), ("class", "left"), ("near", "left"), ("cos", "right")),
-        *(("at", "right"), ("Δ ln p", "right"), ("at", "right"), ("Δ ln p", "right")),
-        *(("best p", "right"), ("random ≥", "right"), ("p-value", "right")),
-    ):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for heading in ("neuron", *(["class"] if roomy else []), "near"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("cos", "at", "Δ ln p", "at", "Δ ln p", "best p", "random ≥"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if roomy:
+        table.add_column("p-value", justify="right", no_wrap=True)
     for one in neurons:
         p = page.p_value(one)
-        known = MISSING if one.stronger is None else f"{one.stronger}/{page.run.n_random}"
         table.add_row(
             Text(one.name, "name"),
-            keep_start(one.class_name or MISSING, 18),
+            *([keep_start(one.class_name or MISSING, 34)] if roomy else []),
             describe_match(one),
             MISSING if one.cosine is None else format_signed(one.cosine, 3),
             format_compact(one.low),
@@ -154,8 +156,8 @@ def _draw_neurons(page: ConceptPage, neurons: Sequence[TriedNeuron]) -> Table:
             format_compact(one.high),
             _draw_change(one.high_change),
             format_compact(one.best_probability),
-            known,
-            MISSING if p is None else f"{p:.3f}",
+            MISSING if one.stronger is None else f"{one.stronger}/{page.run.n_random}",
+            *([MISSING if p is None else f"{p:.3f}"] if roomy else []),
         )
     return table
 
