@@ -23,6 +23,9 @@ NAMES: Final = (
     "ablation-histogram",
     "neuron-effects",
     "attribute-curves",
+    "clamp-sweeps",
+    "concept-effects",
+    "concept-sweeps",
 )
 """Figures in the order of their list; each is the module of its name, with underscores."""
 
