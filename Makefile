@@ -12,8 +12,10 @@ demo: $(STAMP)
 demo-real: $(STAMP)
 	$(BIN)/neurondb demo --real
 
+# Test files are shared out to as many processes as there are cores, four at most: each holds models
+# of its own. One thread a process, so that they do not get in each other's way.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

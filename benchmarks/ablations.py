@@ -30,16 +30,16 @@ from torch import Tensor, nn
 from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
 from ingest.checkpoint.reader import Checkpoint
-from ingest.forward import Batch, Forward, batch_tokens, batches, pick_device, pick_dtype
-from ingest.forward.prefix_cache import norm_divisor
+from ingest.forward import Batch, Forward, batch_tokens, make_batches, pick_device, pick_dtype
+from ingest.forward.prefix_cache import compute_norm_divisor
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.interventions import Intervention, Targets
 from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.statistics import compute_results, count_bins
-from ingest.jobs.demo import bundled_texts
+from ingest.jobs.demo import write_bundled_texts
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
-from ingest.weights.preprocess import canonical
+from ingest.weights.preprocess import preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.interventions import ALWAYS, METRICS, PUBLISHED_CONDITIONS, Condition
 from neurondb.taxonomy import ORTHOGONAL, classify
@@ -90,7 +90,7 @@ def classified(checkpoint: Checkpoint) -> tuple[NDArray[np.int64], Tensor]:
     """Return the class and the sign of every neuron."""
     shape, classes, signs = checkpoint.architecture, [], []
     for layer in range(shape.n_layers):
-        found = canonical(checkpoint.layer(layer), shape, Preprocessing())
+        found = preprocess_neurons(checkpoint.read_layer(layer), shape, Preprocessing())
         assert found.gate is not None
         pairs = ((found.gate, found.in_), (found.gate, found.out), (found.in_, found.out))
         gate_in, gate_out, in_out = (torch.cosine_similarity(a, b).numpy() for a, b in pairs)
@@ -128,7 +128,7 @@ class Plain:
     def __init__(self, forward: Forward, token_ids: Sequence[NDArray[np.int64]]) -> None:
         self._forward = forward
         device = forward.device
-        self._batches = list(batches(token_ids, device, batch_tokens(device)))
+        self._batches = list(make_batches(token_ids, device, batch_tokens(device)))
 
     @torch.inference_mode()
     def pair(self, intervention: Intervention) -> dict[str, float]:
@@ -188,7 +188,9 @@ class Plain:
             "loss": -log_p[:, :-1].gather(-1, following)[..., 0][counted[:, 1:]],
             "entropy": -(log_p.exp() * log_p).sum(-1)[counted],
             "rank": (logits[:, :-1] > correct).sum(-1)[counted[:, 1:]].float(),
-            "scale": norm_divisor(norm, streams[0], self._forward.architecture.norm)[counted],
+            "scale": compute_norm_divisor(norm, streams[0], self._forward.architecture.norm)[
+                counted
+            ],
         }
 
 
@@ -247,7 +249,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(options.model)
         if options.model == "bundled":
-            path, options.texts = bundled.model_directory(), str(bundled_texts(Path(scratch)))
+            path, options.texts = bundled.model_directory(), str(write_bundled_texts(Path(scratch)))
         elif options.model in SHAPES:
             shape = SHAPES[options.model]
             n_layers = options.layers or shape.n_layers

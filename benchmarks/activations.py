@@ -34,8 +34,8 @@ from transformers.activations import ACT2FN
 
 from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
-from ingest.activations.compiled import PLAIN_KERNELS, Kernels, compiled_kernels
-from ingest.activations.native import native_kernels
+from ingest.activations.compiled import PLAIN_KERNELS, Kernels, make_compiled_kernels
+from ingest.activations.native import load_native_kernels
 from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import (
@@ -43,13 +43,13 @@ from ingest.forward import (
     Forward,
     MLPActivations,
     batch_tokens,
-    batches,
+    make_batches,
     pick_device,
     pick_dtype,
 )
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.forward.transformer_lens_reference import Bridge
-from ingest.jobs.demo import bundled_texts
+from ingest.jobs.demo import write_bundled_texts
 from ingest.stages.activations import Summariser
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer, tokenize
@@ -114,7 +114,7 @@ class Subject:
         dtype = pick_dtype(asked.dtype, self.device, checkpoint.config)
         self.forward = Forward(checkpoint, self.device, dtype)
         ids = token_ids(asked, checkpoint)
-        self.batches = list(batches(ids, self.device, batch_tokens(self.device)))
+        self.batches = list(make_batches(ids, self.device, batch_tokens(self.device)))
         self.activation = ACT2FN[self.shape.activation]
         self.sign = torch.ones(self.shape.d_mlp, device=self.device)
         self.checkpoint, self.dtype = checkpoint, dtype
@@ -165,7 +165,7 @@ class Obvious:
         kept: dict[int, list[torch.Tensor]] = {}
 
         def step(batch: Batch) -> None:
-            for layer, found in enumerate(self._bridge.activations(batch)):
+            for layer, found in enumerate(self._bridge.compute_activations(batch)):
                 kept.setdefault(layer, []).append(found.post.flatten(0, 1).cpu())
             if batch is self._last:
                 for values in kept.values():
@@ -196,12 +196,12 @@ def _peak(asked: Asked) -> float:
 
 def kernels_for(device: torch.device) -> Kernels:
     """Return what a long job on the device sums with."""
-    return native_kernels() if device.type == "cpu" else compiled_kernels()
+    return load_native_kernels() if device.type == "cpu" else make_compiled_kernels()
 
 
 def small_jobs(scratch: Path, repeats: int) -> None:
     """Print what small jobs cost beside their forward pass: medians of ways that take turns."""
-    texts = bundled_texts(scratch)
+    texts = write_bundled_texts(scratch)
     shape = SHAPES["smollm2-135m"]
     smol = write_checkpoint(scratch / "smollm2", shape, shape.n_layers, attention=True)
     own = Asked(bundled.model_directory(), texts, 0, 1024, "cpu", "float32")
@@ -235,7 +235,7 @@ def _small(subject: Subject, repeats: int) -> tuple[list[Seconds], list[Seconds]
     """Return seconds of the bare forward pass and of the stage from nothing on."""
     found: tuple[list[Seconds], list[Seconds]] = ([], [])
     for repeat in range(repeats + 1):
-        steps = (subject.bare(), subject.stage(native_kernels()))
+        steps = (subject.bare(), subject.stage(load_native_kernels()))
         wall, busy = [0.0, 0.0], [0.0, 0.0]
         for batch in subject.batches:
             for way, step in enumerate(steps):
@@ -323,7 +323,7 @@ def main() -> int:
             return 0
         path, texts = Path(options.model), options.texts
         if options.model == "bundled":
-            path, texts = bundled.model_directory(), bundled_texts(Path(scratch))
+            path, texts = bundled.model_directory(), write_bundled_texts(Path(scratch))
         elif options.model in SHAPES:
             shape = SHAPES[options.model]
             n_layers = options.layers or shape.n_layers

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from benchmarks.shapes import SHAPES, Shape, shape_options
 from ingest.forward.runtime import keep_freed_blocks
-from ingest.stages.background_writer import writing_in_background
-from ingest.vocabulary import Operand, Precision, Projector, products
+from ingest.stages.background_writer import write_in_background
+from ingest.vocabulary import Operand, Precision, Projector, multiply_tiles
 from ingest.vocabulary.products import NEURON_TILE
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
@@ -48,12 +48,12 @@ class Subject:
 
     def __init__(self, shape: Shape, n_neurons: int, device: torch.device) -> None:
         self.shape, self.n_neurons, self.device = shape, n_neurons, device
-        self.precision = Precision.of(device)
+        self.precision = Precision.for_device(device)
         size = shape.d_vocab, shape.d_model
         raw = torch.randn(size, device=device).mul_(0.02).bfloat16()
         unembed = raw.float()
         self.projector = Projector(unembed, unembed, raw)
-        self.bases = [Operand.of(basis, self.precision) for basis in (unembed, raw)]
+        self.bases = [Operand.at_precision(basis, self.precision) for basis in (unembed, raw)]
 
     def block(self) -> Block:
         """Return random neurons."""
@@ -75,7 +75,7 @@ class Subject:
         assert gate is not None
         for rows, right in [*((v, basis) for v in (gate, in_, out) for _ in range(2)), (in_, raw)]:
             for tile in torch.split(rows, NEURON_TILE.get(self.device.type, 1024)):
-                for _ in products(Operand(tile, right.half), right):
+                for _ in multiply_tiles(Operand(tile, right.half), right):
                     pass
 
     def project(self, block: Block) -> VocabularyRecord:
@@ -147,7 +147,7 @@ def stage(subject: Subject, blocks: list[Block]) -> None:
     """Compute every block and store it while the next is being computed."""
     with tempfile.TemporaryDirectory() as directory:
         store = Store(Path(directory), subject, len(blocks))
-        with writing_in_background(store.write) as put:
+        with write_in_background(store.write) as put:
             for block in blocks:
                 put(subject.project(block))
 

@@ -27,7 +27,7 @@ REPEATS = 3
 
 def read_layer(checkpoint: Checkpoint, layer: int) -> None:
     """Read a layer's MLP tensors once: every page is touched by a sum."""
-    weights = checkpoint.layer(layer)
+    weights = checkpoint.read_layer(layer)
     for tensor in (weights.gate, weights.in_, weights.out):
         assert tensor is not None
         tensor.clone()
@@ -35,7 +35,9 @@ def read_layer(checkpoint: Checkpoint, layer: int) -> None:
 
 def analyse(checkpoint: Checkpoint, layer: int) -> None:
     """Run the stage's computation on a layer."""
-    analyse_layer(checkpoint.layer(layer), checkpoint.architecture, Preprocessing(), Sampling())
+    analyse_layer(
+        checkpoint.read_layer(layer), checkpoint.architecture, Preprocessing(), Sampling()
+    )
 
 
 def peak_mib(path: Path, n_layers: int) -> float:

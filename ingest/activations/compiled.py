@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from ingest.activations import reduction
-from ingest.activations.examples import Insert
+from ingest.activations.examples import InsertTexts
 from ingest.forward import MLPActivations
 
 WORTH_COMPILING: Final = {"cuda": 3e10}
@@ -41,9 +41,9 @@ class Kernels(NamedTuple):
     """The functions of `ingest.activations.reduction`, plain or compiled."""
 
     reduce_batch: Any
-    peak_positions: Any
-    histogram_bins: Any
-    sums_by_text: Any
+    find_peak_positions: Any
+    find_histogram_bins: Any
+    sum_by_text: Any
 
     def count_bins(
         self,
@@ -54,29 +54,29 @@ class Kernels(NamedTuple):
         counts: Tensor,
     ) -> None:
         """Count the values of some tokens into histograms, flat: (quantity, neuron, bin)."""
-        places = self.histogram_bins(kind, activations, sign, tokens)
+        places = self.find_histogram_bins(kind, activations, sign, tokens)
         counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
 
     @property
-    def insert(self) -> Insert | None:
-        """What offers many texts to lists at once, where there is something faster than PyTorch."""
+    def insert(self) -> InsertTexts | None:
+        """The function that offers many texts to lists at once; None where PyTorch does it."""
         return None
 
 
 PLAIN_KERNELS: Final = Kernels(
     reduction.reduce_batch_in_parts,
-    reduction.peak_positions,
-    reduction.histogram_bins,
-    reduction.sums_by_text,
+    reduction.find_peak_positions,
+    reduction.find_histogram_bins,
+    reduction.sum_by_text,
 )
 
 
 @cache
-def compiled_kernels() -> Kernels:
+def make_compiled_kernels() -> Kernels:
     """Return the compiled functions; compiling happens at their first call."""
     # A compiled loop needs no parts.
-    whole = PLAIN_KERNELS._replace(reduce_batch=reduction.reduce_batch)
-    return Kernels(*(_compiled(function) for function in whole))
+    plain = PLAIN_KERNELS._replace(reduce_batch=reduction.reduce_batch)
+    return Kernels(*(_compiled(function) for function in plain))
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,7 +108,7 @@ def _tensors(arguments: tuple[Any, ...]) -> Iterator[Tensor]:
 
 
 def is_worth_compiling(device: torch.device, n_activations: int) -> bool:
-    """Tell whether compiling pays for so many activations."""
+    """Tell whether compiling saves more time than it takes, for so many activations."""
     return n_activations >= WORTH_COMPILING.get(device.type, math.inf)
 
 
@@ -127,16 +127,16 @@ def compile_kernels(
     """
     shape = (2, 64, n_neurons)
     gate, in_, post = (torch.ones(shape, device=device, dtype=dtype) for _ in range(3))
-    found = MLPActivations(gate if kind.gated else None, in_, post)
+    activations = MLPActivations(gate if kind.gated else None, in_, post)
     with torch.inference_mode(mode=False):  # as it is in a pass; else it would be compiled again
         sign = torch.ones(n_neurons, device=device)
     counted = torch.ones(shape[:2], dtype=torch.bool, device=device)
-    about = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
-    _, peaks = kernels.reduce_batch(kind, activation, found, sign, counted, about)
+    centre = torch.zeros(2, n_neurons, dtype=torch.float64, device=device)
+    _, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, centre)
     yield
-    kernels.peak_positions(kind, activation, found, sign, counted, peaks)
+    kernels.find_peak_positions(kind, activation, activations, sign, counted, peaks)
     yield
-    kernels.histogram_bins(kind, found, sign, counted.nonzero().T.contiguous())
+    kernels.find_histogram_bins(kind, activations, sign, counted.nonzero().T.contiguous())
     yield
-    kernels.sums_by_text(found, sign, counted)
+    kernels.sum_by_text(activations, sign, counted)
     yield

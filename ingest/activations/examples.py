@@ -25,11 +25,11 @@ N_BAND: Final = 4
 """Texts of a band."""
 LAST_ORDINAL: Final = 2**32 - 1
 
-Positions = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Positions of the peaks with these lists, texts (places in the batch) and neurons."""
+FindPositions = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Maps peaks, given by list, text (its row in the batch) and neuron, to their positions."""
 
-Insert = Callable[["BestTexts", Tensor, Tensor, Tensor, Tensor], None]
-"""Offers texts to lists: their scores, values, ordinals, and the positions of all."""
+InsertTexts = Callable[["BestTexts", Tensor, Tensor, Tensor, Tensor], None]
+"""Offers texts to lists, given their scores, values, ordinals and peaks' positions."""
 
 
 class BestTexts:
@@ -49,18 +49,18 @@ class BestTexts:
         scores: Int[Tensor, "lists texts neurons"],
         values: Float[Tensor, "lists texts neurons"],
         ordinals: Int[Tensor, " texts"],
-        positions: Positions,
-        known: Int[Tensor, "lists texts neurons"] | None = None,
-        insert: Insert | None = None,
+        positions: FindPositions,
+        known_positions: Int[Tensor, "lists texts neurons"] | None = None,
+        insert: InsertTexts | None = None,
     ) -> None:
-        """Offer texts that were not offered before; a score of 0 is no offer.
+        """Offer new texts to the lists; a score of 0 offers nothing.
 
         Most texts soon fall below the last place of most lists: only the lists that change are
         sorted, and only texts that get in are searched for the position. Where all positions are
-        `known`, `insert` does it.
+        known, `insert` does it.
         """
-        if known is not None and insert is not None:
-            insert(self, scores, values, ordinals, known)
+        if known_positions is not None and insert is not None:
+            insert(self, scores, values, ordinals, known_positions)
             return
         last = (self.key[..., -1] >> 32).int()[:, None]
         enters = ((scores >= last) & (scores > 0)).any(1)
@@ -71,9 +71,9 @@ class BestTexts:
         offered = scores[lists, :, neurons].long()
         offered = torch.where(offered > 0, (offered << 32) | (LAST_ORDINAL - ordinals), 0)
         key, place = torch.cat([self.key[lists, neurons], offered], dim=1).topk(k, dim=1)
-        stays = place.clamp(max=k - 1)
-        position = self.position[lists, neurons].gather(1, stays)
-        value = self.value[lists, neurons].gather(1, stays)
+        kept_place = place.clamp(max=k - 1)
+        position = self.position[lists, neurons].gather(1, kept_place)
+        value = self.value[lists, neurons].gather(1, kept_place)
         row, column = ((place >= k) & (key > 0)).nonzero(as_tuple=True)
         text = place[row, column] - k
         position[row, column] = positions(lists[row], text, neurons[row]).int()
@@ -83,31 +83,31 @@ class BestTexts:
         self.value[lists, neurons] = value
 
     def merge(self, other: "BestTexts") -> None:
-        """Take in the lists of other texts."""
+        """Merge the lists of other texts into these."""
         key = torch.cat([self.key, other.key], dim=2)
         self.key, place = key.topk(self.key.shape[2], dim=2)
         self.position = torch.cat([self.position, other.position], dim=2).gather(2, place)
         self.value = torch.cat([self.value, other.value], dim=2).gather(2, place)
 
     def record(self) -> list[Examples]:
-        """Return the lists; ordinal −1 where fewer texts qualified."""
+        """Return the lists as they are stored; ordinal −1 where fewer texts qualified."""
         ordinal = self.ordinals()
         position, value = self.position.cpu().numpy(), self.value.double().cpu().numpy()
         return [Examples(*columns) for columns in zip(ordinal, position, value, strict=True)]
 
     def ordinals(self) -> NDArray[np.int64]:
-        """Return the texts' places in the dataset (lists, neurons, k), −1 where there is none."""
+        """Return the texts' ordinals in the dataset (lists, neurons, k), −1 for an empty place."""
         ordinal = LAST_ORDINAL - (self.key & LAST_ORDINAL)
         filled: NDArray[np.int64] = ordinal.where(self.key > 0, -1).cpu().numpy()
         return filled
 
 
-def size_scores(peaks: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-    """Return scores in the order of |peak|: the bits of a float that is not negative."""
+def score_by_size(peaks: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """Return scores that order peaks by |peak|: the bits of a float that is not negative."""
     return peaks.abs().view(torch.int32)
 
 
-def random_scores(
+def score_at_random(
     seed: int, layer: int, ordinals: Int[Tensor, " texts"], n_neurons: int
 ) -> Int[Tensor, "texts neurons"]:
     """Return a score from 1 to 2³¹ − 1 for each text and neuron, a hash of both, layer and seed.
@@ -132,7 +132,7 @@ def _mixed(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> 31) & (2**33 - 1))
 
 
-def control_examples(drawn: BestTexts) -> dict[int, Examples]:
+def select_control_examples(drawn: BestTexts) -> dict[int, Examples]:
     """Return the control examples among the texts drawn, by codes of `CONTROL_KINDS`.
 
     The random ones are the first drawn; a band has the first drawn of its quarter by |peak|,
@@ -141,17 +141,17 @@ def control_examples(drawn: BestTexts) -> dict[int, Examples]:
     ordinal, key = drawn.ordinals()[0], drawn.key[0].cpu().numpy()
     position, value = drawn.position[0].cpu().numpy(), drawn.value[0].double().cpu().numpy()
 
-    def chosen(place: NDArray[np.int64], there: NDArray[np.bool_]) -> Examples:
+    def take_texts(place: NDArray[np.int64], has_text: NDArray[np.bool_]) -> Examples:
         columns = (np.take_along_axis(a, place, 1) for a in (ordinal, position, value))
         texts, positions, values = columns
-        return Examples(np.where(there, texts, -1), positions, values)
+        return Examples(np.where(has_text, texts, -1), positions, values)
 
     first = np.broadcast_to(np.arange(N_EXAMPLES), (len(key), N_EXAMPLES))
-    found = {0: chosen(first, np.take_along_axis(key, first, 1) > 0)}
-    there = key > 0
-    by_size = np.argsort(np.where(there, np.abs(value), np.inf), axis=1, kind="stable")
+    examples = {0: take_texts(first, np.take_along_axis(key, first, 1) > 0)}
+    has_text = key > 0
+    by_size = np.argsort(np.where(has_text, np.abs(value), np.inf), axis=1, kind="stable")
     rank = np.argsort(by_size, axis=1)
-    band = np.where(there, rank * 4 // np.maximum(there.sum(1, keepdims=True), 1), -1)
+    band = np.where(has_text, rank * 4 // np.maximum(has_text.sum(1, keepdims=True), 1), -1)
     for code in range(1, len(CONTROL_KINDS)):
         of_band = np.where(band == code - 1, key, 0)
         place = np.argsort(-of_band, axis=1, kind="stable")[:, :N_EXAMPLES]
@@ -160,5 +160,5 @@ def control_examples(drawn: BestTexts) -> dict[int, Examples]:
         filled = (np.take_along_axis(of_band, place, 1) > 0) & (np.arange(N_EXAMPLES) < N_BAND)
         strongest = np.argsort(np.where(filled, -sizes, np.inf), axis=1, kind="stable")
         place = np.take_along_axis(place, strongest, 1)
-        found[code] = chosen(place, np.take_along_axis(filled, strongest, 1))
-    return found
+        examples[code] = take_texts(place, np.take_along_axis(filled, strongest, 1))
+    return examples

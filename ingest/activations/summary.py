@@ -18,9 +18,9 @@ from ingest.activations.examples import (
     N_DRAWN,
     N_EXAMPLES,
     BestTexts,
-    control_examples,
-    random_scores,
-    size_scores,
+    score_at_random,
+    score_by_size,
+    select_control_examples,
 )
 from ingest.activations.reduction import (
     GATED,
@@ -32,15 +32,15 @@ from ingest.activations.reduction import (
     NeuronKind,
     SumTree,
     add_counts,
-    batch_totals,
-    centres,
+    compute_batch_totals,
+    compute_centres,
     compute_moments,
     describe_cases,
     describe_labels,
-    float64_sums,
-    positions_of,
-    zero_counts,
-    zero_sums,
+    gather_peak_positions,
+    make_zero_counts,
+    make_zero_sums,
+    sum_in_float64,
 )
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
@@ -66,7 +66,7 @@ class CountedBatch:
     """The place of each text's label, −1 for none."""
 
     @classmethod
-    def of(
+    def from_batch(
         cls, batch: Batch, *, skip_bos: bool = False, labels: Tensor | None = None
     ) -> "CountedBatch":
         """Return a batch with its tokens counted; `labels` are those of the whole dataset."""
@@ -86,8 +86,8 @@ class CountedBatch:
     @cached_property
     def centre_tokens(self) -> Int[Tensor, "2 tokens"]:
         """Texts and positions of a few tokens that count, from everywhere in the batch."""
-        every = self.counted.nonzero().T
-        return every[:, :: -(-every.shape[1] // CENTRE_TOKENS) or 1].contiguous()
+        counted_tokens = self.counted.nonzero().T
+        return counted_tokens[:, :: -(-counted_tokens.shape[1] // CENTRE_TOKENS) or 1].contiguous()
 
 
 @dataclass
@@ -96,14 +96,14 @@ class LayerSummary:
 
     Attributes:
         kind: whether the neurons have a gate.
-        layer: its number, from which the random draws differ.
+        layer: the layer's number, by which random draws differ between layers.
         totals: counts and extremes.
-        sums: what moments, means and statistics by label come from.
+        sums: the float sums, from which moments, means and statistics by label are computed.
         best: the example lists, in the order of `kind.peaks`.
         counts: histograms, flat: (quantity, neuron, bin).
         by_label: tokens by label, and positive hook_pre and hook_post; no labels, no columns.
         drawn: texts drawn at random, where control examples are wanted.
-        seed: of that draw.
+        seed: the seed of that draw.
     """
 
     kind: NeuronKind
@@ -129,13 +129,13 @@ class LayerSummary:
         controls: bool = False,
         seed: int = 0,
     ) -> "LayerSummary":
-        """Return the summary of no texts."""
+        """Return a summary of no texts, to add batches to."""
         kind = GATED if gated else UNGATED
         n_bins = len(kind.histograms) * n_neurons * histogram.N_BINS
         return cls(
             kind,
             layer,
-            zero_counts(kind, n_neurons, device),
+            make_zero_counts(kind, n_neurons, device),
             SumTree(),
             BestTexts(len(kind.peaks), n_neurons, N_EXAMPLES, device),
             torch.zeros(n_bins, dtype=torch.int64, device=device),
@@ -144,8 +144,8 @@ class LayerSummary:
             seed,
         )
 
-    def use(self, kernels: Kernels) -> None:
-        """Compute with these functions from now on."""
+    def use_kernels(self, kernels: Kernels) -> None:
+        """Choose the functions that later batches are reduced with."""
         self._kernels = kernels
 
     @torch.inference_mode()
@@ -162,11 +162,11 @@ class LayerSummary:
             ValueError: when a batch of its number is there.
         """
         kernels, kind, counted = self._kernels, self.kind, batch.counted
-        about = centres(activations, sign, batch.centre_tokens)
-        sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, about)
+        centre = compute_centres(activations, sign, batch.centre_tokens)
+        sums, peaks = kernels.reduce_batch(kind, activation, activations, sign, counted, centre)
         if not torch.stack(sums.sum).isfinite().all():
-            sums = sums._replace(sum=float64_sums(kind, activation, activations, sign, counted))
-        counts, float_sums = batch_totals(kind, sums, about)
+            sums = sums._replace(sum=sum_in_float64(kind, activation, activations, sign, counted))
+        counts, float_sums = compute_batch_totals(kind, sums, centre)
         by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
@@ -175,8 +175,8 @@ class LayerSummary:
         inputs = (kind, activation, activations, sign, counted, peaks)
         finder = _PeakFinder(kernels, *inputs, sums.positions)
         ordinals = batch.batch.ordinals
-        known, scores = sums.positions, size_scores(peaks)
-        self.best.add(scores, peaks, ordinals, finder.positions, known, kernels.insert)
+        known_positions, scores = sums.positions, score_by_size(peaks)
+        self.best.add(scores, peaks, ordinals, finder.positions, known_positions, kernels.insert)
         if self.drawn is not None:
             self._draw(self.drawn, batch, peaks, finder)
 
@@ -188,7 +188,7 @@ class LayerSummary:
         sums = self.by_label.new_zeros(7, n_labels, n_neurons)
         if batch.labels is not None and n_labels:
             rows = (batch.labels >= 0).nonzero().squeeze(1)
-            by_text = self._kernels.sums_by_text(activations, sign, batch.counted)
+            by_text = self._kernels.sum_by_text(activations, sign, batch.counted)
             # `index_add_` adds in no fixed order on a GPU; this sorts there.
             sums.transpose(0, 1).index_put_(
                 (batch.labels[rows],), by_text[:, rows].transpose(0, 1), accumulate=True
@@ -206,7 +206,7 @@ class LayerSummary:
         lists = torch.tensor(posts, device=case.device)[case]
         peak = of_post.gather(0, case)
         ordinals = batch.batch.ordinals
-        scores = random_scores(self.seed, self.layer, ordinals, peaks.shape[2])
+        scores = score_at_random(self.seed, self.layer, ordinals, peaks.shape[2])
         # A text with no token that counts is not drawn.
         scores = scores * batch.counted.any(1)[:, None]
 
@@ -216,13 +216,15 @@ class LayerSummary:
             position = finder.positions(lists[0, texts, neurons], texts, neurons)
             return torch.where(peak[0, texts, neurons] == 0, first[texts], position)
 
-        known = finder.known
-        if known is not None:
-            known = torch.where(peak == 0, first[:, None], known.gather(0, lists.long()))
-        drawn.add(scores[None], peak, ordinals, positions, known, self._kernels.insert)
+        known_positions = finder.all_positions
+        if known_positions is not None:
+            known_positions = torch.where(
+                peak == 0, first[:, None], known_positions.gather(0, lists.long())
+            )
+        drawn.add(scores[None], peak, ordinals, positions, known_positions, self._kernels.insert)
 
     def merge(self, other: "LayerSummary") -> None:
-        """Take in the summary of other texts.
+        """Merge the summary of other texts into this one.
 
         To the last bit as if one summary had seen all batches, whatever the order of merging, where
         both are of batches of one dataset, numbered alike. Of texts batched apart, sums agree to
@@ -237,7 +239,7 @@ class LayerSummary:
             self.drawn.merge(other.drawn)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that it consists of, by name."""
+        """Return every tensor of the summary by name, as a summary file stores it."""
         lists = {"best": self.best} | ({} if self.drawn is None else {"drawn": self.drawn})
         return {
             **self.totals._asdict(),
@@ -252,22 +254,22 @@ class LayerSummary:
         }
 
     @classmethod
-    def of_tensors(
+    def from_tensors(
         cls, layer: int, seed: int, tensors: dict[str, Tensor], *, gated: bool
     ) -> "LayerSummary":
         """Return the summary that `tensors` were taken from."""
 
         def texts(name: str) -> BestTexts:
-            found = BestTexts(0, 0, 0, tensors["counts"].device)
+            best_texts = BestTexts(0, 0, 0, tensors["counts"].device)
             for part in ("key", "position", "value"):
-                setattr(found, part, tensors[f"{name}.{part}"])
-            return found
+                setattr(best_texts, part, tensors[f"{name}.{part}"])
+            return best_texts
 
         return cls(
             GATED if gated else UNGATED,
             layer,
             Counts(*(tensors[name] for name in Counts._fields)),
-            SumTree.of_tensors(tensors),
+            SumTree.from_tensors(tensors),
             texts("best"),
             tensors["counts"],
             tensors["by_label"],
@@ -296,12 +298,14 @@ class LayerSummary:
             labels=dict(
                 enumerate(describe_labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))
             ),
-            controls={} if self.drawn is None else control_examples(self.drawn),
+            controls={} if self.drawn is None else select_control_examples(self.drawn),
         )
 
     def _sums(self) -> FloatSums:
         _, n_labels, n_neurons = self.by_label.shape
-        return self.sums.total() or zero_sums(self.kind, n_neurons, n_labels, torch.device("cpu"))
+        return self.sums.total() or make_zero_sums(
+            self.kind, n_neurons, n_labels, torch.device("cpu")
+        )
 
 
 @dataclass
@@ -315,16 +319,16 @@ class _PeakFinder:
     sign: Tensor
     counted: Tensor
     peaks: Tensor
-    known: Tensor | None
-    """The positions of all peaks, once they are."""
+    all_positions: Tensor | None
+    """The positions of all peaks, once one pass has found them; None before."""
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
         inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
-        if self.known is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            self.known = self.kernels.peak_positions(*inputs)
-        if self.known is not None:
-            return self.known[lists, texts, neurons]
+        if self.all_positions is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
+            self.all_positions = self.kernels.find_peak_positions(*inputs)
+        if self.all_positions is not None:
+            return self.all_positions[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        return torch.cat([positions_of(*inputs, part) for part in parts])
+        return torch.cat([gather_peak_positions(*inputs, part) for part in parts])

@@ -20,10 +20,15 @@ from neurondb.errors import IngestError
 FORMAT = "neurondb activation summaries, 2"
 
 
-def save(path: Path, about: Mapping[str, object], summaries: Mapping[int, LayerSummary]) -> None:
+def save_summaries(
+    path: Path, about: Mapping[str, object], summaries: Mapping[int, LayerSummary]
+) -> None:
     """Write summaries; the file appears whole or not at all.
 
-    `about` is anything that JSON can say.
+    Args:
+        path: The file.
+        about: A description of what was summarised: anything that JSON can hold.
+        summaries: The summaries by layer.
 
     Raises:
         OSError: when the file cannot be written.
@@ -59,7 +64,7 @@ class SummaryFile:
 
     @classmethod
     def open(cls, path: Path) -> "SummaryFile":
-        """Read what a file is about.
+        """Read the header of a file.
 
         Raises:
             IngestError: when there is no such file, or it is no whole file of summaries.
@@ -83,8 +88,8 @@ class SummaryFile:
     def load(
         self, layers: Iterable[int], device: torch.device | str = "cpu"
     ) -> dict[int, LayerSummary]:
-        """Return the summaries of some layers."""
-        found = {}
+        """Load the summaries of some layers onto a device."""
+        summaries = {}
         with safe_open(self.path, framework="pt", device=str(device)) as file:
             names = file.keys()
             for layer in layers:
@@ -95,5 +100,5 @@ class SummaryFile:
                     if name.startswith(prefix)
                 }
                 seed, gated = self.layers[layer]
-                found[layer] = LayerSummary.of_tensors(layer, seed, tensors, gated=gated)
-        return found
+                summaries[layer] = LayerSummary.from_tensors(layer, seed, tensors, gated=gated)
+        return summaries

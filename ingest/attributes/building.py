@@ -28,15 +28,17 @@ def run(request: AttributeSetsRequest, progress: Progress) -> AttributeSetsRepor
         TextError: when paragraphs, subjects or stop words cannot be read.
         NeuronDBError: when the sets cannot be written.
     """
-    stop = read_stop_words(request.stop_words)
+    stop_words = read_stop_words(request.stop_words)
     subjects = read_subjects(request.subjects)
     paragraphs = read_dataset(request.paragraphs, label_field="").texts
-    index = Paragraphs(paragraphs, stop)
+    index = Paragraphs(paragraphs, stop_words)
     sets: dict[str, frozenset[str]] = {}
     with progress.stage("attributes", len(subjects), "subjects") as advance:
         for subject in subjects:
-            found = index.about(subject, request.top_k, mentioning=request.mentioning)
-            sets[subject] = index.words_of(found)
+            paragraph_numbers = index.find_about(
+                subject, request.top_k, mentioning=request.mentioning
+            )
+            sets[subject] = index.collect_words(paragraph_numbers)
             advance(1)
     write_sets(sets, request.output)
     return _report(sets, len(paragraphs))
@@ -54,20 +56,20 @@ class Paragraphs:
 
     Args:
         texts: the paragraphs.
-        stop: words that neither find a paragraph nor become attributes.
+        stop_words: words that neither find a paragraph nor become attributes.
     """
 
-    def __init__(self, texts: Sequence[str], stop: frozenset[str]) -> None:
+    def __init__(self, texts: Sequence[str], stop_words: frozenset[str]) -> None:
         import bm25s
 
         self._texts = [normalise_word(text) for text in texts]
-        self._stop = stop
-        self._words = [split_words(text, stop) for text in self._texts]
+        self._stop_words = stop_words
+        self._words = [split_words(text, stop_words) for text in self._texts]
         # BM25 of an empty vocabulary cannot be computed; a word that nobody asks for does no harm.
         self._index: Any = bm25s.BM25()
         self._index.index([words or ["_"] for words in self._words], show_progress=False)
 
-    def about(self, subject: str, top_k: int, *, mentioning: bool = False) -> list[int]:
+    def find_about(self, subject: str, top_k: int, *, mentioning: bool = False) -> list[int]:
         """Return the paragraphs that BM25 finds for a subject's words, the best first.
 
         Args:
@@ -75,23 +77,23 @@ class Paragraphs:
             top_k: paragraphs at most.
             mentioning: only those that contain the name.
         """
-        asked = split_words(normalise_word(subject), self._stop) or _WORD.findall(
+        subject_words = split_words(normalise_word(subject), self._stop_words) or _WORD.findall(
             normalise_word(subject)
         )
-        known = [word for word in asked if word in self._index.vocab_dict]
-        if not known:
+        indexed_words = [word for word in subject_words if word in self._index.vocab_dict]
+        if not indexed_words:
             return []
-        scores = self._index.get_scores(known)
-        found = [int(i) for i in (-scores).argsort(kind="stable") if scores[i] > 0]
+        scores = self._index.get_scores(indexed_words)
+        ranked = [int(i) for i in (-scores).argsort(kind="stable") if scores[i] > 0]
         if mentioning:
-            found = [i for i in found if normalise_word(subject) in self._texts[i]]
-        return found[:top_k]
+            ranked = [i for i in ranked if normalise_word(subject) in self._texts[i]]
+        return ranked[:top_k]
 
-    def words_of(self, chosen: Iterable[int]) -> frozenset[str]:
-        """Return the words of some paragraphs that say something."""
-        return frozenset(word for i in chosen for word in self._words[i])
+    def collect_words(self, paragraph_numbers: Iterable[int]) -> frozenset[str]:
+        """Return the words of some paragraphs, without stop words and those of two characters."""
+        return frozenset(word for i in paragraph_numbers for word in self._words[i])
 
 
-def split_words(text: str, stop: frozenset[str]) -> list[str]:
+def split_words(text: str, stop_words: frozenset[str]) -> list[str]:
     """Return a text's words in their order, without stop words and those of two characters."""
-    return [word for word in _WORD.findall(text) if is_meaningful(word, stop)]
+    return [word for word in _WORD.findall(text) if is_meaningful(word, stop_words)]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.attributes.prompts import Prompt, cut_at_subject, first_answer_ids
-from ingest.attributes.sets import Sets, attribute_tokens
+from ingest.attributes.prompts import Prompt, cut_at_subject, find_first_answer_ids
+from ingest.attributes.sets import AttributeSets, list_attribute_tokens
 from ingest.interventions.running_model import RunningModel
 from neurondb.errors import TextError, UsageError
 
@@ -18,15 +18,15 @@ NO_SET = "subject without attributes"
 
 
 @dataclass
-class Inputs:
+class AttributeInputs:
     """Prompts as a model reads them.
 
     Attributes:
         prompts: those that are used.
-        left_out: why others are not → how many.
+        left_out: reason → how many prompts are left out for it.
         cuts: token ids up to the subject's last token, each once.
-        subjects: of each cut.
-        weights: how many prompts begin with it.
+        subjects: the subject of each cut.
+        weights: how many prompts begin with each cut.
         attributes: subject → the words that count as its attributes.
         whole: token ids of the prompts that have an answer.
         answers: the first token of each answer.
@@ -45,43 +45,43 @@ class Inputs:
 def read_inputs(
     running: RunningModel,
     prompts: Sequence[Prompt],
-    sets: Sets,
-    stop: frozenset[str],
+    sets: AttributeSets,
+    stop_words: frozenset[str],
     *,
     pieces: bool,
-) -> Inputs:
+) -> AttributeInputs:
     """Return what a model is run on, for prompts whose subjects have attributes.
 
     Args:
         running: the model.
         prompts: the prompts.
         sets: attributes of subjects.
-        stop: words that never count.
+        stop_words: words that never count.
         pieces: whether the tokens that an attribute is made of count too.
 
     Raises:
         TextError: when no subject has attributes that count.
         UsageError: when a prompt is longer than the model's context.
     """
-    found = Inputs()
-    cutter = running.tokenizer if pieces else None
+    inputs = AttributeInputs()
+    subword_tokenizer = running.tokenizer if pieces else None
     for subject in {prompt.subject for prompt in prompts} & set(sets):
-        words = attribute_tokens(sets[subject], stop, cutter)
+        words = list_attribute_tokens(sets[subject], stop_words, subword_tokenizer)
         if words:
-            found.attributes[subject] = words
+            inputs.attributes[subject] = words
     for prompt in prompts:
-        if prompt.subject in found.attributes:
-            found.prompts.append(prompt)
+        if prompt.subject in inputs.attributes:
+            inputs.prompts.append(prompt)
         else:
-            found.left_out[NO_SET] += 1
-    if not found.prompts:
+            inputs.left_out[NO_SET] += 1
+    if not inputs.prompts:
         raise TextError("no subject of the prompts has attributes that count; are these its sets?")
-    _cut(running, found)
-    _answer(running, found)
-    return found
+    _cut(running, inputs)
+    _answer(running, inputs)
+    return inputs
 
 
-def _cut(running: RunningModel, inputs: Inputs) -> None:
+def _cut(running: RunningModel, inputs: AttributeInputs) -> None:
     places: dict[tuple[str, tuple[int, ...]], int] = {}
     for prompt in inputs.prompts:
         ids = tuple(cut_at_subject(running.tokenizer, prompt))
@@ -94,10 +94,10 @@ def _cut(running: RunningModel, inputs: Inputs) -> None:
         inputs.weights[places[key]] += 1
 
 
-def _answer(running: RunningModel, inputs: Inputs) -> None:
-    answers = first_answer_ids(running.tokenizer, inputs.prompts)
+def _answer(running: RunningModel, inputs: AttributeInputs) -> None:
+    answers = find_first_answer_ids(running.tokenizer, inputs.prompts)
     for prompt, answer in zip(inputs.prompts, answers, strict=True):
-        ids = running.tokenizer.prompt(prompt.prompt)
+        ids = running.tokenizer.encode_prompt(prompt.prompt)
         if not running.fits(len(ids)):
             raise UsageError(
                 f"the prompt on {prompt.subject!r} is {len(ids)} tokens, the context of "

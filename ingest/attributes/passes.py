@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ingest.forward import Batch, Forward, batch_tokens, batches
+from ingest.forward import Batch, Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import PrefixCachedModel
-from ingest.interventions import Intervention, intervened
+from ingest.interventions import Intervention, intervene
 
 
 class Pass(NamedTuple):
@@ -44,23 +44,23 @@ def run_passes(
     Raises:
         ModelError: when a batch does not fit in memory.
     """
-    for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
-        for batch in forward.parts(whole):
-            yield from _of_batch(forward, batch, states)
+    for full_batch in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
+        for batch in forward.split_batch(full_batch):
+            yield from _run_batch(forward, batch, states)
 
 
-def _of_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) -> Iterator[Pass]:
+def _run_batch(forward: Forward, batch: Batch, states: Sequence[Intervention]) -> Iterator[Pass]:
     cached_model, texts = PrefixCachedModel(forward), batch.ordinals.cpu().numpy()
-    with _residual_hooks(forward, batch) as seen:
+    with _residual_hooks(forward, batch) as residuals:
         clean = cached_model.run_clean(batch, {state.layers[0] for state in states})
-    residual = torch.stack(seen)
+    residual = torch.stack(residuals)
     yield Pass(0, texts, residual, _last(clean.stream.normed, batch.lengths))
     for number, state in enumerate(states, start=1):
         first = state.layers[0]
-        with intervened(forward, state), _residual_hooks(forward, batch) as seen:
+        with intervene(forward, state), _residual_hooks(forward, batch) as residuals:
             stream = cached_model.run_from(clean, first)
         # In front of the first layer that it touches a state is as the clean run.
-        changed = torch.cat([residual[:first], torch.stack(seen)[first:]])
+        changed = torch.cat([residual[:first], torch.stack(residuals)[first:]])
         yield Pass(number, texts, changed, _last(stream.normed, batch.lengths))
 
 
@@ -69,17 +69,17 @@ def _residual_hooks(
     forward: Forward, batch: Batch
 ) -> Iterator[list[Float[Tensor, "texts d_model"]]]:
     """Collect what each layer puts out at the last token of every text, while open."""
-    found: list[Tensor] = []
+    residuals: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: object, output: Any) -> None:
         # Some families' layers put out a tuple, the residual stream first.
         stream: Tensor = output[0] if isinstance(output, tuple) else output
-        found.append(_last(stream, batch.lengths))
+        residuals.append(_last(stream, batch.lengths))
 
     with ExitStack() as stack:
         for block in forward.blocks:
             stack.callback(block.register_forward_hook(keep).remove)
-        yield found
+        yield residuals
 
 
 def _last(

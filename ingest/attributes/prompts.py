@@ -26,13 +26,15 @@ class Prompt:
     attribute: str | None = None
 
 
-def read_prompts(file: Path, most: int | None = None) -> list[Prompt]:
-    """Return the prompts of a JSON, JSON-lines or tab-separated file, the first `most` of them.
+def read_prompts(file: Path, max_prompts: int | None = None) -> list[Prompt]:
+    """Return the prompts of a JSON, JSON-lines or tab-separated file, all or the first of them.
 
     Raises:
         TextError: when it cannot be read, lacks a field, or a subject is not in its prompt.
     """
-    return [_prompt(file, number, row) for number, row in enumerate(read_objects(file), 1)][:most]
+    return [_prompt(file, number, row) for number, row in enumerate(read_objects(file), 1)][
+        :max_prompts
+    ]
 
 
 def _prompt(file: Path, number: int, row: Any) -> Prompt:
@@ -43,8 +45,8 @@ def _prompt(file: Path, number: int, row: Any) -> Prompt:
             raise TextError(f"{where}: no {name!r}; each needs a subject and a prompt")
     if subject not in prompt:
         raise TextError(f"{where}: the subject {subject!r} is not in the prompt {prompt!r}")
-    known = isinstance(attribute, str) and attribute.strip()
-    return Prompt(subject, prompt, attribute.strip() if known else None)
+    has_attribute = isinstance(attribute, str) and attribute.strip()
+    return Prompt(subject, prompt, attribute.strip() if has_attribute else None)
 
 
 def read_subjects(file: Path) -> list[str]:
@@ -58,10 +60,10 @@ def read_subjects(file: Path) -> list[str]:
         names = read_text(file).split("\n")
     else:
         names = (row.get("subject") for row in read_objects(file))
-    kept = [name.strip() for name in names if isinstance(name, str) and name.strip()]
-    if not kept:
+    subjects = [name.strip() for name in names if isinstance(name, str) and name.strip()]
+    if not subjects:
         raise TextError(f"{file}: no subject in it; give prompts, or a name a line in a .txt")
-    return list(dict.fromkeys(kept))
+    return list(dict.fromkeys(subjects))
 
 
 def cut_at_subject(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:
@@ -70,19 +72,21 @@ def cut_at_subject(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:
     That is the last token which stands for a character of the subject where it first occurs.
     """
     end = prompt.prompt.index(prompt.subject) + len(prompt.subject)
-    ids, offsets = tokenizer.offsets(prompt.prompt)
-    within = max(i for i, (first, _) in enumerate(offsets) if first < end)
+    ids, offsets = tokenizer.encode_with_offsets(prompt.prompt)
+    last_token = max(i for i, (first, _) in enumerate(offsets) if first < end)
     prefix = [] if tokenizer.prefix_token_id is None else [tokenizer.prefix_token_id]
-    return [*prefix, *ids[: within + 1]]
+    return [*prefix, *ids[: last_token + 1]]
 
 
-def first_answer_ids(tokenizer: ChatTokenizer, prompts: Iterable[Prompt]) -> Iterator[int | None]:
+def find_first_answer_ids(
+    tokenizer: ChatTokenizer, prompts: Iterable[Prompt]
+) -> Iterator[int | None]:
     """Yield the first token of what follows each prompt, the space in front included."""
     for prompt in prompts:
         if prompt.attribute is None:
             yield None
             continue
         # Tokenised with the prompt: some tokenizers put a space in front of any text.
-        before = tokenizer.prompt(prompt.prompt)
-        whole = tokenizer.prompt(f"{prompt.prompt.rstrip()} {prompt.attribute}")
+        before = tokenizer.encode_prompt(prompt.prompt)
+        whole = tokenizer.encode_prompt(f"{prompt.prompt.rstrip()} {prompt.attribute}")
         yield whole[len(before)] if whole[: len(before)] == before else None

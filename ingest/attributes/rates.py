@@ -23,31 +23,31 @@ LOGITS: Final = {"cpu": 2**25, "cuda": 2**28}
 
 
 class Vocabulary:
-    """What the tokens of a model are as attributes are compared.
+    """The tokens of a model as normalised words, so that they compare with attributes.
 
     Args:
         tokens: the text of each.
-        stop: words that do not count.
+        stop_words: words that do not count.
     """
 
-    def __init__(self, tokens: Iterable[str], stop: frozenset[str]) -> None:
+    def __init__(self, tokens: Iterable[str], stop_words: frozenset[str]) -> None:
         words = [normalise_word(token) for token in tokens]
         self._code = {word: code for code, word in enumerate(dict.fromkeys(words))}
         self._codes = np.array([self._code[word] for word in words])
-        self._counts = np.array([is_meaningful(word, stop) for word in words])
+        self._counts = np.array([is_meaningful(word, stop_words) for word in words])
 
-    def codes(self, words: Iterable[str]) -> NDArray[np.int64]:
-        """Return numbers that stand for the words that are tokens."""
+    def encode_words(self, words: Iterable[str]) -> NDArray[np.int64]:
+        """Return the codes of those of the words that are tokens, for `compute_rate`."""
         return np.array([self._code[word] for word in words if word in self._code], dtype=np.int64)
 
-    def rate(
+    def compute_rate(
         self, top: Int[NDArray[np.int64], "layers k"], attributes: NDArray[np.int64]
     ) -> Float[NDArray[np.float64], " layers"]:
         """Return the share of the top tokens that count which are attributes; NaN where none does.
 
         Args:
             top: ids of the top tokens of each layer.
-            attributes: of the subject, as `codes` has them.
+            attributes: codes of the subject's attributes, of `encode_words`.
         """
         counts = self._counts[top]
         hits = counts & np.isin(self._codes[top], attributes)
@@ -75,17 +75,17 @@ def find_top_tokens(
     return torch.cat(parts).view(shape).cpu().numpy()
 
 
-def mean_rate(
+def average_rates(
     rates: Float[NDArray[np.float64], "texts layers"], weights: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return each layer's mean over the prompts that have a rate, and how many those are.
 
     Args:
-        rates: of texts; NaN for none.
+        rates: each text's rate in each layer; NaN where it has none.
         weights: how many prompts each text stands for.
     """
-    known = ~np.isnan(rates)
-    n = (known * np.asarray(weights)[:, None]).sum(0)
-    total = (np.where(known, rates, 0) * np.asarray(weights)[:, None]).sum(0)
+    has_rate = ~np.isnan(rates)
+    n = (has_rate * np.asarray(weights)[:, None]).sum(0)
+    total = (np.where(has_rate, rates, 0) * np.asarray(weights)[:, None]).sum(0)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / n), n

@@ -18,11 +18,11 @@ from ingest.text.chat import ChatTokenizer
 from neurondb.atomic import write_atomic
 from neurondb.errors import NeuronDBError, TextError
 
-Sets = Mapping[str, frozenset[str]]
+AttributeSets = Mapping[str, frozenset[str]]
 """Subject → its attributes as they stand in the file."""
 
 
-def read_sets(file: Path) -> Sets:
+def read_sets(file: Path) -> AttributeSets:
     """Return the attribute sets of a file.
 
     Raises:
@@ -30,14 +30,14 @@ def read_sets(file: Path) -> Sets:
     """
     content = read_json(file) if file.suffix.lower() == ".json" else None
     pairs = content.items() if isinstance(content, dict) else _pairs(file, read_objects(file))
-    found: dict[str, set[str]] = defaultdict(set)
+    sets: dict[str, set[str]] = defaultdict(set)
     for subject, attributes in pairs:
         if not isinstance(attributes, list) or not all(isinstance(a, str) for a in attributes):
             raise TextError(f"{file}: the attributes of {subject!r} are no list of words")
-        found[subject].update(attributes)
-    if not any(found.values()):
+        sets[subject].update(attributes)
+    if not any(sets.values()):
         raise TextError(f"{file}: no attribute in it")
-    return {subject: frozenset(attributes) for subject, attributes in found.items()}
+    return {subject: frozenset(attributes) for subject, attributes in sets.items()}
 
 
 def _pairs(file: Path, rows: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, Any]]:
@@ -68,19 +68,21 @@ def write_whole(file: Path, text: str) -> None:
     write_atomic(file, text)
 
 
-def attribute_tokens(
+def list_attribute_tokens(
     attributes: Iterable[str],
-    stop: frozenset[str],
+    stop_words: frozenset[str],
     tokenizer: ChatTokenizer | None = None,
 ) -> frozenset[str]:
-    """Return the texts of tokens, `plain`, that count as one of these attributes.
+    """Return the normalised texts of tokens that count as one of these attributes.
 
     An attribute counts as it is, and so does each of its words; with a tokenizer also each token
     that a word is made of. Stop words and tokens of two characters or fewer never count.
     """
     words = [part for attribute in attributes for part in (attribute, *attribute.split())]
-    found = {normalise_word(word) for word in words}
+    token_texts = {normalise_word(word) for word in words}
     if tokenizer is not None:
         spelled = (form for word in dict.fromkeys(words) for form in (word, f" {word}"))
-        found |= {normalise_word(piece) for form in spelled for piece in tokenizer.pieces(form)}
-    return frozenset(word for word in found if is_meaningful(word, stop))
+        token_texts |= {
+            normalise_word(piece) for form in spelled for piece in tokenizer.split_into_pieces(form)
+        }
+    return frozenset(word for word in token_texts if is_meaningful(word, stop_words))

@@ -57,7 +57,7 @@ _CLASSES: Final = {
 
 
 @cache
-def built_in() -> frozenset[str]:
+def list_built_in_words() -> frozenset[str]:
     """Return the built-in words, in lower case."""
     return frozenset(word for words in _CLASSES.values() for word in words.split())
 
@@ -69,8 +69,8 @@ def read_stop_words(file: Path | None = None) -> frozenset[str]:
         TextError: when the file cannot be read.
     """
     if file is None:
-        return built_in()
-    return built_in() | {normalise_word(word) for word in read_text(file).split()}
+        return list_built_in_words()
+    return list_built_in_words() | {normalise_word(word) for word in read_text(file).split()}
 
 
 def normalise_word(token: str) -> str:
@@ -78,6 +78,6 @@ def normalise_word(token: str) -> str:
     return token.strip().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").casefold()
 
 
-def is_meaningful(word: str, stop: frozenset[str]) -> bool:
+def is_meaningful(word: str, stop_words: frozenset[str]) -> bool:
     """Tell whether a word, `normalise_word`, is long enough and no stop word."""
-    return len(word) >= SHORTEST and word not in stop
+    return len(word) >= SHORTEST and word not in stop_words

@@ -37,8 +37,10 @@ def read_json(file: Path) -> Any:
 def _by_suffix(file: Path) -> list[Any]:
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
-        known = ", ".join((".json", *_READERS))
-        raise TextError(f"{file}: cannot read {file.suffix or 'a file without ending'!r}; {known}")
+        endings = ", ".join((".json", *_READERS))
+        raise TextError(
+            f"{file}: cannot read {file.suffix or 'a file without ending'!r}; {endings}"
+        )
     return reader(file)
 
 

@@ -34,13 +34,13 @@ class Fact(NamedTuple):
 
 
 @cache
-def facts() -> tuple[Fact, ...]:
+def read_facts() -> tuple[Fact, ...]:
     """Return every fact of the world, relation by relation."""
     rows = json.loads((DIRECTORY / FACTS_FILE).read_text(encoding="utf-8"))
     return tuple(Fact(**row) for row in rows)
 
 
-def heldout(n: int) -> Iterator[str]:
+def read_heldout_texts(n: int) -> Iterator[str]:
     """Return the first `n` held-out texts.
 
     Raises:
@@ -49,7 +49,7 @@ def heldout(n: int) -> Iterator[str]:
     return iter(_first(n, HELDOUT_FILE))
 
 
-def training_texts(n: int) -> Iterator[str]:
+def read_training_texts(n: int) -> Iterator[str]:
     """Return the first `n` texts that the bundled model was trained on.
 
     Raises:
@@ -58,14 +58,14 @@ def training_texts(n: int) -> Iterator[str]:
     return iter(_first(n, TRAINING_FILE))
 
 
-def joined(texts: Iterator[str]) -> str:
+def join_texts(texts: Iterator[str]) -> str:
     """Return one file's content: the texts, with the separator between them."""
     return f"\n{SEPARATOR}\n".join(texts) + "\n"
 
 
 def write_heldout(path: Path, n: int) -> None:
     """Write the first `n` held-out texts to a file, separated by `<|endoftext|>`."""
-    path.write_text(joined(heldout(n)), encoding="utf-8")
+    path.write_text(join_texts(read_heldout_texts(n)), encoding="utf-8")
 
 
 def _first(n: int, file: str) -> list[str]:

@@ -24,17 +24,17 @@ from torch import Tensor
 from neurondb.atomic import replace_at_end
 from neurondb.errors import CheckpointError
 
-Load = Callable[[Path, Iterable[str]], dict[str, Tensor]]
+LoadTensors = Callable[[Path, Iterable[str]], dict[str, Tensor]]
 """Maps the named tensors of a file."""
 
 BLOCK_BYTES: Final = 1 << 20
 """Hashed at a time by a thread. A tensor's digest depends on it."""
 GROUP_BYTES: Final = 16 << 20
 """Mapped at a time, so that never more of a file is in memory."""
-MOST_THREADS: Final = 32
+MAX_THREADS: Final = 32
 SETTLED_S: Final = 2.0
 """A younger file may change again without its times telling, and is not remembered."""
-FORM: Final = 1
+FORMAT_VERSION: Final = 1
 """The format of what is remembered of files; another number makes all of it forgotten."""
 
 
@@ -47,33 +47,35 @@ class Stamp(NamedTuple):
     device: int
 
     @classmethod
-    def of(cls, file: Path) -> Stamp:
+    def from_file(cls, file: Path) -> Stamp:
         """Return the stamp of a file, of its target where it is a link.
 
         Raises:
             CheckpointError: It is not there, or cannot be reached.
         """
         try:
-            found = file.stat()
+            status = file.stat()
         except OSError as error:
             raise CheckpointError(f"{file} cannot be read ({error.strerror})") from error
-        return cls(found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
 def refuse_changed(stamps: Mapping[Path, Stamp]) -> None:
-    """Make sure that files are what they were.
+    """Make sure that files are what they were when they were opened.
 
     Raises:
         CheckpointError: One is another than when its stamp was taken.
     """
     for file, stamp in stamps.items():
-        if Stamp.of(file) != stamp:
+        if Stamp.from_file(file) != stamp:
             raise CheckpointError(
                 f"{file} was changed while it was being read: run the command again"
             )
 
 
-def file_digests(file: Path, stamp: Stamp, names: Iterable[str], load: Load) -> dict[str, str]:
+def hash_tensors(
+    file: Path, stamp: Stamp, names: Iterable[str], load: LoadTensors
+) -> dict[str, str]:
     """Return the digest (hex) of each tensor of a file: of its dtype, shape and every byte.
 
     It is the SHA-256 of dtype, shape and the SHA-256 of each block of 2²⁰ bytes, in their order.
@@ -87,18 +89,18 @@ def file_digests(file: Path, stamp: Stamp, names: Iterable[str], load: Load) -> 
     Raises:
         CheckpointError: The file was changed, or cannot be read.
     """
-    wanted = sorted(names)
+    tensor_names = sorted(names)
     ctime_ns = file.stat().st_ctime_ns
-    memory = _memory(file)
-    known = _recall(memory, file, stamp, ctime_ns)
-    if known is not None and sorted(known) == wanted:
-        return known
+    cache_file = _find_cache_file(file)
+    remembered = _recall(cache_file, file, stamp, ctime_ns)
+    if remembered is not None and sorted(remembered) == tensor_names:
+        return remembered
     settled = time.time() - max(stamp.mtime_ns, ctime_ns) / 1e9 > SETTLED_S
-    found = _hash(file, wanted, load)
+    digests = _hash_in_blocks(file, tensor_names, load)
     refuse_changed({file: stamp})
     if settled:
-        _remember(memory, file, stamp, ctime_ns, found)
-    return found
+        _remember(cache_file, file, stamp, ctime_ns, digests)
+    return digests
 
 
 class _Piece(NamedTuple):
@@ -109,12 +111,12 @@ class _Piece(NamedTuple):
     stop: int
 
 
-def _hash(file: Path, names: list[str], load: Load) -> dict[str, str]:
+def _hash_in_blocks(file: Path, names: list[str], load: LoadTensors) -> dict[str, str]:
     tensors = load(file, names)
     digests = {name: sha256(f"{t.dtype} {list(t.shape)} ".encode()) for name, t in tensors.items()}
     sizes = {name: tensor.nbytes for name, tensor in tensors.items()}
     del tensors
-    with ThreadPoolExecutor(min(MOST_THREADS, _processors())) as pool:
+    with ThreadPoolExecutor(min(MAX_THREADS, _processors())) as pool:
         for group in _groups(sizes):
             flat = {
                 name: tensor.reshape(-1).view(torch.uint8).numpy()
@@ -151,39 +153,39 @@ def _processors() -> int:
         return os.cpu_count() or 1
 
 
-def _memory(file: Path) -> Path:
+def _find_cache_file(file: Path) -> Path:
     name = sha256(os.fsencode(file.resolve())).hexdigest()[:32]
     return user_cache_path("neurondb") / "digests" / f"{name}.json"
 
 
-def _about(file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, object]:
+def _describe_file(file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, object]:
     # Of the times, the one that a program cannot set says most.
     path = os.fsencode(file.resolve()).decode(errors="backslashreplace")
-    return {"form": FORM, "file": path, "stamp": [*stamp, ctime_ns]}
+    return {"form": FORMAT_VERSION, "file": path, "stamp": [*stamp, ctime_ns]}
 
 
-def _recall(memory: Path, file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, str] | None:
+def _recall(cache_file: Path, file: Path, stamp: Stamp, ctime_ns: int) -> dict[str, str] | None:
     try:
-        kept = json.loads(memory.read_bytes())
-        digests = kept.pop("tensors")
-        seal = kept.pop("seal")
+        record = json.loads(cache_file.read_bytes())
+        digests = record.pop("tensors")
+        seal = record.pop("seal")
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
-    if kept != _about(file, stamp, ctime_ns) or seal != _seal(digests):
+    if record != _describe_file(file, stamp, ctime_ns) or seal != _seal(digests):
         return None
     return {str(name): str(digest) for name, digest in digests.items()}
 
 
 def _remember(
-    memory: Path, file: Path, stamp: Stamp, ctime_ns: int, digests: dict[str, str]
+    cache_file: Path, file: Path, stamp: Stamp, ctime_ns: int, digests: dict[str, str]
 ) -> None:
-    content = {**_about(file, stamp, ctime_ns), "tensors": digests, "seal": _seal(digests)}
+    content = {**_describe_file(file, stamp, ctime_ns), "tensors": digests, "seal": _seal(digests)}
     with contextlib.suppress(OSError):
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        with replace_at_end(memory) as part:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        with replace_at_end(cache_file) as part:
             part.write_text(json.dumps(content))
 
 
 def _seal(digests: object) -> str:
-    """What a damaged memory does not agree with."""
+    """Return a checksum of what is remembered, by which a damaged file is told."""
     return sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()

@@ -15,18 +15,18 @@ from typing import Final
 
 from neurondb.errors import CheckpointError
 
-SINGLES: Final = ("model.safetensors", "pytorch_model.bin")
+SINGLE_FILES: Final = ("model.safetensors", "pytorch_model.bin")
 """The file of weights where there is one; safetensors go first."""
-INDEX: Final = ".index.json"
+INDEX_SUFFIX: Final = ".index.json"
 """Ends the name of the file that says which shard holds which tensor, where there are several."""
 ADAPTER: Final = "adapter_config.json"
 
-POINTER: Final = b"version https://git-lfs"
-POINTER_BYTES: Final = 1024
-READ_WHOLE: Final = ("config.json", "tokenizer*", "vocab.*", "merges.txt", "*.index.json")
+LFS_POINTER: Final = b"version https://git-lfs"
+LFS_POINTER_BYTES: Final = 1024
+SMALL_FILES: Final = ("config.json", "tokenizer*", "vocab.*", "merges.txt", "*.index.json")
 """Files beside the weights that a model needs."""
 
-OTHERS: Final[Mapping[str, str]] = {
+OTHER_WEIGHTS: Final[Mapping[str, str]] = {
     "model-*-of-*.safetensors": "shards without their index, part of a download",
     "pytorch_model-*-of-*.bin": "shards without their index, part of a download",
     "*.gguf": "GGUF weights, of llama.cpp",
@@ -64,35 +64,43 @@ class WeightFiles:
     files: Mapping[Path, list[str]]
 
 
-def weight_files(directory: Path, named: object = None) -> WeightFiles:
+def find_weight_files(directory: Path, named_file: object = None) -> WeightFiles:
     """Find the weight files that transformers runs.
 
     Args:
         directory: The model's.
-        named: What `transformers_weights` of config.json names, which goes before everything.
+        named_file: What `transformers_weights` of config.json names, which goes before everything.
 
     Raises:
         CheckpointError: There are none, or an index or a shard that it names is missing or no such
             thing.
     """
-    if named is not None:
-        return _chosen(directory, str(named), "transformers_weights of config.json")
+    if named_file is not None:
+        return _check_weight_files(
+            directory, str(named_file), "transformers_weights of config.json"
+        )
     # The single file goes before an index: one that was left there is never looked at.
-    for name in (found for single in SINGLES for found in (single, single + INDEX)):
+    for name in (
+        candidate for single in SINGLE_FILES for candidate in (single, single + INDEX_SUFFIX)
+    ):
         if (directory / name).is_file():
-            return _chosen(directory, name, "")
-    raise CheckpointError(_no_weights(directory))
+            return _check_weight_files(directory, name, "")
+    raise CheckpointError(_explain_no_weights(directory))
 
 
-def _chosen(directory: Path, name: str, by: str) -> WeightFiles:
+def _check_weight_files(directory: Path, name: str, named_by: str) -> WeightFiles:
     file = directory / name
-    if by and (Path(name).name != name or not name.removesuffix(INDEX).endswith(".safetensors")):
-        raise CheckpointError(f"{directory}: {by} names {name!r}, no safetensors file beside it")
+    if named_by and (
+        Path(name).name != name or not name.removesuffix(INDEX_SUFFIX).endswith(".safetensors")
+    ):
+        raise CheckpointError(
+            f"{directory}: {named_by} names {name!r}, no safetensors file beside it"
+        )
     if not file.is_file():
-        raise CheckpointError(f"{directory}: {by} names {name}, which is not there")
-    pickled = name.removesuffix(INDEX).endswith(".bin")
+        raise CheckpointError(f"{directory}: {named_by} names {name}, which is not there")
+    pickled = name.removesuffix(INDEX_SUFFIX).endswith(".bin")
     refuse_pointer(file)
-    files = _shards(file) if name.endswith(INDEX) else {file: []}
+    files = _shards(file) if name.endswith(INDEX_SUFFIX) else {file: []}
     for shard in files:
         refuse_pointer(shard)
     return WeightFiles(pickled, files)
@@ -136,7 +144,7 @@ def read_config(directory: Path) -> dict[str, object]:
         problem = "is a file, not a directory" if directory.exists() else "does not exist"
         raise CheckpointError(f"{directory} {problem}: give a model directory in hub format")
     if not file.is_file():
-        raise CheckpointError(_no_config(directory))
+        raise CheckpointError(_explain_no_config(directory))
     _refuse_pointers(directory)
     config = _json_object(file)
     _refuse_adapter(directory)
@@ -145,27 +153,27 @@ def read_config(directory: Path) -> dict[str, object]:
 
 def _json_object(file: Path) -> dict[str, object]:
     try:
-        found = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes())
     except (ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{file} cannot be read as JSON ({error})") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise CheckpointError(f"{file} is no JSON object")
-    return found
+    return content
 
 
-def _no_config(directory: Path) -> str:
+def _explain_no_config(directory: Path) -> str:
     if (directory / ADAPTER).is_file():
         return (
-            f"{directory} is a PEFT adapter (LoRA or the like){_base(directory)}, no model: merge"
-            " it into its base model with peft's merge_and_unload and give what"
+            f"{directory} is a PEFT adapter (LoRA or the like){_describe_base_model(directory)},"
+            " no model: merge it into its base model with peft's merge_and_unload and give what"
             " save_pretrained writes, or give the base model"
         )
-    found = what_else(_names(directory))
-    hint = "" if found is None else f"; it holds {found}"
+    weights = describe_other_weights(_names(directory))
+    hint = "" if weights is None else f"; it holds {weights}"
     return f"{directory} has no config.json: not a model in hub format{hint}"
 
 
-def _base(directory: Path) -> str:
+def _describe_base_model(directory: Path) -> str:
     """Name the base model of an adapter, where it says which."""
     try:
         base = _json_object(directory / ADAPTER).get("base_model_name_or_path")
@@ -186,8 +194,8 @@ def _refuse_adapter(directory: Path) -> None:
 
 def _refuse_pointers(directory: Path) -> None:
     for name in _names(directory):
-        wanted = any(fnmatch(name, pattern) for pattern in READ_WHOLE)
-        if wanted and (directory / name).is_file():
+        is_read = any(fnmatch(name, pattern) for pattern in SMALL_FILES)
+        if is_read and (directory / name).is_file():
             refuse_pointer(directory / name)
 
 
@@ -199,33 +207,33 @@ def refuse_pointer(file: Path) -> None:
     """
     try:
         with file.open("rb") as opened:
-            start = opened.read(POINTER_BYTES + 1)
+            start = opened.read(LFS_POINTER_BYTES + 1)
     except OSError as error:
         raise CheckpointError(f"{file} cannot be read ({error.strerror})") from error
-    if start.startswith(POINTER) and len(start) <= POINTER_BYTES:
+    if start.startswith(LFS_POINTER) and len(start) <= LFS_POINTER_BYTES:
         raise CheckpointError(
             f"{file} is a Git LFS pointer, not the file that it stands for: run `git lfs pull` in"
             f" {file.parent}"
         )
 
 
-def what_else(names: Iterable[str]) -> str | None:
+def describe_other_weights(names: Iterable[str]) -> str | None:
     """Say what a set of files without weights of transformers holds instead, with one of them."""
-    known = sorted(names)
-    for pattern, meaning in OTHERS.items():
-        found = next((name for name in known if fnmatch(name, pattern)), None)
-        if found is not None:
-            return f"{meaning} ({found})"
+    sorted_names = sorted(names)
+    for pattern, meaning in OTHER_WEIGHTS.items():
+        match = next((name for name in sorted_names if fnmatch(name, pattern)), None)
+        if match is not None:
+            return f"{meaning} ({match})"
     return None
 
 
-def _no_weights(directory: Path) -> str:
-    looked = " nor ".join(SINGLES)
-    found = what_else(_names(directory))
-    if found is not None:
+def _explain_no_weights(directory: Path) -> str:
+    looked = " nor ".join(SINGLE_FILES)
+    other_weights = describe_other_weights(_names(directory))
+    if other_weights is not None:
         return (
-            f"{directory} has neither {looked} nor an index of shards, but {found}: take the"
-            " model's safetensors repository"
+            f"{directory} has neither {looked} nor an index of shards, but {other_weights}: take"
+            " the model's safetensors repository"
         )
     return f"{directory} has neither {looked} nor an index of shards: is the download complete?"
 

@@ -23,8 +23,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ingest.checkpoint.digests import Stamp, file_digests, refuse_changed
-from ingest.checkpoint.directory import weight_files
+from ingest.checkpoint.digests import Stamp, hash_tensors, refuse_changed
+from ingest.checkpoint.directory import find_weight_files
 from ingest.checkpoint.gguf.reader import GgufFile
 from ingest.checkpoint.gguf.tensors import GgufTensors
 from neurondb.errors import CheckpointError
@@ -72,66 +72,66 @@ class TensorFiles:
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, directory: Path, named: object = None) -> TensorFiles:
+    def open(cls, directory: Path, named_file: object = None) -> TensorFiles:
         """Find the weight files that transformers runs and read their headers.
 
         Args:
             directory: The model's.
-            named: The file that `transformers_weights` of config.json names, if it does.
+            named_file: The file that `transformers_weights` of config.json names, if it does.
 
         Raises:
             CheckpointError: There are none, a shard named by the index is missing, or a file is
                 truncated, of another format, or holds anything but tensors.
         """
-        found = weight_files(directory, named)
-        format_ = PICKLES if found.pickled else SAFETENSORS
-        stamps = {file: Stamp.of(file) for file in found.files}
-        return cls(_headers(found.files, format_), format_, stamps)
+        weights = find_weight_files(directory, named_file)
+        format_ = PICKLES if weights.pickled else SAFETENSORS
+        stamps = {file: Stamp.from_file(file) for file in weights.files}
+        return cls(_headers(weights.files, format_), format_, stamps)
 
     @classmethod
-    def of_gguf(cls, file: GgufFile, tensors: GgufTensors) -> TensorFiles:
+    def from_gguf(cls, file: GgufFile, tensors: GgufTensors) -> TensorFiles:
         """Take the tensors of a GGUF file, whose header has been read.
 
         Raises:
             CheckpointError: A part of it has gone.
         """
-        format_ = Format(tensors.of_file, tensors.load, tensors.stored_bytes)
-        stamps = {part: Stamp.of(part) for part in file.parts}
+        format_ = Format(tensors.read_shapes, tensors.load, tensors.map_stored_bytes)
+        stamps = {part: Stamp.from_file(part) for part in file.parts}
         return cls(_headers({part: [] for part in file.parts}, format_), format_, stamps)
 
     def read(self, names: Iterable[str]) -> dict[str, Tensor]:
-        """The named tensors, mapped; each file is opened once.
+        """Return the named tensors, mapped into memory; each file is opened once.
 
         Raises:
             CheckpointError: There is no such tensor, or its file was changed or has become
                 unreadable.
         """
-        wanted = sorted({name: self._find(name) for name in names}.items(), key=_by_file)
+        located = sorted({name: self._find(name) for name in names}.items(), key=_by_file)
         tensors: dict[str, Tensor] = {}
-        for file, group in groupby(wanted, key=_by_file):
+        for file, group in groupby(located, key=_by_file):
             tensors |= self.format.load(file, [name for name, _ in group])
             refuse_changed({file: self.stamps[file]})
         return tensors
 
-    def digests(self) -> Mapping[str, str]:
-        """The digest of each tensor, in the order of their names: of dtype, shape and all bytes.
+    def compute_digests(self) -> Mapping[str, str]:
+        """Return each tensor's digest, of dtype, shape and all bytes, in the order of the names.
 
         Raises:
             CheckpointError: A file was changed or has become unreadable.
         """
         if not self._digests:
-            found: dict[str, str] = {}
+            digests: dict[str, str] = {}
             for file, stamp in self.stamps.items():
                 names = [name for name, stored in self.stored.items() if stored.file == file]
                 load = self.format.stored or self.format.load
-                found |= file_digests(file, stamp, names, load)
-            self._digests.update(sorted(found.items()))
+                digests |= hash_tensors(file, stamp, names, load)
+            self._digests.update(sorted(digests.items()))
         return self._digests
 
-    def edge_digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
-        """As `digests`, of dtype, shape and only the first and last 4 KiB; default: of all."""
-        wanted = sorted(self.stored if names is None else names)
-        return {name: _edges(tensor) for name, tensor in sorted(self.read(wanted).items())}
+    def compute_edge_digests(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """Return digests of dtype, shape and the first and last 4 KiB; by default all tensors'."""
+        tensor_names = sorted(self.stored if names is None else names)
+        return {name: _edges(tensor) for name, tensor in sorted(self.read(tensor_names).items())}
 
     def _find(self, name: str) -> StoredTensor:
         if name not in self.stored:
@@ -152,13 +152,16 @@ def _edges(tensor: Tensor) -> str:
 
 
 def _headers(files: Mapping[Path, list[str]], format_: Format) -> dict[str, StoredTensor]:
-    """Where two files hold a tensor of one name, transformers takes the last file's."""
+    """Read where each tensor lies; where two files hold it, the last one counts.
+
+    transformers takes that one too.
+    """
     stored: dict[str, StoredTensor] = {}
-    for file, promised in files.items():
+    for file, listed in files.items():
         shapes = format_.shapes(file)
-        absent = [name for name in promised if name not in shapes]
-        if absent:
-            raise CheckpointError(f"{file} lacks tensor '{absent[0]}', which the index puts there")
+        missing = [name for name in listed if name not in shapes]
+        if missing:
+            raise CheckpointError(f"{file} lacks tensor '{missing[0]}', which the index puts there")
         stored |= {name: StoredTensor(file, shape) for name, shape in shapes.items()}
     return stored
 
@@ -194,12 +197,12 @@ def _safetensors_load(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
 def _pickled(file: Path) -> dict[str, Tensor]:
     if zipfile.is_zipfile(file):
         return _unpickled(file, mmap=True)
-    return _unmapped(file, Stamp.of(file))
+    return _unmapped(file, Stamp.from_file(file))
 
 
 @lru_cache(maxsize=1)
 def _unmapped(file: Path, _stamp: Stamp) -> dict[str, Tensor]:
-    """A file of torch before 1.6, which is read whole, and kept until another is read."""
+    """Read a file of torch before 1.6 whole; it stays in memory until another is read."""
     return _unpickled(file, mmap=False)
 
 

@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ingest.checkpoint.directory import INDEX, SINGLES, what_else
-from ingest.checkpoint.gguf.reader import PART, SUFFIX, gguf_in, is_gguf
+from ingest.checkpoint.directory import INDEX_SUFFIX, SINGLE_FILES, describe_other_weights
+from ingest.checkpoint.gguf.reader import PART_NAME, SUFFIX, find_gguf, is_gguf
 from neurondb.errors import HubError, ModelError
 from neurondb.known_models import KNOWN, find_known_model
 from neurondb.text_decoding import format_path, is_text
@@ -56,7 +56,7 @@ class LocatedModel:
     slug: str
 
 
-def locate(model: str, revision: str | None = None) -> LocatedModel:
+def locate_model(model: str, revision: str | None = None) -> LocatedModel:
     """Find a model by path, known name or hub id, downloading it if need be.
 
     An existing path goes before a known name, a known name before a hub id.
@@ -77,10 +77,10 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
             raise ModelError(
                 f"the path '{format_path(path)}' is not UTF-8, so it cannot be stored; rename it"
             )
-        return _local(path)
-    in_repository = HUB_FILE.fullmatch(model)
-    if in_repository is not None and not model.startswith((".", "~")):
-        hub_id, file = in_repository["id"], in_repository["file"]
+        return _locate_local(path)
+    hub_file = HUB_FILE.fullmatch(model)
+    if hub_file is not None and not model.startswith((".", "~")):
+        hub_id, file = hub_file["id"], hub_file["file"]
         snapshot = _download(hub_id, revision, gguf=file)
         return LocatedModel(snapshot / file, model, snapshot.name, _slug(Path(file).stem))
     if _looks_like_path(model) or not is_text(model):
@@ -90,9 +90,9 @@ def locate(model: str, revision: str | None = None) -> LocatedModel:
     return LocatedModel(path, hub_id, path.name, slug)
 
 
-def _local(path: Path) -> LocatedModel:
+def _locate_local(path: Path) -> LocatedModel:
     if path.is_dir():
-        file = None if (path / "config.json").is_file() else gguf_in(path)
+        file = None if (path / "config.json").is_file() else find_gguf(path)
         if file is None:
             return LocatedModel(path, str(path), None, _slug(path.name))
         return LocatedModel(file, str(file), None, _slug(_stem(file)))
@@ -105,7 +105,7 @@ def _local(path: Path) -> LocatedModel:
 
 
 def _stem(file: Path) -> str:
-    part = PART.fullmatch(file.name)
+    part = PART_NAME.fullmatch(file.name)
     return file.stem if part is None else part["stem"]
 
 
@@ -121,11 +121,11 @@ def _looks_like_path(model: str) -> bool:
 
 
 def _hub_id(model: str) -> tuple[str, str]:
-    """The hub id and slug that a known name or a hub id stands for."""
+    """Return the hub id and slug that a known name or a hub id stands for."""
     if not HUB_ID.fullmatch(model):
-        known = find_known_model(model)
-        return known.hub_id, known.slug
-    slugs = {known.hub_id.lower(): known.slug for known in KNOWN.values()}
+        known_model = find_known_model(model)
+        return known_model.hub_id, known_model.slug
+    slugs = {known_model.hub_id.lower(): known_model.slug for known_model in KNOWN.values()}
     return model, slugs.get(model.lower(), _slug(model.split("/")[1]))
 
 
@@ -134,7 +134,7 @@ def _slug(name: str) -> str:
 
 
 def _download(hub_id: str, revision: str | None, gguf: str | None = None) -> Path:
-    """The snapshot's directory; whatever keeps the hub from giving it becomes one line.
+    """Download a snapshot and return its directory; whatever fails becomes one line.
 
     With `gguf`, of that file alone, or of all parts of a split one.
     """
@@ -142,56 +142,57 @@ def _download(hub_id: str, revision: str | None, gguf: str | None = None) -> Pat
     from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 
     try:
-        patterns = _patterns(hub_id, revision, gguf)
+        patterns = _choose_patterns(hub_id, revision, gguf)
     except RevisionNotFoundError as error:
         raise HubError(_explain(error, hub_id, revision)) from error
     except HFValidationError as error:
         raise ModelError(f"'{hub_id}' is no hub id, which has the form owner/name") from error
-    except _failures() as error:
-        cached = _cached(hub_id, revision, gguf)
+    except _hub_errors() as error:
+        cached = _find_cached(hub_id, revision, gguf)
         if cached is None:
             raise HubError(_explain(error, hub_id, revision)) from error
         return cached
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
-    except _failures() as error:
+    except _hub_errors() as error:
         raise HubError(_explain(error, hub_id, revision)) from error
 
 
-def _patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
-    """The files to download: .bin weights only where there are no safetensors."""
+def _choose_patterns(hub_id: str, revision: str | None, gguf: str | None) -> list[str]:
+    """Return patterns of the files to download: .bin weights only without safetensors."""
     from huggingface_hub import HfApi
 
     # One request that fails at once: listing the tree would retry for half a minute, aloud.
     info = HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S)
     names = [file.rfilename for file in info.siblings or ()]
     if gguf is not None:
-        return _gguf_patterns(hub_id, names, gguf)
+        return _choose_gguf_patterns(hub_id, names, gguf)
     # As transformers chooses: files of a variant, like model.fp16.safetensors, count for nothing.
-    for single, weights in zip(SINGLES, (SAFETENSORS, PICKLED), strict=True):
-        counts = (single, single + INDEX, single.replace(".", "-*-of-*.", 1))
-        if any(fnmatch(name, pattern) for name in names for pattern in counts):
+    for single, weights in zip(SINGLE_FILES, (SAFETENSORS, PICKLED), strict=True):
+        weight_patterns = (single, single + INDEX_SUFFIX, single.replace(".", "-*-of-*.", 1))
+        if any(fnmatch(name, pattern) for name in names for pattern in weight_patterns):
             return [*SETTINGS, *weights]
-    found = what_else(names)
+    other_weights = describe_other_weights(names)
     raise HubError(
-        f"{hub_id} has neither {SINGLES[0]} nor {SINGLES[1]}"
-        f"{'' if found is None else f', but {found}'}: take a repository in transformers' format"
+        f"{hub_id} has neither {SINGLE_FILES[0]} nor {SINGLE_FILES[1]}"
+        f"{'' if other_weights is None else f', but {other_weights}'}"
+        ": take a repository in transformers' format"
     )
 
 
-def _gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[str]:
-    """The GGUF file, and the other parts where it is one of several."""
+def _choose_gguf_patterns(hub_id: str, names: Sequence[str], gguf: str) -> list[str]:
+    """Return the pattern of a GGUF file, and of the other parts where it is one of several."""
     if gguf not in names:
-        there = sorted(name for name in names if name.lower().endswith(SUFFIX))
-        near = get_close_matches(gguf, there, n=3) or there[:3]
-        hint = f"; it has {', '.join(near)}" if near else ", and no GGUF file at all"
+        gguf_files = sorted(name for name in names if name.lower().endswith(SUFFIX))
+        nearest = get_close_matches(gguf, gguf_files, n=3) or gguf_files[:3]
+        hint = f"; it has {', '.join(nearest)}" if nearest else ", and no GGUF file at all"
         raise HubError(f"{hub_id} has no file {gguf}{hint}")
-    part = PART.fullmatch(gguf)
+    part = PART_NAME.fullmatch(gguf)
     return [gguf if part is None else f"{part['stem']}-*-of-{part['count']}.gguf"]
 
 
-def _cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path | None:
-    """The directory of an earlier, complete download, found without the network."""
+def _find_cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path | None:
+    """Return the directory of an earlier, complete download, without using the network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -199,18 +200,18 @@ def _cached(hub_id: str, revision: str | None, gguf: str | None = None) -> Path 
     for weights in choices:
         patterns = [*SETTINGS, *weights] if gguf is None else list(weights)
         try:
-            found = snapshot_download(
+            snapshot = snapshot_download(
                 hub_id, revision=revision, local_files_only=True, allow_patterns=patterns
             )
         except LocalEntryNotFoundError:
             continue
-        if any(Path(found).glob(weights[0])):
-            return Path(found)
+        if any(Path(snapshot).glob(weights[0])):
+            return Path(snapshot)
     return None
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What huggingface_hub raises when the hub, the network or the disk lets it down."""
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that huggingface_hub raises when the hub, network or disk fails."""
     # Its HTTP library differs between versions; its own error module knows which one it is.
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
@@ -255,7 +256,7 @@ DISK_FULL = "the disk is full: free some space or set HF_HOME to a larger disk, 
 
 
 def _explain(error: Exception, hub_id: str, revision: str | None) -> str:
-    """One line on what went wrong and what to do."""
+    """Return one line on what went wrong and what to do."""
     names = [class_.__name__ for class_ in type(error).__mro__]
     advice = next(ADVICE[name] for name in names if name in ADVICE)
     if advice is ADVICE["HfHubHTTPError"]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from ingest.checkpoint.fingerprint import locate_original
 from ingest.checkpoint.gguf.reader import is_gguf
-from ingest.checkpoint.hub import LocatedModel, locate
+from ingest.checkpoint.hub import LocatedModel, locate_model
+from ingest.checkpoint.stored_model_checkpoint import locate_stored_checkpoint
 from neurondb import migrate
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.database import check_revision, connect, parse_url, sqlite_path
@@ -31,9 +31,9 @@ def locate_requested(request: IngestRequest) -> tuple[LocatedModel, str]:
     """
     stored = None if _is_local(request.model) else _stored(request)
     if stored is None or (request.name not in (None, stored.name) and _is_known(request.model)):
-        located = locate(request.model, request.revision)
-        return located, request.name or located.slug
-    return locate_original(stored, request.revision), request.name or stored.name
+        located_model = locate_model(request.model, request.revision)
+        return located_model, request.name or located_model.slug
+    return locate_stored_checkpoint(stored, request.revision), request.name or stored.name
 
 
 def _is_local(model: str) -> bool:
@@ -46,7 +46,7 @@ def _is_known(name: str) -> bool:
 
 
 def _stored(request: IngestRequest) -> Model | None:
-    """The model of this name that the database holds, in any case of letters; None without."""
+    """Return the stored model of this name, in any case of letters; None without one."""
     url = parse_url(request.database)
     path = sqlite_path(url)
     if path is not None and not path.is_file():
@@ -58,8 +58,8 @@ def _stored(request: IngestRequest) -> Model | None:
         check_revision(engine)
         name = tables.models.c.name
         with engine.connect() as connection:
-            for same in (name == request.model, func.lower(name) == request.model.lower()):
-                rows = connection.execute(select(*MODEL_COLUMNS).where(same)).all()
+            for matches_name in (name == request.model, func.lower(name) == request.model.lower()):
+                rows = connection.execute(select(*MODEL_COLUMNS).where(matches_name)).all()
                 if len(rows) == 1:
                     return Model(*rows[0])
     finally:

@@ -21,9 +21,9 @@ from ingest.checkpoint.digests import Stamp, refuse_changed
 from ingest.checkpoint.directory import read_config
 from ingest.checkpoint.files import TensorFiles
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf
-from ingest.checkpoint.gguf.sidecar import sidecar_of
-from ingest.checkpoint.gguf.tensors import GgufTensors, main_type, summarise_types
-from ingest.families import layout_for
+from ingest.checkpoint.gguf.sidecar import ensure_sidecar
+from ingest.checkpoint.gguf.tensors import GgufTensors, find_main_type, summarise_types
+from ingest.families import choose_layout
 from ingest.families.architecture import Architecture, LayerWeights, Norm
 from ingest.families.layout import Layout, Shapes
 from ingest.families.settings import Settings
@@ -87,7 +87,7 @@ class Checkpoint:
             files.settings,
             replace(layout.architecture, tied=tied),
             files.config,
-            (files.file_type or main_type(files.types, matrices)) if files.types else None,
+            (files.file_type or find_main_type(files.types, matrices)) if files.types else None,
             summarise_types(files.types),
             layout,
             root,
@@ -102,8 +102,8 @@ class Checkpoint:
         """Where the family keeps its tensors, and how its modules are called."""
         return self._layout
 
-    def layer(self, index: int) -> LayerWeights:
-        """The raw MLP weights of layer `index`, counted from zero.
+    def read_layer(self, index: int) -> LayerWeights:
+        """Return the raw MLP weights of layer `index`, counted from zero.
 
         Raises:
             CheckpointError: There is no such layer, or a tensor holds NaN or infinity.
@@ -113,30 +113,30 @@ class Checkpoint:
             raise CheckpointError(f"{self.path} has layers 0 to {last}, no layer {index}")
         prefix = self._root + self._layout.block.format(index)
         tensors = self._read(self._layout.block_shapes(prefix))
-        return self._layout.block_in(tensors, prefix)
+        return self._layout.select_block(tensors, prefix)
 
-    def embedding(self) -> Float[Tensor, "d_vocab d_model"]:
-        """The embedding E as it is stored; CheckpointError where it holds NaN or infinity."""
+    def read_embedding(self) -> Float[Tensor, "d_vocab d_model"]:
+        """Return the embedding E as it is stored; CheckpointError for NaN or infinity in it."""
         return self._read_one(self._embedding)
 
-    def unembedding(self) -> Float[Tensor, "d_vocab d_model"]:
-        """The unembedding U as it is stored; a tied model's is its embedding.
+    def read_unembedding(self) -> Float[Tensor, "d_vocab d_model"]:
+        """Return the unembedding U as it is stored; a tied model's is its embedding.
 
         One that is stored although the configuration ties it is what transformers runs, and is
-        taken. A bias on the logits is no part of U. CheckpointError as for `embedding`.
+        taken. A bias on the logits is no part of U. CheckpointError as for `read_embedding`.
         """
-        return self.embedding() if self._head is None else self._read_one(self._head)
+        return self.read_embedding() if self._head is None else self._read_one(self._head)
 
-    def final_norm(self) -> Norm:
-        """The norm in front of the unembedding; without parameters where the model has none."""
+    def read_final_norm(self) -> Norm:
+        """Return the norm in front of the unembedding; without parameters where there is none."""
         place = self._layout.final_norm
         if place is None:
             return Norm(None, None)
         tensors = self._read(place.shapes(self._root, self.architecture))
-        return place.norm_in(tensors, self._root)
+        return place.select_norm(tensors, self._root)
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the configuration and of every tensor's name, dtype, shape and bytes.
+        """Hash the configuration and every tensor's name, dtype, shape and bytes: SHA-256 in hex.
 
         It does not depend on how the tensors are spread over files, and is remembered
         (`ingest.checkpoint.digests`). A `.bin` of the same weights may differ: it often keeps
@@ -145,43 +145,43 @@ class Checkpoint:
         Raises:
             CheckpointError: A file was changed since it was opened, or cannot be read any more.
         """
-        found = self._digest(self._tensor_files.digests())
+        digest = self._digest(self._tensor_files.compute_digests())
         refuse_changed(self._stamps)
-        return found
+        return digest
 
     def edge_fingerprint(self) -> str:
-        """As `fingerprint`, of the first and last 4 KiB of every tensor only.
+        """Hash as `fingerprint` does, but only the first and last 4 KiB of every tensor.
 
-        Databases hold it that were made before the whole was hashed.
+        Versions before 0.2 stored this fingerprint, so that old databases still hold it.
         """
-        return self._digest(self._tensor_files.edge_digests())
+        return self._digest(self._tensor_files.compute_edge_digests())
 
     def refuse_changed(self) -> None:
         """Make sure that the files are those that were opened; CheckpointError if not."""
         refuse_changed(self._stamps)
 
-    def block(self, index: int) -> dict[str, Tensor]:
-        """The tensors of layer `index` as they are stored, by their names below the block.
+    def read_block(self, index: int) -> dict[str, Tensor]:
+        """Return the tensors of layer `index` as they are stored, by their names below the block.
 
-        They are mapped, and not looked at: a NaN is not refused.
+        They are mapped into memory, and no value is checked: a NaN is not refused.
         """
         prefix = self._root + self._layout.block.format(index)
         tensors = self._tensor_files.read(self._layout.block_shapes(prefix))
         return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
-    def ends(self) -> tuple[Tensor, Tensor]:
-        """The embedding and the unembedding as they are stored, mapped and not looked at."""
+    def read_ends(self) -> tuple[Tensor, Tensor]:
+        """Return embedding and unembedding as they are stored: mapped, and no value checked."""
         names = (self._embedding, self._head or self._embedding)
         tensors = self._tensor_files.read(names)
         return tensors[names[0]], tensors[names[1]]
 
     def _digest(self, tensors: Mapping[str, str]) -> str:
-        kept = {key: value for key, value in self.config.items() if key not in VOLATILE_KEYS}
+        settings = {key: value for key, value in self.config.items() if key not in VOLATILE_KEYS}
         if self.tensor_types:  # two types may store a tensor in as many bytes
-            kept["tensor_types"] = self.tensor_types
-        digest = sha256(json.dumps(kept, sort_keys=True).encode())
-        for name, of_tensor in tensors.items():
-            digest.update(f"\n{name} {of_tensor}".encode())
+            settings["tensor_types"] = self.tensor_types
+        digest = sha256(json.dumps(settings, sort_keys=True).encode())
+        for name, tensor_digest in tensors.items():
+            digest.update(f"\n{name} {tensor_digest}".encode())
         return digest.hexdigest()
 
     def _read_one(self, name: str) -> Tensor:
@@ -212,24 +212,24 @@ class _Files(NamedTuple):
 def _open_directory(path: Path) -> _Files:
     file = path / "config.json"
     config = read_config(path)
-    stamps = {file: Stamp.of(file)}
-    layout = layout_for(Settings(config, str(file)))
+    stamps = {file: Stamp.from_file(file)}
+    layout = choose_layout(Settings(config, str(file)))
     tensor_files = TensorFiles.open(path, config.get("transformers_weights"))
     return _Files(path, config, layout, tensor_files, stamps, {}, None)
 
 
 def _open_gguf(path: Path) -> _Files:
     file = open_gguf(path)
-    sidecar = sidecar_of(file)
+    sidecar = ensure_sidecar(file)
     config = read_config(sidecar)
-    layout = layout_for(Settings(config, str(path)))
+    layout = choose_layout(Settings(config, str(path)))
     tensors = GgufTensors(file, layout)
-    tensor_files = TensorFiles.of_gguf(file, tensors)
-    return _Files(sidecar, config, layout, tensor_files, {}, tensors.types(), file.file_type)
+    tensor_files = TensorFiles.from_gguf(file, tensors)
+    return _Files(sidecar, config, layout, tensor_files, {}, tensors.list_types(), file.file_type)
 
 
 def _find_root(path: Path, layout: Layout, tensor_files: TensorFiles) -> tuple[str, str]:
-    """The prefix of the decoder's tensors, and the name of the embedding."""
+    """Return the prefix of the decoder's tensors, and the name of the embedding."""
     names = [f"{root}{layout.embedding}.weight" for root in layout.roots]
     for root, name in zip(layout.roots, names, strict=True):
         if name in tensor_files.stored:
@@ -256,7 +256,7 @@ def _find_head(path: Path, layout: Layout, tensor_files: TensorFiles) -> str | N
 
 
 def _needed(layout: Layout, root: str, vocabulary: Iterable[str | None]) -> Iterator[Shapes]:
-    """Every tensor that will ever be read, with its shape, a block at a time."""
+    """Yield every tensor that will ever be read, with its shape, a block at a time."""
     sizes = layout.architecture
     yield {name: (sizes.d_vocab, sizes.d_model) for name in vocabulary if name is not None}
     for index in range(sizes.n_layers):
@@ -278,18 +278,18 @@ def _check_shapes(path: Path, shapes: Shapes, tensor_files: TensorFiles) -> None
 
 
 def _is_tied(tensor_files: TensorFiles, embedding: str, head: str | None) -> bool:
-    """Whether the unembedding is the embedding: the same name, or the same dtype, shape, bytes."""
+    """Tell whether the unembedding is the embedding: by its name, or by dtype, shape and bytes."""
     if head is None or head == embedding:
         return True
     # Where they differ, they nearly always do at once; where they do not, all of both is compared.
-    if len(set(tensor_files.edge_digests([embedding, head]).values())) > 1:
+    if len(set(tensor_files.compute_edge_digests([embedding, head]).values())) > 1:
         return False
-    digests = tensor_files.digests()
+    digests = tensor_files.compute_digests()
     return digests[embedding] == digests[head]
 
 
 def _problem(tensor: Tensor) -> str | None:
-    """What keeps a tensor from being used, if anything."""
+    """Return what keeps a tensor from being used, in words; None where nothing does."""
     if tensor.dtype not in FLOATS:
         return f"is stored as {tensor.dtype}: take the repository with unquantised weights"
     # One pass at the speed of memory: NaN and infinity both survive into an extreme.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.concepts.directions import Directions
-from ingest.weights.preprocess import NeuronVectors, canonical
+from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.concept import Match
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.progress import Progress
@@ -63,7 +63,9 @@ def find_candidates(
     nearest: dict[_List, list[_Listed]] = {}
     with progress.stage("candidates", len(choices), "layers") as advance:
         for layer, chosen in choices.items():
-            vectors = canonical(checkpoint.layer(layer), checkpoint.architecture, chosen)
+            vectors = preprocess_neurons(
+                checkpoint.read_layer(layer), checkpoint.architecture, chosen
+            )
             for which, cosines in _compare(vectors, directions, layer).items():
                 listed = nearest.get(which, []) + _take(cosines, layer, which.sign, count)
                 listed.sort(key=lambda one, sign=which.sign: (-sign * one.cosine, one.place))  # type: ignore[misc]

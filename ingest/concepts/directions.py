@@ -21,7 +21,7 @@ from torch import Tensor
 from ingest.concepts.residual import read_last_positions, subtract_others
 from ingest.concepts.spellings import list_spellings
 from ingest.interventions.running_model import RunningModel
-from ingest.weights.preprocess import unembedding
+from ingest.weights.preprocess import preprocess_unembedding
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.concept import Spelling
 from neurondb.contracts.ingest import Preprocessing
@@ -80,11 +80,11 @@ def _unembed_directions(
 ) -> list[Directions]:
     checkpoint = running.checkpoint
     n_layers = checkpoint.architecture.n_layers
-    rows = TokenRows.of(running.tokenizer, checkpoint.architecture.d_vocab)
-    unembed = unembedding(checkpoint, choices, rows)
+    rows = TokenRows.from_tokenizer(running.tokenizer, checkpoint.architecture.d_vocab)
+    unembed = preprocess_unembedding(checkpoint, choices, rows)
 
     def mean(token_ids: Sequence[int]) -> Tensor:
-        return unembed[rows.places(token_ids)].mean(0).expand(n_layers, -1)
+        return unembed[rows.to_places(token_ids)].mean(0).expand(n_layers, -1)
 
     found: list[Directions] = []
     for of_concept in spellings:
@@ -104,7 +104,7 @@ def _residual_directions(
     contexts: Contexts,
     choices: Preprocessing,
 ) -> list[Float[Tensor, "layers d_model"]]:
-    before = [running.tokenizer.prompt(text) for text in contexts.before]
+    before = [running.tokenizer.encode_prompt(text) for text in contexts.before]
     d_vocab = running.checkpoint.architecture.d_vocab
     others = [list_spellings(running.tokenizer, other, d_vocab)[0] for other in contexts.others]
     firsts = [of_concept[0] for of_concept in spellings]

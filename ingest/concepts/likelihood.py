@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Batch, batch_tokens, batches
+from ingest.forward import Batch, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, repeat_texts
-from ingest.interventions import Intervention, intervened
-from ingest.interventions.running_model import RunningModel, targets_by_layer
+from ingest.interventions import Intervention, intervene
+from ingest.interventions.running_model import RunningModel, make_targets
 from neurondb.contracts.concept import Spelling
 from neurondb.contracts.progress import Advance
 from neurondb.errors import UsageError
@@ -67,7 +67,7 @@ class ConceptLikelihood:
         self._texts: list[NDArray[np.int64]] = []
         self._readings: list[_Reading] = []
         for prompt, text in enumerate(prompts):
-            self._add_prompt(prompt, running.tokenizer.prompt(text), spellings)
+            self._add_prompt(prompt, running.tokenizer.encode_prompt(text), spellings)
 
     def _add_prompt(self, prompt: int, ids: list[int], spellings: Sequence[Spelling]) -> None:
         """Add the texts that the probabilities after one prompt are read in."""
@@ -133,8 +133,8 @@ class ConceptLikelihood:
 
     def _batches(self) -> Iterator[Batch]:
         device = self._running.forward.device
-        for whole in batches(self._texts, device, batch_tokens(device)):
-            yield from self._running.forward.parts(whole)
+        for whole in make_batches(self._texts, device, batch_tokens(device)):
+            yield from self._running.forward.split_batch(whole)
 
     def _run(
         self,
@@ -150,8 +150,8 @@ class ConceptLikelihood:
         for row, one in enumerate(held):
             values[row, places.index(one.place)] = one.value
         rows = values.repeat_interleave(len(clean.batch.lengths), 0)
-        holding = Intervention(targets_by_layer(places, sign, rows), hook)
-        with intervened(self._running.forward, holding):
+        holding = Intervention(make_targets(places, sign, rows), hook)
+        with intervene(self._running.forward, holding):
             copies = repeat_texts(clean, layer, len(held))
             stream = self._cached_model.run_from(copies, layer)
         return self._read(clean.batch, stream.normed, len(held))

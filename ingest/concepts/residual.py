@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ingest.forward import Batch, Forward, batch_tokens, batches
-from ingest.forward.prefix_cache import norm_divisor
+from ingest.forward import Batch, Forward, batch_tokens, make_batches
+from ingest.forward.prefix_cache import compute_norm_divisor
 from ingest.interventions.running_model import RunningModel
 
 Streams = Float[Tensor, "texts layers d_model"]
@@ -43,8 +43,8 @@ def read_last_positions(
         for block in forward.blocks
     ]
     found = torch.empty(len(token_ids), sizes.n_layers, sizes.d_model)
-    for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
-        for batch in forward.parts(whole):
+    for whole in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
+        for batch in forward.split_batch(whole):
             _read_batch(forward, norms, batch, found)
     return found
 
@@ -67,7 +67,7 @@ def _read_batch(
         return hook
 
     with ExitStack() as stack:
-        stack.enter_context(forward.explaining_errors(batch))
+        stack.enter_context(forward.explain_errors(batch))
         for layer, norm in enumerate(norms):
             module = forward.hook_points[layer].in_.module if norm is None else norm
             stack.callback(module.register_forward_pre_hook(keep(layer, norm)).remove)
@@ -78,7 +78,7 @@ def _normalise(
     norm: nn.Module, stream: Float[Tensor, "texts d_model"], kind: str
 ) -> Float[Tensor, "texts d_model"]:
     centred = stream - stream.mean(-1, keepdim=True) if kind == "layer" else stream
-    return centred / norm_divisor(norm, stream, kind)[:, None]
+    return centred / compute_norm_divisor(norm, stream, kind)[:, None]
 
 
 def subtract_others(

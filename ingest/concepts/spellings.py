@@ -50,11 +50,11 @@ def _encode(tokenizer: ChatTokenizer, text: str) -> tuple[int, ...]:
 
     Alone, a tokenizer that marks beginnings of words would put a mark in front of any text.
     """
-    before, _ = tokenizer.offsets(_BEFORE)
-    whole, _ = tokenizer.offsets(_BEFORE + text)
+    before, _ = tokenizer.encode_with_offsets(_BEFORE)
+    whole, _ = tokenizer.encode_with_offsets(_BEFORE + text)
     if before and whole[: len(before)] == before and len(whole) > len(before):
         return tuple(whole[len(before) :])
-    return tuple(tokenizer.offsets(text)[0])
+    return tuple(tokenizer.encode_with_offsets(text)[0])
 
 
 def _check(spelling: Spelling, bare: str, d_vocab: int) -> None:

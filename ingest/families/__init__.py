@@ -28,7 +28,7 @@ from ingest.families.layout import Layout
 from ingest.families.settings import Settings
 from neurondb.errors import UnsupportedModelError
 
-__all__ = ["FAMILIES", "layout_for"]
+__all__ = ["FAMILIES", "choose_layout"]
 
 _MODULES = (
     bloom,
@@ -62,8 +62,8 @@ ENCODERS = frozenset(
 )
 
 
-def layout_for(settings: Settings) -> Layout:
-    """The layout of the model that a `config.json` describes.
+def choose_layout(settings: Settings) -> Layout:
+    """Return the layout of the model that a `config.json` describes.
 
     Raises:
         CheckpointError: The configuration lacks a value or holds an impossible one.
@@ -80,14 +80,14 @@ def layout_for(settings: Settings) -> Layout:
 def _refusal(settings: Settings, model_type: str) -> str | None:
     experts = next((key for key in EXPERT_KEYS if settings.values.get(key)), None)
     if experts is not None or "moe" in model_type or model_type == "mixtral":
-        found = f"{experts} = {settings.values[experts]}" if experts else "by its name"
-        return f"is a mixture of experts ({found}); only dense models are supported"
+        evidence = f"{experts} = {settings.values[experts]}" if experts else "by its name"
+        return f"is a mixture of experts ({evidence}); only dense models are supported"
     if model_type in ENCODERS or any(settings.values.get(key) for key in ENCODER_KEYS):
         return "is an encoder; only decoder-only language models are supported"
     if settings.has("quantization_config"):
         return "is stored quantised; take the repository with the full-precision weights"
     if model_type not in FAMILIES:
-        near = get_close_matches(model_type, FAMILIES, n=3)
-        hint = f"nearest: {', '.join(near)}" if near else f"supported: {', '.join(FAMILIES)}"
+        nearest = get_close_matches(model_type, FAMILIES, n=3)
+        hint = f"nearest: {', '.join(nearest)}" if nearest else f"supported: {', '.join(FAMILIES)}"
         return f"has no adapter in ingest/families ({hint})"
     return None

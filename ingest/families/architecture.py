@@ -72,7 +72,7 @@ class LayerWeights:
     post_norm: Norm | None
 
     def to(self, device: torch.device) -> LayerWeights:
-        """The same on another device."""
+        """Return the weights on another device."""
         return _moved(self, device)
 
 
@@ -90,12 +90,18 @@ def _moved(tensors: Tensors, device: torch.device) -> Tensors:
     return replace(tensors, **changes)
 
 
-def common_architecture(
+def read_common_architecture(
     settings: Settings, *, gated: bool, norm: NormKind, activation: str, tied: bool
 ) -> Architecture:
-    """The architecture under the names that most of transformers' configurations share.
+    """Read a model's sizes by the names that most of transformers' configurations share.
 
-    `tied` is what transformers assumes where the configuration does not say.
+    Args:
+        settings: The model's `config.json`.
+        gated: Whether the family's neurons have a gate.
+        norm: The kind of the family's norms.
+        activation: transformers' name of the function on the gate (ungated: on the input).
+        tied: Whether the unembedding is the embedding where the configuration does not say, as
+            transformers assumes it.
 
     Raises:
         CheckpointError: A size is missing or is no positive integer.
@@ -114,8 +120,14 @@ def common_architecture(
     )
 
 
-def gpt2_architecture(settings: Settings, *, tied: bool) -> Architecture:
-    """The architecture under the older names that GPT-2 and GPT-J use; CheckpointError as above."""
+def read_gpt2_architecture(settings: Settings, *, tied: bool) -> Architecture:
+    """Read a model's sizes by the older names that GPT-2 and GPT-J use.
+
+    `tied` is what transformers assumes where the configuration does not say.
+
+    Raises:
+        CheckpointError: A size is missing or is no positive integer.
+    """
     d_model = settings.integer("n_embd", "hidden_size")
     return Architecture(
         model_type=settings.text("model_type"),

@@ -14,7 +14,7 @@ MODEL_TYPES = ("bloom",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a BLOOM model.
+    """Return the layout of a BLOOM model.
 
     Raises:
         CheckpointError: The configuration is incomplete.

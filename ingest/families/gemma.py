@@ -6,7 +6,7 @@ The factor √d_model on the embedding is one number for the whole model and is 
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -15,11 +15,15 @@ TANH_GELU = "gelu_pytorch_tanh"
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Gemma model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Gemma model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     stated = settings.text("hidden_act", default=TANH_GELU)
     gate, in_, out = gated_linear()
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="rms",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -20,12 +20,16 @@ GEMMA3_VOCABULARY = 262_208
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Gemma-2 or -3; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Gemma-2 or -3.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     if settings.text("model_type") == "gemma3":
         return _with_vision(settings)
     gate, in_, out = gated_linear()
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="rms",
@@ -43,13 +47,13 @@ def layout(settings: Settings) -> Layout:
 
 def _with_vision(settings: Settings) -> Layout:
     section = settings.section("text_config")
-    known = {"model_type": "gemma3_text", "vocab_size": GEMMA3_VOCABULARY}
+    defaults = {"model_type": "gemma3_text", "vocab_size": GEMMA3_VOCABULARY}
     tied = settings.flag("tie_word_embeddings", default=True)
-    values = {**known, **section.values, "tie_word_embeddings": tied}
-    inner = layout(Settings(values, section.source))
+    values = {**defaults, **section.values, "tie_word_embeddings": tied}
+    text_layout = layout(Settings(values, section.source))
     return replace(
-        inner,
-        architecture=replace(inner.architecture, model_type="gemma3"),
+        text_layout,
+        architecture=replace(text_layout.architecture, model_type="gemma3"),
         roots=("model.language_model.", "language_model.model."),
         heads=("lm_head.weight", "language_model.lm_head.weight"),
     )

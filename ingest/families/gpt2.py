@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.families.architecture import gpt2_architecture
+from ingest.families.architecture import read_gpt2_architecture
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -10,9 +10,13 @@ MODEL_TYPES = ("gpt2",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a GPT-2 model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a GPT-2 model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
-        architecture=gpt2_architecture(settings, tied=True),
+        architecture=read_gpt2_architecture(settings, tied=True),
         roots=("transformer.", ""),
         block="h.{}.",
         embedding="wte",

@@ -6,7 +6,7 @@ through its own norm: the MLP's is `post_attention_layernorm` in both forms.
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -14,9 +14,13 @@ MODEL_TYPES = ("gpt_neox",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a GPT-NeoX model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a GPT-NeoX model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=False,
             norm="layer",

@@ -5,7 +5,7 @@ The bias of its unembedding is no part of any vector and is not read.
 
 from __future__ import annotations
 
-from ingest.families.architecture import gpt2_architecture
+from ingest.families.architecture import read_gpt2_architecture
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -13,9 +13,13 @@ MODEL_TYPES = ("gptj",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a GPT-J model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a GPT-J model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
-        architecture=gpt2_architecture(settings, tied=False),
+        architecture=read_gpt2_architecture(settings, tied=False),
         roots=("transformer.", ""),
         block="h.{}.",
         embedding="wte",

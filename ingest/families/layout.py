@@ -40,7 +40,7 @@ class Matrix:
     parts: int = 1
 
     def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
-        """The tensors it needs below `prefix`, each with the shape that the sizes demand."""
+        """Return the matrix's tensors below `prefix`, each with the shape that the sizes demand."""
         outer = architecture.d_mlp * self.parts
         rows = self.neurons == "rows"
         weight = (outer, architecture.d_model) if rows else (architecture.d_model, outer)
@@ -49,19 +49,21 @@ class Matrix:
             shapes[f"{prefix}{self.module}.bias"] = (outer,)
         return shapes
 
-    def weight_in(
+    def select_weight(
         self, tensors: Mapping[str, Tensor], prefix: str
     ) -> Float[Tensor, "d_mlp d_model"]:
-        """Its neurons as rows: a view of the stored tensor."""
+        """Return the matrix with a neuron in every row: a view of the stored tensor."""
         stored = tensors[f"{prefix}{self.module}.weight"]
         return self._part(stored if self.neurons == "rows" else stored.T)
 
-    def bias_in(self, tensors: Mapping[str, Tensor], prefix: str) -> Float[Tensor, " d_mlp"] | None:
-        """Its neurons' biases, a view of the stored tensor; None where they have none."""
+    def select_bias(
+        self, tensors: Mapping[str, Tensor], prefix: str
+    ) -> Float[Tensor, " d_mlp"] | None:
+        """Return the neurons' biases, a view of the stored tensor; None where they have none."""
         return self._part(tensors[f"{prefix}{self.module}.bias"]) if self.bias else None
 
-    def part_of(self, output: Float[Tensor, "*places outer"]) -> Float[Tensor, "*places d_mlp"]:
-        """Its neurons' part of what its module puts out when the model runs: a view."""
+    def select_part(self, output: Float[Tensor, "*places outer"]) -> Float[Tensor, "*places d_mlp"]:
+        """Return the neurons' part of what the module puts out when the model runs: a view."""
         return output.chunk(self.parts, dim=-1)[self.part] if self.parts > 1 else output
 
     def _part(self, stacked: Tensor) -> Tensor:
@@ -85,13 +87,13 @@ class NormPlace:
     offset: float = 0.0
 
     def shapes(self, prefix: str, architecture: Architecture) -> Shapes:
-        """The tensors it needs below `prefix`, each with its shape."""
+        """Return the norm's tensors below `prefix`, each with its shape."""
         present = {"weight": self.gain, "bias": self.bias}
         shape = (architecture.d_model,)
         return {f"{prefix}{self.module}.{kind}": shape for kind, has in present.items() if has}
 
-    def norm_in(self, tensors: Mapping[str, Tensor], prefix: str) -> Norm:
-        """Its parameters as they act; an offset is added in float32, as transformers does."""
+    def select_norm(self, tensors: Mapping[str, Tensor], prefix: str) -> Norm:
+        """Return the parameters as they act; an offset is added in float32, as in transformers."""
         gain = tensors[f"{prefix}{self.module}.weight"] if self.gain else None
         if gain is not None and self.offset:
             gain = gain.float() + self.offset
@@ -129,28 +131,28 @@ class Layout:
     final_norm: NormPlace | None
 
     def block_shapes(self, prefix: str) -> Shapes:
-        """The tensors of the block at `prefix` that are read, each with its shape."""
+        """Return the tensors of the block at `prefix` that are read, each with its shape."""
         places = (self.gate, self.in_, self.out, self.pre_norm, self.post_norm)
         shapes: Shapes = {}
         for place in places:
             shapes |= place.shapes(prefix, self.architecture) if place else {}
         return shapes
 
-    def block_in(self, tensors: Mapping[str, Tensor], prefix: str) -> LayerWeights:
-        """The weights of the block at `prefix`, whose tensors have been read."""
+    def select_block(self, tensors: Mapping[str, Tensor], prefix: str) -> LayerWeights:
+        """Return the MLP weights of the block at `prefix` from the tensors that were read of it."""
         return LayerWeights(
-            gate=self.gate.weight_in(tensors, prefix) if self.gate else None,
-            in_=self.in_.weight_in(tensors, prefix),
-            out=self.out.weight_in(tensors, prefix),
-            gate_bias=self.gate.bias_in(tensors, prefix) if self.gate else None,
-            in_bias=self.in_.bias_in(tensors, prefix),
-            pre_norm=self.pre_norm.norm_in(tensors, prefix) if self.pre_norm else None,
-            post_norm=self.post_norm.norm_in(tensors, prefix) if self.post_norm else None,
+            gate=self.gate.select_weight(tensors, prefix) if self.gate else None,
+            in_=self.in_.select_weight(tensors, prefix),
+            out=self.out.select_weight(tensors, prefix),
+            gate_bias=self.gate.select_bias(tensors, prefix) if self.gate else None,
+            in_bias=self.in_.select_bias(tensors, prefix),
+            pre_norm=self.pre_norm.select_norm(tensors, prefix) if self.pre_norm else None,
+            post_norm=self.post_norm.select_norm(tensors, prefix) if self.post_norm else None,
         )
 
 
 def gated_linear(*, bias: bool = False) -> tuple[Matrix, Matrix, Matrix]:
-    """The gate, in and out of the gate_proj, up_proj, down_proj that most gated models share."""
+    """Return gate, in and out as most gated models keep them: gate_proj, up_proj, down_proj."""
     return (
         Matrix("mlp.gate_proj", "rows", bias=bias),
         Matrix("mlp.up_proj", "rows", bias=bias),

@@ -8,7 +8,7 @@ dot products of a Granite are those without the multipliers.
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -21,12 +21,16 @@ BIAS_SWITCH = frozenset({"llama", "granite", "smollm3"})
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Llama-like model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Llama-like model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     model_type = settings.text("model_type")
     bias = model_type in BIAS_SWITCH and settings.flag("mlp_bias", default=False)
     gate, in_, out = gated_linear(bias=bias)
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="rms",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -10,10 +10,14 @@ MODEL_TYPES = ("olmo2", "olmo3")
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of an OLMo-2 or -3; CheckpointError where the configuration is incomplete."""
+    """Return the layout of an OLMo-2 or -3.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     gate, in_, out = gated_linear()
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="rms",

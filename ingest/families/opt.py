@@ -15,7 +15,7 @@ MODEL_TYPES = ("opt",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of an OPT model.
+    """Return the layout of an OPT model.
 
     Raises:
         CheckpointError: The configuration is incomplete.

@@ -5,7 +5,7 @@ The bias of its unembedding is no part of any vector and is not read.
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -13,9 +13,13 @@ MODEL_TYPES = ("phi",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a Phi model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a Phi model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=False,
             norm="layer",

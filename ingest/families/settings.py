@@ -21,7 +21,7 @@ class Settings:
     source: str
 
     def integer(self, *keys: str, default: int | None = None) -> int:
-        """The positive integer under the first of `keys` that is there, else `default`.
+        """Return the positive integer under the first of `keys` that is there, else `default`.
 
         Raises:
             CheckpointError: None is there and there is no default, or the value is no such number.
@@ -32,32 +32,32 @@ class Settings:
         return value
 
     def integer_or_none(self, *keys: str) -> int | None:
-        """The positive integer under the first of `keys` that is there, else None."""
+        """Return the positive integer under the first of `keys` that is there, else None."""
         return self.integer(*keys) if any(self.has(key) for key in keys) else None
 
     def text(self, key: str, default: str | None = None) -> str:
-        """The text under `key`, else `default`; CheckpointError as in `integer`."""
+        """Return the text under `key`, else `default`; CheckpointError as in `integer`."""
         value = self._first((key,), default)
         if not isinstance(value, str):
             raise self._wrong(key, value, "a text")
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
-        """The truth value under `key`, else `default`; CheckpointError as in `integer`."""
+        """Return the truth value under `key`, else `default`; CheckpointError as in `integer`."""
         value = self._first((key,), default)
         if not isinstance(value, bool):
             raise self._wrong(key, value, "true or false")
         return value
 
     def section(self, key: str) -> Settings:
-        """The object nested under `key`; CheckpointError as in `integer`."""
+        """Return the object nested under `key`; CheckpointError as in `integer`."""
         value = self._first((key,), None)
         if not isinstance(value, dict):
             raise self._wrong(key, value, "an object")
         return Settings(value, f"{self.source}: {key}")
 
     def has(self, key: str) -> bool:
-        """Whether `key` is there and not null."""
+        """Tell whether `key` is there and not null."""
         return self.values.get(key) is not None
 
     def _first(self, keys: tuple[str, ...], default: object) -> object:

@@ -5,7 +5,7 @@ In its parallel form attention and MLP read through one norm, the one in front o
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -13,11 +13,15 @@ MODEL_TYPES = ("stablelm",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a StableLM model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a StableLM model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     parallel = settings.flag("use_parallel_residual", default=False)
     gate, in_, out = gated_linear()
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=True,
             norm="layer",

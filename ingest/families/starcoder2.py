@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.families.architecture import common_architecture
+from ingest.families.architecture import read_common_architecture
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -10,9 +10,13 @@ MODEL_TYPES = ("starcoder2",)
 
 
 def layout(settings: Settings) -> Layout:
-    """The layout of a StarCoder2 model; CheckpointError where the configuration is incomplete."""
+    """Return the layout of a StarCoder2 model.
+
+    Raises:
+        CheckpointError: The configuration lacks a value or holds an impossible one.
+    """
     return Layout(
-        architecture=common_architecture(
+        architecture=read_common_architecture(
             settings,
             gated=False,
             norm="layer",

@@ -6,7 +6,7 @@ The model is transformers' own, with its own attention; hooks on its MLP modules
 reference for that.
 """
 
-from ingest.forward.batching import Batch, batch_tokens, batches, pack_texts
+from ingest.forward.batching import Batch, batch_tokens, make_batches, pack_texts
 from ingest.forward.devices import pick_device, pick_dtype
 from ingest.forward.hooks import Activations, MLPActivations
 from ingest.forward.model import Consumer, Forward
@@ -18,7 +18,7 @@ __all__ = [
     "Forward",
     "MLPActivations",
     "batch_tokens",
-    "batches",
+    "make_batches",
     "pack_texts",
     "pick_device",
     "pick_dtype",

@@ -42,24 +42,24 @@ class Batch:
 
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 32_768}
-"""Places of a batch, padding included, by kind of device."""
+"""Tokens of a batch, padding included, by kind of device."""
 
 
 def batch_tokens(device: torch.device) -> int:
-    """Return the places of a batch on a device."""
+    """Return how many tokens a batch may have on a device, padding included."""
     return BATCH_TOKENS.get(device.type, BATCH_TOKENS["cpu"])
 
 
 def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
-    """Return which texts go together: of similar length, `max_tokens` places at most.
+    """Return which texts form a batch together: of similar length, `max_tokens` tokens at most.
 
-    The longest come first; a text longer than that is a batch of its own. Some of the batches
-    alone are packed the same again, so that shards made of whole batches compute what one run
-    does, to the last bit.
+    The longest texts come first; one longer than `max_tokens` is a batch of its own. The texts of
+    some of the batches, packed anew, form the same batches again, so that shards made of whole
+    batches compute what one run does, to the last bit.
 
     Args:
-        lengths: of the texts, in tokens.
-        max_tokens: places of a batch, padding included.
+        lengths: the texts' lengths in tokens.
+        max_tokens: tokens of a batch, padding included.
     """
     longest_first = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
     packed, start = [], 0
@@ -71,29 +71,29 @@ def pack_texts(lengths: Sequence[int], max_tokens: int) -> list[NDArray[np.int64
     return packed
 
 
-def batches(
+def make_batches(
     token_ids: Sequence[NDArray[np.int64]],
     device: torch.device,
     max_tokens: int,
     ordinals: NDArray[np.int64] | None = None,
     first: int = 0,
 ) -> Iterator[Batch]:
-    """Yield texts together as `pack_texts` says.
+    """Yield batches of the texts that `pack_texts` puts together.
 
     Args:
-        token_ids: the texts.
-        device: where the batches are to be.
-        max_tokens: places of a batch.
-        ordinals: of the texts in their dataset; None counts from zero.
+        token_ids: the token ids of each text.
+        device: the device that the batches are put on.
+        max_tokens: tokens of a batch, padding included.
+        ordinals: the texts' places in their dataset; None counts from zero.
         first: the number of the first batch.
     """
-    named = np.arange(len(token_ids)) if ordinals is None else ordinals
-    in_order = np.argsort(named, kind="stable")
+    text_ordinals = np.arange(len(token_ids)) if ordinals is None else ordinals
+    in_order = np.argsort(text_ordinals, kind="stable")
     packed = pack_texts([len(token_ids[i]) for i in in_order], max_tokens)
-    for number, places in enumerate(packed, start=first):
-        chosen = in_order[places]
+    for number, members in enumerate(packed, start=first):
+        chosen = in_order[members]
         width = max(1, max(len(token_ids[i]) for i in chosen))
-        yield _padded([token_ids[i] for i in chosen], named[chosen], width, device, number)
+        yield _padded([token_ids[i] for i in chosen], text_ordinals[chosen], width, device, number)
 
 
 def _padded(

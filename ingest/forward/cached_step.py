@@ -38,8 +38,8 @@ def decode_step(
         token_ids: The new positions.
         cache: What an earlier step returned, which this step extends in place; None at the start.
     """
-    given = {} if cache is None else {_cache_argument(model): cache}
-    output = model(input_ids=token_ids, use_cache=True, logits_to_keep=1, **given)
+    cache_argument = {} if cache is None else {_cache_argument(model): cache}
+    output = model(input_ids=token_ids, use_cache=True, logits_to_keep=1, **cache_argument)
     names = set(output.keys())
     return DecodingStep(output.logits, output[next(n for n in CACHE_NAMES if n in names)])
 

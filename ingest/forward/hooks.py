@@ -56,72 +56,76 @@ def find_hook_points(decoder: nn.Module, layout: Layout) -> list[MLPHookPoints]:
         ModelError: One is missing, ambiguous, or not of the shape that the layout demands.
     """
     modules = dict(decoder.named_modules())
-    places = []
+    hook_points = []
     for layer in range(layout.architecture.n_layers):
         block = layout.block.format(layer)
 
-        def place(matrix: Matrix, block: str = block) -> HookPoint:
+        def find_point(matrix: Matrix, block: str = block) -> HookPoint:
             return HookPoint(_module(modules, block, matrix, layout.architecture), matrix)
 
-        gate = None if layout.gate is None else place(layout.gate)
-        places.append(MLPHookPoints(gate, place(layout.in_), place(layout.out)))
-    return places
+        gate = None if layout.gate is None else find_point(layout.gate)
+        hook_points.append(MLPHookPoints(gate, find_point(layout.in_), find_point(layout.out)))
+    return hook_points
 
 
 def _module(
     modules: dict[str, nn.Module], block: str, matrix: Matrix, architecture: Architecture
 ) -> nn.Module:
     name = block + matrix.module
-    matching = [own for own in modules if own == name or own.endswith(f".{name}")]
+    matching = [
+        module_name
+        for module_name in modules
+        if module_name == name or module_name.endswith(f".{name}")
+    ]
     if len(matching) != 1:
         raise ModelError(
             f"model_type '{architecture.model_type}': {len(matching)} modules of the model that"
             f" transformers runs are called {name}, not one; report this as a bug of NeuronDB"
         )
     module = modules[matching[0]]
-    (wanted, *_) = matrix.shapes("", architecture).values()
-    found = tuple(getattr(module, "weight", Tensor()).shape)
-    if found != wanted:
+    (expected, *_) = matrix.shapes("", architecture).values()
+    actual = tuple(getattr(module, "weight", Tensor()).shape)
+    if actual != expected:
         raise ModelError(
             f"model_type '{architecture.model_type}': {name} of the model that transformers runs"
-            f" has a weight of shape {list(found)}, not {list(wanted)}; report this as a bug of"
+            f" has a weight of shape {list(actual)}, not {list(expected)}; report this as a bug of"
             " NeuronDB"
         )
     return module
 
 
 @contextmanager
-def activation_hooks(
-    places: MLPHookPoints, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
+def hook_activations(
+    hook_points: MLPHookPoints, shape: tuple[int, int], receive: Callable[[MLPActivations], None]
 ) -> Iterator[None]:
     """While open, hand `receive` the layer's activations as soon as the last of them is there.
 
     Args:
-        places: The layer's modules.
+        hook_points: The layer's modules.
         shape: Texts and positions of the batch.
         receive: May raise, which ends the pass before what `out` writes is computed.
     """
-    held: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     def keep(name: str, matrix: Matrix) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            held[name] = _by_text(matrix.part_of(output), shape)
+            outputs[name] = _by_text(matrix.select_part(output), shape)
 
         return hook
 
     def deliver(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         post = _by_text(inputs[0], shape)
-        receive(MLPActivations(held.pop("gate", None), held.pop("in"), post))
+        receive(MLPActivations(outputs.pop("gate", None), outputs.pop("in"), post))
 
     with ExitStack() as stack:
-        for name, place in (("gate", places.gate), ("in", places.in_)):
-            if place is not None:
-                hook = keep(name, place.matrix)
-                stack.callback(place.module.register_forward_hook(hook).remove)
-        stack.callback(places.out.module.register_forward_pre_hook(deliver).remove)
+        for name, hook_point in (("gate", hook_points.gate), ("in", hook_points.in_)):
+            if hook_point is not None:
+                hook = keep(name, hook_point.matrix)
+                stack.callback(hook_point.module.register_forward_hook(hook).remove)
+        stack.callback(hook_points.out.module.register_forward_pre_hook(deliver).remove)
         yield
 
 
 def _by_text(values: Tensor, shape: tuple[int, int]) -> Activations:
-    """OPT runs its MLP on texts and positions in one axis; here they are two."""
+    """Give values texts and positions as two axes; OPT runs its MLP on one axis of both."""
     return values.view(*shape, -1) if values.ndim == 2 else values

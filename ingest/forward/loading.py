@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from ingest.checkpoint.gguf.reader import is_gguf, open_gguf, read_by_transformers
-from ingest.checkpoint.gguf.sidecar import sidecar_of
+from ingest.checkpoint.gguf.sidecar import ensure_sidecar
 from ingest.checkpoint.libraries import first_line, silence_libraries
 from neurondb.errors import ModelError
 
 # A large download that misses a shard lacks hundreds of tensors; a few say which one.
-NAMED = 3
+MAX_LISTED = 3
 
 
 def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -32,7 +32,7 @@ def load_model(path: Path, device: torch.device, dtype: torch.dtype) -> Any:
     Raises:
         ModelError: The files cannot be loaded, do not hold every weight, or do not fit in memory.
     """
-    with loading(path, device, dtype), _weights(path) as (directory, settings, gguf):
+    with explain_loading_errors(path, device, dtype), _weights(path) as (directory, settings, gguf):
         from transformers import AutoConfig, AutoModelForCausalLM
 
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -64,12 +64,18 @@ def _weights(path: Path) -> Iterator[tuple[Path, Path, dict[str, str]]]:
         return
     file = open_gguf(path)
     with read_by_transformers(file, lists=False):
-        yield file.path.parent, sidecar_of(file), {"gguf_file": file.path.name}
+        yield file.path.parent, ensure_sidecar(file), {"gguf_file": file.path.name}
 
 
 @contextlib.contextmanager
-def loading(directory: Path, device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Silence the libraries, and make whatever they raise one ModelError of one line."""
+def explain_loading_errors(
+    directory: Path, device: torch.device, dtype: torch.dtype
+) -> Iterator[None]:
+    """While open, drop what the libraries print, and turn whatever they raise into a ModelError.
+
+    Raises:
+        ModelError: Loading failed; the message is one line with the reason.
+    """
     try:
         with silence_libraries():
             yield
@@ -85,12 +91,12 @@ def loading(directory: Path, device: torch.device, dtype: torch.dtype) -> Iterat
 
 
 def _refuse_random_weights(directory: Path, info: dict[str, Any]) -> None:
-    """What the files lack, transformers fills with random numbers; no such model is analysed."""
+    """Refuse files that lack weights: transformers would fill them with random numbers."""
     missing = sorted(info["missing_keys"])
     mismatched = sorted(key for key, *_ in info["mismatched_keys"])
     for names, problem in ((missing, "lacks"), (mismatched, "has, in another shape than needed,")):
         if names:
-            shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            shown = ", ".join(names[:MAX_LISTED]) + (", …" if len(names) > MAX_LISTED else "")
             raise ModelError(
                 f"{directory}: {problem} {len(names)} of the weights that it needs to run"
                 f" ({shown}): is the download complete?"

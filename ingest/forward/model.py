@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Architecture, Checkpoint
 from ingest.forward.batching import Batch
-from ingest.forward.hooks import MLPActivations, MLPHookPoints, activation_hooks, find_hook_points
+from ingest.forward.hooks import MLPActivations, MLPHookPoints, find_hook_points, hook_activations
 from ingest.forward.loading import load_model
 from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
@@ -24,7 +24,7 @@ class Consumer(Protocol):
 
     @property
     def layers(self) -> Collection[int]:
-        """The layers it wants."""
+        """The layers whose activations it takes."""
         ...
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
@@ -40,9 +40,9 @@ class Forward:
     """A model that is ready to run.
 
     Args:
-        checkpoint: whose files are loaded.
-        device: where to run.
-        dtype: precision.
+        checkpoint: the checkpoint whose files are loaded.
+        device: the device to run on.
+        dtype: the precision of weights and activations.
 
     Raises:
         ModelError: when the model cannot be loaded to run, or is another than the checkpoint's.
@@ -91,13 +91,13 @@ class Forward:
         """Every layer's modules at which MLP activations appear."""
         return self._hook_points
 
-    def parts(self, batch: Batch) -> list[Batch]:
+    def split_batch(self, batch: Batch) -> list[Batch]:
         """Return the batches that the model must see one by one: of most, the batch itself."""
         return [part for part, _ in _same_rope(batch, self._short_rope)]
 
     @contextmanager
-    def explaining_errors(self, batch: Batch) -> Iterator[None]:
-        """Let what is run inside on a batch raise ModelError as `run` does."""
+    def explain_errors(self, batch: Batch) -> Iterator[None]:
+        """While open, raise ModelError where the model cannot run a batch, as `run` does."""
         self._check(batch)
         with self._explaining_memory_errors(batch):
             yield
@@ -124,42 +124,42 @@ class Forward:
         ModelError as in `run`.
         """
         self._check(batch)
-        found: list[Tensor] = []
+        part_logits: list[Tensor] = []
         with self._explaining_memory_errors(batch):
             parts = _same_rope(batch, self._short_rope)
             for part, _ in parts:
-                found.append(self._model(input_ids=part.token_ids, use_cache=False).logits)
-            if found[0].shape[:2] == batch.token_ids.shape:
-                return found[0]
-            logits = found[0].new_zeros(*batch.token_ids.shape, self.architecture.d_vocab)
-            for (_, rows), values in zip(parts, found, strict=True):
+                part_logits.append(self._model(input_ids=part.token_ids, use_cache=False).logits)
+            if part_logits[0].shape[:2] == batch.token_ids.shape:
+                return part_logits[0]
+            logits = part_logits[0].new_zeros(*batch.token_ids.shape, self.architecture.d_vocab)
+            for (_, rows), values in zip(parts, part_logits, strict=True):
                 logits[rows, : values.shape[1]] = values
             return logits
 
     def _run(self, batch: Batch, consumers: Sequence[Consumer]) -> None:
-        wanted = sorted({layer for consumer in consumers for layer in consumer.layers})
-        waiting = iter(wanted)
+        layers = sorted({layer for consumer in consumers for layer in consumer.layers})
+        pending_layers = iter(layers)
         n_texts, n_positions = batch.token_ids.shape
 
         def feed(layer: int, activations: MLPActivations) -> None:
-            next(waiting)
+            next(pending_layers)
             for consumer in consumers:
                 if layer in consumer.layers:
                     consumer.consume(batch, layer, activations)
-            if layer == wanted[-1]:
+            if layer == layers[-1]:
                 raise _PassEnded
 
         with ExitStack() as stack:
-            for layer in wanted:
-                hooks = activation_hooks(
+            for layer in layers:
+                hooks = hook_activations(
                     self._hook_points[layer], (n_texts, n_positions), partial(feed, layer)
                 )
                 stack.enter_context(hooks)
-            if not wanted:
+            if not layers:
                 stack.callback(self._last_block.register_forward_hook(_end).remove)
             with suppress(_PassEnded):
                 self._decoder(input_ids=batch.token_ids, use_cache=False)
-        unseen = next(waiting, None)
+        unseen = next(pending_layers, None)
         if unseen is not None:
             raise ModelError(
                 f"model_type '{self.architecture.model_type}': layer {unseen} ran without its MLP's"
@@ -193,7 +193,7 @@ def _end(*_: object) -> None:
 
 
 def _short_rope(config: Any) -> int | None:
-    """The length beyond which the whole batch gets other rotary frequencies (Phi-3's LongRoPE)."""
+    """Return the length beyond which a batch gets other rotary frequencies (Phi-3's LongRoPE)."""
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":
         return None

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from sqlalchemy import Connection
 
-from ingest.checkpoint.fingerprint import open_original
 from ingest.checkpoint.reader import Architecture, Checkpoint
+from ingest.checkpoint.stored_model_checkpoint import open_stored_checkpoint
 from ingest.forward.devices import pick_device, pick_dtype
 from ingest.forward.model import Forward
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
@@ -83,4 +83,4 @@ def open_stored_model(
             is no such device or dtype.
         ModelError: when it cannot be read, or the hub cannot give it.
     """
-    return open_model(open_original(connection, model), device, dtype)
+    return open_model(open_stored_checkpoint(connection, model), device, dtype)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ingest.forward.batching import Batch
 from ingest.forward.model import Forward
 
-MEMORY: Final = {"cpu": 1 << 30}
+CACHE_BYTES: Final = {"cpu": 1 << 30}
 """Bytes of what layers put out that are kept at a time, by kind of device."""
 SHARE_OF_FREE: Final = 0.2
 """On a GPU: this share of what is free."""
@@ -34,7 +34,7 @@ class Stream:
 
     Attributes:
         normed: Behind the final norm: what the unembedding reads.
-        scale: What the final norm divided by, float32: the root of mean square or variance, its ε
+        scale: The divisor of the final norm, float32: the root of mean square or variance, its ε
             included; None where there is no final norm.
     """
 
@@ -46,8 +46,8 @@ class LayerPrefix(NamedTuple):
     """What the clean pass keeps so that another can begin at a layer's MLP, as modules put it out.
 
     Attributes:
-        before: What the layer before put out; None for the first layer.
-        attended: What its attention put out; None where that module is not known by name.
+        before: The output of the layer before; None for the first layer.
+        attended: The output of the layer's attention; None where that module is not known by name.
     """
 
     before: Any
@@ -63,7 +63,7 @@ class CleanPass:
     """A pass that others may begin from.
 
     Attributes:
-        batch: What was run.
+        batch: The batch that was run.
         stream: The end of its residual stream.
         prefixes: Layer → what a pass needs that begins at its MLP.
     """
@@ -72,7 +72,7 @@ class CleanPass:
     stream: Stream
     prefixes: Mapping[int, LayerPrefix]
 
-    def start(self, layer: int) -> int:
+    def find_start(self, layer: int) -> int:
         """Return the last layer, at most `layer`, that a pass can begin at; 0 is always one."""
         return max((first for first in self.prefixes if first <= layer), default=0)
 
@@ -92,9 +92,9 @@ class PrefixCachedModel:
         """Run a batch, and keep what enters the layers at which later passes are to begin.
 
         Args:
-            batch: One of `Forward.parts`.
-            firsts: Those in whose MLP they first differ; of more than memory has room for, some in
-                equal steps.
+            batch: One of `Forward.split_batch`.
+            firsts: The layers in whose MLP they first differ; where memory has no room for all,
+                some of them, in equal steps, are kept.
 
         Raises:
             ModelError: as `Forward.run` does.
@@ -126,14 +126,14 @@ class PrefixCachedModel:
 
         ModelError as in `run_clean`.
         """
-        start = clean.start(first)
+        start = clean.find_start(first)
         with ExitStack() as stack:
             if start:
                 blocks = self.forward.blocks[:start]
-                stack.enter_context(fixed_output(blocks, clean.prefixes[start].before))
+                stack.enter_context(fix_output(blocks, clean.prefixes[start].before))
             attention = self._attention(first)
             if first in clean.prefixes and attention is not None:
-                stack.enter_context(fixed_output([attention], clean.prefixes[first].attended))
+                stack.enter_context(fix_output([attention], clean.prefixes[first].attended))
             return self._stream(clean.batch)
 
     def _attention(self, layer: int) -> nn.Module | None:
@@ -153,7 +153,7 @@ class PrefixCachedModel:
         # Texts of one token each: masks that some models make on the way stay small.
         decoded = Output(last_hidden_state=normed[:, None])
         ids = torch.zeros(len(normed), 1, dtype=torch.int64, device=normed.device)
-        with fixed_output([self.forward.decoder], decoded):
+        with fix_output([self.forward.decoder], decoded):
             logits: Tensor = self.forward.model(input_ids=ids, use_cache=False).logits
         return logits[:, 0]
 
@@ -161,32 +161,32 @@ class PrefixCachedModel:
         scales: list[Tensor] = []
 
         def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            scales.append(norm_divisor(module, inputs[0], self.forward.architecture.norm))
+            scales.append(compute_norm_divisor(module, inputs[0], self.forward.architecture.norm))
 
         with ExitStack() as stack:
-            stack.enter_context(self.forward.explaining_errors(batch))
+            stack.enter_context(self.forward.explain_errors(batch))
             if (norm := self.forward.final_norm) is not None:
                 stack.callback(norm.register_forward_pre_hook(measure).remove)
             decoded = self.forward.decoder(input_ids=batch.token_ids, use_cache=False)
         return Stream(decoded.last_hidden_state, scales[0] if scales else None)
 
     def _affordable(self, batch: Batch, firsts: Collection[int]) -> list[int]:
-        wanted = sorted(set(firsts))
+        layers = sorted(set(firsts))
         width = 2 * self.forward.architecture.d_model * self.forward.dtype.itemsize
         room = int(_memory(self.forward.device) // (batch.token_ids.numel() * width))
-        if len(wanted) <= room:
-            return wanted
-        return [wanted[i * len(wanted) // room] for i in range(room)]
+        if len(layers) <= room:
+            return layers
+        return [layers[i * len(layers) // room] for i in range(room)]
 
 
-def norm_divisor(
+def compute_norm_divisor(
     norm: nn.Module, stream: Float[Tensor, "texts positions d_model"], kind: str
 ) -> Float[Tensor, "texts positions"]:
     """Return what a norm divides by, float32, its ε included (METHODS §6, scale).
 
     Args:
         norm: The module.
-        stream: What it reads.
+        stream: The residual stream that it reads.
         kind: rms or layer.
     """
     eps = getattr(norm, "variance_epsilon", getattr(norm, "eps", LAYER_NORM_EPS))
@@ -197,23 +197,23 @@ def norm_divisor(
 
 
 @contextmanager
-def fixed_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
-    """While open, modules put out `output` whatever they are given, and nothing in them runs."""
+def fix_output(modules: Sequence[nn.Module], output: Any) -> Iterator[None]:
+    """While open, modules return `output` whatever their input is, and nothing in them runs."""
 
-    def still(*_args: object, **_kwargs: object) -> Any:
+    def return_output(*_args: object, **_kwargs: object) -> Any:
         return output
 
-    before = [vars(module).get("forward") for module in modules]
+    originals = [vars(module).get("forward") for module in modules]
     try:
         for module in modules:
-            vars(module)["forward"] = still
+            vars(module)["forward"] = return_output
         yield
     finally:
-        for module, own in zip(modules, before, strict=True):
-            if own is None:
+        for module, original in zip(modules, originals, strict=True):
+            if original is None:
                 del vars(module)["forward"]
             else:
-                vars(module)["forward"] = own
+                vars(module)["forward"] = original
 
 
 def _first(output: Any) -> Any:
@@ -225,7 +225,7 @@ def _memory(device: torch.device) -> float:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free * SHARE_OF_FREE
-    return MEMORY["cpu"]
+    return CACHE_BYTES["cpu"]
 
 
 def take_texts(clean: CleanPass, layer: int, texts: Int[Tensor, " rows"]) -> CleanPass:
@@ -233,11 +233,11 @@ def take_texts(clean: CleanPass, layer: int, texts: Int[Tensor, " rows"]) -> Cle
 
     Args:
         clean: A pass over the whole batch.
-        layer: In whose MLP later passes first differ.
+        layer: The layer in whose MLP later passes first differ.
         texts: Which rows of the batch, in any order; one may come several times, so that each of
             its copies can be changed in its own way.
     """
-    start = clean.start(layer)
+    start = clean.find_start(layer)
     prefixes = {}
     if start in clean.prefixes:
         prefixes[start] = LayerPrefix(*(_rows(out, texts) for out in clean.prefixes[start]))

@@ -28,8 +28,8 @@ def use_threads_for(architecture: Architecture, *, vocabulary: bool = False) -> 
     With `vocabulary`, what is coming are products with the unembedding, which pay for their threads
     in many models whose layers are small.
     """
-    others = architecture.d_vocab if vocabulary else architecture.d_mlp
-    is_small = architecture.d_model * others < SMALL_MATRIX
+    other_size = architecture.d_vocab if vocabulary else architecture.d_mlp
+    is_small = architecture.d_model * other_size < SMALL_MATRIX
     torch.set_num_threads(1 if is_small else _available_threads())
 
 

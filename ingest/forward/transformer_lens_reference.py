@@ -15,16 +15,16 @@ from torch import Tensor
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward.batching import Batch
 from ingest.forward.hooks import MLPActivations
-from ingest.forward.loading import load_model, loading
+from ingest.forward.loading import explain_loading_errors, load_model
 
 
 class Bridge:
     """A model as transformer_lens runs it.
 
     Args:
-        checkpoint: whose files are loaded.
-        device: where to run.
-        dtype: precision.
+        checkpoint: the checkpoint whose files are loaded.
+        device: the device to run on.
+        dtype: the precision of weights and activations.
 
     Raises:
         ModelError: when the model cannot be loaded to run.
@@ -35,7 +35,7 @@ class Bridge:
         # It knows hub directories only: of a GGUF file it gets what transformers loaded.
         from_gguf = checkpoint.quantisation is not None
         loaded = load_model(checkpoint.path, device, dtype) if from_gguf else None
-        with loading(checkpoint.path, device, dtype):
+        with explain_loading_errors(checkpoint.path, device, dtype):
             from transformer_lens.model_bridge import TransformerBridge
             from transformer_lens.model_bridge.sources.transformers import helpers
 
@@ -51,12 +51,12 @@ class Bridge:
             )
 
     @torch.inference_mode()
-    def activations(self, batch: Batch) -> list[MLPActivations]:
+    def compute_activations(self, batch: Batch) -> list[MLPActivations]:
         """Return every layer's activations on a batch, all of them kept at once."""
-        kept: dict[str, Tensor] = {}
+        hooked: dict[str, Tensor] = {}
 
         def keep(name: str, value: Tensor, hook: object) -> None:
-            kept[name] = value
+            hooked[name] = value
 
         names = ("hook_pre", "hook_pre_linear", "hook_post")
         if not self.architecture.gated:
@@ -69,20 +69,20 @@ class Bridge:
             (name, partial(keep, name)) for of_layer in layers for name in dict.fromkeys(of_layer)
         ]
         self._bridge.run_with_hooks(batch.token_ids, fwd_hooks=hooks, return_type=None)
-        found = [[kept[name] for name in of_layer] for of_layer in layers]
+        by_layer = [[hooked[name] for name in of_layer] for of_layer in layers]
         return [
             MLPActivations(gate if self.architecture.gated else None, in_, post)
-            for gate, in_, post in found
+            for gate, in_, post in by_layer
         ]
 
     def forward(self, batch: Batch) -> None:
-        """Run a batch and keep nothing."""
+        """Run a batch without keeping anything: what the bridge itself costs."""
         with torch.inference_mode():
             self._bridge.run_with_hooks(batch.token_ids, fwd_hooks=[], return_type=None)
 
 
 def _no_tokenizer() -> Any:
-    """A tokenizer without words: the bridge does not boot without, and token ids need none."""
+    """Return a tokenizer without words: the bridge needs one to boot, and token ids need none."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 

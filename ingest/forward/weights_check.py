@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import ModelError
 
-ROWS: Final = 16
+N_ROWS: Final = 16
 """How many rows of each matrix are compared: evenly spaced, the first and the last among them."""
 
 
@@ -26,8 +26,8 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
     whole of its biases and norms, must be the stored values in the precision that was loaded.
 
     Args:
-        checkpoint: What was analysed.
-        model: As transformers loaded it.
+        checkpoint: The checkpoint that was analysed.
+        model: The model that transformers loaded.
         decoder: The part of it that holds the layers.
 
     Raises:
@@ -38,12 +38,15 @@ def refuse_other_weights(checkpoint: Checkpoint, model: Any, decoder: nn.Module)
     for layer in range(checkpoint.architecture.n_layers):
         place = checkpoint.layout.block.format(layer)
         block = decoder.get_submodule(place.rstrip("."))
-        for name, stored in checkpoint.block(layer).items():
+        for name, stored in checkpoint.read_block(layer).items():
             if not _same(stored, block.get_parameter(name)):
                 raise _other(checkpoint, f"{place}{name}")
-    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    vocabulary_modules = (model.get_input_embeddings(), model.get_output_embeddings())
     for name, stored, module in zip(
-        ("the embedding", "the unembedding"), checkpoint.ends(), ends, strict=True
+        ("the embedding", "the unembedding"),
+        checkpoint.read_ends(),
+        vocabulary_modules,
+        strict=True,
     ):
         if not _same(stored, module.weight):
             raise _other(checkpoint, name)
@@ -54,10 +57,10 @@ def _same(stored: Tensor, loaded: Tensor) -> bool:
         return False
     rows = torch.arange(len(stored))
     if stored.ndim > 1:
-        rows = torch.linspace(0, len(stored) - 1, ROWS).long()
+        rows = torch.linspace(0, len(stored) - 1, N_ROWS).long()
     expected = stored[rows].to(loaded.dtype)
-    found = loaded.detach()[rows.to(loaded.device)].cpu()
-    return bool(((expected == found) | (expected.isnan() & found.isnan())).all())
+    actual = loaded.detach()[rows.to(loaded.device)].cpu()
+    return bool(((expected == actual) | (expected.isnan() & actual.isnan())).all())
 
 
 def _other(checkpoint: Checkpoint, name: str) -> ModelError:

@@ -1,5 +1,5 @@
 """Interventions on neurons while a model runs, and what they change (METHODS §6)."""
 
-from ingest.interventions.hooks import Intervention, Targets, check_gated, intervened
+from ingest.interventions.hooks import Intervention, Targets, check_gated, intervene
 
-__all__ = ["Intervention", "Targets", "check_gated", "intervened"]
+__all__ = ["Intervention", "Targets", "check_gated", "intervene"]

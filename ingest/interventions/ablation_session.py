@@ -37,7 +37,7 @@ from neurondb.writing.rows import transaction
 RUNS_AT_A_TIME: Final = 8
 """What is finished is stored after so many, and is not lost with the rest; more where they are
 short."""
-SECONDS: Final = 30.0
+GROUP_SECONDS: Final = 30.0
 """How long the runs may take that are stored together. Each time costs a clean pass."""
 
 
@@ -46,7 +46,7 @@ class RunPlan(NamedTuple):
 
     Attributes:
         neurons: The set of neurons.
-        treatment: What is done to each of them.
+        treatment: The treatment of each of them.
         baseline_of: Place, in the list of plans, of the one before that it is the baseline of.
         means_dataset_id: The dataset whose activations give means; None leaves the choice to
             `build_intervention`.
@@ -57,10 +57,12 @@ class RunPlan(NamedTuple):
     baseline_of: int | None = None
     means_dataset_id: int | None = None
 
-    def shifted(self, by: int) -> "RunPlan":
-        """Return the plan for a list that has `by` others in front."""
+    def shift(self, n_before: int) -> "RunPlan":
+        """Return the plan for a list with `n_before` other plans in front."""
         return (
-            self if self.baseline_of is None else self._replace(baseline_of=self.baseline_of + by)
+            self
+            if self.baseline_of is None
+            else self._replace(baseline_of=self.baseline_of + n_before)
         )
 
 
@@ -99,10 +101,10 @@ class AblationSession:
 
     Attributes:
         engine: The database, to be written to.
-        model: As it is stored.
+        model: The stored model.
         opened: Its checkpoint, and where and in which precision it runs.
-        texts: What it runs over.
-        progress: Told what is cut and how far runs are.
+        texts: The texts that it runs over, tokenised.
+        progress: Shows how far runs are, and notes on texts that are cut.
     """
 
     engine: Engine
@@ -124,10 +126,10 @@ class AblationSession:
 
         Args:
             engine: The database, to be written to.
-            model: As it is stored.
-            texts: Which.
-            machine: Device and dtype, as they are asked for.
-            progress: Told what is cut.
+            model: The stored model.
+            texts: The dataset to read, and how much of it.
+            machine: The requested device and dtype.
+            progress: Gets a note where texts are cut.
 
         Raises:
             IngestError: when the checkpoint is gone or another one, or there is no such device.
@@ -139,15 +141,15 @@ class AblationSession:
             opened = open_stored_model(connection, model, *machine)
         tokenizer = Tokenizer(opened.checkpoint.settings)
         tokenizer.check(opened.architecture.d_vocab)
-        read = read_texts(engine, texts, tokenizer, opened.architecture)
-        for line in list_remarks(read.dataset, tokenizer):
+        token_texts = read_texts(engine, texts, tokenizer, opened.architecture)
+        for line in list_remarks(token_texts.dataset, tokenizer):
             progress.note(line)
-        if read.n_truncated:
+        if token_texts.n_truncated:
             progress.note(
-                f"{read.n_truncated} of {len(read.token_ids)} texts cut at {read.max_len} tokens "
-                "(--max-len, and the model's context)"
+                f"{token_texts.n_truncated} of {len(token_texts.token_ids)} texts cut at "
+                f"{token_texts.max_len} tokens (--max-len, and the model's context)"
             )
-        return cls(engine, model, opened, read, progress)
+        return cls(engine, model, opened, token_texts, progress)
 
     @cached_property
     def runner(self) -> InterventionRunner:
@@ -161,8 +163,8 @@ class AblationSession:
         """The checkpoint's: of its configuration and weights."""
         return self.opened.checkpoint.fingerprint()
 
-    def settings(self, dataset_id: int) -> AblationSettings:
-        """Return what the runs of this session agree in."""
+    def make_settings(self, dataset_id: int) -> AblationSettings:
+        """Return what all runs of this session have in common, as it is stored."""
         return AblationSettings(
             model_id=self.model.model_id,
             dataset_id=dataset_id,
@@ -204,26 +206,28 @@ class AblationSession:
                 for run, i in enumerate(group):
                     record = self._record(plans[i], built[i], values, run)
                     parent = plans[i].baseline_of
-                    of = None if parent is None else outcomes[parent].run_id
-                    outcomes[i] = self._store_or_compare(record, stored[i], of)
+                    baseline_of = None if parent is None else outcomes[parent].run_id
+                    outcomes[i] = self._store_or_compare(record, stored[i], baseline_of)
                     if file is not None:
-                        file.write(outcomes[i].run_id, of, self.runner, values, run)
+                        file.write(outcomes[i].run_id, baseline_of, self.runner, values, run)
         return [outcomes[i] for i in range(len(plans))]
 
     def _stored(self, plans: Sequence[RunPlan]) -> list[int | None]:
-        found: list[int | None] = []
+        run_ids: list[int | None] = []
         if self.texts.dataset_id is None:
             return [None] * len(plans)
-        settings = self.settings(self.texts.dataset_id)
+        settings = self.make_settings(self.texts.dataset_id)
         with transaction(self.engine) as connection:
             for plan in plans:
-                of = None if plan.baseline_of is None else found[plan.baseline_of]
-                if plan.baseline_of is not None and of is None:
-                    found.append(None)
+                baseline_of = None if plan.baseline_of is None else run_ids[plan.baseline_of]
+                if plan.baseline_of is not None and baseline_of is None:
+                    run_ids.append(None)
                     continue
                 ids = plan.neurons.neuron_ids
-                found.append(find_stored_run(connection, settings, plan.treatment, ids, of))
-        return found
+                run_ids.append(
+                    find_stored_run(connection, settings, plan.treatment, ids, baseline_of)
+                )
+        return run_ids
 
     def _record(
         self, plan: RunPlan, built: BuiltIntervention, values: TokenValues, run: int
@@ -237,7 +241,7 @@ class AblationSession:
                 + advice * (self.opened.dtype == torch.float16)
             )
         return AblationRecord(
-            settings=self.settings(self.texts.stored(self.engine)),
+            settings=self.make_settings(self.texts.store(self.engine)),
             neurons=plan.neurons.record,
             treatment=plan.treatment,
             seed=plan.neurons.seed,
@@ -260,13 +264,13 @@ class AblationSession:
 
 def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:
     """Yield the runs to do together next, as many as those before them show to take not long."""
-    left, size = pending, RUNS_AT_A_TIME
-    while left:
-        group, left = left[:size], left[size:]
-        began = time.perf_counter()
+    remaining, size = pending, RUNS_AT_A_TIME
+    while remaining:
+        group, remaining = remaining[:size], remaining[size:]
+        started = time.perf_counter()
         yield group
-        seconds_a_run = (time.perf_counter() - began) / len(group)
-        size = max(RUNS_AT_A_TIME, int(SECONDS / max(seconds_a_run, 1e-6)))
+        seconds_a_run = (time.perf_counter() - started) / len(group)
+        size = max(RUNS_AT_A_TIME, int(GROUP_SECONDS / max(seconds_a_run, 1e-6)))
 
 
 def _difference(

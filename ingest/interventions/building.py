@@ -35,7 +35,7 @@ def build_intervention(
         connection: The database.
         model: The stored model that they are of.
         neuron_ids: Ascending.
-        treatment: What is done to them.
+        treatment: The treatment of the neurons.
         dataset_id: The dataset whose activations give the means, where it has any; else those that
             neuron_overview shows.
 
@@ -45,12 +45,12 @@ def build_intervention(
     """
     treatment.check(gated=model.gated)
     values, means = _values(connection, model, neuron_ids, treatment, dataset_id)
-    sign = read_signs(connection, model, neuron_ids)
+    signs = read_signs(connection, model, neuron_ids)
     layers, neurons = np.divmod(neuron_ids - model.first_neuron_id, model.d_mlp)
     targets = {
         int(layer): Targets(
             torch.from_numpy(neurons[layers == layer]),
-            _float(sign[layers == layer]),
+            _float(signs[layers == layer]),
             _float(values[layers == layer]),
         )
         for layer in np.unique(layers)
@@ -71,12 +71,12 @@ def _values(
 ) -> tuple[NDArray[np.float64], int | None]:
     if treatment.mode != "mean":
         return np.full(len(neuron_ids), treatment.value or 0.0), None
-    for known in dict.fromkeys((dataset_id, model.dataset_id)):
-        if known is None:
+    for source_id in dict.fromkeys((dataset_id, model.dataset_id)):
+        if source_id is None:
             continue
-        means = read_mean_posts(connection, model, known, neuron_ids, treatment.condition)
+        means = read_mean_posts(connection, model, source_id, neuron_ids, treatment.condition)
         if means is not None:
-            return means, known
+            return means, source_id
     raise IngestError(
         f"{model.name} has no activations to take means of; run "
         f"`{format_ingest_command(model.name, model.source, 'activations')}`"

@@ -14,13 +14,13 @@ from neurondb.reading.models import Model
 from neurondb.schema import tables
 from neurondb.schema.codes import VECTORS
 
-LAYERS = 2
+N_LAST_LAYERS = 2
 """The last ones, of which the random neurons are."""
 DECILE = 0.1
 
 
 def draw_neurons(
-    connection: Connection, model: Model, n: int, seed: int, apart: Collection[NeuronPlace]
+    connection: Connection, model: Model, n: int, seed: int, excluded: Collection[NeuronPlace]
 ) -> tuple[NeuronPlace, ...]:
     """Draw random neurons of the last two layers that could be no entropy neurons.
 
@@ -29,11 +29,11 @@ def draw_neurons(
     they are fewer than `n`.
 
     Args:
-        connection: to the database.
-        model: whose.
-        n: how many.
-        seed: of the draw.
-        apart: neurons that are not drawn.
+        connection: the database.
+        model: the model whose neurons are drawn.
+        n: how many neurons to draw.
+        seed: the seed of the draw.
+        excluded: neurons that are not drawn.
 
     Raises:
         IngestError: when the stage vocab has not stored the variances.
@@ -48,7 +48,7 @@ def draw_neurons(
             tables.vocab_stat_rows,
             (v.neuron_id == c.neuron_id) & (v.vector_id == VECTORS.index("out")),
         )
-        .where(c.model_id == model.model_id, c.layer >= model.n_layers - LAYERS)
+        .where(c.model_id == model.model_id, c.layer >= model.n_layers - N_LAST_LAYERS)
         .where(v.variance.is_not(None), c.out_norm.is_not(None))
         .order_by(c.layer, c.neuron)
     ).all()
@@ -60,8 +60,8 @@ def draw_neurons(
     norm, variance = (np.array([row[i] for row in rows], dtype=np.float64) for i in (2, 3))
     ordinary = (norm <= np.quantile(norm, 1 - DECILE)) & (variance >= np.quantile(variance, DECILE))
     places = [NeuronPlace(row.layer, row.neuron) for row in rows]
-    left = [i for i in np.flatnonzero(ordinary) if places[i] not in apart]
-    if not left:
+    remaining = [i for i in np.flatnonzero(ordinary) if places[i] not in excluded]
+    if not remaining:
         raise UnknownNameError(f"no neuron of {model.name} is left to compare with")
-    drawn = np.random.default_rng(seed).choice(left, min(n, len(left)), replace=False)
+    drawn = np.random.default_rng(seed).choice(remaining, min(n, len(remaining)), replace=False)
     return tuple(places[i] for i in np.sort(drawn))

@@ -15,18 +15,18 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Batch, batch_tokens, batches
+from ingest.forward import Batch, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, repeat_texts
-from ingest.interventions import Intervention, intervened
-from ingest.interventions.metrics import Counted, token_metrics
-from ingest.interventions.running_model import RunningModel, targets_by_layer
+from ingest.interventions import Intervention, intervene
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
+from ingest.interventions.running_model import RunningModel, make_targets
 from neurondb.contracts.progress import Advance
 from neurondb.errors import UsageError
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 
 _MEASURED: Final = ("loss", "entropy", "rank")
-"""In the order of `token_metrics`."""
+"""In the order of `compute_token_metrics`."""
 
 
 class FixedNeuron(NamedTuple):
@@ -41,10 +41,10 @@ class MetricSums(NamedTuple):
     """Sums over tokens, and over how many; float64.
 
     Attributes:
-        fixed: of each setting and metric.
-        frozen: the same with the clean run's scale.
-        clean: of each metric.
-        n: tokens that have the metric: no text's last one has a loss or a rank.
+        fixed: the sum of each metric under each setting.
+        frozen: the same with the final norm dividing by the clean run's scale.
+        clean: the sum of each metric in the clean run.
+        n: how many tokens have the metric; a text's last one has no loss and no rank.
     """
 
     fixed: Float[NDArray[np.float64], "settings metrics"]
@@ -53,8 +53,8 @@ class MetricSums(NamedTuple):
     n: Int[NDArray[np.int64], " metrics"]
 
     @classmethod
-    def of(cls, n_settings: int) -> MetricSums:
-        """Return sums of nothing yet."""
+    def zeros(cls, n_settings: int) -> MetricSums:
+        """Return sums over no tokens, to add to."""
         shape = (n_settings, len(ENTROPY_METRICS))
         n = np.zeros(len(ENTROPY_METRICS), dtype=np.int64)
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(len(ENTROPY_METRICS)), n)
@@ -94,71 +94,74 @@ class FrozenNormRunner:
         Args:
             token_ids: the texts.
             settings: each with a row of its own, from 0.
-            advance: told the tokens × settings that are done.
+            advance: called with the number of tokens × settings that are done.
         """
-        sums, forward = MetricSums.of(len(settings)), self._running.forward
+        sums, forward = MetricSums.zeros(len(settings)), self._running.forward
         layers = sorted({setting.place.layer for setting in settings})
         by_layer = {n: [s for s in settings if s.place.layer == n] for n in layers}
-        for whole in batches(token_ids, forward.device, batch_tokens(forward.device)):
-            for batch in forward.parts(whole):
+        for full_batch in make_batches(token_ids, forward.device, batch_tokens(forward.device)):
+            for batch in forward.split_batch(full_batch):
                 clean = self._cached_model.run_clean(batch, layers)
-                counted = Counted.of(batch, skip_bos=self._skip_bos)
+                counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
                 _add(sums.clean, self._metrics(clean.stream, counted, 1)[0], sums.n)
                 for layer, of_layer in by_layer.items():
                     for part in _parts(of_layer, batch, batch_tokens(forward.device)):
-                        self._together(clean, counted, layer, part, sums)
+                        self._measure_settings(clean, counted, layer, part, sums)
                         advance(len(part) * len(counted.next_token))
         return sums
 
-    def _together(
+    def _measure_settings(
         self,
         clean: CleanPass,
-        counted: Counted,
+        counted: CountedTokens,
         layer: int,
         settings: Sequence[FixedNeuron],
         sums: MetricSums,
     ) -> None:
         n, rows = len(settings), [setting.row for setting in settings]
-        fixing = self._fixing(settings, len(clean.batch.lengths))
-        with intervened(self._running.forward, fixing):
+        intervention = self._fix_in_copies(settings, len(clean.batch.lengths))
+        with intervene(self._running.forward, intervention):
             stream = self._cached_model.run_from(repeat_texts(clean, layer, n), layer)
-        many = Counted(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
-        frozen = self._frozen(stream, clean.stream, n)
-        for into, one in ((sums.fixed, stream), (sums.frozen, frozen)):
-            found = self._metrics(one, many, n)
-            for row, values in zip(rows, found, strict=True):
-                _add(into[row], values)
+        repeated = CountedTokens(counted.mask.repeat(n, 1), counted.next_token.repeat(n))
+        frozen = self._freeze(stream, clean.stream, n)
+        for totals, final_stream in ((sums.fixed, stream), (sums.frozen, frozen)):
+            metrics = self._metrics(final_stream, repeated, n)
+            for row, values in zip(rows, metrics, strict=True):
+                _add(totals[row], values)
 
-    def _fixing(self, settings: Sequence[FixedNeuron], n_texts: int) -> Intervention:
-        """Row i of the batch's copies has neuron i alone fixed: the others stay, by NaN."""
+    def _fix_in_copies(self, settings: Sequence[FixedNeuron], n_texts: int) -> Intervention:
+        """Return an intervention that fixes one neuron in each copy of the batch.
+
+        In the other copies its value is NaN, which leaves it as it is.
+        """
         places = list(dict.fromkeys(setting.place for setting in settings))
         values = torch.full((len(settings), len(places)), torch.nan)
         for row, setting in enumerate(settings):
             values[row, places.index(setting.place)] = setting.value
         rows = values.repeat_interleave(n_texts, 0)
-        return Intervention(targets_by_layer(places, self._sign, rows), "hook_post")
+        return Intervention(make_targets(places, self._sign, rows), "hook_post")
 
-    def _frozen(self, stream: Stream, clean: Stream, n: int) -> Stream:
-        """Return what the final norm would put out, did it divide by what it divided by before."""
+    def _freeze(self, stream: Stream, clean: Stream, n: int) -> Stream:
+        """Return what the final norm would put out if it divided by the clean run's divisor."""
         assert stream.scale is not None
         assert clean.scale is not None
         before = clean.scale.repeat(n, 1)
         bias = getattr(self._running.forward.final_norm, "bias", None)
         shift = 0.0 if bias is None else bias.float()
-        undone = (stream.normed.float() - shift) * (stream.scale / before)[..., None] + shift
-        return Stream(undone.to(stream.normed.dtype), before)
+        frozen_normed = (stream.normed.float() - shift) * (stream.scale / before)[..., None] + shift
+        return Stream(frozen_normed.to(stream.normed.dtype), before)
 
     def _metrics(
-        self, stream: Stream, counted: Counted, n: int
+        self, stream: Stream, counted: CountedTokens, n: int
     ) -> Float[Tensor, "copies metrics tokens"]:
         """Return the metrics in the order of METRICS, by copy of the batch."""
         assert stream.scale is not None
         d_vocab = self._running.checkpoint.architecture.d_vocab
-        normed, following = stream.normed[counted.mask], counted.next_token
-        measured = token_metrics(self._cached_model.logits, normed, following, d_vocab)
-        found = dict(zip(_MEASURED, measured, strict=True))
-        found["scale"] = stream.scale[counted.mask]
-        return torch.stack([found[name].view(n, -1) for name in ENTROPY_METRICS], dim=1)
+        normed, next_token = stream.normed[counted.mask], counted.next_token
+        measured = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
+        values = dict(zip(_MEASURED, measured, strict=True))
+        values["scale"] = stream.scale[counted.mask]
+        return torch.stack([values[name].view(n, -1) for name in ENTROPY_METRICS], dim=1)
 
 
 def _add(
@@ -172,8 +175,8 @@ def _add(
 
 
 def _parts(
-    settings: Sequence[FixedNeuron], batch: Batch, most: int
+    settings: Sequence[FixedNeuron], batch: Batch, max_tokens: int
 ) -> Iterator[Sequence[FixedNeuron]]:
-    step = max(1, most // batch.token_ids.numel())
+    step = max(1, max_tokens // batch.token_ids.numel())
     for first in range(0, len(settings), step):
         yield settings[first : first + step]

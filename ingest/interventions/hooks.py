@@ -1,4 +1,4 @@
-"""Neurons are given other activations while a model runs: `with intervened(forward, …):`.
+"""Neurons are given other activations while a model runs: `with intervene(forward, …):`.
 
 One pre-hook of a layer's `out` module changes the stacked hook_post of all its neurons at once,
 whatever runs the model meanwhile: one batch or several, a decoding step with a key-value cache,
@@ -19,10 +19,11 @@ from transformers.activations import ACT2FN
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
 from ingest.forward.hooks import MLPHookPoints
+from ingest.interventions.condition_mask import mask_untouched
 from neurondb.errors import UsageError
 from neurondb.interventions import ALWAYS, Condition, Hook
 
-Activate = Callable[[Tensor], Tensor]
+ActivationFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Targets:
     Attributes:
         neurons: Their numbers within the layer, each once.
         signs: Their canonical signs, 1 or −1 (METHODS §1); ungated neurons have 1.
-        values: What they are set to, in canonical sign: one for each, or one row for each text of
+        values: The values to set, in canonical sign: one for each, or one row for each text of
             the batch (a sweep of clamps in one pass). Where NaN stands the neuron stays as it is.
     """
 
@@ -41,8 +42,10 @@ class Targets:
     values: Float[Tensor, " chosen"] | Float[Tensor, "texts chosen"]
 
     @classmethod
-    def of(cls, neurons: Sequence[int], signs: Sequence[float], value: float = 0.0) -> Targets:
-        """Set some neurons to one value."""
+    def from_value(
+        cls, neurons: Sequence[int], signs: Sequence[float], value: float = 0.0
+    ) -> Targets:
+        """Return targets that set all of some neurons to one value, in canonical sign."""
         chosen = torch.tensor(neurons, dtype=torch.int64)
         return cls(
             chosen,
@@ -51,7 +54,7 @@ class Targets:
         )
 
     def to(self, device: torch.device) -> Targets:
-        """Return the same on another device."""
+        """Return the targets on another device."""
         tensors = (self.neurons, self.signs, self.values)
         return Targets(*(tensor.to(device) for tensor in tensors))
 
@@ -64,8 +67,8 @@ class Intervention:
     hook_post act(x_gate)·value.
 
     Attributes:
-        targets: By layer.
-        hook: What is set.
+        targets: The neurons and their values, by layer.
+        hook: The activation that is set.
         condition: Where it is set: only at tokens where the neuron has these signs, in the run
             that is intervened in; post in canonical sign, strict inequalities.
     """
@@ -85,13 +88,13 @@ class Intervention:
         return self.hook == "hook_pre_linear" or self.condition.gate != 0
 
     def to(self, device: torch.device) -> Intervention:
-        """Return the same on another device."""
+        """Return the intervention with its targets on another device."""
         return replace(self, targets={n: chosen.to(device) for n, chosen in self.targets.items()})
 
 
 @contextmanager
-def intervened(forward: Forward, *interventions: Intervention) -> Iterator[None]:
-    """Let a model run with neurons intervened on, as long as this is open.
+def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
+    """Intervene on neurons in every run of a model, as long as this is open.
 
     Several interventions on one layer act one after the other; each sees the signs that the one
     before it left. What they are given is not written to. Whatever runs the model's modules is
@@ -99,7 +102,7 @@ def intervened(forward: Forward, *interventions: Intervention) -> Iterator[None]
 
     Args:
         forward: The model.
-        interventions: What to do; none at all leaves the model as it is, to the bit.
+        interventions: The interventions; without any the model stays as it is, to the bit.
 
     Raises:
         UsageError: One must know the gate of an ungated model.
@@ -109,78 +112,76 @@ def intervened(forward: Forward, *interventions: Intervention) -> Iterator[None]
     with ExitStack() as stack:
         for intervention in interventions:
             for layer in intervention.layers:
-                place = forward.hook_points[layer]
+                hook_points = forward.hook_points[layer]
                 stack.enter_context(
-                    _changed(place, layer, intervention.to(forward.device), activate)
+                    _change_post(hook_points, layer, intervention.to(forward.device), activate)
                 )
         yield
 
 
 def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
-    """Refuse, with a UsageError, what needs a gate where there is none."""
+    """Make sure that no intervention needs a gate where the model has none.
+
+    Raises:
+        UsageError: One sets hook_pre_linear, or its condition asks for the sign of the gate.
+    """
     for intervention in interventions:
         if gated or not intervention.reads_gate:
             continue
         if intervention.condition.gate:
-            asked = f"the condition {intervention.condition} asks for the sign of the gate"
+            reason = f"the condition {intervention.condition} asks for the sign of the gate"
         else:
-            asked = "hook_pre_linear is what a gate multiplies"
+            reason = "hook_pre_linear is what a gate multiplies"
         raise UsageError(
-            f"{asked}, and this model's neurons have none; use post+, post- and hook_post"
+            f"{reason}, and this model's neurons have none; use post+, post- and hook_post"
         )
 
 
 @contextmanager
-def _changed(
-    places: MLPHookPoints, layer: int, intervention: Intervention, activate: Activate
+def _change_post(
+    hook_points: MLPHookPoints, layer: int, intervention: Intervention, activate: ActivationFunction
 ) -> Iterator[None]:
-    """Change what one layer's `out` reads, while open."""
-    chosen, held = intervention.targets[layer], list[Tensor]()
+    """Change what one layer's `out` module reads, as long as this is open."""
+    chosen, gates = intervention.targets[layer], list[Tensor]()
     with ExitStack() as stack:
         if intervention.reads_gate:
-            assert places.gate is not None
-            keep = _keep(held, places.gate.matrix, chosen.neurons)
-            stack.callback(places.gate.module.register_forward_hook(keep).remove)
+            assert hook_points.gate is not None
+            keep = _keep_gate(gates, hook_points.gate.matrix, chosen.neurons)
+            stack.callback(hook_points.gate.module.register_forward_hook(keep).remove)
 
         def change(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            gate = held.pop() if held else None
-            return (_set(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
+            gate = gates.pop() if gates else None
+            return (_set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
 
-        stack.callback(places.out.module.register_forward_pre_hook(change).remove)
+        stack.callback(hook_points.out.module.register_forward_pre_hook(change).remove)
         yield
 
 
-def _keep(held: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
+def _keep_gate(gates: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        held[:] = [matrix.part_of(output).index_select(-1, neurons)]
+        gates[:] = [matrix.select_part(output).index_select(-1, neurons)]
 
     return hook
 
 
-def _set(
+def _set_post(
     post: Float[Tensor, "*places d_mlp"],
     gate: Float[Tensor, "*places chosen"] | None,
     chosen: Targets,
     intervention: Intervention,
-    activate: Activate,
+    activate: ActivationFunction,
 ) -> Float[Tensor, "*places d_mlp"]:
     """Return `post` with the chosen neurons set where the condition holds."""
     before = post.index_select(-1, chosen.neurons)
-    after = _wanted(before, chosen)
-    stays = after.isnan()
+    after = _expand_values(before, chosen)
+    untouched = mask_untouched(after, before, gate, chosen.signs, intervention.condition)
     if intervention.hook == "hook_pre_linear":
         assert gate is not None
         after = activate(gate) * after
-    condition = intervention.condition
-    if condition.gate:
-        assert gate is not None
-        stays = stays | ~(gate * condition.gate > 0)
-    if condition.post:
-        stays = stays | ~(before * (chosen.signs * condition.post).to(before.dtype) > 0)
-    return post.index_copy(-1, chosen.neurons, torch.where(stays, before, after))
+    return post.index_copy(-1, chosen.neurons, torch.where(untouched, before, after))
 
 
-def _wanted(before: Float[Tensor, "*places chosen"], chosen: Targets) -> Tensor:
+def _expand_values(before: Float[Tensor, "*places chosen"], chosen: Targets) -> Tensor:
     """Return what the neurons are set to at each place, in the model's own signs."""
     values = (chosen.values * chosen.signs).to(before.dtype)
     if values.ndim == 1:

@@ -23,7 +23,7 @@ _SIZES: Final = (LOGITS_A_CHUNK, LOGITS_A_BLOCK)
 Logits = Callable[[Float[Tensor, "tokens d_model"]], Float[Tensor, "tokens d_vocab"]]
 
 
-class Counted(NamedTuple):
+class CountedTokens(NamedTuple):
     """Which tokens of a batch count, text by text.
 
     Attributes:
@@ -35,18 +35,18 @@ class Counted(NamedTuple):
     next_token: Int[Tensor, " tokens"]
 
     @classmethod
-    def of(cls, batch: Batch, *, skip_bos: bool) -> "Counted":
+    def from_batch(cls, batch: Batch, *, skip_bos: bool) -> "CountedTokens":
         """Count what is no padding, with `skip_bos` from the second position on."""
         positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
         mask = positions < batch.lengths[:, None]
-        following = batch.token_ids.roll(-1, dims=1)
-        following = following.masked_fill(positions + 1 >= batch.lengths[:, None], -1)
+        next_token = batch.token_ids.roll(-1, dims=1)
+        next_token = next_token.masked_fill(positions + 1 >= batch.lengths[:, None], -1)
         if skip_bos:
             mask = mask & (positions > 0)
-        return cls(mask, following[mask])
+        return cls(mask, next_token[mask])
 
 
-def token_metrics(
+def compute_token_metrics(
     logits_of: Logits,
     normed: Float[Tensor, "tokens d_model"],
     next_token: Int[Tensor, " tokens"],
@@ -57,8 +57,8 @@ def token_metrics(
     Logits exist for some tokens at a time, so that memory is bounded whatever the vocabulary.
 
     Args:
-        logits_of: The model's unembedding.
-        normed: What it reads.
+        logits_of: Computes logits: the model's unembedding.
+        normed: The residual stream behind the final norm, which it reads.
         next_token: The correct next tokens, −1 for none.
         d_vocab: Tokens of the vocabulary.
     """

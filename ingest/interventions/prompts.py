@@ -18,7 +18,7 @@ def encode_prompt(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor
     Raises:
         UsageError: when it is empty, longer than the model's context, or there is no chat template.
     """
-    ids = running.tokenizer.prompt(text, chat=chat)
+    ids = running.tokenizer.encode_prompt(text, chat=chat)
     if not running.fits(len(ids)):
         raise UsageError(
             f"the prompt is {len(ids)} tokens, the context of {running.stored.name} only "
@@ -27,7 +27,7 @@ def encode_prompt(running: RunningModel, text: str, *, chat: bool) -> Int[Tensor
     return torch.tensor([ids], device=running.forward.device)
 
 
-def clamp_hook(model: Model, requested: str | None) -> Hook:
+def choose_clamp_hook(model: Model, requested: str | None) -> Hook:
     """Return the hook that a clamp sets.
 
     Raises:

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Batch, Forward, batch_tokens, batches
+from ingest.forward import Batch, Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
-from ingest.interventions.hooks import Intervention, intervened
-from ingest.interventions.metrics import Counted, token_metrics
+from ingest.interventions.hooks import Intervention, intervene
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 from ingest.interventions.token_values import TokenPlaces, TokenValues
 
 
@@ -20,7 +20,7 @@ class _CleanBatch(NamedTuple):
     """A batch, which of its tokens count and where they stand, and what they are when clean."""
 
     clean: CleanPass
-    counted: Counted
+    counted: CountedTokens
     places: NDArray[np.int64]
     normed: Float[Tensor, "tokens d_model"]
     metrics: Float[Tensor, "metrics tokens"]
@@ -48,7 +48,7 @@ class InterventionRunner:
         self._skip_bos = skip_bos
         self.places = TokenPlaces([len(ids) for ids in token_ids], skip_bos=skip_bos)
         self.clean = TokenValues(1, self.places.n_tokens)
-        self._clean_is_there = False
+        self._has_clean = False
 
     def run(
         self, interventions: Sequence[Intervention], advance: Callable[[int], None]
@@ -56,8 +56,8 @@ class InterventionRunner:
         """Run interventions side by side: each batch once clean, then once for each of them.
 
         Args:
-            interventions: What to do.
-            advance: Is told the tokens that each of them has just finished.
+            interventions: The interventions, each of which is a run.
+            advance: Called with the number of tokens that each of them has just finished.
 
         Returns:
             The values, in the order of the interventions.
@@ -66,34 +66,36 @@ class InterventionRunner:
             ModelError: A text is longer than the context, or a batch does not fit in memory.
         """
         values = TokenValues(len(interventions), self.places.n_tokens)
-        placed = [intervention.to(self._forward.device) for intervention in interventions]
+        on_device = [intervention.to(self._forward.device) for intervention in interventions]
         for batch in self._batches():
-            clean_batch = self._run_clean(batch, placed)
-            for run, intervention in enumerate(placed):
+            clean_batch = self._run_clean(batch, on_device)
+            for run, intervention in enumerate(on_device):
                 values.put(run, clean_batch.places, self._intervene(clean_batch, intervention))
                 advance(len(clean_batch.places))
-        self._clean_is_there = True
+        self._has_clean = True
         return values
 
-    def token_ids_counted(self) -> NDArray[np.int64]:
+    def list_counted_token_ids(self) -> NDArray[np.int64]:
         """Return the tokens that count, in the order of their values."""
         first = self.places.first_position
         return np.concatenate([ids[first:] for ids in self._token_ids])
 
     def _batches(self) -> list[Batch]:
-        whole = batches(self._token_ids, torch.device("cpu"), batch_tokens(self._forward.device))
-        return [part for batch in whole for part in self._forward.parts(batch)]
+        full_batches = make_batches(
+            self._token_ids, torch.device("cpu"), batch_tokens(self._forward.device)
+        )
+        return [part for batch in full_batches for part in self._forward.split_batch(batch)]
 
     @torch.inference_mode()
     def _run_clean(self, batch: Batch, interventions: Sequence[Intervention]) -> _CleanBatch:
         batch = batch.to(self._forward.device)
-        firsts = {layer for one in interventions for layer in one.layers[:1]}
+        firsts = {layer for intervention in interventions for layer in intervention.layers[:1]}
         clean = self._cached_model.run_clean(batch, firsts)
-        counted = Counted.of(batch, skip_bos=self._skip_bos)
-        places = self.places.of(batch, counted.mask)
+        counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
+        places = self.places.find(batch, counted.mask)
         normed = clean.stream.normed[counted.mask]
-        if self._clean_is_there:
-            metrics = self.clean.at(0, places).to(batch.token_ids.device)
+        if self._has_clean:
+            metrics = self.clean.read_tokens(0, places).to(batch.token_ids.device)
         else:
             metrics = self._metrics(normed, counted.next_token, clean.stream, counted)
             self.clean.put(0, places, metrics)
@@ -105,30 +107,32 @@ class InterventionRunner:
     ) -> Float[Tensor, "metrics tokens"]:
         if not intervention.layers:
             return clean_batch.metrics
-        with intervened(self._forward, intervention):
+        with intervene(self._forward, intervention):
             stream = self._cached_model.run_from(clean_batch.clean, intervention.layers[0])
         normed = stream.normed[clean_batch.counted.mask]
         # What the unembedding reads unchanged it need not read again.
         changed = (normed != clean_batch.normed).any(1)
-        found = clean_batch.metrics.clone()
-        found[:, changed] = self._metrics(
+        metrics = clean_batch.metrics.clone()
+        metrics[:, changed] = self._metrics(
             normed[changed], clean_batch.counted.next_token[changed], None, clean_batch.counted
         )
-        found[-1] = _scale(stream, clean_batch.counted)
-        return found
+        metrics[-1] = _scale(stream, clean_batch.counted)
+        return metrics
 
     def _metrics(
-        self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: Counted
+        self, normed: Tensor, next_token: Tensor, stream: Stream | None, counted: CountedTokens
     ) -> Float[Tensor, "metrics tokens"]:
         d_vocab = self._forward.architecture.d_vocab
-        found = token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
+        metrics = compute_token_metrics(self._cached_model.logits, normed, next_token, d_vocab)
         scale = (
-            found.new_full((len(normed),), torch.nan) if stream is None else _scale(stream, counted)
+            metrics.new_full((len(normed),), torch.nan)
+            if stream is None
+            else _scale(stream, counted)
         )
-        return torch.cat([found, scale[None]])
+        return torch.cat([metrics, scale[None]])
 
 
-def _scale(stream: Stream, counted: Counted) -> Float[Tensor, " tokens"]:
+def _scale(stream: Stream, counted: CountedTokens) -> Float[Tensor, " tokens"]:
     if stream.scale is None:
         return stream.normed.new_full((len(counted.next_token),), torch.nan, dtype=torch.float32)
     return stream.scale[counted.mask]

@@ -53,7 +53,7 @@ def load_stored_model(connection: Connection, machine: Machine) -> RunningModel:
     return RunningModel(model, opened.checkpoint, opened.load(), tokenizer)
 
 
-def canonical_signs(
+def read_canonical_signs(
     connection: Connection, model: Model, places: Sequence[NeuronPlace]
 ) -> dict[NeuronPlace, int]:
     """Return the canonical sign of each neuron, as it was ingested (METHODS §1).
@@ -63,65 +63,69 @@ def canonical_signs(
         IngestError: when its layer is not ingested.
     """
     n = tables.neurons.c
-    found: dict[NeuronPlace, int] = {}
+    signs: dict[NeuronPlace, int] = {}
     for layer in sorted({place.layer for place in places}):
-        wanted = {find_neuron_id(model, *place): place for place in places if place.layer == layer}
+        places_by_id = {
+            find_neuron_id(model, *place): place for place in places if place.layer == layer
+        }
         of_layer = (n.model_id == model.model_id) & (n.layer == layer)
         rows = connection.execute(select(n.neuron_id, n.sign).where(of_layer))
-        found |= {wanted[row.neuron_id]: row.sign for row in rows if row.neuron_id in wanted}
-        if not found.keys() >= set(wanted.values()):
+        signs |= {
+            places_by_id[row.neuron_id]: row.sign for row in rows if row.neuron_id in places_by_id
+        }
+        if not signs.keys() >= set(places_by_id.values()):
             raise IngestError(
                 f"layer {layer} of {model.name} is not ingested, so its signs are unknown: run "
                 f"`neurondb ingest {model.source} --name {model.name} --stages weights`"
             )
-    return found
+    return signs
 
 
-def value_signs(
+def read_value_signs(
     connection: Connection, model: Model, places: Sequence[NeuronPlace], sign: str
 ) -> dict[NeuronPlace, int]:
-    """Return by what values of each neuron are multiplied to be the model's own.
+    """Return the sign by which values of each neuron become the model's own.
 
     Args:
-        connection: of the database.
+        connection: the database.
         model: the stored model.
         places: the neurons.
-        sign: canonical or model, in which the values are given.
+        sign: the sign in which values are given, `canonical` or `model`.
 
     Raises:
-        UnknownNameError, IngestError: as `canonical_signs` does; UsageError for another sign.
+        UnknownNameError, IngestError: as `read_canonical_signs` does; UsageError for another sign.
     """
     if sign not in VALUE_SIGNS:
         raise UsageError(f"no sign {sign!r}; give {' or '.join(VALUE_SIGNS)}")
-    found = canonical_signs(connection, model, places)
-    return found if sign == "canonical" else dict.fromkeys(found, 1)
+    signs = read_canonical_signs(connection, model, places)
+    return signs if sign == "canonical" else dict.fromkeys(signs, 1)
 
 
-def targets_by_layer(
+def make_targets(
     places: Sequence[NeuronPlace], sign: Mapping[NeuronPlace, int], values: Tensor
 ) -> dict[int, Targets]:
-    """Return, by layer, what neurons are set to.
+    """Return neurons and the values to set them to, as targets by layer.
 
     Args:
         places: the neurons, each once.
-        sign: of each.
-        values: in the sign that `sign` makes the model's own, the last axis over `places`; a first
-            one over rows of a batch, where NaN leaves a row's neuron as it is.
+        sign: by what each neuron's values are multiplied to be in the model's own sign.
+        values: the values, with a last axis over `places`, and before it, if need be, one over the
+            rows of a batch, where NaN leaves a row's neuron as it is.
     """
-    found = {}
+    targets = {}
     for layer in sorted({place.layer for place in places}):
         chosen = [i for i, place in enumerate(places) if place.layer == layer]
-        found[layer] = Targets(
+        targets[layer] = Targets(
             torch.tensor([places[i].neuron for i in chosen]),
             torch.tensor([float(sign[places[i]]) for i in chosen]),
             values[..., chosen],
         )
-    return found
+    return targets
 
 
 @contextmanager
 def explain_memory_errors(running: RunningModel) -> Iterator[None]:
-    """Make a lack of memory on a GPU one line."""
+    """While open, raise ModelError of one line where a GPU has too little memory."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:

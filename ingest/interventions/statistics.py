@@ -10,8 +10,8 @@ from ingest.interventions.token_values import TokenValues
 from neurondb.contracts.ablate import AblationBin, AblationResult
 from neurondb.interventions import METRICS
 
-SMALLEST: Final = -16
-LARGEST: Final = 20
+SMALLEST_EXPONENT: Final = -16
+LARGEST_EXPONENT: Final = 20
 """Exponents of two of the innermost and outermost edges: 1.5e-5, and more than any rank."""
 
 Values = NDArray[np.float64]
@@ -25,14 +25,14 @@ def compute_results(clean: TokenValues, ablated: TokenValues, run: int) -> list[
         ablated: Values of several runs.
         run: The place of the run among them.
     """
-    found = []
+    results = []
     for metric in METRICS:
         before, after = _finite(clean, ablated, run, metric)
         if len(before):
             changed = before != after
-            found.append(_result(metric, "all", before, after))
-            found.append(_result(metric, "changed", before[changed], after[changed]))
-    return found
+            results.append(_result(metric, "all", before, after))
+            results.append(_result(metric, "changed", before[changed], after[changed]))
+    return results
 
 
 def count_bins(clean: TokenValues, ablated: TokenValues, run: int) -> list[AblationBin]:
@@ -41,18 +41,18 @@ def count_bins(clean: TokenValues, ablated: TokenValues, run: int) -> list[Ablat
     Two bins an octave on either side of zero, from 2⁻¹⁶ to 2²⁰; an edge belongs to the bin beyond
     it, seen from zero.
     """
-    found: list[AblationBin] = []
+    bins: list[AblationBin] = []
     for metric in METRICS:
         before, after = _finite(clean, ablated, run, metric)
-        found += _bins(metric, before - after)
-    return found
+        bins += _bins(metric, before - after)
+    return bins
 
 
 def count_left_out(
     clean: TokenValues, ablated: TokenValues, run: int, has_next: NDArray[np.bool_]
 ) -> int:
     """Return the tokens whose loss is NaN or infinite in either run, although a token follows."""
-    both = (clean.of(0, "loss"), ablated.of(run, "loss"))
+    both = (clean.read_metric(0, "loss"), ablated.read_metric(run, "loss"))
     finite = np.logical_and(*(np.isfinite(values) for values in both))
     return int((has_next & ~finite).sum())
 
@@ -61,10 +61,10 @@ def _finite(
     clean: TokenValues, ablated: TokenValues, run: int, metric: str
 ) -> tuple[Values, Values]:
     """Return a metric before and after, of tokens that have it; float64 keeps differences exact."""
-    before = clean.of(0, metric).astype(np.float64)
-    after = ablated.of(run, metric).astype(np.float64)
-    known = np.isfinite(before) & np.isfinite(after)
-    return before[known], after[known]
+    before = clean.read_metric(0, metric).astype(np.float64)
+    after = ablated.read_metric(run, metric).astype(np.float64)
+    has_metric = np.isfinite(before) & np.isfinite(after)
+    return before[has_metric], after[has_metric]
 
 
 def _result(metric: str, filter_: str, before: Values, after: Values) -> AblationResult:
@@ -79,25 +79,25 @@ def _result(metric: str, filter_: str, before: Values, after: Values) -> Ablatio
     )
 
 
-def bin_edges() -> Values:
-    """Return the edges on the positive side, ascending from zero."""
-    octaves = np.exp2(np.arange(SMALLEST, LARGEST, dtype=np.float64))
+def compute_bin_edges() -> Values:
+    """Return the edges of the bins of positive differences, ascending from zero."""
+    octaves = np.exp2(np.arange(SMALLEST_EXPONENT, LARGEST_EXPONENT, dtype=np.float64))
     halves = np.stack([octaves, 1.5 * octaves], axis=1).ravel()
-    return np.concatenate([[0.0], halves, [2.0**LARGEST]])
+    return np.concatenate([[0.0], halves, [2.0**LARGEST_EXPONENT]])
 
 
 def _bins(metric: str, difference: Values) -> Iterator[AblationBin]:
-    outwards = bin_edges()
-    last = len(outwards) - 2
+    edges = compute_bin_edges()
+    last = len(edges) - 2
     for side in (-1, 1):
         sizes = np.abs(difference[difference * side > 0])
-        place = np.minimum(np.searchsorted(outwards, sizes, side="right") - 1, last)
+        place = np.minimum(np.searchsorted(edges, sizes, side="right") - 1, last)
         counts = np.bincount(place, minlength=last + 1)
-        found = [
-            AblationBin(metric, *_ends(side, outwards[i], outwards[i + 1]), int(counts[i]))
+        bins = [
+            AblationBin(metric, *_ends(side, edges[i], edges[i + 1]), int(counts[i]))
             for i in np.flatnonzero(counts)
         ]
-        yield from found[::side]
+        yield from bins[::side]
 
 
 def _ends(side: int, inner: float, outer: float) -> tuple[float, float]:

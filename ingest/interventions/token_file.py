@@ -39,11 +39,11 @@ class TokenFile:
         """Write the tokens of a run.
 
         Args:
-            run_id: Of the run.
-            baseline_of: The run that it is the baseline of.
-            runner: That ran it.
-            values: Of several runs.
-            run: Which of them.
+            run_id: The id under which the run is stored.
+            baseline_of: The id of the run that it is the baseline of.
+            runner: The runner that carried it out, with the clean values.
+            values: The values of several runs, the run among them.
+            run: The place of the run among those.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -55,21 +55,23 @@ class TokenFile:
             "baseline_of": pa.array([baseline_of] * n, pa.int64()),
             "text": pa.array(texts, pa.int32()),
             "position": pa.array(positions, pa.int32()),
-            "token_id": pa.array(runner.token_ids_counted(), pa.int32()),
+            "token_id": pa.array(runner.list_counted_token_ids(), pa.int32()),
         }
         for metric in METRICS:
-            for name, found in (
-                ("clean", runner.clean.of(0, metric)),
-                ("ablated", values.of(run, metric)),
+            for name, metric_values in (
+                ("clean", runner.clean.read_metric(0, metric)),
+                ("ablated", values.read_metric(run, metric)),
             ):
-                columns[f"{metric}_{name}"] = pa.array(found, pa.float32(), from_pandas=True)
+                columns[f"{metric}_{name}"] = pa.array(
+                    metric_values, pa.float32(), from_pandas=True
+                )
         table = pa.table(columns)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._stream, table.schema)
         self._writer.write_table(table)
 
     def close(self) -> None:
-        """Write what ends a file."""
+        """Write the footer that a Parquet file ends with."""
         if self._writer is not None:
             self._writer.close()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ingest.forward import Batch
 from neurondb.interventions import METRICS
 
-MEMORY: Final = 1 << 30
+MEMORY_BYTES: Final = 1 << 30
 """Bytes of values from which on they lie in a temporary file."""
 
 
@@ -32,18 +32,18 @@ class TokenPlaces:
         self.starts: NDArray[np.int64] = np.cumsum(counted) - counted
         self.n_tokens = int(counted.sum())
 
-    def of(self, batch: Batch, mask: Bool[Tensor, "texts positions"]) -> NDArray[np.int64]:
+    def find(self, batch: Batch, mask: Bool[Tensor, "texts positions"]) -> NDArray[np.int64]:
         """Return the places of a batch's tokens that count, text by text."""
         texts, positions = np.nonzero(mask.cpu().numpy())
         ordinals = batch.ordinals.cpu().numpy()
-        found: NDArray[np.int64] = self.starts[ordinals[texts]] + positions - self.first_position
-        return found
+        places: NDArray[np.int64] = self.starts[ordinals[texts]] + positions - self.first_position
+        return places
 
     def has_next(self) -> NDArray[np.bool_]:
         """Tell of each token whether there is one after it in its text."""
-        found = np.ones(self.n_tokens, dtype=np.bool_)
-        found[(self.starts + self.counts - 1)[self.counts > 0]] = False
-        return found
+        has_next_token = np.ones(self.n_tokens, dtype=np.bool_)
+        has_next_token[(self.starts + self.counts - 1)[self.counts > 0]] = False
+        return has_next_token
 
     def texts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the ordinal of each token's text, and its position there."""
@@ -61,7 +61,7 @@ class TokenValues:
         memory: Bytes from which on a file that nobody sees holds them.
     """
 
-    def __init__(self, n_runs: int, n_tokens: int, memory: int = MEMORY) -> None:
+    def __init__(self, n_runs: int, n_tokens: int, memory: int = MEMORY_BYTES) -> None:
         shape = (n_runs, len(METRICS), n_tokens)
         if np.prod(shape, dtype=np.int64) * np.dtype(np.float32).itemsize <= memory:
             self._values: NDArray[np.float32] = np.full(shape, np.nan, dtype=np.float32)
@@ -71,14 +71,14 @@ class TokenValues:
                 self._values = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
     def put(self, run: int, places: NDArray[np.int64], metrics: Float[Tensor, "m tokens"]) -> None:
-        """Keep the metrics of some tokens of a run."""
+        """Store the metrics of the tokens at `places` of a run."""
         self._values[run][:, places] = metrics.cpu().numpy()
 
-    def at(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
-        """Return the metrics of some tokens of a run."""
+    def read_tokens(self, run: int, places: NDArray[np.int64]) -> Float[Tensor, "m tokens"]:
+        """Return the metrics of the tokens at `places` of a run."""
         return torch.from_numpy(self._values[run][:, places])
 
-    def of(self, run: int, metric: str) -> NDArray[np.float32]:
+    def read_metric(self, run: int, metric: str) -> NDArray[np.float32]:
         """Return a metric of every token of a run."""
-        found: NDArray[np.float32] = self._values[run, METRICS.index(metric)]
-        return found
+        values: NDArray[np.float32] = self._values[run, METRICS.index(metric)]
+        return values

@@ -47,7 +47,7 @@ def run(request: AblationRequest, progress: Progress) -> AblationReport:
         store_named(engine, neurons.record)
         again = request.save_tokens is not None
         outcomes = session.run_plans(plans, RunOptions(request.force, again, request.save_tokens))
-    return ablation_report(plans, outcomes, started)
+    return make_ablation_report(plans, outcomes, started)
 
 
 def plan_with_baselines(
@@ -68,18 +68,18 @@ def plan_with_baselines(
     return plans
 
 
-def ablation_report(
+def make_ablation_report(
     plans: Sequence[RunPlan], outcomes: Sequence[RunOutcome], started: float
 ) -> AblationReport:
-    """Return what was done; `started` is by `time.perf_counter`."""
-    differences = [one.difference for one in outcomes if one.difference is not None]
+    """Return the report of runs; `started` is the `time.perf_counter()` of the job's start."""
+    differences = [outcome.difference for outcome in outcomes if outcome.difference is not None]
     return AblationReport(
         run_ids=tuple(
-            one.run_id
-            for plan, one in zip(plans, outcomes, strict=True)
+            outcome.run_id
+            for plan, outcome in zip(plans, outcomes, strict=True)
             if plan.baseline_of is None
         ),
-        n_new=sum(one.is_new for one in outcomes),
+        n_new=sum(outcome.is_new for outcome in outcomes),
         seconds=time.perf_counter() - started,
         largest_difference=max(differences, default=None),
     )
@@ -112,18 +112,21 @@ def rerun(request: RerunRequest, progress: Progress) -> AblationReport:
     started = time.perf_counter()
     with open_for_writing(request.database) as engine:
         with transaction(engine) as connection:
-            first = find_ablation_run(connection, request.run_id).run
-            _check(first)
-            baselines = [one.run for one in list_baselines(connection, request.run_id)]
-            model = find_model(connection, first.model)
-            plans = [_plan(connection, first, None)]
-            plans += [_plan(connection, one, 0) for one in baselines]
-            texts = _texts(connection, first, request)
-        machine = (request.device or first.device or "auto", request.dtype or first.dtype or "auto")
+            original = find_ablation_run(connection, request.run_id).run
+            _check(original)
+            baselines = [baseline.run for baseline in list_baselines(connection, request.run_id)]
+            model = find_model(connection, original.model)
+            plans = [_plan(connection, original, None)]
+            plans += [_plan(connection, baseline, 0) for baseline in baselines]
+            texts = _texts(connection, original, request)
+        machine = (
+            request.device or original.device or "auto",
+            request.dtype or original.dtype or "auto",
+        )
         session = AblationSession.open(engine, model, texts, machine, progress)
         options = RunOptions(again=True, save_tokens=request.save_tokens)
         outcomes = session.run_plans(plans, options)
-    return ablation_report(plans, outcomes, started)
+    return make_ablation_report(plans, outcomes, started)
 
 
 def _check(run: AblationRun) -> None:
@@ -149,10 +152,10 @@ def _texts(connection: Connection, run: AblationRun, request: RerunRequest) -> T
         select(d.source, d.n_texts).where(d.dataset_id == run.dataset_id)
     ).one()
     assert run.skip_bos is not None
-    same = request.max_texts is None and request.max_tokens is None
-    n_texts = run.n_texts if same else request.max_texts
+    same_texts = request.max_texts is None and request.max_tokens is None
+    n_texts = run.n_texts if same_texts else request.max_texts
     source = run.dataset
-    if not same and (n_texts is None or n_texts > stored.n_texts):
+    if not same_texts and (n_texts is None or n_texts > stored.n_texts):
         source = stored.source
         _check_source(connection, run, source)
     return TextsRequest(source, n_texts, request.max_tokens, run.max_len, run.skip_bos)

@@ -24,11 +24,11 @@ from neurondb.writing.rows import transaction
 
 NEURON_TOKENS = 4_000_000
 """Neurons × tokens between two commits: seconds for a small model, minutes for a large one."""
-FEWEST, MOST = 16, 2048
+MIN_NEURONS, MAX_NEURONS = 16, 2048
 """Neurons of a part: each part also costs a clean pass."""
-MEMORY = 1 << 30
+CLEAN_PASS_BYTES = 1 << 30
 """Bytes of what the clean pass of a part keeps, layer by layer."""
-KEPT = 3
+STREAMS_A_LAYER = 3
 """Residual streams that it keeps of a layer: before it, of its attention, of its MLP."""
 
 
@@ -67,15 +67,15 @@ def _carry_out(
         "one neuron at a time", len(pending) + done, "neurons", done=done
     ) as advance:
         runner = SingleNeuronRunner(
-            opened.forward(),
+            opened.load_forward(),
             session.texts.token_ids,
             skip_bos=session.texts.skip_bos,
             metrics=request.metrics,
         )
-        counted = _WholeNeurons(advance, n_ids)
+        counter = _WholeNeurons(advance, n_ids)
         for part in split_neurons(pending, opened, n_tokens):
             started = time.perf_counter()
-            effects = _effects(engine, opened, runner, part, counted)
+            effects = _effects(engine, opened, runner, part, counter)
             seconds = time.perf_counter() - started
             values = _by_metric(request.metrics, effects)
             store_effects(engine, opened.run_id, SINGLE_NEURON, part, values, seconds)
@@ -87,27 +87,27 @@ class _WholeNeurons:
     def __init__(self, advance: Advance, n_tokens: int) -> None:
         self._advance = advance
         self._n_tokens = n_tokens
-        self._rest = 0
+        self._partial = 0
 
     def __call__(self, n: int) -> None:
-        whole, self._rest = divmod(self._rest + n, self._n_tokens)
-        if whole:
-            self._advance(whole)
+        n_whole, self._partial = divmod(self._partial + n, self._n_tokens)
+        if n_whole:
+            self._advance(n_whole)
 
 
 def split_neurons(
     neuron_ids: NDArray[np.int64], opened: SingleNeuronRun, n_tokens: int
 ) -> Iterator[NDArray[np.int64]]:
     """Yield neurons, ascending, in parts that are soon done and whose layers fit in memory."""
-    most = min(MOST, max(FEWEST, NEURON_TOKENS // n_tokens))
+    max_neurons = min(MAX_NEURONS, max(MIN_NEURONS, NEURON_TOKENS // n_tokens))
     model, machine = opened.model, opened.session.opened
     width = model.d_model * machine.dtype.itemsize
-    layers = max(1, MEMORY // (KEPT * batch_tokens(machine.device) * width))
+    layers = max(1, CLEAN_PASS_BYTES // (STREAMS_A_LAYER * batch_tokens(machine.device) * width))
     layer_of = (neuron_ids - model.first_neuron_id) // model.d_mlp
     start = 0
     while start < len(neuron_ids):
         end = int(np.searchsorted(layer_of, layer_of[start] + layers))
-        end = min(end, start + most)
+        end = min(end, start + max_neurons)
         yield neuron_ids[start:end]
         start = end
 

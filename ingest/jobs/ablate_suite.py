@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from ingest.interventions.ablation_session import AblationSession, RunOptions, RunPlan
-from ingest.jobs.ablate import ablation_report, open_for_writing, plan_with_baselines
+from ingest.jobs.ablate import make_ablation_report, open_for_writing, plan_with_baselines
 from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.contracts.progress import Progress
@@ -36,27 +36,31 @@ def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
         machine = (request.device, request.dtype)
         session = AblationSession.open(engine, model, request.texts, machine, progress)
         outcomes = session.run_plans(plans, RunOptions(request.force))
-    return ablation_report(plans, outcomes, started)
+    return make_ablation_report(plans, outcomes, started)
 
 
 def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[RunPlan]:
     seeds = range(request.seed, request.seed + request.baseline)
     plans: list[RunPlan] = []
-    for name in request.classes or _present(engine, model):
+    for name in request.classes or _list_present_classes(engine, model):
         neurons = select_neurons(engine, model, NeuronSelection("class", name))
         of_class = plan_with_baselines(engine, model, neurons, request.treatments, seeds)
-        plans += [plan.shifted(len(plans)) for plan in of_class]
+        plans += [plan.shift(len(plans)) for plan in of_class]
     return plans
 
 
-def _present(engine: Engine, model: Model) -> list[str]:
+def _list_present_classes(engine: Engine, model: Model) -> list[str]:
     """Return the classes that a model has neurons of, all but orthogonal output."""
     with transaction(engine) as connection:
-        there = np.unique(load_class_ids(connection, model))
-    found = [one.name for one in CLASSES if one.class_id in there and one.class_id != ORTHOGONAL]
-    if not found:
+        class_ids = np.unique(load_class_ids(connection, model))
+    class_names = [
+        read_write_class.name
+        for read_write_class in CLASSES
+        if read_write_class.class_id in class_ids and read_write_class.class_id != ORTHOGONAL
+    ]
+    if not class_names:
         raise UnknownNameError(
             f"every neuron of {model.name} is of class orthogonal output at τ = "
             f"{model.threshold:g}; name it with --classes, or classify at another --tau"
         )
-    return found
+    return class_names

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from ingest.attributes.inputs import Inputs, read_inputs
+from ingest.attributes.inputs import AttributeInputs, read_inputs
 from ingest.attributes.passes import run_passes
 from ingest.attributes.prompts import read_prompts
-from ingest.attributes.rates import Vocabulary, find_top_tokens, mean_rate
+from ingest.attributes.rates import Vocabulary, average_rates, find_top_tokens
 from ingest.attributes.sets import read_sets
 from ingest.attributes.stop_words import read_stop_words
 from ingest.forward.prefix_cache import PrefixCachedModel
@@ -49,19 +49,19 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
     prompts, sets = read_prompts(request.prompts, request.max_prompts), read_sets(request.sets)
     if not any(prompt.subject in sets for prompt in prompts):
         raise TextError(f"{request.sets} has no attributes of any subject in {request.prompts}")
-    stop = read_stop_words(request.stop_words)
+    stop_words = read_stop_words(request.stop_words)
     engine = open_existing(request.machine.database)
     try:
-        states = _States.of(engine, request)
+        states = _States.from_request(engine, request)
         with engine.connect() as connection:
             running = load_stored_model(connection, request.machine)
     finally:
         engine.dispose()
-    inputs = read_inputs(running, prompts, sets, stop, pieces=request.pieces)
+    inputs = read_inputs(running, prompts, sets, stop_words, pieces=request.pieces)
     _check_top_k(request.top_k, running)
     work = (len(inputs.cuts) + len(inputs.whole)) * (1 + len(states.interventions))
     with progress.stage("attributes", work, "texts") as advance, explain_memory_errors(running):
-        rates = _rates(running, request, inputs, states, stop, advance)
+        rates = _rates(running, request, inputs, states, stop_words, advance)
         answers = _answers(running, inputs, states, advance)
     return AttributeRates(
         top_k=request.top_k,
@@ -72,7 +72,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
         definition=None if states.ablated is None else states.ablated.definition,
         n_ablated=0 if states.ablated is None else len(states.ablated.neuron_ids),
         curves=tuple(
-            RateCurve(run, draw, *mean_rate(rates[state], inputs.weights), answers[state])
+            RateCurve(run, draw, *average_rates(rates[state], inputs.weights), answers[state])
             for state, (run, draw) in enumerate(states.names)
         ),
     )
@@ -85,7 +85,7 @@ def _check_top_k(k: int, running: RunningModel) -> None:
 
 
 def _token_rows(running: RunningModel) -> TokenRows:
-    return TokenRows.of(running.tokenizer, running.checkpoint.architecture.d_vocab)
+    return TokenRows.from_tokenizer(running.tokenizer, running.checkpoint.architecture.d_vocab)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _States:
         return [("clean", None), *ablated, *(("baseline", draw) for draw in draws)]
 
     @classmethod
-    def of(cls, engine: Engine, request: AttributeRateRequest) -> _States:
+    def from_request(cls, engine: Engine, request: AttributeRateRequest) -> _States:
         """Look up the neurons, draw the baselines, and say what is to be done to them."""
         with engine.connect() as connection:
             model = find_model(connection, request.machine.model)
@@ -116,48 +116,52 @@ class _States:
             ]
             built = [
                 build_intervention(
-                    connection, model, one.neuron_ids, request.treatment, model.dataset_id
+                    connection, model, neurons.neuron_ids, request.treatment, model.dataset_id
                 )
-                for one in (chosen, *drawn)
+                for neurons in (chosen, *drawn)
             ]
-        return cls(chosen, tuple(one.intervention for one in built))
+        return cls(chosen, tuple(intervention.intervention for intervention in built))
 
 
 def _rates(
     running: RunningModel,
     request: AttributeRateRequest,
-    inputs: Inputs,
+    inputs: AttributeInputs,
     states: _States,
-    stop: frozenset[str],
+    stop_words: frozenset[str],
     advance: Advance,
 ) -> NDArray[np.float64]:
     """Return the rates of every state, cut and layer."""
     sizes = running.checkpoint.architecture
     rows = _token_rows(running)
-    unembed = rows.select(running.checkpoint.unembedding()).to(running.forward.device).float()
-    words = running.tokenizer.words(sizes.d_vocab)
-    vocabulary = Vocabulary([words[i] for i in rows.ids], stop)
-    codes = {subject: vocabulary.codes(words) for subject, words in inputs.attributes.items()}
-    found = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
-    for one in run_passes(running.forward, inputs.cuts, states.interventions):
-        tops = find_top_tokens(one.residual, unembed, request.top_k)
-        for cut, top in zip(one.texts, tops, strict=True):
-            found[one.state, cut] = vocabulary.rate(top, codes[inputs.subjects[cut]])
-        advance(len(one.texts))
-    return found
+    unembed = rows.select(running.checkpoint.read_unembedding()).to(running.forward.device).float()
+    words = running.tokenizer.decode_each_token(sizes.d_vocab)
+    vocabulary = Vocabulary([words[i] for i in rows.ids], stop_words)
+    codes = {
+        subject: vocabulary.encode_words(words) for subject, words in inputs.attributes.items()
+    }
+    rates = np.full((len(states.names), len(inputs.cuts), sizes.n_layers), np.nan)
+    for model_pass in run_passes(running.forward, inputs.cuts, states.interventions):
+        tops = find_top_tokens(model_pass.residual, unembed, request.top_k)
+        for cut, top in zip(model_pass.texts, tops, strict=True):
+            rates[model_pass.state, cut] = vocabulary.compute_rate(top, codes[inputs.subjects[cut]])
+        advance(len(model_pass.texts))
+    return rates
 
 
 @torch.inference_mode()
 def _answers(
-    running: RunningModel, inputs: Inputs, states: _States, advance: Advance
+    running: RunningModel, inputs: AttributeInputs, states: _States, advance: Advance
 ) -> list[float | None]:
     """Return the mean probability of the answers' first tokens in every state."""
     if not inputs.answers:
         return [None] * len(states.names)
-    cached_model, wanted = PrefixCachedModel(running.forward), np.array(inputs.answers)
-    found = np.zeros(len(states.names))
-    for one in run_passes(running.forward, inputs.whole, states.interventions):
-        probability = cached_model.logits(one.normed).double().softmax(-1).cpu().numpy()
-        found[one.state] += probability[np.arange(len(one.texts)), wanted[one.texts]].sum()
-        advance(len(one.texts))
-    return [float(total / len(wanted)) for total in found]
+    cached_model, answer_ids = PrefixCachedModel(running.forward), np.array(inputs.answers)
+    probabilities = np.zeros(len(states.names))
+    for model_pass in run_passes(running.forward, inputs.whole, states.interventions):
+        probability = cached_model.logits(model_pass.normed).double().softmax(-1).cpu().numpy()
+        probabilities[model_pass.state] += probability[
+            np.arange(len(model_pass.texts)), answer_ids[model_pass.texts]
+        ].sum()
+        advance(len(model_pass.texts))
+    return [float(total / len(answer_ids)) for total in probabilities]

@@ -43,10 +43,10 @@ def _estimates(
 ) -> tuple[np.ndarray, float]:
     texts, intervention = opened.session.texts, opened.built.intervention
     attributor = Attributor(
-        opened.forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
+        opened.load_forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
     )
     n_ids = sum(map(len, texts.token_ids))
     with progress.stage("attribution", n_ids, "tokens") as advance:
         started = time.perf_counter()
-        found = attributor.run(intervention.targets, advance, intervention.condition)
-        return found, time.perf_counter() - started
+        estimates = attributor.run(intervention.targets, advance, intervention.condition)
+        return estimates, time.perf_counter() - started

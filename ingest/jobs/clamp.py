@@ -18,14 +18,14 @@ from torch import Tensor
 from ingest.forward import Batch, MLPActivations, batch_tokens
 from ingest.forward.cached_step import decode_step
 from ingest.forward.prefix_cache import PrefixCachedModel, repeat_texts
-from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import clamp_hook, encode_prompt
+from ingest.interventions import Intervention, intervene
+from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
     load_stored_model,
-    targets_by_layer,
-    value_signs,
+    make_targets,
+    read_value_signs,
 )
 from ingest.jobs.ablate import open_for_writing
 from neurondb.contracts.clamp import (
@@ -46,7 +46,7 @@ from neurondb.reading.models import find_model, find_neuron_id, open_readonly
 from neurondb.writing.concepts import store_clamp
 
 Logits = Float[Tensor, "rows d_vocab"]
-MOST_LOGITS = 2**27
+MAX_LOGITS = 2**27
 """Elements of the logits that exist at a time."""
 
 
@@ -61,9 +61,9 @@ def run(request: ClampRequest, progress: Progress) -> ClampResult:
     """
     with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
-        hook = clamp_hook(model, request.hook)
+        hook = choose_clamp_hook(model, request.hook)
         _check(request)
-        sign = value_signs(connection, model, request.neurons, request.sign)
+        sign = read_value_signs(connection, model, request.neurons, request.sign)
         running = load_stored_model(connection, request.machine)
         fingerprint = read_fingerprint(connection, model)
     ids = encode_prompt(running, request.prompt, chat=request.chat)
@@ -119,22 +119,22 @@ def _activations(
     running: RunningModel, ids: Tensor, places: Sequence[NeuronPlace], hook: Hook
 ) -> Float[np.ndarray, " neurons"]:
     """Return what the neurons have at the last position, in the model's own signs."""
-    kept: dict[int, Tensor] = {}
+    last_values: dict[int, Tensor] = {}
 
     class Keeping:
         layers = frozenset(place.layer for place in places)
 
         def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
             value = activations.post if hook == "hook_post" else activations.in_
-            kept[layer] = value[0, -1].double().cpu()
+            last_values[layer] = value[0, -1].double().cpu()
 
     running.forward.run(_batch(ids), [Keeping()])
-    return np.array([float(kept[place.layer][place.neuron]) for place in places])
+    return np.array([float(last_values[place.layer][place.neuron]) for place in places])
 
 
 def _batch(ids: Int[Tensor, "1 positions"]) -> Batch:
-    one = torch.ones(1, dtype=torch.int64, device=ids.device)
-    return Batch(ids, one * ids.shape[1], one - 1)
+    ones = torch.ones(1, dtype=torch.int64, device=ids.device)
+    return Batch(ids, ones * ids.shape[1], ones - 1)
 
 
 class _ClampRunner:
@@ -150,31 +150,31 @@ class _ClampRunner:
 
     def run(self, ids: Int[Tensor, "1 positions"], progress: Progress) -> Logits:
         """Return the next token's logits: a row for the clean run, then one for every value."""
-        last = self._request.position == "last" and ids.shape[1] > 1
-        run = self._at_last(ids) if last else self._everywhere(ids)
+        last_only = self._request.position == "last" and ids.shape[1] > 1
+        run = self._run_last_position(ids) if last_only else self._run_all_positions(ids)
         # NaN leaves a neuron as it is: the clean run is a row like the others.
         values = [float("nan"), *self._request.values]
-        step = self._rows(1 if last else ids.shape[1])
+        step = self._count_rows(1 if last_only else ids.shape[1])
         logits = []
         with progress.stage("clamp", len(values), "values") as advance:
             for first in range(0, len(values), step):
                 part = torch.tensor(values[first : first + step], dtype=torch.float32)
-                with intervened(self._running.forward, self._held(part)):
+                with intervene(self._running.forward, self._clamp_rows(part)):
                     logits.append(run(len(part)))
                 advance(len(part))
         return torch.cat(logits)
 
-    def _rows(self, n_positions: int) -> int:
+    def _count_rows(self, n_positions: int) -> int:
         by_places = batch_tokens(self._running.forward.device) // n_positions
-        by_logits = MOST_LOGITS // self._running.checkpoint.architecture.d_vocab
+        by_logits = MAX_LOGITS // self._running.checkpoint.architecture.d_vocab
         return max(1, min(by_places, by_logits))
 
-    def _held(self, values: Float[Tensor, " rows"]) -> Intervention:
+    def _clamp_rows(self, values: Float[Tensor, " rows"]) -> Intervention:
         places = self._request.neurons
         rows = values[:, None].expand(-1, len(places))
-        return Intervention(targets_by_layer(places, self._sign, rows), self._hook)
+        return Intervention(make_targets(places, self._sign, rows), self._hook)
 
-    def _everywhere(self, ids: Tensor) -> Callable[[int], Logits]:
+    def _run_all_positions(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run all positions from the first touched layer on."""
         layer = min(place.layer for place in self._request.neurons)
         cached_model = PrefixCachedModel(self._running.forward)
@@ -186,7 +186,7 @@ class _ClampRunner:
 
         return run
 
-    def _at_last(self, ids: Tensor) -> Callable[[int], Logits]:
+    def _run_last_position(self, ids: Tensor) -> Callable[[int], Logits]:
         """Run the last position alone, after what the others left in the key-value cache."""
         model = self._running.forward.model
         cache = decode_step(model, ids[:, :-1]).cache
@@ -207,9 +207,9 @@ def _most_probable(logits: Logits) -> tuple[int, ...]:
 
 def _next_tokens(logits: Logits, target_ids: Sequence[int]) -> NextTokens:
     probability = logits.double().softmax(-1)
-    wanted = list(target_ids)
-    rank = torch.stack([(logits > logits[:, [i]]).sum(1) for i in wanted], dim=1)
+    targets = list(target_ids)
+    rank = torch.stack([(logits > logits[:, [i]]).sum(1) for i in targets], dim=1)
     top = probability.topk(min(TOP_TOKENS, probability.shape[1]), dim=1)
     return NextTokens(
-        probability[:, wanted].numpy(), rank.numpy(), top.indices.numpy(), top.values.numpy()
+        probability[:, targets].numpy(), rank.numpy(), top.indices.numpy(), top.values.numpy()
     )

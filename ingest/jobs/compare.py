@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward.open_model import open_stored_model
-from ingest.weights.analysis import VECTORS, blocks
+from ingest.weights.analysis import VECTORS, preprocess_blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
 from neurondb.contracts.compare import CompareRequest, ComparisonRecord
@@ -61,7 +61,7 @@ def run(request: CompareRequest, progress: Progress) -> int:
                 f" `{format_ingest_command(model.name, model.source, 'vocab')} --force`,"
                 " then compare again"
             )
-        before, after = (models.find_model(connection, one.model_id) for one in pair)
+        before, after = (models.find_model(connection, stored.model_id) for stored in pair)
         engine = migrate.create_or_open(request.database)
         try:
             return store_comparison(engine, before, after, comparison.layers(progress))
@@ -84,7 +84,7 @@ class _ModelComparison:
         models[0].prepare_processor()
 
     def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:
-        """Yield every layer, when it is asked for."""
+        """Yield the comparison of every layer; one layer is in memory at a time."""
         model = self.pair.before
         with progress.stage("compare", model.n_neurons, "neurons") as advance:
             for layer in range(model.n_layers):
@@ -95,7 +95,7 @@ class _ModelComparison:
         # One τ for both: else a neuron that stayed as it was could change its class.
         threshold = self.pair.before.threshold
         class_a, class_b = (
-            stored_classes(self.connection, model, layer, threshold) for model in self.pair
+            classify_stored_layer(self.connection, model, layer, threshold) for model in self.pair
         )
         cosines = self._cosines(layer, advance)
         return ComparisonRecord(
@@ -111,51 +111,53 @@ class _ModelComparison:
     def _cosines(self, layer: int, advance: Advance) -> dict[str, NDArray[np.float64]]:
         unsigned = replace(self.choices[layer], canonicalise=False)
         parts: list[dict[str, NDArray[np.float64]]] = []
-        for one, other in zip(
+        for before, after in zip(
             *(_vectors(c, layer, unsigned) for c in self.checkpoints), strict=True
         ):
-            parts.append(vector_cosines(one, other))
-            advance(len(one.in_), f"layer {layer}")
+            parts.append(compute_vector_cosines(before, after))
+            advance(len(before.in_), f"layer {layer}")
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _same_tokens(self, layer: int) -> NDArray[np.int64]:
-        unknown = np.full(self.pair.before.d_mlp, -1)
+        same = np.full(self.pair.before.d_mlp, -1)
         if not self.has_tokens:
-            return unknown
-        one, other = (_head_tokens(self.connection, model, layer) for model in self.pair)
-        for neuron in one.keys() & other.keys():
-            unknown[neuron] = one[neuron] == other[neuron]
-        return unknown
+            return same
+        before, after = (_head_tokens(self.connection, model, layer) for model in self.pair)
+        for neuron in before.keys() & after.keys():
+            same[neuron] = before[neuron] == after[neuron]
+        return same
 
 
-def vector_cosines(before: NeuronVectors, after: NeuronVectors) -> dict[str, NDArray[np.float64]]:
+def compute_vector_cosines(
+    before: NeuronVectors, after: NeuronVectors
+) -> dict[str, NDArray[np.float64]]:
     """Return the cosine of each neuron's vectors in two models; NaN where one of them is zero.
 
     Summed in float64, so that equal vectors have exactly 1.
     """
-    found = {}
+    cosines = {}
     for name in VECTORS:
         left, right = getattr(before, name), getattr(after, name)
         if left is not None and right is not None:
-            found[name] = _row_cosines(left, right)
-    return found
+            cosines[name] = _row_cosines(left, right)
+    return cosines
 
 
 def _row_cosines(before: Tensor, after: Tensor) -> NDArray[np.float64]:
     left, right = before.contiguous().double(), after.contiguous().double()
     squares = (left * left).sum(1) * (right * right).sum(1)
     cosines = ((left * right).sum(1) / squares.sqrt()).clamp(-1, 1)
-    found: NDArray[np.float64] = cosines.cpu().numpy()
-    return found
+    values: NDArray[np.float64] = cosines.cpu().numpy()
+    return values
 
 
 def _vectors(
     checkpoint: Checkpoint, layer: int, unsigned: Preprocessing
 ) -> Iterator[NeuronVectors]:
-    return blocks(checkpoint.layer(layer), checkpoint.architecture, unsigned)
+    return preprocess_blocks(checkpoint.read_layer(layer), checkpoint.architecture, unsigned)
 
 
-def stored_classes(
+def classify_stored_layer(
     connection: Connection, model: Model, layer: int, threshold: float
 ) -> NDArray[np.int64]:
     """Return a layer's read-write classes at τ, from its stored cosines (METHODS §2)."""

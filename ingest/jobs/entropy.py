@@ -7,9 +7,9 @@ import numpy as np
 from ingest.interventions.entropy_baseline import draw_neurons
 from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
 from ingest.interventions.running_model import (
-    canonical_signs,
     explain_memory_errors,
     load_stored_model,
+    read_canonical_signs,
 )
 from ingest.text.corpus import list_remarks
 from ingest.text.intervention_texts import read_texts
@@ -46,7 +46,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
                 connection, model, request.n_baseline, request.seed, request.neurons
             )
             places = (*request.neurons, *baseline)
-            sign = canonical_signs(connection, model, places)
+            sign = read_canonical_signs(connection, model, places)
             running = load_stored_model(connection, request.machine)
         architecture = running.checkpoint.architecture
         texts = read_texts(engine, request.texts, running.tokenizer, architecture)
@@ -70,7 +70,7 @@ def _curves(
 ) -> EntropyCurves:
     shape = (len(request.neurons) + len(baseline), len(request.values), len(ENTROPY_METRICS))
     with np.errstate(invalid="ignore"):
-        fixed, frozen = (one.reshape(shape) / sums.n for one in (sums.fixed, sums.frozen))
+        fixed, frozen = (totals.reshape(shape) / sums.n for totals in (sums.fixed, sums.frozen))
         clean = sums.clean / sums.n
     return EntropyCurves(
         neurons=request.neurons,

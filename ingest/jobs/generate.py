@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.forward.cached_step import decode_step
-from ingest.interventions import Intervention, intervened
-from ingest.interventions.prompts import clamp_hook, encode_prompt
+from ingest.interventions import Intervention, intervene
+from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
     load_stored_model,
-    targets_by_layer,
-    value_signs,
+    make_targets,
+    read_value_signs,
 )
 from ingest.text.chat import TextStreamer
 from neurondb.contracts.generate import GeneratedToken, GenerateRequest, Sampling
@@ -60,17 +60,17 @@ def prepare_generation(
     """Return the model, the prompt's token ids, and what is done to neurons; raises as `run`."""
     with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
-        hook = clamp_hook(model, request.hook)
+        hook = choose_clamp_hook(model, request.hook)
         _check(request)
         clamped = [clamp.neuron for clamp in request.clamps]
-        sign = value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
+        sign = read_value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
         running = load_stored_model(connection, request.machine)
     ids = encode_prompt(running, request.prompt, chat=request.chat)[0].tolist()
     values = torch.tensor([clamp.value for clamp in request.clamps])
     zeros = torch.zeros(len(request.zeroed))
     steering = (
-        Intervention(targets_by_layer(clamped, sign, values), hook),
-        Intervention(targets_by_layer(request.zeroed, sign, zeros), "hook_post"),
+        Intervention(make_targets(clamped, sign, values), hook),
+        Intervention(make_targets(request.zeroed, sign, zeros), "hook_post"),
     )
     return running, ids, steering
 
@@ -82,8 +82,8 @@ def _check(request: GenerateRequest) -> None:
         raise UsageError("a neuron is held at two values; name each once")
     if request.max_new_tokens < 1:
         raise UsageError("nothing to generate: --max-new-tokens is at least 1")
-    how = request.sampling
-    if not (how.temperature > 0 and 0 < how.top_p <= 1):
+    sampling = request.sampling
+    if not (sampling.temperature > 0 and 0 < sampling.top_p <= 1):
         raise UsageError("a temperature is above 0, and --top-p above 0 and at most 1")
 
 
@@ -110,44 +110,44 @@ class _Continuation:
         # The same for every run, so that runs part where their distributions do.
         self._random = np.random.default_rng(request.sampling.seed)
         self._ids = list(prompt)
-        self._left = request.max_new_tokens
+        self._n_left = request.max_new_tokens
         self._cache: Any = None
-        self._unread = len(prompt)
+        self._n_unread = len(prompt)
         self._streamer = TextStreamer(running.tokenizer, prompt)
-        self._ends = find_end_tokens(running)
+        self._end_ids = find_end_tokens(running)
         self._new_rope_at = find_new_rope(running)
 
     def next(self) -> GeneratedToken:
-        """Return the next token, or why there is none."""
-        if not self._left:
+        """Return the next token, or a piece that says why there is none."""
+        if not self._n_left:
             return self._end("length")
         if not self._running.fits(len(self._ids) + 1):
             return self._end("context")
-        chosen = draw(self._logits(), self._sampling, self._random.random())
-        if chosen in self._ends:
+        chosen = draw_token(self._logits(), self._sampling, self._random.random())
+        if chosen in self._end_ids:
             return self._end("eos")
         self._ids.append(chosen)
-        self._left -= 1
-        self._unread = 1
+        self._n_left -= 1
+        self._n_unread = 1
         return GeneratedToken(self.name, chosen, self._streamer.add(chosen))
 
-    def _end(self, why: str) -> GeneratedToken:
+    def _end(self, reason: str) -> GeneratedToken:
         self._cache = None
-        return GeneratedToken(self.name, None, self._streamer.rest(), why)
+        return GeneratedToken(self.name, None, self._streamer.flush(), reason)
 
     @torch.inference_mode()
     def _logits(self) -> Float[Tensor, " d_vocab"]:
         forward = self._running.forward
         if len(self._ids) == self._new_rope_at:
-            self._cache, self._unread = None, len(self._ids)
-        unread = torch.tensor([self._ids[-self._unread :]], device=forward.device)
-        with intervened(forward, *self.steering):
+            self._cache, self._n_unread = None, len(self._ids)
+        unread = torch.tensor([self._ids[-self._n_unread :]], device=forward.device)
+        with intervene(forward, *self.steering):
             step = decode_step(forward.model, unread, self._cache)
         self._cache = step.cache
         return step.logits[0, -1].double().cpu()
 
 
-def draw(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -> int:
+def draw_token(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -> int:
     """Return the token that a random number from [0, 1) picks.
 
     Tokens lie one after the other, the most probable first, equal ones by id; which one the number
@@ -157,12 +157,12 @@ def draw(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: float) -
         return int(logits.argmax())
     values: NDArray[np.float64] = (logits / sampling.temperature).softmax(0).numpy()
     order = np.argsort(-values, kind="stable")
-    reached = np.cumsum(values[order])
+    cumulative = np.cumsum(values[order])
     # The token that reaches top_p is the last of them.
-    kept = int(np.searchsorted(reached, sampling.top_p * reached[-1])) + 1
-    kept = min(kept, len(order))
-    place = np.searchsorted(reached[:kept], random * reached[kept - 1], side="right")
-    return int(order[min(int(place), kept - 1)])
+    n_kept = int(np.searchsorted(cumulative, sampling.top_p * cumulative[-1])) + 1
+    n_kept = min(n_kept, len(order))
+    place = np.searchsorted(cumulative[:n_kept], random * cumulative[n_kept - 1], side="right")
+    return int(order[min(int(place), n_kept - 1)])
 
 
 def find_end_tokens(running: RunningModel) -> frozenset[int]:
@@ -176,10 +176,7 @@ def find_end_tokens(running: RunningModel) -> frozenset[int]:
 
 
 def find_new_rope(running: RunningModel) -> int | None:
-    """Return the length at which all rotary frequencies change (Phi-3's LongRoPE).
-
-    Cached keys change too.
-    """
+    """Return the length at which all rotary frequencies change (Phi-3's LongRoPE), if any."""
     rope = getattr(running.forward.model.config.get_text_config(), "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":
         return None

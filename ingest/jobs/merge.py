@@ -33,7 +33,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
             weights or the texts that they belong to.
     """
     started = time.perf_counter()
-    files = _whole([SummaryFile.open(Path(file)) for file in request.files])
+    files = _order_shards([SummaryFile.open(Path(file)) for file in request.files])
     engine = migrate.create_or_open(request.database)
     try:
         with transaction(engine) as connection:
@@ -66,7 +66,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
     )
 
 
-def _whole(files: Sequence[SummaryFile]) -> list[SummaryFile]:
+def _order_shards(files: Sequence[SummaryFile]) -> list[SummaryFile]:
     """Return the files in the order of their shards, all of which must be there, each once."""
     by_shard: dict[int, SummaryFile] = {}
     first = files[0]
@@ -103,8 +103,8 @@ def _check_alike(first: SummaryFile, file: SummaryFile) -> None:
         "device": "kinds of device, on which batches differ; compute all shards on one kind",
         "batch_tokens": "sizes of batches",
     }.items():
-        one, other = (f.about["identity"][name] for f in (first, file))
-        if one != other:
+        expected, actual = (f.about["identity"][name] for f in (first, file))
+        if expected != actual:
             raise IngestError(f"{first.path} and {file.path} are of different {meaning}")
     if first.about["identity"]["shard"][1] != file.about["identity"]["shard"][1]:
         raise IngestError(f"{first.path} and {file.path} divide the dataset differently")
@@ -143,7 +143,7 @@ def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]
 
 
 def _check_weights(connection: Connection, model: StoredModel, file: SummaryFile) -> None:
-    """The canonical signs in the summaries must be those of the stored weights."""
+    """Refuse summaries whose canonical signs are not those of the stored weights."""
     step = tables.ingest_steps.c
     rows = connection.execute(
         select(step.layer, step.settings).where(
@@ -186,7 +186,7 @@ def _store(
 
 
 def _merged(files: list[SummaryFile], layer: int) -> LayerSummary:
-    whole = files[0].load([layer])[layer]
+    summary = files[0].load([layer])[layer]
     for file in files[1:]:
-        whole.merge(file.load([layer])[layer])
-    return whole
+        summary.merge(file.load([layer])[layer])
+    return summary

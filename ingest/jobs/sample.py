@@ -15,12 +15,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.forward.cached_step import decode_step
-from ingest.interventions import Intervention, intervened
+from ingest.interventions import Intervention, intervene
 from ingest.interventions.running_model import RunningModel, explain_memory_errors
 from ingest.jobs.generate import (
     CLEAN,
     STEERED,
-    draw,
+    draw_token,
     find_end_tokens,
     find_new_rope,
     prepare_generation,
@@ -90,7 +90,7 @@ class _Samples:
     ) -> list[Sample]:
         """Draw tokens until every continuation has ended, and return them."""
         ends, new_rope_at = find_end_tokens(self._running), find_new_rope(self._running)
-        with intervened(self._running.forward, *interventions):
+        with intervene(self._running.forward, *interventions):
             for step in range(self._request.max_new_tokens):
                 length = len(self._prompt) + step
                 if None not in self._ended:
@@ -127,7 +127,7 @@ class _Samples:
             if self._ended[row] is not None:
                 self._ids[row].append(self._prompt[-1])
                 continue
-            chosen = draw(logits[row], self._request.sampling, random.random())
+            chosen = draw_token(logits[row], self._request.sampling, random.random())
             if chosen in ends:
                 self._ended[row] = "eos"
                 self._lengths[row] = len(self._ids[row])
@@ -144,5 +144,5 @@ class _Samples:
     def _make_sample(self, name: str, row: int) -> Sample:
         drawn = self._ids[row][len(self._prompt) : self._lengths[row]]
         streamer = TextStreamer(self._running.tokenizer, self._prompt)
-        text = "".join([*map(streamer.add, drawn), streamer.rest()])
+        text = "".join([*map(streamer.add, drawn), streamer.flush()])
         return Sample(name, self._seeds[row], text, len(drawn), str(self._ended[row]))

@@ -35,7 +35,7 @@ def _directory(request: SplitRequest) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(request.source, FILE, revision=request.revision)
+        cached_file = try_to_load_from_cache(request.source, FILE, revision=request.revision)
     except HFValidationError:  # a directory that is gone
         return None
-    return Path(found).parent if isinstance(found, str) else None
+    return Path(cached_file).parent if isinstance(cached_file, str) else None

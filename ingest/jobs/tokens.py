@@ -35,8 +35,8 @@ from neurondb.writing.ledger import WHOLE_MODEL, Ledger, Step
 from neurondb.writing.rows import transaction
 from neurondb.writing.vocabulary import write_lm_head
 
-MEAN_OF: Final = 100
-GROUP: Final = 16
+N_LARGEST: Final = 100
+GROUP_SIZE: Final = 16
 """Tokens of which at most one is looked at before it is known which groups have the largest."""
 STAGE: Final = "lm_head"
 
@@ -94,33 +94,39 @@ def _decoded(
     opened.prepare_processor()
     layers = range(sizes.n_layers) if request.layers is None else request.layers
     sides = codes.sides(gated=model.gated)
-    found = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
-    unembed, whole = checkpoint.unembedding(), None
-    summed = not list_outdated_steps(connection, model.model_id)
+    decoded = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
+    unembed, token_unembed = checkpoint.read_unembedding(), None
+    has_anchors = not list_outdated_steps(connection, model.model_id)
     with progress.stage("LM head", len(layers), "layers") as advance:
         for layer in layers:
-            raw_in = checkpoint.layer(layer).in_.to(device).float()
+            raw_in = checkpoint.read_layer(layer).in_.to(device).float()
             anchors = [_anchors(connection, model, layer, side) for side in sides]
             n_decoded = int((raw_in != 0).any(1).sum())
-            if summed and all(len(of_side.neuron) == n_decoded for of_side in anchors):
+            if has_anchors and all(len(of_side.neuron) == n_decoded for of_side in anchors):
                 for i, side in enumerate(sides):
-                    found[:, :, i, layer] = decode_from_anchors(
+                    decoded[:, :, i, layer] = decode_from_anchors(
                         side * raw_in, unembed, tokens, anchors[i]
                     )
             else:
-                whole = rows.select(unembed).to(device).float() if whole is None else whole
-                found[:, :, :, layer] = decode(raw_in, whole, rows.places(tokens), sides)
+                token_unembed = (
+                    rows.select(unembed).to(device).float()
+                    if token_unembed is None
+                    else token_unembed
+                )
+                decoded[:, :, :, layer] = decode_tokens(
+                    raw_in, token_unembed, rows.to_places(tokens), sides
+                )
             advance(1)
-    return [Decoding(token, *found[:, i]) for i, token in enumerate(tokens)]
+    return [Decoding(token, *decoded[:, i]) for i, token in enumerate(tokens)]
 
 
 def _token_rows(connection: Connection, model: Model) -> TokenRows:
     """Return which rows of U are tokens; all, where no tokenizer has given any a spelling."""
     t = tables.tokens.c
-    spelled = (t.model_id == model.model_id) & t.piece.is_not(None)
-    found = connection.scalars(select(t.token_id).where(spelled).order_by(t.token_id)).all()
-    unused = 0 < len(found) < model.d_vocab
-    return TokenRows(model.d_vocab, np.array(found, dtype=np.int64) if unused else None)
+    is_token = (t.model_id == model.model_id) & t.piece.is_not(None)
+    token_ids = connection.scalars(select(t.token_id).where(is_token).order_by(t.token_id)).all()
+    unused = 0 < len(token_ids) < model.d_vocab
+    return TokenRows(model.d_vocab, np.array(token_ids, dtype=np.int64) if unused else None)
 
 
 class Anchors(NamedTuple):
@@ -153,26 +159,26 @@ def decode_from_anchors(
     token_ids: Sequence[int],
     anchors: Anchors,
 ) -> NDArray[np.float64]:
-    """Return what `decode` does of one side, from one token of each neuron, decoded already.
+    """Return what `decode_tokens` does of one side, from one token of each neuron, decoded already.
 
     Two tokens' probabilities differ by the exponential of the difference of their logits, and so do
     the normalised ones: the vocabulary has been summed over once, when the first was decoded.
     """
-    found = np.full((2, len(token_ids), len(vectors)), np.nan)
+    decoded = np.full((2, len(token_ids), len(vectors)), np.nan)
     device = vectors.device
-    wanted = unembed_raw[list(token_ids)].to(device).double()
+    token_rows = unembed_raw[list(token_ids)].to(device).double()
     for start in range(0, len(anchors.neuron), SMALL_TILE.neurons):
         part = slice(start, start + SMALL_TILE.neurons)
         rows = vectors[torch.from_numpy(anchors.neuron[part]).to(device)].double()
-        known = unembed_raw[torch.from_numpy(anchors.token_id[part])].to(device).double()
-        factor = (wanted @ rows.T - (known * rows).sum(1)).exp().cpu().numpy()
-        found[0][:, anchors.neuron[part]] = anchors.probability[part] * factor
-        found[1][:, anchors.neuron[part]] = anchors.normalised[part] * factor
-    return found
+        anchor_rows = unembed_raw[torch.from_numpy(anchors.token_id[part])].to(device).double()
+        factor = (token_rows @ rows.T - (anchor_rows * rows).sum(1)).exp().cpu().numpy()
+        decoded[0][:, anchors.neuron[part]] = anchors.probability[part] * factor
+        decoded[1][:, anchors.neuron[part]] = anchors.normalised[part] * factor
+    return decoded
 
 
 @torch.no_grad()
-def decode(
+def decode_tokens(
     raw_in: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "tokens d_model"],
     places: Sequence[int],
@@ -187,7 +193,7 @@ def decode(
         raw_in: `in` as it is stored, float32.
         unembed_raw: the tokens' rows of U as it is stored, float32.
         places: the rows of the tokens to decode.
-        sides: of `in`: 1 as it is stored, −1 negated.
+        sides: the sides of `in` to decode: 1 as it is stored, −1 negated.
     """
     tile = TILES.get(raw_in.device.type, SMALL_TILE)
     parts = [
@@ -203,12 +209,14 @@ def _decode_tile(
     sums = [_Sums(len(rows), rows.device) for _ in sides]
     for tokens in torch.split(unembed, n_tokens):
         logits = rows @ tokens.T
-        for side, one in zip(sides[:-1], sums, strict=False):
-            one.add(side * logits)
+        for side, side_sums in zip(sides[:-1], sums, strict=False):
+            side_sums.add(side * logits)
         sums[-1].add(logits.neg_() if sides[-1] < 0 else logits)
     # Few enough for float64, so that equal neurons stay equal whatever tile they are in.
-    wanted = (rows.double() @ unembed[list(places)].double().T).T
-    parts = [one.decoded(side * wanted) for side, one in zip(sides, sums, strict=True)]
+    token_logits = (rows.double() @ unembed[list(places)].double().T).T
+    parts = [
+        side_sums.decode(side * token_logits) for side, side_sums in zip(sides, sums, strict=True)
+    ]
     # no direction, no decoding
     return torch.stack(parts, dim=2).masked_fill((rows == 0).all(1), torch.nan)
 
@@ -223,14 +231,18 @@ class _Sums:
     def add(self, logits: Float[Tensor, "neurons tokens"]) -> None:
         """Add a tile of logits, which is overwritten."""
         both = torch.cat([self._largest, _largest(logits)], dim=1)
-        self._largest = both.topk(min(MEAN_OF, both.shape[1]), dim=1, sorted=False).values
+        self._largest = both.topk(min(N_LARGEST, both.shape[1]), dim=1, sorted=False).values
         self._log_total = torch.logaddexp(self._log_total, _log_sum_exp(logits))
 
-    def decoded(self, wanted: Float[Tensor, "tokens neurons"]) -> Float[Tensor, "2 tokens neurons"]:
+    def decode(
+        self, token_logits: Float[Tensor, "tokens neurons"]
+    ) -> Float[Tensor, "2 tokens neurons"]:
         """Return probability and normalised probability of tokens, from their logits in float64."""
         top = self._largest.double()
         log_mean = top.logsumexp(1) - np.log(top.shape[1])
-        return torch.stack([(wanted - self._log_total).exp(), (wanted - log_mean).exp()])
+        return torch.stack(
+            [(token_logits - self._log_total).exp(), (token_logits - log_mean).exp()]
+        )
 
 
 def _largest(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, "neurons kept"]:
@@ -238,15 +250,15 @@ def _largest(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, "neurons 
 
     They lie in the 100 groups of largest maximum, so only those are searched: a sixth of the time.
     """
-    n_groups = logits.shape[1] // GROUP
-    if n_groups <= MEAN_OF:
-        return logits.topk(min(MEAN_OF, logits.shape[1]), dim=1, sorted=False).values
-    whole = n_groups * GROUP
-    groups = logits[:, :whole].reshape(len(logits), n_groups, GROUP)
-    chosen = groups.amax(2).topk(MEAN_OF, dim=1, sorted=False).indices
-    candidates = groups.gather(1, chosen[:, :, None].expand(-1, -1, GROUP)).flatten(1)
+    n_groups = logits.shape[1] // GROUP_SIZE
+    if n_groups <= N_LARGEST:
+        return logits.topk(min(N_LARGEST, logits.shape[1]), dim=1, sorted=False).values
+    whole = n_groups * GROUP_SIZE
+    groups = logits[:, :whole].reshape(len(logits), n_groups, GROUP_SIZE)
+    chosen = groups.amax(2).topk(N_LARGEST, dim=1, sorted=False).indices
+    candidates = groups.gather(1, chosen[:, :, None].expand(-1, -1, GROUP_SIZE)).flatten(1)
     both = torch.cat([candidates, logits[:, whole:]], dim=1)
-    return both.topk(MEAN_OF, dim=1, sorted=False).values
+    return both.topk(N_LARGEST, dim=1, sorted=False).values
 
 
 def _log_sum_exp(logits: Float[Tensor, "neurons tokens"]) -> Float[Tensor, " neurons"]:
@@ -294,8 +306,8 @@ def _replaced(connection: Connection, model: Model, decodings: Sequence[Decoding
     h, first = tables.lm_head_rows.c, model.first_neuron_id
     of_model = h.neuron_id.between(first, first + model.n_neurons - 1)
     tokens = h.token_id.in_([decoding.token_id for decoding in decodings])
-    found = select(func.count()).select_from(tables.lm_head_rows).where(tokens, of_model)
-    return connection.execute(found).scalar_one()
+    count = select(func.count()).select_from(tables.lm_head_rows).where(tokens, of_model)
+    return connection.execute(count).scalar_one()
 
 
 class _Earlier(NamedTuple):

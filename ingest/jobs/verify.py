@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from torch import Tensor
 
 from ingest.checkpoint.reader import Architecture
-from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.forward import Batch, Forward, MLPActivations, make_batches
 from ingest.forward.open_model import OpenModel, open_model, open_stored_model
 from ingest.forward.transformer_lens_reference import Bridge
 from ingest.weights.stored_cosines import compare_stored_cosines
@@ -26,7 +26,7 @@ from neurondb.schema import tables
 
 NEURONS_A_LAYER = 64
 """How many neurons of a layer are looked at where the fingerprint vouches for all weights."""
-TEXTS, POSITIONS = 3, 16
+N_TEXTS, N_POSITIONS = 3, 16
 """How many texts of random tokens the model runs on, and of how many tokens each is."""
 
 ACTIVATION_TOLERANCE = 1e-4
@@ -55,14 +55,14 @@ def run(
     _refuse_unused_rows(connection, model)
     # Where the fingerprint does not vouch for all weights, all neurons are looked at.
     stored = tables.models.c
-    found = select(stored.fingerprint).where(stored.model_id == model.model_id)
-    is_new = connection.execute(found).scalar_one() == checkpoint.fingerprint()
+    stored_fingerprint = select(stored.fingerprint).where(stored.model_id == model.model_id)
+    is_current = connection.execute(stored_fingerprint).scalar_one() == checkpoint.fingerprint()
     report = compare_stored_cosines(
         connection,
         model,
         checkpoint,
         progress,
-        n_neurons=NEURONS_A_LAYER if is_new else None,
+        n_neurons=NEURONS_A_LAYER if is_current else None,
         seed=seed,
     )
     if activations_on is not None:
@@ -101,11 +101,11 @@ class _BridgeComparison:
         self._expected = expected
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        for (hook, one), (_, other) in zip(
+        for (hook, seen), (_, expected) in zip(
             _by_hook(activations), _by_hook(self._expected[layer]), strict=True
         ):
-            rms = other.double().square().mean().sqrt()
-            largest = (one.double() - other.double()).abs().max()
+            rms = expected.double().square().mean().sqrt()
+            largest = (seen.double() - expected.double()).abs().max()
             size = float(largest / rms.clamp_min(torch.finfo(torch.float32).tiny))
             # A NaN is beyond every tolerance; as such it would pass for the smallest difference.
             self.differences.append(Difference(layer, hook, np.inf if np.isnan(size) else size))
@@ -126,7 +126,7 @@ def _compare_activations(opened: OpenModel, seed: int, progress: Progress) -> fl
     batch = _random_texts(checkpoint.architecture, device, seed)
     with progress.stage("activations", 2, "runs") as advance:
         # One after the other, so that the memory holds the weights once.
-        comparison = _BridgeComparison(Bridge(checkpoint, device, dtype).activations(batch))
+        comparison = _BridgeComparison(Bridge(checkpoint, device, dtype).compute_activations(batch))
         advance(1)
         Forward(checkpoint, device, dtype).run(batch, [comparison])
         advance(1)
@@ -142,7 +142,7 @@ def _compare_activations(opened: OpenModel, seed: int, progress: Progress) -> fl
 
 def _random_texts(architecture: Architecture, device: torch.device, seed: int) -> Batch:
     # Token 0 pads in many models, and the bridge may take it for padding.
-    shape = (TEXTS, min(POSITIONS, architecture.context or POSITIONS))
+    shape = (N_TEXTS, min(N_POSITIONS, architecture.context or N_POSITIONS))
     texts = np.random.default_rng(seed).integers(1, architecture.d_vocab, size=shape)
-    (batch,) = batches(list(texts), device, max_tokens=texts.size)
+    (batch,) = make_batches(list(texts), device, max_tokens=texts.size)
     return batch

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from ingest.stages.activations import activations_stage
+from ingest.stages.activations import run_activations_stage
 from ingest.stages.session import Session
-from ingest.stages.traces import traces_stage
-from ingest.stages.vocabulary import vocabulary_stage
-from ingest.stages.weights import weights_stage
+from ingest.stages.traces import run_traces_stage
+from ingest.stages.vocabulary import run_vocabulary_stage
+from ingest.stages.weights import run_weights_stage
 
 STAGES: dict[str, Callable[[Session], None]] = {
-    "weights": weights_stage,
-    "vocab": vocabulary_stage,
-    "activations": activations_stage,
-    "traces": traces_stage,
+    "weights": run_weights_stage,
+    "vocab": run_vocabulary_stage,
+    "activations": run_activations_stage,
+    "traces": run_traces_stage,
 }
 """In the order in which they run; `neurondb.contracts.ingest.STAGES` has their names."""

@@ -14,18 +14,18 @@ from ingest.activations.compiled import (
     PLAIN_KERNELS,
     Kernels,
     compile_kernels,
-    compiled_kernels,
     is_worth_compiling,
+    make_compiled_kernels,
 )
-from ingest.activations.native import NotCompiledError, native_kernels
+from ingest.activations.native import NotCompiledError, load_native_kernels
 from ingest.activations.reduction import GATED, UNGATED, Activation
 from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.checkpoint.libraries import first_line
-from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
+from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.session import Session
-from ingest.stages.shards import shard_path, store_shard
+from ingest.stages.shards import choose_shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
 from ingest.text.corpus import Corpus
 from neurondb import __version__
@@ -36,7 +36,7 @@ from neurondb.writing.ledger import Step
 from neurondb.writing.rows import transaction
 
 
-def activations_stage(session: Session) -> None:
+def run_activations_stage(session: Session) -> None:
     """Run the model over the dataset and store the summary of every neuron."""
     stored = store_texts(session)
     settings = stored.settings | {
@@ -49,14 +49,14 @@ def activations_stage(session: Session) -> None:
     if session.request.shard is not None:
         _run_shard(session, steps, stored)
         return
-    pending = session.pending(steps)
+    pending = session.select_pending(steps)
     if pending:
         started = time.perf_counter()
-        done = InterruptedPass(session.engine, summary_identity(session, settings, stored))
-        summaries = _summarise(session, [step.layer for step in pending], stored, done)
+        interrupted = InterruptedPass(session.engine, identify_summary(session, settings, stored))
+        summaries = _summarise(session, [step.layer for step in pending], stored, interrupted)
         seconds = (time.perf_counter() - started) / len(pending)
         _write(session, pending, summaries, stored, seconds)
-        done.forget()
+        interrupted.forget()
     _show(session, stored)
 
 
@@ -73,16 +73,17 @@ def _show(session: Session, stored: StoredTexts) -> None:
         ).first()
     models.set_shown(session.engine, model, dataset_id=stored.dataset_id)
     if before is not None and before.dataset_id != stored.dataset_id:
-        now = stored.corpus.dataset.name
+        dataset_name = stored.corpus.dataset.name
         session.progress.note(
-            f"neuron_overview and `find` now show {model.name} on {now}, no longer on {before.name}"
+            f"neuron_overview and `find` now show {model.name} on {dataset_name}, "
+            f"no longer on {before.name}"
         )
 
 
-def summary_identity(
+def identify_summary(
     session: Session, settings: Mapping[str, object], stored: StoredTexts
 ) -> dict[str, object]:
-    """Return everything that a summary depends on."""
+    """Return everything that a summary depends on: its identity in files."""
     return {
         "fingerprint": session.fingerprint,
         "texts": stored.corpus.dataset.fingerprint,
@@ -96,26 +97,26 @@ def summary_identity(
 
 
 def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None:
-    about = summary_identity(session, steps[0].settings, stored)
-    path = shard_path(session, about)
+    identity = identify_summary(session, steps[0].settings, stored)
+    path = choose_shard_path(session, identity)
     if path is None:
         return
-    done = InterruptedPass(session.engine, about)
-    summaries = _summarise(session, [step.layer for step in steps], stored, done)
-    store_shard(session, path, about, summaries)
-    done.forget()
+    interrupted = InterruptedPass(session.engine, identity)
+    summaries = _summarise(session, [step.layer for step in steps], stored, interrupted)
+    store_shard(session, path, identity, summaries)
+    interrupted.forget()
 
 
 def _summarise(
-    session: Session, layers: list[int], stored: StoredTexts, partial: InterruptedPass
+    session: Session, layers: list[int], stored: StoredTexts, interrupted: InterruptedPass
 ) -> dict[int, LayerSummary]:
     if session.request.force:
-        partial.forget()
+        interrupted.forget()
     device, corpus = session.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
-    n_done, summaries = partial.load(layers, device) or (0, _empty(session, layers, stored))
+    n_done, summaries = interrupted.load(layers, device) or (0, _empty(session, layers, stored))
     packed = list(
-        batches(
+        make_batches(
             token_ids,
             torch.device("cpu"),
             batch_tokens(device),
@@ -128,7 +129,7 @@ def _summarise(
     forward = Forward(session.checkpoint, device, session.dtype)
     summariser = Summariser(
         summaries,
-        stored_signs(session, layers),
+        read_stored_signs(session, layers),
         ACT2FN[session.architecture.activation],
         skip_bos=corpus.tokenization.skip_bos,
         labels=torch.tensor(corpus.dataset.label_of, device=device)
@@ -142,9 +143,9 @@ def _summarise(
     )
     with stage as advance:
         for number, batch in enumerate(packed[n_done:], start=n_done + 1):
-            with share.batch():
+            with share.time_batch():
                 forward.run(batch.to(device), [summariser])
-            partial.save(number, summaries)
+            interrupted.save(number, summaries)
             advance(batch.n_tokens, str(share))
     _tell_nonfinite(session, summaries)
     return summaries
@@ -159,14 +160,14 @@ def _kernels(session: Session, corpus: Corpus) -> Kernels:
     shape, device = session.architecture, session.device
     if device.type == "cpu":
         try:
-            return native_kernels()
+            return load_native_kernels()
         except NotCompiledError as error:
             return _not_compiled(session, str(error))
     n_tokens = sum(len(ids) for ids in corpus.tokenization.token_ids)
     n_activations = n_tokens * shape.d_mlp * len(session.layers)
     if not is_worth_compiling(device, n_activations):
         return PLAIN_KERNELS
-    kernels = compiled_kernels()
+    kernels = make_compiled_kernels()
     activation, kind = ACT2FN[shape.activation], GATED if shape.gated else UNGATED
     try:
         with session.progress.stage("compiling sums", len(kernels), "functions") as advance:
@@ -204,13 +205,13 @@ class Summariser:
     """Adds what the layers' MLPs did on a batch to the layers' summaries: a `Consumer`.
 
     Args:
-        summaries: by layer, added to in place.
-        signs: canonical signs by layer.
+        summaries: the summaries by layer, which are added to in place.
+        signs: the neurons' canonical signs by layer.
         activation: the function on the gate.
-        skip_bos: whether first positions count.
+        skip_bos: whether first positions are left out.
         labels: place of each text's label in the dataset, −1 for none.
-        kernels: what the sums are computed with.
-        share: told what this adds to the pass.
+        kernels: the functions that compute the sums.
+        share: measures the time that this adds to the pass.
     """
 
     def __init__(
@@ -232,7 +233,7 @@ class Summariser:
         self._share = share
         self._counted: CountedBatch | None = None
         for summary in summaries.values():
-            summary.use(kernels)
+            summary.use_kernels(kernels)
 
     @property
     def layers(self) -> Collection[int]:
@@ -244,20 +245,22 @@ class Summariser:
         if self._share is None:
             self._add(batch, layer, activations)
         else:
-            with self._share.consuming():
+            with self._share.time_consumers():
                 self._add(batch, layer, activations)
 
     def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         if self._counted is None or self._counted.batch is not batch:
-            self._counted = CountedBatch.of(batch, skip_bos=self._skip_bos, labels=self._labels)
+            self._counted = CountedBatch.from_batch(
+                batch, skip_bos=self._skip_bos, labels=self._labels
+            )
         summary = self._summaries[layer]
         summary.add(self._counted, activations, self._signs[layer], self._activation)
 
 
-def stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
+def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
     """Read some layers' canonical signs, which the weights stage stored."""
     model, n = session.ledger.model, tables.neurons.c
-    found = {}
+    signs = {}
     with transaction(session.engine) as connection:
         for layer in layers:
             first, end = model.neuron_ids(layer)
@@ -267,8 +270,8 @@ def stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
                 .order_by(n.neuron_id)
             )
             column: NDArray[np.float32] = np.array([row.sign for row in rows], dtype=np.float32)
-            found[layer] = torch.from_numpy(column).to(session.device)
-    return found
+            signs[layer] = torch.from_numpy(column).to(session.device)
+    return signs
 
 
 def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> None:

@@ -9,13 +9,13 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-AHEAD: Final = 1
+MAX_WAITING: Final = 1
 """Items that may wait while another is being stored: each is held in memory."""
 
 
 @contextmanager
-def writing_in_background(
-    store: Callable[[T], None], ahead: int = AHEAD
+def write_in_background(
+    store: Callable[[T], None], ahead: int = MAX_WAITING
 ) -> Iterator[Callable[[T], None]]:
     """Yield a function that hands items to `store`, which runs in a thread of its own, in order.
 

@@ -14,7 +14,7 @@ import torch
 from sqlalchemy import Engine
 
 from ingest.activations.summary import LayerSummary
-from ingest.activations.summary_file import SummaryFile, save
+from ingest.activations.summary_file import SummaryFile, save_summaries
 from neurondb.database import sqlite_path
 from neurondb.errors import IngestError
 
@@ -61,7 +61,7 @@ class InterruptedPass:
         if started < self._save_at:
             return
         try:
-            save(self.path, {"batches": n_batches}, summaries)
+            save_summaries(self.path, {"batches": n_batches}, summaries)
         except OSError:
             self.forget()
         ended = time.monotonic()

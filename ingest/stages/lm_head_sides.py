@@ -14,7 +14,7 @@ SETTING: Final = "lm_head_sides"
 """In the settings of a step: at how many sides of `in` it decoded. Absent where at one."""
 
 
-def sides_setting(session: Session) -> dict[str, object]:
+def describe_sides(session: Session) -> dict[str, object]:
     """Return what the settings of the stage `vocab` say of sides; nothing of an ungated model."""
     n = len(sides(gated=session.ledger.model.gated))
     return {SETTING: n} if n > 1 else {}
@@ -25,23 +25,23 @@ def add_missing_side(session: Session, steps: Sequence[Step]) -> None:
 
     Under --force they are computed again as a whole.
     """
-    if session.request.force or not sides_setting(session):
+    if session.request.force or not describe_sides(session):
         return
-    lacking = [step for step in steps if session.ledger.has(_before(step))]
-    if not lacking:
+    incomplete = [step for step in steps if session.ledger.has(_without_sides(step))]
+    if not incomplete:
         return
-    rows, other = session.token_rows, SIDES[1:]
-    head = LmHead(rows.select(session.checkpoint.unembedding()).to(session.device), rows)
-    with session.progress.stage("LM head at −in", len(lacking), "layers") as advance:
-        for step in lacking:
-            found = head.decode(session.layer(step.layer).in_.float(), other)
+    rows, missing_sides = session.token_rows, SIDES[1:]
+    head = LmHead(rows.select(session.checkpoint.read_unembedding()).to(session.device), rows)
+    with session.progress.stage("LM head at −in", len(incomplete), "layers") as advance:
+        for step in incomplete:
+            decoded = head.decode(session.read_layer(step.layer).in_.float(), missing_sides)
             with session.ledger.completing(step) as writer:
-                for side, tokens in found.items():
+                for side, tokens in decoded.items():
                     write_lm_head_tokens(writer, step.layer, side, tokens)
             session.rows[step.stage] += writer.n_rows
             advance(1)
 
 
-def _before(step: Step) -> Step:
+def _without_sides(step: Step) -> Step:
     """Return a step as a version before stored it."""
     return replace(step, settings={k: v for k, v in step.settings.items() if k != SETTING})

@@ -31,11 +31,11 @@ class IngestPlan(NamedTuple):
     force: bool
 
     def covers(self, stored: "_Stored") -> bool:
-        """Tell whether the run looks at a step that is stored."""
+        """Tell whether the run checks or replaces a stored step, its dataset considered."""
         return self.replaces(stored.stage, stored.layer) and stored.dataset in (None, self.dataset)
 
     def replaces(self, stage: str, layer: int) -> bool:
-        """Tell whether the run looks at a step of the weights."""
+        """Tell whether the run checks or replaces a stage's step of a layer."""
         return stage in self.steps and (layer == WHOLE_MODEL or layer in self.layers)
 
 
@@ -78,25 +78,25 @@ def refuse_mixture(
     """
     with transaction(engine) as connection:
         stored = list(_stored(connection, model))
-    asked: dict[str, object] = asdict(choices)
-    others = [step for step in stored if _differing(step, asked)]
-    if not others:
+    requested: dict[str, object] = asdict(choices)
+    differing = [step for step in stored if _differing(step, requested)]
+    if not differing:
         return
-    changed = _differing(others[0], asked)
+    changed = _differing(differing[0], requested)
     before, now = (
         ", ".join(f"{name} = {side[name]}" for name in changed)
-        for side in (others[0].settings, asked)
+        for side in (differing[0].settings, requested)
     )
     if not run.force:
         raise IngestError(
-            f"{model.name}: {others[0]} is stored with {before}, asked for with {now}; choose "
+            f"{model.name}: {differing[0]} is stored with {before}, asked for with {now}; choose "
             "another --name, or add --force to replace all that is stored"
         )
-    left = [step for step in stored if not run.covers(step)]
-    if left:
+    remaining = [step for step in stored if not run.covers(step)]
+    if remaining:
         raise IngestError(
-            f"{model.name}: --force would leave {left[0]} as it is, with {before}, beside {now}; "
-            "ask for every stage and layer that is stored, or choose another --name"
+            f"{model.name}: --force would leave {remaining[0]} as it is, with {before}, "
+            f"beside {now}; ask for every stage and layer that is stored, or choose another --name"
         )
 
 

@@ -4,16 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from ingest.stages.session import Session
-from ingest.vocabulary import Projector, unit_rows
+from ingest.vocabulary import Projector, normalise_rows
 from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import PropertyEffects
-from ingest.weights.preprocess import canonical, unembedding
+from ingest.weights.preprocess import preprocess_neurons, preprocess_unembedding
 from neurondb.contracts.model import Token
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.properties import property_ids, store_properties, write_property_effects
 from neurondb.writing.rows import transaction
 
-VERSION = 1
+CATALOGUE_VERSION = 1
 """The version of the catalogue of properties: another one is another step."""
 
 
@@ -32,15 +32,15 @@ def store_property_effects(
     if session.tokenizer is None:
         return
     settings = session.vocabulary_settings | {
-        "catalogue": VERSION,
+        "catalogue": CATALOGUE_VERSION,
         "tokenizer": session.tokenizer.fingerprint,
     }
-    whole = session.pending([Step("properties", WHOLE_MODEL, settings)])
-    steps = session.pending(Step("properties", n, settings) for n in session.layers)
-    if not whole and not steps:
+    model_steps = session.select_pending([Step("properties", WHOLE_MODEL, settings)])
+    steps = session.select_pending(Step("properties", n, settings) for n in session.layers)
+    if not model_steps and not steps:
         return
     properties = find_token_properties(tokens())
-    for step in whole:
+    for step in model_steps:
         with session.finishing(step) as writer:
             store_properties(writer, properties, session.token_rows.ids)
     if not steps:
@@ -49,8 +49,10 @@ def store_property_effects(
         ids = property_ids(connection, properties)
     with session.progress.stage("token properties", len(steps), "layers") as advance:
         if projector is None:
-            unembed = unembedding(session.checkpoint, session.choices, session.token_rows)
-            unit = unit_rows(unembed.to(session.device))
+            unembed = preprocess_unembedding(
+                session.checkpoint, session.choices, session.token_rows
+            )
+            unit = normalise_rows(unembed.to(session.device))
             effects = PropertyEffects(unit, properties.members)
         else:
             effects = PropertyEffects(
@@ -58,8 +60,10 @@ def store_property_effects(
             )
         for step in steps:
             started = time.perf_counter()
-            vectors = canonical(session.layer(step.layer), session.architecture, session.choices)
-            record = effects.of(vectors.out)
+            vectors = preprocess_neurons(
+                session.read_layer(step.layer), session.architecture, session.choices
+            )
+            record = effects.compute(vectors.out)
             with session.finishing(step, time.perf_counter() - started) as writer:
                 write_property_effects(writer, step.layer, record, ids)
             advance(1)

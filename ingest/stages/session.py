@@ -18,7 +18,7 @@ from ingest.forward import batch_tokens
 from ingest.forward.open_model import OpenModel, open_model
 from ingest.stages.fingerprint_renewal import renew_fingerprint
 from ingest.stages.preprocessing_guard import plan_ingest, refuse_mixture
-from ingest.stages.token_rows_guard import refuse_other_rows, unused_rows_setting
+from ingest.stages.token_rows_guard import describe_unused_rows, refuse_other_rows
 from ingest.text.corpus import Corpus, list_remarks, read_corpus
 from ingest.text.tokenizer import Tokenizer
 from ingest.weights.preprocess import resolve_preprocessing
@@ -38,15 +38,15 @@ class Session:
     """One run of `ingest`, as its stages see it.
 
     Attributes:
-        request: What is asked for.
-        progress: Told how far stages are, and what is not as one expects.
+        request: The request of the user.
+        progress: Shows how far stages are, and notes on what is not as one expects.
         opened: The model's checkpoint, and where and in which precision it runs.
         tokenizer: The model's; None where there is none and none is needed.
         choices: How the weights are preprocessed.
         engine: The database, to be written to.
-        ledger: What steps are stored, and this run.
+        ledger: The steps that are stored, and this run.
         corpus: The texts; None where no stage reads any.
-        run: What this run is stored as.
+        run: The record under which this run is stored.
         dataset_id: The dataset's id, once the texts are stored.
         rows: How many rows were written, by stage.
         skipped: How many steps were stored before, by stage.
@@ -93,7 +93,7 @@ class Session:
     @property
     def layers(self) -> tuple[int, ...]:
         """The numbers of the layers to look at, ascending."""
-        return chosen_layers(self.request.layers, self.architecture.n_layers)
+        return choose_layers(self.request.layers, self.architecture.n_layers)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -108,26 +108,26 @@ class Session:
     @cached_property
     def token_rows(self) -> TokenRows:
         """The rows of U and E that are a token's."""
-        return TokenRows.of(self.tokenizer, self.architecture.d_vocab)
+        return TokenRows.from_tokenizer(self.tokenizer, self.architecture.d_vocab)
 
     @property
     def vocabulary_settings(self) -> dict[str, object]:
         """What every number over the vocabulary depends on."""
-        return self.preprocessing | unused_rows_setting(self.token_rows.n_unused)
+        return self.preprocessing | describe_unused_rows(self.token_rows.n_unused)
 
-    def layer(self, index: int) -> LayerWeights:
+    def read_layer(self, index: int) -> LayerWeights:
         """Return a layer's raw weights on the device."""
-        return self.checkpoint.layer(index).to(self.device)
+        return self.checkpoint.read_layer(index).to(self.device)
 
-    def pending(self, steps: Iterable[Step]) -> list[Step]:
+    def select_pending(self, steps: Iterable[Step]) -> list[Step]:
         """Return the steps that are not stored yet, counting the others."""
-        waiting = []
+        pending = []
         for step in steps:
             if self.ledger.is_done(step):
                 self.skipped[step.stage.split()[0]] += 1
             else:
-                waiting.append(step)
-        return waiting
+                pending.append(step)
+        return pending
 
     @contextmanager
     def finishing(self, step: Step, seconds: float = 0.0) -> Iterator[StepWriter]:
@@ -150,7 +150,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     located, name = locate_requested(request)
     opened = open_model(Checkpoint.open(located.path), request.device, request.dtype)
     choices = resolve_preprocessing(request.preprocessing, opened.architecture)
-    layers = chosen_layers(request.layers, opened.architecture.n_layers)
+    layers = choose_layers(request.layers, opened.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, opened, progress)
     engine = migrate.create_or_open(request.database)
     record = _model_record(name, located, opened.checkpoint, tokenizer)
@@ -163,7 +163,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     dataset = None if corpus is None else corpus.dataset.fingerprint
     planned = plan_ingest(request, stages, layers, thresholds, dataset)
     refuse_mixture(engine, model, choices, planned)
-    rows = TokenRows.of(tokenizer, opened.architecture.d_vocab)
+    rows = TokenRows.from_tokenizer(tokenizer, opened.architecture.d_vocab)
     refuse_other_rows(engine, model, rows.n_unused, planned)
     run = _run_record(request, stages, opened, choices)
     ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
@@ -172,7 +172,7 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     )
 
 
-def chosen_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
+def choose_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:
     """Return the layers asked for, ascending; negative numbers count from the end, None is all.
 
     Raises:
@@ -194,12 +194,12 @@ def _read_inputs(
 ) -> tuple[Tokenizer | None, Corpus | None]:
     """Read what else the stages need, so that a wrong input is told before hours of work."""
     settings, architecture = opened.checkpoint.settings, opened.architecture
-    needed = not set(TEXT_STAGES).isdisjoint(stages)
-    readable = needed or Tokenizer.is_in(settings)
-    tokenizer = Tokenizer(settings) if readable else None
+    needs_texts = not set(TEXT_STAGES).isdisjoint(stages)
+    needs_tokenizer = needs_texts or Tokenizer.is_in(settings)
+    tokenizer = Tokenizer(settings) if needs_tokenizer else None
     if tokenizer is not None and stages != ["weights"]:
         tokenizer.check(architecture.d_vocab)
-    if not needed or tokenizer is None:
+    if not needs_texts or tokenizer is None:
         return tokenizer, None
     corpus = read_corpus(request, tokenizer, architecture, batch_tokens(opened.device))
     for line in list_remarks(corpus.dataset, tokenizer):
@@ -210,12 +210,12 @@ def _read_inputs(
 def _run_record(
     request: IngestRequest, stages: list[str], opened: OpenModel, choices: Preprocessing
 ) -> RunRecord:
-    made: dict[str, Any] = {name: bool(value) for name, value in asdict(choices).items()}
+    flags: dict[str, Any] = {name: bool(value) for name, value in asdict(choices).items()}
     return RunRecord(
         stages=",".join(stages),
         torch_version=str(torch.__version__),
         fingerprint=opened.checkpoint.fingerprint(),
-        **made,
+        **flags,
         dtype=opened.dtype_name,
         device=str(opened.device),
         seed=request.seed,

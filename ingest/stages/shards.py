@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ingest.activations.summary import LayerSummary
-from ingest.activations.summary_file import SummaryFile, save
+from ingest.activations.summary_file import SummaryFile, save_summaries
 from ingest.stages.session import Session
 from neurondb.errors import IngestError
 
 
-def shard_path(session: Session, about: Mapping[str, object]) -> Path | None:
+def choose_shard_path(session: Session, identity: Mapping[str, object]) -> Path | None:
     """Return where the shard's summary belongs; None where it is there already.
 
     Raises:
@@ -27,7 +27,7 @@ def shard_path(session: Session, about: Mapping[str, object]) -> Path | None:
             raise IngestError(f"{path}: there is no directory {str(path.parent)!r} to write it to")
         return path
     file = SummaryFile.open(path)
-    if file.about.get("identity") == _plain(about) and set(session.layers) <= set(file.layers):
+    if file.about.get("identity") == _plain(identity) and set(session.layers) <= set(file.layers):
         session.progress.note(f"{path} is this shard already; add --force to compute it anew")
         return None
     raise IngestError(f"{path} is of something else; name another --summary, or add --force")
@@ -36,7 +36,7 @@ def shard_path(session: Session, about: Mapping[str, object]) -> Path | None:
 def store_shard(
     session: Session,
     path: Path,
-    about: Mapping[str, object],
+    identity: Mapping[str, object],
     summaries: dict[int, LayerSummary],
 ) -> None:
     """Write the summary of a shard into its file.
@@ -46,18 +46,20 @@ def store_shard(
     """
     assert session.corpus is not None
     header = {
-        "identity": _plain(about),
+        "identity": _plain(identity),
         "model": session.ledger.model.name,
         "dataset": session.corpus.dataset.name,
         "run": asdict(session.run),
     }
     try:
-        save(path, header, summaries)
+        save_summaries(path, header, summaries)
     except OSError as error:
         raise IngestError(f"{path}: cannot be written ({error})") from error
     session.progress.note(f"{path} holds this shard; join all of them with `neurondb merge`")
 
 
-def _plain(about: Mapping[str, object]) -> dict[str, object]:
+def _plain(identity: Mapping[str, object]) -> dict[str, object]:
     # as it comes back from JSON, where there are no tuples
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in about.items()}
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in identity.items()
+    }

@@ -35,7 +35,7 @@ def store_texts(session: Session) -> StoredTexts:
     }
     if session.tokenizer.prefix_is_configured:  # else the tokenizer's own files say it
         settings["prefix_token_id"] = tokenization.prefix_token_id
-    for step in session.pending([Step("texts", WHOLE_MODEL, settings, dataset_id)]):
+    for step in session.select_pending([Step("texts", WHOLE_MODEL, settings, dataset_id)]):
         with session.finishing(step) as writer:
             datasets.store_tokenization(writer, dataset_id, tokenization)
     return StoredTexts(session.corpus, dataset_id, settings)

@@ -16,7 +16,7 @@ from neurondb.writing.rows import transaction
 STAGE: Final = "vocab"
 
 
-def unused_rows_setting(n_unused: int) -> dict[str, object]:
+def describe_unused_rows(n_unused: int) -> dict[str, object]:
     """Return what the settings of a step say of rows that are left out; nothing where none is."""
     return {UNUSED_ROWS_SETTING: n_unused} if n_unused else {}
 
@@ -25,10 +25,10 @@ def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: In
     """Refuse a run after which a model's token lists would be of two vocabularies.
 
     Args:
-        engine: the database.
-        model: the model.
+        engine: the database that is written to.
+        model: the stored model.
         n_unused: rows that no token has.
-        run: what is going to be stored.
+        run: the steps that the run is going to store.
 
     Raises:
         IngestError: says what is stored otherwise and, under --force, what would stay so.
@@ -46,12 +46,12 @@ def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: In
             f"{model.name}: {before}, and this version leaves out the {n_unused:,} that no token "
             f"has; add --force to replace the stage {STAGE}, or choose another --name"
         )
-    kept = [step for step in others if not run.replaces(step.stage, step.layer)]
-    if kept:
+    remaining = [step for step in others if not run.replaces(step.stage, step.layer)]
+    if remaining:
         raise IngestError(
-            f"{model.name}: --force would leave {kept[0].name} as it is, with "
-            f"{_left_out(kept[0].n_unused)}, beside others without the {n_unused:,} that no token "
-            "has; ask for every layer, or choose another --name"
+            f"{model.name}: --force would leave {remaining[0].name} as it is, with "
+            f"{_left_out(remaining[0].n_unused)}, beside others without the {n_unused:,} that "
+            "no token has; ask for every layer, or choose another --name"
         )
 
 

@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
 
-from ingest.activations.reduction import HOOK_POST, HOOK_PRE, HOOK_PRE_LINEAR, canonical_values
-from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, batches
-from ingest.stages.activations import stored_signs
+from ingest.activations.reduction import (
+    HOOK_POST,
+    HOOK_PRE,
+    HOOK_PRE_LINEAR,
+    compute_canonical_values,
+)
+from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
+from ingest.stages.activations import read_stored_signs
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.session import Session
 from ingest.stages.texts import StoredTexts, store_texts
@@ -42,7 +47,7 @@ class Peaks:
     neuron: NDArray[np.int64]
 
 
-def traces_stage(session: Session) -> None:
+def run_traces_stage(session: Session) -> None:
     """Store the window around each peak of the stored examples."""
     stored = store_texts(session)
     request = session.request
@@ -52,30 +57,30 @@ def traces_stage(session: Session) -> None:
     }
     name = "traces" if request.where is None else f"traces {request.where}"
     steps = [Step(name, layer, settings, stored.dataset_id) for layer in session.layers]
-    pending = session.pending(steps)
+    pending = session.select_pending(steps)
     if not pending:
         return
-    wanted = None if request.where is None else _neurons_where(session, request.where)
+    neuron_ids = None if request.where is None else _neurons_where(session, request.where)
     with transaction(session.engine) as connection:
         _require_examples(session, connection, stored.dataset_id)
         ordinals = _ordinals(connection, stored.dataset_id)
         peaks = {
-            step.layer: _peaks(session, connection, step.layer, stored, ordinals, wanted)
+            step.layer: _peaks(session, connection, step.layer, stored, ordinals, neuron_ids)
             for step in pending
         }
     forward: Forward | None = None
     while pending:
-        together = _fitting(pending, peaks)
-        pending = pending[len(together) :]
+        fitting = _take_fitting(pending, peaks)
+        pending = pending[len(fitting) :]
         started = time.perf_counter()
         forward = forward or Forward(session.checkpoint, session.device, session.dtype)
-        chosen = {step.layer: peaks[step.layer] for step in together}
-        records = _look(session, forward, chosen, stored)
-        seconds = (time.perf_counter() - started) / len(together)
-        _write(session, together, records, stored, wanted, seconds)
+        chosen = {step.layer: peaks[step.layer] for step in fitting}
+        records = _trace_layers(session, forward, chosen, stored)
+        seconds = (time.perf_counter() - started) / len(fitting)
+        _write(session, fitting, records, stored, neuron_ids, seconds)
 
 
-def _fitting(steps: Sequence[Step], peaks: dict[int, Peaks]) -> list[Step]:
+def _take_fitting(steps: Sequence[Step], peaks: dict[int, Peaks]) -> list[Step]:
     """Return the first steps whose windows fit in memory together, at least one."""
     n_peaks = np.cumsum([len(peaks[step.layer].neuron) for step in steps])
     return list(steps[: max(1, int(np.searchsorted(n_peaks, PEAKS_AT_ONCE, side="right")))])
@@ -122,7 +127,7 @@ def _peaks(
     layer: int,
     stored: StoredTexts,
     ordinals: dict[int, int],
-    wanted: NDArray[np.int64] | None,
+    neuron_ids: NDArray[np.int64] | None,
 ) -> Peaks:
     first, end = session.ledger.model.neuron_ids(layer)
     parts = []
@@ -134,33 +139,33 @@ def _peaks(
             )
         )
         parts.append(np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3))
-    found = np.concatenate(parts)
-    if wanted is not None:
-        found = found[np.isin(found[:, 0], wanted)]
-    found[:, 1] = [ordinals[text_id] for text_id in found[:, 1].tolist()]
-    neuron, ordinal, position = np.unique(found, axis=0).T
+    examples = np.concatenate(parts)
+    if neuron_ids is not None:
+        examples = examples[np.isin(examples[:, 0], neuron_ids)]
+    examples[:, 1] = [ordinals[text_id] for text_id in examples[:, 1].tolist()]
+    neuron, ordinal, position = np.unique(examples, axis=0).T
     order = np.lexsort((neuron, position, ordinal))
     return Peaks(ordinal[order], position[order], neuron[order] - first)
 
 
-def _look(
+def _trace_layers(
     session: Session, forward: Forward, peaks: dict[int, Peaks], stored: StoredTexts
 ) -> dict[int, TracesRecord]:
     token_ids, device = stored.corpus.tokenization.token_ids, session.device
-    occurring = np.unique(np.concatenate([p.ordinal for p in peaks.values()]))
-    if len(occurring) == 0:
+    ordinals = np.unique(np.concatenate([p.ordinal for p in peaks.values()]))
+    if len(ordinals) == 0:
         return {layer: _record([]) for layer in peaks}
     share = ForwardShare(device)
-    layer_signs = stored_signs(session, list(peaks))
+    layer_signs = read_stored_signs(session, list(peaks))
     tracer = Tracer(peaks, layer_signs, session.request.window, share)
-    texts = [token_ids[ordinal] for ordinal in occurring]
+    texts = [token_ids[ordinal] for ordinal in ordinals]
     n_tokens = sum(len(text) for text in texts)
     with session.progress.stage("traces", n_tokens, "tokens") as advance:
-        for batch in batches(texts, device, batch_tokens(device), occurring):
-            with share.batch():
+        for batch in make_batches(texts, device, batch_tokens(device), ordinals):
+            with share.time_batch():
                 forward.run(batch, [tracer])
             advance(batch.n_tokens, str(share))
-    return {layer: _record(found) for layer, found in tracer.found.items()}
+    return {layer: _record(windows) for layer, windows in tracer.windows.items()}
 
 
 class Tracer:
@@ -177,7 +182,7 @@ class Tracer:
         self._signs = signs
         self._before, self._after = window
         self._share = share
-        self.found: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]] = {
+        self.windows: dict[int, list[tuple[NDArray[np.int64], NDArray[np.float16]]]] = {
             layer: [] for layer in peaks
         }
         """By layer, for each batch: (neuron, ordinal, position, start, tokens), and windows."""
@@ -189,7 +194,7 @@ class Tracer:
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Cut out the windows of a layer's peaks in the texts of a batch."""
-        with self._share.consuming():
+        with self._share.time_consumers():
             self._cut(batch, layer, activations)
 
     def _cut(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
@@ -212,26 +217,26 @@ class Tracer:
             torch.from_numpy(index).to(device) for index in (text[:, None], tokens, neuron[:, None])
         )
 
-        def windows(values: Tensor) -> Tensor:
+        def take_windows(values: Tensor) -> Tensor:
             return values[rows, columns, neurons]
 
         cut = MLPActivations(
-            None if activations.gate is None else windows(activations.gate),
-            windows(activations.in_),
-            windows(activations.post),
+            None if activations.gate is None else take_windows(activations.gate),
+            take_windows(activations.in_),
+            take_windows(activations.post),
         )
-        values = canonical_values(cut, self._signs[layer][neurons])
+        values = compute_canonical_values(cut, self._signs[layer][neurons])
         shown = [q for q in (HOOK_PRE, HOOK_PRE_LINEAR, HOOK_POST) if q in values]
         stacked = torch.stack([values[q] for q in shown], dim=1).cpu().numpy()
-        about = np.stack([neuron, peaks.ordinal[place], position, start, n_tokens])
-        self.found[layer].append((about, stacked.clip(-65504, 65504).astype(np.float16)))
+        peak_columns = np.stack([neuron, peaks.ordinal[place], position, start, n_tokens])
+        self.windows[layer].append((peak_columns, stacked.clip(-65504, 65504).astype(np.float16)))
 
 
 def _record(windows_by_batch: list[tuple[NDArray[np.int64], NDArray[np.float16]]]) -> TracesRecord:
     """Return the traces of a layer in the order of their rows."""
     if not windows_by_batch:
-        nothing = np.zeros(0, dtype=np.int64)
-        return TracesRecord(nothing, nothing, nothing, nothing, [])
+        empty = np.zeros(0, dtype=np.int64)
+        return TracesRecord(empty, empty, empty, empty, [])
     neuron, ordinal, position, start, n_tokens = np.concatenate(
         [a for a, _ in windows_by_batch], axis=1
     )
@@ -246,7 +251,7 @@ def _write(
     steps: list[Step],
     records: dict[int, TracesRecord],
     stored: StoredTexts,
-    wanted: NDArray[np.int64] | None,
+    neuron_ids: NDArray[np.int64] | None,
     seconds: float,
 ) -> None:
     with transaction(session.engine) as connection:
@@ -254,9 +259,9 @@ def _write(
     with session.progress.stage("writing traces", len(steps), "layers") as advance:
         for step in steps:
             neurons = None
-            if wanted is not None:
+            if neuron_ids is not None:
                 first, end = session.ledger.model.neuron_ids(step.layer)
-                neurons = wanted[(wanted >= first) & (wanted < end)] - first
+                neurons = neuron_ids[(neuron_ids >= first) & (neuron_ids < end)] - first
             with session.finishing(step, seconds) as writer:
                 write_traces(
                     writer, step.layer, records[step.layer], stored.dataset_id, text_ids, neurons

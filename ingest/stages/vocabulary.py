@@ -7,13 +7,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ingest.stages.background_writer import writing_in_background
-from ingest.stages.lm_head_sides import add_missing_side, sides_setting
+from ingest.stages.background_writer import write_in_background
+from ingest.stages.lm_head_sides import add_missing_side, describe_sides
 from ingest.stages.properties import store_property_effects
 from ingest.stages.session import Session
 from ingest.vocabulary import Projector
-from ingest.weights.null_space import null_directions, null_share
-from ingest.weights.preprocess import canonical, embedding, unembedding
+from ingest.weights.null_space import compute_null_share, find_null_directions
+from ingest.weights.preprocess import (
+    preprocess_neurons,
+    preprocess_unembedding,
+    read_float_embedding,
+)
 from neurondb.contracts.model import Token
 from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema import tables
@@ -22,13 +26,13 @@ from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.vocabulary import write_vocabulary
 
 
-def vocabulary_stage(session: Session) -> None:
+def run_vocabulary_stage(session: Session) -> None:
     """Store the model's vocabulary and project every layer onto it."""
     top_k = session.request.top_k
-    settings = session.vocabulary_settings | {"k": top_k} | sides_setting(session)
+    settings = session.vocabulary_settings | {"k": top_k} | describe_sides(session)
     layers = [Step("vocab", n, settings) for n in session.layers]
     add_missing_side(session, layers)
-    steps = session.pending(layers)
+    steps = session.select_pending(layers)
     _store_tokens(session)  # once it is known that no list was made with other choices
     projector = _projector(session, top_k) if steps else None
     if projector is not None:
@@ -38,18 +42,18 @@ def vocabulary_stage(session: Session) -> None:
 
 def _store_projections(session: Session, steps: list[Step], projector: Projector) -> None:
     indexes.prepare_load(session.engine, tables.top_token_rows, "vocab", session.ledger.model)
-    unembed = unembedding(session.checkpoint, session.choices, session.token_rows)
-    null = null_directions(unembed.to(session.device))
+    unembed = preprocess_unembedding(session.checkpoint, session.choices, session.token_rows)
+    null_space = find_null_directions(unembed.to(session.device))
     with session.progress.stage("vocab", len(steps), "layers") as advance:
 
-        def store(done: _Projected) -> None:
-            with session.finishing(done.step, done.seconds) as writer:
-                write_vocabulary(writer, done.step.layer, done.record)
+        def store(projected: _Projected) -> None:
+            with session.finishing(projected.step, projected.seconds) as writer:
+                write_vocabulary(writer, projected.step.layer, projected.record)
             advance(1)
 
-        with writing_in_background(store) as put:  # a layer is written while the next is computed
+        with write_in_background(store) as put:  # a layer is written while the next is computed
             for step in steps:
-                put(_project(session, projector, null, step))
+                put(_project(session, projector, null_space, step))
 
 
 class _Projected(NamedTuple):
@@ -60,21 +64,21 @@ class _Projected(NamedTuple):
     seconds: float
 
 
-def _project(session: Session, projector: Projector, null: Tensor, step: Step) -> _Projected:
+def _project(session: Session, projector: Projector, null_space: Tensor, step: Step) -> _Projected:
     started = time.perf_counter()
-    weights = session.layer(step.layer)
-    vectors = canonical(weights, session.architecture, session.choices)
+    weights = session.read_layer(step.layer)
+    vectors = preprocess_neurons(weights, session.architecture, session.choices)
     record = projector.project(vectors, weights.in_.float())
-    record = replace(record, null_share=null_share(vectors.out, null))
+    record = replace(record, null_share=compute_null_share(vectors.out, null_space))
     return _Projected(step, record, time.perf_counter() - started)
 
 
 def _projector(session: Session, top_k: int) -> Projector:
     checkpoint, device, rows = session.checkpoint, session.device, session.token_rows
     return Projector(
-        unembedding(checkpoint, session.choices, rows).to(device),
-        embedding(checkpoint, rows).to(device),
-        rows.select(checkpoint.unembedding()).to(device),
+        preprocess_unembedding(checkpoint, session.choices, rows).to(device),
+        read_float_embedding(checkpoint, rows).to(device),
+        rows.select(checkpoint.read_unembedding()).to(device),
         top_k,
         rows=rows,
     )
@@ -95,14 +99,19 @@ def _store_tokens(session: Session) -> None:
     settings = session.vocabulary_settings | {
         "tokenizer": "none" if tokenizer is None else tokenizer.fingerprint
     }
-    for step in session.pending([Step("tokens", WHOLE_MODEL, settings)]):
+    for step in session.select_pending([Step("tokens", WHOLE_MODEL, settings)]):
         with session.finishing(step) as writer:
             datasets.store_tokens(writer, _tokens(session), rows.ids)
-            bases = unembedding(checkpoint, session.choices, rows), embedding(checkpoint, rows)
-            of_u, of_e = (torch.linalg.vector_norm(basis, dim=1).numpy() for basis in bases)
-            datasets.store_token_norms(writer, of_u, of_e, rows.ids)
-            known = None if tokenizer is None else rows.n_unused
-            models.store_unused_rows(writer.connection, session.ledger.model, known)
+            bases = (
+                preprocess_unembedding(checkpoint, session.choices, rows),
+                read_float_embedding(checkpoint, rows),
+            )
+            unembed_norms, embed_norms = (
+                torch.linalg.vector_norm(basis, dim=1).numpy() for basis in bases
+            )
+            datasets.store_token_norms(writer, unembed_norms, embed_norms, rows.ids)
+            n_unused = None if tokenizer is None else rows.n_unused
+            models.store_unused_rows(writer.connection, session.ledger.model, n_unused)
 
 
 def _tokens(session: Session) -> list[Token]:
@@ -110,4 +119,4 @@ def _tokens(session: Session) -> list[Token]:
     d_vocab = session.architecture.d_vocab
     if session.tokenizer is None:
         return [Token(f"[token {i}]", None) for i in range(d_vocab)]
-    return session.tokenizer.vocabulary(d_vocab)
+    return session.tokenizer.list_tokens(d_vocab)

@@ -11,15 +11,15 @@ from neurondb.writing.ledger import Step
 from neurondb.writing.weights import write_classes, write_weights
 
 
-def weights_stage(session: Session) -> None:
+def run_weights_stage(session: Session) -> None:
     """Analyse the weights of every layer, and classify its neurons at each τ."""
     sampling = Sampling(session.request.seed, session.request.exact_baselines)
     settings = session.preprocessing | {"seed": sampling.seed, "exact_baselines": sampling.exact}
-    steps = session.pending(Step("weights", n, settings) for n in session.layers)
+    steps = session.select_pending(Step("weights", n, settings) for n in session.layers)
     with session.progress.stage("weights", len(steps), "layers") as advance:
         for step in steps:
             started = time.perf_counter()
-            weights = session.layer(step.layer)
+            weights = session.read_layer(step.layer)
             record = analyse_layer(weights, session.architecture, session.choices, sampling)
             with session.finishing(step, time.perf_counter() - started) as writer:
                 write_weights(writer, step.layer, record)
@@ -34,7 +34,7 @@ def _classify(session: Session, layer: int) -> None:
     """Classify a layer's neurons from their stored cosines."""
     for threshold in session.thresholds:
         settings = session.preprocessing | {"threshold": threshold}
-        for step in session.pending([Step(f"classes {threshold:g}", layer, settings)]):
+        for step in session.select_pending([Step(f"classes {threshold:g}", layer, settings)]):
             with session.finishing(step) as writer:
                 write_classes(writer, layer, threshold)
 
@@ -47,8 +47,9 @@ def _show(session: Session, threshold: float) -> None:
     chosen = bool(session.request.thresholds) and threshold != DEFAULT_THRESHOLD
     if threshold != model.threshold or chosen:
         before = f", no longer at {model.threshold:g}" if threshold != model.threshold else ""
-        other = model.threshold if before else DEFAULT_THRESHOLD
+        other_threshold = model.threshold if before else DEFAULT_THRESHOLD
         session.progress.note(
             f"neuron_overview and `find` show the classes of {model.name} at τ = {threshold:g}"
-            f"{before}; ingest with --tau {other:g} to see those, `neurondb status` lists them all"
+            f"{before}; ingest with --tau {other_threshold:g} to see those, "
+            "`neurondb status` lists them all"
         )

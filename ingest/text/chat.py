@@ -13,7 +13,7 @@ from ingest.text.tokenizer import Tokenizer
 from neurondb.errors import CheckpointError, UsageError
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-"""What bytes decode to of which a character's last are still to come."""
+"""Decoded text ends with this where the last bytes of a character are still to come."""
 
 
 class ChatTokenizer(Tokenizer):
@@ -27,14 +27,14 @@ class ChatTokenizer(Tokenizer):
         super().__init__(directory)
         self.directory = directory
 
-    def prompt(self, text: str, *, chat: bool = False) -> list[int]:
+    def encode_prompt(self, text: str, *, chat: bool = False) -> list[int]:
         """Return a prompt's token ids: the prefix token first, or as the chat template has it.
 
         Raises:
             UsageError: when nothing is left of it, or the tokenizer has no chat template.
         """
         if chat:
-            ids = self._ids(self._in_template(text))
+            ids = self._ids(self._fill_template(text))
         else:
             prefix = [] if self.prefix_token_id is None else [self.prefix_token_id]
             ids = prefix + self._ids(text)
@@ -42,29 +42,29 @@ class ChatTokenizer(Tokenizer):
             raise UsageError("the prompt is empty, and this tokenizer puts no token in front")
         return ids
 
-    def pieces(self, text: str) -> list[str]:
-        """Return the texts of the tokens that a text is."""
+    def split_into_pieces(self, text: str) -> list[str]:
+        """Return the text of each token that a text is split into."""
         return [self.decode([token_id]) for token_id in self._ids(text)]
 
-    def offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return a text's token ids, no prefix token, and the characters that each stands for."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return list(encoding.ids), list(encoding.offsets)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Return the text of tokens, special ones left out."""
+        """Return the text that tokens spell together, special ones left out."""
         text: str = self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
         return text
 
-    def words(self, d_vocab: int) -> list[str]:
+    def decode_each_token(self, d_vocab: int) -> list[str]:
         """Return the text of each token by itself; empty for special ones and rows without one."""
-        each = [[token_id] for token_id in range(d_vocab)]
-        return list(self._tokenizer.decode_batch(each, skip_special_tokens=True))
+        single_ids = [[token_id] for token_id in range(d_vocab)]
+        return list(self._tokenizer.decode_batch(single_ids, skip_special_tokens=True))
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _in_template(self, text: str) -> str:
+    def _fill_template(self, text: str) -> str:
         if not self._has_template:
             raise UsageError(
                 f"{self.directory} has no chat template: leave out --chat, or take a model that is"
@@ -74,9 +74,9 @@ class ChatTokenizer(Tokenizer):
 
         try:
             tokenizer: Any = AutoTokenizer.from_pretrained(self.directory, local_files_only=True)
-            said = [{"role": "user", "content": text}]
+            messages = [{"role": "user", "content": text}]
             filled: str = tokenizer.apply_chat_template(
-                said, tokenize=False, add_generation_prompt=True
+                messages, tokenize=False, add_generation_prompt=True
             )
         # A template is a program of the model's publisher: it may raise anything.
         except Exception as error:
@@ -101,25 +101,25 @@ class TextStreamer:
     """What each generated token adds to a text, as soon as its characters are whole.
 
     Args:
-        tokenizer: of the model that speaks.
-        prompt: the token ids that it continues: a first space is lost without them.
+        tokenizer: the tokenizer of the model that generates.
+        prompt: the token ids that it continues; decoded without them, a text loses its first space.
     """
 
     def __init__(self, tokenizer: ChatTokenizer, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
         self._ids = list(prompt)
-        self._shown = len(tokenizer.decode(self._ids))
+        self._n_shown = len(tokenizer.decode(self._ids))
 
     def add(self, token_id: int) -> str:
-        """Return what a token adds that can be shown."""
+        """Add a token and return the text that can be shown because of it."""
         self._ids.append(token_id)
         text = self._tokenizer.decode(self._ids)
         return "" if text.endswith(INCOMPLETE) else self._new(text)
 
-    def rest(self) -> str:
-        """Return what was held back for characters that never became whole."""
+    def flush(self) -> str:
+        """Return the text that was held back for characters that never became whole."""
         return self._new(self._tokenizer.decode(self._ids))
 
     def _new(self, text: str) -> str:
-        added, self._shown = text[self._shown :], max(self._shown, len(text))
+        added, self._n_shown = text[self._n_shown :], max(self._n_shown, len(text))
         return added

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Architecture
 from ingest.forward import pack_texts
-from ingest.text.datasets import first_texts, read_dataset
+from ingest.text.datasets import read_dataset, take_first_texts
 from ingest.text.tokenizer import Tokenizer, tokenize
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
@@ -36,7 +36,7 @@ def read_corpus(
         request: names the dataset, and the shard of it that is wanted.
         tokenizer: the model's.
         architecture: the model's.
-        max_tokens: places of a batch, by which shards are cut.
+        max_tokens: tokens of a batch, padding included; shards are cut between batches.
 
     Raises:
         TextError: when it holds nothing to count, nothing for the run's shard, or token ids that
@@ -45,16 +45,20 @@ def read_corpus(
     assert request.dataset is not None
     dataset = read_dataset(request.dataset, request.max_texts, request.label_field)
     max_len = min(request.max_len, architecture.context or request.max_len)
-    read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    _check_ids(read, architecture)
+    tokenization = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
+    _check_ids(tokenization, architecture)
     if request.max_tokens is not None:
-        dataset = _first_tokens(dataset, read, request.max_tokens)
-        read = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
-    packed = pack_texts([len(ids) for ids in read.token_ids], max_tokens)
-    widths = [max((len(read.token_ids[text]) for text in batch), default=0) for batch in packed]
-    chosen = shard_batches([len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard)
+        dataset = _first_tokens(dataset, tokenization, request.max_tokens)
+        tokenization = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
+    packed = pack_texts([len(ids) for ids in tokenization.token_ids], max_tokens)
+    widths = [
+        max((len(tokenization.token_ids[text]) for text in batch), default=0) for batch in packed
+    ]
+    chosen = choose_shard_batches(
+        [len(b) * w for b, w in zip(packed, widths, strict=True)], request.shard
+    )
     ordinals = np.sort(np.concatenate(packed[chosen.start : chosen.stop]))
-    return Corpus(dataset, read, ordinals, chosen.start)
+    return Corpus(dataset, tokenization, ordinals, chosen.start)
 
 
 def list_remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
@@ -68,16 +72,16 @@ def list_remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
         )
 
 
-def shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
-    """Return the numbers of the batches of shard (i, n), from 1: a run of them, all without one.
+def choose_shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:
+    """Return the numbers of a shard's batches, a run of them; of all batches without a shard.
 
-    Whole batches, so that a shard computes the very bits that a run over all texts would; one after
-    another, so that few nodes of `reduction.tree` are left. The cuts divide the places, on which
-    the time depends, as evenly as whole batches allow.
+    A shard has whole batches, so that it computes the very bits that a run over all texts would,
+    and successive ones, so that few nodes of the summation tree are left to store. The cuts divide
+    the tokens, padding included, on which the time depends, as evenly as whole batches allow.
 
     Args:
-        places: of each batch, padding included.
-        shard: its number, and how many there are.
+        places: tokens of each batch, padding included.
+        shard: its number, from 1, and how many there are.
 
     Raises:
         TextError: when the shard is empty.
@@ -102,19 +106,19 @@ def shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range
 
 
 def _first_tokens(
-    dataset: DatasetRecord, read: TokenizationRecord, max_tokens: int
+    dataset: DatasetRecord, tokenization: TokenizationRecord, max_tokens: int
 ) -> DatasetRecord:
-    lengths = [len(ids) for ids in read.token_ids]
+    lengths = [len(ids) for ids in tokenization.token_ids]
     n_texts = int(np.searchsorted(np.cumsum(lengths), max_tokens, side="right"))
     if n_texts == 0:
         raise TextError(
             f"the first text has {lengths[0]} tokens, more than --max-tokens {max_tokens}"
         )
-    return first_texts(dataset, n_texts)
+    return take_first_texts(dataset, n_texts)
 
 
-def _check_ids(read: TokenizationRecord, architecture: Architecture) -> None:
-    largest = max(int(ids.max()) for ids in read.token_ids if len(ids))
+def _check_ids(tokenization: TokenizationRecord, architecture: Architecture) -> None:
+    largest = max(int(ids.max()) for ids in tokenization.token_ids if len(ids))
     if largest >= architecture.d_vocab:
         raise TextError(
             f"the tokenizer gives token {largest}, the model has only {architecture.d_vocab} "

@@ -21,14 +21,14 @@ from ingest.bundled import DATASETS
 from ingest.checkpoint.libraries import first_line
 from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, detect_format, read_file
 from ingest.text.folders import read_folder
-from ingest.text.rows import LabelledText, Read, read_row
+from ingest.text.rows import LabelledText, LabelledTexts, read_row
 from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
 from neurondb.text_decoding import format_path
 
-MOST_LABELS: Final = 1_000
+MAX_LABELS: Final = 1_000
 """A field with more values tells something else than the part of the dataset."""
-LABELS_FOLLOW: Final = b"\xff" * 8
+LABELS_SEPARATOR: Final = b"\xff" * 8
 """Stands between texts and labels in a fingerprint; no text is of the length that it spells."""
 
 
@@ -43,62 +43,62 @@ def read_dataset(
         TextError: when it cannot be read, holds no text, or what should be labels is none.
     """
     nulls = count()
-    given = _given(_texts(source, label_field), nulls)
+    non_null = _drop_nulls(_texts(source, label_field), nulls)
     source = format_path(source)  # from here on it is only shown and stored
-    read = list(islice(_few_labels(_stripped(given), source), max_texts))
-    if not read:
+    labelled = list(islice(_refuse_many_labels(_strip(non_null), source), max_texts))
+    if not labelled:
         raise TextError(f"{source}: no text in it; give a file with at least one non-blank text")
     path = Path(source)
     stem = Path(path.stem).stem if path.suffix.lower() in COMPRESSIONS else path.stem
     name = re.sub(r"[^a-z0-9._]+", "-", stem.lower()).strip("-") or "texts"
-    return replace(_record(name, source, read), n_null=next(nulls))
+    return replace(_record(name, source, labelled), n_null=next(nulls))
 
 
-def first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
+def take_first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:
     """Return the dataset of its first `n_texts` texts, with the labels that occur in these."""
     texts = dataset.texts[:n_texts]
     places = dataset.label_of[:n_texts] or [-1] * len(texts)
     labels = [dataset.labels[place] if place >= 0 else None for place in places]
-    read = list(map(LabelledText, texts, labels))
-    return replace(_record(dataset.name, dataset.source, read), n_null=dataset.n_null)
+    labelled = list(map(LabelledText, texts, labels))
+    return replace(_record(dataset.name, dataset.source, labelled), n_null=dataset.n_null)
 
 
-def fingerprint(texts: Iterable[str], labels: Sequence[str | None] = ()) -> str:
+def fingerprint_texts(texts: Iterable[str], labels: Sequence[str | None] = ()) -> str:
     """Return the sha256 over the texts in order, each preceded by its length in bytes.
 
     Where there is a label, those of all texts follow in the same way.
     """
     digest = hashlib.sha256()
     for text in texts:
-        digest.update(_measured(text))
+        digest.update(_prefix_with_length(text))
     if any(label is not None for label in labels):
-        digest.update(LABELS_FOLLOW)
+        digest.update(LABELS_SEPARATOR)
         for label in labels:
-            digest.update(_measured(label or ""))
+            digest.update(_prefix_with_length(label or ""))
     return digest.hexdigest()
 
 
-def _measured(text: str) -> bytes:
+def _prefix_with_length(text: str) -> bytes:
     data = text.encode("utf-8", "surrogatepass")
     return len(data).to_bytes(8, "little") + data
 
 
-def _record(name: str, source: str, read: Sequence[LabelledText]) -> DatasetRecord:
-    texts = [text for text, _ in read]
-    labels = [label for _, label in read]
+def _record(name: str, source: str, labelled: Sequence[LabelledText]) -> DatasetRecord:
+    texts = [text for text, _ in labelled]
+    labels = [label for _, label in labelled]
     names = sorted({label for label in labels if label is not None})
     place: dict[str | None, int] = {label: n for n, label in enumerate(names)}
     return DatasetRecord(
         name=name,
         source=source,
-        fingerprint=fingerprint(texts, labels),
+        fingerprint=fingerprint_texts(texts, labels),
         texts=texts,
         labels=tuple(names),
         label_of=tuple(place.get(label, -1) for label in labels) if names else (),
     )
 
 
-def _given(texts: Read, nulls: Iterator[int]) -> Iterator[LabelledText]:
+def _drop_nulls(texts: LabelledTexts, nulls: Iterator[int]) -> Iterator[LabelledText]:
     """Yield the texts that are there, moving `nulls` on for each that is null."""
     for text in texts:
         if text is None:
@@ -107,25 +107,25 @@ def _given(texts: Read, nulls: Iterator[int]) -> Iterator[LabelledText]:
             yield text
 
 
-def _stripped(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
+def _strip(texts: Iterable[LabelledText]) -> Iterator[LabelledText]:
     for text, label in texts:
         if stripped := text.strip():
             yield LabelledText(stripped, label)
 
 
-def _few_labels(texts: Iterable[LabelledText], source: str) -> Iterator[LabelledText]:
+def _refuse_many_labels(texts: Iterable[LabelledText], source: str) -> Iterator[LabelledText]:
     seen: set[str | None] = {None}
     for text in texts:
         seen.add(text.label)
-        if len(seen) - 1 > MOST_LABELS:
+        if len(seen) - 1 > MAX_LABELS:
             raise TextError(
-                f"{source}: more than {MOST_LABELS:,} different labels, so this is no label "
+                f"{source}: more than {MAX_LABELS:,} different labels, so this is no label "
                 "field; name another with --label-field, or '' for none"
             )
         yield text
 
 
-def _texts(source: str, label_field: str) -> Read:
+def _texts(source: str, label_field: str) -> LabelledTexts:
     path = _path(source)
     try:
         if path.is_dir():
@@ -136,8 +136,8 @@ def _texts(source: str, label_field: str) -> Read:
         raise TextError(f"{format_path(source)}: {error.strerror or error}") from error
     if source in DATASETS:
         return read_file(DATASETS[source], label_field)
-    named = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
-    if not named or detect_format(path) in {*TEXTS, *TABLES}:
+    hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source)
+    if not hub_id or detect_format(path) in {*TEXTS, *TABLES}:
         raise TextError(f"there is no file or directory '{format_path(source)}'")
     return _from_hub(source, label_field)
 
@@ -149,7 +149,7 @@ def _path(source: str) -> Path:
         raise TextError(f"{format_path(source)}: {error}") from error
 
 
-def _from_hub(dataset: str, label_field: str) -> Read:
+def _from_hub(dataset: str, label_field: str) -> LabelledTexts:
     import datasets
 
     try:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from ingest.text.rows import LabelledText, Read, read_row
+from ingest.text.rows import LabelledText, LabelledTexts, read_row
 from neurondb.errors import TextError
 from neurondb.text_decoding import decode, format_path
 
@@ -26,7 +26,7 @@ def detect_format(path: Path) -> str:
     return others[-1] if others and last in COMPRESSIONS else last
 
 
-def read_file(path: Path, label_field: str) -> Read:
+def read_file(path: Path, label_field: str) -> LabelledTexts:
     """Read a file of texts by its ending.
 
     Raises:
@@ -37,31 +37,31 @@ def read_file(path: Path, label_field: str) -> Read:
     if ending in TABLES and not compressed:
         return TABLES[ending](path, label_field)
     if ending not in TEXTS:
-        known = ", ".join((*TEXTS, *TABLES))
+        endings = ", ".join((*TEXTS, *TABLES))
         raise TextError(
             f"{format_path(path)}: cannot read {path.suffix or 'a file without ending'!r}; "
-            f"give one of {known}, a directory, or a hub dataset id"
+            f"give one of {endings}, a directory, or a hub dataset id"
         )
-    return TEXTS[ending](content_of(path), format_path(path), label_field)
+    return TEXTS[ending](read_content(path), format_path(path), label_field)
 
 
-def read_part(path: Path, label_field: str) -> Read:
+def read_part(path: Path, label_field: str) -> LabelledTexts:
     """Read a file of a directory: rows where it is a file of rows, else one text.
 
     A `.json` is one of rows where it begins with an object that has a field `text`.
     """
     ending = detect_format(path)
     if ending == ".json":
-        content = content_of(path)
+        content = read_content(path)
         if _begins_with_row(content):
             return _from_json(content, format_path(path), label_field)
         return iter([LabelledText(content)])
     if ending in (*TABLES, *ROWS):
         return read_file(path, label_field)
-    return iter([LabelledText(content_of(path))])
+    return iter([LabelledText(read_content(path))])
 
 
-def content_of(path: Path) -> str:
+def read_content(path: Path) -> str:
     """Return the text of a file, decompressed where its ending says so; TextError for none."""
     compression = COMPRESSIONS.get(path.suffix.lower())
     name = format_path(path)
@@ -76,18 +76,20 @@ def content_of(path: Path) -> str:
         raise TextError(f"{name}: {_reason(error)}") from error
 
 
-def _from_text(content: str, _name: str, _label_field: str) -> Read:
+def _from_text(content: str, _name: str, _label_field: str) -> LabelledTexts:
     if END_OF_TEXT in content:
         return map(LabelledText, content.split(END_OF_TEXT))
     return map(LabelledText, re.split(r"\n[ \t]*\n", content))
 
 
-def _from_json(content: str, name: str, label_field: str) -> Read:
+def _from_json(content: str, name: str, label_field: str) -> LabelledTexts:
     rows = _entries(content, name)
     for where, row in _lines(content, name) if rows is None else rows:
         if not isinstance(row, dict) or "text" not in row:
-            found = f"its fields are {', '.join(row)}" if isinstance(row, dict) else repr(row)[:40]
-            raise TextError(f"{where}: not an object with a field 'text' ({found})")
+            content_found = (
+                f"its fields are {', '.join(row)}" if isinstance(row, dict) else repr(row)[:40]
+            )
+            raise TextError(f"{where}: not an object with a field 'text' ({content_found})")
         yield read_row(row, label_field, where)
 
 
@@ -121,7 +123,7 @@ def _begins_with_row(content: str) -> bool:
     return isinstance(first, dict) and "text" in first
 
 
-def _from_parquet(path: Path, label_field: str) -> Read:
+def _from_parquet(path: Path, label_field: str) -> LabelledTexts:
     from pyarrow import parquet
 
     # Opened by Python, whose names of files may be of any bytes.
@@ -133,7 +135,7 @@ def _from_parquet(path: Path, label_field: str) -> Read:
         yield from _from_batches(batches, path, label_field)
 
 
-def _from_arrow(path: Path, label_field: str) -> Read:
+def _from_arrow(path: Path, label_field: str) -> LabelledTexts:
     import pyarrow
 
     with _read_as("Arrow", path), path.open("rb") as opened:
@@ -147,11 +149,13 @@ def _from_arrow(path: Path, label_field: str) -> Read:
             batches = reader = pyarrow.ipc.open_stream(opened)
         names = reader.schema.names
         _check_columns(names, path)
-        wanted = {"text", label_field, label_field.split(".")[0]} & set(names)
-        yield from _from_batches((one.select(sorted(wanted)) for one in batches), path, label_field)
+        columns = {"text", label_field, label_field.split(".")[0]} & set(names)
+        yield from _from_batches(
+            (batch.select(sorted(columns)) for batch in batches), path, label_field
+        )
 
 
-def _from_batches(batches: Iterable[Any], path: Path, label_field: str) -> Read:
+def _from_batches(batches: Iterable[Any], path: Path, label_field: str) -> LabelledTexts:
     name, before = format_path(path), 0
     for batch in batches:
         for number, row in enumerate(_rows(batch, name, before), start=before + 1):
@@ -193,15 +197,15 @@ def _read_as(kind: str, path: Path) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error).strip()
-    return (said.splitlines() or [type(error).__name__])[0]
+    message = getattr(error, "strerror", None) or str(error).strip()
+    return (message.splitlines() or [type(error).__name__])[0]
 
 
-FromText = Callable[[str, str, str], Read]
+FromText = Callable[[str, str, str], LabelledTexts]
 """Content, name for messages, label field → texts."""
 ROWS: Final[dict[str, FromText]] = dict.fromkeys((".jsonl", ".ndjson", ".json"), _from_json)
 TEXTS: Final[dict[str, FromText]] = {".txt": _from_text, **ROWS}
-TABLES: Final[dict[str, Callable[[Path, str], Read]]] = {
+TABLES: Final[dict[str, Callable[[Path, str], LabelledTexts]]] = {
     ".parquet": _from_parquet,
     ".pq": _from_parquet,
     ".arrow": _from_arrow,

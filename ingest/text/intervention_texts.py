@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from ingest.checkpoint.reader import Architecture
-from ingest.text.datasets import first_texts, read_dataset
+from ingest.text.datasets import read_dataset, take_first_texts
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
@@ -46,7 +46,7 @@ class TokenTexts:
         skipped = int(self.skip_bos)
         return sum(max(0, len(ids) - skipped) for ids in self.token_ids)
 
-    def stored(self, engine: Engine) -> int:
+    def store(self, engine: Engine) -> int:
         """Return the id of its dataset, which is stored where it is not yet."""
         if self.dataset_id is not None:
             return self.dataset_id
@@ -75,21 +75,21 @@ def read_texts(
             raise TextError(
                 f"the first text has {ends[0]} tokens, more than --max-tokens {request.max_tokens}"
             )
-        dataset, ids = first_texts(dataset, n_texts), ids[:n_texts]
-    cut = [text[:max_len] for text in ids]
-    found = TokenTexts(
+        dataset, ids = take_first_texts(dataset, n_texts), ids[:n_texts]
+    cut_ids = [text[:max_len] for text in ids]
+    token_texts = TokenTexts(
         dataset,
         dataset_id,
-        cut,
+        cut_ids,
         sum(len(text) > max_len for text in ids),
         max_len,
         request.skip_bos,
     )
-    _check(found, architecture)
+    _check(token_texts, architecture)
     if dataset_id is None:
         with transaction(engine) as connection:
-            return _known(connection, found)
-    return found
+            return _match_stored_dataset(connection, token_texts)
+    return token_texts
 
 
 def _max_len(requested: int | None, architecture: Architecture) -> int:
@@ -106,9 +106,9 @@ def _max_len(requested: int | None, architecture: Architecture) -> int:
 def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int | None]:
     if is_text(request.dataset) and not _is_path(request.dataset):
         with transaction(engine) as connection:
-            found = _stored(connection, request.dataset, request.max_texts)
-        if found is not None:
-            return found
+            stored = _read_stored(connection, request.dataset, request.max_texts)
+        if stored is not None:
+            return stored
     try:
         return read_dataset(request.dataset, request.max_texts), None
     except TextError as error:
@@ -124,7 +124,7 @@ def _is_path(name: str) -> bool:
         return False
 
 
-def _stored(
+def _read_stored(
     connection: Connection, name: str, max_texts: int | None
 ) -> tuple[DatasetRecord, int] | None:
     d = tables.dataset_rows.c
@@ -133,28 +133,28 @@ def _stored(
     ).first()
     if row is None:
         return None
-    texts = _first(connection, row.dataset_id, max_texts)
+    texts = _read_first_texts(connection, row.dataset_id, max_texts)
     return DatasetRecord(row.name, row.source, row.fingerprint, texts), row.dataset_id
 
 
-def _first(connection: Connection, dataset_id: int, n_texts: int | None) -> list[str]:
+def _read_first_texts(connection: Connection, dataset_id: int, n_texts: int | None) -> list[str]:
     t = tables.texts.c
     texts = select(t.text).where(t.dataset_id == dataset_id).order_by(t.ordinal).limit(n_texts)
     return list(connection.scalars(texts).all())
 
 
-def _known(connection: Connection, texts: TokenTexts) -> TokenTexts:
+def _match_stored_dataset(connection: Connection, texts: TokenTexts) -> TokenTexts:
     """Return the texts as the beginning of a stored dataset, where there is one."""
     d, t = tables.dataset_rows.c, tables.texts.c
-    wanted = list(texts.dataset.texts)
+    first_texts = list(texts.dataset.texts)
     candidates = connection.scalars(
         select(d.dataset_id)
         .join_from(tables.dataset_rows, tables.texts, t.dataset_id == d.dataset_id)
-        .where(t.ordinal == 0, t.text == wanted[0], d.n_texts >= len(wanted))
+        .where(t.ordinal == 0, t.text == first_texts[0], d.n_texts >= len(first_texts))
         .order_by(d.n_texts)
     ).all()
     for dataset_id in candidates:
-        if _first(connection, dataset_id, len(wanted)) == wanted:
+        if _read_first_texts(connection, dataset_id, len(first_texts)) == first_texts:
             return TokenTexts(**(vars(texts) | {"dataset_id": int(dataset_id)}))
     return texts
 

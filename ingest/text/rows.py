@@ -14,7 +14,7 @@ class LabelledText(NamedTuple):
     label: str | None = None
 
 
-Read = Iterator[LabelledText | None]
+LabelledTexts = Iterator[LabelledText | None]
 """What readers give: None stands for a row whose text is null."""
 
 

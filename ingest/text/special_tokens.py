@@ -28,13 +28,21 @@ def read_configured_ids(directory: Path) -> dict[str, list[int]]:
     about how texts begin, and is not asked.
     """
     config = _json(directory / "config.json")
-    named = [one for one in (config.get("text_config"), config) if isinstance(one, Mapping)]
-    return {role: [i for one in named for i in _ids(one.get(f"{role}_id"))] for role in ROLES}
+    sections = [
+        section for section in (config.get("text_config"), config) if isinstance(section, Mapping)
+    ]
+    return {
+        role: [i for section in sections for i in _ids(section.get(f"{role}_id"))] for role in ROLES
+    }
 
 
 def _ids(value: object) -> list[int]:
     listed = value if isinstance(value, list) else [value]
-    return [one for one in listed if isinstance(one, int) and not isinstance(one, bool)]
+    return [
+        token_id
+        for token_id in listed
+        if isinstance(token_id, int) and not isinstance(token_id, bool)
+    ]
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -72,8 +72,8 @@ class Tokenizer:
 
     @cached_property
     def _configured_prefix(self) -> int | None:
-        added = self._tokenizer.get_added_tokens_decoder()
-        special = {token_id for token_id, token in added.items() if token.special}
+        added_tokens = self._tokenizer.get_added_tokens_decoder()
+        special = {token_id for token_id, token in added_tokens.items() if token.special}
         ids = read_configured_ids(self._directory)
         return next((i for role in ROLES for i in ids[role] if i in special), None)
 
@@ -99,17 +99,17 @@ class Tokenizer:
                 "rows for tokens; the tokenizer does not belong to this model"
             )
 
-    def token_ids(self, d_vocab: int) -> NDArray[np.int64]:
+    def list_token_ids(self, d_vocab: int) -> NDArray[np.int64]:
         """Return the ids below `d_vocab` that are tokens, added ones too, ascending."""
         ids = set(self._tokenizer.get_vocab(with_added_tokens=True).values())
         return np.array(sorted(i for i in ids if i < d_vocab), dtype=np.int64)
 
-    def vocabulary(self, d_vocab: int) -> list[Token]:
+    def list_tokens(self, d_vocab: int) -> list[Token]:
         """Return the tokens of the ids below `d_vocab`, in the order of `token_ids`."""
         pieces = {i: p for p, i in self._tokenizer.get_vocab(with_added_tokens=True).items()}
         added = self._tokenizer.get_added_tokens_decoder()
-        known = self.token_ids(d_vocab).tolist()
-        return [self._token(pieces[i], is_added=i in added) for i in known]
+        token_ids = self.list_token_ids(d_vocab).tolist()
+        return [self._token(pieces[i], is_added=i in added) for i in token_ids]
 
     def _token(self, piece: str, *, is_added: bool) -> Token:
         return Token(piece if is_added else self._decode(piece), piece)
@@ -171,17 +171,19 @@ _BYTE_OF = _byte_alphabet()
 def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
     """Return a directory's tokenizer, and its special tokens by role as far as they are named."""
     file = directory / "tokenizer.json"
-    named = read_special_tokens(directory)
+    special = read_special_tokens(directory)
     try:
         if file.is_file():
-            found = tokenizers.Tokenizer.from_buffer(file.read_bytes().removeprefix(BOM_UTF8))
+            tokenizer = tokenizers.Tokenizer.from_buffer(file.read_bytes().removeprefix(BOM_UTF8))
         else:
             from transformers import AutoTokenizer
 
-            built = AutoTokenizer.from_pretrained(directory, use_fast=True)
-            found = built.backend_tokenizer
-            theirs = {role: getattr(built, role) for role in ROLES}  # those of its class included
-            named = {role: str(token) for role, token in theirs.items() if token} | named
+            hf_tokenizer = AutoTokenizer.from_pretrained(directory, use_fast=True)
+            tokenizer = hf_tokenizer.backend_tokenizer
+            class_tokens = {
+                role: getattr(hf_tokenizer, role) for role in ROLES
+            }  # those of its class included
+            special = {role: str(token) for role, token in class_tokens.items() if token} | special
     # Both libraries raise bare Exceptions on files that they cannot read.
     except Exception as error:
         reason = first_line(error)
@@ -189,7 +191,7 @@ def _load(directory: Path) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
             f"{directory}: no tokenizer can be read there ({reason}); "
             "the vocab and activations stages need one"
         ) from error
-    return _without_call_settings(found), named
+    return _without_call_settings(tokenizer), special
 
 
 def _without_call_settings(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

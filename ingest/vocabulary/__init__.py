@@ -5,9 +5,9 @@ Sources: weakening-neurons App. E, F; universal-neurons §5.1; specialised-featu
 """
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.lm_head import LmHead, lm_head_tokens
-from ingest.vocabulary.products import Operand, Precision, products
-from ingest.vocabulary.projector import Projector, unit_rows
+from ingest.vocabulary.lm_head import LmHead, find_lm_head_tokens
+from ingest.vocabulary.products import Operand, Precision, multiply_tiles
+from ingest.vocabulary.projector import Projector, normalise_rows
 from ingest.vocabulary.tie_breaking import break_ties
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "Precision",
     "Projector",
     "break_ties",
-    "lm_head_tokens",
-    "products",
-    "unit_rows",
+    "find_lm_head_tokens",
+    "multiply_tiles",
+    "normalise_rows",
 ]

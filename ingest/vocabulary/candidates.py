@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-CHUNKS_OF: Final = 16
+CHUNK_SIZE: Final = 16
 """Scores that are looked at together: only a chunk whose peak is large enough is looked into."""
 
-MANY: Final = 8
+SPARSE_RATIO: Final = 8
 """Where more than one chunk in so many is looked into, sorting the whole tile is cheaper."""
 
 
@@ -25,7 +25,7 @@ class Candidates:
     token_ids: Int[Tensor, "neurons kept"]
 
     @classmethod
-    def none(cls, n_neurons: int, device: torch.device) -> "Candidates":
+    def empty(cls, n_neurons: int, device: torch.device) -> "Candidates":
         """Return an empty list for each neuron."""
         return cls(
             torch.empty(n_neurons, 0, device=device),
@@ -40,30 +40,30 @@ class Candidates:
         *,
         smallest: bool = False,
     ) -> None:
-        """Keep the `keep` largest of what is there and a tile's scores.
+        """Keep the `keep` largest of the scores so far and a tile's scores.
 
-        With `smallest` the smallest; they are kept with the opposite sign.
+        With `smallest`, the smallest are kept, with the opposite sign.
         """
-        n_chunks = scores.shape[1] // CHUNKS_OF
-        whole = n_chunks * CHUNKS_OF
+        n_chunks = scores.shape[1] // CHUNK_SIZE
+        whole = n_chunks * CHUNK_SIZE
         if n_chunks:
             # A chunk is every n_chunks-th score: its peak is an element-wise maximum of rows.
-            chunks = scores[:, :whole].view(-1, CHUNKS_OF, n_chunks)
+            chunks = scores[:, :whole].view(-1, CHUNK_SIZE, n_chunks)
             self._take_chunks(chunks, first_id, keep, smallest=smallest)
         if whole < scores.shape[1]:
-            rest = scores[:, whole:]
+            remaining = scores[:, whole:]
             ids = torch.arange(whole, scores.shape[1], device=scores.device) + first_id
-            self._add(-rest if smallest else rest, ids.expand_as(rest), keep)
+            self._add(-remaining if smallest else remaining, ids.expand_as(remaining), keep)
 
     def _take_chunks(self, chunks: Tensor, first_id: int, keep: int, *, smallest: bool) -> None:
         n_chunks = chunks.shape[2]
         peaks = chunks.amin(1).neg_() if smallest else chunks.amax(1)
         above = self._threshold(peaks, keep)
         rows, chunk = (peaks > above[:, None]).nonzero(as_tuple=True)
-        if len(rows) > peaks.numel() // MANY:
-            everything = chunks.flatten(1)
-            top, place = (-everything if smallest else everything).topk(
-                min(keep, everything.shape[1]), dim=1, sorted=False
+        if len(rows) > peaks.numel() // SPARSE_RATIO:
+            all_scores = chunks.flatten(1)
+            top, place = (-all_scores if smallest else all_scores).topk(
+                min(keep, all_scores.shape[1]), dim=1, sorted=False
             )
             self._add(top, place + first_id, keep)
             return
@@ -72,7 +72,7 @@ class Candidates:
         which, place = (values > above[rows, None]).nonzero(as_tuple=True)
         ids = chunk[which] + place * n_chunks + first_id
         # at first so many, for where all neurons are zero vectors
-        width = 0 if self.scores.shape[1] else min(keep, CHUNKS_OF * n_chunks)
+        width = 0 if self.scores.shape[1] else min(keep, CHUNK_SIZE * n_chunks)
         self._add(*_padded(rows[which], values[which, place], ids, (len(peaks), width)), keep)
 
     def _threshold(self, peaks: Tensor, keep: int) -> Tensor:
@@ -88,18 +88,18 @@ class Candidates:
     def _add(self, scores: Tensor, ids: Tensor, keep: int) -> None:
         both = torch.cat([self.scores, scores.nan_to_num(-torch.inf)], dim=1)
         all_ids = torch.cat([self.token_ids, ids], dim=1)
-        self.scores, kept = both.topk(min(keep, both.shape[1]), dim=1)
-        self.token_ids = all_ids.gather(1, kept)
+        self.scores, order = both.topk(min(keep, both.shape[1]), dim=1)
+        self.token_ids = all_ids.gather(1, order)
 
 
 def _padded(
-    rows: Tensor, scores: Tensor, ids: Tensor, least: tuple[int, int]
+    rows: Tensor, scores: Tensor, ids: Tensor, least_shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Return what belongs to each row, in ascending order of rows, side by side; −∞ beyond.
 
     The shape is `least`, or wider.
     """
-    n_rows, width = least
+    n_rows, width = least_shape
     counts = torch.bincount(rows, minlength=n_rows)
     before = counts.cumsum(0) - counts
     place = torch.arange(len(rows), device=rows.device) - before[rows]

@@ -14,14 +14,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
-from ingest.vocabulary.products import NEURON_TILE, Operand, Precision, product_error, products
+from ingest.vocabulary.products import (
+    NEURON_TILE,
+    Operand,
+    Precision,
+    bound_product_error,
+    multiply_tiles,
+)
 from ingest.vocabulary.tie_breaking import break_ties
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.tokens import LmHeadTokens
 from neurondb.contracts.vocabulary import TokenList, VocabularyMoments
 from neurondb.schema.codes import SIDES
 
-LM_HEAD_MEAN_OF: Final = 100
+N_LARGEST: Final = 100
 
 _Record = TypeVar("_Record", TokenList, VocabularyMoments, LmHeadTokens)
 
@@ -34,7 +40,7 @@ class LogTotal:
         self._total = torch.zeros(n_neurons, dtype=torch.float64, device=device)
 
     def add(self, logits: Float[Tensor, "neurons tile"]) -> None:
-        """Add a tile, which is overwritten."""
+        """Add a tile of logits, whose memory is overwritten."""
         largest = torch.maximum(self._largest, logits.amax(1, keepdim=True))
         self._total *= (self._largest - largest).double().exp()[:, 0]
         self._total += logits.sub_(largest).exp_().sum(1)
@@ -51,12 +57,12 @@ class _Side:
 
     def __init__(self, vectors: Float[Tensor, "neurons d_model"]) -> None:
         self._vectors = vectors
-        self._best = Candidates.none(len(vectors), vectors.device)
+        self._best = Candidates.empty(len(vectors), vectors.device)
         self._total = LogTotal(len(vectors), vectors.device)
 
     def add(self, logits: Float[Tensor, "neurons tile"], start: int) -> None:
         """Add a tile of logits, which is overwritten."""
-        self._best.take(logits, start, LM_HEAD_MEAN_OF)
+        self._best.take(logits, start, N_LARGEST)
         self._total.add(logits)
 
     def tokens(
@@ -65,15 +71,15 @@ class _Side:
         """Return the most probable tokens; −1 where the vector is not finite."""
         scores, ids = break_ties(self._best, unembed, self._vectors, 1, bound)
         normalised = 1 / (self._best.scores.double() - scores).exp().mean(1)
-        nowhere = self._vectors.isnan().any(1)
+        is_zero = self._vectors.isnan().any(1)
         return LmHeadTokens(
-            token_ids=ids[:, 0].masked_fill(nowhere, -1).cpu().numpy(),
+            token_ids=ids[:, 0].masked_fill(is_zero, -1).cpu().numpy(),
             probability=(scores[:, 0] - self._total.value).exp().cpu().numpy(),
             normalised=normalised.cpu().numpy(),
         )
 
 
-def lm_head_tokens(
+def find_lm_head_tokens(
     raw_in: Float[Tensor, "neurons d_model"],
     unembed_raw: Float[Tensor, "d_vocab d_model"] | Operand,
     sides: Sequence[int] = SIDES,
@@ -87,22 +93,22 @@ def lm_head_tokens(
     Args:
         raw_in: `in` as it is stored.
         unembed_raw: U as it is stored.
-        sides: which to decode; the products are computed once.
+        sides: the sides of `in` to decode, 1 and −1; the products are computed once.
     """
     right = unembed_raw if isinstance(unembed_raw, Operand) else Operand(unembed_raw)
-    nowhere = (raw_in == 0).all(1, keepdim=True)
-    vectors = raw_in.masked_fill(nowhere, torch.nan)  # all of its scores would be ties
+    is_zero = (raw_in == 0).all(1, keepdim=True)
+    vectors = raw_in.masked_fill(is_zero, torch.nan)  # all of its scores would be ties
     left = Operand(vectors, right.half)
     if right.is_rounded or left.is_rounded:
         left, right = Operand(vectors), Operand(right.rows)
-    found = {side: _Side(vectors * side) for side in sides}
-    *others, last = sides
-    for start, logits in products(left, right):
-        for side in others:  # overwrites what it gets: the last side may have the products
-            found[side].add(side * logits, start)
-        found[last].add(logits.neg_() if last < 0 else logits, start)
-    bound = product_error(left, right) if left.rounded is not None else None
-    return {side: one.tokens(right.rows, bound) for side, one in found.items()}
+    by_side = {side: _Side(vectors * side) for side in sides}
+    *first_sides, last_side = sides
+    for start, logits in multiply_tiles(left, right):
+        for side in first_sides:  # overwrites what it gets: the last side may have the products
+            by_side[side].add(side * logits, start)
+        by_side[last_side].add(logits.neg_() if last_side < 0 else logits, start)
+    bound = bound_product_error(left, right) if left.rounded is not None else None
+    return {side: side_logits.tokens(right.rows, bound) for side, side_logits in by_side.items()}
 
 
 class LmHead:
@@ -111,7 +117,7 @@ class LmHead:
     Args:
         unembed_raw: U as it is stored.
         rows: the tokens that its rows are.
-        precision: of the products.
+        precision: that of the products; by default what suits the device.
     """
 
     def __init__(
@@ -121,24 +127,26 @@ class LmHead:
         precision: Precision | None = None,
     ) -> None:
         self._rows = rows
-        precision = Precision.of(unembed_raw.device) if precision is None else precision
-        self._unembed = Operand.of(unembed_raw, precision)
+        precision = Precision.for_device(unembed_raw.device) if precision is None else precision
+        self._unembed = Operand.at_precision(unembed_raw, precision)
 
     def decode(
         self, raw_in: Float[Tensor, "neurons d_model"], sides: Sequence[int]
     ) -> dict[int, LmHeadTokens]:
         """Return a layer's most probable tokens, by side of `in` as it is stored."""
         size = NEURON_TILE.get(raw_in.device.type, NEURON_TILE["cpu"])
-        tiles = [lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)]
-        found = {side: join_tiles([tile[side] for tile in tiles]) for side in sides}
+        tiles = [
+            find_lm_head_tokens(tile, self._unembed, sides) for tile in torch.split(raw_in, size)
+        ]
+        by_side = {side: join_tiles([tile[side] for tile in tiles]) for side in sides}
         return {
-            side: replace(one, token_ids=self._rows.numbered(one.token_ids))
-            for side, one in found.items()
+            side: replace(tokens, token_ids=self._rows.to_token_ids(tokens.token_ids))
+            for side, tokens in by_side.items()
         }
 
 
 def join_tiles(parts: list[_Record]) -> _Record:
-    """Return the record of all neurons from those of the tiles."""
+    """Return one record of all neurons, from a record of each tile of neurons."""
     arrays = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(parts[0])

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ingest.vocabulary.products import TOKEN_TILE, Precision, accumulated, mean_row
+from ingest.vocabulary.products import TOKEN_TILE, Precision, compute_mean_row, multiply_in_float32
 from neurondb.contracts.vocabulary import VocabularyMoments
 
 NO_SPREAD = 1e-14
@@ -28,7 +28,7 @@ class Spread:
     def __init__(
         self, rows: Float[Tensor, "rows d_model"], precision: Precision = Precision.EXACT
     ) -> None:
-        self._mean = mean_row(rows)
+        self._mean = compute_mean_row(rows)
         d = rows.shape[1]
         covariance = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
         for tile in torch.split(rows, TOKEN_TILE["cpu"]):
@@ -40,11 +40,11 @@ class Spread:
         self._halves = _halves(covariance / self._scale) if fast else None
 
     def mean(self, vectors: Float[Tensor, "neurons d_model"]) -> Float[Tensor, " neurons"]:
-        """Return the means, in float64."""
+        """Return the mean product of each vector with the rows, in float64."""
         return vectors.double() @ self._mean
 
     def variance(self, vectors: Float[Tensor, "neurons d_model"]) -> Float[Tensor, " neurons"]:
-        """Return the population variances, in float64."""
+        """Return the population variance of each vector's products with the rows, in float64."""
         if self._halves is None:
             exact = vectors.double()
             return torch.mm(exact, self.covariance).mul_(exact).sum(1).clamp_min_(0)
@@ -52,8 +52,8 @@ class Spread:
         scale: Tensor = LENGTH / torch.linalg.vector_norm(vectors, dim=1)
         scaled = vectors * scale[:, None]
         (high, low), (c_high, c_low) = _halves(scaled), self._halves
-        product = accumulated(high, c_high)
-        product += accumulated(high, c_low) + accumulated(low, c_high)
+        product = multiply_in_float32(high, c_high)
+        product += multiply_in_float32(high, c_low) + multiply_in_float32(low, c_high)
         form = product.mul_(scaled).sum(1, dtype=torch.float64) * self._scale
         return form.div_(scale.double() ** 2).clamp_min_(0)
 
@@ -68,7 +68,7 @@ class HigherMoments:
     """Sums of powers of scores about their mean: float32 a tile, float64 across tiles.
 
     Args:
-        mean: of the scores that will be added, in float64.
+        mean: each neuron's mean of the scores that will be added, in float64.
     """
 
     def __init__(self, mean: Float[Tensor, " neurons"]) -> None:
@@ -78,7 +78,7 @@ class HigherMoments:
         self._memory = mean.new_empty(0, dtype=torch.float32)
 
     def add(self, scores: Float[Tensor, "neurons tile"]) -> None:
-        """Add a tile, which is overwritten."""
+        """Add a tile of scores, whose memory is overwritten."""
         if len(self._memory) < scores.numel():
             self._memory = torch.empty(scores.numel(), device=scores.device)
         centred = scores.sub_(self._mean)
@@ -93,7 +93,7 @@ class HigherMoments:
         """The population variance of the scores."""
         return self._second / self._n
 
-    def standardised(self) -> tuple[Float[Tensor, " neurons"], Float[Tensor, " neurons"]]:
+    def standardise(self) -> tuple[Float[Tensor, " neurons"], Float[Tensor, " neurons"]]:
         """Return skewness and Pearson's kurtosis; NaN where there is no spread.
 
         Rounded products have a variance of their own, which cancels the most of their error.
@@ -103,6 +103,6 @@ class HigherMoments:
         return third / spread**1.5, fourth / spread**2
 
 
-def vocabulary_moments(*moments: Float[Tensor, " neurons"]) -> VocabularyMoments:
-    """Return the record of moments in its order; each in float64."""
+def record_vocabulary_moments(*moments: Float[Tensor, " neurons"]) -> VocabularyMoments:
+    """Return moments as a record, in the order of its fields and in float64."""
     return VocabularyMoments(*(moment.double().cpu().numpy() for moment in moments))

@@ -29,13 +29,13 @@ class Precision(Enum):
     """Inputs of 16 bits, sums in float32; candidates are multiplied again in float32."""
 
     @classmethod
-    def of(cls, device: torch.device) -> "Precision":
-        """Return FAST where the device multiplies 16 bits into float32, faster than float32."""
+    def for_device(cls, device: torch.device) -> "Precision":
+        """Return FAST on a GPU that multiplies 16-bit numbers into float32, else EXACT."""
         if device.type != "cuda":
             return cls.EXACT
-        some = torch.ones(16, 16, dtype=torch.float16, device=device)
+        trial = torch.ones(16, 16, dtype=torch.float16, device=device)
         try:
-            accumulated(some, some)
+            multiply_in_float32(trial, trial)
         except (NotImplementedError, RuntimeError, TypeError):  # an older torch, or a device
             return cls.EXACT
         return cls.FAST
@@ -49,7 +49,7 @@ class Operand:
     the range that they need; what is of 16 bits already stays as it is.
 
     Args:
-        rows: of any floating type; products are those of their float32 values.
+        rows: vectors of any floating type; products are those of their float32 values.
         half: type of the fast product's copy; None where products are exact.
     """
 
@@ -61,8 +61,8 @@ class Operand:
         self.rounded = None if half is None else rows.to(half)
 
     @classmethod
-    def of(cls, rows: Float[Tensor, "rows d_model"], precision: Precision) -> "Operand":
-        """Return an operand that is as exact or as fast as `precision` wants."""
+    def at_precision(cls, rows: Float[Tensor, "rows d_model"], precision: Precision) -> "Operand":
+        """Return rows as an operand of exact or of fast products."""
         if precision is Precision.EXACT:
             return cls(rows)
         return cls(rows, rows.dtype if rows.dtype in HALVES else torch.float16)
@@ -83,7 +83,7 @@ class Operand:
     @cached_property
     def mean(self) -> Float[Tensor, " d_model"]:
         """The mean of the rows as they are multiplied, in float64."""
-        return mean_row(self.rows if self.rounded is None else self.rounded)
+        return compute_mean_row(self.rows if self.rounded is None else self.rounded)
 
     @cached_property
     def norms(self) -> Float[Tensor, " rows"]:
@@ -92,19 +92,19 @@ class Operand:
 
     @cached_property
     def lost(self) -> Float[Tensor, " rows"]:
-        """Lengths of what rounding took from the rows."""
+        """The Euclidean length of each row's rounding error."""
         assert self.rounded is not None
         return _lengths(self.rows, self.rounded)
 
 
-def mean_row(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, " d_model"]:
+def compute_mean_row(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, " d_model"]:
     """Return the mean of the rows, in float64, in tiles: torch copies what it casts."""
     sums = [tile.sum(0, dtype=torch.float64) for tile in torch.split(rows, TOKEN_TILE["cpu"])]
     return torch.stack(sums).sum(0) / len(rows)
 
 
 def _lengths(rows: Tensor, other: Tensor | None = None) -> Tensor:
-    """Lengths of the rows, or of their differences from others, in tiles."""
+    """Return the lengths of the rows, or of their differences from others, computed in tiles."""
     step = TOKEN_TILE["cpu"]
     parts = []
     for start in range(0, len(rows), step):
@@ -115,10 +115,12 @@ def _lengths(rows: Tensor, other: Tensor | None = None) -> Tensor:
     return torch.cat(parts)
 
 
-def products(
+def multiply_tiles(
     left: Operand, right: Operand
 ) -> Iterator[tuple[int, Float[Tensor, "neurons tokens"]]]:
-    """Yield the first token and the scores of every tile of `right`; fast where both are.
+    """Multiply vectors with the vocabulary, and yield each tile's first token and its scores.
+
+    The product is fast where both operands have a 16-bit copy.
 
     The scores are overwritten by the next tile, and may be by whoever gets them.
     """
@@ -126,7 +128,7 @@ def products(
     tiles = [(start, min(start + size, len(right))) for start in range(0, len(right), size)]
     if left.rounded is not None and right.rounded is not None:
         for start, end in tiles:
-            yield start, accumulated(left.rounded, right.rounded[start:end])
+            yield start, multiply_in_float32(left.rounded, right.rounded[start:end])
         return
     vectors, n = left.rows.float(), len(left)
     memory = torch.empty(n * min(size, len(right)), device=left.device)
@@ -135,25 +137,25 @@ def products(
         yield start, torch.mm(vectors, right.rows[start:end].float().T, out=scores)
 
 
-def accumulated(left: Tensor, right: Tensor) -> Tensor:
+def multiply_in_float32(left: Tensor, right: Tensor) -> Tensor:
     """Return the products of rows of 16 bits, summed and given in float32."""
     if left.device.type == "cuda":
         return torch.mm(left, right.T, out_dtype=torch.float32)
     return left.float() @ right.float().T  # each product is exact in float32
 
 
-def product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
-    """Return how far a fast product with any row of `right` may be from the exact one.
+def bound_product_error(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+    """Return an upper bound on the error of a fast product with any row of `right`.
 
     With x = x̂ + ξ and y = ŷ + η, rounded and lost: |x·y − x̂·ŷ| ≤ ‖ξ‖‖y‖ + ‖x̂‖‖η‖; and d
     additions in float32, each relative to at most ‖x̂‖‖ŷ‖.
     """
     longest, most_lost = right.norms.max(), right.lost.max()
     summing = left.rows.shape[1] * ROUNDING
-    kept, longest_kept = left.norms + left.lost, longest + most_lost
-    return left.lost * longest + kept * most_lost + summing * kept * longest_kept
+    left_bound, right_bound = left.norms + left.lost, longest + most_lost
+    return left.lost * longest + left_bound * most_lost + summing * left_bound * right_bound
 
 
-def mean_product(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
-    """Return the means of the products with all rows of `right`, as `products` has them."""
+def compute_mean_product(left: Operand, right: Operand) -> Float[Tensor, " neurons"]:
+    """Return the means of the products with all rows of `right`, as `multiply_tiles` has them."""
     return (left.rows if left.rounded is None else left.rounded).double() @ right.mean

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from ingest.vocabulary.candidates import Candidates
 from ingest.vocabulary.lm_head import LmHead, join_tiles
-from ingest.vocabulary.moments import HigherMoments, Spread, vocabulary_moments
+from ingest.vocabulary.moments import HigherMoments, Spread, record_vocabulary_moments
 from ingest.vocabulary.products import (
     NEURON_TILE,
     Operand,
     Precision,
-    mean_product,
-    product_error,
-    products,
+    bound_product_error,
+    compute_mean_product,
+    multiply_tiles,
 )
-from ingest.vocabulary.tie_breaking import break_ties, n_spare
+from ingest.vocabulary.tie_breaking import break_ties, count_spare
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.vocabulary import TokenList, VocabularyMoments, VocabularyRecord
@@ -33,7 +33,7 @@ class _Comparison(NamedTuple):
     moments: VocabularyMoments
 
 
-def unit_rows(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_model"]:
+def normalise_rows(rows: Float[Tensor, "rows d_model"]) -> Float[Tensor, "rows d_model"]:
     """Return rows of length one; a zero row stays: such a token is orthogonal to everything."""
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
     return rows / norms.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
@@ -55,7 +55,7 @@ class Projector:
         unembed_raw: U as it is stored, for LM-head decoding.
         top_k: tokens a list.
         rows: the tokens that the rows of the three are; all, in their order, where it is None.
-        precision: of the products that find candidates; by default what suits the device.
+        precision: that of the products that find candidates; by default what suits the device.
     """
 
     def __init__(
@@ -69,9 +69,12 @@ class Projector:
         rows: TokenRows | None = None,
     ) -> None:
         self._token_rows = TokenRows(len(unembed)) if rows is None else rows
-        self._precision = Precision.of(unembed.device) if precision is None else precision
-        given = {"unembed": unembed, "embed": embed}
-        self._bases = [Operand.of(unit_rows(given[basis]), self._precision) for basis in BASES]
+        self._precision = Precision.for_device(unembed.device) if precision is None else precision
+        matrices = {"unembed": unembed, "embed": embed}
+        self._bases = [
+            Operand.at_precision(normalise_rows(matrices[basis]), self._precision)
+            for basis in BASES
+        ]
         self._head = LmHead(unembed_raw, self._token_rows, self._precision)
         self._k = min(top_k, len(unembed))
         self._dots = Spread(unembed, self._precision)
@@ -116,37 +119,37 @@ class Projector:
 
     def _numbered(self, tokens: TokenList) -> TokenList:
         """Return a list with the ids of tokens where their places among the rows stood."""
-        return replace(tokens, token_ids=self._token_rows.numbered(tokens.token_ids))
+        return replace(tokens, token_ids=self._token_rows.to_token_ids(tokens.token_ids))
 
     def _compare(self, rows: Float[Tensor, "tile d_model"]) -> _Comparison:
         norms = torch.linalg.vector_norm(rows, dim=1)
         # NaN for a zero vector, and so are its scores: no direction, no tokens
-        unit = Operand.of(rows / norms[:, None], self._precision)
-        mean = mean_product(unit, self._bases[BASES.index("unembed")])
+        unit = Operand.at_precision(rows / norms[:, None], self._precision)
+        mean = compute_mean_product(unit, self._bases[BASES.index("unembed")])
         higher = HigherMoments(mean)
         lists = {}
         for b, name in enumerate(BASES):
-            found = self._extreme_tokens(
+            top_and_bottom = self._extreme_tokens(
                 unit, self._bases[b], higher if name == "unembed" else None
             )
-            for d, (scores, ids) in enumerate(found):
+            for d, (scores, ids) in enumerate(top_and_bottom):
                 ids = ids.masked_fill(norms[:, None] == 0, -1)
                 lists[b, d] = TokenList(*(t.cpu().numpy() for t in (ids, scores)))
         variance = higher.variance
         if self._precision is Precision.FAST:  # the rounded vectors have others
             mean, variance = self._cosines.mean(unit.rows), self._cosines.variance(unit.rows)
         dots = self._dots.variance(rows).where(norms > 0, torch.nan)
-        moments = mean, variance, *higher.standardised(), dots
-        return _Comparison(lists, vocabulary_moments(*moments))
+        moments = mean, variance, *higher.standardise(), dots
+        return _Comparison(lists, record_vocabulary_moments(*moments))
 
     def _extreme_tokens(
         self, unit: Operand, basis: Operand, higher: HigherMoments | None
     ) -> list[tuple[Tensor, Tensor]]:
         """Return scores and token ids of the top and of the bottom list, neurons × k each."""
-        bound = None if self._precision is Precision.EXACT else product_error(unit, basis)
-        keep = self._k + n_spare(bound)
-        top, bottom = (Candidates.none(len(unit), unit.device) for _ in DIRECTIONS)
-        for start, scores in products(unit, basis):
+        bound = None if self._precision is Precision.EXACT else bound_product_error(unit, basis)
+        keep = self._k + count_spare(bound)
+        top, bottom = (Candidates.empty(len(unit), unit.device) for _ in DIRECTIONS)
+        for start, scores in multiply_tiles(unit, basis):
             top.take(scores, start, keep)
             bottom.take(scores, start, keep, smallest=True)
             if higher is not None:

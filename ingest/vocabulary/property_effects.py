@@ -58,7 +58,7 @@ class PropertyEffects:
             _covariance(unit_unembed, total / n) if covariance is None else covariance
         )
 
-    def of(self, out: Float[Tensor, "neurons d_model"]) -> PropertyEffectsRecord:
+    def compute(self, out: Float[Tensor, "neurons d_model"]) -> PropertyEffectsRecord:
         """Return a layer's effects; NaN where there is none or none worth keeping.
 
         `effect` is NaN for zero vectors, for neurons to which all tokens are the same, for

@@ -16,14 +16,14 @@ from ingest.weights.baselines import (
     Block,
     PairSample,
     Sampling,
-    exact_regions,
-    gaussian_regions,
+    compute_exact_regions,
+    compute_gaussian_regions,
 )
-from ingest.weights.preprocess import NeuronVectors, canonical
+from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.weights import Baseline, WeightsRecord
 
-ROWS = 128
+ROWS_A_BLOCK = 128
 """Neurons preprocessed at a time: their float32 copies stay in the processor's cache."""
 
 VECTORS = ("gate", "in_", "out")
@@ -40,37 +40,45 @@ def analyse_layer(
     Cosines are float32 sums of the preprocessed vectors; a zero vector's are NaN.
     """
     n, d = weights.in_.shape
-    pairs = sampling.pairs_a_neuron(n, d)
+    pairs = sampling.count_pairs_a_neuron(n, d)
     sample = None if pairs is None else PairSample(pairs, sampling.seed)
-    parts, kept = [], []
-    for vectors in blocks(weights, architecture, choices):
-        block = _measured(vectors)
-        parts.append(_numbers(vectors, block))
+    parts, kept_blocks = [], []
+    for vectors in preprocess_blocks(weights, architecture, choices):
+        block = _measure_norms(vectors)
+        parts.append(_compute_columns(vectors, block))
         if sample is None:
-            kept.append(block)
+            kept_blocks.append(block)
         else:
             sample.add(block)
-    regions = exact_regions(_unit(kept)) if sample is None else sample.regions(n)
+    regions = (
+        compute_exact_regions(_join_unit_rows(kept_blocks))
+        if sample is None
+        else sample.compute_regions(n)
+    )
     while any(region.standard_error > MAX_STANDARD_ERROR for region in regions):
         assert pairs is not None
         pairs *= 2
-        again = (_measured(vectors) for vectors in blocks(weights, architecture, choices))
-        regions = _regions(again, PairSample(pairs, sampling.seed) if pairs < ROWS / 2 else None)
-    found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        remeasured = (
+            _measure_norms(vectors) for vectors in preprocess_blocks(weights, architecture, choices)
+        )
+        regions = _regions(
+            remeasured, PairSample(pairs, sampling.seed) if pairs < ROWS_A_BLOCK / 2 else None
+        )
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     gated = weights.gate is not None
-    return _record(found, [*gaussian_regions(d, gated=gated), *regions])
+    return _record(columns, [*compute_gaussian_regions(d, gated=gated), *regions])
 
 
-def blocks(
+def preprocess_blocks(
     weights: LayerWeights, architecture: Architecture, choices: Preprocessing
 ) -> Iterator[NeuronVectors]:
     """Yield a layer's preprocessed vectors, some neurons at a time."""
-    for start in range(0, len(weights.in_), ROWS):
-        rows = slice(start, min(start + ROWS, len(weights.in_)))
-        yield canonical(weights, architecture, choices, rows)
+    for start in range(0, len(weights.in_), ROWS_A_BLOCK):
+        rows = slice(start, min(start + ROWS_A_BLOCK, len(weights.in_)))
+        yield preprocess_neurons(weights, architecture, choices, rows)
 
 
-def _measured(vectors: NeuronVectors) -> Block:
+def _measure_norms(vectors: NeuronVectors) -> Block:
     rows = {
         name: vector.contiguous()
         for name in VECTORS
@@ -79,35 +87,35 @@ def _measured(vectors: NeuronVectors) -> Block:
     return Block(rows, {k: torch.linalg.vector_norm(v, dim=1) for k, v in rows.items()})
 
 
-def _numbers(vectors: NeuronVectors, block: Block) -> dict[str, Tensor]:
+def _compute_columns(vectors: NeuronVectors, block: Block) -> dict[str, Tensor]:
     squares = [norm.double() ** 2 for norm in block.norms.values()]
-    found = {"sign": vectors.sign, "penalty": torch.stack(squares).sum(0)}
-    found |= {f"{name.rstrip('_')}_norm": norm for name, norm in block.norms.items()}
-    found |= {p: block.cosines(p) for p, (left, _) in PAIRS.items() if left in block.rows}
+    columns = {"sign": vectors.sign, "penalty": torch.stack(squares).sum(0)}
+    columns |= {f"{name.rstrip('_')}_norm": norm for name, norm in block.norms.items()}
+    columns |= {p: block.compute_cosines(p) for p, (left, _) in PAIRS.items() if left in block.rows}
     biases = {name: getattr(vectors, name) for name in ("gate_bias", "in_bias")}
-    return found | {name: bias for name, bias in biases.items() if bias is not None}
+    return columns | {name: bias for name, bias in biases.items() if bias is not None}
 
 
-def _unit(kept: list[Block]) -> dict[str, Tensor]:
+def _join_unit_rows(blocks: list[Block]) -> dict[str, Tensor]:
     return {
-        name: torch.cat([block.rows[name] / block.norms[name][:, None] for block in kept])
-        for name in kept[0].rows
+        name: torch.cat([block.rows[name] / block.norms[name][:, None] for block in blocks])
+        for name in blocks[0].rows
     }
 
 
-def _regions(again: Iterable[Block], sample: PairSample | None) -> list[Baseline]:
+def _regions(blocks: Iterable[Block], sample: PairSample | None) -> list[Baseline]:
     """Return the regions from more pairs, or from all."""
     if sample is None:
-        return exact_regions(_unit(list(again)))
+        return compute_exact_regions(_join_unit_rows(list(blocks)))
     n_neurons = 0
-    for block in again:
+    for block in blocks:
         sample.add(block)
         n_neurons += len(block.norms["out"])
-    return sample.regions(n_neurons)
+    return sample.compute_regions(n_neurons)
 
 
-def _record(found: dict[str, Tensor], baselines: list[Baseline]) -> WeightsRecord:
+def _record(numbers: dict[str, Tensor], baselines: list[Baseline]) -> WeightsRecord:
     absent = dict.fromkeys(("gate_norm", "gate_bias", "in_bias", "gate_in", "gate_out"))
-    arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in found.items()}
+    arrays: dict[str, Any] = {name: values.cpu().numpy() for name, values in numbers.items()}
     columns: dict[str, Any] = absent | arrays
     return WeightsRecord(**columns, baselines=baselines)

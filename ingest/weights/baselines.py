@@ -34,18 +34,18 @@ class Sampling:
     seed: int = 0
     exact: bool = False
 
-    def pairs_a_neuron(self, n_neurons: int, d_model: int) -> float | None:
+    def count_pairs_a_neuron(self, n_neurons: int, d_model: int) -> float | None:
         """Return how many pairs to look at for each neuron; None for all there are.
 
         The standard error of a Gaussian's 2.5% quantile is √(p(1−p)/n) ÷ its density there
         = 2.67 σ/√n, with σ = 1/√d. A quarter more than that asks for, since real cosines have
         heavier tails. Where it is a quarter of all pairs, all cost hardly more.
         """
-        wanted = 1.25 * (2.67 / MAX_STANDARD_ERROR) ** 2 / d_model / n_neurons
-        return None if self.exact or wanted > n_neurons / 4 else wanted
+        n_pairs = 1.25 * (2.67 / MAX_STANDARD_ERROR) ** 2 / d_model / n_neurons
+        return None if self.exact or n_pairs > n_neurons / 4 else n_pairs
 
 
-def gaussian(d_model: int) -> tuple[float, float]:
+def compute_gaussian_region(d_model: int) -> tuple[float, float]:
     """Return the 95% region of the cosine of two random directions in d dimensions.
 
     The cosine is Beta((d−1)/2, (d−1)/2), rescaled to [−1, 1].
@@ -61,7 +61,7 @@ class Block(NamedTuple):
     rows: Mapping[str, Float[Tensor, "neurons d_model"]]
     norms: Mapping[str, Float[Tensor, " neurons"]]
 
-    def cosines(self, pair: str, shift: int = 0) -> Float[Tensor, " neurons"]:
+    def compute_cosines(self, pair: str, shift: int = 0) -> Float[Tensor, " neurons"]:
         """Return the cosines of neuron i's left with neuron (i + shift)'s right vector.
 
         Those of a zero vector are 0/0, NaN.
@@ -87,29 +87,31 @@ class PairSample:
 
     def __init__(self, pairs_a_neuron: float, seed: int) -> None:
         self._pairs_a_neuron = pairs_a_neuron
-        self._owed = 0.0
+        self._pairs_owed = 0.0
         self._generator = np.random.default_rng(seed)
-        self._found: dict[str, list[Tensor]] = {}
+        self._cosines: dict[str, list[Tensor]] = {}
 
     def add(self, block: Block) -> None:
-        """Add the pairs of a block."""
+        """Add the cosines of random pairs within a block of neurons."""
         n = len(block.norms["out"])
-        self._owed += self._pairs_a_neuron
-        shifts = self._generator.permutation(np.arange(1, n))[: math.ceil(self._owed)]
-        self._owed -= len(shifts)
+        self._pairs_owed += self._pairs_a_neuron
+        shifts = self._generator.permutation(np.arange(1, n))[: math.ceil(self._pairs_owed)]
+        self._pairs_owed -= len(shifts)
         for pair, (left, _) in PAIRS.items():
             if left in block.rows:
-                found = self._found.setdefault(pair, [])
-                found += [block.cosines(pair, shift) for shift in shifts.tolist()]
+                cosines = self._cosines.setdefault(pair, [])
+                cosines += [block.compute_cosines(pair, shift) for shift in shifts.tolist()]
 
-    def regions(self, n_neurons: int) -> list[Baseline]:
+    def compute_regions(self, n_neurons: int) -> list[Baseline]:
         """Return the region of each pair that has any, with its standard error."""
         total = n_neurons * (n_neurons - 1)
-        found = {pair: _numbers(torch.cat(parts)) for pair, parts in self._found.items() if parts}
-        return [_region(pair, cosines, total) for pair, cosines in found.items() if len(cosines)]
+        by_pair = {
+            pair: _drop_nan(torch.cat(parts)) for pair, parts in self._cosines.items() if parts
+        }
+        return [_region(pair, cosines, total) for pair, cosines in by_pair.items() if len(cosines)]
 
 
-def exact_regions(unit: Mapping[str, UnitRows]) -> list[Baseline]:
+def compute_exact_regions(unit: Mapping[str, UnitRows]) -> list[Baseline]:
     """Return the regions over all pairs i ≠ j of a layer's unit rows."""
     regions = []
     for pair, (left, right) in PAIRS.items():
@@ -129,14 +131,14 @@ def _all_pairs(left: UnitRows, right: UnitRows) -> NDArray[np.float32]:
     return cosines[~np.isnan(cosines)]
 
 
-def gaussian_regions(d_model: int, *, gated: bool) -> list[Baseline]:
+def compute_gaussian_regions(d_model: int, *, gated: bool) -> list[Baseline]:
     """Return the closed-form region of each pair that a layer has."""
-    low, high = gaussian(d_model)
+    low, high = compute_gaussian_region(d_model)
     pairs = PAIRS if gated else ("in_out",)
     return [Baseline("gaussian", pair, low, high, None, 0.0) for pair in pairs]
 
 
-def _numbers(cosines: Tensor) -> NDArray[np.float32]:
+def _drop_nan(cosines: Tensor) -> NDArray[np.float32]:
     values: NDArray[np.float32] = cosines.cpu().numpy()
     return values[~np.isnan(values)]
 

@@ -19,7 +19,7 @@ NULL_DIRECTIONS: Final = 40
 _TILE: Final = 4096
 
 
-def null_directions(
+def find_null_directions(
     unembed: Float[Tensor, "d_vocab d_model"], k: int = NULL_DIRECTIONS
 ) -> Float[Tensor, "d_model directions"]:
     """Return U₀: the right-hand singular directions of the k smallest singular values of U.
@@ -30,15 +30,15 @@ def null_directions(
 
     Args:
         unembed: U, preprocessed: centred over the vocabulary.
-        k: how many, from 0.
+        k: the number of directions, 0 or more.
     """
-    return smallest_directions(_gram(unembed), k)
+    return find_smallest_directions(_gram(unembed), k)
 
 
-def smallest_directions(
+def find_smallest_directions(
     gram: Float[Tensor, "d_model d_model"], k: int = NULL_DIRECTIONS
 ) -> Float[Tensor, "d_model directions"]:
-    """Return `null_directions` of a U whose UᵀU is known, in float64."""
+    """Return `find_null_directions` of a U whose UᵀU is known, in float64."""
     # Squaring costs half the digits: of 16 that leaves singular values down to 1e-8 of the
     # largest, and what float32 weights say below 1e-7 of it is noise. A decomposition of U itself
     # would take twice its memory in float64.
@@ -47,7 +47,7 @@ def smallest_directions(
     return smallest
 
 
-def null_share(
+def compute_null_share(
     out: Float[Tensor, "neurons d_model"], directions: Float[Tensor, "d_model directions"]
 ) -> PerNeuron:
     """Return ‖out·U₀‖/‖out‖ of each neuron, 0 to 1; NaN for zero vectors."""

@@ -29,8 +29,8 @@ def resolve_preprocessing(choices: Preprocessing, architecture: Architecture) ->
     """Return the same with `center_gate` decided; False where there is no gate to centre."""
     applies = choices.center and architecture.gated and architecture.norm == "layer"
     published = architecture.model_type not in UNCENTRED_GATE
-    wanted = published if choices.center_gate is None else choices.center_gate
-    return replace(choices, center_gate=applies and wanted)
+    is_wanted = published if choices.center_gate is None else choices.center_gate
+    return replace(choices, center_gate=applies and is_wanted)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class NeuronVectors:
     sign: Int8[Tensor, " neurons"]
 
 
-def canonical(
+def preprocess_neurons(
     weights: LayerWeights,
     architecture: Architecture,
     choices: Preprocessing,
@@ -81,18 +81,20 @@ def canonical(
     )
 
 
-def unembedding(
+def preprocess_unembedding(
     checkpoint: Checkpoint, choices: Preprocessing, rows: TokenRows | None = None
 ) -> Float[Tensor, "tokens d_model"]:
-    """The unembedding U in float32 (METHODS §1.2); of a tied model, made from a copy.
+    """Return the unembedding U, preprocessed, in float32 (METHODS §1.2).
+
+    It is a copy, also where the model is tied.
 
     The final norm's gain is folded in, then the mean over the vocabulary subtracted; its bias,
     like a bias of the logits, shifts each token's logit by a constant and is left out. The
     vocabulary is the tokens of `rows`, or every row.
     """
-    stored = checkpoint.unembedding()
+    stored = checkpoint.read_unembedding()
     result = (stored if rows is None else rows.select(stored)).to(torch.float32, copy=True)
-    gain = checkpoint.final_norm().gain if choices.fold else None
+    gain = checkpoint.read_final_norm().gain if choices.fold else None
     if gain is not None:
         result.mul_(gain.float())
     if choices.center:
@@ -100,18 +102,21 @@ def unembedding(
     return result
 
 
-def embedding(
+def read_float_embedding(
     checkpoint: Checkpoint, rows: TokenRows | None = None
 ) -> Float[Tensor, "tokens d_model"]:
-    """The embedding E in float32, otherwise as it is stored (METHODS §1.2); rows as of U."""
-    stored = checkpoint.embedding()
+    """Return the embedding E in float32, otherwise as it is stored (METHODS §1.2).
+
+    Its rows are the tokens of `rows`, or every row.
+    """
+    stored = checkpoint.read_embedding()
     return (stored if rows is None else rows.select(stored)).float()
 
 
-def row_dots(
+def compute_row_dots(
     left: Float[Tensor, "neurons d_model"], right: Float[Tensor, "neurons d_model"]
 ) -> Float[Tensor, " neurons"]:
-    """The dot product of each row with its partner, summed in float64 and given in float32.
+    """Return the dot product of each row with its partner, in float32, summed in float64.
 
     A row's result does not depend on the rows beside it, however a layer is cut into chunks.
     """
@@ -129,12 +134,12 @@ class _Reader(NamedTuple):
 def _reader(
     weight: Tensor, bias: Tensor | None, rows: slice, norm: Norm | None, *, center: bool
 ) -> _Reader:
-    """What reads the residual stream: gain and bias of the norm folded in, then centred."""
+    """Preprocess what reads the residual stream: fold the norm's gain and bias in, then centre."""
     vectors = weight[rows].to(torch.float32, copy=True)
     bias = None if bias is None else bias[rows].to(torch.float32, copy=True)
     if norm is not None and norm.bias is not None:
         # The bias passes through the weights as they are, so before the gain goes into them.
-        shift = row_dots(vectors, norm.bias.float().expand_as(vectors))
+        shift = compute_row_dots(vectors, norm.bias.float().expand_as(vectors))
         bias = shift if bias is None else bias + shift
     if norm is not None and norm.gain is not None:
         vectors.mul_(norm.gain.float())
@@ -142,7 +147,7 @@ def _reader(
 
 
 def _writer(weights: LayerWeights, rows: slice, choices: Preprocessing, *, center: bool) -> Tensor:
-    """What writes to the residual stream: a norm after it folded in on request, then centred."""
+    """Preprocess what writes to the residual stream: fold a norm behind it in, then centre."""
     vectors = weights.out[rows].to(torch.float32, copy=True)
     post = weights.post_norm if choices.fold_post_norm else None
     if post is not None and post.gain is not None:
@@ -156,4 +161,4 @@ def _centred(vectors: Tensor) -> Tensor:
 
 def _signs(gate: Tensor, in_: Tensor, *, canonicalise: bool) -> Tensor:
     ones = torch.ones(len(in_), dtype=torch.int8, device=in_.device)
-    return torch.where(row_dots(gate, in_) < 0, -ones, ones) if canonicalise else ones
+    return torch.where(compute_row_dots(gate, in_) < 0, -ones, ones) if canonicalise else ones

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.weights.baselines import PAIRS
-from ingest.weights.preprocess import NeuronVectors, canonical
+from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing, VerifyReport
 from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError
@@ -47,9 +47,9 @@ def compare_stored_cosines(
     with progress.stage("verify", len(layers), "layers") as advance:
         for layer, choices in layers.items():
             chosen = np.sort(rng.permutation(model.d_mlp)[:n_neurons])
-            weights = checkpoint.layer(layer)
+            weights = checkpoint.read_layer(layer)
             computed = _recomputed_cosines(
-                canonical(weights, checkpoint.architecture, choices), chosen
+                preprocess_neurons(weights, checkpoint.architecture, choices), chosen
             )
             differences = _largest_differences(
                 _stored_cosines(connection, model, layer)[chosen], computed
@@ -89,12 +89,14 @@ def _stored_cosines(connection: Connection, model: Model, layer: int) -> NDArray
 
 def _recomputed_cosines(vectors: NeuronVectors, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
     rows = torch.from_numpy(chosen)
-    found = np.full((len(chosen), len(PAIRS)), np.nan)
+    cosines = np.full((len(chosen), len(PAIRS)), np.nan)
     for column, (left, right) in enumerate(PAIRS.values()):
-        one, other = getattr(vectors, left), getattr(vectors, right)
-        if one is not None:
-            found[:, column] = _row_cosines(one[rows].double(), other[rows].double())
-    return found
+        left_vectors, right_vectors = getattr(vectors, left), getattr(vectors, right)
+        if left_vectors is not None:
+            cosines[:, column] = _row_cosines(
+                left_vectors[rows].double(), right_vectors[rows].double()
+            )
+    return cosines
 
 
 def _row_cosines(left: Tensor, right: Tensor) -> NDArray[np.float64]:

@@ -29,11 +29,11 @@ class TokenRows:
     token_ids: Int[NDArray[np.int64], " tokens"] | None = None
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer | None, n_rows: int) -> "TokenRows":
+    def from_tokenizer(cls, tokenizer: Tokenizer | None, n_rows: int) -> "TokenRows":
         """Return the rows that a tokenizer has tokens for; all, where there is no tokenizer."""
         if tokenizer is None:
             return cls(n_rows)
-        token_ids = tokenizer.token_ids(n_rows)
+        token_ids = tokenizer.list_token_ids(n_rows)
         return cls(n_rows, token_ids if 0 < len(token_ids) < n_rows else None)
 
     @property
@@ -55,12 +55,12 @@ class TokenRows:
             return table[:n]
         return table[torch.from_numpy(self.token_ids).to(table.device)]
 
-    def places(self, token_ids: Sequence[int]) -> list[int]:
-        """Return where tokens stand among those that exist."""
+    def to_places(self, token_ids: Sequence[int]) -> list[int]:
+        """Return the place of each token id among the tokens that exist."""
         return [int(place) for place in np.searchsorted(self.ids, token_ids)]
 
-    def numbered(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the ids of tokens by their places; −1, which is none, stays."""
+    def to_token_ids(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return token ids by their places among the tokens that exist; −1 stays −1."""
         if self.token_ids is None:
             return places
         return np.where(places < 0, places, self.token_ids[places])

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from neurondb.extras import EXTRAS, MissingExtraError, find_extra, name_missing_extras
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 BARE = f"""
 import sys

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from neurondb import histogram
-from tests.support.sample_database import leb128
+from tests.support.leb128 import leb128
 
 COUNTS = st.one_of(st.integers(0, 300), st.integers(0, 2**63 - 1))
 ROWS = arrays(np.int64, array_shapes(min_dims=2, max_dims=2, max_side=70), elements=COUNTS)

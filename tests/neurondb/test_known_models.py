@@ -24,6 +24,7 @@ PUBLISHED_NAMES = {
 }
 
 
+@pytest.mark.shared
 def test_every_model_of_the_published_tables_is_known() -> None:
     tables = json.loads(shared("reference/rw_class_counts.json").read_text())
     assert len(tables["glu"]) == 12

@@ -20,7 +20,7 @@ from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.reading.status import read_status
 from neurondb.sql import open_engine, run_sql
 from tests.support.ingested import Silent
-from tests.support.postgres import need_postgres, postgres  # noqa: F401  (a fixture)
+from tests.support.postgres import need_postgres
 from tests.support.rows import PROVENANCE, VOLATILE
 from tests.support.tiny_model import tiny_model, write_texts
 
@@ -31,7 +31,7 @@ FIRST = {"model": "tiny", "layer": "0", "neuron": "1"}
 
 
 @pytest.fixture(scope="module")
-def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:  # noqa: F811
+def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """The tiny model with every stage in SQLite and in PostgreSQL."""
     directory = tmp_path_factory.mktemp("both")
     texts = write_texts(directory / "tiny.txt")

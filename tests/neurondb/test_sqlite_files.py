@@ -12,9 +12,7 @@ import pytest
 from neurondb import database, migrate, sqlite_files
 from neurondb.errors import DatabaseError
 from neurondb.sql import open_engine, run_sql
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 NAMES = (
     *("run#2.db", "a?b.db", "a%20b.db", "100%.db", "a b.db", "q'uo\"te.db", "é.db", "a\nb.db"),

@@ -87,6 +87,7 @@ def test_the_eleven_classes_stand_in_the_published_order_under_both_names() -> N
     assert UNDEFINED.class_id not in range(11)
 
 
+@pytest.mark.shared
 def test_the_published_counts_have_a_column_for_each_class_in_this_order() -> None:
     published = json.loads(shared("reference/rw_class_counts.json").read_text())
     assert len(published["glu"]) == 12

@@ -1,7 +1,6 @@
 """A real browser before `neurondb serve`: Debian's chromium by Playwright, on the loopback.
 
-A test module gets the fixtures by importing them. They live as long as the module: Playwright's
-event loop must be gone before another module runs one.
+The fixture is in `tests/neurondb/conftest.py`.
 """
 
 import shutil
@@ -14,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import URLError
-
-import pytest
 
 from tests.support.absent import absent
 
@@ -68,9 +65,9 @@ def _wait(address: str) -> None:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A browser for the tests of a module."""
+@contextmanager
+def started_browser() -> Iterator[Any]:
+    """Start a browser, and yield it as Playwright has it; the fixture `browser` is one."""
     executable = chromium()
     from playwright.sync_api import sync_playwright
 

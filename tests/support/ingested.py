@@ -21,6 +21,7 @@ from ingest.bundled import MODEL_NAME
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
 from neurondb.contracts.progress import Advance
 from neurondb.contracts.registry import job
+from tests.support.arrays import Array
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import (
     BUNDLED,
@@ -30,7 +31,7 @@ from tests.support.real_models import (
     real_directory,
     real_texts,
 )
-from tests.support.reference import Array, Reference
+from tests.support.reference import Reference
 from tests.support.sentencepiece import sentencepiece
 
 THRESHOLDS = (0.5, 0.2)

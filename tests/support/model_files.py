@@ -11,16 +11,9 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import ModelError
-from tests.support.random_models import GROUPED, build
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-
-@pytest.fixture
-def llama(tmp_path: Path) -> Path:
-    """A random model with grouped heads."""
-    return build("llama", GROUPED, tmp_path / "llama", 7)
 
 
 def edit_config(path: Path, **values: object) -> None:
@@ -67,10 +60,10 @@ def read_all(path: Path) -> None:
     """Open a directory and read everything."""
     checkpoint = Checkpoint.open(path)
     for index in range(checkpoint.architecture.n_layers):
-        checkpoint.layer(index)
-    checkpoint.embedding()
-    checkpoint.unembedding()
-    checkpoint.final_norm()
+        checkpoint.read_layer(index)
+    checkpoint.read_embedding()
+    checkpoint.read_unembedding()
+    checkpoint.read_final_norm()
 
 
 def message(path: Path) -> str:

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neurondb.contracts.ingest import Preprocessing
-from tests.support.reference import Array, Reference
+from tests.support.arrays import Array
+from tests.support.reference import Reference
 from tests.support.tiny_model import tiny_model
 
 

@@ -1,7 +1,7 @@
 """A PostgreSQL server of the tests' own, on a socket in a temporary directory.
 
-A test module gets the fixture by importing it, and calls `need_postgres` at its top: it is skipped
-as one where PostgreSQL or its driver is not installed, or fails with NEURONDB_REQUIRE_ALL=1.
+A test module that uses the fixture of `tests/conftest.py` calls `need_postgres` at its top: it is
+skipped as one where PostgreSQL or its driver is missing, or fails with NEURONDB_REQUIRE_ALL=1.
 """
 
 import importlib.util
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-import pytest
 from sqlalchemy import URL, create_engine
 
 from tests.support.absent import absent
@@ -66,9 +65,9 @@ def _running(programs: Path, directory: Path) -> Iterator[str]:
         run("pg_ctl", "stop", "-m", "immediate")
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The URL of an empty database."""
+@contextmanager
+def serve_empty_database() -> Iterator[str]:
+    """Run a server with an empty database, and yield the database's URL."""
     programs = _programs()
     assert programs is not None, "the module calls need_postgres() at its top"
     with (

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from ingest.bundled import model_directory
-from ingest.bundled.tinyworld import heldout
-from tests.support.shared_inputs import SHARED, shared
+from ingest.bundled.tinyworld import read_heldout_texts
+from tests.support.shared_inputs import REQUIRED, SHARED, shared
 
 BUNDLED = "bundled"
 STORIES = "stories260K"
@@ -22,8 +22,7 @@ SEPARATOR = "<|endoftext|>"
 N_TEXTS = {BUNDLED: 24, STORIES: 60}
 """More than an example list holds."""
 
-_EXPECTED = os.environ.get("NEURONDB_REQUIRE_ALL") == "1"
-REAL = (BUNDLED, STORIES) if _EXPECTED or (SHARED / "models" / STORIES).exists() else (BUNDLED,)
+REAL = (BUNDLED, STORIES) if REQUIRED or (SHARED / "models" / STORIES).exists() else (BUNDLED,)
 """The real models that there are: the bundled one first."""
 
 
@@ -36,7 +35,7 @@ def real_directory(name: str) -> Path:
 def real_texts(name: str) -> tuple[str, ...]:
     """Return texts of the kind that a model of `REAL` was trained on, but not those."""
     if name == BUNDLED:
-        return tuple(heldout(N_TEXTS[name]))
+        return tuple(read_heldout_texts(N_TEXTS[name]))
     written = shared("text/tinystories.txt").read_text(encoding="utf-8").split(SEPARATOR)
     return tuple([text.strip() for text in written if text.strip()][: N_TEXTS[name]])
 

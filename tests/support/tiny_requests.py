@@ -1,41 +1,10 @@
-"""The tiny model and its texts, asked to be ingested into a database of the test's own.
-
-A test module gets the fixtures by importing them.
-"""
+"""A request to ingest, carried out; and the database that it was for, asked."""
 
 import sqlite3
-from pathlib import Path
-
-import pytest
 
 from neurondb.contracts.ingest import IngestReport, IngestRequest
 from neurondb.contracts.registry import job
 from tests.support.ingested import Silent
-from tests.support.tiny_model import tiny_model, write_texts
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the model."""
-    return tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of the texts."""
-    return write_texts(tmp_path_factory.mktemp("texts") / "tiny.txt")
-
-
-@pytest.fixture
-def request_(model: Path, texts: Path, tmp_path: Path) -> IngestRequest:
-    """Every stage, into a new database."""
-    return IngestRequest(
-        model=str(model),
-        name="tiny",
-        database=str(tmp_path / "n.db"),
-        dataset=str(texts),
-        device="cpu",
-    )
 
 
 def run(request: IngestRequest) -> IngestReport:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from random import Random
 
-from ingest.bundled.tinyworld import joined
+from ingest.bundled.tinyworld import join_texts
 from tools.tinyworld.lessons import teach
 from tools.tinyworld.lexicon import LEXICON
 from tools.tinyworld.page import Page
@@ -63,7 +63,7 @@ def _main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--texts", type=int, default=8000)
     arguments = parser.parse_args()
-    sys.stdout.write(joined(texts(arguments.seed, arguments.texts)))
+    sys.stdout.write(join_texts(texts(arguments.seed, arguments.texts)))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from ingest.activations.compiled import Kernels
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
-from ingest.activations.native.library import library
+from ingest.activations.native.library import load_library
 from ingest.activations.reduction import (
     Activation,
     BatchSums,
     NeuronKind,
-    histogram_bins,
-    peak_positions,
+    find_histogram_bins,
+    find_peak_positions,
 )
 from ingest.forward import MLPActivations
 from neurondb import histogram
@@ -81,16 +81,16 @@ class _Inputs:
             counted,
         )
         self.shape = tuple(activations.in_.shape)
-        self._kept = parts
+        self._tensors = parts
         self.batch = _Batch(*(None if p is None else p.data_ptr() for p in parts), *self.shape)
 
     @property
     def address(self) -> int:
-        """Where the library finds it."""
+        """The address of the structure that the library reads."""
         return ctypes.addressof(self.batch)
 
     def share_out(self, run: Callable[[int, int], object]) -> None:
-        """Have threads do `run` for the neurons from one up to another, all of them together."""
+        """Run a function for all neurons in parallel: `run(first, end)` gets a thread's share."""
         texts, positions, neurons = self.shape
         _share_out(run, neurons, texts * positions * neurons)
 
@@ -120,7 +120,7 @@ def _reduce_batch(
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
-    about: Float[Tensor, "2 neurons"],
+    centre: Float[Tensor, "2 neurons"],
 ) -> tuple[BatchSums, Float[Tensor, "lists texts neurons"]]:
     """Return what `reduction.reduce_batch` does."""
     inputs = _Inputs(activations, sign, counted, activation)
@@ -137,10 +137,15 @@ def _reduce_batch(
     peaks = room(torch.float32, len(kind.peaks), texts)
     places = room(torch.int32, len(kind.peaks), texts)
     outputs = (usable, positive, in_case, powers, sums, low, high, peaks, places)
-    to, centre = _Sums(*(part.data_ptr() for part in outputs)), about.double().contiguous()
+    sums_struct, centre_float64 = (
+        _Sums(*(part.data_ptr() for part in outputs)),
+        centre.double().contiguous(),
+    )
     function = _function("reduce_batch", _Pointer, _Pointer, _Pointer)
-    of_batch, of_sums = inputs.address, ctypes.addressof(to)
-    inputs.share_out(lambda *part: function(of_batch, centre.data_ptr(), of_sums, *part))
+    batch_pointer, sums_pointer = inputs.address, ctypes.addressof(sums_struct)
+    inputs.share_out(
+        lambda *part: function(batch_pointer, centre_float64.data_ptr(), sums_pointer, *part)
+    )
     batch = BatchSums(
         usable,
         counted.sum(),
@@ -155,24 +160,24 @@ def _reduce_batch(
     return batch, peaks
 
 
-def _sums_by_text(
+def _sum_by_text(
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
 ) -> Float[Tensor, "7 texts neurons"]:
-    """Return what `reduction.sums_by_text` does."""
+    """Return what `reduction.sum_by_text` does."""
     inputs = _Inputs(activations, sign, counted)
     texts, _, neurons = inputs.shape
     sums = torch.empty(7, texts, neurons, dtype=torch.float64)
-    function, of_batch = _function("sums_by_text", _Pointer, _Pointer), inputs.address
-    inputs.share_out(lambda *part: function(of_batch, sums.data_ptr(), *part))
+    function, batch_pointer = _function("sum_by_text", _Pointer, _Pointer), inputs.address
+    inputs.share_out(lambda *part: function(batch_pointer, sums.data_ptr(), *part))
     return sums
 
 
 @cache
 def _function(name: str, *types: Any) -> Any:
     """Return a function of the library; each ends with the first neuron and the one after."""
-    function = getattr(library(), name)
+    function = getattr(load_library(), name)
     function.argtypes, function.restype = [*types, _Long, _Long], None
     return function
 
@@ -192,9 +197,11 @@ class NativeKernels(Kernels):
         inputs = _Inputs(activations, sign)
         rows = tokens[0] * inputs.shape[1] + tokens[1]
         function = _function("count_bins", _Pointer, _Pointer, _Long, _Int, _Int, _Pointer)
-        of_batch, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)
+        batch_pointer, innermost = inputs.address, 2 * (127 + histogram.SMALLEST)
         bins = (innermost, histogram.BINS_A_SIDE, counts.data_ptr())
-        inputs.share_out(lambda *part: function(of_batch, rows.data_ptr(), len(rows), *bins, *part))
+        inputs.share_out(
+            lambda *part: function(batch_pointer, rows.data_ptr(), len(rows), *bins, *part)
+        )
 
     def insert(
         self,
@@ -204,28 +211,28 @@ class NativeKernels(Kernels):
         ordinals: Int[Tensor, " texts"],
         positions: Int[Tensor, "lists texts neurons"],
     ) -> None:
-        """Offer texts to lists, in place."""
+        """Offer texts to lists, which are changed in place."""
         parts = (scores.int().contiguous(), _plain(values), positions.int().contiguous(), ordinals)
         for name in ("key", "position", "value"):
             setattr(lists, name, getattr(lists, name).contiguous())
-        owned = (lists.key, lists.position, lists.value)
+        list_tensors = (lists.key, lists.position, lists.value)
         pointers = [tensor.data_ptr() for tensor in parts]
         shape = (*scores.shape, lists.key.shape[2])
         function = _function("insert", *[_Long] * 4, *[_Pointer] * 4, _Long, *[_Pointer] * 3)
-        to = [tensor.data_ptr() for tensor in owned]
+        list_pointers = [tensor.data_ptr() for tensor in list_tensors]
         _share_out(
-            lambda *part: function(*shape, *pointers, LAST_ORDINAL, *to, *part),
+            lambda *part: function(*shape, *pointers, LAST_ORDINAL, *list_pointers, *part),
             scores.shape[2],
             lists.key.numel(),
         )
 
 
 @cache
-def native_kernels() -> NativeKernels:
+def load_native_kernels() -> NativeKernels:
     """Return the library's functions.
 
     Raises:
         NotCompiledError: There is no compiler, or it fails.
     """
-    library()
-    return NativeKernels(_reduce_batch, peak_positions, histogram_bins, _sums_by_text)
+    load_library()
+    return NativeKernels(_reduce_batch, find_peak_positions, find_histogram_bins, _sum_by_text)

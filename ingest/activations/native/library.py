@@ -36,12 +36,12 @@ class NotCompiledError(Exception):
 
 
 def prepare_library() -> None:
-    """Begin to compile the library, if need be, beside what comes next."""
+    """Begin to compile the library in a thread, unless it is compiled already."""
     _building()
 
 
 @cache
-def library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """Return the library, waiting for the compiler where need be.
 
     Raises:
@@ -53,23 +53,23 @@ def library() -> ctypes.CDLL:
 @cache
 def _building() -> Future[ctypes.CDLL]:
     executor = ThreadPoolExecutor(1, "compiling")
-    future = executor.submit(load_or_build)
+    future = executor.submit(load_or_build_library)
     executor.shutdown(wait=False)
     return future
 
 
-def load_or_build() -> ctypes.CDLL:
-    """Return the library that was kept, or else a new one.
+def load_or_build_library() -> ctypes.CDLL:
+    """Return the library that an earlier process compiled, or compile it.
 
     Raises:
-        NotCompiledError: as `library` says.
+        NotCompiledError: There is no compiler, it fails, or what it made cannot be loaded.
     """
     command = _compiler()
-    about = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()
-    name = hashlib.sha256(about + SOURCE.read_bytes()).hexdigest()[:16]
-    kept = user_cache_path("neurondb") / "compiled" / f"reduction-{name}.so"
+    cache_key = f"{command} {OPTIONS} {TUNED} {_processor()}".encode()
+    name = hashlib.sha256(cache_key + SOURCE.read_bytes()).hexdigest()[:16]
+    cached_file = user_cache_path("neurondb") / "compiled" / f"reduction-{name}.so"
     try:
-        return ctypes.CDLL(str(kept))
+        return ctypes.CDLL(str(cached_file))
     except OSError:  # none yet, or a damaged one
         pass
     try:
@@ -77,7 +77,7 @@ def load_or_build() -> ctypes.CDLL:
             built = Path(scratch) / "reduction.so"
             _compile(command, built)
             library = ctypes.CDLL(str(built))
-            _keep(built, kept)
+            _keep(built, cached_file)
     except OSError as error:
         raise NotCompiledError(str(error)) from error
     return library
@@ -95,24 +95,26 @@ def _compiler() -> list[str]:
 
 def _compile(command: list[str], built: Path) -> None:
     for tuned in TUNED:
-        said = subprocess.run(
+        compiler = subprocess.run(
             [*command, *OPTIONS, *tuned, "-o", str(built), str(SOURCE), "-lm"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
         )
-        if said.returncode == 0:
+        if compiler.returncode == 0:
             return
-    reason = (said.stderr.strip().splitlines() or [f"it ended with status {said.returncode}"])[0]
+    reason = (
+        compiler.stderr.strip().splitlines() or [f"it ended with status {compiler.returncode}"]
+    )[0]
     raise NotCompiledError(f"{command[0]}: {reason}")
 
 
-def _keep(built: Path, kept: Path) -> None:
+def _keep(built: Path, cached_file: Path) -> None:
     """Put a library where later processes look; where that cannot be, they compile it again."""
     with suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with replace_at_end(kept) as part:
+        cached_file.parent.mkdir(parents=True, exist_ok=True)
+        with replace_at_end(cached_file) as part:
             shutil.copyfile(built, part)
 
 

@@ -359,7 +359,7 @@ inlined void sum_texts(const Batch *b, int gated, double *sums, int64_t start, i
 
 /* Of each text (7, texts, neurons): tokens, positive hook_pre and hook_post, hook_pre and its
    square, hook_post and its square. */
-void sums_by_text(const Batch *b, double *sums, int64_t first, int64_t last) {
+void sum_by_text(const Batch *b, double *sums, int64_t first, int64_t last) {
     for (int64_t start = first; start < last; start += LANES) {
         int width = last - start < LANES ? (int)(last - start) : LANES;
         if (b->gate) sum_texts(b, 1, sums, start, width);

@@ -6,14 +6,14 @@ reduction is over a text's positions first and over the texts after that.
 """
 
 from ingest.activations.reduction.batch_sums import (
-    centres,
-    float64_sums,
+    compute_centres,
     reduce_batch,
     reduce_batch_in_parts,
-    sums_by_text,
+    sum_by_text,
+    sum_in_float64,
 )
-from ingest.activations.reduction.bins import histogram_bins
-from ingest.activations.reduction.positions import peak_positions, positions_of
+from ingest.activations.reduction.bins import find_histogram_bins
+from ingest.activations.reduction.positions import find_peak_positions, gather_peak_positions
 from ingest.activations.reduction.quantities import (
     GATED,
     HOOK_POST,
@@ -23,7 +23,7 @@ from ingest.activations.reduction.quantities import (
     UNGATED,
     Activation,
     NeuronKind,
-    canonical_values,
+    compute_canonical_values,
 )
 from ingest.activations.reduction.statistics import compute_moments, describe_cases, describe_labels
 from ingest.activations.reduction.summation_tree import Interval, SumTree
@@ -33,9 +33,9 @@ from ingest.activations.reduction.totals import (
     FloatSums,
     add_counts,
     add_sums,
-    batch_totals,
-    zero_counts,
-    zero_sums,
+    compute_batch_totals,
+    make_zero_counts,
+    make_zero_sums,
 )
 
 __all__ = [
@@ -54,19 +54,19 @@ __all__ = [
     "SumTree",
     "add_counts",
     "add_sums",
-    "batch_totals",
-    "canonical_values",
-    "centres",
+    "compute_batch_totals",
+    "compute_canonical_values",
+    "compute_centres",
     "compute_moments",
     "describe_cases",
     "describe_labels",
-    "float64_sums",
-    "histogram_bins",
-    "peak_positions",
-    "positions_of",
+    "find_histogram_bins",
+    "find_peak_positions",
+    "gather_peak_positions",
+    "make_zero_counts",
+    "make_zero_sums",
     "reduce_batch",
     "reduce_batch_in_parts",
-    "sums_by_text",
-    "zero_counts",
-    "zero_sums",
+    "sum_by_text",
+    "sum_in_float64",
 ]

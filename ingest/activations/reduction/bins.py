@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.activations.reduction.quantities import NeuronKind, canonical_values, is_finite
+from ingest.activations.reduction.quantities import NeuronKind, compute_canonical_values, is_finite
 from ingest.forward import MLPActivations
 from neurondb import histogram
 
 
-def histogram_bins(
+def find_histogram_bins(
     kind: NeuronKind,
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
@@ -22,13 +22,13 @@ def histogram_bins(
     """
     n_neurons = activations.in_.shape[-1]
     texts, positions = tokens
-    chosen = MLPActivations(
+    sampled = MLPActivations(
         None if activations.gate is None else activations.gate[texts, positions],
         activations.in_[texts, positions],
         activations.post[texts, positions],
     )
-    finite = is_finite(chosen)
-    values = canonical_values(chosen, sign)
+    finite = is_finite(sampled)
+    values = compute_canonical_values(sampled, sign)
     neuron = torch.arange(n_neurons, device=tokens.device)
     numbers = []
     for row, quantity in enumerate(kind.histograms):

@@ -10,10 +10,10 @@ from ingest.activations.reduction.quantities import (
     SWISH,
     Activation,
     NeuronKind,
-    bit_mask,
-    canonical_values,
+    compute_canonical_values,
     is_finite,
-    sign_cases,
+    make_bit_mask,
+    mask_sign_cases,
 )
 from ingest.forward import MLPActivations
 
@@ -23,7 +23,7 @@ SAME_SWISH: Final = 1 - 2**-20
 _BEYOND: Final = 2**30
 
 
-def peak_positions(
+def find_peak_positions(
     kind: NeuronKind,
     activation: Activation,
     activations: MLPActivations,
@@ -32,34 +32,35 @@ def peak_positions(
     peaks: Float[Tensor, "lists texts neurons"],
 ) -> Int[Tensor, "lists texts neurons"]:
     """Return the first position of each peak in its text; the text's length where it has none."""
-    values = canonical_values(activations, sign, activation)
+    values = compute_canonical_values(activations, sign, activation)
     usable = is_finite(activations) & counted[:, :, None]
     length = counted.shape[1]
     places = torch.arange(length, dtype=torch.int32, device=counted.device)[None, :, None]
     first = []
-    cases = dict(zip(kind.cases, sign_cases(kind, values, usable), strict=True))
+    cases = dict(zip(kind.cases, mask_sign_cases(kind, values, usable), strict=True))
     for (case, quantity), peak in zip(kind.peaks, peaks.unbind(0), strict=True):
-        here = cases[case] & _is_peak(quantity, values[quantity], peak[:, None])
+        is_peak = cases[case] & _is_peak(quantity, values[quantity], peak[:, None])
         # Elsewhere a bit above every position is set.
-        first.append((places | (~bit_mask(here) & _BEYOND)).amin(1).clamp(max=length))
+        first.append((places | (~make_bit_mask(is_peak) & _BEYOND)).amin(1).clamp(max=length))
     return torch.stack(first)
 
 
-def positions_of(
+def gather_peak_positions(
     kind: NeuronKind,
     activation: Activation,
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     counted: Bool[Tensor, "texts positions"],
     peaks: Float[Tensor, "lists texts neurons"],
-    where: Int[Tensor, "3 peaks"],
+    peak_places: Int[Tensor, "3 peaks"],
 ) -> Int[Tensor, " peaks"]:
-    """Return the positions of a few peaks; the rows of `where` are their lists, texts and neurons.
+    """Return the first position in its text of each of a few peaks.
 
-    Reads the texts of these neurons only: what `peak_positions` returns at `where`, where that
-    would be a waste.
+    Only the values of these texts and neurons are read, where `find_peak_positions` would read all
+    of the batch; the result is what that returns at `peak_places`, whose rows are the peaks' lists,
+    texts and neurons.
     """
-    lists, texts, neurons = where
+    lists, texts, neurons = peak_places
 
     def columns(values: Tensor) -> Tensor:
         return values[texts, :, neurons][:, :, None]
@@ -69,18 +70,18 @@ def positions_of(
         columns(activations.in_),
         columns(activations.post),
     )
-    values = canonical_values(chosen, sign[neurons, None, None], activation)
+    values = compute_canonical_values(chosen, sign[neurons, None, None], activation)
     cases, quantities = torch.tensor(kind.peaks, device=lists.device).T
     inside = torch.zeros_like(chosen.in_, dtype=torch.bool)
     usable = is_finite(chosen) & counted[texts][:, :, None]
-    for case, holds in zip(kind.cases, sign_cases(kind, values, usable), strict=True):
+    for case, holds in zip(kind.cases, mask_sign_cases(kind, values, usable), strict=True):
         inside |= (cases == case)[lists][:, None, None] & holds
     peak = peaks[lists, texts, neurons][:, None, None]
-    here = torch.zeros_like(inside)
+    is_peak = torch.zeros_like(inside)
     for quantity in kind.quantities:
         of_quantity = (quantities == quantity)[lists][:, None, None]
-        here |= of_quantity & _is_peak(quantity, values[quantity], peak)
-    return (here & inside).squeeze(2).byte().argmax(1)
+        is_peak |= of_quantity & _is_peak(quantity, values[quantity], peak)
+    return (is_peak & inside).squeeze(2).byte().argmax(1)
 
 
 def _is_peak(quantity: int, values: Tensor, peak: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ GATED: Final = _kind(gated=True)
 UNGATED: Final = _kind(gated=False)
 
 
-def canonical_values(
+def compute_canonical_values(
     activations: MLPActivations,
     sign: Float[Tensor, " neurons"],
     activation: Activation | None = None,
@@ -76,7 +76,7 @@ def canonical_values(
 
 
 def is_finite(activations: MLPActivations) -> Bool[Tensor, "texts positions neurons"]:
-    """Return where gate, in and post are numbers."""
+    """Return where gate, in and post are all finite."""
     # Compilers vectorise this comparison, but not isfinite.
     finite = _below_infinity(activations.in_) & _below_infinity(activations.post)
     return finite if activations.gate is None else finite & _below_infinity(activations.gate)
@@ -86,7 +86,7 @@ def _below_infinity(values: Tensor) -> Tensor:
     return values.float().abs() < torch.inf
 
 
-def sign_cases(
+def mask_sign_cases(
     kind: NeuronKind, values: dict[int, Tensor], usable: Tensor
 ) -> list[Bool[Tensor, "texts positions neurons"]]:
     """Return where each sign case holds; strictly, so exact zeros are in none."""
@@ -101,7 +101,7 @@ def sign_cases(
     ]
 
 
-def bit_mask(holds: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+def make_bit_mask(holds: Bool[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     """Return all ones where a condition holds, else all zeros.
 
     To take values by such masks, as integers, is several times faster in plain PyTorch than

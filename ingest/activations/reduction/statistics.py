@@ -56,13 +56,13 @@ def describe_labels(
     kind: NeuronKind, by_label: Float[Tensor, "7 labels neurons"]
 ) -> list[LabelStatistics]:
     """Return the statistics of every label; NaN where it has no tokens."""
-    found = []
+    statistics = []
     for sums in by_label.numpy().swapaxes(0, 1):
         n, positive, post_positive, pre, pre2, post, post2 = sums
         with np.errstate(invalid="ignore", divide="ignore"):
             pre_mean, post_mean = pre / n, post / n
             pre_variance, post_variance = pre2 / n - pre_mean**2, post2 / n - post_mean**2
-        found.append(
+        statistics.append(
             LabelStatistics(
                 n_tokens=n.astype(np.int64),
                 gate_positive=positive.astype(np.int64) if kind.gated else None,
@@ -73,4 +73,4 @@ def describe_labels(
                 post_variance=np.maximum(post_variance, 0),
             )
         )
-    return found
+    return statistics

@@ -63,7 +63,7 @@ class SumTree:
             self._insert((first + shift, n), sums)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that the tree consists of, by name."""
+        """Return every tensor of the tree by name, as a summary file stores it."""
         return {
             f"sums.{first}+{n}.{name}": tensor
             for (first, n), sums in self
@@ -71,8 +71,8 @@ class SumTree:
         }
 
     @classmethod
-    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """Return the tree that some of `tensors` were taken from."""
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the tree whose `tensors()` are among `tensors`."""
         nodes: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("sums."):
@@ -101,7 +101,7 @@ class SumTree:
     def _insert(self, interval: Interval, sums: FloatSums) -> None:
         first, n = interval
         while (sibling := self._nodes.pop((first ^ n, n), None)) is not None:
-            there = sibling.to(sums.mean.device)
-            sums = add_sums(there, sums) if first & n else add_sums(sums, there)
+            sibling_sums = sibling.to(sums.mean.device)
+            sums = add_sums(sibling_sums, sums) if first & n else add_sums(sums, sibling_sums)
             first, n = first & ~n, 2 * n
         self._nodes[first, n] = sums.to("cpu") if n >= HOST_FROM else sums

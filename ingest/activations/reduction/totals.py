@@ -16,8 +16,8 @@ from ingest.activations.reduction.quantities import NeuronKind
 class Counts(NamedTuple):
     """Numbers of tokens, and extremes.
 
-    `quantities` are those of the `Kind`, in its order; `cases` likewise. Two rows: gate (ungated:
-    in) and post.
+    `quantities` and `cases` are those of the `NeuronKind`, in its order. Where there are two rows,
+    they are gate (ungated: in) and post.
     """
 
     finite: Int[Tensor, " neurons"]
@@ -50,7 +50,7 @@ class FloatSums(NamedTuple):
 
 
 class BatchSums(NamedTuple):
-    """What the reduction of one batch yields; `batch_totals` makes totals of it.
+    """What the reduction of one batch yields; `compute_batch_totals` makes totals of it.
 
     `powers` are sums of the first four powers of deviations from a centre; `positions` those of
     the peaks (lists, texts, neurons), where the reduction looks for them itself.
@@ -67,8 +67,8 @@ class BatchSums(NamedTuple):
     positions: Tensor | None = None
 
 
-def zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
-    """Return the counts of nothing."""
+def make_zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Counts:
+    """Return counts of no tokens, to add to."""
     cases, quantities = len(kind.cases), len(kind.quantities)
 
     def zeros(*shape: int) -> Tensor:
@@ -85,8 +85,10 @@ def zero_counts(kind: NeuronKind, n_neurons: int, device: torch.device) -> Count
     )
 
 
-def zero_sums(kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device) -> FloatSums:
-    """Return the sums of nothing."""
+def make_zero_sums(
+    kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.device
+) -> FloatSums:
+    """Return sums of no tokens, to add to."""
 
     def zeros(*shape: int) -> Tensor:
         return torch.zeros(*shape, n_neurons, dtype=torch.float64, device=device)
@@ -102,12 +104,12 @@ def zero_sums(kind: NeuronKind, n_neurons: int, n_labels: int, device: torch.dev
     )
 
 
-def batch_totals(
-    kind: NeuronKind, batch: BatchSums, about: Float[Tensor, "2 neurons"]
+def compute_batch_totals(
+    kind: NeuronKind, batch: BatchSums, centre: Float[Tensor, "2 neurons"]
 ) -> tuple[Counts, FloatSums]:
-    """Return what one batch comes to: power sums about a centre become central moments.
+    """Return a batch's counts and sums: power sums about a centre become central moments.
 
-    Sums by label are not among what the reduction yields: there are none.
+    The reduction yields no sums by label; `by_label` has no columns.
     """
     shape = (len(kind.cases), len(kind.quantities), -1)
     finite = batch.usable.long()
@@ -125,55 +127,55 @@ def batch_totals(
     )
     return counts, FloatSums(
         finite=finite,
-        mean=about + d,
+        mean=centre + d,
         power2=(s2 - n * square).clamp(min=0),
         power3=s3 - 3 * d * s2 + 2 * n * square * d,
         power4=(s4 - 4 * d * s3 + 6 * square * s2 - 3 * n * square * square).clamp(min=0),
         sum=torch.stack(batch.sum).view(shape),
-        by_label=about.new_zeros(4, 0, about.shape[1]),
+        by_label=centre.new_zeros(4, 0, centre.shape[1]),
     )
 
 
-def add_counts(one: Counts, other: Counts) -> Counts:
-    """Return the counts of both samples, to the bit whichever comes first."""
+def add_counts(first: Counts, second: Counts) -> Counts:
+    """Return the counts of both samples together; their order changes no bit."""
     return Counts(
-        finite=one.finite + other.finite,
-        nonfinite=one.nonfinite + other.nonfinite,
-        positive=one.positive + other.positive,
-        in_case=one.in_case + other.in_case,
-        low=torch.minimum(one.low, other.low),
-        high=torch.maximum(one.high, other.high),
+        finite=first.finite + second.finite,
+        nonfinite=first.nonfinite + second.nonfinite,
+        positive=first.positive + second.positive,
+        in_case=first.in_case + second.in_case,
+        low=torch.minimum(first.low, second.low),
+        high=torch.maximum(first.high, second.high),
     )
 
 
-def add_sums(one: FloatSums, other: FloatSums) -> FloatSums:
+def add_sums(first: FloatSums, second: FloatSums) -> FloatSums:
     """Return the sums of both samples together.
 
     Sums, products and quotients only, each rounded as IEEE 754 says, so that processors and GPUs
     give the same bits. Moments by the pairwise update of Pébay (2008), "Formulas for robust,
     one-pass parallel computation of covariances and arbitrary-order statistical moments".
     """
-    a, b = one.finite.double(), other.finite.double()
+    a, b = first.finite.double(), second.finite.double()
     n = (a + b).clamp(min=1)
     # The mean of no tokens says nothing, whatever it is.
-    delta = torch.where((a > 0) & (b > 0), other.mean - one.mean, 0.0)
+    delta = torch.where((a > 0) & (b > 0), second.mean - first.mean, 0.0)
     step = delta / n
     square = step * step
     product = delta * step * a * b
-    mean = torch.where(a > 0, one.mean, other.mean)
+    mean = torch.where(a > 0, first.mean, second.mean)
     return FloatSums(
-        finite=one.finite + other.finite,
+        finite=first.finite + second.finite,
         mean=mean + step * b,
-        power2=one.power2 + other.power2 + product,
-        power3=one.power3
-        + other.power3
+        power2=first.power2 + second.power2 + product,
+        power3=first.power3
+        + second.power3
         + product * step * (a - b)
-        + 3 * step * (a * other.power2 - b * one.power2),
-        power4=one.power4
-        + other.power4
+        + 3 * step * (a * second.power2 - b * first.power2),
+        power4=first.power4
+        + second.power4
         + product * square * (a * a - a * b + b * b)
-        + 6 * square * (a * a * other.power2 + b * b * one.power2)
-        + 4 * step * (a * other.power3 - b * one.power3),
-        sum=one.sum + other.sum,
-        by_label=one.by_label + other.by_label,
+        + 6 * square * (a * a * second.power2 + b * b * first.power2)
+        + 4 * step * (a * second.power3 - b * first.power3),
+        sum=first.sum + second.sum,
+        by_label=first.by_label + second.by_label,
     )

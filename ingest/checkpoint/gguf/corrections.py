@@ -35,19 +35,19 @@ def correct_config(config: Mapping[str, Any], file: GgufFile) -> dict[str, Any]:
     Raises:
         UnsupportedModelError: Its rotary frequencies are scaled in a way that is not known.
     """
-    kept = {key: value for key, value in config.items() if key not in OF_THE_LOADER}
-    pad = kept.get("pad_token_id")
-    if isinstance(pad, int) and pad >= kept["vocab_size"]:
-        kept["pad_token_id"] = None  # transformers' default for the family, not this model's
-    if kept["model_type"] == "gpt2":
-        kept["n_positions"] = kept.pop("n_ctx", kept["n_positions"])
-        kept["n_inner"] = kept.pop("feed_forward_length", kept["n_inner"])
+    corrected = {key: value for key, value in config.items() if key not in OF_THE_LOADER}
+    pad = corrected.get("pad_token_id")
+    if isinstance(pad, int) and pad >= corrected["vocab_size"]:
+        corrected["pad_token_id"] = None  # transformers' default for the family, not this model's
+    if corrected["model_type"] == "gpt2":
+        corrected["n_positions"] = corrected.pop("n_ctx", corrected["n_positions"])
+        corrected["n_inner"] = corrected.pop("feed_forward_length", corrected["n_inner"])
     if ROPE_FACTORS in file.tensors:
-        kept["rope_parameters"] = _llama3_rope(kept["rope_parameters"], file)
-    return kept
+        corrected["rope_parameters"] = _llama3_rope(corrected["rope_parameters"], file)
+    return corrected
 
 
-def llama3_factors(theta: float, n_frequencies: int, factor: float) -> NDArray[np.float64]:
+def compute_llama3_factors(theta: float, n_frequencies: int, factor: float) -> NDArray[np.float64]:
     """Return by what Llama 3.1 divides each rotary frequency: 1 for short waves, more for long.
 
     Args:
@@ -63,15 +63,15 @@ def llama3_factors(theta: float, n_frequencies: int, factor: float) -> NDArray[n
     return divisors
 
 
-def stored_values(vector: GgufTensor) -> NDArray[np.float32]:
+def read_vector(vector: GgufTensor) -> NDArray[np.float32]:
     """Return the values of a vector, which are always stored in float32."""
     return np.fromfile(vector.file, np.float32, vector.shape[0], offset=vector.offset)
 
 
 def _llama3_rope(rope: Mapping[str, Any], file: GgufFile) -> dict[str, Any]:
-    stored = stored_values(file.tensors[ROPE_FACTORS])
+    stored = read_vector(file.tensors[ROPE_FACTORS])
     factor = float(stored.max())
-    expected = llama3_factors(rope["rope_theta"], len(stored), factor)
+    expected = compute_llama3_factors(rope["rope_theta"], len(stored), factor)
     if not np.allclose(stored, expected, rtol=SAME_FACTOR):
         raise UnsupportedModelError(
             f"{file.path}: its rotary frequencies are scaled (tensor '{ROPE_FACTORS}') otherwise"

@@ -19,11 +19,11 @@ from ingest.checkpoint.digests import Stamp
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
 SUFFIX: Final = ".gguf"
-PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+PART_NAME: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 """How llama.cpp names the parts of a split file."""
-FIRST: Final = "00001"
-MOST_NAMED: Final = 4
-LONG: Final = 64
+FIRST_PART: Final = "00001"
+MAX_LISTED: Final = 4
+LONG_LIST: Final = 64
 """Lists of more values are the tokenizer's, which only the sidecar reads."""
 MAGIC: Final = b"GGUF"
 
@@ -82,21 +82,23 @@ def is_gguf(path: Path) -> bool:
         return False
 
 
-def gguf_in(directory: Path) -> Path | None:
+def find_gguf(directory: Path) -> Path | None:
     """Return the one GGUF model of a directory, the first part of a split one; None without any.
 
     Raises:
         CheckpointError: There are several; the message names them.
     """
     files = [file for file in sorted(directory.iterdir()) if file.suffix.lower() == SUFFIX]
-    first = [
-        f for f in files if (part := PART.fullmatch(f.name)) is None or part["number"] == FIRST
+    first_parts = [
+        file
+        for file in files
+        if (part := PART_NAME.fullmatch(file.name)) is None or part["number"] == FIRST_PART
     ]
     # A picture tower lies beside the language model that it belongs to.
-    models = [file for file in first or files if not file.name.startswith("mmproj")]
+    models = [file for file in first_parts or files if not file.name.startswith("mmproj")]
     if len(models) > 1:
-        names = ", ".join(file.name for file in models[:MOST_NAMED])
-        more = ", …" if len(models) > MOST_NAMED else ""
+        names = ", ".join(file.name for file in models[:MAX_LISTED])
+        more = ", …" if len(models) > MAX_LISTED else ""
         raise CheckpointError(
             f"{directory} holds {len(models)} GGUF models ({names}{more}): give the file that is"
             " meant"
@@ -115,7 +117,7 @@ def open_gguf(path: Path) -> GgufFile:
         UnsupportedModelError: It was written for processors of the other byte order.
     """
     parts = _parts(path)
-    return _read(parts, tuple(Stamp.of(part) for part in parts))
+    return _read(parts, tuple(Stamp.from_file(part) for part in parts))
 
 
 @contextmanager
@@ -123,7 +125,7 @@ def read_by_transformers(file: GgufFile, *, lists: bool) -> Iterator[None]:
     """Let transformers see all parts of a file while this is open, which it cannot by itself.
 
     Args:
-        file: What it is to read.
+        file: The file that it is to read.
         lists: Whether it needs the tokenizer's lists. Without them it is much faster.
     """
     quick = [_reader(part, quick=not lists) for part in file.parts]
@@ -138,11 +140,11 @@ def read_by_transformers(file: GgufFile, *, lists: bool) -> Iterator[None]:
 
 
 def _parts(path: Path) -> tuple[Path, ...]:
-    named = PART.fullmatch(path.name)
-    if named is None:
+    split_name = PART_NAME.fullmatch(path.name)
+    if split_name is None:
         return (path,)
-    count = int(named["count"])
-    names = [f"{named['stem']}-{i:05}-of-{count:05}.gguf" for i in range(1, count + 1)]
+    count = int(split_name["count"])
+    names = [f"{split_name['stem']}-{i:05}-of-{count:05}.gguf" for i in range(1, count + 1)]
     parts = [path.with_name(name) for name in names]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
@@ -244,7 +246,7 @@ class _QuickReader(GGUFReader):
     ) -> tuple[int, list[Any], list[int], list[GGUFValueType]]:
         if GGUFValueType(raw_type) == GGUFValueType.ARRAY and self.byte_order == "I":
             item, count = struct.unpack_from("<IQ", _buffer(self.data), orig_offs)
-            if count > LONG:
+            if count > LONG_LIST:
                 size = self._size_of_list(orig_offs + 12, GGUFValueType(item), count)
                 return 12 + size, [], [], [GGUFValueType.ARRAY]
         return super()._get_field_parts(orig_offs, raw_type)
@@ -262,5 +264,5 @@ class _QuickReader(GGUFReader):
 
 
 def _buffer(mapped: Any) -> memoryview:
-    """The bytes of a mapped file; numpy's types do not say that it is one of Python's buffers."""
+    """Return a mapped file's bytes; numpy's types do not say that it is a buffer of Python's."""
     return memoryview(mapped)

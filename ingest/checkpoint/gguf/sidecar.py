@@ -18,18 +18,18 @@ from typing import Any, Final
 import gguf
 from platformdirs import user_cache_path
 
-from ingest.checkpoint.gguf.corrections import ROPE_FACTORS, correct_config, stored_values
+from ingest.checkpoint.gguf.corrections import ROPE_FACTORS, correct_config, read_vector
 from ingest.checkpoint.gguf.reader import GgufFile, read_by_transformers
 from ingest.checkpoint.libraries import first_line, silence_libraries
 from ingest.families import FAMILIES
 from neurondb.errors import CheckpointError, UnsupportedModelError
 
-FORM: Final = 4
+FORMAT_VERSION: Final = 4
 """The format of what is kept; another number makes it anew."""
 PADDING: Final = re.compile(r"\[PAD\d+\]")
 
 
-def sidecar_of(file: GgufFile) -> Path:
+def ensure_sidecar(file: GgufFile) -> Path:
     """Return the directory with a GGUF file's config.json and tokenizer files, made if need be.
 
     Raises:
@@ -45,11 +45,11 @@ def sidecar_of(file: GgufFile) -> Path:
 def _key(file: GgufFile) -> str:
     from transformers import __version__
 
-    digest = sha256(f"{FORM} {__version__} {sorted(file.tensors)}".encode())
+    digest = sha256(f"{FORMAT_VERSION} {__version__} {sorted(file.tensors)}".encode())
     with file.path.open("rb") as opened:
         digest.update(opened.read(file.header_bytes))
     if (factors := file.tensors.get(ROPE_FACTORS)) is not None:
-        digest.update(stored_values(factors).tobytes())
+        digest.update(read_vector(factors).tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -77,19 +77,21 @@ def _keep_tokens(file: Path, tokens: Sequence[str]) -> None:
     """
     content = json.loads(file.read_bytes())
     vocabulary = content["model"]["vocab"]
-    real = {i for i, token in enumerate(tokens) if not PADDING.fullmatch(token)}
+    real_ids = {i for i, token in enumerate(tokens) if not PADDING.fullmatch(token)}
     if isinstance(vocabulary, dict):
-        content["model"]["vocab"] = {t: i for t, i in vocabulary.items() if i in real}
-    content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] in real]
+        content["model"]["vocab"] = {t: i for t, i in vocabulary.items() if i in real_ids}
+    content["added_tokens"] = [
+        token for token in content["added_tokens"] if token["id"] in real_ids
+    ]
     file.write_text(json.dumps(content, ensure_ascii=False))
 
 
 def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:
     from transformers import AutoConfig, AutoTokenizer
 
-    where: dict[str, Any] = {"gguf_file": file.path.name, "local_files_only": True}
+    source: dict[str, Any] = {"gguf_file": file.path.name, "local_files_only": True}
     try:
-        config = AutoConfig.from_pretrained(file.path.parent, **where).to_dict()
+        config = AutoConfig.from_pretrained(file.path.parent, **source).to_dict()
     except (ValueError, KeyError) as error:
         if "not supported" in str(error) or "does not recognize" in str(error):
             raise UnsupportedModelError(
@@ -103,7 +105,7 @@ def _read(file: GgufFile) -> tuple[dict[str, Any], Any]:
             f" (supported: {', '.join(FAMILIES)})"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(file.path.parent, **where)
+        tokenizer = AutoTokenizer.from_pretrained(file.path.parent, **source)
     # Tokenizers are converted by a dozen classes, which raise whatever befits them.
     except Exception as error:
         reason = first_line(error)

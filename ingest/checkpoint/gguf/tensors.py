@@ -37,7 +37,7 @@ class GgufTensors:
 
     Args:
         file: The file.
-        layout: What is read of the model.
+        layout: Which tensors of the model are read.
 
     Raises:
         UnsupportedModelError: A tensor that is read is stored in a way that cannot be dequantised,
@@ -46,45 +46,45 @@ class GgufTensors:
 
     def __init__(self, file: GgufFile, layout: Layout) -> None:
         self._file = file
-        known = _transformers_names(file, layout)
-        self.gguf_name: Mapping[str, str] = {known.get(n, n): n for n in file.tensors}
+        names_by_gguf = _transformers_names(file, layout)
+        self.gguf_name: Mapping[str, str] = {names_by_gguf.get(n, n): n for n in file.tensors}
         """GGUF's name of each tensor, by ours."""
-        for name in known:
+        for name in names_by_gguf:
             _refuse_unreadable(name, file.tensors[name])
 
-    def of_file(self, file: Path) -> dict[str, tuple[int, ...]]:
+    def read_shapes(self, file: Path) -> dict[str, tuple[int, ...]]:
         """Return the names and shapes of the tensors that a file, or one part, holds."""
         return {
-            name: self._shape(own)
-            for name, own in self.gguf_name.items()
-            if self._file.tensors[own].file == file
+            name: self._shape(gguf_name)
+            for name, gguf_name in self.gguf_name.items()
+            if self._file.tensors[gguf_name].file == file
         }
 
     def load(self, _file: Path, names: Iterable[str]) -> dict[str, Tensor]:
         """Return the values of tensors, dequantised to float32; F16 as it is."""
         return {name: self._values(self.gguf_name[name]) for name in names}
 
-    def stored_bytes(self, _file: Path, names: Iterable[str]) -> dict[str, Tensor]:
-        """Return the bytes of tensors as they are stored, mapped."""
+    def map_stored_bytes(self, _file: Path, names: Iterable[str]) -> dict[str, Tensor]:
+        """Return tensors' bytes as they are stored, mapped into memory."""
         return {name: _mapped(self._file.tensors[self.gguf_name[name]]) for name in names}
 
-    def types(self) -> dict[str, str]:
+    def list_types(self) -> dict[str, str]:
         """Return how each tensor is stored, by our names, under llama.cpp's names of types."""
         return {name: self._file.tensors[n].type.name for name, n in self.gguf_name.items()}
 
-    def _shape(self, own: str) -> tuple[int, ...]:
-        shape = self._file.tensors[own].shape
-        return shape[::-1] if self._is_transposed(own) else shape
+    def _shape(self, gguf_name: str) -> tuple[int, ...]:
+        shape = self._file.tensors[gguf_name].shape
+        return shape[::-1] if self._is_transposed(gguf_name) else shape
 
-    def _is_transposed(self, own: str) -> bool:
+    def _is_transposed(self, gguf_name: str) -> bool:
         pattern = TRANSPOSED.get(self._file.architecture)
-        return pattern is not None and pattern.fullmatch(own) is not None
+        return pattern is not None and pattern.fullmatch(gguf_name) is not None
 
-    def _values(self, own: str) -> Tensor:
-        values = _dequantise(self._file.tensors[own])
-        if self._file.architecture in ONE_PLUS and own.endswith("norm.weight"):
+    def _values(self, gguf_name: str) -> Tensor:
+        values = _dequantise(self._file.tensors[gguf_name])
+        if self._file.architecture in ONE_PLUS and gguf_name.endswith("norm.weight"):
             values = values.float() - 1
-        return values.T if self._is_transposed(own) else values
+        return values.T if self._is_transposed(gguf_name) else values
 
 
 def summarise_types(types: Mapping[str, str]) -> dict[str, str]:
@@ -96,12 +96,12 @@ def summarise_types(types: Mapping[str, str]) -> dict[str, str]:
     for name, type_ in types.items():
         kinds.setdefault(re.sub(r"\.\d+\.", ".*.", name), Counter())[type_] += 1
     return {
-        kind: ", ".join(t if len(found) == 1 else f"{t} ×{n}" for t, n in found.most_common())
-        for kind, found in kinds.items()
+        kind: ", ".join(t if len(counts) == 1 else f"{t} ×{n}" for t, n in counts.most_common())
+        for kind, counts in kinds.items()
     }
 
 
-def main_type(types: Mapping[str, str], names: Iterable[str]) -> str:
+def find_main_type(types: Mapping[str, str], names: Iterable[str]) -> str:
     """Return the type that most of the named tensors have, which a model is called by."""
     return Counter(types[name] for name in names if name in types).most_common(1)[0][0]
 
@@ -115,13 +115,13 @@ def _transformers_names(file: GgufFile, layout: Layout) -> dict[str, str]:
             f" '{file.architecture}': update it"
         )
     table = gguf.get_tensor_name_map(architectures[file.architecture], file.n_layers)
-    found: dict[str, str] = {}
+    names_by_gguf: dict[str, str] = {}
     for root in layout.roots:
         for name in _read_names(layout, root):
-            own = table.get_name(name, try_suffixes=(".weight", ".bias"))
-            if own is not None and own in file.tensors:
-                found.setdefault(own, name)
-    return found
+            gguf_name = table.get_name(name, try_suffixes=(".weight", ".bias"))
+            if gguf_name is not None and gguf_name in file.tensors:
+                names_by_gguf.setdefault(gguf_name, name)
+    return names_by_gguf
 
 
 def _read_names(layout: Layout, root: str) -> list[str]:

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
-from ingest.forward import Batch, Forward, batches
+from ingest.forward import Batch, Forward, make_batches
 from ingest.interventions.hooks import Targets
-from ingest.interventions.metrics import Counted
-from ingest.interventions.single_neuron.branch_pass import post_change
+from ingest.interventions.metrics import CountedTokens
+from ingest.interventions.single_neuron.branch_pass import compute_post_change
 from neurondb.interventions import ALWAYS, ESTIMATED_METRICS, Condition
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
 """Places of a batch: all that the backward pass reads exists at once."""
 
-Sums = NDArray[np.float64]
+NeuronSums = NDArray[np.float64]
 
 
 class Attributor:
@@ -51,9 +51,9 @@ class Attributor:
         self._forward = forward
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
-        places = BATCH_TOKENS.get(forward.device.type, BATCH_TOKENS["cpu"])
-        whole = batches(token_ids, torch.device("cpu"), places)
-        self._batches = [part for batch in whole for part in forward.parts(batch)]
+        max_tokens = BATCH_TOKENS.get(forward.device.type, BATCH_TOKENS["cpu"])
+        full_batches = make_batches(token_ids, torch.device("cpu"), max_tokens)
+        self._batches = [part for batch in full_batches for part in forward.split_batch(batch)]
 
     def run(
         self,
@@ -64,9 +64,9 @@ class Attributor:
         """Return the estimated mean of clean − ablated of each neuron alone.
 
         Args:
-            targets: What hook_post would be set to, by layer.
-            advance: Is told the tokens that were just finished.
-            condition: Where it would be set.
+            targets: The values that hook_post would be set to, by layer.
+            advance: Called with the number of tokens that were just finished.
+            condition: The signs at which it would be set.
 
         Raises:
             ModelError: A text is longer than the context, or a batch does not fit in memory.
@@ -78,49 +78,49 @@ class Attributor:
         n = np.zeros(len(self.metrics), dtype=np.int64)
         with _frozen(self._forward.model):
             for batch in self._batches:
-                found, counted = self._batch(batch, on_device, condition)
-                sums += np.concatenate([found[layer] for layer in layers], axis=1)
-                n += counted
+                layer_sums, n_counted = self._batch(batch, on_device, condition)
+                sums += np.concatenate([layer_sums[layer] for layer in layers], axis=1)
+                n += n_counted
                 advance(batch.n_tokens)
         with np.errstate(divide="ignore", invalid="ignore"):
             return sums / n[:, None]
 
     def _batch(
         self, batch: Batch, targets: Mapping[int, Targets], condition: Condition
-    ) -> tuple[dict[int, Sums], NDArray[np.int64]]:
+    ) -> tuple[dict[int, NeuronSums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
-        probes = {layer: _LayerProbe(one, condition) for layer, one in targets.items()}
-        with self._forward.explaining_errors(batch), torch.enable_grad(), ExitStack() as stack:
-            for layer, one in probes.items():
-                one.watch(stack, self._forward, layer)
+        probes = {layer: _LayerProbe(chosen, condition) for layer, chosen in targets.items()}
+        with self._forward.explain_errors(batch), torch.enable_grad(), ExitStack() as stack:
+            for layer, probe in probes.items():
+                probe.watch(stack, self._forward, layer)
             logits = self._forward.model(input_ids=batch.token_ids, use_cache=False).logits
             totals, counted = self._totals(logits, batch)
-            leaves = [one.probe for one in probes.values() if one.probe is not None]
-            found: dict[int, list[Sums]] = {layer: [] for layer in probes}
+            leaves = [probe.zero for probe in probes.values() if probe.zero is not None]
+            products: dict[int, list[NeuronSums]] = {layer: [] for layer in probes}
             for i, total in enumerate(totals):
                 more = i + 1 < len(totals)
                 gradients = torch.autograd.grad(total, leaves, retain_graph=more)
-                for (layer, one), gradient in zip(probes.items(), gradients, strict=True):
-                    found[layer].append(one.products(gradient))
-        return {layer: np.stack(rows) for layer, rows in found.items()}, counted
+                for (layer, probe), gradient in zip(probes.items(), gradients, strict=True):
+                    products[layer].append(probe.products(gradient))
+        return {layer: np.stack(rows) for layer, rows in products.items()}, counted
 
     def _totals(self, logits: Tensor, batch: Batch) -> tuple[list[Tensor], NDArray[np.int64]]:
         """Return the sum of each metric over the tokens that have it, and how many these are."""
-        counted = Counted.of(batch, skip_bos=self._skip_bos)
-        following = counted.next_token
-        wide = logits[counted.mask]
-        wide = wide if wide.dtype == torch.float64 else wide.float()
-        log_p = wide.log_softmax(-1)
-        has_next = following >= 0
+        counted = CountedTokens.from_batch(batch, skip_bos=self._skip_bos)
+        next_token = counted.next_token
+        float_logits = logits[counted.mask]
+        float_logits = float_logits if float_logits.dtype == torch.float64 else float_logits.float()
+        log_p = float_logits.log_softmax(-1)
+        has_next = next_token >= 0
         by_name = {
             "loss": lambda: (
-                -log_p[has_next].gather(1, following[has_next, None]).sum(),
+                -log_p[has_next].gather(1, next_token[has_next, None]).sum(),
                 int(has_next.sum()),
             ),
             "entropy": lambda: (
                 # A logit of −inf has no probability, and nothing times −inf is no number.
                 -(log_p.exp() * log_p.clamp(min=-1e30)).sum(),
-                len(following),
+                len(next_token),
             ),
         }
         totals, numbers = zip(*(by_name[metric]() for metric in self.metrics), strict=True)
@@ -135,47 +135,47 @@ class _LayerProbe:
         self._condition = condition
         self._gate: Tensor | None = None
         self._change: Tensor | None = None
-        self.probe: Tensor | None = None
+        self.zero: Tensor | None = None
 
     def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
-        """See the layer in passes that are run while `stack` is open."""
-        places = forward.hook_points[layer]
+        """Record the layer's activations in passes that are run while `stack` is open."""
+        hook_points = forward.hook_points[layer]
         if self._condition.gate:
-            assert places.gate is not None
-            keep = self._gate_keeper(places.gate.matrix)
-            stack.callback(places.gate.module.register_forward_hook(keep).remove)
-        stack.callback(places.out.module.register_forward_pre_hook(self._probe).remove)
+            assert hook_points.gate is not None
+            keep = self._gate_keeper(hook_points.gate.matrix)
+            stack.callback(hook_points.gate.module.register_forward_hook(keep).remove)
+        stack.callback(hook_points.out.module.register_forward_pre_hook(self._probe).remove)
 
     def _gate_keeper(self, matrix: Matrix) -> Callable[..., None]:
         def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            self._gate = matrix.part_of(output.detach()).index_select(-1, self._targets.neurons)
+            self._gate = matrix.select_part(output.detach()).index_select(-1, self._targets.neurons)
 
         return keep
 
     def _probe(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         post = inputs[0]
         chosen = post.detach().index_select(-1, self._targets.neurons)
-        self._change = post_change(chosen, self._gate, self._targets, self._condition)
-        self.probe = torch.zeros_like(post, requires_grad=True)
-        return (post + self.probe, *inputs[1:])
+        self._change = compute_post_change(chosen, self._gate, self._targets, self._condition)
+        self.zero = torch.zeros_like(post, requires_grad=True)
+        return (post + self.zero, *inputs[1:])
 
-    def products(self, gradient: Tensor) -> Sums:
-        """Return the sum over the tokens of (post − wanted) × gradient, of each neuron."""
+    def products(self, gradient: Tensor) -> NeuronSums:
+        """Return, for each neuron, Σ over the tokens of (post − target) × gradient."""
         assert self._change is not None
         chosen = gradient.index_select(-1, self._targets.neurons)
         wide = torch.promote_types(chosen.dtype, torch.float32)
         product = -self._change.to(wide) * chosen.to(wide)
-        found: Sums = product.flatten(0, -2).sum(0).cpu().double().numpy()
-        return found
+        summed: NeuronSums = product.flatten(0, -2).sum(0).cpu().double().numpy()
+        return summed
 
 
 @contextmanager
 def _frozen(model: nn.Module) -> Iterator[None]:
     """While open, no weight takes a gradient."""
-    before = [parameter.requires_grad for parameter in model.parameters()]
+    needed_before = [parameter.requires_grad for parameter in model.parameters()]
     model.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter, own in zip(model.parameters(), before, strict=True):
-            parameter.requires_grad_(own)
+        for parameter, needed in zip(model.parameters(), needed_before, strict=True):
+            parameter.requires_grad_(needed)

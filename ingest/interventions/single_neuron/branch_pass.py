@@ -20,24 +20,19 @@ from torch import Tensor, nn
 from ingest.families.layout import Matrix
 from ingest.forward import Batch
 from ingest.forward.hooks import MLPHookPoints
-from ingest.forward.prefix_cache import (
-    CleanPass,
-    PrefixCachedModel,
-    Stream,
-    fixed_output,
-    take_texts,
-)
+from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream, fix_output, take_texts
+from ingest.interventions.condition_mask import mask_untouched
 from ingest.interventions.hooks import Intervention, Targets
 from neurondb.interventions import Condition
 
 
 @dataclass
 class LayerCache:
-    """What the clean pass left of one layer.
+    """The activations of one layer that the clean pass leaves to branches.
 
     Attributes:
-        inputs: The MLP's input matrices, and a sliver of what they put out.
-        written: What `out` put out.
+        inputs: The modules of the MLP's input matrices, each with a sliver of its output.
+        written: The output of the `out` module.
         post: hook_post of the chosen neurons, in the model's own sign.
         gate: hook_pre of the chosen neurons, if a condition asks for it.
     """
@@ -55,7 +50,7 @@ class BranchPoint:
     Attributes:
         clean: The pass.
         layer: The layer whose neurons are changed.
-        cache: What the pass left there.
+        cache: The activations of the pass at that layer.
         change: By how much hook_post of each chosen neuron changes, in the model's own sign.
         vectors: The chosen neurons' `out`, as the module has them.
     """
@@ -75,7 +70,7 @@ def run_clean_pass(
 
     Args:
         cached_model: The model.
-        batch: One of `Forward.parts`.
+        batch: One of `Forward.split_batch`.
         intervention: What is done to each neuron alone; it sets hook_post.
 
     Raises:
@@ -100,7 +95,7 @@ def _branch_point(
 ) -> BranchPoint:
     targets = intervention.targets[layer]
     assert cache.post is not None
-    changed = post_change(cache.post, cache.gate, targets, intervention.condition)
+    changed = compute_post_change(cache.post, cache.gate, targets, intervention.condition)
     vectors = _out_vectors(cached_model.forward.hook_points[layer], targets.neurons)
     return BranchPoint(clean, layer, cache, _unpadded(changed, clean.batch), vectors)
 
@@ -110,7 +105,7 @@ def run_branch(
     cached_model: PrefixCachedModel,
     point: BranchPoint,
     texts: Int[Tensor, " rows"],
-    which: Int[Tensor, " rows"],
+    neuron_index: Int[Tensor, " rows"],
 ) -> Stream:
     """Run some texts from a branch point on, each with one neuron changed.
 
@@ -118,19 +113,22 @@ def run_branch(
         cached_model: The model.
         point: Where the branches leave the clean pass.
         texts: Row of the batch, of each row of the pass.
-        which: Place of the neuron among those chosen.
+        neuron_index: Which of the chosen neurons is changed, for each row of the pass.
     """
     cache, clean = point.cache, point.clean
     assert cache.written is not None
     n_texts, n_positions = clean.batch.token_ids.shape
     written = cache.written.reshape(n_texts, n_positions, -1).index_select(0, texts)
-    written = written + point.change[texts, :, which][..., None] * point.vectors[which][:, None]
+    written = (
+        written
+        + point.change[texts, :, neuron_index][..., None] * point.vectors[neuron_index][:, None]
+    )
     with ExitStack() as stack:
         for module, output in cache.inputs:
-            stack.enter_context(fixed_output([module], output))
+            stack.enter_context(fix_output([module], output))
         out = cached_model.forward.hook_points[point.layer].out.module
         flat = written.reshape(-1, *cache.written.shape[-1:])
-        stack.enter_context(fixed_output([out], flat if cache.written.ndim == 2 else written))
+        stack.enter_context(fix_output([out], flat if cache.written.ndim == 2 else written))
         return cached_model.run_from(take_texts(clean, point.layer, texts), point.layer)
 
 
@@ -138,9 +136,13 @@ def _cache_layer(
     stack: ExitStack, cached_model: PrefixCachedModel, layer: int, intervention: Intervention
 ) -> LayerCache:
     """Return a cache that the next pass fills while `stack` is open."""
-    cache, places = LayerCache(), cached_model.forward.hook_points[layer]
+    cache, hook_points = LayerCache(), cached_model.forward.hook_points[layer]
     neurons = intervention.targets[layer].neurons
-    inputs = {id(p.module): p.module for p in (places.gate, places.in_) if p is not None}
+    inputs = {
+        id(hook_point.module): hook_point.module
+        for hook_point in (hook_points.gate, hook_points.in_)
+        if hook_point is not None
+    }
 
     def keep_sliver(module: nn.Module, _inputs: object, output: Tensor) -> None:
         # What is made of it goes into `out`, which stands still and looks at nothing.
@@ -155,48 +157,46 @@ def _cache_layer(
     for module in inputs.values():
         stack.callback(module.register_forward_hook(keep_sliver).remove)
     if intervention.condition.gate:
-        assert places.gate is not None
-        keep_gate = _gate_keeper(cache, places.gate.matrix, neurons)
-        stack.callback(places.gate.module.register_forward_hook(keep_gate).remove)
-    stack.callback(places.out.module.register_forward_pre_hook(keep_post).remove)
-    stack.callback(places.out.module.register_forward_hook(keep_written).remove)
+        assert hook_points.gate is not None
+        keep_gate = _gate_keeper(cache, hook_points.gate.matrix, neurons)
+        stack.callback(hook_points.gate.module.register_forward_hook(keep_gate).remove)
+    stack.callback(hook_points.out.module.register_forward_pre_hook(keep_post).remove)
+    stack.callback(hook_points.out.module.register_forward_hook(keep_written).remove)
     return cache
 
 
 def _gate_keeper(cache: LayerCache, matrix: Matrix, neurons: Tensor) -> Callable[..., None]:
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        cache.gate = matrix.part_of(output).index_select(-1, neurons)
+        cache.gate = matrix.select_part(output).index_select(-1, neurons)
 
     return keep
 
 
-def post_change(
+def compute_post_change(
     post: Float[Tensor, "*places chosen"],
     gate: Float[Tensor, "*places chosen"] | None,
     targets: Targets,
     condition: Condition,
 ) -> Float[Tensor, "*places chosen"]:
-    """Return what is wanted − what is, in the model's own sign; 0 where a neuron stays as it is."""
-    wanted = (targets.values * targets.signs).to(post.dtype).expand_as(post)
-    stays = wanted.isnan()
-    if condition.gate:
-        assert gate is not None
-        stays = stays | ~(gate * condition.gate > 0)
-    if condition.post:
-        stays = stays | ~(post * (targets.signs * condition.post).to(post.dtype) > 0)
-    return (wanted - post).masked_fill(stays, 0.0)
+    """Return by how much hook_post of each chosen neuron changes, in the model's own sign.
+
+    0 where a neuron stays as it is (`condition_mask`).
+    """
+    target = (targets.values * targets.signs).to(post.dtype).expand_as(post)
+    untouched = mask_untouched(target, post, gate, targets.signs, condition)
+    return (target - post).masked_fill(untouched, 0.0)
 
 
 def _unpadded(values: Tensor, batch: Batch) -> Float[Tensor, "texts positions chosen"]:
-    """OPT has texts and positions in one axis; here they are two, and 0 at padding."""
+    """Give values texts and positions as two axes (OPT has one), with 0 at padding."""
     by_text = values.reshape(*batch.token_ids.shape, -1)
     positions = torch.arange(by_text.shape[1], device=by_text.device)
     return by_text.masked_fill((positions >= batch.lengths[:, None])[..., None], 0.0)
 
 
-def _out_vectors(places: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
-    matrix = places.out.matrix
-    stored = places.out.module.weight
+def _out_vectors(hook_points: MLPHookPoints, neurons: Tensor) -> Float[Tensor, "chosen d_model"]:
+    matrix = hook_points.out.matrix
+    stored = hook_points.out.module.weight
     assert isinstance(stored, Tensor)
-    weight = matrix.weight_in({f"{matrix.module}.weight": stored}, "")
+    weight = matrix.select_weight({f"{matrix.module}.weight": stored}, "")
     return weight.index_select(0, neurons)

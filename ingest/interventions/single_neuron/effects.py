@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.forward import Forward, batch_tokens, batches
+from ingest.forward import Forward, batch_tokens, make_batches
 from ingest.forward.prefix_cache import CleanPass, PrefixCachedModel, Stream
 from ingest.interventions.hooks import Intervention
-from ingest.interventions.metrics import Counted, token_metrics
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 from ingest.interventions.single_neuron.branch_pass import BranchPoint, run_branch, run_clean_pass
 from neurondb.interventions import METRICS
 
@@ -43,7 +43,7 @@ class _Tokens:
     """A batch's tokens: which count, what follows them, and their metrics when clean."""
 
     counted: Bool[Tensor, "texts positions"]
-    following: Int[Tensor, "texts positions"]
+    next_token: Int[Tensor, "texts positions"]
     clean: Float[Tensor, "metrics texts positions"]
 
 
@@ -70,16 +70,16 @@ class SingleNeuronRunner:
         self._skip_bos = skip_bos
         self.metrics = tuple(metrics)
         self._all_metrics = [METRICS.index(metric) for metric in metrics]
-        places = batch_tokens(forward.device)
-        whole = batches(token_ids, torch.device("cpu"), places)
-        self._batches = [part for batch in whole for part in forward.parts(batch)]
+        max_tokens = batch_tokens(forward.device)
+        full_batches = make_batches(token_ids, torch.device("cpu"), max_tokens)
+        self._batches = [part for batch in full_batches for part in forward.split_batch(batch)]
 
     def run(self, intervention: Intervention, advance: Callable[[int], None]) -> Effects:
         """Return what intervening on each neuron of an intervention alone does.
 
         Args:
             intervention: Sets hook_post; its neurons are run one at a time.
-            advance: Is told the neurons × tokens that were just finished.
+            advance: Called with the number of neurons × tokens that were just finished.
 
         Raises:
             ModelError: A text is longer than the context, or a batch does not fit in memory.
@@ -104,61 +104,63 @@ class SingleNeuronRunner:
 
     @torch.inference_mode()
     def _tokens(self, clean: CleanPass) -> _Tokens:
-        counted = Counted.of(clean.batch, skip_bos=self._skip_bos)
-        following = clean.batch.token_ids.new_full(counted.mask.shape, -1)
-        following[counted.mask] = counted.next_token
+        counted = CountedTokens.from_batch(clean.batch, skip_bos=self._skip_bos)
+        next_token = clean.batch.token_ids.new_full(counted.mask.shape, -1)
+        next_token[counted.mask] = counted.next_token
         metrics = torch.full((len(self.metrics), *counted.mask.shape), torch.nan)
         metrics = metrics.to(counted.mask.device)
-        metrics[:, counted.mask] = self._metrics(clean.stream, counted.mask, following)
-        return _Tokens(counted.mask, following, metrics)
+        metrics[:, counted.mask] = self._metrics(clean.stream, counted.mask, next_token)
+        return _Tokens(counted.mask, next_token, metrics)
 
     def _metrics(
-        self, stream: Stream, mask: Bool[Tensor, "rows positions"], following: Tensor
+        self, stream: Stream, mask: Bool[Tensor, "rows positions"], next_token: Tensor
     ) -> Float[Tensor, "metrics tokens"]:
-        found = torch.full((len(METRICS), int(mask.sum())), torch.nan, device=mask.device)
+        metrics = torch.full((len(METRICS), int(mask.sum())), torch.nan, device=mask.device)
         if any(metric != "scale" for metric in self.metrics):
             d_vocab = self._forward.architecture.d_vocab
             normed = stream.normed[mask]
-            found[:3] = token_metrics(self._cached_model.logits, normed, following[mask], d_vocab)
+            metrics[:3] = compute_token_metrics(
+                self._cached_model.logits, normed, next_token[mask], d_vocab
+            )
         if stream.scale is not None:
-            found[3] = stream.scale[mask]
-        return found[self._all_metrics]
+            metrics[3] = stream.scale[mask]
+        return metrics[self._all_metrics]
 
     @torch.inference_mode()
     def _add(self, point: BranchPoint, tokens: _Tokens, sums: NDArray[np.float64]) -> None:
         """Add a branch point's differences; texts at which a neuron does not change are not run."""
-        for texts, which in self._rows(point):
-            stream = run_branch(self._cached_model, point, texts, which)
+        for texts, neuron_index in self._rows(point):
+            stream = run_branch(self._cached_model, point, texts, neuron_index)
             # Attention is causal: what comes before the first change is as it was.
-            touched = (point.change[texts, :, which] != 0).cummax(dim=1).values
+            touched = (point.change[texts, :, neuron_index] != 0).cummax(dim=1).values
             mask = tokens.counted[texts] & touched
-            found = self._metrics(stream, mask, tokens.following[texts])
+            after = self._metrics(stream, mask, tokens.next_token[texts])
             before = tokens.clean[:, texts][:, mask]
-            self._sum(before, found, mask, which, sums)
+            self._sum(before, after, mask, neuron_index, sums)
 
     def _rows(self, point: BranchPoint) -> Iterator[tuple[Tensor, Tensor]]:
         width = point.change.shape[1]
         size = max(1, batch_tokens(self._forward.device) // width)
-        which, texts = (point.change != 0).any(1).T.nonzero(as_tuple=True)
+        neuron_index, texts = (point.change != 0).any(1).T.nonzero(as_tuple=True)
         for start in range(0, len(texts), size):
-            yield texts[start : start + size], which[start : start + size]
+            yield texts[start : start + size], neuron_index[start : start + size]
 
     def _sum(
         self,
         before: Float[Tensor, "metrics tokens"],
         after: Float[Tensor, "metrics tokens"],
         mask: Bool[Tensor, "rows positions"],
-        which: Int[Tensor, " rows"],
+        neuron_index: Int[Tensor, " rows"],
         sums: NDArray[np.float64],
     ) -> None:
         # float64 keeps the differences exact; on the processor, which every device can reach.
         clean, ablated = before.cpu().double(), after.cpu().double()
-        known = clean.isfinite()
-        lost = known & ~ablated.isfinite()
-        difference = (clean - ablated).where(known & ~lost, 0.0)
+        has_metric = clean.isfinite()
+        lost = has_metric & ~ablated.isfinite()
+        difference = (clean - ablated).where(has_metric & ~lost, 0.0)
         parts = (difference, difference.square(), (difference != 0).double(), lost.double())
         rows = mask.cpu().nonzero()[:, 0]
-        of_neuron = which.cpu()[rows]
+        of_neuron = neuron_index.cpu()[rows]
         for total, part in zip(sums, parts, strict=True):
             torch.from_numpy(total).index_add_(1, of_neuron, part)
 

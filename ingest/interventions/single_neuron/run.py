@@ -21,7 +21,7 @@ from neurondb.writing.ablations import store_named
 from neurondb.writing.effects import open_run
 from neurondb.writing.rows import transaction
 
-EVERY = "every neuron"
+EVERY_NEURON = "every neuron"
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class SingleNeuronRun:
     """A run that is open or finished, and what it takes to go on with it.
 
     Attributes:
-        model: As it is stored.
+        model: The stored model.
         neurons: The set.
         session: Its checkpoint and the texts.
-        treatment: What is done to each neuron.
+        treatment: The treatment of each neuron.
         built: The same as an intervention, with the values that neurons are set to.
         run_id: The id of the stored run.
     """
@@ -44,7 +44,7 @@ class SingleNeuronRun:
     built: BuiltIntervention
     run_id: int
 
-    def forward(self) -> Forward:
+    def load_forward(self) -> Forward:
         """Load the model to run it.
 
         Raises:
@@ -60,9 +60,9 @@ def open_single_neuron_run(
 
     Args:
         engine: The database, to be written to.
-        request: What is asked for.
+        request: The neurons, their treatment and the texts.
         kind: each or attribution.
-        progress: Told what is cut.
+        progress: Gets a note where texts are cut.
 
     Raises:
         NeuronDBError: one line on what was wrong.
@@ -77,15 +77,17 @@ def open_single_neuron_run(
     store_named(engine, neurons.record)
     record = _record(engine, neurons, session, request)
     with transaction(engine) as connection:
-        ids, done = neurons.neuron_ids, request.treatment
-        built = build_intervention(connection, model, ids, done, session.texts.dataset_id)
-        like = None
+        ids, treatment = neurons.neuron_ids, request.treatment
+        built = build_intervention(connection, model, ids, treatment, session.texts.dataset_id)
+        run_id = None
         if not request.force:
-            like = find_same_run(connection, kind, record.settings, done, ids, request.metrics)
-    if like is None:
+            run_id = find_same_run(
+                connection, kind, record.settings, treatment, ids, request.metrics
+            )
+    if run_id is None:
         record = replace(record, means_dataset_id=built.means_dataset_id)
-        like = open_run(engine, record, kind)
-    return SingleNeuronRun(model, neurons, session, request.treatment, built, like)
+        run_id = open_run(engine, record, kind)
+    return SingleNeuronRun(model, neurons, session, request.treatment, built, run_id)
 
 
 def _check(request: EffectRequest, kind: str) -> None:
@@ -94,27 +96,27 @@ def _check(request: EffectRequest, kind: str) -> None:
             f"one neuron at a time is set to {' or '.join(SINGLE_NEURON_MODES)}, not by mode "
             f"{request.treatment.mode}; `neurondb ablate` has that for whole sets"
         )
-    known = ESTIMATED_METRICS if kind == ATTRIBUTION else METRICS
+    available = ESTIMATED_METRICS if kind == ATTRIBUTION else METRICS
     for metric in request.metrics:
-        if metric not in known:
+        if metric not in available:
             hint = "; it counts or is no mean of tokens' own" if metric in METRICS else ""
-            what = "estimate of" if kind == ATTRIBUTION else "metric"
-            raise UsageError(f"no {what} {metric!r}{hint}; there is {', '.join(known)}")
+            noun = "estimate of" if kind == ATTRIBUTION else "metric"
+            raise UsageError(f"no {noun} {metric!r}{hint}; there is {', '.join(available)}")
 
 
 def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
     if request.selection is None:
         first = model.first_neuron_id
-        return NeuronSet(EVERY, np.arange(first, first + model.n_neurons), name=request.name)
-    found = select_neurons(engine, model, request.selection, request.seed)
-    return found if request.name is None else found._replace(name=request.name)
+        return NeuronSet(EVERY_NEURON, np.arange(first, first + model.n_neurons), name=request.name)
+    neurons = select_neurons(engine, model, request.selection, request.seed)
+    return neurons if request.name is None else neurons._replace(name=request.name)
 
 
 def _record(
     engine: Engine, neurons: NeuronSet, session: AblationSession, request: EffectRequest
 ) -> AblationRecord:
     return AblationRecord(
-        settings=session.settings(session.texts.stored(engine)),
+        settings=session.make_settings(session.texts.store(engine)),
         neurons=neurons.record,
         treatment=request.treatment,
         seed=neurons.seed,

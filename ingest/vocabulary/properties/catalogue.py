@@ -11,7 +11,7 @@ import numpy as np
 
 from ingest.vocabulary.properties import word_lists
 from ingest.vocabulary.properties.predicates import (
-    Test,
+    TokenTest,
     containing,
     continues_word,
     ending,
@@ -28,7 +28,7 @@ from ingest.vocabulary.properties.predicates import (
     snake_case,
     symbol,
 )
-from ingest.vocabulary.properties.token_text import readings
+from ingest.vocabulary.properties.token_text import read_tokens
 from neurondb.contracts.model import Token
 from neurondb.contracts.vocabulary import TokenPropertiesRecord
 
@@ -38,7 +38,7 @@ class Property(NamedTuple):
 
     name: str
     description: str
-    has: Test
+    has: TokenTest
 
 
 _CLOSERS: Final = r"""["'”’»)\]]*\s*"""
@@ -255,9 +255,11 @@ def find_token_properties(tokens: Sequence[Token]) -> TokenPropertiesRecord:
         tokens: the whole vocabulary, in the order of ids: whether sentencepiece's byte is the only
             spelling of a character depends on the other tokens.
     """
-    read = readings(tokens)
-    members = np.zeros((len(read), len(PROPERTIES)), dtype=bool)
-    for column, known in enumerate(PROPERTIES):
-        members[:, column] = np.fromiter(map(known.has, read), dtype=bool, count=len(read))
+    readings = read_tokens(tokens)
+    members = np.zeros((len(readings), len(PROPERTIES)), dtype=bool)
+    for column, token_property in enumerate(PROPERTIES):
+        members[:, column] = np.fromiter(
+            map(token_property.has, readings), dtype=bool, count=len(readings)
+        )
     names, descriptions, _ = zip(*PROPERTIES, strict=True)
     return TokenPropertiesRecord(names, descriptions, members)

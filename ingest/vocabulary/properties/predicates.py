@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from ingest.vocabulary.properties import word_lists
 from ingest.vocabulary.properties.token_text import NO_CHARACTER, Reading
 
-Test: TypeAlias = Callable[[Reading], bool]
+TokenTest: TypeAlias = Callable[[Reading], bool]
 
 QUOTATION_MARKS: Final = "\"'“”„‟«»‹›‘’‚"
 UNSPACED: Final = ("CJK", "HIRAGANA", "KATAKANA", "THAI")
@@ -42,8 +42,8 @@ def _is_symbol(character: str) -> bool:
 # --- of the text without the spaces around it -------------------------------------------------
 
 
-def like(pattern: str) -> Test:
-    """Test for tokens that all of a pattern describes."""
+def like(pattern: str) -> TokenTest:
+    """Return a test for tokens that match a pattern as a whole."""
     matched = re.compile(pattern).fullmatch
     return lambda token: matched(token.bare) is not None
 
@@ -57,8 +57,8 @@ def letters(token: Reading) -> bool:
     return any(map(str.isalpha, text)) and all(map(_script, text))
 
 
-def number(digits: int) -> Test:
-    """Test for numbers of so many digits."""
+def number(digits: int) -> TokenTest:
+    """Return a test for numbers of so many digits."""
     return lambda token: len(token.bare) == digits and token.bare.isdecimal()
 
 
@@ -82,13 +82,13 @@ def snake_case(token: Reading) -> bool:
     return "_" in token.bare and _IDENTIFIER.fullmatch(token.bare) is not None
 
 
-def ending(*endings: str, but: tuple[str, ...] = ()) -> Test:
-    """Test for words and parts of words, of three letters at least, with one of the endings."""
+def ending(*endings: str, but: tuple[str, ...] = ()) -> TokenTest:
+    """Return a test for words, or parts of words, of three letters or more with an ending."""
 
     def has(token: Reading) -> bool:
         text = token.bare.lower()
-        found = text.endswith(endings) and len(text) > 2 and text.isalpha()
-        return found and not text.endswith(but)
+        matches = text.endswith(endings) and len(text) > 2 and text.isalpha()
+        return matches and not text.endswith(but)
 
     return has
 
@@ -96,23 +96,23 @@ def ending(*endings: str, but: tuple[str, ...] = ()) -> Test:
 # --- of words -----------------------------------------------------------------------------------
 
 
-def one_of(words: Collection[str]) -> Test:
-    """Test for words of a list."""
+def one_of(words: Collection[str]) -> TokenTest:
+    """Return a test for words of a list."""
     return lambda token: token.word in words
 
 
-def named(words: Collection[str]) -> Test:
-    """Test for words of a list that have a capital: May is a month, may is none."""
+def named(words: Collection[str]) -> TokenTest:
+    """Return a test for words of a list with a capital: May is a month, may is none."""
     return lambda token: token.word in words and token.bare[0].isupper()
 
 
 # --- of the whole text ----------------------------------------------------------------------------
 
 
-def containing(characters: str) -> Test:
-    """Test for tokens in which one of the characters is."""
-    found = re.compile(f"[{re.escape(characters)}]").search
-    return lambda token: found(token.text) is not None
+def containing(characters: str) -> TokenTest:
+    """Return a test for tokens that contain one of the characters."""
+    search = re.compile(f"[{re.escape(characters)}]").search
+    return lambda token: search(token.text) is not None
 
 
 def continues_word(token: Reading) -> bool:
@@ -123,8 +123,8 @@ def continues_word(token: Reading) -> bool:
 
 def single_character(token: Reading) -> bool:
     """Tell whether it is one character; the space before it does not count."""
-    only = token.bare or token.text
-    return len(only) == 1 and only != NO_CHARACTER
+    character = token.bare or token.text
+    return len(character) == 1 and character != NO_CHARACTER
 
 
 def symbol(token: Reading) -> bool:
@@ -132,8 +132,8 @@ def symbol(token: Reading) -> bool:
     return not token.text.isascii() and any(map(_is_symbol, token.text))
 
 
-def of_script(*names: str) -> Test:
-    """Test for tokens with a letter whose name in Unicode starts so; those of ASCII are none."""
+def of_script(*names: str) -> TokenTest:
+    """Return a test for tokens with a letter beyond ASCII whose Unicode name starts so."""
 
     def has(token: Reading) -> bool:
         text = token.text

@@ -42,7 +42,7 @@ class Reading(NamedTuple):
     word: str
 
 
-def readings(tokens: Sequence[Token]) -> list[Reading]:
+def read_tokens(tokens: Sequence[Token]) -> list[Reading]:
     """Return the reading of every token of a vocabulary."""
     characters = {text for text, piece in tokens if len(text) == 1 and not _is_byte(text, piece)}
     return [_reading(token, characters) for token in tokens]
@@ -74,6 +74,6 @@ def _only_spelling(text: str, characters: set[str]) -> bool:
 
 def _word(text: str, bare: str) -> str:
     # `he` without a space is mostly the end of another word, `US` no pronoun.
-    starts = text[:1] == " " or bare[:1].isupper()
-    shouted = len(bare) > 1 and bare.isupper()
-    return bare.casefold().replace("’", "'") if starts and not shouted else ""
+    starts_word = text[:1] == " " or bare[:1].isupper()
+    all_capitals = len(bare) > 1 and bare.isupper()
+    return bare.casefold().replace("’", "'") if starts_word and not all_capitals else ""

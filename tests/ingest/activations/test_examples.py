@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import ingest.activations.summary
-from ingest.activations.examples import LAST_ORDINAL, BestTexts, random_scores, size_scores
+from ingest.activations.examples import LAST_ORDINAL, BestTexts, score_at_random, score_by_size
 from neurondb.schema.codes import CONTROL_KINDS
-from tests.support.summary_reference import (
+from tests.ingest.activations.summary_reference import (
+    assert_controls_right,
+    assert_right,
+    list_rows,
+)
+from tests.support.random_layers import (
     CPU,
     NO_NUMBERS,
     NUMBERS,
     Layer,
     Text,
-    assert_controls_right,
-    assert_right,
-    list_rows,
     random_layer,
     summarised,
 )
@@ -32,7 +34,7 @@ BANDS = range(1, len(CONTROL_KINDS))
 def scores_of(layer: Layer) -> NDArray[np.int64]:
     """The draw itself, which a chi-square and its independence of batches speak for below."""
     ordinals = torch.arange(len(layer.texts))
-    return random_scores(layer.seed, layer.number, ordinals, len(layer.sign)).numpy()
+    return score_at_random(layer.seed, layer.number, ordinals, len(layer.sign)).numpy()
 
 
 # --- the texts with the largest keys ----------------------------------------------------------
@@ -82,7 +84,7 @@ def test_the_last_ordinal_that_fits_is_kept() -> None:
 @given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2))
 @settings(max_examples=50, deadline=None)
 def test_scores_order_as_sizes_do(values: list[float]) -> None:
-    scores = size_scores(torch.tensor(values)).tolist()
+    scores = score_by_size(torch.tensor(values)).tolist()
     sizes = np.abs(np.array(values, dtype=np.float32))
     np.testing.assert_array_equal(
         np.argsort(scores, kind="stable"), np.argsort(sizes, kind="stable")
@@ -129,7 +131,7 @@ def faded(text: Text) -> Text:
 
 def test_scores_are_uniform() -> None:
     """By chi-square over 64 bins, of all scores and of those of one text or one neuron."""
-    scores = random_scores(0, 3, torch.arange(3000), 200).numpy()
+    scores = score_at_random(0, 3, torch.arange(3000), 200).numpy()
     assert scores.min() >= 1
     for chosen in (scores.ravel(), scores[0], scores[17], scores[:, 0], scores[:, 150]):
         counts = np.histogram(chosen, bins=64, range=(0, 2**31))[0]
@@ -137,9 +139,9 @@ def test_scores_are_uniform() -> None:
 
 
 def test_scores_of_neighbours_are_independent() -> None:
-    scores = random_scores(0, 0, torch.arange(2000), 50).numpy().astype(np.float64)
-    other_seed = random_scores(1, 0, torch.arange(2000), 50).numpy()
-    other_layer = random_scores(0, 1, torch.arange(2000), 50).numpy()
+    scores = score_at_random(0, 0, torch.arange(2000), 50).numpy().astype(np.float64)
+    other_seed = score_at_random(1, 0, torch.arange(2000), 50).numpy()
+    other_layer = score_at_random(0, 1, torch.arange(2000), 50).numpy()
     pairs = [
         (scores[1:], scores[:-1]),
         (scores[8:], scores[:-8]),
@@ -158,7 +160,7 @@ def test_seeds_and_layers_do_not_repeat_each_other() -> None:
     """No two of some seeds and layers have the scores of the first neurons in common."""
     ordinals = torch.arange(4)
     rows = [
-        tuple(random_scores(seed, layer, ordinals, 3).ravel().tolist())
+        tuple(score_at_random(seed, layer, ordinals, 3).ravel().tolist())
         for seed in (0, 1, 2, 2**16, 2**31, 2**40)
         for layer in (0, 1, 2, 100)
     ]
@@ -166,9 +168,9 @@ def test_seeds_and_layers_do_not_repeat_each_other() -> None:
 
 
 def test_scores_do_not_depend_on_the_texts_beside_a_text() -> None:
-    whole = random_scores(5, 2, torch.arange(100), 7)
+    whole = score_at_random(5, 2, torch.arange(100), 7)
     some = torch.tensor([3, 50, 99])
-    torch.testing.assert_close(random_scores(5, 2, some, 7), whole[some], rtol=0, atol=0)
+    torch.testing.assert_close(score_at_random(5, 2, some, 7), whole[some], rtol=0, atol=0)
 
 
 # --- control examples -------------------------------------------------------------------------

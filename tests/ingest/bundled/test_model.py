@@ -14,7 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from ingest.bundled import MODEL_NAME, model_directory
-from ingest.bundled.tinyworld import facts, heldout
+from ingest.bundled.tinyworld import read_facts, read_heldout_texts
 from tools.tinyworld.evaluation import baseline_entropies, heldout_loss, known_facts, load
 from tools.tinyworld.relations import RELATIONS
 from tools.tinyworld.tokenization import BOS_ID, EOS_ID, SPECIAL_TOKENS, encode
@@ -37,7 +37,7 @@ def shipped() -> LlamaForCausalLM:
 
 @pytest.fixture(scope="module")
 def heldout_tokens(record: dict[str, Any]) -> list[list[int]]:
-    documents = encode(TOKENIZER, heldout(record["settings"]["heldout_texts"]))
+    documents = encode(TOKENIZER, read_heldout_texts(record["settings"]["heldout_texts"]))
     return [[BOS_ID, *tokens] for tokens in documents]
 
 
@@ -139,7 +139,7 @@ def test_recorded_entropies_are_those_of_the_corpus(
 
 
 def test_most_facts_are_known(shipped: LlamaForCausalLM, record: dict[str, Any]) -> None:
-    known = known_facts(shipped, TOKENIZER, facts())
+    known = known_facts(shipped, TOKENIZER, read_facts())
     assert sum(known) / len(known) == pytest.approx(record["fact_accuracy"], abs=0.01)
     assert record["fact_accuracy"] > 0.95
     assert all(known_facts(shipped, TOKENIZER, RELATIONS["capital"].facts))

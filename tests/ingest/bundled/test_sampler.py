@@ -9,7 +9,7 @@ import pytest
 
 from ingest.bundled import DATASETS, SAMPLER
 from ingest.checkpoint.gguf.reader import open_gguf
-from ingest.checkpoint.gguf.sidecar import sidecar_of
+from ingest.checkpoint.gguf.sidecar import ensure_sidecar
 from ingest.text.datasets import read_dataset
 from ingest.text.tokenizer import Tokenizer
 from tests.support.real_models import real_model
@@ -66,7 +66,7 @@ def test_the_page_counts_what_is_there() -> None:
 @pytest.mark.real
 def test_the_page_counts_the_tokens() -> None:
     file = open_gguf(real_model("SmolLM2-135M-Instruct.Q4_1.gguf"))
-    tokenizer = Tokenizer(sidecar_of(file))
+    tokenizer = Tokenizer(ensure_sidecar(file))
     dataset = read_dataset("sampler")
     ids, _ = tokenizer.encode(dataset.texts, 100_000)
     counts: Counter[str] = Counter()

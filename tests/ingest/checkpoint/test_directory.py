@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -21,10 +22,8 @@ from safetensors.torch import load_file, save_file
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
 from neurondb.errors import CheckpointError
-from tests.support.model_files import INDEX, SINGLE, as_bin, edit_config, llama, message, shard
+from tests.support.model_files import INDEX, SINGLE, as_bin, edit_config, message, shard
 from tests.support.random_models import FAMILIES, GROUPED, build
-
-__all__ = ["llama"]
 
 BIN = "pytorch_model.bin"
 
@@ -100,13 +99,13 @@ def test_what_is_read_is_what_transformers_loads(llama: Path, name: str) -> None
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(llama)
     checkpoint = Checkpoint.open(llama)
     for index, layer in enumerate(loaded.model.layers):
-        read = checkpoint.layer(index)
+        read = checkpoint.read_layer(index)
         assert read.gate is not None
         assert torch.equal(read.gate, layer.mlp.gate_proj.weight)
         assert torch.equal(read.in_, layer.mlp.up_proj.weight)
         assert torch.equal(read.out.T, layer.mlp.down_proj.weight)
-    assert torch.equal(checkpoint.embedding(), loaded.get_input_embeddings().weight)
-    assert torch.equal(checkpoint.unembedding(), loaded.get_output_embeddings().weight)
+    assert torch.equal(checkpoint.read_embedding(), loaded.get_input_embeddings().weight)
+    assert torch.equal(checkpoint.read_unembedding(), loaded.get_output_embeddings().weight)
     Forward(checkpoint, torch.device("cpu"), torch.float32)
 
 
@@ -141,8 +140,8 @@ def test_a_tied_model_is_read_however_it_is_saved(
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(path)
     checkpoint = Checkpoint.open(path)
     assert checkpoint.architecture.tied
-    assert torch.equal(checkpoint.embedding(), loaded.get_input_embeddings().weight)
-    assert torch.equal(checkpoint.unembedding(), loaded.get_output_embeddings().weight)
+    assert torch.equal(checkpoint.read_embedding(), loaded.get_input_embeddings().weight)
+    assert torch.equal(checkpoint.read_unembedding(), loaded.get_output_embeddings().weight)
     Forward(checkpoint, torch.device("cpu"), torch.float32)
 
 
@@ -152,7 +151,7 @@ def test_an_untied_model_without_embedding_is_refused_as_transformers_misses_it(
     tensors = load_file(llama / SINGLE)
     del tensors["model.embed_tokens.weight"]
     save_file(tensors, llama / SINGLE, metadata={"format": "pt"})
-    assert "stores no embedding" in message(llama)
+    assert "model.embed_tokens.weight, embed_tokens.weight" in message(llama)
 
 
 def test_a_head_that_differs_in_its_middle_alone_is_no_tie(llama: Path) -> None:
@@ -164,7 +163,7 @@ def test_a_head_that_differs_in_its_middle_alone_is_no_tie(llama: Path) -> None:
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(llama)
     checkpoint = Checkpoint.open(llama)
     assert not checkpoint.architecture.tied
-    assert torch.equal(checkpoint.unembedding(), loaded.get_output_embeddings().weight)
+    assert torch.equal(checkpoint.read_unembedding(), loaded.get_output_embeddings().weight)
 
 
 def test_a_pickle_of_torch_before_1_6_is_read(llama: Path, tmp_path: Path) -> None:
@@ -175,9 +174,9 @@ def test_a_pickle_of_torch_before_1_6_is_read(llama: Path, tmp_path: Path) -> No
     new, old = Checkpoint.open(llama), Checkpoint.open(other)
     assert old.fingerprint() == new.fingerprint()
     for index in range(2):
-        assert torch.equal(old.layer(index).in_, new.layer(index).in_)
+        assert torch.equal(old.read_layer(index).in_, new.read_layer(index).in_)
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(other)
-    assert torch.equal(loaded.model.layers[1].mlp.up_proj.weight, old.layer(1).in_)
+    assert torch.equal(loaded.model.layers[1].mlp.up_proj.weight, old.read_layer(1).in_)
     Forward(old, torch.device("cpu"), torch.float32)
 
 
@@ -210,8 +209,8 @@ POINTERS: dict[str, Callable[[Path], object]] = {
 def test_a_pointer_of_git_lfs_is_called_one(llama: Path, file: str) -> None:
     POINTERS[file](llama)
     text = message(llama)
-    assert f"{file} is a Git LFS pointer" in text
-    assert "git lfs pull" in text
+    assert f"{llama / file} " in text
+    assert f"`git lfs pull` in {llama}" in text
 
 
 def test_a_pointer_that_nothing_reads_does_no_harm(llama: Path) -> None:
@@ -221,16 +220,16 @@ def test_a_pointer_that_nothing_reads_does_no_harm(llama: Path) -> None:
 
 INSTEAD = {
     "model-q4.gguf": "GGUF",
-    "model.fp16.safetensors": "a variant",
-    "pytorch_model.fp16.bin": "a variant",
-    "consolidated.safetensors": "Mistral's own layout",
-    "consolidated.00.pth": "Meta's own layout",
+    "model.fp16.safetensors": "variant",
+    "pytorch_model.fp16.bin": "variant",
+    "consolidated.safetensors": "Mistral",
+    "consolidated.00.pth": "Meta",
     "adapter_model.safetensors": "PEFT",
     "tf_model.h5": "TensorFlow",
     "flax_model.msgpack": "Flax",
     "model.onnx": "ONNX",
-    "model-00001-of-00002.safetensors": "shards without their index",
-    "weights.safetensors": "under a name that transformers does not look for",
+    "model-00001-of-00002.safetensors": "shards without",
+    "weights.safetensors": "under a name",
 }
 
 
@@ -239,7 +238,7 @@ def test_other_weights_are_called_what_they_are(llama: Path, file: str, meaning:
     (llama / SINGLE).rename(llama / file)
     text = message(llama)
     assert meaning in text
-    assert f"({file})" in text
+    assert file in text
 
 
 @pytest.mark.parametrize("file", ["model-q4.gguf", "model.onnx", "consolidated.00.pth"])
@@ -247,7 +246,7 @@ def test_a_directory_without_config_is_called_what_it_is(tmp_path: Path, file: s
     (tmp_path / file).touch()
     text = message(tmp_path)
     assert "no config.json" in text
-    assert f"({file})" in text
+    assert file in text
 
 
 def test_an_adapter_alone_is_called_one_with_its_base(tmp_path: Path) -> None:
@@ -255,9 +254,9 @@ def test_an_adapter_alone_is_called_one_with_its_base(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps(base))
     (tmp_path / "adapter_model.safetensors").touch()
     text = message(tmp_path)
-    assert "PEFT adapter" in text
-    assert "of meta-llama/Llama-3.2-1B" in text
-    assert "merge" in text
+    assert "PEFT" in text
+    assert "meta-llama/Llama-3.2-1B" in text
+    assert "merge_and_unload" in text
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -266,35 +265,39 @@ def test_an_adapter_beside_a_model_is_refused_with_peft_or_without(
 ) -> None:
     monkeypatch.setattr("transformers.integrations.peft.is_peft_available", lambda: installed)
     (llama / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    assert "holds an adapter (adapter_config.json) beside the model" in message(llama)
+    text = message(llama)
+    assert "adapter_config.json" in text
+    assert "merge_and_unload" in text
 
 
 @pytest.mark.parametrize("named", ["../mine.safetensors", "mine.bin", 3, "absent.safetensors"])
 def test_an_impossible_file_in_the_configuration_is_refused(llama: Path, named: object) -> None:
     edit_config(llama, transformers_weights=named)
-    assert "transformers_weights of config.json names" in message(llama)
+    assert re.search(f"transformers_weights .*{re.escape(str(named))}", message(llama))
 
 
 def test_an_empty_file_is_called_empty(llama: Path) -> None:
     (llama / SINGLE).write_bytes(b"")
-    assert "model.safetensors is empty" in message(llama)
+    assert re.search(r"model\.safetensors .*\bempty\b", message(llama))
 
 
 def test_a_truncated_shard_is_named(llama: Path) -> None:
     shard(llama)
     os.truncate(llama / "model-00003-of-00003.safetensors", 5000)
-    assert "model-00003-of-00003.safetensors cannot be read" in message(llama)
+    said = r"model-00003-of-00003\.safetensors .*\btruncated\b"
+    assert re.search(said, message(llama))
 
 
 def test_a_pickle_that_is_none_is_not_called_foreign_code(llama: Path, tmp_path: Path) -> None:
     as_bin(llama).write_text("<!doctype html>")
-    assert "is no file of torch's" in message(llama)
+    assert "of torch" in message(llama)
     shutil.copy(llama / "config.json", tmp_path / "storages")
     with tarfile.open(llama / BIN, "w") as archive:
         archive.add(tmp_path / "storages", "storages")
-    assert "a newer torch" in message(llama)
+    assert "newer torch" in message(llama)
 
 
 def test_an_unreadable_directory_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not exist"):
-        Checkpoint.open(tmp_path / "absent")
+    absent = tmp_path / "absent"
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(absent))} .*exist"):
+        Checkpoint.open(absent)

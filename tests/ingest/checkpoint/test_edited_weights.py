@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -53,8 +54,8 @@ def test_every_command_refuses(directory: Path) -> None:
     for name, words in COMMANDS.items():
         error = ask(directory, *words).exception
         assert isinstance(error, IngestError), (name, error)
-        assert "other weights" in str(error), name
-        assert "tiny was read from" in str(error), name
+        said = rf"{re.escape(str(directory / 'tiny'))} .*\btiny\b.*--name"
+        assert re.match(said, str(error)), name
         assert "\n" not in str(error), name
 
 
@@ -75,11 +76,12 @@ def test_an_old_fingerprint_is_renewed_after_all_neurons_agree(directory: Path) 
     assert "112 neurons" in ask(directory, "verify", "tiny").stdout  # all of them
     result = ask(directory, "ingest", "tiny", "--stages", "weights")
     assert result.exit_code == 0
-    assert "is renewed; every stored cosine agrees" in result.stderr.replace("\n", " ")
+    renewed = r"\btiny: .*\bfingerprint\b"
+    assert re.search(renewed, result.stderr.replace("\n", " "))
     new = Checkpoint.open(directory / "tiny").fingerprint()
     assert rows(directory, "SELECT fingerprint FROM models WHERE name = 'tiny'") == [(new,)]
     again = ask(directory, "ingest", "tiny", "--stages", "weights")
-    assert "renewed" not in again.stderr
+    assert not re.search(renewed, again.stderr.replace("\n", " "))
 
 
 def test_an_old_fingerprint_of_an_edited_model_is_not_renewed(directory: Path) -> None:
@@ -88,7 +90,7 @@ def test_an_old_fingerprint_of_an_edited_model_is_not_renewed(directory: Path) -
     for words in (["verify", "tiny"], ["ingest", "tiny", "--stages", "weights"]):
         error = ask(directory, *words).exception
         assert isinstance(error, IngestError)
-        assert "tiny 1.28: a stored cosine is off by" in str(error)
+        assert re.search(r"\btiny 1\.28\b", str(error))
 
 
 def edit_direction(tensors: dict[str, Tensor]) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.support import layouts
+from tests.support.arrays import Array
 from tests.support.ingested import Subject, subject
 from tests.support.real_models import BUNDLED
-from tests.support.reference import Array, row_cosines
+from tests.support.weights_reference import row_cosines
 
 COSINES = "gate_in, gate_out, in_out"
 NORMS = "gate_norm, in_norm, out_norm, penalty"

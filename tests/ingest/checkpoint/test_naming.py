@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-import ingest.checkpoint.fingerprint
 import ingest.checkpoint.naming
+import ingest.checkpoint.stored_model_checkpoint
 from ingest.checkpoint.hub import LocatedModel
 from ingest.checkpoint.naming import locate_requested
 from neurondb.cli import cli
@@ -46,8 +47,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         calls.append((model, revision))
         return LocatedModel(Path(model), f"hub/{model}", revision, model)
 
-    monkeypatch.setattr(ingest.checkpoint.naming, "locate", locate)
-    monkeypatch.setattr(ingest.checkpoint.fingerprint, "locate", locate)
+    monkeypatch.setattr(ingest.checkpoint.naming, "locate_model", locate)
+    monkeypatch.setattr(ingest.checkpoint.stored_model_checkpoint, "locate_model", locate)
     return calls
 
 
@@ -59,7 +60,7 @@ def change(home: Path, sql: str) -> None:
 def test_a_stored_name_goes_on_from_its_source(home: Path) -> None:
     result = run(home, "mine")
     assert result.exit_code == 0
-    assert "mine: nothing new; 4 steps were stored already" in result.stderr.replace("\n", " ")
+    assert re.search(r"\bmine: .*\b4 steps\b", result.stderr.replace("\n", " "))
     assert asked(home, "MINE") == (str(home / "tiny"), "mine")
 
 
@@ -76,7 +77,8 @@ def test_a_source_that_has_moved_is_one_line(home: Path) -> None:
     (home / "tiny").rename(home / "elsewhere")
     error = run(home, "mine").exception
     assert isinstance(error, IngestError)
-    assert str(error).startswith(f"mine was read from {home / 'tiny'}, which is not there any more")
+    assert re.match(rf"mine .*{re.escape(str(home / 'tiny'))}\b", str(error))
+    assert "\n" not in str(error)
 
 
 def test_a_known_name_goes_on_from_the_commit_that_was_read(
@@ -102,6 +104,6 @@ def test_without_a_database_nothing_is_stored(tmp_path: Path, content: bytes | N
     file = tmp_path / "new.db"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ModelError, match="no known model is called 'mine'"):
+    with pytest.raises(ModelError, match=r"'mine'.*owner/name"):
         locate_requested(IngestRequest("mine", str(file)))
     assert file.exists() == (content is not None)

@@ -85,7 +85,9 @@ def test_the_residual_direction_is_that_of_its_last_token_in_contexts() -> None:
         ends = [list_spellings(loaded.tokenizer, name, 512)[0].token_ids for name in names]
         texts = [np.array([*model.ids(before), *end]) for before in contexts.before for end in ends]
         streams = read_last_positions(loaded, texts, folded=True)
-        return streams.double().numpy().mean(0)
+        average: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+        average = streams.double().numpy().mean(0)
+        return average
 
     wanted = mean(("dog",)) - mean(("ball", "sun"))  # another spelling of itself is left out
     np.testing.assert_allclose(found["residual"].numpy(), wanted, atol=1e-5)
@@ -106,7 +108,7 @@ def test_candidates_have_the_largest_cosines_of_all_layers(family: str) -> None:
     best: dict[NeuronPlace, tuple[str, str, float]] = {}
     for vector in ("gate", "in", "out"):
         for name, towards in directions.items():
-            cosines = {}
+            cosines: dict[NeuronPlace, float] = {}
             for layer, vectors in enumerate(brute.layers):
                 rows = vectors.vector(vector)
                 if rows is not None:

@@ -7,7 +7,7 @@ import pytest
 
 import ingest.concepts.likelihood
 from ingest.concepts.likelihood import ConceptLikelihood, Held
-from ingest.interventions.running_model import RunningModel, canonical_signs, load_stored_model
+from ingest.interventions.running_model import RunningModel, load_stored_model, read_canonical_signs
 from neurondb.contracts.concept import Spelling
 from neurondb.errors import UsageError
 from neurondb.interventions import Hook
@@ -35,7 +35,7 @@ def running(model: Stored) -> tuple[RunningModel, dict[NeuronPlace, int]]:
     with open_readonly(model.database) as connection:
         loaded = load_stored_model(connection, model.machine)
         places = list({one.place for one in HELD})
-        return loaded, canonical_signs(connection, loaded.stored, places)
+        return loaded, read_canonical_signs(connection, loaded.stored, places)
 
 
 def measured(

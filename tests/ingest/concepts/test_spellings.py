@@ -49,7 +49,7 @@ def test_bytes_of_a_spelling_are_its_text(concept: str) -> None:
 
 def test_a_spelling_is_what_stands_in_a_longer_text() -> None:
     """In sentencepiece a text alone begins with a mark of its own."""
-    whole, _ = tokenizer("sentencepiece").offsets("There was a dog")
+    whole, _ = tokenizer("sentencepiece").encode_with_offsets("There was a dog")
     first = list_spellings(tokenizer("sentencepiece"), "dog", 512)[0].token_ids
     assert tuple(whole[-len(first) :]) == first
 

@@ -16,7 +16,7 @@ from transformers.activations import ACT2FN
 from ingest.checkpoint.reader import Checkpoint
 from ingest.families import FAMILIES as ADAPTERS
 from ingest.families.settings import Settings
-from ingest.weights.preprocess import NeuronVectors, canonical
+from ingest.weights.preprocess import NeuronVectors, preprocess_neurons
 from neurondb.contracts.ingest import Preprocessing
 from tests.support.layouts import BFLOAT16, LAYOUTS, layout
 from tests.support.random_models import FAMILIES, VOCABULARY
@@ -193,7 +193,7 @@ def test_every_adapter_has_a_random_model() -> None:
 
 
 def test_layer_is_what_transformers_applies(reference: Reference) -> None:
-    weights = reference.checkpoint.layer(LAYER)
+    weights = reference.checkpoint.read_layer(LAYER)
     size = reference.checkpoint.architecture
     read = _as_matrix(reference.module(reference.parts.reads), size.d_model).T
     written = _as_matrix(reference.module(reference.parts.writes), size.d_mlp)
@@ -228,7 +228,7 @@ def test_folding_leaves_the_function_unchanged(
 ) -> None:
     size = reference.checkpoint.architecture
     flow = _forward(reference)
-    vectors = canonical(reference.checkpoint.layer(LAYER), size, choices)
+    vectors = preprocess_neurons(reference.checkpoint.read_layer(LAYER), size, choices)
     ours = _contribution(vectors, size.activation, _normalised(reference, flow))
     theirs = flow.written - _bias(reference.module(reference.parts.writes))
     scale = theirs.abs().max().item()
@@ -239,9 +239,9 @@ def test_folding_leaves_the_function_unchanged(
 
 def test_post_norm_gain_folds_into_out_on_request(reference: Reference) -> None:
     size = reference.checkpoint.architecture
-    weights = reference.checkpoint.layer(LAYER)
-    folded = canonical(weights, size, Preprocessing(fold_post_norm=True))
-    kept = canonical(weights, size, Preprocessing())
+    weights = reference.checkpoint.read_layer(LAYER)
+    folded = preprocess_neurons(weights, size, Preprocessing(fold_post_norm=True))
+    kept = preprocess_neurons(weights, size, Preprocessing())
     if reference.parts.post_norm is None:
         assert weights.post_norm is None
         assert torch.equal(folded.out, kept.out)
@@ -255,9 +255,9 @@ def test_post_norm_gain_folds_into_out_on_request(reference: Reference) -> None:
 
 def test_signs_leave_the_function_unchanged(reference: Reference) -> None:
     size = reference.checkpoint.architecture
-    weights = reference.checkpoint.layer(LAYER)
-    flipped = canonical(weights, size, Preprocessing())
-    plain = canonical(weights, size, Preprocessing(canonicalise=False))
+    weights = reference.checkpoint.read_layer(LAYER)
+    flipped = preprocess_neurons(weights, size, Preprocessing())
+    plain = preprocess_neurons(weights, size, Preprocessing(canonicalise=False))
     n = torch.randn(20, size.d_model, generator=torch.Generator().manual_seed(0)).double()
     if size.gated:
         assert flipped.gate is not None
@@ -274,11 +274,11 @@ def test_embedding_unembedding_and_final_norm_are_the_models(reference: Referenc
     checkpoint = reference.checkpoint
     given = reference.model.get_input_embeddings().weight
     asked = reference.model.get_output_embeddings().weight
-    torch.testing.assert_close(checkpoint.embedding().double(), given.detach())
-    torch.testing.assert_close(checkpoint.unembedding().double(), asked.detach())
+    torch.testing.assert_close(checkpoint.read_embedding().double(), given.detach())
+    torch.testing.assert_close(checkpoint.read_unembedding().double(), asked.detach())
     assert checkpoint.architecture.tied == (given is asked)
     norm = reference.model.get_submodule(reference.parts.final)
-    final = checkpoint.final_norm()
+    final = checkpoint.read_final_norm()
     gain = getattr(norm, "weight", None)
     offset = 1.0 if checkpoint.architecture.model_type.startswith("gemma") else 0.0
     assert (final.gain is None) == (gain is None)
@@ -301,14 +301,14 @@ def test_gemma3_reads_the_older_prefix_too(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     FAMILIES["gemma3"](tmp_path, 5)
-    before = Checkpoint.open(tmp_path).layer(LAYER)
+    before = Checkpoint.open(tmp_path).read_layer(LAYER)
     file = tmp_path / "model.safetensors"
     tensors = load_file(file)
     new, old = "model.language_model.", "language_model.model."
     assert any(name.startswith((new, old)) for name in tensors)
     swap = (new, old) if any(name.startswith(new) for name in tensors) else (old, new)
     save_file({name.replace(*swap): tensor for name, tensor in tensors.items()}, file)
-    after = Checkpoint.open(tmp_path).layer(LAYER)
+    after = Checkpoint.open(tmp_path).read_layer(LAYER)
     assert torch.equal(after.out, before.out)
     assert torch.equal(after.in_, before.in_)
 
@@ -325,7 +325,7 @@ def test_the_same_weights_in_another_layout_agree_to_the_bit(name: str) -> None:
     plain, other = Checkpoint.open(layout()), Checkpoint.open(layout(name))
     for index in range(6):
         one, two = (
-            canonical(each.layer(index), each.architecture, Preprocessing())
+            preprocess_neurons(each.read_layer(index), each.architecture, Preprocessing())
             for each in (plain, other)
         )
         assert one.gate is not None
@@ -334,15 +334,19 @@ def test_the_same_weights_in_another_layout_agree_to_the_bit(name: str) -> None:
         assert torch.equal(one.in_, two.in_)
         assert torch.equal(one.out, two.out)
         assert torch.equal(one.sign, two.sign)
-    assert torch.equal(plain.unembedding(), other.unembedding())
+    assert torch.equal(plain.read_unembedding(), other.read_unembedding())
 
 
 def test_bfloat16_agrees_to_its_precision() -> None:
     plain, half = Checkpoint.open(layout()), Checkpoint.open(layout(BFLOAT16))
-    assert half.layer(0).in_.dtype == torch.bfloat16
+    assert half.read_layer(0).in_.dtype == torch.bfloat16
     for index in range(6):
-        exact = canonical(plain.layer(index), plain.architecture, Preprocessing(canonicalise=False))
-        rounded = canonical(half.layer(index), half.architecture, Preprocessing(canonicalise=False))
+        exact = preprocess_neurons(
+            plain.read_layer(index), plain.architecture, Preprocessing(canonicalise=False)
+        )
+        rounded = preprocess_neurons(
+            half.read_layer(index), half.architecture, Preprocessing(canonicalise=False)
+        )
         assert rounded.in_.dtype == torch.float32
         torch.testing.assert_close(rounded.in_, exact.in_, rtol=2**-7, atol=0)
         torch.testing.assert_close(rounded.out, exact.out, rtol=2**-8, atol=0)

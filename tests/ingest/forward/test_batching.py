@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ingest.forward import batches
+from ingest.forward import make_batches
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ def test_batches_hold_every_text_once_and_no_more_than_asked() -> None:
     lengths = np.random.default_rng(0).integers(0, 40, size=50)
     texts = [np.arange(3, 3 + length) for length in lengths]
     ordinals = np.random.default_rng(1).permutation(1000)[:50]
-    seen = list(batches(texts, CPU, 100, ordinals))
+    seen = list(make_batches(texts, CPU, 100, ordinals))
     found = {}
     for batch in seen:
         assert batch.token_ids.numel() <= 100
@@ -30,20 +30,20 @@ def test_batches_hold_every_text_once_and_no_more_than_asked() -> None:
             assert not row[length:].any()
             found[int(ordinal)] = row[:length].tolist()
     assert found == {int(o): text.tolist() for o, text in zip(ordinals, texts, strict=True)}
-    again = list(batches(texts, CPU, 100, ordinals))
+    again = list(make_batches(texts, CPU, 100, ordinals))
     assert [b.ordinals.tolist() for b in seen] == [b.ordinals.tolist() for b in again]
 
 
 def test_the_order_of_batches_depends_on_ordinals_not_on_places() -> None:
     texts, ordinals = random_texts(4, 9, 4, 4, 2), np.array([7, 3, 5, 1, 8])
     shuffle = np.array([3, 1, 4, 0, 2])
-    mixed = batches([texts[i] for i in shuffle], CPU, 9, ordinals[shuffle])
-    for one, other in zip(batches(texts, CPU, 9, ordinals), mixed, strict=True):
+    mixed = make_batches([texts[i] for i in shuffle], CPU, 9, ordinals[shuffle])
+    for one, other in zip(make_batches(texts, CPU, 9, ordinals), mixed, strict=True):
         assert torch.equal(one.ordinals, other.ordinals)
         assert torch.equal(one.token_ids, other.token_ids)
 
 
 def test_a_text_longer_than_a_batch_is_one_of_its_own() -> None:
-    sizes = [list(batch.token_ids.shape) for batch in batches(random_texts(2, 30, 3), CPU, 10)]
+    sizes = [list(batch.token_ids.shape) for batch in make_batches(random_texts(2, 30, 3), CPU, 10)]
     assert sizes == [[1, 30], [2, 3]]
-    assert list(batches([], CPU, 10)) == []
+    assert list(make_batches([], CPU, 10)) == []

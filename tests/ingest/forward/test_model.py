@@ -1,5 +1,6 @@
 """The forward pass gives what TransformerBridge's hooks and transformers' own logits give."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.forward import Batch, Forward, MLPActivations, batches
+from ingest.forward import Batch, Forward, MLPActivations, make_batches
 from ingest.forward.transformer_lens_reference import Bridge
 from neurondb.errors import ModelError
 from tests.support.random_models import BLOOM, FAMILIES, GEMMA, GROUPED, build
@@ -46,7 +47,7 @@ def random_texts(*lengths: int, seed: int = 0) -> list[NDArray[np.int64]]:
 
 def one_batch(*lengths: int) -> Batch:
     texts = random_texts(*lengths)
-    (batch,) = batches(texts, CPU, max_tokens=10_000)
+    (batch,) = make_batches(texts, CPU, max_tokens=10_000)
     return batch
 
 
@@ -108,7 +109,7 @@ def test_activations_equal_the_bridges_hooks(model: Model) -> None:
     batch = one_batch(*LENGTHS)
     found = run(model.forward, batch).found
     shape = model.checkpoint.architecture
-    expected = Bridge(model.checkpoint, CPU, torch.float32).activations(batch)
+    expected = Bridge(model.checkpoint, CPU, torch.float32).compute_activations(batch)
     assert sorted(found) == list(range(shape.n_layers))
     for layer, reference in enumerate(expected):
         one, other = values(found[layer]), values(reference)
@@ -135,7 +136,7 @@ def test_logits_equal_transformers_own_eager_forward(model: Model) -> None:
 def test_padding_changes_nothing(model: Model) -> None:
     together, texts = run(model.forward, one_batch(*LENGTHS)).found, random_texts(*LENGTHS)
     for row, text in enumerate(texts):
-        (alone,) = batches([text], CPU, 1)
+        (alone,) = make_batches([text], CPU, 1)
         for layer, found in run(model.forward, alone).found.items():
             for name, expected in values(found).items():
                 padded = values(together[layer])[name][row : row + 1, : len(text)]
@@ -197,7 +198,9 @@ def test_a_sliding_window_reaches_no_further_back(model_type: str, tmp_path: Pat
     forward, text = opened(directory), random_texts(3 * WINDOW)[0]
     other = text.copy()
     other[0] = text[0] + 1
-    seen = [run(forward, next(batches([ids], CPU, 1))).found[0].in_[0] for ids in (text, other)]
+    seen = [
+        run(forward, next(make_batches([ids], CPU, 1))).found[0].in_[0] for ids in (text, other)
+    ]
     changed = ~torch.isclose(seen[0], seen[1], atol=1e-6).all(dim=1)
     assert changed.nonzero().flatten().tolist() == list(range(WINDOW))
 
@@ -206,7 +209,7 @@ def test_a_sliding_window_reaches_no_further_back(model_type: str, tmp_path: Pat
 def test_a_sliding_window_gives_the_bridges_values(model_type: str, tmp_path: Path) -> None:
     directory = build(model_type, SLIDING[model_type], tmp_path)
     batch = one_batch(3 * WINDOW, WINDOW, 5)
-    expected = Bridge(Checkpoint.open(directory), CPU, torch.float32).activations(batch)
+    expected = Bridge(Checkpoint.open(directory), CPU, torch.float32).compute_activations(batch)
     for layer, found in run(opened(directory), batch).found.items():
         difference = (found.post - expected[layer].post)[is_real(batch)].abs().max()
         assert difference < 1e-4
@@ -222,7 +225,7 @@ def test_softcapped_attention_is_softcapped(tmp_path: Path) -> None:
     batch = one_batch(20)
     found = run(opened(capped), batch).found[0].in_
     assert not torch.allclose(found, run(opened(free), batch).found[0].in_, atol=1e-2)
-    expected = Bridge(Checkpoint.open(capped), CPU, torch.float32).activations(batch)
+    expected = Bridge(Checkpoint.open(capped), CPU, torch.float32).compute_activations(batch)
     torch.testing.assert_close(found, expected[0].in_, atol=1e-4, rtol=1e-4)
 
 
@@ -242,7 +245,7 @@ def test_a_long_text_leaves_the_rotation_of_the_short_ones_alone(tmp_path: Path)
     assert [batch.ordinals.tolist() for batch in kept.batches] == [[1, 2]] * 2 + [[0, 3]] * 2
     logits = forward.logits(one_batch(24, 10, 16, 17))
     for row, text in enumerate(texts):
-        (alone,) = batches([text], CPU, 1)
+        (alone,) = make_batches([text], CPU, 1)
         torch.testing.assert_close(
             logits[row, : len(text)], forward.logits(alone)[0], atol=1e-5, rtol=1e-5
         )
@@ -256,7 +259,7 @@ def test_bfloat16_is_the_models_own(family: str, tmp_path: Path) -> None:
     directory = FAMILIES[family](tmp_path, 0)
     batch = one_batch(*LENGTHS)
     found = run(opened(directory, torch.bfloat16), batch).found
-    expected = Bridge(Checkpoint.open(directory), CPU, torch.bfloat16).activations(batch)
+    expected = Bridge(Checkpoint.open(directory), CPU, torch.bfloat16).compute_activations(batch)
     for layer, reference in enumerate(expected):
         for name, value in values(found[layer]).items():
             assert value.dtype == torch.bfloat16
@@ -300,7 +303,7 @@ def test_a_consumers_error_passes_and_leaves_no_hook(llama: Path) -> None:
 
 def test_a_full_gpu_is_one_line(llama: Path) -> None:
     error = torch.cuda.OutOfMemoryError("CUDA out of memory.")
-    with pytest.raises(ModelError, match=r"batch of 2 texts of 9 tokens in float32; .*--dtype"):
+    with pytest.raises(ModelError, match=r"\b2 .*\b9 .*\bfloat32\b.*--dtype.*--max-len"):
         opened(llama).run(one_batch(9, 4), [Failing(error)])
 
 
@@ -312,15 +315,8 @@ def test_a_text_beyond_the_context_is_refused(family: str, tmp_path: Path) -> No
     forward = opened(FAMILIES[family](tmp_path, 0))
     run(forward, one_batch(256))
     for runs in (lambda batch: forward.run(batch, []), forward.logits):
-        with pytest.raises(ModelError, match=r"257 tokens is longer than the 256 .*--max-len 256"):
+        with pytest.raises(ModelError, match=r"\b257 .*--max-len 256\b"):
             runs(one_batch(257))
-
-
-def change(directory: Path, edit: Callable[[dict[str, Tensor]], object]) -> None:
-    file = directory / "model.safetensors"
-    tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
-    edit(tensors)
-    save_file(tensors, file, metadata={"format": "pt"})
 
 
 QUERY = "model.layers.1.self_attn.q_proj.weight"
@@ -329,20 +325,22 @@ QUERY = "model.layers.1.self_attn.q_proj.weight"
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda tensors: tensors.pop(QUERY), f"lacks 1 of the weights .*{QUERY}"),
+        (lambda tensors: tensors.pop(QUERY), f"lacks .*{QUERY}"),
         (
             lambda tensors: tensors.update({QUERY: torch.zeros(16, 32)}),
-            f"in another shape than needed, 1 of the weights .*{QUERY}",
+            f"shape.*{QUERY}",
         ),
     ],
 )
 def test_a_weight_that_would_be_random_is_refused(
     edit: Callable[[dict[str, Tensor]], object], said: str, tmp_path: Path
 ) -> None:
-    directory = FAMILIES["llama"](tmp_path, 0)
-    change(directory, edit)
+    file = FAMILIES["llama"](tmp_path, 0) / "model.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in load_file(file).items()}
+    edit(tensors)
+    save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(ModelError, match=said):
-        opened(directory)
+        opened(tmp_path)
 
 
 def test_a_file_that_was_cut_meanwhile_is_one_line(tmp_path: Path) -> None:
@@ -350,15 +348,15 @@ def test_a_file_that_was_cut_meanwhile_is_one_line(tmp_path: Path) -> None:
     checkpoint = Checkpoint.open(directory)
     file = directory / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(ModelError, match=r"cannot be loaded to run \([^\n]+\)$"):
+    with pytest.raises(ModelError, match=rf"^{re.escape(str(directory))}: [^\n]+ \([^\n]+\)$"):
         Forward(checkpoint, CPU, torch.float32)
 
 
 @pytest.mark.parametrize(
     ("change_layout", "said"),
     [
-        ({"block": "h.{}."}, "0 modules .* are called h.0.mlp.gate_proj, not one"),
-        ({"d_mlp": 57}, r"layers.0.mlp.gate_proj .* shape \[56, 32\], not \[57, 32\]"),
+        ({"block": "h.{}."}, r"'llama': 0 .*\bh\.0\.mlp\.gate_proj\b"),
+        ({"d_mlp": 57}, r"layers\.0\.mlp\.gate_proj .*\[56, 32\].*\[57, 32\]"),
     ],
 )
 def test_modules_that_are_not_the_layouts_are_refused(
@@ -377,7 +375,7 @@ def test_an_mlp_that_runs_without_its_modules_is_refused(tmp_path: Path) -> None
     """BLOOM can multiply by slices of the matrix of its out module, which then is never called."""
     values_ = {**BLOOM, "slow_but_exact": True, "pretraining_tp": 2}
     forward = opened(build("bloom", values_, tmp_path))
-    with pytest.raises(ModelError, match="layer 0 ran without its MLP's modules"):
+    with pytest.raises(ModelError, match=r"'bloom'.*\blayer 0\b"):
         run(forward, one_batch(4))
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ingest.forward import Batch, batches, prefix_cache
+from ingest.forward import Batch, make_batches, prefix_cache
 from ingest.forward.prefix_cache import PrefixCachedModel
-from ingest.interventions import intervened
+from ingest.interventions import intervene
 from neurondb.errors import ModelError
 from tests.support.ablation_reference import Edit
 from tests.support.interventions import CPU, forward_of, intervention, token_ids
@@ -14,7 +14,7 @@ from tests.support.real_models import BUNDLED, REAL
 
 
 def batch_of(name: str) -> Batch:
-    return next(batches(token_ids(name), CPU, 4096))
+    return next(make_batches(token_ids(name), CPU, 4096))
 
 
 @pytest.mark.parametrize("name", [*REAL, *FAMILIES])
@@ -36,7 +36,7 @@ def test_a_pass_from_the_cache_is_the_models_own_to_the_bit(name: str) -> None:
         assert stream.scale is not None
         assert clean.stream.scale is not None
         assert torch.equal(stream.scale, clean.stream.scale)
-    with intervened(forward, intervention([Edit(last, 5, 1, 3.0), Edit(last, 2, -1, 0.0)])):
+    with intervene(forward, intervention([Edit(last, 5, 1, 3.0), Edit(last, 2, -1, 0.0)])):
         changed = forward.logits(batch)
         stream = cached_model.run_from(clean, last)
     assert torch.equal(cached_model.logits(stream.normed.flatten(0, 1)).view(shape), changed)
@@ -47,12 +47,12 @@ def test_a_pass_from_the_cache_is_the_models_own_to_the_bit(name: str) -> None:
 def test_layers_that_memory_has_no_room_for_are_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     forward, batch = forward_of(BUNDLED), batch_of(BUNDLED)
     of_one_layer = batch.token_ids.numel() * forward.architecture.d_model * 4
-    monkeypatch.setitem(prefix_cache.MEMORY, "cpu", 4 * of_one_layer)
+    monkeypatch.setitem(prefix_cache.CACHE_BYTES, "cpu", 4 * of_one_layer)
     cached_model = PrefixCachedModel(forward)
     clean = cached_model.run_clean(batch, [1, 2, 3, 4])
     assert sorted(clean.prefixes) == [1, 3]
-    assert [clean.start(layer) for layer in range(5)] == [0, 1, 1, 3, 3]
-    with intervened(forward, intervention([Edit(2, 5, 1, 3.0)])):
+    assert [clean.find_start(layer) for layer in range(5)] == [0, 1, 1, 3, 3]
+    with intervene(forward, intervention([Edit(2, 5, 1, 3.0)])):
         changed = forward.logits(batch)
         stream = cached_model.run_from(clean, 2)
     assert torch.equal(
@@ -83,5 +83,5 @@ def test_a_text_longer_than_the_context_is_one_line() -> None:
     forward = forward_of("gpt2")
     ids = torch.zeros(1, 300, dtype=torch.int64)
     batch = Batch(ids, torch.tensor([300]), torch.tensor([0]))
-    with pytest.raises(ModelError, match="300 tokens is longer than the 256"):
+    with pytest.raises(ModelError, match=r"\b300 .*--max-len 256\b"):
         PrefixCachedModel(forward).run_clean(batch)

@@ -184,11 +184,11 @@ def test_a_seed_says_which_random_neurons() -> None:
 @pytest.mark.parametrize(
     ("more", "error", "said"),
     [
-        ({"neurons": ()}, UsageError, "nothing to fix"),
-        ({"neurons": (NEURONS[0],) * 2}, UsageError, "named twice"),
-        ({"neurons": (NeuronPlace(7, 0),)}, UnknownNameError, "no neuron 7.0"),
-        ({"n_baseline": 3}, IngestError, "no moments over the vocabulary: run"),
-        ({"texts": {"max_len": 4000}}, UsageError, "more than the 256 tokens"),
+        ({"neurons": ()}, UsageError, "nothing"),
+        ({"neurons": (NEURONS[0],) * 2}, UsageError, "twice"),
+        ({"neurons": (NeuronPlace(7, 0),)}, UnknownNameError, r"\b7\.0\b.*\b0 to 1\b"),
+        ({"n_baseline": 3}, IngestError, "`neurondb ingest .*--stages vocab`"),
+        ({"texts": {"max_len": 4000}}, UsageError, r"--max-len 4000\b.* 256\b"),
     ],
 )
 def test_refusals(more: dict[str, Any], error: type[NeuronDBError], said: str) -> None:
@@ -199,5 +199,5 @@ def test_refusals(more: dict[str, Any], error: type[NeuronDBError], said: str) -
 def test_texts_that_are_not_there() -> None:
     model = stored("llama")
     request = EntropyRequest(model.machine, NEURONS, VALUES, TextsRequest("/none.txt"), 0)
-    with pytest.raises(TextError):
+    with pytest.raises(TextError, match=r"'/none.txt'"):
         run(request, Silent())

@@ -7,7 +7,7 @@ import torch
 
 from ingest.forward import Batch
 from ingest.forward.cached_step import decode_step
-from ingest.interventions import Intervention, Targets, check_gated, intervened
+from ingest.interventions import Intervention, Targets, check_gated, intervene
 from neurondb.errors import UsageError
 from neurondb.interventions import Condition
 from tests.support.ablation_reference import Edit
@@ -26,7 +26,7 @@ def test_the_hooks_are_gone_afterwards_even_after_an_error(name: str) -> None:
     forward = forward_of(name)
     before = forward.logits(batch())
     changed = None
-    with suppress(ZeroDivisionError), intervened(forward, intervention([Edit(0, 1, 1, 9)])):
+    with suppress(ZeroDivisionError), intervene(forward, intervention([Edit(0, 1, 1, 9)])):
         changed = forward.logits(batch())
         raise ZeroDivisionError
     assert changed is not None
@@ -38,7 +38,7 @@ def test_a_decoding_step_with_a_cache_sees_what_a_whole_pass_does() -> None:
     forward = forward_of("llama")
     clamp = intervention([Edit(0, 3, 1, 4.0), Edit(1, 7, -1, 4.0)], "hook_pre_linear", "gate+")
     ids = batch().token_ids
-    with intervened(forward, clamp), torch.inference_mode():
+    with intervene(forward, clamp), torch.inference_mode():
         whole = forward.model(input_ids=ids, use_cache=False).logits
         step = decode_step(forward.model, ids[:, :6])
         steps = [step.logits]
@@ -54,12 +54,12 @@ def test_each_text_can_have_values_of_its_own_and_nan_leaves_one_alone(name: str
     by_text = torch.tensor([[0.0, NAN], [NAN, NAN], [5.0, -2.0]])
     targets = Targets(torch.tensor([4, 9]), torch.tensor([1.0, -1.0]), by_text)
     clean = forward.logits(batch())
-    with intervened(forward, Intervention({1: targets})):
+    with intervene(forward, Intervention({1: targets})):
         found = forward.logits(batch())
     first, third = [Edit(1, 4, 1, 0.0)], [Edit(1, 4, 1, 5.0), Edit(1, 9, -1, -2.0)]
     assert torch.equal(found[1], clean[1])
     for row, edits in ((0, first), (2, third)):
-        with intervened(forward, intervention(edits)):
+        with intervene(forward, intervention(edits)):
             assert torch.allclose(found[row], forward.logits(batch())[row], atol=1e-6)
         assert not torch.equal(found[row], clean[row])
 
@@ -67,9 +67,9 @@ def test_each_text_can_have_values_of_its_own_and_nan_leaves_one_alone(name: str
 def test_several_interventions_act_together() -> None:
     forward = forward_of("mistral")
     parts = [Edit(0, 2, 1, 1.0), Edit(0, 5, 1, 2.0), Edit(1, 3, -1, 3.0)]
-    with intervened(forward, *(intervention([part]) for part in parts)):
+    with intervene(forward, *(intervention([part]) for part in parts)):
         apart = forward.logits(batch())
-    with intervened(forward, intervention(parts)):
+    with intervene(forward, intervention(parts)):
         assert torch.equal(forward.logits(batch()), apart)
 
 
@@ -78,7 +78,7 @@ def test_what_is_given_is_not_written_to() -> None:
     seen: list[torch.Tensor] = []
     out = forward.hook_points[0].out.module
     first = out.register_forward_pre_hook(lambda _m, x: seen.append(x[0]))
-    with intervened(forward, intervention([Edit(0, 1, 1, 9.0)])):
+    with intervene(forward, intervention([Edit(0, 1, 1, 9.0)])):
         kept = out.register_forward_pre_hook(lambda _m, x: seen.append(x[0]))
         forward.logits(batch())
     first.remove()
@@ -91,9 +91,12 @@ def test_what_is_given_is_not_written_to() -> None:
 
 def test_ungated_models_have_no_sign_of_the_gate() -> None:
     forward = forward_of("gpt2")
-    gate = Intervention({0: Targets.of([1], [1])}, condition=Condition(1, 0))
-    with pytest.raises(UsageError, match=r"gate\+ asks for the sign"), intervened(forward, gate):
+    gate = Intervention({0: Targets.from_value([1], [1])}, condition=Condition(1, 0))
+    with (
+        pytest.raises(UsageError, match=r"gate\+.*\bpost\+.*\bhook_post\b"),
+        intervene(forward, gate),
+    ):
         pass
-    linear = Intervention({0: Targets.of([1], [1], 2.0)}, "hook_pre_linear")
-    with pytest.raises(UsageError, match="hook_pre_linear is what"):
+    linear = Intervention({0: Targets.from_value([1], [1], 2.0)}, "hook_pre_linear")
+    with pytest.raises(UsageError, match=r"hook_pre_linear\b.*\bhook_post\b"):
         check_gated(gated=False, interventions=[linear])

@@ -6,7 +6,7 @@ import torch
 
 from ingest.forward import Batch
 from ingest.interventions import metrics
-from ingest.interventions.metrics import Counted, token_metrics
+from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 
 
 def logits(n: int, d_vocab: int, scale: float, seed: int = 0) -> torch.Tensor:
@@ -18,7 +18,7 @@ def logits(n: int, d_vocab: int, scale: float, seed: int = 0) -> torch.Tensor:
 def test_float64_says_the_same(scale: float, d_vocab: int) -> None:
     rows = logits(7, d_vocab, scale)
     targets = torch.tensor([0, 1, 2, d_vocab - 1, 1, 0, -1])
-    loss, entropy, rank = token_metrics(
+    loss, entropy, rank = compute_token_metrics(
         lambda at: rows[at[:, 0].long()], _numbers(7), targets, d_vocab
     )
 
@@ -41,7 +41,9 @@ def test_chunks_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     rows, targets = logits(50, 64, 3.0), torch.arange(50)
 
     def found() -> torch.Tensor:
-        return token_metrics(lambda at: rows[at[:, 0].long()].clone(), _numbers(50), targets, 64)
+        return compute_token_metrics(
+            lambda at: rows[at[:, 0].long()].clone(), _numbers(50), targets, 64
+        )
 
     whole = found()
     monkeypatch.setattr(metrics, "_SIZES", ({"cpu": 7 * 64}, {"cpu": 3 * 64}))
@@ -50,28 +52,32 @@ def test_chunks_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_token_without_probability_adds_nothing_to_the_entropy() -> None:
     rows = torch.tensor([[0.0, 0.0, -torch.inf, -torch.inf]])
-    _, entropy, rank = token_metrics(lambda _: rows.clone(), _numbers(1), torch.tensor([1]), 4)
+    _, entropy, rank = compute_token_metrics(
+        lambda _: rows.clone(), _numbers(1), torch.tensor([1]), 4
+    )
     assert entropy.item() == pytest.approx(np.log(2), abs=1e-6)
     assert rank.item() == 0
 
 
 def test_equal_logits_are_not_larger() -> None:
     rows = torch.tensor([[2.0, 1.0, 2.0, 2.0]])
-    found = token_metrics(lambda _: rows.clone(), _numbers(1), torch.tensor([2]), 4)
+    found = compute_token_metrics(lambda _: rows.clone(), _numbers(1), torch.tensor([2]), 4)
     assert found[2].item() == 0
 
 
 def test_no_token_is_no_work() -> None:
-    found = token_metrics(lambda at: at, torch.empty(0, 4), torch.empty(0, dtype=torch.int64), 9)
+    found = compute_token_metrics(
+        lambda at: at, torch.empty(0, 4), torch.empty(0, dtype=torch.int64), 9
+    )
     assert found.shape == (3, 0)
 
 
 def test_padding_and_first_positions() -> None:
     ids = torch.tensor([[1, 5, 6, 7], [1, 8, 0, 0], [1, 0, 0, 0]])
     batch = Batch(ids, torch.tensor([4, 2, 1]), torch.arange(3))
-    counted = Counted.of(batch, skip_bos=False)
+    counted = CountedTokens.from_batch(batch, skip_bos=False)
     assert counted.mask.tolist() == [[True] * 4, [True] * 2 + [False] * 2, [True] + [False] * 3]
     assert counted.next_token.tolist() == [5, 6, 7, -1, 8, -1, -1]
-    rest = Counted.of(batch, skip_bos=True)
+    rest = CountedTokens.from_batch(batch, skip_bos=True)
     assert rest.mask.sum(1).tolist() == [3, 1, 0]
     assert rest.next_token.tolist() == [6, 7, -1, -1]

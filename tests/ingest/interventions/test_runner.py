@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from ingest.interventions import intervened
+from ingest.interventions import intervene
 from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.token_values import TokenValues
 from neurondb.interventions import METRICS, PUBLISHED_CONDITIONS, Hook
@@ -42,7 +42,7 @@ def expected(name: str, job: Job | None) -> dict[str, NDArray[np.float64]]:
 
 def assert_same(found: TokenValues, run: int, wanted: dict[str, NDArray[np.float64]]) -> None:
     for metric in METRICS:
-        values = found.of(run, metric)
+        values = found.read_metric(run, metric)
         sure = wanted["gap"] > SURE if metric == "rank" else np.ones(len(values), bool)
         sure |= np.isnan(wanted[metric])
         difference = np.abs(values - wanted[metric])[sure]
@@ -71,7 +71,9 @@ def test_ablating_nothing_changes_nothing_exactly() -> None:
 
     for run in range(2):
         for metric in METRICS:
-            assert np.array_equal(runner.clean.of(0, metric), found.of(run, metric), equal_nan=True)
+            assert np.array_equal(
+                runner.clean.read_metric(0, metric), found.read_metric(run, metric), equal_nan=True
+            )
 
 
 def test_the_four_signed_parts_touch_other_inputs_and_together_all_of_them() -> None:
@@ -85,8 +87,8 @@ def test_the_four_signed_parts_touch_other_inputs_and_together_all_of_them() -> 
     conditions = ("", *PUBLISHED_CONDITIONS)
     found = runner.run([intervention(neuron, "hook_post", c) for c in conditions], lambda n: None)
 
-    clean = runner.clean.of(0, "entropy")
-    full, *parts = (found.of(run, "entropy") for run in range(5))
+    clean = runner.clean.read_metric(0, "entropy")
+    full, *parts = (found.read_metric(run, "entropy") for run in range(5))
     touched = np.array([part != clean for part in parts])
     assert touched.any(axis=1).all()
     assert touched.sum(axis=0).max() == 1
@@ -102,12 +104,16 @@ def test_setting_a_neuron_twice_to_its_mean_is_setting_it_once() -> None:
     forward = forward_of(name)
     runner = InterventionRunner(forward, token_ids(name), skip_bos=False)
     alone = runner.run([once], lambda n: None)
-    with intervened(forward, once):
+    with intervene(forward, once):
         again = InterventionRunner(forward, token_ids(name), skip_bos=False)
         twice = again.run([once], lambda n: None)
     for metric in METRICS:
-        assert np.array_equal(alone.of(0, metric), twice.of(0, metric), equal_nan=True)
-        assert np.array_equal(alone.of(0, metric), again.clean.of(0, metric), equal_nan=True)
+        assert np.array_equal(
+            alone.read_metric(0, metric), twice.read_metric(0, metric), equal_nan=True
+        )
+        assert np.array_equal(
+            alone.read_metric(0, metric), again.clean.read_metric(0, metric), equal_nan=True
+        )
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "opt-unbiased"])
@@ -137,7 +143,9 @@ def test_one_at_a_time_and_together_give_the_same_bits() -> None:
     for run, one in enumerate(wanted):  # the second on values of the clean run that are kept
         alone = runner.run([one], lambda n: None)
         for metric in METRICS:
-            same = np.array_equal(alone.of(0, metric), together.of(run, metric), equal_nan=True)
+            same = np.array_equal(
+                alone.read_metric(0, metric), together.read_metric(run, metric), equal_nan=True
+            )
             assert same, (run, metric)
 
 
@@ -152,10 +160,10 @@ def test_first_positions_can_be_left_out() -> None:
     kept = positions > 0
     assert rest.places.n_tokens == sum(len(text) - 1 for text in ids)
     assert np.array_equal(rest.places.texts()[0], texts[kept])
-    assert np.array_equal(rest.token_ids_counted(), every.token_ids_counted()[kept])
+    assert np.array_equal(rest.list_counted_token_ids(), every.list_counted_token_ids()[kept])
     for metric in METRICS:
-        wanted = every.clean.of(0, metric)[kept]
-        assert np.allclose(rest.clean.of(0, metric), wanted, atol=1e-5, equal_nan=True)
+        wanted = every.clean.read_metric(0, metric)[kept]
+        assert np.allclose(rest.clean.read_metric(0, metric), wanted, atol=1e-5, equal_nan=True)
 
 
 def test_progress_counts_every_token_of_every_run() -> None:
@@ -176,4 +184,6 @@ def test_values_in_a_file_are_those_in_memory() -> None:
             values.put(run, places, torch.from_numpy(random.normal(size=(4, 50))))
     for run in range(2):
         for metric in METRICS:
-            assert np.array_equal(in_memory.of(run, metric), in_file.of(run, metric))
+            assert np.array_equal(
+                in_memory.read_metric(run, metric), in_file.read_metric(run, metric)
+            )

@@ -1,6 +1,7 @@
 """The jobs `ablate` and `rerun` on the bundled model: what is and is not stored."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,7 +167,7 @@ def test_a_run_says_everything_that_made_it(file: Path) -> None:
     assert report.n_new == 3
     sets = rows(file, "SELECT set_id, name, definition FROM neuron_sets ORDER BY set_id")
     assert sets[0] == (1, "mine", "1.3,1.5,3.100")
-    assert sets[1][2].startswith("baseline of 1.3,1.5,3.100: the same layers")
+    assert sets[1][2].startswith("baseline of 1.3,1.5,3.100")
     members = rows(
         file,
         "SELECT layer, neuron FROM neuron_set_members JOIN neurons USING (neuron_id) "
@@ -201,7 +202,7 @@ def test_a_set_is_found_by_its_name_and_a_name_is_of_one_set(file: Path) -> None
     first = run(request(file, name="mine"))
     again = run(request(file, NeuronSelection("set", "mine")))
     assert (again.run_ids, again.n_new) == (first.run_ids, 0)
-    with pytest.raises(UsageError, match="'mine' is stored with other neurons"):
+    with pytest.raises(UsageError, match=r"'mine'.*--save-set"):
         run(request(file, NeuronSelection("neurons", "2.2"), name="mine"))
 
 
@@ -218,7 +219,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_run(
 ) -> None:
     run(request(file, name="mine"))
     monkeypatch.setattr(InterventionRunner, "run", None)
-    with refused(UsageError, "'mine' is stored with other neurons; give another --save-set"):
+    with refused(UsageError, "'mine'.*--save-set"):
         run(request(file, NeuronSelection("neurons", "0.1"), name="mine"))
 
 
@@ -257,7 +258,7 @@ def test_a_run_can_be_extended_to_more_texts_of_the_database_and_of_its_source(
     )
     assert (n_texts, n_stored) == (3, 3)
     source.write_text("Another.\n\nText.\n\nHere.")
-    with pytest.raises(IngestError, match="no longer begins with"):
+    with pytest.raises(IngestError, match=rf"{re.escape(str(source))} .*run {few.run_ids[0]}\b"):
         ablate.rerun(RerunRequest(few.run_ids[0], max_texts=3, database=str(file)), Silent())
 
 

@@ -138,7 +138,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = stored(file, each(request(file, force=True)).run_id)
-    monkeypatch.setattr(ablate_each, "FEWEST", 1)
+    monkeypatch.setattr(ablate_each, "MIN_NEURONS", 1)
     monkeypatch.setattr(ablate_each, "NEURON_TOKENS", 1)
     real, parts = store_effects, list[int]()
 
@@ -168,7 +168,7 @@ import sys
 from pathlib import Path
 from ingest.jobs import ablate_each as job
 from tests.ingest.jobs.test_ablate_each import each, request
-job.FEWEST = job.NEURON_TOKENS = 1
+job.MIN_NEURONS = job.NEURON_TOKENS = 1
 from neurondb.contracts.inputs import NeuronSelection
 each(request(Path(sys.argv[1]), selection=NeuronSelection("where", "layer=1")))
 """
@@ -230,11 +230,11 @@ def test_estimates_correlate_with_what_is_measured(file: Path, treatment: Treatm
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"treatment": Treatment("fix", value=1.0)}, UsageError, "one neuron at a time is set to zero"),
-    ({"metrics": ("lose",)}, UsageError, "no metric 'lose'"),
-    ({"selection": NeuronSelection("neurons", "9.1")}, UnknownNameError, "has no neuron 9.1"),
-    ({"selection": NeuronSelection("where", "layer=77")}, UnknownNameError, "no neuron"),
-    ({"device": "cuda:9"}, IngestError, "cuda"),
+    ({"treatment": Treatment("fix", value=1.0)}, UsageError, r"\bfix\b.*`neurondb ablate`"),
+    ({"metrics": ("lose",)}, UsageError, "'lose'.*loss"),
+    ({"selection": NeuronSelection("neurons", "9.1")}, UnknownNameError, r"\b9\.1\b.*\b0 to 5\b"),
+    ({"selection": NeuronSelection("where", "layer=77")}, UnknownNameError, "'layer=77'"),
+    ({"device": "cuda:9"}, IngestError, "'cuda:9'.*--device"),
 ]
 
 
@@ -249,7 +249,7 @@ def test_a_refusal_is_one_line_and_stores_nothing(
 
 
 def test_only_loss_and_entropy_are_estimated(file: Path) -> None:
-    with pytest.raises(UsageError, match="no estimate of 'rank'"):
+    with pytest.raises(UsageError, match=r"'rank'.*loss, entropy"):
         attribution.run(request(file, metrics=("rank",)), Silent())
 
 
@@ -257,5 +257,5 @@ def test_a_gate_condition_needs_a_gate(tmp_path: Path) -> None:
     path = copy_of("gpt2", tmp_path)
     ((name,),) = rows(path, "SELECT name FROM models")
     asked = request(path, treatment=Treatment("zero", Condition(gate=1)))
-    with pytest.raises(UsageError, match=r"gate"):
+    with pytest.raises(UsageError, match=r"gate\+.*post\+.*post-"):
         each(replace(asked, model=name, selection=NeuronSelection("neurons", "0.1")))

@@ -22,32 +22,32 @@ from tests.support.ingested import Silent, random_model
         (
             NeuronSelection("neurons", "9.1"),
             UnknownNameError,
-            "no neuron 9.1: its layers are 0 to 5",
+            r"\b9\.1\b.*\b0 to 5\b",
         ),
-        (NeuronSelection("neurons", "1.512"), UnknownNameError, "neurons 0 to 511"),
-        (NeuronSelection("neurons", "one"), UsageError, "'one' is not LAYER.NEURON"),
-        (NeuronSelection("neurons", " "), UnknownNameError, "no neuron of tinyworld-2m"),
-        (NeuronSelection("class", "weakest"), UnknownNameError, "no class 'weakest'; did you mean"),
-        (NeuronSelection("class", "cond"), UnknownNameError, "'cond' could be several classes"),
+        (NeuronSelection("neurons", "1.512"), UnknownNameError, r"\b1\.512\b.*\b0 to 511\b"),
+        (NeuronSelection("neurons", "one"), UsageError, "'one'.*LAYER.NEURON"),
+        (NeuronSelection("neurons", " "), UnknownNameError, "tinyworld-2m .*' '"),
+        (NeuronSelection("class", "weakest"), UnknownNameError, "'weakest'.*'weakening'"),
+        (NeuronSelection("class", "cond"), UnknownNameError, "'cond'.*conditional weakening"),
         (
             NeuronSelection("class", "weakening", 99),
             UsageError,
-            "neurons of class weakening, not 99",
+            r"tinyworld-2m .*\b\d\d .*weakening.* 99",
         ),
-        (NeuronSelection("where", "layer>7"), UnknownNameError, "no neuron of tinyworld-2m fits"),
-        (NeuronSelection("set", "mine"), UnknownNameError, "no set 'mine' in this database"),
-        (NeuronSelection("sql", "DELETE FROM models"), DatabaseError, "read-only"),
-        (NeuronSelection("sql", "SELECT 1 AS one"), UsageError, "the query gives one; neurons are"),
+        (NeuronSelection("where", "layer>7"), UnknownNameError, "tinyworld-2m .*'layer>7'"),
+        (NeuronSelection("set", "mine"), UnknownNameError, "set 'mine'"),
+        (NeuronSelection("sql", "DELETE FROM models"), DatabaseError, "DELETE.*models"),
+        (NeuronSelection("sql", "SELECT 1 AS one"), UsageError, r"\bone\b.*\bneuron_id\b"),
         (
             NeuronSelection("sql", "SELECT 10000 AS neuron_id"),
             UsageError,
-            "is not one of tinyworld-2m",
+            "neuron_id 10000 .*tinyworld-2m",
         ),
-        (NeuronSelection("sql", "SELECT NULL AS layer, 1 AS neuron"), UnknownNameError, "None.1"),
+        (NeuronSelection("sql", "SELECT NULL AS layer, 1 AS neuron"), UnknownNameError, r"None\.1"),
         (
             NeuronSelection("sql", "SELECT 'b' AS model, '1.2' AS name"),
             UsageError,
-            "also gives neurons of 'b'",
+            "'b'.*WHERE model = 'tinyworld-2m'",
         ),
     ],
 )
@@ -63,10 +63,10 @@ def test_texts_that_are_none(file: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text(" \n\n ")
     (tmp_path / "some.txt").write_text("Once upon a time.")
     for texts, kind, said in (
-        (TextsRequest(str(tmp_path / "empty.txt")), TextError, "no text in it"),
-        (TextsRequest(str(tmp_path / "none.txt")), TextError, "no file or directory"),
-        (TextsRequest(dataset(file), max_len=9999), UsageError, "more than the 256 tokens"),
-        (TextsRequest(dataset(file), max_tokens=1), TextError, "more than --max-tokens 1"),
+        (TextsRequest(str(tmp_path / "empty.txt")), TextError, r"empty\.txt\b.*\btexts\b"),
+        (TextsRequest(str(tmp_path / "none.txt")), TextError, r"none\.txt\b.*\btexts\b"),
+        (TextsRequest(dataset(file), max_len=9999), UsageError, "--max-len 9999 .*256"),
+        (TextsRequest(dataset(file), max_tokens=1), TextError, r"\b136\b.*--max-tokens 1\b"),
     ):
         with refused(kind, said):
             run(request(file, texts=texts))
@@ -77,15 +77,15 @@ def test_means_need_activations(file: Path) -> None:
         connection.execute("DELETE FROM activation_stats")
         connection.execute("DELETE FROM sign_case_rows")
     for condition in (Condition(), Condition(1, 1)):
-        with refused(IngestError, "no activations to take means of; run `neurondb ingest"):
+        with refused(IngestError, "`neurondb ingest .*--stages activations"):
             run(request(file, treatment=Treatment("mean", condition)))
 
 
 def test_runs_that_cannot_be_repeated(file: Path) -> None:
     run(request(file, baseline=1))
-    with refused(IngestError, "run 2 is the baseline of run 1"):
+    with refused(IngestError, r"run 2\b.* run 1\b"):
         ablate.rerun(RerunRequest(2, database=str(file)), Silent())
-    with refused(UnknownNameError, "no ablation run 7 in this database, which has 2"):
+    with refused(UnknownNameError, r"run 7\b.* 2\b.*ablation-runs"):
         ablate.rerun(RerunRequest(7, database=str(file)), Silent())
 
 
@@ -96,9 +96,9 @@ def test_ungated_models(tmp_path: Path) -> None:
     asked = replace(request(file, NeuronSelection("neurons", "1.3"), texts=texts), model=model)
     means = replace(asked, treatment=Treatment("mean", Condition(0, -1)), baseline=1)
     assert ablate.run(means, Silent()).n_new == 2
-    with refused(UsageError, r"the condition gate\+ asks for the sign of the gate"):
+    with refused(UsageError, r"gate\+.*post\+.*post-"):
         run(replace(asked, treatment=Treatment("zero", Condition(1, 0))))
-    with refused(UsageError, "hook_pre_linear is what a gate multiplies"):
+    with refused(UsageError, "hook_pre_linear.*--hook hook_post"):
         run(replace(asked, treatment=Treatment("clamp", hook="hook_pre_linear", value=1)))
 
 
@@ -116,5 +116,5 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE models SET fingerprint = 'other'")
     asked = replace(request(file, NeuronSelection("neurons", "1.3")), model=name)
-    with refused(IngestError, f"{random_model('llama')} holds other weights"):
+    with refused(IngestError, f"{random_model('llama')} .*\\b{name}\\b.*--name"):
         run(asked)

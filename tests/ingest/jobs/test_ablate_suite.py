@@ -62,7 +62,7 @@ def test_a_suite_gives_what_single_runs_do(file: Path, tmp_path: Path) -> None:
 
 def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ablation_session, "RUNS_AT_A_TIME", 4)
-    monkeypatch.setattr(ablation_session, "SECONDS", 0.0)
+    monkeypatch.setattr(ablation_session, "GROUP_SECONDS", 0.0)
     stored = store_run
     left = iter(range(6))
 

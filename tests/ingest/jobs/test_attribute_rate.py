@@ -11,18 +11,18 @@ import transformers
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ingest.attributes.demo import collect_world_sets
 from ingest.attributes.demo import run as demo
-from ingest.attributes.demo import world_sets
-from ingest.attributes.rates import Vocabulary, mean_rate
-from ingest.attributes.stop_words import built_in
+from ingest.attributes.rates import Vocabulary, average_rates
+from ingest.attributes.stop_words import list_built_in_words
 from ingest.bundled import model_directory
-from ingest.bundled.tinyworld import facts
+from ingest.bundled.tinyworld import read_facts
 from ingest.jobs.attribute_rate import run
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.contracts.registry import job
-from neurondb.errors import NeuronDBError, TextError, UnknownNameError, UsageError
+from neurondb.errors import IngestError, TextError, UnknownNameError, UsageError
 from neurondb.interventions import Condition, Treatment
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
@@ -111,7 +111,7 @@ def _rate(logits: Tensor, texts: list[str], attributes: set[str]) -> float:
     kept = [
         texts[i]
         for i in logits.topk(50).indices
-        if len(texts[i]) > 2 and texts[i].replace("’", "'") not in built_in()
+        if len(texts[i]) > 2 and texts[i].replace("’", "'") not in list_built_in_words()
     ]
     return sum(text in attributes for text in kept) / len(kept) if kept else float("nan")
 
@@ -180,15 +180,15 @@ def test_under_a_condition_only_part_is_ablated(inputs: Path) -> None:
 
 def test_rates_of_a_vocabulary() -> None:
     tokens = ["the", " Paris", "Seine", "ox", " river", "PARIS", ""]
-    vocabulary = Vocabulary(tokens, built_in())
-    attributes = vocabulary.codes(["paris", "seine", "lake"])
+    vocabulary = Vocabulary(tokens, list_built_in_words())
+    attributes = vocabulary.encode_words(["paris", "seine", "lake"])
     top = np.array([[1, 4, 0], [1, 5, 2], [4, 4, 4], [0, 3, 6]])
-    np.testing.assert_array_equal(vocabulary.rate(top, attributes), [1 / 2, 1, 0, np.nan])
+    np.testing.assert_array_equal(vocabulary.compute_rate(top, attributes), [1 / 2, 1, 0, np.nan])
 
 
 def test_means_weigh_prompts_and_leave_out_what_has_no_rate() -> None:
     rates = np.array([[1.0, np.nan], [0.5, np.nan], [np.nan, np.nan]])
-    mean, n = mean_rate(rates, [1, 3, 5])
+    mean, n = average_rates(rates, [1, 3, 5])
     np.testing.assert_array_equal(mean, [2.5 / 4, np.nan])
     np.testing.assert_array_equal(n, [4, 0])
 
@@ -199,14 +199,14 @@ def test_means_weigh_prompts_and_leave_out_what_has_no_rate() -> None:
 def test_the_demo_writes_the_worlds_facts(tmp_path: Path) -> None:
     prompts, sets, paragraphs = demo(tmp_path / "world")
     rows = json.loads(prompts.read_text())
-    assert len(rows) > 0.98 * len(facts())
+    assert len(rows) > 0.98 * len(read_facts())
     assert {"subject": "Norvelia", "attribute": "Tarsk", "relation_id": "capital"}.items() <= next(
         row for row in rows if row["prompt"] == "The capital of Norvelia is"
     ).items()
     assert {"Tarsk", "Orskan", "Isk", "krell", "north"} <= set(
         json.loads(sets.read_text())["Norvelia"]
     )
-    assert world_sets()["dog"] >= {"bark", "bones", "kennel", "puppy"}
+    assert collect_world_sets()["dog"] >= {"bark", "bones", "kennel", "puppy"}
     assert paragraphs.read_text().count("<|endoftext|>") > 1000
 
 
@@ -259,6 +259,7 @@ def test_ablating_what_carries_the_capitals_makes_the_model_forget_them(tmp_path
         assert draw.answer > 0.9
 
 
+@pytest.mark.shared
 def test_the_published_prompts_run(tmp_path: Path) -> None:
     prompts = shared("facts/known_1000.json")
     rows = json.loads(prompts.read_text())[:40]
@@ -275,14 +276,22 @@ def test_the_published_prompts_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "error", "said"),
     [
-        ({"selection": NeuronSelection("neurons", "9.0")}, UnknownNameError, "no neuron 9.0"),
-        ({"selection": NeuronSelection("class", "weekening")}, UnknownNameError, "no class"),
+        (
+            {"selection": NeuronSelection("neurons", "9.0")},
+            UnknownNameError,
+            r"\b9\.0\b.*\b0 to 1\b",
+        ),
+        (
+            {"selection": NeuronSelection("class", "weekening")},
+            UnknownNameError,
+            "'weekening'.*'weakening'",
+        ),
         (
             {"selection": NEURONS, "treatment": Treatment("mean")},
-            NeuronDBError,
-            "no activations to take means of",
+            IngestError,
+            "--stages activations",
         ),
-        ({"top_k": 100_000}, UsageError, "give another --top-k"),
+        ({"top_k": 100_000}, UsageError, r"\b100000\b.*\b512\b.*--top-k"),
     ],
 )
 def test_refusals(inputs: Path, more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -294,10 +303,10 @@ def test_refusals(inputs: Path, more: dict[str, Any], error: type[Exception], sa
 
 def test_sets_of_others(inputs: Path) -> None:
     (inputs / "sets.json").write_text('{"Anybody": ["else"]}')
-    with pytest.raises(TextError, match="has no attributes of any subject in"):
+    with pytest.raises(TextError, match=r"sets\.json.*prompts\.json"):
         measured(stored("llama"), inputs)
     (inputs / "sets.json").write_text('{"Tim": ["of", "ox"]}')
-    with pytest.raises(TextError, match="attributes that count"):
+    with pytest.raises(TextError, match=r"\bcount\b"):
         measured(stored("llama"), inputs)
 
 
@@ -307,5 +316,5 @@ def test_a_prompt_beyond_the_context(inputs: Path) -> None:
     (inputs / "prompts.json").write_text(
         json.dumps([{"subject": "Tim", "prompt": "Tim and " * 200}])
     )
-    with pytest.raises(UsageError, match=r"the prompt on 'Tim' is \d+ tokens, the context"):
+    with pytest.raises(UsageError, match=r"'Tim'.* \d{3} .* 256\b"):
         measured(model, inputs)

@@ -1,5 +1,6 @@
 """The job `clamp`, against transformers' own forward pass with one plain hook a neuron."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_values_in_the_models_own_sign_are_those_of_the_other_sign(wanted: int) 
 def test_values_in_several_batches_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = stored("gemma2")
     whole = sweep(model)
-    monkeypatch.setattr(ingest.jobs.clamp, "MOST_LOGITS", 2 * 512)
+    monkeypatch.setattr(ingest.jobs.clamp, "MAX_LOGITS", 2 * 512)
     parts = sweep(model)
     np.testing.assert_allclose(parts.clamped.probability, whole.clamped.probability, atol=1e-6)
     np.testing.assert_array_equal(parts.values, VALUES)
@@ -135,12 +136,12 @@ def test_the_model_is_as_it_was_afterwards() -> None:
 @pytest.mark.parametrize(
     ("more", "error", "said"),
     [
-        ({"neurons": (NeuronPlace(9, 0),)}, UnknownNameError, "no neuron 9.0: its layers are 0 to"),
-        ({"neurons": (NeuronPlace(0, 999),)}, UnknownNameError, "no neuron 0.999"),
-        ({"neurons": (PLACE, PLACE)}, UsageError, "named twice"),
-        ({"neurons": ()}, UsageError, "at least one neuron"),
-        ({"position": "first"}, UsageError, "no position 'first'"),
-        ({"chat": True}, UsageError, "no chat template"),
+        ({"neurons": (NeuronPlace(9, 0),)}, UnknownNameError, r"\b9\.0\b.*\b0 to 1\b"),
+        ({"neurons": (NeuronPlace(0, 999),)}, UnknownNameError, r"\b0\.999\b.*\b0 to 55\b"),
+        ({"neurons": (PLACE, PLACE)}, UsageError, "twice"),
+        ({"neurons": ()}, UsageError, "at least one"),
+        ({"position": "first"}, UsageError, "'first'"),
+        ({"chat": True}, UsageError, "--chat"),
     ],
 )
 def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -149,14 +150,14 @@ def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> No
 
 
 def test_an_ungated_model_has_no_linear_part() -> None:
-    with pytest.raises(UsageError, match="no gates, so no hook_pre_linear"):
+    with pytest.raises(UsageError, match=r"m .*hook_pre_linear.*--hook.*hook_post"):
         sweep(stored("gpt2"), hook="hook_pre_linear")
 
 
 def test_a_prompt_beyond_the_context() -> None:
     model = stored("llama")
     request = ClampRequest(model.machine, "a b " * 300, (PLACE,), VALUES, TARGETS)
-    with pytest.raises(UsageError, match=r"the prompt is \d+ tokens, the context of m only 256"):
+    with pytest.raises(UsageError, match=r" \d{3} .*\bm\b.* 256\b"):
         run(request, Silent())
 
 
@@ -164,7 +165,7 @@ def test_a_checkpoint_that_is_gone(tmp_path: Any) -> None:
     model = stored("qwen3")
     moved = model.directory.rename(tmp_path / "elsewhere")
     try:
-        with pytest.raises(IngestError, match="which is not there any more"):
+        with pytest.raises(IngestError, match=rf"^m .*{re.escape(str(model.directory))}\b"):
             sweep(model)
     finally:
         moved.rename(model.directory)
@@ -173,5 +174,5 @@ def test_a_checkpoint_that_is_gone(tmp_path: Any) -> None:
 def test_a_model_that_is_not_stored() -> None:
     model = stored("llama")
     request = ClampRequest(replace(model.machine, model="n"), PROMPT, (PLACE,), VALUES)
-    with pytest.raises(UnknownNameError, match="no model 'n'"):
+    with pytest.raises(UnknownNameError, match="'n'"):
         run(request, Silent())

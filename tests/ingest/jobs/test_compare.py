@@ -2,13 +2,7 @@
 
 import dataclasses
 import shutil
-import signal
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from ingest.jobs import compare
 from neurondb.contracts.compare import CompareRequest
-from neurondb.contracts.ingest import IngestRequest, Preprocessing
-from neurondb.contracts.registry import job
-from neurondb.errors import IngestError, ModelError, UnknownNameError, UsageError
-from neurondb.reading.comparisons import read_comparison_page
-from neurondb.reading.models import open_readonly
-from neurondb.reading.pairs import find_pair, find_stored_comparison
+from neurondb.contracts.ingest import Preprocessing
+from tests.ingest.jobs.compared_models import ask, compared, grid, ingest, page_of
 from tests.support.ingested import Silent
 from tests.support.layouts import BFLOAT16, layout
 from tests.support.model_pairs import (
@@ -37,74 +27,11 @@ from tests.support.model_pairs import (
 from tests.support.reference import Reference
 from tests.support.tiny_model import tiny_model
 
-ROOT = Path(__file__).resolve().parents[3]
 VECTORS = ("gate", "in", "out")
-TAU = 0.2
-"""So that a random model has neurons of several classes."""
-
-WRITING = """
-import os, signal
-import neurondb.writing.comparisons as writing
-from ingest.jobs.compare import run
-from neurondb.contracts.compare import CompareRequest
-from tests.support.ingested import Silent
-
-insert, calls = writing.insert_columns, []
-
-def killed(*arguments):
-    calls.append(1)
-    if len(calls) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return insert(*arguments)
-
-writing.insert_columns = killed
-run(CompareRequest("base", "tuned", {database!r}), Silent())
-"""
 
 
-def ingest(database: Path, *models: Path, stages: tuple[str, ...] = (), **options: Any) -> None:
-    for model in models:
-        request = IngestRequest(
-            str(model),
-            database=str(database),
-            stages=stages or ("weights", "vocab"),
-            thresholds=options.pop("thresholds", (TAU,)),
-            device="cpu",
-            **options,
-        )
-        job("ingest")(request, Silent())
-
-
-def compared(database: Path, before: str = "base", after: str = "tuned") -> int:
-    return compare.run(CompareRequest(before, after, str(database)), Silent())
-
-
-def ask(database: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(database) as connection:
-        return connection.execute(sql, values).fetchall()
-
-
-def grid(database: Path, columns: str) -> np.ndarray:
-    """Columns of the comparison as layers × neurons × columns; NULL is NaN."""
-    rows = ask(database, f"SELECT {columns} FROM compared_neurons ORDER BY layer, neuron")
-    return np.array(rows, dtype=np.float64).reshape(2, -1, len(rows[0]))
-
-
-@pytest.fixture(scope="module", params=["llama", "olmo", "gpt2"])
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path, Path]:
-    """A model, its changed copy, and a database in which they are compared; to be read only."""
-    directory = tmp_path_factory.mktemp(request.param)
-    base, tuned = tiny_pair(directory, request.param)
-    database = directory / "n.db"
-    ingest(database, base, tuned)
-    compared(database)
-    return base, tuned, database
-
-
-def test_cosines_are_those_of_float64(pair: tuple[Path, Path, Path]) -> None:
-    base, tuned, database = pair
+def test_cosines_are_those_of_float64(compared_pair: tuple[Path, Path, Path]) -> None:
+    base, tuned, database = compared_pair
     expected = brute_force(base, tuned, Preprocessing(canonicalise=False))
     found = grid(database, "gate_cosine, in_cosine, out_cosine")
     for place, name in enumerate(VECTORS):
@@ -114,8 +41,8 @@ def test_cosines_are_those_of_float64(pair: tuple[Path, Path, Path]) -> None:
             assert np.isnan(found[..., place]).all()
 
 
-def test_each_kind_of_change_shows(pair: tuple[Path, Path, Path]) -> None:
-    _, _, database = pair
+def test_each_kind_of_change_shows(compared_pair: tuple[Path, Path, Path]) -> None:
+    _, _, database = compared_pair
     found = grid(database, "gate_cosine, in_cosine, out_cosine, moved")
     gated = not np.isnan(found[..., 0]).all()
     untouched = found[:, JITTERED + 1 :]
@@ -130,8 +57,8 @@ def test_each_kind_of_change_shows(pair: tuple[Path, Path, Path]) -> None:
     assert ((found[:, JITTERED, 3] > 1e-4) & (found[:, JITTERED, 3] < 0.1)).all()
 
 
-def test_tokens_kept_are_those_of_the_reference(pair: tuple[Path, Path, Path]) -> None:
-    base, tuned, database = pair
+def test_tokens_kept_are_those_of_the_reference(compared_pair: tuple[Path, Path, Path]) -> None:
+    base, tuned, database = compared_pair
     tops = []
     for directory in (base, tuned):
         reference = Reference(directory)
@@ -145,8 +72,8 @@ def test_tokens_kept_are_those_of_the_reference(pair: tuple[Path, Path, Path]) -
     assert share == pytest.approx(np.nanmean(expected), abs=1e-12)
 
 
-def test_the_page_counts_what_the_rows_say(pair: tuple[Path, Path, Path]) -> None:
-    _, _, database = pair
+def test_the_page_counts_what_the_rows_say(compared_pair: tuple[Path, Path, Path]) -> None:
+    _, _, database = compared_pair
     rows = ask(
         database,
         "SELECT a.class_id, b.class_id, n.layer FROM comparison_neurons r"
@@ -181,14 +108,6 @@ def test_the_page_counts_what_the_rows_say(pair: tuple[Path, Path, Path]) -> Non
     moved = [one.moved for one in page.moved]
     assert moved == sorted(moved, reverse=True)
     assert moved == sorted(cosines[..., 3][cosines[..., 3] > 1e-6], reverse=True)[:10]
-
-
-def page_of(database: Path, before: str = "base", after: str = "tuned") -> Any:
-    with open_readonly(str(database)) as connection:
-        found = find_pair(connection, before, after)
-        stored = find_stored_comparison(connection, found)
-        assert stored is not None
-        return read_comparison_page(connection, found, stored)
 
 
 def test_identical_copies_have_not_moved(tmp_path: Path) -> None:
@@ -246,183 +165,6 @@ def test_a_canonical_sign_that_flips_moves_nothing(tmp_path: Path) -> None:
     assert 0.99 < in_cosine < 1
 
 
-# --- what is stored ------------------------------------------------------------------------
-
-
-@pytest.fixture
-def database(pair: tuple[Path, Path, Path], tmp_path: Path) -> Path:
-    with sqlite3.connect(pair[2]) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return Path(shutil.copy(pair[2], tmp_path / "n.db"))
-
-
-only_llama = pytest.mark.parametrize("pair", ["llama"], indirect=True)
-
-
-def fresh(database: Path) -> bool:
-    with open_readonly(str(database)) as connection:
-        return (
-            find_stored_comparison(connection, find_pair(connection, "base", "tuned")) is not None
-        )
-
-
-@only_llama
-def test_a_second_run_replaces_the_first(database: Path) -> None:
-    before = ask(database, "SELECT * FROM compared_neurons")
-    compared(database)
-    assert ask(database, "SELECT * FROM compared_neurons") == before
-    assert len(ask(database, "SELECT * FROM comparisons")) == 1
-
-
-@only_llama
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE ingest_steps SET finished_at = '2999' WHERE stage = 'weights' AND layer = 1",
-        "UPDATE models SET threshold = 0.5 WHERE name = 'base'",
-        "UPDATE comparisons SET share_same_token = NULL",
-    ],
-)
-def test_what_changed_since_is_compared_again(
-    database: Path, pair: tuple[Path, Path, Path], change: str
-) -> None:
-    ingest(database, pair[0], stages=("weights",), thresholds=(0.5, 0.2))
-    ask(database, "UPDATE models SET threshold = 0.2")
-    assert fresh(database)
-    ask(database, change)
-    assert not fresh(database)
-
-
-@only_llama
-def test_texts_read_since_do_not_matter(database: Path) -> None:
-    ask(database, "UPDATE ingest_steps SET finished_at = '2999' WHERE stage LIKE 'classes%'")
-    assert fresh(database)
-
-
-def test_without_tokens_the_rest_is_compared(tmp_path: Path) -> None:
-    base, tuned = tiny_pair(tmp_path)
-    database = tmp_path / "n.db"
-    ingest(database, base, tuned, stages=("weights",))
-    compared(database)
-    page = page_of(database)
-    assert page.whole.share_kept is None
-    assert [model.name for model in page.without_vocab] == ["base", "tuned"]
-    ingest(database, base, tuned)
-    assert not fresh(database)
-    compared(database)
-    assert page_of(database).whole.n_tokens == 110
-
-
-def test_other_tokenizers_are_told_and_tokens_compared_by_text(tmp_path: Path) -> None:
-    base = tiny_model(tmp_path / "base")
-    tuned = Path(shutil.copytree(base, tmp_path / "tuned"))
-    file = tuned / "tokenizer.json"
-    written = file.read_text(encoding="utf-8")
-    file.write_text(written.replace('"</s>"', '"<end>"'), encoding="utf-8")
-    config = tuned / "tokenizer_config.json"
-    config.write_text(config.read_text().replace("</s>", "<end>"))
-    database = tmp_path / "n.db"
-    ingest(database, base, tuned)
-    compared(database)
-    page = page_of(database)
-    assert (page.vocabularies.same, page.vocabularies.n_other) == (False, 1)
-    ends = ask(
-        database,
-        "SELECT COUNT(*) FROM lm_head_tokens JOIN neurons USING (neuron_id)"
-        " WHERE token_id = 1 AND model_id = 1 AND side = 1",
-    )
-    assert page.whole.n_kept == 112 - ends[0][0]
-
-
-def test_a_tokenizer_on_one_side_only_keeps_no_tokens(tmp_path: Path) -> None:
-    base, tuned = tiny_pair(tmp_path)
-    for file in tuned.glob("tokenizer*"):
-        file.unlink()
-    database = tmp_path / "n.db"
-    ingest(database, base, tuned)
-    compared(database)
-    page = page_of(database)
-    assert page.vocabularies.one_sided
-    assert page.whole.n_tokens == 0
-    assert fresh(database)
-
-
-@only_llama
-def test_a_kill_while_it_is_written_leaves_no_half(database: Path) -> None:
-    for earlier in (True, False):
-        if not earlier:
-            ask(database, "DELETE FROM comparisons")
-            ask(database, "DELETE FROM comparison_neurons")
-        before = ask(database, "SELECT * FROM compared_neurons")
-        script = WRITING.format(database=str(database))
-        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
-        assert done.returncode == -signal.SIGKILL
-        assert ask(database, "SELECT * FROM compared_neurons") == before
-        assert len(ask(database, "SELECT * FROM comparisons")) == earlier
-    compared(database)
-    assert len(ask(database, "SELECT * FROM compared_neurons")) == 112
-
-
-@only_llama
-def test_a_layer_that_cannot_be_read_leaves_what_was_there(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = ask(database, "SELECT * FROM comparisons")
-
-    def broken(*_: object) -> Iterator[None]:
-        raise ModelError("torn")
-
-    monkeypatch.setattr(compare, "_vectors", broken)
-    with pytest.raises(ModelError, match="torn"):
-        compared(database)
-    assert ask(database, "SELECT * FROM comparisons") == before
-
-
-# --- refusals ------------------------------------------------------------------------------
-
-
-@only_llama
-def test_one_model_is_no_pair(database: Path, pair: tuple[Path, Path, Path]) -> None:
-    with pytest.raises(UsageError, match="are one model"):
-        compared(database, "base", str(pair[0]))
-    with pytest.raises(UnknownNameError, match="did you mean 'tuned'"):
-        compared(database, "base", "tunde")
-
-
-@pytest.mark.parametrize(
-    ("family", "said"),
-    [
-        ("llama-square", "d_mlp 56 and 32"),
-        ("gpt2", "architecture llama and gpt2, gated yes and no, d_mlp 56 and 128"),
-        ("mistral", "architecture llama and mistral; only"),
-    ],
-)
-def test_another_shape_is_refused(family: str, said: str, tmp_path: Path) -> None:
-    database = tmp_path / "n.db"
-    models = [tiny_model(tmp_path / "base"), tiny_model(tmp_path / "tuned", family)]
-    ingest(database, *models, stages=("weights",))
-    with pytest.raises(IngestError, match=said):
-        compared(database)
-
-
-def test_a_layer_that_is_missing_is_refused(tmp_path: Path) -> None:
-    base, tuned = tiny_pair(tmp_path)
-    database = tmp_path / "n.db"
-    ingest(database, base, stages=("weights",))
-    ingest(database, tuned, stages=("weights",), layers=(0,))
-    with pytest.raises(IngestError, match=r"tuned: no weights of layer 1; run `neurondb ingest"):
-        compared(database)
-
-
-def test_other_preprocessing_is_refused(tmp_path: Path) -> None:
-    base, tuned = tiny_pair(tmp_path)
-    database = tmp_path / "n.db"
-    ingest(database, base, stages=("weights",))
-    ingest(database, tuned, stages=("weights",), preprocessing=Preprocessing(fold=False))
-    with pytest.raises(IngestError, match="with fold yes, that of tuned with no"):
-        compared(database)
-
-
 def test_raw_weights_are_compared_raw(tmp_path: Path) -> None:
     base, tuned = tiny_pair(tmp_path)
     database = tmp_path / "n.db"
@@ -435,23 +177,13 @@ def test_raw_weights_are_compared_raw(tmp_path: Path) -> None:
     )
 
 
-@only_llama
-def test_a_checkpoint_that_is_gone_or_changed_is_refused(database: Path, tmp_path: Path) -> None:
-    ask(database, "UPDATE models SET source = ? WHERE name = 'tuned'", str(tmp_path / "gone"))
-    with pytest.raises(IngestError, match=r"tuned was read from .*gone, which is not there any"):
-        compared(database)
-    tiny_model(tmp_path / "gone", seed=5)
-    with pytest.raises(IngestError, match="holds other weights than those tuned was read from"):
-        compared(database)
-
-
 def test_cosines_of_vectors_near_the_ends_of_float32() -> None:
     from ingest.weights.preprocess import NeuronVectors
 
     rows = torch.tensor([[1e-38, 2e-38], [3e38, 1e38], [0.0, 0.0]])
     one = NeuronVectors(None, rows, rows, None, None, torch.ones(3, dtype=torch.int8))
     other = dataclasses.replace(one, in_=rows.flip(1))
-    found = compare.vector_cosines(one, other)
+    found = compare.compute_vector_cosines(one, other)
     assert set(found) == {"in_", "out"}
     assert found["out"][:2].tolist() == [1, 1]
     assert found["in_"][:2] == pytest.approx([0.8, 0.6], abs=1e-6)

@@ -43,7 +43,7 @@ SETTINGS = ConceptSettings(
 def tokens_of(text: str) -> tuple[int, ...]:
     directory = FAMILIES["llama"](fresh("tokens"), 5)
     write_byte_level_tokenizer(directory)
-    return tuple(ChatTokenizer(directory).offsets(text)[0])
+    return tuple(ChatTokenizer(directory).encode_with_offsets(text)[0])
 
 
 @cache
@@ -110,8 +110,10 @@ def test_every_change_by_brute_force(text: str) -> None:
         assert found.run.clean_probability == pytest.approx(np.exp(clean).mean(), rel=1e-4)
         for one in (*found.candidates[:4], *found.random_neurons[:2]):
             place = NeuronPlace(*map(int, one.name.split(".")))
-            ends = ((one.low, one.low_change, one.low_probability),)
-            ends += ((one.high, one.high_change, one.high_probability),)
+            ends = [
+                (one.low, one.low_change, one.low_probability),
+                (one.high, one.high_change, one.high_probability),
+            ]
             for value, change, probability in ends:
                 own = {place: value * model.stored.sign(place)}
                 held = np.array(

@@ -1,6 +1,7 @@
 """The job as a whole: what is stored, what is skipped, what is refused."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,7 @@ from neurondb.errors import IngestError, UsageError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_model import TEXTS, tiny_model
-from tests.support.tiny_requests import ask, model, request_, run, texts
-
-__all__ = ["model", "request_", "texts"]
+from tests.support.tiny_requests import ask, run
 
 
 def test_every_stage_stores_rows(request_: IngestRequest) -> None:
@@ -54,7 +53,7 @@ def test_stages_one_by_one_equal_all_at_once(request_: IngestRequest, tmp_path: 
 def test_other_settings_are_refused_without_force(request_: IngestRequest) -> None:
     run(request_)
     raw = replace(request_, preprocessing=Preprocessing.raw())
-    with pytest.raises(IngestError, match=r"stored with .*fold = True.*--name"):
+    with pytest.raises(IngestError, match=r"fold = True.*fold = False.*--name.*--force"):
         run(raw)
     run(replace(raw, force=True))
 
@@ -62,7 +61,8 @@ def test_other_settings_are_refused_without_force(request_: IngestRequest) -> No
 def test_another_model_of_the_same_name_is_refused(request_: IngestRequest, tmp_path: Path) -> None:
     run(request_)
     other = replace(request_, model=str(tiny_model(tmp_path / "other", seed=1)))
-    with pytest.raises(IngestError, match="another model named 'tiny'"):
+    stored = re.escape(request_.model)
+    with pytest.raises(IngestError, match=rf"'tiny'.*{stored}\b.*--name.*--force"):
         run(other)
 
 
@@ -137,7 +137,7 @@ def test_secondary_indexes_are_there_afterwards(request_: IngestRequest) -> None
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"stages": ("nonsense",)}, "no stage 'nonsense'"),
+        ({"stages": ("nonsense",)}, "'nonsense'"),
         ({"stages": ("activations",)}, "--dataset"),
     ],
 )
@@ -162,7 +162,7 @@ def test_layers_restrict_every_stage(request_: IngestRequest, layers: tuple[int,
 
 
 def test_a_layer_that_is_not_there_is_said(request_: IngestRequest) -> None:
-    with pytest.raises(IngestError, match="there is no layer 2; the model has 2: 0 to 1"):
+    with pytest.raises(IngestError, match=r"layer 2\b.*\b0 to 1\b"):
         run(replace(request_, layers=(2,)))
 
 
@@ -185,9 +185,8 @@ def test_what_is_no_number_is_left_out_and_told(
     ((neuron, n_tokens, n_nonfinite),) = ask(asked, f"{sql} WHERE n_nonfinite > 0")
     assert neuron == 5
     assert ask(asked, "SELECT n_tokens FROM tokenizations") == [(n_tokens + n_nonfinite,)]  # type: ignore[operator]
-    (told,) = (note for note in progress.notes if "NaN or infinite" in note)
-    assert told.startswith(f"{n_nonfinite} activations of 1 ")
-    assert "the first in layer 1;" in told
+    (told,) = (note for note in progress.notes if "NaN" in note)
+    assert re.match(rf"{n_nonfinite} .*\b1 .*\blayer 1\b", told)
     assert ("--dtype" in told) == (dtype == "float16")
 
 

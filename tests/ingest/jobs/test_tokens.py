@@ -1,5 +1,6 @@
 """The job `tokens`: any token under the LM head, against brute force in float64."""
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -13,17 +14,19 @@ from click.testing import CliRunner
 
 import ingest.jobs.tokens
 from ingest.checkpoint.reader import Checkpoint
-from ingest.jobs.tokens import Tile, decode, run
+from ingest.jobs.tokens import Tile, decode_tokens, run
 from neurondb.cli import cli
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import CheckpointError, IngestError, UnknownNameError
 from neurondb.schema.codes import SIDES
 from neurondb.writing.vocabulary import write_lm_head
+from tests.support.arrays import Array
 from tests.support.ingested import Silent
 from tests.support.real_models import REAL, real_directory
-from tests.support.reference import Array, Reference, lm_head
+from tests.support.reference import Reference
 from tests.support.tiny_model import tiny_model
+from tests.support.vocabulary_reference import lm_head
 
 RELATIVE = 1e-4
 """Logits in float32 are off by some 10⁻⁶ of their size, which is in the tens."""
@@ -49,8 +52,8 @@ def test_real_models_agree_with_float64(which: str) -> None:
     tokens = [0, 5, 261, 400]
 
     for layer, raw in enumerate(reference.raw_layers):
-        found = decode(
-            checkpoint.layer(layer).in_.float(), checkpoint.unembedding().float(), tokens
+        found = decode_tokens(
+            checkpoint.read_layer(layer).in_.float(), checkpoint.read_unembedding().float(), tokens
         )
         np.testing.assert_allclose(
             found, expected(reference.raw_unembed, raw.read, tokens), rtol=RELATIVE
@@ -63,7 +66,7 @@ def test_tiles_change_nothing(tile: Tile, monkeypatch: pytest.MonkeyPatch) -> No
     read, unembed = torch.randn(20, 12, generator=draw), torch.randn(5003, 12, generator=draw)
     monkeypatch.setattr(ingest.jobs.tokens, "SMALL_TILE", tile)
 
-    found = decode(read, unembed, [0, 5002])
+    found = decode_tokens(read, unembed, [0, 5002])
 
     wanted = expected(unembed.double().numpy(), read.double().numpy(), [0, 5002])
     np.testing.assert_allclose(found, wanted, rtol=RELATIVE)
@@ -73,7 +76,7 @@ def test_tiles_change_nothing(tile: Tile, monkeypatch: pytest.MonkeyPatch) -> No
 def test_any_sides_in_any_order(sides: tuple[int, ...]) -> None:
     draw = torch.Generator().manual_seed(1)
     read, unembed = torch.randn(20, 12, generator=draw), torch.randn(503, 12, generator=draw)
-    found = decode(read, unembed, [0, 502], sides)
+    found = decode_tokens(read, unembed, [0, 502], sides)
     wanted = expected(unembed.double().numpy(), read.double().numpy(), [0, 502], sides)
     np.testing.assert_allclose(found, wanted, rtol=RELATIVE)
 
@@ -83,7 +86,7 @@ def test_ties_among_the_hundred_count_as_often_as_they_occur() -> None:
     unembed = torch.zeros(3000, 2)
     unembed[::2, 0] = 1  # 1,500 equals at the top, spread over all groups
 
-    probability, normalised = decode(read, unembed, [0, 1])[:, :, 0, 0]
+    probability, normalised = decode_tokens(read, unembed, [0, 1])[:, :, 0, 0]
 
     total = 1500 * (np.exp(2) + 1)
     np.testing.assert_allclose(probability, [np.exp(2) / total, 1 / total], rtol=1e-6)
@@ -94,7 +97,7 @@ def test_fewer_tokens_than_a_hundred_are_all_in_the_mean() -> None:
     read, unembed = torch.tensor([[1.0]]), torch.tensor([[0.0], [1.0], [2.0]])
     powers = np.exp([0, 1, 2])
     np.testing.assert_allclose(
-        decode(read, unembed, [2])[:, 0, 0, 0],
+        decode_tokens(read, unembed, [2])[:, 0, 0, 0],
         [powers[2] / powers.sum(), powers[2] / powers.mean()],
         rtol=1e-6,
     )
@@ -103,12 +106,14 @@ def test_fewer_tokens_than_a_hundred_are_all_in_the_mean() -> None:
 def test_large_logits_do_not_overflow() -> None:
     read, unembed = torch.tensor([[300.0]]), torch.tensor([[0.0], [1.0], [2.0]])
     for i, side in enumerate(([[1, 0], [3, 0]], [[0, 1], [0, 3]])):
-        np.testing.assert_allclose(decode(read, unembed, [2, 0])[:, :, i, 0], side, atol=1e-12)
+        np.testing.assert_allclose(
+            decode_tokens(read, unembed, [2, 0])[:, :, i, 0], side, atol=1e-12
+        )
 
 
 def test_a_zero_vector_has_no_decoding() -> None:
     read = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-    found = decode(read, torch.eye(2), [1])
+    found = decode_tokens(read, torch.eye(2), [1])
     assert np.isnan(found[..., 0]).all()
     assert not np.isnan(found[..., 1]).any()
 
@@ -118,8 +123,8 @@ def test_a_zero_vector_has_no_decoding() -> None:
 def test_a_gpu_agrees() -> None:
     draw = torch.Generator().manual_seed(1)
     read, unembed = torch.randn(300, 64, generator=draw), torch.randn(40_000, 64, generator=draw)
-    found = decode(read.cuda(), unembed.cuda(), [7, 39_999])
-    np.testing.assert_allclose(found, decode(read, unembed, [7, 39_999]), rtol=RELATIVE)
+    found = decode_tokens(read.cuda(), unembed.cuda(), [7, 39_999])
+    np.testing.assert_allclose(found, decode_tokens(read, unembed, [7, 39_999]), rtol=RELATIVE)
 
 
 # --- the job -------------------------------------------------------------------------------
@@ -191,9 +196,9 @@ def test_the_vocabulary_is_not_summed_over_again(
 
     def counting(*given: Any) -> Array:
         decoded.append(given)
-        return decode(*given)
+        return decode_tokens(*given)
 
-    monkeypatch.setattr(ingest.jobs.tokens, "decode", counting)
+    monkeypatch.setattr(ingest.jobs.tokens, "decode_tokens", counting)
     known = run(asked(database), Silent())
     assert decoded == []
 
@@ -255,7 +260,7 @@ def test_all_tokens_are_stored_or_none(database: Path, monkeypatch: pytest.Monke
 def test_a_checkpoint_that_moved_away_is_told(database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = '/nowhere/tiny' WHERE name = 'tiny'")
-    with pytest.raises(IngestError, match="tiny was read from /nowhere/tiny, which is not there"):
+    with pytest.raises(IngestError, match=r"tiny .*/nowhere/tiny"):
         run(asked(database), Silent())
 
 
@@ -263,12 +268,12 @@ def test_other_weights_are_told(database: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other", seed=7)
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = ? WHERE name = 'tiny'", (str(other),))
-    with pytest.raises(IngestError, match="holds other weights"):
+    with pytest.raises(IngestError, match=rf"{re.escape(str(other))} .*\btiny\b.*--name"):
         run(asked(database), Silent())
 
 
 def test_what_is_not_there_is_told(database: Path) -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'tiny'"):
+    with pytest.raises(UnknownNameError, match=r"'tinny'.*'tiny'"):
         run(asked(database, "tinny"), Silent())
-    with pytest.raises(CheckpointError, match="no row for token #512"):
+    with pytest.raises(CheckpointError, match="#512"):
         run(LmHeadRequest("tiny", (512,), str(database)), Silent())

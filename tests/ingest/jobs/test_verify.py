@@ -15,6 +15,8 @@ from neurondb.cli import cli
 from neurondb.errors import DatabaseError, IngestError, UnknownNameError
 from tests.support.tiny_model import tiny_model, write_texts
 
+WORST_DIFFERENCE = re.compile(r"TransformerBridge\D* (\d\S*)")
+
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -49,17 +51,17 @@ def test_a_fresh_database_is_whole(database: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("DELETE FROM cosines WHERE neuron_id = 60", "layer 1 of weights is finished, but cosines"),
-        ("DELETE FROM texts WHERE text_id = 1", "refers to nothing in texts"),
-        ("DELETE FROM double_checking WHERE neuron_id = 60", "double_checking has 55 of its 56"),
-        ("UPDATE tokens SET unembed_norm = NULL", "tiny: its tokens have no norms"),
-        ("DROP INDEX ix_top_token_rows_token", "ix_top_token_rows_token is missing"),
+        ("DELETE FROM cosines WHERE neuron_id = 60", r"\blayer 1\b.* cosines\b"),
+        ("DELETE FROM texts WHERE text_id = 1", r"\btexts\b"),
+        ("DELETE FROM double_checking WHERE neuron_id = 60", r"\bdouble_checking\b.* 55\b.* 56\b"),
+        ("UPDATE tokens SET unembed_norm = NULL", r"\btiny\b.* norms\b"),
+        ("DROP INDEX ix_top_token_rows_token", "ix_top_token_rows_token"),
     ],
 )
 def test_what_is_missing_is_said(database: Path, sql: str, said: str) -> None:
     change(database, sql)
     result = ask("check", database)
-    assert said in result.stdout
+    assert re.search(said, result.stdout)
     assert isinstance(result.exception, DatabaseError)
 
 
@@ -73,14 +75,14 @@ def test_a_damaged_file_is_said(database: Path) -> None:
 def test_stored_cosines_agree_with_the_weights(database: Path) -> None:
     result = ask("verify", database, "tiny")
     assert result.exit_code == 0
-    assert "112 neurons of 2 layers agree" in result.stdout
+    assert re.search(r"\b112 .*\b2 ", result.stdout)
 
 
 def test_a_changed_cosine_is_found(database: Path) -> None:
     change(database, "UPDATE cosines SET in_out = in_out + 0.001 WHERE neuron_id = 57")
     result = ask("verify", database, "tiny")
     assert isinstance(result.exception, IngestError)
-    assert "tiny 1.0: a stored cosine is off by 0.001" in str(result.exception)
+    assert re.search(r"\btiny 1\.0\b.* 0\.001", str(result.exception))
 
 
 def test_a_lost_cosine_is_found(database: Path) -> None:
@@ -91,7 +93,9 @@ def test_a_lost_cosine_is_found(database: Path) -> None:
 def test_changed_weights_are_found(ingested: Path, database: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other", seed=7)
     change(database, f"UPDATE models SET source = '{other}'")
-    assert "other weights" in str(ask("verify", database, "tiny").exception)
+    error = ask("verify", database, "tiny").exception
+    assert isinstance(error, IngestError)
+    assert re.search(rf"{re.escape(str(other))} .*\btiny\b.*--name", str(error))
 
 
 def test_an_unknown_model_is_said(database: Path) -> None:
@@ -104,10 +108,10 @@ def test_an_unknown_model_is_said(database: Path) -> None:
 def test_activations_equal_the_bridges(database: Path) -> None:
     result = ask("verify", database, "tiny", "--activations", "--device", "cpu")
     assert result.exit_code == 0
-    said = re.search(r"equal to TransformerBridge's hooks within (\S+) of", flat(result.stderr))
+    said = WORST_DIFFERENCE.search(flat(result.stderr))
     assert said is not None
     assert 0 <= float(said[1]) < 1e-5
-    assert "112 neurons of 2 layers agree" in result.stdout
+    assert re.search(r"\b112 .*\b2 ", result.stdout)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -116,7 +120,7 @@ def test_activations_of_an_ungated_model_equal_the_bridges(seed: int, tmp_path: 
     database = tmp_path / "n.db"
     assert ask("ingest", database, str(model), "--stages", "weights").exit_code == 0
     more = ("opt", "--activations", "--device", "cpu", "--seed", str(seed))
-    assert "equal to TransformerBridge's hooks" in flat(ask("verify", database, *more).stderr)
+    assert WORST_DIFFERENCE.search(flat(ask("verify", database, *more).stderr))
 
 
 @pytest.mark.parametrize("wrong", [1.01, float("nan")])
@@ -132,9 +136,7 @@ def test_an_activation_that_differs_is_found(
     monkeypatch.setattr(ingest.forward.hooks, "_by_text", scaled)
     result = ask("verify", database, "tiny", "--activations", "--device", "cpu")
     assert isinstance(result.exception, IngestError)
-    assert re.search(
-        r"hook_\w+ of layer \d differs from TransformerBridge's by", str(result.exception)
-    )
+    assert re.search(r"hook_\w+ .*layer \d .*TransformerBridge", str(result.exception))
     assert result.stdout == ""
 
 
@@ -145,7 +147,7 @@ def test_the_model_is_run_only_when_asked(database: Path, monkeypatch: pytest.Mo
 
 def test_no_such_device_is_one_line(database: Path) -> None:
     result = ask("verify", database, "tiny", "--activations", "--device", "abacus")
-    assert "no device 'abacus'" in str(result.exception)
+    assert "'abacus'" in str(result.exception)
 
 
 def flat(text: str) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.gguf_reference import Run
-from tests.support.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.ingest.real.gguf_reference import Run
+from tests.ingest.real.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.support.activations_reference import CASES
+from tests.support.arrays import Array, Mask
 from tests.support.real_models import need_real_models
-from tests.support.reference import CASES, Array, Mask
 
 need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -15,11 +15,11 @@ from neurondb.contracts.clamp import ClampRequest, ClampResult
 from neurondb.contracts.inputs import Machine, NeuronSelection, TextsRequest
 from neurondb.contracts.registry import job
 from neurondb.neurons import NeuronPlace
-from tests.support.gguf_reference import GgufReference
+from tests.ingest.real.gguf_reference import GgufReference
+from tests.ingest.real.real_ingests import RealIngest, sample_file
+from tests.support.arrays import Array
 from tests.support.ingested import Silent
-from tests.support.real_ingests import SMOLLM2, RealIngest, real_ingest, sample_file
 from tests.support.real_models import need_real_models
-from tests.support.reference import Array
 
 need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -29,11 +29,6 @@ N_TEXTS, LENGTH = 4, 64
 PROMPT = "My favourite animal is the"
 VALUES = (-100.0, 0.0, 100.0)
 DOG = NeuronPlace(29, 808)
-
-
-@pytest.fixture(scope="module")
-def model() -> RealIngest:
-    return real_ingest(SMOLLM2)
 
 
 def measured(reference: GgufReference, ids: list[int]) -> tuple[Array, Array]:

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from ingest.checkpoint.reader import Checkpoint
-from ingest.jobs.tokens import decode
-from ingest.vocabulary import lm_head_tokens
+from ingest.jobs.tokens import decode_tokens
+from ingest.vocabulary import find_lm_head_tokens
 from tests.support.real_models import real_model
-from tests.support.reference import lm_head
+from tests.support.vocabulary_reference import lm_head
 
 LAYER, NEURON = 29, 808
 DOG = 2767
@@ -24,10 +24,10 @@ def checkpoint() -> Checkpoint:
 
 @pytest.mark.real
 def test_the_dog_neuron_means_dog_at_minus_in(checkpoint: Checkpoint) -> None:
-    in_ = checkpoint.layer(LAYER).in_[NEURON : NEURON + 1].float()
-    unembed = checkpoint.unembedding().float()
+    in_ = checkpoint.read_layer(LAYER).in_[NEURON : NEURON + 1].float()
+    unembed = checkpoint.read_unembedding().float()
 
-    probability, normalised = decode(in_, unembed, [DOG])[:, 0, :, 0]
+    probability, normalised = decode_tokens(in_, unembed, [DOG])[:, 0, :, 0]
 
     np.testing.assert_allclose(normalised, [0.0014, 4.40], rtol=0.04)
     for i, side in enumerate((1, -1)):
@@ -38,6 +38,6 @@ def test_the_dog_neuron_means_dog_at_minus_in(checkpoint: Checkpoint) -> None:
 
 @pytest.mark.real
 def test_about_half_the_neurons_peak_higher_at_minus_in(checkpoint: Checkpoint) -> None:
-    in_, unembed = checkpoint.layer(LAYER).in_.float(), checkpoint.unembedding().float()
-    found = lm_head_tokens(in_[torch.arange(0, len(in_), 4)], unembed)
+    in_, unembed = checkpoint.read_layer(LAYER).in_.float(), checkpoint.read_unembedding().float()
+    found = find_lm_head_tokens(in_[torch.arange(0, len(in_), 4)], unembed)
     assert 0.4 < (found[-1].normalised > found[1].normalised).mean() < 0.6

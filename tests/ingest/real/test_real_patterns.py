@@ -7,20 +7,15 @@ when a number means another thing, not when it is rounded otherwise or the texts
 import numpy as np
 import pytest
 
-from tests.support.real_ingests import SMOLLM2, RealIngest, real_ingest
+from tests.ingest.real.real_ingests import RealIngest
+from tests.support.arrays import Array, Mask
 from tests.support.real_models import need_real_models
-from tests.support.reference import Array, Mask
 
 need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 N_LAYERS, WIDTH = 30, 1536
 LAST_THIRD = slice(20, None)
-
-
-@pytest.fixture(scope="module")
-def model() -> RealIngest:
-    return real_ingest(SMOLLM2)
 
 
 def by_layer(model: RealIngest, column: str) -> Array:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.ingest.real.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.support.arrays import Array
 from tests.support.real_models import need_real_models
-from tests.support.reference import Array, lm_head, moments, token_scores
+from tests.support.vocabulary_reference import lm_head, moments, token_scores
 
 need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]

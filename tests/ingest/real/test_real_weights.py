@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.support.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
+from tests.ingest.real.real_ingests import GEMMA3, SMOLLM2, RealIngest, real_ingest
 from tests.support.real_models import need_real_models
-from tests.support.reference import gated_class, mismatched, norms, row_cosines
+from tests.support.weights_reference import gated_class, mismatched, norms, row_cosines
 
 need_real_models()
 pytestmark = [pytest.mark.real, pytest.mark.slow]

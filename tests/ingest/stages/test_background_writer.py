@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ingest.stages.background_writer import writing_in_background
+from ingest.stages.background_writer import write_in_background
 
 
 def test_items_are_stored_in_order_in_one_other_thread() -> None:
@@ -14,7 +14,7 @@ def test_items_are_stored_in_order_in_one_other_thread() -> None:
     def store(item: int) -> None:
         stored.append((item, threading.get_ident()))
 
-    with writing_in_background(store) as put:
+    with write_in_background(store) as put:
         for item in range(50):
             put(item)
     assert [item for item, _ in stored] == list(range(50))
@@ -30,7 +30,7 @@ def test_storing_goes_on_while_the_next_is_computed() -> None:
         storing_it.set()
         assert computed.wait(10)
 
-    with writing_in_background(store) as put:
+    with write_in_background(store) as put:
         put(1)
         assert storing_it.wait(10)  # it has begun and waits for us
         computed.set()
@@ -46,7 +46,7 @@ def test_no_more_than_ahead_wait(ahead: int) -> None:
 
     def produce() -> None:
         nonlocal handed
-        with writing_in_background(store, ahead) as put:
+        with write_in_background(store, ahead) as put:
             for item in range(10):
                 put(item)
                 handed += 1
@@ -69,7 +69,7 @@ def fail_at(bad: int, stored: list[int]) -> None:
             raise OSError("the disk is full")
         stored.append(item)
 
-    with writing_in_background(store) as put:
+    with write_in_background(store) as put:
         for item in range(100):
             put(item)
 
@@ -86,7 +86,7 @@ def test_an_error_of_computing_is_heard_and_what_was_finished_is_stored() -> Non
     stored: list[int] = []
 
     def compute() -> None:
-        with writing_in_background(stored.append, ahead=3) as put:
+        with write_in_background(stored.append, ahead=3) as put:
             for item in range(3):
                 put(item)
             raise ValueError("no such tensor")
@@ -106,7 +106,7 @@ def test_an_interrupt_leaves_what_waits_and_finishes_what_is_under_way() -> None
         stored.append(item)
 
     def compute() -> None:
-        with writing_in_background(store, ahead=3) as put:
+        with write_in_background(store, ahead=3) as put:
             for item in range(3):
                 put(item)
             assert under_way.wait(10)
@@ -122,7 +122,7 @@ def test_where_both_fail_the_error_of_computing_is_heard() -> None:
         raise OSError("the disk is full")
 
     def compute() -> None:
-        with writing_in_background(store) as put:
+        with write_in_background(store) as put:
             put(0)
             time.sleep(0.1)
             raise ValueError("no such tensor")

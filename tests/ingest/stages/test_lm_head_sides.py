@@ -109,7 +109,7 @@ def test_a_layer_gets_its_side_whole_or_not_at_all(
 
 def test_other_choices_are_refused_as_ever(gated: IngestRequest) -> None:
     taken_back(gated)
-    with pytest.raises(IngestError, match="add --force"):
+    with pytest.raises(IngestError, match=r"\bk = 16\b.*\bk = 4\b.*--force"):
         run(replace(gated, top_k=4))
     assert ask(gated, SIDES) == [(1,)]
 

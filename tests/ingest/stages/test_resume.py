@@ -16,14 +16,12 @@ from safetensors.torch import load_file
 
 import ingest.forward.batching
 import ingest.stages.interrupted_pass
-from ingest.forward import Batch, Consumer, Forward, batches
+from ingest.forward import Batch, Consumer, Forward, make_batches
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
-from tests.support.tiny_requests import ask, model, request_, run, texts
-
-__all__ = ["model", "request_", "texts"]
+from tests.support.tiny_requests import ask, run
 
 
 @pytest.fixture
@@ -151,7 +149,7 @@ def _interrupt_after(n: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def _batch_lengths(request: IngestRequest) -> list[int]:
     rows = ask(request, "SELECT token_ids FROM text_token_ids ORDER BY text_id")
     ids = [np.frombuffer(row[0], dtype="<u4").astype(np.int64) for row in rows]  # type: ignore[call-overload]
-    return [batch.n_tokens for batch in batches(ids, torch.device("cpu"), BATCH)]
+    return [batch.n_tokens for batch in make_batches(ids, torch.device("cpu"), BATCH)]
 
 
 KILLED = """

@@ -11,7 +11,7 @@ import pytest
 import ingest.forward.batching
 import ingest.stages.interrupted_pass
 from ingest.bundled import model_directory
-from ingest.bundled.tinyworld import heldout
+from ingest.bundled.tinyworld import read_heldout_texts
 from ingest.forward import Forward
 from neurondb.contracts.ingest import IngestRequest, MergeRequest
 from neurondb.contracts.registry import job
@@ -40,7 +40,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> IngestRequest:
     labels = ("first", "second", "third", None)
     rows = [
         {"text": " ".join(text.split()[: 20 + 7 * (i % 5)]), "label": labels[i % 4]}
-        for i, text in enumerate(heldout(N_TEXTS))
+        for i, text in enumerate(read_heldout_texts(N_TEXTS))
     ]
     file = directory / "labelled.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import pack_texts
-from ingest.stages.session import chosen_layers
-from ingest.text.corpus import Corpus, read_corpus, shard_batches
+from ingest.stages.session import choose_layers
+from ingest.text.corpus import Corpus, choose_shard_batches, read_corpus
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, TextError
@@ -39,7 +39,7 @@ def test_shards_are_batches_of_one_run_one_after_another(
     whole = pack_texts(lengths, max_tokens)
     places = [len(batch) * max(lengths[text] for text in batch) for batch in whole]
     n_shards = data.draw(st.integers(1, len(whole)))
-    shards = [shard_batches(places, (number, n_shards)) for number in range(1, n_shards + 1)]
+    shards = [choose_shard_batches(places, (number, n_shards)) for number in range(1, n_shards + 1)]
     assert all(shards)
     assert [batch for shard in shards for batch in shard] == list(range(len(whole)))
     for shard in shards:
@@ -53,7 +53,7 @@ def test_shards_are_batches_of_one_run_one_after_another(
 def test_shards_have_equally_many_places_but_for_a_batch(
     places: list[int], n_shards: int, data: st.DataObject
 ) -> None:
-    shard = shard_batches(places, (data.draw(st.integers(1, n_shards)), n_shards))
+    shard = choose_shard_batches(places, (data.draw(st.integers(1, n_shards)), n_shards))
     fair = sum(places) / n_shards
     if fair > max(places):  # else each shard's having a batch goes before
         assert abs(sum(places[batch] for batch in shard) - fair) <= max(places)
@@ -91,20 +91,20 @@ def test_an_empty_shard_is_refused(request_: IngestRequest) -> None:
     n = len(TEXTS)
     assert len(read(replace(request_, shard=(n, n))).ordinals) == 1
     assert len(read(replace(request_, shard=(n, n + 1))).ordinals) == 1
-    said = rf"shard {n + 1}/{n + 1} is empty: the dataset's texts make {n} batches"
+    said = rf"\b{n + 1}/{n + 1}\b.* {n}\b"
     with pytest.raises(TextError, match=said):
         read(replace(request_, shard=(n + 1, n + 1)))
-    with pytest.raises(TextError, match="make 1 batch;"):
+    with pytest.raises(TextError, match=r"\b2/2\b.* 1\b"):
         read(replace(request_, shard=(2, 2)), batch=100_000)
 
 
 def test_layers_count_from_either_end() -> None:
-    assert chosen_layers(None, 3) == (0, 1, 2)
-    assert chosen_layers((-1, 0, 7, 0), 8) == (0, 7)
-    assert chosen_layers((0, -12), 12) == (0,)
+    assert choose_layers(None, 3) == (0, 1, 2)
+    assert choose_layers((-1, 0, 7, 0), 8) == (0, 7)
+    assert choose_layers((0, -12), 12) == (0,)
 
 
 @pytest.mark.parametrize("layer", [12, -13])
 def test_a_layer_that_the_model_lacks_is_refused(layer: int) -> None:
-    with pytest.raises(IngestError, match=f"no layer {layer}; the model has 12: 0 to 11"):
-        chosen_layers((3, layer), 12)
+    with pytest.raises(IngestError, match=rf"layer {layer}\b.*\b0 to 11\b"):
+        choose_layers((3, layer), 12)

@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def test_null_is_left_out_and_counted(format_: str, tmp_path: Path) -> None:
 
 @every_format
 def test_nothing_but_null_is_no_text(format_: str, tmp_path: Path) -> None:
-    with pytest.raises(TextError, match=r"no text in it"):
+    name = re.escape(FORMATS[format_][0])
+    with pytest.raises(TextError, match=f"{name}: .*non-blank"):
         read_dataset(written(tmp_path, format_, [{"text": None}, {"text": ""}]))
 
 
@@ -101,7 +103,7 @@ def test_labels_are_read_alike(format_: str, tmp_path: Path) -> None:
 @every_format
 def test_a_text_of_another_type_is_told_with_its_row(format_: str, tmp_path: Path) -> None:
     source = written(tmp_path, format_, [{"text": 1}, {"text": 2}])
-    with pytest.raises(TextError, match=r"(line|row|entry) 1: 'text' is int, no string"):
+    with pytest.raises(TextError, match=r"(line|row|entry) 1: 'text' .*\bint\b"):
         read_dataset(source)
 
 
@@ -173,7 +175,7 @@ def test_marks_and_line_ends_are_no_part_of_a_text(
 def test_utf16_is_told(name: str, encoding: str, tmp_path: Path) -> None:
     text = "\ufeff" * (encoding == "utf-16-be") + '{"text": "The cat sat"}'
     (tmp_path / name).write_bytes(text.encode(encoding))
-    with pytest.raises(TextError, match=r"UTF-(16|32), not UTF-8; convert it first"):
+    with pytest.raises(TextError, match=rf"{name}: UTF-(16|32).*`iconv -f UTF-\1 -t UTF-8`"):
         read_dataset(str(tmp_path / name))
 
 
@@ -199,25 +201,25 @@ def test_half_a_surrogate_pair_is_a_replacement_character(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"text": "a"}\n{"text": 3.5}\n', "line 2: 'text' is float"),
-        ('{"text": "a"}\n\n{"text": true}\n', "line 3: 'text' is bool"),
-        ('{"text": "a"}\n{"text": ["b"]}\n', "line 2: 'text' is list"),
-        ('{"text": "a"}\n{"text": "b"\n', "line 2: not an object with a field 'text'"),
-        ('{"text": "a"}\n"b"\n', "line 2: not an object with a field 'text' ('b')"),
-        ('{"text": "a"}\n3\n', "line 2: not an object"),
-        ('{"text": "a"}\nnull\n', "line 2: not an object"),
-        ('{"text": "a"}\n{}\n', "line 2: not an object"),
-        ('["a", "b"]\n', "entry 1: not an object"),
-        ('["a"]\n["b"]\n', "line 1: not an object"),
-        ("[" * 100_000, "line 1: not an object"),
-        ('{\n "text": "a"\n}\n', "line 1: not an object"),
+        ('{"text": "a"}\n{"text": 3.5}\n', r"line 2: 'text' .*\bfloat\b"),
+        ('{"text": "a"}\n\n{"text": true}\n', r"line 3: 'text' .*\bbool\b"),
+        ('{"text": "a"}\n{"text": ["b"]}\n', r"line 2: 'text' .*\blist\b"),
+        ('{"text": "a"}\n{"text": "b"\n', r"line 2: .*\bobject\b.*'text'"),
+        ('{"text": "a"}\n"b"\n', r"line 2: .*\bobject\b.*'text' .*'b'"),
+        ('{"text": "a"}\n3\n', r"line 2: .*\bobject\b"),
+        ('{"text": "a"}\nnull\n', r"line 2: .*\bobject\b"),
+        ('{"text": "a"}\n{}\n', r"line 2: .*\bobject\b"),
+        ('["a", "b"]\n', r"entry 1: .*\bobject\b"),
+        ('["a"]\n["b"]\n', r"line 1: .*\bobject\b"),
+        ("[" * 100_000, r"line 1: .*\bobject\b"),
+        ('{\n "text": "a"\n}\n', r"line 1: .*\bobject\b"),
     ],
 )
 def test_wrong_lines_are_told_by_number(content: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(content)
     with pytest.raises(TextError) as caught:
         read_dataset(str(tmp_path / "a.jsonl"))
-    assert f"a.jsonl, {said}" in str(caught.value)
+    assert re.search(rf"a\.jsonl, {said}", str(caught.value))
     assert "\n" not in str(caught.value)
 
 
@@ -231,7 +233,7 @@ def test_columns_of_bytes_that_are_no_text_are_told_by_row(name: str, tmp_path: 
     else:
         with ipc.new_file(tmp_path / name, table.schema) as writer:
             writer.write_table(table)
-    with pytest.raises(TextError, match=rf"{name}, row 2: holds bytes that are no UTF-8"):
+    with pytest.raises(TextError, match=f"{name}, row 2: .*UTF-8"):
         read_dataset(str(tmp_path / name))
 
 
@@ -241,7 +243,7 @@ def test_what_is_compressed_wrongly_is_told(tmp_path: Path) -> None:
         with pytest.raises(TextError, match=name):
             read_dataset(str(tmp_path / name))
     (tmp_path / "a.parquet.gz").write_bytes(gzip.compress(b"PAR1"))
-    with pytest.raises(TextError, match=r"cannot read '\.gz'"):
+    with pytest.raises(TextError, match=r"'\.gz'.*\.parquet"):
         read_dataset(str(tmp_path / "a.parquet.gz"))
 
 

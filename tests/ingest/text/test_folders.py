@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from pyarrow import ipc, parquet
 
 from ingest.text.datasets import read_dataset
-from ingest.text.folders import visible_files
+from ingest.text.folders import list_visible_files
 from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
 
@@ -86,20 +87,27 @@ def test_json_that_is_no_rows_is_a_text(tmp_path: Path) -> None:
 def test_a_wrong_shard_is_told_by_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
     (tmp_path / "b.jsonl").write_text('{"text": "two"}\n{"text": 3}\n')
-    with pytest.raises(TextError, match=r"b\.jsonl, line 2: 'text' is int"):
+    with pytest.raises(TextError, match=r"b\.jsonl, line 2: 'text' .*\bint\b"):
         read_dataset(str(tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"\x89PNG\r\n", b"SQLite format 3\0" + bytes(80), b"caf\xe9"])
-def test_what_is_no_text_is_named(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x89PNG\r\n", r"UTF-8 .* 0\b"),
+        (b"SQLite format 3\0" + bytes(80), r"\bbinary\b"),
+        (b"caf\xe9", r"UTF-8 .* 3\b"),
+    ],
+)
+def test_what_is_no_text_is_named(content: bytes, said: str, tmp_path: Path) -> None:
     put(tmp_path, a="one", **{"sub__b.bin": content})
-    with pytest.raises(TextError, match=r"sub/b\.bin: n") as caught:
+    with pytest.raises(TextError, match=rf"sub/b\.bin: .*{said}") as caught:
         read_dataset(str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_an_empty_directory_and_empty_files(tmp_path: Path) -> None:
-    with pytest.raises(TextError, match="no text in it"):
+    with pytest.raises(TextError, match=f"{re.escape(str(tmp_path))}: .*non-blank"):
         read_dataset(str(tmp_path))
     put(tmp_path, a="", **{"b.jsonl": "\n", "c": "one"})
     assert list(read_dataset(str(tmp_path)).texts) == ["one"]
@@ -162,7 +170,7 @@ def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / ".#a.txt").symlink_to("nowhere")
     assert list(read_dataset(str(tmp_path)).texts) == ["one"]
     (tmp_path / "b.txt").symlink_to("nowhere")
-    with pytest.raises(TextError, match=r"b\.txt: a link that leads to no file"):
+    with pytest.raises(TextError, match=r"b\.txt: .*\blink\b"):
         read_dataset(str(tmp_path))
 
 
@@ -179,7 +187,9 @@ def test_the_order_is_that_of_names(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     expected = sorted(names, key=lambda name: Path(name).parts)
     assert list(read_dataset(str(tmp_path)).texts) == expected
-    assert [file.relative_to(tmp_path).as_posix() for file in visible_files(tmp_path)] == expected
+    assert [
+        file.relative_to(tmp_path).as_posix() for file in list_visible_files(tmp_path)
+    ] == expected
 
 
 def test_names_of_any_bytes_are_read_and_can_be_stored(tmp_path: Path) -> None:
@@ -199,7 +209,7 @@ def test_names_of_any_bytes_are_read_and_can_be_stored(tmp_path: Path) -> None:
     assert found.source == str(tmp_path) + r"/t\xe9"
     assert list(found.labels) == [r"f\xff"]
     (root / os.fsdecode(b"\xe9.bin")).write_bytes(b"\xff")
-    with pytest.raises(TextError, match=r"t\\xe9/\\xe9\.bin: not UTF-8"):
+    with pytest.raises(TextError, match=r"t\\xe9/\\xe9\.bin: .*UTF-8"):
         read_dataset(str(root))
 
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
 from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS
+from tests.support.arrays import Array
 from tests.support.ingested import (
     SUBJECTS,
     TOKENIZER_FILES,
@@ -29,14 +30,8 @@ from tests.support.ingested import (
 from tests.support.padded_models import AT_THE_END, WITH_HOLES, padded
 from tests.support.random_models import GROUPED, build
 from tests.support.real_models import BUNDLED
-from tests.support.reference import (
-    Array,
-    Layer,
-    lm_head,
-    moments,
-    norms,
-    token_scores,
-)
+from tests.support.vocabulary_reference import lm_head, moments, token_scores
+from tests.support.weights_reference import Layer, norms
 
 SWAPPED = 1e-7
 """Two tokens whose float64 scores are closer than this may change places."""

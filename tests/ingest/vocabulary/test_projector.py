@@ -13,14 +13,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ingest.vocabulary import Candidates, Precision, Projector, break_ties, lm_head_tokens, products
-from ingest.vocabulary.candidates import CHUNKS_OF
+from ingest.vocabulary import (
+    Candidates,
+    Precision,
+    Projector,
+    break_ties,
+    find_lm_head_tokens,
+    multiply_tiles,
+)
+from ingest.vocabulary.candidates import CHUNK_SIZE
 from ingest.vocabulary.moments import Spread
-from ingest.vocabulary.products import TOKEN_TILE, Operand, product_error
+from ingest.vocabulary.products import TOKEN_TILE, Operand, bound_product_error
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, token_list
-from tests.support.reference import Array, lm_head, moments
+from tests.support.arrays import Array
+from tests.support.vocabulary_reference import lm_head, moments
 
 TILE = TOKEN_TILE["cpu"]
 PRECISIONS = list(Precision)
@@ -87,8 +95,8 @@ def assert_lists_right(some: Matrices, k: int, precision: Precision) -> None:
 
 # --- sizes --------------------------------------------------------------------------------
 
-AROUND_EDGES = (1, 5, CHUNKS_OF - 1, CHUNKS_OF, CHUNKS_OF + 1, 1000, TILE - 1, TILE, TILE + 1,
-                2 * TILE + CHUNKS_OF + 3)  # fmt: skip
+AROUND_EDGES = (1, 5, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 1000, TILE - 1, TILE, TILE + 1,
+                2 * TILE + CHUNK_SIZE + 3)  # fmt: skip
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -182,7 +190,7 @@ def test_candidates_of_any_tiles_are_the_largest_scores(
 ) -> None:
     random = np.random.default_rng(seed)
     scores = torch.from_numpy(random.integers(-20, 20, (3, n_tokens))).float()
-    found, start = Candidates.none(3, scores.device), 0
+    found, start = Candidates.empty(3, scores.device), 0
     while start < n_tokens:
         end = start + int(random.integers(1, 150))
         found.take(scores[:, start:end].contiguous(), start, keep, smallest=smallest)
@@ -243,20 +251,23 @@ def test_the_error_of_fast_products_is_bounded(seed: int, d_model: int, scale: f
     left, right = torch.randn(2, 30, d_model, generator=random) * scale
     # all errors to one side: what rounding takes away has the sign of the other factor
     left, right = left.abs(), right.abs()
-    operands = Operand.of(left, Precision.FAST), Operand.of(right, Precision.FAST)
-    ((_, scores),) = products(*operands)
+    operands = (
+        Operand.at_precision(left, Precision.FAST),
+        Operand.at_precision(right, Precision.FAST),
+    )
+    ((_, scores),) = multiply_tiles(*operands)
     off = (scores.double() - left.double() @ right.double().T).abs().amax(1)
-    assert (off <= product_error(*operands)).all()
+    assert (off <= bound_product_error(*operands)).all()
 
 
 def test_what_is_stored_in_16_bits_is_multiplied_without_loss() -> None:
     random = torch.Generator().manual_seed(0)
     unembed = torch.randn(5000, 32, generator=random).bfloat16()
     in_ = torch.randn(20, 32, generator=random).bfloat16().float()
-    assert not Operand.of(unembed, Precision.FAST).is_rounded
+    assert not Operand.at_precision(unembed, Precision.FAST).is_rounded
     for precision, side in itertools.product(PRECISIONS, SIDES):
         probabilities, typical = lm_head(unembed.double().numpy(), side * in_.double().numpy())
-        found = lm_head_tokens(in_, Operand.of(unembed, precision))[side]
+        found = find_lm_head_tokens(in_, Operand.at_precision(unembed, precision))[side]
         np.testing.assert_array_equal(found.token_ids, probabilities.argmax(1))
         np.testing.assert_allclose(found.probability, probabilities.max(1), rtol=1e-5)
         np.testing.assert_allclose(found.normalised, probabilities.max(1) / typical, rtol=1e-5)
@@ -330,6 +341,6 @@ def test_memory_is_bounded_by_tiles_whatever_the_vocabulary() -> None:
 
 
 def test_settling_nothing_is_nothing() -> None:
-    empty = Candidates.none(0, torch.device("cpu"))
+    empty = Candidates.empty(0, torch.device("cpu"))
     scores, ids = break_ties(empty, torch.ones(3, 2), torch.ones(0, 2), 2)
     assert scores.shape[0] == ids.shape[0] == 0

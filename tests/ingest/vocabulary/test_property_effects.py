@@ -15,7 +15,7 @@ from ingest.checkpoint.reader import Checkpoint
 from ingest.text.tokenizer import Tokenizer
 from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import MIN_EFFECT, MIN_TOKENS, PropertyEffects
-from ingest.weights.preprocess import canonical, unembedding
+from ingest.weights.preprocess import preprocess_neurons, preprocess_unembedding
 from neurondb import migrate, named_queries
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.schema import tables
@@ -26,10 +26,9 @@ from neurondb.writing.models import store_model
 from neurondb.writing.properties import store_properties, write_property_effects
 from neurondb.writing.rows import transaction
 from tests.support.activation_records import MODEL, WIDTH
-from tests.support.sample_database import Sample, sample, sample_engine
+from tests.support.sample_facts import Sample
 
 Array = NDArray[np.float64]
-__all__ = ["sample", "sample_engine"]
 
 
 def unit(rows: torch.Tensor) -> torch.Tensor:
@@ -52,7 +51,7 @@ def brute_force(rows: torch.Tensor, members: NDArray[np.bool_], out: torch.Tenso
 
 
 def compare(rows: torch.Tensor, members: NDArray[np.bool_], out: torch.Tensor) -> None:
-    found = PropertyEffects(rows, members).of(out)
+    found = PropertyEffects(rows, members).compute(out)
     effect, inside, outside = brute_force(rows, members, out)
     np.testing.assert_allclose(found.inside, inside, rtol=0, atol=1e-6)
     np.testing.assert_allclose(found.outside, outside, rtol=0, atol=1e-6)
@@ -81,7 +80,7 @@ def test_a_neuron_that_splits_the_vocabulary_has_the_closed_form() -> None:
     """Cosines +1 inside and −1 outside: (1 − −1) ÷ 2√(β(1−β))."""
     rows = torch.tensor([[1.0, 0.0]] * 10 + [[-1.0, 0.0]] * 30)
     members = np.arange(40)[:, None] < [10]
-    found = PropertyEffects(rows, members).of(torch.tensor([[3.0, 0.0], [-0.1, 0.0]]))
+    found = PropertyEffects(rows, members).compute(torch.tensor([[3.0, 0.0], [-0.1, 0.0]]))
     expected = 1 / np.sqrt(0.25 * 0.75)
     np.testing.assert_allclose(found.effect[:, 0], [expected, -expected], rtol=1e-12)
     np.testing.assert_allclose(found.inside[:, 0], [1, -1])
@@ -94,7 +93,7 @@ def test_what_has_no_effect_has_none() -> None:
     members = np.arange(100)[:, None] < sizes
     out = torch.cat([torch.zeros(1, 8), 1000 * rows[:1] + drawn(30, 8)])
     with np.errstate(all="raise"):
-        found = PropertyEffects(rows, members).of(out)
+        found = PropertyEffects(rows, members).compute(out)
     assert np.isnan(found.effect[0]).all()
     assert np.isnan(found.effect[:, [0, 1, 2, 5]]).all()
     assert (~np.isnan(found.effect[1:, 3])).any()
@@ -103,7 +102,7 @@ def test_what_has_no_effect_has_none() -> None:
 
 def test_tokens_that_are_all_the_same_have_no_spread() -> None:
     rows = unit(drawn(1, 8)).repeat(60, 1)
-    found = PropertyEffects(rows, np.arange(60)[:, None] < [20]).of(drawn(9, 8))
+    found = PropertyEffects(rows, np.arange(60)[:, None] < [20]).compute(drawn(9, 8))
     assert np.isnan(found.effect).all()
 
 
@@ -117,8 +116,8 @@ def test_a_covariance_that_is_known_changes_nothing() -> None:
     rows, out = unit(drawn(700, 8)), drawn(20, 8, seed=1)
     members = np.random.default_rng(3).random((700, 4)) < 0.02
     known = torch.cov(rows.double().T, correction=0)
-    expected = PropertyEffects(rows, members).of(out)
-    found = PropertyEffects(rows, members, known).of(out)
+    expected = PropertyEffects(rows, members).compute(out)
+    found = PropertyEffects(rows, members, known).compute(out)
     np.testing.assert_allclose(found.effect, expected.effect, rtol=1e-12)
 
 
@@ -127,8 +126,8 @@ def test_a_covariance_that_is_known_changes_nothing() -> None:
 def test_a_gpu_gives_the_same() -> None:
     rows, out = unit(drawn(5000, 64)), drawn(90, 64, seed=1)
     members = np.random.default_rng(4).random((5000, 6)) < 0.01
-    expected = PropertyEffects(rows, members).of(out)
-    found = PropertyEffects(rows.cuda(), members).of(out.cuda())
+    expected = PropertyEffects(rows, members).compute(out)
+    found = PropertyEffects(rows.cuda(), members).compute(out.cuda())
     np.testing.assert_allclose(found.effect, expected.effect, rtol=1e-9)
 
 
@@ -137,9 +136,9 @@ def test_a_gpu_gives_the_same() -> None:
 
 def test_the_bundled_model_agrees_with_brute_force() -> None:
     checkpoint, choices = Checkpoint.open(model_directory()), Preprocessing()
-    rows = unit(unembedding(checkpoint, choices))
-    record = find_token_properties(Tokenizer(model_directory()).vocabulary(len(rows)))
-    out = canonical(checkpoint.layer(5), checkpoint.architecture, choices).out
+    rows = unit(preprocess_unembedding(checkpoint, choices))
+    record = find_token_properties(Tokenizer(model_directory()).list_tokens(len(rows)))
+    out = preprocess_neurons(checkpoint.read_layer(5), checkpoint.architecture, choices).out
     usable = (record.members.sum(0) >= MIN_TOKENS) & ~record.members.all(0)
     assert usable.sum() > 30
     compare(rows, record.members[:, usable], out)
@@ -149,11 +148,11 @@ def test_the_bundled_model_agrees_with_brute_force() -> None:
 def stored(tmp_path: Path) -> Iterator[tuple[Engine, Any]]:
     """The first neurons of the bundled model's last layer, as layer 1 of a model in a database."""
     checkpoint, choices = Checkpoint.open(model_directory()), Preprocessing()
-    rows = unit(unembedding(checkpoint, choices))
-    tokens = Tokenizer(model_directory()).vocabulary(len(rows))
+    rows = unit(preprocess_unembedding(checkpoint, choices))
+    tokens = Tokenizer(model_directory()).list_tokens(len(rows))
     record = find_token_properties(tokens)
-    out = canonical(checkpoint.layer(5), checkpoint.architecture, choices).out[:WIDTH]
-    effects = PropertyEffects(rows, record.members).of(out)
+    out = preprocess_neurons(checkpoint.read_layer(5), checkpoint.architecture, choices).out[:WIDTH]
+    effects = PropertyEffects(rows, record.members).compute(out)
     engine = migrate.create_or_open(str(tmp_path / "n.db"))
     model = store_model(engine, MODEL, 0.5, force=False)
     with transaction(engine) as connection:

@@ -10,6 +10,7 @@ import transformers
 from scipy import stats
 
 from neurondb.contracts.ingest import Preprocessing
+from tests.support.arrays import Array
 from tests.support.ingested import (
     SUBJECTS,
     THRESHOLDS,
@@ -20,8 +21,7 @@ from tests.support.ingested import (
     weights_of,
 )
 from tests.support.random_models import GROUPED, build
-from tests.support.reference import (
-    Array,
+from tests.support.weights_reference import (
     Layer,
     gated_class,
     mismatched,

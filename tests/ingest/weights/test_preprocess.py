@@ -16,10 +16,10 @@ from torch import Tensor
 from ingest.checkpoint.reader import Architecture, Checkpoint, LayerWeights, Norm
 from ingest.weights.preprocess import (
     NeuronVectors,
-    canonical,
-    embedding,
+    preprocess_neurons,
+    preprocess_unembedding,
+    read_float_embedding,
     resolve_preprocessing,
-    unembedding,
 )
 from neurondb.contracts.ingest import Preprocessing
 from tests.support.random_models import FAMILIES
@@ -71,7 +71,7 @@ def minus_mean(x: Tensor) -> Tensor:
 
 def test_rms_models_fold_and_flip_and_centre_nothing() -> None:
     weights = random_layer(biases=False)
-    vectors = canonical(weights, GATED_RMS, Preprocessing())
+    vectors = preprocess_neurons(weights, GATED_RMS, Preprocessing())
     assert weights.gate is not None
     assert weights.pre_norm is not None
     assert weights.pre_norm.gain is not None
@@ -91,7 +91,7 @@ def test_rms_models_fold_and_flip_and_centre_nothing() -> None:
 def test_layernorm_models_fold_the_bias_and_centre(center_gate: bool) -> None:
     weights = random_layer(3)
     choices = Preprocessing(center_gate=center_gate)
-    vectors = canonical(weights, replace(GATED_RMS, norm="layer"), choices)
+    vectors = preprocess_neurons(weights, replace(GATED_RMS, norm="layer"), choices)
     assert weights.gate is not None
     assert weights.gate_bias is not None
     assert weights.in_bias is not None
@@ -112,7 +112,7 @@ def test_layernorm_models_fold_the_bias_and_centre(center_gate: bool) -> None:
 
 def test_a_norms_bias_becomes_the_bias_of_a_model_without_one() -> None:
     weights = replace(random_layer(4), in_bias=None, gate_bias=None)
-    vectors = canonical(
+    vectors = preprocess_neurons(
         weights, replace(GATED_RMS, norm="layer"), Preprocessing(canonicalise=False)
     )
     assert weights.pre_norm is not None
@@ -124,7 +124,7 @@ def test_raw_leaves_every_weight_as_stored() -> None:
     for norm in ("rms", "layer"):
         weights = random_layer(5)
         architecture = replace(GATED_RMS, norm=norm)
-        vectors = canonical(weights, architecture, Preprocessing.raw())
+        vectors = preprocess_neurons(weights, architecture, Preprocessing.raw())
         assert weights.gate is not None
         assert vectors.gate is not None
         assert torch.equal(vectors.gate, weights.gate)
@@ -142,12 +142,14 @@ def test_the_sign_is_plus_at_exactly_zero() -> None:
     in_ = torch.ones(N, D)
     gate[1, 0], gate[2, 0], gate[3, :2] = 1.0, -1.0, torch.tensor([1.0, -1.0])
     flat = replace(weights, gate=gate, in_=in_, pre_norm=None)
-    assert canonical(flat, GATED_RMS, Preprocessing()).sign.tolist() == [1, 1, -1, 1]
+    assert preprocess_neurons(flat, GATED_RMS, Preprocessing()).sign.tolist() == [1, 1, -1, 1]
 
 
 def test_ungated_neurons_keep_their_sign() -> None:
     weights = random_layer(7, gated=False)
-    vectors = canonical(weights, replace(GATED_RMS, gated=False, norm="layer"), Preprocessing())
+    vectors = preprocess_neurons(
+        weights, replace(GATED_RMS, gated=False, norm="layer"), Preprocessing()
+    )
     assert vectors.gate is None
     assert vectors.gate_bias is None
     assert vectors.sign.tolist() == [1] * N
@@ -157,8 +159,10 @@ def test_the_post_norm_folds_only_on_request() -> None:
     weights = random_layer(8, biases=False)
     assert weights.post_norm is not None
     assert weights.post_norm.gain is not None
-    plain = canonical(weights, GATED_RMS, Preprocessing(canonicalise=False))
-    folded = canonical(weights, GATED_RMS, Preprocessing(canonicalise=False, fold_post_norm=True))
+    plain = preprocess_neurons(weights, GATED_RMS, Preprocessing(canonicalise=False))
+    folded = preprocess_neurons(
+        weights, GATED_RMS, Preprocessing(canonicalise=False, fold_post_norm=True)
+    )
     assert torch.equal(plain.out, weights.out)
     close(folded.out, weights.out.double() * weights.post_norm.gain.double())
 
@@ -166,7 +170,9 @@ def test_the_post_norm_folds_only_on_request() -> None:
 def test_the_stored_weights_are_never_written_to() -> None:
     weights = random_layer(9)
     before = [weights.in_.clone(), weights.out.clone()]
-    canonical(weights, replace(GATED_RMS, norm="layer"), Preprocessing(fold_post_norm=True))
+    preprocess_neurons(
+        weights, replace(GATED_RMS, norm="layer"), Preprocessing(fold_post_norm=True)
+    )
     assert torch.equal(weights.in_, before[0])
     assert torch.equal(weights.out, before[1])
 
@@ -213,9 +219,9 @@ def test_chunks_of_rows_equal_the_whole_to_the_bit(
     checkpoint = opened(family)
     rows = slice(start, start + length)
     choices = Preprocessing(fold_post_norm=fold_post_norm)
-    weights = checkpoint.layer(0)
-    whole = canonical(weights, checkpoint.architecture, choices)
-    part = canonical(weights, checkpoint.architecture, choices, rows)
+    weights = checkpoint.read_layer(0)
+    whole = preprocess_neurons(weights, checkpoint.architecture, choices)
+    part = preprocess_neurons(weights, checkpoint.architecture, choices, rows)
     assert rows_equal(part, whole, rows)
 
 
@@ -224,21 +230,25 @@ def test_unembedding_is_folded_then_centred_over_the_vocabulary(
     opened: Opener, family: str
 ) -> None:
     checkpoint = opened(family)
-    gain = checkpoint.final_norm().gain
-    expected = checkpoint.unembedding().double() * (1 if gain is None else gain.double())
-    close(unembedding(checkpoint, Preprocessing(center=False)), expected)
-    close(unembedding(checkpoint, Preprocessing()), expected - expected.mean(0))
-    unfolded = checkpoint.unembedding().double()
-    close(unembedding(checkpoint, Preprocessing(fold=False)), unfolded - unfolded.mean(0))
-    assert torch.equal(unembedding(checkpoint, Preprocessing.raw()), checkpoint.unembedding())
+    gain = checkpoint.read_final_norm().gain
+    expected = checkpoint.read_unembedding().double() * (1 if gain is None else gain.double())
+    close(preprocess_unembedding(checkpoint, Preprocessing(center=False)), expected)
+    close(preprocess_unembedding(checkpoint, Preprocessing()), expected - expected.mean(0))
+    unfolded = checkpoint.read_unembedding().double()
+    close(
+        preprocess_unembedding(checkpoint, Preprocessing(fold=False)), unfolded - unfolded.mean(0)
+    )
+    assert torch.equal(
+        preprocess_unembedding(checkpoint, Preprocessing.raw()), checkpoint.read_unembedding()
+    )
 
 
 def test_a_tied_unembedding_leaves_the_embedding_raw(opened: Opener) -> None:
     checkpoint = opened("gemma")
-    raw = checkpoint.embedding().clone()
-    unembedding(checkpoint, Preprocessing())
+    raw = checkpoint.read_embedding().clone()
+    preprocess_unembedding(checkpoint, Preprocessing())
     assert checkpoint.architecture.tied
-    assert torch.equal(embedding(checkpoint), raw)
+    assert torch.equal(read_float_embedding(checkpoint), raw)
 
 
 def test_a_gain_is_added_to_one_at_float32_precision(tmp_path: Path) -> None:
@@ -249,6 +259,6 @@ def test_a_gain_is_added_to_one_at_float32_precision(tmp_path: Path) -> None:
     file = path / "model.safetensors"
     halves = {name: tensor.bfloat16() for name, tensor in load_file(file).items()}
     save_file(halves, file)
-    norm = Checkpoint.open(path).layer(0).pre_norm
+    norm = Checkpoint.open(path).read_layer(0).pre_norm
     assert norm is not None
     close(norm.gain, 1 + halves["model.layers.0.post_attention_layernorm.weight"].double())

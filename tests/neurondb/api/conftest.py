@@ -3,9 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from neurondb.api import Database
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from neurondb.cli import cli
 from neurondb.errors import DatabaseError, ExpressionError, UnknownNameError, UsageError
 from neurondb.formatting.documents import format_json
 from neurondb.reading.neuron import PageOptions
-from tests.support.sample_database import Sample
+from tests.support.sample_facts import Sample
 
 
 def command(sample: Sample, *arguments: str) -> str:

@@ -13,7 +13,7 @@ from neurondb.cli import cli
 from neurondb.contracts.ablate import AblationReport, AblationRequest
 from neurondb.contracts.ingest import IngestReport, IngestRequest
 from neurondb.errors import UsageError
-from tests.support.sample_database import CLASS_RUN, Sample
+from tests.support.sample_facts import CLASS_RUN, Sample
 
 
 class Jobs:

@@ -10,9 +10,7 @@ import pytest
 
 import neurondb as ndb
 from neurondb.errors import TextError
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 
 @pytest.fixture

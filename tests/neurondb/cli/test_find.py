@@ -11,9 +11,7 @@ from click.testing import CliRunner
 from neurondb.cli.find import find
 from neurondb.cli.sql import sql
 from neurondb.errors import ExpressionError, UnknownNameError, UsageError
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 
 def ran(sample: Sample, *arguments: str) -> tuple[str, str]:

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from ingest.bundled import model_directory
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 FULL = Path("/dev/full")
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")

@@ -16,10 +16,8 @@ from neurondb.cli import cli, main
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
 from tests.support.ingested import Silent
-from tests.support.sample_database import Sample, sample
+from tests.support.sample_facts import Sample
 from tests.support.tiny_model import tiny_model
-
-__all__ = ["sample"]
 
 JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 

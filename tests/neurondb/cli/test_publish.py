@@ -33,9 +33,7 @@ from neurondb.reading.integrity import find_problems
 from neurondb.reading.models import open_readonly
 from neurondb.schema import metadata
 from neurondb.writing.copying import strip_directory
-from tests.support.sample_database import NEURONS, Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import NEURONS, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 PAGES = (

@@ -9,9 +9,7 @@ from click.testing import CliRunner, Result
 from neurondb import named_queries
 from neurondb.cli.query import query
 from neurondb.errors import UsageError
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 
 def ran(*arguments: str) -> Result:

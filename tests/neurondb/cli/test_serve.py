@@ -14,9 +14,7 @@ from click.testing import CliRunner, Result
 
 from neurondb.cli import cli
 from neurondb.errors import DatabaseError, NeuronDBError, UsageError
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 PAGES = (
     *("/", "/model/sample-llama", "/search?q=%27nowhere%27", "/layer/sample-gpt/0"),

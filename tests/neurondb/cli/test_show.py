@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from neurondb.cli import cli, main
 from neurondb.errors import UnknownNameError
 from neurondb.schema import codes
-from tests.support.sample_database import Sample, build
+from tests.support.sample_database import build
+from tests.support.sample_facts import Sample
 
 Show = Callable[..., Result]
 

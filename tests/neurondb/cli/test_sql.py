@@ -12,9 +12,7 @@ from click.testing import CliRunner
 
 from neurondb.cli.sql import sql
 from neurondb.errors import DatabaseError
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 
 def out(sample: Sample, *arguments: str, given: str | None = None) -> str:

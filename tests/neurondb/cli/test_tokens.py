@@ -24,10 +24,8 @@ from ingest.bundled import model_directory
 from neurondb.cli import cli
 from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.terminal.tokens import ROW_COLUMNS
-from tests.support.sample_database import DECODED, NEURONS, Sample, sample
+from tests.support.sample_facts import DECODED, NEURONS, Sample
 from tests.support.tiny_model import tiny_model
-
-__all__ = ["sample"]
 
 ROOT = Path(__file__).resolve().parents[3]
 Ask = Callable[..., Result]

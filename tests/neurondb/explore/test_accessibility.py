@@ -1,14 +1,11 @@
 """The pages for people who see, point or type differently: the keyboard, names, less motion."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.browser import PHONE, WIDE, browser, charts_drawn, chromium, looking, serving
-from tests.support.varied_site import FULL, LLAMA, PAGES, build_varied
-
-__all__ = ["browser"]
+from tests.neurondb.explore.varied_site import FULL, LLAMA, PAGES
+from tests.support.browser import PHONE, WIDE, charts_drawn, chromium, looking
 
 chromium()
 NEURON = PAGES["neuron"]
@@ -19,17 +16,12 @@ STOPS = """() => [...document.querySelectorAll(
 """What the Tab key should come to, from the page's markup."""
 
 
-@pytest.fixture(scope="module")
-def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    path = build_varied(tmp_path_factory.mktemp("served") / "varied.db")
-    with serving(path, "--allow-annotations") as where:
-        yield where
-
-
 @pytest.mark.parametrize("page", ["home", "neuron", "token", "found in a model"])
-def test_the_tab_key_comes_to_everything_and_is_seen(browser: Any, address: str, page: str) -> None:
+def test_the_tab_key_comes_to_everything_and_is_seen(
+    browser: Any, varied_address: str, page: str
+) -> None:
     with looking(browser, size=PHONE) as tab:
-        tab.goto(address + PAGES[page])
+        tab.goto(varied_address + PAGES[page])
         charts_drawn(tab)
         tab.evaluate("scrollTo(0, 0)")
         expected = tab.evaluate(f"({STOPS})().length")
@@ -50,27 +42,29 @@ def test_the_tab_key_comes_to_everything_and_is_seen(browser: Any, address: str,
         assert not missed, missed[:5]
 
 
-def test_only_boxes_that_scroll_are_stops_of_the_keyboard(browser: Any, address: str) -> None:
+def test_only_boxes_that_scroll_are_stops_of_the_keyboard(
+    browser: Any, varied_address: str
+) -> None:
     inside = """() => [...document.querySelectorAll(".scroll")]
       .filter((one) => one.checkVisibility()).map((box) =>
       [box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight,
        box.tabIndex === 0 && box.getAttribute("role") === "region" && !!box.ariaLabel])"""
     for size in (WIDE, PHONE):
         with looking(browser, size=size) as tab:
-            tab.goto(address + NEURON)
+            tab.goto(varied_address + NEURON)
             tab.wait_for_timeout(200)
             found = tab.evaluate(inside)
             assert all(scrolls == stop for scrolls, stop in found), found
     assert any(scrolls for scrolls, _ in found)
     with looking(browser, size=PHONE, java_script_enabled=False) as tab:
-        tab.goto(address + NEURON)
+        tab.goto(varied_address + NEURON)
         boxes = tab.locator(".scroll")
         assert boxes.count() == tab.locator(".scroll[tabindex='0'][role=region]").count() > 0
 
 
-def test_charts_and_their_menus_have_names(browser: Any, address: str) -> None:
+def test_charts_and_their_menus_have_names(browser: Any, varied_address: str) -> None:
     with looking(browser) as tab:
-        tab.goto(f"{address}/layer/{LLAMA}/1")
+        tab.goto(f"{varied_address}/layer/{LLAMA}/1")
         assert charts_drawn(tab) == 2
         names = tab.locator("[role=graphics-document]").evaluate_all(
             "all => all.map((one) => one.ariaLabel)"
@@ -83,9 +77,9 @@ def test_charts_and_their_menus_have_names(browser: Any, address: str) -> None:
         assert tab.locator(".vega-actions a").first.is_visible()
 
 
-def test_titles_of_charts_stay_in_view_on_a_phone(browser: Any, address: str) -> None:
+def test_titles_of_charts_stay_in_view_on_a_phone(browser: Any, varied_address: str) -> None:
     with looking(browser, size=PHONE) as tab:
-        tab.goto(f"{address}/model/{LLAMA}")
+        tab.goto(f"{varied_address}/model/{LLAMA}")
         charts_drawn(tab)
         cut = tab.evaluate(
             """() => [...document.querySelectorAll(".drawn")].flatMap((drawn) =>
@@ -96,10 +90,10 @@ def test_titles_of_charts_stay_in_view_on_a_phone(browser: Any, address: str) ->
         assert not cut
 
 
-def test_keys_can_be_turned_off(browser: Any, address: str) -> None:
+def test_keys_can_be_turned_off(browser: Any, varied_address: str) -> None:
     """WCAG 2.1.4: a key of one letter must be possible to turn off."""
     with looking(browser) as tab:
-        tab.goto(address + NEURON)
+        tab.goto(varied_address + NEURON)
         tab.keyboard.press("?")
         tab.get_by_label("use these keys").uncheck()
         tab.get_by_role("button", name="Close").click()
@@ -120,20 +114,20 @@ def test_keys_can_be_turned_off(browser: Any, address: str) -> None:
         tab.wait_for_url(f"**/{FULL}.1")
 
 
-def test_nothing_moves_for_whoever_wants_less_motion(browser: Any, address: str) -> None:
+def test_nothing_moves_for_whoever_wants_less_motion(browser: Any, varied_address: str) -> None:
     moving = """() => [getComputedStyle(document.documentElement).scrollBehavior,
       ...[...document.querySelectorAll("*")].map((one) => getComputedStyle(one))
         .filter((look) => parseFloat(look.transitionDuration) || look.animationName !== "none")
         .map((look) => look.transition)]"""
     with looking(browser, reduced_motion="reduce") as tab:
-        tab.goto(address + NEURON)
+        tab.goto(varied_address + NEURON)
         tab.locator("#examples").evaluate("one => one.setAttribute('aria-busy', 'true')")
         assert tab.evaluate(moving) == ["auto"]
 
 
-def test_menus_of_datasettes_columns_open_by_keyboard(browser: Any, address: str) -> None:
+def test_menus_of_datasettes_columns_open_by_keyboard(browser: Any, varied_address: str) -> None:
     with looking(browser) as tab:
-        tab.goto(f"{address}/varied/models")
+        tab.goto(f"{varied_address}/varied/models")
         tab.get_by_role("button", name="actions on name", exact=True).focus()
         tab.keyboard.press("Enter")
         assert tab.get_by_role("link", name="Sort ascending").is_visible()

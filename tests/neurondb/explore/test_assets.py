@@ -1,10 +1,7 @@
 """Scripts and stylesheets of the pages."""
 
 from neurondb.figures.palette import THEMES, choose_class_colours
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import sample, sample_engine
-
-__all__ = ["sample", "sample_engine", "site"]
+from tests.neurondb.explore.site_client import Site
 
 
 def test_files_of_a_page_are_kept_until_they_change(site: Site) -> None:

@@ -5,23 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.support import axe
-from tests.support.browser import PHONE, WIDE, browser, charts_drawn, chromium, serving
-from tests.support.varied_site import DATASETTES, PAGES, build_varied
-
-__all__ = ["browser"]
+from tests.neurondb.explore import axe
+from tests.neurondb.explore.varied_site import DATASETTES, PAGES
+from tests.support.browser import PHONE, WIDE, charts_drawn, chromium
 
 chromium()
 SCRIPT = axe.script()
 SIZES = {"wide": WIDE, "phone": PHONE}
 ADDRESSES = PAGES | {name: address.format("varied") for name, address in DATASETTES.items()}
-
-
-@pytest.fixture(scope="module")
-def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    path = build_varied(tmp_path_factory.mktemp("served") / "varied.db")
-    with serving(path, "--allow-annotations") as where:
-        yield where
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +28,11 @@ def tabs(browser: Any) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("page", ADDRESSES)
-def test_axe_finds_nothing(tabs: dict[str, Any], address: str, page: str, size: str) -> None:
+def test_axe_finds_nothing(tabs: dict[str, Any], varied_address: str, page: str, size: str) -> None:
     """Of WCAG 2.2 to level AA, in light and dark, everything that folds unfolded."""
     tab = tabs[size]
     tab.emulate_media(color_scheme="light")
-    tab.goto(address + ADDRESSES[page])
+    tab.goto(varied_address + ADDRESSES[page])
     charts_drawn(tab)
     tab.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     found = axe.findings(tab, SCRIPT)
@@ -50,10 +41,10 @@ def test_axe_finds_nothing(tabs: dict[str, Any], address: str, page: str, size: 
     assert not found, "\n".join(map(str, found))
 
 
-def test_axe_finds_what_is_wrong(tabs: dict[str, Any], address: str) -> None:
+def test_axe_finds_what_is_wrong(tabs: dict[str, Any], varied_address: str) -> None:
     tab = tabs["phone"]
     tab.emulate_media(color_scheme="light")
-    tab.goto(address)
+    tab.goto(varied_address)
     tab.evaluate(
         """() => { document.querySelector("main").insertAdjacentHTML("beforeend",
           `<a href="#"></a><p style="color: #999; background: #888">faint</p>`);

@@ -9,10 +9,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.browser import browser, chromium, fits, looking, serving
-from tests.support.hostile_database import ADDRESS, IMAGE, NAME, NAMES, build_hostile
-
-__all__ = ["browser"]
+from tests.neurondb.explore.hostile_database import ADDRESS, IMAGE, NAME, NAMES, build_hostile
+from tests.support.browser import chromium, fits, looking, serving
 
 chromium()
 

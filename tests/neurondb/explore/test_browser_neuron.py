@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import PHONE, browser, charts_drawn, chromium, fits, looking, serving
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["browser", "sample"]
+from tests.support.browser import PHONE, charts_drawn, chromium, fits, looking, serving
+from tests.support.sample_facts import Sample
 
 chromium()
 

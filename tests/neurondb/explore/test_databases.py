@@ -19,9 +19,7 @@ from neurondb.explore.databases import choose_database_name
 from neurondb.explore.pages import PAGES
 from neurondb.explore.server import Service, create_application
 from neurondb.explore.site import find_site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 MODERN = not __version__.startswith("0.")
 LLAMA = "sample-llama"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,9 +18,7 @@ from neurondb import named_queries
 from neurondb.explore.publishing import Publication, publish
 from neurondb.explore.server import Service, create_application
 from neurondb.terminal.progress import LineProgress
-from tests.support.sample_database import NEURONS, Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import NEURONS, Sample
 
 MODERN = not __version__.startswith("0.")
 LLAMA, GPT = "sample-llama", "sample-gpt"
@@ -213,11 +210,6 @@ def test_a_published_directory_is_taken_as_finished(published: Served) -> None:
 # --- annotations -----------------------------------------------------------------------------
 
 FORM = {"model": LLAMA, "neuron": "1.3", "source": "Ada", "key": "label", "value": "dogs"}
-
-
-@pytest.fixture
-def open_path(sample: Sample, tmp_path: Path) -> Path:
-    return Path(shutil.copy(sample.path, tmp_path / "open.db"))
 
 
 def stored(path: Path) -> list[tuple[Any, ...]]:

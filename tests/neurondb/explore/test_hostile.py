@@ -11,8 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from neurondb.figures import FIGURES
-from tests.support.explore_site import PAGE_LIMIT, Answer, Site, looks_right
-from tests.support.hostile_database import (
+from tests.neurondb.explore.hostile_database import (
     ADDRESS,
     ALL,
     DANGEROUS,
@@ -21,7 +20,8 @@ from tests.support.hostile_database import (
     SCRIPT,
     build_hostile,
 )
-from tests.support.sample_database import DECODED, VOCABULARY
+from tests.neurondb.explore.site_client import PAGE_LIMIT, Answer, Site, looks_right
+from tests.support.sample_facts import DECODED, VOCABULARY
 
 
 def part(name: str) -> str:

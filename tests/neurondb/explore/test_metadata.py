@@ -12,10 +12,7 @@ from neurondb.explore.metadata import configure_query, format_yaml
 from neurondb.paths import folder
 from neurondb.schema import VIEWS, metadata
 from neurondb.sql.query_files import parse_query
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import sample, sample_engine
-
-__all__ = ["sample", "sample_engine", "site"]
+from tests.neurondb.explore.site_client import Site
 
 REQUIRED = {
     "model": "sample-llama",

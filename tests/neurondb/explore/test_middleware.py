@@ -8,10 +8,8 @@ import pytest
 
 from neurondb.explore.middleware import allowed_methods
 from neurondb.explore.server import Service, create_application
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import Sample
 
 OURS = ("/", "/find", "/find.json", "/find.csv", "/model/sample-llama", "/-/neurondb/neurondb.css")
 DATASETTES = ("/sample", "/sample/models", "/sample/models/1", "/-/versions.json")

@@ -11,10 +11,9 @@ from sqlalchemy import delete, insert, update
 from neurondb.database import connect, parse_url
 from neurondb.migrate import create_or_open
 from neurondb.schema import tables
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import NEURONS, build, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_database import build
+from tests.support.sample_facts import NEURONS
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 

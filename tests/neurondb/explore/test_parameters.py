@@ -9,9 +9,7 @@ from sqlalchemy import Engine
 from neurondb.errors import UsageError
 from neurondb.explore.parameters import read_choice, read_layer, read_position
 from neurondb.reading.models import Model, find_model
-from tests.support.sample_database import LAYERS, sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_facts import LAYERS
 
 
 @pytest.fixture

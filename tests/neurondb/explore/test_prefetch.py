@@ -9,10 +9,8 @@ import pytest
 from neurondb.explore import prefetch
 from neurondb.explore.prefetch import prefetch_pages, start_prefetch
 from neurondb.explore.site import find_site
-from tests.support.explore_site import Site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import Sample
 
 
 @pytest.fixture

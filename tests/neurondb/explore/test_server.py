@@ -10,10 +10,8 @@ import pytest
 
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.server import Service, read_settings
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import NEURONS, Sample, sample, sample_engine
-
-__all__ = ["sample", "sample_engine", "site"]
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import NEURONS, Sample
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,7 @@ import pytest
 
 from neurondb.explore.server import create_application
 from neurondb.explore.site import Site, find_site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 
 @pytest.fixture

@@ -6,10 +6,7 @@ import pytest
 
 from neurondb.explore.sql import fill_parameters, format_literal
 from neurondb.explore.urls import Urls
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import sample, sample_engine
-
-__all__ = ["sample", "sample_engine", "site"]
+from tests.neurondb.explore.site_client import Site
 
 
 def rows(site: Site, address: str) -> list[list[Any]]:

@@ -16,9 +16,7 @@ from tests.neurondb.figures.specs import (
     rows,
     specification,
 )
-from tests.support.sample_database import CLASS_RUN, RANDOM_RUN, Sample, sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_facts import CLASS_RUN, RANDOM_RUN, Sample
 
 MODELS = pytest.mark.parametrize(("model", "number"), [(GATED, 1), (UNGATED, 2)])
 

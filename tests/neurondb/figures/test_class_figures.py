@@ -11,9 +11,7 @@ from neurondb.figures.palette import CLASS_COLOURS, DARK, THEMES, choose_class_c
 from neurondb.find import find
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification, values
-from tests.support.sample_database import LAYERS, WIDTH, Row, Sample, sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_facts import LAYERS, WIDTH, Row, Sample
 
 MODELS = pytest.mark.parametrize("model", [GATED, UNGATED])
 

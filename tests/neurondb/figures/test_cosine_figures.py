@@ -9,9 +9,7 @@ from sqlalchemy import Engine
 
 from neurondb.figures.binning import MOST_POINTS, SPARSE_POINTS, choose_points, make_grid
 from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification, values
-from tests.support.sample_database import LAYERS, REGION, WIDTH, Sample, sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_facts import LAYERS, REGION, WIDTH, Sample
 
 PANELS = {"cos(in, out)": "in_out", "cos(gate, out)": "gate_out", "cos(gate, in)": "gate_in"}
 

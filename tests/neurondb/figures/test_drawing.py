@@ -16,9 +16,7 @@ from neurondb.figures.figure import Figure
 from neurondb.migrate import create_or_open
 from neurondb.schema import tables
 from tests.neurondb.figures.specs import GATED, PARAMETERS, UNGATED, specification, values
-from tests.support.sample_database import LAYERS, WIDTH, Sample, sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_facts import LAYERS, WIDTH, Sample
 
 
 @pytest.mark.parametrize("model", [GATED, UNGATED])

@@ -16,10 +16,7 @@ from neurondb.errors import NeuronDBError, UsageError
 from neurondb.figures.documentation import make_markdown
 from neurondb.figures.rendering import find_form, write_figure
 from tests.neurondb.figures.specs import GATED, PARAMETERS, specification, values
-from tests.support.browser import browser, looking
-from tests.support.sample_database import sample, sample_engine
-
-__all__ = ["browser", "sample", "sample_engine"]
+from tests.support.browser import looking
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "

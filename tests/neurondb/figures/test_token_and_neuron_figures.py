@@ -19,9 +19,7 @@ from neurondb.reading.lm_head import Decoding
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.tokens import NamedToken
 from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification
-from tests.support.sample_database import LAYERS, WIDTH, Sample, sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_facts import LAYERS, WIDTH, Sample
 
 HOSTILE = "</script><script>alert('x')</script>\"\u202e\x1b[31m\n"
 

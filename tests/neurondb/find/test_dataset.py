@@ -19,8 +19,9 @@ from neurondb.find.search import explain_find
 from neurondb.reading.models import find_model
 from neurondb.schema import VIEWS, codes, metadata
 from neurondb.sql import run_sql
-from tests.support.explore_site import Site
-from tests.support.sample_database import NEURONS, Sample, build
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_database import build
+from tests.support.sample_facts import NEURONS, Sample
 
 OTHER = "Other texts"
 LLAMA, GPT = "sample-llama", "sample-gpt"

@@ -14,9 +14,8 @@ from neurondb.find import find, why_empty
 from neurondb.find.compiler import compile_find
 from neurondb.find.grammar import parse
 from neurondb.sql import open_engine
-from tests.support.sample_database import Row, Sample, build, sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_database import build
+from tests.support.sample_facts import Row, Sample
 
 CASES: dict[str, Callable[[Row], bool]] = {
     "ablated.loss<-0.5": lambda n: below(n["ablated_loss"], -0.5),

@@ -13,7 +13,8 @@ from neurondb.errors import UnknownNameError
 from neurondb.find import empty_answers, find, why_empty
 from neurondb.find.search import why_null
 from neurondb.migrate import create_or_open
-from tests.support.sample_database import Sample, build
+from tests.support.sample_database import build
+from tests.support.sample_facts import Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 PLACE: Final = {"model": LLAMA, "layer": "1", "neuron": "1"}

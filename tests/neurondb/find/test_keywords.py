@@ -11,7 +11,7 @@ from neurondb.find.columns import NUMBER_COLUMNS, OTHER_COLUMNS
 from neurondb.find.keywords import BARE_WORDS, QUALIFIERS, ROLES, TOKEN_KEYS
 from neurondb.find.values import PROPERTY_KEYS
 from neurondb.paths import in_checkout
-from tests.support.sample_database import Sample
+from tests.support.sample_facts import Sample
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -12,7 +12,7 @@ from neurondb.find.columns import ResultShape
 from neurondb.find.grammar import parse
 from neurondb.find.search import explain_find
 from neurondb.find.terms import OneOf, Or, Place, Places
-from tests.support.sample_database import LAYERS, WIDTH, Sample
+from tests.support.sample_facts import LAYERS, WIDTH, Sample
 
 EVERY = [f"{layer}.{neuron}" for layer in range(LAYERS) for neuron in range(WIDTH)]
 

@@ -15,7 +15,7 @@ from neurondb.find.columns import DEFAULT_COLUMNS as COLUMNS_SHOWN
 from neurondb.find.columns import ResultShape
 from neurondb.find.search import explain_find
 from neurondb.schema import codes
-from tests.support.sample_database import Row, Sample
+from tests.support.sample_facts import Row, Sample
 
 Truth = bool | None
 Meaning = Callable[[Row, Sample], Truth]

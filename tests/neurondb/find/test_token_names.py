@@ -16,7 +16,8 @@ from neurondb.find import count, find, token_names
 from neurondb.find.token_names import _keep_sharing_letters, find_tokens
 from neurondb.reading.models import find_model
 from neurondb.reading.tokens import NamedToken
-from tests.support.sample_database import NEURONS, VOCABULARY, Sample, build
+from tests.support.sample_database import build
+from tests.support.sample_facts import NEURONS, VOCABULARY, Sample
 
 ODD = (
     *(("A", "<0x41>"), ("A", "A"), ("\xa0", "Âł"), ("\\xa0", "ł"), ("'x'", "'x'"), ("x", "x")),

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from neurondb import named_queries
 from neurondb.errors import UnknownNameError
-from tests.support.sample_database import NEURONS, WIDTH, Row, Sample
+from tests.support.sample_facts import NEURONS, WIDTH, Row, Sample
 
 BEFORE, AFTER = "sample-llama", "sample-gpt"
 

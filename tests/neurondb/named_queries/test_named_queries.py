@@ -13,17 +13,8 @@ from neurondb import named_queries
 from neurondb.schema import codes
 from neurondb.sql import open_engine
 from neurondb.taxonomy import CLASSES
-from tests.support.sample_database import (
-    DATASET,
-    LABELS,
-    REGION,
-    TEXTS,
-    TOP,
-    WIDTH,
-    Row,
-    Sample,
-    build,
-)
+from tests.support.sample_database import build
+from tests.support.sample_facts import DATASET, LABELS, REGION, TEXTS, TOP, WIDTH, Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 ARGUMENTS: Mapping[str, dict[str, str]] = {

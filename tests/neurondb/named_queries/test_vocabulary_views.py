@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from neurondb.taxonomy import CLASSES, UNDEFINED
-from tests.support.sample_database import DECODED, NEURONS, PROPERTIES, Sample
+from tests.support.sample_facts import DECODED, NEURONS, PROPERTIES, Sample
 
 
 def ask(engine: Engine, sql: str, **given: Any) -> list[Any]:

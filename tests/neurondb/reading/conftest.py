@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table, insert
 from neurondb import migrate
 from neurondb.database import connect, parse_url
 from neurondb.schema import codes, tables
-from tests.support.sample_database import leb128
+from tests.support.leb128 import leb128
 
 GATED, UNGATED = 1, 2
 NEURON = 3

@@ -9,18 +9,7 @@ from sqlalchemy import Engine
 from neurondb.reading import effects
 from neurondb.reading.effects import ATTRIBUTION, SINGLE_NEURON
 from neurondb.reading.models import find_model
-from tests.support.sample_database import (
-    ATTRIBUTION_RUN,
-    CLASS_RUN,
-    EACH_RUN,
-    METRICS,
-    Sample,
-    sample,
-    sample_engine,
-)
-
-__all__ = ["sample", "sample_engine"]
-
+from tests.support.sample_facts import ATTRIBUTION_RUN, CLASS_RUN, EACH_RUN, METRICS, Sample
 
 MODELS = pytest.mark.parametrize(("model", "place"), [("sample-llama", 1), ("sample-gpt", 2)])
 

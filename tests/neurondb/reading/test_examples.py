@@ -15,10 +15,7 @@ from neurondb.reading.models import find_model, open_readonly
 from neurondb.reading.texts import find_dataset
 from neurondb.schema import codes, tables
 from tests.neurondb.reading.pages import page
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
-
+from tests.support.sample_facts import Sample
 
 CASE = "gate+_in+"
 

@@ -8,18 +8,8 @@ from sqlalchemy import Engine, text
 from neurondb.database import connect, parse_url
 from neurondb.reading.lm_head import Decoding, find_layer_peaks, rank_neurons, read_decoding
 from neurondb.reading.models import find_model
-from tests.support.sample_database import (
-    DECODED,
-    LAYERS,
-    NEURONS,
-    WIDTH,
-    Sample,
-    build,
-    sample,
-    sample_engine,
-)
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_database import build
+from tests.support.sample_facts import DECODED, LAYERS, NEURONS, WIDTH, Sample
 
 
 def test_a_stored_decoding_is_read_back(sample: Sample, sample_engine: Engine) -> None:

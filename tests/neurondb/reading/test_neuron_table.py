@@ -4,14 +4,7 @@ from sqlalchemy import Engine
 
 from neurondb.reading.models import find_model
 from neurondb.reading.neuron_table import read_class_names
-from tests.support.sample_database import (
-    NEURONS,
-    Sample,
-    sample,
-    sample_engine,
-)
-
-__all__ = ["sample", "sample_engine"]
+from tests.support.sample_facts import NEURONS, Sample
 
 
 def test_classes_of_a_model(sample: Sample, sample_engine: Engine) -> None:

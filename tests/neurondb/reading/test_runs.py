@@ -5,15 +5,7 @@ from sqlalchemy import Engine
 
 from neurondb.reading.models import find_model
 from neurondb.reading.runs import list_class_runs
-from tests.support.sample_database import (
-    CLASS_RUN,
-    RANDOM_RUN,
-    sample,
-    sample_engine,
-)
-
-__all__ = ["sample", "sample_engine"]
-
+from tests.support.sample_facts import CLASS_RUN, RANDOM_RUN
 
 MODELS = pytest.mark.parametrize(("model", "place"), [("sample-llama", 1), ("sample-gpt", 2)])
 

@@ -13,16 +13,7 @@ from neurondb.reading.token_neurons import (
     list_occurrences,
 )
 from neurondb.schema import codes
-from tests.support.sample_database import (
-    LAYERS,
-    NEURONS,
-    Sample,
-    sample,
-    sample_engine,
-)
-
-__all__ = ["sample", "sample_engine"]
-
+from tests.support.sample_facts import LAYERS, NEURONS, Sample
 
 MODELS = ("sample-llama", "sample-gpt")
 

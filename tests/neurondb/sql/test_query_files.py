@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from neurondb import named_queries
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.sql.query_files import Parameter, format_query, parse_query
-from tests.support.sample_database import Row
+from tests.support.sample_facts import Row
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 

@@ -14,7 +14,7 @@ from neurondb.database import connect, parse_url
 from neurondb.errors import DatabaseError
 from neurondb.sql import run_sql
 from neurondb.sql.running import ReadOnlyAuthorizer
-from tests.support.sample_database import Sample
+from tests.support.sample_facts import Sample
 
 WRITES = [
     ("DELETE FROM neurons", "DELETE from neurons"),

@@ -13,9 +13,6 @@ from neurondb.formatting.cells import format_cell
 from neurondb.sql import Rows
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from neurondb.terminal.table import write_table
-from tests.support.sample_database import sample, sample_engine
-
-__all__ = ["sample", "sample_engine"]
 
 COLUMNS = ("model", "name", "class", "gate_in", "in_out", "role", "top_out_token")
 ROWS = [

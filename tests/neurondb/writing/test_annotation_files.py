@@ -15,9 +15,7 @@ from neurondb.errors import DatabaseError, NeuronDBError, TextError, UnknownName
 from neurondb.reading.models import open_readonly
 from neurondb.reading.neuron import read_neuron_page
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample"]
+from tests.support.sample_facts import Sample
 
 LONG = [
     {"neuron": "1.7", "key": "label", "value": "dogs", "note": "reads ' dog', \"dogs\""},

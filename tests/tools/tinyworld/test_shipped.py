@@ -20,14 +20,14 @@ def test_the_files_are_what_the_generator_gives(name: str) -> None:
 
 
 def test_what_is_read_is_what_was_written() -> None:
-    assert tinyworld.facts() == world.facts()
-    assert list(tinyworld.heldout(7)) == list(world.heldout(7))
-    assert list(tinyworld.training_texts(7)) == list(world.texts(0, 7))
+    assert tinyworld.read_facts() == world.facts()
+    assert list(tinyworld.read_heldout_texts(7)) == list(world.heldout(7))
+    assert list(tinyworld.read_training_texts(7)) == list(world.texts(0, 7))
 
 
 def test_nothing_is_read_that_does_not_ship() -> None:
     with pytest.raises(ValueError, match="has 600 texts, not 601"):
-        tinyworld.heldout(tinyworld.N_HELDOUT + 1)
+        tinyworld.read_heldout_texts(tinyworld.N_HELDOUT + 1)
 
 
 def test_writing_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,20 +13,19 @@ from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS
 from ingest.activations.examples import LAST_ORDINAL, BestTexts
-from ingest.activations.native import NativeKernels, NotCompiledError, native_kernels
+from ingest.activations.native import NativeKernels, NotCompiledError, load_native_kernels
 from ingest.activations.native import kernels as module
-from ingest.activations.reduction import GATED, UNGATED, BatchSums, NeuronKind, float64_sums
+from ingest.activations.reduction import GATED, UNGATED, BatchSums, NeuronKind, sum_in_float64
 from ingest.activations.summary import LayerSummary
 from ingest.forward import MLPActivations
 from neurondb import histogram
-from tests.support.reduction_inputs import POOLS, Inputs, assert_same_sums
-from tests.support.summary_reference import (
+from tests.ingest.activations.reduction_inputs import POOLS, Inputs, assert_same_sums
+from tests.ingest.activations.summary_reference import assert_labels_right, assert_right
+from tests.support.random_layers import (
     CPU,
     NO_NUMBERS,
     NUMBERS,
     activations,
-    assert_labels_right,
-    assert_right,
     counted,
     empty,
     random_layer,
@@ -37,7 +36,7 @@ from tests.support.summary_reference import (
 def library() -> NativeKernels:
     """The compiled functions."""
     try:
-        return native_kernels()
+        return load_native_kernels()
     except NotCompiledError as error:
         if os.environ.get("NEURONDB_REQUIRE_ALL") == "1":
             pytest.fail(str(error))
@@ -81,7 +80,7 @@ def finite(inputs: Inputs, sums: BatchSums) -> BatchSums:
     if torch.stack(sums.sum).isfinite().all():
         return sums
     counts = inputs.batch.counted
-    wide = float64_sums(inputs.kind, inputs.activation, inputs.found, inputs.sign, counts)
+    wide = sum_in_float64(inputs.kind, inputs.activation, inputs.found, inputs.sign, counts)
     return sums._replace(sum=wide)
 
 
@@ -106,8 +105,8 @@ def assert_first_positions(inputs: Inputs, peaks: Tensor, positions: Tensor) -> 
 
 
 def assert_sums_by_text(library: NativeKernels, inputs: Inputs) -> None:
-    plain = PLAIN_KERNELS.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
-    fast = library.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
+    plain = PLAIN_KERNELS.sum_by_text(inputs.found, inputs.sign, inputs.batch.counted)
+    fast = library.sum_by_text(inputs.found, inputs.sign, inputs.batch.counted)
     assert (plain[:3] == fast[:3]).all()
     for row, square in ((3, 4), (4, 4), (5, 6), (6, 6)):
         scale = float(plain[square].abs().max())
@@ -301,7 +300,7 @@ def test_a_summary_is_that_of_brute_force_and_of_the_plain_functions(
     def summary(fast: bool) -> LayerSummary:
         made = empty(layer)
         if fast:
-            made.use(library)
+            made.use_kernels(library)
         for part in parts:
             with torch.inference_mode():
                 found = activations(layer, part, math.nan)

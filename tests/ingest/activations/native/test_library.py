@@ -1,6 +1,7 @@
 """Compiling at first use: once, for this processor, and one line where it cannot be done."""
 
 import ctypes
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from ingest.activations.native import NotCompiledError
 from ingest.activations.native import library as module
-from ingest.activations.native.library import load_or_build
+from ingest.activations.native.library import load_or_build_library
 
 
 @pytest.fixture
@@ -41,19 +42,19 @@ def n_calls(calls: Path) -> int:
 
 def test_it_is_compiled_once(cache: Path, counting: Path) -> None:
     for _ in range(2):
-        assert isinstance(load_or_build(), ctypes.CDLL)
+        assert isinstance(load_or_build_library(), ctypes.CDLL)
         assert n_calls(counting) == 1
     assert len(list(cache.iterdir())) == 1
 
 
 def test_what_is_damaged_is_compiled_again(cache: Path, counting: Path) -> None:
     cache.mkdir(parents=True)
-    load_or_build()
+    load_or_build_library()
     (kept,) = cache.iterdir()
     good = kept.read_bytes()
     kept.unlink()
     kept.write_bytes(b"no library")
-    load_or_build()
+    load_or_build_library()
     assert n_calls(counting) == 2
     assert kept.read_bytes()[:4] == good[:4]
 
@@ -61,11 +62,11 @@ def test_what_is_damaged_is_compiled_again(cache: Path, counting: Path) -> None:
 def test_another_source_or_processor_is_another_library(
     cache: Path, counting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_or_build()
+    load_or_build_library()
     monkeypatch.setattr(module, "_processor", lambda: "another")
-    load_or_build()
+    load_or_build_library()
     module.SOURCE.write_text("int answer(void) { return 43; }")
-    assert load_or_build().answer() == 43
+    assert load_or_build_library().answer() == 43
     assert n_calls(counting) == 3
     assert len(list(cache.iterdir())) == 3
 
@@ -74,7 +75,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_each_time(cache: Path, countin
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder would be")
     for n in (1, 2):
-        assert isinstance(load_or_build(), ctypes.CDLL)
+        assert isinstance(load_or_build_library(), ctypes.CDLL)
         assert n_calls(counting) == n
 
 
@@ -85,7 +86,7 @@ def test_a_compiler_that_knows_not_every_option_is_asked_with_less(
     lines = script.read_text().splitlines()
     lines.insert(2, 'case "$*" in *native*) echo "unknown option" >&2; exit 1;; esac')
     script.write_text("\n".join(lines) + "\n")
-    load_or_build()
+    load_or_build_library()
     assert [("native" in call) for call in counting.read_text().splitlines()] == [True, True, False]
     assert len(list(cache.iterdir())) == 1
 
@@ -93,8 +94,8 @@ def test_a_compiler_that_knows_not_every_option_is_asked_with_less(
 @pytest.mark.parametrize(
     ("compiler", "said"),
     [
-        ("false", "false: it ended with status 1"),
-        ("/nowhere/cc", "No such file or directory: '/nowhere/cc'"),
+        ("false", r"\bfalse\b.* 1\b"),
+        ("/nowhere/cc", "'/nowhere/cc'"),
     ],
 )
 def test_no_compiler_is_one_line(
@@ -102,8 +103,8 @@ def test_no_compiler_is_one_line(
 ) -> None:
     monkeypatch.setenv("CC", compiler)
     with pytest.raises(NotCompiledError) as raised:
-        load_or_build()
-    assert said in str(raised.value)
+        load_or_build_library()
+    assert re.search(said, str(raised.value))
     assert "\n" not in str(raised.value)
     assert not cache.exists()
 
@@ -113,6 +114,6 @@ def test_without_any_compiler_it_says_which_were_looked_for(
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(module, "COMPILERS", ("no-such-compiler",))
-    with pytest.raises(NotCompiledError, match=r"no C compiler here \(no-such-compiler; CC names"):
-        load_or_build()
+    with pytest.raises(NotCompiledError, match=r"no-such-compiler\b.*\bCC\b"):
+        load_or_build_library()
     assert not cache.exists()

@@ -19,39 +19,39 @@ from ingest.activations.compiled import (
     WORTH_COMPILING,
     Kernels,
     compile_kernels,
-    compiled_kernels,
     is_worth_compiling,
+    make_compiled_kernels,
 )
 from ingest.activations.reduction import (
     GATED,
     SWISH,
     UNGATED,
     NeuronKind,
-    batch_totals,
-    histogram_bins,
-    peak_positions,
-    positions_of,
+    compute_batch_totals,
+    find_histogram_bins,
+    find_peak_positions,
+    gather_peak_positions,
+    make_zero_counts,
+    make_zero_sums,
     reduce_batch,
     reduce_batch_in_parts,
-    zero_counts,
-    zero_sums,
 )
 from ingest.activations.summary import CountedBatch
 from ingest.forward import Batch, MLPActivations
 from neurondb import histogram
-from tests.support.reduction_inputs import (
+from tests.ingest.activations.reduction_inputs import (
     ACTIVATIONS,
     POOLS,
     Inputs,
     assert_alike,
     assert_same_sums,
 )
-from tests.support.summary_reference import (
+from tests.ingest.activations.summary_reference import assert_right
+from tests.support.random_layers import (
     CPU,
     NO_NUMBERS,
     NUMBERS,
     activations,
-    assert_right,
     counted,
     random_layer,
     summarised,
@@ -72,7 +72,7 @@ def compiled() -> Iterator[Kernels]:
         if os.environ.get("NEURONDB_REQUIRE_ALL") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    yield compiled_kernels()
+    yield make_compiled_kernels()
     torch._dynamo.reset()
 
 
@@ -100,7 +100,7 @@ def assert_summary_right(kernels: Kernels, *, gated: bool) -> None:
     pool = NUMBERS + NO_NUMBERS
     layer = random_layer(3, 40, gated=gated, pool=pool, longest=6, activation=silu)
     summary = summarised(layer, [])
-    summary.use(kernels)
+    summary.use_kernels(kernels)
     for part in (range(20), range(20, 39), range(39, 40)):
         with torch.inference_mode():
             found, batch = activations(layer, part, math.nan), counted(layer, part)
@@ -147,7 +147,7 @@ def test_compiled_equals_plain_on_a_gpu() -> None:
             dtype=dtype,
             device=torch.device("cuda"),
         )
-        assert_alike(compiled_kernels(), inputs)
+        assert_alike(make_compiled_kernels(), inputs)
 
 
 def test_compiling_pays_for_large_jobs_on_known_devices() -> None:
@@ -189,7 +189,10 @@ def test_the_positions_of_a_few_peaks_are_those_of_all(
     counts = inputs.batch.counted
     arguments = (inputs.kind, inputs.activation, inputs.found, inputs.sign, counts, peaks)
     exact = torch.tensor([quantity != 3 for _, quantity in inputs.kind.peaks])[there[0]]
-    few, every = positions_of(*arguments, there), peak_positions(*arguments)[tuple(there)]
+    few, every = (
+        gather_peak_positions(*arguments, there),
+        find_peak_positions(*arguments)[tuple(there)],
+    )
     torch.testing.assert_close(few[exact].int(), every[exact].int(), rtol=0, atol=0)
     assert_near_swish(inputs, peaks, there[:, ~exact], few[~exact])
     assert_near_swish(inputs, peaks, there[:, ~exact], every[~exact])
@@ -211,7 +214,7 @@ def test_no_peaks_have_no_positions() -> None:
     _, peaks = inputs.reduce_batch(PLAIN_KERNELS)
     counts, nothing = inputs.batch.counted, torch.zeros(3, 0, dtype=torch.int64)
     arguments = (inputs.kind, inputs.activation, inputs.found, inputs.sign, counts, peaks)
-    assert positions_of(*arguments, nothing).shape == (0,)
+    assert gather_peak_positions(*arguments, nothing).shape == (0,)
 
 
 # --- histograms -------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ def test_no_peaks_have_no_positions() -> None:
 def test_a_place_is_that_of_the_fixed_bins(pool: str, gated: bool) -> None:
     inputs = Inputs(1, gated=gated, pool=pool, n_neurons=5)
     tokens = inputs.batch.counted.nonzero().T
-    places = histogram_bins(inputs.kind, inputs.found, inputs.sign, tokens).numpy()
+    places = find_histogram_bins(inputs.kind, inputs.found, inputs.sign, tokens).numpy()
     gate, in_, post = (
         None if part is None else part[tokens[0], tokens[1]].double().numpy()
         for part in (inputs.found.gate, inputs.found.in_, inputs.found.post)
@@ -246,7 +249,7 @@ def test_every_edge_and_its_neighbours_are_in_the_bins_of_numpy() -> None:
     column = torch.from_numpy(values)[None, :, None]
     found = MLPActivations(None, column, column)
     tokens = torch.stack([torch.zeros(len(values), dtype=torch.int64), torch.arange(len(values))])
-    places = histogram_bins(UNGATED, found, torch.ones(1), tokens)[0, :, 0].numpy()
+    places = find_histogram_bins(UNGATED, found, torch.ones(1), tokens)[0, :, 0].numpy()
     np.testing.assert_array_equal(places, histogram.bin_of(values.astype(np.float64)))
 
 
@@ -254,7 +257,7 @@ def test_every_edge_and_its_neighbours_are_in_the_bins_of_numpy() -> None:
 def test_each_eighth_position_is_counted_beginning_at_the_ordinal(skip_bos: bool) -> None:
     lengths, ordinals = torch.tensor([20, 3, 9, 1]), torch.tensor([0, 5, 9, 16])
     batch = Batch(torch.zeros(4, 20, dtype=torch.int64), lengths, ordinals)
-    drawn = CountedBatch.of(batch, skip_bos=skip_bos).drawn_tokens
+    drawn = CountedBatch.from_batch(batch, skip_bos=skip_bos).drawn_tokens
     expected = [
         [row, position]
         for row, (length, ordinal) in enumerate(
@@ -284,10 +287,12 @@ def test_a_batch_of_which_nothing_counts_adds_nothing() -> None:
     sums, peaks = reduce_batch(
         GATED, inputs.activation, inputs.found, inputs.sign, nothing, inputs.about
     )
-    counts, float_sums = batch_totals(GATED, sums, inputs.about)
+    counts, float_sums = compute_batch_totals(GATED, sums, inputs.about)
     assert not peaks.any()
     found = counts._asdict() | float_sums._asdict()
-    expected = zero_counts(GATED, 3, CPU)._asdict() | zero_sums(GATED, 3, 0, CPU)._asdict()
+    expected = (
+        make_zero_counts(GATED, 3, CPU)._asdict() | make_zero_sums(GATED, 3, 0, CPU)._asdict()
+    )
     for name in found.keys() - {"mean"}:  # of no tokens, which says nothing
         torch.testing.assert_close(found[name], expected[name])
 

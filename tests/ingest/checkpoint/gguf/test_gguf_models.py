@@ -40,7 +40,7 @@ def test_f32_is_the_safetensors_model_to_the_last_bit(file: Path) -> None:
     ours, theirs = Checkpoint.open(file), Checkpoint.open(file.parent / "hub")
     assert ours.architecture == theirs.architecture
     for layer in range(ours.architecture.n_layers):
-        one, other = ours.layer(layer), theirs.layer(layer)
+        one, other = ours.read_layer(layer), theirs.read_layer(layer)
         for name, matrix in matrices(other).items():
             assert torch.equal(matrices(one)[name], matrix), name
         for bias in ("gate_bias", "in_bias"):
@@ -51,8 +51,8 @@ def test_f32_is_the_safetensors_model_to_the_last_bit(file: Path) -> None:
             # 1 + w is stored: subtracting one again costs the last bit of it.
             if stored is not None and stored.gain is not None:
                 assert torch.allclose(getattr(one, norm).gain, stored.gain, rtol=0, atol=2e-7)
-    assert torch.equal(ours.embedding(), theirs.embedding())
-    assert torch.equal(ours.unembedding(), theirs.unembedding())
+    assert torch.equal(ours.read_embedding(), theirs.read_embedding())
+    assert torch.equal(ours.read_unembedding(), theirs.read_unembedding())
 
 
 def test_logits_agree_with_transformers_from_safetensors(file: Path) -> None:
@@ -70,8 +70,8 @@ def test_quantised_values_are_within_their_rounding(name: str, type_: Type, tmp_
     ours, theirs = Checkpoint.open(file), Checkpoint.open(tmp_path / "hub")
     assert ours.quantisation == type_.name
     for layer in range(ours.architecture.n_layers):
-        for which, exact in matrices(theirs.layer(layer)).items():
-            found = matrices(ours.layer(layer))[which].float()
+        for which, exact in matrices(theirs.read_layer(layer)).items():
+            found = matrices(ours.read_layer(layer))[which].float()
             stored = exact.T if which == "out" else exact  # blocks run along the stored rows
             scale = stored.reshape(len(stored), -1, 32).abs().amax(-1, keepdim=True)
             scale = scale.expand(-1, -1, 32).reshape(stored.shape)
@@ -86,8 +86,8 @@ def test_parts_of_a_split_file_are_one_model(tmp_path: Path) -> None:
     second = split_in_two(whole, tmp_path)
     ours, theirs = Checkpoint.open(second), Checkpoint.open(whole)
     for layer in range(2):
-        for which, expected in matrices(theirs.layer(layer)).items():
-            assert torch.equal(matrices(ours.layer(layer))[which], expected)
+        for which, expected in matrices(theirs.read_layer(layer)).items():
+            assert torch.equal(matrices(ours.read_layer(layer))[which], expected)
     cpu = torch.device("cpu")
     expected = Forward(theirs, cpu, torch.float32).logits(batch())
     assert torch.equal(Forward(ours, cpu, torch.float32).logits(batch()), expected)
@@ -143,6 +143,6 @@ def test_the_bridge_sees_the_same_activations(tmp_path: Path) -> None:
 
     Forward(checkpoint, cpu, torch.float32).run(batch(), [Keeper()])
     for ours, theirs in zip(
-        kept, Bridge(checkpoint, cpu, torch.float32).activations(batch()), strict=True
+        kept, Bridge(checkpoint, cpu, torch.float32).compute_activations(batch()), strict=True
     ):
         assert torch.allclose(ours, theirs.post, atol=1e-5)

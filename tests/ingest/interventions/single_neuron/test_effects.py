@@ -175,7 +175,7 @@ def test_small_batches_and_little_memory_change_nothing(monkeypatch: pytest.Monk
     monkeypatch.setattr(
         "ingest.interventions.single_neuron.effects.batch_tokens", lambda device: 30
     )
-    monkeypatch.setattr("ingest.forward.prefix_cache.MEMORY", {"cpu": 20_000})
+    monkeypatch.setattr("ingest.forward.prefix_cache.CACHE_BYTES", {"cpu": 20_000})
     parts = effects(BUNDLED, edits)
     np.testing.assert_allclose(parts.mean, whole.mean, atol=TOLERANCE)
     assert parts.n.tolist() == whole.n.tolist()

@@ -184,7 +184,7 @@ def _counts(record: TokenPropertiesRecord) -> dict[str, int]:
 
 def test_the_bundled_model_has_the_properties_of_its_world() -> None:
     tokenizer = Tokenizer(model_directory())
-    counts = _counts(find_token_properties(tokenizer.vocabulary(2048)))
+    counts = _counts(find_token_properties(tokenizer.list_tokens(2048)))
     wanted = (
         "starts with space", "begins word", "continues word", "capitalised", "single letter",
         "number", "number word", "punctuation", "quotation mark", "whitespace", "raw bytes",
@@ -199,7 +199,7 @@ def test_the_bundled_model_has_the_properties_of_its_world() -> None:
 
 
 def test_sentencepiece_bytes_are_told_from_text() -> None:
-    tokens = Tokenizer(random_model("llama")).vocabulary(512)
+    tokens = Tokenizer(random_model("llama")).list_tokens(512)
     record = find_token_properties(tokens)
     counts = _counts(record)
     pieces = [str(token.piece) for token in tokens]

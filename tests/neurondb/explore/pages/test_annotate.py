@@ -1,6 +1,5 @@
 """What visitors say of neurons: stored as it is, shown as text, refused in one line."""
 
-import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -10,18 +9,10 @@ from pathlib import Path
 import pytest
 
 from neurondb.explore.server import Service
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site, looks_right
 
 HOSTILE = "</dd><script>alert(1)</script>\u202eevil\u200b"
 FORM = {"model": "sample-llama", "neuron": "1.3", "source": "Ada", "key": "label", "value": "dogs"}
-
-
-@pytest.fixture
-def open_path(sample: Sample, tmp_path: Path) -> Path:
-    return Path(shutil.copy(sample.path, tmp_path / "open.db"))
 
 
 @pytest.fixture

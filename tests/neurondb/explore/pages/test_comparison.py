@@ -13,8 +13,9 @@ from sqlalchemy import Connection, insert, select
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.database import connect, parse_url
 from neurondb.schema import tables
-from tests.support.explore_site import Site, looks_right
-from tests.support.sample_database import LAYERS, NEURONS, Row, Sample, build
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_database import build
+from tests.support.sample_facts import LAYERS, NEURONS, Row, Sample
 
 LLAMA, TUNED = "sample-llama", "tuned"
 EARLIER, LATER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"

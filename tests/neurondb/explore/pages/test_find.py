@@ -8,10 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.explore_site import Answer, Site, site
-from tests.support.sample_database import NEURONS, WIDTH, Row, Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Answer, Site
+from tests.support.sample_facts import NEURONS, WIDTH, Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 

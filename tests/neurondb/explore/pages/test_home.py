@@ -2,10 +2,8 @@
 
 from collections import Counter
 
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import Row, Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 

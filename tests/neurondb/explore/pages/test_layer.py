@@ -5,10 +5,8 @@ import io
 
 import pytest
 
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import LAYERS, Row, Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import LAYERS, Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 

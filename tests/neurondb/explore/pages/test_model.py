@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import LAYERS, Row, Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_facts import LAYERS, Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 

@@ -1,9 +1,7 @@
 """The page of two neurons: each side says what the records say."""
 
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import Sample
 
 LLAMA = "sample-llama"
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import (
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
     CLASS_RUN,
     EACH_RUN,
@@ -13,10 +13,7 @@ from tests.support.sample_database import (
     WIDTH,
     Row,
     Sample,
-    sample,
 )
-
-__all__ = ["sample", "site"]
 
 LLAMA = "sample-llama"
 

@@ -4,10 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 

@@ -11,17 +11,8 @@ import pytest
 
 from neurondb.reading import texts
 from neurondb.schema import codes
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import (
-    LABELS,
-    NEURONS,
-    TEXT_TOKENS,
-    TEXTS,
-    Sample,
-    sample,
-)
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_facts import LABELS, NEURONS, TEXT_TOKENS, TEXTS, Sample
 
 TEXT = 2
 ADDRESS = f"/text/{TEXT}"

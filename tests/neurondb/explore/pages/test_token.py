@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from neurondb.schema import codes
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import (
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_facts import (
     DECODED,
     LAYERS,
     NEURONS,
@@ -17,10 +17,7 @@ from tests.support.sample_database import (
     VOCABULARY,
     WIDTH,
     Sample,
-    sample,
 )
-
-__all__ = ["sample", "site"]
 
 TOKEN = VOCABULARY.index(DECODED)
 ADDRESS = f"/token/sample-llama/{TOKEN}"

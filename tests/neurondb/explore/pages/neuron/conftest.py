@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.explore_site import Site
-from tests.support.sample_database import DATASET, WIDTH, Sample
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import DATASET, WIDTH, Sample
 
 Change = Callable[[str], Site]
 KEY = 2 * WIDTH

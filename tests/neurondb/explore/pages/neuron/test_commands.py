@@ -6,10 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from neurondb.cli import cli
-from tests.support.explore_site import Site, site
-from tests.support.sample_database import Sample, sample
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site
+from tests.support.sample_facts import Sample
 
 
 def lines(site: Site, address: str) -> list[str]:

@@ -10,16 +10,8 @@ import numpy as np
 import pytest
 
 from neurondb.schema import codes
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import (
-    TEXT_TOKENS,
-    TEXTS,
-    WIDTH,
-    Sample,
-    sample,
-)
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_facts import TEXT_TOKENS, TEXTS, WIDTH, Sample
 
 NAME = "2.0"
 """A neuron with examples, controls and traces."""

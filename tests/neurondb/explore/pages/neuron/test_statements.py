@@ -10,14 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from tests.support.explore_site import Site, looks_right, site
-from tests.support.sample_database import (
-    WIDTH,
-    Sample,
-    sample,
-)
-
-__all__ = ["sample", "site"]
+from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_facts import WIDTH, Sample
 
 NAME = "2.0"
 """A neuron with examples, controls and traces."""

@@ -7,16 +7,8 @@ from sqlalchemy import Connection, Table, delete, insert, update
 
 from neurondb.database import connect, parse_url
 from neurondb.schema import tables
-from tests.support.sample_database import (
-    CLASS_RUN,
-    EACH_RUN,
-    LAYERS,
-    NEURONS,
-    RANDOM_RUN,
-    WIDTH,
-    Row,
-    build,
-)
+from tests.support.sample_database import build
+from tests.support.sample_facts import CLASS_RUN, EACH_RUN, LAYERS, NEURONS, RANDOM_RUN, WIDTH, Row
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 BARE: Final = 3

@@ -12,10 +12,10 @@ import numpy as np
 from ingest.bundled import model_directory
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import job
-from tests.support.gguf_reference import GgufReference
+from tests.ingest.real.gguf_reference import GgufReference
+from tests.support.arrays import Array
 from tests.support.ingested import Silent, fresh
 from tests.support.real_models import real_model
-from tests.support.reference import Array
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GEMMA3 = "gemma-3-270m-q4_k_m.gguf"

@@ -1,21 +1,17 @@
 """The site of a database, asked within this process: no port, no browser.
 
-A conftest or a test module gets the fixtures by importing them, those of `sample_database` too.
+The fixture `site` is that of the sample database.
 """
 
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-
 from neurondb.explore.server import Service, create_application
 from neurondb.explore.site import find_site
-from tests.support.sample_database import Sample
 
 PAGE_LIMIT: Final = 200_000
 """Bytes of HTML that a page may have."""
@@ -165,11 +161,3 @@ def looks_right(answer: Answer, status: int = 200) -> Parsed:
     remote = [v for _, given in page.tags for v in (given.get("src"),) if v and "//" in v]
     assert not remote
     return page
-
-
-@pytest.fixture(scope="session")
-def site(sample: Sample) -> Iterator[Site]:
-    """The site of the sample database."""
-    served = Site(sample.path)
-    yield served
-    served.close()

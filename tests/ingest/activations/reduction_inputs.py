@@ -7,10 +7,16 @@ import torch
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
-from ingest.activations.reduction import GATED, UNGATED, Activation, NeuronKind, batch_totals
+from ingest.activations.reduction import (
+    GATED,
+    UNGATED,
+    Activation,
+    NeuronKind,
+    compute_batch_totals,
+)
 from ingest.activations.summary import CountedBatch
 from ingest.forward import MLPActivations
-from tests.support.summary_reference import (
+from tests.support.random_layers import (
     CPU,
     EXTREME,
     NO_NUMBERS,
@@ -67,7 +73,7 @@ class Inputs:
             gate = None if found.gate is None else found.gate.to(device)
             self.found = MLPActivations(gate, found.in_.to(device), found.post.to(device))
             batch = counted(layer, range(n_texts)).batch.to(device)
-            self.batch = CountedBatch.of(batch, skip_bos=skip_bos)
+            self.batch = CountedBatch.from_batch(batch, skip_bos=skip_bos)
             draw = torch.Generator().manual_seed(seed)
             about = torch.randn(2, n_neurons, generator=draw, dtype=torch.float64)
             self.about = about.to(device)
@@ -81,7 +87,7 @@ class Inputs:
     def positions(self, kernels: Kernels, peaks: Tensor) -> Tensor:
         counts = self.batch.counted
         arguments = (self.kind, self.activation, self.found, self.sign, counts, peaks)
-        found: Tensor = kernels.peak_positions(*arguments)
+        found: Tensor = kernels.find_peak_positions(*arguments)
         return found
 
 
@@ -101,15 +107,15 @@ def assert_alike(kernels: Kernels, inputs: Inputs) -> None:
     fused_positions = inputs.positions(kernels, fused_peaks)
     exact = there & ~swish[:, None, None].to(there.device)
     assert (positions == fused_positions)[exact].all()
-    places = PLAIN_KERNELS.histogram_bins(
+    places = PLAIN_KERNELS.find_histogram_bins(
         inputs.kind, inputs.found, inputs.sign, inputs.batch.drawn_tokens
     )
-    fused_places = kernels.histogram_bins(
+    fused_places = kernels.find_histogram_bins(
         inputs.kind, inputs.found, inputs.sign, inputs.batch.drawn_tokens
     )
     torch.testing.assert_close(fused_places, places, rtol=0, atol=0)
-    by_text = PLAIN_KERNELS.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
-    fused_by_text = kernels.sums_by_text(inputs.found, inputs.sign, inputs.batch.counted)
+    by_text = PLAIN_KERNELS.sum_by_text(inputs.found, inputs.sign, inputs.batch.counted)
+    fused_by_text = kernels.sum_by_text(inputs.found, inputs.sign, inputs.batch.counted)
     # Sums of values that cancel are as exact as the values are large.
     square = by_text.cpu()[[4, 4, 4, 4, 4, 6, 6]].amax((1, 2), keepdim=True)
     scale = torch.where(
@@ -122,7 +128,7 @@ def assert_alike(kernels: Kernels, inputs: Inputs) -> None:
 def assert_same_sums(kind: NeuronKind, plain: Any, fused: Any, about: Tensor) -> None:
     """Counts and extremes exactly, swish to its rounding; sums in float64."""
     (one, one_sums), (other, other_sums) = (
-        batch_totals(kind, sums, about) for sums in (plain, fused)
+        compute_batch_totals(kind, sums, about) for sums in (plain, fused)
     )
     swish = torch.tensor([quantity == 3 for quantity in kind.quantities])
     for name in ("finite", "nonfinite", "positive", "in_case"):

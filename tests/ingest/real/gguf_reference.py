@@ -19,7 +19,8 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tests.support.reference import Array, Trace
+from tests.support.activations_reference import Trace
+from tests.support.arrays import Array
 
 SIGNED = ("hook_post", "hook_pre_linear")
 

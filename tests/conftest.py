@@ -1,0 +1,40 @@
+"""The databases that tests of both packages share, and the marks that a test's name implies."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from neurondb.database import open_existing
+from tests.support.postgres import serve_empty_database
+from tests.support.real_models import STORIES
+from tests.support.sample_database import build
+from tests.support.sample_facts import Sample
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """The sample database; to be read only."""
+    return build(tmp_path_factory.mktemp("sample") / "sample.db")
+
+
+@pytest.fixture(scope="session")
+def sample_engine(sample: Sample) -> Iterator[Engine]:
+    """An engine on the sample database that cannot write."""
+    engine = open_existing(sample.url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The URL of an empty database of PostgreSQL; the module calls `need_postgres` at its top."""
+    with serve_empty_database() as url:
+        yield url
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on a model that lies beside the repository as `shared`."""
+    for item in items:
+        if STORIES in item.name:
+            item.add_marker(pytest.mark.shared)
