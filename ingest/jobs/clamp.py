@@ -38,7 +38,7 @@ from neurondb.contracts.clamp import (
 )
 from neurondb.contracts.concept import RunOrigin, identify_request
 from neurondb.contracts.progress import Progress
-from neurondb.errors import UsageError
+from neurondb.errors import DatabaseError, UsageError
 from neurondb.interventions import Hook
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import read_fingerprint
@@ -82,7 +82,10 @@ def run(request: ClampRequest, progress: Progress) -> ClampResult:
         clamped=_next_tokens(logits[1:], target_ids),
     )
     if request.store:
-        return replace(result, run_id=_store(running, request, result, fingerprint))
+        try:
+            return replace(result, run_id=_store(running, request, result, fingerprint))
+        except DatabaseError as error:  # what was asked for is there
+            progress.note(f"the sweep is not stored: {error}")
     return result
 
 

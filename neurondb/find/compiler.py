@@ -17,6 +17,7 @@ from neurondb.find.terms import (
     Expression,
     HasEffect,
     HasToken,
+    IsConcept,
     Missing,
     Not,
     OnDataset,
@@ -74,6 +75,14 @@ _BY_EFFECT: Final = """
     FROM models m
     JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
     WHERE {{fits}}"""
+
+CONCEPT_P: Final = 0.05
+"""The p-value up to which a neuron is called a concept's."""
+_BY_CONCEPT: Final = """
+    SELECT c.neuron_id
+    FROM concept_runs r
+    JOIN concept_candidates c ON c.run_id = r.run_id AND NOT c.random
+    WHERE r.concept = {concept} AND {fits}"""
 
 _FLOAT32: Final = struct.Struct("<f")
 # One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
@@ -143,7 +152,7 @@ def _join(operator: str, conditions: Sequence[str]) -> str:
 
 @compile_condition.register
 def _compile_or(term: Or, bind: Bind) -> str:
-    listed = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
+    listed = [part for part in term.parts if isinstance(part, HasToken | HasEffect | IsConcept)]
     if len(listed) == len(term.parts):
         # One list of neurons: of a choice of lists the planner may look at every neuron instead.
         return _unite([_select_neurons(part, bind) for part in dict.fromkeys(listed)])
@@ -249,12 +258,16 @@ def _select_places(places: Sequence[Place], bind: Bind) -> str:
 
 
 @compile_condition.register
-def _compile_listed(term: HasToken | HasEffect, bind: Bind) -> str:
+def _compile_listed(term: HasToken | HasEffect | IsConcept, bind: Bind) -> str:
     return f"neuron_id IN ({_select_neurons(term, bind)})"
 
 
-def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
-    """Return the SELECT of the neurons that have a token in a list, or an effect."""
+def _select_neurons(term: HasToken | HasEffect | IsConcept, bind: Bind) -> str:
+    """Return the SELECT of the neurons that have a token in a list, an effect, or are a concept."""
+    if isinstance(term, IsConcept):
+        fits = f"(c.stronger + 1.0) / (r.n_random + 1) <= {CONCEPT_P} AND c.change > 0"
+        fits = fits if term.within is None else f"c.rank < {bind(term.within)}"
+        return _BY_CONCEPT.format(concept=bind(term.concept), fits=fits)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
@@ -372,7 +385,7 @@ def _write_where(expression: Expression, bind: Bind) -> str:
         And(())
     ]
     # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
-    listed = HasToken | HasEffect | Place | Places
+    listed = HasToken | HasEffect | IsConcept | Place | Places
     few_neurons = any(isinstance(part, listed) or _is_class(part) for part in parts)
     terms = (None if few_neurons else _use_effect_index(part, bind) for part in parts)
     conditions = [

@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
+from neurondb.find.concept_coverage import explain_missing_concepts
 from neurondb.find.coverage import (
     STAGES,
     CoveredModel,
@@ -28,6 +29,7 @@ from neurondb.find.terms import (
     Expression,
     HasEffect,
     HasToken,
+    IsConcept,
     Missing,
     OnDataset,
     OneOf,
@@ -53,9 +55,10 @@ FEWEST_TOKENS: Final = 5
 EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS)
+CONCEPTS: Final = "concepts"
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS)
 """What a named query may say in its header that it needs."""
-NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS))
+NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS))
 """Needs of queries that are not about what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """What the names of related classes end with."""
@@ -133,6 +136,8 @@ def _explain_missing_data(
     yield from explain_missing_effects(connection, (*terms, *measured), models)
     if ABLATIONS in needs:
         yield from _explain_missing_ablations(connection, models)
+    concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
+    yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in needs)
 
 
 def _explain_gates(

@@ -10,6 +10,9 @@ from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
 DATASET_KEY: Final = "dataset"
 """What stands before the name of the dataset whose activations are meant; no column."""
 
+CONCEPT_KEY: Final = "concept"
+"""What stands before a word or phrase that `neurondb concept` was asked for; no column."""
+
 ROLES: Final = ("prediction", "suppression", "partition", "none")
 
 DEAD: Final = Or(

@@ -3,6 +3,7 @@
 import struct
 
 from neurondb.schema import codes, tables
+from tests.support.sample_concepts import draw_held_neurons
 from tests.support.sample_drawing import ModelDrawing
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
@@ -33,6 +34,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     for i in range(NEURONS):
         draw_neuron(model, i)
     _class_run(model)
+    draw_held_neurons(model)
     return model.rows
 
 
