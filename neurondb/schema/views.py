@@ -106,7 +106,8 @@ SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron
        CASE WHEN c.high_change >= c.low_change THEN c.high_probability ELSE c.low_probability END
        AS best_probability,
        r.clean_probability, c.stronger, r.n_random,
-       CASE WHEN r.n_random > 0 THEN (c.stronger + 1.0) / (r.n_random + 1) END AS p_value
+       CASE WHEN r.n_random > 0
+            THEN CAST(c.stronger + 1 AS DOUBLE PRECISION) / (r.n_random + 1) END AS p_value
 FROM concept_candidates c
 JOIN concept_runs r ON r.run_id = c.run_id
 JOIN models m ON m.model_id = r.model_id

@@ -66,8 +66,12 @@ def _draw_concept(model: ModelDrawing, chance: random.Random) -> None:
         **_ORIGIN,
         **_WHEN,
     )
-    texts = {"spelling": (f" {CONCEPT}", CONCEPT), "prompt": ("I like \x1b[31m", "It's")}
-    texts |= {"context": ("Once",), "other": ("water",)}
+    texts = {
+        "spelling": [f" {CONCEPT}", CONCEPT],
+        "prompt": ["I like \x1b[31m", "It's"],
+        "context": ["Once"],
+        "other": ["water"],
+    }
     for kind, of_kind in texts.items():
         for place, text in enumerate(of_kind):
             known = -7.0 - place if kind == "prompt" else None
