@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, CLASS_COLOURS, OUTLINE
+from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import format_token, keep_start, make_visible
 from neurondb.reading.clamps import ClampedTarget, ClampSweep, list_clamps, list_neuron_clamps
 from neurondb.reading.models import Model, find_neuron_id
@@ -52,7 +52,7 @@ def draw(
         notes.append(f"after “{keep_start(first.prompt, 90)}”")
     notes.append("dotted: nothing held")
     chart: alt.TopLevelMixin = _draw_lines(rows).properties(
-        width=520, height=300, title=make_title(FIGURE.title, model, *notes)
+        width=520, height=300, title=make_title(FIGURES["clamp-sweeps"].title, model, *notes)
     )
     return chart
 
@@ -112,18 +112,3 @@ def _draw_lines(rows: list[dict[str, Any]]) -> alt.LayerChart:
         base.mark_line(strokeDash=[2, 3], strokeWidth=1).encode(y="clean:Q"),
         base.mark_line(point=alt.OverlayMarkDef(size=18)).encode(y=y, tooltip=tooltip),
     )
-
-
-FIGURE = Figure(
-    name="clamp-sweeps",
-    title="A next token while neurons are held",
-    description="Probability of a next token against the value that a neuron is held at, of sweeps "
-    "that `neurondb clamp` stored (after specialised-feature-neurons, figure 2). By default the "
-    "newest, and those of the same prompt.",
-    draw=draw,
-    parameters=(
-        Parameter("run", "one sweep, by its id", kind=int),
-        Parameter("layer", "with neuron: the sweeps of one neuron", kind=int),
-        Parameter("neuron", "with layer: the sweeps of one neuron", kind=int),
-    ),
-)

@@ -15,8 +15,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.palette import ACCENT, CLASS_COLOURS, INK, OUTLINE
+from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import keep_start
 from neurondb.reading.concepts import (
     ConceptPage,
@@ -37,8 +37,6 @@ NAMED: Final = 8
 """Of so many of the first candidates those have their names beside them that have room for it."""
 ROOM: Final = 0.05
 """Share of the figure's height that a name takes."""
-CONCEPT: Final = Parameter("concept", "the word or phrase; by default that of the newest run")
-RUN: Final = Parameter("run", "a run by its id; by default the newest of the concept", kind=int)
 
 
 def find_page(
@@ -75,7 +73,7 @@ def draw(
         f"p {page.run.clean_probability:.2g} with nothing held; dashed: the best random neuron",
     )
     chart: alt.TopLevelMixin = _draw_points(rows).properties(
-        width=560, height=320, title=make_title(FIGURE.title, model, *notes)
+        width=560, height=320, title=make_title(FIGURES["concept-effects"].title, model, *notes)
     )
     return chart
 
@@ -129,14 +127,3 @@ def _draw_points(rows: list[dict[str, Any]]) -> alt.LayerChart:
     )
     names = base.mark_text(align="left", dx=7, color=INK, fontSize=10.5).encode(text="label:N")
     return overlay(*parts, points, names)
-
-
-FIGURE = Figure(
-    name="concept-effects",
-    title="What neurons do for a concept",
-    description="Change of ln p(concept) with each candidate of a concept run held at the better "
-    "of its two ends, by rank, beside random neurons of the same layers; dashed: the best of these "
-    "(after specialised-feature-neurons, §3.2 and figure 3).",
-    draw=draw,
-    parameters=(CONCEPT, RUN, BASE_URL),
-)

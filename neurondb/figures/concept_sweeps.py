@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
 from neurondb.figures.clamp_sweeps import COLOURS
-from neurondb.figures.concept_effects import CONCEPT, RUN, find_page
-from neurondb.figures.figure import Figure
+from neurondb.figures.concept_effects import find_page
 from neurondb.figures.palette import INK, OUTLINE
+from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import keep_start
 from neurondb.reading.concepts import ConceptPage
 from neurondb.reading.models import Model
@@ -39,7 +39,7 @@ def draw(
         "mean over prompts; dashed: nothing held",
     )
     chart: alt.TopLevelMixin = _draw_lines(rows, page, title).properties(
-        width=520, height=300, title=make_title(FIGURE.title, model, *notes)
+        width=520, height=300, title=make_title(FIGURES["concept-sweeps"].title, model, *notes)
     )
     return chart
 
@@ -92,14 +92,3 @@ def _draw_lines(rows: list[dict[str, Any]], page: ConceptPage, title: str) -> al
         clean.mark_rule(color=INK, strokeDash=[4, 3]).encode(y="y:Q"),
         base.mark_line(point=alt.OverlayMarkDef(size=16)),
     )
-
-
-FIGURE = Figure(
-    name="concept-sweeps",
-    title="A concept while neurons are held",
-    description="Probability of a concept, on the mean of the prompts, against the value that each "
-    "of its strongest candidates, and of the strongest random neurons, is held at (after "
-    "specialised-feature-neurons, figure 2, for phrases too); logarithmic.",
-    draw=draw,
-    parameters=(CONCEPT, RUN),
-)

@@ -18,7 +18,7 @@ from neurondb.contracts.concept import (
     RunOrigin,
 )
 from neurondb.schema import tables
-from neurondb.writing.rows import insert_one, transaction, utc_now
+from neurondb.writing.rows import format_utc_now, insert_one, transaction
 
 Rows = list[dict[str, Any]]
 
@@ -63,7 +63,7 @@ def _insert(connection: Connection, table: Table, run_id: int, rows: Rows) -> No
 
 
 def _describe_origin(origin: RunOrigin) -> dict[str, Any]:
-    return {**vars(origin), "tool_version": __version__, "created_at": utc_now()}
+    return {**vars(origin), "tool_version": __version__, "created_at": format_utc_now()}
 
 
 def _describe_run(record: ConceptRecord) -> dict[str, Any]:

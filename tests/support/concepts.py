@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent, fresh, reference, text_file, write_byte_level_tokenizer
 from tests.support.model_files import edit_tensors
@@ -77,5 +77,5 @@ def plant(text: str, token_ids: tuple[int, ...], sign: int, *, dataset: bool = F
         device="cpu",
         dataset=str(text_file(texts)) if dataset else None,
     )
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
     return Planted(Stored(directory, database), text, token_ids)

@@ -15,7 +15,7 @@ from ingest.text.chat import ChatTokenizer
 from neurondb.contracts.concept import ConceptReport, ConceptRequest, ConceptSettings
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import Machine
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import ConceptPage, list_neuron_concepts, read_concept_page
@@ -319,7 +319,7 @@ def half(tmp_path: Path) -> Machine:
     request = IngestRequest(
         str(directory), database, name="m", stages=("weights",), layers=(0,), device="cpu"
     )
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
     return Machine("m", database, device="cpu")
 
 

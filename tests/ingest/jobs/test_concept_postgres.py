@@ -9,7 +9,7 @@ from neurondb.contracts.clamp import ClampRequest
 from neurondb.contracts.concept import ConceptRequest, ConceptSettings
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import Machine
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.find.columns import ResultShape
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import read_expression
@@ -62,7 +62,7 @@ def test_runs_are_the_same_as_in_sqlite(postgres: str, tmp_path: Path) -> None:
         ingest = IngestRequest(
             model=model, name="tiny", database=database, dataset=texts, device="cpu"
         )
-        job("ingest")(ingest, Silent())
+        load_job("ingest")(ingest, Silent())
         machine = Machine("tiny", database, device="cpu")
         request = ConceptRequest(machine, ("dog",), SETTINGS)
         assert concept.run(request, Silent()).n_new == 1

@@ -14,7 +14,7 @@ import pytest
 import ingest.forward.batching
 from ingest.activations.summary_file import save_summaries
 from neurondb.contracts.ingest import IngestRequest, MergeRequest, Preprocessing
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UsageError
 from tests.support.ingested import TEXTS, Silent, fresh, text_file
 from tests.support.random_layers import empty, random_layer
@@ -29,13 +29,13 @@ PLACES = 70
 
 def run(request: IngestRequest) -> Silent:
     progress = Silent()
-    job("ingest")(request, progress)
+    load_job("ingest")(request, progress)
     return progress
 
 
 def merge(files: Sequence[Path], database: str | None, **options: bool) -> Any:
     request = MergeRequest(tuple(map(str, files)), database, **options)
-    return job("merge")(request, Silent())
+    return load_job("merge")(request, Silent())
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +142,9 @@ def test_a_shard_that_is_there_is_not_computed_again(request_: IngestRequest) ->
     run(shard)
     before = file.stat().st_mtime_ns
     (said,) = (note for note in run(shard).notes if str(file) in note)
-    assert "--force" in said
+    assert "force" in said
     assert file.stat().st_mtime_ns == before
-    with pytest.raises(IngestError, match=f"{re.escape(str(file))} .*--summary.*--force"):
+    with pytest.raises(IngestError, match=f"{re.escape(str(file))} .*summary.*force"):
         run(replace(shard, shard=(2, 2)))
     run(replace(shard, shard=(2, 2), force=True))
     assert file.stat().st_mtime_ns != before
@@ -233,7 +233,7 @@ def test_what_the_database_lacks_is_named(shards: Shards, tmp_path: Path) -> Non
     assert_refused(shards.files, only_other, r"weights of tiny\b.*\bvocab\b")
     weights = tmp_path / "weights.db"
     run(replace(request, database=str(weights)))
-    assert_refused(shards.files, weights, r"\btales\b.*--db")
+    assert_refused(shards.files, weights, r"\btales\b")
     layer = tmp_path / "layer.db"
     run(replace(shards.request, layers=(0,), database=str(layer)))
     assert_refused(shards.files, layer, r"\btiny\b.*\blayer 1\b")
@@ -249,7 +249,7 @@ def test_activations_stored_with_other_settings_are_not_replaced(
 ) -> None:
     database = tmp_path / "controls.db"
     run(replace(shards.request, controls=True, database=str(database)))
-    assert_refused(shards.files, database, "controls = True.*--force")
+    assert_refused(shards.files, database, "controls = True.*force")
     merge(shards.files, str(database), force=True)
     assert ask(database, "SELECT count(*) FROM control_example_rows") == [(0,)]
 
@@ -259,7 +259,7 @@ def test_the_state_of_an_interrupted_pass_is_no_shard(shards: Shards, tmp_path: 
     database = Path(str(shards.request.database))
     assert_refused([tmp_path / "n.db.pass-1"], database, r"n\.db\.pass-1: .*\binterrupted\b")
     request = replace(shards.request, shard=(1, 2), summary=str(tmp_path / "n.db.pass-1"))
-    with pytest.raises(IngestError, match=r"n\.db\.pass-1 .*--summary.*--force"):
+    with pytest.raises(IngestError, match=r"n\.db\.pass-1 .*summary.*force"):
         run(request)
 
 

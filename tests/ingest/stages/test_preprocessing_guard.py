@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
@@ -34,7 +34,7 @@ def ingest(model: Path, database: Path) -> Ingest:
     plain = IngestRequest(str(model), str(database), name="tiny", device="cpu")
 
     def run(**options: Any) -> None:
-        job("ingest")(replace(plain, **options), Silent())
+        load_job("ingest")(replace(plain, **options), Silent())
 
     return run
 
@@ -56,7 +56,7 @@ def test_another_preprocessing_is_refused(
 ) -> None:
     ingest(**first)
     before = all_rows(database)
-    with pytest.raises(IngestError, match=r"weights of layer 0\b.* = True.* = False.*--force"):
+    with pytest.raises(IngestError, match=r"weights of layer 0\b.* = True.* = False.*force"):
         ingest(**second)
     assert all_rows(database) == before
 
@@ -74,7 +74,7 @@ def test_force_that_would_leave_some_as_it_is_is_refused(
 ) -> None:
     ingest()
     before = all_rows(database)
-    with pytest.raises(IngestError, match=rf"tiny: --force .* {left}\b.* = True.* = False.*--name"):
+    with pytest.raises(IngestError, match=rf"tiny: force .* {left}\b.* = True.* = False.*name"):
         ingest(force=True, preprocessing=RAW, **options)
     assert all_rows(database) == before
 
@@ -83,11 +83,11 @@ def test_force_leaves_no_activations_in_another_sign(
     ingest: Ingest, texts: str, tmp_path: Path
 ) -> None:
     ingest(dataset=texts)
-    with pytest.raises(IngestError, match=r"--force .* activations of layer 0\b"):
+    with pytest.raises(IngestError, match=r"force .* activations of layer 0\b"):
         ingest(force=True, preprocessing=RAW)
     others = tmp_path / "others.txt"
     others.write_text("The dog sat.\n\nThe sun came up.")
-    with pytest.raises(IngestError, match=r"--force .* activations of layer 0\b"):
+    with pytest.raises(IngestError, match=r"force .* activations of layer 0\b"):
         ingest(force=True, preprocessing=RAW, dataset=str(others))
     ingest(force=True, preprocessing=RAW, dataset=texts)
 

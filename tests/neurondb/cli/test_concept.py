@@ -41,7 +41,7 @@ def this_checkouts(name: str) -> Any:
 def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
     for module in ("neurondb.api.jobs", "neurondb.cli.generate"):
-        monkeypatch.setattr(import_module(module), "job", this_checkouts)
+        monkeypatch.setattr(import_module(module), "load_job", this_checkouts)
 
 
 def invoke(*arguments: str, columns: int = 130) -> Result:
@@ -78,7 +78,7 @@ def test_rows_and_page_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> Any:
         raise AssertionError(f"the job {name} was run again")
 
-    monkeypatch.setattr(import_module("neurondb.api.jobs"), "job", refuse)
+    monkeypatch.setattr(import_module("neurondb.api.jobs"), "load_job", refuse)
     again = invoke("concept", "m", "cat", *SMALL, "--format", "table")
     assert again.exit_code == 0
     assert "stored already" in again.stderr
