@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import ResultShape, check_column, list_order_terms
+from neurondb.find.concepts import select_concept_neurons
 from neurondb.find.terms import (
     And,
     Between,
@@ -75,14 +76,6 @@ _BY_EFFECT: Final = """
     FROM models m
     JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
     WHERE {{fits}}"""
-
-CONCEPT_P: Final = 0.05
-"""The p-value up to which a neuron is called a concept's."""
-_BY_CONCEPT: Final = """
-    SELECT c.neuron_id
-    FROM concept_runs r
-    JOIN concept_candidates c ON c.run_id = r.run_id AND NOT c.random
-    WHERE r.concept = {concept} AND {fits}"""
 
 _FLOAT32: Final = struct.Struct("<f")
 # One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
@@ -267,9 +260,7 @@ def _compile_listed(term: HasToken | HasEffect | IsConcept, bind: Bind) -> str:
 def _select_neurons(term: HasToken | HasEffect | IsConcept, bind: Bind) -> str:
     """Return the SELECT of the neurons that have a token in a list, an effect, or are a concept."""
     if isinstance(term, IsConcept):
-        fits = f"(c.stronger + 1.0) / (r.n_random + 1) <= {CONCEPT_P} AND c.change > 0"
-        fits = fits if term.within is None else f"c.rank < {bind(term.within)}"
-        return _BY_CONCEPT.format(concept=bind(term.concept), fits=fits)
+        return select_concept_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))

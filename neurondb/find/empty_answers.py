@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
-from neurondb.find.concept_coverage import explain_missing_concepts
+from neurondb.find.concepts import explain_missing_concepts
 from neurondb.find.coverage import (
     STAGES,
     CoveredModel,

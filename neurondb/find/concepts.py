@@ -1,17 +1,38 @@
-"""Why no neuron is found for a concept: it was not looked for, or no candidate does enough."""
+"""Concepts in find expressions: the neurons that are one, and why none is found.
+
+Either it was not looked for, or no candidate does enough.
+"""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, func, select
 
+from neurondb.find.terms import IsConcept
 from neurondb.formatting.text import keep_start
 from neurondb.reading.models import Model
 from neurondb.schema import tables
+from neurondb.sql.running import Value
+
+HIGHEST_P: Final = 0.05
+"""The p-value up to which a neuron is called a concept's."""
+_BY_CONCEPT: Final = """
+    SELECT c.neuron_id
+    FROM concept_runs r
+    JOIN concept_candidates c ON c.run_id = r.run_id AND NOT c.random
+    WHERE r.concept = {concept} AND {fits}"""
 
 _NAMED: Final = 5
 """Stored concepts that a line names."""
+
+
+def select_concept_neurons(term: IsConcept, bind: Callable[[Value], str]) -> str:
+    """Return the SELECT of the neurons that are a concept, or of a run's first candidates."""
+    fits = f"(c.stronger + 1.0) / (r.n_random + 1) <= {HIGHEST_P} AND c.change > 0"
+    concept = bind(term.concept)
+    fits = fits if term.within is None else f"c.rank < {bind(term.within)}"
+    return _BY_CONCEPT.format(concept=concept, fits=fits)
 
 
 def explain_missing_concepts(
