@@ -25,7 +25,7 @@ from ingest.weights.preprocess import preprocess_unembedding
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.concept import Spelling
 from neurondb.contracts.ingest import Preprocessing
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError, UsageError
 
 MOST_TOKEN_DIRECTIONS: Final = 4
 """So many first tokens of a phrase have a direction each."""
@@ -64,7 +64,8 @@ def make_directions(
         choices: how the weights that are compared with were preprocessed.
 
     Raises:
-        UsageError: when a context with a concept is longer than the model's context.
+        UsageError: when no other concept is left to compare with.
+        LackingModelError: when a context with a concept is longer than the model's context.
         ModelError: when the weights cannot be read, or memory is too small.
     """
     found = _unembed_directions(running, spellings, choices)
@@ -129,7 +130,7 @@ def _residual_directions(
 def _join(running: RunningModel, before: Sequence[int], end: Sequence[int]) -> NDArray[np.int64]:
     ids = np.array([*before, *end], dtype=np.int64)
     if not running.fits(len(ids)):
-        raise UsageError(
+        raise LackingModelError(
             f"a context and the concept are {len(ids)} tokens, the context of "
             f"{running.stored.name} only {running.checkpoint.architecture.context}; shorten them"
         )

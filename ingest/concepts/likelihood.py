@@ -21,7 +21,7 @@ from ingest.interventions import Intervention, intervene
 from ingest.interventions.running_model import RunningModel, make_targets
 from neurondb.contracts.concept import Spelling
 from neurondb.contracts.progress import Advance
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import Hook
 from neurondb.neurons import NeuronPlace
 
@@ -34,6 +34,19 @@ class Held(NamedTuple):
 
     place: NeuronPlace
     value: float
+
+
+class Measured(NamedTuple):
+    """What is measured after each prompt: of one pass, or of each setting.
+
+    Attributes:
+        concept: ln p(concept).
+        others: the mean of ln p of other words, which tells the concept from all that is rare; NaN
+            without any.
+    """
+
+    concept: Float[NDArray[np.float64], "*settings prompts"]
+    others: Float[NDArray[np.float64], "*settings prompts"]
 
 
 class _Reading(NamedTuple):
@@ -53,17 +66,23 @@ class ConceptLikelihood:
         running: the model.
         prompts: the texts.
         spellings: of the concept; none begins with another.
+        others: tokens that other words begin with.
 
     Raises:
-        UsageError: when a prompt and the concept are longer than the model's context.
+        LackingModelError: when a prompt and the concept are longer than the model's context.
     """
 
     def __init__(
-        self, running: RunningModel, prompts: Sequence[str], spellings: Sequence[Spelling]
+        self,
+        running: RunningModel,
+        prompts: Sequence[str],
+        spellings: Sequence[Spelling],
+        others: Sequence[int] = (),
     ) -> None:
         self._running = running
         self._cached_model = PrefixCachedModel(running.forward)
-        self._shape = (len(prompts), len(spellings))
+        self._shape = (len(prompts), len(spellings) + 1)
+        self._others = list(dict.fromkeys(others))
         self._texts: list[NDArray[np.int64]] = []
         self._readings: list[_Reading] = []
         for prompt, text in enumerate(prompts):
@@ -86,11 +105,13 @@ class ConceptLikelihood:
             for step, token_id in enumerate(one.token_ids):
                 position = len(ids) - 1 + step
                 self._readings.append(_Reading(text, position, token_id, prompt, place))
+        for token_id in self._others:
+            self._readings.append(_Reading(first, len(ids) - 1, token_id, prompt, len(spellings)))
 
     def _check(self, n_tokens: int) -> None:
         if not self._running.fits(n_tokens):
             context = self._running.checkpoint.architecture.context
-            raise UsageError(
+            raise LackingModelError(
                 f"a prompt and the concept are {n_tokens} tokens, the context of "
                 f"{self._running.stored.name} only {context}; shorten them"
             )
@@ -98,10 +119,8 @@ class ConceptLikelihood:
     @torch.inference_mode()
     def measure(
         self, settings: Sequence[Held], sign: dict[NeuronPlace, int], hook: Hook, advance: Advance
-    ) -> tuple[
-        Float[NDArray[np.float64], " prompts"], Float[NDArray[np.float64], "settings prompts"]
-    ]:
-        """Return ln p(concept) after each prompt: as the model is, and under each setting.
+    ) -> tuple[Measured, Measured]:
+        """Return what is measured after each prompt: as the model is, and under each setting.
 
         Args:
             settings: each on its own; neurons of one layer share passes.
@@ -128,8 +147,9 @@ class ConceptLikelihood:
                     found = self._run(clean, layer, held, sign, hook)
                     self._add(sums, [i + 1 for i in part], batch, found)
                     advance(len(part) if number == 0 else 0)
-        total = np.logaddexp.reduce(sums, axis=2)
-        return total[0], total[1:]
+        total = np.logaddexp.reduce(sums[..., :-1], axis=2)
+        others = sums[..., -1] / len(self._others) if self._others else sums[..., -1] * np.nan
+        return Measured(total[0], others[0]), Measured(total[1:], others[1:])
 
     def _batches(self) -> Iterator[Batch]:
         device = self._running.forward.device

@@ -49,6 +49,7 @@ from neurondb.interventions import Hook
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import find_stored_concept, read_fingerprint, read_largest_values
 from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.spelling import option
 from neurondb.writing.concepts import store_concept
 from neurondb.writing.rows import transaction
 
@@ -143,7 +144,10 @@ class _ConceptSession:
         spellings = [list_spellings(self._running.tokenizer, one, d_vocab) for one in named]
         # What cannot be measured is refused before anything is.
         likelihoods = [
-            ConceptLikelihood(self._running, self._settings.prompts, one) for one in spellings
+            ConceptLikelihood(
+                self._running, self._settings.prompts, one, self._find_other_tokens(one)
+            )
+            for one in spellings
         ]
         began = time.perf_counter()
         with explain_memory_errors(self._running):
@@ -155,6 +159,16 @@ class _ConceptSession:
                 record = self._measure_one(tried, likelihoods[place], key)
                 seconds = shared + time.perf_counter() - began
                 yield concept, ConceptRecord(**(vars(record) | {"seconds": seconds}))
+
+    def _find_other_tokens(self, spellings: Sequence[Spelling]) -> list[int]:
+        """Return the tokens that other concepts begin with, but not this one."""
+        own = {one.token_ids[0] for one in spellings}
+        tokenizer, d_vocab = self._running.tokenizer, self._running.checkpoint.architecture.d_vocab
+        firsts = [
+            list_spellings(tokenizer, other, d_vocab)[0].token_ids[0]
+            for other in self._settings.others
+        ]
+        return [token_id for token_id in firsts if token_id not in own]
 
     def _find_candidates(
         self, spellings: Sequence[Sequence[Spelling]]
@@ -196,7 +210,7 @@ class _ConceptSession:
         if largest is None or not (largest > 0).any():
             self._progress.note(
                 f"no activations of {self._running.stored.name} are stored, so that neurons are "
-                f"held at ±{PAPER_RANGE:g}; --from and --to say otherwise"
+                f"held at ±{PAPER_RANGE:g}; {option('from_')} and {option('to')} say otherwise"
             )
             return [(-PAPER_RANGE, PAPER_RANGE)] * n
         usual = float(np.median(largest[largest > 0]))
@@ -240,7 +254,8 @@ class _ConceptSession:
         model = self._running.stored
         held = [Held(place, end) for place, ends in tried.ends.items() for end in ends]
         clean, found = likelihood.measure(held, tried.sign, self._hook, advance)
-        changes, probabilities = _summarise(clean, found)
+        changes, probabilities = _summarise(clean.concept, found.concept)
+        others, _ = _summarise(clean.others, found.others)
         neurons = [
             ConceptNeuron(
                 find_neuron_id(model, *place),
@@ -248,10 +263,11 @@ class _ConceptSession:
                 ends,
                 (float(changes[2 * i]), float(changes[2 * i + 1])),
                 (float(probabilities[2 * i]), float(probabilities[2 * i + 1])),
+                (float(others[2 * i]), float(others[2 * i + 1])),
             )
             for i, (place, ends) in enumerate(tried.ends.items())
         ]
-        return clean, neurons
+        return clean.concept, neurons
 
     def _measure_sweeps(
         self,
@@ -269,7 +285,8 @@ class _ConceptSession:
             for value in row
         ]
         clean, found = likelihood.measure(held, tried.sign, self._hook, advance)
-        changes, probabilities = (x.reshape(len(places), n) for x in _summarise(clean, found))
+        measured = (clean.concept, found.concept)
+        changes, probabilities = (x.reshape(len(places), n) for x in _summarise(*measured))
         return [
             Sweep(one.neuron_id, values[i], changes[i], probabilities[i])
             for i, one in enumerate(chosen)

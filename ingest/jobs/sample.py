@@ -29,6 +29,7 @@ from ingest.text.chat import TextStreamer
 from neurondb.contracts.generate import GenerateRequest, Sample, SampleRequest
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.errors import UsageError
+from neurondb.spelling import option
 
 ROWS: Final = {"cpu": 64, "cuda": 256}
 """Samples that are continued together, by kind of device."""
@@ -44,10 +45,12 @@ def run(request: SampleRequest, progress: Progress) -> list[Sample]:
         ModelError: when it cannot be read or run.
     """
     if request.n_samples < 1:
-        raise UsageError("nothing to sample: --samples is at least 1")
+        raise UsageError(f"nothing to sample: {option('samples')} is at least 1")
     asked = request.generation
     if asked.sampling.greedy:
-        raise UsageError("--greedy draws nothing, so that all samples are one; leave one out")
+        raise UsageError(
+            f"{option('greedy')} draws nothing, so that all samples are one; leave one out"
+        )
     running, prompt, steering = prepare_generation(asked)
     runs: dict[str, Sequence[Intervention]] = {CLEAN: ()}
     if asked.clamps or asked.zeroed:

@@ -98,6 +98,8 @@ def upgrade() -> None:
     sa.Column('high_change', sa.Double(), nullable=True, comment='the same, held at high'),
     sa.Column('low_probability', sa.Double(), nullable=True, comment='mean over the prompts of p(concept), held at low'),
     sa.Column('high_probability', sa.Double(), nullable=True, comment='the same, held at high'),
+    sa.Column('low_other_change', sa.Double(), nullable=True, comment='mean over the prompts and other words of ln p, held at low − clean'),
+    sa.Column('high_other_change', sa.Double(), nullable=True, comment='the same, held at high'),
     sa.Column('change', sa.Double(), nullable=True, comment='the larger of the two changes: what the neuron can do for the concept'),
     sa.Column('rank', sa.Integer(), nullable=False, comment='place by change among the candidates, or among the random ones; 0 is first'),
     sa.Column('stronger', sa.Integer(), nullable=True, comment='random neurons whose change is as large at least'),

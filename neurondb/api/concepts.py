@@ -1,7 +1,6 @@
 """What `concept` is asked for, answered from the database or by the job."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final
 
 from neurondb.api.jobs import run_job
@@ -11,12 +10,24 @@ from neurondb.contracts.progress import Progress
 from neurondb.reading.concepts import find_stored_concept, read_fingerprint
 from neurondb.reading.models import find_model, open_readonly
 
-SETTINGS: Final = tuple(field.name for field in fields(ConceptSettings))
-"""Options that `ConceptSettings` has under the same name."""
+SETTINGS: Final = {
+    "prompts": "prompts",
+    "contexts": "contexts",
+    "candidates": "n_candidates",
+    "random": "n_random",
+    "seed": "seed",
+    "hook": "hook",
+    "scale": "scale",
+    "from_": "low",
+    "to": "high",
+    "steps": "n_steps",
+    "sweeps": "n_sweeps",
+}
+"""Option → what `ConceptSettings` calls it."""
 ROWS: Final = """
     SELECT run_id, model, concept, random, rank, name, neuron_id, vector, sign, direction, cosine,
            hook, low, high, low_change, high_change, change, best_value, best_probability,
-           clean_probability, stronger, n_random, p_value
+           other_change, clean_probability, stronger, n_random, p_value
     FROM concept_neurons
     WHERE run_id IN ({runs})
     ORDER BY run_id, random, rank"""
@@ -37,7 +48,7 @@ def make_concept_request(
         if name not in known:
             raise TypeError(f"concept has no option {name!r}; it has {', '.join(sorted(known))}")
     given = {name: value for name, value in options.items() if value is not None}
-    settings = {name: given[name] for name in SETTINGS if name in given}
+    settings = {field: given[name] for name, field in SETTINGS.items() if name in given}
     settings |= {name: tuple(v) for name, v in settings.items() if isinstance(v, list)}
     machine = Machine(model, database, given.get("device", "auto"), given.get("dtype", "auto"))
     request = ConceptRequest(

@@ -249,15 +249,16 @@ class Database:
     ) -> Result:
         """Find the neurons that are a word or phrase, proven by cause, and store the runs.
 
-        `db.concept("llama-3.1-8b", "Sherlock Holmes", n_random=200)` is `neurondb concept
+        `db.concept("llama-3.1-8b", "Sherlock Holmes", random=200)` is `neurondb concept
         llama-3.1-8b "Sherlock Holmes" --random 200`; what is stored already is not run again.
 
         Args:
             model: Its name in the database; its weights must be where they were read from.
             concept: A word or phrase, or several.
             progress: What is told how far the work is; None shows bars on stderr.
-            options: Fields of `neurondb.contracts.concept.ConceptSettings` by their names, such as
-                `prompts`, `n_candidates`, `n_random`, `low` and `high`; `device`, `dtype`, `force`.
+            options: The options of the command by their names: `prompts` and `contexts`, each a
+                sequence; `candidates`, `random`, `seed`; `hook`, `scale` or `from_` and `to`,
+                `steps`, `sweeps`; `device`, `dtype`, `force`.
 
         Returns:
             A row for each neuron that was held, of `concept_neurons`: the candidates by rank, then

@@ -22,8 +22,8 @@ DEFAULT: Final = ConceptSettings()
 MOST_STEPS: Final = 101
 SECTIONS: Final = {
     "Concepts": ("file",),
-    "Neurons": ("n_candidates", "n_random", "seed", "contexts"),
-    "Proof": ("prompts", "hook", "scale", "low", "high", "n_steps", "n_sweeps", "force"),
+    "Neurons": ("candidates", "random", "seed", "contexts"),
+    "Proof": ("prompts", "hook", "scale", "from_", "to", "steps", "sweeps", "force"),
     "Machine": ("device", "dtype"),
     "Results": ("limit", "form", "output", "db"),
 }
@@ -40,7 +40,6 @@ SECTIONS: Final = {
 )
 @click.option(
     "--candidates",
-    "n_candidates",
     type=click.IntRange(1),
     default=DEFAULT.n_candidates,
     show_default=True,
@@ -49,7 +48,6 @@ SECTIONS: Final = {
 )
 @click.option(
     "--random",
-    "n_random",
     type=click.IntRange(0),
     default=DEFAULT.n_random,
     show_default=True,
@@ -82,11 +80,10 @@ SECTIONS: Final = {
     metavar="X",
     help="Both ends, ±X times each neuron's largest |value| on the dataset.",
 )
-@click.option("--from", "low", type=float, help="Lower end for all, canonical sign.")
-@click.option("--to", "high", type=float, help="Upper end for all.")
+@click.option("--from", "from_", type=float, help="Lower end for all, canonical sign.")
+@click.option("--to", type=float, help="Upper end for all.")
 @click.option(
     "--steps",
-    "n_steps",
     type=click.IntRange(2, MOST_STEPS),
     default=DEFAULT.n_steps,
     show_default=True,
@@ -94,7 +91,6 @@ SECTIONS: Final = {
 )
 @click.option(
     "--sweeps",
-    "n_sweeps",
     type=click.IntRange(0),
     default=DEFAULT.n_sweeps,
     show_default=True,
@@ -153,10 +149,10 @@ def concept(
 
 
 def _check(asked: dict[str, Any]) -> None:
-    for name in ("low", "high", "scale"):
+    for name in ("from_", "to", "scale"):
         if asked[name] is not None and not math.isfinite(asked[name]):
             raise UsageError("--from, --to and --scale must be finite numbers")
-    if asked["low"] is not None and options.was_given("scale"):
+    if asked["from_"] is not None and options.was_given("scale"):
         raise UsageError("--from and --to say what --scale would; give one or the other")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurondb.contracts.inputs import Machine
 from neurondb.errors import UsageError
+from neurondb.spelling import option
 
 if TYPE_CHECKING:  # a request need not wait for numpy
     import numpy as np
@@ -87,16 +88,21 @@ class ConceptRequest:
         """
         asked = self.settings
         if not self.concepts:
-            raise UsageError("no concept; give a word or phrase, or a --file of them")
+            raise UsageError("no concept; give a word or phrase")
         if not all(concept.strip() for concept in self.concepts):
             raise UsageError("the concept is empty; give a word or phrase")
         for name, texts in ((PROMPT, asked.prompts), (CONTEXT, asked.contexts)):
             if not texts or not all(text.strip() for text in texts):
                 raise UsageError(f"an empty {name}, after which nothing can be looked at")
         if (asked.low is None) != (asked.high is None):
-            raise UsageError("--from and --to are the two ends of a sweep: give both or neither")
+            raise UsageError(
+                f"{option('from_')} and {option('to')} are the two ends of a sweep: give both or "
+                "neither"
+            )
         if asked.low is not None and asked.high is not None and not asked.low < asked.high:
-            raise UsageError(f"--from {asked.low:g} is not below --to {asked.high:g}")
+            raise UsageError(
+                f"{option('from_')} {asked.low:g} is not below {option('to')} {asked.high:g}"
+            )
         if (
             min(asked.n_candidates, asked.n_steps - 1) < 1
             or min(asked.n_random, asked.n_sweeps) < 0
@@ -140,6 +146,7 @@ class ConceptNeuron(NamedTuple):
         ends: The values that it was held at, in canonical sign, the lower first.
         changes: The change of ln p(concept) at each.
         probabilities: The mean of p(concept) at each.
+        other_changes: The mean change of ln p of other words at each.
     """
 
     neuron_id: int
@@ -147,6 +154,7 @@ class ConceptNeuron(NamedTuple):
     ends: tuple[float, float]
     changes: tuple[float, float]
     probabilities: tuple[float, float]
+    other_changes: tuple[float, float]
 
     @property
     def change(self) -> float:

@@ -31,7 +31,9 @@ def draw(
     page = find_page(connection, model, concept, run)
     rows = list(_make_rows(page))
     if not rows:
-        raise UnknownNameError(f"run {page.run.run_id} swept no neuron; run it with --sweeps 8")
+        raise UnknownNameError(
+            f"run {page.run.run_id} swept no neuron; run `neurondb concept` with --sweeps 8"
+        )
     by_scale = page.run.scale is not None
     title = "held at, in multiples of its largest |value|" if by_scale else "held at"
     notes = (

@@ -62,6 +62,7 @@ class TriedNeuron:
         direction: what that lies near.
         cosine: of the two, in canonical sign.
         low: the lower value that it was held at, in canonical sign.
+        low_other_change: the mean change of ln p of other words, held at `low`; None if unknown.
         change: the larger of the two changes.
         stronger: random neurons whose change is as large at least; None of a random neuron.
         class_name: its read-write class; None without one.
@@ -81,6 +82,8 @@ class TriedNeuron:
     high_change: float
     low_probability: float
     high_probability: float
+    low_other_change: float | None
+    high_other_change: float | None
     change: float
     stronger: int | None
     class_name: str | None
@@ -89,6 +92,12 @@ class TriedNeuron:
     def best_value(self) -> float:
         """The value at which it changes the concept's probability most, upwards."""
         return self.high if self.high_change >= self.low_change else self.low
+
+    @property
+    def other_change(self) -> float | None:
+        """The mean change of ln p of other words at that value."""
+        upper = self.high_change >= self.low_change
+        return self.high_other_change if upper else self.low_other_change
 
     @property
     def best_probability(self) -> float:

@@ -105,6 +105,8 @@ SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron
        CASE WHEN c.high_change >= c.low_change THEN c.high ELSE c.low END AS best_value,
        CASE WHEN c.high_change >= c.low_change THEN c.high_probability ELSE c.low_probability END
        AS best_probability,
+       CASE WHEN c.high_change >= c.low_change THEN c.high_other_change ELSE c.low_other_change END
+       AS other_change,
        r.clean_probability, c.stronger, r.n_random,
        CASE WHEN r.n_random > 0
             THEN CAST(c.stronger + 1 AS DOUBLE PRECISION) / (r.n_random + 1) END AS p_value

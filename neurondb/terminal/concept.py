@@ -23,12 +23,20 @@ from neurondb.terminal.console import make_heading, make_table
 CONCEPT_COLUMNS: Final = (
     *("run_id", "model", "concept", "random", "rank", "name", "neuron_id", "class", "vector"),
     *("sign", "direction", "cosine", "hook", "low", "high", "low_change", "high_change"),
-    *("change", "best_value", "best_probability", "clean_probability", "stronger", "n_random"),
+    *(
+        "change",
+        "best_value",
+        "best_probability",
+        "other_change",
+        "clean_probability",
+        "stronger",
+        "n_random",
+    ),
     "p_value",
 )
-NARROWEST: Final = 92
+NARROWEST: Final = 98
 """Columns that the table of neurons needs."""
-ROOMY: Final = 120
+ROOMY: Final = 128
 """Columns from which it has the class and the p-value too."""
 RANDOM_SHOWN: Final = 3
 CHARTS: Final = 2
@@ -48,7 +56,13 @@ def _list_rows(pages: Sequence[ConceptPage]) -> Iterator[tuple[object, ...]]:
                 *(run.run_id, page.model, run.concept, int(one.random), one.rank, one.name),
                 *(one.neuron_id, one.class_name, one.vector, _find_sign(one), one.direction),
                 *(one.cosine, run.hook, one.low, one.high, one.low_change, one.high_change),
-                *(one.change, one.best_value, one.best_probability, run.clean_probability),
+                *(
+                    one.change,
+                    one.best_value,
+                    one.best_probability,
+                    one.other_change,
+                    run.clean_probability,
+                ),
                 *(one.stronger, run.n_random, page.p_value(one)),
             )
 
@@ -140,7 +154,7 @@ def _draw_neurons(page: ConceptPage, neurons: Sequence[TriedNeuron], width: int)
     table = make_table()
     for heading in ("neuron", *(["class"] if roomy else []), "near"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("cos", "at", "Δ ln p", "at", "Δ ln p", "best p", "random ≥"):
+    for heading in ("cos", "at", "Δ ln p", "at", "Δ ln p", "others", "best p", "random ≥"):
         table.add_column(heading, justify="right", no_wrap=True)
     if roomy:
         table.add_column("p-value", justify="right", no_wrap=True)
@@ -155,6 +169,7 @@ def _draw_neurons(page: ConceptPage, neurons: Sequence[TriedNeuron], width: int)
             _draw_change(one.low_change),
             format_compact(one.high),
             _draw_change(one.high_change),
+            MISSING if one.other_change is None else _draw_change(one.other_change),
             format_compact(one.best_probability),
             MISSING if one.stronger is None else f"{one.stronger}/{page.run.n_random}",
             *([MISSING if p is None else f"{p:.3f}"] if roomy else []),

@@ -123,6 +123,8 @@ def _rank_neurons(neurons: Sequence[ConceptNeuron]) -> Rows:
                 "high_change": one.changes[1],
                 "low_probability": one.probabilities[0],
                 "high_probability": one.probabilities[1],
+                "low_other_change": one.other_changes[0],
+                "high_other_change": one.other_changes[1],
                 "change": one.change,
                 "rank": seen[is_random],
                 "stronger": None if is_random else int((random >= one.change).sum()),

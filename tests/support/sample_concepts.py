@@ -114,6 +114,8 @@ def _draw_neurons(
                 high_change=high,
                 low_probability=0.01,
                 high_probability=0.02,
+                low_other_change=0.5,
+                high_other_change=-0.5,
                 change=max(low, high),
                 rank=rank,
                 stronger=stronger,

@@ -12,7 +12,7 @@ from neurondb.reading.concepts import ConceptPage, read_concept_page
 CANDIDATES_SHOWN: Final = 40
 RANDOM_SHOWN: Final = 10
 _NEURONS: Final = """SELECT name, random, rank, vector, sign, direction, cosine, low, low_change,
-       high, high_change, best_probability, stronger, n_random, p_value
+       high, high_change, other_change, best_probability, stronger, n_random, p_value
 FROM concept_neurons
 WHERE run_id = :run_id
 ORDER BY random, rank"""

@@ -137,6 +137,8 @@ concept_candidates = Table(
     real("high_change", "the same, held at high"),
     real("low_probability", "mean over the prompts of p(concept), held at low"),
     real("high_probability", "the same, held at high"),
+    real("low_other_change", "mean over the prompts and other words of ln p, held at low − clean"),
+    real("high_other_change", "the same, held at high"),
     real("change", "the larger of the two changes: what the neuron can do for the concept"),
     integer("rank", "place by change among the candidates, or among the random ones; 0 is first"),
     integer("stronger", "random neurons whose change is as large at least", nullable=True),

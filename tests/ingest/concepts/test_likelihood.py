@@ -9,12 +9,12 @@ import ingest.concepts.likelihood
 from ingest.concepts.likelihood import ConceptLikelihood, Held
 from ingest.interventions.running_model import RunningModel, load_stored_model, read_canonical_signs
 from neurondb.contracts.concept import Spelling
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import Hook
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import open_readonly
 from tests.support.concepts import held_probability, log_probability
-from tests.support.steering import Stored, plain, stored
+from tests.support.steering import Stored, held, plain, stored
 
 PROMPTS = ("Once upon a time there was a", "Ben")
 SPELLINGS = (
@@ -28,6 +28,7 @@ HELD = tuple(
     for layer, neuron in ((0, 3), (1, 5), (0, 11), (1, 30))
     for value in (-6.0, 0.0, 2.5)
 )
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 FAMILIES = ("llama", "phi3", "gemma2", "olmo", "olmo2", "gpt2", "opt")
 
 
@@ -38,14 +39,12 @@ def running(model: Stored) -> tuple[RunningModel, dict[NeuronPlace, int]]:
         return loaded, read_canonical_signs(connection, loaded.stored, places)
 
 
-def measured(
-    model: Stored, held: Sequence[Held], hook: Hook
-) -> tuple[
-    np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int, int], np.dtype[np.float64]]
-]:
+def measured(model: Stored, settings: Sequence[Held], hook: Hook) -> tuple[Array, Array]:
     loaded, sign = running(model)
     likelihood = ConceptLikelihood(loaded, PROMPTS, SPELLINGS)
-    return likelihood.measure(held, sign, hook, lambda n, detail="": None)
+    clean, found = likelihood.measure(settings, sign, hook, lambda n, detail="": None)
+    assert np.isnan(clean.others).all()
+    return clean.concept, found.concept
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -91,11 +90,33 @@ def test_all_spellings_of_one_token_are_the_softmax() -> None:
     every = [Spelling(str(token), (token,)) for token in range(512)]
     likelihood = ConceptLikelihood(loaded, PROMPTS, every)
     clean, found = likelihood.measure(HELD[:2], sign, "hook_post", lambda n, detail="": None)
-    np.testing.assert_allclose(clean, 0, atol=1e-5)
-    np.testing.assert_allclose(found, 0, atol=1e-5)
+    np.testing.assert_allclose(clean.concept, 0, atol=1e-5)
+    np.testing.assert_allclose(found.concept, 0, atol=1e-5)
+
+
+def test_other_words_are_measured_beside_it() -> None:
+    """The mean of the ln p of their first tokens, right after the prompt."""
+    model = stored("phi3")
+    loaded, sign = running(model)
+    others = (17, 300, 41, 300)
+    likelihood = ConceptLikelihood(loaded, PROMPTS, SPELLINGS, others)
+    clean, found = likelihood.measure(HELD[:4], sign, "hook_post", lambda n, detail="": None)
+    hf = plain(model.directory)
+    for column, prompt in enumerate(PROMPTS):
+        ids = model.ids(prompt)
+
+        def mean(ids: list[int] = ids) -> float:
+            return float(np.mean([log_probability(hf, ids, [[token]]) for token in (17, 300, 41)]))
+
+        assert clean.others[column] == pytest.approx(mean(), abs=1e-4)
+        for row, (place, value) in enumerate(HELD[:4]):
+            with held(hf, "hook_post", {place: value * model.sign(place)}):
+                assert found.others[row, column] == pytest.approx(mean(), abs=1e-4)
+    alone, _ = measured(model, (), "hook_post")
+    np.testing.assert_allclose(clean.concept, alone, atol=1e-6)
 
 
 def test_a_prompt_beyond_the_context() -> None:
     loaded, _ = running(stored("llama"))
-    with pytest.raises(UsageError, match=r"are \d+ tokens, the context of m only 256"):
+    with pytest.raises(LackingModelError, match=r"are \d+ tokens, the context of m only 256"):
         ConceptLikelihood(loaded, ("a b " * 300,), SPELLINGS)

@@ -16,7 +16,7 @@ from neurondb.contracts.concept import ConceptReport, ConceptRequest, ConceptSet
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.registry import load_job
-from neurondb.errors import IngestError, UnknownNameError, UsageError
+from neurondb.errors import IngestError, LackingModelError, UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import ConceptPage, list_neuron_concepts, read_concept_page
 from neurondb.reading.models import open_readonly
@@ -291,7 +291,7 @@ def test_forgetting_the_model_forgets_its_runs(tmp_path: Path) -> None:
         ((ONE,), {"contexts": ("a b " * 300,)}, r"are \d+ tokens, the context of m only 256"),
         ((ONE,), {"prompts": ()}, "an empty prompt"),
         ((ONE,), {"contexts": (" ",)}, "an empty context"),
-        ((ONE,), {"low": 3.0, "high": 1.0}, "--from 3 is not below --to 1"),
+        ((ONE,), {"low": 3.0, "high": 1.0}, "from_ 3 is not below to 1"),
         ((ONE,), {"low": 3.0, "high": None}, "give both or neither"),
         ((ONE,), {"n_candidates": 0}, "at least one candidate"),
         ((ONE,), {"others": ("Dog", "DOG")}, "no other concept is left"),
@@ -301,7 +301,8 @@ def test_refusals(concepts: tuple[str, ...], settings: dict[str, Any], said: str
     model = planted(ONE, 1)
     request = ConceptRequest(model.stored.machine, concepts, replace(SETTINGS, **settings))
     before = rows(model, "SELECT COUNT(*) FROM concept_runs")
-    with pytest.raises(UsageError, match=said):
+    wanted = LackingModelError if "the context of" in said else UsageError
+    with pytest.raises(wanted, match=said):
         run(request)
     assert rows(model, "SELECT COUNT(*) FROM concept_runs") == before
 
@@ -333,5 +334,5 @@ def test_an_ungated_model_has_no_linear_part() -> None:
 
     model = stored("gpt2")
     request = ConceptRequest(model.machine, (ONE,), replace(SETTINGS, hook="hook_pre_linear"))
-    with pytest.raises(UsageError, match="no gates, so no hook_pre_linear"):
+    with pytest.raises(LackingModelError, match="no gates, so no hook_pre_linear"):
         run(request)

@@ -9,7 +9,7 @@ import ingest.jobs.sample
 from ingest.jobs.generate import run as generate
 from ingest.jobs.sample import run
 from neurondb.contracts.generate import Clamp, GenerateRequest, Sample, SampleRequest, Sampling
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError, UsageError
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
 from tests.support.real_models import BUNDLED
@@ -70,12 +70,12 @@ def test_texts_end_by_themselves_and_at_the_context() -> None:
     ("n", "more", "said"),
     [
         (0, {}, "nothing to sample"),
-        (3, {"sampling": Sampling(greedy=True)}, "--greedy draws nothing"),
+        (3, {"sampling": Sampling(greedy=True)}, "greedy draws nothing"),
         (3, {"max_new_tokens": 0}, "nothing to generate"),
         (3, {"prompt": "a b " * 300}, "the context of m only"),
     ],
 )
 def test_refusals(n: int, more: dict[str, Any], said: str) -> None:
     request = asked(stored("llama"))
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises((UsageError, LackingModelError), match=said):
         sampled(replace(request, **more), n)

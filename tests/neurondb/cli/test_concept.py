@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import neurondb as ndb
 from neurondb.cli import cli
-from neurondb.errors import UnknownNameError, UsageError
+from neurondb.errors import LackingModelError, UnknownNameError, UsageError
 from neurondb.reading.concepts import read_concept_page
 from neurondb.reading.models import open_readonly
 from neurondb.terminal.concept import describe_verdict, draw_concept_page
@@ -99,13 +99,13 @@ def test_a_file_of_names(tmp_path: Path) -> None:
 def test_python_returns_the_same_rows() -> None:
     said = rows(invoke("concept", "m", "cat", *SMALL, "--format", "csv"))
     with ndb.open(stored(BUNDLED, ("weights", "vocab")).database) as db:
-        options: dict[str, Any] = {"n_candidates": 1, "n_random": 4, "n_steps": 3, "n_sweeps": 1}
-        options |= {"low": -20.0, "high": 20.0, "device": "cpu"}
+        options: dict[str, Any] = {"candidates": 1, "random": 4, "steps": 3, "sweeps": 1}
+        options |= {"from_": -20.0, "to": 20.0, "device": "cpu"}
         options |= {"prompts": ["Mira Holt has a pet"], "contexts": ["Once a"]}
         found = db.concept("m", "cat", **options)
         assert [row["name"] for row in found.to_dicts()] == [row["name"] for row in said]
-        with pytest.raises(TypeError, match="'candidates'"):
-            db.concept("m", "cat", candidates=3)
+        with pytest.raises(TypeError, match="'n_candidates'"):
+            db.concept("m", "cat", n_candidates=3)
         with pytest.raises(UsageError, match="empty"):
             db.concept("m", " ")
 
@@ -123,8 +123,8 @@ def test_any_text_is_a_concept() -> None:
         ((), "no concept"),
         (("",), "empty"),
         (("ab " * 300,), "32"),
-        (("cat", "--from", "1"), "--to"),
-        (("cat", "--from", "2", "--to", "1"), "--from 2"),
+        (("cat", "--from", "1"), "to are the two ends"),
+        (("cat", "--from", "2", "--to", "1"), "2 is not below"),
         (("cat", "--from", "nan", "--to", "1"), "finite"),
         (("cat", "--from", "-1", "--to", "1", "--scale", "3"), "--scale"),
         (("cat", "--prompt", " "), "empty prompt"),
@@ -134,7 +134,8 @@ def test_any_text_is_a_concept() -> None:
 )
 def test_refusals(arguments: tuple[str, ...], said: str) -> None:
     result = invoke("concept", "m", *arguments, "--device", "cpu")
-    assert isinstance(result.exception, UsageError), result.exception
+    wanted = LackingModelError if said == "context" else UsageError
+    assert isinstance(result.exception, wanted), result.exception
     assert said in str(result.exception)
     assert "\n" not in str(result.exception)
 
@@ -217,7 +218,7 @@ def test_samples_as_a_page() -> None:
     [
         (("--count", " cat"), "--samples"),
         (("--samples", "3", "--side-by-side"), "--side-by-side"),
-        (("--samples", "3", "--greedy"), "--greedy"),
+        (("--samples", "3", "--greedy"), "greedy draws nothing"),
         (("--samples", "3", "--count", ""), "--count"),
     ],
 )
