@@ -15,6 +15,8 @@ from neurondb.reading.activations import (
     interpolate_quantiles,
     read_activations,
 )
+from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
+from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
 from neurondb.reading.examples import (
     ControlList,
     ExampleList,
@@ -170,6 +172,8 @@ class NeuronDetails(NamedTuple):
         removal: what removing it alone does; None where no run has been through it.
         ablations: results of the runs that intervened on it, alone or with others.
         counterparts: the same neuron in the models that its model was compared with.
+        clamps: sweeps in which it was held, the newest first.
+        concepts: words and phrases that it was tried for, the strongest effect first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -180,6 +184,8 @@ class NeuronDetails(NamedTuple):
     removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
+    clamps: tuple[ClampSweep, ...]
+    concepts: tuple[NeuronConcept, ...]
 
 
 def read_neuron_summary(
@@ -279,6 +285,8 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         removal=read_removal(connection, model, key),
         ablations=read_ablations(connection, model.model_id, key),
         counterparts=list_counterparts(connection, model, identity.layer, identity.neuron),
+        clamps=list_neuron_clamps(connection, model, key),
+        concepts=list_neuron_concepts(connection, key),
     )
 
 

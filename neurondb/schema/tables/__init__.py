@@ -19,6 +19,16 @@ from neurondb.schema.tables.activations import (
     tokenizations,
 )
 from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
+from neurondb.schema.tables.concepts import (
+    clamp_results,
+    clamp_run_neurons,
+    clamp_runs,
+    concept_candidates,
+    concept_points,
+    concept_runs,
+    concept_texts,
+    concept_tokens,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -74,9 +84,17 @@ __all__ = [
     "activation_stats",
     "annotations",
     "baselines",
+    "clamp_results",
+    "clamp_run_neurons",
+    "clamp_runs",
     "classes",
     "comparison_neurons",
     "comparisons",
+    "concept_candidates",
+    "concept_points",
+    "concept_runs",
+    "concept_texts",
+    "concept_tokens",
     "control_example_rows",
     "control_kinds",
     "cosines",

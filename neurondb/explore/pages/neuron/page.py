@@ -26,6 +26,8 @@ from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
 from neurondb.reading.activations import Activations, Quantiles
+from neurondb.reading.clamps import ClampSweep
+from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neuron import (
@@ -97,6 +99,8 @@ class NeuronContent:
     removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
+    clamps: tuple[ClampSweep, ...]
+    concepts: tuple[NeuronConcept, ...]
     peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]

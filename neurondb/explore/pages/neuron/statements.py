@@ -78,6 +78,15 @@ LEFT JOIN neuron_effects e ON e.run_id = m.each_run_id AND e.metric = k.metric
 LEFT JOIN neuron_attributions a ON a.run_id = m.attribution_run_id AND a.metric = k.metric
                                AND a.neuron_id = :neuron_id
 WHERE m.model_id = :model_id AND (e.metric IS NOT NULL OR a.metric IS NOT NULL)"""
+_CONCEPTS: Final = """SELECT run_id, concept, random, rank, vector, sign, direction, cosine, hook,
+       low, low_change, high, high_change, best_probability, clean_probability, p_value
+FROM concept_neurons
+WHERE neuron_id = :neuron_id
+ORDER BY change DESC"""
+_CLAMPS: Final = """SELECT run_id, prompt, hook, position, value, token, probability, rank
+FROM clamp_sweeps
+WHERE neuron_id = :neuron_id
+ORDER BY run_id DESC, token_id, step"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -99,6 +108,8 @@ _PANELS: Final = {
     "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),
     "ablations": ("these ablations", _ABLATIONS, "neuron_id model_id"),
     "counterparts": ("its counterparts", _COUNTERPARTS, "model_id layer neuron"),
+    "concepts": ("its concepts", _CONCEPTS, "neuron_id"),
+    "clamps": ("its clamp sweeps", _CLAMPS, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""
