@@ -29,7 +29,7 @@ def draw_strip(tokens: Sequence[str], values: Sequence[float], width: int, *, ma
     strip, used = Text(), 0
     for token, value in zip(tokens, values, strict=True):
         shown = format_token(token, _TOKEN_CELLS)
-        piece = Text(shown, choose_shade(value, scale))
+        piece = Text(shown, "" if marks else choose_shade(value, scale))
         if marks:
             piece.append(_draw_bar(value, scale))
         cells = cell_len(piece.plain)

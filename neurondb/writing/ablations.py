@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, insert, select
 
-from neurondb import __version__, migrate
+from neurondb import __version__
 from neurondb.contracts.ablate import AblationRecord, NeuronSetRecord
 from neurondb.database import open_existing
 from neurondb.errors import IngestError
@@ -105,6 +105,8 @@ def store_named_at(location: str | None, record: NeuronSetRecord) -> None:
     Raises:
         IngestError, DatabaseError: as `store_named` does.
     """
+    from neurondb import migrate
+
     open_existing(location).dispose()
     engine = migrate.create_or_open(location)
     try:

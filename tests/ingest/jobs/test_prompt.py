@@ -17,7 +17,7 @@ from neurondb import histogram
 from neurondb.contracts.generate import Clamp
 from neurondb.contracts.inputs import Machine, NeuronSelection
 from neurondb.contracts.prompt import MEASURES, PromptRequest, PromptResult
-from neurondb.errors import IngestError, UnknownNameError, UsageError
+from neurondb.errors import IngestError, LackingModelError, UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace
 from tests.ingest.jobs.ablation_requests import copy_of
 from tests.support.frozen_norms import uncapped
@@ -315,7 +315,9 @@ def test_half_a_character_is_refused() -> None:
 
 
 def test_a_long_prompt_is_refused_with_how_much_fits() -> None:
-    with pytest.raises(UsageError, match=r"the prompt is [\d,]+ tokens, the context of .* only"):
+    with pytest.raises(
+        LackingModelError, match=r"the prompt is [\d,]+ tokens, the context of .* only"
+    ):
         explained(with_activations(), prompt="a dog " * 17_000)
 
 
@@ -324,21 +326,23 @@ def test_wrong_requests() -> None:
     place = NeuronPlace(0, 1)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"by": "size"}, "no measure 'size'; neurons are ranked by effect, norm"),
-        ({"top": 0}, "--top is at least 1"),
-        ({"at": 99}, r"no position 99: the prompt has \d+, 0 to"),
-        ({"at": "first"}, "no position 'first'"),
-        ({"target_id": 512}, "has no token 512: its ids are 0 to 511"),
+        ({"top": 0}, "top is at least 1"),
         ({"without": (place, place)}, "a neuron is named twice"),
         ({"without": (place,), "clamps": (Clamp(place, 1.0),)}, "a neuron is named twice"),
     ]
     for how, message in wrong:
         with pytest.raises(UsageError, match=message):
             explained(one, **how)
+    for at, message in ((99, r"no position 99: the prompt has \d+, 0 to"), ("first", "'first'")):
+        with pytest.raises(IngestError, match=message):
+            explained(one, at=at)
+    with pytest.raises(UnknownNameError, match="has no token 512: its ids are 0 to 511"):
+        explained(one, target_id=512)
     with pytest.raises(UnknownNameError, match=r"has no neuron 9\.1"):
         explained(one, without=(NeuronPlace(9, 1),))
     with pytest.raises(UnknownNameError, match="no neuron of m fits"):
         explained(one, selection=NeuronSelection("where", "layer>5"))
-    with pytest.raises(UsageError, match="has no gates, so no hook_pre_linear"):
+    with pytest.raises(LackingModelError, match="has no gates, so no hook_pre_linear"):
         explained(session("gpt2"), hook="hook_pre_linear")
 
 

@@ -34,6 +34,8 @@ from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
 from neurondb.reading.activations import Activations, Quantiles
+from neurondb.reading.clamps import ClampSweep
+from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neuron import (
@@ -43,10 +45,13 @@ from neurondb.reading.neuron import (
     read_annotations,
     read_neuron_details,
     read_neuron_summary,
+    read_summary_peaks,
 )
 from neurondb.reading.pairs import Counterpart
+from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
+from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -60,6 +65,8 @@ EXAMPLES = 16
 CONTROLS = 4
 """How many control examples of each kind are shown."""
 TOKENS = 16
+BY_TOKEN = 8
+"""How many frequent tokens are shown of each place."""
 EFFECTS = 5
 """How many properties are shown on each side; the others are folded."""
 
@@ -75,6 +82,7 @@ class NeuronContent:
         chosen: which of its lists are shown; other choices have addresses of their own.
         quantiles: quantiles from the histogram, which counts every eighth position.
         examples: the examples of the chosen sign case and quantity.
+        peaks: the tokens that it fires on, after and before, by sign case.
         missing: stage → the command that adds it.
         sql: panel → the statement behind it.
         tried: a text of the visitor's own, where the model runs beside the site.
@@ -95,11 +103,15 @@ class NeuronContent:
     properties: tuple[PropertyEffect, ...]
     activations: Activations | None
     quantiles: tuple[Quantiles, ...]
+    token_stats: tuple[TokenStatistics, ...]
     examples: WindowList | None
     controls: tuple[WindowList, ...]
     removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
+    clamps: tuple[ClampSweep, ...]
+    concepts: tuple[NeuronConcept, ...]
+    peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]
     missing: dict[str, str]
@@ -111,6 +123,10 @@ class NeuronContent:
     def quantities(self) -> tuple[str, ...]:
         """Quantities that the chosen case has a list of."""
         return () if self.chosen.sign_case is None else list_quantities(self.chosen.sign_case)
+
+    def peaks_of(self, sign_case: str) -> CasePeaks | None:
+        """Return the peak tokens of one sign case; None where there are none."""
+        return next((one for one in self.peaks if one.sign_case == sign_case), None)
 
     @property
     def weights(self) -> bool:
@@ -208,8 +224,10 @@ def read_content(request: Request) -> NeuronContent:
         cosines=summary.cosines,
         vocabulary=tokens,
         activations=summary.activations,
+        token_stats=_read_token_statistics(connection, summary),
         examples=examples,
         controls=controls,
+        peaks=read_summary_peaks(connection, summary),
         annotations=read_annotations(connection, key),
         commands=(*_export_commands(request), *list_commands(identity, choices, tokens, examples)),
         missing=list_missing_stage_commands(identity),
@@ -234,6 +252,15 @@ def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
         return None
     layer, neuron = divmod(place, model.d_mlp)
     return f"{layer}.{neuron}"
+
+
+def _read_token_statistics(
+    connection: Connection, summary: NeuronSummary
+) -> tuple[TokenStatistics, ...]:
+    if summary.activations is None:
+        return ()
+    key, dataset = summary.identity.neuron_id, summary.activations.dataset
+    return read_token_statistics(connection, summary.model, key, dataset.dataset_id, BY_TOKEN)
 
 
 def _list_windows(
