@@ -42,6 +42,7 @@ def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
         dataset=str(texts),
         device="cpu",
         controls=True,
+        token_stats=6,
         stages=("weights", "vocab", "activations", "traces"),
     )
     for one in (request, replace(request, database=postgres)):

@@ -94,6 +94,7 @@ STATS: tuple[str, ...] = (
 )
 STATS += ("post_mean", "post_variance", "post_skewness")
 LABELS = ("label", "n_tokens", "freq", "pre_mean", "post_mean", "post_positive")
+TOKEN_STATS = ("rank", "token_id", "token", "mean", "freq", "n")
 REMOVAL = ("metric", "n", "mean", "std", "changed", "estimate")
 ABLATIONS = ("mode", "condition", "value", "metric", "filter", "n", "mean", "std", "q50")
 PEAKS = ("sign_case", "place", "rank", "token", "count", "list_size", "value")
@@ -108,6 +109,11 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
         "cases": columns(cases, *CASES),
         "activations": columns([spread(acts, "pre", "post")], *STATS),
         "labels": sorted(columns(acts["labels"], *LABELS)),
+        "token_stats": sorted(
+            (one["place"], *row)
+            for one in content["token_stats"]
+            for row in columns(one["tokens"], *TOKEN_STATS)
+        ),
         "peaks": sorted(
             (
                 one["sign_case"],
@@ -142,6 +148,7 @@ RETURNED = {
     "cases": CASES,
     "activations": STATS,
     "labels": LABELS,
+    "token_stats": ("place", *TOKEN_STATS),
     "peaks": PEAKS,
     "examples": EXAMPLES,
     "controls": ("kind", *EXAMPLES),
@@ -150,7 +157,7 @@ RETURNED = {
     "annotations": ("source", "key", "value", "note"),
 }
 """Panel → the columns of its SQL that the page shows."""
-SORTED = ("cosines", "tokens", "peaks", "labels", "controls", "removal")
+SORTED = ("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal")
 """Panels that show rows in an order of their own."""
 
 
@@ -196,6 +203,7 @@ BULK: tuple[str, ...] = (
     "peak_token_rows",
 )
 BULK += ("sign_case_rows", "activation_stats", "vocab_stat_rows", "property_effects", "classes")
+BULK += ("token_stat_rows",)
 BULK += ("neurons", "cosines", "comparison_neurons", "texts", "text_token_ids", "tokens")
 
 
