@@ -1,14 +1,15 @@
 """`neurondb ablate-each`: what removing each neuron of a set alone does, or is estimated to do."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from sqlalchemy import Connection
 
-from neurondb.api.requests import choose_neurons, make_texts_request
+from neurondb.api.requests import choose_neurons, make_texts_request, make_treatments
 from neurondb.cli import choosing, options
 from neurondb.contracts.registry import job
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
@@ -17,25 +18,28 @@ from neurondb.interventions import ESTIMATED_METRICS, METRICS, SINGLE_NEURON_MOD
 from neurondb.reading.effects import (
     SINGLE_NEURON,
     Agreement,
+    EffectRow,
     EffectRun,
     compute_agreement,
     find_counterpart_run,
     find_effect_run,
+    list_measured_metrics,
     read_effect_rows,
 )
-from neurondb.reading.models import find_model, open_readonly
+from neurondb.reading.models import Model, find_model, open_readonly
 from neurondb.terminal.ablation import (
     SingleNeuronPage,
     draw_single_neuron_page,
     make_single_neuron_rows,
 )
+from neurondb.terminal.ablation_by_condition import draw_conditions_page
 from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {
     "Neurons": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set", "seed"),
-    "Intervention": ("mode", "condition", "attribution"),
+    "Intervention": ("mode", "condition", "conditions", "attribution"),
     "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
     "Machine": ("device", "dtype", "force"),
     "Results": ("metrics", "form", "output", "db"),
@@ -50,6 +54,7 @@ SECTIONS: Final = {
 @options.seed("Of --draw.")
 @click.option("--mode", type=click.Choice(SINGLE_NEURON_MODES), default="zero", show_default=True)
 @choosing.condition
+@choosing.conditions()
 @click.option(
     "--attribution",
     is_flag=True,
@@ -76,9 +81,14 @@ def ablate_each(
     With --attribution they are estimated to first order, of every neuron of the model in one
     backward pass, as attribution.loss; where both are stored, their correlation is told.
 
+    Under a condition only tokens where the neuron's signs are so are intervened on. With
+    --conditions each is a run: find knows them as ablated[gate-_post+].loss. Estimates take one
+    backward pass for all conditions together.
+
     \b
     neurondb ablate-each llama-3.2-3b --class weakening --dataset t.jsonl --max-texts 50
     neurondb ablate-each llama-3.2-3b --attribution --dataset t.jsonl
+    neurondb ablate-each llama-3.2-3b --attribution --conditions all --dataset t.jsonl
     neurondb find "weakening ablated.loss<0" --order ablated.loss
     """  # noqa: D301
     destination = Destination(form, output)
@@ -87,23 +97,33 @@ def ablate_each(
     name = "attribute" if attribution else "ablate-each"
     report: EffectReport = job(name)(request, choose_progress(Console(stderr=True)))
     with open_readonly(db) as connection:
-        run = find_effect_run(connection, report.run_id)
-        assert run is not None
+        found = [find_effect_run(connection, run_id) for run_id in report.run_ids]
+        runs = [run for run in found if run is not None]
         model = find_model(connection, request.model)
-        rows = read_effect_rows(connection, model, run, request.metrics)
+        rows = [read_effect_rows(connection, model, run, request.metrics) for run in runs]
         if as_page:
             terminal = open_console()
-            other = find_counterpart_run(connection, model, run)
-            found = _agreements(connection, run, other, request.metrics)
-            terminal.print(
-                draw_single_neuron_page(
-                    SingleNeuronPage(run, list(rows), found, other), terminal.width
-                ),
-                crop=False,
-            )
+            page = _page(connection, model, runs, rows)
+            terminal.print(page(terminal.width), crop=False)
         else:
-            write_rows(make_single_neuron_rows(run, rows), destination)
+            write_rows(make_single_neuron_rows(runs, rows), destination)
     click.echo(told(report), err=True)
+
+
+def _page(
+    connection: Connection,
+    model: Model,
+    runs: Sequence[EffectRun],
+    rows: Sequence[Iterable[EffectRow]],
+) -> Callable[[int], RenderableType]:
+    """Return what draws the page of some runs in a terminal of a width."""
+    if len(runs) > 1:
+        return partial(draw_conditions_page, [*zip(runs, map(list, rows), strict=True)])
+    (run,), (effects,) = runs, rows
+    other = find_counterpart_run(connection, model, run)
+    metrics = list_measured_metrics(connection, run.kind, run.run_id)
+    agreements = _agreements(connection, run, other, metrics)
+    return partial(draw_single_neuron_page, SingleNeuronPage(run, list(effects), agreements, other))
 
 
 def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> EffectRequest:
@@ -118,7 +138,7 @@ def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> Eff
         texts=make_texts_request(asked),
         metrics=_metrics(asked["metrics"], attribution),
         selection=selection,
-        treatment=Treatment.parse(asked["mode"], asked["condition"], None, None),
+        treatments=_treatments(db, asked),
         name=asked["save_set"],
         seed=asked["seed"],
         device=asked["device"],
@@ -126,6 +146,18 @@ def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> Eff
         database=db,
         force=asked["force"],
     )
+
+
+def _treatments(db: str | None, asked: Mapping[str, Any]) -> tuple[Treatment, ...]:
+    mode, condition, conditions = (asked[name] for name in ("mode", "condition", "conditions"))
+    if conditions is None:
+        return (Treatment.parse(mode, condition, None, None),)
+    if condition is not None:
+        raise UsageError("--condition is one of --conditions; give one of the two options")
+    treatments = make_treatments((mode,), conditions, asked["model"], db)
+    if not treatments:
+        raise UsageError("--conditions lists none; write all, or some like gate-_post+,gate+")
+    return treatments
 
 
 def _metrics(given: str | None, attribution: bool) -> tuple[str, ...]:
@@ -141,7 +173,7 @@ def _metrics(given: str | None, attribution: bool) -> tuple[str, ...]:
 
 
 def _agreements(
-    connection: Connection, run: EffectRun, other: EffectRun | None, metrics: tuple[str, ...]
+    connection: Connection, run: EffectRun, other: EffectRun | None, metrics: Sequence[str]
 ) -> list[Agreement]:
     if other is None:
         return []
@@ -155,9 +187,12 @@ def _agreements(
 
 def told(report: EffectReport) -> str:
     """Return a line on what was run and what was there already."""
+    n_runs = len(report.run_ids)
+    runs = f"run{'s' * (n_runs > 1)} {', '.join(map(str, report.run_ids))}"
     if not report.n_new:
-        return f"run {report.run_id}: stored already; --force runs it again"
-    before = report.n_neurons - report.n_new
+        return f"{runs}: stored already; --force runs {'it' if n_runs == 1 else 'them'} again"
+    before = report.n_neurons * n_runs - report.n_new
     there = f", {before:,} were there already" if before else ""
-    many = f"{report.n_new:,} neuron{'s' * (report.n_new != 1)}"
-    return f"run {report.run_id}: {many} stored in {report.seconds:.1f} s{there}"
+    noun = "neuron" if n_runs == 1 else "effect"
+    many = f"{report.n_new:,} {noun}{'s' * (report.n_new != 1)}"
+    return f"{runs}: {many} stored in {report.seconds:.1f} s{there}"

@@ -9,7 +9,7 @@ import click
 from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.errors import UsageError
-from neurondb.find.columns import EFFECT_ALIASES, ResultShape, choose_columns
+from neurondb.find.columns import ResultShape, check_column, choose_columns
 from neurondb.find.search import explain_find, note_find_thresholds, why_empty, why_null
 from neurondb.sql import Rows
 from neurondb.terminal.output_formats import Destination, write_rows
@@ -132,7 +132,7 @@ def _named_columns(shape: ResultShape) -> list[str]:
     ordered = choose_columns(shape.order, usual=())
     usual = shape.columns == choose_columns(shape.order)
     named = ordered if usual else dict.fromkeys((*shape.columns, *ordered))
-    return [EFFECT_ALIASES.get(name, name) for name in named]
+    return [check_column(name) for name in named]
 
 
 class _Seen:

@@ -63,6 +63,8 @@ class AblationSuiteRequest:
     classes: tuple[str, ...] | None = None
     """None takes every class that the model has neurons of, but for orthogonal output."""
     treatments: tuple[Treatment, ...] = (ZERO,)
+    draw: int | None = None
+    """So many neurons of each class, drawn by `seed`, all of one that has fewer; None takes all."""
     baseline: int = 1
     seed: int = 0
     device: str = "auto"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
-from neurondb.find.columns import ResultShape, check_column, order_by
+from neurondb.find.columns import ResultShape, check_column, order_by, write_column, write_shown
+from neurondb.find.condition_columns import parse_condition_column
 from neurondb.find.terms import (
     And,
     Between,
@@ -267,10 +268,8 @@ def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
 
 
 def _write_column(column: str) -> str:
-    """Return the SQL of a column, or of the absolute value that `|column|` means."""
-    if column.startswith("|"):
-        return f"ABS({column.strip('|')})"
-    return _ROLE_OR_NONE if column == "role" else column
+    """Return the SQL of a column that a term is on."""
+    return _ROLE_OR_NONE if column == "role" else write_column(column)
 
 
 def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> Statement:  # noqa: B008
@@ -282,7 +281,7 @@ def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> 
     """
     _check_depth(expression)
     bind = _Parameters()
-    columns = ", ".join(check_column(column) for column in shape.columns)
+    columns = ", ".join(write_shown(check_column(column)) for column in shape.columns)
     order = ", ".join(order_by(shape.order))
     where = _write_where(expression, bind)
     if shape.limit is not None:
@@ -345,6 +344,8 @@ def _select_by_effect(column: str) -> str | None:
 
     It is None where the column is no effect of removing a neuron.
     """
+    if not column.startswith("|") and (effect := parse_condition_column(column)) is not None:
+        return effect.neurons_sql
     place = EFFECT_COLUMNS.get(column)
     if place is None:
         return None

@@ -113,7 +113,7 @@ class RunPage:
         ends: extreme neurons of a run that has a number for each; otherwise empty.
         agreements: how well such a run agrees with `other`, by metric.
         other: id of the run that estimates what this one measured, or the reverse; None without.
-        shown: whether `neuron_overview` shows the run's numbers.
+        shown: whether `find` shows the run's numbers, as those of its condition.
     """
 
     run: AblationRun
@@ -142,7 +142,8 @@ def read_run_page(connection: Connection, run_id: int) -> RunPage:
     ).one()
     model = find_model(connection, measured.run.model)
     other, agreements = _compute_agreements(connection, model, kind, run_id)
-    shown = find_shown_run(connection, model, kind) if kind in EFFECT_TABLES else None
+    condition = measured.run.treatment.condition
+    shown = find_shown_run(connection, model, kind, condition) if kind in EFFECT_TABLES else None
     return RunPage(
         measured.run,
         kind,

@@ -24,10 +24,12 @@ from neurondb.schema.tables.interventions import (
     ablation_results,
     ablation_runs,
     annotations,
+    changed_tokens,
     neuron_attributions,
     neuron_effects,
     neuron_set_members,
     neuron_sets,
+    shown_condition_runs,
 )
 from neurondb.schema.tables.models import (
     baselines,
@@ -71,6 +73,7 @@ __all__ = [
     "activation_stats",
     "annotations",
     "baselines",
+    "changed_tokens",
     "classes",
     "comparison_neurons",
     "comparisons",
@@ -98,6 +101,7 @@ __all__ = [
     "property_effects",
     "quantities",
     "rw_classes",
+    "shown_condition_runs",
     "sign_case_names",
     "sign_case_rows",
     "text_token_ids",

@@ -55,9 +55,9 @@ def test_rows_are_a_neuron_and_a_metric_each(file: Path) -> None:
 
 def test_an_estimate_of_something_else_is_not_compared(file: Path) -> None:
     ask(file, "--attribution", "--format", "json")
-    other = ("--neurons", "3.1,3.2", "--metrics", "loss", "--condition", "gate+")
+    other = ("--neurons", "3.1,3.2", "--metrics", "loss", "--mode", "mean")
     asked = ask(file, *other, "--format", "table")
-    assert "zero where gate+" in asked.stdout
+    assert "2 neurons, mean" in asked.stdout
     assert "correlate" not in asked.stdout
     with open_readonly(str(file)) as connection:
         model = find_model(connection, MODEL_NAME)

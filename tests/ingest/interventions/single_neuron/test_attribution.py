@@ -72,7 +72,8 @@ def estimated(name: str, chosen: dict[int, Targets], condition: str = "", **more
         forward(name), ids, **{"skip_bos": False, "metrics": ("loss", "entropy"), **more}
     )
     condition_ = Condition.parse(condition or None)
-    return attributor.run(chosen, lambda n: None, condition_)
+    (found,) = attributor.run([Intervention(chosen, condition=condition_)], lambda n: None)
+    return np.asarray(found)
 
 
 def total(logits: Tensor, ids: Sequence[int], metric: str, first: int = 0) -> tuple[Tensor, int]:
@@ -224,7 +225,9 @@ def test_estimates_of_small_changes_are_the_effects() -> None:
         layer: Targets(torch.arange(8), torch.ones(8), torch.zeros(8))
         for layer in range(sizes.n_layers)
     }
-    found = Attributor(forward(name), ids, skip_bos=False).run(near, lambda n: None)[0]
+    found = Attributor(forward(name), ids, skip_bos=False).run(
+        [Intervention(near)], lambda n: None
+    )[0, 0]
     single = Forward(Checkpoint.open(directory(name)), torch.device("cpu"), torch.float32)
     effects = SingleNeuronRunner(single, ids, skip_bos=False).run(
         Intervention(near), lambda n: None
