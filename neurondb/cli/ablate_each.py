@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from neurondb.api.requests import choose_neurons, make_texts_request, make_treatments
 from neurondb.cli import choosing, options
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
 from neurondb.errors import UsageError
 from neurondb.interventions import ESTIMATED_METRICS, METRICS, SINGLE_NEURON_MODES, Treatment
@@ -44,12 +44,12 @@ SECTIONS: Final = {
     "Machine": ("device", "dtype", "force"),
     "Results": ("metrics", "form", "output", "db"),
 }
-"""The help in parts, by the names of the parameters."""
+"""Sections of the help: title → names of the parameters in it."""
 
 
 @click.command("ablate-each", cls=options.Sectioned, sections=SECTIONS)
 @click.argument("model")
-@choosing.neurons
+@choosing.add_neuron_options
 @choosing.save_set
 @options.seed("Of --draw.")
 @click.option("--mode", type=click.Choice(SINGLE_NEURON_MODES), default="zero", show_default=True)
@@ -60,7 +60,7 @@ SECTIONS: Final = {
     is_flag=True,
     help="Estimate instead of measure: activation × gradient, of every neuron at once.",
 )
-@choosing.texts
+@choosing.add_text_options
 @options.force_runs
 @options.machine
 @click.option(
@@ -70,7 +70,7 @@ SECTIONS: Final = {
 )
 @options.results
 def ablate_each(
-    db: str | None, form: str | None, output: Path | None, attribution: bool, **asked: Any
+    db: str | None, form: str | None, output: Path | None, attribution: bool, **options_given: Any
 ) -> None:
     """Intervene on each neuron of a set of MODEL alone, and tell what changes.
 
@@ -93,9 +93,9 @@ def ablate_each(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None
-    request = _request(db, attribution, asked)
+    request = _make_request(db, attribution, options_given)
     name = "attribute" if attribution else "ablate-each"
-    report: EffectReport = job(name)(request, choose_progress(Console(stderr=True)))
+    report: EffectReport = load_job(name)(request, choose_progress(Console(stderr=True)))
     with open_readonly(db) as connection:
         found = [find_effect_run(connection, run_id) for run_id in report.run_ids]
         runs = [run for run in found if run is not None]
@@ -103,14 +103,14 @@ def ablate_each(
         rows = [read_effect_rows(connection, model, run, request.metrics) for run in runs]
         if as_page:
             terminal = open_console()
-            page = _page(connection, model, runs, rows)
+            page = _make_page(connection, model, runs, rows)
             terminal.print(page(terminal.width), crop=False)
         else:
             write_rows(make_single_neuron_rows(runs, rows), destination)
-    click.echo(told(report), err=True)
+    click.echo(describe_report(report), err=True)
 
 
-def _page(
+def _make_page(
     connection: Connection,
     model: Model,
     runs: Sequence[EffectRun],
@@ -120,79 +120,84 @@ def _page(
     if len(runs) > 1:
         return partial(draw_conditions_page, [*zip(runs, map(list, rows), strict=True)])
     (run,), (effects,) = runs, rows
-    other = find_counterpart_run(connection, model, run)
+    counterpart = find_counterpart_run(connection, model, run)
     metrics = list_measured_metrics(connection, run.kind, run.run_id)
-    agreements = _agreements(connection, run, other, metrics)
-    return partial(draw_single_neuron_page, SingleNeuronPage(run, list(effects), agreements, other))
+    agreements = _compute_agreements(connection, run, counterpart, metrics)
+    page = SingleNeuronPage(run, list(effects), agreements, counterpart)
+    return partial(draw_single_neuron_page, page)
 
 
-def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> EffectRequest:
-    selection = choose_neurons(asked)
+def _make_request(
+    db: str | None, attribution: bool, options_given: Mapping[str, Any]
+) -> EffectRequest:
+    selection = choose_neurons(options_given)
     if selection is None and not attribution:
         raise UsageError(
             "say which neurons by one of --where, --sql, --neurons, --class, --set; "
             "--attribution estimates every neuron"
         )
     return EffectRequest(
-        model=asked["model"],
-        texts=make_texts_request(asked),
-        metrics=_metrics(asked["metrics"], attribution),
+        model=options_given["model"],
+        texts=make_texts_request(options_given),
+        metrics=_split_metrics(options_given["metrics"], attribution),
         selection=selection,
-        treatments=_treatments(db, asked),
-        name=asked["save_set"],
-        seed=asked["seed"],
-        device=asked["device"],
-        dtype=asked["dtype"],
+        treatments=_make_treatments(db, options_given),
+        name=options_given["save_set"],
+        seed=options_given["seed"],
+        device=options_given["device"],
+        dtype=options_given["dtype"],
         database=db,
-        force=asked["force"],
+        force=options_given["force"],
     )
 
 
-def _treatments(db: str | None, asked: Mapping[str, Any]) -> tuple[Treatment, ...]:
-    mode, condition, conditions = (asked[name] for name in ("mode", "condition", "conditions"))
+def _make_treatments(db: str | None, options_given: Mapping[str, Any]) -> tuple[Treatment, ...]:
+    mode, condition, conditions = (
+        options_given[name] for name in ("mode", "condition", "conditions")
+    )
     if conditions is None:
         return (Treatment.parse(mode, condition, None, None),)
     if condition is not None:
         raise UsageError("--condition is one of --conditions; give one of the two options")
-    treatments = make_treatments((mode,), conditions, asked["model"], db)
+    treatments = make_treatments((mode,), conditions, options_given["model"], db)
     if not treatments:
         raise UsageError("--conditions lists none; write all, or some like gate-_post+,gate+")
     return treatments
 
 
-def _metrics(given: str | None, attribution: bool) -> tuple[str, ...]:
-    known = ESTIMATED_METRICS if attribution else METRICS
-    if given is None:
-        return known[:1] if attribution else known
-    asked = [part.strip() for part in given.split(",") if part.strip()]
-    unknown = [name for name in asked if name not in known]
-    if unknown or not asked:
-        wrong = unknown[0] if unknown else given
-        raise UsageError(f"no metric {wrong!r} here; there is {', '.join(known)}")
-    return tuple(name for name in known if name in asked)
+def _split_metrics(text: str | None, attribution: bool) -> tuple[str, ...]:
+    allowed = ESTIMATED_METRICS if attribution else METRICS
+    if text is None:
+        return allowed[:1] if attribution else allowed
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [name for name in names if name not in allowed]
+    if unknown or not names:
+        wrong = unknown[0] if unknown else text
+        raise UsageError(f"no metric {wrong!r} here; there is {', '.join(allowed)}")
+    return tuple(name for name in allowed if name in names)
 
 
-def _agreements(
-    connection: Connection, run: EffectRun, other: EffectRun | None, metrics: Sequence[str]
+def _compute_agreements(
+    connection: Connection, run: EffectRun, counterpart: EffectRun | None, metrics: Sequence[str]
 ) -> list[Agreement]:
-    if other is None:
+    if counterpart is None:
         return []
-    each, attribution = (run, other) if run.kind == SINGLE_NEURON else (other, run)
+    measured, attribution = (run, counterpart) if run.kind == SINGLE_NEURON else (counterpart, run)
     return [
-        compute_agreement(connection, each.run_id, attribution.run_id, metric)
+        compute_agreement(connection, measured.run_id, attribution.run_id, metric)
         for metric in metrics
         if metric in ESTIMATED_METRICS
     ]
 
 
-def told(report: EffectReport) -> str:
-    """Return a line on what was run and what was there already."""
+def describe_report(report: EffectReport) -> str:
+    """Return one line that says how many effects were computed and how many were stored."""
     n_runs = len(report.run_ids)
     runs = f"run{'s' * (n_runs > 1)} {', '.join(map(str, report.run_ids))}"
     if not report.n_new:
         return f"{runs}: stored already; --force runs {'it' if n_runs == 1 else 'them'} again"
-    before = report.n_neurons * n_runs - report.n_new
-    there = f", {before:,} were there already" if before else ""
+    n_stored = report.n_neurons * n_runs - report.n_new
+    note = f", {n_stored:,} were there already" if n_stored else ""
     noun = "neuron" if n_runs == 1 else "effect"
     many = f"{report.n_new:,} {noun}{'s' * (report.n_new != 1)}"
-    return f"{runs}: {many} stored in {report.seconds:.1f} s{there}"
+    return f"{runs}: {many} stored in {report.seconds:.1f} s{note}"

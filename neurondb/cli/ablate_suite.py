@@ -8,13 +8,9 @@ from rich.console import Console
 
 from neurondb.api.requests import make_texts_request, make_treatments
 from neurondb.cli import choosing, options
-from neurondb.cli.ablate import (
-    METRICS_OPTION,
-    stored_ablations,
-    told,
-)
+from neurondb.cli.ablate import METRICS_OPTION, describe_report, read_ablations
 from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.interventions import EVERY_CONDITION, EVERYWHERE, MODES, Treatment
 from neurondb.terminal.ablation import NARROWEST, draw_suite_page, make_ablation_rows
@@ -28,7 +24,7 @@ _KEPT: Final = ("classes", "draw", "baseline", "seed", "device", "dtype", "force
 
 @click.command(name="ablate-suite")
 @click.argument("model")
-@choosing.texts
+@choosing.add_text_options
 @click.option(
     "--classes",
     metavar="CLASS,...",
@@ -69,7 +65,7 @@ def ablate_suite(
     form: str | None,
     output: Path | None,
     metrics: tuple[str, ...],
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Ablate every read-write class of MODEL under every condition, and tell what changes.
 
@@ -87,25 +83,25 @@ def ablate_suite(
     as_page = destination.chosen == "table" and destination.file is None
     request = AblationSuiteRequest(
         model=model,
-        texts=make_texts_request(asked),
-        treatments=_treatments(db, model, asked["modes"], asked["conditions"]),
+        texts=make_texts_request(options_given),
+        treatments=_make_treatments(db, model, options_given["modes"], options_given["conditions"]),
         database=db,
-        **{
-            n: asked[n] for n in ("classes", "draw", "baseline", "seed", "device", "dtype", "force")
-        },
+        **{name: options_given[name] for name in _KEPT},
     )
-    report: AblationReport = job("ablate-suite")(request, choose_progress(Console(stderr=True)))
-    shown = stored_ablations(db, report.run_ids)
+    report: AblationReport = load_job("ablate-suite")(
+        request, choose_progress(Console(stderr=True))
+    )
+    ablations = read_ablations(db, report.run_ids)
     if as_page:
         terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
-        terminal.print(draw_suite_page(shown, metrics[:2]), crop=False)
+        terminal.print(draw_suite_page(ablations, metrics[:2]), crop=False)
     else:
-        write_rows(make_ablation_rows(shown, metrics), destination)
-    click.echo(told(report), err=True)
+        write_rows(make_ablation_rows(ablations, metrics), destination)
+    click.echo(describe_report(report), err=True)
 
 
-def _treatments(
+def _make_treatments(
     db: str | None, model: str, modes: tuple[str, ...], conditions: tuple[str, ...]
 ) -> tuple[Treatment, ...]:
     for mode in modes:

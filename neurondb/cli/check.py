@@ -16,9 +16,9 @@ def check(db: str | None) -> None:
     Prints a line for each problem and what to do; exits with 1 when there is one.
     """
     with open_readonly(db) as connection:
-        found = list(find_problems(connection))
-    for problem in found:
+        problems = list(find_problems(connection))
+    for problem in problems:
         click.echo(f"{problem.what}: {problem.remedy}")
-    if found:
-        raise DatabaseError(f"{len(found)} problem{'s' * (len(found) > 1)} found")
+    if problems:
+        raise DatabaseError(f"{len(problems)} problem{'s' * (len(problems) > 1)} found")
     click.echo("whole: file, references, indexes and ledger", err=True)

@@ -130,15 +130,13 @@ def find_shown_run(
 
     `neuron_overview` has the one at every token, `find` those under a condition too.
     """
-    m, shown = tables.models.c, tables.shown_condition_runs.c
-    query = select({SINGLE_NEURON: m.each_run_id, ATTRIBUTION: m.attribution_run_id}[kind])
-    query = query.where(m.model_id == model.model_id)
-    if condition != ALWAYS:
-        query = select(shown.run_id).where(
-            shown.model_id == model.model_id,
-            shown.kind == kind,
-            shown.condition == str(condition),
-        )
+    m, s = tables.models.c, tables.shown_condition_runs.c
+    if condition == ALWAYS:
+        run_column = {SINGLE_NEURON: m.each_run_id, ATTRIBUTION: m.attribution_run_id}[kind]
+        query = select(run_column).where(m.model_id == model.model_id)
+    else:
+        of_condition = (s.kind == kind, s.condition == str(condition))
+        query = select(s.run_id).where(s.model_id == model.model_id, *of_condition)
     run_id = connection.scalar(query)
     return None if run_id is None else find_effect_run(connection, run_id)
 
@@ -150,8 +148,10 @@ def find_counterpart_run(connection: Connection, model: Model, run: EffectRun) -
     under a condition.
     """
     kind = ATTRIBUTION if run.kind == SINGLE_NEURON else SINGLE_NEURON
-    other = find_shown_run(connection, model, kind, run.treatment.condition)
-    return other if other is not None and other.treatment == run.treatment else None
+    counterpart = find_shown_run(connection, model, kind, run.treatment.condition)
+    return (
+        counterpart if counterpart is not None and counterpart.treatment == run.treatment else None
+    )
 
 
 def find_same_run(
@@ -176,17 +176,22 @@ def find_same_run(
         The run's id; None where there is no such run.
     """
     r = tables.ablation_runs.c
-    same: dict[str, Any] = vars(settings) | {
+    columns: dict[str, Any] = vars(settings) | {
         "mode": treatment.mode,
         "condition": str(treatment.condition) or None,
         "kind": kind,
     }
-    where = [r[name].is_not_distinct_from(value) for name, value in same.items()]
-    rows = connection.execute(select(r.run_id, r.set_id).where(*where).order_by(r.run_id.desc()))
-    wanted = neuron_ids.tolist()
+    conditions = [r[name].is_not_distinct_from(value) for name, value in columns.items()]
+    rows = connection.execute(
+        select(r.run_id, r.set_id).where(*conditions).order_by(r.run_id.desc())
+    )
+    wanted_ids = neuron_ids.tolist()
     for run_id, set_id in rows.all():
-        measured = list_measured_metrics(connection, kind, run_id)
-        if measured in ([], sorted(metrics)) and list_members(connection, set_id) == wanted:
+        measured_metrics = list_measured_metrics(connection, kind, run_id)
+        if (
+            measured_metrics in ([], sorted(metrics))
+            and list_members(connection, set_id) == wanted_ids
+        ):
             return int(run_id)
     return None
 
@@ -225,15 +230,15 @@ def read_means(
         .where(t.run_id == run_id, t.metric == metric, t.mean.is_not(None))
         .order_by(t.neuron_id)
     ).all()
-    found = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 2)
-    return found[:, 0].astype(np.int64), found[:, 1]
+    values = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 2)
+    return values[:, 0].astype(np.int64), values[:, 1]
 
 
 def compute_agreement(
-    connection: Connection, each: int, attribution: int, metric: str
+    connection: Connection, measured_run_id: int, attribution: int, metric: str
 ) -> Agreement:
     """Return how well the estimates of one run agree with the effects that another measured."""
-    _, effects, estimates = match_estimates(connection, each, attribution, metric)
+    _, effects, estimates = match_estimates(connection, measured_run_id, attribution, metric)
     return Agreement(
         metric,
         len(effects),
@@ -244,13 +249,13 @@ def compute_agreement(
 
 
 def match_estimates(
-    connection: Connection, each: int, attribution: int, metric: str
+    connection: Connection, measured_run_id: int, attribution: int, metric: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the ids of the neurons that are in both runs, their effects and their estimates."""
-    ids, effects = read_means(connection, SINGLE_NEURON, each, metric)
-    others, estimates = read_means(connection, ATTRIBUTION, attribution, metric)
+    ids, effects = read_means(connection, SINGLE_NEURON, measured_run_id, metric)
+    estimated_ids, estimates = read_means(connection, ATTRIBUTION, attribution, metric)
     common, of_effects, of_estimates = np.intersect1d(
-        ids, others, assume_unique=True, return_indices=True
+        ids, estimated_ids, assume_unique=True, return_indices=True
     )
     return common, effects[of_effects], estimates[of_estimates]
 
@@ -280,8 +285,8 @@ def read_effect_rows(
     t, n = EFFECT_TABLES[run.kind].c, tables.neurons.c
     q, k = tables.classes.c, tables.rw_classes.c
     of_class = (q.neuron_id == t.neuron_id) & (q.threshold == model.threshold)
-    measured = run.kind == SINGLE_NEURON
-    values = (t.n, t.mean, t.std, t.changed) if measured else (null(), t.mean, null(), null())
+    is_measured = run.kind == SINGLE_NEURON
+    values = (t.n, t.mean, t.std, t.changed) if is_measured else (null(), t.mean, null(), null())
     for metric in metrics:
         rows = connection.execute(
             select(n.layer, n.neuron, t.neuron_id, k.name, t.metric, *values)
