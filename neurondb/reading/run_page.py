@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, func, null, select
 
 from neurondb.interventions import METRICS
+from neurondb.reading.changed_tokens import ChangedTokens, read_changed_tokens
 from neurondb.reading.effects import (
     EFFECT_TABLES,
     SINGLE_NEURON,
@@ -108,6 +109,7 @@ class RunPage:
             `attribution` estimates the latter.
         seconds: how long it took; None where that is not known.
         metrics: results of a run on a set.
+        changed: the tokens that it changed most; empty of other runs, and where none are stored.
         layers: layer → how many neurons of the set are in it.
         members: the first neurons of the set.
         ends: extreme neurons of a run that has a number for each; otherwise empty.
@@ -121,6 +123,7 @@ class RunPage:
     finished: bool
     seconds: float | None
     metrics: tuple[MetricLine, ...]
+    changed: tuple[ChangedTokens, ...]
     layers: dict[int, int]
     members: tuple[NeuronLine, ...]
     ends: tuple[Ends, ...]
@@ -152,6 +155,7 @@ def read_run_page(connection: Connection, run_id: int) -> RunPage:
         bool(finished),
         seconds,
         _make_metric_lines(measured_run, list_baselines(connection, run_id)),
+        read_changed_tokens(connection, model, run_id),
         _count_members_by_layer(connection, measured_run.run.set_id),
         read_neuron_lines(connection, _read_first_members(connection, measured_run.run.set_id)),
         _read_ends(connection, kind, run_id),
