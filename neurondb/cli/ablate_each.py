@@ -32,7 +32,7 @@ from neurondb.terminal.ablation import (
     draw_single_neuron_page,
     make_single_neuron_rows,
 )
-from neurondb.terminal.ablation_by_condition import draw_conditions_page
+from neurondb.terminal.ablation_by_condition import draw_conditions_page, measure_conditions_page
 from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
@@ -103,6 +103,8 @@ def ablate_each(
         rows = [read_effect_rows(connection, model, run, request.metrics) for run in runs]
         if as_page:
             terminal = open_console()
+            if len(runs) > 1:
+                terminal.width = max(terminal.width, measure_conditions_page(len(runs)))
             page = _make_page(connection, model, runs, rows)
             terminal.print(page(terminal.width), crop=False)
         else:

@@ -18,18 +18,19 @@ _KINDS: Final = {"ablated": SINGLE_NEURON, "attribution": ATTRIBUTION}
 _TABLES: Final = {"ablated": "neuron_effects", "attribution": "neuron_attributions"}
 _METRICS: Final = {"ablated": METRICS, "attribution": ESTIMATED_METRICS}
 
-_RUNS: Final = """FROM shown_condition_runs s
-    JOIN {table} e ON e.run_id = s.run_id AND e.metric = '{metric}'"""
-_OF_CONDITION: Final = "s.kind = '{kind}' AND s.condition = '{condition}'"
-
-# A run has neurons of one model only, so that no model need be named.
-_VALUE: Final = f"""(SELECT e.mean
-    {_RUNS} AND e.neuron_id = neuron_overview.neuron_id
-    WHERE {_OF_CONDITION})"""
-_NEURONS: Final = f"""
+# Single rows by their keys, and no joins: SQLite may make a filter for a join, once a neuron.
+_VALUE: Final = """(SELECT e.mean FROM {table} e
+    WHERE e.run_id = (SELECT s.run_id FROM shown_condition_runs s
+        WHERE s.model_id = (SELECT n.model_id FROM neurons n
+                            WHERE n.neuron_id = neuron_overview.neuron_id)
+          AND s.kind = '{kind}' AND s.condition = '{condition}')
+      AND e.metric = '{metric}' AND e.neuron_id = neuron_overview.neuron_id)"""
+_NEURONS: Final = """
     SELECT e.neuron_id
-    {_RUNS}
-    WHERE {_OF_CONDITION} AND {{{{fits}}}}"""
+    FROM {table} e
+    WHERE e.run_id IN (SELECT s.run_id FROM shown_condition_runs s
+                       WHERE s.kind = '{kind}' AND s.condition = '{condition}')
+      AND e.metric = '{metric}' AND {{fits}}"""
 
 
 class ConditionColumn(NamedTuple):

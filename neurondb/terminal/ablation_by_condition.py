@@ -21,7 +21,17 @@ STRONGEST: Final = 16
 """Neurons that a metric's table shows: those with the largest effect under any condition."""
 QUANTILES: Final = {0.05: "5%", 0.5: "median", 0.95: "95%"}
 
+_NAME_CELLS: Final = 8
+_CLASS_CELLS: Final = 13
+_EFFECT_CELLS: Final = 11
+_GAP_CELLS: Final = 2
+
 Effects = tuple[EffectRun, Sequence[EffectRow]]
+
+
+def measure_conditions_page(n_runs: int) -> int:
+    """Return the columns that the tables of so many conditions need."""
+    return _NAME_CELLS + _CLASS_CELLS + (_EFFECT_CELLS + _GAP_CELLS) * n_runs + 2 * _GAP_CELLS
 
 
 def draw_conditions_page(effects: Sequence[Effects], width: int) -> RenderableType:
@@ -68,10 +78,11 @@ def _draw_metric(metric: str, effects: Sequence[Effects]) -> Iterator[Renderable
     shown = strongest[:STRONGEST]
     yield Text.assemble((metric, "name"), f": {what}; the strongest neurons under any condition")
     table = make_table()
-    for head in ("neuron", "class"):
-        table.add_column(head, no_wrap=True)
+    table.add_column("neuron", no_wrap=True, min_width=_NAME_CELLS)
+    table.add_column("class", no_wrap=True, min_width=_CLASS_CELLS)
     for run, _ in effects:
-        table.add_column(run.condition or EVERYWHERE, justify="right", no_wrap=True)
+        head = run.condition or EVERYWHERE
+        table.add_column(head, justify="right", no_wrap=True, min_width=_EFFECT_CELLS)
     for neuron_id in shown:
         row = rows_of[neuron_id]
         cells = [format_effect(of_run.get(neuron_id)) for of_run in means]
@@ -84,5 +95,5 @@ def _draw_metric(metric: str, effects: Sequence[Effects]) -> Iterator[Renderable
             for of_run in means
         ]
         of_all = Text(f"{name} of all", "faint")
-        table.add_row(of_all, "", *(Text(cell, "faint") for cell in cells))
+        table.add_row("", of_all, *(Text(cell, "faint") for cell in cells))
     yield table
