@@ -4,7 +4,7 @@
 --   ablate-each`, or with kind=attribution as estimated; the strongest under any of them first. Mean
 --   of clean − ablated over all tokens (METHODS §6).
 -- needs: weights
--- param model: model, whose neurons
+-- param model = null: model, only this model
 -- param kind = "each": choice(each, attribution), measured or estimated
 -- param metric = "loss": choice(loss, entropy, rank, scale), what changes
 -- param class = null: class, only this class
@@ -13,13 +13,13 @@ WITH shown AS (
     SELECT m.model_id, s.condition, s.run_id
     FROM models m
     JOIN shown_condition_runs s ON s.model_id = m.model_id AND s.kind = CAST(:kind AS TEXT)
-    WHERE m.name = CAST(:model AS TEXT)
+    WHERE CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT)
     UNION ALL
     SELECT m.model_id, 'always',
            CASE WHEN CAST(:kind AS TEXT) = 'each' THEN m.each_run_id
                 ELSE m.attribution_run_id END
     FROM models m
-    WHERE m.name = CAST(:model AS TEXT)
+    WHERE CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT)
 ), effects AS (
     SELECT s.condition, e.neuron_id, e.mean
     FROM shown s
@@ -29,7 +29,7 @@ WITH shown AS (
     FROM shown s
     JOIN neuron_attributions e ON e.run_id = s.run_id AND e.metric = CAST(:metric AS TEXT)
 )
-SELECT n.layer || '.' || n.neuron AS name, k.name AS class,
+SELECT m.name AS model, n.layer || '.' || n.neuron AS name, k.name AS class,
        MAX(CASE e.condition WHEN 'always' THEN e.mean END) AS always,
        MAX(CASE e.condition WHEN 'gate+_post+' THEN e.mean END) AS "gate+_post+",
        MAX(CASE e.condition WHEN 'gate+_post-' THEN e.mean END) AS "gate+_post-",
@@ -44,6 +44,6 @@ JOIN classes q ON q.neuron_id = n.neuron_id AND q.threshold = m.threshold
 JOIN rw_classes k ON k.class_id = q.class_id
 WHERE e.mean IS NOT NULL
   AND (CAST(:class AS TEXT) IS NULL OR k.name = CAST(:class AS TEXT))
-GROUP BY n.neuron_id, n.layer, n.neuron, k.name
+GROUP BY m.name, n.neuron_id, n.layer, n.neuron, k.name
 ORDER BY MAX(ABS(e.mean)) DESC, n.neuron_id
 LIMIT :limit
