@@ -82,20 +82,11 @@ def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatc
     assert (again.run_ids, again.n_new) == (report.run_ids, 0)
 
 
-class _Notes(Silent):
-    def __init__(self) -> None:
-        super().__init__()
-        self.notes: list[str] = []
-
-    def note(self, line: str) -> None:
-        self.notes.append(line)
-
-
 def test_a_suite_of_drawn_neurons_has_as_many_of_each_class(file: Path) -> None:
     present = dict(rows(file, "SELECT class, COUNT(*) FROM neuron_overview GROUP BY 1"))
     del present["orthogonal output"]
     draw = sorted(present.values())[-2]
-    told = _Notes()
+    told = Silent()
     asked = suite(file, draw=draw, seed=3, treatments=SUITE[:1])
     report = ablate_suite.run(asked, told)
     found = dict(
