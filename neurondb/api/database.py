@@ -4,6 +4,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,7 +17,7 @@ from neurondb.api.concepts import answer_concepts, make_concept_request
 from neurondb.api.jobs import run_job
 from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
 from neurondb.api.requests import make_ablation_request
-from neurondb.api.result import Result
+from neurondb.api.result import AblationRows, Result
 from neurondb.contracts.ablate import AblationReport
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url, open_existing, translate_errors
@@ -42,6 +43,16 @@ _ABLATIONS: Final = """
     JOIN ablation_results x ON x.run_id = r.run_id
     WHERE r.run_id IN ({runs}) OR r.baseline_of IN ({runs})
     ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, x.metric, x.filter"""
+
+_CHANGED_TOKENS: Final = """
+    SELECT c.run_id, r.baseline_of, c.metric, c.rank, c.clean - c.ablated AS difference, c.clean,
+           c.ablated, t.ordinal AS text, c.position, v.token, c.text_id, c.token_id
+    FROM ablation_runs r
+    JOIN changed_tokens c ON c.run_id = r.run_id
+    JOIN texts t ON t.text_id = c.text_id
+    LEFT JOIN tokens v ON v.model_id = r.model_id AND v.token_id = c.token_id
+    WHERE r.run_id IN ({runs}) OR r.baseline_of IN ({runs})
+    ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, c.metric, c.rank"""
 
 
 class Database:
@@ -212,7 +223,9 @@ class Database:
         with self.connect() as connection:
             return read_neuron_page(connection, model, layer, number, options)
 
-    def ablate(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
+    def ablate(
+        self, model: str, *, progress: Progress | None = None, **options: Any
+    ) -> AblationRows:
         """Intervene on neurons of a model, store the runs, and return what changed.
 
         `db.ablate("llama-3.2-3b", where="weakening freq>0.6", dataset="texts.jsonl", baseline=5)`
@@ -229,7 +242,7 @@ class Database:
 
         Returns:
             A row for each run, metric and filter; baselines follow their run. Differences are
-            clean − ablated.
+            clean − ablated. Its `changed_tokens` are the tokens that changed most.
 
         Raises:
             MissingExtraError: when the extra `ingest` is not installed.
@@ -240,7 +253,10 @@ class Database:
         report: AblationReport = run_job("ablate", request, progress)
         values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
         runs = ", ".join(f":{name}" for name in values)
-        return self.sql(_ABLATIONS.format(runs=runs), **values)
+        found = self.sql(_ABLATIONS.format(runs=runs), **values)
+        found.read_all()
+        tokens = partial(self.sql, _CHANGED_TOKENS.format(runs=runs), **values)
+        return AblationRows(found.stream(), found.sql, values, tokens)
 
     def concept(
         self,

@@ -9,8 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
-from neurondb.find.columns import ResultShape, check_column, list_order_terms
+from neurondb.find.columns import (
+    ResultShape,
+    check_column,
+    list_order_terms,
+    write_column,
+    write_shown,
+)
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.condition_columns import parse_condition_column
 from neurondb.find.terms import (
     And,
     Between,
@@ -288,10 +295,8 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
 
 
 def _write_column(column: str) -> str:
-    """Return the SQL of a column, or of the absolute value that `|column|` means."""
-    if column.startswith("|"):
-        return f"ABS({column.strip('|')})"
-    return _ROLE_OR_NONE if column == "role" else column
+    """Return the SQL of a column that a term is on."""
+    return _ROLE_OR_NONE if column == "role" else write_column(column)
 
 
 def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> Statement:  # noqa: B008
@@ -303,7 +308,7 @@ def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> 
     """
     _check_depth(expression)
     bind = _Parameters()
-    columns = ", ".join(check_column(column) for column in shape.columns)
+    columns = ", ".join(write_shown(check_column(column)) for column in shape.columns)
     order = ", ".join(list_order_terms(shape.order))
     condition = _write_where(expression, bind)
     if shape.limit is not None:
@@ -367,6 +372,8 @@ def _select_by_effect(column: str) -> str | None:
 
     It is None where the column is no effect of removing a neuron.
     """
+    if not column.startswith("|") and (effect := parse_condition_column(column)) is not None:
+        return effect.neurons_sql
     place = EFFECT_COLUMNS.get(column)
     if place is None:
         return None

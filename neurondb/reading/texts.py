@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from neurondb.errors import UnknownNameError
 from neurondb.reading.excerpts import Place, read_excerpts
@@ -178,13 +178,15 @@ def read_text_start(connection: Connection, text_id: int) -> str:
 
 
 def list_models_that_read(connection: Connection, text: Text) -> tuple[str, ...]:
-    """Return the names of the models that read a text's dataset, in order of their ids."""
-    z, m = tables.tokenizations.c, tables.models.c
+    """Return the names of the models that read a text, in order of their ids.
+
+    They were ingested with its dataset, or had neurons ablated on the text.
+    """
+    z, m, i = tables.tokenizations.c, tables.models.c, tables.text_token_ids.c
+    ingested = select(z.model_id).where(z.dataset_id == text.dataset_id)
+    has_token_ids = exists().where(i.model_id == m.model_id, i.text_id == text.text_id)
     rows = connection.execute(
-        select(m.name)
-        .join_from(tables.tokenizations, tables.models, m.model_id == z.model_id)
-        .where(z.dataset_id == text.dataset_id)
-        .order_by(m.model_id)
+        select(m.name).where(m.model_id.in_(ingested) | has_token_ids).order_by(m.model_id)
     )
     return tuple(rows.scalars())
 

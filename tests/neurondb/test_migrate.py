@@ -80,6 +80,36 @@ def test_a_database_of_the_former_head_has_the_schema_of_a_new_one(
     assert columns_of(former) == columns_of(file)
 
 
+def test_a_run_under_a_condition_is_shown_as_such_after_an_upgrade(former: Path) -> None:
+    with sqlite3.connect(former) as connection:
+        ((model_id, dataset_id),) = connection.execute(
+            "SELECT m.model_id, d.dataset_id FROM models m, dataset_rows d LIMIT 1"
+        ).fetchall()
+        connection.execute("INSERT INTO neuron_sets VALUES (70, NULL, 'every neuron')")
+        for run_id, kind, condition, finished in (
+            (71, "each", None, 1),
+            (72, "each", "gate-_post+", 1),
+            (73, "each", "gate-_post+", 1),
+            (74, "each", "gate+", 0),
+            (75, "attribution", "gate+", 1),
+        ):
+            connection.execute(
+                "INSERT INTO ablation_runs (run_id, model_id, dataset_id, set_id, mode, condition,"
+                " kind, finished) VALUES (?, ?, ?, 70, 'zero', ?, ?, ?)",
+                (run_id, model_id, dataset_id, condition, kind, finished),
+            )
+        connection.execute("UPDATE models SET each_run_id = 73, attribution_run_id = 75")
+    connection.close()
+    upgrade(former)
+    with sqlite3.connect(former) as connection:
+        shown = connection.execute(
+            "SELECT kind, condition, run_id FROM shown_condition_runs ORDER BY 1, 2"
+        ).fetchall()
+        runs = connection.execute("SELECT each_run_id, attribution_run_id FROM models").fetchall()
+    assert shown == [("attribution", "gate+", 75), ("each", "gate-_post+", 73)]
+    assert runs == [(71, None)]
+
+
 def upgrade(path: Path) -> None:
     engine = connect(parse_url(str(path)), writing=True)
     migrate.upgrade(engine)
