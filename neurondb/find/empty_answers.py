@@ -21,12 +21,14 @@ from neurondb.find.coverage import (
     has_rows,
     load_models,
 )
+from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
 from neurondb.find.terms import (
     Between,
     Compare,
     Expression,
     HasEffect,
+    HasText,
     HasToken,
     Missing,
     OnDataset,
@@ -45,7 +47,7 @@ from neurondb.schema import tables
 from neurondb.schema.views import EFFECT_COLUMNS
 
 STAGE_COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_COLUMNS}
-STAGE_TERMS: Final = {"vocab": HasToken, "properties": HasEffect, "activations": OnDataset}
+STAGE_TERMS: Final = {"vocab": HasToken, "properties": HasEffect, "activations": OnDataset | HasText}
 """Stage → the columns, and the kind of term, of a find expression that need it."""
 COMPARISON: Final = "comparison"
 FEWEST_TOKENS: Final = 5
@@ -98,8 +100,9 @@ def explain_empty(
     missing = _explain_missing_data(connection, expression, covered, terms, needs)
     gates = _explain_gates(expression, models, needs, values)
     rare = _explain_rare_properties(connection, terms, models)
+    absent = explain_absent_texts(connection, terms)
     related = explain_related_classes(connection, terms, models)
-    return [*missing, *gates, *rare, *related]
+    return [*missing, *gates, *rare, *absent, *related]
 
 
 def explain_nulls(
