@@ -14,7 +14,7 @@ from neurondb.errors import UsageError
 
 MOST_CHARACTERS: Final = 1_000
 """A search has so many characters at most."""
-EXAMPLE: Final = "as in nobel, \"nobel prize\" or nobel*"
+EXAMPLE: Final = 'as in nobel, "nobel prize" or nobel*'
 
 # What the tokenizer unicode61 of SQLite's FTS5 takes for a word: letters, digits, and the marks
 # that stand over a letter.
@@ -148,7 +148,9 @@ def make_snippet(text: str, phrases: Sequence[Phrase], characters: int) -> tuple
     start = _begin_word(text, max(first.start - characters // 3, 0), first.start)
     end = max(first.end, start + characters)
     if end < len(text):
-        end = max(text.rfind(" ", first.end, end), first.end) if " " in text[first.end:end] else end
+        end = (
+            max(text.rfind(" ", first.end, end), first.end) if " " in text[first.end : end] else end
+        )
     within = [Span(a - start, min(b, end) - start) for a, b in spans if start <= a < end]
     pieces = split_text(text[start:end], within)
     before = (Piece("…", False),) if start else ()

@@ -71,6 +71,8 @@ def texts(
     else:
         write_rows(make_text_rows(found), destination)
     if not n:
-        click.echo("no text contains it" if of is None else f"no text of {of.name} contains it", err=True)
+        click.echo(
+            "no text contains it" if of is None else f"no text of {of.name} contains it", err=True
+        )
     elif n > len(found):
         click.echo(f"the first {len(found):,} of {n:,}; --limit 0 shows all", err=True)

@@ -47,7 +47,11 @@ from neurondb.schema import tables
 from neurondb.schema.views import EFFECT_COLUMNS
 
 STAGE_COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_COLUMNS}
-STAGE_TERMS: Final = {"vocab": HasToken, "properties": HasEffect, "activations": OnDataset | HasText}
+STAGE_TERMS: Final = {
+    "vocab": HasToken,
+    "properties": HasEffect,
+    "activations": OnDataset | HasText,
+}
 """Stage → the columns, and the kind of term, of a find expression that need it."""
 COMPARISON: Final = "comparison"
 FEWEST_TOKENS: Final = 5

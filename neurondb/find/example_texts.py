@@ -68,9 +68,7 @@ def _choose_lists(key: Lexeme) -> tuple[int, ...]:
     return chosen if qualifiers else ()
 
 
-def explain_absent_texts(
-    connection: Connection, terms: Sequence[Expression]
-) -> Iterator[str]:
+def explain_absent_texts(connection: Connection, terms: Sequence[Expression]) -> Iterator[str]:
     """Yield a line for each phrase that no text contains."""
     for phrase in dict.fromkeys(term.phrase for term in terms if isinstance(term, HasText)):
         if not count_texts(connection, (phrase,)):

@@ -172,5 +172,3 @@ def search_annotations(
         )
         for row in connection.execute(text(statement), bind.values)
     )
-
-
