@@ -33,8 +33,8 @@ from neurondb.schema.codes import (
     TOKEN_LISTS,
     UNGATED_CASES,
     VECTORS,
-    example_list,
-    sides,
+    encode_example_list,
+    list_sides,
 )
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing import vocabulary as vocabulary_rows
@@ -163,7 +163,7 @@ def vocabulary(fiction: Fiction, layer: int) -> VocabularyRecord:
             probability=rng.lognormal(-9, 1, n),
             normalised=1 + rng.lognormal(0, 1, n),
         )
-        for side in sides(gated="gate" in fiction.vectors)
+        for side in list_sides(gated="gate" in fiction.vectors)
     }
     return VocabularyRecord(lists=lists, moments=moments, lm_head=head)
 
@@ -203,7 +203,7 @@ def activations(fiction: Fiction, layer: int, lengths: Ints) -> ActivationsRecor
             for code, share in zip(cases, shares, strict=True)
         },
         examples={
-            example_list(case, quantity): _examples(rng, (n, fiction.n_examples), lengths)
+            encode_example_list(case, quantity): _examples(rng, (n, fiction.n_examples), lengths)
             for case, quantity in (GATED if gated else UNGATED).peaks
         },
         histograms={
@@ -217,7 +217,7 @@ def activations(fiction: Fiction, layer: int, lengths: Ints) -> ActivationsRecor
 
 def _histogram(rng: np.random.Generator, n_tokens: int, n: int) -> Ints:
     """Make up the counts of n bell-shaped histograms."""
-    below = 0.5 * (1 + erf(histogram.edges() / 2**0.5))
+    below = 0.5 * (1 + erf(histogram.compute_edges() / 2**0.5))
     counts: Ints = rng.multinomial(n_tokens, np.diff(below, prepend=0.0, append=1.0), n)
     return counts
 
@@ -333,7 +333,7 @@ class _Builder:
         dataset_id = datasets.store_dataset(self._engine, dataset)
         with self._ledger.finishing(Step("texts", WHOLE_MODEL, {}, dataset_id)) as writer:
             datasets.store_tokenization(writer, dataset_id, tokenization)
-            text_ids = datasets.text_ids(writer.connection, dataset_id)
+            text_ids = datasets.read_text_ids(writer.connection, dataset_id)
         lengths = np.array([len(ids) for ids in tokenization.token_ids])
         write = partial(write_activations, dataset_id=dataset_id, text_ids=text_ids)
         for n in self._layers:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from rich.console import Console
 
 from neurondb.contracts.ingest import DemoInputs, DemoRequest, IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.explore.publishing import FILE, Publication, publish
 from neurondb.terminal.progress import choose_progress
 
@@ -57,7 +57,7 @@ def ingest(file: Path) -> None:
     """Analyse the real model with all stages but traces."""
     progress = choose_progress(Console(stderr=True))
     with tempfile.TemporaryDirectory() as directory:
-        inputs: DemoInputs = job("demo")(DemoRequest(Path(directory), real=True), progress)
+        inputs: DemoInputs = load_job("demo")(DemoRequest(Path(directory), real=True), progress)
         request = IngestRequest(
             model=inputs.model,
             name=inputs.name,
@@ -65,7 +65,7 @@ def ingest(file: Path) -> None:
             database=str(file),
             dataset=inputs.dataset,
         )
-        job("ingest")(request, progress)
+        load_job("ingest")(request, progress)
 
 
 @contextmanager

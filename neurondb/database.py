@@ -20,7 +20,8 @@ from sqlalchemy.exc import DatabaseError as SQLDatabaseError
 
 from neurondb import schema
 from neurondb.errors import DatabaseError
-from neurondb.paths import default_database
+from neurondb.paths import find_default_database
+from neurondb.spelling import by_option
 from neurondb.sqlite_files import (
     FileConnection,
     check_readable,
@@ -46,12 +47,12 @@ def parse_url(location: str | None) -> URL:
     Raises:
         DatabaseError: when it is a URL of something else than SQLite or PostgreSQL.
     """
-    location = location or default_database()
+    location = location or find_default_database()
     if not _SCHEME.match(location):
-        return _file_url(location)
-    if found := _SQLITE.fullmatch(location):
+        return _make_file_url(location)
+    if match := _SQLITE.fullmatch(location):
         # All of it is the path: `?` and `#` are characters of names, not parts of an address.
-        return _file_url(found["path"] or MEMORY)
+        return _make_file_url(match["path"] or MEMORY)
     if location.startswith("sqlite"):
         raise DatabaseError(f"cannot read the database URL {location!r}: write sqlite:///PATH")
     if location.startswith("postgres://"):
@@ -66,27 +67,27 @@ def parse_url(location: str | None) -> URL:
     return url
 
 
-def _file_url(path: str) -> URL:
-    plain = path if path == MEMORY else str(Path(path).expanduser())
-    if plain == MEMORY != path:
-        plain = str(Path.cwd() / plain)  # a file of that name
-    return URL.create("sqlite", database=plain)
+def _make_file_url(path: str) -> URL:
+    file = path if path == MEMORY else str(Path(path).expanduser())
+    if file == MEMORY != path:
+        file = str(Path.cwd() / file)  # a file of that name
+    return URL.create("sqlite", database=file)
 
 
-def connect(url: URL, *, writing: bool = False, finished: bool = False) -> Engine:
-    """Return an engine; on SQLite in WAL mode, and unless `writing` it cannot change a thing.
+def connect(url: URL, *, writing: bool = False, immutable: bool = False) -> Engine:
+    """Return an engine, which cannot change anything unless `writing`; SQLite is in WAL mode.
 
-    `finished` says that nobody writes to the SQLite file: no locks are taken.
+    `immutable` says that nobody writes to the SQLite file: no locks are taken.
     """
     if url.get_backend_name() != "sqlite":
         return _connect_server(url)
-    path = sqlite_path(url)
+    path = get_sqlite_path(url)
     if path is None:
         engine = create_engine(url)
     else:
-        opener = _opener(path, writing=writing, finished=finished)
+        opener = _make_opener(path, writing=writing, immutable=immutable)
         engine = create_engine(url, creator=opener)
-        event.listen(engine, "checkout", _as_it_was(path))
+        event.listen(engine, "checkout", _make_change_check(path))
     event.listen(engine, "connect", _set_pragmas)
     if writing:
         event.listen(engine, "connect", _prepare_writing)
@@ -97,23 +98,23 @@ def connect(url: URL, *, writing: bool = False, finished: bool = False) -> Engin
     return engine
 
 
-def _opener(path: Path, *, writing: bool, finished: bool) -> Callable[[], sqlite3.Connection]:
+def _make_opener(path: Path, *, writing: bool, immutable: bool) -> Callable[[], sqlite3.Connection]:
     if writing:
         return lambda: open_file(path, "mode=rwc", timeout=BUSY_TIMEOUT_S)
-    if finished:
+    if immutable:
         return lambda: open_finished(path, timeout=BUSY_TIMEOUT_S)
     return lambda: open_to_read(path, timeout=BUSY_TIMEOUT_S)
 
 
-def _as_it_was(path: Path) -> Callable[[Any, Any, Any], None]:
-    """Return what has a file opened anew that was taken as finished and has changed since."""
+def _make_change_check(path: Path) -> Callable[[Any, Any, Any], None]:
+    """Return a listener that reopens a file opened as unchanging which has changed since."""
 
-    def look(connection: Any, _record: object, _proxy: object) -> None:
-        before = connection.stamp if isinstance(connection, FileConnection) else None
-        if before is not None and before != read_stamp(path):
+    def check(connection: Any, _record: object, _proxy: object) -> None:
+        stamp = connection.stamp if isinstance(connection, FileConnection) else None
+        if stamp is not None and stamp != read_stamp(path):
             raise DisconnectionError(f"{path} has changed")
 
-    return look
+    return check
 
 
 def _connect_server(url: URL) -> Engine:
@@ -128,7 +129,7 @@ def _connect_server(url: URL) -> Engine:
 
 
 def _show_nul(connection: Any, _record: object) -> None:
-    """Have U+2400 stored for U+0000: a token of many vocabularies, but no text of PostgreSQL's."""
+    """Store U+2400 in place of U+0000, which many vocabularies have and PostgreSQL cannot hold."""
     from psycopg.types.string import StrDumper
 
     class Dumper(StrDumper):
@@ -166,7 +167,7 @@ def _begin_deferred(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
-def sqlite_path(url: URL) -> Path | None:
+def get_sqlite_path(url: URL) -> Path | None:
     """Return the file behind a SQLite URL; None for PostgreSQL and in-memory databases."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", MEMORY):
         return None
@@ -187,25 +188,27 @@ def check_revision(engine: Engine) -> None:
     Raises:
         DatabaseError: says which, and what to do.
     """
-    where = format_url(engine.url)
-    with translate_errors(where), engine.connect() as connection:
+    location = format_url(engine.url)
+    with translate_errors(location), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
-            raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    refuse_unreleased(where, found)
-    if found is None or str(found) < schema.REVISION:
+            raise DatabaseError(
+                f"{location} is not a NeuronDB database; give another{by_option('db')}"
+            )
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    refuse_unreleased(location, revision)
+    if revision is None or str(revision) < schema.REVISION:
         raise DatabaseError(
-            f"{where} has schema {found}, this version needs {schema.REVISION}; "
-            "run `neurondb upgrade` with the same --db"
+            f"{location} has schema {revision}, this version needs {schema.REVISION}; "
+            "run `neurondb upgrade --db` with the same path or URL"
         )
-    if str(found) > schema.REVISION:
+    if str(revision) > schema.REVISION:
         raise DatabaseError(
-            f"{where} has schema {found}, newer than {schema.REVISION} of this version; "
+            f"{location} has schema {revision}, newer than {schema.REVISION} of this version; "
             "install a newer neurondb"
         )
 
 
-def refuse_unreleased(where: str, revision: str | None) -> None:
+def refuse_unreleased(location: str, revision: str | None) -> None:
     """Refuse a database whose schema is older than any that `neurondb upgrade` starts from.
 
     Raises:
@@ -213,7 +216,7 @@ def refuse_unreleased(where: str, revision: str | None) -> None:
     """
     if revision is not None and revision < schema.FIRST:
         raise DatabaseError(
-            f"{where} has schema {revision}, from before the first release ({schema.FIRST}): "
+            f"{location} has schema {revision}, from before the first release ({schema.FIRST}): "
             f"upgrade it with an earlier version that has schema {schema.FIRST}, "
             "or ingest its models anew into another file"
         )
@@ -226,7 +229,7 @@ def open_existing(location: str | None = None) -> Engine:
         DatabaseError: when there is none, or it is older, newer or something else.
     """
     url = parse_url(location)
-    path = sqlite_path(url)
+    path = get_sqlite_path(url)
     if path is not None:
         check_readable(path)
     engine = connect(url)
@@ -242,35 +245,35 @@ def open_immutable(location: str) -> Engine:
     """
     path = Path(location)
     check_readable(path)
-    engine = connect(parse_url(str(path.absolute())), finished=True)
+    engine = connect(parse_url(str(path.absolute())), immutable=True)
     check_revision(engine)
     return engine
 
 
 @contextmanager
-def translate_errors(where: str) -> Iterator[None]:
-    """Turn errors of the driver into one line about the database at `where`."""
+def translate_errors(location: str) -> Iterator[None]:
+    """Turn errors of the driver into one line about the database at `location`."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise DatabaseError(f"{where}: {explain(error)}") from error
+        raise DatabaseError(f"{location}: {explain_database_error(error)}") from error
 
 
-def explain(error: Exception) -> str:
-    """Say what a driver's error means to a user and what to do."""
-    said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+def explain_database_error(error: Exception) -> str:
+    """Return what a driver's error means to a user, and what to do about it."""
+    message = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     for sign, meaning in _MEANINGS.items():
-        if sign in said:
+        if sign in message:
             return meaning
     if isinstance(error, (OperationalError, SQLDatabaseError)):
-        return said
-    return f"{type(error).__name__}: {said}"
+        return message
+    return f"{type(error).__name__}: {message}"
 
 
 _MEANINGS = {
     "database is locked": "locked by another process for "
     f"{BUSY_TIMEOUT_S:g} s; wait for it to finish and try again",
-    "file is not a database": "not an SQLite database; give another with --db",
+    "file is not a database": "not an SQLite database; give another",
     "database or disk is full": "the disk is full; free some space and run the command again",
     "disk I/O error": "the disk reported an error; check its space and health, then run again",
     "attempt to write a readonly database": "read-only: this user may not write to it, or not in "
@@ -280,6 +283,6 @@ _MEANINGS = {
 }
 
 
-def driver_connection(connection: Connection) -> Any:
+def get_driver_connection(connection: Connection) -> Any:
     """Return the driver's own connection, for bulk loads and read-only authorizers."""
     return connection.connection.driver_connection

@@ -4,15 +4,19 @@
     ├── UsageError                 the request itself is malformed (exit code 2)
     │   └── ExpressionError        a `find` expression cannot be understood
     ├── DatabaseError              the database cannot be opened, is locked, older or newer
-    │   └── UnknownNameError       no such model, neuron, query or dataset in it
+    │   └── UnknownNameError       no such model, layer, neuron, token or dataset in it
     ├── ModelError                 a model cannot be read
     │   ├── CheckpointError        a file is missing, truncated, mis-shaped or holds NaN
     │   ├── UnsupportedModelError  its architecture has no adapter
+    │   ├── LackingModelError      it has no gates, no chat template, too short a context
     │   └── HubError               it cannot be downloaded
     ├── TextError                  a dataset holds no text or cannot be read
     └── IngestError                a job cannot go on: other settings, other weights
 
-Only the command line turns them into exit codes: 2 for a UsageError, 1 for the rest.
+Only the command line turns them into exit codes. 2, a UsageError: the request cannot be right
+whatever the database, the models and the files hold, because it is malformed or names something of
+the program's that there is not (an option, a query, a figure, a class, a column). 1, the rest: a
+well-formed request that this database or this machine cannot answer.
 """
 
 
@@ -21,7 +25,7 @@ class NeuronDBError(Exception):
 
 
 class UsageError(NeuronDBError):
-    """The request itself is malformed."""
+    """The request itself is malformed, whatever the database holds."""
 
 
 class ExpressionError(UsageError):
@@ -46,6 +50,10 @@ class CheckpointError(ModelError):
 
 class UnsupportedModelError(ModelError):
     """The model's architecture has no adapter."""
+
+
+class LackingModelError(ModelError):
+    """What was asked takes something that the model has not, such as gates or a longer context."""
 
 
 class HubError(ModelError):

@@ -39,7 +39,7 @@ def find_extra(module: str | None) -> str | None:
 
 @contextmanager
 def name_missing_extras() -> Iterator[None]:
-    """While open, a missing module of an extra is an error that says how to install the extra.
+    """Turn a missing module of an extra into an error that says how to install the extra.
 
     Any other missing module is a fault of ours or of the installation, and stays what it is.
 

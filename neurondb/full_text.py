@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError as SQLDatabaseError
 
-from neurondb.database import driver_connection
+from neurondb.database import get_driver_connection
 from neurondb.phrases import Phrase
 
 INDEXED: Final = {"texts": ("text",), "annotations": ("value", "note")}
@@ -113,7 +113,9 @@ def _open_utils(connection: Connection) -> Any:
                     statement = ""
             return cursor
 
-    return Database(driver_connection(connection), execute_plugins=False, recursive_triggers=False)
+    return Database(
+        get_driver_connection(connection), execute_plugins=False, recursive_triggers=False
+    )
 
 
 def is_shadow(name: str) -> bool:
@@ -221,9 +223,9 @@ def write_condition(
         found = f"SELECT rowid FROM {table}_fts WHERE {table}_fts MATCH {query}"
         conditions.append(f"{alias}.{_KEYS[table]} IN ({found})")
     place = "strpos" if server else "instr"
-    for phrase in phrases:
-        if phrase.stands:
-            conditions.append(f"{place}({value}, {bind(phrase.text)}) > 0")
+    conditions += [
+        f"{place}({value}, {bind(phrase.text)}) > 0" for phrase in phrases if phrase.stands
+    ]
     return " AND ".join(conditions)
 
 

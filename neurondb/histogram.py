@@ -20,10 +20,10 @@ BINS_A_SIDE: Final = 2 * (LARGEST - SMALLEST) + 2
 N_BINS: Final = 2 * BINS_A_SIDE
 
 STRIDE: Final = 8
-"""Of every text each eighth position is counted, beginning at its ordinal modulo eight."""
+"""Every eighth position of a text is counted, from the one equal to its ordinal modulo eight."""
 
 
-def edges() -> Float[np.ndarray, " edges"]:
+def compute_edges() -> Float[np.ndarray, " edges"]:
     """Return the N_BINS − 1 edges between the bins, ascending; the outer bins are open."""
     octaves = np.exp2(np.arange(SMALLEST, LARGEST, dtype=np.float64))
     halves = np.stack([octaves, 1.5 * octaves], axis=1).ravel()
@@ -31,9 +31,9 @@ def edges() -> Float[np.ndarray, " edges"]:
     return np.concatenate([-outwards[::-1], [0.0], outwards])
 
 
-def bin_of(values: Float[np.ndarray, " values"]) -> Int[np.ndarray, " values"]:
-    """Return the number of each value's bin."""
-    outwards = edges()[BINS_A_SIDE:]
+def find_bins(values: Float[np.ndarray, " values"]) -> Int[np.ndarray, " values"]:
+    """Return the number of the bin that each value falls into, from 0."""
+    outwards = compute_edges()[BINS_A_SIDE:]
     place = np.searchsorted(outwards, np.abs(values), side="right")
     return np.asarray(np.where(values < 0, BINS_A_SIDE - 1 - place, BINS_A_SIDE + place))
 
@@ -56,10 +56,10 @@ def pack(counts: Int[np.ndarray, "neurons bins"]) -> list[bytes]:
     starts = ends - sizes
     packed = np.zeros(int(sizes.sum()), dtype=np.uint8)
     for place in range(int(sizes.max(initial=0))):
-        there = np.flatnonzero(sizes > place)
-        byte = flat[there] >> np.uint64(_BITS * place) & np.uint64(_LOW_BITS)
-        more = np.where(sizes[there] > place + 1, _MORE, 0)
-        packed[starts[there] + place] = byte.astype(np.uint8) | more.astype(np.uint8)
+        longer = np.flatnonzero(sizes > place)
+        byte = flat[longer] >> np.uint64(_BITS * place) & np.uint64(_LOW_BITS)
+        continuation = np.where(sizes[longer] > place + 1, _MORE, 0)
+        packed[starts[longer] + place] = byte.astype(np.uint8) | continuation.astype(np.uint8)
     return _cut(packed.tobytes(), sizes.reshape(counts.shape).sum(axis=1))
 
 

@@ -8,7 +8,8 @@ import math
 import re
 from typing import Final, Literal, NamedTuple, cast
 
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError, UsageError
+from neurondb.spelling import option
 
 Hook = Literal["hook_post", "hook_pre_linear"]
 
@@ -42,20 +43,22 @@ class Condition(NamedTuple):
     post: int = 0
 
     @classmethod
-    def parse(cls, written: str | None) -> "Condition":
+    def parse(cls, text: str | None) -> "Condition":
         """Return the condition written as `gate-_post+`, `gate+` or `post-`; None is no condition.
 
         Raises:
             UsageError: when it is none of these.
         """
-        if written is None:
+        if text is None:
             return cls()
-        match = _PATTERN.fullmatch(written)
+        match = _PATTERN.fullmatch(text)
         condition = match and cls(_SIGN_OF[match["gate"]], _SIGN_OF[match["post"]])
-        if not condition or not written or str(condition) != written:
-            same = _SIGN_CASES.get(written)
-            hint = f"the sign case is {same} here" if same else "write one like gate-_post+"
-            raise UsageError(f"{written!r} is no condition; {hint}, or give gate+ or post-")
+        if not condition or not text or str(condition) != text:
+            sign_case = _SIGN_CASES.get(text)
+            hint = (
+                f"the sign case is {sign_case} here" if sign_case else "write one like gate-_post+"
+            )
+            raise UsageError(f"{text!r} is no condition; {hint}, or give gate+ or post-")
         return condition
 
     def __str__(self) -> str:
@@ -91,10 +94,12 @@ class Treatment(NamedTuple):
         if hook is not None and hook not in HOOKS:
             raise UsageError(f"no hook {hook!r} to set; it is one of {', '.join(HOOKS)}")
         if hook == "hook_pre_linear" and mode != "clamp":
-            raise UsageError(f"mode {mode} sets hook_post; hook_pre_linear is set by --mode clamp")
+            raise UsageError(
+                f"mode {mode} sets hook_post; hook_pre_linear is set by {option('mode', 'clamp')}"
+            )
         _check_value(mode, value)
-        chosen = hook or ("hook_pre_linear" if mode == "clamp" else "hook_post")
-        return cls(mode, Condition.parse(condition), cast("Hook", chosen), value)
+        hook_name = hook or ("hook_pre_linear" if mode == "clamp" else "hook_post")
+        return cls(mode, Condition.parse(condition), cast("Hook", hook_name), value)
 
     def check(self, *, gated: bool) -> None:
         """Check that the treatment fits neurons with or without a gate.
@@ -105,14 +110,14 @@ class Treatment(NamedTuple):
         if gated:
             return
         if self.condition.gate:
-            raise UsageError(
+            raise LackingModelError(
                 f"the condition {self.condition} asks for the sign of the gate, and this model's "
                 "neurons have none; use post+ or post-"
             )
         if self.hook == "hook_pre_linear":
-            raise UsageError(
+            raise LackingModelError(
                 "hook_pre_linear is what a gate multiplies, and this model's neurons have none; "
-                "give --hook hook_post"
+                f"give {option('hook', 'hook_post')}"
             )
 
     def __str__(self) -> str:
@@ -129,8 +134,10 @@ ZERO: Final = Treatment()
 
 def _check_value(mode: str, value: float | None) -> None:
     if mode in ("fix", "clamp") and value is None:
-        raise UsageError(f"mode {mode} needs a value; give --value V")
+        raise UsageError(f"mode {mode} needs a value; give {option('value')}")
     if mode in ("zero", "mean") and value is not None:
-        raise UsageError(f"mode {mode} takes no value; leave --value out, or give --mode fix")
+        raise UsageError(
+            f"mode {mode} takes no value; leave it out, or give {option('mode', 'fix')}"
+        )
     if value is not None and not math.isfinite(value):
         raise UsageError(f"the value {value} is not finite")

@@ -37,30 +37,30 @@ class KnownModel:
 
 
 def find_known_model(name: str) -> KnownModel:
-    """The known model of this slug or hub id, in any case of letters.
+    """Return the known model of this slug or hub id, in any letter case.
 
     Raises:
         ModelError: There is none; the message names the nearest slugs.
     """
-    wanted = name.strip().lower()
-    found = KNOWN.get(ALIASES.get(wanted, wanted)) or _BY_HUB_ID.get(wanted)
-    if found is None:
+    key = name.strip().lower()
+    model = KNOWN.get(ALIASES.get(key, key)) or _BY_HUB_ID.get(key)
+    if model is None:
         raise ModelError(explain_unknown(name))
-    return found
+    return model
 
 
 def explain_unknown(name: str) -> str:
-    """The one line that says a name is not known, with the nearest slugs and what else to give."""
-    near = suggest_slugs(name)
-    guess = f"did you mean {' or '.join(near)}? Or " if near else ""
+    """Return one line that says a name is unknown, with similar slugs and what else to give."""
+    similar = suggest_slugs(name)
+    guess = f"did you mean {' or '.join(similar)}? Or " if similar else ""
     return f"no known model is called '{name}': {guess}give owner/name or a directory"
 
 
 def suggest_slugs(name: str) -> list[str]:
-    """At most three slugs that look like `name`, the nearest first."""
+    """Return at most three slugs that look like `name`, the nearest first."""
     names = [*KNOWN, *ALIASES]
-    near = get_close_matches(name.strip().lower(), names, n=SUGGESTIONS, cutoff=0.6)
-    return list(dict.fromkeys(ALIASES.get(slug, slug) for slug in near))
+    similar = get_close_matches(name.strip().lower(), names, n=SUGGESTIONS, cutoff=0.6)
+    return list(dict.fromkeys(ALIASES.get(slug, slug) for slug in similar))
 
 
 # (slug, hub id, model_type, description), the papers' gated models first.

@@ -11,12 +11,12 @@ from neurondb.database import (
     check_revision,
     connect,
     format_url,
+    get_sqlite_path,
     parse_url,
-    sqlite_path,
     translate_errors,
 )
 from neurondb.errors import DatabaseError
-from neurondb.paths import folder
+from neurondb.paths import find_folder
 from neurondb.schema import VIEWS, codes, tables
 from neurondb.sqlite_files import check_readable
 from neurondb.taxonomy import CLASSES, UNDEFINED
@@ -25,7 +25,7 @@ from neurondb.taxonomy import CLASSES, UNDEFINED
 def make_configuration(connection: Connection | None = None) -> Config:
     """Return Alembic's configuration; it works from an installed package too."""
     config = Config()
-    config.set_main_option("script_location", str(folder("migrations")))
+    config.set_main_option("script_location", str(find_folder("migrations")))
     config.attributes["connection"] = connection
     return config
 
@@ -50,7 +50,7 @@ def create_or_open(location: str | None = None) -> Engine:
         DatabaseError: when it is older (asks for `neurondb upgrade`), newer, or something else.
     """
     url = parse_url(location)
-    path = sqlite_path(url)
+    path = get_sqlite_path(url)
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def create_or_open(location: str | None = None) -> Engine:
             raise DatabaseError(
                 f"cannot write in {path.parent}: {error.strerror or error}"
             ) from error
-    new = path is not None and not path.exists()
+    is_new = path is not None and not path.exists()
     engine = connect(url, writing=True)
     try:
         with translate_errors(format_url(engine.url)), engine.connect() as connection:
@@ -69,7 +69,7 @@ def create_or_open(location: str | None = None) -> Engine:
             upgrade(engine)
     except BaseException:
         engine.dispose()
-        if new and path is not None:
+        if is_new and path is not None:
             _remove(path)
         raise
     check_revision(engine)
@@ -88,8 +88,8 @@ def read_revision(engine: Engine) -> str | None:
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return None if found is None else str(found)
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if revision is None else str(revision)
 
 
 def drop_views(connection: Connection) -> None:
@@ -106,12 +106,12 @@ def create_views(connection: Connection) -> None:
 
 def fill_lookups(connection: Connection) -> None:
     """Write the words behind the codes, where they are not there yet."""
-    for table, rows in _lookups().items():
+    for table, rows in _list_lookups().items():
         if not connection.execute(table.select().limit(1)).first():
             connection.execute(insert(table), rows)
 
 
-def _lookups() -> dict[Table, list[dict[str, object]]]:
+def _list_lookups() -> dict[Table, list[dict[str, object]]]:
     return {
         tables.rw_classes: [c._asdict() for c in (*CLASSES, UNDEFINED)],
         tables.vectors: [{"vector_id": i, "vector": v} for i, v in enumerate(codes.VECTORS)],

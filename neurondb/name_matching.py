@@ -15,9 +15,7 @@ MOST_LISTED: Final = 12
 """As many known words as fit a one-line message."""
 
 CLASS_NAMES: Final = {
-    spelled: known.name
-    for known in (*CLASSES, UNDEFINED)
-    for spelled in (known.name, known.io_name)
+    name: entry.name for entry in (*CLASSES, UNDEFINED) for name in (entry.name, entry.io_name)
 }
 """Either name of a read-write class → its name in the database."""
 
@@ -27,13 +25,13 @@ def quote_word(word: str) -> str:
     return repr(word if len(word) <= LONGEST_QUOTED else f"{word[:LONGEST_QUOTED]}…")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return what to append to "unknown …": near words, else all when few, else nothing."""
-    words = sorted(set(known))
+def suggest_names(word: str, names: Iterable[str]) -> str:
+    """Return the end of an "unknown …" message: similar names, else all if few, else nothing."""
+    words = sorted(set(names))
     lowered = {w.lower(): w for w in words}
-    near = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)
-    if near:
-        return f"; did you mean {' or '.join(repr(lowered[w]) for w in near)}?"
+    similar = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)
+    if similar:
+        return f"; did you mean {' or '.join(repr(lowered[w]) for w in similar)}?"
     if 0 < len(words) <= MOST_LISTED:
         return f"; there is {', '.join(words)}"
     return ""
@@ -44,19 +42,19 @@ def split_words(text: str) -> list[str]:
     return re.split(r"[\s_-]+", text.strip().lower())
 
 
-def match_names(words: Sequence[str], known: dict[str, Meaning]) -> list[str]:
+def match_names(words: Sequence[str], meanings: dict[str, Meaning]) -> list[str]:
     """Return the entries that `words` spells out, else those of which it is an abbreviation.
 
     Each word abbreviates the word in its place: `cond weak` is `conditional weakening`, and
     `cond` could be four classes. Entries of the same meaning count once.
     """
-    spelled = " ".join(words)
-    if spelled in known:
-        return [spelled]
-    meanings = {
-        known[entry]: entry for entry in reversed(known) if _abbreviates(words, entry.split())
+    text = " ".join(words)
+    if text in meanings:
+        return [text]
+    entry_of = {
+        meanings[entry]: entry for entry in reversed(meanings) if _abbreviates(words, entry.split())
     }
-    return sorted(meanings.values())
+    return sorted(entry_of.values())
 
 
 def _abbreviates(words: Sequence[str], entry: Sequence[str]) -> bool:

@@ -9,13 +9,13 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from neurondb.database import format_url, translate_errors
-from neurondb.errors import UnknownNameError
+from neurondb.errors import UsageError
 from neurondb.find import empty_answers
 from neurondb.find.names import find_model_name, find_property_name
 from neurondb.find.terms import And, Expression, HasEffect, Missing, OneOf
 from neurondb.find.token_names import require_token
-from neurondb.name_matching import did_you_mean
-from neurondb.paths import folder
+from neurondb.name_matching import suggest_names
+from neurondb.paths import find_folder
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import (
     Bindings,
@@ -30,20 +30,20 @@ PLACE_PARAMETERS: Final = ("layer", "neuron")
 
 def list_names() -> list[str]:
     """Return the names of all queries."""
-    return sorted(path.stem for path in folder("queries").glob("*.sql"))
+    return sorted(path.stem for path in find_folder("queries").glob("*.sql"))
 
 
 def load(name: str) -> NamedQuery:
     """Return the query of a name, read from its file.
 
     Raises:
-        UnknownNameError: when there is none of that name.
+        UsageError: when there is none of that name.
     """
-    known = list_names()
-    if name not in known:
-        hint = did_you_mean(name, known) or "; `neurondb query --list` shows them"
-        raise UnknownNameError(f"no query {name!r}{hint}")
-    return parse_query((folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name)
+    names = list_names()
+    if name not in names:
+        hint = suggest_names(name, names) or "; `neurondb query --list` shows them"
+        raise UsageError(f"no query {name!r}{hint}")
+    return parse_query((find_folder("queries") / f"{name}.sql").read_text(encoding="utf-8"), name)
 
 
 def load_all() -> list[NamedQuery]:
@@ -51,7 +51,7 @@ def load_all() -> list[NamedQuery]:
     return [load(name) for name in list_names()]
 
 
-def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
+def run(engine: Engine, name: str, parameters: Mapping[str, str]) -> Rows:
     """Run a named query with the parameters given as text.
 
     Raises:
@@ -60,21 +60,21 @@ def run(engine: Engine, name: str, given: Mapping[str, str]) -> Rows:
         UsageError: when a parameter is missing, unknown or cannot be read.
     """
     query = load(name)
-    bindings = query.bindings(given)
+    bindings = query.bindings(parameters)
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
         bindings = _look_up(connection, query, bindings)
     return run_sql(engine, query.sql, bindings)
 
 
-def why_empty(engine: Engine, name: str, given: Mapping[str, str]) -> list[str]:
+def explain_empty(engine: Engine, name: str, parameters: Mapping[str, str]) -> list[str]:
     """Return a line for each reason why a named query may have no rows; raises as `run` does."""
     query = load(name)
-    bindings = query.bindings(given)
+    bindings = query.bindings(parameters)
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
         bindings = _look_up(connection, query, bindings)
-        chosen = [str(bindings[p.name]) for p in query.parameters if p.kind == "choice"]
+        choices = [str(bindings[p.name]) for p in query.parameters if p.kind == "choice"]
         expression = _describe_subject(query, bindings)
-        lines = empty_answers.explain_empty(connection, expression, query.needs, chosen)
+        lines = empty_answers.explain_empty(connection, expression, query.needs, choices)
         if empty_answers.COMPARISON in query.needs:
             before, after = (_to_text(bindings[side]) for side in ("before", "after"))
             lines += empty_answers.explain_missing_comparison(connection, before, after)
@@ -112,7 +112,7 @@ def _look_up(connection: Connection, query: NamedQuery, bindings: Bindings) -> B
         }
 
     models = find_names("model", lambda name: find_model_name(connection, name))
-    among = [str(name) for name in models.values()]
-    tokens = find_names("token", lambda text: require_token(connection, text, among))
+    model_names = [str(name) for name in models.values()]
+    tokens = find_names("token", lambda text: require_token(connection, text, model_names))
     properties = find_names("property", lambda name: find_property_name(connection, name))
     return {**bindings, **models, **tokens, **properties}

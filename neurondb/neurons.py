@@ -92,9 +92,9 @@ def match_named_neuron(text: str) -> NamedNeuron | None:
     place = _place(match)
     if match is None or place is None:
         return None
-    before = text[: match.start()]
-    model = before.rstrip().rstrip("/").rstrip()
-    if before and model in ("", before):
+    prefix = text[: match.start()]
+    model = prefix.rstrip().rstrip("/").rstrip()
+    if prefix and model in ("", prefix):
         return None
     return NamedNeuron(model or None, place)
 
@@ -107,10 +107,10 @@ def parse_layers(text: str) -> tuple[int, ...]:
     Raises:
         UsageError: when a part is no number or range, or a range runs backwards.
     """
-    return tuple(layer for part in text.split(",") for layer in _layer_range(part))
+    return tuple(layer for part in text.split(",") for layer in _parse_layer_range(part))
 
 
-def _layer_range(part: str) -> range:
+def _parse_layer_range(part: str) -> range:
     match = _LAYERS.fullmatch(part.strip())
     if match is None:
         raise UsageError(f"{_quote(part)} is no layer or range of layers, like 0-3,7,-1")

@@ -14,29 +14,29 @@ _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
 
 
-def in_checkout() -> bool:
+def is_checkout() -> bool:
     """Tell whether this package runs from a source checkout rather than from a wheel."""
     return (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "migrations").is_dir()
 
 
-def folder(name: str) -> Path:
+def find_folder(name: str) -> Path:
     """Return the data folder `name`: queries, migrations or db.
 
     Raises:
         DatabaseError: when the installation lacks it.
     """
-    root = _CHECKOUT if in_checkout() else _PACKAGE / "_folders"
-    found = root / name
-    if not found.is_dir():
+    root = _CHECKOUT if is_checkout() else _PACKAGE / "_folders"
+    path = root / name
+    if not path.is_dir():
         raise DatabaseError(f"the folder {name!r} is missing from {root}; reinstall neurondb")
-    return found
+    return path
 
 
-def default_database() -> str:
+def find_default_database() -> str:
     """Return `$NEURONDB_URL`, else db/neurondb.db of a checkout or of the user's data directory."""
     configured = os.environ.get("NEURONDB_URL")
     if configured:
         return configured
-    if in_checkout():
+    if is_checkout():
         return str(_CHECKOUT / "db" / "neurondb.db")
     return str(platformdirs.user_data_path("neurondb") / "neurondb.db")

@@ -47,7 +47,7 @@ class Phrase(NamedTuple):
 
     @property
     def pattern(self) -> str:
-        """The regular expression of its places, in any case unless it is looked for as it stands."""
+        """The regular expression of its places; of words in any case."""
         if self.stands:
             return re.escape(self.text)
         words = _BETWEEN.join(f"(?i:{re.escape(word)})" for word in self.words)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from neurondb.errors import DatabaseError
+from neurondb.spelling import by_option
 
 LOGS: Final = ("-wal", "-journal")
-"""What follows a file's name in those that hold changes not written back to it yet."""
+"""Suffixes of the files that hold changes not yet written back to a database."""
 
 _UNWRITABLE: Final = frozenset(
     {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL}
@@ -29,7 +30,7 @@ Stamp: TypeAlias = tuple[tuple[int, int] | None, ...]
 
 
 class FileConnection(sqlite3.Connection):
-    """A connection to a file; `stamp` is what the files were when it was taken as finished."""
+    """A connection to a file; `stamp` is the `read_stamp` of a file opened as unchanging."""
 
     stamp: Stamp | None = None
 
@@ -39,25 +40,27 @@ def format_uri(path: Path | str, options: str) -> str:
     return f"{Path(os.path.realpath(path)).as_uri()}?{options}"
 
 
-def open_file(path: Path | str, options: str, **how: Any) -> sqlite3.Connection:
+def open_file(path: Path | str, options: str, **options_of_connect: Any) -> sqlite3.Connection:
     """Open a file by SQLite's options for URIs, such as `mode=ro`.
 
-    `how` is for `sqlite3.connect`; any thread may use the connection.
+    `options_of_connect` is for `sqlite3.connect`; any thread may use the connection.
     """
-    how.setdefault("factory", FileConnection)
-    found: sqlite3.Connection = sqlite3.connect(
-        format_uri(path, options), uri=True, check_same_thread=False, **how
+    options_of_connect.setdefault("factory", FileConnection)
+    connection: sqlite3.Connection = sqlite3.connect(
+        format_uri(path, options), uri=True, check_same_thread=False, **options_of_connect
     )
-    return found
+    return connection
 
 
-def open_finished(path: Path | str, **how: Any) -> sqlite3.Connection:
-    """Open a file that nobody writes to: no locks, nothing made beside it."""
-    return open_file(path, "immutable=1&mode=ro", **how)
+def open_finished(path: Path | str, **options_of_connect: Any) -> sqlite3.Connection:
+    """Open a file that nobody writes to: without locks, and without files made beside it."""
+    return open_file(path, "immutable=1&mode=ro", **options_of_connect)
 
 
-def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Connection:
-    """Open a file to ask it; it is never made, nor anything beside it that its owner could not use.
+def open_to_read(
+    path: Path | str, mode: str = "rw", **options_of_connect: Any
+) -> sqlite3.Connection:
+    """Open a file for reading; neither it nor anything that its owner could not use is created.
 
     Mode `rw` takes in what a writer that was killed left in the log, if this user may.
 
@@ -66,8 +69,8 @@ def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Conn
         sqlite3.Error: when it cannot be opened at all.
     """
     if not os.access(path, os.W_OK) and find_unwritten_log(path) is None:
-        return _as_finished(path, **how)
-    connection = open_file(path, f"mode={mode}", **how)
+        return _open_as_finished(path, **options_of_connect)
+    connection = open_file(path, f"mode={mode}", **options_of_connect)
     try:
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.OperationalError as error:
@@ -80,7 +83,7 @@ def open_to_read(path: Path | str, mode: str = "rw", **how: Any) -> sqlite3.Conn
                 f"{path}: there are changes in {log.name} that only somebody who may write there "
                 "can take in, as `neurondb check` does; or copy both files to a directory of yours"
             ) from error
-        return _as_finished(path, **how)
+        return _open_as_finished(path, **options_of_connect)
     except BaseException:
         connection.close()
         raise
@@ -91,8 +94,8 @@ def _lacks_files_beside(code: int) -> bool:
     return code in _NO_ROOM or (code & _PRIMARY) in _UNWRITABLE
 
 
-def _as_finished(path: Path | str, **how: Any) -> sqlite3.Connection:
-    connection = open_finished(path, **how)
+def _open_as_finished(path: Path | str, **options_of_connect: Any) -> sqlite3.Connection:
+    connection = open_finished(path, **options_of_connect)
     if isinstance(connection, FileConnection):
         connection.stamp = read_stamp(path)
     return connection
@@ -111,12 +114,12 @@ def find_unwritten_log(path: Path | str) -> Path | None:
 
 
 def read_stamp(path: Path | str) -> Stamp:
-    """Return what changes whenever something is written: a commit lands in one of two files."""
+    """Return size and time of the file and its log; every commit changes one of the two files."""
     real = os.path.realpath(path)
-    return tuple(_of(Path(f"{real}{suffix}")) for suffix in ("", LOGS[0]))
+    return tuple(_read_time_and_size(Path(f"{real}{suffix}")) for suffix in ("", LOGS[0]))
 
 
-def _of(path: Path) -> tuple[int, int] | None:
+def _read_time_and_size(path: Path) -> tuple[int, int] | None:
     try:
         stat = path.stat()
     except OSError:
@@ -132,11 +135,11 @@ def check_readable(path: Path) -> None:
     """
     try:
         if path.is_dir():
-            raise DatabaseError(f"{path} is a directory; give the file in it with --db")
+            raise DatabaseError(f"{path} is a directory; give the file in it{by_option('db')}")
         if not path.exists():
             raise DatabaseError(
-                f"there is no database at {path}; name one with --db or $NEURONDB_URL, or fill "
-                "this one with `neurondb ingest`"
+                f"there is no database at {path}; give another path{by_option('db')}, set "
+                "$NEURONDB_URL, or fill this one with `neurondb ingest`"
             )
         if not path.is_file():
             raise DatabaseError(f"{path} is no file that a database could be in")

@@ -24,7 +24,7 @@ class ReadWriteClass(NamedTuple):
     io_name: str
 
 
-def _classes() -> tuple[ReadWriteClass, ...]:
+def _make_classes() -> tuple[ReadWriteClass, ...]:
     pairs = (
         ("strengthening", "enrichment"),
         ("conditional strengthening", "conditional enrichment"),
@@ -41,7 +41,7 @@ def _classes() -> tuple[ReadWriteClass, ...]:
     return tuple(ReadWriteClass(i, name, io_name) for i, (name, io_name) in enumerate(names))
 
 
-CLASSES = _classes()
+CLASSES = _make_classes()
 UNDEFINED = ReadWriteClass(11, "undefined", "undefined")
 """Not one of the eleven: the class of a neuron with a zero vector, whose cosines are NULL."""
 
@@ -50,8 +50,8 @@ _TYPICAL = ((9, 7), (ORTHOGONAL, 4), (2, 0))
 """[1 + A][B] → id of the typical form; the atypical form has the next."""
 
 
-def level(cosine: Float[np.ndarray, " neurons"], threshold: float) -> NDArray[np.int8]:
-    """Return +1 above the threshold, −1 below its negative, 0 between (strictly)."""
+def compute_levels(cosine: Float[np.ndarray, " neurons"], threshold: float) -> NDArray[np.int8]:
+    """Return +1 for a cosine above the threshold, −1 below its negative, 0 between (strictly)."""
     import numpy as np
 
     return (cosine > threshold).astype(np.int8) - (cosine < -threshold).astype(np.int8)
@@ -75,17 +75,22 @@ def classify(
     """
     import numpy as np
 
-    written = level(in_out, threshold)
+    out_levels = compute_levels(in_out, threshold)
     undefined = np.isnan(in_out)
     if gate_in is None or gate_out is None:
-        ids = np.choose(written + 1, [_TYPICAL[0][1], ORTHOGONAL, _TYPICAL[2][1]]).astype(np.int8)
+        ids = np.choose(out_levels + 1, [_TYPICAL[0][1], ORTHOGONAL, _TYPICAL[2][1]]).astype(
+            np.int8
+        )
     else:
         undefined |= np.isnan(gate_in) | np.isnan(gate_out)
-        read, gated = level(gate_in, threshold), level(gate_out, threshold)
-        changed = np.abs(gated)
-        expected = written * gated  # 0 unless both are set: then +G for A = +, −G for A = −
-        typical = (read == expected) | ((written == 0) & (changed == 0))
-        ids = np.array(_TYPICAL, dtype=np.int8)[written + 1, changed] + np.where(
+        gate_in_levels, gated = (
+            compute_levels(gate_in, threshold),
+            compute_levels(gate_out, threshold),
+        )
+        manipulates = np.abs(gated)
+        expected = out_levels * gated  # 0 unless both are set: then +G for A = +, −G for A = −
+        typical = (gate_in_levels == expected) | ((out_levels == 0) & (manipulates == 0))
+        ids = np.array(_TYPICAL, dtype=np.int8)[out_levels + 1, manipulates] + np.where(
             typical, 0, 1
         ).astype(np.int8)
     return np.where(undefined, np.int8(UNDEFINED.class_id), ids).astype(np.int8)

@@ -19,9 +19,9 @@ _OTHER_MARKS: Final = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-_LOOKED_AT: Final = 4096
+_BYTES_LOOKED_AT: Final = 4096
 _MOST_ZEROS: Final = 1 / 8
-"""Of the bytes looked at; UTF-16 of a European text has half, a table of a database more."""
+"""The largest share of zero bytes in a text; UTF-16 of European text has half, data has more."""
 
 
 def read_text(file: Path) -> str:
@@ -44,7 +44,7 @@ def decode(data: bytes, name: str) -> str:
             raise TextError(
                 f"{name}: {encoding}, not UTF-8; convert it first (`iconv -f {encoding} -t UTF-8`)"
             )
-    beginning = data[:_LOOKED_AT]
+    beginning = data[:_BYTES_LOOKED_AT]
     if beginning.count(0) > _MOST_ZEROS * len(beginning):
         raise TextError(f"{name}: no text but binary data, or UTF-16; leave it out or convert it")
     try:
@@ -76,8 +76,8 @@ def is_text(argument: str) -> bool:
 
 def format_path(path: str | Path) -> str:
     r"""Return a path as text that can be stored and printed; bytes that are no UTF-8 as `\xNN`."""
-    shown = str(path).replace("\0", r"\x00")
+    text = str(path).replace("\0", r"\x00")
     try:
-        return os.fsencode(shown).decode("utf-8", "backslashreplace")
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # surrogates that stand for no byte
-        return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")

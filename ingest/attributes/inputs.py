@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ingest.attributes.prompts import Prompt, cut_at_subject, find_first_answer_ids
 from ingest.attributes.sets import AttributeSets, list_attribute_tokens
 from ingest.interventions.running_model import RunningModel
-from neurondb.errors import TextError, UsageError
+from neurondb.errors import LackingModelError, TextError
 
 NO_SET = "subject without attributes"
 
@@ -61,7 +61,7 @@ def read_inputs(
 
     Raises:
         TextError: when no subject has attributes that count.
-        UsageError: when a prompt is longer than the model's context.
+        LackingModelError: when a prompt is longer than the model's context.
     """
     inputs = AttributeInputs()
     subword_tokenizer = running.tokenizer if pieces else None
@@ -99,7 +99,7 @@ def _answer(running: RunningModel, inputs: AttributeInputs) -> None:
     for prompt, answer in zip(inputs.prompts, answers, strict=True):
         ids = running.tokenizer.encode_prompt(prompt.prompt)
         if not running.fits(len(ids)):
-            raise UsageError(
+            raise LackingModelError(
                 f"the prompt on {prompt.subject!r} is {len(ids)} tokens, the context of "
                 f"{running.stored.name} only {running.checkpoint.architecture.context}"
             )

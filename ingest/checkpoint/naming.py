@@ -11,7 +11,7 @@ from ingest.checkpoint.hub import LocatedModel, locate_model
 from ingest.checkpoint.stored_model_checkpoint import locate_stored_checkpoint
 from neurondb import migrate
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.database import check_revision, connect, parse_url, sqlite_path
+from neurondb.database import check_revision, connect, get_sqlite_path, parse_url
 from neurondb.known_models import ALIASES, KNOWN
 from neurondb.reading.models import MODEL_COLUMNS, Model
 from neurondb.schema import tables
@@ -48,7 +48,7 @@ def _is_known(name: str) -> bool:
 def _stored(request: IngestRequest) -> Model | None:
     """Return the stored model of this name, in any case of letters; None without one."""
     url = parse_url(request.database)
-    path = sqlite_path(url)
+    path = get_sqlite_path(url)
     if path is not None and not path.is_file():
         return None
     engine = connect(url)

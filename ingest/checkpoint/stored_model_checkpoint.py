@@ -12,6 +12,7 @@ from ingest.checkpoint.reader import Checkpoint
 from neurondb.errors import HubError, IngestError, ModelError
 from neurondb.reading.models import Model
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 
 def open_stored_checkpoint(connection: Connection, model: Model) -> Checkpoint:
@@ -27,7 +28,7 @@ def open_stored_checkpoint(connection: Connection, model: Model) -> Checkpoint:
     if not has_fingerprint(checkpoint, stored.scalar_one()):
         raise IngestError(
             f"{model.source} holds other weights than those {model.name} was read from; "
-            "ingest them under another --name"
+            f"ingest them under another {option('name')}"
         )
     return checkpoint
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from neurondb.errors import IngestError
+from neurondb.spelling import option
 
 
 def pick_device(name: str) -> torch.device:
@@ -20,7 +21,7 @@ def pick_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise IngestError(
-            f"no device {name!r} here; --device auto takes the best there is"
+            f"no device {name!r} here; {option('device', 'auto')} takes the best there is"
         ) from error
     return device
 

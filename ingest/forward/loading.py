@@ -13,6 +13,7 @@ from ingest.checkpoint.gguf.reader import is_gguf, open_gguf, read_by_transforme
 from ingest.checkpoint.gguf.sidecar import ensure_sidecar
 from ingest.checkpoint.libraries import first_line, silence_libraries
 from neurondb.errors import ModelError
+from neurondb.spelling import option
 
 # A large download that misses a shard lacks hundreds of tensors; a few say which one.
 MAX_LISTED = 3
@@ -82,7 +83,8 @@ def explain_loading_errors(
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
             f"{directory}: does not fit into the memory of {device} in"
-            f" {str(dtype).removeprefix('torch.')}; give --dtype bfloat16, or --device cpu"
+            f" {str(dtype).removeprefix('torch.')}; give"
+            f" {option('dtype', 'bfloat16')}, or {option('device', 'cpu')}"
         ) from error
     # Loading goes through two large libraries, which raise many unrelated types.
     except Exception as error:

@@ -17,6 +17,7 @@ from ingest.forward.hooks import MLPActivations, MLPHookPoints, find_hook_points
 from ingest.forward.loading import load_model
 from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
+from neurondb.spelling import option
 
 
 class Consumer(Protocol):
@@ -172,7 +173,7 @@ class Forward:
         if context is not None and longest > context:
             raise ModelError(
                 f"a text of {longest} tokens is longer than the {context} that the model can run;"
-                f" give --max-len {context}"
+                f" give {option('max_len')} {context}"
             )
 
     @contextmanager
@@ -183,8 +184,9 @@ class Forward:
             n_texts, n_positions = batch.token_ids.shape
             raise ModelError(
                 f"the memory of {self.device} is too small for a batch of {n_texts} texts of"
-                f" {n_positions} tokens in {str(self.dtype).removeprefix('torch.')}; give --dtype"
-                " bfloat16, or smaller batches by a smaller --max-len"
+                f" {n_positions} tokens in {str(self.dtype).removeprefix('torch.')}; give"
+                f" {option('dtype', 'bfloat16')}, or smaller batches by a smaller"
+                f" {option('max_len')}"
             ) from error
 
 

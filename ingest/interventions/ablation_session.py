@@ -31,6 +31,7 @@ from neurondb.find.neuron_sets import NeuronSet
 from neurondb.interventions import Treatment
 from neurondb.reading.models import Model
 from neurondb.reading.runs import find_ablation_run, find_stored_run
+from neurondb.spelling import option
 from neurondb.writing.ablations import store_run
 from neurondb.writing.rows import transaction
 
@@ -135,7 +136,7 @@ class AblationSession:
             IngestError: when the checkpoint is gone or another one, or there is no such device.
             ModelError: when it cannot be read.
             TextError: when the texts cannot be.
-            UsageError: when they are to be longer than the model's context.
+            LackingModelError: when they are to be longer than the model's context.
         """
         with transaction(engine) as connection:
             opened = open_stored_model(connection, model, *machine)
@@ -147,7 +148,7 @@ class AblationSession:
         if token_texts.n_truncated:
             progress.note(
                 f"{token_texts.n_truncated} of {len(token_texts.token_ids)} texts cut at "
-                f"{token_texts.max_len} tokens (--max-len, and the model's context)"
+                f"{token_texts.max_len} tokens ({option('max_len')}, and the model's context)"
             )
         return cls(engine, model, opened, token_texts, progress)
 
@@ -235,7 +236,7 @@ class AblationSession:
         runner = self.runner
         left_out = count_left_out(runner.clean, values, run, runner.places.has_next())
         if left_out:
-            advice = "; try --dtype bfloat16 or float32"
+            advice = f"; try {option('dtype', 'bfloat16')} or float32"
             self.progress.note(
                 f"{left_out:,} tokens have a loss that is NaN or infinite, and are left out"
                 + advice * (self.opened.dtype == torch.float16)

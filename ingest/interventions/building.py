@@ -40,7 +40,7 @@ def build_intervention(
             neuron_overview shows.
 
     Raises:
-        UsageError: when the neurons have no gate, and one is asked for.
+        LackingModelError: when the neurons have no gate, and one is asked for.
         IngestError: when means are asked for, and there are no activations.
     """
     treatment.check(gated=model.gated)

@@ -21,7 +21,7 @@ from ingest.interventions import Intervention, intervene
 from ingest.interventions.metrics import CountedTokens, compute_token_metrics
 from ingest.interventions.running_model import RunningModel, make_targets
 from neurondb.contracts.progress import Advance
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 
@@ -69,14 +69,16 @@ class FrozenNormRunner:
         skip_bos: whether first positions are left out.
 
     Raises:
-        UsageError: when it has no final norm, through which anything could go.
+        LackingModelError: when it has no final norm, through which anything could go.
     """
 
     def __init__(
         self, running: RunningModel, sign: dict[NeuronPlace, int], *, skip_bos: bool = False
     ) -> None:
         if running.forward.final_norm is None:
-            raise UsageError(f"{running.stored.name} has no final norm: nothing can go through it")
+            raise LackingModelError(
+                f"{running.stored.name} has no final norm: nothing can go through it"
+            )
         self._running = running
         self._sign = sign
         self._skip_bos = skip_bos

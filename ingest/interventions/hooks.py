@@ -20,7 +20,7 @@ from ingest.families.layout import Matrix
 from ingest.forward import Forward
 from ingest.forward.hooks import MLPHookPoints
 from ingest.interventions.condition_mask import mask_untouched
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import ALWAYS, Condition, Hook
 
 ActivationFunction = Callable[[Tensor], Tensor]
@@ -105,7 +105,7 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
         interventions: The interventions; without any the model stays as it is, to the bit.
 
     Raises:
-        UsageError: One must know the gate of an ungated model.
+        LackingModelError: One must know the gate of an ungated model.
     """
     check_gated(forward.architecture.gated, interventions)
     activate = ACT2FN[forward.architecture.activation]
@@ -123,7 +123,7 @@ def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
     """Make sure that no intervention needs a gate where the model has none.
 
     Raises:
-        UsageError: One sets hook_pre_linear, or its condition asks for the sign of the gate.
+        LackingModelError: One sets hook_pre_linear, or its condition asks for the sign of the gate.
     """
     for intervention in interventions:
         if gated or not intervention.reads_gate:
@@ -132,7 +132,7 @@ def check_gated(gated: bool, interventions: Sequence[Intervention]) -> None:
             reason = f"the condition {intervention.condition} asks for the sign of the gate"
         else:
             reason = "hook_pre_linear is what a gate multiplies"
-        raise UsageError(
+        raise LackingModelError(
             f"{reason}, and this model's neurons have none; use post+, post- and hook_post"
         )
 

@@ -21,6 +21,7 @@ from neurondb.interventions import VALUE_SIGNS
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def explain_memory_errors(running: RunningModel) -> Iterator[None]:
         yield
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
-            f"the memory of {running.forward.device} is too small for this; give --dtype bfloat16,"
-            " a shorter prompt or fewer values, or --device cpu"
+            f"the memory of {running.forward.device} is too small for this; give"
+            f" {option('dtype', 'bfloat16')}, a shorter prompt or fewer values, or"
+            f" {option('device', 'cpu')}"
         ) from error

@@ -16,6 +16,7 @@ from neurondb.contracts.progress import Progress
 from neurondb.errors import UnknownNameError
 from neurondb.find.neuron_sets import load_class_ids, select_neurons
 from neurondb.reading.models import Model, find_model
+from neurondb.spelling import option
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
 from neurondb.writing.rows import transaction
 
@@ -61,6 +62,7 @@ def _list_present_classes(engine: Engine, model: Model) -> list[str]:
     if not class_names:
         raise UnknownNameError(
             f"every neuron of {model.name} is of class orthogonal output at τ = "
-            f"{model.threshold:g}; name it with --classes, or classify at another --tau"
+            f"{model.threshold:g}; name it with {option('classes')}, or classify at "
+            f"another {option('tau')}"
         )
     return class_names

@@ -30,10 +30,11 @@ from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates, RateCurve
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.database import open_existing
-from neurondb.errors import TextError, UsageError
+from neurondb.errors import LackingModelError, TextError
 from neurondb.find import neuron_sets
 from neurondb.find.neuron_sets import NeuronSet
 from neurondb.reading.models import find_model
+from neurondb.spelling import option
 
 
 def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
@@ -81,7 +82,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
 def _check_top_k(k: int, running: RunningModel) -> None:
     n_tokens = len(_token_rows(running).ids)
     if not 1 <= k <= n_tokens:
-        raise UsageError(f"the {k} top tokens of {n_tokens}: give another --top-k")
+        raise LackingModelError(f"the {k} top tokens of {n_tokens}: give another {option('top_k')}")
 
 
 def _token_rows(running: RunningModel) -> TokenRows:

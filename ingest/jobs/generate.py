@@ -29,6 +29,7 @@ from ingest.text.chat import TextStreamer
 from neurondb.contracts.generate import GeneratedToken, GenerateRequest, Sampling
 from neurondb.errors import UsageError
 from neurondb.reading.models import find_model, open_readonly
+from neurondb.spelling import option
 
 CLEAN, STEERED = "clean", "steered"
 
@@ -74,10 +75,12 @@ def _check(request: GenerateRequest) -> None:
     if twice or not set(clamped).isdisjoint(request.zeroed):
         raise UsageError("a neuron is held at two values; name each once")
     if request.max_new_tokens < 1:
-        raise UsageError("nothing to generate: --max-new-tokens is at least 1")
+        raise UsageError(f"nothing to generate: {option('max_new_tokens')} is at least 1")
     sampling = request.sampling
     if not (sampling.temperature > 0 and 0 < sampling.top_p <= 1):
-        raise UsageError("a temperature is above 0, and --top-p above 0 and at most 1")
+        raise UsageError(
+            f"{option('temperature')} is above 0, and {option('top_p')} above 0 and at most 1"
+        )
 
 
 def _in_turn(continuations: Sequence[_Continuation]) -> Iterator[GeneratedToken]:

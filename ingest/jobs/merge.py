@@ -18,6 +18,7 @@ from neurondb.contracts.progress import Progress
 from neurondb.database import format_url
 from neurondb.errors import IngestError, NeuronDBError
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Ledger, Step
@@ -133,7 +134,7 @@ def _dataset(connection: Connection, file: SummaryFile) -> tuple[int, list[int]]
     if dataset_id is None:
         raise IngestError(
             f"the database does not have the texts of {file.about['dataset']}; run one of the "
-            "shards with this --db, which stores them"
+            "shards into it, which stores them"
         )
     rows = connection.execute(
         select(label.label, label.label_id).where(label.dataset_id == dataset_id)
@@ -160,7 +161,8 @@ def _check_weights(connection: Connection, model: StoredModel, file: SummaryFile
         if any(stored[layer].get(name) != choice for name, choice in choices.items()):
             raise IngestError(
                 f"{model.name}: layer {layer} is stored with other preprocessing than "
-                f"{file.path} was computed with; ingest the weights under another --name"
+                f"{file.path} was computed with; ingest the weights under another "
+                f"{option('name')}"
             )
 
 
@@ -178,7 +180,7 @@ def _store(
             assert step.dataset_id is not None
             record = _merged(files, step.layer).record()
             with ledger.finishing(step) as writer:
-                text_ids = datasets.text_ids(writer.connection, step.dataset_id)
+                text_ids = datasets.read_text_ids(writer.connection, step.dataset_id)
                 write_activations(writer, step.layer, record, step.dataset_id, text_ids, label_ids)
             n_rows += writer.n_rows
             advance(1)

@@ -93,7 +93,7 @@ def _decoded(
         raise CheckpointError(f"{checkpoint.path} has no row for token #{unknown[0]}")
     opened.prepare_processor()
     layers = range(sizes.n_layers) if request.layers is None else request.layers
-    sides = codes.sides(gated=model.gated)
+    sides = codes.list_sides(gated=model.gated)
     decoded = np.full((2, len(tokens), len(sides), sizes.n_layers, sizes.d_mlp), np.nan)
     unembed, token_unembed = checkpoint.read_unembedding(), None
     has_anchors = not list_outdated_steps(connection, model.model_id)

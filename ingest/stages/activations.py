@@ -30,6 +30,7 @@ from ingest.stages.texts import StoredTexts, store_texts
 from ingest.text.corpus import Corpus
 from neurondb import __version__
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing import datasets, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
@@ -283,7 +284,11 @@ def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> Non
         session.progress.note(
             f"{n_tokens:,} activations of {n_neurons:,} neurons are NaN or infinite, the first in "
             f"layer {layers[0]}; they are left out and counted in activation_stats.n_nonfinite"
-            + ("; try --dtype bfloat16 or float32" if session.dtype == torch.float16 else "")
+            + (
+                f"; try {option('dtype', 'bfloat16')} or float32"
+                if session.dtype == torch.float16
+                else ""
+            )
         )
 
 
@@ -295,9 +300,9 @@ def _write(
     seconds: float,
 ) -> None:
     with transaction(session.engine) as connection:
-        text_ids = datasets.text_ids(connection, stored.dataset_id)
+        text_ids = datasets.read_text_ids(connection, stored.dataset_id)
         labels = stored.corpus.dataset.labels
-        label_ids = datasets.label_ids(connection, stored.dataset_id, labels)
+        label_ids = datasets.read_label_ids(connection, stored.dataset_id, labels)
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
             record = summaries[step.layer].record()

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from ingest.activations.summary import LayerSummary
 from ingest.activations.summary_file import SummaryFile, save_summaries
-from neurondb.database import sqlite_path
+from neurondb.database import get_sqlite_path
 from neurondb.errors import IngestError
 
 SAVE_EVERY_S = 10.0
@@ -33,7 +33,7 @@ class InterruptedPass:
 
     def __init__(self, engine: Engine, identity: dict[str, object]) -> None:
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-        database = sqlite_path(engine.url) or Path(tempfile.gettempdir()) / "neurondb"
+        database = get_sqlite_path(engine.url) or Path(tempfile.gettempdir()) / "neurondb"
         self.path = database.with_name(f"{database.name}.pass-{key}")
         self._save_at = time.monotonic() + SAVE_EVERY_S
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from ingest.stages.session import Session
 from ingest.vocabulary import LmHead
-from neurondb.schema.codes import SIDES, sides
+from neurondb.schema.codes import SIDES, list_sides
 from neurondb.writing.ledger import Step
 from neurondb.writing.vocabulary import write_lm_head_tokens
 
@@ -16,7 +16,7 @@ SETTING: Final = "lm_head_sides"
 
 def describe_sides(session: Session) -> dict[str, object]:
     """Return what the settings of the stage `vocab` say of sides; nothing of an ungated model."""
-    n = len(sides(gated=session.ledger.model.gated))
+    n = len(list_sides(gated=session.ledger.model.gated))
     return {SETTING: n} if n > 1 else {}
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, select
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
 from neurondb.errors import IngestError
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing.ledger import WHOLE_MODEL
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import transaction
@@ -90,13 +91,14 @@ def refuse_mixture(
     if not run.force:
         raise IngestError(
             f"{model.name}: {differing[0]} is stored with {before}, asked for with {now}; choose "
-            "another --name, or add --force to replace all that is stored"
+            f"another {option('name')}, or add {option('force')} to replace all that is stored"
         )
     remaining = [step for step in stored if not run.covers(step)]
     if remaining:
         raise IngestError(
-            f"{model.name}: --force would leave {remaining[0]} as it is, with {before}, "
-            f"beside {now}; ask for every stage and layer that is stored, or choose another --name"
+            f"{model.name}: {option('force')} would leave {remaining[0]} as it is, with {before}, "
+            f"beside {now}; ask for every stage and layer that is stored, or choose "
+            f"another {option('name')}"
         )
 
 

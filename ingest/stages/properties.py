@@ -10,7 +10,7 @@ from ingest.vocabulary.property_effects import PropertyEffects
 from ingest.weights.preprocess import preprocess_neurons, preprocess_unembedding
 from neurondb.contracts.model import Token
 from neurondb.writing.ledger import WHOLE_MODEL, Step
-from neurondb.writing.properties import property_ids, store_properties, write_property_effects
+from neurondb.writing.properties import read_property_ids, store_properties, write_property_effects
 from neurondb.writing.rows import transaction
 
 CATALOGUE_VERSION = 1
@@ -46,7 +46,7 @@ def store_property_effects(
     if not steps:
         return
     with transaction(session.engine) as connection:
-        ids = property_ids(connection, properties)
+        ids = read_property_ids(connection, properties)
     with session.progress.stage("token properties", len(steps), "layers") as advance:
         if projector is None:
             unembed = preprocess_unembedding(

@@ -8,6 +8,7 @@ from ingest.activations.summary import LayerSummary
 from ingest.activations.summary_file import SummaryFile, save_summaries
 from ingest.stages.session import Session
 from neurondb.errors import IngestError
+from neurondb.spelling import option
 
 
 def choose_shard_path(session: Session, identity: Mapping[str, object]) -> Path | None:
@@ -28,9 +29,13 @@ def choose_shard_path(session: Session, identity: Mapping[str, object]) -> Path 
         return path
     file = SummaryFile.open(path)
     if file.about.get("identity") == _plain(identity) and set(session.layers) <= set(file.layers):
-        session.progress.note(f"{path} is this shard already; add --force to compute it anew")
+        session.progress.note(
+            f"{path} is this shard already; add {option('force')} to compute it anew"
+        )
         return None
-    raise IngestError(f"{path} is of something else; name another --summary, or add --force")
+    raise IngestError(
+        f"{path} is of something else; name another {option('summary')}, or add {option('force')}"
+    )
 
 
 def store_shard(

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from ingest.stages.session import Session
 from ingest.text.corpus import Corpus
+from neurondb.spelling import option
 from neurondb.writing import datasets
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 
@@ -24,7 +25,7 @@ def store_texts(session: Session) -> StoredTexts:
     if tokenization.n_truncated:
         session.progress.note(
             f"{tokenization.n_truncated} of {len(dataset.texts)} texts cut at "
-            f"{tokenization.max_len} tokens (--max-len, and the model's context)"
+            f"{tokenization.max_len} tokens ({option('max_len')}, and the model's context)"
         )
     dataset_id = datasets.store_dataset(session.engine, dataset)
     session.dataset_id = dataset_id

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from ingest.stages.preprocessing_guard import IngestPlan
 from neurondb.errors import IngestError
 from neurondb.reading.provenance import UNUSED_ROWS_SETTING, VOCABULARY_STEPS, list_other_steps
+from neurondb.spelling import option
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import transaction
 
@@ -44,14 +45,15 @@ def refuse_other_rows(engine: Engine, model: StoredModel, n_unused: int, run: In
     if not run.force:
         raise IngestError(
             f"{model.name}: {before}, and this version leaves out the {n_unused:,} that no token "
-            f"has; add --force to replace the stage {STAGE}, or choose another --name"
+            f"has; add {option('force')} to replace the stage {STAGE}, or choose another "
+            f"{option('name')}"
         )
     remaining = [step for step in others if not run.replaces(step.stage, step.layer)]
     if remaining:
         raise IngestError(
-            f"{model.name}: --force would leave {remaining[0].name} as it is, with "
-            f"{_left_out(remaining[0].n_unused)}, beside others without the {n_unused:,} that "
-            "no token has; ask for every layer, or choose another --name"
+            f"{model.name}: {option('force')} would leave {remaining[0].name} as it is, with "
+            f"{_left_out(remaining[0].n_unused)}, beside others without the {n_unused:,} that no "
+            f"token has; ask for every layer, or choose another {option('name')}"
         )
 
 

@@ -29,6 +29,7 @@ from neurondb.contracts.activations import TracesRecord
 from neurondb.errors import IngestError
 from neurondb.find import find
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing import datasets
 from neurondb.writing.ledger import Step
 from neurondb.writing.rows import transaction
@@ -94,7 +95,7 @@ def _neurons_where(session: Session, expression: str) -> NDArray[np.int64]:
     first, end = model.first_neuron_id, model.neuron_ids(model.n_layers - 1)[1]
     ids = ids[(ids >= first) & (ids < end)]
     if len(ids) == 0:
-        raise IngestError(f"--where {expression!r} fits no neuron of {model.name}")
+        raise IngestError(f"{option('where')} {expression!r} fits no neuron of {model.name}")
     return ids
 
 
@@ -111,13 +112,13 @@ def _require_examples(session: Session, connection: Connection, dataset_id: int)
     if missing:
         raise IngestError(
             f"{model.name}: layer {missing[0]} has no examples on this dataset to trace; "
-            "run the stage activations first (--stages activations,traces)"
+            f"run the stage activations first ({option('stages', 'activations,traces')})"
         )
 
 
 def _ordinals(connection: Connection, dataset_id: int) -> dict[int, int]:
     """Return the ordinals of a dataset's texts by their ids."""
-    ids = datasets.text_ids(connection, dataset_id).tolist()
+    ids = datasets.read_text_ids(connection, dataset_id).tolist()
     return {text_id: ordinal for ordinal, text_id in enumerate(ids)}
 
 
@@ -255,7 +256,7 @@ def _write(
     seconds: float,
 ) -> None:
     with transaction(session.engine) as connection:
-        text_ids = datasets.text_ids(connection, stored.dataset_id)
+        text_ids = datasets.read_text_ids(connection, stored.dataset_id)
     with session.progress.stage("writing traces", len(steps), "layers") as advance:
         for step in steps:
             neurons = None

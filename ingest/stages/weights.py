@@ -5,6 +5,7 @@ import time
 from ingest.stages.session import Session
 from ingest.weights.analysis import analyse_layer
 from ingest.weights.baselines import Sampling
+from neurondb.spelling import option
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Step
@@ -50,6 +51,6 @@ def _show(session: Session, threshold: float) -> None:
         other_threshold = model.threshold if before else DEFAULT_THRESHOLD
         session.progress.note(
             f"neuron_overview and `find` show the classes of {model.name} at τ = {threshold:g}"
-            f"{before}; ingest with --tau {other_threshold:g} to see those, "
+            f"{before}; ingest with {option('tau')} {other_threshold:g} to see those, "
             "`neurondb status` lists them all"
         )

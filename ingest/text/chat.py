@@ -10,7 +10,8 @@ from typing import Any
 
 from ingest.checkpoint.libraries import first_line
 from ingest.text.tokenizer import Tokenizer
-from neurondb.errors import CheckpointError, UsageError
+from neurondb.errors import CheckpointError, LackingModelError
+from neurondb.spelling import option
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """Decoded text ends with this where the last bytes of a character are still to come."""
@@ -31,7 +32,7 @@ class ChatTokenizer(Tokenizer):
         """Return a prompt's token ids: the prefix token first, or as the chat template has it.
 
         Raises:
-            UsageError: when nothing is left of it, or the tokenizer has no chat template.
+            LackingModelError: when nothing is left of it, or the tokenizer has no chat template.
         """
         if chat:
             ids = self._ids(self._fill_template(text))
@@ -39,7 +40,9 @@ class ChatTokenizer(Tokenizer):
             prefix = [] if self.prefix_token_id is None else [self.prefix_token_id]
             ids = prefix + self._ids(text)
         if not ids:
-            raise UsageError("the prompt is empty, and this tokenizer puts no token in front")
+            raise LackingModelError(
+                "the prompt is empty, and this tokenizer puts no token in front"
+            )
         return ids
 
     def split_into_pieces(self, text: str) -> list[str]:
@@ -66,9 +69,9 @@ class ChatTokenizer(Tokenizer):
 
     def _fill_template(self, text: str) -> str:
         if not self._has_template:
-            raise UsageError(
-                f"{self.directory} has no chat template: leave out --chat, or take a model that is"
-                " tuned for chat"
+            raise LackingModelError(
+                f"{self.directory} has no chat template: leave out {option('chat')}, or take a "
+                "model that is tuned for chat"
             )
         from transformers import AutoTokenizer
 

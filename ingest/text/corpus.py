@@ -13,6 +13,7 @@ from ingest.text.tokenizer import Tokenizer, tokenize
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
 from neurondb.errors import TextError
+from neurondb.spelling import option
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _first_tokens(
     n_texts = int(np.searchsorted(np.cumsum(lengths), max_tokens, side="right"))
     if n_texts == 0:
         raise TextError(
-            f"the first text has {lengths[0]} tokens, more than --max-tokens {max_tokens}"
+            f"the first text has {lengths[0]} tokens, more than {option('max_tokens')} {max_tokens}"
         )
     return take_first_texts(dataset, n_texts)
 

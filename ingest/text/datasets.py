@@ -120,7 +120,7 @@ def _refuse_many_labels(texts: Iterable[LabelledText], source: str) -> Iterator[
         if len(seen) - 1 > MAX_LABELS:
             raise TextError(
                 f"{source}: more than {MAX_LABELS:,} different labels, so this is no label "
-                "field; name another with --label-field, or '' for none"
+                "field; name another with {option('label_field')}, or '' for none"
             )
         yield text
 

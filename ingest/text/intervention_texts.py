@@ -12,9 +12,10 @@ from ingest.text.datasets import read_dataset, take_first_texts
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
-from neurondb.errors import TextError, UsageError
-from neurondb.name_matching import did_you_mean
+from neurondb.errors import LackingModelError, TextError
+from neurondb.name_matching import suggest_names
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.text_decoding import format_path, is_text
 from neurondb.writing import datasets
 from neurondb.writing.rows import transaction
@@ -63,7 +64,7 @@ def read_texts(
     Raises:
         TextError: when there is no such dataset, it holds no token to count, or token ids that the
             model has no rows for.
-        UsageError: when texts of `max_len` tokens are longer than what the model can run.
+        LackingModelError: when texts of `max_len` tokens are longer than what the model can run.
     """
     max_len = _max_len(request.max_len, architecture)
     dataset, dataset_id = _dataset(engine, request)
@@ -73,7 +74,8 @@ def read_texts(
         n_texts = int(np.searchsorted(ends, request.max_tokens, side="right"))
         if n_texts == 0:
             raise TextError(
-                f"the first text has {ends[0]} tokens, more than --max-tokens {request.max_tokens}"
+                f"the first text has {ends[0]} tokens, more than "
+                f"{option('max_tokens')} {request.max_tokens}"
             )
         dataset, ids = take_first_texts(dataset, n_texts), ids[:n_texts]
     cut_ids = [text[:max_len] for text in ids]
@@ -97,8 +99,9 @@ def _max_len(requested: int | None, architecture: Architecture) -> int:
     if requested is None:
         return min(DEFAULT_MAX_LEN, context or DEFAULT_MAX_LEN)
     if context is not None and requested > context:
-        raise UsageError(
-            f"--max-len {requested} is more than the {context} tokens that the model can run"
+        raise LackingModelError(
+            f"{option('max_len')} {requested} is more than the {context} tokens that the model "
+            "can run"
         )
     return requested
 
@@ -114,7 +117,7 @@ def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int 
     except TextError as error:
         with transaction(engine) as connection:
             names = connection.scalars(select(tables.dataset_rows.c.name)).all()
-        raise TextError(f"{error}{did_you_mean(format_path(request.dataset), names)}") from error
+        raise TextError(f"{error}{suggest_names(format_path(request.dataset), names)}") from error
 
 
 def _is_path(name: str) -> bool:

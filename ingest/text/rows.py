@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from neurondb.errors import TextError
+from neurondb.spelling import option
 from neurondb.text_decoding import replace_surrogates
 
 
@@ -33,7 +34,7 @@ def read_row(row: Mapping[str, Any], label_field: str, where: str) -> LabelledTe
     if isinstance(label, Mapping | list | bytes):
         raise TextError(
             f"{where}: {label_field!r} is {type(label).__name__}, no label; "
-            "name another field with --label-field, or '' for none"
+            f"name another field with {option('label_field')}, or '' for none"
         )
     # What has no value is NaN in tables that pandas wrote, and differs from itself.
     missing = label is None or label != label

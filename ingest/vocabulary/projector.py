@@ -23,7 +23,7 @@ from ingest.vocabulary.tie_breaking import break_ties, count_spare
 from ingest.weights.preprocess import NeuronVectors
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.vocabulary import TokenList, VocabularyMoments, VocabularyRecord
-from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, sides, token_list
+from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, encode_token_list, list_sides
 
 
 class _Comparison(NamedTuple):
@@ -112,9 +112,9 @@ class Projector:
             tiles = [self._compare(tile) for tile in torch.split(rows, size)]
             for basis, direction in tiles[0].lists:
                 parts = [tile.lists[basis, direction] for tile in tiles]
-                lists[token_list(code, basis, direction)] = self._numbered(join_tiles(parts))
+                lists[encode_token_list(code, basis, direction)] = self._numbered(join_tiles(parts))
             moments[code] = join_tiles([tile.moments for tile in tiles])
-        decoded = self._head.decode(raw_in, sides(gated=vectors.gate is not None))
+        decoded = self._head.decode(raw_in, list_sides(gated=vectors.gate is not None))
         return VocabularyRecord(lists, moments, decoded)
 
     def _numbered(self, tokens: TokenList) -> TokenList:

@@ -132,8 +132,8 @@ class Database:
         keys = _split_names(order)
         shape = ResultShape(_split_names(columns or ()) or choose_columns(keys), keys, limit)
         statement, values = compile_find(read_expression(self.engine, expression), shape)
-        written = format_query(expression, statement, values, ())
-        return self._keep_result(lambda: run_sql(self.engine, statement, values), written)
+        text = format_query(expression, statement, values, ())
+        return self._keep_result(lambda: run_sql(self.engine, statement, values), text)
 
     def count(self, expression: str = "") -> int:
         """Return how many neurons an expression describes; raises as `find` does.
@@ -176,9 +176,11 @@ class Database:
             UnknownNameError: when there is no such question, model, token or property.
             UsageError: when a parameter is missing, unknown or cannot be read.
         """
-        given = {key: str(value) for key, value in parameters.items() if value is not None}
+        values = {key: str(value) for key, value in parameters.items() if value is not None}
         return self._keep_result(
-            lambda: named_queries.run(self.engine, name, given), named_queries.load(name).sql, given
+            lambda: named_queries.run(self.engine, name, values),
+            named_queries.load(name).sql,
+            values,
         )
 
     def neuron(

@@ -5,7 +5,7 @@ from typing import Any
 
 from neurondb.contracts.ingest import IngestReport, IngestRequest, choose_stages
 from neurondb.contracts.progress import Progress
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.extras import name_missing_extras
 
 
@@ -34,8 +34,8 @@ def ingest(
         NeuronDBError: when the model or the texts cannot be read, or the database not written.
         TypeError: when a setting is called as no field is.
     """
-    where = None if database is None else str(database)
-    request = IngestRequest(model=str(model), database=where, **settings)
+    location = None if database is None else str(database)
+    request = IngestRequest(model=str(model), database=location, **settings)
     choose_stages(request)  # wrong usage is said before the job is loaded
     report: IngestReport = run_job("ingest", request, progress)
     return report
@@ -55,4 +55,4 @@ def run_job(name: str, request: object, progress: Progress | None = None) -> Any
 
         progress = choose_progress(Console(stderr=True))
     with name_missing_extras():
-        return job(name)(request, progress)
+        return load_job(name)(request, progress)

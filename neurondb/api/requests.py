@@ -11,6 +11,7 @@ from neurondb.contracts.ablate import AblationRequest
 from neurondb.contracts.inputs import NeuronSelection, SelectionKind, TextsRequest
 from neurondb.errors import UsageError
 from neurondb.interventions import Treatment
+from neurondb.spelling import option
 
 SELECTIONS: Final[dict[str, SelectionKind]] = {
     "where": "where",
@@ -24,7 +25,6 @@ TEXTS: Final = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
 TREATMENT: Final = ("mode", "condition", "hook", "value")
 SETTINGS: Final = ("baseline", "seed", "save_tokens", "device", "dtype", "force")
 """Options that an `AblationRequest` has under the same name."""
-ONE_OF_THEM: Final = "say which neurons by one of --where, --sql, --neurons, --class, --set"
 
 
 def make_ablation_request(
@@ -36,15 +36,17 @@ def make_ablation_request(
         UsageError: when they name no neurons or no texts, or make no sense together.
         TypeError: when one is called as no option is.
     """
-    known = {*SELECTIONS, "draw", "save_set", *TEXTS, *TREATMENT, *SETTINGS}
+    options_known = {*SELECTIONS, "draw", "save_set", *TEXTS, *TREATMENT, *SETTINGS}
     for name in options:
-        if name not in known:
-            raise TypeError(f"ablate has no option {name!r}; it has {', '.join(sorted(known))}")
-    mode, *how = (options.get(name) for name in TREATMENT)
-    treatment = Treatment.parse(mode or "zero", *how)
+        if name not in options_known:
+            raise TypeError(
+                f"ablate has no option {name!r}; it has {', '.join(sorted(options_known))}"
+            )
+    mode, *treatment_options = (options.get(name) for name in TREATMENT)
+    treatment = Treatment.parse(mode or "zero", *treatment_options)
     selection = choose_neurons(options)
     if selection is None:
-        raise UsageError(ONE_OF_THEM)
+        raise UsageError(f"say which neurons by one of {name_selections()}")
     texts = make_texts_request(options)
     return AblationRequest(
         model,
@@ -64,16 +66,24 @@ def choose_neurons(options: Mapping[str, Any]) -> NeuronSelection | None:
         UsageError: when they say so twice, or give a draw of something else than a class.
     """
     draw = options.get("draw")
-    given = [
+    selections = [
         NeuronSelection(kind, options[name], draw)
         for name, kind in SELECTIONS.items()
         if options.get(name) is not None
     ]
-    if len(given) > 1:
-        raise UsageError(ONE_OF_THEM)
-    if draw is not None and (not given or given[0].kind != "class"):
-        raise UsageError("--draw takes so many of --class; a list or query says its own number")
-    return given[0] if given else None
+    if len(selections) > 1:
+        raise UsageError(f"say which neurons by only one of {name_selections()}")
+    if draw is not None and (not selections or selections[0].kind != "class"):
+        raise UsageError(
+            f"{option('draw')} takes so many of {option('class_')}; a list or query says its own "
+            "number"
+        )
+    return selections[0] if selections else None
+
+
+def name_selections() -> str:
+    """Return the parameters that say which neurons."""
+    return ", ".join(option(name) for name in SELECTIONS)
 
 
 def make_texts_request(options: Mapping[str, Any]) -> TextsRequest:
@@ -83,7 +93,9 @@ def make_texts_request(options: Mapping[str, Any]) -> TextsRequest:
         UsageError: when they name none.
     """
     if options.get("dataset") is None:
-        raise UsageError("say which texts by --dataset: a file, or the name of a stored dataset")
+        raise UsageError(
+            f"say which texts by {option('dataset')}: a file, or the name of a stored dataset"
+        )
     return TextsRequest(**_pick_given(options, TEXTS))
 
 

@@ -71,8 +71,8 @@ class Result:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in cells
         ]
-        more = ["…"] if len(self) > _SHOWN else []
-        return "\n".join([f"{len(self):,} row{'s' * (len(self) != 1)}", *lines, *more])
+        ellipsis = ["…"] if len(self) > _SHOWN else []
+        return "\n".join([f"{len(self):,} row{'s' * (len(self) != 1)}", *lines, *ellipsis])
 
     def read_all(self) -> None:
         """Read the rows that are left, so that the database is no longer needed."""
@@ -110,11 +110,11 @@ class Result:
         rows = list(self)
         columns = [[row[place] for row in rows] for place in range(len(self.columns))]
         kinds = list(zip(self.columns, map(_choose_dtype, columns), strict=True))
-        found = np.empty(len(rows), dtype=kinds)
+        array = np.empty(len(rows), dtype=kinds)
         for (name, kind), values in zip(kinds, columns, strict=True):
             missing = np.nan if kind is np.float64 else None
-            found[name] = [missing if value is None else value for value in values]
-        return found
+            array[name] = [missing if value is None else value for value in values]
+        return array
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return a pandas data frame; NULL is NaN or None.
@@ -154,17 +154,17 @@ class Result:
 
 
 def _chain_rows(
-    read: list[tuple[Any, ...]], unread: Iterator[tuple[Any, ...]]
+    rows_read: list[tuple[Any, ...]], unread: Iterator[tuple[Any, ...]]
 ) -> Iterator[tuple[Any, ...]]:
-    yield from read
+    yield from rows_read
     yield from unread
 
 
 def _choose_dtype(values: list[Any]) -> type:
     """Return the type of a column's field."""
-    there = [value for value in values if value is not None]
-    if not there or not all(isinstance(value, int | float) for value in there):
+    numbers = [value for value in values if value is not None]
+    if not numbers or not all(isinstance(value, int | float) for value in numbers):
         return object
-    whole = len(there) == len(values) and all(isinstance(value, int) for value in there)
+    integral = len(numbers) == len(values) and all(isinstance(value, int) for value in numbers)
     # SQLite's integers have 64 bits, so that each of them fits.
-    return np.int64 if whole else np.float64
+    return np.int64 if integral else np.float64

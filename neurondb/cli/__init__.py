@@ -15,10 +15,11 @@ from typing import Final, NoReturn
 import click
 
 from neurondb import __version__
-from neurondb.cli.arguments import refuse_undecodable
-from neurondb.cli.quiet import libraries_silenced
+from neurondb.cli.arguments import name_argument, refuse_undecodable
+from neurondb.cli.quiet import silence_libraries
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.extras import name_missing_extras
+from neurondb.spelling import spelling_options
 
 COMMANDS: Final = {
     "ingest": ("neurondb.cli.ingest", "Analyse a model and store what was found."),
@@ -78,18 +79,18 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name; near names when there is none."""
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            from neurondb.name_matching import did_you_mean, quote_word
+            from neurondb.name_matching import quote_word, suggest_names
 
-            raise UsageError(f"no command {quote_word(args[0])}{did_you_mean(args[0], COMMANDS)}")
-        name, command, rest = super().resolve_command(ctx, args)
+            raise UsageError(f"no command {quote_word(args[0])}{suggest_names(args[0], COMMANDS)}")
+        name, command, arguments = super().resolve_command(ctx, args)
         if command is not None:
-            refuse_undecodable(command, rest, ctx)
-        return name, command, rest
+            refuse_undecodable(command, arguments, ctx)
+        return name, command, arguments
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table above, importing none."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,13 +101,14 @@ def cli() -> None:
     The database is --db, else $NEURONDB_URL, else db/neurondb.db of a checkout or of the user's
     data directory.
     """
+    click.get_current_context().with_resource(spelling_options())
 
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
     _escape_what_cannot_be_encoded()
     try:
-        with libraries_silenced(), name_missing_extras():
+        with silence_libraries(), name_missing_extras():
             cli.main(standalone_mode=False)
             sys.stdout.flush()
     except NeuronDBError as error:
@@ -114,19 +116,19 @@ def main() -> None:
     except click.exceptions.Exit as done:
         _leave(done.exit_code)
     except click.ClickException as error:
-        error.show()
+        name_argument(error).show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:
-        _silence()  # the reader of our output left: nothing more to say
+        _silence()  # the reader of the output has closed it
         sys.exit(1)
     except OSError as error:
         if error.errno not in NO_ROOM:
             _report(error)
         _silence()
-        what = error.filename or "the output"
-        _fail(f"cannot write {what}: {error.strerror or error}", 1)
+        target = error.filename or "the output"
+        _fail(f"cannot write {target}: {error.strerror or error}", 1)
     except Exception as error:
         _report(error)
 

@@ -11,7 +11,7 @@ from neurondb.api.requests import make_ablation_request
 from neurondb.cli import choosing, options
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.contracts.ablate import AblationReport, AblationRequest, RerunRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.interventions import HOOKS, METRICS, MODES
 from neurondb.reading.models import open_readonly
@@ -29,7 +29,7 @@ SECTIONS: Final = {
     "Machine": ("device", "dtype"),
     "Results": ("metrics", "save_tokens", "form", "output", "db"),
 }
-"""The help in parts, by the names of the parameters."""
+"""Sections of the help: title → names of the parameters in it."""
 
 FOREIGN_TO_RERUN: Final = (
     *choosing.NEURON_OPTIONS,
@@ -38,31 +38,31 @@ FOREIGN_TO_RERUN: Final = (
 )
 
 
-def metric_names(
-    _context: click.Context, _option: click.Parameter, given: str | None
+def split_metrics(
+    _context: click.Context, _option: click.Parameter, text: str | None
 ) -> tuple[str, ...]:
-    """Return the metrics of a list; all for none."""
-    if given is None:
+    """Return the metrics that a comma-separated list names, or all metrics without a list."""
+    if text is None:
         return METRICS
-    asked = [part.strip() for part in given.split(",") if part.strip()]
-    unknown = [name for name in asked if name not in METRICS]
-    if unknown or not asked:
-        wrong = unknown[0] if unknown else given
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [name for name in names if name not in METRICS]
+    if unknown or not names:
+        wrong = unknown[0] if unknown else text
         raise UsageError(f"no metric {wrong!r}; the metrics are {', '.join(METRICS)}")
-    return tuple(name for name in METRICS if name in asked)
+    return tuple(name for name in METRICS if name in names)
 
 
 METRICS_OPTION: Final = click.option(
     "--metrics",
     metavar="NAME,...",
-    callback=metric_names,
+    callback=split_metrics,
     help=f"Show only these of {', '.join(METRICS)}; all are stored.",
 )
 
 
 @click.command(cls=options.Sectioned, sections=SECTIONS)
 @click.argument("model", required=False)
-@choosing.neurons
+@choosing.add_neuron_options
 @choosing.save_set
 @click.option("--mode", type=click.Choice(MODES), default=None, help="(default: zero)")
 @choosing.value
@@ -79,7 +79,7 @@ METRICS_OPTION: Final = click.option(
     help="Also as many random neurons of the same layers, not of the class; so many times.",
 )
 @options.seed("Of what is random.")
-@choosing.texts
+@choosing.add_text_options
 @click.option("--rerun", type=click.IntRange(1), metavar="RUN", help="Repeat a stored run.")
 @options.force_runs
 @options.machine
@@ -97,7 +97,7 @@ def ablate(
     output: Path | None,
     metrics: tuple[str, ...],
     rerun: int | None,
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Intervene on neurons of MODEL, and tell what changes: loss, entropy, rank, scale.
 
@@ -118,46 +118,46 @@ def ablate(
     progress = choose_progress(Console(stderr=True))
     report: AblationReport
     if rerun is None:
-        report = job("ablate")(_request(db, asked), progress)
+        report = load_job("ablate")(_make_request(db, options_given), progress)
     else:
-        report = job("rerun")(_rerun_request(db, rerun, asked), progress)
-    shown = stored_ablations(db, report.run_ids)
+        report = load_job("rerun")(_rerun_request(db, rerun, options_given), progress)
+    ablations = read_ablations(db, report.run_ids)
     if as_page:
         terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
-        terminal.print(draw_ablation_page(shown[0], terminal.width, metrics), crop=False)
+        terminal.print(draw_ablation_page(ablations[0], terminal.width, metrics), crop=False)
     else:
-        write_rows(make_ablation_rows(shown, metrics), destination)
-    click.echo(told(report), err=True)
+        write_rows(make_ablation_rows(ablations, metrics), destination)
+    click.echo(describe_report(report), err=True)
 
 
-def _request(db: str | None, asked: Mapping[str, Any]) -> AblationRequest:
-    given = dict(asked)
-    model = given.pop("model")
+def _make_request(db: str | None, options_given: Mapping[str, Any]) -> AblationRequest:
+    values = dict(options_given)
+    model = values.pop("model")
     if model is None:
         raise UsageError("name a MODEL, or repeat a stored run with --rerun")
-    return make_ablation_request(model, db, given)
+    return make_ablation_request(model, db, values)
 
 
-def _rerun_request(db: str | None, run_id: int, asked: Mapping[str, Any]) -> RerunRequest:
-    foreign = [_spelled(name) for name in FOREIGN_TO_RERUN if options.was_given(name)]
-    foreign += ["MODEL"] * (asked["model"] is not None)
+def _rerun_request(db: str | None, run_id: int, options_given: Mapping[str, Any]) -> RerunRequest:
+    foreign = [_spell_parameter(name) for name in FOREIGN_TO_RERUN if options.was_given(name)]
+    foreign += ["MODEL"] * (options_given["model"] is not None)
     if foreign:
         raise UsageError(
             f"--rerun repeats a run as it was, and takes no {foreign[0]}; only --max-texts, "
             "--max-tokens, --device, --dtype, --save-tokens"
         )
-    kept = ("max_texts", "max_tokens", "save_tokens", "device", "dtype")
-    given = {name: asked[name] if options.was_given(name) else None for name in kept}
-    return RerunRequest(run_id, **given, database=db)
+    names = ("max_texts", "max_tokens", "save_tokens", "device", "dtype")
+    values = {name: options_given[name] if options.was_given(name) else None for name in names}
+    return RerunRequest(run_id, **values, database=db)
 
 
-def _spelled(name: str) -> str:
-    """Return a parameter as it is typed."""
+def _spell_parameter(name: str) -> str:
+    """Return the spelling of a parameter on the command line."""
     return f"--{name.strip('_').replace('_', '-')}"
 
 
-def stored_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]:
+def read_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]:
     """Return runs and their baselines from the database."""
     with open_readonly(db) as connection:
         return [
@@ -166,12 +166,12 @@ def stored_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]
         ]
 
 
-def told(report: AblationReport) -> str:
-    """Return a line on what was run and what was there already."""
+def describe_report(report: AblationReport) -> str:
+    """Return one line that says how many runs were computed and how many were stored before."""
     if report.largest_difference is not None:
-        same = report.largest_difference == 0
-        how = "to the bit" if same else f"but for {report.largest_difference:.2g}"
-        return f"repeated in {report.seconds:.1f} s; the statistics are those stored, {how}"
+        identical = report.largest_difference == 0
+        difference = "to the bit" if identical else f"but for {report.largest_difference:.2g}"
+        return f"repeated in {report.seconds:.1f} s; the statistics are those stored, {difference}"
     if not report.n_new:
         return "stored already; --force runs it again"
     return f"{report.n_new} run{'s' * (report.n_new != 1)} stored, {report.seconds:.1f} s"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from neurondb.api.requests import choose_neurons, make_texts_request
 from neurondb.cli import choosing, options
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
 from neurondb.errors import UsageError
 from neurondb.interventions import ESTIMATED_METRICS, METRICS, SINGLE_NEURON_MODES, Treatment
@@ -40,12 +40,12 @@ SECTIONS: Final = {
     "Machine": ("device", "dtype", "force"),
     "Results": ("metrics", "form", "output", "db"),
 }
-"""The help in parts, by the names of the parameters."""
+"""Sections of the help: title → names of the parameters in it."""
 
 
 @click.command("ablate-each", cls=options.Sectioned, sections=SECTIONS)
 @click.argument("model")
-@choosing.neurons
+@choosing.add_neuron_options
 @choosing.save_set
 @options.seed("Of --draw.")
 @click.option("--mode", type=click.Choice(SINGLE_NEURON_MODES), default="zero", show_default=True)
@@ -55,7 +55,7 @@ SECTIONS: Final = {
     is_flag=True,
     help="Estimate instead of measure: activation × gradient, of every neuron at once.",
 )
-@choosing.texts
+@choosing.add_text_options
 @options.force_runs
 @options.machine
 @click.option(
@@ -65,7 +65,7 @@ SECTIONS: Final = {
 )
 @options.results
 def ablate_each(
-    db: str | None, form: str | None, output: Path | None, attribution: bool, **asked: Any
+    db: str | None, form: str | None, output: Path | None, attribution: bool, **options_given: Any
 ) -> None:
     """Intervene on each neuron of a set of MODEL alone, and tell what changes.
 
@@ -83,9 +83,9 @@ def ablate_each(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None
-    request = _request(db, attribution, asked)
+    request = _make_request(db, attribution, options_given)
     name = "attribute" if attribution else "ablate-each"
-    report: EffectReport = job(name)(request, choose_progress(Console(stderr=True)))
+    report: EffectReport = load_job(name)(request, choose_progress(Console(stderr=True)))
     with open_readonly(db) as connection:
         run = find_effect_run(connection, report.run_id)
         assert run is not None
@@ -93,71 +93,73 @@ def ablate_each(
         rows = read_effect_rows(connection, model, run, request.metrics)
         if as_page:
             terminal = open_console()
-            other = find_counterpart_run(connection, model, run)
-            found = _agreements(connection, run, other, request.metrics)
+            counterpart = find_counterpart_run(connection, model, run)
+            agreements = _compute_agreements(connection, run, counterpart, request.metrics)
             terminal.print(
                 draw_single_neuron_page(
-                    SingleNeuronPage(run, list(rows), found, other), terminal.width
+                    SingleNeuronPage(run, list(rows), agreements, counterpart), terminal.width
                 ),
                 crop=False,
             )
         else:
             write_rows(make_single_neuron_rows(run, rows), destination)
-    click.echo(told(report), err=True)
+    click.echo(describe_report(report), err=True)
 
 
-def _request(db: str | None, attribution: bool, asked: Mapping[str, Any]) -> EffectRequest:
-    selection = choose_neurons(asked)
+def _make_request(
+    db: str | None, attribution: bool, options_given: Mapping[str, Any]
+) -> EffectRequest:
+    selection = choose_neurons(options_given)
     if selection is None and not attribution:
         raise UsageError(
             "say which neurons by one of --where, --sql, --neurons, --class, --set; "
             "--attribution estimates every neuron"
         )
     return EffectRequest(
-        model=asked["model"],
-        texts=make_texts_request(asked),
-        metrics=_metrics(asked["metrics"], attribution),
+        model=options_given["model"],
+        texts=make_texts_request(options_given),
+        metrics=_split_metrics(options_given["metrics"], attribution),
         selection=selection,
-        treatment=Treatment.parse(asked["mode"], asked["condition"], None, None),
-        name=asked["save_set"],
-        seed=asked["seed"],
-        device=asked["device"],
-        dtype=asked["dtype"],
+        treatment=Treatment.parse(options_given["mode"], options_given["condition"], None, None),
+        name=options_given["save_set"],
+        seed=options_given["seed"],
+        device=options_given["device"],
+        dtype=options_given["dtype"],
         database=db,
-        force=asked["force"],
+        force=options_given["force"],
     )
 
 
-def _metrics(given: str | None, attribution: bool) -> tuple[str, ...]:
-    known = ESTIMATED_METRICS if attribution else METRICS
-    if given is None:
-        return known[:1] if attribution else known
-    asked = [part.strip() for part in given.split(",") if part.strip()]
-    unknown = [name for name in asked if name not in known]
-    if unknown or not asked:
-        wrong = unknown[0] if unknown else given
-        raise UsageError(f"no metric {wrong!r} here; there is {', '.join(known)}")
-    return tuple(name for name in known if name in asked)
+def _split_metrics(text: str | None, attribution: bool) -> tuple[str, ...]:
+    allowed = ESTIMATED_METRICS if attribution else METRICS
+    if text is None:
+        return allowed[:1] if attribution else allowed
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [name for name in names if name not in allowed]
+    if unknown or not names:
+        wrong = unknown[0] if unknown else text
+        raise UsageError(f"no metric {wrong!r} here; there is {', '.join(allowed)}")
+    return tuple(name for name in allowed if name in names)
 
 
-def _agreements(
-    connection: Connection, run: EffectRun, other: EffectRun | None, metrics: tuple[str, ...]
+def _compute_agreements(
+    connection: Connection, run: EffectRun, counterpart: EffectRun | None, metrics: tuple[str, ...]
 ) -> list[Agreement]:
-    if other is None:
+    if counterpart is None:
         return []
-    each, attribution = (run, other) if run.kind == SINGLE_NEURON else (other, run)
+    measured, attribution = (run, counterpart) if run.kind == SINGLE_NEURON else (counterpart, run)
     return [
-        compute_agreement(connection, each.run_id, attribution.run_id, metric)
+        compute_agreement(connection, measured.run_id, attribution.run_id, metric)
         for metric in metrics
         if metric in ESTIMATED_METRICS
     ]
 
 
-def told(report: EffectReport) -> str:
-    """Return a line on what was run and what was there already."""
+def describe_report(report: EffectReport) -> str:
+    """Return one line that says how many effects were computed and how many were stored."""
     if not report.n_new:
         return f"run {report.run_id}: stored already; --force runs it again"
-    before = report.n_neurons - report.n_new
-    there = f", {before:,} were there already" if before else ""
+    n_stored = report.n_neurons - report.n_new
+    note = f", {n_stored:,} were there already" if n_stored else ""
     many = f"{report.n_new:,} neuron{'s' * (report.n_new != 1)}"
-    return f"run {report.run_id}: {many} stored in {report.seconds:.1f} s{there}"
+    return f"run {report.run_id}: {many} stored in {report.seconds:.1f} s{note}"

@@ -9,13 +9,9 @@ from rich.console import Console
 
 from neurondb.api.requests import make_texts_request
 from neurondb.cli import choosing, options
-from neurondb.cli.ablate import (
-    METRICS_OPTION,
-    stored_ablations,
-    told,
-)
+from neurondb.cli.ablate import METRICS_OPTION, describe_report, read_ablations
 from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.interventions import MODES, PUBLISHED_CONDITIONS, Treatment
 from neurondb.terminal.ablation import NARROWEST, draw_suite_page, make_ablation_rows
@@ -27,19 +23,19 @@ ALWAYS: Final = "always"
 """How a list of conditions says that there is none."""
 
 
-def _listed(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, ...] | None:
-    if given is None:
+def _split_list(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    if text is None:
         return None
-    return tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 @click.command(name="ablate-suite")
 @click.argument("model")
-@choosing.texts
+@choosing.add_text_options
 @click.option(
     "--classes",
     metavar="CLASS,...",
-    callback=_listed,
+    callback=_split_list,
     help="Read-write classes (default: all that the model has, but orthogonal output).",
 )
 @click.option(
@@ -47,7 +43,7 @@ def _listed(_: click.Context, __: click.Parameter, given: str | None) -> tuple[s
     metavar="MODE,...",
     default="zero",
     show_default=True,
-    callback=_listed,
+    callback=_split_list,
     help="zero, mean or both.",
 )
 @click.option(
@@ -55,7 +51,7 @@ def _listed(_: click.Context, __: click.Parameter, given: str | None) -> tuple[s
     metavar="SIGNS,...",
     default=",".join((ALWAYS, *PUBLISHED_CONDITIONS)),
     show_default=True,
-    callback=_listed,
+    callback=_split_list,
     help=f"Where it is done; {ALWAYS} is at every token.",
 )
 @click.option(
@@ -77,7 +73,7 @@ def ablate_suite(
     form: str | None,
     output: Path | None,
     metrics: tuple[str, ...],
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Ablate every read-write class of MODEL under every condition, and tell what changes.
 
@@ -93,23 +89,27 @@ def ablate_suite(
     as_page = destination.chosen == "table" and destination.file is None
     request = AblationSuiteRequest(
         model=model,
-        texts=make_texts_request(asked),
-        treatments=_treatments(asked["modes"], asked["conditions"]),
+        texts=make_texts_request(options_given),
+        treatments=_make_treatments(options_given["modes"], options_given["conditions"]),
         database=db,
-        **{n: asked[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")},
+        **{
+            n: options_given[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")
+        },
     )
-    report: AblationReport = job("ablate-suite")(request, choose_progress(Console(stderr=True)))
-    shown = stored_ablations(db, report.run_ids)
+    report: AblationReport = load_job("ablate-suite")(
+        request, choose_progress(Console(stderr=True))
+    )
+    ablations = read_ablations(db, report.run_ids)
     if as_page:
         terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
-        terminal.print(draw_suite_page(shown, metrics[:2]), crop=False)
+        terminal.print(draw_suite_page(ablations, metrics[:2]), crop=False)
     else:
-        write_rows(make_ablation_rows(shown, metrics), destination)
-    click.echo(told(report), err=True)
+        write_rows(make_ablation_rows(ablations, metrics), destination)
+    click.echo(describe_report(report), err=True)
 
 
-def _treatments(modes: tuple[str, ...], conditions: tuple[str, ...]) -> tuple[Treatment, ...]:
+def _make_treatments(modes: tuple[str, ...], conditions: tuple[str, ...]) -> tuple[Treatment, ...]:
     for mode in modes:
         if mode in MODES and mode not in ("zero", "mean"):
             raise UsageError(f"a suite has no value for mode {mode}; use `neurondb ablate`")

@@ -10,9 +10,7 @@ from neurondb.text_decoding import format_path
 
 
 @click.command()
-@click.argument(
-    "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE"
-)
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--model", metavar="NAME", help="The model of rows that name none.")
 @click.option(
     "--source", metavar="NAME", help="Who says it (default: the column source, else FILE's name)."

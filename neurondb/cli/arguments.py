@@ -20,6 +20,19 @@ class PathOrName(click.types.StringParamType):
 PATH_OR_NAME = PathOrName()
 
 
+def name_argument(error: click.ClickException) -> click.ClickException:
+    """Return the error about `--model X` as one that says that MODEL is an argument, if it is."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error
+    for parameter in error.ctx.command.get_params(error.ctx):
+        names = {str(parameter.name), str(parameter.name).removesuffix("s")}
+        if isinstance(parameter, click.Argument) and error.option_name.lstrip("-") in names:
+            called = parameter.human_readable_name
+            told = f"{called} is an argument, with no name before it."
+            return click.UsageError(f"No such option '{error.option_name}': {told}", error.ctx)
+    return error
+
+
 def refuse_undecodable(command: click.Command, args: Sequence[str], parent: click.Context) -> None:
     """Look through the arguments of a command that is about to be run.
 
@@ -28,38 +41,38 @@ def refuse_undecodable(command: click.Command, args: Sequence[str], parent: clic
     """
     if all(is_text(arg) for arg in args):
         return
-    # As the command itself will do it; nothing is converted, and no callback runs.
+    # This parses as the command itself will, but converts nothing and runs no callback.
     context = click.Context(command, info_name=command.name, parent=parent)
-    values, rest, _ = command.make_parser(context).parse_args(list(args))
+    values, remaining, _ = command.make_parser(context).parse_args(list(args))
     by_name = {str(parameter.name): parameter for parameter in command.get_params(context)}
-    for name, given in values.items():
-        for one in _strings(given):
-            _check(by_name[name], one)
-    if isinstance(command, click.Group) and rest:
-        _, subcommand, left = command.resolve_command(context, list(rest))
+    for name, value in values.items():
+        for string in _iterate_strings(value):
+            _check(by_name[name], string)
+    if isinstance(command, click.Group) and remaining:
+        _, subcommand, remaining_arguments = command.resolve_command(context, list(remaining))
         if subcommand is not None:
-            refuse_undecodable(subcommand, left, context)
+            refuse_undecodable(subcommand, remaining_arguments, context)
 
 
-def _strings(given: object) -> Iterator[str]:
-    if isinstance(given, str):
-        yield given
-    elif isinstance(given, list | tuple):
-        for one in given:
-            yield from _strings(one)
+def _iterate_strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _iterate_strings(item)
 
 
-def _check(parameter: click.Parameter, given: str) -> None:
-    if is_text(given):
+def _check(parameter: click.Parameter, text: str) -> None:
+    if is_text(text):
         return
     called = parameter.human_readable_name.rstrip(".")
     if isinstance(parameter, click.Option):
         called = parameter.opts[-1]
-    if "\0" in given:
-        raise UsageError(f"{called} '{format_path(given)}' has a zero byte in it; leave it out")
+    if "\0" in text:
+        raise UsageError(f"{called} '{format_path(text)}' has a zero byte in it; leave it out")
     if not isinstance(parameter.type, click.Path | PathOrName):
         # In a locale without an encoding Python takes no letters beyond ASCII.
-        told = "was typed under a locale without UTF-8; set PYTHONUTF8=1"
+        locale_hint = "was typed under a locale without UTF-8; set PYTHONUTF8=1"
         wrong = "is not UTF-8; type it in UTF-8"
-        how = told if format_path(given).encode() == os.fsencode(given) else wrong
-        raise UsageError(f"{called} '{format_path(given)}' {how}")
+        fault = locale_hint if format_path(text).encode() == os.fsencode(text) else wrong
+        raise UsageError(f"{called} '{format_path(text)}' {fault}")

@@ -16,7 +16,7 @@ from neurondb.contracts.attributes import (
     AttributeSetsRequest,
 )
 from neurondb.contracts.inputs import Machine
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.interventions import HOOKS, MODES, ZERO, Treatment
 from neurondb.reading.models import Model, find_model, open_readonly
@@ -80,7 +80,7 @@ def attributes() -> None:
     show_default=True,
     help="Count the tokens that an attribute is made of as attributes too.",
 )
-@choosing.neurons
+@choosing.add_neuron_options
 @click.option("--mode", type=click.Choice(MODES), help="(default: zero)")
 @choosing.value
 @click.option("--hook", type=click.Choice(HOOKS), help="What clamp sets.")
@@ -101,7 +101,7 @@ def rate(
     form: str | None,
     output: Path | None,
     db: str | None,
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Measure the attribute rate of MODEL by layer, as it is and with neurons ablated.
 
@@ -115,19 +115,22 @@ def rate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    selection, treatment = choose_neurons(asked), _treatment(asked)
-    stored = _model(db, model)
+    selection, treatment = choose_neurons(options_given), _make_treatment(options_given)
+    stored_model = _find_model(db, model)
     request = AttributeRateRequest(
-        Machine(stored.name, db, asked["device"], asked["dtype"]),
+        Machine(stored_model.name, db, options_given["device"], options_given["dtype"]),
         prompts,
         sets,
         selection,
         treatment,
-        baseline=asked["baseline"] or 0,
-        **{name: asked[name] for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts")},
+        baseline=options_given["baseline"] or 0,
+        **{
+            name: options_given[name]
+            for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts")
+        },
     )
-    rates: AttributeRates = job("attributes")(request, choose_progress(Console(stderr=True)))
-    page = RatesPage(stored.name, str(treatment), rates)
+    rates: AttributeRates = load_job("attributes")(request, choose_progress(Console(stderr=True)))
+    page = RatesPage(stored_model.name, str(treatment), rates)
     if as_page:
         terminal = open_console()
         terminal.print(draw_rates_page(page, terminal.width), crop=False)
@@ -135,17 +138,17 @@ def rate(
         write_rows(make_rate_rows(page), destination, caption="model")
 
 
-def _model(db: str | None, name: str) -> Model:
+def _find_model(db: str | None, name: str) -> Model:
     with open_readonly(db) as connection:
         return find_model(connection, name)
 
 
-def _treatment(asked: dict[str, Any]) -> Treatment:
+def _make_treatment(options_given: dict[str, Any]) -> Treatment:
     """Return what is done to the neurons; options that do something need some."""
-    how = {name: asked[name] for name in ("mode", "condition", "hook", "value")}
-    if any(asked[name] is not None for name in SELECTIONS):
-        return Treatment.parse(how.pop("mode") or "zero", **how)
-    without = [name for name in (*how, "baseline") if asked[name] is not None]
+    settings = {name: options_given[name] for name in ("mode", "condition", "hook", "value")}
+    if any(options_given[name] is not None for name in SELECTIONS):
+        return Treatment.parse(settings.pop("mode") or "zero", **settings)
+    without = [name for name in (*settings, "baseline") if options_given[name] is not None]
     if without:
         raise UsageError(f"--{without[0]} needs neurons: give --where, --sql, --neurons or --class")
     return ZERO
@@ -188,7 +191,7 @@ def build(
     PARAGRAPHS is a file of texts, a directory or a hub dataset, as `neurondb ingest` reads them.
     """
     request = AttributeSetsRequest(paragraphs, subjects, output, top_k, mentioning, stop_words)
-    report: AttributeSetsReport = job("attribute-sets")(
+    report: AttributeSetsReport = load_job("attribute-sets")(
         request, choose_progress(Console(stderr=True))
     )
     click.echo(
@@ -196,9 +199,9 @@ def build(
         f"median, from {report.n_paragraphs:,} paragraphs"
     )
     if report.empty:
-        named = ", ".join(repr(name) for name in report.empty[:5])
-        more = ", …" if len(report.empty) > 5 else ""
-        click.echo(f"nothing on {len(report.empty)} of them: {named}{more}", err=True)
+        examples = ", ".join(repr(name) for name in report.empty[:5])
+        ellipsis = ", …" if len(report.empty) > 5 else ""
+        click.echo(f"nothing on {len(report.empty)} of them: {examples}{ellipsis}", err=True)
 
 
 @attributes.command()
@@ -212,7 +215,7 @@ def build(
 )
 def demo(output: Path) -> None:
     """Write the bundled model's own facts: prompts, attribute sets, paragraphs."""
-    prompts, sets, paragraphs = job("attribute-demo")(output)
+    prompts, sets, paragraphs = load_job("attribute-demo")(output)
     click.echo(f"{prompts}\n{sets}\n{paragraphs}")
     click.echo(
         f"next: `neurondb attributes build {paragraphs} --subjects {prompts} --top-k 8 "

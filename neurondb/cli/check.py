@@ -25,11 +25,11 @@ def check(repair: bool, db: str | None) -> None:
     if repair:
         _repair(db)
     with open_readonly(db) as connection:
-        found = list(find_problems(connection))
-    for problem in found:
+        problems = list(find_problems(connection))
+    for problem in problems:
         click.echo(f"{problem.what}: {problem.remedy}")
-    if found:
-        raise DatabaseError(f"{len(found)} problem{'s' * (len(found) > 1)} found")
+    if problems:
+        raise DatabaseError(f"{len(problems)} problem{'s' * (len(problems) > 1)} found")
     click.echo("whole: file, references, indexes and ledger", err=True)
 
 

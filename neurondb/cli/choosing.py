@@ -13,18 +13,18 @@ from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.cli.options import Command, Renamed
 
 NEURON_OPTIONS: Final = (*SELECTIONS, "draw")
-"""Parameters that `neurons` adds."""
+"""Parameters that `add_neuron_options` adds."""
 
 
-def _added(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+def _add_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def neurons(command: Command) -> Command:
-    """Add what says which neurons are intervened on: one of five ways, and a draw of a class."""
-    return _added(
+def add_neuron_options(command: Command) -> Command:
+    """Add the options that select neurons in one of five ways, or draw some of a class."""
+    return _add_options(
         command,
         (
             click.option(
@@ -68,9 +68,9 @@ value = click.option(
 )
 
 
-def texts(command: Command) -> Command:
-    """Add what says which texts an intervention is run over."""
-    return _added(
+def add_text_options(command: Command) -> Command:
+    """Add the options that name the texts an intervention is run over."""
+    return _add_options(
         command,
         (
             click.option(

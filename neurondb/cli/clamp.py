@@ -10,7 +10,7 @@ from rich.console import Console
 from neurondb.cli import options, steering_options
 from neurondb.contracts.clamp import POSITIONS, ClampRequest, ClampResult
 from neurondb.contracts.inputs import Machine
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.find.token_names import find_tokens
 from neurondb.neurons import NeuronPlace
@@ -79,7 +79,7 @@ def clamp(
     form: str | None,
     output: Path | None,
     db: str | None,
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Hold neurons of MODEL at one value after the other, and tell what follows PROMPT.
 
@@ -94,7 +94,9 @@ def clamp(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    page = _page(db, model, (*neurons, *sum(asked.pop("more"), ())), prompt, **asked)
+    page = _make_page(
+        db, model, (*neurons, *sum(options_given.pop("more"), ())), prompt, **options_given
+    )
     if as_page:
         terminal = open_console()
         terminal.print(draw_clamp_page(page, terminal.width), crop=False)
@@ -102,7 +104,7 @@ def clamp(
         write_rows(make_clamp_rows(page), destination, caption="model")
 
 
-def _page(
+def _make_page(
     db: str | None,
     name: str,
     neurons: tuple[NeuronPlace, ...],
@@ -114,10 +116,10 @@ def _page(
     steps: int,
     device: str,
     dtype: str,
-    **how: Any,
+    **settings: Any,
 ) -> ClampPage:
-    values = _values(low, high, steps)
-    places = steering_options.once(neurons)
+    values = _make_values(low, high, steps)
+    places = steering_options.require_distinct(neurons)
     with open_readonly(db) as connection:
         model = find_model(connection, name)
         for place in places:
@@ -125,15 +127,15 @@ def _page(
         called = find_tokens(connection, model, targets)
     ids = tuple(token.token_id for token in called)
     machine = Machine(model.name, db, device, dtype)
-    request = ClampRequest(machine, prompt, places, values, ids, **how)
-    sweep: ClampResult = job("clamp")(request, choose_progress(Console(stderr=True)))
-    wanted = [*sweep.target_ids, *sweep.clean.top_ids.flat, *sweep.clamped.top_ids.flat]
+    request = ClampRequest(machine, prompt, places, values, ids, **settings)
+    sweep: ClampResult = load_job("clamp")(request, choose_progress(Console(stderr=True)))
+    token_ids = [*sweep.target_ids, *sweep.clean.top_ids.flat, *sweep.clamped.top_ids.flat]
     with open_readonly(db) as connection:
-        texts = read_token_texts(connection, model, wanted)
+        texts = read_token_texts(connection, model, token_ids)
     return ClampPage(model, places, prompt, request.position, request.sign, sweep, texts)
 
 
-def _values(low: float, high: float, steps: int) -> tuple[float, ...]:
+def _make_values(low: float, high: float, steps: int) -> tuple[float, ...]:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UsageError("--from and --to must be finite numbers")
     if steps == 1 and low != high:

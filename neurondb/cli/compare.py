@@ -7,7 +7,7 @@ from rich.console import Console
 
 from neurondb.cli import options
 from neurondb.contracts.compare import CompareRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.reading import comparisons
 from neurondb.reading.models import open_readonly
 from neurondb.reading.pairs import find_pair, find_stored_comparison, list_without_vocabulary
@@ -28,13 +28,7 @@ SHOWN = 10
 @click.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@click.option(
-    "--limit",
-    type=click.IntRange(0),
-    metavar="N",
-    help=f"Neurons, those that moved most first; 0 for all (default: {SHOWN} on the page, else "
-    "all).",
-)
+@options.limit(f"Neurons that moved most (default: {SHOWN} on the page, else all)")
 @click.option("--force", is_flag=True, help="Compare again what has been compared already.")
 @options.results
 def compare(
@@ -59,20 +53,20 @@ def compare(
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None
     with open_readonly(db) as connection:
-        found = find_stored_comparison(connection, find_pair(connection, before, after))
-    if force or found is None:
+        comparison_id = find_stored_comparison(connection, find_pair(connection, before, after))
+    if force or comparison_id is None:
         request = CompareRequest(before, after, db)
-        found = int(job("compare")(request, choose_progress(Console(stderr=True))))
+        comparison_id = int(load_job("compare")(request, choose_progress(Console(stderr=True))))
     with open_readonly(db) as connection:
         pair = find_pair(connection, before, after)
         if as_page:
-            most = SHOWN if limit is None else limit or None
-            page = comparisons.read_comparison_page(connection, pair, found, most)
+            limit_shown = SHOWN if limit is None else limit or None
+            page = comparisons.read_comparison_page(connection, pair, comparison_id, limit_shown)
             terminal = open_console()
             terminal.width = max(terminal.width, NARROWEST)
             terminal.print(draw_comparison_page(page, terminal.width), crop=False)
         else:
-            rows = comparisons.read_comparison_rows(connection, pair, found, limit or None)
+            rows = comparisons.read_comparison_rows(connection, pair, comparison_id, limit or None)
             write_rows(make_comparison_rows(rows), destination)
             for line in format_missing_vocabularies(list_without_vocabulary(connection, pair)):
                 click.echo(line, err=True)

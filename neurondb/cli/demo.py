@@ -13,10 +13,10 @@ from sqlalchemy import Connection, Engine
 
 from neurondb.cli import options
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.cli.find import SILENT, SPARE, without_silent
-from neurondb.cli.ingest import tell
+from neurondb.cli.find import DROPPED_WHEN_NARROW, DROPPED_WHEN_NULL, drop_null_columns
+from neurondb.cli.ingest import print_report
 from neurondb.contracts.ingest import DemoInputs, DemoRequest, IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.figures.palette import CLASS_COLOURS
 from neurondb.find import count, find
@@ -34,16 +34,16 @@ from neurondb.terminal.progress import choose_progress
 
 
 class Question(NamedTuple):
-    """An expression, and the order in which its neurons are worth looking at."""
+    """A find expression and the key by which to order the neurons that it describes."""
 
     expression: str
     order: str
 
 
-ASKED = Question("weakening freq>0.6", "-freq")
+FIRST_QUESTION = Question("weakening freq>0.6", "-freq")
 """The question of the weakening-neurons paper, which a small model may have no neuron for."""
-INSTEAD = (Question("prediction", "-out_kurtosis"), Question("in_out<0", "in_out"))
-"""What is asked then: the first that has an answer."""
+OTHER_QUESTIONS = (Question("prediction", "-out_kurtosis"), Question("in_out<0", "in_out"))
+"""Questions to ask instead: the first one that has an answer is asked."""
 
 SHOWN = 10
 AVERAGES = "SELECT class, count(*), avg(freq) FROM neuron_overview GROUP BY class"
@@ -74,19 +74,19 @@ def demo(db: str | None, real: bool, model: str | None) -> None:
     progress = Console(stderr=True)
     with tempfile.TemporaryDirectory() as directory:
         request = DemoRequest(Path(directory), real, model)
-        inputs: DemoInputs = job("demo")(request, choose_progress(progress))
+        inputs: DemoInputs = load_job("demo")(request, choose_progress(progress))
         _ingest(inputs, db, progress)
     terminal = open_console()
     with open_engine(db) as engine:
         expression, neuron = _answer(inputs, engine)
     with open_readonly(db) as connection:
         if real:
-            _picture(connection, inputs.name, db, terminal)
+            _draw_picture(connection, inputs.name, db, terminal)
         layer, number = parse_neuron(neuron)
-        click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_db(db)}\n")
+        click.echo(f"\n$ neurondb show {inputs.name} {neuron}{_format_db_option(db)}\n")
         page = read_neuron_page(connection, inputs.name, layer, number, PageOptions())
     terminal.print(render(page, terminal.width, marks=not shows_colours(terminal)), crop=False)
-    click.echo("\n" + _next(inputs, expression, neuron, db))
+    click.echo("\n" + _list_next_commands(inputs, expression, neuron, db))
 
 
 def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
@@ -97,51 +97,60 @@ def _ingest(inputs: DemoInputs, db: str | None, progress: Console) -> None:
         database=db,
         dataset=inputs.dataset,
     )
-    tell(job("ingest")(request, choose_progress(progress)), progress)
+    print_report(load_job("ingest")(request, choose_progress(progress)), progress)
 
 
-def _picture(connection: Connection, model: str, db: str | None, terminal: Console) -> None:
+def _draw_picture(connection: Connection, model: str, db: str | None, terminal: Console) -> None:
     """Print the classes of every layer, and the command that draws them."""
-    click.echo(f"\n$ neurondb plot classes-by-layer {model} -o classes.svg{_db(db)}\n")
+    click.echo(
+        f"\n$ neurondb plot classes-by-layer {model} -o classes.svg{_format_db_option(db)}\n"
+    )
     counts = count_classes(connection, find_model(connection, model))
     terminal.print(draw_classes_by_layer(counts, CLASS_COLOURS, terminal.width), crop=False)
 
 
 def _answer(inputs: DemoInputs, engine: Engine) -> tuple[str, str]:
     """Print the answer to the first question that has one; return it with a neuron of it."""
-    model, chosen = inputs.name, ASKED
-    _say(ASKED, model)
-    if not count(engine, _of(ASKED, model)):
-        chosen = next(one for one in INSTEAD if count(engine, _of(one, model)))
+    model, question = inputs.name, FIRST_QUESTION
+    _say(FIRST_QUESTION, model)
+    if not count(engine, _restrict_to_model(FIRST_QUESTION, model)):
+        question = next(
+            other for other in OTHER_QUESTIONS if count(engine, _restrict_to_model(other, model))
+        )
         click.echo("None in this small model. A question that it answers:\n")
-        _say(chosen, model)
-    expression = _of(chosen, model)
-    shape = ResultShape(DEFAULT_COLUMNS, (chosen.order,), SHOWN)
-    found = find(engine, expression, **shape._asdict())
-    write_rows(without_silent(found, SILENT), Destination("table", None), "model", SPARE)
+        _say(question, model)
+    expression = _restrict_to_model(question, model)
+    shape = ResultShape(DEFAULT_COLUMNS, (question.order,), SHOWN)
+    rows = find(engine, expression, **shape._asdict())
+    write_rows(
+        drop_null_columns(rows, DROPPED_WHEN_NULL),
+        Destination("table", None),
+        "model",
+        DROPPED_WHEN_NARROW,
+    )
     n = count(engine, expression)
     click.echo(f"{n} neuron{'s' * (n != 1)}" + (f", {SHOWN} shown" if n > SHOWN else ""))
-    found = find(engine, expression, order=(chosen.order,), columns=("name",))
-    names = [str(row[0]) for row in found.rows]
+    rows = find(engine, expression, order=(question.order,), columns=("name",))
+    names = [str(row[0]) for row in rows.rows]
     return expression, inputs.neuron if inputs.neuron in names else names[0]
 
 
 def _say(question: Question, model: str) -> None:
-    expression = _of(question, model)
+    expression = _restrict_to_model(question, model)
     click.echo(f'$ neurondb find "{expression}" --order {question.order} --limit {SHOWN}')
 
 
-def _of(question: Question, model: str) -> str:
+def _restrict_to_model(question: Question, model: str) -> str:
     return f"{question.expression} model={model}"
 
 
-def _db(db: str | None) -> str:
+def _format_db_option(db: str | None) -> str:
     return f" --db {db}" if db else ""
 
 
-def _next(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> str:
+def _list_next_commands(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> str:
     model = inputs.name
-    place, dataset = _db(db), Path(inputs.dataset).stem
+    place, dataset = _format_db_option(db), Path(inputs.dataset).stem
     commands = (
         f'find "{expression}" --explain{place}',
         f"find \"out.token=' cat' model={model}\"{place}",
@@ -152,14 +161,14 @@ def _next(inputs: DemoInputs, expression: str, neuron: str, db: str | None) -> s
         "models --known",
         "ingest llama-3.2-1b --dataset YOUR_TEXTS.txt",
     )
-    program = _program()
+    program = _find_program()
     return "\n".join(("What to type next:", *(f"  {program} {command}" for command in commands)))
 
 
-def _program() -> str:
-    """Return what to type for `neurondb` where the demo was started."""
-    started = Path(sys.argv[0])
-    found = shutil.which("neurondb")
-    if found is not None and Path(found).resolve() == started.resolve():
+def _find_program() -> str:
+    """Return the command that runs NeuronDB from the directory where the demo was started."""
+    command = Path(sys.argv[0])
+    installed = shutil.which("neurondb")
+    if installed is not None and Path(installed).resolve() == command.resolve():
         return "neurondb"
-    return os.path.relpath(started) if started.name == "neurondb" else "python -m neurondb"
+    return os.path.relpath(command) if command.name == "neurondb" else "python -m neurondb"

@@ -11,7 +11,7 @@ from neurondb.api.requests import make_texts_request
 from neurondb.cli import choosing, options, steering_options
 from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
 from neurondb.contracts.inputs import Machine
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.reading.models import Model, find_model, find_neuron_id
@@ -60,7 +60,7 @@ SECTIONS: Final = {
     help="Random neurons of the last two layers to compare with.",
 )
 @options.seed("Of the random neurons.")
-@choosing.texts
+@choosing.add_text_options
 @options.machine
 @options.results
 def entropy(
@@ -75,7 +75,7 @@ def entropy(
     db: str | None,
     device: str,
     dtype: str,
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Fix single neurons of MODEL at values: final-norm scale, entropy, rank and loss.
 
@@ -89,12 +89,12 @@ def entropy(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    texts = make_texts_request(asked)
-    stored, places = _neurons(db, model, neurons, candidates)
-    machine = Machine(stored.name, db, device, dtype)
+    texts = make_texts_request(options_given)
+    stored_model, places = _choose_neurons(db, model, neurons, candidates)
+    machine = Machine(stored_model.name, db, device, dtype)
     request = EntropyRequest(machine, places, values, texts, baseline, seed)
-    curves: EntropyCurves = job("entropy")(request, choose_progress(Console(stderr=True)))
-    page = EntropyPage(stored.name, texts.dataset, curves)
+    curves: EntropyCurves = load_job("entropy")(request, choose_progress(Console(stderr=True)))
+    page = EntropyPage(stored_model.name, texts.dataset, curves)
     if as_page:
         terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
@@ -103,22 +103,22 @@ def entropy(
         write_rows(make_entropy_rows(page), destination, caption="model")
 
 
-def _neurons(
-    db: str | None, name: str, given: tuple[NeuronPlace, ...] | None, n: int | None
+def _choose_neurons(
+    db: str | None, name: str, places_given: tuple[NeuronPlace, ...] | None, n: int | None
 ) -> tuple[Model, tuple[NeuronPlace, ...]]:
-    if given is not None and n is not None:
+    if places_given is not None and n is not None:
         raise UsageError("--neurons is a list, --candidates finds them; give one of the two")
     with open_engine(db) as engine:
         with engine.connect() as connection:
             model = find_model(connection, name)
-        if given is not None:
-            for place in steering_options.once(given):
+        if places_given is not None:
+            for place in steering_options.require_distinct(places_given):
                 find_neuron_id(model, *place)
-            return model, given
+            return model, places_given
         limits = {"model": model.name, "limit": str(n or CANDIDATES)}
         columns, rows = named_queries.run(engine, QUERY, limits)
         names = [str(row[columns.index("name")]) for row in rows]
         if not names:
-            reasons = named_queries.why_empty(engine, QUERY, limits)
+            reasons = named_queries.explain_empty(engine, QUERY, limits)
             raise UnknownNameError("; ".join(["no candidates", *reasons]))
     return model, tuple(map(parse_neuron, names))

@@ -10,20 +10,20 @@ from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.errors import UsageError
 from neurondb.find.columns import EFFECT_ALIASES, ResultShape, choose_columns
-from neurondb.find.search import explain_find, note_find_thresholds, why_empty, why_null
+from neurondb.find.search import explain_empty, explain_find, explain_nulls, note_find_thresholds
 from neurondb.sql import Rows
 from neurondb.terminal.output_formats import Destination, write_rows
 
-SPARE: Final = ("gate_in", "gate_out", "role")
-"""Usual columns that a narrow terminal does without, the first ones first."""
-SILENT: Final = ("role",)
-"""Usual columns that a table for people does without where they are empty: few neurons have one."""
+DROPPED_WHEN_NARROW: Final = ("gate_in", "gate_out", "role")
+"""Default columns that a narrow terminal leaves out, the first ones first."""
+DROPPED_WHEN_NULL: Final = ("role",)
+"""Default columns that a table leaves out when all their values are NULL: few neurons have one."""
 
 
-def _listed(
-    _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+def _split_keys(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[str, ...]:
-    return tuple(key.strip() for item in given for key in item.split(",") if key.strip())
+    return tuple(key.strip() for item in texts for key in item.split(",") if key.strip())
 
 
 @click.command()
@@ -32,18 +32,12 @@ def _listed(
     "--order",
     multiple=True,
     metavar="KEY,...",
-    callback=_listed,
+    callback=_split_keys,
     help="Columns to order by; -freq for the largest first, -|in_out| by absolute value.",
 )
+@options.limit("Neurons at most", 50)
 @click.option(
-    "--limit",
-    type=click.IntRange(0),
-    default=50,
-    show_default=True,
-    help="Neurons at most; 0 for all.",
-)
-@click.option(
-    "--columns", multiple=True, metavar="NAME,...", callback=_listed, help="Columns to show."
+    "--columns", multiple=True, metavar="NAME,...", callback=_split_keys, help="Columns to show."
 )
 @click.option("--count", "instead", flag_value="count", help="Only print how many match.")
 @click.option(
@@ -81,30 +75,30 @@ def find(
     destination = Destination(form, output)
     with Database(db) as database:
         if instead is not None:
-            _INSTEAD[instead](database, text, _shape(**shape), destination)
+            _INSTEAD[instead](database, text, _make_shape(**shape), destination)
         else:
-            _show(database, text, _shape(**shape), destination)
+            _show(database, text, _make_shape(**shape), destination)
 
 
-def _shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> ResultShape:
+def _make_shape(order: tuple[str, ...], limit: int, columns: tuple[str, ...]) -> ResultShape:
     return ResultShape(columns or choose_columns(order), order, limit or None)
 
 
 def _show(database: Database, text: str, shape: ResultShape, destination: Destination) -> None:
     rows = database.find(text, **shape._asdict()).stream()
-    seen = _Seen(rows, _named_columns(shape))
-    rows = rows._replace(rows=iter(seen))
-    usual = shape.columns == choose_columns(shape.order)
-    ordered = choose_columns(shape.order, usual=())
-    spare = [name for name in SPARE if usual and name not in ordered]
+    watched = _WatchedRows(rows, _list_named_columns(shape))
+    rows = rows._replace(rows=iter(watched))
+    default_columns = shape.columns == choose_columns(shape.order)
+    ordered = choose_columns(shape.order, default=())
+    spare = [name for name in DROPPED_WHEN_NARROW if default_columns and name not in ordered]
     if destination.chosen == "table":
-        rows = without_silent(rows, [name for name in SILENT if name in spare])
-    n = write_rows(rows, destination, "model" if usual else (), spare)
+        rows = drop_null_columns(rows, [name for name in DROPPED_WHEN_NULL if name in spare])
+    n = write_rows(rows, destination, "model" if default_columns else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)
         _tell_why(database, text)
         return
-    for reason in why_null(database.engine, text, seen.unknown) if seen.unknown else ():
+    for reason in explain_nulls(database.engine, text, watched.unknown) if watched.unknown else ():
         click.echo(reason, err=True)
     for note in note_find_thresholds(database.engine, text, shape.columns):
         click.echo(note, err=True)
@@ -112,31 +106,31 @@ def _show(database: Database, text: str, shape: ResultShape, destination: Destin
         click.echo(f"the first {n}; --limit 0 shows all, --count counts them", err=True)
 
 
-def without_silent(rows: Rows, names: Sequence[str]) -> Rows:
-    """Leave out those of some columns that are NULL in every row."""
-    kept = list(rows.rows)
+def drop_null_columns(rows: Rows, names: Sequence[str]) -> Rows:
+    """Return rows without those of the named columns that are NULL in every row."""
+    all_rows = list(rows.rows)
     silent = {
         place
         for place, name in enumerate(rows.columns)
-        if name in names and all(row[place] is None for row in kept)
+        if name in names and all(row[place] is None for row in all_rows)
     }
     places = [place for place in range(len(rows.columns)) if place not in silent]
     return rows._replace(
         columns=tuple(rows.columns[place] for place in places),
-        rows=iter([tuple(row[place] for place in places) for row in kept]),
+        rows=iter([tuple(row[place] for place in places) for row in all_rows]),
     )
 
 
-def _named_columns(shape: ResultShape) -> list[str]:
-    """Return the columns that somebody asked for: by name, or to order by."""
-    ordered = choose_columns(shape.order, usual=())
-    usual = shape.columns == choose_columns(shape.order)
-    named = ordered if usual else dict.fromkeys((*shape.columns, *ordered))
-    return [EFFECT_ALIASES.get(name, name) for name in named]
+def _list_named_columns(shape: ResultShape) -> list[str]:
+    """Return the columns that were asked for by name or as a key of the order."""
+    ordered = choose_columns(shape.order, default=())
+    default_columns = shape.columns == choose_columns(shape.order)
+    names = ordered if default_columns else dict.fromkeys((*shape.columns, *ordered))
+    return [EFFECT_ALIASES.get(name, name) for name in names]
 
 
-class _Seen:
-    """Passes rows on; `unknown` are the columns, of those watched, that were NULL in all."""
+class _WatchedRows:
+    """Rows that note, as they pass, which watched columns were NULL in all of them (`unknown`)."""
 
     def __init__(self, rows: Rows, watched: Sequence[str]) -> None:
         self.unknown = [name for name in watched if name in rows.columns]
@@ -173,7 +167,7 @@ def _explain(database: Database, text: str, shape: ResultShape, destination: Des
 
 
 def _tell_why(database: Database, text: str) -> None:
-    for reason in why_empty(database.engine, text):
+    for reason in explain_empty(database.engine, text):
         click.echo(reason, err=True)
 
 

@@ -9,7 +9,7 @@ import click
 from neurondb.cli import options, steering_options
 from neurondb.contracts.generate import Clamp, GeneratedToken, GenerateRequest, Sampling
 from neurondb.contracts.inputs import Machine, NeuronSelection
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.neurons import NeuronPlace
@@ -89,7 +89,7 @@ def generate(
     db: str | None,
     device: str,
     dtype: str,
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Continue PROMPT with MODEL, neurons clamped at every position.
 
@@ -104,16 +104,18 @@ def generate(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    sampling = _sampling(*(asked.pop(name) for name in ("greedy", "temperature", "top_p", "seed")))
-    clamps, ablated = asked.pop("clamps"), asked.pop("ablated")
-    stored, zeroed = _neurons(db, model, clamps, ablated)
-    machine = Machine(stored.name, db, device, dtype)
-    request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **asked)
-    pieces: Iterable[GeneratedToken] = job("generate")(request)
-    steering = _steering(clamps, ablated, request.sign)
+    sampling = _make_sampling(
+        *(options_given.pop(name) for name in ("greedy", "temperature", "top_p", "seed"))
+    )
+    clamps, ablated = options_given.pop("clamps"), options_given.pop("ablated")
+    stored_model, zeroed = _find_neurons(db, model, clamps, ablated)
+    machine = Machine(stored_model.name, db, device, dtype)
+    request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **options_given)
+    pieces: Iterable[GeneratedToken] = load_job("generate")(request)
+    steering = _describe_steering(clamps, ablated, request.sign)
     if not as_page:
         rows = make_generation_rows(
-            collect_transcripts(pieces), stored.name, prompt, steering, sampling.seed
+            collect_transcripts(pieces), stored_model.name, prompt, steering, sampling.seed
         )
         write_rows(rows, destination, caption="model")
     elif request.side_by_side and steering:
@@ -123,35 +125,39 @@ def generate(
         stream_text(pieces, open_console(), prompt, steering)
 
 
-def _sampling(
+def _make_sampling(
     greedy: bool, temperature: float | None, top_p: float | None, seed: int | None
 ) -> Sampling:
-    drawn = [name for name in ("temperature", "top_p", "seed") if options.was_given(name)]
-    if greedy and drawn:
-        spelled = f"--{drawn[0].replace('_', '-')}"
-        raise UsageError(f"--greedy draws nothing, so {spelled} has no effect; leave one out")
-    how = {"temperature": temperature, "top_p": top_p, "seed": seed}
-    return Sampling(greedy, **{name: value for name, value in how.items() if value is not None})  # type: ignore[arg-type]
+    random_options = [name for name in ("temperature", "top_p", "seed") if options.was_given(name)]
+    if greedy and random_options:
+        option_name = f"--{random_options[0].replace('_', '-')}"
+        raise UsageError(f"--greedy draws nothing, so {option_name} has no effect; leave one out")
+    settings: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "seed": seed}
+    return Sampling(
+        greedy, **{name: value for name, value in settings.items() if value is not None}
+    )
 
 
-def _neurons(
+def _find_neurons(
     db: str | None, name: str, clamps: tuple[Clamp, ...], expression: str | None
 ) -> tuple[Model, tuple[NeuronPlace, ...]]:
     """Return the model, and the neurons that are set to zero; all are looked up first."""
     with open_engine(db) as engine:
         with engine.connect() as connection:
             model = find_model(connection, name)
-        for place in steering_options.once(tuple(clamp.neuron for clamp in clamps)):
+        for place in steering_options.require_distinct(tuple(clamp.neuron for clamp in clamps)):
             find_neuron_id(model, *place)
         if expression is None:
             return model, ()
-        found = select_neurons(engine, model, NeuronSelection("where", expression)).neuron_ids
-    places = (divmod(int(one) - model.first_neuron_id, model.d_mlp) for one in found)
+        neuron_ids = select_neurons(engine, model, NeuronSelection("where", expression)).neuron_ids
+    places = (
+        divmod(int(neuron_id) - model.first_neuron_id, model.d_mlp) for neuron_id in neuron_ids
+    )
     return model, tuple(NeuronPlace(*place) for place in places)
 
 
-def _steering(clamps: tuple[Clamp, ...], expression: str | None, sign: str) -> str:
-    held = [f"{clamp.neuron.name}={clamp.value:g}" for clamp in clamps]
-    if held:
-        held[-1] += f" {steering_options.sign_meant(sign)}"
-    return ", ".join([*held, *([f"without {expression}"] if expression else [])])
+def _describe_steering(clamps: tuple[Clamp, ...], expression: str | None, sign: str) -> str:
+    clamped = [f"{clamp.neuron.name}={clamp.value:g}" for clamp in clamps]
+    if clamped:
+        clamped[-1] += f" {steering_options.describe_sign(sign)}"
+    return ", ".join([*clamped, *([f"without {expression}"] if expression else [])])

@@ -14,23 +14,23 @@ from neurondb.contracts.ingest import (
     Preprocessing,
     choose_stages,
 )
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.terminal.progress import choose_progress
 
 
-def _comma_separated(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+def _split_commas(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     return None if value is None else tuple(part.strip() for part in value.split(",") if part)
 
 
-def _thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]) -> Any:
+def _parse_thresholds(_: click.Context, __: click.Parameter, values: tuple[float, ...]) -> Any:
     for value in values:
         if not 0 < value < 1:
             raise UsageError(f"--tau {value:g}: a threshold lies between 0 and 1")
     return values
 
 
-def _expression(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def _check_expression(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     if value is not None:
         from neurondb.find.grammar import parse
 
@@ -54,7 +54,7 @@ SECTIONS: Final = {
     "One dataset on several machines": ("shard", "summary"),
     "Traces": ("where", "window"),
 }
-"""The help in parts, by the names of the parameters."""
+"""Sections of the help: title → names of the parameters in it."""
 
 
 @click.command(cls=options.Sectioned, sections=SECTIONS)
@@ -68,7 +68,7 @@ SECTIONS: Final = {
 @click.option(
     "--stages",
     metavar="NAME,...",
-    callback=_comma_separated,
+    callback=_split_commas,
     help=f"Any of {', '.join(STAGES)} (default: all that the inputs allow, but for traces); "
     "weights comes with the others, which need it.",
 )
@@ -118,7 +118,7 @@ SECTIONS: Final = {
 @click.option(
     "--where",
     metavar="EXPR",
-    callback=_expression,
+    callback=_check_expression,
     help="Traces of these neurons only, as `neurondb find` takes it.",
 )
 @click.option(
@@ -134,7 +134,7 @@ SECTIONS: Final = {
     "thresholds",
     type=float,
     multiple=True,
-    callback=_thresholds,
+    callback=_parse_thresholds,
     help="Threshold of the classes; repeat for several, the first is shown "
     "(default: the one shown so far, else 0.5).",
 )
@@ -163,7 +163,7 @@ def ingest(
     raw: bool,
     center_gate: bool | None,
     fold_post_norm: bool,
-    **asked: Any,
+    **options_given: Any,
 ) -> None:
     """Analyse MODEL and store what was found.
 
@@ -183,24 +183,24 @@ def ingest(
         else Preprocessing(center_gate=center_gate, fold_post_norm=fold_post_norm)
     )
     console = Console(stderr=True)
-    # A file of a repository or directory is called by both, as it is where the model is stored.
-    named = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
-    request = IngestRequest(model=named, database=db, preprocessing=preprocessing, **asked)
+    # A file in a repository or directory is named by both, as the stored model will be.
+    name = model if gguf is None else f"{model.rstrip('/')}/{gguf}"
+    request = IngestRequest(model=name, database=db, preprocessing=preprocessing, **options_given)
     choose_stages(request)  # wrong usage is said before the job is loaded
     try:
-        tell(job("ingest")(request, choose_progress(console)), console)
+        print_report(load_job("ingest")(request, choose_progress(console)), console)
     except KeyboardInterrupt:
         console.print("what is finished is stored; the same command goes on from there")
         raise
 
 
-def tell(report: IngestReport, console: Console) -> None:
+def print_report(report: IngestReport, console: Console) -> None:
     """Print what an ingest did, and what to do next."""
     rows = ", ".join(f"{n:,} {stage}" for stage, n in report.rows.items() if n)
     done = sum(report.skipped.values())
-    earlier = f"; {done} steps were stored already" if done else ""
+    skipped_note = f"; {done} steps were stored already" if done else ""
     console.print(
-        f"{report.model}: {f'rows stored: {rows}' if rows else 'nothing new'}{earlier} "
+        f"{report.model}: {f'rows stored: {rows}' if rows else 'nothing new'}{skipped_note} "
         f"({report.seconds:.1f} s, {report.database})",
         markup=False,
         highlight=False,

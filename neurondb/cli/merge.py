@@ -4,20 +4,14 @@ import click
 from rich.console import Console
 
 from neurondb.cli import options
-from neurondb.cli.ingest import tell
+from neurondb.cli.ingest import print_report
 from neurondb.contracts.ingest import MergeRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.terminal.progress import choose_progress
 
 
 @click.command()
-@click.argument(
-    "files",
-    type=click.Path(exists=True, dir_okay=False),
-    nargs=-1,
-    required=True,
-    metavar="FILE...",
-)
+@click.argument("files", type=click.Path(), nargs=-1, required=True, metavar="FILE...")
 @options.database
 @click.option("--force", is_flag=True, help="Replace activations that are stored already.")
 def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
@@ -32,4 +26,6 @@ def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
     neurondb merge a.shard b.shard
     """  # noqa: D301
     console = Console(stderr=True)
-    tell(job("merge")(MergeRequest(files, db, force), choose_progress(console)), console)
+    print_report(
+        load_job("merge")(MergeRequest(files, db, force), choose_progress(console)), console
+    )

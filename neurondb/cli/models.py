@@ -26,23 +26,23 @@ def models(known: bool, form: str | None, output: Path | None, db: str | None) -
     destination = Destination(form, output)
     as_table = output is None and destination.chosen == "table"
     if known:
-        listed = tuple(KNOWN.values())
+        known_models = tuple(KNOWN.values())
         if as_table:
-            open_console().print(draw_known_models_table(listed))
+            open_console().print(draw_known_models_table(known_models))
         else:
-            write_rows(make_known_model_rows(listed), destination)
+            write_rows(make_known_model_rows(known_models), destination)
         return
     with Database(db) as database:
-        found = database.models
-    _say_if_empty(found)
+        summaries = database.models
+    _say_if_empty(summaries)
     if not as_table:
-        write_rows(make_model_rows(found), destination)
-    elif found:
-        open_console().print(draw_models_table(found))
+        write_rows(make_model_rows(summaries), destination)
+    elif summaries:
+        open_console().print(draw_models_table(summaries))
 
 
-def _say_if_empty(found: tuple[ModelSummary, ...]) -> None:
-    if not found:
+def _say_if_empty(summaries: tuple[ModelSummary, ...]) -> None:
+    if not summaries:
         click.echo(
             "no models yet: add one with `neurondb ingest MODEL`, try `neurondb demo`, "
             "or see `neurondb models --known`",

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from neurondb.cli.arguments import PATH_OR_NAME
-from neurondb.errors import TextError, UsageError
+from neurondb.errors import UsageError
 from neurondb.neurons import parse_layers
 from neurondb.sql.query_files import read_sql_file
 from neurondb.terminal.output_formats import FORMATS, Destination
@@ -101,6 +101,18 @@ def seed(of: str) -> Callable[[Command], Command]:
     )
 
 
+def limit(shown: str, default: int | None = None) -> Callable[[Command], Command]:
+    """Return the option --limit, of which 0 is all; `shown` says what is counted."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(0),
+        default=default,
+        show_default=default is not None,
+        metavar="N",
+        help=f"{shown}; 0 for all.",
+    )
+
+
 force_runs = click.option("--force", is_flag=True, help="Run and store again what is stored.")
 
 
@@ -137,10 +149,7 @@ parameters = click.option(
 def text_of(given: str) -> str:
     """Return what stands on standard input for `-`, in a file for `@FILE`, else what was given."""
     if given == "-":
-        try:
-            return decode(sys.stdin.buffer.read(), "standard input")
-        except TextError as error:
-            raise UsageError(str(error)) from error
+        return decode(sys.stdin.buffer.read(), "standard input")
     return read_sql_file(Path(given[1:])) if given.startswith("@") else given
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from neurondb import figures
 from neurondb.cli import options
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import UsageError
 from neurondb.figures.figure import Figure
@@ -26,9 +26,9 @@ from neurondb.terminal.progress import choose_progress
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 
-NAMED = ("layer", "neuron", "token", "dataset")
+PARAMETERS_WITH_OPTION = ("layer", "neuron", "token", "dataset")
 """Parameters of figures that have an option of their own."""
-DECODED = "token-spikes"
+DECODED_FIGURE = "token-spikes"
 """The figure whose numbers are computed where they are not stored."""
 
 
@@ -61,7 +61,7 @@ DECODED = "token-spikes"
     show_default=True,
     help="Of .png: its pixels for each of the figure.",
 )
-@options.device(f"{DECODED} decodes a token that is not stored")
+@options.device(f"{DECODED_FIGURE} decodes a token that is not stored")
 @options.database
 def plot(
     name: str | None,
@@ -70,7 +70,7 @@ def plot(
     as_list: bool,
     db: str | None,
     device: str,
-    **wanted: Any,
+    **options_given: Any,
 ) -> None:
     """Draw the figure called NAME of MODEL into a file.
 
@@ -83,7 +83,7 @@ def plot(
     neurondb plot frequency-against-cosine llama-3.2-3b --param cosine=gate_out -o freq.svg
     """  # noqa: D301
     if as_list:
-        write_rows(_catalogue(), Destination(None, output))
+        write_rows(_list_figures(), Destination(None, output))
         return
     if name is None:
         raise UsageError("which figure? `neurondb plot --list` shows them")
@@ -91,53 +91,56 @@ def plot(
     if output is None:
         raise UsageError(f"where to? give a file with -o, like -o {name}.svg")
     form = find_form(output)
-    parameters = _parameters(figure, **{key: wanted.pop(key) for key in (*NAMED, "given")})
-    models, parameters = _models(figure, models, parameters)
-    drawn = _drawn(db, figure, models, parameters, device)
-    spec = figures.finish_spec(drawn, wanted["theme"], wanted["width"], wanted["height"])
-    write_figure(output, figures.render_spec(spec, form, wanted["scale"]))
+    parameters = _collect_parameters(
+        figure, **{key: options_given.pop(key) for key in (*PARAMETERS_WITH_OPTION, "given")}
+    )
+    models, parameters = _choose_models(figure, models, parameters)
+    chart = _draw(db, figure, models, parameters, device)
+    spec = figures.finish_spec(
+        chart, options_given["theme"], options_given["width"], options_given["height"]
+    )
+    write_figure(output, figures.render_spec(spec, form, options_given["scale"]))
     click.echo(f"wrote {output}", err=True)
 
 
-def _catalogue() -> Rows:
-    """Return the figures: what they show, what they want to know (in brackets: optional)."""
-    # Looked up before a word is written, since each takes altair, which may be missing.
-    rows = [
-        (one.name, one.description, " ".join(p.usage for p in one.parameters))
-        for one in figures.FIGURES.values()
-    ]
-    return Rows(("name", "description", "parameters"), iter(rows))
+def _list_figures() -> Rows:
+    """Return a row for each figure: name, what it shows, parameters (optional ones in brackets)."""
+    rows = (
+        (figure.name, figure.description, " ".join(p.usage for p in figure.parameters))
+        for figure in figures.FIGURES.values()
+    )
+    return Rows(("name", "description", "parameters"), rows)
 
 
-def _parameters(
+def _collect_parameters(
     figure: Figure, given: dict[str, str], neuron: str | None, **named: Any
 ) -> dict[str, Any]:
-    """Return what the options say, by parameter."""
-    found = {key: value for key, value in named.items() if value is not None}
+    """Return the figure's parameters and their values, as the options give them."""
+    values = {key: value for key, value in named.items() if value is not None}
     layer, dot, number = (neuron or "").rpartition(".")
-    if dot and found.setdefault("layer", layer) not in (layer, _number(layer)):
-        raise UsageError(f"--layer {found['layer']} and --neuron {neuron} are two layers")
+    if dot and values.setdefault("layer", layer) not in (layer, _number(layer)):
+        raise UsageError(f"--layer {values['layer']} and --neuron {neuron} are two layers")
     if neuron is not None:
-        found["neuron"] = number
+        values["neuron"] = number
     for key, value in given.items():
-        if key in found:
+        if key in values:
             raise UsageError(f"{key} is given twice, by --{key} and by --param")
-        found[key] = value
-    known = {parameter.name for parameter in figure.parameters}
-    for key in NAMED:
-        if key in found and key not in known:
+        values[key] = value
+    figure_parameters = {parameter.name for parameter in figure.parameters}
+    for key in PARAMETERS_WITH_OPTION:
+        if key in values and key not in figure_parameters:
             raise UsageError(f"{figure.name} takes no --{key}")
-    return found
+    return values
 
 
 def _number(text: str) -> int | None:
     return match_number(text)
 
 
-def _models(
+def _choose_models(
     figure: Figure, models: Sequence[str], parameters: dict[str, Any]
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the models to draw; of a comparison the second is a parameter."""
+    """Return the models to draw; the second model of a comparison is a parameter of its figure."""
     if not models:
         raise UsageError(f"of which model? `neurondb plot {figure.name} MODEL -o FILE`")
     compares = any(parameter.name == "other" for parameter in figure.parameters)
@@ -150,15 +153,15 @@ def _models(
     return tuple(models), parameters
 
 
-def _drawn(
+def _draw(
     db: str | None,
     figure: Figure,
     models: Sequence[str],
     parameters: dict[str, Any],
     device: str,
 ) -> "TopLevelMixin":
-    if figure.name == DECODED and "token" in parameters:
-        return _spikes(db, models[0], parameters["token"], device)
+    if figure.name == DECODED_FIGURE and "token" in parameters:
+        return _draw_spikes(db, models[0], parameters["token"], device)
     with open_readonly(db) as connection:
         charts = [
             figures.draw_chart(connection, figure.name, name, **parameters) for name in models
@@ -166,20 +169,20 @@ def _drawn(
     return charts[0] if len(charts) == 1 else figures.stack_charts(charts)
 
 
-def _spikes(db: str | None, name: str, spelled: str, device: str) -> "TopLevelMixin":
+def _draw_spikes(db: str | None, name: str, token_text: str, device: str) -> "TopLevelMixin":
     """Return the figure of a token, decoded now unless it is stored."""
     from neurondb.figures.token_spikes import draw_token, find_token
 
     with open_readonly(db) as connection:
         model = find_model(connection, name)
-        token = find_token(connection, model, spelled)
+        token = find_token(connection, model, token_text)
         decoding = read_decoding(connection, model, token.token_id)
     if decoding is None:
-        decoding = _decoded(db, model, token, device)
+        decoding = _decode(db, model, token, device)
     return draw_token(decoding, model, token)
 
 
-def _decoded(db: str | None, model: Model, token: NamedToken, device: str) -> Decoding:
+def _decode(db: str | None, model: Model, token: NamedToken, device: str) -> Decoding:
     request = LmHeadRequest(model.name, (token.token_id,), db, None, device)
-    found: list[Decoding] = job("tokens")(request, choose_progress(Console(stderr=True)))
-    return found[0]
+    decodings: list[Decoding] = load_job("tokens")(request, choose_progress(Console(stderr=True)))
+    return decodings[0]

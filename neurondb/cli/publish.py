@@ -47,11 +47,11 @@ def publish(
     from neurondb.formatting.numbers import format_size
     from neurondb.terminal.progress import choose_progress
 
-    wanted = Publication(directory, db, models, title, force)
-    found = publish(wanted, choose_progress(Console(stderr=True)))
-    n = len(found.models)
+    publication = Publication(directory, db, models, title, force)
+    published = publish(publication, choose_progress(Console(stderr=True)))
+    n = len(published.models)
     click.echo(
-        f"published {n} model{'s' * (n != 1)} in {directory} ({format_size(found.n_bytes)}); "
+        f"published {n} model{'s' * (n != 1)} in {directory} ({format_size(published.n_bytes)}); "
         f"serve it with `datasette serve {directory}`, "
         f"or `neurondb serve --public --db {directory / FILE}`",
         err=True,

@@ -14,7 +14,7 @@ from neurondb.sql import Rows
 from neurondb.terminal.output_formats import Destination, write_rows
 
 CAPTIONS: Final = ("model", "model_a", "model_b", "dataset")
-"""Columns that a table says above when all of its rows agree on them."""
+"""Columns that stand above a table, as a caption, when all rows have the same value there."""
 
 
 @click.command()
@@ -40,7 +40,7 @@ def query(
     """  # noqa: D301
     destination = Destination(form, output)
     if instead == "list":
-        write_rows(_catalogue(), destination)
+        write_rows(_list_queries(), destination)
     elif name is None:
         raise UsageError("which query? `neurondb query --list` shows them")
     elif instead == "show":
@@ -51,20 +51,22 @@ def query(
         _answer(name, given, destination, db)
 
 
-def _answer(name: str, given: dict[str, str], destination: Destination, db: str | None) -> None:
+def _answer(
+    name: str, parameters: dict[str, str], destination: Destination, db: str | None
+) -> None:
     with Database(db) as database:
-        rows = database.query(name, **given)
+        rows = database.query(name, **parameters)
         if write_rows(rows.stream(), destination, CAPTIONS) == 0:
             click.echo("no rows", err=True)
-            said = named_queries.why_empty(database.engine, name, given)
+            notes = named_queries.explain_empty(database.engine, name, parameters)
         else:
-            said = note_query_thresholds(database.engine, rows.columns, given.get("model"))
-        for line in said:
+            notes = note_query_thresholds(database.engine, rows.columns, parameters.get("model"))
+        for line in notes:
             click.echo(line, err=True)
 
 
-def _catalogue() -> Rows:
-    """Return the queries: what they tell, what they want to know (in brackets: optional)."""
+def _list_queries() -> Rows:
+    """Return a row for each query: name, title, parameters (optional ones in brackets)."""
     queries = named_queries.load_all()
     rows = ((q.name, q.title, " ".join(p.usage for p in q.parameters)) for q in queries)
     return Rows(("name", "title", "parameters"), rows)

@@ -20,12 +20,12 @@ ENVIRONMENT: Final = {
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-"""Read by the libraries when they are imported, which commands do after this."""
+"""Environment variables that the libraries read when they are imported, which is after this."""
 
 
 @contextlib.contextmanager
-def libraries_silenced() -> Iterator[None]:
-    """While open, warnings are dropped and nothing is logged.
+def silence_libraries() -> Iterator[None]:
+    """Drop warnings and log lines of other libraries inside the `with` block.
 
     NEURONDB_TRACEBACK=1, `python -W` and PYTHONWARNINGS let them speak, for those who look for a
     fault. A variable of `ENVIRONMENT` that is set already stays as it is.
@@ -48,8 +48,8 @@ def libraries_silenced() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def logging_allowed() -> Iterator[None]:
-    """While open, logs are written again: a server's log is what it says by itself."""
+def allow_logging() -> Iterator[None]:
+    """Write log lines again inside the `with` block: a server has to log its requests."""
     level = logging.root.manager.disable
     logging.disable(logging.NOTSET)
     try:

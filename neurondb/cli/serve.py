@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from neurondb.cli import options
-from neurondb.cli.quiet import logging_allowed
+from neurondb.cli.quiet import allow_logging
 
 
 @click.command()
@@ -70,9 +70,9 @@ def serve(
     service = Service(public, allow_sql, allow_annotations, read_settings(settings))
     datasette: Any = create_application(db, service)
     with open_listener(host, port) as listener:
-        where = format_address(listener)
-        click.echo(f"NeuronDB is at {where} until Ctrl-C")
+        address = format_address(listener)
+        click.echo(f"NeuronDB is at {address} until Ctrl-C")
         if open_:
-            webbrowser.open(where)
-        with logging_allowed():
+            webbrowser.open(address)
+        with allow_logging():
             run_server(datasette, listener)

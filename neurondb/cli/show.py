@@ -58,7 +58,8 @@ class NeuronName(click.ParamType[tuple[int, int]]):
 @click.option(
     "--case",
     type=click.Choice(codes.SIGN_CASES),
-    help="Examples of this sign case only (default: all, the most frequent one at length).",
+    help="Examples of this sign case only (default: all, that of the largest |hook_post| at "
+    "length).",
 )
 @click.option(
     "--examples",
@@ -94,19 +95,19 @@ def show(
     neurondb show llama-3.2-3b 27.8000 --format json | jq .cosines
     neurondb show llama-3.2-3b 27.8000 27.8001 -o both.csv
     """  # noqa: D301  (click wants the control character before lines to keep)
-    chosen = _page_options(**page)
+    page_options = _make_page_options(**page)
     with Database(db) as database:
-        pages = [database.neuron(model, neuron, chosen) for neuron in neurons]
+        pages = [database.neuron(model, neuron, page_options) for neuron in neurons]
     destination = options.page_destination(form, output)
     if destination.chosen == "json":
-        write_text("".join(f"{format_json(one)}\n" for one in pages), destination)
+        write_text("".join(f"{format_json(neuron_page)}\n" for neuron_page in pages), destination)
     elif destination.chosen == "table" and destination.file is None:
-        _print(pages, chosen)
+        _print(pages, page_options)
     else:
-        write_rows(_rows(pages), destination, "model")
+        write_rows(_make_rows(pages), destination, "model")
 
 
-def _rows(pages: Sequence[NeuronPage]) -> Rows:
+def _make_rows(pages: Sequence[NeuronPage]) -> Rows:
     """Return every value of some pages as a row."""
     rows = (
         (page.identity.model, page.identity.name, path, value)
@@ -116,14 +117,14 @@ def _rows(pages: Sequence[NeuronPage]) -> Rows:
     return Rows(("model", "name", "path", "value"), rows)
 
 
-def _page_options(quantity: str, case: str | None, examples: int, **page: Any) -> PageOptions:
+def _make_page_options(quantity: str, case: str | None, examples: int, **page: Any) -> PageOptions:
     return PageOptions(**page, examples=ExampleOptions(quantity, case, examples))
 
 
-def _print(pages: Sequence[NeuronPage], asked: PageOptions) -> None:
+def _print(pages: Sequence[NeuronPage], page_options: PageOptions) -> None:
     terminal = open_console()
     for number, page in enumerate(pages):
         if number:
             terminal.print()
-        body = render(page, terminal.width, marks=not shows_colours(terminal), options=asked)
+        body = render(page, terminal.width, marks=not shows_colours(terminal), options=page_options)
         terminal.print(body, crop=False)

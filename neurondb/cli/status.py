@@ -23,24 +23,24 @@ def status(model: str | None, form: str | None, output: Path | None, db: str | N
     JSON is one object; other formats have a row for each stage of a model.
     """
     with open_readonly(db) as connection:
-        found = read_status(connection, model)
+        database_status = read_status(connection, model)
     destination = options.page_destination(form, output)
     if destination.chosen == "json":
-        write_text(f"{format_json(found)}\n", destination)
+        write_text(f"{format_json(database_status)}\n", destination)
     elif destination.chosen == "table" and destination.file is None:
-        open_console().print(draw_status_page(found), crop=False)
+        open_console().print(draw_status_page(database_status), crop=False)
     else:
-        write_rows(_rows(found), destination, "model")
-    if not found.models:
+        write_rows(_make_rows(database_status), destination, "model")
+    if not database_status.models:
         click.echo("no models yet: add one with `neurondb ingest MODEL`", err=True)
 
 
-def _rows(found: DatabaseStatus) -> Rows:
+def _make_rows(database_status: DatabaseStatus) -> Rows:
     """Return the stages of every model, each as a row."""
     columns = ("stage", "dataset", "layers_done", "layers", "rows", "seconds", "finished_at")
     rows = (
-        (known.model, *(getattr(stage, name) for name in columns))
-        for known in found.models
-        for stage in known.stages
+        (model_status.model, *(getattr(stage, name) for name in columns))
+        for model_status in database_status.models
+        for stage in model_status.stages
     )
     return Rows(("model", *columns), rows)

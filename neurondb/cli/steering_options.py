@@ -37,12 +37,12 @@ class ClampedNeuron(click.ParamType[Clamp]):
             return value
         neuron, equals, number = str(value).partition("=")
         try:
-            held = float(number)
+            clamp_value = float(number)
         except ValueError:
             equals = ""
-        if not equals or not abs(held) < float("inf"):
+        if not equals or not abs(clamp_value) < float("inf"):
             self.fail(f"{value!r} is not LAYER.NEURON=VALUE, like 25.1442=145", param, ctx)
-        return Clamp(_place(self, neuron, param, ctx), held)
+        return Clamp(_place(self, neuron, param, ctx), clamp_value)
 
 
 def _place(
@@ -69,12 +69,12 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         try:
-            found = tuple(float(part) for part in str(value).split(","))
+            numbers = tuple(float(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} are no numbers, like -1,0,2.5", param, ctx)
-        if not all(abs(one) < float("inf") for one in found):
+        if not all(abs(number) < float("inf") for number in numbers):
             self.fail(f"{value!r} are not all finite", param, ctx)
-        return found
+        return numbers
 
 
 hook = click.option(
@@ -95,13 +95,13 @@ chat = click.option(
 )
 
 
-def sign_meant(sign: str) -> str:
-    """Return in words in which sign values are."""
+def describe_sign(sign: str) -> str:
+    """Return the phrase that says whether values are in canonical sign or in the model's own."""
     return "in canonical sign" if sign == "canonical" else "in the model's own sign"
 
 
-def once(neurons: tuple[NeuronPlace, ...]) -> tuple[NeuronPlace, ...]:
-    """Return neurons that are named once each.
+def require_distinct(neurons: tuple[NeuronPlace, ...]) -> tuple[NeuronPlace, ...]:
+    """Return the neurons, having checked that each is named only once.
 
     Raises:
         UsageError: when one is named twice.

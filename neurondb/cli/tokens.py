@@ -10,9 +10,9 @@ from rich.console import Console
 from sqlalchemy import Connection
 
 from neurondb.cli import options
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.tokens import LmHeadRequest
-from neurondb.errors import UsageError
+from neurondb.errors import UnknownNameError, UsageError
 from neurondb.find.token_names import find_tokens
 from neurondb.reading.lm_head import Decoding, rank_neurons, read_decoding
 from neurondb.reading.models import Model, find_model, open_readonly
@@ -25,11 +25,11 @@ from neurondb.terminal.progress import choose_progress
 from neurondb.terminal.tokens import TokenPage, draw_lm_head_panel, draw_token_page, make_token_rows
 
 SHOWN: Final = 10
-"""Neurons of a section of the page."""
+"""How many neurons a section of the page shows."""
 
 
-class _Wanted(NamedTuple):
-    """What to show besides the lists, and of what."""
+class _Selection(NamedTuple):
+    """What the page shows: which lists, how many neurons, and whether the LM head decodes."""
 
     lists: ListFilter
     limit: int | None
@@ -39,7 +39,7 @@ class _Wanted(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What there is to show."""
+    """What the database and the job returned: places in lists, decodings, classes by id."""
 
     page: TokenPage
     decodings: dict[int, Decoding]
@@ -64,12 +64,7 @@ class _Answer(NamedTuple):
     help="Only lists by this matrix (default: both).",
 )
 @options.layers
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    metavar="N",
-    help=f"Neurons of a section (default: {SHOWN}); of other formats, rows (default: all).",
-)
+@options.limit(f"Neurons of a section (default: {SHOWN}); of other formats, rows (default: all)")
 @click.option(
     "--lm-head",
     is_flag=True,
@@ -89,7 +84,7 @@ def tokens(
     form: str | None,
     output: Path | None,
     db: str | None,
-    **wanted: Any,
+    **options_given: Any,
 ) -> None:
     """Show which neurons of MODEL read a TOKEN, write it and suppress it.
 
@@ -104,83 +99,86 @@ def tokens(
     """  # noqa: D301
     if not tokens:
         raise UsageError("name a token, as ' dog', or by its id in quotes, as '#5679'")
-    if wanted["store"] and not wanted["lm_head"]:
+    if options_given["store"] and not options_given["lm_head"]:
         raise UsageError("--store keeps what --lm-head computes; give both")
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    answer, asked = _answer(db, model, tokens, **wanted)
+    answer, selection = _answer(db, model, tokens, **options_given)
     if as_page:
-        _print(answer, asked)
+        _print(answer, selection)
         return
     neurons = {
-        token_id: rank_neurons(decoding, None, asked.lists.layers)
+        token_id: rank_neurons(decoding, None, selection.lists.layers)
         for token_id, decoding in answer.decodings.items()
     }
     rows = make_token_rows(answer.page, neurons, answer.classes)
-    write_rows(rows._replace(rows=islice(rows.rows, asked.limit)), destination)
+    write_rows(rows._replace(rows=islice(rows.rows, selection.limit or None)), destination)
 
 
 def _answer(
-    db: str | None, name: str, spelled: Sequence[str], **wanted: Any
-) -> tuple[_Answer, _Wanted]:
+    db: str | None, name: str, texts: Sequence[str], **options_given: Any
+) -> tuple[_Answer, _Selection]:
     with open_readonly(db) as connection:
         model = find_model(connection, name)
-        asked = _wanted(model, **wanted)
-        chosen = find_tokens(connection, model, spelled)
-        ids = tuple(token.token_id for token in chosen)
-        found = list_occurrences(connection, model, ids, asked.lists)
-        page = TokenPage(model, chosen, tuple(found), asked.lists.vectors)
-        if not asked.lm_head:
-            return _Answer(page, {}, {}), asked
-        decodings = _stored(connection, model, ids)
+        selection = _select(model, **options_given)
+        named_tokens = find_tokens(connection, model, texts)
+        ids = tuple(token.token_id for token in named_tokens)
+        occurrences = list_occurrences(connection, model, ids, selection.lists)
+        page = TokenPage(model, named_tokens, tuple(occurrences), selection.lists.vectors)
+        if not selection.lm_head:
+            return _Answer(page, {}, {}), selection
+        decodings = _read_stored(connection, model, ids)
         classes = read_class_names(connection, model)
     missing = tuple(i for i in ids if i not in decodings)
     if missing:
-        decodings |= _computed(db, model, missing, asked)
-    elif asked.store:
+        decodings |= _compute_missing(db, model, missing, selection)
+    elif selection.store:
         click.echo("stored already", err=True)
-    return _Answer(page, {i: decodings[i] for i in ids}, classes), asked
+    return _Answer(page, {i: decodings[i] for i in ids}, classes), selection
 
 
-def _wanted(
+def _select(
     model: Model,
     vectors: tuple[str, ...],
     bases: tuple[str, ...],
     layers: tuple[int, ...] | None,
-    **rest: Any,
-) -> _Wanted:
-    lists = ListFilter(vectors or codes.VECTORS, bases or codes.BASES, _layers(model, layers))
-    return _Wanted(lists, **rest)
+    **settings: Any,
+) -> _Selection:
+    lists = ListFilter(
+        vectors or codes.VECTORS, bases or codes.BASES, _resolve_layers(model, layers)
+    )
+    return _Selection(lists, **settings)
 
 
-def _layers(model: Model, asked: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    if asked is None:
+def _resolve_layers(model: Model, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    if layers is None:
         return None
-    for layer in asked:
+    for layer in layers:
         if not -model.n_layers <= layer < model.n_layers:
-            raise UsageError(
+            raise UnknownNameError(
                 f"{model.name} has no layer {layer}: its layers are 0 to {model.n_layers - 1}, or "
                 f"-{model.n_layers} to -1 from the end"
             )
-    return tuple(sorted({layer % model.n_layers for layer in asked}))
+    return tuple(sorted({layer % model.n_layers for layer in layers}))
 
 
-def _stored(connection: Connection, model: Model, ids: Sequence[int]) -> dict[int, Decoding]:
-    found = ((token_id, read_decoding(connection, model, token_id)) for token_id in ids)
-    return {token_id: one for token_id, one in found if one is not None}
+def _read_stored(connection: Connection, model: Model, ids: Sequence[int]) -> dict[int, Decoding]:
+    decodings = ((token_id, read_decoding(connection, model, token_id)) for token_id in ids)
+    return {token_id: decoding for token_id, decoding in decodings if decoding is not None}
 
 
-def _computed(
-    db: str | None, model: Model, ids: tuple[int, ...], asked: _Wanted
+def _compute_missing(
+    db: str | None, model: Model, ids: tuple[int, ...], selection: _Selection
 ) -> dict[int, Decoding]:
-    layers = None if asked.store else asked.lists.layers
-    request = LmHeadRequest(model.name, ids, db, layers, asked.device, asked.store)
-    found: list[Decoding] = job("tokens")(request, choose_progress(Console(stderr=True)))
-    return {one.token_id: one for one in found}
+    layers = None if selection.store else selection.lists.layers
+    request = LmHeadRequest(model.name, ids, db, layers, selection.device, selection.store)
+    decodings: list[Decoding] = load_job("tokens")(request, choose_progress(Console(stderr=True)))
+    return {decoding.token_id: decoding for decoding in decodings}
 
 
-def _print(answer: _Answer, asked: _Wanted) -> None:
-    terminal, limit = open_console(), asked.limit or SHOWN
+def _print(answer: _Answer, selection: _Selection) -> None:
+    terminal = open_console()
+    limit = SHOWN if selection.limit is None else selection.limit or answer.page.model.n_neurons
     terminal.print(draw_token_page(answer.page, limit, terminal.width), crop=False)
     for token in answer.page.tokens:
         if token.token_id in answer.decodings:
@@ -192,6 +190,6 @@ def _print(answer: _Answer, asked: _Wanted) -> None:
                 answer.classes,
                 limit=limit,
                 width=terminal.width,
-                layers=asked.lists.layers,
+                layers=selection.lists.layers,
             )
             terminal.print(panel, crop=False)

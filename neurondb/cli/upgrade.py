@@ -8,9 +8,9 @@ from neurondb.cli import options
 from neurondb.database import (
     connect,
     format_url,
+    get_sqlite_path,
     parse_url,
     refuse_unreleased,
-    sqlite_path,
     translate_errors,
 )
 from neurondb.errors import DatabaseError
@@ -28,35 +28,35 @@ def upgrade(db: str | None) -> None:
     from neurondb import migrate
 
     url = parse_url(db)
-    path = sqlite_path(url)
-    where = path or format_url(url)
+    path = get_sqlite_path(url)
+    location = path or format_url(url)
     if path is not None:
         check_readable(path)
     engine = connect(url, writing=True)
     try:
-        before = migrate.read_revision(engine)
-        _refuse(engine, before)
-        if before == schema.REVISION:
-            click.echo(f"{where} has schema {before} already; nothing to do", err=True)
+        revision = migrate.read_revision(engine)
+        _refuse(engine, revision)
+        if revision == schema.REVISION:
+            click.echo(f"{location} has schema {revision} already; nothing to do", err=True)
             return
         migrate.upgrade(engine)
         click.echo(
-            f"{where}: schema {before or '(none)'} → {migrate.read_revision(engine)}", err=True
+            f"{location}: schema {revision or '(none)'} → {migrate.read_revision(engine)}", err=True
         )
     finally:
         engine.dispose()
 
 
-def _refuse(engine: Engine, before: str | None) -> None:
-    """Keep the hands off what is newer than this version, too old for it, or none of ours."""
-    where = format_url(engine.url)
-    refuse_unreleased(where, before)
-    if before is not None and before > schema.REVISION:
+def _refuse(engine: Engine, revision: str | None) -> None:
+    """Refuse a database that is newer than this version, too old for it, or not NeuronDB's."""
+    location = format_url(engine.url)
+    refuse_unreleased(location, revision)
+    if revision is not None and revision > schema.REVISION:
         raise DatabaseError(
-            f"{where} has schema {before}, newer than {schema.REVISION} of this version; "
+            f"{location} has schema {revision}, newer than {schema.REVISION} of this version; "
             "install a newer neurondb"
         )
-    with translate_errors(where), engine.connect() as connection:
+    with translate_errors(location), engine.connect() as connection:
         tables = set(inspect(connection).get_table_names()) - {"alembic_version"}
-    if before is None and tables:
-        raise DatabaseError(f"{where} is not a NeuronDB database; give another with --db")
+    if revision is None and tables:
+        raise DatabaseError(f"{location} is not a NeuronDB database; give another with --db")

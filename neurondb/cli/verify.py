@@ -5,7 +5,7 @@ from rich.console import Console
 
 from neurondb.cli import options
 from neurondb.contracts.ingest import VerifyReport
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.reading.models import open_readonly
 from neurondb.terminal.progress import choose_progress
 
@@ -28,7 +28,7 @@ def verify(model: str, seed: int, activations: bool, device: str, db: str | None
     """
     console = Console(stderr=True)
     with open_readonly(db) as connection:
-        report: VerifyReport = job("verify")(
+        report: VerifyReport = load_job("verify")(
             connection, model, seed, choose_progress(console), device if activations else None
         )
     click.echo(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from neurondb.errors import UsageError
+from neurondb.spelling import option
 
 STAGES: Final = ("weights", "vocab", "activations", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
@@ -152,16 +153,16 @@ def choose_stages(request: IngestRequest) -> list[str]:
         UsageError: for an unknown stage, one that needs a dataset and has none, and options that
             no stage of the request reads.
     """
-    chosen = request.stages or _default_stages(request)
-    unknown = [stage for stage in chosen if stage not in STAGES]
+    stages = request.stages or _default_stages(request)
+    unknown = [stage for stage in stages if stage not in STAGES]
     if unknown:
         raise UsageError(f"no stage {unknown[0]!r}; the stages are {', '.join(STAGES)}")
     if request.dataset is None:
         for stage in TEXT_STAGES:
-            if stage in chosen:
-                raise UsageError(f"the stage {stage} needs texts; give --dataset")
-    _check_options(request, chosen)
-    return [stage for stage in STAGES if stage in chosen or stage == "weights"]
+            if stage in stages:
+                raise UsageError(f"the stage {stage} needs texts; give {option('dataset')}")
+    _check_options(request, stages)
+    return [stage for stage in STAGES if stage in stages or stage == "weights"]
 
 
 def _default_stages(request: IngestRequest) -> tuple[str, ...]:
@@ -173,12 +174,16 @@ def _default_stages(request: IngestRequest) -> tuple[str, ...]:
 def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
     """Refuse options that would have no effect, and those that exclude each other."""
     if request.where is not None and "traces" not in stages:
-        raise UsageError("--where restricts the stage traces; add it to --stages")
+        raise UsageError(
+            f"{option('where')} restricts the stage traces; add it to {option('stages')}"
+        )
     if request.summary is not None and request.shard is None:
-        raise UsageError("--summary is where a shard goes; give --shard I/N too")
+        raise UsageError(f"{option('summary')} is where a shard goes; give {option('shard')} too")
     if request.shard is None:
         return
     if "activations" not in stages:
-        raise UsageError("--shard divides the stage activations; add it to --stages")
+        raise UsageError(
+            f"{option('shard')} divides the stage activations; add it to {option('stages')}"
+        )
     if "traces" in stages:
         raise UsageError("a shard has no traces: take them once `neurondb merge` has run")

@@ -20,7 +20,7 @@ _WITHOUT_TORCH: Final = frozenset(("split", "demo"))
 """Jobs that import no PyTorch, so that they are loaded at once."""
 
 
-def job(name: str) -> Any:
+def load_job(name: str) -> Any:
     """Return the job registered under `name`: a function of a request and a `Progress`.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import datasette as installed
 
-from neurondb.explore.assets import asset_address
+from neurondb.explore.assets import format_asset_address
 from neurondb.explore.databases import count_small_tables, prepare_databases
 from neurondb.explore.middleware import refuse_methods, set_security_headers, skip_counts
 from neurondb.explore.routes import answer_refusal, list_routes
@@ -21,21 +21,21 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
 def hook(function: Hook) -> Hook:
-    """Mark a function as what Datasette calls by that name."""
-    marked: Hook = installed.hookimpl(function)
-    return marked
+    """Register a function as the Datasette hook of the same name."""
+    implementation: Hook = installed.hookimpl(function)
+    return implementation
 
 
 @hook
 def prepare_connection(conn: Any) -> None:
-    """Bound what statements may cost, also on databases in memory; writing ones are not bound."""
+    """Limit what statements may cost, also on databases in memory; writing is not limited."""
     if not isinstance(conn, FileConnection):
         limit_connection(conn)
 
 
 @hook
 def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
-    """Add our pages, when one of the databases is NeuronDB's."""
+    """Add the site's pages when one of the databases is NeuronDB's."""
     site = find_site(datasette)
     if site is None:
         return []
@@ -45,7 +45,7 @@ def register_routes(datasette: Any) -> list[tuple[str, Callable[..., Any]]]:
 
 @hook
 def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
-    """Send a Content-Security-Policy with every page; count no large table; refuse methods."""
+    """Add security headers to every answer, skip counts of large tables, refuse other methods."""
     if find_site(datasette) is None:
         return lambda app: set_security_headers(skip_counts(app))
     return lambda app: set_security_headers(refuse_methods(skip_counts(app), datasette))
@@ -53,7 +53,7 @@ def asgi_wrapper(datasette: Any) -> Callable[[Any], Any]:
 
 @hook
 def menu_links(datasette: Any) -> list[dict[str, str]]:
-    """Lead from Datasette's own pages back to ours."""
+    """Add a link to the site's first page to the menu of Datasette's own pages."""
     if find_site(datasette) is None:
         return []
     return [{"href": datasette.urls.path("/"), "label": "NeuronDB: models and search"}]
@@ -61,9 +61,9 @@ def menu_links(datasette: Any) -> list[dict[str, str]]:
 
 @hook
 def handle_exception(datasette: Any, request: Any, exception: Exception) -> Any:
-    """Say what Datasette refuses, such as an address that is nowhere, on a page like ours."""
+    """Show a refusal of Datasette's, such as an unknown address, on a page of the site."""
     site = find_site(datasette)
-    status = getattr(exception, "status", None)  # of Datasette's errors; none where we failed
+    status = getattr(exception, "status", None)  # only errors of Datasette have one
     markup = getattr(exception, "message_is_html", False)
     if site is None or not isinstance(status, int) or markup or request.path.endswith(".json"):
         return None
@@ -72,26 +72,26 @@ def handle_exception(datasette: Any, request: Any, exception: Exception) -> Any:
 
 @hook
 def extra_css_urls(datasette: Any) -> list[str]:
-    """Make Datasette's own pages legible; ours have a stylesheet of their own."""
-    return [] if find_site(datasette) is None else [asset_address("datasette.css")]
+    """Add the stylesheet of Datasette's own pages; the site's pages have another one."""
+    return [] if find_site(datasette) is None else [format_asset_address("datasette.css")]
 
 
 @hook
 def extra_js_urls(datasette: Any) -> list[dict[str, Any]]:
-    """Let screen readers and the keyboard reach what is on Datasette's own pages."""
+    """Add the script that makes Datasette's own pages work with keyboards and screen readers."""
     if find_site(datasette) is None:
         return []
-    return [{"url": asset_address("datasette.js"), "module": True}]
+    return [{"url": format_asset_address("datasette.js"), "module": True}]
 
 
 @hook
 def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
-    """Teach the templates our notation; the first that a starting Datasette asks of a plugin."""
+    """Give templates their filters and functions; Datasette calls this hook before any other."""
     prepare_databases(datasette)
     from neurondb.explore.notation import (
         FILTERS,
-        class_counts,
-        class_expression,
+        format_class_expression,
+        list_class_counts,
         narrow_expression,
         quote_name,
     )
@@ -99,10 +99,10 @@ def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
 
     env.filters.update(FILTERS)
     env.globals |= {
-        "class_expression": class_expression,
+        "class_expression": format_class_expression,
         "default_headings": DEFAULT_HEADINGS,
         "quote_name": quote_name,
         "narrow_expression": narrow_expression,
-        "class_counts": class_counts,
+        "class_counts": list_class_counts,
         "text_columns": TEXT_COLUMNS,
     }

@@ -22,7 +22,7 @@ _CACHED_FOR_A_YEAR: Final = "public, max-age=31536000, immutable"
 _DARK: Final = "@media (prefers-color-scheme: dark) {{\n{}\n}}\n"
 
 
-def vega_script() -> str:
+def make_vega_script() -> str:
     """Return the script that draws the figures."""
     from neurondb.figures import bundle_javascript
 
@@ -30,7 +30,7 @@ def vega_script() -> str:
 
 
 @cache
-def class_stylesheet() -> str:
+def make_class_stylesheet() -> str:
     """Return a rule for each class that sets `--class`, in light and in dark."""
     return f"{_class_rules('light')}\n{_DARK.format(_class_rules('dark'))}"
 
@@ -39,26 +39,26 @@ def _class_rules(theme: "Theme") -> str:
     from neurondb.figures.palette import choose_class_colours
 
     rules = (
-        f".{class_selector(name)} {{ --class: {colour}; }}"
+        f".{format_class_selector(name)} {{ --class: {colour}; }}"
         for name, colour in choose_class_colours(theme).items()
     )
     return "\n".join(rules)
 
 
-def class_selector(class_name: str | None) -> str:
+def format_class_selector(class_name: str | None) -> str:
     """Return the CSS class of a read-write class: `class-conditional-weakening`."""
     return f"class-{(class_name or 'none').replace(' ', '-')}"
 
 
 _GENERATED: Final[dict[str, Callable[[], str]]] = {
-    "vega.js": vega_script,
-    "classes.css": class_stylesheet,
+    "vega.js": make_vega_script,
+    "classes.css": make_class_stylesheet,
 }
 """File → function that makes it; the others are read from static/."""
 
 
 async def answer_asset(request: Any) -> Any:
-    """Answer with a file of static/ or one that is made."""
+    """Answer with a file of static/, or with one of those that functions make."""
     name = request.url_vars["name"]
     if name in _GENERATED:
         loop = asyncio.get_running_loop()
@@ -72,21 +72,21 @@ async def answer_asset(request: Any) -> Any:
     return Response(body, headers=headers, content_type=f"{kind}; charset=utf-8")
 
 
-def asset_address(name: str) -> str:
-    """Return the address of a file below Datasette's base_url, which changes with the file."""
-    return f"/-/neurondb/{name}?{asset_version(name)}"
+def format_asset_address(name: str) -> str:
+    """Return a file's address below Datasette's base_url; it changes whenever the file does."""
+    return f"/-/neurondb/{name}?{compute_asset_version(name)}"
 
 
 @cache
-def asset_version(name: str) -> str:
-    """Return what changes with a file."""
+def compute_asset_version(name: str) -> str:
+    """Return a file's version for its address: another one for every other content."""
     if name == "vega.js":  # a second of work, which no page waits for
         from importlib.metadata import version
 
         from neurondb import __version__
         from neurondb.figures.browser import EMBED
 
-        ours = hashlib.sha256(EMBED.encode()).hexdigest()[:12]
-        return f"{__version__}-{version('vl-convert-python')}-{ours}"
+        embedding_digest = hashlib.sha256(EMBED.encode()).hexdigest()[:12]
+        return f"{__version__}-{version('vl-convert-python')}-{embedding_digest}"
     body = _GENERATED[name]().encode() if name in _GENERATED else (_STATIC / name).read_bytes()
     return hashlib.sha256(body).hexdigest()[:12]

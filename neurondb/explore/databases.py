@@ -45,7 +45,7 @@ UNCOUNTED: Final = (
 
 
 def prepare_databases(datasette: Any) -> None:
-    """Mend how a Datasette opens, names and addresses its files; once, before it opens any."""
+    """Correct how a Datasette opens, names and addresses its files, once, before it opens any."""
     limit_memory()
     files = [db for db in datasette.databases.values() if db.path and not db.is_memory]
     for database in files:
@@ -57,20 +57,20 @@ def _adopt(datasette: Any, database: Any) -> None:
     database.neurondb_file = str(database.path)
     database.connect = partial(_connect, database)
     if not _is_text(database.neurondb_file):
-        # What lists databases stores and prints their paths.
+        # Code that lists databases stores and prints their paths.
         database.path = _link_to_file(database)
-    named = choose_database_name(Path(database.neurondb_file))
-    if database.name == Path(database.neurondb_file).stem != named:
-        _rename(datasette, database, _choose_free(named, datasette.databases))
-    if database.route in reserved_names(datasette):
-        routes = {database.route for database in datasette.databases.values()} | reserved_names(
-            datasette
-        )
+    name = choose_database_name(Path(database.neurondb_file))
+    if database.name == Path(database.neurondb_file).stem != name:
+        _rename(datasette, database, _choose_free(name, datasette.databases))
+    if database.route in list_reserved_names(datasette):
+        routes = {
+            database.route for database in datasette.databases.values()
+        } | list_reserved_names(datasette)
         database.route = _choose_free(_add_suffix(database.route), routes)
 
 
 def choose_database_name(path: Path) -> str:
-    """Return what Datasette is to call the database in a file: after it, if that can be."""
+    """Return the name that Datasette gives the database in a file: the file's own if possible."""
     name = os.fsencode(path.stem).decode("utf-8", "replace")
     return _add_suffix(name) if name in _DATASETTES else name
 
@@ -79,26 +79,26 @@ def _add_suffix(name: str) -> str:
     return f"{name.strip('_-') or 'database'}-db"
 
 
-def _choose_free(name: str, taken: Any) -> str:
-    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
-    return next(free for free in names if free not in taken)
+def _choose_free(name: str, databases: Any) -> str:
+    names = (name, *(f"{name}-{number}" for number in range(2, len(databases) + 3)))
+    return next(candidate for candidate in names if candidate not in databases)
 
 
 def _rename(datasette: Any, database: Any, name: str) -> None:
-    databases = ((name if db is database else key, db) for key, db in _items(datasette))
+    databases = ((name if db is database else key, db) for key, db in _iterate_databases(datasette))
     datasette.databases = type(datasette.databases)(databases)
     database.name = database.route = name
 
 
-def _items(datasette: Any) -> Iterator[tuple[str, Any]]:
+def _iterate_databases(datasette: Any) -> Iterator[tuple[str, Any]]:
     yield from datasette.databases.items()
 
 
-def reserved_names(datasette: Any) -> frozenset[str]:
-    """Return the first parts of the addresses of pages, ours and Datasette's own."""
-    ours = (re.match(r"/\(?(\w+)", pattern) for pattern in PAGES)
+def list_reserved_names(datasette: Any) -> frozenset[str]:
+    """Return the first parts of the addresses that the site's and Datasette's own pages have."""
+    page_matches = (re.match(r"/\(?(\w+)", pattern) for pattern in PAGES)
     mounted = (str(mount[0]).strip("/").partition("/")[0] for mount in datasette.static_mounts)
-    return frozenset((*_DATASETTES, *mounted, *(match[1] for match in ours if match)))
+    return frozenset((*_DATASETTES, *mounted, *(match[1] for match in page_matches if match)))
 
 
 def _is_text(path: str) -> bool:
@@ -135,7 +135,7 @@ def _connect(database: Any, write: bool = False) -> sqlite3.Connection:
 
 
 def count_small_tables(database: Any) -> None:
-    """Make a database that is written to say `many rows` of its large relations.
+    """Count a database's small tables only; its large relations are shown as `many rows`.
 
     Datasette asks for the counts of all tables at each view of their list.
     """
@@ -147,8 +147,8 @@ def count_small_tables(database: Any) -> None:
             if name not in UNCOUNTED:
                 query = f'SELECT count(*) FROM "{name}"'  # noqa: S608 a table of the schema
                 with suppress(QueryInterrupted, sqlite3.DatabaseError):
-                    counted = await database.execute(query, custom_time_limit=limit)
-                    counts[name] = counted.rows[0][0]
+                    result = await database.execute(query, custom_time_limit=limit)
+                    counts[name] = result.rows[0][0]
         return counts
 
     if database.is_mutable:

@@ -43,23 +43,23 @@ def describe_database(name: str) -> dict[str, Any]:
 
 def _describe_table(table: Any) -> dict[str, Any]:
     columns = {str(column.name): column.comment for column in table.columns if column.comment}
-    described: dict[str, Any] = {"columns": columns}
+    description: dict[str, Any] = {"columns": columns}
     if table.name in _LABELS:
-        described["label_column"] = _LABELS[table.name]
+        description["label_column"] = _LABELS[table.name]
     if table.name in _FACETS:
-        described["facets"] = _FACETS[table.name]
+        description["facets"] = _FACETS[table.name]
     if table.name.endswith("_rows"):  # codes, which a view shows in words
-        described["hidden"] = True
-    return described
+        description["hidden"] = True
+    return description
 
 
 def _describe_view(view: Any) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": view.comment}
+    description: dict[str, Any] = {"description": view.comment}
     if view.name == "neuron_overview":
         from neurondb.find.columns import NUMBER_COLUMNS, OTHER_COLUMNS
 
-        described["columns"] = OTHER_COLUMNS | NUMBER_COLUMNS
-    return described
+        description["columns"] = OTHER_COLUMNS | NUMBER_COLUMNS
+    return description
 
 
 def format_yaml() -> str:
@@ -103,17 +103,17 @@ def configure_query(query: NamedQuery) -> dict[str, Any]:
 
 def convert_parameters(query: NamedQuery) -> str:
     """Return a query's SQL, without its header, that takes text for every parameter."""
-    known = {parameter.name: parameter for parameter in query.parameters}
-    return replace_parameters(strip_header(query), lambda name: _wrap_parameter(known[name]))
+    by_name = {parameter.name: parameter for parameter in query.parameters}
+    return replace_parameters(strip_header(query), lambda name: _wrap_parameter(by_name[name]))
 
 
 def _wrap_parameter(parameter: Parameter) -> str:
-    given = f"NULLIF(:{parameter.name}, '')"
+    sql = f"NULLIF(:{parameter.name}, '')"
     if parameter.kind in _TYPES:
-        given = f"CAST({given} AS {_TYPES[parameter.kind]})"
+        sql = f"CAST({sql} AS {_TYPES[parameter.kind]})"
     if parameter.default is not None:
-        given = f"COALESCE({given}, {format_literal(parameter.default)})"
-    return _CLASS.format(given=given) if parameter.kind == "class" else given
+        sql = f"COALESCE({sql}, {format_literal(parameter.default)})"
+    return _CLASS.format(given=sql) if parameter.kind == "class" else sql
 
 
 def _describe_query(query: NamedQuery) -> str:

@@ -16,20 +16,20 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_EVERYWHERE: Final = (
+_COMMON_POLICY: Final = (
     "default-src 'none'; connect-src 'self'; font-src 'self'; img-src 'self' data: blob:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
 )
-_PAGE_POLICY: Final = _EVERYWHERE + "script-src 'self'; style-src 'self' 'unsafe-inline'"
+_PAGE_POLICY: Final = _COMMON_POLICY + "script-src 'self'; style-src 'self' 'unsafe-inline'"
 """Vega sets style attributes; no page of ours has a script or an event handler in it."""
 
 _DATASETTE_POLICY: Final = (
-    _EVERYWHERE + "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
+    _COMMON_POLICY + "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'"
 )
 """Datasette's own pages have scripts in the page."""
 
 MARK: Final = b"x-neurondb-page"
-"""Header by which a page of ours is known on its way out; it goes no further."""
+"""Header that marks an answer as a page of the site; it is removed before the answer is sent."""
 
 _POLICY_HEADER: Final = b"content-security-policy"
 _OTHER_HEADERS: Final = (
@@ -40,7 +40,7 @@ _OTHER_HEADERS: Final = (
 
 
 def set_security_headers(app: App) -> App:
-    """Return the application with the headers of every answer set."""
+    """Return the application with security headers added to every answer."""
 
     async def with_headers(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_changed(message: Message) -> None:
@@ -63,25 +63,25 @@ def _secure(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     ]
 
 
-_SHOWING: Final = ("GET", "HEAD")
-_SENDING: Final = ("POST",)
-_DATASETTE_METHODS: Final = (*_SHOWING, "POST", "OPTIONS")
+_READING_METHODS: Final = ("GET", "HEAD")
+_FORM_METHODS: Final = ("POST",)
+_DATASETTE_METHODS: Final = (*_READING_METHODS, "POST", "OPTIONS")
 """Some page of Datasette's takes each of these; a page that does not refuses it itself."""
 _PAGE_METHODS: Final = tuple(
-    (re.compile(pattern), _SENDING if module in FORMS else _SHOWING)
+    (re.compile(pattern), _FORM_METHODS if module in FORMS else _READING_METHODS)
     for pattern, module in {**PAGES, r"/-/neurondb/[a-z.-]+$": "file"}.items()
 )
 
 
-def allowed_methods(path: str) -> tuple[str, ...]:
-    """Return the methods that the page at a path, below the site's base, answers to."""
+def find_allowed_methods(path: str) -> tuple[str, ...]:
+    """Return the HTTP methods that the page at a path (below base_url) answers to."""
     return next(
-        (taken for pattern, taken in _PAGE_METHODS if pattern.match(path)), _DATASETTE_METHODS
+        (methods for pattern, methods in _PAGE_METHODS if pattern.match(path)), _DATASETTE_METHODS
     )
 
 
 def refuse_methods(app: App, datasette: Any) -> App:
-    """Return the application of a Datasette that refuses other methods."""
+    """Return the application with every request refused whose method its page does not take."""
     base = str(datasette.setting("base_url"))
 
     async def with_methods(scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,11 +89,11 @@ def refuse_methods(app: App, datasette: Any) -> App:
             await app(scope, receive, send)
             return
         path = "/" + str(scope["path"]).removeprefix(base).lstrip("/")
-        taken = allowed_methods(path)
+        methods = find_allowed_methods(path)
         if scope["method"] == "POST" and not await _takes_forms(datasette, path):
-            taken = _SHOWING
-        if scope["method"] not in taken:
-            await _refuse(taken, str(scope["method"]), send)
+            methods = _READING_METHODS
+        if scope["method"] not in methods:
+            await _refuse(methods, str(scope["method"]), send)
             return
         await app(scope, receive, _head_and_allow(scope, send))
 
@@ -115,14 +115,14 @@ async def _takes_forms(datasette: Any, path: str) -> bool:
 
 
 def _head_and_allow(scope: Scope, send: Send) -> Send:
-    """Return what sends no body to HEAD, and says with each 405 what is allowed."""
+    """Return a `send` that drops the body for HEAD and adds `Allow` to each 405."""
 
     async def send_changed(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 405:
             names = {name.lower() for name, _ in message.get("headers", [])}
             if b"allow" not in names:
-                listed = (b"allow", ", ".join(_SHOWING).encode())
-                message = {**message, "headers": [*message.get("headers", []), listed]}
+                allow_header = (b"allow", ", ".join(_READING_METHODS).encode())
+                message = {**message, "headers": [*message.get("headers", []), allow_header]}
         if message["type"] == "http.response.body" and scope["method"] == "HEAD":
             message = {**message, "body": b""}
         await send(message)
@@ -130,11 +130,11 @@ def _head_and_allow(scope: Scope, send: Send) -> Send:
     return send_changed
 
 
-async def _refuse(taken: tuple[str, ...], method: str, send: Send) -> None:
-    listed = ", ".join(taken)
-    body = f"this address does not answer to {method[:20]}, but to {listed}\n".encode()
+async def _refuse(methods: tuple[str, ...], method: str, send: Send) -> None:
+    methods_text = ", ".join(methods)
+    body = f"this address does not answer to {method[:20]}, but to {methods_text}\n".encode()
     headers = [
-        (b"allow", listed.encode()),
+        (b"allow", methods_text.encode()),
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
     ]
@@ -147,7 +147,7 @@ _TABLE: Final = re.compile(r"/[^/]+/(?P<name>\w+)(?:\.\w+)?$")
 
 
 def skip_counts(app: App) -> App:
-    """Return the application with `_nocount` said in every request for a large relation."""
+    """Return the application with `_nocount` added to every request for a large relation."""
 
     async def without_count(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _is_large(str(scope["path"])):

@@ -4,19 +4,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from neurondb.explore.assets import class_selector
+from neurondb.explore.assets import format_class_selector
 from neurondb.formatting import numbers
 from neurondb.formatting.text import ELLIPSIS, format_side, make_visible
 from neurondb.reading.layers import ClassShare
 
 FIRST_CHARACTERS: Final = 200
-"""A page shows so much of a token at most: some vocabularies have tokens of thousands."""
+"""How many characters of a token a page shows at most: some tokens have thousands."""
 _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+-]*")
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def format_thousands(value: int | None) -> str:
-    """Write a whole number with its thousands apart."""
+    """Write a whole number with separators between its thousands."""
     return numbers.MISSING if value is None else f"{value:,}"
 
 
@@ -24,8 +24,8 @@ def format_token(token: str | None) -> str:
     """Write a token with its whitespace and unprintables visible."""
     if token is None:
         return "?"
-    shown = make_visible(token[:FIRST_CHARACTERS], spaces=True)
-    return shown + ELLIPSIS if len(token) > FIRST_CHARACTERS else shown
+    visible = make_visible(token[:FIRST_CHARACTERS], spaces=True)
+    return visible + ELLIPSIS if len(token) > FIRST_CHARACTERS else visible
 
 
 def format_percent(value: float | None) -> str:
@@ -43,18 +43,18 @@ def format_percent(value: float | None) -> str:
     return f"{value:.{digits}%}"
 
 
-def format_time(written: str | None) -> str:
+def format_time(timestamp: str | None) -> str:
     """Write a time, of ISO 8601 in UTC, to the minute."""
-    return numbers.MISSING if not written else f"{written[:16].replace('T', ' ')} UTC"
+    return numbers.MISSING if not timestamp else f"{timestamp[:16].replace('T', ' ')} UTC"
 
 
-def class_counts(shares: Iterable[ClassShare]) -> list[tuple[str, int]]:
-    """Return counts of classes as the macro `stack` takes them."""
+def list_class_counts(shares: Iterable[ClassShare]) -> list[tuple[str, int]]:
+    """Return (class, number of neurons) pairs, as the template macro `stack` takes them."""
     return [(share.class_name, share.n) for share in shares]
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "class_selector": class_selector,
+    "class_selector": format_class_selector,
     "compact": numbers.format_compact,
     "moment": format_time,
     "percent": format_percent,
@@ -84,8 +84,8 @@ def narrow_expression(expression: str, terms: str) -> str:
     return f"({expression}) {terms}" if expression.strip() else terms
 
 
-def class_expression(class_name: str, model: str | None = None, terms: str = "") -> str:
+def format_class_expression(class_name: str, model: str | None = None, terms: str = "") -> str:
     """Return the expression of a class's neurons: `class=conditional-weakening layer=3 model=x`."""
-    named = "class={}".format(class_name.replace(" ", "-"))
-    whose = "" if model is None else f"model={quote_name(model)}"
-    return " ".join(part for part in (named, terms, whose) if part)
+    class_term = "class={}".format(class_name.replace(" ", "-"))
+    model_term = "" if model is None else f"model={quote_name(model)}"
+    return " ".join(part for part in (class_term, terms, model_term) if part)

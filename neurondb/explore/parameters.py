@@ -8,46 +8,46 @@ from neurondb.neurons import match_number
 from neurondb.reading.models import Model
 
 _DIGITS: Final = 9
-"""A longer number is none of anything here, and may be too long for SQLite."""
+"""Digits of the longest number that can name anything here, and that SQLite can hold."""
 
 
-def read_layer(written: str | None, model: Model) -> int | None:
+def read_layer(text: str | None, model: Model) -> int | None:
     """Return the layer that an address names, if it names one.
 
     Raises:
         UsageError: when the model has no such layer.
     """
-    if not written:
+    if not text:
         return None
-    layer = match_number(written)
+    layer = match_number(text)
     if layer is None or layer >= model.n_layers:
         raise UsageError(
-            f"{model.name} has no layer {written[:80]!r}: its layers are 0 to {model.n_layers - 1}"
+            f"{model.name} has no layer {text[:80]!r}: its layers are 0 to {model.n_layers - 1}"
         )
     return layer
 
 
-def read_position(written: str | None) -> int | None:
+def read_position(text: str | None) -> int | None:
     """Return the position in a text that an address names, if it names one.
 
     Raises:
         UsageError: when it is no whole number from 0.
     """
-    if not written:
+    if not text:
         return None
-    position = match_number(written)
-    if position is None or len(written) > _DIGITS:
-        raise UsageError(f"{written[:80]!r} is no position; positions count from 0")
+    position = match_number(text)
+    if position is None or len(text) > _DIGITS:
+        raise UsageError(f"{text[:80]!r} is no position; positions count from 0")
     return position
 
 
-def read_choice(name: str, written: str | None, known: Sequence[str]) -> str:
+def read_choice(name: str, text: str | None, choices: Sequence[str]) -> str:
     """Return which of the known values an address names; the first where it names none.
 
     Raises:
-        UsageError: when it names another; says which there are.
+        UsageError: when it names another value; the message lists the known ones.
     """
-    chosen = written or known[0]
-    if chosen not in known:
-        raise UsageError(f"no {name} {chosen[:80]!r}; there is: {', '.join(known)}")
-    return chosen
+    choice = text or choices[0]
+    if choice not in choices:
+        raise UsageError(f"no {name} {choice[:80]!r}; there is: {', '.join(choices)}")
+    return choice

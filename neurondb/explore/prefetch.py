@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from neurondb.reading.models import Model
 
 _MOST_MODELS: Final = 3
-"""So many of the largest models are prefetched; the others are asked for less, or answer fast."""
+"""How many models, the largest ones, are prefetched; others are asked for less, or are fast."""
 _LARGE: Final = 100_000
-"""Figures of a model with so many neurons take a second each, so that they are drawn beforehand."""
+"""Neurons from which a figure of a model takes a second, so that it is drawn beforehand."""
 _PAUSE_S: Final = 0.05
-"""Prefetching pauses so long between two pages, for whoever came meanwhile."""
+"""Seconds of pause between two prefetched pages, for visitors who came meanwhile."""
 _TEMPLATES: Final = ("home", "search", "model", "layer", "neuron", "token", "text", "find")
 _FILTER: Final = "visible"
 """This filter is one of ours; until Datasette has started, templates cannot compile without it."""
 
 
 def start_prefetch(datasette: Any) -> Thread | None:
-    """Start to prefetch the pages of a site, beside what is asked meanwhile."""
+    """Start to prefetch the pages of a site in the background."""
     site = find_site(datasette)
     if site is None:
         return None
@@ -35,19 +35,19 @@ def start_prefetch(datasette: Any) -> Thread | None:
 
 
 def prefetch_pages(site: Site) -> None:
-    """Answer what is likely to be asked first; what fails will be said when somebody asks."""
+    """Answer the requests that are likely to come first; their errors are left to real visitors."""
     with suppress(NeuronDBError):
-        for view, path, query in _likely_requests(site):
+        for view, path, query in _list_likely_requests(site):
             with suppress(NeuronDBError):
                 site.answer(view, path, query)
             sleep(_PAUSE_S)
     environment: Any = getattr(site.datasette, "jinja_env", None)
-    if environment is not None and _FILTER in environment.filters:  # else it has not started yet
+    if environment is not None and _FILTER in environment.filters:  # Datasette has started
         for name in _TEMPLATES:
             environment.get_template(f"neurondb/{name}.html")
 
 
-def _likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[str, str]]]:
+def _list_likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[str, str]]]:
     """Yield the first page, those of the models and what they draw: view, path and query."""
     from neurondb.explore.pages import figure, home, layer, model, token
     from neurondb.explore.pages.find import page as find
@@ -55,18 +55,18 @@ def _likely_requests(site: Site) -> Iterator[tuple[View, dict[str, str], dict[st
 
     yield home.answer, {}, {}
     yield find.answer, {}, {"q": ""}
-    models = _largest_models(site)
-    for listed in models:
-        path = {"model": listed.name, "layer": "0", "neuron": "0", "token_id": "0"}
+    models = _list_largest_models(site)
+    for stored in models:
+        path = {"model": stored.name, "layer": "0", "neuron": "0", "token_id": "0"}
         for view in (neuron.answer, model.answer, layer.answer, token.answer):
             yield view, path, {}
-    for name in (listed.name for listed in models if listed.n_neurons >= _LARGE):
-        for drawn, more in _figures(site, name):
-            query = {"model": name, "theme": "light"} | more
-            yield figure.answer, {"name": drawn, "form": "json"}, query
+    for name in (stored.name for stored in models if stored.n_neurons >= _LARGE):
+        for figure_name, parameters in _list_figures(site, name):
+            query = {"model": name, "theme": "light"} | parameters
+            yield figure.answer, {"name": figure_name, "form": "json"}, query
 
 
-def _largest_models(site: Site) -> list["Model"]:
+def _list_largest_models(site: Site) -> list["Model"]:
     from neurondb.reading.models import list_models
 
     with translate_errors(str(site.database.name)), site.engine.connect() as connection:
@@ -74,8 +74,8 @@ def _largest_models(site: Site) -> list["Model"]:
     return sorted(models, key=lambda model: -model.n_neurons)[:_MOST_MODELS]
 
 
-def _figures(site: Site, name: str) -> list[tuple[str, dict[str, str]]]:
-    """Return the figures of a model's page, with what they want to know besides the model."""
+def _list_figures(site: Site, name: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the figures of a model's page, each with its parameters besides the model."""
     from neurondb.explore.pages import model
 
     with suppress(NeuronDBError):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from neurondb import __version__
 from neurondb.contracts.progress import Progress
-from neurondb.errors import DatabaseError, NeuronDBError, UsageError
+from neurondb.errors import DatabaseError, NeuronDBError
 from neurondb.explore.server import (
     Service,
     build_configuration,
@@ -89,10 +89,10 @@ class Publication:
     """What to publish.
 
     Attributes:
-        directory: to be made.
-        database: path or URL; None is the default database.
-        models: names; none is all.
-        title: of the site.
+        directory: the directory to make.
+        database: its path or URL; None is the default database.
+        models: names of the models to publish; an empty tuple is all.
+        title: the title of the site.
         force: replace what was published there before.
     """
 
@@ -111,43 +111,44 @@ class Published:
     n_bytes: int
 
 
-def publish(wanted: Publication, progress: Progress) -> Published:
+def publish(publication: Publication, progress: Progress) -> Published:
     """Write a directory that anybody can host; it appears when all of it is there.
 
     The source is read in one transaction, so that it may be written to meanwhile.
 
     Raises:
-        UsageError: when the directory is there and may not be replaced.
+        DatabaseError: when the directory is there and may not be replaced.
         DatabaseError: when the database cannot be read or is not whole, a model is not in it, or
             the disk is full.
     """
-    source = find_servable_file(wanted.database)
-    names = _model_names(str(source), wanted.models)
-    with _write_then_rename(wanted.directory, force=wanted.force) as partial:
-        _check_room(source, partial, copies=2 if wanted.models else 1)
+    source = find_servable_file(publication.database)
+    names = _find_model_names(str(source), publication.models)
+    with _write_then_rename(publication.directory, force=publication.force) as partial:
+        _check_room(source, partial, copies=2 if publication.models else 1)
         file = partial / FILE
-        _copy(source, file, names if wanted.models else (), progress)
+        _copy(source, file, names if publication.models else (), progress)
         copying.finish_copy(file, progress)
         _check(source, file, progress)
-        names = _model_names(str(file), ())
-        _write_texts(partial, wanted, names, _hash_file(file, progress))
+        names = _find_model_names(str(file), ())
+        _write_texts(partial, publication, names, _hash_file(file, progress))
         n_bytes = file.stat().st_size
     return Published(names, n_bytes)
 
 
-def _model_names(location: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of models as they stand in a database; of all, where none are wanted."""
+def _find_model_names(location: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the models asked for, or of all models, as the database has them."""
     with open_readonly(location) as connection:
-        if wanted:
-            return tuple(dict.fromkeys(find_model(connection, name).name for name in wanted))
+        if names:
+            return tuple(dict.fromkeys(find_model(connection, name).name for name in names))
         return tuple(summary.model.name for summary in list_models(connection))
 
 
 def _check_room(source: Path, target: Path, *, copies: int) -> None:
-    need, free = copies * copying.live_bytes(source), shutil.disk_usage(target).free
-    if need > free:
+    need, available = copies * copying.measure_live_bytes(source), shutil.disk_usage(target).free
+    if need > available:
         raise DatabaseError(
-            f"the copy needs {format_size(need)} in {target.parent}, where {format_size(free)} are "
+            f"the copy needs {format_size(need)} in {target.parent}, where "
+            f"{format_size(available)} are "
             "free; free some space or choose another directory"
         )
 
@@ -156,16 +157,16 @@ def _copy(source: Path, file: Path, names: tuple[str, ...], progress: Progress) 
     if not names:
         copying.copy_database(source, file, progress)
         return
-    work = file.with_name(_UNPRUNED)
-    copying.copy_database(source, work, progress)
-    copying.keep_models(work, names, progress)
-    copying.copy_database(work, file, progress, "compacting")
+    unpruned = file.with_name(_UNPRUNED)
+    copying.copy_database(source, unpruned, progress)
+    copying.keep_models(unpruned, names, progress)
+    copying.copy_database(unpruned, file, progress, "compacting")
     for suffix in _LEFT_BY_SQLITE:
-        Path(f"{work}{suffix}").unlink(missing_ok=True)
+        Path(f"{unpruned}{suffix}").unlink(missing_ok=True)
 
 
 def _check(source: Path, file: Path, progress: Progress) -> None:
-    """Refuse what was not whole before it was copied; VACUUM made the pages of the copy anew."""
+    """Refuse a copy of a damaged source: VACUUM wrote new pages, but not what was missing."""
     progress.note("checking the copy")
     with open_readonly(str(file)) as connection:
         for problem in find_problems(connection, quick=True):
@@ -188,26 +189,26 @@ def _hash_file(file: Path, progress: Progress) -> str:
 
 
 def _write_texts(
-    partial: Path, wanted: Publication, names: tuple[str, ...], fingerprint: str
+    partial: Path, publication: Publication, names: tuple[str, ...], fingerprint: str
 ) -> None:
     file, service = partial / FILE, Service(public=True)
     settings = choose_settings(service)
     old, modern = (
         build_configuration(file.stem, service, modern=modern) for modern in (False, True)
     )
-    described = old["metadata"] | {"title": wanted.title}
-    for options in (described["plugins"], modern["config"]["plugins"]):
-        options[PLUGIN]["title"] = wanted.title
+    metadata = old["metadata"] | {"title": publication.title}
+    for options in (metadata["plugins"], modern["config"]["plugins"]):
+        options[PLUGIN]["title"] = publication.title
     _write_json(partial / "inspect-data.json", _count_rows(file, fingerprint))
-    _write_json(partial / "metadata.json", described)
+    _write_json(partial / "metadata.json", metadata)
     _write_json(partial / "settings.json", settings)
     _write_json(partial / "datasette.json", modern["config"] | {"settings": settings})
     (partial / "Dockerfile").write_text(format_dockerfile(), encoding="utf-8")
     text = format_readme(
         settings,
-        title=wanted.title,
+        title=publication.title,
         models=", ".join(names) or "no models yet",
-        directory=wanted.directory.resolve().name,
+        directory=publication.directory.resolve().name,
         file=FILE,
         n_bytes=file.stat().st_size,
         sha256=fingerprint,
@@ -240,8 +241,8 @@ def _write_then_rename(directory: Path, *, force: bool) -> Iterator[Path]:
         yield partial
         _replace(partial, directory)
     except OSError as error:
-        why = f"{error.strerror or error}; nothing was published"
-        raise DatabaseError(f"cannot write {directory}: {why}") from error
+        reason = f"{error.strerror or error}; nothing was published"
+        raise DatabaseError(f"cannot write {directory}: {reason}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -250,35 +251,40 @@ def _refuse(directory: Path, *, force: bool) -> None:
     if not directory.exists():
         return
     if not directory.is_dir():
-        raise UsageError(f"{directory} is a file; choose another directory with -o")
-    there = sorted(path.name for path in directory.iterdir())
-    others = [name for name in there if name not in FILES]
-    if others:
-        raise UsageError(
-            f"{directory} holds other files, such as {others[0]}; choose another directory with -o"
+        raise DatabaseError(f"{directory} is a file; choose another directory with -o")
+    names = sorted(path.name for path in directory.iterdir())
+    other_names = [name for name in names if name not in FILES]
+    if other_names:
+        raise DatabaseError(
+            f"{directory} holds other files, such as {other_names[0]}; "
+            "choose another directory with -o"
         )
-    if there and not force:
-        raise UsageError(f"{directory} is there already; --force replaces what was published in it")
+    if names and not force:
+        raise DatabaseError(
+            f"{directory} is there already; --force replaces what was published in it"
+        )
 
 
 def _replace(partial: Path, directory: Path) -> None:
-    before = directory.with_name(f"{directory.name}.before")
-    _remove_ours(before)
+    previous = directory.with_name(f"{directory.name}.before")
+    _remove_ours(previous)
     if directory.exists():
-        directory.rename(before)
+        directory.rename(previous)
     partial.rename(directory)
-    _remove_ours(before)
+    _remove_ours(previous)
 
 
 def _remove_ours(directory: Path) -> None:
-    """Remove a directory of ours; one that holds anything else stays, and is an error."""
+    """Remove a published directory; one that holds other files stays, and is an error."""
     if not directory.exists():
         return
-    ours = {f"{name}{suffix}" for name in (*FILES, _UNPRUNED) for suffix in _LEFT_BY_SQLITE}
-    others = [path.name for path in directory.iterdir() if path.name not in ours]
-    if others:
+    published_names = {
+        f"{name}{suffix}" for name in (*FILES, _UNPRUNED) for suffix in _LEFT_BY_SQLITE
+    }
+    other_names = [path.name for path in directory.iterdir() if path.name not in published_names]
+    if other_names:
         raise NeuronDBError(
-            f"{directory} is in the way and holds other files, such as {others[0]}; move it"
+            f"{directory} is in the way and holds other files, such as {other_names[0]}; move it"
         )
     shutil.rmtree(directory)
 
@@ -292,8 +298,8 @@ def format_readme(settings: Mapping[str, Any], **facts: object) -> str:
     """Return README.txt.
 
     Args:
-        settings: of Datasette, by name.
-        facts: title, models, directory, file, n_bytes, sha256.
+        settings: Datasette's settings, by name.
+        facts: values for its fields title, models, directory, file, n_bytes and sha256.
     """
     options = " \\\n        ".join(
         f"--setting {name} {_format_setting(value)}" for name, value in settings.items()

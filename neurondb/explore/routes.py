@@ -12,26 +12,26 @@ from datasette import Response
 from datasette.version import __version__
 
 from neurondb.errors import NeuronDBError, UsageError
-from neurondb.explore.assets import answer_asset, asset_version
+from neurondb.explore.assets import answer_asset, compute_asset_version
 from neurondb.explore.middleware import MARK
 from neurondb.explore.pages import FORMS, PAGES
-from neurondb.explore.site import Answer, Document, Page, Redirect, Site, View, status_of_error
+from neurondb.explore.site import Answer, Document, Page, Redirect, Site, View, choose_error_status
 
 CSRF_COOKIE: Final = "ds_csrftoken"
 _TITLES: Final = {400: "That cannot be asked", 404: "Not found"}
-"""Status of HTTP → title of the page that says what was wrong."""
+"""HTTP status → title of the page that says what was wrong."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What was wrong and what to do."""
+    """The content of an error page: what was wrong and what to do."""
 
     error: str
     status: int
 
 
-def error_page(error: str, status: int) -> Page:
-    """Return the page of an error."""
+def make_error_page(error: str, status: int) -> Page:
+    """Return the page that shows an error."""
     title = _TITLES.get(status, "That cannot be shown")
     return Page("message", title, Message(error, status), status)
 
@@ -49,17 +49,17 @@ def _build_handler(site: Site, module: str) -> Callable[..., Awaitable[Any]]:
         answer: Answer
         try:
             form = await _read_form(module, request)
-            work = partial(site.answer, _lazy_view(module), path, query, form)
-            answer = await _run_in_thread(site, work)
+            answer_request = partial(site.answer, _make_lazy_view(module), path, query, form)
+            answer = await _run_in_thread(site, answer_request)
         except NeuronDBError as error:
-            answer = error_page(str(error), status_of_error(error))
+            answer = make_error_page(str(error), choose_error_status(error))
         as_json = "format" in path or path.get("form") == "json"
         return await _respond(site, request, answer, as_json=as_json)
 
     return handle
 
 
-def _lazy_view(module: str) -> View:
+def _make_lazy_view(module: str) -> View:
     return lambda request: _load_view(module)(request)
 
 
@@ -90,8 +90,8 @@ async def _run_in_thread(site: Site, work: Callable[[], Answer]) -> Answer:
 
 
 async def answer_refusal(site: Site, request: Any, error: str, status: int) -> Any:
-    """Return the page that says why there is no other."""
-    return await _respond(site, request, error_page(error, status), as_json=False)
+    """Return the page that says why the requested one cannot be shown."""
+    return await _respond(site, request, make_error_page(error, status), as_json=False)
 
 
 async def _respond(site: Site, request: Any, answer: Answer, *, as_json: bool) -> Any:
@@ -121,20 +121,20 @@ def _respond_json(site: Site, page: Page) -> Any:
 
 
 def _build_context(site: Site, request: Any, page: Page) -> dict[str, Any]:
-    """Return what every template sees."""
+    """Return the variables that every template has."""
     return {
         "page": page.content,
         "title": page.title,
         "asked": request.args.get("q") or "",
-        "json_address": _json_address(request) if page.status == 200 else None,
+        "json_address": _format_json_address(request) if page.status == 200 else None,
         "links": site.links,
         "site": site,
-        "asset": lambda name: f"{site.links.static(name)}?{asset_version(name)}",
+        "asset": lambda name: f"{site.links.static(name)}?{compute_asset_version(name)}",
     }
 
 
-def _json_address(request: Any) -> str | None:
-    """Return where a page's content is as JSON, from the page; None where it is nowhere."""
+def _format_json_address(request: Any) -> str | None:
+    """Return the address of a page's JSON, relative to the page; None where it has none."""
     if "format" not in request.url_vars:
         return None
     last = request.path.rpartition("/")[2] or "index"

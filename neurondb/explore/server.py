@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from neurondb.database import format_url, open_existing, open_immutable, parse_url, sqlite_path
+from neurondb.database import format_url, get_sqlite_path, open_existing, open_immutable, parse_url
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
-from neurondb.name_matching import did_you_mean, quote_word
+from neurondb.name_matching import quote_word, suggest_names
 from neurondb.sqlite_files import find_unwritten_log
 
 SETTINGS: Final[Mapping[str, Any]] = {
@@ -37,9 +37,9 @@ class Service:
     """How to serve a database.
 
     Attributes:
-        public: strangers read it: the file is taken as finished, limits are shorter.
-        allow_sql: a public site lets strangers write SQL.
-        annotations: visitors may annotate neurons.
+        public: for strangers: the file must not change, and time limits are shorter.
+        allow_sql: whether visitors of a public site may write SQL.
+        annotations: whether visitors may annotate neurons.
         settings: Datasette's settings by name.
     """
 
@@ -65,7 +65,7 @@ def create_application(location: str | None, service: Service = Service()) -> An
 
     from neurondb.explore.databases import choose_database_name, prepare_databases
 
-    # Else every address that is not there prints a page of local variables on the terminal.
+    # Otherwise every unknown address prints pages of local variables on the terminal.
     pm.get_plugin("datasette.handle_exception").rich = None
     files: dict[str, Any] = (
         {"immutables": [str(path)]} if service.public else {"files": [str(path)]}
@@ -82,13 +82,13 @@ def create_application(location: str | None, service: Service = Service()) -> An
 
 
 def find_servable_file(location: str | None, *, immutable: bool = False) -> Path:
-    """Return the SQLite file at a path or URL, made sure of; immutable: that nobody writes to it.
+    """Return the SQLite file at a path or URL, once checked; `immutable`: nobody writes to it.
 
     Raises:
         DatabaseError: when there is none, it is older or newer, or no SQLite file.
     """
     url = parse_url(location)
-    path = sqlite_path(url)
+    path = get_sqlite_path(url)
     if path is None:
         raise DatabaseError(
             f"{format_url(url)} is no SQLite file, which is all that a site can serve"
@@ -113,22 +113,22 @@ def choose_settings(service: Service) -> dict[str, Any]:
 
 
 def build_configuration(name: str, service: Service, *, modern: bool) -> dict[str, Any]:
-    """Return titles, descriptions, queries and our options, where a Datasette wants them.
+    """Return titles, descriptions, queries and options where this Datasette looks for them.
 
-    0.65 takes all as metadata; a modern one, 1.0, takes what configures as config.
+    Version 0.65 takes all of them as metadata; 1.0 (`modern`) takes settings as config.
     """
     from neurondb.explore.metadata import describe_database
 
     plugins = {PLUGIN: {"public": service.public, "annotations": service.annotations}}
-    described = describe_database(name)
+    description = describe_database(name)
     if not modern:
-        return {"metadata": described | {"plugins": plugins}}
-    queries = {name: {"queries": described["databases"][name].pop("queries")}}
-    return {"metadata": described, "config": {"plugins": plugins, "databases": queries}}
+        return {"metadata": description | {"plugins": plugins}}
+    queries = {name: {"queries": description["databases"][name].pop("queries")}}
+    return {"metadata": description, "config": {"plugins": plugins, "databases": queries}}
 
 
 def read_inspect_data(path: Path, fingerprint: str | None = None) -> dict[str, Any]:
-    """Return what Datasette would otherwise find out by counting and hashing the whole file.
+    """Return the row counts and the hash for which Datasette would read the whole file.
 
     Tables that ANALYZE never saw have no count.
     """
@@ -165,7 +165,7 @@ def open_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 takes a free one.
 
     Raises:
-        UsageError: when the port is taken, or the host is none of this machine's.
+        DatabaseError: when the port is taken, or the host is none of this machine's.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -202,23 +202,23 @@ def run_server(datasette: Any, listener: socket.socket) -> None:
 _TRUTHS: Final = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 
-def read_settings(given: Iterable[str]) -> dict[str, Any]:
+def read_settings(assignments: Iterable[str]) -> dict[str, Any]:
     """Return settings by name, each value of the type that Datasette gives it.
 
     Raises:
         UsageError: when there is no such setting, or it cannot have that value.
     """
-    return dict(_setting(item) for item in given)
+    return dict(_read_setting(item) for item in assignments)
 
 
-def _setting(item: str) -> tuple[str, Any]:
+def _read_setting(item: str) -> tuple[str, Any]:
     from datasette.app import DEFAULT_SETTINGS
 
     name, equals, value = item.partition("=")
     if not equals:
         raise UsageError(f"--setting {quote_word(item)} is not NAME=VALUE")
     if name not in DEFAULT_SETTINGS:
-        raise UsageError(f"no setting {quote_word(name)}{did_you_mean(name, DEFAULT_SETTINGS)}")
+        raise UsageError(f"no setting {quote_word(name)}{suggest_names(name, DEFAULT_SETTINGS)}")
     return name, _read(name, value, DEFAULT_SETTINGS[name])
 
 

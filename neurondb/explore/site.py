@@ -17,8 +17,15 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
 
-from neurondb.database import driver_connection, open_existing, open_immutable, translate_errors
-from neurondb.errors import DatabaseError, IngestError, NeuronDBError, UnknownNameError, UsageError
+from neurondb.database import get_driver_connection, open_existing, open_immutable, translate_errors
+from neurondb.errors import (
+    DatabaseError,
+    IngestError,
+    LackingModelError,
+    NeuronDBError,
+    UnknownNameError,
+    UsageError,
+)
 from neurondb.explore.databases import prepare_databases
 from neurondb.explore.urls import Urls
 from neurondb.sqlite_files import read_stamp
@@ -29,14 +36,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PLUGIN: Final = "neurondb"
-"""Our name in Datasette's configuration."""
+"""The name of this plugin in Datasette's configuration."""
 TITLE: Final = "NeuronDB"
 SECONDS: Final = 10.0
-"""The site gives up on a question after so long; --public halves it."""
+"""Seconds after which the site stops a question; --public halves them."""
 _INSTRUCTIONS: Final = 100_000
-"""SQLite looks at the clock after so many instructions."""
+"""Instructions of SQLite between two looks at the clock."""
 _CACHE_SIZE: Final = 256
-"""Results of `Site.cached` that are kept; one more empties the cache."""
+"""How many results of `Site.cached` are kept; one more empties the cache."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +51,9 @@ class Options:
     """How the site was started.
 
     Attributes:
-        public: strangers read it: shorter time limits, no writing.
-        annotations: visitors may annotate neurons.
-        title: of the site, as whoever published it called it.
+        public: whether it is for strangers: shorter time limits, no writing.
+        annotations: whether visitors may annotate neurons.
+        title: the title of the site, given by whoever published it.
     """
 
     public: bool = False
@@ -56,11 +63,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """What a page is asked.
+    """A request for a page.
 
     Attributes:
-        site: whose page is asked for.
-        connection: to the database; it can only read.
+        site: the site whose page is asked for.
+        connection: a connection to the database, which can only read.
         path: the named parts of the address.
         query: what follows the `?`, the first value of each name.
         form: what a form sent; empty unless it was POSTed.
@@ -78,10 +85,10 @@ class Page:
     """A page: the template that shows `content`, which is also the page's JSON.
 
     Attributes:
-        template: below templates/neurondb.
-        title: of the window.
+        template: name of its template below templates/neurondb.
+        title: the title of the window.
         content: a dataclass; the template sees it as `page`.
-        status: of HTTP.
+        status: the HTTP status.
     """
 
     template: str
@@ -92,14 +99,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Redirect:
-    """Go to an address of this site instead."""
+    """An answer that sends the visitor to another address of this site."""
 
     location: str
 
 
 @dataclass(frozen=True)
 class Document:
-    """Something that is no page: a figure, a script, a download."""
+    """An answer that is no page: a figure, a script, a download."""
 
     body: bytes
     content_type: str
@@ -122,13 +129,13 @@ class Site:
 
     @cached_property
     def links(self) -> Urls:
-        """Addresses of the pages; base_url is a setting that Datasette may learn late."""
+        """Addresses of the pages, made anew each time: Datasette may learn its base_url late."""
         urls = self.datasette.urls
         return Urls(str(urls.path("/")), str(urls.database(self.database.name)))
 
     @cached_property
     def engine(self) -> Engine:
-        """Ask this; it cannot write, and gives up on a question after a while."""
+        """The engine that pages ask: it cannot write, and stops a question after a time limit."""
         path = os.path.realpath(self.database.path)
         engine = open_existing(path) if self.database.is_mutable else open_immutable(path)
         return engine.execution_options(time_limit_s=self.limit_s)
@@ -150,7 +157,7 @@ class Site:
         query: Mapping[str, str],
         form: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Run a page; in a thread, for it waits for the database.
+        """Run a page, in a thread of its own since it waits for the database.
 
         Args:
             view: the page.
@@ -169,7 +176,7 @@ class Site:
             return view(Request(self, connection, path, query, form or {}))
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return what `compute` returned for this key while the database was as it is now."""
+        """Return the result of `compute` for this key, kept while the database is unchanged."""
         # Visitors who come at the same time wait for one of them; each on its own, they would all
         # be slow enough to be given up.
         with self._locks.setdefault(key, Lock()):
@@ -189,9 +196,9 @@ class Site:
 
 @contextmanager
 def _limit_time(connection: Connection, seconds: float) -> Iterator[None]:
-    """Let SQLite give up on what a page asks when it takes too long, all of it together."""
+    """Let SQLite stop a page's statements when together they take too long."""
     until = monotonic() + seconds
-    raw: sqlite3.Connection = driver_connection(connection)
+    raw: sqlite3.Connection = get_driver_connection(connection)
     raw.set_progress_handler(lambda: monotonic() > until, _INSTRUCTIONS)
     try:
         yield
@@ -205,11 +212,11 @@ def _limit_time(connection: Connection, seconds: float) -> Iterator[None]:
         raw.set_progress_handler(None, 0)
 
 
-def status_of_error(error: NeuronDBError) -> int:
-    """Return the status of HTTP that says what went wrong."""
+def choose_error_status(error: NeuronDBError) -> int:
+    """Return the HTTP status for an error."""
     if isinstance(error, UnknownNameError):
         return 404
-    return 400 if isinstance(error, UsageError | IngestError) else 500
+    return 400 if isinstance(error, UsageError | IngestError | LackingModelError) else 500
 
 
 _SITES: Final[WeakKeyDictionary[Any, "Site | None"]] = WeakKeyDictionary()
@@ -219,12 +226,14 @@ def find_site(datasette: Any) -> Site | None:
     """Return the site of the first database that is NeuronDB's; None where none is."""
     if datasette not in _SITES:
         prepare_databases(datasette)
-        ours = next((db for db in datasette.databases.values() if _is_ours(db)), None)
-        _SITES[datasette] = None if ours is None else Site(datasette, ours, _options(datasette))
+        database = next((db for db in datasette.databases.values() if _is_ours(db)), None)
+        _SITES[datasette] = (
+            None if database is None else Site(datasette, database, _read_options(datasette))
+        )
     return _SITES[datasette]
 
 
-def _options(datasette: Any) -> Options:
+def _read_options(datasette: Any) -> Options:
     configured = datasette.plugin_config(PLUGIN) or {}
     return Options(
         public=bool(configured.get("public")),

@@ -21,7 +21,7 @@ WHERE n.model_id = :model_id AND n.layer = :layer"""
 """The statement behind the scatter of a layer, which three pages draw."""
 
 _PARTS: Final = re.compile(r"'(?:[^']|'')*'|--[^\n]*|(?<![:\w]):(?P<name>[A-Za-z_]\w*)")
-"""Strings and comments, in which nothing is a parameter, and parameters."""
+"""Matches parameters, and the strings and comments in which nothing is a parameter."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Sql:
     """The statement behind a panel, for Datasette's editor.
 
     Attributes:
-        title: of the panel.
-        statement: over the relations that users' SQL relies on.
-        parameters: values of its `:names`.
+        title: what the statement returns, as a title.
+        statement: SQL over the relations that users can rely on.
+        parameters: the values of its `:name` parameters.
     """
 
     title: str
@@ -44,13 +44,13 @@ class Sql:
         return fill_parameters(self.statement.strip(), self.parameters)
 
 
-def layer_sql(model_id: int, layer: int) -> Sql:
+def make_layer_sql(model_id: int, layer: int) -> Sql:
     """Return the statement of a layer's cosines."""
-    given = {"model_id": model_id, "layer": layer}
-    return Sql(f"the cosines of layer {layer}", LAYER_COSINES, given)
+    bindings = {"model_id": model_id, "layer": layer}
+    return Sql(f"the cosines of layer {layer}", LAYER_COSINES, bindings)
 
 
-def named_sql(name: str, **given: str) -> Sql:
+def make_named_sql(name: str, **given: str) -> Sql:
     """Return a named query with these parameters, the others at their defaults."""
     query = _load(name)
     return Sql(query.title, strip_header(query), query.bindings(given))
@@ -70,15 +70,15 @@ def strip_header(query: NamedQuery) -> str:
 
 
 def fill_parameters(statement: str, parameters: Mapping[str, object]) -> str:
-    """Return a statement in which every `:name` that has a value is that value."""
-    known = parameters.keys()
+    """Return a statement in which every `:name` that has a value is replaced by it."""
+    names = parameters.keys()
     return replace_parameters(
-        statement, lambda name: format_literal(parameters[name]) if name in known else f":{name}"
+        statement, lambda name: format_literal(parameters[name]) if name in names else f":{name}"
     )
 
 
 def replace_parameters(statement: str, by: Callable[[str], str]) -> str:
-    """Return a statement with something else for each parameter."""
+    """Return a statement with each parameter replaced by what a function makes of its name."""
     return _PARTS.sub(lambda part: by(part["name"]) if part["name"] else part[0], statement)
 
 

@@ -87,8 +87,8 @@ class Urls:
 
     def sql_rows(self, statement: str, parameters: Mapping[str, object] | None = None) -> str:
         """Return the address of a statement's rows as CSV, as many as Datasette gives at once."""
-        written = fill_parameters(statement, parameters or {})
-        return self._address(f"{self._database}.csv", sql=written, _size="max")
+        statement_filled = fill_parameters(statement, parameters or {})
+        return self._address(f"{self._database}.csv", sql=statement_filled, _size="max")
 
     def table(self, name: str, **filters: str | int | None) -> str:
         """Return the address of a table or view in Datasette."""
@@ -103,8 +103,10 @@ class Urls:
         return self._address(f"-/neurondb/{name}")
 
     def _address(self, path: str, **query: object) -> str:
-        given = {key: str(value) for key, value in query.items() if value is not None}
-        return self._base + path + (f"?{urlencode(given, quote_via=quote)}" if given else "")
+        parameters = {key: str(value) for key, value in query.items() if value is not None}
+        return (
+            self._base + path + (f"?{urlencode(parameters, quote_via=quote)}" if parameters else "")
+        )
 
 
 def _quote_part(text: str) -> str:

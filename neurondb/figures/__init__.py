@@ -1,6 +1,6 @@
 """Figures: rows → Altair charts, the same for a page and a file, one module each.
 
-Importing this loads neither altair nor vl_convert; looking a figure up does.
+Importing this loads neither altair nor vl_convert; drawing a figure does.
 
     FIGURES                          name → Figure
     draw_chart, make_spec            a figure of a model as a chart, as vega-lite JSON
@@ -9,8 +9,9 @@ Importing this loads neither altair nor vl_convert; looking a figure up does.
     render_spec                      vega-lite JSON → svg, png, pdf, html, json
     bundle_javascript                the script that draws vega-lite JSON in a browser
 
-A new figure is a module that defines `FIGURE`, and its name in `registry.NAMES`. What it needs of
-the database it asks `requirements` for; `chart_parts` has what charts share, `palette` the colours.
+A new figure is an entry of `registry`, and the module of its name with the function `draw`. What it
+needs of the database it asks `requirements` for; `chart_parts` has what charts share, `palette` the
+colours.
 """
 
 from neurondb.figures.browser import bundle_javascript

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, INK, OUTLINE, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import make_visible
 from neurondb.interventions import METRICS, MODES, PUBLISHED_CONDITIONS
 from neurondb.reading.models import Model
@@ -29,16 +29,18 @@ def draw(
     connection: Connection, model: Model, metric: str = "entropy and loss", mode: str = MODES[0]
 ) -> alt.TopLevelMixin:
     """Return a panel for each class: a dot for each condition, random sets as ticks."""
-    found = list_class_runs(connection, model, mode)
-    if not found:
+    class_runs = list_class_runs(connection, model, mode)
+    if not class_runs:
         raise UnknownNameError(
             f"no class of {model.name} was ablated by mode {mode}: run "
             f"`neurondb ablate-suite {shlex.quote(model.name)} --dataset TEXTS --modes {mode}`"
         )
     metrics = DEFAULT_METRICS if metric not in METRICS else (metric,)
-    conditions = _list_conditions(found)
-    panels = [_draw_panels(_make_rows(found, one, conditions), one, conditions) for one in metrics]
-    first = found[0].run.run
+    conditions = _list_conditions(class_runs)
+    panels = [
+        _draw_panels(_make_rows(class_runs, name, conditions), name, conditions) for name in metrics
+    ]
+    first = class_runs[0].run.run
     n_tokens = "" if first.n_tokens is None else f", {first.n_tokens:,} tokens"
     notes = (
         f"mode {mode} on {make_visible(first.dataset)}{n_tokens}",
@@ -46,33 +48,33 @@ def draw(
         "left of zero: removing the neurons raises the metric",
     )
     chart: alt.TopLevelMixin = alt.hconcat(*panels, spacing=28).properties(
-        title=make_title(FIGURE.title, model, *notes)
+        title=make_title(FIGURES["ablation-effects"].title, model, *notes)
     )
     return chart
 
 
-def _list_conditions(found: Sequence[ClassRuns]) -> list[str]:
-    there = {one.run.run.condition or ALWAYS for one in found}
-    known = [name for name in CONDITIONS if name in there]
-    return [*known, *sorted(there - set(known))]
+def _list_conditions(class_runs: Sequence[ClassRuns]) -> list[str]:
+    conditions = {runs.run.run.condition or ALWAYS for runs in class_runs}
+    known_conditions = [name for name in CONDITIONS if name in conditions]
+    return [*known_conditions, *sorted(conditions - set(known_conditions))]
 
 
 def _make_rows(
-    found: Sequence[ClassRuns], metric: str, conditions: Sequence[str]
+    class_runs: Sequence[ClassRuns], metric: str, conditions: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    for one in found:
-        result = one.run.results.get((metric, "all"))
+    for runs in class_runs:
+        result = runs.run.results.get((metric, "all"))
         if result is None or math.isnan(result.mean):
             continue
-        run = one.run.run
+        run = runs.run.run
         row = {
-            "class": one.class_name,
+            "class": runs.class_name,
             "condition": run.condition or ALWAYS,
             "neurons": run.n_neurons,
             "run": run.run_id,
         }
         yield row | {"what": "removed", "mean": round_value(result.mean, DIGITS)}
-        for baseline in one.baselines:
+        for baseline in runs.baselines:
             counterpart = baseline.results.get((metric, "all"))
             if counterpart is not None and not math.isnan(counterpart.mean):
                 mean = round_value(counterpart.mean, DIGITS)
@@ -117,17 +119,3 @@ def _make_tooltip() -> list[Any]:
         alt.Tooltip("neurons:Q", title="how many", format=","),
         alt.Tooltip("run:Q"),
     ]
-
-
-FIGURE = Figure(
-    name="ablation-effects",
-    title="Effects of removing classes of neurons",
-    description="Mean clean − ablated of a metric when all neurons of a class are removed, under "
-    "each condition, beside as many random neurons of the same layers: the means of what "
-    "weakening-neurons §4 shows as histograms.",
-    draw=draw,
-    parameters=(
-        Parameter("metric", "what is measured", choices=("entropy and loss", *METRICS)),
-        Parameter("mode", "what was done to the neurons", choices=MODES),
-    ),
-)

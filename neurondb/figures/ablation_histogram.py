@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from neurondb.contracts.ablate import AblationBin
 from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
 from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
@@ -61,7 +60,7 @@ def draw(
 
 def _find_last_run(connection: Connection, model: Model) -> MeasuredRun:
     """Return the newest run that is no baseline."""
-    runs = [one for one in list_model_runs(connection, model.model_id) if not one.run.baseline_of]
+    runs = [run for run in list_model_runs(connection, model.model_id) if not run.run.baseline_of]
     if not runs:
         raise UnknownNameError(
             f"no neurons of {model.name} were removed together: run `neurondb ablate "
@@ -78,9 +77,9 @@ def _write_notes(measured: MeasuredRun, metric: str, random: bool) -> Iterator[s
     run = measured.run
     many = f"{run.n_neurons:,} neuron{'s' * (run.n_neurons != 1)}"
     yield f"{many}, {run.treatment}, on {make_visible(run.dataset)}"
-    whole = measured.results[metric, ALL_TOKENS]
-    share = measured.n_zero(metric) / whole.n if whole.n else 0
-    yield f"{share:.1%} of {whole.n:,} tokens do not change and stand in no bar"
+    result = measured.results[metric, ALL_TOKENS]
+    share = measured.n_zero(metric) / result.n if result.n else 0
+    yield f"{share:.1%} of {result.n:,} tokens do not change and stand in no bar"
     if random:
         yield "line: random neurons of the same layers"
 
@@ -91,18 +90,18 @@ def _unite_bins(
     """Return the bins of all counterparts together and how many tokens they are of, if any."""
     total: Counter[tuple[float, float]] = Counter()
     n = 0
-    for one in baselines:
-        if (metric, ALL_TOKENS) not in one.results:
+    for baseline in baselines:
+        if (metric, ALL_TOKENS) not in baseline.results:
             continue
-        n += one.results[metric, ALL_TOKENS].n
-        for found in read_ablation_histogram(connection, one.run.run_id, metric):
-            total[found.low, found.high] += found.n
+        n += baseline.results[metric, ALL_TOKENS].n
+        for bin_ in read_ablation_histogram(connection, baseline.run.run_id, metric):
+            total[bin_.low, bin_.high] += bin_.n
     if not n or not total:
         return None
     return [AblationBin(metric, *ends, count) for ends, count in sorted(total.items())], n
 
 
-def to_axis(value: float) -> float:
+def scale_to_axis(value: float) -> float:
     """Return where a change stands on the axis: octaves from 2⁻¹⁷, on either side of zero."""
     if value == 0:
         return 0.0
@@ -110,27 +109,27 @@ def to_axis(value: float) -> float:
 
 
 def _make_rows(bins: Sequence[AblationBin], n: int) -> Iterator[dict[str, Any]]:
-    for one in bins:
-        width = abs(to_axis(one.high) - to_axis(one.low))
+    for bin_ in bins:
+        width = abs(scale_to_axis(bin_.high) - scale_to_axis(bin_.low))
         yield {
-            "x": round_value(to_axis(one.low)),
-            "x2": round_value(to_axis(one.high)),
-            "low": one.low,
-            "high": one.high,
-            "n": one.n,
+            "x": round_value(scale_to_axis(bin_.low)),
+            "x2": round_value(scale_to_axis(bin_.high)),
+            "low": bin_.low,
+            "high": bin_.high,
+            "n": bin_.n,
             # Bins are not equally wide: shares per octave compare.
-            "share": round_value(one.n / n / width, 6),
+            "share": round_value(bin_.n / n / width, 6),
         }
 
 
 def _make_axis(metric: str) -> alt.X:
     powers = [10.0**k for k in range(-4, 7)]
-    known = [to_axis(x) for power in powers for x in (-power, power)]
+    ticks = [scale_to_axis(x) for power in powers for x in (-power, power)]
     label = (
         "datum.value == 0 ? '0' : (datum.value < 0 ? '−' : '') + "
         f"format(pow(2, abs(datum.value) + {SMALLEST}), '.1~g')"
     )
-    axis = alt.Axis(values=[0, *known], labelExpr=label, grid=False)
+    axis = alt.Axis(values=[0, *ticks], labelExpr=label, grid=False)
     return alt.X("x:Q", title=f"clean − ablated {metric}", axis=axis)
 
 
@@ -160,17 +159,3 @@ def _draw_zero() -> alt.Chart:
         alt.Chart(make_data([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.8).encode(x="x:Q")
     )
     return chart
-
-
-FIGURE = Figure(
-    name="ablation-histogram",
-    title="Change of a metric by token",
-    description="How many tokens a run on a set of neurons changed by how much, beside random "
-    "neurons of the same layers, on a logarithmic axis (after the panels of weakening-neurons, "
-    "figures 5 and 14 to 21).",
-    draw=draw,
-    parameters=(
-        Parameter("metric", "what is measured", choices=("entropy", "loss", "rank", "scale")),
-        Parameter("run", "number of the run; by default the last that is no baseline", kind=int),
-    ),
-)

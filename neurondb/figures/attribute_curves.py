@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 from sqlalchemy import Connection
 
-from neurondb.errors import TextError, UnknownNameError, UsageError
+from neurondb.errors import TextError, UnknownNameError
 from neurondb.figures.chart_parts import (
     make_data,
     make_layer_axis,
@@ -18,8 +18,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import Figure, Parameter
 from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
+from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
 from neurondb.text_decoding import read_text
@@ -46,30 +46,30 @@ def draw(connection: Connection, model: Model, file: str | None = None) -> alt.T
         raise UnknownNameError(f"{file} has no attribute rates of {model.name}")
     chart = overlay(_draw_band(rows), _draw_lines(rows))
     chart_: alt.TopLevelMixin = chart.properties(
-        width=520, height=300, title=make_title(FIGURE.title, model, *_write_notes(rows))
+        width=520,
+        height=300,
+        title=make_title(FIGURES["attribute-curves"].title, model, *_write_notes(rows)),
     )
     return chart_
 
 
 def _read_rates(file: str) -> list[dict[str, Any]]:
     try:
-        found = json.loads(read_text(Path(file)))
-    except TextError as error:
-        raise UsageError(str(error)) from error
+        rows = json.loads(read_text(Path(file)))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: cannot be read as JSON ({error})") from error
-    if not isinstance(found, list) or not all(
-        isinstance(row, dict) and set(FIELDS) <= row.keys() for row in found
+        raise TextError(f"{file}: cannot be read as JSON ({error})") from error
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and set(FIELDS) <= row.keys() for row in rows
     ):
-        raise UsageError(f"{file}: is not what `neurondb attributes rate -o FILE.json` writes")
-    return found
+        raise TextError(f"{file}: is not what `neurondb attributes rate -o FILE.json` writes")
+    return rows
 
 
 def _write_notes(rows: list[dict[str, Any]]) -> Iterator[str]:
-    told = next((row for row in rows if row["run"] == "ablated"), {})
-    if told:
-        definition = make_visible(str(told.get("definition") or ""))
-        yield f"ablated: {told.get('treatment') or ''}, {definition}"[:LONGEST]
+    ablated = next((row for row in rows if row["run"] == "ablated"), {})
+    if ablated:
+        definition = make_visible(str(ablated.get("definition") or ""))
+        yield f"ablated: {ablated.get('treatment') or ''}, {definition}"[:LONGEST]
     draws = {row["draw"] for row in rows if row["run"] == "baseline"}
     if draws:
         yield f"baseline: as many random neurons, {len(draws)} draw{'s' * (len(draws) != 1)}"
@@ -77,11 +77,11 @@ def _write_notes(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _group_by_layer(rows: list[dict[str, Any]], run: str) -> dict[int, list[float]]:
-    found: dict[int, list[float]] = {}
+    rates: dict[int, list[float]] = {}
     for row in rows:
         if row["run"] == run and row["rate"] is not None:
-            found.setdefault(int(row["layer"]), []).append(float(row["rate"]))
-    return found
+            rates.setdefault(int(row["layer"]), []).append(float(row["rate"]))
+    return rates
 
 
 def _draw_lines(rows: list[dict[str, Any]]) -> alt.Chart:
@@ -119,14 +119,3 @@ def _draw_band(rows: list[dict[str, Any]]) -> alt.Chart:
     mark = alt.Chart(make_data(data)).mark_area(color=BAND, opacity=0.8)
     chart: alt.Chart = mark.encode(x="layer:Q", y=alt.Y("low:Q"), y2="high:Q")
     return chart
-
-
-FIGURE = Figure(
-    name="attribute-curves",
-    title="Attribute rate by layer",
-    description="Attribute rate of the model as it is, with neurons ablated, and with random ones "
-    "ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
-    "figures 4 and 11 to 13).",
-    draw=draw,
-    parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
-)

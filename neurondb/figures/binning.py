@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 MOST_POINTS: Final = 3000
-"""Neurons up to which all are points."""
+"""Up to so many neurons, each is drawn as a point."""
 SPARSE_POINTS: Final = 800
-"""Points at most where there are more neurons: those of the sparsest cells."""
+"""With more neurons, at most so many are points: those of the sparsest cells."""
 CELLS: Final = 64
-"""Cells along each axis."""
+"""How many cells each axis has."""
 
 
 class Grid(NamedTuple):
@@ -54,8 +54,8 @@ def choose_points(
         return np.ones(len(cells), dtype=bool)
     crowd = np.bincount(cells, minlength=CELLS * CELLS)[cells]
     sizes = np.bincount(crowd)  # neurons in cells of each size
-    fitting = np.flatnonzero(np.cumsum(sizes) <= SPARSE_POINTS)
-    return np.asarray((crowd <= (fitting[-1] if len(fitting) else 0)) | always)
+    sparse_enough = np.flatnonzero(np.cumsum(sizes) <= SPARSE_POINTS)
+    return np.asarray((crowd <= (sparse_enough[-1] if len(sparse_enough) else 0)) | always)
 
 
 def thin(
@@ -65,6 +65,6 @@ def thin(
     places = np.flatnonzero(chosen)
     if len(places) <= most:
         return chosen
-    kept = np.zeros_like(chosen)
-    kept[np.random.default_rng(seed).choice(places, most, replace=False)] = True
-    return kept
+    thinned = np.zeros_like(chosen)
+    thinned[np.random.default_rng(seed).choice(places, most, replace=False)] = True
+    return thinned

@@ -39,10 +39,10 @@ def round_value(value: float, digits: int = DIGITS) -> float:
 
 def compute_quantiles(values: Any, at: Sequence[float]) -> list[float] | None:
     """Return quantiles of what is not NaN, by linear interpolation; None of nothing."""
-    known = values[~np.isnan(values)]
-    if not len(known):
+    finite = values[~np.isnan(values)]
+    if not len(finite):
         return None
-    return [round_value(value) for value in np.quantile(known, at)]
+    return [round_value(value) for value in np.quantile(finite, at)]
 
 
 def make_title(title: str, model: Model | None, *notes: str) -> alt.TitleParams:
@@ -58,14 +58,14 @@ def make_layer_axis(n_layers: int) -> alt.Axis:
     return alt.Axis(values=list(range(0, n_layers, step)), format="d", grid=False)
 
 
-def make_count_colour(most: int, title: str = "neurons") -> alt.Color:
+def make_count_colour(highest: int, title: str = "neurons") -> alt.Color:
     """Return the logarithmic colours of counts `n` from 1 to the most, decades in the legend."""
-    decades = [10**exponent for exponent in range(len(str(most)))]
+    decades = [10**exponent for exponent in range(len(str(highest)))]
     return alt.Color(
         "n:Q",
         title=title,
-        scale=alt.Scale(type="log", domain=[1, max(most, 2)], range=list(SEQUENTIAL)),
-        legend=alt.Legend(values=decades if most >= 10 else [1, most], format="~s"),
+        scale=alt.Scale(type="log", domain=[1, max(highest, 2)], range=list(SEQUENTIAL)),
+        legend=alt.Legend(values=decades if highest >= 10 else [1, highest], format="~s"),
     )
 
 

@@ -12,16 +12,16 @@ from neurondb.figures.chart_parts import (
     make_title,
     overlay,
 )
-from neurondb.figures.figure import BASE_URL, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import count_classes
 from neurondb.reading.models import Model
 
-LEAST: Final = 280
+LEAST_HEIGHT: Final = 280
 """Least height in pixels, so that few classes are no thin strip."""
-WIDE: Final = 14
-"""Layers up to which a cell has room for its number."""
+MOST_NUMBERED_LAYERS: Final = 14
+"""Up to so many layers, a cell has room for its number."""
 
 
 def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLevelMixin:
@@ -29,8 +29,8 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     rows = _make_rows(connection, model, base_url)
     if not rows:
         raise make_missing_stage_error("weights", model)
-    most = max(row["n"] for row in rows)
-    cell = 46 if model.n_layers <= WIDE else 22
+    highest = max(row["n"] for row in rows)
+    cell = 46 if model.n_layers <= MOST_NUMBERED_LAYERS else 22
     base = alt.Chart(make_data(rows)).encode(
         x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, domain=False, ticks=False)),
         y=alt.Y(
@@ -42,23 +42,23 @@ def draw(connection: Connection, model: Model, base_url: str = "") -> alt.TopLev
     )
     tooltip = ["class:N", "layer:O", alt.Tooltip("n:Q", title="neurons", format=",")]
     cells = base.mark_rect(cornerRadius=2, stroke=SURFACE, strokeWidth=2).encode(
-        color=make_count_colour(most), tooltip=tooltip, href="href:N"
+        color=make_count_colour(highest), tooltip=tooltip, href="href:N"
     )
     parts: list[alt.Chart] = [cells]
-    if model.n_layers <= WIDE:
-        parts.append(_draw_numbers(base, most))
+    if model.n_layers <= MOST_NUMBERED_LAYERS:
+        parts.append(_draw_numbers(base, highest))
     notes = (f"τ = {model.threshold:g}", "logarithmic colours; a cell without neurons is empty")
     n_classes = len({row["class"] for row in rows})
     return overlay(*parts).properties(
         width=cell * model.n_layers,
-        height=max(26 * n_classes, min(64 * n_classes, LEAST)),
-        title=make_title(FIGURE.title, model, *notes),
+        height=max(26 * n_classes, min(64 * n_classes, LEAST_HEIGHT)),
+        title=make_title(FIGURES["class-heatmap"].title, model, *notes),
     )
 
 
-def _draw_numbers(base: alt.Chart, most: int) -> alt.Chart:
+def _draw_numbers(base: alt.Chart, highest: int) -> alt.Chart:
     """Return the counts, light on the dark half of the colours."""
-    dark = f"datum.n > {max(most, 2) ** 0.45}"
+    dark = f"datum.n > {max(highest, 2) ** 0.45}"
     chart: alt.Chart = base.mark_text(fontSize=11, tooltip=None).encode(
         text=alt.Text("n:Q", format=","),
         color=alt.condition(dark, alt.value(SURFACE), alt.value(INK)),
@@ -70,21 +70,10 @@ def _draw_numbers(base: alt.Chart, most: int) -> alt.Chart:
 def _make_rows(connection: Connection, model: Model, base_url: str) -> list[dict[str, Any]]:
     return [
         {
-            "layer": one.layer,
-            "class": one.class_name,
-            "n": one.n,
-            "href": make_search_link(base_url, one.class_name, one.layer, model),
+            "layer": count.layer,
+            "class": count.class_name,
+            "n": count.n,
+            "href": make_search_link(base_url, count.class_name, count.layer, model),
         }
-        for one in count_classes(connection, model)
+        for count in count_classes(connection, model)
     ]
-
-
-FIGURE = Figure(
-    name="class-heatmap",
-    title="Neurons of every class and layer",
-    description="Number of neurons of each read-write class in every layer, in logarithmic "
-    "colours: the counts of which `classes-by-layer` draws the shares.",
-    draw=draw,
-    parameters=(BASE_URL,),
-    several=True,
-)

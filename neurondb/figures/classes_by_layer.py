@@ -7,8 +7,8 @@ import altair as alt
 from sqlalchemy import Connection
 
 from neurondb.figures.chart_parts import make_data, make_title, round_value
-from neurondb.figures.figure import Figure
 from neurondb.figures.palette import CLASS_COLOURS
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import ClassCount, count_classes
 from neurondb.reading.models import Model
@@ -19,8 +19,8 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     counts = count_classes(connection, model)
     if not counts:
         raise make_missing_stage_error("weights", model)
-    shown = {one.class_name for one in counts}
-    names = [name for name in CLASS_COLOURS if name in shown]
+    class_names = {count.class_name for count in counts}
+    names = [name for name in CLASS_COLOURS if name in class_names]
     width = max(180, min(760, 26 * model.n_layers))
     bars = alt.Chart(make_data(_make_rows(counts))).mark_bar(strokeWidth=0)
     chart: alt.TopLevelMixin = bars.encode(
@@ -50,33 +50,25 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
             alt.Tooltip("share:Q", format=".2%"),
         ],
     ).properties(
-        width=width, height=320, title=make_title(FIGURE.title, model, f"τ = {model.threshold:g}")
+        width=width,
+        height=320,
+        title=make_title(FIGURES["classes-by-layer"].title, model, f"τ = {model.threshold:g}"),
     )
     return chart
 
 
 def _make_rows(counts: list[ClassCount]) -> list[dict[str, Any]]:
     totals: Counter[int] = Counter()
-    for one in counts:
-        totals[one.layer] += one.n
+    for count in counts:
+        totals[count.layer] += count.n
     order = {name: place for place, name in enumerate(CLASS_COLOURS)}
     return [
         {
-            "layer": one.layer,
-            "class": one.class_name,
-            "n": one.n,
-            "share": round_value(one.n / totals[one.layer], 5),
-            "order": order[one.class_name],
+            "layer": count.layer,
+            "class": count.class_name,
+            "n": count.n,
+            "share": round_value(count.n / totals[count.layer], 5),
+            "order": order[count.class_name],
         }
-        for one in counts
+        for count in counts
     ]
-
-
-FIGURE = Figure(
-    name="classes-by-layer",
-    title="Read-write classes by layer",
-    description="Share of each read-write class among the neurons of every layer "
-    "(after weakening-neurons, figures 2, 23 and 24).",
-    draw=draw,
-    several=True,
-)

@@ -15,8 +15,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import OTHER, Figure
 from neurondb.figures.palette import INK, SEQUENTIAL
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_comparison_error, require_comparison
 from neurondb.formatting.text import make_visible
 from neurondb.reading.arrays import read_compared_cosines
@@ -29,15 +29,15 @@ Values = Float[np.ndarray, "layers neurons"]
 def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
     """Return a panel for each vector: layers across, cosines up, shares as colours."""
     pair, comparison_id = require_comparison(connection, model, other)
-    found = {
+    cosines = {
         vector: values
         for vector, values in read_compared_cosines(connection, pair.before, comparison_id).items()
         if not np.isnan(values).all()
     }
-    if not found:
+    if not cosines:
         raise make_missing_comparison_error(pair)
-    least = min(float(np.nanmin(values)) for values in found.values())
-    edges = np.linspace(np.floor(least * 20) / 20 if least < 1 else 0.95, 1.0, BINS + 1)
+    lowest = min(float(np.nanmin(values)) for values in cosines.values())
+    edges = np.linspace(np.floor(lowest * 20) / 20 if lowest < 1 else 0.95, 1.0, BINS + 1)
     notes = (
         f"{make_visible(pair.before.name)} → {make_visible(pair.after.name)}",
         "colours: share of the layer's neurons, line: median",
@@ -50,28 +50,28 @@ def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
             edges,
             len(values),
         )
-        for vector, values in found.items()
+        for vector, values in cosines.items()
     ]
     chart: alt.TopLevelMixin = (
         alt.hconcat(*panels)
         .resolve_scale(color="shared")
-        .properties(title=make_title(FIGURE.title, None, *notes))
+        .properties(title=make_title(FIGURES["comparison-cosines"].title, None, *notes))
     )
     return chart
 
 
 def _make_cells(values: Values, edges: Float[np.ndarray, " edges"]) -> Iterator[dict[str, Any]]:
     for layer, of_layer in enumerate(values):
-        known = of_layer[~np.isnan(of_layer)]
+        finite = of_layer[~np.isnan(of_layer)]
         # Rounding may put a cosine a little beyond 1.
-        counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), bins=edges)
+        counts, _ = np.histogram(np.clip(finite, edges[0], edges[-1]), bins=edges)
         for i in np.flatnonzero(counts):
             yield {
                 "layer": layer,
                 "y": round_value(edges[i]),
                 "y2": round_value(edges[i + 1]),
                 "n": int(counts[i]),
-                "share": round_value(counts[i] / len(known), 6),
+                "share": round_value(counts[i] / len(finite), 6),
             }
 
 
@@ -112,13 +112,3 @@ def _draw_panel(
         .encode(x=x, y=y, y2="y2:Q", color=colour, tooltip=tooltip),
         median.encode(x=x, y=y, tooltip=["layer:O", alt.Tooltip("y:Q", title="median")]),
     ).properties(width=step * n_layers, height=260)
-
-
-FIGURE = Figure(
-    name="comparison-cosines",
-    title="Cosines between two models",
-    description="Distribution over every layer's neurons of the cosine between a vector before "
-    "and after, of two compared models.",
-    draw=draw,
-    parameters=(OTHER,),
-)

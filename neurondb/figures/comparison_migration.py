@@ -12,7 +12,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import OTHER, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
 from neurondb.figures.requirements import make_missing_comparison_error, require_comparison
 from neurondb.formatting.text import make_visible
@@ -27,10 +26,10 @@ def draw(connection: Connection, model: Model, other: str) -> alt.TopLevelMixin:
     if not counts:
         raise make_missing_comparison_error(pair)
     total = sum(counts.values())
-    kept = sum(n for (before, after), n in counts.items() if before == after)
+    n_unchanged = sum(n for (before, after), n in counts.items() if before == after)
     notes = (
         f"{make_visible(pair.before.name)} → {make_visible(pair.after.name)}",
-        f"{total - kept:,} of {total:,} neurons changed class · logarithmic colours",
+        f"{total - n_unchanged:,} of {total:,} neurons changed class · logarithmic colours",
     )
     names = [name for i, name in enumerate(CLASS_COLOURS) if any(i in key for key in counts)]
     return _draw_cells(_make_rows(counts), names, pair.before.name, pair.after.name).properties(
@@ -59,7 +58,7 @@ def _make_rows(counts: dict[tuple[int, int], int]) -> list[dict[str, Any]]:
 def _draw_cells(
     rows: list[dict[str, Any]], names: list[str], before: str, after: str
 ) -> alt.LayerChart:
-    most = max(2, *(row["n"] for row in rows))
+    highest = max(2, *(row["n"] for row in rows))
     axis: dict[str, Any] = {"labelLimit": 260, "domain": False, "ticks": False, "labelPadding": 8}
     base = alt.Chart(make_data(rows)).encode(
         x=alt.X(
@@ -82,18 +81,8 @@ def _draw_cells(
         ],
     )
     cells = base.mark_rect(cornerRadius=2, stroke=SURFACE, strokeWidth=2).encode(
-        color=make_count_colour(most)
+        color=make_count_colour(highest)
     )
-    light = alt.condition(f"datum.n > {most**0.45}", alt.value(SURFACE), alt.value(INK))
+    light = alt.condition(f"datum.n > {highest**0.45}", alt.value(SURFACE), alt.value(INK))
     numbers = base.mark_text(fontSize=10).encode(text=alt.Text("n:Q", format=","), color=light)
     return overlay(cells, numbers)
-
-
-FIGURE = Figure(
-    name="comparison-migration",
-    title="Migration between classes",
-    description="How many neurons went from which read-write class to which between two "
-    "compared models, such as before and after fine-tuning.",
-    draw=draw,
-    parameters=(OTHER,),
-)

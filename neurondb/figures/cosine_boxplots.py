@@ -14,14 +14,14 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import Figure
 from neurondb.figures.palette import ACCENT, BAND, OUTLINE, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import choose_region, list_pairs, read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
 
-FEW: Final = 12
-"""Layers up to which the panels stand side by side."""
+MOST_SIDE_BY_SIDE: Final = 12
+"""Up to so many layers, the panels stand side by side."""
 FIVE: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -31,11 +31,11 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     if not rows:
         raise make_missing_stage_error("weights", model)
     panels = [PAIR_TITLES[pair] for pair in list_pairs(model)]
-    few = model.n_layers <= FEW
+    few = model.n_layers <= MOST_SIDE_BY_SIDE
     step = max(14, min(40, (320 if few else 760) // model.n_layers))
-    whole = alt.Scale(padding=0)
+    unpadded = alt.Scale(padding=0)
     base = alt.Chart().encode(
-        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0), scale=whole),
+        x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0), scale=unpadded),
         tooltip=_make_tooltip(),
     )
     y = alt.Y("q05:Q", title="cosine", axis=alt.Axis(tickCount=5))
@@ -55,19 +55,19 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
         "grey: where 95% of mismatched or random pairs lie",
     )
     return layers.facet(facet, columns=len(panels) if few else 1, data=make_data(rows)).properties(
-        title=make_title(FIGURE.title, model, *notes)
+        title=make_title(FIGURES["cosine-boxplots"].title, model, *notes)
     )
 
 
 def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
-    found = read_random_regions(connection, model)
+    regions = read_random_regions(connection, model)
     for pair, values in read_all_cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
             five = compute_quantiles(of_layer, list(FIVE.values()))
             if five is None:
                 continue
             row = {"layer": layer, "pair": PAIR_TITLES[pair], **dict(zip(FIVE, five, strict=True))}
-            region = choose_region(found, layer, pair)
+            region = choose_region(regions, layer, pair)
             if region is not None:
                 row |= {"low": round_value(region[0].low), "high": round_value(region[0].high)}
             yield row
@@ -80,13 +80,3 @@ def _make_tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("layer:O"),
         *(alt.Tooltip(f"{name}:Q", title=title, format=".3f") for name, title in titles.items()),
     ]
-
-
-FIGURE = Figure(
-    name="cosine-boxplots",
-    title="Cosines by layer",
-    description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
-    "(after weakening-neurons, figures 25 and 26, which have the absolute values of cos(gate, in) "
-    "and cos(gate, out)).",
-    draw=draw,
-)

@@ -21,11 +21,13 @@ def draw_layer(
 ) -> alt.LayerChart:
     """Return the histogram of a layer's cos(in, out) over its random regions."""
     rows = _make_rows(values[~np.isnan(values)])
-    found = read_random_regions(connection, model)
-    bands = {kind: found.get((layer, "in_out", kind)) for kind in ("mismatched", "gaussian")}
+    regions = read_random_regions(connection, model)
+    bands = {kind: regions.get((layer, "in_out", kind)) for kind in ("mismatched", "gaussian")}
     parts: list[alt.Chart] = []
-    if (wide := bands["mismatched"]) is not None:
-        parts.append(_draw_band([{"x": round_value(wide.low), "x2": round_value(wide.high)}]))
+    if (mismatched := bands["mismatched"]) is not None:
+        parts.append(
+            _draw_band([{"x": round_value(mismatched.low), "x2": round_value(mismatched.high)}])
+        )
     parts.append(_draw_bars(rows))
     if (gaussian := bands["gaussian"]) is not None:
         parts.append(_draw_rules([{"x": round_value(end)} for end in gaussian], OUTLINE, [4, 3]))
@@ -41,8 +43,8 @@ def draw_layer(
     )
 
 
-def _make_rows(known: Values) -> list[dict[str, Any]]:
-    counts, edges = np.histogram(known, bins=BINS)
+def _make_rows(cosines: Values) -> list[dict[str, Any]]:
+    counts, edges = np.histogram(cosines, bins=BINS)
     return [
         {"x": round_value(low), "x2": round_value(high), "n": int(n)}
         for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)

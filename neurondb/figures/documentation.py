@@ -52,8 +52,8 @@ def _write_section(figure: Figure) -> str:
 
 
 def _write_line(parameter: Parameter) -> str:
-    said = f"- `{parameter.usage}`: {parameter.help}"
+    line = f"- `{parameter.usage}`: {parameter.help}"
     if not parameter.choices:
-        return said
-    first, *others = (f"`{choice}`" for choice in parameter.choices)
-    return f"{said}; {', '.join([f'{first} (the default)', *others])}"
+        return line
+    first, *other_choices = (f"`{choice}`" for choice in parameter.choices)
+    return f"{line}; {', '.join([f'{first} (the default)', *other_choices])}"

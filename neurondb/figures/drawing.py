@@ -11,7 +11,7 @@ from neurondb.figures.palette import THEMES, Theme
 from neurondb.figures.registry import FIGURES
 from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
-from neurondb.name_matching import did_you_mean, quote_word
+from neurondb.name_matching import quote_word, suggest_names
 from neurondb.reading.models import Model, find_model
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ def find_figure(name: str) -> Figure:
     """Return a figure.
 
     Raises:
-        UnknownNameError: when there is none of that name; names near ones.
+        UsageError: when there is none of that name; the message has similar names.
     """
     if name not in FIGURES:
-        raise UnknownNameError(
-            f"no figure {quote_word(name)}{did_you_mean(name, FIGURES)}; `neurondb plot --list` "
+        raise UsageError(
+            f"no figure {quote_word(name)}{suggest_names(name, FIGURES)}; `neurondb plot --list` "
             "shows them"
         )
     return FIGURES[name]
@@ -38,15 +38,15 @@ def draw_chart(
     """Return a figure of a model as an Altair chart, in the colours of the light theme.
 
     Args:
-        connection: an open one.
-        name: of the figure.
+        connection: an open connection.
+        name: name of the figure.
         model: a model of the database, or its name.
-        parameters: those of the figure; whole numbers may be text, None is not given.
+        parameters: the figure's parameters; whole numbers may be text, None leaves one out.
 
     Raises:
-        UnknownNameError: when there is no such figure, model or neuron, or nothing to draw yet:
-            which stage is missing, and the command that ingests it.
-        UsageError: for a parameter that is missing, unknown or malformed.
+        UnknownNameError: when there is no such model or neuron, or nothing to draw yet: which stage
+            is missing, and the command that ingests it.
+        UsageError: when there is no such figure, or a parameter is missing, unknown or malformed.
     """
     figure = find_figure(name)
     if isinstance(model, str):
@@ -67,8 +67,8 @@ def make_spec(
     """Return a figure as a vega-lite specification, its data included.
 
     Args:
-        connection: an open one.
-        name: of the figure.
+        connection: an open connection.
+        name: name of the figure.
         model: a model of the database, or its name.
         theme: light or dark.
         width: in pixels, of the whole figure; "container" takes the page's where the figure is a
@@ -84,7 +84,7 @@ def make_spec(
 
 
 def finish_spec(
-    drawn: "TopLevelMixin",
+    chart: "TopLevelMixin",
     theme: Theme = "light",
     width: Width | None = None,
     height: int | None = None,
@@ -92,40 +92,42 @@ def finish_spec(
     """Return a chart as a vega-lite specification in a theme and a size."""
     if theme not in THEMES:
         raise UsageError(f"no theme {quote_word(str(theme))}; there is {', '.join(THEMES)}")
-    spec = resize(drawn.to_dict(), width, height)
+    spec = resize(chart.to_dict(), width, height)
     return apply_theme({"description": describe_spec(spec)} | spec, theme)
 
 
 def describe_spec(spec: dict[str, Any]) -> str:
-    """Return what a screen reader says of a figure before its axes: its headings, as sentences."""
+    """Return the headings of a figure as sentences, which a screen reader says before its axes."""
     title = spec.get("title", {})
     parts = [title] if isinstance(title, str) else [title.get("text"), title.get("subtitle")]
     lines = [line for part in parts for line in (part if isinstance(part, list) else [part])]
-    said = [str(line).strip().rstrip(".") for line in lines if line]
-    below = [one for key in ("vconcat", "hconcat", "concat") for one in spec.get(key, [])]
-    return " ".join([*(f"{line}." for line in said), *map(describe_spec, below)])
+    sentences = [str(line).strip().rstrip(".") for line in lines if line]
+    panels = [panel for key in ("vconcat", "hconcat", "concat") for panel in spec.get(key, [])]
+    return " ".join([*(f"{line}." for line in sentences), *map(describe_spec, panels)])
 
 
 def stack_charts(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":
     """Return the charts of several models below each other, each with its own colours."""
     import altair
 
-    below: Any = altair.vconcat
-    drawn: TopLevelMixin = below(*charts, spacing=36).resolve_scale(color="independent")
-    return drawn
+    concatenate: Any = altair.vconcat
+    chart: TopLevelMixin = concatenate(*charts, spacing=36).resolve_scale(color="independent")
+    return chart
 
 
-def _bind_parameters(figure: Figure, model: Model, given: dict[str, Any]) -> dict[str, Any]:
+def _bind_parameters(figure: Figure, model: Model, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `draw`: converted, checked, layers counted from the end resolved."""
-    values = {name: value for name, value in given.items() if value is not None}
-    known = {parameter.name: parameter for parameter in figure.parameters}
+    values = {name: value for name, value in parameters.items() if value is not None}
+    by_name = {parameter.name: parameter for parameter in figure.parameters}
     for name in values:
-        if name not in known:
-            raise UsageError(f"{figure.name} has no parameter {name!r}{did_you_mean(name, known)}")
+        if name not in by_name:
+            raise UsageError(
+                f"{figure.name} has no parameter {name!r}{suggest_names(name, by_name)}"
+            )
     for parameter in figure.parameters:
         if parameter.required and parameter.name not in values:
             raise UsageError(f"{figure.name} needs {parameter.name}: {parameter.help}")
-    bound: dict[str, Any] = {n: _convert(known[n], value) for n, value in values.items()}
+    bound: dict[str, Any] = {n: _convert(by_name[n], value) for n, value in values.items()}
     if "layer" in bound:
         bound["layer"] = _resolve_layer(model, bound["layer"])
     if not 0 <= bound.get("neuron", 0) < model.d_mlp:

@@ -1,7 +1,8 @@
-"""What a figure is: a name, what it shows, the parameters it takes, and what draws it."""
+"""What a figure is: a name, what it shows, its parameters, and where it is drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parameter:
-    """Something to tell a figure besides the model.
+    """A parameter of a figure, besides the model.
 
     Attributes:
-        name: of the keyword argument.
-        help: one line.
+        name: name of the keyword argument of `draw`.
+        help: what it means, in one line.
         required: whether there is no figure without it.
         kind: int or str; an int may come as text.
         choices: the only values, if not empty; the first is the default.
@@ -40,17 +41,25 @@ class Figure:
         name: what commands and addresses call it.
         title: a line for a heading.
         description: one sentence, with the paper's figure that it follows.
-        draw: (connection, model, **parameters) → chart, in the colours of the light theme.
-        parameters: what it wants to know besides the model.
+        parameters: its parameters besides the model.
         several: whether the charts of several models make sense in one file.
     """
 
     name: str
     title: str
     description: str
-    draw: Callable[..., "TopLevelMixin"]
     parameters: tuple[Parameter, ...] = ()
     several: bool = False
+
+    @property
+    def draw(self) -> Callable[..., "TopLevelMixin"]:
+        """(connection, model, **parameters) → chart, in the colours of the light theme.
+
+        It is the function `draw` of the figure's module, which imports altair.
+        """
+        module = import_module(f"neurondb.figures.{self.name.replace('-', '_')}")
+        draw: Callable[..., TopLevelMixin] = module.draw
+        return draw
 
 
 LAYER = Parameter("layer", "layer, from 0; negative ones count from the end", True, int)

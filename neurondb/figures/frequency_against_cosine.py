@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Connection
 
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.figures.chart_parts import (
     PAIR_TITLES,
     make_count_colour,
@@ -17,7 +17,6 @@ from neurondb.figures.chart_parts import (
     make_title,
     round_value,
 )
-from neurondb.figures.figure import DATASET, Figure, Parameter
 from neurondb.figures.requirements import (
     make_missing_dataset_error,
     make_missing_stage_error,
@@ -29,8 +28,8 @@ from neurondb.reading.models import Model
 
 BINS: Final = 24
 """Bins along each axis of a panel."""
-MANY: Final = 16
-"""Layers beyond which panels are small."""
+MOST_LARGE_PANELS: Final = 16
+"""With more layers than this, panels are small."""
 Values = Float[np.ndarray, " neurons"]
 
 
@@ -39,24 +38,24 @@ def draw(
 ) -> alt.TopLevelMixin:
     """Return a panel for each layer, its correlation above it."""
     if cosine != "in_out" and not model.gated:
-        raise UsageError(f"{model.name} has no gates, so there is only cosine=in_out")
-    chosen = require_dataset(connection, model, dataset)
-    found = read_all_cosines(connection, model)[cosine]
-    often = read_frequencies(connection, model, chosen)
-    known = ~np.isnan(found) & ~np.isnan(often)
-    if not known.any():
-        missing_weights = np.isnan(found).all()
+        raise LackingModelError(f"{model.name} has no gates, so there is only cosine=in_out")
+    shown_dataset = require_dataset(connection, model, dataset)
+    cosines = read_all_cosines(connection, model)[cosine]
+    frequencies = read_frequencies(connection, model, shown_dataset)
+    finite = ~np.isnan(cosines) & ~np.isnan(frequencies)
+    if not finite.any():
+        missing_weights = np.isnan(cosines).all()
         raise (
             make_missing_stage_error("weights", model)
             if missing_weights
-            else make_missing_dataset_error(connection, model, chosen)
+            else make_missing_dataset_error(connection, model, shown_dataset)
         )
-    limit = min(1.0, np.ceil(float(np.nanmax(np.abs(found))) * 10) / 10)
-    layers = [layer for layer in range(model.n_layers) if known[layer].any()]
-    of_layer = {n: (found[n][known[n]], often[n][known[n]]) for n in layers}
+    limit = min(1.0, np.ceil(float(np.nanmax(np.abs(cosines))) * 10) / 10)
+    layers = [layer for layer in range(model.n_layers) if finite[layer].any()]
+    of_layer = {n: (cosines[n][finite[n]], frequencies[n][finite[n]]) for n in layers}
     rows = [{"layer": n, **row} for n, xy in of_layer.items() for row in _make_rows(*xy, limit)]
     titles = [_write_title(n, *of_layer[n]) if n in of_layer else "" for n in range(model.n_layers)]
-    small = len(layers) > MANY
+    small = len(layers) > MOST_LARGE_PANELS
     colour = make_count_colour(max(row["n"] for row in rows))
     panel = _draw_panel(limit, cosine, model.gated, small).encode(color=colour)
     header = alt.Header(
@@ -65,7 +64,10 @@ def draw(
         labelFontSize=10 if small else 12,
     )
     facet = alt.Facet("layer:O", header=header)
-    notes = (f"on {make_visible(chosen.name)}", "r: Pearson's correlation over the layer's neurons")
+    notes = (
+        f"on {make_visible(shown_dataset.name)}",
+        "r: Pearson's correlation over the layer's neurons",
+    )
     subject = "Gate frequency" if model.gated else "Activation frequency"
     return panel.facet(
         facet, columns=_choose_columns(len(layers)), data=make_data(rows)
@@ -74,11 +76,11 @@ def draw(
 
 def _choose_columns(n: int) -> int:
     """Return how many panels stand side by side, so that the last row is as full as can be."""
-    wanted = 5 if n <= MANY else 8
+    widest = 5 if n <= MOST_LARGE_PANELS else 8
     return (
         n
-        if n <= wanted
-        else min(range(3, wanted + 1), key=lambda columns: (-n % columns, wanted - columns))
+        if n <= widest
+        else min(range(3, widest + 1), key=lambda columns: (-n % columns, widest - columns))
     )
 
 
@@ -126,15 +128,3 @@ def _draw_panel(limit: float, cosine: str, gated: bool, small: bool) -> alt.Char
         .encode(x=x, x2="x2:Q", y=y, y2="y2:Q", tooltip=tooltip)
     )
     return chart
-
-
-FIGURE = Figure(
-    name="frequency-against-cosine",
-    title="Activation frequency against a cosine",
-    description="Share of tokens on which neurons fire against a cosine of their vectors, with "
-    "the correlation in every layer (after weakening-neurons, figures 6 and 8, with the axes "
-    "exchanged, and for the other two cosines figures 9 and 10; for ungated models after "
-    "universal-neurons, figure 9).",
-    draw=draw,
-    parameters=(Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS), DATASET),
-)

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from sqlalchemy import Connection
 
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import DATASET, Figure
 from neurondb.figures.palette import CLASS_COLOURS, INK, SURFACE
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import (
     make_missing_dataset_error,
     make_missing_stage_error,
@@ -21,7 +21,7 @@ from neurondb.reading.models import Model
 
 QUANTILES: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 ROW_HEIGHT: Final = 30
-LEAST: Final = 320
+LEAST_HEIGHT: Final = 320
 """Least height in pixels, so that few classes are no thin strip."""
 Values = Float[np.ndarray, "layers neurons"]
 
@@ -40,54 +40,56 @@ class ClassFrequency(NamedTuple):
 
 def draw(connection: Connection, model: Model, dataset: str | None = None) -> alt.TopLevelMixin:
     """Return a box for each class, with its mean and its baseline."""
-    chosen = require_dataset(connection, model, dataset)
-    often = read_frequencies(connection, model, chosen)
-    found = split_by_class(often, read_class_ids(connection, model))
-    if not found:
+    shown_dataset = require_dataset(connection, model, dataset)
+    frequencies = read_frequencies(connection, model, shown_dataset)
+    class_frequencies = split_by_class(frequencies, read_class_ids(connection, model))
+    if not class_frequencies:
         raise (
-            make_missing_dataset_error(connection, model, chosen)
-            if np.isnan(often).all()
+            make_missing_dataset_error(connection, model, shown_dataset)
+            if np.isnan(frequencies).all()
             else make_missing_stage_error("weights", model)
         )
-    rows = [_make_row(one) for one in found]
+    rows = [_make_row(class_frequency) for class_frequency in class_frequencies]
     condition = "gate > 0" if model.gated else "post > 0"
     title = f"share of tokens with {condition}"
     notes = (
-        f"on {make_visible(chosen.name)} · τ = {model.threshold:g}",
+        f"on {make_visible(shown_dataset.name)} · τ = {model.threshold:g}",
         "box: quartiles and median, whisker: 5% to 95%, dot: mean",
         "tall line: mean of the same layers' neurons outside the class",
     )
     return _draw_layers(rows, title).properties(
         width=520,
-        height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST)),
-        title=make_title(FIGURE.title, model, *notes),
+        height=max(ROW_HEIGHT * len(rows), min(64 * len(rows), LEAST_HEIGHT)),
+        title=make_title(FIGURES["frequency-by-class"].title, model, *notes),
     )
 
 
-def split_by_class(often: Values, ids: Values) -> list[ClassFrequency]:
+def split_by_class(frequencies: Values, ids: Values) -> list[ClassFrequency]:
     """Return the frequencies of each class that has any, in the published order."""
-    known = ~np.isnan(often) & ~np.isnan(ids)
-    totals = np.where(known, often, 0).sum(axis=1)
-    sizes = known.sum(axis=1)
-    found = []
+    finite = ~np.isnan(frequencies) & ~np.isnan(ids)
+    totals = np.where(finite, frequencies, 0).sum(axis=1)
+    sizes = finite.sum(axis=1)
+    class_frequencies = []
     for class_id in range(len(CLASS_COLOURS)):
-        inside = known & (ids == class_id)
-        n, sums = inside.sum(axis=1), np.where(inside, often, 0).sum(axis=1)
-        there = (n > 0) & (sizes > n)
-        means = (totals - sums)[there] / (sizes - n)[there]
-        outside = float(np.average(means, weights=n[there])) if there.any() else None
-        if inside.any():
-            found.append(ClassFrequency(class_id, often[inside], outside))
-    return found
+        in_class = finite & (ids == class_id)
+        n, sums = in_class.sum(axis=1), np.where(in_class, frequencies, 0).sum(axis=1)
+        comparable = (n > 0) & (sizes > n)
+        means = (totals - sums)[comparable] / (sizes - n)[comparable]
+        outside = float(np.average(means, weights=n[comparable])) if comparable.any() else None
+        if in_class.any():
+            class_frequencies.append(ClassFrequency(class_id, frequencies[in_class], outside))
+    return class_frequencies
 
 
-def _make_row(one: ClassFrequency) -> dict[str, Any]:
-    spread = np.quantile(one.values, list(QUANTILES.values()))
+def _make_row(class_frequency: ClassFrequency) -> dict[str, Any]:
+    spread = np.quantile(class_frequency.values, list(QUANTILES.values()))
     return {
-        "class": list(CLASS_COLOURS)[one.class_id],
-        "n": len(one.values),
-        "mean": round_value(one.values.mean(), 5),
-        "outside": None if one.outside is None else round_value(one.outside, 5),
+        "class": list(CLASS_COLOURS)[class_frequency.class_id],
+        "n": len(class_frequency.values),
+        "mean": round_value(class_frequency.values.mean(), 5),
+        "outside": None
+        if class_frequency.outside is None
+        else round_value(class_frequency.outside, 5),
         **{name: round_value(value, 5) for name, value in zip(QUANTILES, spread, strict=True)},
     }
 
@@ -130,14 +132,3 @@ def _make_tooltip() -> list[Any]:
         alt.Tooltip("n:Q", title="neurons", format=","),
         *(alt.Tooltip(f"{name}:Q", title=title, format=".1%") for name, title in titles.items()),
     ]
-
-
-FIGURE = Figure(
-    name="frequency-by-class",
-    title="Activation frequency by class",
-    description="How often the neurons of each read-write class fire, beside the other neurons "
-    "of the same layers; the means are what weakening-neurons, table 5, lists.",
-    draw=draw,
-    parameters=(DATASET,),
-    several=True,
-)

@@ -18,7 +18,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, LAYER, Figure, Parameter
 from neurondb.figures.palette import DIVERGING, INK, OUTLINE, SURFACE
 from neurondb.figures.requirements import make_missing_layer_error
 from neurondb.reading.arrays import read_all_cosines, read_random_regions
@@ -37,19 +36,21 @@ def draw(
     base_url: str = "",
 ) -> alt.TopLevelMixin:
     """Return cos(gate, out) × cos(in, out); of ungated models the distribution of the latter."""
-    found = {pair: values[0] for pair, values in read_all_cosines(connection, model, layer).items()}
-    if np.isnan(found["in_out"]).all():
+    cosines = {
+        pair: values[0] for pair, values in read_all_cosines(connection, model, layer).items()
+    }
+    if np.isnan(cosines["in_out"]).all():
         raise make_missing_layer_error("weights", model, layer)
     if not model.gated:
-        return cosine_histogram.draw_layer(connection, model, layer, found["in_out"], neuron)
-    limit = _find_limit(found["gate_out"], found["in_out"])
-    cells, points = _split_rows(model, layer, found, limit, base_url)
+        return cosine_histogram.draw_layer(connection, model, layer, cosines["in_out"], neuron)
+    limit = _find_limit(cosines["gate_out"], cosines["in_out"])
+    cells, points = _split_rows(model, layer, cosines, limit, base_url)
     parts: list[alt.Chart | alt.LayerChart] = [_draw_cross(limit)]
     if cells:
         parts.append(_draw_cells(cells, limit))
     parts += [_draw_points(points, limit), _draw_regions(connection, model, layer, limit)]
-    if neuron is not None and not np.isnan(found["in_out"][neuron]):
-        parts.append(_draw_highlight(found, layer, neuron, limit))
+    if neuron is not None and not np.isnan(cosines["in_out"][neuron]):
+        parts.append(_draw_highlight(cosines, layer, neuron, limit))
     note = "squares: several neurons, the more the denser" if cells else ""
     title = make_title(f"Neurons of layer {layer} by their cosines", model, note)
     return overlay(*parts).properties(width=SIDE, height=SIDE, title=title)
@@ -57,8 +58,8 @@ def draw(
 
 def _find_limit(*values: Values) -> float:
     """Return how far both axes reach on either side of 0: to a tenth."""
-    most = max(float(np.nanmax(np.abs(of_pair))) for of_pair in values)
-    return min(1.0, float(np.ceil(most * 10 + 0.25)) / 10)
+    largest = max(float(np.nanmax(np.abs(of_pair))) for of_pair in values)
+    return min(1.0, float(np.ceil(largest * 10 + 0.25)) / 10)
 
 
 def _make_axes(limit: float, x: str = "x", y: str = "y") -> dict[str, Any]:
@@ -79,11 +80,11 @@ def _make_colour() -> alt.Color:
 
 
 def _split_rows(
-    model: Model, layer: int, found: dict[str, Values], limit: float, base_url: str
+    model: Model, layer: int, cosines: dict[str, Values], limit: float, base_url: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of the cells and those of the points."""
-    known = np.flatnonzero(~np.isnan(found["in_out"]) & ~np.isnan(found["gate_out"]))
-    x, y, c = (np.nan_to_num(found[pair][known]) for pair in ("gate_out", "in_out", "gate_in"))
+    finite = np.flatnonzero(~np.isnan(cosines["in_out"]) & ~np.isnan(cosines["gate_out"]))
+    x, y, c = (np.nan_to_num(cosines[pair][finite]) for pair in ("gate_out", "in_out", "gate_in"))
     lattice = make_grid((-limit, limit), (-limit, limit))
     cells = lattice.cells(x, y)
     single = choose_points(cells, np.zeros(len(cells), dtype=bool))
@@ -92,8 +93,8 @@ def _split_rows(
             "x": round_value(x[i]),
             "y": round_value(y[i]),
             "c": round_value(c[i]),
-            "name": f"{layer}.{known[i]}",
-            "href": make_neuron_link(base_url, model, layer, int(known[i])),
+            "name": f"{layer}.{finite[i]}",
+            "href": make_neuron_link(base_url, model, layer, int(finite[i])),
         }
         for i in np.flatnonzero(single)
     ]
@@ -101,9 +102,9 @@ def _split_rows(
 
 
 def _make_cell_rows(lattice: Grid, cells: Any, c: Values) -> Iterator[dict[str, Any]]:
-    there, place, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    means = np.bincount(place, weights=c, minlength=len(there)) / counts
-    for x, y, n, mean in zip(*lattice.corners(there), counts, means, strict=True):
+    occupied, place, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    means = np.bincount(place, weights=c, minlength=len(occupied)) / counts
+    for x, y, n, mean in zip(*lattice.corners(occupied), counts, means, strict=True):
         width, height = lattice.step
         yield {
             "x": round_value(x),
@@ -116,7 +117,7 @@ def _make_cell_rows(lattice: Grid, cells: Any, c: Values) -> Iterator[dict[str, 
 
 
 def _draw_cells(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
-    most = max(row["n"] for row in rows)
+    highest = max(row["n"] for row in rows)
     chart: alt.Chart = (
         alt.Chart(make_data(rows))
         .mark_rect()
@@ -127,7 +128,7 @@ def _draw_cells(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
             color=_make_colour(),
             opacity=alt.Opacity(
                 "n:Q",
-                scale=alt.Scale(type="log", domain=[1, max(most, 2)], range=[0.2, 1]),
+                scale=alt.Scale(type="log", domain=[1, max(highest, 2)], range=[0.2, 1]),
                 legend=None,
             ),
             tooltip=[
@@ -155,11 +156,12 @@ def _draw_points(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
 
 def _draw_regions(connection: Connection, model: Model, layer: int, limit: float) -> alt.Chart:
     """Return the outlines of the random regions, side by side: rectangles have no dashes."""
-    found = read_random_regions(connection, model)
+    regions = read_random_regions(connection, model)
     rows = [
         {"kind": kind} | dict(zip(("x", "x2", "y", "y2"), map(round_value, side), strict=True))
         for kind in KINDS
-        if (x := found.get((layer, "gate_out", kind))) and (y := found.get((layer, "in_out", kind)))
+        if (x := regions.get((layer, "gate_out", kind)))
+        and (y := regions.get((layer, "in_out", kind)))
         for side in (
             (*x, y.low, y.low),
             (*x, y.high, y.high),
@@ -181,15 +183,15 @@ def _draw_regions(connection: Connection, model: Model, layer: int, limit: float
 
 
 def _draw_cross(limit: float) -> alt.LayerChart:
-    both = alt.Chart(make_data([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
+    origin = alt.Chart(make_data([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
     axes = _make_axes(limit)
-    return overlay(both.encode(x=axes["x"]), both.encode(y=axes["y"]))
+    return overlay(origin.encode(x=axes["x"]), origin.encode(y=axes["y"]))
 
 
 def _draw_highlight(
-    found: dict[str, Values], layer: int, neuron: int, limit: float
+    cosines: dict[str, Values], layer: int, neuron: int, limit: float
 ) -> alt.LayerChart:
-    x, y = (float(found[pair][neuron]) for pair in ("gate_out", "in_out"))
+    x, y = (float(cosines[pair][neuron]) for pair in ("gate_out", "in_out"))
     to_left = x > 0.6 * limit
     rows = [{"x": round_value(x), "y": round_value(y), "name": f"{layer}.{neuron}"}]
     base = alt.Chart(make_data(rows)).encode(**_make_axes(limit))
@@ -199,18 +201,3 @@ def _draw_highlight(
     name = base.mark_text(fontWeight=600, color=INK, **place).encode(text="name:N")
     halo = base.mark_text(fontWeight=600, stroke=SURFACE, strokeWidth=4, **place)
     return overlay(ring, halo.encode(text="name:N"), name)
-
-
-FIGURE = Figure(
-    name="layer-scatter",
-    title="Neurons of a layer by their cosines",
-    description="cos(gate, out) against cos(in, out) of a layer's neurons, coloured by "
-    "cos(gate, in), with the regions of random pairs (weakening-neurons, figure 3, a panel at a "
-    "time); of ungated models the distribution of cos(in, out).",
-    draw=draw,
-    parameters=(
-        LAYER,
-        Parameter("neuron", "neuron of the layer to mark", kind=int),
-        BASE_URL,
-    ),
-)

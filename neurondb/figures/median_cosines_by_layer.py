@@ -15,8 +15,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import Figure
 from neurondb.figures.palette import ACCENT, BAND
+from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
 from neurondb.reading.arrays import choose_region, list_pairs, read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
@@ -46,19 +46,19 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
     facet = alt.Facet("pair:N", sort=panels, header=alt.Header(title=None))
     notes = ("line: median, band: quartiles", "grey: where 95% of mismatched or random pairs lie")
     return layers.facet(facet, columns=len(panels), data=make_data(rows)).properties(
-        title=make_title(FIGURE.title, model, *notes)
+        title=make_title(FIGURES["median-cosines-by-layer"].title, model, *notes)
     )
 
 
 def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
-    found = read_random_regions(connection, model)
+    regions = read_random_regions(connection, model)
     for pair, values in read_all_cosines(connection, model).items():
         for layer, of_layer in enumerate(values):
             three = compute_quantiles(of_layer, QUARTILES)
             if three is None:
                 continue
             row = dict(zip(("q25", "median", "q75"), three, strict=True))
-            region = choose_region(found, layer, pair)
+            region = choose_region(regions, layer, pair)
             if region is not None:
                 # cos(gate, in) is compared by its absolute value, and is not negative here.
                 ends = region[0]
@@ -74,14 +74,3 @@ def _make_tooltip() -> list[alt.Tooltip]:
         alt.Tooltip("layer:Q"),
         *(alt.Tooltip(f"{k}:Q", title=v, format=".3f") for k, v in (names | ends).items()),
     ]
-
-
-FIGURE = Figure(
-    name="median-cosines-by-layer",
-    title="Median cosines by layer",
-    description="Median and quartiles of the cosines between a neuron's vectors in every layer, "
-    "with the region that random pairs fill (after weakening-neurons, figures 1 and 22, which "
-    "have the median of cos(in, out) only, of several models in one).",
-    draw=draw,
-    several=True,
-)

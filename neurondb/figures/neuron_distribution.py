@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from sqlalchemy import Connection
 
-from neurondb.errors import UsageError
+from neurondb.errors import UnknownNameError
 from neurondb.figures.chart_parts import make_data, make_title, overlay, round_value
-from neurondb.figures.figure import DATASET, LAYER, Figure, Parameter
 from neurondb.figures.palette import ACCENT, INK, OUTLINE
 from neurondb.figures.requirements import make_missing_dataset_error, require_dataset
 from neurondb.formatting.text import make_visible
@@ -35,12 +34,14 @@ def draw(
     scale: str = "linear",
 ) -> alt.TopLevelMixin:
     """Return the histogram of a quantity, its median and its outer quantiles marked."""
-    chosen = require_dataset(connection, model, dataset)
-    found = read_histograms(connection, find_neuron_id(model, layer, neuron), chosen.dataset_id)
-    if found is None:
-        raise make_missing_dataset_error(connection, model, chosen)
-    counts = _find_counts(found, quantity, model)
-    edges = find_bin_ends(found)
+    shown_dataset = require_dataset(connection, model, dataset)
+    histograms = read_histograms(
+        connection, find_neuron_id(model, layer, neuron), shown_dataset.dataset_id
+    )
+    if histograms is None:
+        raise make_missing_dataset_error(connection, model, shown_dataset)
+    counts = _find_counts(histograms, quantity, model)
+    edges = find_bin_ends(histograms)
     rows = _make_rows(counts, edges)
     marks = [
         {"x": round_value(value), "label": name, "value": f"{name}: {value:.3g}".replace("-", "−")}
@@ -51,48 +52,52 @@ def draw(
     return (
         _draw_layers(rows, marks, quantity, scale)
         .properties(width=560, height=260)
-        .properties(title=make_title(title, model, *_write_notes(chosen, counts, found)))
+        .properties(
+            title=make_title(title, model, *_write_notes(shown_dataset, counts, histograms))
+        )
     )
 
 
-def _write_notes(chosen: Dataset, counts: Counts, found: Histograms) -> tuple[str, str]:
+def _write_notes(dataset: Dataset, counts: Counts, histograms: Histograms) -> tuple[str, str]:
     n = int(counts.sum())
     return (
-        f"on {make_visible(chosen.name)}: {n:,} tokens, every {found.stride}th",
+        f"on {make_visible(dataset.name)}: {n:,} tokens, every {histograms.stride}th",
         "bins are two an octave, so that they widen away from 0; lines: 5%, median, 95%",
     )
 
 
-def _find_counts(found: Histograms, quantity: str, model: Model) -> Counts:
-    for one in found.quantities:
-        if one.quantity == QUANTITIES[quantity] and any(one.counts):
-            return np.array(one.counts, dtype=np.float64)
-    there = [
+def _find_counts(histograms: Histograms, quantity: str, model: Model) -> Counts:
+    for histogram in histograms.quantities:
+        if histogram.quantity == QUANTITIES[quantity] and any(histogram.counts):
+            return np.array(histogram.counts, dtype=np.float64)
+    stored_quantities = [
         name
         for name, hook in QUANTITIES.items()
-        if any(q.quantity == hook for q in found.quantities)
+        if any(q.quantity == hook for q in histograms.quantities)
     ]
-    raise UsageError(f"{model.name} has no histogram of {quantity}; there is {', '.join(there)}")
+    raise UnknownNameError(
+        f"{model.name} has no histogram of {quantity}; there is {', '.join(stored_quantities)}"
+    )
 
 
-def find_bin_ends(found: Histograms) -> Counts:
+def find_bin_ends(histograms: Histograms) -> Counts:
     """Return the ends of all bins; the outer ones, open, end an octave further out."""
-    edges = np.array(found.edges)
+    edges = np.array(histograms.edges)
     return np.concatenate([[2 * edges[0]], edges, [2 * edges[-1]]])
 
 
 def compute_quantile(counts: Counts, edges: Counts, at: float) -> float | None:
-    """Return a quantile, taking the tokens of a bin to lie evenly in it; None of no tokens."""
+    """Return a quantile, interpolated linearly within its bin; None without tokens."""
     total = np.cumsum(counts)
     if not total[-1]:
         return None
     place = int(np.searchsorted(total, at * total[-1]))
-    within = (at * total[-1] - (total[place] - counts[place])) / counts[place]
-    return float(edges[place] + within * (edges[place + 1] - edges[place]))
+    fraction = (at * total[-1] - (total[place] - counts[place])) / counts[place]
+    return float(edges[place] + fraction * (edges[place + 1] - edges[place]))
 
 
 def _make_rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
-    there = np.flatnonzero(counts)
+    occupied = np.flatnonzero(counts)
     return [
         {
             "x": round_value(edges[i], 6),
@@ -100,7 +105,7 @@ def _make_rows(counts: Counts, edges: Counts) -> list[dict[str, Any]]:
             "n": int(counts[i]),
             "share": round_value(counts[i] / counts.sum(), 7),
         }
-        for i in range(there[0], there[-1] + 1)
+        for i in range(occupied[0], occupied[-1] + 1)
     ]
 
 
@@ -140,7 +145,7 @@ def _draw_layers(
         bar.encode(x=x, x2="x2:Q", y=y, y2="floor:Q", tooltip=tooltip),
         alt.Chart(make_data([{"x": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.75).encode(x=x),
         line.mark_rule(color=INK, strokeDash=[3, 3], strokeWidth=1.25),
-        *(_draw_label(one, x) for one in marks),
+        *(_draw_label(mark, x) for mark in marks),
     )
 
 
@@ -151,19 +156,3 @@ def _draw_label(mark: dict[str, Any], x: alt.X) -> alt.Chart:
     text = alt.Chart(make_data([mark])).mark_text(align=align, dx=dx, dy=dy, y=0, fontSize=10)
     chart: alt.Chart = text.encode(x=x, text="label:N")
     return chart
-
-
-FIGURE = Figure(
-    name="neuron-distribution",
-    title="Activations of a neuron",
-    description="Histogram of a neuron's activations on a dataset, with its median and its 5% "
-    "and 95% quantiles.",
-    draw=draw,
-    parameters=(
-        LAYER,
-        Parameter("neuron", "neuron of the layer", required=True, kind=int),
-        Parameter("quantity", "post, pre or pre_linear", choices=tuple(QUANTITIES)),
-        DATASET,
-        Parameter("scale", "of the shares", choices=("linear", "log")),
-    ),
-)

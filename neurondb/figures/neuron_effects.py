@@ -19,7 +19,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.palette import CLASS_COLOURS, OUTLINE
 from neurondb.formatting.text import make_visible
 from neurondb.interventions import ESTIMATED_METRICS
@@ -44,18 +43,20 @@ def draw(
     connection: Connection, model: Model, metric: str = ESTIMATED_METRICS[0], base_url: str = ""
 ) -> alt.TopLevelMixin:
     """Return a point for each neuron that has both, and the line where they are equal."""
-    each, attribution = (
+    measured, attribution = (
         find_shown_run(connection, model, kind) for kind in (SINGLE_NEURON, ATTRIBUTION)
     )
-    if each is None or attribution is None:
-        raise _make_missing_error(model, measured=each is not None)
-    if each.treatment != attribution.treatment:
+    if measured is None or attribution is None:
+        raise _make_missing_error(model, measured=measured is not None)
+    if measured.treatment != attribution.treatment:
         raise UnknownNameError(
-            f"{model.name} has effects of {each.treatment}, and estimates of "
+            f"{model.name} has effects of {measured.treatment}, and estimates of "
             f"{attribution.treatment}: run `neurondb ablate-each` with the same --mode and "
             "--condition"
         )
-    ids, effects, estimates = match_estimates(connection, each.run_id, attribution.run_id, metric)
+    ids, effects, estimates = match_estimates(
+        connection, measured.run_id, attribution.run_id, metric
+    )
     if not len(ids):
         raise _make_missing_error(model, measured=False, metric=metric)
     scale = _Scale.of(estimates, effects)
@@ -66,9 +67,9 @@ def draw(
         parts.append(_draw_cells(cells, axes))
     parts.append(_draw_points(points, axes))
     notes = (
-        f"{each.treatment} on {make_visible(each.dataset)}, {len(ids):,} neurons",
+        f"{measured.treatment} on {make_visible(measured.dataset)}, {len(ids):,} neurons",
         _describe_correlation(
-            compute_agreement(connection, each.run_id, attribution.run_id, metric)
+            compute_agreement(connection, measured.run_id, attribution.run_id, metric)
         ),
         "line: estimate and effect equal" + ("; squares: several neurons" if cells else ""),
     )
@@ -77,19 +78,19 @@ def draw(
 
 
 def _make_missing_error(model: Model, *, measured: bool, metric: str = "") -> UnknownNameError:
-    what = "--attribution" if measured else "--where EXPR"
-    more = f" --metrics {metric}" if metric else ""
+    option = "--attribution" if measured else "--where EXPR"
+    metrics_option = f" --metrics {metric}" if metric else ""
     return UnknownNameError(
         f"{model.name} has no neurons with both an effect and an estimate of it: run "
-        f"`neurondb ablate-each {shlex.quote(model.name)} {what} --dataset TEXTS{more}`"
+        f"`neurondb ablate-each {shlex.quote(model.name)} {option} --dataset TEXTS{metrics_option}`"
     )
 
 
-def _describe_correlation(found: Agreement) -> str:
-    if found.pearson is None or found.spearman is None:
+def _describe_correlation(agreement: Agreement) -> str:
+    if agreement.pearson is None or agreement.spearman is None:
         return ""
-    said = f"Pearson's r = {found.pearson:.3f}, of the ranks {found.spearman:.3f}"
-    return said.replace("-", "−")
+    text = f"Pearson's r = {agreement.pearson:.3f}, of the ranks {agreement.spearman:.3f}"
+    return text.replace("-", "−")
 
 
 class _Scale(NamedTuple):
@@ -136,12 +137,12 @@ class _Scale(NamedTuple):
 def _split_rows(
     connection: Connection,
     model: Model,
-    found: tuple[Int[np.ndarray, " neurons"], Values, Values],
+    matched: tuple[Int[np.ndarray, " neurons"], Values, Values],
     scale: _Scale,
     base_url: str,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of the cells and those of the points."""
-    ids, estimates, effects = found
+    ids, estimates, effects = matched
     x, y = scale.places(estimates), scale.places(effects)
     ends = (-scale.limit, scale.limit)
     lattice = make_grid(ends, ends)
@@ -169,9 +170,9 @@ def _split_rows(
 
 
 def _make_cell_rows(lattice: Grid, cells: Int[np.ndarray, " neurons"]) -> Iterator[dict[str, Any]]:
-    there, counts = np.unique(cells, return_counts=True)
+    occupied, counts = np.unique(cells, return_counts=True)
     width, height = lattice.step
-    for x, y, n in zip(*lattice.corners(there), counts, strict=True):
+    for x, y, n in zip(*lattice.corners(occupied), counts, strict=True):
         yield {
             "x": round_value(x),
             "x2": round_value(x + width),
@@ -223,16 +224,3 @@ def _draw_points(rows: list[dict[str, Any]], axes: dict[str, Any]) -> alt.Chart:
         href="href:N",
     )
     return chart
-
-
-FIGURE = Figure(
-    name="neuron-effects",
-    title="Effects of removing neurons against their estimates",
-    description="Mean clean − ablated of every neuron that was removed alone, against activation × "
-    "gradient, its first-order estimate (METHODS §6).",
-    draw=draw,
-    parameters=(
-        Parameter("metric", "what is measured", choices=ESTIMATED_METRICS),
-        BASE_URL,
-    ),
-)

@@ -1,48 +1,162 @@
-"""The figures by name. A new one is a module with a `FIGURE`, and its name in the list."""
+"""The figures: what each is called, shows and takes.
 
-from collections.abc import Iterator, Mapping
-from importlib import import_module
+Nothing here imports altair, so that figures can be listed where none can be drawn.
+"""
+
 from typing import Final
 
-from neurondb.figures.figure import Figure
+from neurondb.figures.figure import BASE_URL, DATASET, LAYER, OTHER, Figure, Parameter
+from neurondb.interventions import ESTIMATED_METRICS, METRICS, MODES
+from neurondb.reading.arrays import FIGURE_PAIRS
 
-NAMES: Final = (
-    "median-cosines-by-layer",
-    "classes-by-layer",
-    "class-heatmap",
-    "cosine-boxplots",
-    "layer-scatter",
-    "frequency-against-cosine",
-    "frequency-by-class",
-    "neuron-distribution",
-    "token-spikes",
-    "comparison-migration",
-    "comparison-cosines",
-    "vocabulary-moments",
-    "ablation-effects",
-    "ablation-histogram",
-    "neuron-effects",
-    "attribute-curves",
+_ALL: Final = (
+    Figure(
+        name="median-cosines-by-layer",
+        title="Median cosines by layer",
+        description="Median and quartiles of the cosines between a neuron's vectors in every "
+        "layer, with the region that random pairs fill (after weakening-neurons, figures 1 and 22, "
+        "which have the median of cos(in, out) only, of several models in one).",
+        several=True,
+    ),
+    Figure(
+        name="classes-by-layer",
+        title="Read-write classes by layer",
+        description="Share of each read-write class among the neurons of every layer "
+        "(after weakening-neurons, figures 2, 23 and 24).",
+        several=True,
+    ),
+    Figure(
+        name="class-heatmap",
+        title="Neurons of every class and layer",
+        description="Number of neurons of each read-write class in every layer, in logarithmic "
+        "colours: the counts of which `classes-by-layer` draws the shares.",
+        parameters=(BASE_URL,),
+        several=True,
+    ),
+    Figure(
+        name="cosine-boxplots",
+        title="Cosines by layer",
+        description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
+        "(after weakening-neurons, figures 25 and 26, which have the absolute values of "
+        "cos(gate, in) and cos(gate, out)).",
+    ),
+    Figure(
+        name="layer-scatter",
+        title="Neurons of a layer by their cosines",
+        description="cos(gate, out) against cos(in, out) of a layer's neurons, coloured by "
+        "cos(gate, in), with the regions of random pairs (weakening-neurons, figure 3, a panel at "
+        "a time); of ungated models the distribution of cos(in, out).",
+        parameters=(
+            LAYER,
+            Parameter("neuron", "neuron of the layer to mark", kind=int),
+            BASE_URL,
+        ),
+    ),
+    Figure(
+        name="frequency-against-cosine",
+        title="Activation frequency against a cosine",
+        description="Share of tokens on which neurons fire against a cosine of their vectors, with "
+        "the correlation in every layer (after weakening-neurons, figures 6 and 8, with the axes "
+        "exchanged, and for the other two cosines figures 9 and 10; for ungated models after "
+        "universal-neurons, figure 9).",
+        parameters=(Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS), DATASET),
+    ),
+    Figure(
+        name="frequency-by-class",
+        title="Activation frequency by class",
+        description="How often the neurons of each read-write class fire, beside the other neurons "
+        "of the same layers; the means are what weakening-neurons, table 5, lists.",
+        parameters=(DATASET,),
+        several=True,
+    ),
+    Figure(
+        name="neuron-distribution",
+        title="Activations of a neuron",
+        description="Histogram of a neuron's activations on a dataset, with its median and its 5% "
+        "and 95% quantiles.",
+        parameters=(
+            LAYER,
+            Parameter("neuron", "neuron of the layer", required=True, kind=int),
+            Parameter("quantity", "post, pre or pre_linear", choices=("post", "pre", "pre_linear")),
+            DATASET,
+            Parameter("scale", "of the shares", choices=("linear", "log")),
+        ),
+    ),
+    Figure(
+        name="token-spikes",
+        title="Neurons that encode a token",
+        description="Normalised probability of a token under the LM head for every neuron's in "
+        "vector, of gated neurons for −in too, over the layers (after specialised-feature-neurons, "
+        "figure 1, whose layers count from 1).",
+        parameters=(
+            Parameter("token", "the token's text, as ' dog', or its id, as '#5679'", required=True),
+            BASE_URL,
+        ),
+    ),
+    Figure(
+        name="comparison-migration",
+        title="Migration between classes",
+        description="How many neurons went from which read-write class to which between two "
+        "compared models, such as before and after fine-tuning.",
+        parameters=(OTHER,),
+    ),
+    Figure(
+        name="comparison-cosines",
+        title="Cosines between two models",
+        description="Distribution over every layer's neurons of the cosine between a vector before "
+        "and after, of two compared models.",
+        parameters=(OTHER,),
+    ),
+    Figure(
+        name="vocabulary-moments",
+        title="What out writes to the vocabulary",
+        description="Skewness and kurtosis of a layer's out vectors over the vocabulary, coloured "
+        "by prediction, suppression and partition neurons (universal-neurons §5.1).",
+        parameters=(LAYER, BASE_URL),
+    ),
+    Figure(
+        name="ablation-effects",
+        title="Effects of removing classes of neurons",
+        description="Mean clean − ablated of a metric when all neurons of a class are removed, "
+        "under each condition, beside as many random neurons of the same layers: the means of what "
+        "weakening-neurons §4 shows as histograms.",
+        parameters=(
+            Parameter("metric", "what is measured", choices=("entropy and loss", *METRICS)),
+            Parameter("mode", "what was done to the neurons", choices=MODES),
+        ),
+    ),
+    Figure(
+        name="ablation-histogram",
+        title="Change of a metric by token",
+        description="How many tokens a run on a set of neurons changed by how much, beside random "
+        "neurons of the same layers, on a logarithmic axis (after the panels of weakening-neurons, "
+        "figures 5 and 14 to 21).",
+        parameters=(
+            Parameter("metric", "what is measured", choices=("entropy", "loss", "rank", "scale")),
+            Parameter(
+                "run", "number of the run; by default the last that is no baseline", kind=int
+            ),
+        ),
+    ),
+    Figure(
+        name="neuron-effects",
+        title="Effects of removing neurons against their estimates",
+        description="Mean clean − ablated of every neuron that was removed alone, against "
+        "activation × gradient, its first-order estimate (METHODS §6).",
+        parameters=(
+            Parameter("metric", "what is measured", choices=ESTIMATED_METRICS),
+            BASE_URL,
+        ),
+    ),
+    Figure(
+        name="attribute-curves",
+        title="Attribute rate by layer",
+        description="Attribute rate of the model as it is, with neurons ablated, and with random "
+        "ones ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
+        "figures 4 and 11 to 13).",
+        parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
+    ),
 )
-"""Figures in the order of their list; each is the module of its name, with underscores."""
 
-
-class _Figures(Mapping[str, Figure]):
-    """Name → figure; its module, and with it altair, is imported when it is looked up."""
-
-    def __getitem__(self, name: str) -> Figure:
-        if name not in NAMES:
-            raise KeyError(name)
-        module = import_module(f"neurondb.figures.{name.replace('-', '_')}")
-        figure = module.FIGURE
-        assert isinstance(figure, Figure)
-        return figure
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(NAMES)
-
-    def __len__(self) -> int:
-        return len(NAMES)
-
-
-FIGURES: Final[Mapping[str, Figure]] = _Figures()
+FIGURES: Final = {figure.name: figure for figure in _ALL}
+"""Name → figure, in the order of their list."""

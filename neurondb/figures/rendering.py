@@ -80,8 +80,10 @@ def remove_local_links(spec: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) and value.startswith("/")
     }
     data = {key: spec[key] for key in ("data", "datasets") if key in spec}
-    drawn: dict[str, Any] = _remove_links({k: v for k, v in spec.items() if k not in data}, local)
-    return drawn | data
+    without_links: dict[str, Any] = _remove_links(
+        {k: v for k, v in spec.items() if k not in data}, local
+    )
+    return without_links | data
 
 
 def _remove_links(part: Any, local: set[str]) -> Any:
@@ -104,8 +106,8 @@ def find_form(path: Path) -> str:
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in FORMS:
-        known = ", ".join(f".{one}" for one in FORMS)
-        raise UsageError(f"{path.name}: a figure's file ends in {known}")
+        suffixes = ", ".join(f".{suffix}" for suffix in FORMS)
+        raise UsageError(f"{path.name}: a figure's file ends in {suffixes}")
     return form
 
 

@@ -1,4 +1,4 @@
-"""What a figure needs of the database, and the errors that say what to run where it is missing.
+"""What figures need from the database, and errors that say what to run when it is missing.
 
 The functions `require_…` return what is there or raise; those called `make_missing_…_error` return
 an error for the figure to raise.
@@ -70,14 +70,14 @@ def require_comparison(connection: Connection, model: Model, other: str) -> tupl
         UnknownNameError: when the other is not there, or they were not compared.
         UsageError: when both are one.
     """
-    second = find_model(connection, other)
-    if second.model_id == model.model_id:
+    other_model = find_model(connection, other)
+    if other_model.model_id == model.model_id:
         raise UsageError(f"{other!r} is the model itself; name another to compare with")
-    for pair in (Pair(model, second), Pair(second, model)):
+    for pair in (Pair(model, other_model), Pair(other_model, model)):
         comparison_id = find_stored_comparison(connection, pair)
         if comparison_id is not None:
             return pair, comparison_id
-    raise make_missing_comparison_error(Pair(model, second))
+    raise make_missing_comparison_error(Pair(model, other_model))
 
 
 def make_missing_comparison_error(pair: Pair) -> UnknownNameError:

@@ -7,7 +7,7 @@ GAP: Final = 20
 """Pixels between views side by side, as vega-lite has it by default."""
 DECORATION: Final = 40
 """Pixels of a view's share of a width that the labels of its axis may take."""
-LEAST: Final = 40
+LEAST_WIDTH: Final = 40
 COMPOSED: Final = ("facet", "hconcat", "vconcat", "concat")
 
 
@@ -17,10 +17,10 @@ def is_single_view(spec: dict[str, Any]) -> bool:
 
 
 def resize(spec: dict[str, Any], width: Width | None, height: int | None) -> dict[str, Any]:
-    """Return a specification as wide and each of its views as high as asked.
+    """Return a specification of the given width, each of its views of the given height.
 
-    A composed one divides a width among its columns; "container", which vega-lite knows for single
-    views only, leaves it as it is.
+    A composed specification divides the width among its columns; "container", which vega-lite
+    knows for single views only, leaves it unchanged.
     """
     if width == "container" and not is_single_view(spec):
         width = None
@@ -35,13 +35,13 @@ def _resize(spec: dict[str, Any], width: Width | None, height: int | None) -> di
     for key in ("vconcat", "hconcat", "concat"):
         if key in spec:
             columns = len(spec[key]) if key == "hconcat" else spec.get("columns") or 1
-            spec[key] = [_resize(one, _divide(width, columns), height) for one in spec[key]]
+            spec[key] = [_resize(part, _divide(width, columns), height) for part in spec[key]]
             return spec
-    given = {"width": width, "height": height}
-    return spec | {key: value for key, value in given.items() if value is not None}
+    sizes = {"width": width, "height": height}
+    return spec | {key: value for key, value in sizes.items() if value is not None}
 
 
 def _divide(width: Width | None, columns: int) -> Width | None:
     if not isinstance(width, int) or columns == 1:
         return width
-    return max(LEAST, (width - (columns - 1) * GAP - DECORATION) // columns)
+    return max(LEAST_WIDTH, (width - (columns - 1) * GAP - DECORATION) // columns)

@@ -66,8 +66,8 @@ def apply_theme(spec: dict[str, Any], theme: Theme) -> dict[str, Any]:
     if theme == "light":
         return spec
     data = {key: spec[key] for key in ("data", "datasets") if key in spec}
-    drawn: dict[str, Any] = _exchange_colours({k: v for k, v in spec.items() if k not in data})
-    return drawn | data
+    recoloured: dict[str, Any] = _exchange_colours({k: v for k, v in spec.items() if k not in data})
+    return recoloured | data
 
 
 def _exchange_colours(part: Any) -> Any:

@@ -15,7 +15,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, Figure, Parameter
 from neurondb.figures.palette import ACCENT, ACCENT_SOFT, INK
 from neurondb.find.token_names import find_tokens
 from neurondb.formatting.text import format_side
@@ -24,10 +23,10 @@ from neurondb.reading.models import Model
 from neurondb.reading.tokens import NamedToken
 
 POINTS: Final = 1000
-"""Neurons that are points, at most: those of the largest normalised probability."""
+"""At most so many neurons are points: those of the largest normalised probability."""
 SLICES: Final = 16
 """Slices of a layer; each shows the largest of its neurons that are no points."""
-NAMED: Final = 10
+MOST_LABELS: Final = 10
 WIDTH: Final = 720
 HEIGHT: Final = 320
 LABEL: Final = (52, 8)
@@ -39,23 +38,24 @@ _DECODED_OF: Final = {1: "softmax(U·in) of every neuron", 2: "softmax(±U·in) 
 
 def draw(connection: Connection, model: Model, token: str, base_url: str = "") -> alt.TopLevelMixin:
     """Return the neurons that were decoded and stored for a token."""
-    named = find_token(connection, model, token)
-    decoding = read_decoding(connection, model, named.token_id)
+    named_token = find_token(connection, model, token)
+    decoding = read_decoding(connection, model, named_token.token_id)
     if decoding is None:
         raise UnknownNameError(
-            f"{named.token!r} (#{named.token_id}) was not decoded for {model.name}: run `neurondb "
-            f"tokens {model.name} '#{named.token_id}' --lm-head --store`"
+            f"{named_token.token!r} (#{named_token.token_id}) was not decoded for "
+            f"{model.name}: run `neurondb "
+            f"tokens {model.name} '#{named_token.token_id}' --lm-head --store`"
         )
-    return draw_token(decoding, model, named, base_url)
+    return draw_token(decoding, model, named_token, base_url)
 
 
-def find_token(connection: Connection, model: Model, spelled: str) -> NamedToken:
-    """Return the one token that somebody means; the first where several ids have its text.
+def find_token(connection: Connection, model: Model, text: str) -> NamedToken:
+    """Return the token that a text names; the first one where several ids have this text.
 
     Raises:
         UnknownNameError: when there is none.
     """
-    return find_tokens(connection, model, [spelled])[0]
+    return find_tokens(connection, model, [text])[0]
 
 
 def draw_token(
@@ -72,43 +72,43 @@ def draw_token(
     if not best:
         raise UnknownNameError(f"every in vector of {model.name} is zero: nothing is decoded")
     highest = max(best[0].normalised, 1e-9)
-    below = best[-1].normalised if len(best) == POINTS else 0.0
-    points = [_make_row(one, model, base_url) for one in best]
+    threshold = best[-1].normalised if len(best) == POINTS else 0.0
+    points = [_make_row(neuron, model, base_url) for neuron in best]
     labels = _place_labels(best, model, highest)
-    shown = repr(token.token[:TOKEN_CHARACTERS])  # nothing in it acts, as commands take it
+    token_text = repr(token.token[:TOKEN_CHARACTERS])  # nothing in it acts, as commands take it
     notes = [_DECODED_OF[len(decoding.sides)]]
-    if below > 0:
+    if threshold > 0:
         notes.append("pale: the largest of the neurons that are no points")
     return overlay(
-        _draw_crowd(_make_slices(decoding, model, below), model, highest),
+        _draw_crowd(_make_slices(decoding, model, threshold), model, highest),
         _draw_points(points, model, highest, [format_side(side) for side in decoding.sides]),
         _draw_names(labels, model, highest),
     ).properties(
         width=WIDTH,
         height=HEIGHT,
-        title=make_title(f"Neurons that encode {shown} (#{token.token_id})", model, *notes),
+        title=make_title(f"Neurons that encode {token_text} (#{token.token_id})", model, *notes),
     )
 
 
-def _find_place(one: DecodedNeuron, model: Model) -> float:
+def _find_place(neuron: DecodedNeuron, model: Model) -> float:
     """Return a neuron's place on the axis of layers: a layer's neurons fill its middle 80%."""
-    return one.layer - 0.4 + 0.8 * (one.neuron + 0.5) / model.d_mlp
+    return neuron.layer - 0.4 + 0.8 * (neuron.neuron + 0.5) / model.d_mlp
 
 
-def _make_row(one: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
+def _make_row(neuron: DecodedNeuron, model: Model, base_url: str) -> dict[str, Any]:
     return {
-        "x": round_value(_find_place(one, model)),
-        "y": round_value(one.normalised),
-        "name": one.name,
-        "of": format_side(one.side),
-        "p": round_value(one.probability, 7),
-        "href": make_neuron_link(base_url, model, one.layer, one.neuron),
+        "x": round_value(_find_place(neuron, model)),
+        "y": round_value(neuron.normalised),
+        "name": neuron.name,
+        "of": format_side(neuron.side),
+        "p": round_value(neuron.probability, 7),
+        "href": make_neuron_link(base_url, model, neuron.layer, neuron.neuron),
     }
 
 
-def _make_slices(decoding: Decoding, model: Model, below: float) -> list[dict[str, Any]]:
+def _make_slices(decoding: Decoding, model: Model, threshold: float) -> list[dict[str, Any]]:
     """Return the largest value of each slice of each layer, among the neurons below the points."""
-    values = np.where(decoding.normalised < below, decoding.normalised, 0.0).max(axis=0)
+    values = np.where(decoding.normalised < threshold, decoding.normalised, 0.0).max(axis=0)
     edges = np.unique(np.linspace(0, model.d_mlp, SLICES + 1).astype(int))
     peaks = np.maximum.reduceat(values, edges[:-1], axis=1)
     places = -0.4 + 0.8 * edges / model.d_mlp
@@ -128,24 +128,27 @@ def _place_labels(
     """Return the names of the highest points that have room for them, and on which side."""
     a_layer, a_unit = WIDTH / model.n_layers, HEIGHT / (1.08 * highest)
     places = np.array(
-        [((_find_place(one, model) + 0.5) * a_layer, one.normalised * a_unit) for one in best]
+        [
+            ((_find_place(neuron, model) + 0.5) * a_layer, neuron.normalised * a_unit)
+            for neuron in best
+        ]
     )
-    taken = places
+    occupied = places
     rows: list[dict[str, Any]] = []
-    for one, (x, y) in zip(best[: 4 * NAMED], places, strict=False):
+    for neuron, (x, y) in zip(best[: 4 * MOST_LABELS], places, strict=False):
         for side, start in (("right", x + 3), ("left", x - LABEL[0] - 3)):
             box = np.array([(start, start + LABEL[0])]), np.array([(y - LABEL[1], y + LABEL[1])])
-            free = 0 <= start <= WIDTH - LABEL[0] and not _lies_within(taken, *box)
-            if free and len(rows) < NAMED:
+            fits = 0 <= start <= WIDTH - LABEL[0] and not _lies_within(occupied, *box)
+            if fits and len(rows) < MOST_LABELS:
                 row = {
-                    "x": round_value(_find_place(one, model)),
-                    "y": round_value(one.normalised),
-                    "name": one.name,
+                    "x": round_value(_find_place(neuron, model)),
+                    "y": round_value(neuron.normalised),
+                    "name": neuron.name,
                 }
                 rows.append(row | {"side": side})
                 # The next names keep clear of this one, begin and end.
                 ends = [(start + part * LABEL[0], y) for part in (0, 0.5, 1)]
-                taken = np.concatenate([taken, ends])
+                occupied = np.concatenate([occupied, ends])
                 break
     return rows
 
@@ -153,8 +156,8 @@ def _place_labels(
 def _lies_within(places: Any, across: Any, up: Any) -> bool:
     """Tell whether one of the places lies in a box."""
     x, y = places.T
-    inside = (x > across[0, 0]) & (x < across[0, 1]) & (y > up[0, 0]) & (y < up[0, 1])
-    return bool(inside.any())
+    covered = (x > across[0, 0]) & (x < across[0, 1]) & (y > up[0, 0]) & (y < up[0, 1])
+    return bool(covered.any())
 
 
 def _make_axes(model: Model, highest: float) -> dict[str, Any]:
@@ -213,17 +216,3 @@ def _draw_names(rows: list[dict[str, Any]], model: Model, highest: float) -> alt
         )
         parts.append(mark.encode(**axes, text="name:N"))
     return overlay(*parts)
-
-
-FIGURE = Figure(
-    name="token-spikes",
-    title="Neurons that encode a token",
-    description="Normalised probability of a token under the LM head for every neuron's in "
-    "vector, of gated neurons for −in too, over the layers (after specialised-feature-neurons, "
-    "figure 1, whose layers count from 1).",
-    draw=draw,
-    parameters=(
-        Parameter("token", "the token's text, as ' dog', or its id, as '#5679'", required=True),
-        BASE_URL,
-    ),
-)

@@ -16,7 +16,6 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.figure import BASE_URL, LAYER, Figure
 from neurondb.figures.palette import OUTLINE, ROLE_COLOURS
 from neurondb.figures.requirements import make_missing_layer_error
 from neurondb.reading.arrays import read_out_moments
@@ -32,12 +31,12 @@ Values = Float[np.ndarray, " neurons"]
 def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -> alt.TopLevelMixin:
     """Return skewness × kurtosis of cos(U, out), a point a neuron, coloured by role."""
     skewness, kurtosis, variance = read_out_moments(connection, model, layer)
-    known = ~np.isnan(skewness) & ~np.isnan(kurtosis)
-    if not known.any():
+    finite = ~np.isnan(skewness) & ~np.isnan(kurtosis)
+    if not finite.any():
         raise make_missing_layer_error("vocab", model, layer)
     role = assign_roles(skewness, kurtosis, variance)
-    chosen = known.copy()
-    chosen[known] = _choose_neurons(skewness[known], kurtosis[known], role[known])
+    drawn = finite.copy()
+    drawn[finite] = _choose_neurons(skewness[finite], kurtosis[finite], role[finite])
     rows = [
         {
             "x": round_value(skewness[i]),
@@ -47,22 +46,22 @@ def draw(connection: Connection, model: Model, layer: int, base_url: str = "") -
             "href": make_neuron_link(base_url, model, layer, int(i)),
         }
         # Those without a role first, so that no point hides one with a role.
-        for i in sorted(np.flatnonzero(chosen), key=lambda i: -int(role[i]))
+        for i in sorted(np.flatnonzero(drawn), key=lambda i: -int(role[i]))
     ]
-    counts = np.bincount(role[known], minlength=len(ROLES))
-    n, n_shown = int(known.sum()), int(chosen.sum())
-    drawn = f"{n_shown:,} of {n:,} neurons: a draw of those without a role" if n_shown < n else ""
+    counts = np.bincount(role[finite], minlength=len(ROLES))
+    n, n_shown = int(finite.sum()), int(drawn.sum())
+    note = f"{n_shown:,} of {n:,} neurons: a draw of those without a role" if n_shown < n else ""
     return _draw_layers(rows, counts.tolist()).properties(
         width=520,
         height=360,
-        title=make_title(f"What out writes to the vocabulary in layer {layer}", model, drawn),
+        title=make_title(f"What out writes to the vocabulary in layer {layer}", model, note),
     )
 
 
 def assign_roles(skewness: Values, kurtosis: Values, variance: Values) -> Any:
     """Return the place in ROLES of every neuron, by the rule of neuron_overview."""
-    sharp = kurtosis > ROLE_KURTOSIS
-    conditions = [sharp & (skewness > 0), sharp & (skewness < 0)]
+    heavy_tailed = kurtosis > ROLE_KURTOSIS
+    conditions = [heavy_tailed & (skewness > 0), heavy_tailed & (skewness < 0)]
     conditions.append(variance > PARTITION_VARIANCE)
     return np.select(conditions, [PREDICTION, SUPPRESSION, PARTITION], NONE)
 
@@ -77,14 +76,14 @@ def _choose_neurons(skewness: Values, kurtosis: Values, role: Any) -> Bool[np.nd
         (float(height.min()), float(np.nextafter(height.max(), np.inf))),
     )
     single = choose_points(lattice.cells(skewness, height), np.zeros(len(role), dtype=bool))
-    named = thin(role != NONE, MOST_POINTS // 2)
-    rest = thin(~named & ~single & (role == NONE), MOST_POINTS // 4)
-    return np.asarray((single & (role == NONE)) | named | rest)
+    with_role = thin(role != NONE, MOST_POINTS // 2)
+    sampled = thin(~with_role & ~single & (role == NONE), MOST_POINTS // 4)
+    return np.asarray((single & (role == NONE)) | with_role | sampled)
 
 
 def _draw_layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.LayerChart:
     titles = [f"{role} ({n:,})" for role, n in zip(ROLES, counts, strict=True)]
-    there = [(t, ROLE_COLOURS[r]) for t, r, n in zip(titles, ROLES, counts, strict=True) if n]
+    present = [(t, ROLE_COLOURS[r]) for t, r, n in zip(titles, ROLES, counts, strict=True) if n]
     labelled = dict(zip(ROLES, titles, strict=True))
     rows = [row | {"role": labelled[row["role"]]} for row in rows]
     highest = max(ROLE_KURTOSIS, *(row["y"] for row in rows))
@@ -98,7 +97,7 @@ def _draw_layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.Layer
     colour = alt.Color(
         "role:N",
         title="role (neurons)",
-        scale=alt.Scale(domain=[t for t, _ in there], range=[c for _, c in there]),
+        scale=alt.Scale(domain=[t for t, _ in present], range=[c for _, c in present]),
         legend=alt.Legend(symbolOpacity=1, symbolSize=60),
     )
     tooltip = [
@@ -113,13 +112,3 @@ def _draw_layers(rows: list[dict[str, Any]], counts: Sequence[int]) -> alt.Layer
         line.encode(y=y),
         points.encode(x=x, y=y, color=colour, tooltip=tooltip, href="href:N"),
     )
-
-
-FIGURE = Figure(
-    name="vocabulary-moments",
-    title="What out writes to the vocabulary",
-    description="Skewness and kurtosis of a layer's out vectors over the vocabulary, coloured by "
-    "prediction, suppression and partition neurons (universal-neurons §5.1).",
-    draw=draw,
-    parameters=(LAYER, BASE_URL),
-)

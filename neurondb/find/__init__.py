@@ -6,6 +6,6 @@ turns the tree into SQL. `empty_answers`, `coverage` and `gates` say why nothing
 `neuron_sets` chooses the neurons that jobs work on. docs/find.md describes the language to users.
 """
 
-from neurondb.find.search import count, find, why_empty
+from neurondb.find.search import count, explain_empty, find
 
-__all__ = ["count", "find", "why_empty"]
+__all__ = ["count", "explain_empty", "find"]

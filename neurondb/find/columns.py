@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from neurondb.errors import UsageError
-from neurondb.name_matching import did_you_mean, quote_word
+from neurondb.name_matching import quote_word, suggest_names
 from neurondb.schema.views import CASE_COLUMNS, EFFECT_COLUMNS
 
 NUMBER_COLUMNS: Final = {
@@ -90,9 +90,9 @@ DEFAULT_COLUMNS: Final = (
 
 
 class ResultShape(NamedTuple):
-    """What of the matching neurons to show: which columns, in which order, how many.
+    """The shape of an answer: which columns, in which order, and how many neurons.
 
-    An order key is a column, or `|column|` for its absolute value; `-` in front turns it round.
+    An order key is a column, or `|column|` for its absolute value; `-` in front reverses it.
     Neurons for which the key is unknown come last.
     """
 
@@ -104,8 +104,8 @@ class ResultShape(NamedTuple):
 def parse_number_column(key: str) -> str | None:
     """Return the column of neuron_overview that a key names; `|in_out|` for its absolute value."""
     if len(key) > 2 and key[0] == key[-1] == "|":
-        inner = parse_number_column(key[1:-1])
-        return None if inner is None else f"|{inner}|"
+        absolute_of = parse_number_column(key[1:-1])
+        return None if absolute_of is None else f"|{absolute_of}|"
     lowered = key.lower()
     if lowered in COLUMN_ALIASES:
         return COLUMN_ALIASES[lowered]
@@ -115,41 +115,41 @@ def parse_number_column(key: str) -> str | None:
 
 
 def choose_columns(
-    order: Sequence[str], usual: tuple[str, ...] = DEFAULT_COLUMNS
+    order: Sequence[str], default: tuple[str, ...] = DEFAULT_COLUMNS
 ) -> tuple[str, ...]:
-    """Return the usual columns and those that an order is by, which are shown by default.
+    """Return the columns to show by default: the usual ones and those of the order.
 
     A key that names no column is left to `compile_find` to refuse.
     """
     names = (key.removeprefix("-") for key in order)
     columns = ((parse_number_column(name) or name).strip("|") for name in names)
-    return (*usual, *(c for c in dict.fromkeys(columns) if c not in usual))
+    return (*default, *(c for c in dict.fromkeys(columns) if c not in default))
 
 
 def check_column(column: str) -> str:
     """Return the name in the view of a column to show.
 
     Raises:
-        UsageError: when there is none of that name; names near ones.
+        UsageError: when there is none of that name; the message has similar names.
     """
-    known = (*NUMBER_COLUMNS, *OTHER_COLUMNS)
+    columns = (*NUMBER_COLUMNS, *OTHER_COLUMNS)
     column = EFFECT_ALIASES.get(column, column)
-    if column not in known:
-        raise UsageError(f"unknown column {quote_word(column)}{did_you_mean(column, known)}")
+    if column not in columns:
+        raise UsageError(f"unknown column {quote_word(column)}{suggest_names(column, columns)}")
     return column
 
 
-def order_by(keys: Sequence[str]) -> list[str]:
+def list_order_terms(keys: Sequence[str]) -> list[str]:
     """Return the terms of an ORDER BY for the keys of a `ResultShape`; the last one is the id.
 
     Raises:
         UsageError: when a key names no column.
     """
-    terms = [term for key in keys for term in _order_terms(key)]
+    terms = [term for key in keys for term in _make_order_terms(key)]
     return [*terms, "neuron_id"]
 
 
-def _order_terms(key: str) -> list[str]:
+def _make_order_terms(key: str) -> list[str]:
     direction = " DESC" if key.startswith("-") else ""
     name = key.removeprefix("-")
     if name == "name":  # as numbers: 2.10 comes before 10.2

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
-from neurondb.find.columns import ResultShape, check_column, order_by
+from neurondb.find.columns import ResultShape, check_column, list_order_terms
 from neurondb.find.terms import (
     And,
     Between,
@@ -31,7 +31,7 @@ from neurondb.find.terms import (
 )
 from neurondb.full_text import write_condition
 from neurondb.schema.columns import FLOAT32_COLUMNS
-from neurondb.schema.views import EFFECT_COLUMNS, overview_on
+from neurondb.schema.views import EFFECT_COLUMNS, make_overview_on
 from neurondb.sql.running import Value
 
 
@@ -101,14 +101,14 @@ _PLACE_BASE: Final = 10**9
 
 _LISTED_VALUES: Final = "SELECT CAST(CAST(value AS TEXT) AS {kind}) FROM json_each({listed})"
 _MAX_PARTS: Final = 100
-"""Values of a list that are parameters of their own; a longer list is one parameter."""
+"""Up to so many values, each value of a list is a parameter; a longer list is one parameter."""
 
 _MAX_ITEMS: Final = 100_000
 """Items of a list that is one value; SQLite bounds how long a value is."""
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
 _MAX_CHARACTERS: Final = 900_000
-"""Characters of a statement; SQLite takes a few more."""
+"""How many characters a statement has at most; SQLite takes a few more."""
 _MAX_PARAMETERS: Final = 30_000
 _MAX_DEPTH: Final = 12
 """Alternations of and, or and not: the stack of SQLite's parser has a hundred places."""
@@ -116,7 +116,7 @@ _MAX_DEPTH: Final = 12
 
 @dataclass
 class _Parameters:
-    """Collects the values of a statement; called with one, it returns the name of its parameter."""
+    """Collects the values of a statement: a call with a value returns its parameter's name."""
 
     parameters: dict[str, Value] = field(default_factory=dict)
 
@@ -144,7 +144,7 @@ def _compile_and(term: And, bind: Bind) -> str:
 
 
 def _join(operator: str, conditions: Sequence[str]) -> str:
-    """Return conditions joined, in parentheses, as flat as can be, for SQLite bounds the depth."""
+    """Return conditions joined in parentheses, as flat as possible: SQLite limits the depth."""
     while len(conditions) > _MAX_PARTS:
         conditions = [
             f"({operator.join(conditions[i : i + _MAX_PARTS])})"
@@ -155,10 +155,10 @@ def _join(operator: str, conditions: Sequence[str]) -> str:
 
 @compile_condition.register
 def _compile_or(term: Or, bind: Bind) -> str:
-    listed = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
-    if len(listed) == len(term.parts):
-        # One list of neurons: of a choice of lists the planner may look at every neuron instead.
-        return _unite([_select_neurons(part, bind) for part in dict.fromkeys(listed)])
+    list_terms = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
+    if len(list_terms) == len(term.parts):
+        # One united list: for a choice between lists the planner may look at every neuron.
+        return _unite([_select_neurons(part, bind) for part in dict.fromkeys(list_terms)])
     return _join(" OR ", [compile_condition(part, bind) for part in term.parts])
 
 
@@ -171,15 +171,15 @@ def _unite(lists: Sequence[str]) -> str:
 
 @compile_condition.register
 def _compile_not(term: Not, bind: Bind) -> str:
-    inner = compile_condition(term.part, bind)
-    return f"NOT {inner}" if inner.startswith("(") else f"NOT ({inner})"
+    condition = compile_condition(term.part, bind)
+    return f"NOT {condition}" if condition.startswith("(") else f"NOT ({condition})"
 
 
 @compile_condition.register
 def _compile_compare(term: Compare, bind: Bind) -> str:
     # 0.3 as float32 is above 0.3: what prints as 0.3 is neither above nor below it.
-    outer = max if term.operator in (">", "<=") else min
-    value = outer(_list_stored_forms(term.column, term.value))
+    choose_bound = max if term.operator in (">", "<=") else min
+    value = choose_bound(_list_stored_forms(term.column, term.value))
     return f"{_write_column(term.column)} {term.operator} {bind(value)}"
 
 
@@ -207,13 +207,15 @@ def _compile_one_of(term: OneOf, bind: Bind) -> str:
         return f"{_write_column(term.column)} = {bind(values[0])}"
     if len(values) <= _MAX_PARTS or any(isinstance(value, str) for value in values):
         return f"{_write_column(term.column)} IN ({', '.join(map(bind, values))})"
-    whole = all(isinstance(value, int) for value in values)
-    kind = "BIGINT" if whole else "DOUBLE PRECISION"
+    integral = all(isinstance(value, int) for value in values)
+    kind = "BIGINT" if integral else "DOUBLE PRECISION"
     lists = [
         _LISTED_VALUES.format(kind=kind, listed=bind(json.dumps(dict(enumerate(part)))))
         for part in _cut(values)
     ]
-    return _join(" OR ", [f"{_write_column(term.column)} IN ({listed})" for listed in lists])
+    return _join(
+        " OR ", [f"{_write_column(term.column)} IN ({values_sql})" for values_sql in lists]
+    )
 
 
 def _list_stored_forms(column: str, value: float) -> tuple[float, ...]:
@@ -306,14 +308,14 @@ def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> 
     _check_depth(expression)
     bind = _Parameters()
     columns = ", ".join(check_column(column) for column in shape.columns)
-    order = ", ".join(order_by(shape.order))
-    where = _write_where(expression, bind)
+    order = ", ".join(list_order_terms(shape.order))
+    condition = _write_where(expression, bind)
     if shape.limit is not None:
         # Choose the neurons first: what is shown of them is looked up for these few only.
-        first = f"SELECT neuron_id\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
-        chosen = textwrap.indent(f"{first}\nLIMIT {bind(shape.limit)}", "    ")
-        where = f"neuron_id IN (\n{chosen})"
-    sql = f"SELECT {columns}\nFROM neuron_overview\nWHERE {where}\nORDER BY {order}"
+        first = f"SELECT neuron_id\nFROM neuron_overview\nWHERE {condition}\nORDER BY {order}"
+        selected_ids = textwrap.indent(f"{first}\nLIMIT {bind(shape.limit)}", "    ")
+        condition = f"neuron_id IN (\n{selected_ids})"
+    sql = f"SELECT {columns}\nFROM neuron_overview\nWHERE {condition}\nORDER BY {order}"
     return _check_size(Statement(_use_dataset(expression, sql, bind), bind.parameters))
 
 
@@ -344,8 +346,8 @@ def compile_count(expression: Expression) -> Statement:
     """
     _check_depth(expression)
     bind = _Parameters()
-    where = _write_where(expression, bind)
-    sql = f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {where}"
+    condition = _write_where(expression, bind)
+    sql = f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {condition}"
     return _check_size(Statement(_use_dataset(expression, sql, bind), bind.parameters))
 
 
@@ -359,7 +361,7 @@ def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
     if name is None:
         return sql
     dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
-    overview = textwrap.indent(overview_on(dataset), "    ")
+    overview = textwrap.indent(make_overview_on(dataset), "    ")
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 
 
@@ -382,11 +384,11 @@ def _use_effect_index(term: Expression, bind: Bind) -> str | None:
     """
     if (
         not isinstance(term, Compare | Between)
-        or (listed := _select_by_effect(term.column)) is None
+        or (selection := _select_by_effect(term.column)) is None
     ):
         return None
     fits = compile_condition(replace(term, column="e.mean"), bind)
-    return f"neuron_id IN ({listed.format(fits=fits)})"
+    return f"neuron_id IN ({selection.format(fits=fits)})"
 
 
 def _write_where(expression: Expression, bind: Bind) -> str:
@@ -395,11 +397,12 @@ def _write_where(expression: Expression, bind: Bind) -> str:
         And(())
     ]
     # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
-    listed = HasToken | HasEffect | Place | Places
-    few_neurons = any(isinstance(part, listed) or _is_class(part) for part in parts)
+    selective_terms = HasToken | HasEffect | Place | Places
+    few_neurons = any(isinstance(part, selective_terms) or _is_class(part) for part in parts)
     terms = (None if few_neurons else _use_effect_index(part, bind) for part in parts)
     conditions = [
-        known or compile_condition(part, bind) for known, part in zip(terms, parts, strict=True)
+        index_condition or compile_condition(part, bind)
+        for index_condition, part in zip(terms, parts, strict=True)
     ]
     return (
         "\n  AND ".join(conditions) if len(conditions) <= _MAX_PARTS else _join(" AND ", conditions)

@@ -52,7 +52,7 @@ def find_named_models(expression: Expression, models: Iterable[Model]) -> list[M
 
 def find_covered_models(expression: Expression, models: Iterable[Model]) -> list[CoveredModel]:
     """Return the models and layers that an expression does not rule out by name or by place."""
-    covered = []
+    covered_models = []
     for model in models:
         layers = tuple(
             layer
@@ -60,8 +60,8 @@ def find_covered_models(expression: Expression, models: Iterable[Model]) -> list
             if _decide(expression, model, layer) is not False
         )
         if layers:
-            covered.append(CoveredModel(model, layers))
-    return covered
+            covered_models.append(CoveredModel(model, layers))
+    return covered_models
 
 
 def _decide(term: Expression, model: Model, layer: int | None) -> bool | None:
@@ -77,8 +77,8 @@ def _decide(term: Expression, model: Model, layer: int | None) -> bool | None:
             verdicts = [_decide(part, model, layer) for part in parts]
             return True if True in verdicts else None if None in verdicts else False
         case Not(part):
-            inner = _decide(part, model, layer)
-            return None if inner is None else not inner
+            verdict = _decide(part, model, layer)
+            return None if verdict is None else not verdict
         case OneOf("model", names):
             return model.name in names
     return None if layer is None else _decide_place(term, model, layer)
@@ -151,22 +151,22 @@ class NamedDataset(NamedTuple):
     source: str
 
 
-def explain_missing_stage(stage: str, lacking: Sequence[Model]) -> str:
+def explain_missing_stage(stage: str, models: Sequence[Model]) -> str:
     """Return a line that says which models lack a stage, and how to ingest it."""
-    return _format_missing_stage(stage, {model.name: model.name for model in lacking}, lacking[0])
+    return _format_missing_stage(stage, {model.name: model.name for model in models}, models[0])
 
 
 def _format_missing_stage(
-    stage: str, lacking: Iterable[str], first: Model, dataset: NamedDataset | None = None
+    stage: str, names: Iterable[str], first: Model, dataset: NamedDataset | None = None
 ) -> str:
     """Return the line on models, or layers, that lack a stage, with the first model's command."""
-    what, options, *_ = STAGES[stage]
-    where = "TEXTS" if dataset is None or _is_gone(dataset.source) else shlex.quote(dataset.source)
+    subject_line, options, *_ = STAGES[stage]
+    texts = "TEXTS" if dataset is None or _is_gone(dataset.source) else shlex.quote(dataset.source)
     if dataset is not None and "{dataset}" in options:
-        subject, verb = what.rsplit(" ", 1)
-        what = f"{subject} on {dataset.name!r} {verb}"
-    command = f"neurondb ingest {_format_ingest_arguments(first)} {options.format(dataset=where)}"
-    return f"{what} not ingested for {', '.join(lacking)}: run `{command}`"
+        subject, verb = subject_line.rsplit(" ", 1)
+        subject_line = f"{subject} on {dataset.name!r} {verb}"
+    command = f"neurondb ingest {_format_ingest_arguments(first)} {options.format(dataset=texts)}"
+    return f"{subject_line} not ingested for {', '.join(names)}: run `{command}`"
 
 
 def _is_gone(source: str) -> bool:
@@ -186,15 +186,15 @@ def find_named_dataset(connection: Connection, expression: Expression) -> NamedD
     name, d = get_dataset_name(expression), dataset_rows.c
     if name is None:
         return None
-    named = select(d.dataset_id, d.name, d.source).where(d.name == name)
-    row = connection.execute(named).first()
+    query = select(d.dataset_id, d.name, d.source).where(d.name == name)
+    row = connection.execute(query).first()
     return None if row is None else NamedDataset(*row)
 
 
 def _format_ingest_arguments(model: Model) -> str:
     """Return what `neurondb ingest` must be given to read a model from where it came."""
-    known = KNOWN.get(model.name)
-    if known is not None and known.hub_id == model.source:
+    known_model = KNOWN.get(model.name)
+    if known_model is not None and known_model.hub_id == model.source:
         return model.name
     return f"{shlex.quote(model.source)} --name {shlex.quote(model.name)}"
 
@@ -202,41 +202,41 @@ def _format_ingest_arguments(model: Model) -> str:
 def explain_missing_layers(
     connection: Connection,
     stage: str,
-    covered: Sequence[CoveredModel],
+    covered_models: Sequence[CoveredModel],
     dataset: NamedDataset | None,
 ) -> str:
     """Return a line that says which models, or layers of them, lack a stage; '' if none does."""
-    lacking = {
+    missing_layers = {
         part: layers
-        for part in covered
+        for part in covered_models
         if (layers := _find_lacking_layers(connection, stage, part, dataset))
     }
-    if not lacking:
+    if not missing_layers:
         return ""
     if stage == "properties":
-        nameless = [p.model.name for p in lacking if not has_tokenizer(connection, p.model)]
+        nameless = [p.model.name for p in missing_layers if not has_tokenizer(connection, p.model)]
         if nameless:
             return f"no tokenizer came with {', '.join(nameless)}: its tokens have no properties"
     names = [
         f"{_format_layers(layers)} of {part.model.name}"
         if layers != _list_layers(part)
         else part.model.name
-        for part, layers in lacking.items()
+        for part, layers in missing_layers.items()
     ]
-    return _format_missing_stage(stage, names, next(iter(lacking)).model, dataset)
+    return _format_missing_stage(stage, names, next(iter(missing_layers)).model, dataset)
 
 
 def _find_lacking_layers(
     connection: Connection, stage: str, part: CoveredModel, dataset: NamedDataset | None
 ) -> tuple[int, ...]:
     """Return the covered layers of a model that lack a stage; all its layers if none has it."""
-    _, _, table, dense = STAGES[stage]
+    _, _, table, every_neuron = STAGES[stage]
     model, dataset_id = part.model, part.model.dataset_id
     if dataset is not None:
         dataset_id = dataset.dataset_id
     if not has_rows(connection, table, model, dataset_id):
         return _list_layers(part)
-    if not dense:
+    if not every_neuron:
         return ()
     return tuple(
         layer for layer in part.layers if not has_rows(connection, table, model, dataset_id, layer)
@@ -256,8 +256,8 @@ def _format_layers(layers: Sequence[int]) -> str:
             runs[-1][-1] = layer
         else:
             runs.append([layer, layer])
-    listed = ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in runs)
-    return f"layer{'s' * (len(layers) > 1)} {listed}"
+    ranges = ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in runs)
+    return f"layer{'s' * (len(layers) > 1)} {ranges}"
 
 
 def has_rows(

@@ -60,11 +60,11 @@ EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
 NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS)
-"""What a named query may say in its header that it needs."""
+"""The words for what a named query needs, as its header may list them."""
 NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS))
-"""Needs of queries that are not about what a stage measures of each neuron."""
+"""Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
-"""What the names of related classes end with."""
+"""The endings of the names of related classes."""
 _RUN_KINDS: Final = {"ablated": SINGLE_NEURON, "attribution": ATTRIBUTION}
 _RUN_COMMANDS: Final = {
     SINGLE_NEURON: "neurondb ablate-each {model} --where EXPR --dataset TEXTS",
@@ -76,7 +76,7 @@ _NO_MODELS: Final = "this database has no models; add one with `neurondb ingest 
 def explain_empty(
     connection: Connection,
     expression: Expression,
-    needs: Sequence[str] = (),
+    stages: Sequence[str] = (),
     values: Sequence[str] = (),
 ) -> list[str]:
     """Return a line for each reason why an expression may fit no neuron.
@@ -86,23 +86,23 @@ def explain_empty(
     Args:
         connection: To the database.
         expression: What was asked, with names as the database has them.
-        needs: Stages and runs that are needed whatever the expression says, of `NEEDS`.
+        stages: Stages and runs that are needed whatever the expression says, of `NEEDS`.
         values: The values of a named query's parameters that are a choice.
     """
-    stored = load_models(connection)
-    named = find_named_models(expression, stored)
-    if not named:
-        return [] if stored else [_NO_MODELS]
-    covered = find_covered_models(expression, named)
-    if not covered:
-        return [_format_places(named)]
-    models = [model for model, _ in covered]
+    stored_models = load_models(connection)
+    named_models = find_named_models(expression, stored_models)
+    if not named_models:
+        return [] if stored_models else [_NO_MODELS]
+    covered_models = find_covered_models(expression, named_models)
+    if not covered_models:
+        return [_format_places(named_models)]
+    models = [model for model, _ in covered_models]
     terms = list(iterate_terms(expression))
-    needs = (
-        ("weights", *needs) if _mentions_places(terms) and not NO_NEURONS & set(needs) else needs
+    stages = (
+        ("weights", *stages) if _mentions_places(terms) and not NO_NEURONS & set(stages) else stages
     )
-    missing = _explain_missing_data(connection, expression, covered, terms, needs)
-    gates = _explain_gates(expression, models, needs, values)
+    missing = _explain_missing_data(connection, expression, covered_models, terms, stages)
+    gates = _explain_gates(expression, models, stages, values)
     rare = _explain_rare_properties(connection, terms, models)
     absent = explain_absent_texts(connection, terms)
     related = explain_related_classes(connection, terms, models)
@@ -113,41 +113,41 @@ def explain_nulls(
     connection: Connection, expression: Expression, columns: Sequence[str]
 ) -> list[str]:
     """Return a line for each reason why columns may be NULL for all neurons that fit."""
-    covered = find_covered_models(expression, load_models(connection))
-    if not covered:
+    covered_models = find_covered_models(expression, load_models(connection))
+    if not covered_models:
         return []
     terms: list[Expression] = [Compare(column, ">", 0) for column in columns]
-    lines = _explain_missing_data(connection, expression, covered, terms, ())
-    return [*lines, *explain_missing_gates(terms, [model for model, _ in covered])]
+    lines = _explain_missing_data(connection, expression, covered_models, terms, ())
+    return [*lines, *explain_missing_gates(terms, [model for model, _ in covered_models])]
 
 
 def _explain_missing_data(
     connection: Connection,
     expression: Expression,
-    covered: Sequence[CoveredModel],
+    covered_models: Sequence[CoveredModel],
     terms: Sequence[Expression],
-    needs: Sequence[str],
+    stages: Sequence[str],
 ) -> Iterator[str]:
     """Yield a line for every stage or run that terms need and that models lack."""
     dataset = find_named_dataset(connection, expression)
     for stage in STAGES:
-        if stage in needs or _needs_stage(stage, terms):
-            line = explain_missing_layers(connection, stage, covered, dataset)
+        if stage in stages or _needs_stage(stage, terms):
+            line = explain_missing_layers(connection, stage, covered_models, dataset)
             if line:
                 yield line
-    measured = [Missing("ablated_loss")] if EFFECTS in needs else []
-    models = [model for model, _ in covered]
-    yield from explain_missing_effects(connection, (*terms, *measured), models)
-    if ABLATIONS in needs:
+    effect_terms = [Missing("ablated_loss")] if EFFECTS in stages else []
+    models = [model for model, _ in covered_models]
+    yield from explain_missing_effects(connection, (*terms, *effect_terms), models)
+    if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
 
 
 def _explain_gates(
-    expression: Expression, models: Sequence[Model], needs: Sequence[str], values: Sequence[str]
+    expression: Expression, models: Sequence[Model], stages: Sequence[str], values: Sequence[str]
 ) -> Iterator[str]:
     terms = list(iterate_terms_but_dead(expression))
     yield from explain_missing_gates(terms, models, values)
-    if GATES in needs:
+    if GATES in stages:
         yield from explain_no_gates(models)
 
 
@@ -184,11 +184,11 @@ def _explain_rare_properties(
     """Yield a line for each property that too few tokens have for effects to be stored."""
     p, r = tables.properties.c, tables.token_property_rows.c
     for name in dict.fromkeys(term.property for term in terms if isinstance(term, HasEffect)):
-        counted = select(func.count(r.token_id)).join(
+        count_query = select(func.count(r.token_id)).join(
             tables.properties, p.property_id == r.property_id
         )
         for model in models:
-            of_model = counted.where(p.name == name, r.model_id == model.model_id)
+            of_model = count_query.where(p.name == name, r.model_id == model.model_id)
             n = connection.execute(of_model).scalar() or 0
             if n < FEWEST_TOKENS and has_rows(connection, tables.property_effects, model):
                 of_tokens = f"{n or 'none'} of its tokens {'has' if n == 1 else 'have'}"
@@ -206,8 +206,8 @@ def _mentions_places(terms: Sequence[Expression]) -> bool:
 
 
 def _needs_stage(stage: str, terms: Sequence[Expression]) -> bool:
-    listed = STAGE_TERMS.get(stage, ())
-    if any(isinstance(term, listed) for term in terms):
+    term_types = STAGE_TERMS.get(stage, ())
+    if any(isinstance(term, term_types) for term in terms):
         return True
     columns = STAGE_COLUMNS.get(stage, frozenset())
     return any(
@@ -216,11 +216,11 @@ def _needs_stage(stage: str, terms: Sequence[Expression]) -> bool:
     )
 
 
-def _format_places(named: Sequence[Model]) -> str:
+def _format_places(models: Sequence[Model]) -> str:
     """Return which layers and neurons models have, for a question about places beyond them."""
     return "; ".join(
         f"{model.name} has layers 0–{model.n_layers - 1}, neurons 0–{model.d_mlp - 1}"
-        for model in named
+        for model in models
     )
 
 
@@ -231,24 +231,26 @@ def explain_related_classes(
 
     Where few neurons are weakening, many may be so conditionally.
     """
-    wanted = {
+    class_names = {
         str(name)
         for term in terms
         if isinstance(term, OneOf) and term.column == "class"
         for name in term.values
     }
-    if not wanted:
+    if not class_names:
         return
     for model in models:
         counts = _count_classes(connection, model)
-        families = {family for family in CLASS_FAMILIES for name in wanted if name.endswith(family)}
+        families = {
+            family for family in CLASS_FAMILIES for name in class_names if name.endswith(family)
+        }
         related = [
             f"{n:,} {name}"
             for name, n in counts.items()
-            if name not in wanted and any(name.endswith(family) for family in families)
+            if name not in class_names and any(name.endswith(family) for family in families)
         ]
         if related:
-            asked_for = ", ".join(f"{counts.get(name, 0):,} {name}" for name in sorted(wanted))
+            asked_for = ", ".join(f"{counts.get(name, 0):,} {name}" for name in sorted(class_names))
             yield f"{model.name} has {asked_for}; akin to these are {', '.join(related)}"
 
 
@@ -277,10 +279,12 @@ def explain_missing_effects(
     for column in dict.fromkeys(column for column in columns if column in EFFECT_COLUMNS):
         name, _, metric = column.partition("_")
         kind = _RUN_KINDS[name]
-        lacking = [model for model in models if not _has_effect(connection, model, kind, metric)]
-        if lacking:
-            names = ", ".join(model.name for model in lacking)
-            command = _RUN_COMMANDS[kind].format(model=shlex.quote(lacking[0].name))
+        models_without = [
+            model for model in models if not _has_effect(connection, model, kind, metric)
+        ]
+        if models_without:
+            names = ", ".join(model.name for model in models_without)
+            command = _RUN_COMMANDS[kind].format(model=shlex.quote(models_without[0].name))
             metrics = " --metrics loss,entropy" if column == "attribution_entropy" else ""
             yield f"{name}.{metric} is not known of {names}: run `{command}{metrics}`"
 

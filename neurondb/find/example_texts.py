@@ -13,7 +13,7 @@ from neurondb.errors import ExpressionError, UsageError
 from neurondb.find.lexer import Lexeme
 from neurondb.find.terms import Expression, HasText
 from neurondb.find.values import join_or
-from neurondb.name_matching import did_you_mean, quote_word
+from neurondb.name_matching import quote_word, suggest_names
 from neurondb.phrases import parse_phrase
 from neurondb.reading.text_search import count_texts
 from neurondb.schema.codes import EXAMPLE_LISTS, QUANTITIES, SIGN_CASES
@@ -58,7 +58,7 @@ def _choose_lists(key: Lexeme) -> tuple[int, ...]:
     *qualifiers, _ = key.value.lower().replace("−", "-").split(".")
     for qualifier in qualifiers:
         if qualifier not in (*SIGN_CASES, *QUANTITIES):
-            hint = did_you_mean(qualifier, (*SIGN_CASES, *QUANTITIES))
+            hint = suggest_names(qualifier, (*SIGN_CASES, *QUANTITIES))
             raise ExpressionError(f"unknown qualifier {quote_word(qualifier)} {key.where}{hint}")
     cases = [case for case in SIGN_CASES if case in qualifiers] or SIGN_CASES
     quantities = [quantity for quantity in QUANTITIES if quantity in qualifiers] or QUANTITIES

@@ -1,4 +1,4 @@
-"""What only neurons with a gate have, and what to ask of neurons without one instead."""
+"""What only gated neurons have, and what to ask for instead where there are no gates."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -49,37 +49,39 @@ def explain_missing_gates(
         )
     cases = [value for value in distinct if value in UNGATED_VALUES]
     if gated and cases and not ungated:
-        names, have, _ = _describe_models(gated)
-        yield f"{names} {have} gates: {', '.join(cases)} are sign cases of neurons without one"
+        names, verb, _ = _describe_models(gated)
+        yield f"{names} {verb} gates: {', '.join(cases)} are sign cases of neurons without one"
 
 
 def explain_no_gates(models: Sequence[Model]) -> Iterator[str]:
     """Yield a line that says that no model has gates, where a question is about them."""
     if not any(model.gated for model in models):
-        who, have, _ = _describe_models([model.name for model in models])
-        yield f"{who} {have} no gates, which the question is about"
+        subject, verb, _ = _describe_models([model.name for model in models])
+        yield f"{subject} {verb} no gates, which the question is about"
 
 
 def _explain_ungated(
     names: Sequence[str], terms: Sequence[Expression], values: Sequence[str]
 ) -> Iterator[str]:
-    """Yield a line for each thing that models without gates, by their names, lack of a question."""
-    who, have, their = _describe_models(names)
+    """Yield a line for everything a question asks for that models without gates do not have."""
+    subject, verb, possessive = _describe_models(names)
     columns = [column for column in map(_get_gated_column, terms) if column is not None]
-    needed = dict.fromkeys(columns)
+    gated_columns = dict.fromkeys(columns)
     if any(isinstance(term, HasToken) and _needs_gate(term) for term in terms):
-        needed["tokens of gate"] = None
-    nearest = dict.fromkeys(NEAREST_UNGATED_COLUMN.get(name, "in.token") for name in needed)
-    if needed:
+        gated_columns["tokens of gate"] = None
+    nearest = dict.fromkeys(NEAREST_UNGATED_COLUMN.get(name, "in.token") for name in gated_columns)
+    if gated_columns:
         yield (
-            f"{who} {have} no gates: {their} neurons have no {_join_words(needed, 'or')}; "
+            f"{subject} {verb} no gates: {possessive} neurons have no "
+            f"{_join_words(gated_columns, 'or')}; "
             f"ask for {_join_words(nearest, 'or')} instead"
         )
     if values:
-        chosen = _join_words(values, "or")
-        yield f"{who} {have} no gates: there is no {chosen} of {their} neurons"
+        values_text = _join_words(values, "or")
+        yield f"{subject} {verb} no gates: there is no {values_text} of {possessive} neurons"
     if any(isinstance(term, OneOf) and _names_gated_class(term) for term in terms):
-        yield f"{who} {have} no gates: {their} neurons are {_join_words(UNGATED_CLASSES, 'or')}"
+        classes = _join_words(UNGATED_CLASSES, "or")
+        yield f"{subject} {verb} no gates: {possessive} neurons are {classes}"
 
 
 def _get_gated_column(term: Expression) -> str | None:
@@ -117,11 +119,11 @@ def _iterate_dead_terms(expression: Expression) -> Iterator[Expression]:
 
 def _describe_models(names: Sequence[str]) -> tuple[str, str, str]:
     """Return the names of models, and the verb and pronoun that go with them."""
-    one = len(names) == 1
-    return ", ".join(names), "has" if one else "have", "its" if one else "their"
+    single = len(names) == 1
+    return ", ".join(names), "has" if single else "have", "its" if single else "their"
 
 
 def _join_words(words: Iterable[str], last: str) -> str:
     """Return `a, b or c`, where `last` is the word before the last one."""
-    *before, end = words
-    return f"{', '.join(before)} {last} {end}" if before else end
+    *others, end = words
+    return f"{', '.join(others)} {last} {end}" if others else end

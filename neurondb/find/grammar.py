@@ -39,7 +39,7 @@ from neurondb.find.values import (
     read_token,
     read_word,
 )
-from neurondb.name_matching import did_you_mean, match_names, quote_word, split_words
+from neurondb.name_matching import match_names, quote_word, split_words, suggest_names
 
 MAX_DEPTH: Final = 100
 """Levels of nesting beyond which an expression is refused, so that no stack overflows."""
@@ -81,9 +81,9 @@ class _Parser:
         return self._lexemes[min(self._place + by, len(self._lexemes) - 1)]
 
     def _take(self) -> Lexeme:
-        taken = self.next
+        lexeme = self.next
         self._place = min(self._place + 1, len(self._lexemes) - 1)
-        return taken
+        return lexeme
 
     def _is_word(self, *words: str) -> bool:
         return self.next.kind == WORD and self.next.value.lower() in words
@@ -108,21 +108,21 @@ class _Parser:
             raise ExpressionError(f"nested deeper than {MAX_DEPTH} levels {self.next.where}")
         if self._is_word("not"):
             self._take()
-            inner = self._read_negation(depth + 1)
-            return inner.part if isinstance(inner, Not) else Not(inner)
+            expression = self._read_negation(depth + 1)
+            return expression.part if isinstance(expression, Not) else Not(expression)
         if self.next.kind != "(":
             return self._read_term()
         opened = self._take()
-        inner = self.read_expression(depth + 1)
+        expression = self.read_expression(depth + 1)
         if self.next.kind != ")":
             raise ExpressionError(f"the parenthesis {opened.where} is not closed")
         self._take()
-        return inner
+        return expression
 
     def _read_term(self) -> Expression:
         if self.next.kind not in (WORD, TEXT) or self._is_word(*CONNECTIVES):
-            found = "nothing" if self.next.kind == END else self.next.quoted
-            raise ExpressionError(f"expected a condition {self.next.where}, found {found}")
+            unexpected = "nothing" if self.next.kind == END else self.next.quoted
+            raise ExpressionError(f"expected a condition {self.next.where}, found {unexpected}")
         if self._peek(1).kind == OPERATOR:
             return self._read_comparison()
         parts = [self._read_name()]
@@ -151,17 +151,17 @@ class _Parser:
 
     def _read_item(self) -> Lexeme:
         if self.next.kind not in (WORD, TEXT):
-            found = "nothing" if self.next.kind == END else self.next.quoted
-            raise ExpressionError(f"expected a value {self.next.where}, found {found}")
+            unexpected = "nothing" if self.next.kind == END else self.next.quoted
+            raise ExpressionError(f"expected a value {self.next.where}, found {unexpected}")
         return self._take()
 
     def _read_token_comparison(self, key: Lexeme, operator: str, items: list[Lexeme]) -> Expression:
         lists = _choose_lists(key)
         if operator not in ("=", "!="):
             raise ExpressionError(f"{key.value} {key.where} takes = or !=, not {operator}")
-        items, within = self._split_rank(items) if lists else (items, None)
+        items, top = self._split_rank(items) if lists else (items, None)
         return negate_if_unequal(
-            operator, join_or([read_token(lists, item, within) for item in items])
+            operator, join_or([read_token(lists, item, top) for item in items])
         )
 
     def _split_rank(self, items: list[Lexeme]) -> tuple[list[Lexeme], int | None]:
@@ -209,27 +209,27 @@ class _Parser:
             raise ExpressionError(f"{lexeme.value} {lexeme.where} needs a comparison")
         if looks_like_place(lexeme.value):
             raise make_place_error(lexeme)
-        known = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *list_keys()}
-        hint = did_you_mean(lexeme.value, known)
+        entries = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *list_keys()}
+        hint = suggest_names(lexeme.value, entries)
         raise ExpressionError(f"unknown word {lexeme.quoted} {lexeme.where}{hint}")
 
 
 def _read_rank(lexeme: Lexeme) -> int:
-    spelled = lexeme.value[1:]
-    if not spelled.isascii() or not spelled.isdigit() or not spelled.strip("0"):
+    digits = lexeme.value[1:]
+    if not digits.isascii() or not digits.isdigit() or not digits.strip("0"):
         raise ExpressionError(
             f"{lexeme.quoted} {lexeme.where} is not a number of places from 1, as @5"
         )
-    return int(spelled) if len(spelled) < 10 else 2**31
+    return int(digits) if len(digits) < 10 else 2**31
 
 
 def _is_key(word: str) -> bool:
-    spelled = word.lower().replace("-", "_")
+    key_name = word.lower().replace("-", "_")
     return (
         parse_number_column(word) is not None
-        or spelled in list_keys()
-        or is_property_key(spelled)
-        or is_text_key(spelled)
+        or key_name in list_keys()
+        or is_property_key(key_name)
+        or is_text_key(key_name)
     )
 
 
@@ -247,10 +247,10 @@ def list_keys() -> frozenset[str]:
 
 def _choose_lists(key: Lexeme) -> tuple[int, ...]:
     """Return the token lists that a key like `out.bottom.token` means; none for the LM head."""
-    spelled = key.value.lower().replace("-", "_")
-    *qualifiers, last = TOKEN_KEYS.get(spelled, spelled).split(".")
+    key_name = key.value.lower().replace("-", "_")
+    *qualifiers, last = TOKEN_KEYS.get(key_name, key_name).split(".")
     if last != "token":
-        hint = did_you_mean(spelled, list_keys())
+        hint = suggest_names(key_name, list_keys())
         raise ExpressionError(f"unknown key {key.quoted} {key.where}{hint}")
     if "lm_head" in qualifiers:
         if len(qualifiers) > 1:
@@ -260,6 +260,6 @@ def _choose_lists(key: Lexeme) -> tuple[int, ...]:
         return ()
     for qualifier in qualifiers:
         if qualifier not in QUALIFIERS:
-            hint = did_you_mean(qualifier, (*QUALIFIERS, "lm-head"))
+            hint = suggest_names(qualifier, (*QUALIFIERS, "lm-head"))
             raise ExpressionError(f"unknown qualifier {quote_word(qualifier)} {key.where}{hint}")
     return choose_token_lists(qualifiers)

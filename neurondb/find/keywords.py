@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from neurondb.find.terms import And, Compare, Expression, Missing, Not, OneOf, Or
-from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, token_list
+from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, encode_token_list
 from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
 
 DATASET_KEY: Final = "dataset"
-"""What stands before the name of the dataset whose activations are meant; no column."""
+"""The key that names the dataset whose activations are meant; it is no column."""
 
 ROLES: Final = ("prediction", "suppression", "partition", "none")
 
@@ -34,8 +34,10 @@ def list_class_words() -> dict[str, Expression]:
         "atypical": OneOf("class", _list_classes(atypical=True)),
         "input manipulators": OneOf("class", manipulators),
     }
-    for known in (*CLASSES, UNDEFINED):
-        words[known.name] = words[known.io_name] = OneOf("class", (known.name,))
+    for read_write_class in (*CLASSES, UNDEFINED):
+        words[read_write_class.name] = words[read_write_class.io_name] = OneOf(
+            "class", (read_write_class.name,)
+        )
     return words
 
 
@@ -47,7 +49,7 @@ BARE_WORDS: Final[dict[str, Expression]] = {
     "dead": DEAD,
     "significant": Compare("significant_in_out", ">", 0),
 }
-"""What may stand without a comparison → its meaning."""
+"""Words that may stand without a comparison → their meaning."""
 
 TOKEN_KEYS: Final = {
     "token": "token",
@@ -56,7 +58,7 @@ TOKEN_KEYS: Final = {
     "suppresses": "out.bottom.unembed.token",
     "reads": "gate.in.top.unembed.token",
 }
-"""What may stand before a token → its qualified form; besides, `token` after any qualifiers."""
+"""Keys that compare a token → their qualified form; `token` after any qualifiers is one too."""
 
 QUALIFIERS: Final = (*VECTORS, *DIRECTIONS, *BASES)
 
@@ -67,7 +69,7 @@ def choose_token_lists(qualifiers: Sequence[str]) -> tuple[int, ...]:
     Unless they say otherwise it is the top of any vector, by the unembedding.
     """
     return tuple(
-        token_list(VECTORS.index(vector), BASES.index(basis), DIRECTIONS.index(direction))
+        encode_token_list(VECTORS.index(vector), BASES.index(basis), DIRECTIONS.index(direction))
         for vector in _choose(qualifiers, VECTORS, VECTORS)
         for basis in _choose(qualifiers, BASES, BASES[:1])
         for direction in _choose(qualifiers, DIRECTIONS, DIRECTIONS[:1])
@@ -75,6 +77,6 @@ def choose_token_lists(qualifiers: Sequence[str]) -> tuple[int, ...]:
 
 
 def _choose(
-    qualifiers: Sequence[str], among: Sequence[str], default: Sequence[str]
+    qualifiers: Sequence[str], order: Sequence[str], default: Sequence[str]
 ) -> Sequence[str]:
-    return [word for word in among if word in qualifiers] or default
+    return [word for word in order if word in qualifiers] or default

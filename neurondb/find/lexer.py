@@ -81,7 +81,7 @@ def _make_lexeme(match: re.Match[str]) -> Lexeme:
 
 
 def unquote(quoted: str) -> str:
-    r"""Return what stands between the quotes.
+    r"""Return the text between the quotes, escapes replaced.
 
     Only \n, \t, \r, \\, \' and \" are escapes: a token that is a lone byte is stored with its
     backslash (`\xe2`), and is written so.

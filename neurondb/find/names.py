@@ -25,7 +25,7 @@ from neurondb.find.terms import (
     iterate_terms,
 )
 from neurondb.find.token_names import require_token
-from neurondb.name_matching import did_you_mean, quote_word, split_words
+from neurondb.name_matching import quote_word, split_words, suggest_names
 from neurondb.reading.models import find_model
 from neurondb.reading.texts import find_dataset_by_name
 from neurondb.schema.tables import dataset_rows, models, properties
@@ -35,14 +35,18 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
     """Return the expression with every model, dataset, token and property as the database has it.
 
     Raises:
-        UnknownNameError: when one of them is not there; names those that are.
+        UnknownNameError: when one of them is not there; the message lists similar ones.
     """
-    known = _replace_terms(expression, lambda term: _resolve_models(term, connection))
-    models_named = get_model_names(known)
-    lists = [term for term in iterate_terms(known) if isinstance(term, Places)]
+    expression_with_models = _replace_terms(
+        expression, lambda term: _resolve_models(term, connection)
+    )
+    models_named = get_model_names(expression_with_models)
+    lists = [term for term in iterate_terms(expression_with_models) if isinstance(term, Places)]
     if lists:
         _check_places(lists, connection, models_named)
-    resolved = _replace_terms(known, lambda term: _resolve_name(term, connection, models_named))
+    resolved = _replace_terms(
+        expression_with_models, lambda term: _resolve_name(term, connection, models_named)
+    )
     dataset, server = get_dataset_name(resolved), connection.dialect.name != "sqlite"
     return _replace_terms(resolved, lambda term: _place_text(term, dataset, server=server))
 
@@ -52,19 +56,21 @@ def _place_text(term: Expression, dataset: str | None, *, server: bool) -> Expre
     return replace(term, dataset=dataset, server=server) if isinstance(term, HasText) else term
 
 
-def _check_places(lists: Sequence[Places], connection: Connection, among: Sequence[str]) -> None:
+def _check_places(
+    lists: Sequence[Places], connection: Connection, model_names: Sequence[str]
+) -> None:
     """Refuse a list with a neuron that none of the models has."""
     m = models.c
     rows = connection.execute(select(m.name, m.n_layers, m.d_mlp).order_by(m.name)).all()
-    sizes = [row for row in rows if not among or row.name in among]
+    sizes = [row for row in rows if not model_names or row.name in model_names]
     shapes = {(row.n_layers, row.d_mlp) for row in sizes}
     for place in (place for term in lists for place in term.places):
         if shapes and not any(place.layer < n and place.neuron < d for n, d in shapes):
-            has = "; ".join(
+            sizes_text = "; ".join(
                 f"{row.name} has layers 0–{row.n_layers - 1}, neurons 0–{row.d_mlp - 1}"
                 for row in sizes[:3]
             )
-            raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {has}")
+            raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {sizes_text}")
 
 
 def find_model_name(connection: Connection, name: str) -> str:
@@ -74,22 +80,22 @@ def find_model_name(connection: Connection, name: str) -> str:
         UnknownNameError: as `find_model` does.
     """
     m = models.c
-    same = select(m.name).where(func.lower(m.name) == name.lower())
-    stored = connection.scalars(same).all()
-    return find_model(connection, stored[0] if len(stored) == 1 else name).name
+    query = select(m.name).where(func.lower(m.name) == name.lower())
+    names = connection.scalars(query).all()
+    return find_model(connection, names[0] if len(names) == 1 else name).name
 
 
 def find_dataset_name(connection: Connection, name: str) -> str:
     """Return the name of a dataset in this database, given in any case.
 
     Raises:
-        UnknownNameError: when there is none; lists those there are.
+        UnknownNameError: when there is none; the message lists the datasets there are.
     """
     d = dataset_rows.c
-    same = select(d.name).where(func.lower(d.name) == name.lower())
-    stored = connection.scalars(same).all()
-    chosen = stored[0] if len(stored) == 1 else name
-    return find_dataset_by_name(connection, chosen).name
+    query = select(d.name).where(func.lower(d.name) == name.lower())
+    names = connection.scalars(query).all()
+    stored_name = names[0] if len(names) == 1 else name
+    return find_dataset_by_name(connection, stored_name).name
 
 
 def find_property_name(connection: Connection, name: str) -> str:
@@ -99,29 +105,36 @@ def find_property_name(connection: Connection, name: str) -> str:
     `empty_answers` says.
 
     Raises:
-        UnknownNameError: when it is none of those stored; names near ones.
+        UnknownNameError: when no such property is stored; the message has similar names.
     """
-    known = connection.scalars(select(properties.c.name)).all()
-    match = _match_property(known, name)
-    if match is not None or not known:
+    names = connection.scalars(select(properties.c.name)).all()
+    match = _match_property(names, name)
+    if match is not None or not names:
         return match or name
-    hint = did_you_mean(" ".join(split_words(name)), known) or "; docs/properties.md lists them"
+    hint = suggest_names(" ".join(split_words(name)), names) or "; docs/properties.md lists them"
     raise UnknownNameError(f"no property {quote_word(name)} of tokens in this database{hint}")
 
 
-def _match_property(known: Sequence[str], name: str) -> str | None:
-    if name in known:
+def _match_property(names: Sequence[str], name: str) -> str | None:
+    if name in names:
         return name
-    return next((stored for stored in known if split_words(stored) == split_words(name)), None)
+    return next(
+        (
+            property_name
+            for property_name in names
+            if split_words(property_name) == split_words(name)
+        ),
+        None,
+    )
 
 
-def _find_token(connection: Connection, token: str | int, among: Sequence[str]) -> str | int:
-    """Return what `require_token` does; the error says where the name is that of a property."""
+def _find_token(connection: Connection, token: str | int, model_names: Sequence[str]) -> str | int:
+    """Return what `require_token` returns; its error also says if the name is a property's."""
     try:
-        return require_token(connection, token, among)
+        return require_token(connection, token, model_names)
     except UnknownNameError as error:
-        known = connection.scalars(select(properties.c.name)).all()
-        match = _match_property(known, str(token))
+        property_names = connection.scalars(select(properties.c.name)).all()
+        match = _match_property(property_names, str(token))
         if match is None:
             raise
         name = match if match.isalnum() else repr(match)
@@ -147,10 +160,10 @@ def _resolve_models(term: Expression, connection: Connection) -> Expression:
     return term
 
 
-def _resolve_name(term: Expression, connection: Connection, among: list[str]) -> Expression:
+def _resolve_name(term: Expression, connection: Connection, model_names: list[str]) -> Expression:
     match term:
         case HasToken(token, lists, within):
-            return HasToken(_find_token(connection, token, among), lists, within)
+            return HasToken(_find_token(connection, token, model_names), lists, within)
         case HasEffect(name, strength):
             return HasEffect(find_property_name(connection, name), strength)
         case OnDataset(name):

@@ -18,7 +18,7 @@ from neurondb.find.columns import ResultShape
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import read_expression
 from neurondb.find.terms import And, OneOf
-from neurondb.name_matching import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
+from neurondb.name_matching import CLASS_NAMES, match_names, quote_word, split_words, suggest_names
 from neurondb.neurons import parse_neuron, parse_neurons
 from neurondb.reading.models import Model, find_neuron_id
 from neurondb.schema import tables
@@ -87,9 +87,9 @@ def _select_by_query(
 ) -> NeuronSet:
     columns, unread = run_sql(engine, selection.text)
     rows = list(unread)  # read to the end, which closes the statement, whatever is wrong with them
-    read = _choose_reader(columns, model)
+    read_id = _choose_reader(columns, model)
     return NeuronSet(
-        selection.text, _sort_ids(read(dict(zip(columns, row, strict=True))) for row in rows)
+        selection.text, _sort_ids(read_id(dict(zip(columns, row, strict=True))) for row in rows)
     )
 
 
@@ -101,7 +101,7 @@ def _choose_reader(columns: Sequence[str], model: Model) -> Callable[[dict[str, 
 
     def check_model(row: dict[str, Any]) -> None:
         if row.get("model", model.name) != model.name:
-            raise UsageError(
+            raise UnknownNameError(
                 f"the query also gives neurons of {quote_word(str(row['model']))}; add "
                 f"WHERE model = '{model.name}'"
             )
@@ -118,12 +118,12 @@ def _choose_reader(columns: Sequence[str], model: Model) -> Callable[[dict[str, 
         check_model(row)
         return find_neuron_id(model, *parse_neuron(str(row["name"])))
 
-    for needed, reader in (
+    for required, reader in (
         (("neuron_id",), by_id),
         (("layer", "neuron"), by_place),
         (("name",), by_name),
     ):
-        if set(needed) <= set(columns):
+        if set(required) <= set(columns):
             return reader
     raise UsageError(
         f"the query gives {', '.join(columns)}; neurons are told by a column neuron_id, by layer "
@@ -149,12 +149,12 @@ def _select_by_class(
     if selection.count is None:
         return NeuronSet(f"class='{name}'", of_class + model.first_neuron_id, class_id)
     if selection.count > len(of_class):
-        raise UsageError(
+        raise UnknownNameError(
             f"{model.name} has {len(of_class):,} neurons of class {name}, not {selection.count:,}"
         )
-    drawn = np.random.default_rng(seed).choice(of_class, selection.count, replace=False)
+    sample = np.random.default_rng(seed).choice(of_class, selection.count, replace=False)
     definition = f"{selection.count} of class='{name}', seed {seed}"
-    return NeuronSet(definition, np.sort(drawn) + model.first_neuron_id, class_id, seed)
+    return NeuronSet(definition, np.sort(sample) + model.first_neuron_id, class_id, seed)
 
 
 def _select_by_set(
@@ -162,17 +162,19 @@ def _select_by_set(
 ) -> NeuronSet:
     s, m = tables.neuron_sets.c, tables.neuron_set_members.c
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
-        named = select(s.set_id, s.name, s.definition)
-        stored = connection.execute(named.where(s.name == selection.text)).first()
-        if stored is None:
+        query = select(s.set_id, s.name, s.definition)
+        set_row = connection.execute(query.where(s.name == selection.text)).first()
+        if set_row is None:
             names = connection.scalars(select(s.name).where(s.name.is_not(None))).all()
-            hint = did_you_mean(selection.text, names)
+            hint = suggest_names(selection.text, names)
             raise UnknownNameError(f"no set {quote_word(selection.text)} in this database{hint}")
-        members = connection.scalars(select(m.neuron_id).where(m.set_id == stored.set_id)).all()
+        members = connection.scalars(select(m.neuron_id).where(m.set_id == set_row.set_id)).all()
     ids = _sort_ids(members)
     if not ((ids >= model.first_neuron_id) & (ids < model.first_neuron_id + model.n_neurons)).all():
-        raise UsageError(f"the set {quote_word(selection.text)} is of neurons of another model")
-    return NeuronSet(stored.definition, ids, name=stored.name)
+        raise UnknownNameError(
+            f"the set {quote_word(selection.text)} is of neurons of another model"
+        )
+    return NeuronSet(set_row.definition, ids, name=set_row.name)
 
 
 _SELECTORS: Final[dict[str, Callable[[Engine, Model, NeuronSelection, int], NeuronSet]]] = {
@@ -188,17 +190,17 @@ def find_class(text: str) -> int:
     """Return the id of a class given by either of its names, or an abbreviation like `cond-weak`.
 
     Raises:
-        UnknownNameError: when no class, or more than one, fits.
+        UsageError: when no class, or more than one, fits.
     """
-    ids = {known.name: known.class_id for known in CLASSES}
+    ids = {read_write_class.name: read_write_class.class_id for read_write_class in CLASSES}
     entries = match_names(split_words(text), CLASS_NAMES)
-    fitting = {CLASS_NAMES[entry] for entry in entries} & set(ids)
-    if len(fitting) == 1:
-        return ids[fitting.pop()]
-    if fitting:
-        listed = ", ".join(sorted(fitting))
-        raise UnknownNameError(f"{quote_word(text)} could be several classes: {listed}")
-    raise UnknownNameError(f"no class {quote_word(text)}{did_you_mean(text, CLASS_NAMES)}")
+    names = {CLASS_NAMES[entry] for entry in entries} & set(ids)
+    if len(names) == 1:
+        return ids[names.pop()]
+    if names:
+        names_text = ", ".join(sorted(names))
+        raise UsageError(f"{quote_word(text)} could be several classes: {names_text}")
+    raise UsageError(f"no class {quote_word(text)}{suggest_names(text, CLASS_NAMES)}")
 
 
 def _check_place(model: Model, layer: object, neuron: object) -> int:
@@ -212,7 +214,7 @@ def _check_id(model: Model, neuron: object) -> int:
     """Return an id; refuse one that is not of the model."""
     end = model.first_neuron_id + model.n_neurons
     if not isinstance(neuron, int) or not model.first_neuron_id <= neuron < end:
-        raise UsageError(
+        raise UnknownNameError(
             f"neuron_id {neuron} is not one of {model.name}'s ({model.first_neuron_id} to "
             f"{end - 1}); add WHERE model = '{model.name}'"
         )
@@ -243,7 +245,9 @@ def load_class_ids(connection: Connection, model: Model) -> NDArray[np.int64]:
     return class_of
 
 
-def draw_baseline(connection: Connection, model: Model, of: NeuronSet, seed: int) -> NeuronSet:
+def draw_baseline(
+    connection: Connection, model: Model, neuron_set: NeuronSet, seed: int
+) -> NeuronSet:
     """Draw random neurons, as many of each layer as a set has, not in the set nor of its classes.
 
     The class is the one that the set was given by. The classes of another set are those of its
@@ -255,28 +259,32 @@ def draw_baseline(connection: Connection, model: Model, of: NeuronSet, seed: int
         UnknownNameError: when no neuron remains in any of the layers.
     """
     class_of = load_class_ids(connection, model)
-    members = of.neuron_ids - model.first_neuron_id
-    excluded = _find_excluded_classes(of, np.unique(class_of[members]))
-    free = ~np.isin(class_of, excluded)
-    free[members] = False
+    members = neuron_set.neuron_ids - model.first_neuron_id
+    excluded = _find_excluded_classes(neuron_set, np.unique(class_of[members]))
+    eligible = ~np.isin(class_of, excluded)
+    eligible[members] = False
     random = np.random.default_rng(seed)
-    drawn = []
-    for layer, wanted in zip(*np.unique(members // model.d_mlp, return_counts=True), strict=True):
+    draws = []
+    for layer, n_wanted in zip(*np.unique(members // model.d_mlp, return_counts=True), strict=True):
         first = layer * model.d_mlp
-        left = first + np.flatnonzero(free[first : first + model.d_mlp])
-        drawn.append(random.choice(left, min(wanted, len(left)), replace=False))
-    ids: Ids = np.sort(np.concatenate(drawn)) + model.first_neuron_id
+        candidates = first + np.flatnonzero(eligible[first : first + model.d_mlp])
+        draws.append(random.choice(candidates, min(n_wanted, len(candidates)), replace=False))
+    ids: Ids = np.sort(np.concatenate(draws)) + model.first_neuron_id
     if not len(ids):
         raise UnknownNameError(
-            f"no baseline for {quote_word(of.definition)}: its layers have no other neuron"
+            f"no baseline for {quote_word(neuron_set.definition)}: its layers have no other neuron"
         )
     without = "".join(f", not of class {CLASSES[i].name}" for i in excluded if i < len(CLASSES))
-    definition = f"baseline of {of.definition}: the same layers{without}; seed {seed}"
+    definition = f"baseline of {neuron_set.definition}: the same layers{without}; seed {seed}"
     return NeuronSet(definition, ids, seed=seed)
 
 
-def _find_excluded_classes(of: NeuronSet, present: NDArray[np.int64]) -> list[int]:
-    """Return the classes to leave out of a baseline; `present` are those of the members."""
-    if of.class_id is not None:
-        return [of.class_id]
-    return [] if ORTHOGONAL in present else [int(class_id) for class_id in present if class_id >= 0]
+def _find_excluded_classes(neuron_set: NeuronSet, class_ids: NDArray[np.int64]) -> list[int]:
+    """Return the classes to leave out of a baseline; `class_ids` are those of the members."""
+    if neuron_set.class_id is not None:
+        return [neuron_set.class_id]
+    return (
+        []
+        if ORTHOGONAL in class_ids
+        else [int(class_id) for class_id in class_ids if class_id >= 0]
+    )

@@ -18,6 +18,7 @@ from neurondb.find.grammar import parse
 from neurondb.find.names import find_model_name, resolve_names
 from neurondb.find.terms import Expression, OneOf, iterate_terms
 from neurondb.reading.models import Model
+from neurondb.spelling import option
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query
 from neurondb.taxonomy import DEFAULT_THRESHOLD
@@ -48,14 +49,14 @@ def count(engine: Engine, text: str) -> int:
     return int(next(result.rows)[0])
 
 
-def why_empty(engine: Engine, text: str) -> list[str]:
+def explain_empty(engine: Engine, text: str) -> list[str]:
     """Return a line for each reason why an expression may fit no neuron; raises as `find` does."""
     expression = read_expression(engine, text)
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
         return empty_answers.explain_empty(connection, expression)
 
 
-def why_null(engine: Engine, text: str, columns: Sequence[str]) -> list[str]:
+def explain_nulls(engine: Engine, text: str, columns: Sequence[str]) -> list[str]:
     """Return a line for each reason why columns may be NULL in all rows; raises as `find` does."""
     expression = read_expression(engine, text)
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
@@ -118,7 +119,9 @@ def note_query_thresholds(engine: Engine, columns: Iterable[str], model: str | N
     with translate_errors(engine.url.render_as_string()), engine.connect() as connection:
         name = None if model is None else find_model_name(connection, model)
         models = load_models(connection)
-    return list(_format_notes(stored for stored in models if name in (None, stored.name)))
+    return list(
+        _format_notes(stored_model for stored_model in models if name in (None, stored_model.name))
+    )
 
 
 def _format_notes(models: Iterable[Model]) -> Iterator[str]:
@@ -127,9 +130,9 @@ def _format_notes(models: Iterable[Model]) -> Iterator[str]:
     for model in models:
         if model.threshold != DEFAULT_THRESHOLD:
             names.setdefault(model.threshold, []).append(model.name)
-    for threshold, listed in names.items():
+    for threshold, model_names in names.items():
         yield (
-            f"classes of {', '.join(listed)} are those at τ = {threshold:g}, not "
+            f"classes of {', '.join(model_names)} are those at τ = {threshold:g}, not "
             f"{DEFAULT_THRESHOLD:g}; `neurondb status` lists others, `neurondb ingest` shows them "
-            f"by --tau"
+            f"by {option('tau')}"
         )

@@ -175,9 +175,9 @@ def require_one_dataset(expression: Expression) -> None:
     Raises:
         ExpressionError: when it is one of several, or stands under `or` or `not`.
     """
-    named = {term.name for term in iterate_terms(expression) if isinstance(term, OnDataset)}
+    datasets = {term.name for term in iterate_terms(expression) if isinstance(term, OnDataset)}
     for_all = {part.name for part in iterate_conjuncts(expression) if isinstance(part, OnDataset)}
-    if named != for_all or len(named) > 1:
+    if datasets != for_all or len(datasets) > 1:
         raise ExpressionError(
             "dataset=NAME says whose activations the whole expression means: name one, "
             "and not under `or` or `not`"

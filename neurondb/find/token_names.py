@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.tokens import SplitRequest
 from neurondb.errors import NeuronDBError, UnknownNameError
 from neurondb.find.coverage import explain_missing_stage, has_tokenizer
@@ -31,11 +31,11 @@ _PLAIN: Final = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'
 _SIGNS: Final = str.maketrans({"␣": " ", "⏎": "\n", "⇥": "\t"})
 _ID: Final = re.compile(r"#([0-9]{1,18})")
 PIECES_SHOWN: Final = 12
-"""Tokens at most that a hint lists."""
+"""How many tokens a hint lists at most."""
 
 
 def find_tokens(
-    connection: Connection, model: Model, spelled: Sequence[str]
+    connection: Connection, model: Model, texts: Sequence[str]
 ) -> tuple[NamedToken, ...]:
     """Return the tokens of a model that arguments of a command name, each once, in their order.
 
@@ -43,88 +43,90 @@ def find_tokens(
     text, as the byte `<0x41>` and `A` do, all of them are meant.
 
     Raises:
-        UnknownNameError: when one is not there, or is several tokens: which ones, with their ids.
+        UnknownNameError: when one is not there, or is several tokens, which the message lists.
     """
-    tokens_named = (token for name in spelled for token in _find_or_refuse(connection, model, name))
+    tokens_named = (token for name in texts for token in _find_or_refuse(connection, model, name))
     return tuple({token.token_id: token for token in tokens_named}.values())
 
 
-def find_tokens_if_any(connection: Connection, model: Model, spelled: str) -> list[NamedToken]:
+def find_tokens_if_any(connection: Connection, model: Model, text: str) -> list[NamedToken]:
     """Return the tokens of a model that one argument names; an empty list where it has none."""
-    return _look_up(connection, model, spelled)[1]
+    return _look_up(connection, model, text)[1]
 
 
-def _find_or_refuse(connection: Connection, model: Model, spelled: str) -> list[NamedToken]:
-    name, tokens_named = _look_up(connection, model, spelled)
+def _find_or_refuse(connection: Connection, model: Model, text: str) -> list[NamedToken]:
+    name, tokens_named = _look_up(connection, model, text)
     if not tokens_named:
         _refuse(connection, name, [model.name])
     return tokens_named
 
 
-def _look_up(
-    connection: Connection, model: Model, spelled: str
-) -> tuple[str | int, list[NamedToken]]:
+def _look_up(connection: Connection, model: Model, text: str) -> tuple[str | int, list[NamedToken]]:
     """Return the token id or text that an argument was taken for, and the tokens that have it."""
     t = tokens.c
-    by_id = _ID.fullmatch(spelled)
-    name: str | int = int(by_id[1]) if by_id else spelled
-    here = t.model_id == model.model_id
+    by_id = _ID.fullmatch(text)
+    name: str | int = int(by_id[1]) if by_id else text
+    in_model = t.model_id == model.model_id
     if not by_id:
-        forms = _list_readings(spelled)
-        known = (
-            text for form in forms if (text := _find_stored(connection, here, form)) is not None
+        forms = _list_readings(text)
+        stored_forms = (
+            stored
+            for form in forms
+            if (stored := _find_stored(connection, in_model, form)) is not None
         )
-        name = next(known, forms[0])
-    same = t.token_id == name if by_id else t.token == name
+        name = next(stored_forms, forms[0])
+    is_token = t.token_id == name if by_id else t.token == name
     rows = connection.execute(
-        select(t.token_id, t.token, t.piece).where(here & same).order_by(t.token_id)
+        select(t.token_id, t.token, t.piece).where(in_model & is_token).order_by(t.token_id)
     ).all()
     return name, [NamedToken(*row) for row in rows]
 
 
-def _list_readings(spelled: str) -> list[str]:
+def _list_readings(text: str) -> list[str]:
     r"""Return what an argument may mean: a literal as Python reads it, then as `find` does.
 
     The two differ in `'\xa0'`: a character, as tables show it, and a lone byte, as `find` has it.
     """
-    if not _QUOTED.fullmatch(spelled):
-        return [spelled]
+    if not _QUOTED.fullmatch(text):
+        return [text]
     with suppress(SyntaxError, ValueError):
-        return [str(ast.literal_eval(spelled)), unquote(spelled), spelled]
-    return [unquote(spelled), spelled]
+        return [str(ast.literal_eval(text)), unquote(text), text]
+    return [unquote(text), text]
 
 
-def require_token(connection: Connection, token: str | int, among: Sequence[str]) -> str | int:
+def require_token(
+    connection: Connection, token: str | int, model_names: Sequence[str]
+) -> str | int:
     """Return a token as it is stored in one of the models named; in any model if none are.
 
     Raises:
         UnknownNameError: when no model has it; names near spellings, or the tokens that it is
             made of.
     """
-    here = tokens.c.model_id.in_(_select_model_ids(among))
+    in_models = tokens.c.model_id.in_(_select_model_ids(model_names))
     if isinstance(token, int):
-        if not _has_token(connection, here & (tokens.c.token_id == token)):
-            _refuse(connection, token, among)
+        if not _has_token(connection, in_models & (tokens.c.token_id == token)):
+            _refuse(connection, token, model_names)
         return token
-    stored = _find_stored(connection, here, token)
-    if stored is None:
-        _refuse(connection, token, among)
-    return stored
+    stored_token = _find_stored(connection, in_models, token)
+    if stored_token is None:
+        _refuse(connection, token, model_names)
+    return stored_token
 
 
-def _find_stored(connection: Connection, here: ColumnElement[bool], spelled: str) -> str | None:
+def _find_stored(connection: Connection, in_models: ColumnElement[bool], text: str) -> str | None:
     """Return the text of the token that a spelling means, if there is one."""
     t = tokens.c
     readings: tuple[Callable[[str], str], ...] = (str, _unescape, _replace_signs)
-    for form in dict.fromkeys(reading(spelled) for reading in readings):
-        if _has_token(connection, here & (t.token == form)):
+    for form in dict.fromkeys(reading(text) for reading in readings):
+        if _has_token(connection, in_models & (t.token == form)):
             return form
     # No index has the pieces: a scan of the vocabulary, once all else has failed.
-    of_piece = select(t.token).where(here & (t.piece == spelled)).limit(1)
+    of_piece = select(t.token).where(in_models & (t.piece == text)).limit(1)
     return connection.execute(of_piece).scalar()
 
 
-def _unescape(spelled: str) -> str:
+def _unescape(text: str) -> str:
     """Return a text with Python's escapes replaced by the characters that they stand for."""
 
     def character(escape: re.Match[str]) -> str:
@@ -134,18 +136,18 @@ def _unescape(spelled: str) -> str:
         number = int(code[1:], 16)
         return chr(number) if number <= 0x10FFFF else escape[0]
 
-    return _ESCAPE.sub(character, spelled)
+    return _ESCAPE.sub(character, text)
 
 
-def _replace_signs(spelled: str) -> str:
+def _replace_signs(text: str) -> str:
     """Return a text with the signs for white space, such as ␣, replaced by it."""
-    return spelled.translate(_SIGNS)
+    return text.translate(_SIGNS)
 
 
-def _select_model_ids(among: Sequence[str]) -> Select[tuple[int]]:
+def _select_model_ids(model_names: Sequence[str]) -> Select[tuple[int]]:
     """Return the SELECT of the ids of the models named, of all if none are."""
     ids = select(models.c.model_id)
-    return ids.where(models.c.name.in_(among)) if among else ids
+    return ids.where(models.c.name.in_(model_names)) if model_names else ids
 
 
 def _has_token(connection: Connection, condition: ColumnElement[bool]) -> bool:
@@ -153,41 +155,44 @@ def _has_token(connection: Connection, condition: ColumnElement[bool]) -> bool:
     return connection.execute(first).first() is not None
 
 
-def _refuse(connection: Connection, token: str | int, among: Sequence[str]) -> NoReturn:
+def _refuse(connection: Connection, token: str | int, model_names: Sequence[str]) -> NoReturn:
     """Raise the error that a token is not there, with hints on what there is instead."""
-    here = tokens.c.model_id.in_(_select_model_ids(among))
-    models_named = _load_models(connection, among)
-    lacking = [
+    in_models = tokens.c.model_id.in_(_select_model_ids(model_names))
+    models_named = _load_models(connection, model_names)
+    models_without = [
         m for m in models_named if not _has_token(connection, tokens.c.model_id == m.model_id)
     ]
-    absent = explain_missing_stage("vocab", lacking) if lacking else ""
-    if not _has_token(connection, here):
+    absent = explain_missing_stage("vocab", models_without) if models_without else ""
+    if not _has_token(connection, in_models):
         raise UnknownNameError(
             absent or "this database has no models; add one with `neurondb ingest MODEL`"
         )
-    where = f"the vocabulary of {' or '.join(among) if among else 'any model here'}"
+    place = f"the vocabulary of {' or '.join(model_names) if model_names else 'any model here'}"
     if isinstance(token, int):
-        why = (
+        range_note = (
             f": {explain_missing_token(models_named[0], token)}"
-            if len(models_named) == 1 and not lacking
+            if len(models_named) == 1 and not models_without
             else ""
         )
-        parts: tuple[str, ...] = (f"no token #{token} in {where}{why}", absent)
+        parts: tuple[str, ...] = (f"no token #{token} in {place}{range_note}", absent)
     else:
-        hints = _suggest(connection, here, models_named, token)
-        parts = (f"{quote_word(token)} is not one token in {where}", *hints, absent)
+        hints = _suggest(connection, in_models, models_named, token)
+        parts = (f"{quote_word(token)} is not one token in {place}", *hints, absent)
     raise UnknownNameError("; ".join(filter(None, parts)))
 
 
-def _load_models(connection: Connection, among: Sequence[str]) -> list[Model]:
+def _load_models(connection: Connection, model_names: Sequence[str]) -> list[Model]:
     rows = connection.execute(
-        select(*MODEL_COLUMNS).where(models.c.model_id.in_(_select_model_ids(among)))
+        select(*MODEL_COLUMNS).where(models.c.model_id.in_(_select_model_ids(model_names)))
     )
     return [Model(*row) for row in rows]
 
 
 def _suggest(
-    connection: Connection, here: ColumnElement[bool], models_named: Sequence[Model], token: str
+    connection: Connection,
+    in_models: ColumnElement[bool],
+    models_named: Sequence[Model],
+    token: str,
 ) -> Iterator[str]:
     """Yield hints on what a text that is no token may have meant."""
     if models_named and not any(has_tokenizer(connection, model) for model in models_named):
@@ -196,12 +201,14 @@ def _suggest(
     split = _describe_split(connection, models_named, token)
     if split:
         yield split
-    near = [
-        s for s in _list_spellings(token) if _has_token(connection, here & (tokens.c.token == s))
+    similar = [
+        s
+        for s in _list_spellings(token)
+        if _has_token(connection, in_models & (tokens.c.token == s))
     ]
-    near = near or ([] if split else _find_similar(connection, here, token))
-    if near:
-        yield f"there is {', '.join(map(repr, near))}"
+    similar = similar or ([] if split else _find_similar(connection, in_models, token))
+    if similar:
+        yield f"there is {', '.join(map(repr, similar))}"
     elif not split:
         yield "a token is what the tokenizer keeps whole, the space before it included"
     if match_number(token) is not None:
@@ -214,8 +221,10 @@ def _describe_split(connection: Connection, models_named: Sequence[Model], text:
         return ""
     (model,) = models_named
     try:
-        ids: Sequence[int] = job("split")(SplitRequest(model.source, model.revision, text)) or ()
-    # This is a hint; what is wrong with the tokenizer, or not installed, is another matter.
+        ids: Sequence[int] = (
+            load_job("split")(SplitRequest(model.source, model.revision, text)) or ()
+        )
+    # This is only a hint: a tokenizer that is faulty or not installed is no error here.
     except (NeuronDBError, ModuleNotFoundError):
         return ""
     t = tokens.c
@@ -223,27 +232,27 @@ def _describe_split(connection: Connection, models_named: Sequence[Model], text:
     rows = connection.execute(select(t.token_id, t.token).where(in_model)).all()
     texts = {row.token_id: row.token for row in rows}
     parts = [f"{texts[i]!r} #{i}" for i in ids[:PIECES_SHOWN] if i in texts]
-    more = ", …" if len(ids) > PIECES_SHOWN else ""
+    ellipsis = ", …" if len(ids) > PIECES_SHOWN else ""
     if not parts:
         return ""
-    what = "its tokenizer makes it" if len(ids) == 1 else f"it is {len(ids)} tokens:"
-    return f"{what} {', '.join(parts)}{more}"
+    subject = "its tokenizer makes it" if len(ids) == 1 else f"it is {len(ids)} tokens:"
+    return f"{subject} {', '.join(parts)}{ellipsis}"
 
 
 def _list_spellings(token: str) -> list[str]:
     """Return the spellings that differ in case or in the space around it."""
-    bare = token.strip()
-    cased = dict.fromkeys((bare, bare.lower(), bare.capitalize(), bare.upper()))
+    stripped = token.strip()
+    cased = dict.fromkeys((stripped, stripped.lower(), stripped.capitalize(), stripped.upper()))
     return [form for case in cased for form in (case, f" {case}") if form not in ("", token)]
 
 
-def _find_similar(connection: Connection, here: ColumnElement[bool], token: str) -> list[str]:
+def _find_similar(connection: Connection, in_models: ColumnElement[bool], token: str) -> list[str]:
     """Return at most three tokens of nearly the same letters, first those in another order."""
     if len(token) > LONGEST_QUOTED:
         return []
     length = func.length(tokens.c.token)
-    near = select(tokens.c.token).where(here, length.between(len(token) - 1, len(token) + 1))
-    candidates = connection.scalars(near.distinct().order_by(tokens.c.token)).all()
+    query = select(tokens.c.token).where(in_models, length.between(len(token) - 1, len(token) + 1))
+    candidates = connection.scalars(query.distinct().order_by(tokens.c.token)).all()
     letters = sorted(token)
     reordered = [candidate for candidate in candidates if sorted(candidate) == letters]
     near_enough = _keep_sharing_letters(token, candidates)

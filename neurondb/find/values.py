@@ -28,7 +28,7 @@ from neurondb.find.terms import (
     Places,
     iterate_terms,
 )
-from neurondb.name_matching import did_you_mean, match_names, quote_word, split_words
+from neurondb.name_matching import match_names, quote_word, split_words, suggest_names
 from neurondb.neurons import match_neuron, match_number
 
 NULL_WORD: Final = "null"
@@ -57,27 +57,25 @@ def read_number(column: str, lexeme: Lexeme) -> float:
     return _check_number(column, lexeme.value, lexeme)
 
 
-def _check_number(column: str, spelled: str, lexeme: Lexeme) -> float:
-    value = _parse_number(spelled, lexeme)
+def _check_number(column: str, text: str, lexeme: Lexeme) -> float:
+    value = _parse_number(text, lexeme)
     name = column.strip("|")
     if name in PLACE_COLUMNS and (value < 0 or value != int(value)):
         raise ExpressionError(
-            f"{name} is a whole number from 0, not {quote_word(spelled)} {lexeme.where}"
+            f"{name} is a whole number from 0, not {quote_word(text)} {lexeme.where}"
         )
     if name in SHARE_COLUMNS and not 0 <= value <= 1:
-        hint = f"; did you mean {spelled}%?" if 1 < value <= 100 else ""
-        message = (
-            f"{name} is a share between 0 and 1, not {quote_word(spelled)} {lexeme.where}{hint}"
-        )
+        hint = f"; did you mean {text}%?" if 1 < value <= 100 else ""
+        message = f"{name} is a share between 0 and 1, not {quote_word(text)} {lexeme.where}{hint}"
         raise ExpressionError(message)
     return value
 
 
-def _parse_number(spelled: str, lexeme: Lexeme) -> float:
-    plain = spelled.replace("−", "-")
-    if not re.fullmatch(_NUMBER, plain):
+def _parse_number(text: str, lexeme: Lexeme) -> float:
+    ascii_text = text.replace("−", "-")
+    if not re.fullmatch(_NUMBER, ascii_text):
         raise ExpressionError(f"{lexeme.quoted} {lexeme.where} is not a number")
-    value = float(plain[:-1]) / 100 if plain.endswith("%") else float(plain)
+    value = float(ascii_text[:-1]) / 100 if ascii_text.endswith("%") else float(ascii_text)
     if not math.isfinite(value):
         raise ExpressionError(f"{lexeme.quoted} {lexeme.where} is too large")
     return int(value) if value.is_integer() and abs(value) <= 2**53 else value
@@ -85,10 +83,10 @@ def _parse_number(spelled: str, lexeme: Lexeme) -> float:
 
 def read_number_item(column: str, lexeme: Lexeme) -> Expression:
     """Read an item of `column=…`: a number, a range `0.2..0.6`, or null."""
-    spelled = lexeme.value.replace("−", "-")
-    if spelled.lower() == NULL_WORD:
+    text = lexeme.value.replace("−", "-")
+    if text.lower() == NULL_WORD:
         return Missing(column)
-    match = _RANGE.fullmatch(spelled)
+    match = _RANGE.fullmatch(text)
     if match is None:
         return OneOf(column, (read_number(column, lexeme),))
     low, high = (
@@ -121,23 +119,23 @@ def read_role(_column: str, lexeme: Lexeme) -> Expression:
 
 
 def read_word(
-    words: Sequence[str], known: dict[str, Expression], lexeme: Lexeme, what: str
+    words: Sequence[str], meanings: dict[str, Expression], lexeme: Lexeme, kind: str
 ) -> Expression:
     """Return the meaning of words that are, or abbreviate, one of those known.
 
     Raises:
         ExpressionError: when it is unknown, or could be several.
     """
-    entries = match_names(words, known)
+    entries = match_names(words, meanings)
     if len(entries) == 1:
-        return known[entries[0]]
-    hyphened = [entry.replace(" ", "-") for entry in entries or known]
+        return meanings[entries[0]]
+    hyphened = [entry.replace(" ", "-") for entry in entries or meanings]
     if entries:
         raise ExpressionError(
             f"{lexeme.quoted} {lexeme.where} could be {', '.join(hyphened)}; write more of it"
         )
-    hint = did_you_mean("-".join(words), hyphened)
-    raise ExpressionError(f"unknown {what} {lexeme.quoted} {lexeme.where}{hint}")
+    hint = suggest_names("-".join(words), hyphened)
+    raise ExpressionError(f"unknown {kind} {lexeme.quoted} {lexeme.where}{hint}")
 
 
 def read_text(column: str, lexeme: Lexeme) -> Expression:
@@ -166,14 +164,14 @@ def make_place_error(lexeme: Lexeme) -> ExpressionError:
     )
 
 
-def looks_like_place(spelled: str) -> bool:
+def looks_like_place(text: str) -> bool:
     """Tell whether a word consists of digits and signs only, as a neuron does."""
-    return _LIKE_A_PLACE.fullmatch(spelled) is not None
+    return _LIKE_A_PLACE.fullmatch(text) is not None
 
 
-def parse_place(spelled: str) -> Place | None:
+def parse_place(text: str) -> Place | None:
     """Return the neuron that a word like `31.9634` names; None for other words."""
-    place = match_neuron(spelled)
+    place = match_neuron(text)
     return None if place is None else Place(*place)
 
 
@@ -197,14 +195,14 @@ READERS: Final[dict[str, Reader]] = {
 """How the items of each column that is not a number are read."""
 
 
-def read_token(lists: tuple[int, ...], lexeme: Lexeme, within: int | None) -> Expression:
+def read_token(lists: tuple[int, ...], lexeme: Lexeme, top: int | None) -> Expression:
     """Read a token: by its text, or by its id as `#1234`."""
     if lexeme.kind == TEXT or not lexeme.value.startswith("#"):
-        return HasToken(lexeme.value, lists, within)
+        return HasToken(lexeme.value, lists, top)
     token_id = match_number(lexeme.value[1:])
     if token_id is None:
         raise ExpressionError(f"{lexeme.quoted} {lexeme.where} is not a token id, as #1234")
-    return HasToken(token_id, lists, within)
+    return HasToken(token_id, lists, top)
 
 
 def read_comparison(
@@ -273,9 +271,9 @@ def join_and(parts: Sequence[Expression]) -> Expression:
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-def is_property_key(spelled: str) -> bool:
+def is_property_key(text: str) -> bool:
     """Tell whether a key, or a word without a comparison, is about a property of tokens."""
-    return spelled in PROPERTY_KEYS or spelled.strip("|").startswith(_PROPERTY_PREFIX)
+    return text in PROPERTY_KEYS or text.strip("|").startswith(_PROPERTY_PREFIX)
 
 
 def read_property_comparison(key: Lexeme, operator: str, items: Sequence[Lexeme]) -> Expression:

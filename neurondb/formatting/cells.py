@@ -11,7 +11,7 @@ SIGNIFICANT_DIGITS: Final = 4
 
 
 def quote_text(text: str) -> str:
-    r"""Return text as a person can tell it apart: `' dog'`, `'\n'`, `'\x1b[31m'`; else as it is.
+    r"""Return text as it is, or in quotes where it would mislead: `' dog'`, `'\n'`, `'\x1b[31m'`.
 
     Reversible: what begins with a quote is a Python string literal. Nothing that a terminal
     would obey comes through.
@@ -25,11 +25,11 @@ def format_cell(value: Any) -> str:
     if value is None:
         return MISSING
     if isinstance(value, (float, Decimal)):
-        return _rounded(float(value))
+        return _round_for_person(float(value))
     return quote_text(value) if isinstance(value, str) else str(export_value(value))
 
 
-def _rounded(value: float) -> str:
+def _round_for_person(value: float) -> str:
     if math.isfinite(value) and 10**SIGNIFICANT_DIGITS <= abs(value) < 10**9:
         return f"{value:.0f}"
     return f"{value:#.{SIGNIFICANT_DIGITS}g}".rstrip(".")
@@ -44,5 +44,5 @@ def export_value(value: Any) -> Any:
 
 def is_numeric(values: Iterable[Any]) -> bool:
     """Tell whether the values of a column are numbers; some may be missing, not all."""
-    known = [value for value in values if value is not None]
-    return bool(known) and all(isinstance(value, (int, float, Decimal)) for value in known)
+    present = [value for value in values if value is not None]
+    return bool(present) and all(isinstance(value, (int, float, Decimal)) for value in present)

@@ -48,15 +48,15 @@ def _flatten(path: str, value: object) -> Iterator[tuple[str, object]]:
     else:
         yield path, value
         return
-    for key, inner in items:
-        yield from _flatten(f"{path}.{key}" if path else str(key), inner)
+    for key, item in items:
+        yield from _flatten(f"{path}.{key}" if path else str(key), item)
 
 
 def _encode(value: object, precision: Struct | None) -> object:
     if isinstance(value, dict):
-        return {key: _encode(one, _PRECISIONS.get(key)) for key, one in value.items()}
+        return {key: _encode(item, _PRECISIONS.get(key)) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_encode(one, precision) for one in value]
+        return [_encode(item, precision) for item in value]
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):

@@ -32,35 +32,37 @@ def format_compact(value: float | None) -> str:
     return f"{value:.{max(0, 2 - magnitude)}f}"
 
 
-def shorten_float(value: float, of: struct.Struct = SINGLE) -> float:
+def shorten_float(value: float, precision: struct.Struct = SINGLE) -> float:
     """Return the number of fewest digits that is the same float32, where a value is a float32.
 
     Any other value is returned as it is: it was not rounded to 24 bits.
 
     Args:
         value: a number, of which Python knows a float64.
-        of: the precision it was computed or kept in, SINGLE or HALF.
+        precision: the precision it was computed or kept in, SINGLE or HALF.
     """
     try:
-        packed = of.pack(value)
+        packed = precision.pack(value)
     except OverflowError:
         return value
-    if of.unpack(packed)[0] != value:
+    if precision.unpack(packed)[0] != value:
         return value
-    best, digits = value, _MOST_DIGITS[of]
-    while digits and (shorter := _with_digits(value, digits, packed, of)) is not None:
+    best, digits = value, _MOST_DIGITS[precision]
+    while digits and (shorter := _with_digits(value, digits, packed, precision)) is not None:
         best, digits = shorter, digits - 1
     return best
 
 
-def _with_digits(value: float, digits: int, packed: bytes, of: struct.Struct) -> float | None:
+def _with_digits(
+    value: float, digits: int, packed: bytes, precision: struct.Struct
+) -> float | None:
     """Return a number of so many digits that is the same, if there is one."""
     # Below a power of two numbers lie closer than above it: there may be room above only.
-    near = (value, value * (1 + 2**-25)) if abs(math.frexp(value)[0]) == 0.5 else (value,)
-    for one in near:
-        shorter = float(f"{one:.{digits}g}")
+    candidates = (value, value * (1 + 2**-25)) if abs(math.frexp(value)[0]) == 0.5 else (value,)
+    for candidate in candidates:
+        shorter = float(f"{candidate:.{digits}g}")
         try:
-            if of.pack(shorter) == packed:
+            if precision.pack(shorter) == packed:
                 return shorter
         except OverflowError:  # rounded up beyond the largest
             continue
@@ -68,7 +70,7 @@ def _with_digits(value: float, digits: int, packed: bytes, of: struct.Struct) ->
 
 
 def format_count(n: int, noun: str) -> str:
-    """Return how many there are of what: `1 neuron`, `1,204 neurons`."""
+    """Return a count with its noun: `1 neuron`, `1,204 neurons`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
@@ -91,9 +93,9 @@ def format_duration(seconds: float) -> str:
     """Return a duration as people say it: `0.8 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
+        return f"{minutes} min {remainder:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 

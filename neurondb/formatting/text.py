@@ -29,13 +29,13 @@ def make_visible(text: str, *, spaces: bool = False) -> str:
         text: any text.
         spaces: show spaces as `␣` too, as befits a token; in a running text they stay.
     """
-    shown = "".join(_visible(character) for character in text)
+    visible = "".join(_show_character(character) for character in text)
     if text and unicodedata.combining(text[0]):
-        shown = DOTTED_CIRCLE + shown  # else it would land on the character before it
-    return shown.replace(" ", SPACE) if spaces else shown
+        visible = DOTTED_CIRCLE + visible  # else it would land on the character before it
+    return visible.replace(" ", SPACE) if spaces else visible
 
 
-def _visible(character: str) -> str:
+def _show_character(character: str) -> str:
     if character == " ":
         return character
     if character in _SIGNS:
@@ -65,19 +65,19 @@ def keep_start(text: str, cells: int, *, spaces: bool = False) -> str:
         spaces: show spaces as `␣`.
     """
     limit = cells * _CHARACTERS_PER_CELL
-    shown = make_visible(text[:limit], spaces=spaces)
-    if len(text) <= limit and cell_len(shown) <= cells:
-        return shown
-    return _fitting(shown, cells - 1) + ELLIPSIS
+    visible = make_visible(text[:limit], spaces=spaces)
+    if len(text) <= limit and cell_len(visible) <= cells:
+        return visible
+    return _cut_to_cells(visible, cells - 1) + ELLIPSIS
 
 
 def keep_end(text: str, cells: int) -> str:
     """Return the end of a text made visible in at most `cells`, `…` where the rest was cut off."""
     limit = cells * _CHARACTERS_PER_CELL
-    shown = make_visible(text[-limit:]) if limit > 0 else ""
-    if len(text) <= limit and cell_len(shown) <= cells:
-        return shown
-    return ELLIPSIS + _fitting(shown[::-1], cells - 1)[::-1] if cells > 0 else ""
+    visible = make_visible(text[-limit:]) if limit > 0 else ""
+    if len(text) <= limit and cell_len(visible) <= cells:
+        return visible
+    return ELLIPSIS + _cut_to_cells(visible[::-1], cells - 1)[::-1] if cells > 0 else ""
 
 
 def wrap_parts(parts: Iterable[str], width: int) -> str:
@@ -102,8 +102,8 @@ def format_ingest_command(name: str, source: str, *stages: str) -> str:
         source: the hub id or path that it was read from.
         stages: stages as `ingest --stages` takes them; repeated ones are named once.
     """
-    known = KNOWN.get(name)
-    if known is not None and known.hub_id == source:
+    known_model = KNOWN.get(name)
+    if known_model is not None and known_model.hub_id == source:
         model = name
     else:
         model = f"{shlex.quote(source)} --name {shlex.quote(name)}"
@@ -113,10 +113,10 @@ def format_ingest_command(name: str, source: str, *stages: str) -> str:
     )
 
 
-def _fitting(shown: str, cells: int) -> str:
+def _cut_to_cells(visible: str, cells: int) -> str:
     used = 0
-    for place, character in enumerate(shown):
+    for place, character in enumerate(visible):
         used += cell_len(character)
         if used > cells:
-            return shown[:place]
-    return shown
+            return visible[:place]
+    return visible

@@ -33,12 +33,12 @@ def read_signs(
     """Return the canonical signs of neurons, 1 or −1, in the order of their ids given."""
     n = tables.neurons.c
     rows = connection.execute(
-        select(n.neuron_id, n.sign).where(_in_range(n.neuron_id, neuron_ids))
+        select(n.neuron_id, n.sign).where(_match_range(n.neuron_id, neuron_ids))
     ).all()
-    found: NDArray[np.float64] = np.ones(model.n_neurons)
+    signs: NDArray[np.float64] = np.ones(model.n_neurons)
     for neuron_id, sign in rows:
-        found[neuron_id - model.first_neuron_id] = sign
-    return np.asarray(found[neuron_ids - model.first_neuron_id])
+        signs[neuron_id - model.first_neuron_id] = sign
+    return np.asarray(signs[neuron_ids - model.first_neuron_id])
 
 
 def read_mean_posts(
@@ -78,7 +78,7 @@ def _sum_all_tokens(
     a = tables.activation_stats.c
     rows = connection.execute(
         select(a.neuron_id, a.post_mean).where(
-            _in_range(a.neuron_id, ids), a.dataset_id == dataset_id
+            _match_range(a.neuron_id, ids), a.dataset_id == dataset_id
         )
     )
     return [(i, 0.0, 0.0) if mean is None else (i, 1.0, mean) for i, mean in rows]
@@ -95,7 +95,7 @@ def _sum_sign_cases(
     c = tables.sign_case_rows.c
     rows = connection.execute(
         select(c.neuron_id, c.sign_case_id, c.count, c.post_mean).where(
-            _in_range(c.neuron_id, ids), c.dataset_id == dataset_id
+            _match_range(c.neuron_id, ids), c.dataset_id == dataset_id
         )
     )
     sums: dict[int, tuple[float, float]] = {}
@@ -108,9 +108,13 @@ def _sum_sign_cases(
 
 
 def _fulfils(case: Condition, condition: Condition) -> bool:
-    return all(wanted in (0, sign) for sign, wanted in zip(case, condition, strict=True))
+    return all(
+        required_sign in (0, sign) for sign, required_sign in zip(case, condition, strict=True)
+    )
 
 
-def _in_range(column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]) -> ColumnElement[bool]:
+def _match_range(
+    column: ColumnElement[int], ids: Int[np.ndarray, " chosen"]
+) -> ColumnElement[bool]:
     # The neurons of a model are an interval of ids, so one range is read, however many are chosen.
     return column.between(int(ids.min()), int(ids.max()))

@@ -175,8 +175,8 @@ def read_activations(
         row.n_tokens,
         row.freq,
         row.post_positive,
-        _moments(row._mapping, "pre"),
-        _moments(row._mapping, "post"),
+        _make_moments(row._mapping, "pre"),
+        _make_moments(row._mapping, "post"),
         _read_cases(connection, neuron_id, dataset),
         row.n_nonfinite,
         read_histograms(connection, neuron_id, dataset.dataset_id),
@@ -184,13 +184,13 @@ def read_activations(
     )
 
 
-def _moments(row: Mapping[Any, Any], quantity: str) -> Moments:
+def _make_moments(row: Mapping[Any, Any], quantity: str) -> Moments:
     return Moments(
         *(row[f"{quantity}_{moment}"] for moment in ("mean", "variance", "skewness", "kurtosis"))
     )
 
 
-def _spread(row: Mapping[Any, Any], quantity: str) -> Spread:
+def _make_spread(row: Mapping[Any, Any], quantity: str) -> Spread:
     return Spread(*(row[f"{quantity}_{statistic}"] for statistic in ("mean", "min", "max")))
 
 
@@ -202,7 +202,7 @@ def _read_cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tup
         .where((r.c.neuron_id == neuron_id) & (r.c.dataset_id == dataset.dataset_id))
         .order_by(r.c.sign_case_id)
     )
-    cases = [_case(row._mapping) for row in rows]
+    cases = [_make_case(row._mapping) for row in rows]
     if not cases or not any(case.count for case in cases):
         return tuple(cases)
     first = max(range(len(cases)), key=lambda i: cases[i].count)
@@ -210,16 +210,16 @@ def _read_cases(connection: Connection, neuron_id: int, dataset: Dataset) -> tup
     return tuple(cases)
 
 
-def _case(row: Mapping[Any, Any]) -> SignCase:
+def _make_case(row: Mapping[Any, Any]) -> SignCase:
     return SignCase(
         sign_case=row["sign_case"],
         count=row["count"],
         freq=row["freq"],
         dominant=False,
-        post=_spread(row, "post"),
-        pre_linear=_spread(row, "pre_linear"),
-        pre=_spread(row, "pre"),
-        swish=_spread(row, "swish"),
+        post=_make_spread(row, "post"),
+        pre_linear=_make_spread(row, "pre_linear"),
+        pre=_make_spread(row, "pre"),
+        swish=_make_spread(row, "swish"),
     )
 
 
@@ -232,12 +232,12 @@ def read_histograms(connection: Connection, neuron_id: int, dataset_id: int) -> 
         .where((h.neuron_id == neuron_id) & (h.dataset_id == dataset_id))
         .order_by(h.quantity_id)
     )
-    found = tuple(
+    quantities = tuple(
         Histogram(row.quantity, tuple(histogram.unpack(row.counts).tolist())) for row in rows
     )
-    if not found:
+    if not quantities:
         return None
-    return Histograms(tuple(histogram.edges().tolist()), histogram.STRIDE, found)
+    return Histograms(tuple(histogram.compute_edges().tolist()), histogram.STRIDE, quantities)
 
 
 @dataclass(frozen=True)
@@ -264,12 +264,15 @@ def interpolate_quantiles(
         return ()
     return tuple(
         Quantiles(
-            found.quantity,
+            histogram_of_quantity.quantity,
             tuple(shares),
-            tuple(interpolate_quantile(histograms.edges, found.counts, share) for share in shares),
+            tuple(
+                interpolate_quantile(histograms.edges, histogram_of_quantity.counts, share)
+                for share in shares
+            ),
         )
-        for found in histograms.quantities
-        if any(found.counts)
+        for histogram_of_quantity in histograms.quantities
+        if any(histogram_of_quantity.counts)
     )
 
 
@@ -283,14 +286,14 @@ def interpolate_quantile(
         counts: how many tokens are in each bin, one more than there are edges; not all zero.
         share: in [0, 1].
     """
-    up_to = list(accumulate(counts))
-    wanted = share * up_to[-1]
-    place = next(i for i, total in enumerate(up_to) if counts[i] and total >= wanted)
+    cumulative = list(accumulate(counts))
+    target = share * cumulative[-1]
+    place = next(i for i, total in enumerate(cumulative) if counts[i] and total >= target)
     if place in (0, len(edges)):
         return None
     low, high = edges[place - 1], edges[place]
-    within = (wanted - (up_to[place] - counts[place])) / counts[place]
-    return low + (high - low) * max(within, 0.0)
+    fraction = (target - (cumulative[place] - counts[place])) / counts[place]
+    return low + (high - low) * max(fraction, 0.0)
 
 
 def read_labels(

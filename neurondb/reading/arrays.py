@@ -45,7 +45,7 @@ def read_neuron_values(
     connection: Connection,
     model: Model,
     columns: Sequence[Column[Any]],
-    *where: ColumnElement[bool],
+    *conditions: ColumnElement[bool],
     layer: int | None = None,
 ) -> Float[np.ndarray, "columns layers neurons"]:
     """Return columns of one table for every neuron of a model; NaN for no row or NULL.
@@ -54,30 +54,31 @@ def read_neuron_values(
         connection: an open connection.
         model: whose neurons.
         columns: columns of one table that has a column `neuron_id`.
-        where: conditions that leave at most one row for a neuron.
+        *conditions: SQL conditions that leave at most one row for a neuron.
         layer: the only layer to read, so that the array has one layer; None is all.
     """
     n_layers = model.n_layers if layer is None else 1
     first = model.first_neuron_id + (layer or 0) * model.d_mlp
     n = n_layers * model.d_mlp
     neuron_id: Column[int] = columns[0].table.c.neuron_id
-    here = neuron_id.between(first, first + n - 1)
-    ids, *found = read_numbers(
-        connection, select(neuron_id, *map(null_as_nan, columns)).where(here, *where)
+    in_range = neuron_id.between(first, first + n - 1)
+    ids, *columns_read = read_numbers(
+        connection,
+        select(neuron_id, *map(replace_null_by_nan, columns)).where(in_range, *conditions),
     )
     values = np.full((len(columns), n), np.nan)
-    values[:, ids.astype(np.int64) - first] = found
+    values[:, ids.astype(np.int64) - first] = columns_read
     return values.reshape(len(columns), n_layers, model.d_mlp)
 
 
-def null_as_nan(column: Column[Any]) -> ColumnElement[Any]:
+def replace_null_by_nan(column: Column[Any]) -> ColumnElement[Any]:
     """Return a column as `read_numbers` can read it: 'nan', which is NaN to it, for NULL."""
     return func.coalesce(column, literal_column("'nan'")) if column.nullable else column
 
 
-def read_numbers(connection: Connection, wanted: Select[Any]) -> Float[np.ndarray, "columns rows"]:
+def read_numbers(connection: Connection, query: Select[Any]) -> Float[np.ndarray, "columns rows"]:
     """Return the numbers of a query, its columns as rows of the array; none may be NULL."""
-    result = connection.execute(wanted)
+    result = connection.execute(query)
     width = len(result.keys())
     cursor: Any = result.cursor
     # The driver's own tuples are taken as they come: to keep or wrap half a million of them takes
@@ -115,12 +116,12 @@ def read_random_regions(
 
 
 def choose_region(
-    found: dict[tuple[int, str, str], RandomRegion], layer: int, pair: str
+    regions: dict[tuple[int, str, str], RandomRegion], layer: int, pair: str
 ) -> tuple[RandomRegion, str] | None:
     """Return the mismatched region of a layer, or else the gaussian one, and its kind."""
     for kind in ("mismatched", "gaussian"):
-        if (layer, pair, kind) in found:
-            return found[layer, pair, kind], kind
+        if (layer, pair, kind) in regions:
+            return regions[layer, pair, kind], kind
     return None
 
 
@@ -146,14 +147,16 @@ def count_classes(connection: Connection, model: Model) -> list[ClassCount]:
         .where(layers.model_id == model.model_id)
         .order_by(layers.layer, kinds.class_id)
     )
-    return [found for row in rows if (found := ClassCount(*row)).n]
+    return [count for row in rows if (count := ClassCount(*row)).n]
 
 
 def read_class_ids(connection: Connection, model: Model) -> Float[np.ndarray, "layers neurons"]:
     """Return the class id of every neuron at the τ of `neuron_overview`; NaN where it has none."""
     c = tables.classes.c
-    (found,) = read_neuron_values(connection, model, [c.class_id], c.threshold == model.threshold)
-    return np.asarray(found)
+    (class_ids,) = read_neuron_values(
+        connection, model, [c.class_id], c.threshold == model.threshold
+    )
+    return np.asarray(class_ids)
 
 
 def read_frequencies(
@@ -167,8 +170,8 @@ def read_frequencies(
     a = tables.activation_stats.c
     column = a.freq if model.gated else a.post_positive
     of_dataset = a.dataset_id == dataset.dataset_id
-    (found,) = read_neuron_values(connection, model, [column], of_dataset, layer=layer)
-    return np.asarray(found)
+    (frequencies,) = read_neuron_values(connection, model, [column], of_dataset, layer=layer)
+    return np.asarray(frequencies)
 
 
 def read_out_moments(
@@ -185,13 +188,15 @@ def count_migration(connection: Connection, comparison_id: int) -> dict[tuple[in
     """Return (class id before, class id after) → neurons; those without a class are left out."""
     n = tables.comparison_neurons.c
     pair = (n.class_a * _N_CLASSES + n.class_b).label("pair")
-    known = n.class_a.is_not(None) & n.class_b.is_not(None)
+    classified = n.class_a.is_not(None) & n.class_b.is_not(None)
     # Pairs are counted here, for the database would sort all neurons to group them.
-    (pairs,) = read_numbers(connection, _in_stored_order(select(pair).where(known), comparison_id))
-    found, counts = np.unique(pairs.astype(np.int64), return_counts=True)
+    (pairs,) = read_numbers(
+        connection, _order_as_stored(select(pair).where(classified), comparison_id)
+    )
+    codes_seen, counts = np.unique(pairs.astype(np.int64), return_counts=True)
     return {
-        divmod(both, _N_CLASSES): count
-        for both, count in zip(found.tolist(), counts.tolist(), strict=True)
+        divmod(code, _N_CLASSES): count
+        for code, count in zip(codes_seen.tolist(), counts.tolist(), strict=True)
     }
 
 
@@ -201,21 +206,21 @@ def read_compared_cosines(
     """Return vector → cos(vector before, vector after) of every neuron."""
     n = tables.comparison_neurons.c
     place = (n.layer * model.d_mlp + n.neuron).label("place")
-    columns = [null_as_nan(n[f"{vector}_cosine"]) for vector in COMPARED_VECTORS]
-    places, *found = read_numbers(
-        connection, _in_stored_order(select(place, *columns), comparison_id)
+    columns = [replace_null_by_nan(n[f"{vector}_cosine"]) for vector in COMPARED_VECTORS]
+    places, *cosines = read_numbers(
+        connection, _order_as_stored(select(place, *columns), comparison_id)
     )
     values = np.full((len(COMPARED_VECTORS), model.n_neurons), np.nan)
-    values[:, places.astype(np.int64)] = found
+    values[:, places.astype(np.int64)] = cosines
     of_layers = values.reshape(len(COMPARED_VECTORS), model.n_layers, model.d_mlp)
     return dict(zip(COMPARED_VECTORS, of_layers, strict=True))
 
 
-def _in_stored_order(wanted: Select[Any], comparison_id: int) -> Select[Any]:
+def _order_as_stored(query: Select[Any], comparison_id: int) -> Select[Any]:
     """Return a query of one comparison's neurons, in the order in which they are stored.
 
     Without the order SQLite goes by the index of `moved` and looks up each neuron, which takes five
     times as long.
     """
     n = tables.comparison_neurons.c
-    return wanted.where(n.comparison_id == comparison_id).order_by(n.layer, n.neuron)
+    return query.where(n.comparison_id == comparison_id).order_by(n.layer, n.neuron)

@@ -26,10 +26,10 @@ SMALLEST_MOVE: Final = 1e-6
 """The most that rounding does to `moved`; a neuron below it has not moved."""
 
 
-CLASS_NAMES: Final = tuple(known.name for known in (*CLASSES, UNDEFINED))
+CLASS_NAMES: Final = tuple(entry.name for entry in (*CLASSES, UNDEFINED))
 """Class id → name."""
 
-OUT_TOP: Final = codes.token_list(codes.VECTORS.index("out"), 0, 0)
+OUT_TOP: Final = codes.encode_token_list(codes.VECTORS.index("out"), 0, 0)
 """Code of the list of the tokens that `out` promotes most."""
 
 
@@ -40,7 +40,7 @@ ROW_COLUMNS: Final = (
 """The columns of `read_comparison_rows`."""
 
 
-# Tokens are subqueries, so they are looked up for the neurons that are shown alone.
+# Tokens are subqueries, so that they are looked up only for the neurons that are shown.
 _LM_HEAD_TOP_SQL = """
 (SELECT t.token FROM lm_head_tokens h
  JOIN tokens t ON t.model_id = :{model} AND t.token_id = h.token_id
@@ -211,26 +211,35 @@ def read_comparison_rows(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None = None
 ) -> Iterator[tuple[Any, ...]]:
     """Yield a row of `ROW_COLUMNS` for each neuron, the one that moved most first."""
-    found = connection.execute(
-        text(_ALL_NEURONS_SQL), _parameters(connection, pair, comparison_id, limit)
+    rows = connection.execute(
+        text(_ALL_NEURONS_SQL), _make_parameters(connection, pair, comparison_id, limit)
     )
     names = (pair.before.name, pair.after.name)
-    for row in found:
-        same = None if row.same_token is None else bool(row.same_token)
+    for row in rows:
+        same_token = None if row.same_token is None else bool(row.same_token)
         place = (row.layer, row.neuron, f"{row.layer}.{row.neuron}")
         cosines = (row.gate_cosine, row.in_cosine, row.out_cosine, row.moved)
-        yield (*names, *place, *cosines, row.class_a, row.class_b, same, row.token_a, row.token_b)
+        yield (
+            *names,
+            *place,
+            *cosines,
+            row.class_a,
+            row.class_b,
+            same_token,
+            row.token_a,
+            row.token_b,
+        )
 
 
 def _read_moved(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None
 ) -> tuple[MovedNeuron, ...]:
-    parameters = _parameters(connection, pair, comparison_id, limit) | {"out_top": OUT_TOP}
+    parameters = _make_parameters(connection, pair, comparison_id, limit) | {"out_top": OUT_TOP}
     rows = connection.execute(text(_MOVED_NEURONS_SQL), parameters)
     return tuple(MovedNeuron(**row._mapping) for row in rows)
 
 
-def _parameters(
+def _make_parameters(
     connection: Connection, pair: Pair, comparison_id: int, limit: int | None
 ) -> dict[str, Any]:
     if limit is None:
@@ -309,13 +318,13 @@ def _summarise(
 
 
 def _has_changed(count: _Count) -> bool:
-    known = count.class_a is not None and count.class_b is not None
-    return known and count.class_a != count.class_b
+    classified = count.class_a is not None and count.class_b is not None
+    return classified and count.class_a != count.class_b
 
 
 def _compute_median(values: NDArray[np.float64]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else None
+    finite = values[~np.isnan(values)]
+    return float(np.median(finite)) if len(finite) else None
 
 
 def _sum_migration(counts: Iterable[_Count]) -> tuple[Migration, ...]:

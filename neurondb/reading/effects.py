@@ -126,8 +126,8 @@ def find_effect_run(connection: Connection, run_id: int) -> EffectRun | None:
 def find_shown_run(connection: Connection, model: Model, kind: str) -> EffectRun | None:
     """Return the run of a kind that `neuron_overview` shows for a model; None without one."""
     m = tables.models.c
-    shown = {SINGLE_NEURON: m.each_run_id, ATTRIBUTION: m.attribution_run_id}[kind]
-    run_id = connection.scalar(select(shown).where(m.model_id == model.model_id))
+    run_column = {SINGLE_NEURON: m.each_run_id, ATTRIBUTION: m.attribution_run_id}[kind]
+    run_id = connection.scalar(select(run_column).where(m.model_id == model.model_id))
     return None if run_id is None else find_effect_run(connection, run_id)
 
 
@@ -137,10 +137,12 @@ def find_counterpart_run(connection: Connection, model: Model, run: EffectRun) -
     What it does to set a neuron to zero cannot be compared with what it does to set it to its mean
     under a condition.
     """
-    other = find_shown_run(
+    counterpart = find_shown_run(
         connection, model, ATTRIBUTION if run.kind == SINGLE_NEURON else SINGLE_NEURON
     )
-    return other if other is not None and other.treatment == run.treatment else None
+    return (
+        counterpart if counterpart is not None and counterpart.treatment == run.treatment else None
+    )
 
 
 def find_same_run(
@@ -165,17 +167,22 @@ def find_same_run(
         The run's id; None where there is no such run.
     """
     r = tables.ablation_runs.c
-    same: dict[str, Any] = vars(settings) | {
+    columns: dict[str, Any] = vars(settings) | {
         "mode": treatment.mode,
         "condition": str(treatment.condition) or None,
         "kind": kind,
     }
-    where = [r[name].is_not_distinct_from(value) for name, value in same.items()]
-    rows = connection.execute(select(r.run_id, r.set_id).where(*where).order_by(r.run_id.desc()))
-    wanted = neuron_ids.tolist()
+    conditions = [r[name].is_not_distinct_from(value) for name, value in columns.items()]
+    rows = connection.execute(
+        select(r.run_id, r.set_id).where(*conditions).order_by(r.run_id.desc())
+    )
+    wanted_ids = neuron_ids.tolist()
     for run_id, set_id in rows.all():
-        measured = list_measured_metrics(connection, kind, run_id)
-        if measured in ([], sorted(metrics)) and list_members(connection, set_id) == wanted:
+        measured_metrics = list_measured_metrics(connection, kind, run_id)
+        if (
+            measured_metrics in ([], sorted(metrics))
+            and list_members(connection, set_id) == wanted_ids
+        ):
             return int(run_id)
     return None
 
@@ -214,15 +221,15 @@ def read_means(
         .where(t.run_id == run_id, t.metric == metric, t.mean.is_not(None))
         .order_by(t.neuron_id)
     ).all()
-    found = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 2)
-    return found[:, 0].astype(np.int64), found[:, 1]
+    values = np.array([tuple(row) for row in rows], dtype=np.float64).reshape(-1, 2)
+    return values[:, 0].astype(np.int64), values[:, 1]
 
 
 def compute_agreement(
-    connection: Connection, each: int, attribution: int, metric: str
+    connection: Connection, measured_run_id: int, attribution: int, metric: str
 ) -> Agreement:
     """Return how well the estimates of one run agree with the effects that another measured."""
-    _, effects, estimates = match_estimates(connection, each, attribution, metric)
+    _, effects, estimates = match_estimates(connection, measured_run_id, attribution, metric)
     return Agreement(
         metric,
         len(effects),
@@ -233,13 +240,13 @@ def compute_agreement(
 
 
 def match_estimates(
-    connection: Connection, each: int, attribution: int, metric: str
+    connection: Connection, measured_run_id: int, attribution: int, metric: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the ids of the neurons that are in both runs, their effects and their estimates."""
-    ids, effects = read_means(connection, SINGLE_NEURON, each, metric)
-    others, estimates = read_means(connection, ATTRIBUTION, attribution, metric)
+    ids, effects = read_means(connection, SINGLE_NEURON, measured_run_id, metric)
+    estimated_ids, estimates = read_means(connection, ATTRIBUTION, attribution, metric)
     common, of_effects, of_estimates = np.intersect1d(
-        ids, others, assume_unique=True, return_indices=True
+        ids, estimated_ids, assume_unique=True, return_indices=True
     )
     return common, effects[of_effects], estimates[of_estimates]
 
@@ -269,8 +276,8 @@ def read_effect_rows(
     t, n = EFFECT_TABLES[run.kind].c, tables.neurons.c
     q, k = tables.classes.c, tables.rw_classes.c
     of_class = (q.neuron_id == t.neuron_id) & (q.threshold == model.threshold)
-    measured = run.kind == SINGLE_NEURON
-    values = (t.n, t.mean, t.std, t.changed) if measured else (null(), t.mean, null(), null())
+    is_measured = run.kind == SINGLE_NEURON
+    values = (t.n, t.mean, t.std, t.changed) if is_measured else (null(), t.mean, null(), null())
     for metric in metrics:
         rows = connection.execute(
             select(n.layer, n.neuron, t.neuron_id, k.name, t.metric, *values)

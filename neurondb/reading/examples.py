@@ -100,15 +100,15 @@ def read_example_lists(
         UnknownNameError: when the model does not have that sign case.
     """
     leading = activations.strongest
-    wanted = _count_wanted(model, leading, options)
+    counts = _count_wanted(model, leading, options)
     key = ExampleKey(neuron_id, activations.dataset.dataset_id)
-    found = _read_examples(connection, model, key, wanted, options)
+    examples = _read_examples(connection, model, key, counts, options)
     of_bos = _find_bos_only(connection, key, options.quantity)
     return tuple(
         ExampleList(
-            case, options.quantity, case == leading, tuple(found.get(case, ())), case in of_bos
+            case, options.quantity, case == leading, tuple(examples.get(case, ())), case in of_bos
         )
-        for case in wanted
+        for case in counts
     )
 
 
@@ -116,7 +116,7 @@ def _find_bos_only(connection: Connection, key: ExampleKey, quantity: str) -> se
     """Return the sign cases of a quantity whose every peak stands at position 0."""
     r = tables.example_rows.c
     code = codes.QUANTITIES.index(quantity)
-    case_of = {codes.example_list(i, code): case for i, case in enumerate(codes.SIGN_CASES)}
+    case_of = {codes.encode_example_list(i, code): case for i, case in enumerate(codes.SIGN_CASES)}
     query = (
         select(r.list_id)
         .where((r.neuron_id == key.neuron_id) & (r.dataset_id == key.dataset_id))
@@ -137,21 +137,25 @@ def _count_wanted(model: Model, leading: str | None, options: ExampleOptions) ->
                 f"{model.name} has no sign case {options.case!r}; it has: {', '.join(cases)}"
             )
         return {options.case: options.count}
-    brief = min(OTHER_CASES_COUNT, options.count)
+    short_count = min(OTHER_CASES_COUNT, options.count)
     first = [leading] if leading in cases else []
-    return dict.fromkeys(first, options.count) | {case: brief for case in cases if case != leading}
+    return dict.fromkeys(first, options.count) | {
+        case: short_count for case in cases if case != leading
+    }
 
 
 def _read_examples(
     connection: Connection,
     model: Model,
     key: ExampleKey,
-    wanted: Mapping[str, int],
+    counts: Mapping[str, int],
     options: ExampleOptions,
 ) -> dict[str, list[Example]]:
     r, t = tables.example_rows.c, tables.texts.c
     quantity = codes.QUANTITIES.index(options.quantity)
-    case_of = {codes.example_list(codes.SIGN_CASES.index(case), quantity): case for case in wanted}
+    case_of = {
+        codes.encode_example_list(codes.SIGN_CASES.index(case), quantity): case for case in counts
+    }
     query = (
         select(r.list_id, r.rank, r.text_id, t.ordinal, r.position, r.value)
         .outerjoin_from(tables.example_rows, tables.texts, t.text_id == r.text_id)
@@ -159,12 +163,12 @@ def _read_examples(
         .where(r.list_id.in_(case_of) & (r.rank < options.count))
         .order_by(r.list_id, r.rank)
     )
-    rows = [row for row in connection.execute(query) if row.rank < wanted[case_of[row.list_id]]]
-    found: dict[str, list[Example]] = {}
-    shown = add_texts(connection, model, key, rows, options.radius)
-    for row, example in zip(rows, shown, strict=True):
-        found.setdefault(case_of[row.list_id], []).append(example)
-    return found
+    rows = [row for row in connection.execute(query) if row.rank < counts[case_of[row.list_id]]]
+    examples: dict[str, list[Example]] = {}
+    examples_with_text = add_texts(connection, model, key, rows, options.radius)
+    for row, example in zip(rows, examples_with_text, strict=True):
+        examples.setdefault(case_of[row.list_id], []).append(example)
+    return examples
 
 
 def add_texts(
@@ -223,10 +227,11 @@ def read_control_lists(
     )
     rows = connection.execute(query).all()
     key = ExampleKey(neuron_id, dataset.dataset_id)
-    found: dict[int, list[Example]] = {}
-    shown = add_texts(connection, model, key, rows, options.radius)
-    for row, example in zip(rows, shown, strict=True):
-        found.setdefault(row.kind_id, []).append(example)
+    examples_by_kind: dict[int, list[Example]] = {}
+    examples_with_text = add_texts(connection, model, key, rows, options.radius)
+    for row, example in zip(rows, examples_with_text, strict=True):
+        examples_by_kind.setdefault(row.kind_id, []).append(example)
     return tuple(
-        ControlList(codes.CONTROL_KINDS[kind], tuple(examples)) for kind, examples in found.items()
+        ControlList(codes.CONTROL_KINDS[kind], tuple(examples))
+        for kind, examples in examples_by_kind.items()
     )

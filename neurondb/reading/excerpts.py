@@ -143,15 +143,15 @@ def encode_token(token: str, piece: str | None) -> bytes:
 
 def _join_tokens(window: Window, bytes_of: dict[int, bytes]) -> Excerpt:
     parts = [bytes_of[i] for i in window.ids]
-    whole = b"".join(parts)
+    joined = b"".join(parts)
     start = sum(map(len, parts[: window.peak]))
-    start, end = _widen_to_characters(whole, start, start + len(parts[window.peak]))
+    start, end = _widen_to_characters(joined, start, start + len(parts[window.peak]))
     # A window may begin within a character; the rest of that character is left out.
-    cut = 0 if window.starts else start - len(whole[:start].lstrip(_CONTINUATION))
+    cut = 0 if window.starts else start - len(joined[:start].lstrip(_CONTINUATION))
     stretches = (
         _decode_stretch(parts, cut, start, final=True),
         _decode_stretch(parts, start, end, final=True),
-        _decode_stretch(parts, end, len(whole), final=window.ends),
+        _decode_stretch(parts, end, len(joined), final=window.ends),
     )
     before, peak, after = map("".join, stretches)
     return Excerpt(
@@ -181,15 +181,15 @@ def _decode_stretch(parts: Sequence[bytes], start: int, end: int, *, final: bool
     return texts
 
 
-def _widen_to_characters(whole: bytes, start: int, end: int) -> tuple[int, int]:
+def _widen_to_characters(joined: bytes, start: int, end: int) -> tuple[int, int]:
     """Widen a range of bytes to whole characters, where its bytes do make up characters."""
     first, last = start, end
-    while 0 < first < len(whole) and whole[first] in _CONTINUATION:
+    while 0 < first < len(joined) and joined[first] in _CONTINUATION:
         first -= 1
-    while last < len(whole) and whole[last] in _CONTINUATION:
+    while last < len(joined) and joined[last] in _CONTINUATION:
         last += 1
     try:
-        whole[first:last].decode()
+        joined[first:last].decode()
     except UnicodeDecodeError:
         return start, end
     return first, last
@@ -206,8 +206,8 @@ def _read_text_starts(connection: Connection, texts: Collection[int]) -> dict[in
             func.length(t.text).label("length"),
         ).where(t.text_id.in_(sorted(texts)))
     )
-    found = {
+    excerpts = {
         row.text_id: Excerpt("", None, row.start, True, row.length <= FALLBACK_CHARACTERS)
         for row in rows
     }
-    return dict.fromkeys(texts, Excerpt("", None, "", True, True)) | found
+    return dict.fromkeys(texts, Excerpt("", None, "", True, True)) | excerpts

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Row, Table, exists, func, select
 from sqlalchemy.exc import OperationalError
 
-from neurondb.database import driver_connection
+from neurondb.database import get_driver_connection
 from neurondb.full_text import INDEXED, find_fault
 from neurondb.reading.provenance import count_unused_rows, list_outdated_steps
 from neurondb.schema import metadata, tables
@@ -66,8 +66,8 @@ def find_problems(connection: Connection, *, quick: bool = False) -> Iterator[Pr
 
 def _find_problems(connection: Connection, *, quick: bool) -> Iterator[Problem]:
     if connection.dialect.name == "sqlite":
-        # Looks at nothing, but lets Ctrl-C in while SQLite reads gigabytes.
-        driver_connection(connection).set_progress_handler(lambda: 0, STEPS_PER_CHECK)
+        # It checks nothing: being called lets Ctrl-C through while SQLite reads gigabytes.
+        get_driver_connection(connection).set_progress_handler(lambda: 0, STEPS_PER_CHECK)
         yield from _check_file(connection, "quick_check" if quick else "integrity_check")
         if not quick:
             yield from _check_references(connection)
@@ -86,8 +86,8 @@ def _check_file(connection: Connection, check: str) -> Iterator[Problem]:
 
 
 def _check_references(connection: Connection) -> Iterator[Problem]:
-    found = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20)
-    for table, row, target, _ in found:
+    rows = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20)
+    for table, row, target, _ in rows:
         place = "a row" if row is None else f"row {row}"
         yield Problem(f"{place} of {table} refers to nothing in {target}", "ingest with --force")
 
@@ -96,9 +96,9 @@ def _check_indexes(connection: Connection) -> Iterator[Problem]:
     if connection.dialect.name != "sqlite":
         return
     rows = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'")
-    there = {name for (name,) in rows}
-    wanted = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
-    for name in sorted(wanted - there):
+    existing = {name for (name,) in rows}
+    defined = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
+    for name in sorted(defined - existing):
         yield Problem(
             f"the index {name} is missing, so questions are slow",
             "run the interrupted `neurondb ingest` again, or `neurondb check --repair`",
@@ -136,9 +136,9 @@ def _check_ledger(connection: Connection) -> Iterator[Problem]:
         for table in (*TABLES_WITH_EVERY_NEURON[row.stage], *TABLES_ALL_OR_NONE.get(row.stage, ())):
             n = _count_neurons(connection, table, row)
             if n != row.d_mlp and (n > 0 or table in TABLES_WITH_EVERY_NEURON[row.stage]):
-                where = "" if row.dataset is None else f" on {row.dataset}"
+                dataset_note = "" if row.dataset is None else f" on {row.dataset}"
                 yield Problem(
-                    f"{row.name}: layer {row.layer} of {row.stage}{where} is finished, but "
+                    f"{row.name}: layer {row.layer} of {row.stage}{dataset_note} is finished, but "
                     f"{table.name} has {n} of its {row.d_mlp} neurons",
                     f"neurondb ingest {row.name} --stages {row.stage} --force"
                     + (" --dataset TEXTS" if row.dataset is not None else ""),
@@ -148,12 +148,12 @@ def _check_ledger(connection: Connection) -> Iterator[Problem]:
 def _count_neurons(connection: Connection, table: Table, step: Row[*tuple[Any, ...]]) -> int:
     """Return how many neurons of a step's layer have rows in a table, on the step's dataset."""
     neuron_id = table.c.neuron_id
-    counted = select(func.count(neuron_id.distinct())).where(
+    query = select(func.count(neuron_id.distinct())).where(
         neuron_id >= step.first, neuron_id < step.first + step.d_mlp
     )
     if "dataset_id" in table.c:
-        counted = counted.where(table.c.dataset_id == step.dataset_id)
-    return int(connection.execute(counted).scalar_one())
+        query = query.where(table.c.dataset_id == step.dataset_id)
+    return int(connection.execute(query).scalar_one())
 
 
 def _check_token_norms(connection: Connection) -> Iterator[Problem]:
@@ -181,19 +181,19 @@ def _check_unused_rows(connection: Connection) -> Iterator[Problem]:
 
 
 def _check_comparisons(connection: Connection) -> Iterator[Problem]:
-    c, n, before = tables.comparisons.c, tables.comparison_neurons.c, tables.models.c
-    after = tables.models.alias()
-    there = (
+    c, n, model_a = tables.comparisons.c, tables.comparison_neurons.c, tables.models.c
+    model_b = tables.models.alias()
+    n_stored = (
         select(func.count()).where(n.comparison_id == c.comparison_id).correlate(tables.comparisons)
     ).scalar_subquery()
     rows = connection.execute(
-        select(before.name, after.c.name, there, before.n_layers * before.d_mlp)
-        .join_from(tables.comparisons, tables.models, before.model_id == c.model_a)
-        .join(after, after.c.model_id == c.model_b)
+        select(model_a.name, model_b.c.name, n_stored, model_a.n_layers * model_a.d_mlp)
+        .join_from(tables.comparisons, tables.models, model_a.model_id == c.model_a)
+        .join(model_b, model_b.c.model_id == c.model_b)
     )
-    for first, second, found, wanted in rows:
-        if found != wanted:
+    for first, second, n_compared, n_neurons in rows:
+        if n_compared != n_neurons:
             yield Problem(
-                f"the comparison of {first} and {second} has {found} of {wanted} neurons",
+                f"the comparison of {first} and {second} has {n_compared} of {n_neurons} neurons",
                 "compare them again",
             )

@@ -24,7 +24,7 @@ from neurondb.reading.neuron_table import NeuronLine, read_neuron_lines
 from neurondb.reading.texts import find_dataset
 from neurondb.taxonomy import CLASSES, UNDEFINED
 
-CLASS_ORDER: Final = tuple(known.name for known in (*CLASSES, UNDEFINED))
+CLASS_ORDER: Final = tuple(entry.name for entry in (*CLASSES, UNDEFINED))
 """The names of the read-write classes in the published order."""
 
 NEURONS_SHOWN: Final = 8
@@ -101,14 +101,18 @@ def read_layer_table(
     values = read_all_cosines(connection, model)
     freq = read_firing_shares(connection, model, name=dataset)
     return tuple(
-        _make_line(layer, classes, {pair: found[layer] for pair, found in values.items()}, shares)
+        _make_line(
+            layer, classes, {pair: cosines[layer] for pair, cosines in values.items()}, shares
+        )
         for layer, shares in enumerate(freq)
     )
 
 
 def read_layer_line(connection: Connection, model: Model, layer: int) -> LayerLine:
     """Return the line of one layer; of the others only the classes are read."""
-    values = {pair: found[0] for pair, found in read_all_cosines(connection, model, layer).items()}
+    values = {
+        pair: cosines[0] for pair, cosines in read_all_cosines(connection, model, layer).items()
+    }
     freq = read_firing_shares(connection, model, layer)[0]
     return _make_line(layer, count_classes(connection, model), values, freq)
 
@@ -150,20 +154,20 @@ def _make_line(
 
 
 def _compute_median(values: Float[np.ndarray, " neurons"]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size else None
+    finite = values[~np.isnan(values)]
+    return float(np.median(finite)) if finite.size else None
 
 
 def _compute_mean(values: Float[np.ndarray, " neurons"]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if finite.size else None
 
 
 def _correlate(x: Float[np.ndarray, " neurons"], y: Float[np.ndarray, " neurons"]) -> float | None:
-    known = ~(np.isnan(x) | np.isnan(y))
-    if known.sum() < 2 or not x[known].std() or not y[known].std():
+    finite = ~(np.isnan(x) | np.isnan(y))
+    if finite.sum() < 2 or not x[finite].std() or not y[finite].std():
         return None
-    return float(np.corrcoef(x[known], y[known])[0, 1])
+    return float(np.corrcoef(x[finite], y[finite])[0, 1])
 
 
 def read_layer_extremes(connection: Connection, model: Model, layer: int) -> tuple[Extreme, ...]:
@@ -178,12 +182,12 @@ def read_layer_extremes(connection: Connection, model: Model, layer: int) -> tup
     )[0]
     values["-out_kurtosis"] = read_out_moments(connection, model, layer)[1]
     first = model.first_neuron_id + layer * model.d_mlp
-    chosen = {order: find_largest(found) for order, found in values.items()}
-    ids = {first + place for places in chosen.values() for place in places}
+    extreme_places = {order: find_largest(measured) for order, measured in values.items()}
+    ids = {first + place for places in extreme_places.values() for place in places}
     lines = {line.neuron_id: line for line in read_neuron_lines(connection, sorted(ids))}
     return tuple(
         Extreme(order, tuple(lines[first + i] for i in places if first + i in lines))
-        for order, places in chosen.items()
+        for order, places in extreme_places.items()
         if places
     )
 

@@ -99,9 +99,9 @@ def read_decoding(connection: Connection, model: Model, token_id: int) -> Decodi
     columns, of_token = [h.probability, h.normalised], h.token_id == token_id
     by_side = [
         read_neuron_values(connection, model, columns, of_token, h.side == side)
-        for side in codes.sides(gated=model.gated)
+        for side in codes.list_sides(gated=model.gated)
     ]
-    if any(np.isnan(found).all() for found in by_side):
+    if any(np.isnan(side_values).all() for side_values in by_side):
         return None
     return Decoding(token_id, *np.stack(by_side, axis=1))
 
@@ -120,13 +120,13 @@ def rank_neurons(
     """
     values = np.moveaxis(decoding.normalised, 0, -1)  # layers × neurons × sides
     if layers is not None:
-        chosen = np.full_like(values, np.nan)
-        chosen[list(layers)] = values[list(layers)]
-        values = chosen
+        layer_values = np.full_like(values, np.nan)
+        layer_values[list(layers)] = values[list(layers)]
+        values = layer_values
     flat = values.ravel()
     order = np.argsort(-flat, kind="stable")  # NaN, whatever its sign, goes last
-    known = order[: int(np.count_nonzero(~np.isnan(flat)))][:n]
-    places = zip(*(axis.tolist() for axis in np.unravel_index(known, values.shape)), strict=True)
+    ranked = order[: int(np.count_nonzero(~np.isnan(flat)))][:n]
+    places = zip(*(axis.tolist() for axis in np.unravel_index(ranked, values.shape)), strict=True)
     return [_make_neuron(decoding, *place) for place in places]
 
 
@@ -139,8 +139,10 @@ def find_layer_peaks(
     zero vectors only.
     """
     n_layers = decoding.normalised.shape[1]
-    wanted = range(n_layers) if layers is None else layers
-    return [_find_peak(decoding, layer) if layer in wanted else None for layer in range(n_layers)]
+    chosen_layers = range(n_layers) if layers is None else layers
+    return [
+        _find_peak(decoding, layer) if layer in chosen_layers else None for layer in range(n_layers)
+    ]
 
 
 def _find_peak(decoding: Decoding, layer: int) -> DecodedNeuron | None:
@@ -162,9 +164,9 @@ def list_encoding_neurons(
 ) -> HeadNeurons:
     """Return the neurons that have this as their top token under the LM head, at +in or −in."""
     h = tables.lm_head_tokens
-    here = (h.c.token_id == token_id) & match_neurons(h.c.neuron_id, model)
-    n = connection.execute(select(func.count()).select_from(h).where(here)).scalar_one()
-    return HeadNeurons(n, _read_head_places(connection, model, h, here, count))
+    of_token = (h.c.token_id == token_id) & match_neurons(h.c.neuron_id, model)
+    n = connection.execute(select(func.count()).select_from(h).where(of_token)).scalar_one()
+    return HeadNeurons(n, _read_head_places(connection, model, h, of_token, count))
 
 
 def list_decoded_neurons(
@@ -175,20 +177,20 @@ def list_decoded_neurons(
     The result is None where no decoding is stored, and where an earlier version stored +in only.
     """
     h = tables.lm_head_rows
-    here = (h.c.token_id == token_id) & match_neurons(h.c.neuron_id, model)
-    last_side = here & (h.c.side == codes.sides(gated=model.gated)[-1])
+    of_token = (h.c.token_id == token_id) & match_neurons(h.c.neuron_id, model)
+    last_side = of_token & (h.c.side == codes.list_sides(gated=model.gated)[-1])
     if connection.execute(select(h.c.token_id).where(last_side).limit(1)).first() is None:
         return None
-    return HeadNeurons(model.n_neurons, _read_head_places(connection, model, h, here, count))
+    return HeadNeurons(model.n_neurons, _read_head_places(connection, model, h, of_token, count))
 
 
 def _read_head_places(
-    connection: Connection, model: Model, table: Any, here: Any, count: int
+    connection: Connection, model: Model, table: Any, of_token: Any, count: int
 ) -> tuple[HeadPlace, ...]:
     q, k = tables.classes.c, tables.rw_classes.c
     top = (
         select(table.c.neuron_id, table.c.side, table.c.probability, table.c.normalised)
-        .where(here)
+        .where(of_token)
         .order_by(table.c.normalised.desc(), table.c.neuron_id, table.c.side.desc())
         .limit(count)
         .subquery()

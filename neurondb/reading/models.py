@@ -156,17 +156,17 @@ def find_model(connection: Connection, name: str) -> Model:
         func.lower(m.source) == name.lower(),
         m.source == _resolve_directory(name),
     )
-    chosen: list[Model] = []
+    matches: list[Model] = []
     for condition in conditions:
         rows = connection.execute(select(*MODEL_COLUMNS).where(condition).order_by(m.name))
-        chosen = [Model(*row) for row in rows]
-        if chosen:
+        matches = [Model(*row) for row in rows]
+        if matches:
             break
-    if len(chosen) == 1:
-        return chosen[0]
-    if chosen:
-        names = join_names([model.name for model in chosen])
-        raise UnknownNameError(f"{name!r} means {len(chosen)} models; name one: {names}")
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = join_names([model.name for model in matches])
+        raise UnknownNameError(f"{name!r} means {len(matches)} models; name one: {names}")
     raise UnknownNameError(_explain_unknown_model(connection, name))
 
 
@@ -178,7 +178,7 @@ def _resolve_directory(name: str) -> str | None:
         OSError,
         ValueError,
         RuntimeError,
-    ):  # not a path: a NUL in it, a loop of links, no such home
+    ):  # no path: it has NUL, loops, or names an unknown user's home
         return None
 
 
@@ -194,8 +194,8 @@ def _explain_unknown_model(connection: Connection, name: str) -> str:
 
 def join_names(names: list[str]) -> str:
     """Return names in one line: the first `NAMES_LISTED`, and how many more there are."""
-    more = len(names) - NAMES_LISTED
-    return ", ".join(names[:NAMES_LISTED]) + (f" and {more} more" if more > 0 else "")
+    n_more = len(names) - NAMES_LISTED
+    return ", ".join(names[:NAMES_LISTED]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def list_models(connection: Connection) -> tuple[ModelSummary, ...]:

@@ -191,11 +191,13 @@ def read_neuron_summary(
     """
     identity = read_identity(connection, model, layer, neuron)
     key = identity.neuron_id
-    found = find_dataset(connection, model, dataset)
-    activations = None if found is None else read_activations(connection, key, found)
+    stored_dataset = find_dataset(connection, model, dataset)
+    activations = (
+        None if stored_dataset is None else read_activations(connection, key, stored_dataset)
+    )
     cosines = read_cosines(connection, model, layer, key)
     verdict = read_verdict(connection, model, key, cosines, activations)
-    return NeuronSummary(model, identity, verdict, cosines, found, activations)
+    return NeuronSummary(model, identity, verdict, cosines, stored_dataset, activations)
 
 
 def read_neuron_page(
@@ -218,20 +220,22 @@ def read_neuron_page(
         UnknownNameError: when the database has no such model, neuron, dataset or sign case.
     """
     options = options or PageOptions()
-    found = find_model(connection, model)
-    summary = read_neuron_summary(connection, found, layer, neuron, options.dataset)
+    stored_model = find_model(connection, model)
+    summary = read_neuron_summary(connection, stored_model, layer, neuron, options.dataset)
     key, activations = summary.identity.neuron_id, summary.activations
     examples: tuple[ExampleList, ...] = ()
     if activations is not None:
-        examples = read_example_lists(connection, found, key, activations, options.examples)
+        examples = read_example_lists(connection, stored_model, key, activations, options.examples)
     controls = None
     if options.controls and summary.dataset is not None:
-        controls = read_control_lists(connection, found, key, summary.dataset, options.examples)
+        controls = read_control_lists(
+            connection, stored_model, key, summary.dataset, options.examples
+        )
     return NeuronPage(
         identity=summary.identity,
         verdict=summary.verdict,
         cosines=summary.cosines,
-        vocabulary=read_vocabulary(connection, found, key, options.basis, options.tokens),
+        vocabulary=read_vocabulary(connection, stored_model, key, options.basis, options.tokens),
         activations=activations,
         examples=examples,
         annotations=read_annotations(connection, key),

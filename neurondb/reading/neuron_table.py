@@ -10,7 +10,7 @@ from neurondb.reading.models import Model
 from neurondb.reading.tokens import NamedToken
 from neurondb.schema import codes, tables
 
-_OUT_TOP: Final = codes.token_list(codes.VECTORS.index("out"), 0, 0)
+_OUT_TOP: Final = codes.encode_token_list(codes.VECTORS.index("out"), 0, 0)
 
 
 _COLUMNS: Final = (
@@ -83,11 +83,11 @@ def read_neuron_lines(
     """
     if not neuron_ids:
         return ()
-    wanted = text(LINES_SQL).bindparams(bindparam("ids", expanding=True))
-    rows = connection.execute(wanted, {"ids": list(neuron_ids)}).mappings().all()
+    query = text(LINES_SQL).bindparams(bindparam("ids", expanding=True))
+    rows = connection.execute(query, {"ids": list(neuron_ids)}).mappings().all()
     tokens = read_first_tokens(connection, neuron_ids)
     fires = None if dataset is None else _read_firing_shares(connection, neuron_ids, dataset)
-    found: dict[int, NeuronLine] = {}
+    lines: dict[int, NeuronLine] = {}
     for row in rows:
         values = dict(row)
         positive = values.pop("post_positive")
@@ -97,8 +97,8 @@ def read_neuron_lines(
         if values["significant"] is not None:
             values["significant"] = bool(values["significant"])
         key = values["neuron_id"]
-        found[key] = NeuronLine(**values, token=tokens.get(key))
-    return tuple(found[key] for key in neuron_ids if key in found)
+        lines[key] = NeuronLine(**values, token=tokens.get(key))
+    return tuple(lines[key] for key in neuron_ids if key in lines)
 
 
 def _read_firing_shares(

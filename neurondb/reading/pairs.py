@@ -133,27 +133,29 @@ def compare_vocabularies(connection: Connection, pair: Pair) -> Vocabularies:
     rows = connection.execute(
         select(m.model_id, m.tokenizer_fingerprint).where(m.model_id.in_(ids))
     )
-    found = {row.model_id: row.tokenizer_fingerprint for row in rows}
-    before, after = (found[model_id] for model_id in ids)
+    fingerprints = {row.model_id: row.tokenizer_fingerprint for row in rows}
+    before, after = (fingerprints[model_id] for model_id in ids)
     if before == after and pair.before.d_vocab == pair.after.d_vocab:
         return Vocabularies(True, False, 0, pair.before.n_tokens)
     n_ids, n_alike = _count_ids(connection, pair)
     # One tokenizer may come with more rows in one model than in the other.
-    same = before == after and n_alike == n_ids
-    return Vocabularies(same, (before is None) != (after is None), n_ids - n_alike, n_ids)
+    identical = before == after and n_alike == n_ids
+    return Vocabularies(identical, (before is None) != (after is None), n_ids - n_alike, n_ids)
 
 
 def _count_ids(connection: Connection, pair: Pair) -> tuple[int, int]:
     """Return how many ids are a token of either model, and how many mean one text in both."""
     a, b = tables.tokens.alias("a"), tables.tokens.alias("b")
-    both, alike = connection.execute(
+    n_shared, alike = connection.execute(
         select(func.count(), func.count().filter(b.c.token == a.c.token))
         .select_from(a)
         .join(b, b.c.token_id == a.c.token_id)
         .where(a.c.model_id == pair.before.model_id, b.c.model_id == pair.after.model_id)
     ).one()
-    counted = select(func.count()).where(tables.tokens.c.model_id.in_([m.model_id for m in pair]))
-    return int(connection.execute(counted).scalar_one() - both), int(alike)
+    count_query = select(func.count()).where(
+        tables.tokens.c.model_id.in_([m.model_id for m in pair])
+    )
+    return int(connection.execute(count_query).scalar_one() - n_shared), int(alike)
 
 
 def list_with_unused_rows(connection: Connection, pair: Pair) -> tuple[Model, ...]:
@@ -193,10 +195,10 @@ def find_stored_comparison(connection: Connection, pair: Pair) -> int | None:
     ).first()
     if row is None:
         return None
-    later = select(step.step_id).where(
+    later_step = select(step.step_id).where(
         step.model_id.in_(ids), step.stage.in_(COMPARED_STAGES), step.finished_at > row.created_at
     )
-    if connection.execute(later.limit(1)).first() is not None:
+    if connection.execute(later_step.limit(1)).first() is not None:
         return None
     could_know = not (
         compare_vocabularies(connection, pair).one_sided or list_with_unused_rows(connection, pair)
@@ -207,14 +209,14 @@ def find_stored_comparison(connection: Connection, pair: Pair) -> int | None:
         and not list_without_vocabulary(connection, pair)
     ):
         return None
-    same = _has_shown_classes(connection, row.comparison_id, pair.before)
-    return int(row.comparison_id) if same else None
+    same_classes = _has_shown_classes(connection, row.comparison_id, pair.before)
+    return int(row.comparison_id) if same_classes else None
 
 
 def _has_shown_classes(connection: Connection, comparison_id: int, model: Model) -> bool:
     """Return whether a comparison has the classes of its first model at the τ shown today."""
     n, k = tables.comparison_neurons.c, tables.classes.c
-    other = (
+    changed_class = (
         select(n.neuron)
         .join_from(
             tables.comparison_neurons,
@@ -224,7 +226,7 @@ def _has_shown_classes(connection: Connection, comparison_id: int, model: Model)
         .where(n.comparison_id == comparison_id, k.threshold == model.threshold)
         .where(or_(n.class_a.is_(None), n.class_a != k.class_id))
     )
-    return connection.execute(other.limit(1)).first() is None
+    return connection.execute(changed_class.limit(1)).first() is None
 
 
 @dataclass(frozen=True)
@@ -293,17 +295,17 @@ def list_counterparts(
 ) -> tuple[Counterpart, ...]:
     """Return a neuron's counterparts in all stored comparisons, sorted by model."""
     c, m = tables.comparisons.c, tables.models.c
-    is_a = c.model_a == model.model_id
-    other = case((is_a, c.model_b), else_=c.model_a)
+    is_model_a = c.model_a == model.model_id
+    other_id = case((is_model_a, c.model_b), else_=c.model_a)
     compared = connection.execute(
-        select(c.comparison_id, is_a, m.name)
-        .join_from(tables.comparisons, tables.models, m.model_id == other)
-        .where(or_(is_a, c.model_b == model.model_id))
+        select(c.comparison_id, is_model_a, m.name)
+        .join_from(tables.comparisons, tables.models, m.model_id == other_id)
+        .where(or_(is_model_a, c.model_b == model.model_id))
         .order_by(m.name)
     )
     place = (layer, neuron)
-    read = (_read_counterpart(connection, _Compared(*row), place) for row in compared.all())
-    return tuple(counterpart for counterpart in read if counterpart is not None)
+    counterparts = (_read_counterpart(connection, _Compared(*row), place) for row in compared.all())
+    return tuple(counterpart for counterpart in counterparts if counterpart is not None)
 
 
 def _read_counterpart(
@@ -332,22 +334,22 @@ class VectorCosines:
 
 
 def read_vector_cosines(
-    connection: Connection, left: tuple[Model, int, int], right: tuple[Model, int, int]
+    connection: Connection, first: tuple[Model, int, int], second: tuple[Model, int, int]
 ) -> VectorCosines | None:
     """Return the cosines between two neurons, each given as model, layer and number in the layer.
 
     The result is None unless they have the same place in two models whose comparison is stored.
     """
-    if left[1:] != right[1:]:
+    if first[1:] != second[1:]:
         return None
     c, n = tables.comparisons.c, tables.comparison_neurons.c
-    ids = (left[0].model_id, right[0].model_id)
+    ids = (first[0].model_id, second[0].model_id)
     row = connection.execute(
         select(n.gate_cosine, n.in_cosine, n.out_cosine)
         .join_from(
             tables.comparisons, tables.comparison_neurons, n.comparison_id == c.comparison_id
         )
         .where(c.model_a.in_(ids), c.model_b.in_(ids))
-        .where(n.layer == left[1], n.neuron == left[2])
+        .where(n.layer == first[1], n.neuron == first[2])
     ).first()
     return None if row is None else VectorCosines(*row)

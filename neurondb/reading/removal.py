@@ -120,30 +120,32 @@ class Ablation:
 
 def read_removal(connection: Connection, model: Model, neuron_id: int) -> Removal | None:
     """Return what removing a neuron alone does; None where no shown run has been through it."""
-    measured = find_shown_run(connection, model, SINGLE_NEURON)
+    measured_run = find_shown_run(connection, model, SINGLE_NEURON)
     estimated = find_shown_run(connection, model, ATTRIBUTION)
-    effects = _read_metrics(connection, SINGLE_NEURON, measured, neuron_id)
+    effects = _read_metrics(connection, SINGLE_NEURON, measured_run, neuron_id)
     estimates = _read_metrics(connection, ATTRIBUTION, estimated, neuron_id)
     if not effects and not estimates:
         return None
     if (
         effects
-        and measured is not None
-        and find_counterpart_run(connection, model, measured) is None
+        and measured_run is not None
+        and find_counterpart_run(connection, model, measured_run) is None
     ):
-        estimates = {}  # of another intervention than the one that was measured
+        estimates = {}  # they are of another intervention than the measured one
     classes = _read_layer_classes(connection, model, neuron_id) if effects else None
     metrics = []
     for metric in METRICS:
         if metric in effects or metric in estimates:
             values: dict[str, Any] = effects.get(metric, _NO_VALUES)
             spreads: tuple[Spread, ...] = ()
-            if values["mean"] is not None and measured is not None and classes is not None:
-                means = _read_layer_means(connection, model, measured, metric, neuron_id)
+            if values["mean"] is not None and measured_run is not None and classes is not None:
+                means = _read_layer_means(connection, model, measured_run, metric, neuron_id)
                 spreads = _compute_spreads(means, classes, model.locate(neuron_id)[1])
             estimate = estimates.get(metric, _NO_VALUES)["mean"]
             metrics.append(RemovalMetric(metric, **values, estimate=estimate, spreads=spreads))
-    return Removal(measured if effects else None, estimated if estimates else None, tuple(metrics))
+    return Removal(
+        measured_run if effects else None, estimated if estimates else None, tuple(metrics)
+    )
 
 
 def _read_metrics(
@@ -168,8 +170,10 @@ def _read_layer_classes(
     """Return the class ids of all neurons in a neuron's layer; NaN for no class."""
     q = tables.classes.c
     layer, _ = model.locate(neuron_id)
-    here = q.threshold == model.threshold
-    return np.asarray(read_neuron_values(connection, model, [q.class_id], here, layer=layer)[0, 0])
+    at_threshold = q.threshold == model.threshold
+    return np.asarray(
+        read_neuron_values(connection, model, [q.class_id], at_threshold, layer=layer)[0, 0]
+    )
 
 
 def _read_layer_means(
@@ -185,34 +189,34 @@ def _read_layer_means(
 def _compute_spreads(
     means: Float[np.ndarray, " neurons"], classes: Float[np.ndarray, " neurons"], neuron: int
 ) -> tuple[Spread, ...]:
-    known = ~np.isnan(means)
-    alike = known & (classes == classes[neuron])
-    spreads = [_compute_spread("its layer", means, known, neuron)]
-    if 1 < alike.sum() < known.sum():
-        spreads.append(_compute_spread("its class in the layer", means, alike, neuron))
+    finite = ~np.isnan(means)
+    of_class = finite & (classes == classes[neuron])
+    spreads = [_compute_spread("its layer", means, finite, neuron)]
+    if 1 < of_class.sum() < finite.sum():
+        spreads.append(_compute_spread("its class in the layer", means, of_class, neuron))
     return tuple(spread for spread in spreads if spread is not None)
 
 
 def _compute_spread(
-    of: str,
+    population: str,
     means: Float[np.ndarray, " neurons"],
-    among: Bool[np.ndarray, " neurons"],
+    in_population: Bool[np.ndarray, " neurons"],
     neuron: int,
 ) -> Spread | None:
-    if not among[neuron]:
+    if not in_population[neuron]:
         return None
-    values: NDArray[np.float64] = means[among]
+    values: NDArray[np.float64] = means[in_population]
     quantiles = tuple(float(x) for x in np.quantile(values, SPREAD_SHARES))
-    return Spread(of, len(values), quantiles, float((values < means[neuron]).mean()))
+    return Spread(population, len(values), quantiles, float((values < means[neuron]).mean()))
 
 
 def read_ablations(connection: Connection, model_id: int, neuron_id: int) -> tuple[Ablation, ...]:
     """Return the results of every run of a model whose set has the neuron, by run and metric."""
     r, x = tables.ablation_runs.c, tables.ablation_results.c
     s, d, m = tables.neuron_sets.c, tables.dataset_rows.c, tables.neuron_set_members.c
-    here = (m.set_id == r.set_id) & (m.neuron_id == neuron_id)
-    others = tables.neuron_set_members.alias().c
-    size = select(func.count()).where(others.set_id == r.set_id).scalar_subquery()
+    is_member = (m.set_id == r.set_id) & (m.neuron_id == neuron_id)
+    members = tables.neuron_set_members.alias().c
+    size = select(func.count()).where(members.set_id == r.set_id).scalar_subquery()
     rows = connection.execute(
         select(
             *(r.run_id, d.name, func.coalesce(s.name, s.definition), size),
@@ -222,7 +226,7 @@ def read_ablations(connection: Connection, model_id: int, neuron_id: int) -> tup
         .join_from(tables.ablation_runs, tables.ablation_results, x.run_id == r.run_id)
         .join(tables.neuron_sets, s.set_id == r.set_id)
         .join(tables.dataset_rows, d.dataset_id == r.dataset_id)
-        .where((r.model_id == model_id) & select(m.set_id).where(here).exists())
+        .where((r.model_id == model_id) & select(m.set_id).where(is_member).exists())
         .order_by(r.run_id, x.metric, x.filter)
     )
     return tuple(Ablation(*tuple(row)) for row in rows)

@@ -135,46 +135,57 @@ def read_run_page(connection: Connection, run_id: int) -> RunPage:
     Raises:
         UnknownNameError: when there is no run with this id.
     """
-    measured = find_run(connection, run_id)
+    measured_run = find_run(connection, run_id)
     r = tables.ablation_runs.c
     kind, finished, seconds = connection.execute(
         select(r.kind, r.finished, r.seconds).where(r.run_id == run_id)
     ).one()
-    model = find_model(connection, measured.run.model)
-    other, agreements = _compute_agreements(connection, model, kind, run_id)
-    shown = find_shown_run(connection, model, kind) if kind in EFFECT_TABLES else None
+    model = find_model(connection, measured_run.run.model)
+    counterpart_id, agreements = _compute_agreements(connection, model, kind, run_id)
+    shown_run = find_shown_run(connection, model, kind) if kind in EFFECT_TABLES else None
     return RunPage(
-        measured.run,
+        measured_run.run,
         kind,
         bool(finished),
         seconds,
-        _make_metric_lines(measured, list_baselines(connection, run_id)),
-        _count_members_by_layer(connection, measured.run.set_id),
-        read_neuron_lines(connection, _read_first_members(connection, measured.run.set_id)),
+        _make_metric_lines(measured_run, list_baselines(connection, run_id)),
+        _count_members_by_layer(connection, measured_run.run.set_id),
+        read_neuron_lines(connection, _read_first_members(connection, measured_run.run.set_id)),
         _read_ends(connection, kind, run_id),
         agreements,
-        other,
-        shown is not None and shown.run_id == run_id,
+        counterpart_id,
+        shown_run is not None and shown_run.run_id == run_id,
     )
 
 
 def _make_metric_lines(
-    measured: MeasuredRun, baselines: Sequence[MeasuredRun]
+    measured_run: MeasuredRun, baselines: Sequence[MeasuredRun]
 ) -> tuple[MetricLine, ...]:
     lines = []
-    for metric in measured.metrics:
-        whole, changed = (measured.results[metric, name] for name in (ALL_TOKENS, CHANGED_TOKENS))
+    for metric in measured_run.metrics:
+        all_tokens, changed_tokens = (
+            measured_run.results[metric, name] for name in (ALL_TOKENS, CHANGED_TOKENS)
+        )
         means = tuple(
-            BaselineMean(other.run.run_id, other.run.seed, other.run.n_neurons, result.mean)
-            for other in baselines
-            if (result := other.results.get((metric, ALL_TOKENS))) is not None
+            BaselineMean(
+                baseline.run.run_id, baseline.run.seed, baseline.run.n_neurons, result.mean
+            )
+            for baseline in baselines
+            if (result := baseline.results.get((metric, ALL_TOKENS))) is not None
         )
         lines.append(
             MetricLine(
-                *(metric, whole.n, whole.clean_mean, whole.ablated_mean, whole.mean, whole.std),
-                *(whole.q25, whole.q50, whole.q75),
-                changed.n / whole.n if whole.n else None,
-                changed.mean if changed.n else None,
+                *(
+                    metric,
+                    all_tokens.n,
+                    all_tokens.clean_mean,
+                    all_tokens.ablated_mean,
+                    all_tokens.mean,
+                    all_tokens.std,
+                ),
+                *(all_tokens.q25, all_tokens.q50, all_tokens.q75),
+                changed_tokens.n / all_tokens.n if all_tokens.n else None,
+                changed_tokens.mean if changed_tokens.n else None,
                 means,
             )
         )
@@ -203,7 +214,7 @@ def _read_ends(connection: Connection, kind: str, run_id: int) -> tuple[Ends, ..
     if kind not in EFFECT_TABLES:
         return ()
     t = EFFECT_TABLES[kind].c
-    there = select(t.neuron_id).where(t.run_id == run_id)
+    query = select(t.neuron_id).where(t.run_id == run_id)
     return tuple(
         Ends(
             metric,
@@ -211,7 +222,7 @@ def _read_ends(connection: Connection, kind: str, run_id: int) -> tuple[Ends, ..
             _read_end(connection, kind, run_id, metric, t.mean.desc()),
         )
         for metric in METRICS
-        if connection.execute(there.where(t.metric == metric).limit(1)).first()
+        if connection.execute(query.where(t.metric == metric).limit(1)).first()
     )
 
 
@@ -219,9 +230,9 @@ def _read_end(
     connection: Connection, kind: str, run_id: int, metric: str, order: ColumnElement[Any]
 ) -> tuple[NeuronEffect, ...]:
     t = EFFECT_TABLES[kind].c
-    measured = (t.std, t.changed) if "std" in t else (null(), null())
+    spread_columns = (t.std, t.changed) if "std" in t else (null(), null())
     rows = connection.execute(
-        select(t.neuron_id, t.mean, *measured)
+        select(t.neuron_id, t.mean, *spread_columns)
         .where(t.run_id == run_id, t.metric == metric, t.mean.is_not(None))
         .order_by(order)
         .limit(NEURONS_PER_END)
@@ -235,9 +246,9 @@ def _compute_agreements(
     connection: Connection, model: Model, kind: str, run_id: int
 ) -> tuple[int | None, tuple[Agreement, ...]]:
     run = find_effect_run(connection, run_id)
-    other = None if run is None else find_counterpart_run(connection, model, run)
-    if other is None:
+    counterpart = None if run is None else find_counterpart_run(connection, model, run)
+    if counterpart is None:
         return None, ()
-    pair = (run_id, other.run_id) if kind == SINGLE_NEURON else (other.run_id, run_id)
+    pair = (run_id, counterpart.run_id) if kind == SINGLE_NEURON else (counterpart.run_id, run_id)
     agreements = (compute_agreement(connection, *pair, metric) for metric in ("loss", "entropy"))
-    return other.run_id, tuple(found for found in agreements if found.n)
+    return counterpart.run_id, tuple(agreement for agreement in agreements if agreement.n)

@@ -93,8 +93,8 @@ class MeasuredRun:
     @property
     def metrics(self) -> list[str]:
         """The metrics that were measured, in the order in which they are shown."""
-        there = {metric for metric, _ in self.results}
-        return [metric for metric in METRICS if metric in there]
+        measured = {metric for metric, _ in self.results}
+        return [metric for metric in METRICS if metric in measured]
 
     def n_zero(self, metric: str) -> int:
         """Return the number of tokens at which a metric did not change at all."""
@@ -116,8 +116,8 @@ def find_ablation_run(connection: Connection, run_id: int) -> MeasuredRun:
         UnknownNameError: when there is no such run.
     """
     r = tables.ablation_runs.c
-    found = _read_runs(connection, (r.run_id == run_id) & (r.kind == TOGETHER))
-    if not found:
+    runs = _read_runs(connection, (r.run_id == run_id) & (r.kind == TOGETHER))
+    if not runs:
         n_runs = connection.scalar(
             select(func.count()).select_from(tables.ablation_runs).where(r.kind == TOGETHER)
         )
@@ -125,7 +125,7 @@ def find_ablation_run(connection: Connection, run_id: int) -> MeasuredRun:
             f"no ablation run {run_id} in this database, which has {n_runs} of them; "
             "`neurondb query ablation-runs` lists them"
         )
-    return found[0]
+    return runs[0]
 
 
 def find_run(connection: Connection, run_id: int) -> MeasuredRun:
@@ -134,20 +134,20 @@ def find_run(connection: Connection, run_id: int) -> MeasuredRun:
     Raises:
         UnknownNameError: when there is no run with this id.
     """
-    found = _read_runs(connection, tables.ablation_runs.c.run_id == run_id)
-    if not found:
+    runs = _read_runs(connection, tables.ablation_runs.c.run_id == run_id)
+    if not runs:
         n_runs = connection.scalar(select(func.count()).select_from(tables.ablation_runs))
         raise UnknownNameError(
             f"no run {run_id} in this database, which has {n_runs} of them; the table "
             "ablation_runs lists them"
         )
-    return found[0]
+    return runs[0]
 
 
 def list_baselines(connection: Connection, run_id: int) -> list[MeasuredRun]:
     """Return the random counterparts of a run, in the order of their seeds."""
-    found = _read_runs(connection, tables.ablation_runs.c.baseline_of == run_id)
-    return sorted(found, key=lambda measured: (measured.run.seed or 0, measured.run.run_id))
+    runs = _read_runs(connection, tables.ablation_runs.c.baseline_of == run_id)
+    return sorted(runs, key=lambda baseline: (baseline.run.seed or 0, baseline.run.run_id))
 
 
 def list_model_runs(connection: Connection, model_id: int) -> list[MeasuredRun]:
@@ -176,7 +176,7 @@ def find_stored_run(
         The run's id; None where there is no such run.
     """
     r = tables.ablation_runs.c
-    same: dict[str, Any] = vars(settings) | {
+    columns: dict[str, Any] = vars(settings) | {
         "mode": treatment.mode,
         "condition": str(treatment.condition) or None,
         "hook": treatment.hook,
@@ -184,13 +184,13 @@ def find_stored_run(
         "baseline_of": baseline_of,
         "kind": TOGETHER,
     }
-    where = [r[name].is_not_distinct_from(value) for name, value in same.items()]
+    conditions = [r[name].is_not_distinct_from(value) for name, value in columns.items()]
     rows = connection.execute(
-        select(r.run_id, r.set_id).where(*where).order_by(r.run_id.desc())
+        select(r.run_id, r.set_id).where(*conditions).order_by(r.run_id.desc())
     ).all()
-    wanted = neuron_ids.tolist()
+    wanted_ids = neuron_ids.tolist()
     return next(
-        (row.run_id for row in rows if list_members(connection, row.set_id) == wanted), None
+        (row.run_id for row in rows if list_members(connection, row.set_id) == wanted_ids), None
     )
 
 
@@ -212,7 +212,7 @@ def read_ablation_histogram(connection: Connection, run_id: int, metric: str) ->
     return [AblationBin(*row) for row in rows]
 
 
-def _read_runs(connection: Connection, where: ColumnElement[bool]) -> list[MeasuredRun]:
+def _read_runs(connection: Connection, condition: ColumnElement[bool]) -> list[MeasuredRun]:
     r, m, d = tables.ablation_runs, tables.models.c, tables.dataset_rows.c
     s, members_ = tables.neuron_sets.c, tables.neuron_set_members.c
     size = select(func.count()).where(members_.set_id == r.c.set_id).scalar_subquery()
@@ -227,7 +227,7 @@ def _read_runs(connection: Connection, where: ColumnElement[bool]) -> list[Measu
         .join_from(r, tables.models, m.model_id == c.model_id)
         .join(tables.dataset_rows, d.dataset_id == c.dataset_id)
         .join(tables.neuron_sets, s.set_id == c.set_id)
-        .where(where)
+        .where(condition)
         .order_by(c.run_id)
     )
     runs = [AblationRun(*tuple(row)) for row in rows]
@@ -239,16 +239,16 @@ def _read_results(
     connection: Connection, run_ids: Sequence[int]
 ) -> dict[int, dict[tuple[str, str], AblationResult]]:
     x = tables.ablation_results.c
-    found: dict[int, dict[tuple[str, str], AblationResult]] = {}
+    results: dict[int, dict[tuple[str, str], AblationResult]] = {}
     for start in range(0, len(run_ids), _IDS_PER_STATEMENT):
-        wanted = x.run_id.in_(run_ids[start : start + _IDS_PER_STATEMENT])
+        is_wanted = x.run_id.in_(run_ids[start : start + _IDS_PER_STATEMENT])
         for run_id, metric, filter_, n, *values in connection.execute(
-            select(x.run_id, *(x[name] for name in AblationResult._fields)).where(wanted)
+            select(x.run_id, *(x[name] for name in AblationResult._fields)).where(is_wanted)
         ):
             numbers = (np.nan if value is None else float(value) for value in values)
-            of_run = found.setdefault(run_id, {})
+            of_run = results.setdefault(run_id, {})
             of_run[metric, filter_] = AblationResult(metric, filter_, n, *numbers)
-    return found
+    return results
 
 
 def list_class_runs(connection: Connection, model: Model, mode: str) -> list[ClassRuns]:
@@ -269,7 +269,7 @@ def list_class_runs(connection: Connection, model: Model, mode: str) -> list[Cla
         for measured in of_class
         if _identify_texts(measured) == texts
     }
-    order = {known.name: known.class_id for known in CLASSES}
+    order = {read_write_class.name: read_write_class.class_id for read_write_class in CLASSES}
     return [
         ClassRuns(
             name, measured, tuple(b for b in runs if b.run.baseline_of == measured.run.run_id)
@@ -278,15 +278,17 @@ def list_class_runs(connection: Connection, model: Model, mode: str) -> list[Cla
     ]
 
 
-def _find_class(measured: MeasuredRun) -> str | None:
+def _find_class(measured_run: MeasuredRun) -> str | None:
     """Return the class whose neurons make up a run's set; None for other sets and baselines."""
-    run = measured.run
+    run = measured_run.run
     match = _CLASS_DEFINITION.fullmatch(run.definition)
     if match is None or run.baseline_of is not None:
         return None
-    return match[1] if any(match[1] == known.name for known in CLASSES) else None
+    return (
+        match[1] if any(match[1] == read_write_class.name for read_write_class in CLASSES) else None
+    )
 
 
-def _identify_texts(measured: MeasuredRun) -> tuple[int, int | None, int | None, float | None]:
-    run = measured.run
+def _identify_texts(measured_run: MeasuredRun) -> tuple[int, int | None, int | None, float | None]:
+    run = measured_run.run
     return run.dataset_id, run.n_texts, run.max_len, run.value

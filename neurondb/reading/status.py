@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select, text
 
 from neurondb.contracts.ingest import STAGES
-from neurondb.database import format_url, sqlite_path
+from neurondb.database import format_url, get_sqlite_path
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
 from neurondb.reading.texts import find_dataset
 from neurondb.schema import tables
@@ -133,7 +133,7 @@ def read_status(connection: Connection, name: str | None = None) -> DatabaseStat
 
 
 def _describe_location(connection: Connection) -> str:
-    path = sqlite_path(connection.engine.url)
+    path = get_sqlite_path(connection.engine.url)
     return format_url(connection.engine.url) if path is None else str(path)
 
 
@@ -141,7 +141,7 @@ def _measure_size(connection: Connection) -> int | None:
     if connection.dialect.name == "postgresql":
         size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar()
         return None if size is None else int(size)
-    path = sqlite_path(connection.engine.url)
+    path = get_sqlite_path(connection.engine.url)
     if path is None:
         return None
     files = (path, Path(f"{path}-wal"))
@@ -197,24 +197,24 @@ def _read_stages(connection: Connection, model: Model) -> list[StageStatus]:
     ]
 
 
-def _add_missing(found: Iterable[StageStatus], model: Model) -> list[StageStatus]:
-    stages = list(found)
-    have = {stage.stage for stage in stages}
+def _add_missing(stored_stages: Iterable[StageStatus], model: Model) -> list[StageStatus]:
+    stages = list(stored_stages)
+    names = {stage.stage for stage in stages}
     stages += [
         StageStatus(name, None, 0, model.n_layers, 0, 0.0, None)
         for name in STAGES
-        if name not in have and name not in OPTIONAL_STAGES
+        if name not in names and name not in OPTIONAL_STAGES
     ]
-    return sorted(stages, key=_stage_position)
+    return sorted(stages, key=_get_stage_position)
 
 
-def _stage_position(stage: StageStatus) -> tuple[int, str, str]:
-    known = (
+def _get_stage_position(stage: StageStatus) -> tuple[int, str, str]:
+    position = (
         STAGE_ORDER.index(kind)
         if (kind := stage.stage.split(" ")[0]) in STAGE_ORDER
         else len(STAGE_ORDER)
     )
-    return known, stage.stage, stage.dataset or ""
+    return position, stage.stage, stage.dataset or ""
 
 
 def _find_open_run(connection: Connection, model: Model) -> OpenRun | None:

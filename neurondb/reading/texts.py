@@ -16,6 +16,7 @@ from neurondb.errors import UnknownNameError
 from neurondb.reading.excerpts import Place, read_excerpts
 from neurondb.reading.models import Model, join_names
 from neurondb.schema import codes, tables
+from neurondb.spelling import by_option
 
 STRETCH_TOKENS: Final = 512
 """How many tokens of a text are shown at a time."""
@@ -82,8 +83,10 @@ def find_dataset_by_name(connection: Connection, name: str) -> Dataset:
     row = connection.execute(_SELECT_DATASETS.where(_COLUMNS.name == name)).first()
     if row is None:
         names = [row.name for row in connection.execute(_SELECT_DATASETS.order_by(_COLUMNS.name))]
-        has = join_names(names) or "none yet; `neurondb ingest` adds one with --dataset"
-        raise UnknownNameError(f"no dataset {name!r} in this database; it has: {has}")
+        names_text = (
+            join_names(names) or f"none yet; `neurondb ingest` adds one{by_option('dataset')}"
+        )
+        raise UnknownNameError(f"no dataset {name!r} in this database; it has: {names_text}")
     return Dataset(*row)
 
 
@@ -158,12 +161,12 @@ def find_text(connection: Connection, text_id: int) -> Text:
     ).first()
     if row is None:
         raise UnknownNameError(f"this database has no text {text_id}")
-    beside = connection.execute(
+    rows = connection.execute(
         select(t.ordinal, t.text_id)
         .where(t.dataset_id == row.dataset_id)
         .where(t.ordinal.in_((row.ordinal - 1, row.ordinal + 1)))
     )
-    neighbours = {near.ordinal: near.text_id for near in beside}
+    neighbours = {neighbour.ordinal: neighbour.text_id for neighbour in rows}
     return Text(*row, neighbours.get(row.ordinal - 1), neighbours.get(row.ordinal + 1))
 
 
@@ -205,9 +208,9 @@ def read_stretch(
     ids = struct.unpack(f"<{n_tokens}I", packed)[first : first + STRETCH_TOKENS]
     # An excerpt around the middle covers the stretch and joins characters cut at its ends.
     middle = Place(text_id, first + len(ids) // 2)
-    (whole,) = read_excerpts(connection, model, [middle], STRETCH_TOKENS // 2)
-    begin = first - (whole.first or 0)
-    return Stretch(first, n_tokens, whole.tokens[begin : begin + len(ids)], ids)
+    (excerpt,) = read_excerpts(connection, model, [middle], STRETCH_TOKENS // 2)
+    begin = first - (excerpt.first or 0)
+    return Stretch(first, n_tokens, excerpt.tokens[begin : begin + len(ids)], ids)
 
 
 @dataclass(frozen=True)
@@ -254,11 +257,14 @@ def count_layers_at_once(model: Model) -> int:
 
 def count_example_rows(model: Model) -> int:
     """Return how many rows of examples a model has on a dataset at most."""
-    lists = sum(1 for case in _sign_case_codes(model) for _ in codes.QUANTITIES) * EXAMPLES_PER_LIST
+    lists = (
+        sum(1 for case in _list_sign_case_codes(model) for _ in codes.QUANTITIES)
+        * EXAMPLES_PER_LIST
+    )
     return model.n_neurons * lists
 
 
-def _sign_case_codes(model: Model) -> range:
+def _list_sign_case_codes(model: Model) -> range:
     return codes.GATED_CASES if model.gated else codes.UNGATED_CASES
 
 
@@ -274,20 +280,20 @@ def read_text_peaks(
         layer: the layer to look through where the model is too large for all of them.
         position: list only the peaks at this token position; None lists all.
     """
-    every = count_layers_at_once(model) == model.n_layers
-    layers = tuple(range(model.n_layers)) if every else (layer,)
+    all_layers = count_layers_at_once(model) == model.n_layers
+    layers = tuple(range(model.n_layers)) if all_layers else (layer,)
     rows = _read_example_rows(connection, model, text, layers)
     counts: dict[int, int] = {}
     for row in rows:
         counts[row.position] = counts.get(row.position, 0) + 1
-    wanted = [row for row in rows if position is None or row.position == position]
-    wanted.sort(key=lambda row: (row.rank, row.neuron_id, row.list_id))
+    rows_shown = [row for row in rows if position is None or row.position == position]
+    rows_shown.sort(key=lambda row: (row.rank, row.neuron_id, row.list_id))
     return TextPeaks(
         layers,
         len(rows),
         tuple(sorted(counts.items())),
         position,
-        tuple(_make_peak(model, row) for row in wanted[:PEAKS_SHOWN]),
+        tuple(_make_peak(model, row) for row in rows_shown[:PEAKS_SHOWN]),
     )
 
 

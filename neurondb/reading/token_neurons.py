@@ -90,14 +90,14 @@ class TokenNeuron:
     """A neuron, and the places of the wanted tokens in its lists of one effect.
 
     Attributes:
-        found: these places, the one closest to the vector's direction first.
+        occurrences: these places, the one closest to the vector's direction first.
         n_tokens: how many of the wanted tokens are among them.
     """
 
     name: str
     neuron_id: int
     class_name: str | None
-    found: tuple[Occurrence, ...]
+    occurrences: tuple[Occurrence, ...]
     n_tokens: int
 
 
@@ -110,15 +110,15 @@ def list_occurrences(
     """
     rows = connection.execute(select_occurrences(model, token_ids, lists))
     places = (_make_occurrence(*row) for row in rows)
-    chosen = (place for place in places if lists.layers is None or place.layer in lists.layers)
-    return sorted(chosen, key=_sort_by_cosine)
+    in_layers = (place for place in places if lists.layers is None or place.layer in lists.layers)
+    return sorted(in_layers, key=_sort_by_cosine)
 
 
 def select_occurrences(model: Model, token_ids: Sequence[int], lists: ListFilter) -> Select[Any]:
     """Return the query of `list_occurrences`, which the index by token answers."""
     r, n, q = tables.top_token_rows.c, tables.neurons.c, tables.classes.c
     t, k = tables.tokens.c, tables.rw_classes.c
-    wanted = [
+    list_ids = [
         code
         for code, vector, basis, _ in codes.TOKEN_LISTS
         if vector in lists.vectors and basis in lists.bases
@@ -133,15 +133,15 @@ def select_occurrences(model: Model, token_ids: Sequence[int], lists: ListFilter
         .join(tables.tokens, (t.model_id == model.model_id) & (t.token_id == r.token_id))
         .outerjoin(tables.classes, (q.neuron_id == r.neuron_id) & (q.threshold == model.threshold))
         .outerjoin(tables.rw_classes, k.class_id == q.class_id)
-        .where(r.token_id.in_(token_ids) & r.list_id.in_(wanted))
+        .where(r.token_id.in_(token_ids) & r.list_id.in_(list_ids))
         .where((r.neuron_id >= model.first_neuron_id) & (r.neuron_id < end))
     )
 
 
 def _make_occurrence(
-    token_id: int, neuron_id: int, layer: int, neuron: int, *rest: Any
+    token_id: int, neuron_id: int, layer: int, neuron: int, *values: Any
 ) -> Occurrence:
-    list_id, rank, cosine, *norms, class_name = rest
+    list_id, rank, cosine, *norms, class_name = values
     vector, basis, direction = _TOKEN_LISTS[list_id]
     norm = norms[codes.VECTORS.index(vector)]
     token_norm = norms[len(codes.VECTORS) + codes.BASES.index(basis)]
@@ -155,17 +155,17 @@ def _sort_by_cosine(place: Occurrence) -> tuple[float, int, int, tuple[str, str]
     return (-abs(place.cosine), place.rank, place.neuron_id, of_list, place.token_id)
 
 
-def group_by_neuron(found: Iterable[Occurrence], effect: str) -> list[TokenNeuron]:
+def group_by_neuron(occurrences: Iterable[Occurrence], effect: str) -> list[TokenNeuron]:
     """Return the neurons that have an effect on tokens, each with its places.
 
     Neurons that do it with more of the tokens go first, among equals the one that is closest.
 
     Args:
-        found: places in the order of `list_occurrences`.
+        occurrences: places in the order of `list_occurrences`.
         effect: one of the values of `EFFECTS`.
     """
     grouped: dict[int, list[Occurrence]] = {}
-    for place in found:
+    for place in occurrences:
         if place.effect == effect:
             grouped.setdefault(place.neuron_id, []).append(place)
     neurons = [
@@ -194,19 +194,19 @@ class LayerCounts(NamedTuple):
     counts: tuple[int, ...]
 
 
-def count_by_layer(found: Iterable[Occurrence], n_layers: int) -> tuple[LayerCounts, ...]:
+def count_by_layer(occurrences: Iterable[Occurrence], n_layers: int) -> tuple[LayerCounts, ...]:
     """Return the counts by layer for each vector and direction that has any."""
     neurons: dict[tuple[str, str], set[tuple[int, int]]] = {kind: set() for kind in EFFECTS}
-    for place in found:
+    for place in occurrences:
         neurons[place.vector, place.direction].add((place.layer, place.neuron))
-    counted = []
+    layer_counts = []
     for (vector, direction), places in neurons.items():
         counts = [0] * n_layers
         for layer, _ in places:
             counts[layer] += 1
         if places:
-            counted.append(LayerCounts(vector, direction, tuple(counts)))
-    return tuple(counted)
+            layer_counts.append(LayerCounts(vector, direction, tuple(counts)))
+    return tuple(layer_counts)
 
 
 class PlaceFilter(NamedTuple):
@@ -261,10 +261,10 @@ class TokenEffect:
 
 
 def read_token_effects(
-    connection: Connection, model: Model, token_id: int, wanted: PlaceFilter
+    connection: Connection, model: Model, token_id: int, place_filter: PlaceFilter
 ) -> tuple[TokenEffect, ...]:
     """Return what the neurons of a model do with a token, an entry for every effect."""
-    counts = _count_neurons_by_layer(connection, model, token_id, wanted.basis)
+    counts = _count_neurons_by_layer(connection, model, token_id, place_filter.basis)
     effects = (
         PAGE_EFFECTS if model.gated else {k: v for k, v in PAGE_EFFECTS.items() if v[0] != "gate"}
     )
@@ -273,9 +273,15 @@ def read_token_effects(
             effect,
             vector,
             direction,
-            tuple(counts.get(_list_code(vector, wanted.basis, direction), [0] * model.n_layers)),
+            tuple(
+                counts.get(_list_code(vector, place_filter.basis, direction), [0] * model.n_layers)
+            ),
             _read_places(
-                connection, model, token_id, _list_code(vector, wanted.basis, direction), wanted
+                connection,
+                model,
+                token_id,
+                _list_code(vector, place_filter.basis, direction),
+                place_filter,
             ),
         )
         for effect, (vector, direction) in effects.items()
@@ -283,7 +289,7 @@ def read_token_effects(
 
 
 def _list_code(vector: str, basis: str, direction: str) -> int:
-    return codes.token_list(
+    return codes.encode_token_list(
         codes.VECTORS.index(vector), codes.BASES.index(basis), codes.DIRECTIONS.index(direction)
     )
 
@@ -308,15 +314,15 @@ def _count_neurons_by_layer(
 
 
 def _read_places(
-    connection: Connection, model: Model, token_id: int, list_id: int, wanted: PlaceFilter
+    connection: Connection, model: Model, token_id: int, list_id: int, place_filter: PlaceFilter
 ) -> tuple[TokenPlace, ...]:
     r, q, k = tables.top_token_rows.c, tables.classes.c, tables.rw_classes.c
     top = (
         select(r.neuron_id, r.rank, r.cosine)
         .where((r.token_id == token_id) & (r.list_id == list_id))
-        .where(match_neurons(r.neuron_id, model, wanted.layer))
+        .where(match_neurons(r.neuron_id, model, place_filter.layer))
         .order_by(func.abs(r.cosine).desc(), r.neuron_id)
-        .limit(wanted.most)
+        .limit(place_filter.most)
         .subquery()
     )
     rows = connection.execute(

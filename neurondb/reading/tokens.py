@@ -45,9 +45,11 @@ def find_next_token(connection: Connection, model: Model, token_id: int, step: i
     is None where there is no further token.
     """
     t = tables.tokens.c
-    beyond = t.token_id > token_id if step > 0 else t.token_id < token_id
+    in_direction = t.token_id > token_id if step > 0 else t.token_id < token_id
     nearest = func.min(t.token_id) if step > 0 else func.max(t.token_id)
-    return connection.execute(select(nearest).where(t.model_id == model.model_id, beyond)).scalar()
+    return connection.execute(
+        select(nearest).where(t.model_id == model.model_id, in_direction)
+    ).scalar()
 
 
 def list_spellings(
@@ -66,10 +68,14 @@ def list_spellings(
 
 
 def _list_forms(text: str) -> Sequence[str]:
-    bare = text.strip()
-    if len(bare) > LONGEST_WORD:
+    stripped = text.strip()
+    if len(stripped) > LONGEST_WORD:
         return (text,)
-    stems = [bare, bare.removesuffix("s")] if bare.lower().endswith("s") else [bare, bare + "s"]
+    stems = (
+        [stripped, stripped.removesuffix("s")]
+        if stripped.lower().endswith("s")
+        else [stripped, stripped + "s"]
+    )
     cased = [
         form for stem in stems for form in (stem, stem.lower(), stem.capitalize(), stem.upper())
     ]
@@ -81,13 +87,13 @@ def read_token_texts(
     connection: Connection, model: Model, token_ids: Iterable[int]
 ) -> dict[int, str]:
     """Return token id → text; a token whose text is not stored is called `#` and its id."""
-    wanted = sorted({int(token_id) for token_id in token_ids})
+    ids = sorted({int(token_id) for token_id in token_ids})
     t = tables.tokens.c
     rows = connection.execute(
-        select(t.token_id, t.token).where(t.model_id == model.model_id, t.token_id.in_(wanted))
+        select(t.token_id, t.token).where(t.model_id == model.model_id, t.token_id.in_(ids))
     )
-    known = {row.token_id: row.token for row in rows}
-    return {token_id: known.get(token_id, f"#{token_id}") for token_id in wanted}
+    texts = {row.token_id: row.token for row in rows}
+    return {token_id: texts.get(token_id, f"#{token_id}") for token_id in ids}
 
 
 @dataclass(frozen=True)

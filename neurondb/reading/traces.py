@@ -47,11 +47,11 @@ def read_traces(
             & t.text_id.in_(sorted({place.text_id for place in places}))
         )
     )
-    wanted = set(places)
+    wanted_places = set(places)
     return {
         place: unpack_trace(row.trace, row.start, row.n_tokens)
         for row in rows
-        if (place := Place(row.text_id, row.position)) in wanted
+        if (place := Place(row.text_id, row.position)) in wanted_places
     }
 
 
@@ -91,13 +91,13 @@ def read_values_along_text(connection: Connection, neuron_id: int, text: Text) -
         .where((t.neuron_id == neuron_id) & (t.dataset_id == text.dataset_id))
         .where(t.text_id == text.text_id)
     )
-    along = ValuesAlongText({}, {}, {})
+    values_along_text = ValuesAlongText({}, {}, {})
     for row in rows:
         trace = unpack_trace(row.trace, row.start, row.n_tokens)
-        for known, values in (
-            (along.hook_pre, trace.hook_pre),
-            (along.hook_pre_linear, trace.hook_pre_linear or ()),
-            (along.hook_post, trace.hook_post),
+        for by_position, values in (
+            (values_along_text.hook_pre, trace.hook_pre),
+            (values_along_text.hook_pre_linear, trace.hook_pre_linear or ()),
+            (values_along_text.hook_post, trace.hook_post),
         ):
-            known.update(enumerate(values, trace.start))
-    return along
+            by_position.update(enumerate(values, trace.start))
+    return values_along_text

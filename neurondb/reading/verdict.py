@@ -174,12 +174,14 @@ def read_verdict(
         .order_by(c.threshold)
     )
     classes = [ClassAt(*row) for row in rows]
-    chosen = next((found for found in classes if found.threshold == model.threshold), None)
+    class_shown = next(
+        (candidate for candidate in classes if candidate.threshold == model.threshold), None
+    )
     return Verdict(
-        chosen,
-        None if chosen is None else describe_class(chosen.name),
-        tuple(found for found in classes if found is not chosen),
-        tuple(_list_cautions(chosen, cosines, activations)),
+        class_shown,
+        None if class_shown is None else describe_class(class_shown.name),
+        tuple(candidate for candidate in classes if candidate is not class_shown),
+        tuple(_list_cautions(class_shown, cosines, activations)),
     )
 
 
@@ -192,9 +194,9 @@ def describe_class(class_name: str) -> str:
 
 
 def _list_cautions(
-    chosen: ClassAt | None, cosines: Sequence[CosineReading], activations: Activations | None
+    class_shown: ClassAt | None, cosines: Sequence[CosineReading], activations: Activations | None
 ) -> Iterator[Caution]:
-    if chosen is not None and chosen.name == "undefined":
+    if class_shown is not None and class_shown.name == "undefined":
         yield Caution("undefined", "a weight vector is zero, so cosines have no value")
     if cosines and all(reading.significant is False for reading in cosines):
         yield Caution("not significant", "no cosine leaves its random region")

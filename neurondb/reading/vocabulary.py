@@ -19,9 +19,9 @@ from neurondb.schema import codes, tables
 _PREPROCESSING_OF_U: Final = {"fold": "folded", "center": "centred"}
 """Setting of the vocab stage → what it does to U; both are on unless its step says otherwise."""
 
-OUT_UNEMBED_TOP: Final = codes.token_list(2, 0, 0)
+OUT_UNEMBED_TOP: Final = codes.encode_token_list(2, 0, 0)
 
-OUT_UNEMBED_BOTTOM: Final = codes.token_list(2, 0, 1)
+OUT_UNEMBED_BOTTOM: Final = codes.encode_token_list(2, 0, 1)
 
 
 # The view is asked, for it knows how a dot product follows from the cosine and two norms.
@@ -140,20 +140,20 @@ def read_vocabulary(
         basis: unembed or embed.
         k: how many tokens of each list.
     """
-    found = _read_token_lists(connection, model, neuron_id, basis, k)
+    lists = _read_token_lists(connection, model, neuron_id, basis, k)
     moments = _read_moments(connection, neuron_id)
     lm_head = _read_lm_head(connection, model, neuron_id)
-    if not (found or moments or lm_head):
+    if not (lists or moments or lm_head):
         return None
     return Vocabulary(
         _describe_rows(connection, model, basis),
         _read_role(connection, neuron_id),
-        _first_of(found.get(OUT_UNEMBED_TOP)),
-        _first_of(found.get(OUT_UNEMBED_BOTTOM)),
+        _get_first(lists.get(OUT_UNEMBED_TOP)),
+        _get_first(lists.get(OUT_UNEMBED_BOTTOM)),
         tuple(
-            TokenList(vector, of_basis, direction, tuple(found[code][:k]))
+            TokenList(vector, of_basis, direction, tuple(lists[code][:k]))
             for code, vector, of_basis, direction in codes.TOKEN_LISTS
-            if of_basis == basis and code in found
+            if of_basis == basis and code in lists
         ),
         moments,
         lm_head,
@@ -163,13 +163,13 @@ def read_vocabulary(
 def _describe_rows(connection: Connection, model: Model, basis: str) -> str:
     """Return which rows were compared, and what was done to them before (METHODS §1)."""
     s = tables.ingest_steps.c
-    stored = connection.execute(
+    stored_settings = connection.execute(
         select(s.settings)
         .where((s.model_id == model.model_id) & (s.stage == "vocab"))
         .order_by(s.step_id.desc())
         .limit(1)
     ).scalar()
-    settings = {} if stored is None else json.loads(stored)
+    settings = {} if stored_settings is None else json.loads(stored_settings)
     unused = settings.get(UNUSED_ROWS_SETTING)
     without = f", without {unused:,} rows that no token has" if unused else ""
     if basis == "embed":
@@ -178,7 +178,7 @@ def _describe_rows(connection: Connection, model: Model, basis: str) -> str:
     return f"U {' and '.join(done) or 'as stored'}{without}"
 
 
-def _first_of(tokens: list[ScoredToken] | None) -> ScoredToken | None:
+def _get_first(tokens: list[ScoredToken] | None) -> ScoredToken | None:
     return tokens[0] if tokens else None
 
 
@@ -186,12 +186,12 @@ def _read_token_lists(
     connection: Connection, model: Model, neuron_id: int, basis: str, k: int
 ) -> dict[int, list[ScoredToken]]:
     v, t = _TOP_TOKENS, tables.tokens
-    same = (t.c.model_id == model.model_id) & (t.c.token_id == v.c.token_id)
+    is_same_token = (t.c.model_id == model.model_id) & (t.c.token_id == v.c.token_id)
     of_list = [v.c[name] for name in _LIST_COLUMNS]
     of_out = (v.c.vector == "out") & (v.c.basis == "unembed")
     rows = connection.execute(
         select(*of_list, v.c.rank, v.c.token_id, t.c.token, v.c.cosine, v.c.dot)
-        .outerjoin_from(v, t, same)
+        .outerjoin_from(v, t, is_same_token)
         .where((v.c.neuron_id == neuron_id) & ((v.c.basis == basis) | of_out))
         .where(v.c.rank < max(k, 1))
         .order_by(*of_list, v.c.rank)
@@ -203,8 +203,8 @@ def _group_by_list(rows: Iterable[Iterable[object]]) -> dict[int, list[ScoredTok
     code_of: dict[tuple[object, ...], int] = {tuple(words): c for c, *words in codes.TOKEN_LISTS}
     lists: dict[int, list[ScoredToken]] = {}
     for vector, basis, direction, *token in rows:
-        found = lists.setdefault(code_of[vector, basis, direction], [])
-        found.append(ScoredToken(*token))  # type: ignore[arg-type]
+        scored_tokens = lists.setdefault(code_of[vector, basis, direction], [])
+        scored_tokens.append(ScoredToken(*token))  # type: ignore[arg-type]
     return lists
 
 
@@ -221,10 +221,10 @@ def _read_moments(connection: Connection, neuron_id: int) -> tuple[VocabMoments,
 
 def _read_lm_head(connection: Connection, model: Model, neuron_id: int) -> tuple[LmHeadToken, ...]:
     h, t = tables.lm_head_tokens, tables.tokens
-    same = (t.c.model_id == model.model_id) & (t.c.token_id == h.c.token_id)
+    is_same_token = (t.c.model_id == model.model_id) & (t.c.token_id == h.c.token_id)
     rows = connection.execute(
         select(h.c.side, h.c.token_id, t.c.token, h.c.probability, h.c.normalised)
-        .outerjoin_from(h, t, same)
+        .outerjoin_from(h, t, is_same_token)
         .where(h.c.neuron_id == neuron_id)
         .order_by(h.c.normalised.desc(), h.c.side.desc())
     )

@@ -19,7 +19,7 @@ QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre", "swish")
 QUANTITY_COLUMNS: Final = ("post", "pre_linear", "pre", "swish")
 
 HISTOGRAM_QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre")
-"""Those with a histogram; ungated neurons have no hook_pre_linear. A code is one of QUANTITIES."""
+"""Quantities with a histogram, with codes of QUANTITIES; ungated neurons lack hook_pre_linear."""
 
 SIDES: Final = (1, -1)
 """Which way `in` is taken under the LM head: as it is stored, and turned around (METHODS §4)."""
@@ -29,32 +29,32 @@ CONTROL_KINDS: Final = ("random", "band 0-25%", "band 25-50%", "band 50-75%", "b
 by |peak|."""
 
 
-def sides(*, gated: bool) -> tuple[int, ...]:
-    """Return the sides that a neuron is decoded at: both where the sign of `in` is arbitrary.
+def list_sides(*, gated: bool) -> tuple[int, ...]:
+    """Return the sides of `in` to decode: both for a gated neuron, whose sign of `in` is arbitrary.
 
-    That of an ungated neuron is not: it alone decides where the neuron fires.
+    The sign of an ungated neuron's `in` is not arbitrary: it decides where the neuron fires.
     """
     return SIDES if gated else SIDES[:1]
 
 
-def token_list(vector: int, basis: int, direction: int) -> int:
+def encode_token_list(vector: int, basis: int, direction: int) -> int:
     """Return the code of one top-token list of a neuron."""
     return (vector * len(BASES) + basis) * len(DIRECTIONS) + direction
 
 
-def example_list(sign_case: int, quantity: int) -> int:
+def encode_example_list(sign_case: int, quantity: int) -> int:
     """Return the code of one example list of a neuron."""
     return sign_case * len(QUANTITIES) + quantity
 
 
 TOKEN_LISTS: Final = tuple(
-    (token_list(v, b, d), vector, basis, direction)
+    (encode_token_list(v, b, d), vector, basis, direction)
     for v, vector in enumerate(VECTORS)
     for b, basis in enumerate(BASES)
     for d, direction in enumerate(DIRECTIONS)
 )
 EXAMPLE_LISTS: Final = tuple(
-    (example_list(c, q), case, quantity)
+    (encode_example_list(c, q), case, quantity)
     for c, case in enumerate(SIGN_CASES)
     for q, quantity in enumerate(QUANTITIES)
 )

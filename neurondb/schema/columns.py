@@ -70,9 +70,9 @@ def integer(name: str, comment: str, *, nullable: bool = False) -> Column[int]:
     return Column(name, Integer, nullable=nullable, comment=comment)
 
 
-def word(name: str, comment: str, *, nullable: bool = False, **more: Any) -> Column[str]:
+def word(name: str, comment: str, *, nullable: bool = False, **options: Any) -> Column[str]:
     """Return a short text."""
-    return Column(name, String, nullable=nullable, comment=comment, **more)
+    return Column(name, String, nullable=nullable, comment=comment, **options)
 
 
 def flag(name: str, comment: str, *, nullable: bool = True) -> Column[bool]:
@@ -80,11 +80,11 @@ def flag(name: str, comment: str, *, nullable: bool = True) -> Column[bool]:
     return Column(name, Boolean, nullable=nullable, comment=comment)
 
 
-def moments(quantity: str, of: str) -> list[Column[float]]:
+def moments(quantity: str, values: str) -> list[Column[float]]:
     """Return the four moments of a quantity, as four columns."""
     return [
-        real(f"{quantity}_mean", f"mean of {of}"),
-        real(f"{quantity}_variance", f"population variance of {of}"),
-        real(f"{quantity}_skewness", f"skewness of {of}"),
-        real(f"{quantity}_kurtosis", f"Pearson kurtosis of {of} (a Gaussian has 3)"),
+        real(f"{quantity}_mean", f"mean of {values}"),
+        real(f"{quantity}_variance", f"population variance of {values}"),
+        real(f"{quantity}_skewness", f"skewness of {values}"),
+        real(f"{quantity}_kurtosis", f"Pearson kurtosis of {values} (a Gaussian has 3)"),
     ]

@@ -14,7 +14,7 @@ from neurondb.schema.codes import (
     QUANTITY_COLUMNS,
     SIGN_CASES,
     VECTORS,
-    token_list,
+    encode_token_list,
 )
 
 
@@ -140,10 +140,10 @@ WHERE g.kind = 'gaussian'
 
 
 def _role() -> str:
-    sharp = f"o.kurtosis > {ROLE_KURTOSIS}"
+    heavy_tailed = f"o.kurtosis > {ROLE_KURTOSIS}"
     return (
-        f"CASE WHEN {sharp} AND o.skewness > 0 THEN 'prediction' "
-        f"WHEN {sharp} AND o.skewness < 0 THEN 'suppression' "
+        f"CASE WHEN {heavy_tailed} AND o.skewness > 0 THEN 'prediction' "
+        f"WHEN {heavy_tailed} AND o.skewness < 0 THEN 'suppression' "
         f"WHEN o.variance > {PARTITION_VARIANCE} THEN 'partition' END"
     )
 
@@ -161,7 +161,7 @@ def _case_columns() -> str:
 # join that a question does not touch is left out. The class is joined inner, for SQLite reaches the
 # index by class through one outer join, not through two; every neuron gets its class in the step
 # after its own.
-_OUT_TOP = token_list(VECTORS.index("out"), BASES.index("unembed"), DIRECTIONS.index("top"))
+_OUT_TOP = encode_token_list(VECTORS.index("out"), BASES.index("unembed"), DIRECTIONS.index("top"))
 
 EFFECT_COLUMNS: Final = {
     f"{kind}_{metric}": (table, run, metric)
@@ -212,7 +212,7 @@ LEFT JOIN vocab_stat_rows o ON o.neuron_id = n.neuron_id AND o.vector_id = {VECT
 """
 
 
-def overview_on(dataset: str) -> str:
+def make_overview_on(dataset: str) -> str:
     """Return neuron_overview's SELECT with activations on a dataset instead of the shown one.
 
     `dataset` is SQL for its id. Neurons without activations on it are left out.

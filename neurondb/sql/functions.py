@@ -33,7 +33,7 @@ def replace_slow_functions(connection: sqlite3.Connection, longest: int) -> None
     )
     for name, n_arguments, function in functions:
         connection.create_function(name, n_arguments, function, deterministic=True)
-    connection.create_function("randomblob", 1, random_blob)
+    connection.create_function("randomblob", 1, make_random_blob)
 
 
 def instr(text: SqlValue, part: SqlValue) -> int | None:
@@ -64,7 +64,7 @@ def replace(text: SqlValue, old: SqlValue, new: SqlValue, longest: int) -> SqlVa
     return before.replace(part, after)
 
 
-def random_blob(n_bytes: SqlValue) -> bytes:
+def make_random_blob(n_bytes: SqlValue) -> bytes:
     """Return random bytes, at least one.
 
     Raises:
@@ -85,22 +85,26 @@ class _BoundedFormat:
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", check_same_thread=False)
 
-    def __call__(self, *given: SqlValue) -> SqlValue:
+    def __call__(self, *arguments: SqlValue) -> SqlValue:
         """Return a format with values put into it.
 
         Raises:
             OverflowError: when a placeholder is more than 100,000 characters wide.
         """
-        if not given:
+        if not arguments:
             return None
         if (
-            _find_widest(_cast_to_text(given[0]) if given[0] is not None else "", given[1:])
+            _find_widest(
+                _cast_to_text(arguments[0]) if arguments[0] is not None else "", arguments[1:]
+            )
             > _WIDEST
         ):
             raise OverflowError
-        places = ", ".join("?" * len(given))
-        found: SqlValue = self._connection.execute(f"SELECT printf({places})", given).fetchone()[0]
-        return found
+        places = ", ".join("?" * len(arguments))
+        formatted: SqlValue = self._connection.execute(
+            f"SELECT printf({places})", arguments
+        ).fetchone()[0]
+        return formatted
 
 
 def _find_widest(template: str, values: tuple[SqlValue, ...]) -> int:
@@ -133,6 +137,6 @@ def _cast_to_text(value: SqlValue) -> str:
         return value.decode("utf-8", "replace")
     if isinstance(value, float):
         digits, e, exponent = f"{value:.15g}".partition("e")
-        plain = digits if "." in digits or "n" in digits else f"{digits}.0"
-        return {"inf": "Inf", "-inf": "-Inf"}.get(plain, f"{plain}{e}{exponent}")
+        mantissa = digits if "." in digits or "n" in digits else f"{digits}.0"
+        return {"inf": "Inf", "-inf": "-Inf"}.get(mantissa, f"{mantissa}{e}{exponent}")
     return str(value)

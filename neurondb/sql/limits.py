@@ -49,12 +49,12 @@ _LIMITS: Final = {
 
 
 def limit_connection(connection: sqlite3.Connection) -> None:
-    """Bound what a statement on a connection may cost; loads and our own pages are not bound."""
+    """Limit what a statement on a connection may cost; loads and the site's pages have none."""
     ConnectionLimits(connection)
 
 
 class ConnectionLimits:
-    """Bounds what statements on a connection may cost, until they are lifted."""
+    """Limits on what statements on a connection may cost, until they are lifted."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         replace_slow_functions(connection, LONGEST_VALUE)
@@ -64,13 +64,13 @@ class ConnectionLimits:
         }
 
     def lift(self) -> None:
-        """Give the connection back the limits that it had before."""
+        """Restore the limits that the connection had before."""
         for limit, value in self._before.items():
             self._connection.setlimit(limit, value)
 
 
 def limit_memory() -> None:
-    """Bound the memory that SQLite takes for all statements of this process, until it ends."""
+    """Limit the memory that SQLite takes for all statements of this process, until it ends."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"PRAGMA hard_heap_limit = {MOST_MEMORY}")
 
@@ -85,7 +85,7 @@ def explain_limit(error: BaseException) -> str | None:
 
 
 class LimitedCursor(sqlite3.Cursor):
-    """A cursor that refuses rows once they are larger than `MOST_FETCHED` together."""
+    """A cursor that refuses rows once together they are larger than `MOST_FETCHED` bytes."""
 
     def execute(self, *args: Any) -> "LimitedCursor":
         """Run a statement.
@@ -128,7 +128,7 @@ def _yield_fitting(rows: Iterator[Any]) -> Iterator[Any]:
 
 
 class LimitedConnection(sqlite3.Connection):
-    """A connection for statements of strangers: everything that they may cost is bounded."""
+    """A connection for statements of strangers: everything that they may cost is limited."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from neurondb.errors import TextError, UsageError
-from neurondb.name_matching import CLASS_NAMES, did_you_mean, match_names, quote_word, split_words
+from neurondb.errors import UsageError
+from neurondb.name_matching import CLASS_NAMES, match_names, quote_word, split_words, suggest_names
+from neurondb.spelling import binding
 from neurondb.sql.running import Value
 from neurondb.text_decoding import read_text
 
@@ -40,7 +41,7 @@ class Parameter:
     """A parameter of a query.
 
     Attributes:
-        name: As it stands in the SQL, without the colon.
+        name: Its name in the SQL, without the colon.
         kind: Its type, a key of `READERS`.
         default: The value where none is given; None, or NULL, is one too.
         required: Whether it has no default.
@@ -74,101 +75,101 @@ class NamedQuery:
     sql: str
     needs: tuple[str, ...] = ()
 
-    def bindings(self, given: Mapping[str, str]) -> Bindings:
-        """Return the value of every parameter: as given, read by its type, or its default.
+    def bindings(self, values: Mapping[str, str]) -> Bindings:
+        """Return the value of every parameter: the given one, read by its type, or its default.
 
         Raises:
-            UsageError: when one is missing, unknown or cannot be read.
+            UsageError: when a parameter is missing, unknown or cannot be read.
         """
-        known = {parameter.name: parameter for parameter in self.parameters}
-        for name in given:
-            if name not in known:
-                hint = did_you_mean(name, known) or "; it takes none"
+        by_name = {parameter.name: parameter for parameter in self.parameters}
+        for name in values:
+            if name not in by_name:
+                hint = suggest_names(name, by_name) or "; it takes none"
                 raise UsageError(f"{self.name} has no parameter {name!r}{hint}")
-        missing = [p.name for p in self.parameters if p.required and p.name not in given]
+        missing = [p.name for p in self.parameters if p.required and p.name not in values]
         if missing:
-            wanted = " ".join(f"--param {name}=…" for name in missing)
+            options_needed = " ".join(binding(name, "…") for name in missing)
             shows = f"`neurondb query {self.name} --show` says more"
-            raise UsageError(f"{self.name} needs {wanted}; {shows}")
+            raise UsageError(f"{self.name} needs {options_needed}; {shows}")
         return {
-            name: _read_value(parameter, given[name]) if name in given else parameter.default
-            for name, parameter in known.items()
+            name: _read_value(parameter, values[name]) if name in values else parameter.default
+            for name, parameter in by_name.items()
         }
 
-    def loose_bindings(self, given: Mapping[str, str]) -> Bindings:
-        """Return the same for a statement whose header need not declare all of its parameters."""
-        known = {parameter.name: parameter for parameter in self.parameters}
+    def loose_bindings(self, values: Mapping[str, str]) -> Bindings:
+        """Return defaults and given values, read by the type that the header declares, if any."""
+        by_name = {parameter.name: parameter for parameter in self.parameters}
         defaults = {p.name: p.default for p in self.parameters if not p.required}
         return defaults | {
-            name: _read_value(known[name], value) if name in known else parse_value(value)
-            for name, value in given.items()
+            name: _read_value(by_name[name], value) if name in by_name else parse_value(value)
+            for name, value in values.items()
         }
 
 
-def _read_value(parameter: Parameter, spelled: str) -> Value:
+def _read_value(parameter: Parameter, text: str) -> Value:
     try:
-        return READERS[parameter.kind](parameter, spelled)
+        return READERS[parameter.kind](parameter, text)
     except ValueError as error:
         kind = (
             "a whole number from 0" if parameter.kind == "natural" else f"of type {parameter.kind}"
         )
         raise UsageError(
-            f"parameter {parameter.name} is {quote_word(spelled)}, which is not {kind}"
+            f"parameter {parameter.name} is {quote_word(text)}, which is not {kind}"
         ) from error
 
 
-def _read_natural(_parameter: Parameter, spelled: str) -> int:
-    value = int(spelled)
+def _read_natural(_parameter: Parameter, text: str) -> int:
+    value = int(text)
     if value < 0:
-        raise ValueError(spelled)
+        raise ValueError(text)
     return value
 
 
-def _read_choice(parameter: Parameter, spelled: str) -> str:
-    if spelled in parameter.choices:
-        return spelled
-    hint = did_you_mean(spelled, parameter.choices)
-    raise UsageError(f"parameter {parameter.name} cannot be {quote_word(spelled)}{hint}")
+def _read_choice(parameter: Parameter, text: str) -> str:
+    if text in parameter.choices:
+        return text
+    hint = suggest_names(text, parameter.choices)
+    raise UsageError(f"parameter {parameter.name} cannot be {quote_word(text)}{hint}")
 
 
-def _read_class(parameter: Parameter, spelled: str) -> Value:
-    words = split_words(spelled)
+def _read_class(parameter: Parameter, text: str) -> Value:
+    words = split_words(text)
     entries = match_names(words, CLASS_NAMES)
     if len(entries) == 1:
         return CLASS_NAMES[entries[0]]
     if entries:
         message = f"could be {', '.join(entries)}; write more of it"
-        raise UsageError(f"parameter {parameter.name} is {quote_word(spelled)}, which {message}")
-    hint = did_you_mean(" ".join(words), CLASS_NAMES)
-    raise UsageError(f"parameter {parameter.name}: unknown class {quote_word(spelled)}{hint}")
+        raise UsageError(f"parameter {parameter.name} is {quote_word(text)}, which {message}")
+    hint = suggest_names(" ".join(words), CLASS_NAMES)
+    raise UsageError(f"parameter {parameter.name}: unknown class {quote_word(text)}{hint}")
 
 
 READERS: Final[dict[str, Callable[[Parameter, str], Value]]] = {
-    "text": lambda _parameter, spelled: spelled,
-    "model": lambda _parameter, spelled: spelled,
-    "token": lambda _parameter, spelled: spelled,
-    "property": lambda _parameter, spelled: spelled,
+    "text": lambda _parameter, text: text,
+    "model": lambda _parameter, text: text,
+    "token": lambda _parameter, text: text,
+    "property": lambda _parameter, text: text,
     "class": _read_class,
     "choice": _read_choice,
-    "integer": lambda _parameter, spelled: int(spelled),
+    "integer": lambda _parameter, text: int(text),
     "natural": _read_natural,
-    "number": lambda _parameter, spelled: float(spelled),
+    "number": lambda _parameter, text: float(text),
 }
 """Type of a parameter → how its text is read; models, tokens and properties are looked up later."""
 
 
 def parse_query(source: str, name: str) -> NamedQuery:
-    """Return the query that a text is; a comment that is no field of the header is left alone."""
+    """Return the query that a file's text holds; comments that are no field are passed over."""
     fields: list[list[str]] = []
     for line in source.splitlines():
         comment = _COMMENT.fullmatch(line.strip())
         if comment is None:
             break
         _add_line(fields, comment[1])
-    texts = {name: [text for found, text in fields if found == name] for name in FIELDS}
-    title, description, needs = (" ".join(texts[name]) for name in FIELDS[:-1])
+    texts = {name: [text for field, text in fields if field == name] for name in FIELDS}
+    title, description, stages = (" ".join(texts[name]) for name in FIELDS[:-1])
     parameters = tuple(filter(None, map(_parse_parameter, texts["param"])))
-    return NamedQuery(name, title, description, parameters, source.strip(), _split_list(needs))
+    return NamedQuery(name, title, description, parameters, source.strip(), _split_list(stages))
 
 
 def _add_line(fields: list[list[str]], comment: str) -> None:
@@ -183,14 +184,14 @@ def _parse_parameter(text: str) -> Parameter | None:
     match = _PARAMETER.fullmatch(text)
     if match is None:
         return None
-    default, about = None, match["about"]
+    default, description = None, match["about"]
     if match["rest"] is not None:
         try:
             default, end = json.JSONDecoder().raw_decode(match["rest"])
         except ValueError:
             return None
-        about = match["rest"][end:].lstrip(" :")
-    kind = _KIND.fullmatch(about.strip())
+        description = match["rest"][end:].lstrip(" :")
+    kind = _KIND.fullmatch(description.strip())
     if kind is None or kind["kind"] not in READERS:
         return None
     return Parameter(
@@ -203,8 +204,8 @@ def _parse_parameter(text: str) -> Parameter | None:
     )
 
 
-def _split_choices(listed: str | None) -> tuple[str, ...]:
-    return _split_list(listed or "")
+def _split_choices(text: str | None) -> tuple[str, ...]:
+    return _split_list(text or "")
 
 
 def _split_list(text: str) -> tuple[str, ...]:
@@ -227,18 +228,15 @@ def read_sql_file(path: Path) -> str:
     """Return the text of an SQL file.
 
     Raises:
-        UsageError: when it cannot be read.
+        TextError: when it cannot be read.
     """
-    try:
-        return read_text(path)
-    except TextError as error:
-        raise UsageError(str(error)) from error
+    return read_text(path)
 
 
-def parse_value(spelled: str) -> Value | None:
+def parse_value(text: str) -> Value | None:
     """Return a value of no declared type: of JSON if a number, string or null, else the text."""
     try:
-        value = json.loads(spelled)
+        value = json.loads(text)
     except ValueError:
-        return spelled
-    return value if value is None or type(value) in (str, int, float) else spelled
+        return text
+    return value if value is None or type(value) in (str, int, float) else text

@@ -16,12 +16,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from sqlalchemy import Connection, CursorResult, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from neurondb.database import driver_connection, explain, open_existing
+from neurondb.database import explain_database_error, get_driver_connection, open_existing
 from neurondb.errors import DatabaseError
+from neurondb.spelling import binding
 from neurondb.sql.limits import STEPS_PER_CHECK, ConnectionLimits, explain_limit
 
 Value: TypeAlias = str | int | float
-"""What a parameter of a statement may be, besides NULL."""
+"""The types of a statement's parameters, besides NULL."""
 Parameters: TypeAlias = Mapping[str, Any]
 
 ROWS_PER_FETCH: Final = 1_000
@@ -47,7 +48,7 @@ class Rows(NamedTuple):
 
 @contextmanager
 def open_engine(location: str | None = None) -> Iterator[Engine]:
-    """Open the database at a path or URL to ask it, and close it after.
+    """Open the database at a path or URL for questions, and close it afterwards.
 
     Raises:
         DatabaseError: when there is none, or it is older, newer or something else.
@@ -98,14 +99,14 @@ def _read_rows(
 
 
 class _Stopwatch:
-    """Times how long the database works at a statement, without the time of whoever takes the rows.
+    """Times how long the database works at a statement, without the time that its reader takes.
 
     `over` is SQLite's progress handler: once it is true, SQLite gives up.
     """
 
     def __init__(self, engine: Engine) -> None:
-        given: float | None = engine.get_execution_options().get("time_limit_s")
-        self.limit_s = TIME_LIMIT_S if given is None else given
+        limit_s: float | None = engine.get_execution_options().get("time_limit_s")
+        self.limit_s = TIME_LIMIT_S if limit_s is None else limit_s
         self._spent = 0.0
         self._since: float | None = None
 
@@ -173,8 +174,8 @@ class ReadOnlyAuthorizer:
         """Return SQLite's verdict on one action of a statement that is being prepared."""
         if self._allows(action, first, second):
             return sqlite3.SQLITE_OK
-        named = _SCHEMA if first in _SCHEMA_TABLES else _DESCRIPTIONS.get(action, _SCHEMA)
-        self.refused = named.format(first or "a file", second).strip()
+        description = _SCHEMA if first in _SCHEMA_TABLES else _DESCRIPTIONS.get(action, _SCHEMA)
+        self.refused = description.format(first or "a file", second).strip()
         return sqlite3.SQLITE_DENY
 
     @staticmethod
@@ -201,13 +202,13 @@ def _forbid_writing(
         yield
         return
     connection.begin()  # before the authorizer, which would refuse it
-    raw: sqlite3.Connection = driver_connection(connection)
+    raw: sqlite3.Connection = get_driver_connection(connection)
     # Not every build of SQLite has the mathematical functions that PostgreSQL has.
-    raw.create_function("sqrt", 1, _sqrt, deterministic=True)
+    raw.create_function("sqrt", 1, _compute_sqrt, deterministic=True)
     # Python handles Ctrl-C only between its own instructions: return to it now and then.
     raw.set_progress_handler(stopwatch.over, STEPS_PER_CHECK)
     bounds = ConnectionLimits(raw)
-    (before,) = raw.execute("PRAGMA query_only").fetchone()
+    (previous,) = raw.execute("PRAGMA query_only").fetchone()
     raw.execute("PRAGMA query_only = ON")
     raw.set_authorizer(authorizer)
     try:
@@ -216,11 +217,11 @@ def _forbid_writing(
         if not connection.invalidated:  # Ctrl-C while rows are fetched closes it
             bounds.lift()
             raw.set_authorizer(None)
-            raw.execute(f"PRAGMA query_only = {before}")
+            raw.execute(f"PRAGMA query_only = {previous}")
             raw.set_progress_handler(None, 0)
 
 
-def _sqrt(x: float | None) -> float | None:
+def _compute_sqrt(x: float | None) -> float | None:
     return None if x is None or x < 0 else math.sqrt(x)
 
 
@@ -264,9 +265,9 @@ def _translate_errors(authorizer: ReadOnlyAuthorizer, stopwatch: _Stopwatch) -> 
                 f"gave up after {stopwatch.limit_s:g} s; "
                 "ask for less: one model, one layer, a limit"
             ) from error
-        beyond = explain_limit(getattr(error, "orig", None) or error)
-        if beyond is not None:
-            raise DatabaseError(f"the statement costs too much: {beyond}") from error
+        limit_exceeded = explain_limit(getattr(error, "orig", None) or error)
+        if limit_exceeded is not None:
+            raise DatabaseError(f"the statement costs too much: {limit_exceeded}") from error
         if message == _INTERRUPTED:
             raise KeyboardInterrupt from error
         raise DatabaseError(f"the statement cannot be run: {message}") from error
@@ -274,24 +275,24 @@ def _translate_errors(authorizer: ReadOnlyAuthorizer, stopwatch: _Stopwatch) -> 
 
 def _describe_cause(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
-    message = explain(error) if isinstance(error, SQLAlchemyError) else str(cause)
+    message = explain_database_error(error) if isinstance(error, SQLAlchemyError) else str(cause)
     missing = re.search(r"binding (?:parameter )?:?(\w+)", str(cause))
     if missing and "did not supply" in str(cause):
-        return f"parameter {missing[1]!r} has no value; give it with --param {missing[1]}=VALUE"
+        return f"parameter {missing[1]!r} has no value; give {binding(missing[1], 'VALUE')}"
     return message.strip().splitlines()[0] if message.strip() else type(cause).__name__
 
 
 def make_unique(names: Any) -> tuple[str, ...]:
     """Return the column names made unique: the second `layer` becomes `layer_2`."""
     seen: Counter[str] = Counter()
-    taken = set(names)
+    used = set(names)
     unique: list[str] = []
     for name in names:
         seen[name] += 1
-        fresh = name
-        while seen[name] > 1 and fresh in taken:
-            fresh = f"{name}_{seen[name]}"
-            seen[name] += fresh in taken
-        taken.add(fresh)
-        unique.append(fresh)
+        candidate = name
+        while seen[name] > 1 and candidate in used:
+            candidate = f"{name}_{seen[name]}"
+            seen[name] += candidate in used
+        used.add(candidate)
+        unique.append(candidate)
     return tuple(unique)

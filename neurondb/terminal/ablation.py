@@ -57,7 +57,9 @@ class Ablation(NamedTuple):
     def baseline_means(self, metric: str, filter_: str = ALL_TOKENS) -> list[float]:
         """Return the mean difference of each counterpart that has one, clean − ablated."""
         results = [run.results.get((metric, filter_)) for run in self.baselines]
-        return [one.mean for one in results if one is not None and not math.isnan(one.mean)]
+        return [
+            result.mean for result in results if result is not None and not math.isnan(result.mean)
+        ]
 
 
 def make_ablation_rows(ablations: Sequence[Ablation], metrics: Sequence[str] = METRICS) -> Rows:
@@ -69,8 +71,8 @@ def _list_rows(
     ablations: Sequence[Ablation], metrics: Sequence[str]
 ) -> Iterator[tuple[object, ...]]:
     for ablation in ablations:
-        for measured in (ablation.measured, *ablation.baselines):
-            run = measured.run
+        for measured_run in (ablation.measured, *ablation.baselines):
+            run = measured_run.run
             of_run = (
                 *(run.run_id, run.baseline_of, run.model, run.dataset, _name_neurons(run)),
                 *(run.n_neurons, run.mode, run.hook, run.condition, run.value, run.seed),
@@ -78,7 +80,7 @@ def _list_rows(
             )
             for metric in metrics:
                 for filter_ in (ALL_TOKENS, CHANGED_TOKENS):
-                    result = measured.results.get((metric, filter_))
+                    result = measured_run.results.get((metric, filter_))
                     if result is not None:
                         yield (*of_run, *map(_replace_nan, result))
 
@@ -96,14 +98,14 @@ def draw_ablation_page(
 ) -> RenderableType:
     """Return what was done, a line for each metric, and a sentence that says it in words."""
     run = ablation.measured.run
-    shown = [metric for metric in ablation.measured.metrics if metric in metrics]
+    metrics_shown = [metric for metric in ablation.measured.metrics if metric in metrics]
     title = f"{make_visible(run.model)}: {format_count(run.n_neurons, 'neuron')}, {run.treatment}"
     return Group(
         Text(title, "name"),
         Text(make_visible(_name_neurons(run))),
         Text(wrap_parts(list(_list_circumstances(ablation)), width), "faint"),
         Text(),
-        _draw_metrics(ablation, shown, roomy=width >= ROOMY),
+        _draw_metrics(ablation, metrics_shown, roomy=width >= ROOMY),
         Text("difference: clean − ablated", "faint"),
         Text(),
         *(Text(line) for line in describe_ablation(ablation)),
@@ -117,7 +119,7 @@ def _list_circumstances(ablation: Ablation) -> Iterator[str]:
     if run.n_texts is not None and run.n_tokens is not None:
         yield f"{run.n_texts:,} texts, {run.n_tokens:,} tokens"
     if ablation.baselines:
-        sizes = {one.run.n_neurons for one in ablation.baselines}
+        sizes = {baseline.run.n_neurons for baseline in ablation.baselines}
         seeds = f" × {len(ablation.baselines)} seeds" if len(ablation.baselines) > 1 else ""
         size = " or ".join(f"{n:,}" for n in sorted(sizes))
         yield f"baseline: {size} random neurons of the same layers{seeds}"
@@ -135,14 +137,14 @@ def _draw_metrics(ablation: Ablation, metrics: Sequence[str], *, roomy: bool) ->
         result = ablation.measured.results[metric, ALL_TOKENS]
         cells = [result.clean_mean, result.ablated_mean]
         cells += [result.mean, *(getattr(result, name) for name in quantiles)]
-        changed = 1 - ablation.measured.n_zero(metric) / result.n if result.n else None
+        share_changed = 1 - ablation.measured.n_zero(metric) / result.n if result.n else None
         baseline = [format_spread(ablation.baseline_means(metric))] if ablation.baselines else []
         table.add_row(
             metric,
             *map(format_mean, cells[:2]),
             Text(format_difference(cells[2]), "name"),
             *map(format_difference, cells[3:]),
-            format_share(changed),
+            format_share(share_changed),
             *baseline,
         )
     return table
@@ -179,12 +181,12 @@ _TREATMENTS: Final[dict[str, Callable[[AblationRun], str]]] = {
 def describe_ablation(ablation: Ablation) -> Iterator[str]:
     """Yield what entropy and loss did, in words."""
     run = ablation.measured.run
-    where = f" where {run.condition}" if run.condition else ""
+    condition = f" where {run.condition}" if run.condition else ""
     changes = _describe_changes(
         lambda metric: ablation.measured.results[metric, ALL_TOKENS].mean, ablation
     )
     if changes:
-        yield f"With these neurons {_TREATMENTS[run.mode](run)}{where}, {changes}."
+        yield f"With these neurons {_TREATMENTS[run.mode](run)}{condition}, {changes}."
     means = {metric: ablation.baseline_means(metric) for metric in METRICS}
     if changes and all(means[metric] for metric in ("entropy", "loss")):
         counterpart = _describe_changes(lambda metric: statistics.fmean(means[metric]), ablation)
@@ -205,19 +207,22 @@ def draw_suite_page(
     ablations: Sequence[Ablation], metrics: Sequence[str] = ("entropy", "loss")
 ) -> RenderableType:
     """Return a table for each set of neurons: what was done, what changed, and its baseline."""
-    done = max((len(_name_treatment(one)) for one in ablations), default=0)
-    widths = [max(_RUN_CELLS, *(len(str(one.measured.run.run_id)) for one in ablations)), done]
+    done = max((len(_name_treatment(ablation)) for ablation in ablations), default=0)
+    widths = [
+        max(_RUN_CELLS, *(len(str(ablation.measured.run.run_id)) for ablation in ablations)),
+        done,
+    ]
     widths += [_DIFFERENCE_CELLS, _SPREAD_CELLS] * len(metrics)
     heads = ("run", "", *(name for metric in metrics for name in (metric, "baseline")))
     parts: list[RenderableType] = [_make_row(widths, [Text(head, "faint") for head in heads])]
-    for _, of_set in groupby(ablations, key=lambda one: one.measured.run.set_id):
+    for _, of_set in groupby(ablations, key=lambda ablation: ablation.measured.run.set_id):
         rows = list(of_set)
         run = rows[0].measured.run
         title = f"{make_visible(_name_neurons(run))}: {format_count(run.n_neurons, 'neuron')}"
         parts.append(Text(title, "name"))
-        for one in rows:
-            number, treatment = Text(str(one.measured.run.run_id)), _name_treatment(one)
-            cells = (cell for metric in metrics for cell in _draw_differences(one, metric))
+        for ablation in rows:
+            number, treatment = Text(str(ablation.measured.run.run_id)), _name_treatment(ablation)
+            cells = (cell for metric in metrics for cell in _draw_differences(ablation, metric))
             parts.append(_make_row(widths, [number, treatment, *cells]))
     note = "clean − ablated, mean of all tokens: negative where the intervention raises it"
     return Group(*parts, Text(note, "faint"))
@@ -237,8 +242,10 @@ def _make_row(widths: Sequence[int], cells: Sequence[Text]) -> Table:
 
 def _draw_differences(ablation: Ablation, metric: str) -> tuple[Text, Text]:
     result = ablation.measured.results.get((metric, ALL_TOKENS))
-    own = MISSING if result is None else format_difference(result.mean)
-    return Text(own, "name"), Text(_format_short_spread(ablation.baseline_means(metric)), "faint")
+    difference = MISSING if result is None else format_difference(result.mean)
+    return Text(difference, "name"), Text(
+        _format_short_spread(ablation.baseline_means(metric)), "faint"
+    )
 
 
 def _format_short_spread(means: Sequence[float]) -> str:
@@ -278,17 +285,20 @@ def make_single_neuron_rows(run: EffectRun, rows: Iterator[EffectRow]) -> Rows:
 def draw_single_neuron_page(page: SingleNeuronPage, width: int) -> RenderableType:
     """Return what was done, the neurons at both ends of every metric, and what they come to."""
     run = page.run
-    what = "one at a time" if run.kind == SINGLE_NEURON else "estimated to first order"
+    method = "one at a time" if run.kind == SINGLE_NEURON else "estimated to first order"
     many = format_count(run.n_neurons, "neuron")
     parts: list[RenderableType] = [
-        Text(f"{make_visible(run.model)}: {many}, {run.treatment}, {what}", "name"),
+        Text(f"{make_visible(run.model)}: {many}, {run.treatment}, {method}", "name"),
         Text(make_visible(run.definition)),
         Text(wrap_parts(list(_list_effect_circumstances(run)), width), "faint"),
     ]
     for metric in dict.fromkeys(row.metric for row in page.rows):
-        known = [row for row in page.rows if row.metric == metric and row.mean is not None]
-        if known:
-            parts += [Text(), *_draw_metric(metric, known, measured=run.kind == SINGLE_NEURON)]
+        rows_of_metric = [row for row in page.rows if row.metric == metric and row.mean is not None]
+        if rows_of_metric:
+            parts += [
+                Text(),
+                *_draw_metric(metric, rows_of_metric, measured=run.kind == SINGLE_NEURON),
+            ]
     parts += [Text(), *(Text(line) for line in describe_agreements(page))]
     return Group(*parts)
 
@@ -326,9 +336,9 @@ def _draw_metric(
         if row is None:
             table.add_row("…")
             continue
-        more = (format_compact(row.std), format_share(row.changed)) if measured else ()
+        spread_cells = (format_compact(row.std), format_share(row.changed)) if measured else ()
         mean = Text(_format_effect(row.mean), "name")
-        table.add_row(row.name, row.class_name or "", mean, *more)
+        table.add_row(row.name, row.class_name or "", mean, *spread_cells)
     yield table
 
 
@@ -343,29 +353,35 @@ def describe_agreements(page: SingleNeuronPage) -> Iterator[str]:
         "Negative where removing the neuron raises the metric; "
         f"`neurondb find … --order {key}.loss` sorts by it."
     )
-    for one in page.agreements:
-        if one.pearson is not None and one.spearman is not None:
-            pearson, spearman = format_signed(one.pearson, 3), format_signed(one.spearman, 3)
+    for agreement in page.agreements:
+        if agreement.pearson is not None and agreement.spearman is not None:
+            pearson, spearman = (
+                format_signed(agreement.pearson, 3),
+                format_signed(agreement.spearman, 3),
+            )
+            neurons = format_count(agreement.n, "neuron")
             yield (
-                f"{one.metric}: over the {format_count(one.n, 'neuron')} that have both, estimate "
-                f"and effect correlate at {pearson} (Pearson), {spearman} (ranks)."
+                f"{agreement.metric}: over the {neurons} that have both, estimate and effect "
+                f"correlate at {pearson} (Pearson), {spearman} (ranks)."
             )
     runs = (page.run, page.other) if page.run.kind == SINGLE_NEURON else (page.other, page.run)
-    measured, estimated = runs
-    if measured is not None and estimated is not None:
-        yield from _describe_costs(measured, estimated)
+    measured_run, estimated = runs
+    if measured_run is not None and estimated is not None:
+        yield from _describe_costs(measured_run, estimated)
 
 
-def _describe_costs(measured: EffectRun, estimated: EffectRun) -> Iterator[str]:
-    if not (measured.seconds and estimated.seconds and measured.n_tokens and estimated.n_tokens):
+def _describe_costs(measured_run: EffectRun, estimated: EffectRun) -> Iterator[str]:
+    if not (
+        measured_run.seconds and estimated.seconds and measured_run.n_tokens and estimated.n_tokens
+    ):
         return
     costs = [
         run.seconds / run.n_neurons / run.n_tokens  # type: ignore[operator]
-        for run in (measured, estimated)
+        for run in (measured_run, estimated)
     ]
     spent = [
         f"{format_duration(run.seconds or 0)} for {format_count(run.n_neurons, 'neuron')}"
-        for run in (measured, estimated)
+        for run in (measured_run, estimated)
     ]
     yield (
         f"Measured: {spent[0]}; estimated: {spent[1]}: {costs[0] / costs[1]:,.0f} times faster, "

@@ -38,11 +38,13 @@ def make_rate_rows(page: RatesPage) -> Rows:
 
     def rows() -> Iterator[tuple[object, ...]]:
         for curve in page.rates.curves:
-            what = (None, None) if curve.run == "clean" else (page.rates.definition, page.treatment)
+            intervention = (
+                (None, None) if curve.run == "clean" else (page.rates.definition, page.treatment)
+            )
             for layer, (rate, n) in enumerate(zip(curve.rate, curve.n_prompts, strict=True)):
-                known = None if np.isnan(rate) else float(rate)
-                of_layer = (page.model, curve.run, curve.draw, layer, known, int(n))
-                yield (*of_layer, curve.answer, *what)
+                finite_rate = None if np.isnan(rate) else float(rate)
+                of_layer = (page.model, curve.run, curve.draw, layer, finite_rate, int(n))
+                yield (*of_layer, curve.answer, *intervention)
 
     return Rows(COLUMNS, rows())
 
@@ -50,7 +52,7 @@ def make_rate_rows(page: RatesPage) -> Rows:
 def draw_rates_page(page: RatesPage, width: int) -> RenderableType:
     """Return the curves over layers, their numbers, and the probability of the answers."""
     rates = page.rates
-    left_out = [f"{n} left out: {why}" for why, n in rates.left_out.items()]
+    left_out = [f"{n} left out: {reason}" for reason, n in rates.left_out.items()]
     facts = (f"{rates.n_prompts:,} prompts", f"{rates.n_subjects:,} subjects", *left_out)
     parts: list[RenderableType] = [
         Text(make_visible(page.model), "name"),
@@ -58,9 +60,9 @@ def draw_rates_page(page: RatesPage, width: int) -> RenderableType:
     ]
     if rates.definition is not None:
         draws = len(rates.of("baseline"))
-        beside = f", beside {format_count(draws, 'random draw')} of as many" if draws else ""
-        what = f"{page.treatment}: {format_count(rates.n_ablated, 'neuron')}{beside}"
-        parts += [Text(what), Text(keep_start(rates.definition, width), "faint")]
+        draws_note = f", beside {format_count(draws, 'random draw')} of as many" if draws else ""
+        intervention = f"{page.treatment}: {format_count(rates.n_ablated, 'neuron')}{draws_note}"
+        parts += [Text(intervention), Text(keep_start(rates.definition, width), "faint")]
     title = f"attribute rate at the subject's last token, of the top {rates.top_k} tokens"
     parts += [Text(), make_heading(title)]
     parts += [draw_curves(_make_curves(rates), width), Text(), _draw_table(rates)]

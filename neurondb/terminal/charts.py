@@ -28,10 +28,10 @@ def _write_layer_numbers(starts: Iterable[tuple[int, int]], room: int) -> str:
         room: cells of the line.
     """
     line = ""
-    for layer, left in starts:
+    for layer, column in starts:
         number = str(layer)
-        if left == 0 or len(line) + 2 <= left <= room - len(number):
-            line = line.ljust(left) + number
+        if column == 0 or len(line) + 2 <= column <= room - len(number):
+            line = line.ljust(column) + number
     return line
 
 
@@ -62,23 +62,23 @@ def draw_bars(
         width: cells of a line.
     """
     room = max(1, width - _AXIS_CELLS - 1)
-    chosen = _choose_evenly(len(places), room)
-    cells = max(1, min(_WIDEST_BAR, room // len(chosen)))
-    shown = [heights[i] if math.isfinite(heights[i]) else 0.0 for i in chosen]
-    highest = max([*shown, clean.height]) or 1.0
+    bar_places = _choose_evenly(len(places), room)
+    cells = max(1, min(_WIDEST_BAR, room // len(bar_places)))
+    bar_heights = [heights[i] if math.isfinite(heights[i]) else 0.0 for i in bar_places]
+    highest = max([*bar_heights, clean.height]) or 1.0
     plot = Text()
     clean_row = min(BAR_ROWS, max(1, math.ceil(clean.height / highest * BAR_ROWS)))
     for row in range(BAR_ROWS, 0, -1):
         label = format_compact(highest) if row == BAR_ROWS else "clean" if row == clean_row else ""
         plot.append(label.rjust(_AXIS_CELLS - 1) + " ", "faint")
-        for height in shown:
+        for height in bar_heights:
             cell = _draw_bar_cell(height, highest, row)
             if cell == " " and row == clean_row:
                 plot.append(_DOTS * cells, "faint")
             else:
                 plot.append(cell * cells, "region")
         plot.append("\n")
-    axis = _draw_value_axis([places[i] for i in chosen], clean.place, cells, room)
+    axis = _draw_value_axis([places[i] for i in bar_places], clean.place, cells, room)
     return plot.append(axis, "faint")
 
 
@@ -100,9 +100,9 @@ def _draw_value_axis(places: Sequence[float], mark: float | None, cells: int, ro
     nearest_zero = min(range(len(places)), key=lambda i: abs(places[i]))
     for i in sorted({0, nearest_zero, len(places) - 1}):
         text = f"{places[i]:g}"
-        left = min(i * cells, max(0, room - len(text)))
-        if not numbers or left >= len(numbers) + 2:
-            numbers = numbers.ljust(left) + text
+        column = min(i * cells, max(0, room - len(text)))
+        if not numbers or column >= len(numbers) + 2:
+            numbers = numbers.ljust(column) + text
     lines = [" " * _AXIS_CELLS + numbers]
     if mark is not None and places[0] <= mark <= places[-1]:
         at = min(range(len(places)), key=lambda i: abs(places[i] - mark)) * cells
@@ -136,10 +136,10 @@ def draw_curves(curves: Mapping[str, Curve], width: int) -> Text:
         width: cells of a line.
     """
     n = max(len(curve.values) for curve in curves.values())
-    known = [v for curve in curves.values() for v in curve.values if math.isfinite(v)]
-    if not known:
+    finite = [v for curve in curves.values() for v in curve.values if math.isfinite(v)]
+    if not finite:
         return Text("nothing to draw", "faint")
-    low, high = min(known), max(known)
+    low, high = min(finite), max(finite)
     room = max(1, width - _AXIS_CELLS - 1)
     layers_per_point = -(-n // room)
     cells = max(1, min(_WIDEST_POINT, room // -(-n // layers_per_point)))
@@ -161,16 +161,16 @@ def _draw_points(
     curves: Mapping[str, Curve], column: int, row: int, range_: tuple[float, float], cells: int
 ) -> Iterator[tuple[str, str]]:
     """Yield what stands in a row above a column: curves side by side where there is room."""
-    here = [
+    curves_here = [
         curve
         if math.isfinite(curve.values[column]) and _find_row(curve.values[column], *range_) == row
         else None
         for curve in curves.values()
     ]
-    if cells <= len(here):
-        here = [next((curve for curve in here if curve is not None), None)]
-    yield from ((" ", "") if curve is None else (curve.sign, curve.style) for curve in here)
-    yield " " * (cells - len(here)), ""
+    if cells <= len(curves_here):
+        curves_here = [next((curve for curve in curves_here if curve is not None), None)]
+    yield from ((" ", "") if curve is None else (curve.sign, curve.style) for curve in curves_here)
+    yield " " * (cells - len(curves_here)), ""
 
 
 def _find_row(value: float, low: float, high: float) -> int:
@@ -188,7 +188,7 @@ def _label_curve_row(row: int, low: float, high: float) -> str:
 
 _PEAK_ROWS: Final = 7
 _WIDEST_PEAK: Final = 6
-_NAMED: Final = 3
+_MOST_NAMES: Final = 3
 """Tallest peaks that bear their name where there is room for it."""
 
 
@@ -267,22 +267,22 @@ def _place_names(
     tallest = sorted(
         (bar for bar in bars if bar.peak), key=lambda bar: -_count_eighths(bar, highest)
     )
-    placed: dict[int, list[tuple[int, str]]] = {}
-    for bar in tallest[:_NAMED]:
+    names_by_row: dict[int, list[tuple[int, str]]] = {}
+    for bar in tallest[:_MOST_NAMES]:
         assert bar.peak is not None
         at, name = bars.index(bar), bar.peak.name
         row = rows[at]
         for start in (bar.left + cells, bar.left - len(name) - 1):
             ends = start + len(name)
             columns = range(max(0, (start - 1) // cells), min(len(bars), ends // cells + 1))
-            free = all(rows[i] < row for i in columns if i != at)
-            others = placed.setdefault(row, [])
-            clear = all(ends < s or start > s + len(n) for s, n in others)
-            if start >= 0 and ends <= room and free and clear:
-                others.append((start, name))
-                others.sort()
+            unobstructed = all(rows[i] < row for i in columns if i != at)
+            placed_in_row = names_by_row.setdefault(row, [])
+            apart = all(ends < s or start > s + len(n) for s, n in placed_in_row)
+            if start >= 0 and ends <= room and unobstructed and apart:
+                placed_in_row.append((start, name))
+                placed_in_row.sort()
                 break
-    return placed
+    return names_by_row
 
 
 # --- classes of each layer -----------------------------------------------------------------
@@ -322,18 +322,18 @@ def draw_classes_by_layer(
     layers: dict[int, dict[str, int]] = defaultdict(dict)
     for count in counts:
         layers[count.layer][count.class_name] = count.n
-    shares = {layer: _compute_shares(of) for layer, of in layers.items()}
-    longest = max((sum(of.values()) for of in shares.values()), default=0.0)
+    shares = {layer: _compute_shares(class_shares) for layer, class_shares in layers.items()}
+    longest = max((sum(class_shares.values()) for class_shares in shares.values()), default=0.0)
     room = max(10, width - _CELLS_BESIDE_BAR)
     picture = Text(no_wrap=True)
-    for layer, of in shares.items():
+    for layer, class_shares in shares.items():
         picture.append(f"{layer:>5}  ", "faint")
-        bar = _draw_class_bar(of, room / longest if longest else 0.0, colours)
+        bar = _draw_class_bar(class_shares, room / longest if longest else 0.0, colours)
         picture.append(bar).append(" " * (room - len(bar)))
         n = layers[layer].get("weakening", 0)
-        picture.append(f"  {sum(of.values()):>4.0%}  of which weakening {n:,}\n", "faint")
-    shown = {name for of in shares.values() for name in of}
-    return picture.append(_draw_class_legend(shown, colours, width))
+        picture.append(f"  {sum(class_shares.values()):>4.0%}  of which weakening {n:,}\n", "faint")
+    class_names = {name for class_shares in shares.values() for name in class_shares}
+    return picture.append(_draw_class_legend(class_names, colours, width))
 
 
 def _compute_shares(counts: Mapping[str, int]) -> dict[str, float]:
@@ -351,11 +351,11 @@ def _draw_class_bar(shares: Mapping[str, float], cells: float, colours: Mapping[
     return bar
 
 
-def _draw_class_legend(shown: set[str], colours: Mapping[str, str], width: int) -> Text:
+def _draw_class_legend(class_names: set[str], colours: Mapping[str, str], width: int) -> Text:
     entries = [
         Text.assemble((sign, _choose_style(name, colours)), f" {name}")
         for name, sign in CLASS_SIGNS.items()
-        if name in shown
+        if name in class_names
     ]
     lines = [Text()]
     for entry in [*entries, Text(f"(left out: {REST_CLASS})", "faint")]:

@@ -76,36 +76,38 @@ def draw_comparison_page(page: ComparisonPage, width: int) -> RenderableType:
 
 
 def _draw_headline(page: ComparisonPage, width: int) -> Iterator[RenderableType]:
-    before, whole = page.before, page.whole
+    before, summary = page.before, page.whole
     yield Text(f"{make_visible(before.name)} → {make_visible(page.after.name)}", "name")
     kind = "gated" if before.gated else "ungated"
     shape = f"{before.n_layers} layers × {before.d_mlp:,} {kind} neurons"
-    made = (
+    architecture = (
         make_visible(before.architecture),
         shape,
         f"compared {format_time(page.created_at)} UTC",
     )
-    yield Text(wrap_parts(made, width), "faint")
+    yield Text(wrap_parts(architecture, width), "faint")
     yield Text()
     yield from _draw_kept(page)
     cosines = [
         f"{name} {_format_cosine(value)}"
-        for name, value in (("gate", whole.gate), ("in", whole.in_), ("out", whole.out))
+        for name, value in (("gate", summary.gate), ("in", summary.in_), ("out", summary.out))
         if value is not None
     ]
     yield Text(f"median cosine: {', '.join(cosines) or MISSING}")
-    changed = f"{whole.n_changed:,} of {whole.n:,} neurons"
-    part = format_share(whole.n_changed / whole.n)
-    yield Text(f"{part} changed class at τ = {page.threshold:g}: {changed}")
+    count_changed = f"{summary.n_changed:,} of {summary.n:,} neurons"
+    part = format_share(summary.n_changed / summary.n)
+    yield Text(f"{part} changed class at τ = {page.threshold:g}: {count_changed}")
     yield from (Text(f"! {line}", "caution") for line in _describe_cautions(page))
 
 
 def _draw_kept(page: ComparisonPage) -> Iterator[Text]:
-    whole = page.whole
-    if whole.n_tokens:
-        what = "keep the top token of in (LM head)"
-        counts = f"{whole.n_kept:,} of {whole.n_tokens:,}"
-        yield Text.assemble((format_share(whole.share_kept), "name"), f" {what}: {counts} neurons")
+    summary = page.whole
+    if summary.n_tokens:
+        statement = "keep the top token of in (LM head)"
+        counts = f"{summary.n_kept:,} of {summary.n_tokens:,}"
+        yield Text.assemble(
+            (format_share(summary.share_kept), "name"), f" {statement}: {counts} neurons"
+        )
     yield from map(make_hint, format_missing_vocabularies(page.without_vocab))
 
 
@@ -121,17 +123,17 @@ def _describe_cautions(page: ComparisonPage) -> Iterator[str]:
     if ids.one_sided:
         yield "only one of them has a tokenizer: their tokens cannot be compared"
     elif not ids.same:
-        others = f"{ids.n_other:,} of {ids.n_ids:,} ids" if ids.n_other else "no id"
+        count_differing = f"{ids.n_other:,} of {ids.n_ids:,} ids" if ids.n_other else "no id"
         yield (
-            f"the tokenizers differ, {others} in what text they stand for; tokens are compared by"
-            " text"
+            f"the tokenizers differ, {count_differing} in what text they stand for; "
+            "tokens are compared by text"
         )
     if page.after.threshold != page.threshold:
         yield f"{make_visible(page.after.name)} shows its classes at τ = {page.after.threshold:g}"
     if page.n_negated:
-        does = ": together that leaves a gated neuron's function as it was"
-        what = f"{page.n_negated:,} neurons have in and out both negated"
-        yield what + (does if page.before.gated else "")
+        consequence = ": together that leaves a gated neuron's function as it was"
+        statement = f"{page.n_negated:,} neurons have in and out both negated"
+        yield statement + (consequence if page.before.gated else "")
 
 
 def _format_cosine(value: float | None) -> str:
@@ -146,13 +148,13 @@ def _format_cosine(value: float | None) -> str:
 
 def _draw_layers(page: ComparisonPage, width: int) -> RenderableType:
     """Return one line a layer, in two tables or more where there are many and room for them."""
-    fitting = max(1, width // _BLOCK_CELLS)
-    n_tables = min(fitting, -(-len(page.layers) // _LINES))
+    n_fitting = max(1, width // _BLOCK_CELLS)
+    n_tables = min(n_fitting, -(-len(page.layers) // _LINES))
     step = -(-len(page.layers) // n_tables)
     parts = [page.layers[start : start + step] for start in range(0, len(page.layers), step)]
-    beside = Table.grid(padding=(0, 4, 0, 0))
-    beside.add_row(*(_draw_layer_table(part, gated=page.before.gated) for part in parts))
-    return beside
+    grid = Table.grid(padding=(0, 4, 0, 0))
+    grid.add_row(*(_draw_layer_table(part, gated=page.before.gated) for part in parts))
+    return grid
 
 
 def _draw_layer_table(layers: Sequence[Summary], *, gated: bool) -> Table:
@@ -160,14 +162,14 @@ def _draw_layer_table(layers: Sequence[Summary], *, gated: bool) -> Table:
     names = ("layer", "kept", *(("gate",) if gated else ()), "in", "out", "class", "lowest")
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    for one in layers:
-        cosines = (*((one.gate,) if gated else ()), one.in_, one.out)
-        lowest = None if one.moved is None else 1 - one.moved
+    for summary in layers:
+        cosines = (*((summary.gate,) if gated else ()), summary.in_, summary.out)
+        lowest = None if summary.moved is None else 1 - summary.moved
         table.add_row(
-            str(one.layer),
-            format_share(one.share_kept),
+            str(summary.layer),
+            format_share(summary.share_kept),
             *map(_format_cosine, cosines),
-            Text(f"{one.n_changed:,}", "" if one.n_changed else "faint"),
+            Text(f"{summary.n_changed:,}", "" if summary.n_changed else "faint"),
             _format_cosine(lowest),
         )
     return table
@@ -175,9 +177,13 @@ def _draw_layer_table(layers: Sequence[Summary], *, gated: bool) -> Table:
 
 def _draw_migration(page: ComparisonPage, width: int) -> RenderableType:
     """Return the counts from class to class, of the classes that occur; who stayed is fainter."""
-    counts = {(one.before, one.after): one.n for one in page.migration}
-    before = [name for name in CLASS_NAMES if any(one == name for one, _ in counts)]
-    after = [name for name in CLASS_NAMES if any(other == name for _, other in counts)]
+    counts = {
+        (class_before.before, class_before.after): class_before.n for class_before in page.migration
+    }
+    before = [
+        name for name in CLASS_NAMES if any(class_before == name for class_before, _ in counts)
+    ]
+    after = [name for name in CLASS_NAMES if any(class_after == name for _, class_after in counts)]
     if not counts:
         return Text("no classes")
     roomy = width >= _ROOMY
@@ -185,15 +191,19 @@ def _draw_migration(page: ComparisonPage, width: int) -> RenderableType:
     table.add_column("", no_wrap=True)
     for name in after:
         table.add_column(CLASS_ABBREVIATIONS[name], justify="right", no_wrap=True)
-    for one in before:
-        cells = [Text(one if roomy else CLASS_ABBREVIATIONS[one])]
-        for other in after:
-            n = counts.get((one, other), 0)
-            shown = "·" if n == 0 else f"{n:,}" if roomy else str(n)
-            cells.append(Text(shown, "faint" if n == 0 or one == other else "name"))
+    for class_before in before:
+        cells = [Text(class_before if roomy else CLASS_ABBREVIATIONS[class_before])]
+        for class_after in after:
+            n = counts.get((class_before, class_after), 0)
+            cell = "·" if n == 0 else f"{n:,}" if roomy else str(n)
+            cells.append(Text(cell, "faint" if n == 0 or class_before == class_after else "name"))
         table.add_row(*cells)
     used = {CLASS_ABBREVIATIONS[name] for name in (*before, *after)}
-    legend = [f"{short} {word}" for short, word in _WORDS if any(short in name for name in used)]
+    legend = [
+        f"{abbreviation} {word}"
+        for abbreviation, word in _WORDS
+        if any(abbreviation in name for name in used)
+    ]
     return Group(table, Text(wrap_parts(legend, width), "faint"))
 
 
@@ -209,16 +219,18 @@ def _draw_moved(page: ComparisonPage, width: int) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("class, before and after", *tokens):
         table.add_column(name, no_wrap=True)
-    classes = [len(name or "") for one in page.moved for name in (one.class_a, one.class_b)]
+    classes = [
+        len(name or "") for neuron in page.moved for name in (neuron.class_a, neuron.class_b)
+    ]
     # What the columns in front leave; the widest of them is the class.
-    left = width - 11 - 10 * len(cosines) - max(*classes, 23) - 2
-    cells = min(_TOKEN_CELLS, left // max(len(tokens), 1) - 2)
-    for one in page.moved:
+    cells_left = width - 11 - 10 * len(cosines) - max(*classes, 23) - 2
+    cells = min(_TOKEN_CELLS, cells_left // max(len(tokens), 1) - 2)
+    for neuron in page.moved:
         table.add_row(
-            Text(f"{one.layer}.{one.neuron}", "name"),
-            *(_format_cosine(getattr(one, f"{name}_cosine")) for name in cosines),
-            _stack_pair(one.class_a or MISSING, one.class_b or MISSING),
-            *(_draw_token_pair(*pair(one), cells) for pair in tokens.values()),
+            Text(f"{neuron.layer}.{neuron.neuron}", "name"),
+            *(_format_cosine(getattr(neuron, f"{name}_cosine")) for name in cosines),
+            _stack_pair(neuron.class_a or MISSING, neuron.class_b or MISSING),
+            *(_draw_token_pair(*pair(neuron), cells) for pair in tokens.values()),
         )
     legend = "; ".join([*(_MEANINGS[name] for name in tokens), f"{_SAME} as before"])
     return Group(table, Text(legend, "faint"))
@@ -232,8 +244,8 @@ def _choose_token_columns(
 ) -> dict[str, Callable[[MovedNeuron], _Tokens]]:
     """Return title → the two tokens of a neuron, of what is known and there is room for."""
     columns: dict[str, Callable[[MovedNeuron], _Tokens]] = {
-        "in reads": lambda one: (one.token_a, one.token_b),
-        "out promotes": lambda one: (one.out_a, one.out_b),
+        "in reads": lambda neuron: (neuron.token_a, neuron.token_b),
+        "out promotes": lambda neuron: (neuron.out_a, neuron.out_b),
     }
     if page.without_vocab:
         return {}
@@ -242,8 +254,10 @@ def _choose_token_columns(
 
 def _draw_token_pair(before: str | None, after: str | None, cells: int) -> Text:
     # Compared before they are cut to their cells: what is shown may be equal all the same.
-    shown = [MISSING if text is None else format_token(text, cells) for text in (before, after)]
-    return _stack_pair(*shown, changed=before != after)
+    token_texts = [
+        MISSING if text is None else format_token(text, cells) for text in (before, after)
+    ]
+    return _stack_pair(*token_texts, changed=before != after)
 
 
 def _stack_pair(before: str, after: str, *, changed: bool | None = None) -> Text:

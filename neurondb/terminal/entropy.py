@@ -90,8 +90,8 @@ def _draw_metric(page: EntropyPage, metric: str, width: int) -> Table:
         table.add_column(f"at {curves.values[i]:g}", justify="right", no_wrap=True)
     if metric != "scale":
         table.add_column("norm", justify="right", no_wrap=True)
-    named = [(place.name, total[i], through[i]) for i, place in enumerate(curves.neurons)]
-    for name, changes, parts in [*named, *_summarise_random(total[n:], through[n:])]:
+    named_neurons = [(place.name, total[i], through[i]) for i, place in enumerate(curves.neurons)]
+    for name, changes, parts in [*named_neurons, *_summarise_random(total[n:], through[n:])]:
         cells = [_format_change(float(changes[i])) for i in columns]
         last = () if metric == "scale" else (_format_part(float(parts[-1]), float(changes[-1])),)
         style = "name" if name[0].isdigit() else "faint"
@@ -116,12 +116,12 @@ def _choose_columns(n: int, width: int) -> Sequence[int]:
 
 
 def _format_change(value: float) -> str:
-    shown = format_compact(value)
-    return shown if value <= 0 or shown == "0" else f"+{shown}"
+    text = format_compact(value)
+    return text if value <= 0 or text == "0" else f"+{text}"
 
 
-def _format_part(part: float, whole: float) -> str:
+def _format_part(part: float, total: float) -> str:
     """Return a part in per cent of the whole; far from one where parts cancel."""
-    if not np.isfinite(part) or abs(whole) < 1e-9:
+    if not np.isfinite(part) or abs(total) < 1e-9:
         return MISSING
-    return f"{part / whole:.0%}".replace("-0%", "0%")
+    return f"{part / total:.0%}".replace("-0%", "0%")

@@ -33,19 +33,26 @@ KNOWN_COLUMNS: Final = (
 
 def make_model_rows(summaries: Iterable[ModelSummary]) -> Rows:
     """Return one row a model; stages are joined by commas, as `ingest --stages` takes them."""
-    return Rows(MODEL_COLUMNS, iter([_make_model_row(one) for one in summaries]))
+    return Rows(MODEL_COLUMNS, iter([_make_model_row(summary) for summary in summaries]))
 
 
-def _make_model_row(one: ModelSummary) -> tuple[Any, ...]:
-    m = one.model
+def _make_model_row(summary: ModelSummary) -> tuple[Any, ...]:
+    m = summary.model
     shape = (m.n_layers, m.d_mlp, m.n_neurons, m.d_model, m.d_vocab, m.n_unused_rows)
     kind = (m.name, m.source, m.architecture, m.gated, m.activation)
-    return (*kind, *shape, m.quantisation, m.threshold, one.dataset, ",".join(_list_stages(one)))
+    return (
+        *kind,
+        *shape,
+        m.quantisation,
+        m.threshold,
+        summary.dataset,
+        ",".join(_list_stages(summary)),
+    )
 
 
-def _list_stages(one: ModelSummary) -> list[str]:
+def _list_stages(summary: ModelSummary) -> list[str]:
     """Return the complete stages that `ingest --stages` takes; their parts go without saying."""
-    return [stage for stage in STAGES if stage in one.stages]
+    return [stage for stage in STAGES if stage in summary.stages]
 
 
 def draw_models_table(summaries: Iterable[ModelSummary]) -> RenderableType:
@@ -55,15 +62,18 @@ def draw_models_table(summaries: Iterable[ModelSummary]) -> RenderableType:
     )
     table.columns[2].justify = table.columns[3].justify = "right"
     table.columns[4].no_wrap = False
-    for one in summaries:
-        m = one.model
-        shows = [f"τ {m.threshold:g}", *([make_visible(one.dataset)] if one.dataset else [])]
+    for summary in summaries:
+        m = summary.model
+        shows = [
+            f"τ {m.threshold:g}",
+            *([make_visible(summary.dataset)] if summary.dataset else []),
+        ]
         table.add_row(
             _stack(make_visible(m.name), keep_end(m.source, _SOURCE_CELLS), "name"),
             _stack(make_visible(m.architecture), _describe_kind(m)),
             _stack(f"{m.n_layers} × {m.d_mlp:,}", f"{m.n_neurons:,}"),
             _stack(f"{m.d_model:,}", f"{m.n_tokens:,}"),
-            _stack(", ".join(_list_stages(one)) or "nothing complete", ", ".join(shows)),
+            _stack(", ".join(_list_stages(summary)) or "nothing complete", ", ".join(shows)),
         )
     return table
 
@@ -77,24 +87,31 @@ def _stack(above: str, below: str, style: str = "") -> Text:
     return Text.assemble((above, style), "\n", (below, "faint"))
 
 
-def make_known_model_rows(known: Iterable[KnownModel]) -> Rows:
+def make_known_model_rows(known_models: Iterable[KnownModel]) -> Rows:
     """Return one row a known model."""
     rows = [
-        (one.slug, one.hub_id, one.model_type, one.gated_repo, one.in_papers, one.description)
-        for one in known
+        (
+            known_model.slug,
+            known_model.hub_id,
+            known_model.model_type,
+            known_model.gated_repo,
+            known_model.in_papers,
+            known_model.description,
+        )
+        for known_model in known_models
     ]
     return Rows(KNOWN_COLUMNS, iter(rows))
 
 
-def draw_known_models_table(known: Iterable[KnownModel]) -> RenderableType:
+def draw_known_models_table(known_models: Iterable[KnownModel]) -> RenderableType:
     """Return one line a known model."""
     table = _make_models_table("model", "hub id", "studied", "licence")
-    for one in known:
+    for known_model in known_models:
         table.add_row(
-            Text(one.slug, "name"),
-            Text(one.hub_id),
-            Text("papers" if one.in_papers else "", "faint"),
-            Text("accept" if one.gated_repo else "", "faint"),
+            Text(known_model.slug, "name"),
+            Text(known_model.hub_id),
+            Text("papers" if known_model.in_papers else "", "faint"),
+            Text("accept" if known_model.gated_repo else "", "faint"),
         )
     return table
 
@@ -121,12 +138,12 @@ _PART_OF: Final = {
 
 def draw_status_page(status: DatabaseStatus) -> RenderableType:
     """Return the database's line and, under each model, its stages and its latest run if open."""
-    known = [
+    facts = [
         Text(make_visible(status.location), "name"),
         Text(MISSING if status.size_bytes is None else format_size(status.size_bytes)),
         Text(f"schema {status.revision}"),
     ]
-    parts: list[RenderableType] = [_keep_on_one_line(Text(" · ").join(known))]
+    parts: list[RenderableType] = [_keep_on_one_line(Text(" · ").join(facts))]
     for model in status.models:
         parts += [Text(), *_draw_model(model)]
     return Group(*parts)
@@ -172,8 +189,8 @@ def _keep_on_one_line(line: Text) -> Text:
 def _list_missing_stages(stages: Sequence[StageStatus]) -> list[str]:
     """Return what to give `ingest --stages` so that nothing is missing."""
     kinds = [stage.stage.split(" ")[0] for stage in stages if stage.layers_done < stage.layers]
-    wanted = {_PART_OF.get(kind, kind) for kind in kinds}
-    return [stage for stage in STAGES if stage in wanted]
+    missing_kinds = {_PART_OF.get(kind, kind) for kind in kinds}
+    return [stage for stage in STAGES if stage in missing_kinds]
 
 
 def _draw_stage(stage: StageStatus) -> tuple[Text, ...]:
@@ -182,9 +199,9 @@ def _draw_stage(stage: StageStatus) -> tuple[Text, ...]:
         name.append(f"\n    {keep_start(stage.dataset, _DATASET_CELLS)}", "faint")
     done = stage.layers_done == stage.layers
     # A part of a stage that is whole needs no bar: it has one step, or takes no time.
-    shown = not done or stage.stage in STAGES
+    has_layers = not done or stage.stage in STAGES
     layers = Text(f"{stage.layers_done}/{stage.layers}", "" if done else "caution")
-    bar, layers = (_draw_progress(stage), layers) if shown else (Text(), Text())
+    bar, layers = (_draw_progress(stage), layers) if has_layers else (Text(), Text())
     if stage.finished_at is None:
         return (
             name,

@@ -72,28 +72,28 @@ def draw_neuron_page(
     return Group(*parts)
 
 
-def _draw_identity(who: Identity, width: int) -> Text:
-    kind = "gated" if who.gated else "ungated"
-    name = f"{make_visible(who.model)} {who.name}"
-    made = ", ".join(map(make_visible, (who.architecture, who.activation, kind)))
-    if who.quantisation is not None:
-        made += f", weights {make_visible(who.quantisation)}"
-    line = Text(wrap_parts((name, f"neuron_id {who.neuron_id}", made), width))
+def _draw_identity(identity: Identity, width: int) -> Text:
+    kind = "gated" if identity.gated else "ungated"
+    name = f"{make_visible(identity.model)} {identity.name}"
+    facts = ", ".join(map(make_visible, (identity.architecture, identity.activation, kind)))
+    if identity.quantisation is not None:
+        facts += f", weights {make_visible(identity.quantisation)}"
+    line = Text(wrap_parts((name, f"neuron_id {identity.neuron_id}", facts), width))
     line.stylize("name", 0, len(name))
     line.stylize("faint", len(name))
     numbers = [
         f"{name} {format_compact(value)}"
         for name, value in (
-            ("‖gate‖", who.gate_norm),
-            ("‖in‖", who.in_norm),
-            ("‖out‖", who.out_norm),
-            ("gate bias", who.gate_bias),
-            ("in bias", who.in_bias),
+            ("‖gate‖", identity.gate_norm),
+            ("‖in‖", identity.in_norm),
+            ("‖out‖", identity.out_norm),
+            ("gate bias", identity.gate_bias),
+            ("in bias", identity.in_bias),
         )
         if value is not None
     ]
     line.append(f"\n{wrap_parts(numbers, width)}" if numbers else "")
-    if who.sign == -1:
+    if identity.sign == -1:
         line.append(f"\n{_FLIPPED}", "faint")
     return line
 
@@ -104,13 +104,15 @@ def _draw_verdict(page: NeuronPage, width: int) -> Text:
         return Text("no class: the weights of this layer are not ingested", "caution")
     line = Text.assemble((_name_class(read_write), "name"))
     line.append(f" at τ = {read_write.threshold:g}: {verdict.meaning}")
-    for below in _describe_significant(page, read_write):
-        line.append(f"\n{below}")
+    for sentence in _describe_significant(page, read_write):
+        line.append(f"\n{sentence}")
     facts = wrap_parts(_list_facts(page), width)
     line.append(f"\n{facts}" if facts else "")
     if verdict.elsewhere:
-        others = (f"{other.name} at {other.threshold:g}" for other in verdict.elsewhere)
-        line.append(f"\nother thresholds: {', '.join(others)}", "faint")
+        class_texts = (
+            f"{class_at.name} at {class_at.threshold:g}" for class_at in verdict.elsewhere
+        )
+        line.append(f"\nother thresholds: {', '.join(class_texts)}", "faint")
     for caution in verdict.cautions:
         line.append(f"\n! {caution.kind}: {caution.reason}", "caution")
     return line
@@ -133,7 +135,7 @@ def _describe_significant(page: NeuronPage, at: ClassAt) -> Iterator[str]:
 def _describe_role(vocabulary: Vocabulary) -> Iterator[str]:
     if vocabulary.role is None:
         return
-    out = next((one for one in vocabulary.moments if one.vector == "out"), None)
+    out = next((moments for moments in vocabulary.moments if moments.vector == "out"), None)
     because = ""
     if out is not None and vocabulary.role == "partition":
         because = (
@@ -150,8 +152,8 @@ def _describe_role(vocabulary: Vocabulary) -> Iterator[str]:
 
 def _list_facts(page: NeuronPage) -> Iterator[str]:
     if page.activations is not None and page.activations.fires is not None:
-        what = "x_gate" if page.identity.gated else "x_in"
-        yield f"fires ({what} > 0) on {format_share(page.activations.fires)} of tokens"
+        condition = "x_gate" if page.identity.gated else "x_in"
+        yield f"fires ({condition} > 0) on {format_share(page.activations.fires)} of tokens"
     if page.vocabulary is not None:
         yield from _describe_role(page.vocabulary)
         yield from _describe_token("promotes", page.vocabulary.promotes)
@@ -187,13 +189,13 @@ def _make_vocabulary_panel(page: NeuronPage, view: _View) -> Panel:
     title = "vocabulary"
     if vocabulary.lists:
         title += f", {PROMOTED} promoted {SUPPRESSED} suppressed"
-        stored = max(len(one.tokens) for one in vocabulary.lists)
-        title += f" ({stored} stored)" if stored < view.options.tokens else ""
+        n_stored = max(len(token_list.tokens) for token_list in vocabulary.lists)
+        title += f" ({n_stored} stored)" if n_stored < view.options.tokens else ""
     return Panel(title, draw_vocabulary(vocabulary, view.width))
 
 
-def _draw_missing_stage(who: Identity, stage: str) -> Text:
-    return make_missing_stage_hint(who.model, who.source, stage)
+def _draw_missing_stage(identity: Identity, stage: str) -> Text:
+    return make_missing_stage_hint(identity.model, identity.source, stage)
 
 
 def _make_examples_panel(page: NeuronPage, view: _View) -> Panel | None:
@@ -201,9 +203,9 @@ def _make_examples_panel(page: NeuronPage, view: _View) -> Panel | None:
         return None
     title = f"examples: largest |{page.examples[0].quantity}|"
     # The first list is the one at length, the others are brief by choice.
-    stored = len(page.examples[0].examples)
-    if 0 < stored < view.options.examples.count:
-        title += f" ({stored} stored)"
+    n_stored = len(page.examples[0].examples)
+    if 0 < n_stored < view.options.examples.count:
+        title += f" ({n_stored} stored)"
     return Panel(title, draw_examples(page.examples, view.width, marks=view.marks))
 
 
@@ -229,9 +231,9 @@ def _make_annotations_panel(page: NeuronPage, _view: _View) -> Panel | None:
     if not page.annotations:
         return None
     body = Text()
-    for one in page.annotations:
-        text = " – ".join(filter(None, (one.value, one.note)))
-        body.append(f"{make_visible(one.source)}: {make_visible(one.key)} ", "faint")
+    for annotation in page.annotations:
+        text = " – ".join(filter(None, (annotation.value, annotation.note)))
+        body.append(f"{make_visible(annotation.source)}: {make_visible(annotation.key)} ", "faint")
         body.append(f"{keep_start(text, _NOTE_CELLS)}\n")
     body.rstrip()
     return Panel("annotations", body)

@@ -30,6 +30,7 @@ from neurondb.terminal.neuron_weights import AXIS
 # --- sign cases and moments -----------------------------------------------------------------
 
 DOMINANT: Final = "▶"
+"""Stands before the most frequent sign case, and means nothing else."""
 _BAR_CELLS: Final = 10
 _UNLIMITED: Final = 10_000
 QUANTITIES: Final = (("post", "hook_post"), ("pre_linear", "hook_pre_linear"), ("pre", "hook_pre"))
@@ -71,24 +72,24 @@ def draw_activations(activations: Activations, width: int) -> RenderableType:
         parts += [*_draw_sign_cases(activations.cases, width), Text()]
     parts.append(_draw_moments(activations))
     if activations.histograms is not None:
-        drawn = draw_histograms(activations.histograms, width)
-        parts += [] if drawn is None else [Text(), drawn]
+        histograms = draw_histograms(activations.histograms, width)
+        parts += [] if histograms is None else [Text(), histograms]
     return Group(*parts)
 
 
 def _draw_sign_cases(cases: Sequence[SignCase], width: int) -> Iterator[RenderableType]:
     # An ungated neuron has no pre_linear: x_in is its hook_pre.
-    shown = [
+    quantities = [
         q for q in QUANTITIES if any(_get_spread(case, q[0]).mean is not None for case in cases)
     ]
     for layout in _LAYOUTS:
-        table = _draw_case_table(cases, shown, layout)
+        table = _draw_case_table(cases, quantities, layout)
         if _measure(table) <= width:
             break
     yield table
-    others = ", ".join(name for _, name in shown[1:])
-    if layout.missing and others:
-        yield Text(f"  {layout.missing.format(others)}", "faint")
+    other_names = ", ".join(name for _, name in quantities[1:])
+    if layout.missing and other_names:
+        yield Text(f"  {layout.missing.format(other_names)}", "faint")
 
 
 def _measure(table: Table) -> int:
@@ -97,7 +98,7 @@ def _measure(table: Table) -> int:
 
 
 def _draw_case_table(
-    cases: Sequence[SignCase], shown: Sequence[tuple[str, str]], layout: _Layout
+    cases: Sequence[SignCase], quantities: Sequence[tuple[str, str]], layout: _Layout
 ) -> Table:
     table = make_table(layout.gap)
     table.add_column("  sign case", no_wrap=True)
@@ -107,7 +108,7 @@ def _draw_case_table(
         table.add_column("", no_wrap=True)
     statistics = [
         (quantity, name, statistic)
-        for place, (quantity, name) in enumerate(shown)
+        for place, (quantity, name) in enumerate(quantities)
         for statistic in ("mean", "min", "max")
         if place == 0 or layout.extremes or (layout.means and statistic == "mean")
     ]
@@ -143,8 +144,8 @@ def _mark_name(case: SignCase) -> Text:
 
 def _draw_share(freq: float | None, cells: int) -> Text:
     halves = round(2 * cells * (freq or 0.0))
-    shown = "█" * (halves // 2) + "▌" * (halves % 2)
-    return Text(shown.ljust(cells), "region")
+    bar = "█" * (halves // 2) + "▌" * (halves % 2)
+    return Text(bar.ljust(cells), "region")
 
 
 def _draw_moments(activations: Activations) -> Table:
@@ -210,25 +211,25 @@ def _make_rows(histograms: Histograms, *, pairs: bool) -> list[_Row]:
     outwards = histograms.edges[half + 1 :]
     return [
         _Row(
-            one.quantity,
-            _make_side(one.counts[half::-1], outwards, "-", pairs=pairs),
-            _make_side(one.counts[half + 1 :], outwards, "", pairs=pairs),
+            histogram.quantity,
+            _make_side(histogram.counts[half::-1], outwards, "-", pairs=pairs),
+            _make_side(histogram.counts[half + 1 :], outwards, "", pairs=pairs),
         )
-        for one in histograms.quantities
-        if one.quantity in HISTOGRAM_QUANTITIES and any(one.counts)
+        for histogram in histograms.quantities
+        if histogram.quantity in HISTOGRAM_QUANTITIES and any(histogram.counts)
     ]
 
 
 def _make_side(counts: Sequence[int], edges: Sequence[float], sign: str, *, pairs: bool) -> _Side:
     if pairs:  # of the cells between the innermost and the open one
-        inner = [sum(counts[i : i + 2]) for i in range(1, len(counts) - 1, 2)]
-        counts, edges = [counts[0], *inner, counts[-1]], edges[::2]
+        merged = [sum(counts[i : i + 2]) for i in range(1, len(counts) - 1, 2)]
+        counts, edges = [counts[0], *merged, counts[-1]], edges[::2]
     n = max((place for place, count in enumerate(counts, start=1) if count), default=0)
     if n == 0:
         return _Side((), "0")
     if n > len(edges):
-        beyond = "<" if sign else ">"
-        return _Side(counts, f"{beyond}{sign}{edges[-1]:g}")
+        comparison = "<" if sign else ">"
+        return _Side(counts, f"{comparison}{sign}{edges[-1]:g}")
     return _Side(counts[:n], f"{sign}{format_compact(edges[n - 1])}")
 
 
@@ -271,31 +272,31 @@ class _Column(NamedTuple):
 
 
 _COLUMNS: Final = (
-    _Column("\ntokens", lambda one: f"{one.n_tokens:,}"),
-    _Column("hook_pre\nmean", lambda one: format_compact(one.pre_mean), _NARROW),
-    _Column("\nstd", lambda one: format_compact(_compute_std(one.pre_variance)), _ROOMY),
-    _Column("hook_post\nmean", lambda one: format_compact(one.post_mean)),
-    _Column("\nstd", lambda one: format_compact(_compute_std(one.post_variance)), _ROOMY),
-    _Column("\nshare > 0", lambda one: format_share(one.post_positive)),
+    _Column("\ntokens", lambda label: f"{label.n_tokens:,}"),
+    _Column("hook_pre\nmean", lambda label: format_compact(label.pre_mean), _NARROW),
+    _Column("\nstd", lambda label: format_compact(_compute_std(label.pre_variance)), _ROOMY),
+    _Column("hook_post\nmean", lambda label: format_compact(label.post_mean)),
+    _Column("\nstd", lambda label: format_compact(_compute_std(label.post_variance)), _ROOMY),
+    _Column("\nshare > 0", lambda label: format_share(label.post_positive)),
 )
-_FIRES: Final = _Column("hook_pre\nshare > 0", lambda one: format_share(one.freq))
+_FIRES: Final = _Column("hook_pre\nshare > 0", lambda label: format_share(label.freq))
 
 
 def draw_labels(labels: Sequence[LabelReading], width: int) -> RenderableType:
     """Return a table of the first labels in the order given, and how many more there are."""
-    gated = any(one.freq is not None for one in labels)
+    gated = any(label_reading.freq is not None for label_reading in labels)
     columns = [_COLUMNS[0], *([_FIRES] if gated else []), *_COLUMNS[1:]]
-    shown = [column for column in columns if column.width <= width]
+    columns_shown = [column for column in columns if column.width <= width]
     cells = _LABEL_CELLS if width >= _NARROW else _NARROW_LABEL_CELLS
     table = make_table()
     table.add_column("\n  label", no_wrap=True)
-    for column in shown:
+    for column in columns_shown:
         table.add_column(column.heading, justify="right", no_wrap=True)
-    for one in labels[:LABELS_SHOWN]:
-        numbers = (column.cell(one) for column in shown)
-        table.add_row(Text(f"  {keep_start(one.label, cells)}"), *numbers)
-    more = len(labels) - LABELS_SHOWN
-    return Group(table, Text(f"  +{more} more", "faint")) if more > 0 else table
+    for label_reading in labels[:LABELS_SHOWN]:
+        numbers = (column.cell(label_reading) for column in columns_shown)
+        table.add_row(Text(f"  {keep_start(label_reading.label, cells)}"), *numbers)
+    n_more = len(labels) - LABELS_SHOWN
+    return Group(table, Text(f"  +{n_more} more", "faint")) if n_more > 0 else table
 
 
 def _compute_std(variance: float | None) -> float | None:

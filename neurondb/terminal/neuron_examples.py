@@ -20,10 +20,10 @@ from neurondb.formatting.text import ELLIPSIS, format_token, keep_end, keep_star
 from neurondb.reading.examples import ControlList, Example, ExampleList
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.traces import Trace
-from neurondb.terminal.neuron_activations import DOMINANT
 
 # --- examples -------------------------------------------------------------------------------
 
+LEADING: Final = "largest |hook_post| of all cases"
 BOS_ONLY: Final = "every peak stands at position 0: this says something about BOS, not about text"
 
 _PEAK_CELLS: Final = 24
@@ -49,21 +49,29 @@ def draw_examples(lists: Sequence[ExampleList], width: int, *, marks: bool) -> R
             coloured where their values are stored.
     """
     blocks = []
-    for one in lists:
-        mark, style = (DOMINANT, "name") if one.leading else (" ", "")
-        heading = Text.assemble((f"{mark} {one.sign_case}", style))
-        if not one.examples:
+    for example_list in lists:
+        heading = Text(f"  {example_list.sign_case}")
+        if example_list.leading:
+            heading.append(f"  {LEADING}", "faint")
+        if not example_list.examples:
             heading.append("  no example stored", "faint")
-        elif one.bos_only:
+        elif example_list.bos_only:
             heading.append(f"  {BOS_ONLY}", "faint")
-        blocks.append(_Block(heading, one.examples, find_largest_value(one.examples)))
+        blocks.append(
+            _Block(heading, example_list.examples, find_largest_value(example_list.examples))
+        )
     return _draw_blocks(blocks, width, marks=marks, scale="the largest in its list")
 
 
 def draw_controls(lists: Sequence[ControlList], width: int, *, marks: bool) -> RenderableType:
     """Return each list's examples under its kind; their colours are of one scale."""
-    scale = find_largest_value(example for one in lists for example in one.examples)
-    blocks = [_Block(Text(f"  {one.kind}"), one.examples, scale) for one in lists]
+    scale = find_largest_value(
+        example for example_list in lists for example in example_list.examples
+    )
+    blocks = [
+        _Block(Text(f"  {example_list.kind}"), example_list.examples, scale)
+        for example_list in lists
+    ]
     return _draw_blocks(blocks, width, marks=marks, scale="the largest here")
 
 
@@ -76,13 +84,13 @@ def _draw_blocks(
     parts: list[RenderableType] = []
     for block in blocks:
         parts.append(block.heading)
-        for one in block.examples:
-            line = Text(f"  {_format_value(one):>{values}}  ")
-            line.append(f"{_format_place(one):<{places}}  ", "faint")
-            styles = choose_shades(one.excerpt, None if marks else one.trace, block.scale)
+        for example in block.examples:
+            line = Text(f"  {_format_value(example):>{values}}  ")
+            line.append(f"{_format_place(example):<{places}}  ", "faint")
+            styles = choose_shades(example.excerpt, None if marks else example.trace, block.scale)
             cells = width - line.cell_len
             parts.append(
-                line.append_text(draw_excerpt(one.excerpt, cells, marks=marks, styles=styles))
+                line.append_text(draw_excerpt(example.excerpt, cells, marks=marks, styles=styles))
             )
     if not marks and any(example.trace is not None for example in examples):
         parts.append(draw_shade_legend(scale))
@@ -113,14 +121,14 @@ def draw_excerpt(
         return Text(keep_start(f"(tokens not stored) {excerpt.after}", cells), "faint")
     start, end = len(excerpt.before), len(excerpt.before) + len(excerpt.peak)
     styles = styles or [""] * (end + len(excerpt.after))
-    before = round(cells * _BEFORE)
+    cells_before = round(cells * _BEFORE)
     peak = format_token(excerpt.peak, min(_PEAK_CELLS, cells // 3))
-    left = (
-        keep_end(excerpt.before, before)
+    text_before = (
+        keep_end(excerpt.before, cells_before)
         if excerpt.starts
-        else _keep_end_cut(excerpt.before, before)
+        else _keep_end_cut(excerpt.before, cells_before)
     )
-    line = Text(" " * (before - cell_len(left)) + left)
+    line = Text(" " * (cells_before - cell_len(text_before)) + text_before)
     line = colour_characters(
         line, _count_shown_characters(excerpt.before), styles[:start], from_end=True
     )
@@ -129,20 +137,20 @@ def draw_excerpt(
     line.append(f"«{peak}»" if marks else peak, "peak" if strongest is None else "underline bold")
     if strongest is not None:
         line.stylize(strongest, len(line) - len(peak))
-    right = cells - before - cell_len(peak) - 2 * marks
-    after = Text(keep_start(excerpt.after + ("" if excerpt.ends else ELLIPSIS), right))
+    cells_after = cells - cells_before - cell_len(peak) - 2 * marks
+    text_after = Text(keep_start(excerpt.after + ("" if excerpt.ends else ELLIPSIS), cells_after))
     return line.append_text(
         colour_characters(
-            after, _count_shown_characters(excerpt.after), styles[end:], from_end=False
+            text_after, _count_shown_characters(excerpt.after), styles[end:], from_end=False
         )
     )
 
 
 def _count_shown_characters(text: str) -> list[int]:
     """Return how many characters each one of a text takes when the text is made visible."""
-    alone = [len(make_visible(one)) for one in text]
+    alone = [len(make_visible(character)) for character in text]
     # Only in front does a combining mark get a circle to sit on.
-    marks = [bool(unicodedata.combining(one)) for one in text[1:]]
+    marks = [bool(unicodedata.combining(character)) for character in text[1:]]
     return alone[:1] + [n - mark for n, mark in zip(alone[1:], marks, strict=True)]
 
 
@@ -160,7 +168,9 @@ NEGATIVE: Final = ("bold color(231) on color(26)", "color(16) on color(110)", "c
 
 def find_largest_value(examples: Iterable[Example]) -> float:
     """Return the largest |hook_post| of all traces; 0 where there is none."""
-    values = (v for one in examples if one.trace is not None for v in one.trace.hook_post)
+    values = (
+        v for example in examples if example.trace is not None for v in example.trace.hook_post
+    )
     return max((abs(v) for v in values if math.isfinite(v)), default=0.0)
 
 
@@ -182,35 +192,35 @@ def choose_shades(excerpt: Excerpt, trace: Trace | None, scale: float) -> list[s
         return [""] * len(excerpt.before + (excerpt.peak or "") + excerpt.after)
     styles = []
     for place, text in enumerate(excerpt.tokens, start=excerpt.first - trace.start):
-        there = 0 <= place < len(trace.hook_post)
-        styles += [choose_shade(trace.hook_post[place], scale) if there else ""] * len(text)
+        in_trace = 0 <= place < len(trace.hook_post)
+        styles += [choose_shade(trace.hook_post[place], scale) if in_trace else ""] * len(text)
     return styles
 
 
 def colour_characters(
-    shown: Text, lengths: Sequence[int], styles: Sequence[str], *, from_end: bool
+    line: Text, lengths: Sequence[int], styles: Sequence[str], *, from_end: bool
 ) -> Text:
     """Colour a text whose characters stand for those of another one, and return it.
 
     Args:
-        shown: the text, cut at one end at most.
+        line: the text, cut at one end at most.
         lengths: how many characters of it each character of the other text takes.
         styles: the style of each character of the other text.
         from_end: whether the two texts agree at their ends rather than their starts.
     """
     pieces = list(zip(lengths, styles, strict=True))
-    place = len(shown) - sum(lengths) if from_end else 0
+    place = len(line) - sum(lengths) if from_end else 0
     for style, run in groupby(pieces, key=lambda piece: piece[1]):
         end = place + sum(length for length, _ in run)
         if style and end > 0:
-            shown.stylize(style, max(place, 0), end)
+            line.stylize(style, max(place, 0), end)
         place = end
-    return shown
+    return line
 
 
-def draw_shade_legend(of: str) -> Text:
+def draw_shade_legend(scale_name: str) -> Text:
     """Return the line that says which colours stand for which share of the largest value."""
-    line = Text(f"  hook_post of each token ÷ {of}: ", "faint")
+    line = Text(f"  hook_post of each token ÷ {scale_name}: ", "faint")
     line = Text.assemble(line, " ")
     for (_, name), style in zip(STEPS, NEGATIVE, strict=True):
         line.append(f" -{name} ", style)

@@ -39,10 +39,10 @@ def draw_cosines(readings: Sequence[CosineReading], threshold: float, width: int
     as there is room.
     """
     kinds = _list_region_kinds(readings)
-    shown = kinds if width >= _BOTH_REGIONS else kinds[:1]
-    cells = min(_LONGEST_BAR, width - _NUMBERS_CELLS - _REGION_CELLS * max(0, len(shown) - 1))
+    kinds_shown = kinds if width >= _BOTH_REGIONS else kinds[:1]
+    cells = min(_LONGEST_BAR, width - _NUMBERS_CELLS - _REGION_CELLS * max(0, len(kinds_shown) - 1))
     table = make_table()
-    for name in ("", "cosine", "", "", *shown):
+    for name in ("", "cosine", "", "", *kinds_shown):
         table.add_column(name, no_wrap=True, justify="right" if name == "cosine" else "left")
     for reading in readings:
         regions = {region.kind: _format_region(region) for region in reading.regions}
@@ -51,7 +51,7 @@ def draw_cosines(readings: Sequence[CosineReading], threshold: float, width: int
             Text(format_signed(reading.value), "name"),
             draw_cosine_bar(reading, threshold, (cells - 1) // 2),
             _judge(reading),
-            *(Text(regions.get(kind, MISSING), "faint") for kind in shown),
+            *(Text(regions.get(kind, MISSING), "faint") for kind in kinds_shown),
         )
     return Group(table, _draw_legend(kinds, threshold))
 
@@ -82,9 +82,9 @@ def _fill_bar(cells: list[str], styles: list[str], half: int, reading: CosineRea
     halves = max(1, round(2 * half * min(abs(value), 1.0)))
     style = "faint" if reading.significant is False else ("positive", "negative")[value < 0]
     for step in range(1, (halves + 1) // 2 + 1):
-        whole = 2 * step <= halves
+        full = 2 * step <= halves
         part = HALF_RIGHT if side > 0 else HALF_LEFT
-        cells[half + side * step] = BAR if whole else part
+        cells[half + side * step] = BAR if full else part
         styles[half + side * step] = style
 
 
@@ -130,7 +130,10 @@ def draw_vocabulary(vocabulary: Vocabulary, width: int) -> RenderableType:
     if len(lists) * _LIST_CELLS <= width:
         rows: list[Sequence[TokenList]] = [lists]
     else:
-        rows = [[one for one in lists if one.direction == way] for way in ("top", "bottom")]
+        rows = [
+            [token_list for token_list in lists if token_list.direction == direction]
+            for direction in ("top", "bottom")
+        ]
     parts: list[RenderableType] = []
     if lists:
         parts.append(Text(f"{lists[0].basis}: {vocabulary.rows}", "faint"))
@@ -145,19 +148,23 @@ def draw_vocabulary(vocabulary: Vocabulary, width: int) -> RenderableType:
 def _draw_lists(lists: Sequence[TokenList], width: int) -> Table:
     cells = min(width // len(lists), 32) - _COSINE_CELLS - _GAP
     table = make_table(gap=0)
-    for one in lists:
-        table.add_column(f"{one.vector} {_ARROWS[one.direction]}", min_width=cells, no_wrap=True)
+    for token_list in lists:
+        table.add_column(
+            f"{token_list.vector} {_ARROWS[token_list.direction]}", min_width=cells, no_wrap=True
+        )
         table.add_column("cos".rjust(_COSINE_CELLS), justify="right")
         table.add_column(" " * _GAP)
-    for rank in range(max(len(one.tokens) for one in lists)):
-        table.add_row(*(cell for one in lists for cell in _draw_token(one, rank, cells)))
+    for rank in range(max(len(token_list.tokens) for token_list in lists)):
+        table.add_row(
+            *(cell for token_list in lists for cell in _draw_token(token_list, rank, cells))
+        )
     return table
 
 
-def _draw_token(one: TokenList, rank: int, cells: int) -> tuple[Text, Text, Text]:
-    if rank >= len(one.tokens):
+def _draw_token(token_list: TokenList, rank: int, cells: int) -> tuple[Text, Text, Text]:
+    if rank >= len(token_list.tokens):
         return Text(), Text(), Text()
-    scored = one.tokens[rank]
+    scored = token_list.tokens[rank]
     return (
         Text(format_token(scored.token, cells)),
         Text(format_signed(scored.cosine, 3), "faint"),
@@ -170,21 +177,31 @@ def _draw_moments(moments: Sequence[VocabMoments]) -> Table:
     table.add_column("cos(U, vector)")
     for name in ("mean", "std", "skewness", "kurtosis", "dot variance"):
         table.add_column(name, justify="right")
-    for one in moments:
-        std = None if one.variance is None else max(one.variance, 0.0) ** 0.5
-        numbers = (one.mean, std, one.skewness, one.kurtosis, one.dot_variance)
-        table.add_row(one.vector, *map(format_compact, numbers))
+    for moments_of_vector in moments:
+        std = (
+            None
+            if moments_of_vector.variance is None
+            else max(moments_of_vector.variance, 0.0) ** 0.5
+        )
+        numbers = (
+            moments_of_vector.mean,
+            std,
+            moments_of_vector.skewness,
+            moments_of_vector.kurtosis,
+            moments_of_vector.dot_variance,
+        )
+        table.add_row(moments_of_vector.vector, *map(format_compact, numbers))
     return table
 
 
-def _draw_lm_head_token(found: LmHeadToken) -> Text:
-    shown = format_token(found.token, 40)
-    quote = '"' if "'" in shown else "'"
-    quoted = shown if found.token is None else f"{quote}{shown}{quote}"
+def _draw_lm_head_token(lm_head_token: LmHeadToken) -> Text:
+    token_text = format_token(lm_head_token.token, 40)
+    quote = '"' if "'" in token_text else "'"
+    quoted = token_text if lm_head_token.token is None else f"{quote}{token_text}{quote}"
     return Text.assemble(
-        (f"LM head on {format_side(found.side)}: ", "faint"),
+        (f"LM head on {format_side(lm_head_token.side)}: ", "faint"),
         "most probable token ",
         (quoted, "name"),
-        f", p = {format_compact(found.probability)}, "
-        f"normalised {format_compact(found.normalised)}× the mean of the top 100",
+        f", p = {format_compact(lm_head_token.probability)}, "
+        f"normalised {format_compact(lm_head_token.normalised)}× the mean of the top 100",
     )

@@ -74,11 +74,11 @@ def _shorten_row(row: tuple[Any, ...], places: Sequence[int]) -> tuple[Any, ...]
 
 def write_json(rows: Rows, stream: IO[str]) -> None:
     """Write one array with an object for every row."""
-    before = "[\n"
+    separator = "[\n"
     for line in _encode_rows(rows):
-        stream.write(f"{before}{line}")
-        before = ",\n"
-    stream.write("[]\n" if before == "[\n" else "\n]\n")
+        stream.write(f"{separator}{line}")
+        separator = ",\n"
+    stream.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
 def write_ndjson(rows: Rows, stream: IO[str]) -> None:
@@ -167,15 +167,15 @@ def _make_arrow_table(columns: tuple[str, ...], batch: list[tuple[Any, ...]]) ->
 
 
 @contextmanager
-def _refuse_mixed_types(what: str) -> Iterator[None]:
+def _refuse_mixed_types(subject: str) -> Iterator[None]:
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowException, OverflowError) as error:
-        why = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0]
         raise NeuronDBError(
-            f"{what} holds values of several types: {why}; CAST it in SQL"
+            f"{subject} holds values of several types: {reason}; CAST it in SQL"
         ) from error
 
 
@@ -218,9 +218,9 @@ _SUFFIXES: Final = {suffix: name for name, form in FORMATS.items() for suffix in
 def _refuse_suffix(file: Path) -> str:
     if not file.suffix:
         return "tsv"
-    known = ", ".join(_SUFFIXES)
+    suffixes = ", ".join(_SUFFIXES)
     raise UsageError(
-        f"{file.name}: no format has the suffix {file.suffix!r}; use {known}, or say --format"
+        f"{file.name}: no format has the suffix {file.suffix!r}; use {suffixes}, or say --format"
     )
 
 
@@ -244,15 +244,15 @@ def write_rows(
         raise UsageError(
             f"{destination.chosen} is not for terminals; give a file with -o FILE, or pipe it"
         )
-    counted = _CountedRows(rows.rows)
-    result = rows._replace(rows=iter(counted))
+    counted_rows = _CountedRows(rows.rows)
+    result = rows._replace(rows=iter(counted_rows))
     with open_atomic(destination.file) if destination.file else _open_stdout() as stream:
         if form.write is write_table:
             captions = (caption,) if isinstance(caption, str) else caption
             _write_captioned(result, captions, spare, _open_text(stream))
         else:
             form.write(result, stream if form.binary else _open_text(stream))
-    return counted.n
+    return counted_rows.n
 
 
 def write_text(text: str, destination: Destination) -> None:
@@ -268,26 +268,26 @@ def write_text(text: str, destination: Destination) -> None:
 def _write_captioned(
     rows: Rows, captions: Sequence[str], spare: Sequence[str], stream: codecs.StreamWriter
 ) -> None:
-    known = [name for name in captions if name in rows.columns]
-    if known:
-        rows = _write_caption(rows, known, stream)
+    names = [name for name in captions if name in rows.columns]
+    if names:
+        rows = _write_caption(rows, names, stream)
     write_table(rows, cast("IO[str]", stream), [name for name in spare if name in rows.columns])
 
 
 def _write_caption(rows: Rows, captions: Sequence[str], stream: codecs.StreamWriter) -> Rows:
     """Write the values that all rows have in common in some columns, and return the others."""
     cells = list(rows.rows)
-    kept = list(range(len(rows.columns)))
+    column_places = list(range(len(rows.columns)))
     for name in captions:
         place = rows.columns.index(name)
         values = {row[place] for row in cells}
-        if len(values) == 1 and len(kept) > 1:
+        if len(values) == 1 and len(column_places) > 1:
             stream.write(f"{name}: {format_cell(values.pop())}\n")
-            kept.remove(place)
-    if len(kept) < len(rows.columns):
+            column_places.remove(place)
+    if len(column_places) < len(rows.columns):
         stream.write("\n")
-    columns, *others = (tuple(row[i] for i in kept) for row in (rows.columns, *cells))
-    return rows._replace(columns=columns, rows=iter(others))
+    columns, *rows_left = (tuple(row[i] for i in column_places) for row in (rows.columns, *cells))
+    return rows._replace(columns=columns, rows=iter(rows_left))
 
 
 class _CountedRows:

@@ -170,9 +170,11 @@ class LineProgress(ConsoleProgress):
                 self.note(f"{title}: {_format_state(clock)}")
 
         yield advance
-        earlier = f" ({clock.earlier:,} of them earlier)" if clock.earlier else ""
+        earlier_note = f" ({clock.earlier:,} of them earlier)" if clock.earlier else ""
         rate = f", {_format_rate(clock)}" if clock.rate is not None else ""
-        self.note(f"{title}: {clock.done:,} {clock.unit}{earlier} in {clock.elapsed:.1f} s{rate}")
+        self.note(
+            f"{title}: {clock.done:,} {clock.unit}{earlier_note} in {clock.elapsed:.1f} s{rate}"
+        )
 
     def note(self, message: str) -> None:
         """Print one line of text."""

@@ -64,12 +64,12 @@ def make_clamp_rows(page: ClampPage) -> Rows:
 
     def rows() -> Iterator[tuple[object, ...]]:
         sweep = page.sweep
-        same = (page.model.name, page.name, sweep.hook, page.position, page.sign)
-        for values, found in (([None], sweep.clean), (sweep.values.tolist(), sweep.clamped)):
+        page_columns = (page.model.name, page.name, sweep.hook, page.position, page.sign)
+        for values, next_tokens in (([None], sweep.clean), (sweep.values.tolist(), sweep.clamped)):
             for i, value in enumerate(values):
                 for j, token_id in enumerate(sweep.target_ids):
-                    of_target = (float(found.probability[i, j]), int(found.rank[i, j]))
-                    yield (*same, value, token_id, page.texts[token_id], *of_target)
+                    of_target = (float(next_tokens.probability[i, j]), int(next_tokens.rank[i, j]))
+                    yield (*page_columns, value, token_id, page.texts[token_id], *of_target)
 
     return Rows(CLAMP_COLUMNS, rows())
 
@@ -77,10 +77,10 @@ def make_clamp_rows(page: ClampPage) -> Rows:
 def draw_clamp_page(page: ClampPage, width: int) -> RenderableType:
     """Return a plot for each target, and the most probable tokens at the ends, at 0 and clean."""
     sweep = page.sweep
-    where = "at every position" if page.position == "all" else "at the last position"
-    meant = "canonical" if page.sign == "canonical" else "the model's own"
-    values = f"{len(sweep.values)} values in {meant} sign"
-    facts = (f"{sweep.hook} {where}", values, f"{sweep.n_prompt} tokens")
+    position_text = "at every position" if page.position == "all" else "at the last position"
+    sign_text = "canonical" if page.sign == "canonical" else "the model's own"
+    values = f"{len(sweep.values)} values in {sign_text} sign"
+    facts = (f"{sweep.hook} {position_text}", values, f"{sweep.n_prompt} tokens")
     parts: list[RenderableType] = [
         Text(f"{make_visible(page.model.name)} {page.name}", "name"),
         Text(wrap_parts(facts, width), "faint"),
@@ -168,8 +168,8 @@ class Transcript:
     @property
     def ending(self) -> str:
         """How many tokens the text has, and why it has no more."""
-        why = f", {_ENDINGS[self.ended]}" if self.ended else ""
-        return f"{self.n_tokens} token{'s' * (self.n_tokens != 1)}{why}"
+        reason = f", {_ENDINGS[self.ended]}" if self.ended else ""
+        return f"{self.n_tokens} token{'s' * (self.n_tokens != 1)}{reason}"
 
 
 def collect_transcripts(pieces: Iterable[GeneratedToken]) -> dict[str, Transcript]:
@@ -186,9 +186,18 @@ def make_generation_rows(
     """Return one row a run; `steering` is empty for the clean one."""
 
     def rows() -> Iterator[tuple[object, ...]]:
-        for run, made in transcripts.items():
-            what = steering if run == "steered" else ""
-            yield (model, run, what, prompt, made.text, made.n_tokens, made.ended, seed)
+        for run, transcript in transcripts.items():
+            intervention = steering if run == "steered" else ""
+            yield (
+                model,
+                run,
+                intervention,
+                prompt,
+                transcript.text,
+                transcript.n_tokens,
+                transcript.ended,
+                seed,
+            )
 
     return Rows(GENERATION_COLUMNS, rows())
 
@@ -242,12 +251,17 @@ def _draw_columns(
         table.add_column(
             make_visible(titles[run]), width=width // len(transcripts) - 3, overflow="fold"
         )
-    table.add_row(*(Text(make_lines_visible(made.text).strip()) for made in transcripts.values()))
+    table.add_row(
+        *(Text(make_lines_visible(transcript.text).strip()) for transcript in transcripts.values())
+    )
     endings = Table.grid(padding=(0, 3, 0, 0))
     for _ in transcripts:
         endings.add_column(width=width // len(transcripts) - 3)
     endings.add_row(
-        *(Text(made.ending if made.ended else "", "faint") for made in transcripts.values())
+        *(
+            Text(transcript.ending if transcript.ended else "", "faint")
+            for transcript in transcripts.values()
+        )
     )
     return Group(table, Text(), endings)
 

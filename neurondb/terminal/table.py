@@ -88,19 +88,19 @@ def write_table(rows: Rows, stream: IO[str], spare: Sequence[str] = ()) -> None:
     console = Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
     room = console.width
     table = _make_table(columns, [None] * len(columns))
-    whole = console.options.update(max_width=PIPED_WIDTH)
-    if console.measure(table, options=whole).maximum <= room:
+    unlimited = console.options.update(max_width=PIPED_WIDTH)
+    if console.measure(table, options=unlimited).maximum <= room:
         console.print(table, crop=False)
         return
     spare = [name for name in spare if any(column.name == name for column in columns)]
-    fitting, left_out = _fit(columns, room, spare)
-    for number, part in enumerate(fitting):
+    parts, left_out = _fit(columns, room, spare)
+    for number, part in enumerate(parts):
         if number:
             console.print()
         console.width = max(room, sum(part.widths) + NARROW_GAP * (len(part.widths) - 1))
         console.print(_make_table(part.columns, part.widths), crop=False)
     console.width = room
-    for line in _write_notes(fitting, left_out):
+    for line in _write_notes(parts, left_out):
         console.print(line)
 
 
@@ -116,17 +116,19 @@ def _fit(
     columns: Sequence[_Column], room: int, spare: Sequence[str]
 ) -> tuple[list[_Narrowed], Sequence[str]]:
     """Return the columns that remain, in one table or in several, and the names of the others."""
-    for gone in range(len(spare) + 1):
-        kept = [column for column in columns if column.name not in spare[:gone]]
-        found = _narrow(kept, room, WHOLE_WORDS[0])
-        if found.left >= 0:
-            return [found], spare[:gone]
-    short = [column._replace(short=True) for column in kept]
-    for tried in (kept, short):
-        found = _narrow(tried, room, WHOLE_WORDS[-1])
-        if found.left >= 0:
-            return [found], spare
-    return min((list(_split(tried, room)) for tried in (kept, short)), key=len), spare
+    for n_dropped in range(len(spare) + 1):
+        columns_kept = [column for column in columns if column.name not in spare[:n_dropped]]
+        narrowed = _narrow(columns_kept, room, WHOLE_WORDS[0])
+        if narrowed.left >= 0:
+            return [narrowed], spare[:n_dropped]
+    short = [column._replace(short=True) for column in columns_kept]
+    for candidate in (columns_kept, short):
+        narrowed = _narrow(candidate, room, WHOLE_WORDS[-1])
+        if narrowed.left >= 0:
+            return [narrowed], spare
+    return min(
+        (list(_split(candidate, room)) for candidate in (columns_kept, short)), key=len
+    ), spare
 
 
 def _narrow(columns: Sequence[_Column], room: int, longest_word: int) -> _Narrowed:
@@ -153,19 +155,19 @@ def _choose_keys(columns: Sequence[_Column], room: int) -> list[_Column]:
     """Return the first columns that say what a row is about, as far as half the room is enough."""
     keys: list[_Column] = []
     for column in columns:
-        within = _narrow([*keys, column], room // 2, WHOLE_WORDS[-1]).left >= 0
-        if not within or (column.numeric and column.name not in PLACES):
+        fits = _narrow([*keys, column], room // 2, WHOLE_WORDS[-1]).left >= 0
+        if not fits or (column.numeric and column.name not in PLACES):
             break
         keys.append(column)
     return keys
 
 
-def _write_notes(fitting: Sequence[_Narrowed], left_out: Sequence[str]) -> Iterator[str]:
-    short = dict.fromkeys(
-        word for part in fitting for c in part.columns if c.short for word in c.abbreviated
+def _write_notes(parts: Sequence[_Narrowed], left_out: Sequence[str]) -> Iterator[str]:
+    abbreviated = dict.fromkeys(
+        word for part in parts for c in part.columns if c.short for word in c.abbreviated
     )
-    if short:
-        yield ", ".join(f"{SHORT[word]} = {word}" for word in short)
+    if abbreviated:
+        yield ", ".join(f"{SHORT[word]} = {word}" for word in abbreviated)
     if left_out:
         yield f"left out for want of width: {', '.join(left_out)}"
 
@@ -174,9 +176,9 @@ def _widen(least: Sequence[int], natural: Sequence[int], left: int) -> list[int]
     """Return the widths when what is left goes to the columns that need least to be whole."""
     widths = list(least)
     for place in sorted(range(len(widths)), key=lambda place: natural[place] - least[place]):
-        more = max(0, min(natural[place] - widths[place], left))
-        widths[place] += more
-        left -= more
+        extra = max(0, min(natural[place] - widths[place], left))
+        widths[place] += extra
+        left -= extra
     return widths
 
 
@@ -185,13 +187,13 @@ def _make_table(columns: Sequence[_Column], widths: Sequence[int | None]) -> Any
     from rich.table import Table
     from rich.text import Text
 
-    narrow = any(width is not None for width in widths)
+    is_narrow = any(width is not None for width in widths)
     # The border between two columns is a cell of the gap.
-    padding = (0, 1, 0, (NARROW_GAP if narrow else GAP) - 2)
+    padding = (0, 1, 0, (NARROW_GAP if is_narrow else GAP) - 2)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding)
     for column, width in zip(columns, widths, strict=True):
         table.add_column(
-            Text(column.heading if narrow else quote_text(column.name)),
+            Text(column.heading if is_narrow else quote_text(column.name)),
             justify="right" if column.numeric else "left",
             no_wrap=column.numeric,
             overflow="fold",

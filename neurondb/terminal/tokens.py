@@ -54,13 +54,13 @@ class TokenPage:
     Attributes:
         model: the model.
         tokens: its tokens, in the order that they were asked for.
-        found: their places in lists, from `neurondb.reading.token_neurons.list_occurrences`.
+        occurrences: their places in lists, from `neurondb.reading.token_neurons.list_occurrences`.
         vectors: the vectors whose lists were looked at.
     """
 
     model: Model
     tokens: tuple[NamedToken, ...]
-    found: tuple[Occurrence, ...]
+    occurrences: tuple[Occurrence, ...]
     vectors: tuple[str, ...] = codes.VECTORS
 
 
@@ -76,7 +76,7 @@ def draw_token_page(page: TokenPage, limit: int, width: int) -> RenderableType:
         vectors = _list_vectors(page, effect)
         if not vectors:
             continue
-        neurons = group_by_neuron(page.found, effect)
+        neurons = group_by_neuron(page.occurrences, effect)
         title = (
             f"{effect}: {' or '.join(vectors)} {meaning}, {format_count(len(neurons), 'neuron')}"
         )
@@ -86,7 +86,7 @@ def draw_token_page(page: TokenPage, limit: int, width: int) -> RenderableType:
         )
         if len(neurons) > limit:
             parts.append(Text(f"and {len(neurons) - limit:,} more", "faint"))
-    counts = count_by_layer(page.found, page.model.n_layers)
+    counts = count_by_layer(page.occurrences, page.model.n_layers)
     if counts:
         title = "by layer: neurons with " + ("it" if len(page.tokens) == 1 else "one of them")
         parts += [Text(), make_heading(title)]
@@ -106,8 +106,8 @@ def _draw_heading(page: TokenPage, width: int) -> Text:
 
 def _list_vectors(page: TokenPage, effect: str) -> list[str]:
     """Return the vectors that could have had the effect, of those looked at."""
-    there = dict.fromkeys(vector for (vector, _), name in EFFECTS.items() if name == effect)
-    return [v for v in there if v in page.vectors and (page.model.gated or v != "gate")]
+    vectors = dict.fromkeys(vector for (vector, _), name in EFFECTS.items() if name == effect)
+    return [v for v in vectors if v in page.vectors and (page.model.gated or v != "gate")]
 
 
 # --- neurons -------------------------------------------------------------------------------
@@ -133,18 +133,20 @@ def _make_list_table(*headings: str) -> Table:
 def _draw_for_one_token(neurons: Sequence[TokenNeuron], width: int) -> Table:
     """Return a line a neuron; where the line is too short, its other lists are cut off."""
     table = _make_list_table("neuron", "cos", "place", "list", "also", "class")
-    named = max(len(neuron.name) for neuron in neurons)
+    name_cells = max(len(neuron.name) for neuron in neurons)
     classed = max(len(neuron.class_name or MISSING) for neuron in neurons)
-    room = max(4, width - max(named, len("neuron")) - classed - _NUMBERS_CELLS)
+    room = max(4, width - max(name_cells, len("neuron")) - classed - _NUMBERS_CELLS)
     for neuron in neurons:
-        best, *others = neuron.found
-        also = ", ".join(f"{_name_list(one)} {format_signed(one.cosine, 2)}" for one in others)
+        best, *other_places = neuron.occurrences
+        other_lists = ", ".join(
+            f"{_name_list(place)} {format_signed(place.cosine, 2)}" for place in other_places
+        )
         table.add_row(
             Text(neuron.name, "name"),
             format_signed(best.cosine, 3),
             str(best.rank + 1),
             _name_list(best),
-            Text(keep_start(also, room), "faint"),
+            Text(keep_start(other_lists, room), "faint"),
             neuron.class_name or MISSING,
         )
     return table
@@ -173,8 +175,8 @@ def _draw_token_lists(page: TokenPage, neurons: Sequence[TokenNeuron]) -> Table:
     texts = {token.token_id: quote_token(token) for token in page.tokens}
     for neuron in neurons:
         parts = (
-            f"{texts[i]} {format_signed(one.cosine, 2)}"
-            for i, one in _find_best_places(neuron).items()
+            f"{texts[i]} {format_signed(place.cosine, 2)}"
+            for i, place in _find_best_places(neuron).items()
         )
         table.add_row(Text(neuron.name, "name"), str(neuron.n_tokens), Text(", ".join(parts)))
     return table
@@ -183,19 +185,19 @@ def _draw_token_lists(page: TokenPage, neurons: Sequence[TokenNeuron]) -> Table:
 def _find_best_places(neuron: TokenNeuron) -> dict[int, Occurrence]:
     """Return each token's first, that is its best, place; the best token first."""
     best: dict[int, Occurrence] = {}
-    for one in neuron.found:
-        best.setdefault(one.token_id, one)
+    for place in neuron.occurrences:
+        best.setdefault(place.token_id, place)
     return best
 
 
-def _format_cosine(one: Occurrence | None) -> Text:
-    if one is None:
+def _format_cosine(place: Occurrence | None) -> Text:
+    if place is None:
         return Text(MISSING, "faint")
-    return Text.assemble(format_signed(one.cosine, 2), (f" {_BASES[one.basis]}", "faint"))
+    return Text.assemble(format_signed(place.cosine, 2), (f" {_BASES[place.basis]}", "faint"))
 
 
-def _name_list(one: Occurrence) -> str:
-    return f"{one.vector} {_BASES[one.basis]}"
+def _name_list(place: Occurrence) -> str:
+    return f"{place.vector} {_BASES[place.basis]}"
 
 
 def _shorten(text: str) -> str:
@@ -209,18 +211,20 @@ def _draw_layers(counts: Sequence[LayerCounts], width: int) -> Table:
     """Return a line a kind of list: a bar each layer, all to one scale, and the fullest layer."""
     n_layers = len(counts[0].counts)
     layers_per_cell = -(-n_layers // max(1, width - 46))
-    highest = max(max(_sum_groups(one.counts, layers_per_cell)) for one in counts)
+    highest = max(max(_sum_groups(layer_counts.counts, layers_per_cell)) for layer_counts in counts)
     table = _make_list_table("list", "effect", "", "neurons", "most")
     table.columns[3].justify = "right"
     cells = f"a cell: {format_count(layers_per_cell, 'layer')}" if layers_per_cell > 1 else ""
     table.columns[2].header = f"0 … {n_layers - 1}" if n_layers >= 8 and not cells else cells
-    for one in counts:
-        bars = "".join(_draw_bar(n, highest) for n in _sum_groups(one.counts, layers_per_cell))
-        most = max(one.counts)
-        where = f"{most:,} in layer {one.counts.index(most)}"
-        kind = f"{one.vector} {_ARROWS[one.direction]}"
-        effect = EFFECTS[one.vector, one.direction]
-        table.add_row(kind, Text(effect, "faint"), bars, f"{sum(one.counts):,}", where)
+    for layer_counts in counts:
+        bars = "".join(
+            _draw_bar(n, highest) for n in _sum_groups(layer_counts.counts, layers_per_cell)
+        )
+        highest_count = max(layer_counts.counts)
+        peak_text = f"{highest_count:,} in layer {layer_counts.counts.index(highest_count)}"
+        kind = f"{layer_counts.vector} {_ARROWS[layer_counts.direction]}"
+        effect = EFFECTS[layer_counts.vector, layer_counts.direction]
+        table.add_row(kind, Text(effect, "faint"), bars, f"{sum(layer_counts.counts):,}", peak_text)
     return table
 
 
@@ -256,8 +260,10 @@ def draw_lm_head_panel(
         width: cells of a line.
         layers: only the neurons of these layers; None is all.
     """
-    of, whose = ("±in", "side") if len(decoding.sides) > 1 else ("in", "neuron")
-    title = f"LM head on {of}: {quote_token(token)}, p ÷ mean of the {whose}'s 100 largest p"
+    decoded_as, owner = ("±in", "side") if len(decoding.sides) > 1 else ("in", "neuron")
+    title = (
+        f"LM head on {decoded_as}: {quote_token(token)}, p ÷ mean of the {owner}'s 100 largest p"
+    )
     parts: list[RenderableType] = [make_heading(title)]
     best = rank_neurons(decoding, limit, layers)
     if not best:
@@ -274,15 +280,17 @@ def _draw_decoded_table(
     table = make_table()
     sided = model.gated
     for heading in ("neuron", *(["side"] if sided else []), "normalised", "p", "class"):
-        right = heading in ("normalised", "p")
-        table.add_column(heading, no_wrap=True, justify="right" if right else "left")
-    for one in best:
-        neuron_id = model.first_neuron_id + one.layer * model.d_mlp + one.neuron
+        is_number = heading in ("normalised", "p")
+        table.add_column(heading, no_wrap=True, justify="right" if is_number else "left")
+    for decoded_neuron in best:
+        neuron_id = (
+            model.first_neuron_id + decoded_neuron.layer * model.d_mlp + decoded_neuron.neuron
+        )
         table.add_row(
-            Text(one.name, "name"),
-            *([format_side(one.side)] if sided else []),
-            format_compact(one.normalised),
-            format_compact(one.probability),
+            Text(decoded_neuron.name, "name"),
+            *([format_side(decoded_neuron.side)] if sided else []),
+            format_compact(decoded_neuron.normalised),
+            format_compact(decoded_neuron.probability),
             classes.get(neuron_id, MISSING),
         )
     return table
@@ -321,14 +329,23 @@ def _list_rows(
 ) -> Iterator[tuple[Any, ...]]:
     texts = {token.token_id: token.token for token in page.tokens}
     for effect in dict.fromkeys(EFFECTS.values()):
-        n_tokens = {one.neuron_id: one.n_tokens for one in group_by_neuron(page.found, effect)}
-        for o in (one for one in page.found if one.effect == effect):
+        n_tokens = {
+            item.neuron_id: item.n_tokens for item in group_by_neuron(page.occurrences, effect)
+        }
+        for o in (item for item in page.occurrences if item.effect == effect):
             place = (o.vector, o.basis, o.direction, o.rank, o.cosine, o.dot, None, None, None)
-            who = (o.layer, o.neuron, o.name, o.neuron_id, o.class_name, n_tokens[o.neuron_id])
-            yield (page.model.name, o.token_id, texts[o.token_id], effect, *place, *who)
+            neuron_columns = (
+                o.layer,
+                o.neuron,
+                o.name,
+                o.neuron_id,
+                o.class_name,
+                n_tokens[o.neuron_id],
+            )
+            yield (page.model.name, o.token_id, texts[o.token_id], effect, *place, *neuron_columns)
     for token_id, neurons in decoded.items():
-        for one in neurons:
-            neuron_id = page.model.first_neuron_id + one.layer * page.model.d_mlp + one.neuron
-            decoded_as = ("in", *[None] * 5, one.side, one.probability, one.normalised)
-            at = (one.layer, one.neuron, one.name, neuron_id, classes.get(neuron_id), None)
+        for item in neurons:
+            neuron_id = page.model.first_neuron_id + item.layer * page.model.d_mlp + item.neuron
+            decoded_as = ("in", *[None] * 5, item.side, item.probability, item.normalised)
+            at = (item.layer, item.neuron, item.name, neuron_id, classes.get(neuron_id), None)
             yield (page.model.name, token_id, texts[token_id], LM_HEAD, *decoded_as, *at)

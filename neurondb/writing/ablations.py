@@ -1,4 +1,4 @@
-"""Sets of neurons, and what intervening on them did → rows."""
+"""Sets of neurons, and the results of interventions on them → rows."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from neurondb import __version__
 from neurondb.contracts.ablate import AblationRecord, NeuronSetRecord
-from neurondb.errors import UsageError
+from neurondb.errors import IngestError
 from neurondb.schema import tables
-from neurondb.writing.rows import insert_columns, insert_one, transaction, utc_now
+from neurondb.spelling import option
+from neurondb.writing.rows import format_utc_now, insert_columns, insert_one, transaction
 
 
 def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = None) -> int:
@@ -21,13 +22,13 @@ def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = 
     """
     with transaction(engine) as connection:
         set_id = store_set(connection, record.neurons)
-        values = _run_values(record) | {"set_id": set_id, "baseline_of": baseline_of}
+        values = _make_run_values(record) | {"set_id": set_id, "baseline_of": baseline_of}
         run_id = insert_one(connection, tables.ablation_runs, values)
         _insert(connection, run_id, record)
     return run_id
 
 
-def _run_values(record: AblationRecord) -> dict[str, Any]:
+def _make_run_values(record: AblationRecord) -> dict[str, Any]:
     done = record.treatment
     return {
         **vars(record.settings),
@@ -40,20 +41,20 @@ def _run_values(record: AblationRecord) -> dict[str, Any]:
         "n_tokens": record.n_tokens,
         "torch_version": record.torch_version,
         "tool_version": __version__,
-        "created_at": utc_now(),
+        "created_at": format_utc_now(),
     }
 
 
 def _insert(connection: Connection, run_id: int, record: AblationRecord) -> None:
-    for table, found in (
+    for table, records in (
         (tables.ablation_results, record.results),
         (tables.ablation_histograms, record.bins),
     ):
-        rows = [{"run_id": run_id} | one._asdict() for one in found]
+        rows = [{"run_id": run_id} | item._asdict() for item in records]
         if rows:
             # NaN, the only value unequal to itself, is NULL.
-            kept = [{k: v if v == v else None for k, v in row.items()} for row in rows]
-            connection.execute(insert(table), kept)
+            cleaned = [{k: v if v == v else None for k, v in row.items()} for row in rows]
+            connection.execute(insert(table), cleaned)
 
 
 def store_set(connection: Connection, record: NeuronSetRecord) -> int:
@@ -65,13 +66,14 @@ def store_set(connection: Connection, record: NeuronSetRecord) -> int:
         UsageError: when its name is that of a set of other neurons.
     """
     s = tables.neuron_sets.c
-    same = s.definition == record.definition if record.name is None else s.name == record.name
-    for set_id in connection.scalars(select(s.set_id).where(same).order_by(s.set_id)).all():
-        if _members(connection, set_id) == record.neuron_ids.tolist():
+    is_same = s.definition == record.definition if record.name is None else s.name == record.name
+    for set_id in connection.scalars(select(s.set_id).where(is_same).order_by(s.set_id)).all():
+        if _read_members(connection, set_id) == record.neuron_ids.tolist():
             return int(set_id)
         if record.name is not None:
-            raise UsageError(
-                f"the set {record.name!r} is stored with other neurons; give another --save-set"
+            raise IngestError(
+                f"the set {record.name!r} is stored with other neurons; give another "
+                f"{option('save_set')}"
             )
     values = {"name": record.name, "definition": record.definition}
     set_id = insert_one(connection, tables.neuron_sets, values)
@@ -96,7 +98,7 @@ def store_named(engine: Engine, record: NeuronSetRecord) -> None:
             store_set(connection, record)
 
 
-def _members(connection: Connection, set_id: int) -> list[int]:
+def _read_members(connection: Connection, set_id: int) -> list[int]:
     m = tables.neuron_set_members.c
     ids = select(m.neuron_id).where(m.set_id == set_id).order_by(m.neuron_id)
     return list(connection.scalars(ids).all())

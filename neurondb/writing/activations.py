@@ -1,4 +1,4 @@
-"""What one layer does on a dataset → rows (METHODS §5)."""
+"""The activations of one layer on a dataset → rows (METHODS §5)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ from neurondb.contracts.activations import (
 from neurondb.schema import tables
 from neurondb.schema.codes import QUANTITY_COLUMNS
 from neurondb.writing.ledger import StepWriter
-from neurondb.writing.rows import Columns, interleave, real, share
+from neurondb.writing.rows import Columns, compute_share, fill_with_nan, interleave
 from neurondb.writing.traces import forget_traces
 
 Ids = Int[np.ndarray, " neurons"]
@@ -31,26 +31,26 @@ def write_activations(
     text_ids: TextIds,
     label_ids: Sequence[int] | Int[np.ndarray, " labels"] = (),
 ) -> None:
-    """Replace all that is stored of a layer's activations on a dataset.
+    """Replace everything that is stored of a layer's activations on a dataset.
 
     Traces of the layer go too, with the step that took them: they are of the activations before.
 
     Args:
-        writer: the step's.
+        writer: the writer of the step.
         layer: number of the layer.
         record: what to write.
         dataset_id: the dataset.
-        text_ids: ids of its texts by ordinal (`datasets.text_ids`).
-        label_ids: ids of its labels by place (`datasets.label_ids`).
+        text_ids: ids of its texts by ordinal (`datasets.read_text_ids`).
+        label_ids: ids of its labels by place (`datasets.read_label_ids`).
     """
     ids = writer.neuron_ids(layer)
     by_table = {
-        tables.activation_stats: _statistics(ids, record),
-        tables.sign_case_rows: _cases(ids, record.cases, record.n_tokens),
-        tables.example_rows: _examples(ids, record.examples, "list_id", text_ids),
-        tables.activation_histograms: _histograms(ids, record),
-        tables.label_stats: _labels(ids, record.labels, label_ids),
-        tables.control_example_rows: _examples(ids, record.controls, "kind_id", text_ids),
+        tables.activation_stats: _make_statistics(ids, record),
+        tables.sign_case_rows: _make_cases(ids, record.cases, record.n_tokens),
+        tables.example_rows: _make_examples(ids, record.examples, "list_id", text_ids),
+        tables.activation_histograms: _make_histograms(ids, record),
+        tables.label_stats: _make_labels(ids, record.labels, label_ids),
+        tables.control_example_rows: _make_examples(ids, record.controls, "kind_id", text_ids),
     }
     for table, columns in by_table.items():
         columns["dataset_id"] = np.full(len(columns["neuron_id"]), dataset_id)
@@ -58,86 +58,103 @@ def write_activations(
     forget_traces(writer, layer, dataset_id)
 
 
-def _statistics(ids: Ids, record: ActivationsRecord) -> Columns:
+def _make_statistics(ids: Ids, record: ActivationsRecord) -> Columns:
     return {
         "neuron_id": ids,
         "n_tokens": record.n_tokens,
         "n_nonfinite": record.n_nonfinite,
-        "freq": share(record.gate_positive, record.n_tokens),
-        **_moments("pre", record.pre),
-        **_moments("post", record.post),
-        "post_positive": share(record.post_positive, record.n_tokens),
+        "freq": compute_share(record.gate_positive, record.n_tokens),
+        **_make_moments("pre", record.pre),
+        **_make_moments("post", record.post),
+        "post_positive": compute_share(record.post_positive, record.n_tokens),
     }
 
 
-def _moments(quantity: str, moments: Moments) -> Columns:
+def _make_moments(quantity: str, moments: Moments) -> Columns:
     return {
         f"{quantity}_{name}": getattr(moments, name)
         for name in ("mean", "variance", "skewness", "kurtosis")
     }
 
 
-def _cases(ids: Ids, cases: Mapping[int, SignCase], n_tokens: Ids) -> Columns:
+def _make_cases(ids: Ids, cases: Mapping[int, SignCase], n_tokens: Ids) -> Columns:
     codes = sorted(cases)
     columns: Columns = {
         "neuron_id": np.repeat(ids, len(codes)),
         "sign_case_id": np.tile(codes, len(ids)),
         "count": interleave([cases[code].count for code in codes]),
-        "freq": interleave([share(cases[code].count, n_tokens) for code in codes]),
+        "freq": interleave([compute_share(cases[code].count, n_tokens) for code in codes]),
     }
     for quantity, name in enumerate(QUANTITY_COLUMNS):
         for statistic in ("mean", "min", "max"):
             by_case = [getattr(cases[code], statistic).get(quantity) for code in codes]
-            columns[f"{name}_{statistic}"] = interleave([real(v, ids) for v in by_case])
+            columns[f"{name}_{statistic}"] = interleave([fill_with_nan(v, ids) for v in by_case])
     return columns
 
 
-def _examples(ids: Ids, lists: Mapping[int, Examples], code: str, text_ids: TextIds) -> Columns:
-    """Return the rows of example lists, their key's code in the column `code`."""
+def _make_examples(
+    ids: Ids, lists: Mapping[int, Examples], code: str, text_ids: TextIds
+) -> Columns:
+    """Return the rows of example lists; the column named `code` holds the code of their list."""
     codes = sorted(lists)
     if not codes:
         return {"neuron_id": ids[:0]}
     n, k = lists[codes[0]].ordinal.shape
-    ordinal = interleave([lists[one].ordinal for one in codes])
-    there = ordinal >= 0
+    ordinal = interleave([lists[list_id].ordinal for list_id in codes])
+    is_example = ordinal >= 0
     return {
-        "neuron_id": np.repeat(ids, len(codes) * k)[there],
-        code: np.tile(np.repeat(codes, k), n)[there],
-        "rank": np.tile(np.arange(k), n * len(codes))[there],
-        "text_id": text_ids[ordinal[there]],
-        "position": interleave([lists[one].position for one in codes])[there],
-        "value": interleave([lists[one].value for one in codes])[there],
+        "neuron_id": np.repeat(ids, len(codes) * k)[is_example],
+        code: np.tile(np.repeat(codes, k), n)[is_example],
+        "rank": np.tile(np.arange(k), n * len(codes))[is_example],
+        "text_id": text_ids[ordinal[is_example]],
+        "position": interleave([lists[list_id].position for list_id in codes])[is_example],
+        "value": interleave([lists[list_id].value for list_id in codes])[is_example],
     }
 
 
-def _histograms(ids: Ids, record: ActivationsRecord) -> Columns:
+def _make_histograms(ids: Ids, record: ActivationsRecord) -> Columns:
     codes = sorted(record.histograms)
     packed = [histogram.pack(record.histograms[code]) for code in codes]
     return {
         "neuron_id": np.repeat(ids, len(codes)),
         "quantity_id": np.tile(codes, len(ids)),
-        "counts": [one for of_neuron in zip(*packed, strict=True) for one in of_neuron],
+        "counts": [counts for of_neuron in zip(*packed, strict=True) for counts in of_neuron],
     }
 
 
-def _labels(
+def _make_labels(
     ids: Ids,
     labels: Mapping[int, LabelStatistics],
     label_ids: Sequence[int] | Int[np.ndarray, " labels"],
 ) -> Columns:
     # Ids need not ascend with places; rows in the order of the key load fastest.
     places = sorted(labels, key=lambda place: label_ids[place])
-    found = [labels[place] for place in places]
-    if not found:
+    statistics = [labels[place] for place in places]
+    if not statistics:
         return {"neuron_id": ids[:0]}
     return {
         "neuron_id": np.repeat(ids, len(places)),
         "label_id": np.tile([label_ids[place] for place in places], len(ids)),
-        "n_tokens": interleave([one.n_tokens for one in found]),
-        "freq": interleave([share(one.gate_positive, one.n_tokens) for one in found]),
-        "post_positive": interleave([share(one.post_positive, one.n_tokens) for one in found]),
+        "n_tokens": interleave([label_statistics.n_tokens for label_statistics in statistics]),
+        "freq": interleave(
+            [
+                compute_share(label_statistics.gate_positive, label_statistics.n_tokens)
+                for label_statistics in statistics
+            ]
+        ),
+        "post_positive": interleave(
+            [
+                compute_share(label_statistics.post_positive, label_statistics.n_tokens)
+                for label_statistics in statistics
+            ]
+        ),
         **{
-            name: interleave([real(getattr(one, name), ids) for one in found])
+            name: interleave(
+                [
+                    fill_with_nan(getattr(label_statistics, name), ids)
+                    for label_statistics in statistics
+                ]
+            )
             for name in ("pre_mean", "pre_variance", "post_mean", "post_variance")
         },
     }

@@ -27,23 +27,24 @@ from sqlalchemy.exc import SQLAlchemyError
 from neurondb.database import (
     check_revision,
     connect,
-    driver_connection,
-    explain,
+    explain_database_error,
+    get_driver_connection,
+    get_sqlite_path,
     parse_url,
-    sqlite_path,
 )
 from neurondb.errors import DatabaseError, TextError, UnknownNameError, UsageError
 from neurondb.neurons import match_neuron, match_number
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.sqlite_files import check_readable
 from neurondb.text_decoding import format_path
 from neurondb.writing.annotations import NewAnnotation
 
-PLACE: Final = ("model", "layer", "neuron")
+PLACE_COLUMNS: Final = ("model", "layer", "neuron")
 """Columns that say which neuron a row is of."""
-SAID: Final = ("source", "key", "value", "note")
-"""Columns of a file with an annotation a row."""
+ANNOTATION_COLUMNS: Final = ("source", "key", "value", "note")
+"""Columns of a file that has one annotation in each row."""
 _SUFFIXES: Final = {
     ".csv": "CSV",
     ".tsv": "TSV",
@@ -53,19 +54,19 @@ _SUFFIXES: Final = {
     ".ndjson": "NL",
 }
 """Ending of a file → its format, as sqlite-utils calls it."""
-_AT_ONCE: Final = 500
-"""Neurons that one statement asks for."""
+_NEURONS_PER_STATEMENT: Final = 500
+"""How many neurons one statement asks for."""
 
 Row = Mapping[str, Any]
 
 
 class AnnotationsReport(NamedTuple):
-    """What became of the annotations of a file."""
+    """How many annotations of a file were new, changed and unchanged."""
 
     n_new: int
     n_changed: int
     n_same: int
-    """Those that were stored already, word for word."""
+    """How many were stored already, word for word."""
 
 
 def import_annotations(
@@ -87,7 +88,7 @@ def import_annotations(
     """
     rows = _read_rows(file)
     url = parse_url(location)
-    path = sqlite_path(url)
+    path = get_sqlite_path(url)
     if path is None:
         raise DatabaseError("annotations are read into SQLite databases only, as the site is")
     check_readable(path)
@@ -97,7 +98,7 @@ def import_annotations(
         with engine.begin() as connection:
             return _store(connection, _make_annotations(connection, file, rows, model, source))
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise DatabaseError(f"no annotation was stored: {explain(error)}") from error
+        raise DatabaseError(f"no annotation was stored: {explain_database_error(error)}") from error
     finally:
         engine.dispose()
 
@@ -106,71 +107,75 @@ def _read_rows(file: Path) -> list[Row]:
     """Return the rows of a file."""
     from sqlite_utils.utils import Format, RowError, RowsFromFileError, rows_from_file
 
-    named, where = _SUFFIXES.get(file.suffix.lower()), format_path(file)
+    format_name, path_text = _SUFFIXES.get(file.suffix.lower()), format_path(file)
     try:
-        # All of it at once: sqlite-utils leaves a file open whose form it had to find out.
-        found, _ = rows_from_file(
-            BytesIO(file.read_bytes()), format=None if named is None else Format[named]
+        # The file is read whole: sqlite-utils leaves one open when it has to detect its format.
+        parsed, _ = rows_from_file(
+            BytesIO(file.read_bytes()), format=None if format_name is None else Format[format_name]
         )
-        rows: list[Row] = list(found)
+        rows: list[Row] = list(parsed)
     except OSError as error:
-        raise TextError(f"{where}: {error.strerror or error}") from error
+        raise TextError(f"{path_text}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise TextError(f"{where} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise TextError(
+            f"{path_text} is not UTF-8 (byte {error.start}); save it as UTF-8"
+        ) from error
     except RowError as error:
         raise TextError(
-            f"{where}: a row has more values than the header has columns; quote what has a comma "
-            f"in it ({' '.join(str(error).split())})"
+            f"{path_text}: a row has more values than the header has columns; "
+            f"quote what has a comma in it ({' '.join(str(error).split())})"
         ) from error
     except (RowsFromFileError, csv.Error, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise TextError(f"{where} is no CSV, TSV, JSON or JSON lines: {said}") from error
-    _refuse_header(rows, where)
+        message = " ".join(str(error).split())
+        raise TextError(f"{path_text} is no CSV, TSV, JSON or JSON lines: {message}") from error
+    _refuse_header(rows, path_text)
     if not rows:
-        raise TextError(f"{where} has no rows; CSV and TSV begin with the names of the columns")
+        raise TextError(f"{path_text} has no rows; CSV and TSV begin with the names of the columns")
     if not all(isinstance(row, Mapping) for row in rows):
-        raise TextError(f"{where}: each row must be an object, like {{'neuron': '31.9634', …}}")
+        raise TextError(f"{path_text}: each row must be an object, like {{'neuron': '31.9634', …}}")
     return rows
 
 
-def _refuse_header(rows: Sequence[Any], where: str) -> None:
+def _refuse_header(rows: Sequence[Any], path_text: str) -> None:
     """Refuse a table whose header names no neurons, or nothing that is said of them."""
     columns = list(rows[0]) if rows and isinstance(rows[0], Mapping) else []
     if not columns:
         return
     if "neuron" not in columns:
         raise TextError(
-            f"{where} has no column 'neuron'; its columns are {', '.join(map(repr, columns))}"
+            f"{path_text} has no column 'neuron'; its columns are {', '.join(map(repr, columns))}"
         )
-    if not set(columns) - set(PLACE) - {"source", "note"}:
-        raise TextError(f"{where} says nothing of its neurons; add a column, such as label")
+    if not set(columns) - set(PLACE_COLUMNS) - {"source", "note"}:
+        raise TextError(f"{path_text} says nothing of its neurons; add a column, such as label")
     if "key" in columns and "value" not in columns:
-        raise TextError(f"{where} has a column 'key' and none 'value'")
+        raise TextError(f"{path_text} has a column 'key' and none 'value'")
 
 
 def _make_annotations(
     connection: Connection, file: Path, rows: Iterable[Row], model: str | None, source: str | None
 ) -> list[NewAnnotation]:
-    """Return what the rows say, each thing once."""
+    """Return the annotations of all rows; refuse two of one neuron, source and key."""
     models: dict[str, Model] = {}
     rows_of: dict[tuple[int, str, str], int] = {}
-    found = []
+    annotations = []
     for number, row in enumerate(rows, start=1):
         place = f"{format_path(file)}, row {number}"
         try:
             key = _find_neuron(connection, row, models, model)
-            said = list(_read_row(row, key, source, format_path(file.stem)))
+            row_annotations = list(_read_row(row, key, source, format_path(file.stem)))
         except UsageError as error:
             raise TextError(f"{place}: {error}") from error
         except UnknownNameError as error:
             raise UnknownNameError(f"{place}: {error}") from error
-        for one in said:
-            what = (one.neuron_id, one.source, one.key)
-            if what in rows_of:
-                raise TextError(f"{place}: row {rows_of[what]} says the {one.key} of it already")
-            rows_of[what] = number
-        found += said
-    return found
+        for annotation in row_annotations:
+            identity = (annotation.neuron_id, annotation.source, annotation.key)
+            if identity in rows_of:
+                raise TextError(
+                    f"{place}: row {rows_of[identity]} says the {annotation.key} of it already"
+                )
+            rows_of[identity] = number
+        annotations += row_annotations
+    return annotations
 
 
 def _find_neuron(
@@ -179,12 +184,12 @@ def _find_neuron(
     """Return the id of the neuron that a row is of."""
     name = str(row.get("model") or model or "")
     if not name:
-        raise UsageError("it names no model; add a column model, or give --model")
+        raise UsageError(f"it names no model; add a column model, or give {option('model')}")
     if name not in models:
         models[name] = find_model(connection, name)
     layer, neuron = row.get("layer"), row.get("neuron")
     if layer in (None, ""):
-        # A number would have lost zeros at its end: 27.8000 is no other number than 27.8.
+        # A JSON number would have lost its last zeros: 27.8000 and 27.8 are the same number.
         place = match_neuron(neuron) if isinstance(neuron, str) else None
         if place is None:
             raise UsageError(f"neuron is {neuron!r}, not text like '31.9634'")
@@ -196,23 +201,23 @@ def _find_neuron(
 
 
 def _read_row(row: Row, key: int, source: str | None, stem: str) -> Iterator[NewAnnotation]:
-    """Yield what a row says of a neuron."""
-    texts = {name: _format_text(value) for name, value in row.items() if name not in PLACE}
-    who = source or texts.get("source") or stem
+    """Yield the annotations that one row holds."""
+    texts = {name: _format_text(value) for name, value in row.items() if name not in PLACE_COLUMNS}
+    annotator = source or texts.get("source") or stem
     if not {"key", "value"} <= texts.keys():
-        given = {name: text for name, text in texts.items() if name not in ("source", "note")}
-        for name, text in given.items():
+        values = {name: text for name, text in texts.items() if name not in ("source", "note")}
+        for name, text in values.items():
             if text.strip():
-                yield NewAnnotation(key, who, name, text, texts.get("note", ""))
+                yield NewAnnotation(key, annotator, name, text, texts.get("note", ""))
         return
-    other = [name for name in texts if name not in SAID]
-    if other:
-        raise UsageError(f"beside key and value there is no column {other[0]!r}")
-    yield NewAnnotation(key, who, texts["key"], texts["value"], texts.get("note", ""))
+    extra_columns = [name for name in texts if name not in ANNOTATION_COLUMNS]
+    if extra_columns:
+        raise UsageError(f"beside key and value there is no column {extra_columns[0]!r}")
+    yield NewAnnotation(key, annotator, texts["key"], texts["value"], texts.get("note", ""))
 
 
 def _format_text(value: object) -> str:
-    """Return a value as the text that is stored: of lists and the like, their JSON."""
+    """Return a value as the text that is stored; lists and objects become JSON."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -221,33 +226,35 @@ def _format_text(value: object) -> str:
     return text
 
 
-def _store(connection: Connection, said: list[NewAnnotation]) -> AnnotationsReport:
+def _store(connection: Connection, annotations: list[NewAnnotation]) -> AnnotationsReport:
     import sqlite_utils
 
-    neurons = sorted({one.neuron_id for one in said})
+    neurons = sorted({annotation.neuron_id for annotation in annotations})
     _refuse_unknown(connection, neurons)
-    stored = _load_stored(connection, neurons)
-    new, changed = [], []
-    for one in said:
-        row = asdict(one) | {"note": one.note or None}
-        before = stored.get((one.neuron_id, one.source, one.key))
-        if before is None:
-            new.append(row)
-        elif (before.value, before.note) != (row["value"], row["note"]):
-            changed.append(row | {"annotation_id": before.annotation_id})
+    stored_rows = _load_stored(connection, neurons)
+    new_rows, changed = [], []
+    for annotation in annotations:
+        row = asdict(annotation) | {"note": annotation.note or None}
+        stored_row = stored_rows.get((annotation.neuron_id, annotation.source, annotation.key))
+        if stored_row is None:
+            new_rows.append(row)
+        elif (stored_row.value, stored_row.note) != (row["value"], row["note"]):
+            changed.append(row | {"annotation_id": stored_row.annotation_id})
     # It takes part in the transaction that is open; plugins of the user's stay outside.
-    file = sqlite_utils.Database(driver_connection(connection), execute_plugins=False)
-    file.table(tables.annotations.name).insert_all(new)
+    file = sqlite_utils.Database(get_driver_connection(connection), execute_plugins=False)
+    file.table(tables.annotations.name).insert_all(new_rows)
     file.table(tables.annotations.name).upsert_all(changed, pk="annotation_id")
-    return AnnotationsReport(len(new), len(changed), len(said) - len(new) - len(changed))
+    return AnnotationsReport(
+        len(new_rows), len(changed), len(annotations) - len(new_rows) - len(changed)
+    )
 
 
 def _refuse_unknown(connection: Connection, neurons: Sequence[int]) -> None:
     column = tables.neurons.c.neuron_id
-    known: set[int] = set()
-    for some in _split_ids(neurons):
-        known.update(connection.scalars(select(column).where(column.in_(some))))
-    if missing := set(neurons) - known:
+    stored_ids: set[int] = set()
+    for batch in _split_ids(neurons):
+        stored_ids.update(connection.scalars(select(column).where(column.in_(batch))))
+    if missing := set(neurons) - stored_ids:
         raise UnknownNameError(
             f"the weights of {len(missing):,} of these {len(neurons):,} neurons are not ingested, "
             f"such as neuron_id {min(missing)}"
@@ -255,17 +262,17 @@ def _refuse_unknown(connection: Connection, neurons: Sequence[int]) -> None:
 
 
 def _load_stored(connection: Connection, neurons: Sequence[int]) -> dict[tuple[int, str, str], Any]:
-    """Return what is stored of these neurons; of the same thing said twice, the later one."""
+    """Return the stored annotations of these neurons; where two are of one key, the later one."""
     a = tables.annotations.c
-    stored = select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
-    found = {}
-    for some in _split_ids(neurons):
-        rows = stored.where(a.neuron_id.in_(some)).order_by(a.annotation_id)
+    query = select(a.annotation_id, a.neuron_id, a.source, a.key, a.value, a.note)
+    stored_rows = {}
+    for batch in _split_ids(neurons):
+        rows = query.where(a.neuron_id.in_(batch)).order_by(a.annotation_id)
         for row in connection.execute(rows):
-            found[row.neuron_id, row.source, row.key] = row
-    return found
+            stored_rows[row.neuron_id, row.source, row.key] = row
+    return stored_rows
 
 
 def _split_ids(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _AT_ONCE):
-        yield ids[start : start + _AT_ONCE]
+    for start in range(0, len(ids), _NEURONS_PER_STATEMENT):
+        yield ids[start : start + _NEURONS_PER_STATEMENT]

@@ -1,4 +1,4 @@
-"""What a visitor says of a neuron, written while others read."""
+"""Annotations by visitors of the site, written while others read."""
 
 import sqlite3
 from dataclasses import asdict, dataclass
@@ -8,20 +8,20 @@ from typing import Any, Final
 from sqlalchemy import Connection, event, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from neurondb.database import connect, explain, parse_url
+from neurondb.database import connect, explain_database_error, parse_url
 from neurondb.errors import DatabaseError, UnknownNameError, UsageError
 from neurondb.schema import tables
 
 BUSY_MS: Final = 3000
-"""How long a visitor waits for somebody else's writing."""
+"""Milliseconds that a visitor waits for somebody else's writing to end."""
 LONGEST: Final = {"source": 80, "key": 80, "value": 500, "note": 4000}
-"""Field → characters at most."""
+"""Field → how many characters it has at most."""
 REQUIRED: Final = ("source", "key", "value")
 
 
 @dataclass(frozen=True)
 class NewAnnotation:
-    """One thing to say about a neuron; every text is stripped.
+    """An annotation to be stored; every text in it is stripped.
 
     Raises:
         UsageError: when a field that has to be there is empty, or one is too long.
@@ -46,7 +46,7 @@ class NewAnnotation:
                 raise UsageError(f"{field} has a NUL character in it; leave it out")
 
 
-def annotate(location: str | Path, said: NewAnnotation) -> None:
+def annotate(location: str | Path, annotation: NewAnnotation) -> None:
     """Add an annotation to a database, in a transaction of its own.
 
     Raises:
@@ -54,31 +54,33 @@ def annotate(location: str | Path, said: NewAnnotation) -> None:
         DatabaseError: when the database cannot be written; one line says why.
     """
     engine = connect(parse_url(str(location)), writing=True)
-    # Registered last, so that it is what counts.
-    event.listen(engine, "connect", _impatient)
+    # It is registered last, so that its timeout is the one that holds.
+    event.listen(engine, "connect", _shorten_wait)
     try:
         with engine.begin() as connection:
-            _insert(connection, said)
+            _insert(connection, annotation)
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise DatabaseError(f"the annotation was not stored: {_said(error)}") from error
+        raise DatabaseError(f"the annotation was not stored: {_explain_error(error)}") from error
     finally:
         engine.dispose()
 
 
-def _insert(connection: Connection, said: NewAnnotation) -> None:
-    known = select(tables.neurons.c.neuron_id).where(tables.neurons.c.neuron_id == said.neuron_id)
-    if connection.execute(known).first() is None:
+def _insert(connection: Connection, annotation: NewAnnotation) -> None:
+    query = select(tables.neurons.c.neuron_id).where(
+        tables.neurons.c.neuron_id == annotation.neuron_id
+    )
+    if connection.execute(query).first() is None:
         raise UnknownNameError("the weights of this neuron are not ingested")
-    row = asdict(said) | {"note": said.note or None}
+    row = asdict(annotation) | {"note": annotation.note or None}
     connection.execute(insert(tables.annotations), row)
 
 
-def _impatient(connection: Any, _record: object) -> None:
+def _shorten_wait(connection: Any, _record: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
-def _said(error: Exception) -> str:
+def _explain_error(error: Exception) -> str:
     if "database is locked" in str(error):
         return "somebody else is writing; try again in a moment"
-    return explain(error)
+    return explain_database_error(error)

@@ -11,7 +11,14 @@ from neurondb.contracts.compare import ComparisonRecord
 from neurondb.errors import IngestError
 from neurondb.schema import tables
 from neurondb.writing.models import StoredModel
-from neurondb.writing.rows import Columns, insert_columns, insert_one, real, transaction, utc_now
+from neurondb.writing.rows import (
+    Columns,
+    fill_with_nan,
+    format_utc_now,
+    insert_columns,
+    insert_one,
+    transaction,
+)
 
 
 def store_comparison(
@@ -30,23 +37,25 @@ def store_comparison(
     _require_same_shape(before, after)
     records = sorted(layers, key=lambda record: record.layer)
     if [record.layer for record in records] != list(range(before.n_layers)):
-        got = ", ".join(str(record.layer) for record in records) or "none"
+        layers_given = ", ".join(str(record.layer) for record in records) or "none"
         raise IngestError(
             f"a comparison of {before.name} and {after.name} needs each of its {before.n_layers} "
-            f"layers once, and has {got}"
+            f"layers once, and has {layers_given}"
         )
     with transaction(engine) as connection:
         _forget(connection, before, after)
         values = {
             "model_a": before.model_id,
             "model_b": after.model_id,
-            "created_at": utc_now(),
+            "created_at": format_utc_now(),
             "tool_version": __version__,
             "share_same_token": _share_same_token(records),
         }
         comparison_id = insert_one(connection, tables.comparisons, values)
         for record in records:
-            columns = {"comparison_id": np.full(before.d_mlp, comparison_id)} | _columns(record)
+            columns = {"comparison_id": np.full(before.d_mlp, comparison_id)} | _make_columns(
+                record
+            )
             insert_columns(connection, tables.comparison_neurons, columns)
     return comparison_id
 
@@ -70,26 +79,29 @@ def _forget(connection: Connection, before: StoredModel, after: StoredModel) -> 
 
 
 def _share_same_token(records: Sequence[ComparisonRecord]) -> float | None:
-    same = np.concatenate([record.same_token for record in records])
-    known = same[same >= 0]
-    return float(known.mean()) if len(known) else None
+    same_token = np.concatenate([record.same_token for record in records])
+    compared = same_token[same_token >= 0]
+    return float(compared.mean()) if len(compared) else None
 
 
-def _columns(record: ComparisonRecord) -> Columns:
+def _make_columns(record: ComparisonRecord) -> Columns:
     n = len(record.in_cosine)
-    cosines = [real(record.gate_cosine, record.in_cosine)]
-    cosines += [real(record.in_cosine, record.in_cosine), real(record.out_cosine, record.in_cosine)]
+    cosines = [fill_with_nan(record.gate_cosine, record.in_cosine)]
+    cosines += [
+        fill_with_nan(record.in_cosine, record.in_cosine),
+        fill_with_nan(record.out_cosine, record.in_cosine),
+    ]
     smallest = np.fmin.reduce(cosines)  # NaN only where all are
     return {
         "layer": np.full(n, record.layer),
         "neuron": np.arange(n),
         **dict(zip(("gate_cosine", "in_cosine", "out_cosine"), cosines, strict=True)),
         "same_token": [None if code < 0 else bool(code) for code in record.same_token.tolist()],
-        "class_a": _known(record.class_a),
-        "class_b": _known(record.class_b),
+        "class_a": _replace_negative(record.class_a),
+        "class_b": _replace_negative(record.class_b),
         "moved": 1 - smallest,
     }
 
 
-def _known(codes: NDArray[np.int64]) -> list[int | None]:
+def _replace_negative(codes: NDArray[np.int64]) -> list[int | None]:
     return [None if code < 0 else code for code in codes.tolist()]

@@ -23,13 +23,13 @@ STEPS_PER_CHECK: Final = 100_000
 """Instructions of SQLite's between two looks at how far a copy is."""
 
 
-def live_bytes(source: Path) -> int:
-    """Return the size that a compact copy of a database has, but for what its indexes save."""
-    with closing(_reader(source)) as connection:
+def measure_live_bytes(source: Path) -> int:
+    """Return the bytes that a compact copy of a database takes; indexes built anew take less."""
+    with closing(_open_reader(source)) as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        (free_pages,) = connection.execute("PRAGMA freelist_count").fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-    return int((pages - free) * size)
+    return int((pages - free_pages) * size)
 
 
 def copy_database(source: Path, target: Path, progress: Progress, title: str = "copying") -> None:
@@ -42,10 +42,10 @@ def copy_database(source: Path, target: Path, progress: Progress, title: str = "
         DatabaseError: when the source cannot be read or the target cannot be written.
         KeyboardInterrupt: by Ctrl-C, which SQLite tells as an interruption.
     """
-    total = max(live_bytes(source) // MEGABYTE, 1)
+    total = max(measure_live_bytes(source) // MEGABYTE, 1)
     with (
         translate_errors(f"copying {source} to {target}"),
-        closing(_reader(source)) as connection,
+        closing(_open_reader(source)) as connection,
         progress.stage(title, total, "MB") as advance,
     ):
         written = 0
@@ -62,7 +62,7 @@ def copy_database(source: Path, target: Path, progress: Progress, title: str = "
         advance(total - written)
 
 
-def _reader(path: Path) -> sqlite3.Connection:
+def _open_reader(path: Path) -> sqlite3.Connection:
     # Not mode=ro: the log beside the file of a writer that was killed has to be read too.
     connection = open_to_read(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -79,18 +79,18 @@ def _interruptible() -> Iterator[None]:
         raise
 
 
-def keep_models(file: Path, wanted: Collection[str], progress: Progress) -> None:
+def keep_models(file: Path, names: Collection[str], progress: Progress) -> None:
     """Delete every model but these from a database, and the texts that only the others read."""
     with _writing(file) as engine, transaction(engine) as connection:
         m = tables.models.c
-        others = connection.execute(
-            select(m.model_id, m.name).where(m.name.not_in(wanted)).order_by(m.model_id)
+        other_models = connection.execute(
+            select(m.model_id, m.name).where(m.name.not_in(names)).order_by(m.model_id)
         ).all()
-        for table in BULK_TABLES if others else ():
-            for index in table.indexes:  # dearer to keep up than to build again
+        for table in BULK_TABLES if other_models else ():
+            for index in table.indexes:  # slower to maintain than to build again
                 index.drop(connection, checkfirst=True)
-        with progress.stage("leaving out", len(others), "models") as advance:
-            for model_id, _ in others:
+        with progress.stage("leaving out", len(other_models), "models") as advance:
+            for model_id, _ in other_models:
                 forget_model(connection, model_id)
                 advance(1)
         _forget_unread(connection)
@@ -106,31 +106,31 @@ def _forget_unread(connection: Connection) -> None:
         tables.ablation_runs.c.dataset_id,
         tables.ablation_runs.c.means_dataset_id,
     )
-    read = union(*(select(column).where(column.is_not(None)) for column in readers))
+    datasets_read = union(*(select(column).where(column.is_not(None)) for column in readers))
     for table in (tables.texts, tables.labels, tables.dataset_rows):
-        connection.execute(delete(table).where(table.c.dataset_id.not_in(read)))
+        connection.execute(delete(table).where(table.c.dataset_id.not_in(datasets_read)))
     sets = tables.neuron_sets
     used = union(select(tables.ablation_runs.c.set_id), select(tables.neuron_set_members.c.set_id))
     connection.execute(delete(sets).where(sets.c.set_id.not_in(used)))
 
 
 def finish_copy(file: Path, progress: Progress) -> None:
-    """Make a copy fit to be read and nothing else.
+    """Prepare a copy that will only be read.
 
     Missing indexes are built and every row counts in the planner's statistics; directories of
     this machine go from where models and texts were read; the journal is one that a read-only
     file can have.
     """
     with _writing(file) as engine:
-        for name in _unindexed(engine):
+        for name in _list_unindexed(engine):
             progress.note(f"building the index on {name}")
         finish_load(engine)
         with transaction(engine) as connection:
             _strip(connection, tables.models)
             _strip(connection, tables.dataset_rows)
-        every = metadata.sorted_tables
-        with progress.stage("counting", len(every), "tables") as advance:
-            for table in every:
+        all_tables = metadata.sorted_tables
+        with progress.stage("counting", len(all_tables), "tables") as advance:
+            for table in all_tables:
                 with transaction(engine) as connection:
                     connection.exec_driver_sql(f'ANALYZE "{table.name}"')
                 advance(1)
@@ -139,27 +139,27 @@ def finish_copy(file: Path, progress: Progress) -> None:
     sync_to_disk(file)
 
 
-def _unindexed(engine: Engine) -> list[str]:
+def _list_unindexed(engine: Engine) -> list[str]:
     """Return the tables whose secondary indexes an interrupted or unfinished load left out."""
-    found = inspect(engine)
+    inspector = inspect(engine)
     return [
         str(table.name)
         for table in BULK_TABLES
-        if table.indexes and not found.get_indexes(str(table.name))
+        if table.indexes and not inspector.get_indexes(str(table.name))
     ]
 
 
 def _strip(connection: Connection, table: Table) -> None:
-    """Leave the name of what was read from a path of this machine; ids of the hub stay."""
+    """Keep only the last part of the paths of this machine in a table; ids of the hub stay."""
     (key,) = table.primary_key.columns
-    for found, source in connection.execute(select(key, table.c.source)).all():
-        bare = strip_directory(source)
-        if bare != source:
-            connection.execute(update(table).where(key == found).values(source=bare))
+    for row_id, source in connection.execute(select(key, table.c.source)).all():
+        stripped = strip_directory(source)
+        if stripped != source:
+            connection.execute(update(table).where(key == row_id).values(source=stripped))
 
 
 def strip_directory(source: str) -> str:
-    """Return the last part of an absolute path or of one that leaves a directory; else all."""
+    """Return the last part of a path that is absolute or begins with `~`, `./` or `../`, or all."""
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(source)
         if path.is_absolute() or source.startswith(("~", "./", "../", ".\\", "..\\")):

@@ -21,15 +21,17 @@ def store_dataset(engine: Engine, record: DatasetRecord) -> int:
     """
     table = tables.dataset_rows
     with transaction(engine) as connection:
-        found = connection.execute(
+        stored_id = connection.execute(
             select(table.c.dataset_id).where(table.c.fingerprint == record.fingerprint)
         ).scalar()
-        if found is not None:
-            _relabel(connection, int(found), record)
-            return int(found)
-        taken = connection.execute(select(table.c.name).where(table.c.name == record.name)).first()
+        if stored_id is not None:
+            _relabel(connection, int(stored_id), record)
+            return int(stored_id)
+        namesake = connection.execute(
+            select(table.c.name).where(table.c.name == record.name)
+        ).first()
         values = {
-            "name": record.name if taken is None else f"{record.name}-{record.fingerprint[:8]}",
+            "name": record.name if namesake is None else f"{record.name}-{record.fingerprint[:8]}",
             "source": record.source,
             "fingerprint": record.fingerprint,
             "n_texts": len(record.texts),
@@ -43,22 +45,26 @@ def store_dataset(engine: Engine, record: DatasetRecord) -> int:
                 "dataset_id": np.full(n_texts, dataset_id),
                 "ordinal": np.arange(n_texts),
                 "text": record.texts,
-                "label_id": _label_column(connection, dataset_id, record),
+                "label_id": _store_labels(connection, dataset_id, record),
             },
         )
         return dataset_id
 
 
-def _label_column(
+def _store_labels(
     connection: Connection, dataset_id: int, record: DatasetRecord
 ) -> list[int | None]:
     """Return the label id of each text of a record; labels get their rows here."""
     if not record.labels:
         return [None] * len(record.texts)
-    stored = _stored_labels(connection, dataset_id)
-    new = [label for label in record.labels if label not in stored]
-    insert_columns(connection, tables.labels, {"dataset_id": [dataset_id] * len(new), "label": new})
-    ids = label_ids(connection, dataset_id, record.labels).tolist()
+    stored_labels = _read_labels(connection, dataset_id)
+    new_labels = [label for label in record.labels if label not in stored_labels]
+    insert_columns(
+        connection,
+        tables.labels,
+        {"dataset_id": [dataset_id] * len(new_labels), "label": new_labels},
+    )
+    ids = read_label_ids(connection, dataset_id, record.labels).tolist()
     return [ids[place] if place >= 0 else None for place in record.label_of]
 
 
@@ -68,31 +74,35 @@ def _relabel(connection: Connection, dataset_id: int, record: DatasetRecord) -> 
     t = tables.texts
     of_dataset = t.c.dataset_id == dataset_id
     rows = connection.execute(select(t.c.label_id).where(of_dataset).order_by(t.c.ordinal))
-    stored = [row.label_id for row in rows]
-    wanted = _label_column(connection, dataset_id, record)
+    stored_label_ids = [row.label_id for row in rows]
+    label_ids = _store_labels(connection, dataset_id, record)
     changes = [
         {"place": ordinal, "label": label}
-        for ordinal, (label, before) in enumerate(zip(wanted, stored, strict=True))
-        if label != before
+        for ordinal, (label, stored_label) in enumerate(
+            zip(label_ids, stored_label_ids, strict=True)
+        )
+        if label != stored_label
     ]
     if changes:
         of_text = of_dataset & (t.c.ordinal == bindparam("place"))
         connection.execute(update(t).where(of_text).values(label_id=bindparam("label")), changes)
 
 
-def _stored_labels(connection: Connection, dataset_id: int) -> dict[str, int]:
+def _read_labels(connection: Connection, dataset_id: int) -> dict[str, int]:
     c = tables.labels.c
     rows = connection.execute(select(c.label, c.label_id).where(c.dataset_id == dataset_id))
     return {row.label: row.label_id for row in rows}
 
 
-def label_ids(connection: Connection, dataset_id: int, labels: Sequence[str]) -> NDArray[np.int64]:
+def read_label_ids(
+    connection: Connection, dataset_id: int, labels: Sequence[str]
+) -> NDArray[np.int64]:
     """Return the ids of a dataset's labels, in the order of `labels`."""
-    stored = _stored_labels(connection, dataset_id)
-    return np.array([stored[label] for label in labels], dtype=np.int64)
+    stored_labels = _read_labels(connection, dataset_id)
+    return np.array([stored_labels[label] for label in labels], dtype=np.int64)
 
 
-def text_ids(connection: Connection, dataset_id: int) -> NDArray[np.int64]:
+def read_text_ids(connection: Connection, dataset_id: int) -> NDArray[np.int64]:
     """Return the ids of a dataset's texts in order."""
     t = tables.texts.c
     rows = connection.execute(
@@ -104,7 +114,7 @@ def text_ids(connection: Connection, dataset_id: int) -> NDArray[np.int64]:
 def store_tokenization(writer: StepWriter, dataset_id: int, record: TokenizationRecord) -> None:
     """Write the token ids of a dataset's texts under the model's tokenizer."""
     connection, model_id = writer.connection, writer.model.model_id
-    ids = text_ids(connection, dataset_id)
+    ids = read_text_ids(connection, dataset_id)
     packed = [np.asarray(t, dtype="<u4").tobytes() for t in record.token_ids]
     t = tables.text_token_ids
     of_dataset = t.c.text_id.in_(
@@ -155,7 +165,7 @@ def store_token_norms(
         for token_id, u, e in zip(ids.tolist(), unembed.tolist(), embed.tolist(), strict=True)
     ]
     of_token = (t.c.model_id == writer.model.model_id) & (t.c.token_id == bindparam("id"))
-    changed = (
+    statement = (
         update(t).where(of_token).values(unembed_norm=bindparam("u"), embed_norm=bindparam("e"))
     )
-    writer.connection.execute(changed, rows)
+    writer.connection.execute(statement, rows)

@@ -10,7 +10,7 @@ from neurondb import __version__
 from neurondb.contracts.ablate import AblationRecord
 from neurondb.schema import tables
 from neurondb.writing.ablations import store_set
-from neurondb.writing.rows import Column, insert_columns, insert_one, transaction, utc_now
+from neurondb.writing.rows import Column, format_utc_now, insert_columns, insert_one, transaction
 
 EACH, ATTRIBUTION = "each", "attribution"
 
@@ -51,7 +51,7 @@ def open_run(engine: Engine, record: AblationRecord, kind: str) -> int:
                 "n_tokens": record.n_tokens,
                 "torch_version": record.torch_version,
                 "tool_version": __version__,
-                "created_at": utc_now(),
+                "created_at": format_utc_now(),
                 "kind": kind,
                 "finished": False,
                 "seconds": 0.0,
@@ -93,7 +93,7 @@ def store_effects(
 
 
 def finish_run(engine: Engine, run_id: int, kind: str) -> None:
-    """Say that a run has gone through all of its neurons, and have neuron_overview show it."""
+    """Mark a run as finished, and make neuron_overview show it."""
     runs, models = tables.ablation_runs, tables.models
     with transaction(engine) as connection:
         connection.execute(update(runs).where(runs.c.run_id == run_id).values(finished=True))
@@ -109,6 +109,6 @@ def finish_run(engine: Engine, run_id: int, kind: str) -> None:
 
 
 def _count(connection: Connection, table: Table) -> None:
-    """Let the planner know how many neurons there are: it chooses between this and the class."""
+    """Update the planner's count of effects, by which it chooses between indexes."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"ANALYZE {table.name}")

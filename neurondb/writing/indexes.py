@@ -1,4 +1,4 @@
-"""Secondary indexes of the bulk tables: away during a large load, built after it."""
+"""Secondary indexes of the bulk tables: dropped before a large load, built after it."""
 
 from collections.abc import Callable
 
@@ -37,20 +37,20 @@ def prepare_load(engine: Engine, table: Table, stage: str, model: StoredModel) -
     step = tables.ingest_steps.c
     of_others = (step.stage == stage) & (step.model_id != model.model_id)
     with transaction(engine) as connection:
-        others = connection.execute(
+        n_other_layers = connection.execute(
             select(func.count(step.layer.distinct())).where(of_others)
         ).scalar()
-        if (others or 0) <= model.n_layers:
+        if (n_other_layers or 0) <= model.n_layers:
             for index in table.indexes:
                 index.drop(connection, checkfirst=True)
 
 
-def finish_load(engine: Engine, say: Callable[[str], None] = lambda _: None) -> None:
+def finish_load(engine: Engine, report: Callable[[str], None] = lambda _: None) -> None:
     """Build the secondary indexes that are missing and refresh the planner's statistics."""
     with transaction(engine) as connection:
         for table in BULK_TABLES:
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                say(f"index on {table.name}")
+                report(f"index on {table.name}")
                 build_index(connection, index)
         refresh_statistics(connection)
 

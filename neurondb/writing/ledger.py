@@ -14,8 +14,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from neurondb.errors import IngestError
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing.models import StoredModel
-from neurondb.writing.rows import insert_columns, transaction, utc_now
+from neurondb.writing.rows import format_utc_now, insert_columns, transaction
 
 WHOLE_MODEL = -1
 """Layer number of a step that is not of one layer."""
@@ -34,7 +35,7 @@ class Step:
 
 
 class Ledger:
-    """What is done for a model, and the door through which more gets done."""
+    """The steps that are stored for a model; `finishing` stores one more."""
 
     def __init__(self, engine: Engine, model: StoredModel, run_id: int, *, force: bool) -> None:
         self.engine = engine
@@ -43,23 +44,24 @@ class Ledger:
         self._force = force
 
     def is_done(self, step: Step) -> bool:
-        """Tell whether a step is stored; with force nothing of an earlier run is.
+        """Tell whether a step is stored; under `force`, steps of earlier runs do not count.
 
         Raises:
             IngestError: when it is stored with other settings.
         """
-        found = self._find(step)
-        if found is None:
+        stored = self._find(step)
+        if stored is None:
             return False
-        run_id, settings = found
+        run_id, settings = stored
         if self._force and run_id != self.run_id:
             return False
-        wanted = _settings(step.settings)
-        if settings != wanted:
-            changed = _changed(json.loads(settings), json.loads(wanted))
+        settings_asked = _encode_settings(step.settings)
+        if settings != settings_asked:
+            differences = _describe_changes(json.loads(settings), json.loads(settings_asked))
             raise IngestError(
-                f"{self.model.name}: {step.stage} is stored with {changed[0]}, asked for with "
-                f"{changed[1]}; choose another --name, or add --force to replace what is stored"
+                f"{self.model.name}: {step.stage} is stored with {differences[0]}, asked for with "
+                f"{differences[1]}; choose another {option('name')}, or add {option('force')} to "
+                "replace what is stored"
             )
         return True
 
@@ -82,8 +84,8 @@ class Ledger:
 
     def has(self, step: Step) -> bool:
         """Tell whether a step is stored with these settings, in this run or in an earlier one."""
-        found = self._find(step)
-        return found is not None and found[1] == _settings(step.settings)
+        stored = self._find(step)
+        return stored is not None and stored[1] == _encode_settings(step.settings)
 
     @contextmanager
     def completing(self, step: Step) -> Iterator["StepWriter"]:
@@ -96,12 +98,12 @@ class Ledger:
         with transaction(self.engine) as connection:
             writer = StepWriter(connection, self.model)
             yield writer
-            more = {
-                "settings": _settings(step.settings),
+            values = {
+                "settings": _encode_settings(step.settings),
                 "n_rows": steps.c.n_rows + writer.n_rows,
                 "seconds": steps.c.seconds + (writer.seconds + time.perf_counter() - started),
             }
-            connection.execute(update(steps).where(self._is(step)).values(more))
+            connection.execute(update(steps).where(self._is(step)).values(values))
 
     @contextmanager
     def finishing(self, step: Step) -> Iterator["StepWriter"]:
@@ -119,10 +121,10 @@ class Ledger:
                     "dataset_id": step.dataset_id,
                     "stage": step.stage,
                     "layer": step.layer,
-                    "settings": _settings(step.settings),
+                    "settings": _encode_settings(step.settings),
                     "n_rows": writer.n_rows,
                     "seconds": writer.seconds + time.perf_counter() - started,
-                    "finished_at": utc_now(),
+                    "finished_at": format_utc_now(),
                 },
             )
 
@@ -140,9 +142,11 @@ class StepWriter:
         """Return the ids of a layer's neurons."""
         return np.arange(*self.model.neuron_ids(layer))
 
-    def replace(self, table: Table, columns: Mapping[str, Any], where: ColumnElement[bool]) -> None:
-        """Delete the rows `where` holds for and insert those of `columns`."""
-        self.connection.execute(table.delete().where(where))
+    def replace(
+        self, table: Table, columns: Mapping[str, Any], condition: ColumnElement[bool]
+    ) -> None:
+        """Delete the rows `condition` holds for and insert those of `columns`."""
+        self.connection.execute(table.delete().where(condition))
         self.insert(table, columns)
 
     def insert(self, table: Table, columns: Mapping[str, Any]) -> None:
@@ -150,22 +154,22 @@ class StepWriter:
         self.n_rows += insert_columns(self.connection, table, columns)
 
     def replace_layer(
-        self, table: Table, layer: int, columns: Mapping[str, Any], **only: object
+        self, table: Table, layer: int, columns: Mapping[str, Any], **equal_to: object
     ) -> None:
-        """Replace a layer's rows; `only` narrows them to those with these values."""
+        """Replace a layer's rows; `equal_to` narrows them to those with these values."""
         first, end = self.model.neuron_ids(layer)
-        where = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
-        for name, value in only.items():
-            where &= table.c[name] == value
-        self.replace(table, columns, where)
+        condition = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
+        for name, value in equal_to.items():
+            condition &= table.c[name] == value
+        self.replace(table, columns, condition)
 
 
-def _settings(settings: Settings) -> str:
+def _encode_settings(settings: Settings) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _changed(stored: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, str]:
-    keys = [k for k in sorted(stored | wanted) if stored.get(k) != wanted.get(k)]
+def _describe_changes(stored: dict[str, Any], asked: dict[str, Any]) -> tuple[str, str]:
+    keys = [k for k in sorted(stored | asked) if stored.get(k) != asked.get(k)]
     return tuple(  # type: ignore[return-value]
-        ", ".join(f"{k} = {side.get(k)}" for k in keys) for side in (stored, wanted)
+        ", ".join(f"{k} = {side.get(k)}" for k in keys) for side in (stored, asked)
     )

@@ -8,7 +8,8 @@ from neurondb import __version__
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.errors import IngestError
 from neurondb.schema import metadata, tables
-from neurondb.writing.rows import insert_one, transaction, utc_now
+from neurondb.spelling import option
+from neurondb.writing.rows import format_utc_now, insert_one, transaction
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def store_model(
         ).first()
         if row is not None and row.fingerprint != record.fingerprint:
             if not force:
-                raise IngestError(_other_weights(record, row.source))
+                raise IngestError(_describe_other_weights(record, row.source))
             forget_model(connection, row.model_id)
             row = None
         model_id = (
@@ -52,15 +53,16 @@ def store_model(
         return find_model(connection, model_id)
 
 
-def _other_weights(record: ModelRecord, source: str) -> str:
+def _describe_other_weights(record: ModelRecord, source: str) -> str:
     if source == record.source:
         return (
             f"{source} holds other weights or settings than those {record.name} was read from; "
-            "ingest them under another --name, or --force to replace what is stored"
+            f"ingest them under another {option('name')}, or {option('force')} to "
+            "replace what is stored"
         )
     return (
         f"the database has another model named {record.name!r}, read from {source}; choose "
-        "another --name, or --force to replace it"
+        f"another {option('name')}, or {option('force')} to replace it"
     )
 
 
@@ -126,11 +128,11 @@ def forget_empty_run(engine: Engine, model: StoredModel, run_id: int) -> None:
             forget_model(connection, model.model_id)
 
 
-def set_shown(engine: Engine, model: StoredModel, **shown: float) -> None:
+def set_shown(engine: Engine, model: StoredModel, **values: float) -> None:
     """Make neuron_overview show the classes at this `threshold`, or this `dataset_id`."""
     with transaction(engine) as connection:
         connection.execute(
-            update(tables.models).where(tables.models.c.model_id == model.model_id).values(**shown)
+            update(tables.models).where(tables.models.c.model_id == model.model_id).values(**values)
         )
 
 
@@ -141,8 +143,8 @@ def store_unused_rows(connection: Connection, model: StoredModel, n: int | None)
     """
     m, h, s = tables.models, tables.lm_head_rows, tables.ingest_steps
     of_model = m.c.model_id == model.model_id
-    before = connection.execute(select(m.c.n_unused_rows).where(of_model)).scalar()
-    if (before or 0) != (n or 0):
+    n_stored = connection.execute(select(m.c.n_unused_rows).where(of_model)).scalar()
+    if (n_stored or 0) != (n or 0):
         first, end = model.neuron_ids(0)[0], model.neuron_ids(model.n_layers)[0]
         connection.execute(h.delete().where(h.c.neuron_id >= first, h.c.neuron_id < end))
         of_step = (s.c.model_id == model.model_id) & (s.c.stage == "lm_head")
@@ -155,7 +157,7 @@ def start_run(engine: Engine, model: StoredModel, record: RunRecord) -> int:
     values = asdict(record) | {
         "model_id": model.model_id,
         "tool_version": __version__,
-        "started_at": utc_now(),
+        "started_at": format_utc_now(),
     }
     with transaction(engine) as connection:
         return insert_one(connection, tables.ingest_runs, values)
@@ -168,5 +170,5 @@ def finish_run(engine: Engine, run_id: int, dataset_id: int | None) -> None:
         connection.execute(
             update(runs)
             .where(runs.c.run_id == run_id)
-            .values(finished_at=utc_now(), dataset_id=dataset_id)
+            .values(finished_at=format_utc_now(), dataset_id=dataset_id)
         )

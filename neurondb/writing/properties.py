@@ -24,37 +24,41 @@ def store_properties(
         IngestError: when two properties have the same name.
     """
     if len(set(record.names)) < len(record.names):
-        twice = next(name for name in record.names if record.names.count(name) > 1)
-        raise IngestError(f"two properties are named {twice!r}; rename one")
-    ids = _property_ids(writer, record)
+        repeated = next(name for name in record.names if record.names.count(name) > 1)
+        raise IngestError(f"two properties are named {repeated!r}; rename one")
+    ids = _store_property_names(writer, record)
     property_at, place = np.nonzero(record.members.T)
-    having = place if token_ids is None else token_ids[place]
+    ids_with_property = place if token_ids is None else token_ids[place]
     order = np.argsort(ids[property_at], kind="stable")  # the order of the key
     table, model_id = tables.token_property_rows, writer.model.model_id
     columns = {
-        "model_id": np.full(len(having), model_id),
+        "model_id": np.full(len(ids_with_property), model_id),
         "property_id": ids[property_at][order],
-        "token_id": having[order],
+        "token_id": ids_with_property[order],
     }
     writer.replace(table, columns, table.c.model_id == model_id)
     return ids
 
 
-def _property_ids(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
+def _store_property_names(writer: StepWriter, record: TokenPropertiesRecord) -> NDArray[np.int64]:
     connection, p = writer.connection, tables.properties
-    described = dict(zip(record.names, record.descriptions, strict=True))
-    there = set(connection.execute(select(p.c.name)).scalars())
-    new = [name for name in record.names if name not in there]
-    columns = {"name": new, "description": [described[name] for name in new]}
+    description_of = dict(zip(record.names, record.descriptions, strict=True))
+    stored_names = set(connection.execute(select(p.c.name)).scalars())
+    new_names = [name for name in record.names if name not in stored_names]
+    columns = {"name": new_names, "description": [description_of[name] for name in new_names]}
     insert_columns(connection, p, columns)
-    known = [{"known": name, "text": described[name]} for name in record.names if name in there]
-    if known:
+    changes = [
+        {"known": name, "text": description_of[name]}
+        for name in record.names
+        if name in stored_names
+    ]
+    if changes:
         of_name = p.c.name == bindparam("known")
-        connection.execute(update(p).where(of_name).values(description=bindparam("text")), known)
-    return property_ids(connection, record)
+        connection.execute(update(p).where(of_name).values(description=bindparam("text")), changes)
+    return read_property_ids(connection, record)
 
 
-def property_ids(connection: Connection, record: TokenPropertiesRecord) -> NDArray[np.int64]:
+def read_property_ids(connection: Connection, record: TokenPropertiesRecord) -> NDArray[np.int64]:
     """Return the ids of a record's properties, which are stored, in its order."""
     p = tables.properties.c
     ids = {row.name: row.property_id for row in connection.execute(select(p.name, p.property_id))}

@@ -17,10 +17,10 @@ from sqlalchemy.exc import OperationalError
 from neurondb.database import (
     check_revision,
     connect,
-    driver_connection,
     format_url,
+    get_driver_connection,
+    get_sqlite_path,
     parse_url,
-    sqlite_path,
     translate_errors,
 )
 from neurondb.formatting.numbers import format_size
@@ -42,7 +42,7 @@ def repair(location: str | None) -> Iterator[str]:
         KeyboardInterrupt: by Ctrl-C; what was done until then stays.
     """
     url = parse_url(location)
-    path = sqlite_path(url)
+    path = get_sqlite_path(url)
     if path is not None:
         check_readable(path)
     engine = connect(url, writing=True)
@@ -84,7 +84,7 @@ def _give_back_space(engine: Engine, path: Path) -> Iterator[str]:
     import sqlite_utils
 
     with _connection(engine) as connection:
-        raw = driver_connection(connection)
+        raw = get_driver_connection(connection)
         pages, free, size = (
             int(raw.execute(f"PRAGMA {what}").fetchone()[0])
             for what in ("page_count", "freelist_count", "page_size")
@@ -117,7 +117,7 @@ def _connection(engine: Engine) -> Iterator[Connection]:
         if connection.dialect.name != "sqlite":
             yield connection
             return
-        raw = driver_connection(connection)
+        raw = get_driver_connection(connection)
         raw.set_progress_handler(lambda: 0, STEPS_PER_CHECK)
         try:
             yield connection

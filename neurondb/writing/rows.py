@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Table, insert
 
-from neurondb.database import driver_connection, format_url, translate_errors
+from neurondb.database import format_url, get_driver_connection, translate_errors
 
 Column: TypeAlias = NDArray[Any] | Sequence[Any]
 Columns: TypeAlias = dict[str, Any]
@@ -29,7 +29,7 @@ ROWS_A_CHUNK = 65_536
 """Rows that exist as Python objects at a time."""
 
 
-def utc_now() -> str:
+def format_utc_now() -> str:
     """Return the time as the database stores it: UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -59,12 +59,12 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     assert all(len(column) == n_rows for column in values), {k: len(v) for k, v in columns.items()}
     load = _LOADERS.get(connection.dialect.name, _load_by_core)
     for start in range(0, n_rows, ROWS_A_CHUNK):
-        chunk = [_objects(column[start : start + ROWS_A_CHUNK]) for column in values]
+        chunk = [_list_values(column[start : start + ROWS_A_CHUNK]) for column in values]
         load(connection, table, names, chunk)
     return n_rows
 
 
-def _objects(column: Column) -> Sequence[Any]:
+def _list_values(column: Column) -> Sequence[Any]:
     return column.tolist() if isinstance(column, np.ndarray) else column
 
 
@@ -85,16 +85,19 @@ def _load_by_sqlite(
     # sqlite3 binds NaN as NULL by itself.
     width, n_rows = len(names), len(chunk[0])
     cells = list(chain.from_iterable(zip(*chunk, strict=True)))
-    cursor = driver_connection(connection).cursor()
-    whole = n_rows - n_rows % ROWS_A_STATEMENT
-    statement, step = _statement(table, names, ROWS_A_STATEMENT), ROWS_A_STATEMENT * width
-    for start in range(0, whole * width, step):
+    cursor = get_driver_connection(connection).cursor()
+    n_in_full_statements = n_rows - n_rows % ROWS_A_STATEMENT
+    statement, step = _make_statement(table, names, ROWS_A_STATEMENT), ROWS_A_STATEMENT * width
+    for start in range(0, n_in_full_statements * width, step):
         cursor.execute(statement, cells[start : start + step])
-    if whole < n_rows:
-        cursor.execute(_statement(table, names, n_rows - whole), cells[whole * width :])
+    if n_in_full_statements < n_rows:
+        cursor.execute(
+            _make_statement(table, names, n_rows - n_in_full_statements),
+            cells[n_in_full_statements * width :],
+        )
 
 
-def _statement(table: Table, names: list[str], n_rows: int) -> str:
+def _make_statement(table: Table, names: list[str], n_rows: int) -> str:
     columns = ", ".join(f'"{name}"' for name in names)
     row = "(" + ", ".join("?" * len(names)) + ")"
     return f"INSERT INTO {table.name} ({columns}) VALUES {', '.join([row] * n_rows)}"
@@ -105,7 +108,7 @@ def _load_by_copy(
 ) -> None:
     columns = ", ".join(f'"{name}"' for name in names)
     with (
-        driver_connection(connection).cursor() as cursor,
+        get_driver_connection(connection).cursor() as cursor,
         cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy,
     ):
         for row in zip(*chunk, strict=True):
@@ -115,17 +118,17 @@ def _load_by_copy(
 _LOADERS = {"sqlite": _load_by_sqlite, "postgresql": _load_by_copy}
 
 
-def real(values: np.ndarray | None, like: np.ndarray) -> Float[np.ndarray, " neurons"]:
-    """Return values as float64, NaN throughout (written as NULL) for a column there is none of."""
+def fill_with_nan(values: np.ndarray | None, like: np.ndarray) -> Float[np.ndarray, " neurons"]:
+    """Return values as float64; for None, NaN (written as NULL) throughout, as long as `like`."""
     return np.full(len(like), np.nan) if values is None else values.astype(np.float64)
 
 
-def share(
-    count: np.ndarray | None, of: Int[np.ndarray, " neurons"]
+def compute_share(
+    count: np.ndarray | None, total: Int[np.ndarray, " neurons"]
 ) -> Float[np.ndarray, " neurons"]:
-    """Return a count's share of another, NaN where that is 0 or there is no count."""
-    none = np.full(len(of), np.nan)
-    return none if count is None else np.divide(count, of, out=none, where=of > 0)
+    """Return count ÷ total, NaN where the total is 0 or there is no count."""
+    nan = np.full(len(total), np.nan)
+    return nan if count is None else np.divide(count, total, out=nan, where=total > 0)
 
 
 def interleave(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ from neurondb.writing.ledger import StepWriter
 LARGEST: Final = 65504.0
 """The largest float16."""
 STAGE: Final = "traces"
-"""Its steps; those of some neurons only are named `traces EXPRESSION`."""
+"""The stage of its steps; a step of some neurons only is named `traces EXPRESSION`."""
 NEURONS_A_DELETE: Final = 10_000
 """Below SQLite's limit of 32,766 parameters."""
 
@@ -30,18 +30,18 @@ def write_traces(
     """Replace the traces of a layer on a dataset; of these neurons only, where they are given.
 
     Args:
-        writer: the step's.
+        writer: the writer of the step.
         layer: number of the layer.
         record: what to write; its neurons are numbers within the layer.
         dataset_id: the dataset.
-        text_ids: ids of its texts by ordinal (`datasets.text_ids`).
+        text_ids: ids of its texts by ordinal (`datasets.read_text_ids`).
         neurons: numbers within the layer; those without traces in the record lose theirs.
     """
     first, _ = writer.model.neuron_ids(layer)
     if neurons is None:
         forget_traces(writer, layer, dataset_id)  # with the steps that took some, differently
     else:
-        for of_neurons in _of(writer, layer, neurons):
+        for of_neurons in _match_traces(writer, layer, neurons):
             t = tables.trace_rows
             writer.connection.execute(t.delete().where(of_neurons & (t.c.dataset_id == dataset_id)))
     writer.insert(
@@ -65,7 +65,7 @@ def pack_values(values: Float[np.ndarray, "quantities tokens"]) -> bytes:
 
 def forget_traces(writer: StepWriter, layer: int, dataset_id: int) -> None:
     """Delete a layer's traces on a dataset, and the steps that say they are there."""
-    (of_layer,) = _of(writer, layer, None)
+    (of_layer,) = _match_traces(writer, layer, None)
     t, step = tables.trace_rows, tables.ingest_steps
     writer.connection.execute(t.delete().where(of_layer & (t.c.dataset_id == dataset_id)))
     writer.connection.execute(
@@ -78,7 +78,7 @@ def forget_traces(writer: StepWriter, layer: int, dataset_id: int) -> None:
     )
 
 
-def _of(
+def _match_traces(
     writer: StepWriter, layer: int, neurons: Int[np.ndarray, " neurons"] | None
 ) -> Iterator[ColumnElement[bool]]:
     """Yield conditions that together hold for the traces of these neurons, or of the layer."""

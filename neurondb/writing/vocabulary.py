@@ -11,7 +11,7 @@ from neurondb.contracts.tokens import LmHeadTokens
 from neurondb.contracts.vocabulary import TokenList, VocabularyRecord
 from neurondb.schema import codes, tables
 from neurondb.writing.ledger import StepWriter
-from neurondb.writing.rows import Columns, interleave, real
+from neurondb.writing.rows import Columns, fill_with_nan, interleave
 
 OUT: Final = codes.VECTORS.index("out")
 READING_LISTS: Final = tuple(
@@ -25,8 +25,8 @@ READING_LISTS: Final = tuple(
 def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -> None:
     """Write a layer's token lists, moments, LM-head tokens and double checking."""
     ids = writer.neuron_ids(layer)
-    writer.replace_layer(tables.top_token_rows, layer, _token_columns(ids, record.lists))
-    writer.replace_layer(tables.vocab_stat_rows, layer, _moment_columns(ids, record))
+    writer.replace_layer(tables.top_token_rows, layer, _make_token_columns(ids, record.lists))
+    writer.replace_layer(tables.vocab_stat_rows, layer, _make_moment_columns(ids, record))
     write_double_checking(writer, layer, record)
     for side, head in record.lm_head.items():
         write_lm_head_tokens(writer, layer, side, head)
@@ -34,21 +34,23 @@ def write_vocabulary(writer: StepWriter, layer: int, record: VocabularyRecord) -
 
 def write_lm_head_tokens(writer: StepWriter, layer: int, side: int, head: LmHeadTokens) -> None:
     """Write the most probable token of every neuron of a layer at one side of `in`."""
-    there = head.token_ids >= 0  # a zero vector has no token
-    ids = writer.neuron_ids(layer)[there]
+    has_token = head.token_ids >= 0  # a zero vector has no token
+    ids = writer.neuron_ids(layer)[has_token]
     columns = {
         "neuron_id": ids,
         "side": np.full(len(ids), side),
-        "token_id": head.token_ids[there],
-        "probability": head.probability[there],
-        "normalised": head.normalised[there],
+        "token_id": head.token_ids[has_token],
+        "probability": head.probability[has_token],
+        "normalised": head.normalised[has_token],
     }
     writer.replace_layer(tables.lm_head_tokens, layer, columns, side=side)
 
 
-def _moment_columns(ids: NDArray[np.int64], record: VocabularyRecord) -> Columns:
+def _make_moment_columns(ids: NDArray[np.int64], record: VocabularyRecord) -> Columns:
     vectors, none = sorted(record.moments), np.full(len(ids), np.nan)
-    shares = [real(record.null_share, ids) if vector == OUT else none for vector in vectors]
+    shares = [
+        fill_with_nan(record.null_share, ids) if vector == OUT else none for vector in vectors
+    ]
     columns: Columns = {
         "neuron_id": np.repeat(ids, len(vectors)),
         "vector_id": np.tile(vectors, len(ids)),
@@ -73,35 +75,38 @@ def write_double_checking(writer: StepWriter, layer: int, record: VocabularyReco
     gate_top, gate_bottom, in_top, in_bottom = (
         record.lists[code].token_ids for code in READING_LISTS
     )
-    same, opposite = jaccard(gate_top, in_top), jaccard(gate_top, in_bottom)
-    sign = np.where(opposite > same, -1.0, 1.0)
+    same_overlap, opposite_overlap = (
+        compute_overlap(gate_top, in_top),
+        compute_overlap(gate_top, in_bottom),
+    )
+    sign = np.where(opposite_overlap > same_overlap, -1.0, 1.0)
     other_end = np.where(sign[:, None] > 0, in_bottom, in_top)
-    better = np.maximum(same, opposite)
+    largest_overlap = np.maximum(same_overlap, opposite_overlap)
     ids = writer.neuron_ids(layer)
     columns = {
         "neuron_id": ids,
         "k": np.full(len(ids), gate_top.shape[1]),
-        "jaccard": better,
-        "bottom_jaccard": jaccard(gate_bottom, other_end),
+        "jaccard": largest_overlap,
+        "bottom_jaccard": compute_overlap(gate_bottom, other_end),
         "relative_sign": [
-            None if np.isnan(j) else int(s) for j, s in zip(better, sign, strict=True)
+            None if np.isnan(j) else int(s) for j, s in zip(largest_overlap, sign, strict=True)
         ],
     }
     writer.replace_layer(tables.double_checking, layer, columns)
 
 
-def jaccard(
-    left: Int[np.ndarray, "neurons k"], right: Int[np.ndarray, "neurons k"]
+def compute_overlap(
+    first: Int[np.ndarray, "neurons k"], second: Int[np.ndarray, "neurons k"]
 ) -> Float[np.ndarray, " neurons"]:
     """Return the overlap of two token lists of every neuron: shared ÷ all; NaN where one is empty.
 
     A list has no token twice; an empty one, of a zero vector, is −1 throughout.
     """
     # Side by side and sorted, a token that both lists have is its own neighbour.
-    both = np.sort(np.concatenate([left, right], axis=1), axis=1)
-    shared = (both[:, 1:] == both[:, :-1]).sum(axis=1)
-    overlap = shared / (both.shape[1] - shared)
-    return np.where((left[:, 0] < 0) | (right[:, 0] < 0), np.nan, overlap)
+    merged = np.sort(np.concatenate([first, second], axis=1), axis=1)
+    n_shared = (merged[:, 1:] == merged[:, :-1]).sum(axis=1)
+    overlap = n_shared / (merged.shape[1] - n_shared)
+    return np.where((first[:, 0] < 0) | (second[:, 0] < 0), np.nan, overlap)
 
 
 def write_lm_head(
@@ -117,19 +122,19 @@ def write_lm_head(
     A zero vector has no decoding: NaN, for which no row is written. Source: METHODS §4,
     specialised-feature-neurons §2. Every side's own top token is in `lm_head_tokens`.
     """
-    there = ~np.isnan(probability)
-    ids = writer.neuron_ids(layer)[there]
+    present = ~np.isnan(probability)
+    ids = writer.neuron_ids(layer)[present]
     columns = {
         "token_id": np.full(len(ids), token_id),
         "side": np.full(len(ids), side),
         "neuron_id": ids,
-        "probability": probability[there].astype(np.float64),
-        "normalised": normalised[there].astype(np.float64),
+        "probability": probability[present].astype(np.float64),
+        "normalised": normalised[present].astype(np.float64),
     }
     writer.replace_layer(tables.lm_head_rows, layer, columns, token_id=token_id, side=side)
 
 
-def _token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:
+def _make_token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Columns:
     kinds = sorted(lists)
     n, k = lists[kinds[0]].token_ids.shape
     columns: Columns = {
@@ -139,5 +144,5 @@ def _token_columns(ids: NDArray[np.int64], lists: Mapping[int, TokenList]) -> Co
         "token_id": interleave([lists[code].token_ids for code in kinds]),
         "cosine": interleave([lists[code].cosine for code in kinds]),
     }
-    there = columns["token_id"] >= 0  # a zero vector has no tokens
-    return columns if there.all() else {name: c[there] for name, c in columns.items()}
+    present = columns["token_id"] >= 0  # a zero vector has no tokens
+    return columns if present.all() else {name: c[present] for name, c in columns.items()}

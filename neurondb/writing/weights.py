@@ -7,7 +7,7 @@ from neurondb.contracts.weights import WeightsRecord
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
 from neurondb.writing.ledger import StepWriter
-from neurondb.writing.rows import Columns, real
+from neurondb.writing.rows import Columns, fill_with_nan
 
 
 def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
@@ -22,12 +22,12 @@ def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None
             "layer": np.full(len(ids), layer),
             "neuron": np.arange(len(ids)),
             "sign": record.sign,
-            "gate_norm": real(record.gate_norm, ids),
-            "in_norm": real(record.in_norm, ids),
-            "out_norm": real(record.out_norm, ids),
-            "gate_bias": real(record.gate_bias, ids),
-            "in_bias": real(record.in_bias, ids),
-            "penalty": real(record.penalty, ids),
+            "gate_norm": fill_with_nan(record.gate_norm, ids),
+            "in_norm": fill_with_nan(record.in_norm, ids),
+            "out_norm": fill_with_nan(record.out_norm, ids),
+            "gate_bias": fill_with_nan(record.gate_bias, ids),
+            "in_bias": fill_with_nan(record.in_bias, ids),
+            "penalty": fill_with_nan(record.penalty, ids),
         },
     )
     writer.replace_layer(
@@ -35,9 +35,9 @@ def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None
         layer,
         {
             "neuron_id": ids,
-            "gate_in": real(record.gate_in, ids),
-            "gate_out": real(record.gate_out, ids),
-            "in_out": real(record.in_out, ids),
+            "gate_in": fill_with_nan(record.gate_in, ids),
+            "gate_out": fill_with_nan(record.gate_out, ids),
+            "in_out": fill_with_nan(record.in_out, ids),
         },
     )
     _write_baselines(writer, layer, record)
@@ -66,8 +66,8 @@ def write_classes(writer: StepWriter, layer: int, threshold: float) -> None:
         .where((c.neuron_id >= first) & (c.neuron_id < end))
         .order_by(c.neuron_id)
     ).all()
-    stored = np.array([tuple(row) for row in rows], dtype=np.float64)
-    gate_in, gate_out, in_out = stored.T
+    cosines = np.array([tuple(row) for row in rows], dtype=np.float64)
+    gate_in, gate_out, in_out = cosines.T
     gated = writer.model.gated
     ids = classify(gate_in if gated else None, gate_out if gated else None, in_out, threshold)
     columns = {

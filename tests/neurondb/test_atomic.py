@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -57,10 +58,10 @@ def test_permissions_are_those_of_a_file_that_is_opened(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_one_line_of_the_error_that_was_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(NeuronDBError, match=r"cannot write .*a/b: No such file or directory"):
+    with pytest.raises(NeuronDBError, match=r"/a/b\b.*No such file"):
         write_atomic(tmp_path / "a" / "b", "")
     with (
-        pytest.raises(IngestError, match=r"cannot write .*a: No space left on device"),
+        pytest.raises(IngestError, match=r"/a\b.*No space left"),
         open_atomic(tmp_path / "a", IngestError),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -68,7 +69,7 @@ def test_a_failure_is_one_line_of_the_error_that_was_asked_for(tmp_path: Path) -
 
 
 def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(NeuronDBError, match="cannot write"):
+    with pytest.raises(NeuronDBError, match=re.escape(str(tmp_path))):
         write_atomic(tmp_path, "")
     assert names(tmp_path) == []
 

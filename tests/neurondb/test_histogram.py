@@ -17,7 +17,7 @@ ROWS = arrays(np.int64, array_shapes(min_dims=2, max_dims=2, max_side=70), eleme
 
 
 def test_edges_are_two_an_octave_around_zero() -> None:
-    edges = histogram.edges().tolist()
+    edges = histogram.compute_edges().tolist()
 
     assert len(edges) == histogram.N_BINS - 1 == 59
     assert edges[29:36] == [0, 2**-6, 1.5 * 2**-6, 2**-5, 1.5 * 2**-5, 2**-4, 1.5 * 2**-4]
@@ -34,13 +34,13 @@ def test_edges_are_two_an_octave_around_zero() -> None:
     ],
 )  # fmt: skip
 def test_an_edge_belongs_to_the_bin_beyond_it(value: float, bin_: int) -> None:
-    assert histogram.bin_of(np.array([value])).tolist() == [bin_]
+    assert histogram.find_bins(np.array([value])).tolist() == [bin_]
 
 
 @given(st.lists(st.floats(allow_nan=False, width=32)))
 def test_a_value_lies_between_the_edges_of_its_bin(values: list[float]) -> None:
-    ends = [-math.inf, *histogram.edges().tolist(), math.inf]
-    for value, bin_ in zip(values, histogram.bin_of(np.array(values)).tolist(), strict=True):
+    ends = [-math.inf, *histogram.compute_edges().tolist(), math.inf]
+    for value, bin_ in zip(values, histogram.find_bins(np.array(values)).tolist(), strict=True):
         assert ends[bin_] <= value <= ends[bin_ + 1]
 
 

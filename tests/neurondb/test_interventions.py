@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError, UsageError
 from neurondb.interventions import (
     ENTROPY_METRICS,
     ESTIMATED_METRICS,
@@ -31,7 +31,7 @@ def test_a_condition_is_read_as_it_is_written() -> None:
     "written", ["", "gate", "gate+_", "_post+", "gate+post+", "post+_gate-", "in+", "gate*"]
 )
 def test_what_is_no_condition_is_wrong_usage(written: str) -> None:
-    with pytest.raises(UsageError, match="no condition; write one like gate-_post\\+"):
+    with pytest.raises(UsageError, match=rf"'{re.escape(written)}'.*gate-_post\+"):
         Condition.parse(written)
 
 
@@ -45,15 +45,15 @@ def test_clamp_sets_hook_pre_linear_and_the_others_hook_post() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (("erase", None, None, None), "no mode 'erase'; the modes are zero, mean, fix, clamp"),
-        (("fix", None, None, None), "mode fix needs a value; give --value"),
-        (("clamp", None, None, None), "mode clamp needs a value"),
-        (("zero", None, None, 1.0), "mode zero takes no value"),
-        (("mean", None, None, 0.0), "mode mean takes no value"),
-        (("fix", None, None, float("nan")), "nan is not finite"),
-        (("fix", None, None, float("inf")), "inf is not finite"),
-        (("zero", None, "hook_pre_linear", None), "mode zero sets hook_post"),
-        (("clamp", None, "hook_pre", 1.0), "no hook 'hook_pre'"),
+        (("erase", None, None, None), "'erase'.*zero.*mean.*fix.*clamp"),
+        (("fix", None, None, None), "fix.*value"),
+        (("clamp", None, None, None), "clamp.*value"),
+        (("zero", None, None, 1.0), "zero.*value"),
+        (("mean", None, None, 0.0), "mean.*value"),
+        (("fix", None, None, float("nan")), r"\bnan\b"),
+        (("fix", None, None, float("inf")), r"\binf\b"),
+        (("zero", None, "hook_pre_linear", None), "zero.*hook_pre_linear"),
+        (("clamp", None, "hook_pre", 1.0), "'hook_pre'"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(
@@ -73,7 +73,7 @@ def test_what_makes_no_sense_is_wrong_usage(
     ],
 )
 def test_a_sign_case_of_in_is_told_as_one_of_post(case: str, condition: str) -> None:
-    with pytest.raises(UsageError, match=f"the sign case is {re.escape(condition)} here"):
+    with pytest.raises(UsageError, match=re.escape(condition)):
         Condition.parse(case)
 
 
@@ -86,9 +86,9 @@ def test_a_treatment_in_words() -> None:
 def test_neurons_without_a_gate_refuse_what_needs_one() -> None:
     Treatment.parse("zero", "post+", None, None).check(gated=False)
     Treatment.parse("clamp", None, "hook_post", 1.0).check(gated=False)
-    with pytest.raises(UsageError, match="the sign of the gate"):
+    with pytest.raises(LackingModelError, match=r"gate\+_post\+.*post-"):
         Treatment.parse("zero", "gate+_post+", None, None).check(gated=False)
-    with pytest.raises(UsageError, match="give --hook hook_post"):
+    with pytest.raises(LackingModelError, match="hook='hook_post'"):
         Treatment.parse("clamp", None, None, 1.0).check(gated=False)
 
 

@@ -68,10 +68,10 @@ def test_resolve_takes_slugs_aliases_and_hub_ids(name: str, slug: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(ModelError, match=r"'gemma-2-2': did you mean gemma-2-2b"):
+    with pytest.raises(ModelError, match=r"'gemma-2-2'.*gemma-2-2b"):
         find_known_model("gemma-2-2")
     assert suggest_slugs("pythia-160")[0] == "pythia-160m"
-    with pytest.raises(ModelError, match="'zzz': give owner/name or a directory"):
+    with pytest.raises(ModelError, match=r"'zzz'.*owner/name"):
         find_known_model("zzz")
 
 

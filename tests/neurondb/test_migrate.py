@@ -1,5 +1,6 @@
 """Creating, upgrading and refusing databases."""
 
+import re
 import sqlite3
 import sys
 from pathlib import Path
@@ -167,9 +168,9 @@ def test_readers_cannot_write(file: Path) -> None:
     [
         ("mysql://host/db", "mysql"),
         ("nonsense://", "nonsense"),
-        ("postgres://host/db", "write postgresql://"),
-        ("/", "/ is a directory"),
-        ("/nonexistent/directory/n.db", "no database at"),
+        ("postgres://host/db", "postgresql://"),
+        ("/", "a directory"),
+        ("/nonexistent/directory/n.db", "/nonexistent/directory/n.db"),
     ],
 )
 def test_places_that_cannot_be_asked(location: str, said: str) -> None:
@@ -178,7 +179,7 @@ def test_places_that_cannot_be_asked(location: str, said: str) -> None:
 
 
 def test_a_directory_is_no_database(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="is a directory"):
+    with pytest.raises(DatabaseError, match=rf"{re.escape(str(tmp_path))}.*a directory"):
         migrate.create_or_open(str(tmp_path))
 
 

@@ -1,5 +1,7 @@
 """How neurons, lists of them and layers are written: what is read, and what is refused."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,7 @@ def test_leading_zeros_name_the_same_neuron(place: NeuronPlace, zeros: int) -> N
 @pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
 def test_what_is_no_neuron_is_refused_in_one_short_line(text: str) -> None:
     assert match_neuron(text) is None
-    with pytest.raises(UsageError, match=r"is not LAYER\.NEURON, like 31\.9634") as refusal:
+    with pytest.raises(UsageError, match=rf"^.{re.escape(text[:20])}.*LAYER\.NEURON") as refusal:
         parse_neuron(text)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 200
@@ -79,7 +81,7 @@ def test_a_list_keeps_its_order(places: list[NeuronPlace], separator: str) -> No
 
 def test_a_list_names_the_part_that_is_no_neuron() -> None:
     assert parse_neurons(" , ") == ()
-    with pytest.raises(UsageError, match=r"'x' is not LAYER\.NEURON"):
+    with pytest.raises(UsageError, match=r"'x'.*LAYER\.NEURON"):
         parse_neurons("1.2,x,3.4")
 
 
@@ -122,20 +124,21 @@ def test_layers_are_numbers_and_ranges() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "quoted", "message"),
     [
-        ("", "is no layer or range"),
-        ("1,,2", "is no layer or range"),
-        ("first", "is no layer or range"),
-        ("٣", "is no layer or range"),
-        ("0-99999", "is no layer or range"),
-        ("3-1", "the smaller number goes first"),
-        ("-1-2", "the smaller number goes first"),
+        ("", "", "layer"),
+        ("1,,2", "", "layer"),
+        ("first", "first", "layer"),
+        ("٣", "٣", "layer"),
+        ("0-99999", "0-99999", "layer"),
+        ("3-1", "3-1", "smaller"),
+        ("-1-2", "-1-2", "smaller"),
     ],
 )
-def test_what_are_no_layers_is_wrong_usage(text: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_what_are_no_layers_is_wrong_usage(text: str, quoted: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
         parse_layers(text)
+    assert f"'{quoted}'" in str(caught.value)
 
 
 @given(NUMBERS)

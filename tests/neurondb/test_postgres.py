@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, inspect
 
 from neurondb import migrate, named_queries, schema
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.database import NUL_SHOWN
 from neurondb.errors import DatabaseError, IngestError
 from neurondb.find import count, find
@@ -45,7 +45,7 @@ def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
         stages=("weights", "vocab", "activations", "traces"),
     )
     for one in (request, replace(request, database=postgres)):
-        job("ingest")(one, Silent())
+        load_job("ingest")(one, Silent())
     return str(request.database), postgres
 
 
@@ -159,7 +159,7 @@ def test_ingesting_again_changes_nothing(both: tuple[str, str], tmp_path: Path) 
     request = IngestRequest(
         model=str(tiny_model(tmp_path / "model")), name="tiny", database=both[1], device="cpu"
     )
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
     assert table_rows(both[1]) == before
     with pytest.raises(IngestError):
-        job("ingest")(replace(request, dataset=str(texts), max_len=5), Silent())
+        load_job("ingest")(replace(request, dataset=str(texts), max_len=5), Silent())

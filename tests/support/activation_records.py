@@ -56,7 +56,7 @@ def record(seed: int = 0, *, gated: bool = True) -> ActivationsRecord:
         cases={
             case: SignCase(count(), by_quantity(), by_quantity(), by_quantity()) for case in cases
         },
-        examples={codes.example_list(case, 0): examples(3) for case in cases},
+        examples={codes.encode_example_list(case, 0): examples(3) for case in cases},
         histograms={
             quantity: draw.integers(0, 1000, (WIDTH, 60)) for quantity in quantities if quantity < 3
         },

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from ingest.bundled import MODEL_NAME
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
 from neurondb.contracts.progress import Advance
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.support.arrays import Array
 from tests.support.random_models import FAMILIES
 from tests.support.real_models import (
@@ -104,7 +104,7 @@ def fresh(name: str) -> Path:
 def ingested(request: IngestRequest) -> sqlite3.Connection:
     """Run `request` into a database of its own; the connection reads it."""
     path = fresh("database") / "neurondb.db"
-    job("ingest")(dataclasses.replace(request, database=str(path)), Silent())
+    load_job("ingest")(dataclasses.replace(request, database=str(path)), Silent())
     connection = sqlite3.connect(path)
     atexit.register(connection.close)
     return connection

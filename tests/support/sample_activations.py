@@ -45,7 +45,7 @@ def _case(model: ModelDrawing, key: Row, code: int) -> float:
     model.sample.cases.append(model.add(tables.sign_case_rows, **case, **statistics))
     if key["neuron_id"] % WIDTH < 2:
         for quantity in range(3):
-            _examples(model, key, codes.example_list(code, quantity))
+            _examples(model, key, codes.encode_example_list(code, quantity))
     return freq
 
 

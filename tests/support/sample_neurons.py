@@ -126,7 +126,7 @@ def _vocabulary(model: ModelDrawing, neuron_id: int) -> Row:
         "null_share": stats["null_share"],
         "out_dot_variance": stats["dot_variance"],
         "role": _role(stats),
-        "top_out_token": model.sample.top[neuron_id, codes.token_list(2, 0, 0)][0],
+        "top_out_token": model.sample.top[neuron_id, codes.encode_token_list(2, 0, 0)][0],
     }
 
 
@@ -164,8 +164,11 @@ def _double(top: dict[int, set[str]]) -> Row:
     def overlap(a: int, b: int) -> float:
         return len(top[a] & top[b]) / len(top[a] | top[b])
 
-    gate, same = [codes.token_list(0, 0, end) for end in (0, 1)], codes.token_list(1, 0, 0)
-    opposite = codes.token_list(1, 0, 1)
+    gate, same = (
+        [codes.encode_token_list(0, 0, end) for end in (0, 1)],
+        codes.encode_token_list(1, 0, 0),
+    )
+    opposite = codes.encode_token_list(1, 0, 1)
     if overlap(gate[0], opposite) > overlap(gate[0], same):
         ends, sign = (opposite, same), -1
     else:

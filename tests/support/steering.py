@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import Machine
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent, encode, fresh, model_directory_of
 
@@ -54,7 +54,7 @@ def stored(name: str, stages: tuple[str, ...] = ("weights",)) -> Stored:
     directory = model_directory_of(name)
     database = str(fresh("steered") / "n.db")
     request = IngestRequest(str(directory), database, name="m", stages=stages, device="cpu")
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
     return Stored(Path(directory), database)
 
 

@@ -3,13 +3,13 @@
 import sqlite3
 
 from neurondb.contracts.ingest import IngestReport, IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.support.ingested import Silent
 
 
 def run(request: IngestRequest) -> IngestReport:
     """Ingest, and say nothing."""
-    report = job("ingest")(request, Silent())
+    report = load_job("ingest")(request, Silent())
     assert isinstance(report, IngestReport)
     return report
 

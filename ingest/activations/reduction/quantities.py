@@ -14,7 +14,7 @@ from neurondb.schema.codes import (
     QUANTITIES,
     SIGN_CASES,
     UNGATED_CASES,
-    example_list,
+    encode_example_list,
 )
 
 HOOK_POST, HOOK_PRE_LINEAR, HOOK_PRE, SWISH = range(len(QUANTITIES))
@@ -35,7 +35,7 @@ class NeuronKind(NamedTuple):
     @property
     def example_lists(self) -> list[int]:
         """Codes of the example lists."""
-        return [example_list(case, quantity) for case, quantity in self.peaks]
+        return [encode_example_list(case, quantity) for case, quantity in self.peaks]
 
 
 def _kind(*, gated: bool) -> NeuronKind:

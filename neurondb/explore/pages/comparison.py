@@ -7,7 +7,7 @@ from typing import Final
 
 from neurondb.errors import UnknownNameError
 from neurondb.explore.site import Page, Request
-from neurondb.explore.sql import Sql, named_sql
+from neurondb.explore.sql import Sql, make_named_sql
 from neurondb.formatting.text import format_ingest_command
 from neurondb.reading import comparisons
 from neurondb.reading.comparisons import ComparisonPage, Migration, MovedNeuron, Summary
@@ -22,9 +22,9 @@ class Comparison:
     """Two models compared.
 
     Attributes:
-        created_at: when, UTC.
-        threshold: τ of the classes.
-        cautions: what to know before reading anything into it.
+        created_at: when they were compared, in UTC.
+        threshold: the τ of the read-write classes.
+        cautions: what to know before drawing conclusions.
         migration: how many neurons went from which class to which.
         moved: the neurons that moved most.
     """
@@ -45,8 +45,9 @@ def answer(request: Request) -> Page:
     """Return the page of a stored comparison.
 
     Raises:
-        UnknownNameError: no such model, or no comparison that still holds; says how to make it.
-        IngestError: the two have no neurons in common.
+        UnknownNameError: when there is no such model, or no comparison that still holds; the
+            message says how to make it.
+        IngestError: when the two models have no neurons in common.
     """
     pair = find_pair(request.connection, request.path["before"], request.path["after"])
     comparison_id = find_stored_comparison(request.connection, pair)
@@ -68,8 +69,8 @@ def answer(request: Request) -> Page:
         page.migration,
         page.moved,
         (
-            named_sql("class-migration", **names),
-            named_sql("moved-neurons", **names, limit=str(MOVED)),
+            make_named_sql("class-migration", **names),
+            make_named_sql("moved-neurons", **names, limit=str(MOVED)),
         ),
     )
     return Page("comparison", f"{pair.before.name} → {pair.after.name}", content)

@@ -4,7 +4,7 @@ import json
 from typing import Final, Literal
 
 from neurondb import figures
-from neurondb.errors import UsageError
+from neurondb.errors import UnknownNameError, UsageError
 from neurondb.explore.site import Document, Request
 from neurondb.figures.palette import Theme
 
@@ -22,7 +22,7 @@ def answer(request: Request) -> Document:
     """Return one figure; its parameters are those of the address.
 
     Raises:
-        UnknownNameError: no such figure, model or layer.
+        UnknownNameError: when there is no such figure, model or layer.
         UsageError: when the address names no model.
     """
     parameters: dict[str, str] = dict(request.query)
@@ -30,7 +30,10 @@ def answer(request: Request) -> Document:
     theme: Theme = "dark" if parameters.pop("theme", "light") == "dark" else "light"
     if model is None:
         raise UsageError("a figure is of a model; add ?model=NAME to the address")
-    figure = figures.find_figure(request.path["name"])
+    try:
+        figure = figures.find_figure(request.path["name"])
+    except UsageError as error:  # of an address, the name is what is not there
+        raise UnknownNameError(str(error)) from error
     if "file" in parameters:  # whoever reads the site must not read this machine's files
         raise UsageError("a figure of a file is drawn by `neurondb plot`, not by the site")
     if any(parameter.name == "base_url" for parameter in figure.parameters):

@@ -17,10 +17,10 @@ class HomeModel:
     """A model on the first page.
 
     Attributes:
-        classes: its neurons by read-write class, at its τ.
-        stages: those that are complete.
-        missing: the others of a usual ingestion.
-        run: the latest.
+        classes: how many neurons each read-write class has, at the model's τ.
+        stages: the stages that are complete.
+        missing: the stages of a usual ingestion that are not.
+        run: the latest run of `ingest`.
     """
 
     model: Model
@@ -80,13 +80,13 @@ def _read_model(request: Request, summary: ModelSummary) -> HomeModel:
     connection, model = request.connection, summary.model
     key = ("classes", model.model_id)
     stages = tuple(stage for stage in STAGES if stage in summary.stages)
-    wanted = ("weights", "vocab", "activations")
+    page_stages = ("weights", "vocab", "activations")
     return HomeModel(
         model,
         request.site.cached(key, lambda: count_model_classes(connection, model)),
         find_reading(connection, model),
         stages,
-        tuple(stage for stage in wanted if stage not in stages),
+        tuple(stage for stage in page_stages if stage not in stages),
         find_latest_run(connection, model),
     )
 
@@ -97,8 +97,10 @@ def _list_examples(request: Request, first: HomeModel) -> Iterator[Example]:
     start: StartingPoint = request.site.cached(
         ("start", model.model_id), lambda: find_starting_point(request.connection, model)
     )
-    present = {share.class_name for share in first.classes}
-    rare = next((name for name in ("weakening", "conditional weakening") if name in present), None)
+    class_names = {share.class_name for share in first.classes}
+    rare = next(
+        (name for name in ("weakening", "conditional weakening") if name in class_names), None
+    )
     if rare:
         yield Example(rare, "removes what it reads")
     else:
@@ -108,8 +110,8 @@ def _list_examples(request: Request, first: HomeModel) -> Iterator[Example]:
     if start.name is not None:
         yield Example(f"{model.name} {start.name}", "one neuron, layer.neuron")
     if start.token is not None:
-        shown = quote_text(start.token.token)
-        yield Example(shown, "who reads and writes a token")
-        yield Example(f"promotes={shown}", "writes this token")
+        token_text = quote_text(start.token.token)
+        yield Example(token_text, "who reads and writes a token")
+        yield Example(f"promotes={token_text}", "writes this token")
     if "vocab" in first.stages:
         yield Example(f"prediction layer>={model.n_layers // 2}", "sharpens a prediction, late")

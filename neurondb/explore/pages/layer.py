@@ -6,7 +6,7 @@ from typing import Final
 from neurondb.errors import UnknownNameError
 from neurondb.explore.notation import quote_name
 from neurondb.explore.site import Page, Request
-from neurondb.explore.sql import Sql, layer_sql
+from neurondb.explore.sql import Sql, make_layer_sql
 from neurondb.reading.arrays import choose_region, read_random_regions
 from neurondb.reading.layers import NEURONS_SHOWN, LayerLine, read_layer_extremes, read_layer_line
 from neurondb.reading.models import Model, find_model
@@ -33,7 +33,7 @@ class Outstanding:
     """Neurons that have the most or the least of something.
 
     Attributes:
-        expression: what `find` lists all neurons of the layer by, with `order`.
+        expression: the `find` expression that lists all neurons of the layer, in the order `order`.
     """
 
     title: str
@@ -70,7 +70,7 @@ def answer(request: Request) -> Page:
     """Return a layer's page.
 
     Raises:
-        UnknownNameError: no such model or layer.
+        UnknownNameError: when there is no such model or layer.
     """
     connection, layer = request.connection, int(request.path["layer"])
     model = find_model(connection, request.path["model"])
@@ -90,7 +90,7 @@ def answer(request: Request) -> Page:
             expression,
             ends.order,
             ends.neurons,
-            _extremes_sql(model, layer, ends.order),
+            _make_extremes_sql(model, layer, ends.order),
         )
         for ends in extremes
     )
@@ -102,14 +102,14 @@ def answer(request: Request) -> Page:
         outstanding=outstanding,
         has_weights=bool(line.classes),
         has_vocabulary=vocabulary,
-        sql=layer_sql(key, layer),
+        sql=make_layer_sql(key, layer),
     )
     return Page("layer", f"{model.name}, layer {layer}", content)
 
 
 def _list_regions(request: Request, model: Model, layer: int) -> tuple[RandomRegion, ...]:
-    stored = read_random_regions(request.connection, model)
-    best = {pair: choose_region(stored, layer, pair) for pair in PAIRS}
+    regions = read_random_regions(request.connection, model)
+    best = {pair: choose_region(regions, layer, pair) for pair in PAIRS}
     return tuple(
         RandomRegion(pair, region[1], region[0].low, region[0].high)
         for pair, region in best.items()
@@ -117,7 +117,7 @@ def _list_regions(request: Request, model: Model, layer: int) -> tuple[RandomReg
     )
 
 
-def _extremes_sql(model: Model, layer: int, order: str) -> Sql:
+def _make_extremes_sql(model: Model, layer: int, order: str) -> Sql:
     direction = " DESC" if order.startswith("-") else ""
     statement = _STATEMENT.format(column=order.removeprefix("-"), direction=direction)
     values = {"model": model.name, "layer": layer, "limit": NEURONS_SHOWN}

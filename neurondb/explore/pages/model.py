@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from neurondb.explore.parameters import read_layer
 from neurondb.explore.site import Page, Request
-from neurondb.explore.sql import Sql, layer_sql, named_sql
+from neurondb.explore.sql import Sql, make_layer_sql, make_named_sql
 from neurondb.formatting.text import format_ingest_command
 from neurondb.reading.layers import ClassShare, LayerLine, count_model_classes, read_layer_table
 from neurondb.reading.models import Model, find_model
@@ -20,10 +20,10 @@ class Panel:
     """A figure, and the statement whose rows it draws.
 
     Attributes:
-        figure: its name.
-        height: that it will take, in pixels, so that nothing jumps.
+        figure: name of the figure.
+        height: the pixels that it will take, so that nothing moves when it is drawn.
         wide: whether it takes the width of the page.
-        layer: that it shows; None where it shows all.
+        layer: the layer that it shows; None where it shows all layers.
     """
 
     figure: str
@@ -48,7 +48,7 @@ class ModelPage:
     """A model's page.
 
     Attributes:
-        layers: one line each; empty while no weights are ingested.
+        layers: a line for each layer; empty while no weights are ingested.
         panels: the figures that can be drawn.
         scattered: the layer whose neurons are drawn one by one; None without weights.
         questions: named queries about this model, name and title.
@@ -149,7 +149,7 @@ def answer(request: Request) -> Page:
     """Return a model's page.
 
     Raises:
-        UnknownNameError: no such model.
+        UnknownNameError: when there is no such model.
     """
     connection = request.connection
     model = find_model(connection, request.path["model"])
@@ -182,9 +182,7 @@ def _list_missing(model: Model, ingested: ModelStatus) -> Iterator[Missing]:
             yield Missing(stage, format_ingest_command(model.name, model.source, stage))
 
 
-def _choose_scattered(
-    model: Model, layers: tuple[LayerLine, ...], written: str | None
-) -> int | None:
+def _choose_scattered(model: Model, layers: tuple[LayerLine, ...], text: str | None) -> int | None:
     """Return the layer asked for, else the one with the most neurons that manipulate their input.
 
     Raises:
@@ -193,8 +191,8 @@ def _choose_scattered(
     classified = [line for line in layers if line.classes]
     if not classified:
         return None
-    chosen = read_layer(written, model)
-    return max(classified, key=_count_manipulators).layer if chosen is None else chosen
+    layer = read_layer(text, model)
+    return max(classified, key=_count_manipulators).layer if layer is None else layer
 
 
 def _count_manipulators(line: LayerLine) -> int:
@@ -212,7 +210,7 @@ def _list_panels(model: Model, scattered: int | None, *, activations: bool) -> I
         "One layer",
         _SCATTER_CAPTION,
         _SCATTER_HEIGHT,
-        layer_sql(model.model_id, scattered),
+        make_layer_sql(model.model_id, scattered),
         wide=not activations,
         layer=scattered,
     )
@@ -220,6 +218,6 @@ def _list_panels(model: Model, scattered: int | None, *, activations: bool) -> I
         yield _build_panel(model, figure)
 
 
-def _build_panel(model: Model, drawn: _Figure) -> Panel:
-    sql = named_sql(drawn.query, model=model.name)
-    return Panel(drawn.figure, drawn.title, drawn.caption, drawn.height, sql, drawn.wide)
+def _build_panel(model: Model, figure: _Figure) -> Panel:
+    sql = make_named_sql(figure.query, model=model.name)
+    return Panel(figure.figure, figure.title, figure.caption, figure.height, sql, figure.wide)

@@ -45,11 +45,11 @@ class PairPage:
     """Two neurons.
 
     Attributes:
-        left: as it was asked for, `model/L.N`; the field of the form has it.
-        right: likewise.
+        left: the first neuron as it was asked for, `model/L.N`, which the form repeats.
+        right: the second neuron, likewise.
         sides: both neurons, or none while one is not chosen.
         between: cosines between their vectors, where a stored comparison has them.
-        models: names to choose from.
+        models: names of the models to choose from.
     """
 
     left: str
@@ -63,25 +63,25 @@ def answer(request: Request) -> Page:
     """Return the page of two neurons, or the form that asks for them.
 
     Raises:
-        UsageError: what was asked for is not `model/L.N`.
-        UnknownNameError: no such model or neuron.
+        UsageError: when what was asked for is not `model/L.N`.
+        UnknownNameError: when there is no such model or neuron.
     """
-    asked = [request.query.get(name, "").strip() for name in ("left", "right")]
-    chosen = [_read_named(request, text) for text in asked if text]
+    names = [request.query.get(name, "").strip() for name in ("left", "right")]
+    places = [_read_named(request, text) for text in names if text]
     models = tuple(summary.model.name for summary in list_models(request.connection))
-    if len(chosen) < 2:
-        return Page("pair", "Two neurons", PairPage(asked[0], asked[1], (), None, models))
-    sides = tuple(_read_side(request, *named) for named in chosen)
-    between = read_vector_cosines(request.connection, *chosen)
-    title = " and ".join(f"{model.name} {layer}.{neuron}" for model, layer, neuron in chosen)
-    return Page("pair", title, PairPage(asked[0], asked[1], sides, between, models))
+    if len(places) < 2:
+        return Page("pair", "Two neurons", PairPage(names[0], names[1], (), None, models))
+    sides = tuple(_read_side(request, *place) for place in places)
+    cosines = read_vector_cosines(request.connection, *places)
+    title = " and ".join(f"{model.name} {layer}.{neuron}" for model, layer, neuron in places)
+    return Page("pair", title, PairPage(names[0], names[1], sides, cosines, models))
 
 
-def _read_named(request: Request, written: str) -> tuple[Model, int, int]:
-    named = match_named_neuron(written[:_LONGEST])
-    if named is None or named.model is None:
-        raise UsageError(f"{written[:60]!r} is not MODEL/LAYER.NEURON, like llama-3.2-3b/27.8000")
-    return find_model(request.connection, named.model), *named.place
+def _read_named(request: Request, text: str) -> tuple[Model, int, int]:
+    neuron = match_named_neuron(text[:_LONGEST])
+    if neuron is None or neuron.model is None:
+        raise UsageError(f"{text[:60]!r} is not MODEL/LAYER.NEURON, like llama-3.2-3b/27.8000")
+    return find_model(request.connection, neuron.model), *neuron.place
 
 
 def _read_side(request: Request, model: Model, layer: int, neuron: int) -> Side:

@@ -1,4 +1,4 @@
-"""Leads to some neuron of a model."""
+"""The address that leads to a random neuron of a model."""
 
 import random
 
@@ -10,7 +10,7 @@ def answer(request: Request) -> Redirect:
     """Redirect to a neuron drawn with equal chances.
 
     Raises:
-        UnknownNameError: no such model.
+        UnknownNameError: when there is no such model.
     """
     model = find_model(request.connection, request.path["model"])
     layer, neuron = divmod(random.randrange(model.n_neurons), model.d_mlp)  # noqa: S311

@@ -43,10 +43,10 @@ class Run:
     """A run's page.
 
     Attributes:
-        done: what was done, in words.
-        found: what finds the set's neurons, where its definition is such an expression.
-        order: column by which `find` orders the neurons, of a run that the overview shows.
-        command: what does it again.
+        done: what was done to the neurons, in words.
+        found: the expression that finds the set's neurons, where its definition is one.
+        order: the column to order these neurons by, where neuron_overview shows the run.
+        command: the command that runs it again.
     """
 
     page: RunPage
@@ -62,42 +62,44 @@ def answer(request: Request) -> Page:
     """Return a run's page.
 
     Raises:
-        UnknownNameError: no such run.
+        UnknownNameError: when there is no such run.
     """
     run_id = int(request.path["run_id"])
     page = request.site.cached(("run", run_id), lambda: read_run_page(request.connection, run_id))
-    given = {"run_id": run_id}
+    bindings = {"run_id": run_id}
     content = Run(
         page,
         str(page.run.treatment),
         _find_expression(page),
         _ORDERS.get(page.kind) if page.shown else None,
         _rerun_command(page),
-        Sql("its results", _STATEMENTS[page.kind], given),
-        Sql("its neurons", _MEMBERS, given),
+        Sql("its results", _STATEMENTS[page.kind], bindings),
+        Sql("its neurons", _MEMBERS, bindings),
     )
     return Page("run", f"Run {run_id} on {make_visible(page.run.model)}", content)
 
 
 def _find_expression(page: RunPage) -> str | None:
-    """Return the definition as what `find` understands, within the model; None if it does not."""
+    """Return the definition as a `find` expression on the model; None where it is none."""
     try:
         parse(page.run.definition)
     except NeuronDBError:
         return None
     if page.run.baseline_of is not None or page.run.definition == "every neuron":
         return None
-    inner = page.run.definition.strip()
-    return f"{f'({inner}) ' if inner else ''}model={quote_name(page.run.model)}"
+    definition = page.run.definition.strip()
+    return f"{f'({definition}) ' if definition else ''}model={quote_name(page.run.model)}"
 
 
 def _rerun_command(page: RunPage) -> str:
     run = page.run
     if page.kind == _TOGETHER:
         return f"neurondb ablate --rerun {run.baseline_of or run.run_id}"
-    which = f"--where {shlex.quote(run.definition)}" if _find_expression(page) else "--where EXPR"
-    how = "--attribution" if page.kind == "attribution" else which
+    selection = (
+        f"--where {shlex.quote(run.definition)}" if _find_expression(page) else "--where EXPR"
+    )
+    target = "--attribution" if page.kind == "attribution" else selection
     texts = f" --max-texts {run.n_texts}" if run.n_texts else ""
     condition = f" --condition {run.condition}" if run.condition else ""
-    line = f"neurondb ablate-each {shlex.quote(run.model)} {how} --mode {run.mode}{condition}"
+    line = f"neurondb ablate-each {shlex.quote(run.model)} {target} --mode {run.mode}{condition}"
     return make_visible(f"{line} --dataset {shlex.quote(run.dataset)}{texts}")

@@ -16,7 +16,7 @@ from neurondb.reading.models import Model, find_model, list_models
 from neurondb.reading.tokens import NamedToken
 
 LONGEST: Final = 4_000
-"""A search has so many characters at most."""
+"""How many characters a search has at most."""
 _TOKEN: Final = re.compile(
     r"(?:(?P<model>[^'\"#]*\S)\s+)?(?P<token>'.*'|\".*\"|#[0-9]{1,18})", re.DOTALL
 )
@@ -28,8 +28,8 @@ class Option:
 
     Attributes:
         kind: neuron, model, token or neurons.
-        label: what it is, to be shown as it stands.
-        model: whose; None where that goes without saying.
+        label: the text that shows it.
+        model: the model that it belongs to; None where that goes without saying.
     """
 
     kind: str
@@ -50,8 +50,8 @@ def answer(request: Request) -> Page | Redirect:
     """Redirect to what was searched for, or show what it may mean.
 
     Raises:
-        UnknownNameError: nothing of that name; says what comes near.
-        ExpressionError: the expression cannot be understood.
+        UnknownNameError: when nothing has that name; the message lists similar names.
+        ExpressionError: when the expression cannot be understood.
     """
     text = request.query.get("q", "").strip(" ")
     if not text:
@@ -63,36 +63,40 @@ def answer(request: Request) -> Page | Redirect:
 
 
 def find_destinations(request: Request, text: str) -> list[Option]:
-    """Return what a search may mean, at least one thing.
+    """Return what a search may mean; at least one option.
 
     Raises:
-        UnknownNameError: nothing of that name.
-        UsageError: the expression cannot be understood, or is too long.
+        UnknownNameError: when nothing has that name.
+        UsageError: when the expression cannot be understood, or is too long.
     """
     if len(text) > LONGEST:
         raise UsageError(f"a search has at most {LONGEST:,} characters, not {len(text):,}")
-    for read in _MEANINGS:
-        options = read(request, text)
+    for read_meaning in _MEANINGS:
+        options = read_meaning(request, text)
         if options:
             return options
     return _read_expression(request, text)
 
 
 def _read_neuron(request: Request, text: str) -> list[Option]:
-    named = match_named_neuron(text)
-    if named is None:
+    match = match_named_neuron(text)
+    if match is None:
         return []
-    layer, neuron = named.place
-    if named.model is None:
+    layer, neuron = match.place
+    if match.model is None:
         models = [summary.model for summary in list_models(request.connection)]
-    elif (model := _find_model(request, named.model)) is not None:
-        return [_neuron_option(request, model, layer, neuron)]  # there or not, its page will say
+    elif (model := _find_model(request, match.model)) is not None:
+        return [
+            _make_neuron_option(request, model, layer, neuron)
+        ]  # its page will say whether it exists
     else:
         return []
-    has = [model for model in models if layer < model.n_layers and neuron < model.d_mlp]
-    if not has:
+    models_with_place = [
+        model for model in models if layer < model.n_layers and neuron < model.d_mlp
+    ]
+    if not models_with_place:
         raise UnknownNameError(f"no model here has a neuron {layer}.{neuron}{_say_sizes(models)}")
-    return [_neuron_option(request, model, layer, neuron) for model in has]
+    return [_make_neuron_option(request, model, layer, neuron) for model in models_with_place]
 
 
 def _say_sizes(models: list[Model]) -> str:
@@ -103,7 +107,7 @@ def _say_sizes(models: list[Model]) -> str:
     return f": {'; '.join(sizes)}" if sizes else ": there is no model yet"
 
 
-def _neuron_option(request: Request, model: Model, layer: int, neuron: int) -> Option:
+def _make_neuron_option(request: Request, model: Model, layer: int, neuron: int) -> Option:
     name = f"{layer}.{neuron}"
     return Option("neuron", name, model.name, request.site.links.neuron(model.name, name))
 
@@ -127,31 +131,35 @@ def _read_token(request: Request, text: str) -> list[Option]:
         return []
     if name["model"] is not None:
         model = _find_model(request, name["model"])
-        return [] if model is None else _token_of_model(request, model, name["token"])
-    spelled = name["token"]
-    options = _token_in_each_model(request, spelled)
-    if not options:  # says what comes near in any of the models
-        token = int(spelled[1:]) if spelled[0] == "#" else unquote(spelled)
+        return [] if model is None else _find_token_of_model(request, model, name["token"])
+    token_text = name["token"]
+    options = _find_token_in_each_model(request, token_text)
+    if not options:  # raises the error that lists similar tokens of all models
+        token = int(token_text[1:]) if token_text[0] == "#" else unquote(token_text)
         require_token(request.connection, token, ())
     return options
 
 
-def _token_in_each_model(request: Request, spelled: str) -> list[Option]:
+def _find_token_in_each_model(request: Request, token_text: str) -> list[Option]:
     """Return a token in every model that has it."""
     connection = request.connection
     models = [summary.model for summary in list_models(connection)]
     return [
         option
         for model in models
-        for option in _token_options(request, model, find_tokens_if_any(connection, model, spelled))
+        for option in _make_token_options(
+            request, model, find_tokens_if_any(connection, model, token_text)
+        )
     ]
 
 
-def _token_of_model(request: Request, model: Model, spelled: str) -> list[Option]:
-    return _token_options(request, model, find_tokens(request.connection, model, [spelled]))
+def _find_token_of_model(request: Request, model: Model, token_text: str) -> list[Option]:
+    return _make_token_options(request, model, find_tokens(request.connection, model, [token_text]))
 
 
-def _token_options(request: Request, model: Model, tokens: Iterable[NamedToken]) -> list[Option]:
+def _make_token_options(
+    request: Request, model: Model, tokens: Iterable[NamedToken]
+) -> list[Option]:
     links = request.site.links
     return [
         Option("token", token.token, model.name, links.token(model.name, token.token_id))
@@ -160,7 +168,7 @@ def _token_options(request: Request, model: Model, tokens: Iterable[NamedToken])
 
 
 def _read_expression(request: Request, text: str) -> list[Option]:
-    """Return the set that an expression describes; what is none may be a token without quotes."""
+    """Return the set that an expression describes, or else a token written without quotes."""
     try:
         read_expression(request.site.engine, text)
     except NeuronDBError:
@@ -173,7 +181,7 @@ def _read_expression(request: Request, text: str) -> list[Option]:
 
 def _read_bare_token(request: Request, text: str) -> list[Option]:
     words = dict.fromkeys((text, f" {text}"))
-    return [option for word in words for option in _token_in_each_model(request, repr(word))]
+    return [option for word in words for option in _find_token_in_each_model(request, repr(word))]
 
 
 _MEANINGS: Final[tuple[Callable[[Request, str], list[Option]], ...]] = (

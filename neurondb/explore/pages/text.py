@@ -26,7 +26,7 @@ from neurondb.reading.texts import (
 from neurondb.reading.traces import ValuesAlongText, read_values_along_text
 
 FIRST_CHARACTERS: Final = 60
-"""So much of a token is shown at most."""
+"""How many characters of a token are shown at most."""
 
 _PEAKS: Final = """SELECT n.layer || '.' || n.neuron AS name, e.sign_case, e.quantity, e.rank,
        e.position, e.value
@@ -55,13 +55,14 @@ class TextContent:
     """A text's page.
 
     Attributes:
-        models: those that read its dataset.
-        model: whose tokens and neurons are shown; None where none has read it.
-        layer: looked at, where the model is too large to look at all.
+        models: names of the models that read its dataset.
+        model: the model whose tokens and neurons are shown; None where none has read it.
+        layer: the layer that is looked through, where the model is too large for all of them.
         every_layer: whether the peaks are those of all layers.
-        neuron: whose values colour the text; path: they, by position.
-        start: of the text, where its tokens are not stored.
-        sql: the statement behind the peaks.
+        neuron: the neuron whose values colour the text.
+        path: these values, by position.
+        start: start of the text, where its tokens are not stored.
+        sql: the SQL statement behind the peaks.
     """
 
     text: Text
@@ -91,17 +92,17 @@ class TextContent:
         if self.stretch is None:
             return []
         counts = {} if self.peaks is None else dict(self.peaks.by_position)
-        shown = zip(self.stretch.tokens, self.stretch.token_ids, strict=True)
+        tokens = zip(self.stretch.tokens, self.stretch.token_ids, strict=True)
         return [
             self._piece(position, text, token_id, counts.get(position, 0))
-            for position, (text, token_id) in enumerate(shown, self.stretch.first)
+            for position, (text, token_id) in enumerate(tokens, self.stretch.first)
         ]
 
     def _piece(self, position: int, text: str, token_id: int, peaks: int) -> Piece:
-        shown = make_visible(text[:FIRST_CHARACTERS])
+        visible = make_visible(text[:FIRST_CHARACTERS])
         value = None if self.path is None else self.path.hook_post.get(position)
         if value is None or self.path is None or not math.isfinite(value) or not self.scale:
-            return Piece(position, token_id, shown, peaks, "", 0, None)
+            return Piece(position, token_id, visible, peaks, "", 0, None)
         traces = {"gate": self.path.hook_pre, "in": self.path.hook_pre_linear}
         if not self.path.hook_pre_linear:
             traces = {"in": self.path.hook_pre}
@@ -110,7 +111,7 @@ class TextContent:
             f"{name} {format_compact(at.get(position))}" for name, at in traces.items()
         )
         percent = round(100 * abs(value) / self.scale)
-        return Piece(position, token_id, shown, peaks, "p" if value > 0 else "n", percent, values)
+        return Piece(position, token_id, visible, peaks, "p" if value > 0 else "n", percent, values)
 
 
 class _Selection(NamedTuple):
@@ -132,33 +133,35 @@ def answer(request: Request) -> Page:
     connection = request.connection
     text = find_text(connection, int(request.path["text_id"]))
     models = list_models_that_read(connection, text)
-    chosen = _read_selection(request, text, models)
-    page = _read_content(request, text, models, chosen)
+    selection = _read_selection(request, text, models)
+    page = _read_content(request, text, models, selection)
     return Page("text", f"Text {text.ordinal} of {make_visible(text.dataset)}", page)
 
 
 def _read_content(
-    request: Request, text: Text, models: tuple[str, ...], chosen: _Selection
+    request: Request, text: Text, models: tuple[str, ...], selection: _Selection
 ) -> TextContent:
-    connection, model = request.connection, chosen.model
-    read = path = peaks = sql = None
+    connection, model = request.connection, selection.model
+    stretch = path = peaks = sql = None
     if model is not None:
-        read = read_stretch(connection, model, text.text_id, chosen.position or 0)
-        peaks = read_text_peaks(connection, model, text, chosen.layer, chosen.position)
-        sql = _sql(model, text, peaks)
-        if chosen.neuron is not None:
-            path = read_values_along_text(connection, find_neuron_id(model, *chosen.neuron), text)
+        stretch = read_stretch(connection, model, text.text_id, selection.position or 0)
+        peaks = read_text_peaks(connection, model, text, selection.layer, selection.position)
+        sql = _make_sql(model, text, peaks)
+        if selection.neuron is not None:
+            path = read_values_along_text(
+                connection, find_neuron_id(model, *selection.neuron), text
+            )
     return TextContent(
         text=text,
         models=models,
         model=None if model is None else model.name,
         n_layers=0 if model is None else model.n_layers,
-        layer=chosen.layer,
+        layer=selection.layer,
         every_layer=model is not None and count_layers_at_once(model) == model.n_layers,
-        position=chosen.position,
-        neuron=None if chosen.neuron is None else "{}.{}".format(*chosen.neuron),
-        stretch=read,
-        start=read_text_start(connection, text.text_id) if read is None else None,
+        position=selection.position,
+        neuron=None if selection.neuron is None else "{}.{}".format(*selection.neuron),
+        stretch=stretch,
+        start=read_text_start(connection, text.text_id) if stretch is None else None,
         path=path,
         peaks=peaks,
         sql=sql,
@@ -176,14 +179,14 @@ def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _S
         return _Selection(None, 0, None, None)
     place = None if neuron is None else parse_neuron(neuron)
     if place is not None:
-        find_neuron_id(model, *place)  # refuses what the model has not
+        find_neuron_id(model, *place)  # raises where the model has no such neuron
     layer = read_layer(query.get("layer"), model)
     if layer is None:
         layer = 0 if place is None else place[0]
     return _Selection(model, layer, read_position(query.get("position")), place)
 
 
-def _sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:
+def _make_sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:
     first = model.first_neuron_id + peaks.layers[0] * model.d_mlp
     end = model.first_neuron_id + (peaks.layers[-1] + 1) * model.d_mlp
     values = {"first": first, "end": end, "dataset_id": text.dataset_id, "text_id": text.text_id}

@@ -23,7 +23,7 @@ from neurondb.reading.tokens import (
 )
 
 SHOWN: Final = 25
-"""So many neurons of a list are shown."""
+"""How many neurons of a list are shown."""
 SHOWN_OF_HEAD: Final = 12
 
 _LISTS: Final = """SELECT n.layer || '.' || n.neuron AS name, p.vector, p.direction, p.rank,
@@ -47,14 +47,14 @@ class TokenContent:
     """A token's page.
 
     Attributes:
-        previous: id of the token before it.
+        previous: id of the token before it in the vocabulary.
         alike: other spellings of the same word.
-        layer: whose neurons are listed; None: those of all layers.
-        effects: in the lists of the basis.
+        layer: the layer whose neurons are listed; None for all layers.
+        effects: the neurons whose lists of the basis have it, by effect.
         encoded_by: neurons whose most probable token under the LM head it is, at +in or −in.
         decoded: its probability under the LM head of every neuron, where it is stored.
-        command: adds that.
-        sql: panel → the statement behind it.
+        command: the command that stores it.
+        sql: panel → the SQL statement behind it.
     """
 
     model: str
@@ -105,7 +105,7 @@ def answer(request: Request) -> Page:
         encoded_by=list_encoding_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
         decoded=list_decoded_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
         command=f"neurondb tokens {shlex.quote(model.name)} '#{token.token_id}' --lm-head --store",
-        sql=_statements(model, token, basis, layer),
+        sql=_make_statements(model, token, basis, layer),
     )
     return Page(
         "token", f"{make_visible(token.token[:40], spaces=True)} · {make_visible(model.name)}", page
@@ -119,11 +119,13 @@ def _require_token(request: Request, model: Model, token_id: int) -> NamedToken:
     if find_next_token(request.connection, model, -1, 1) is None:
         command = format_ingest_command(model.name, model.source, "vocab")
         raise UnknownNameError(f"the tokens of {model.name} are not ingested: run `{command}`")
-    why = explain_missing_token(model, token_id)
-    raise UnknownNameError(f"{model.name} has no token #{token_id}: {why}")
+    reason = explain_missing_token(model, token_id)
+    raise UnknownNameError(f"{model.name} has no token #{token_id}: {reason}")
 
 
-def _statements(model: Model, token: NamedToken, basis: str, layer: int | None) -> dict[str, Sql]:
+def _make_statements(
+    model: Model, token: NamedToken, basis: str, layer: int | None
+) -> dict[str, Sql]:
     values: dict[str, int | str] = {"token_id": token.token_id, "model": model.name}
     of_lists = values | {"basis": basis} | ({} if layer is None else {"layer": layer})
     lists = _LISTS.format(layer="" if layer is None else _OF_LAYER)

@@ -5,12 +5,12 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, SmallInteger, Table, 
 from neurondb.schema.columns import CLUSTERED, flag, identity, key, metadata, real, reference, word
 
 
-def _class(name: str, of: str) -> Column[int]:
+def _class(name: str, model: str) -> Column[int]:
     return Column(
         name,
         SmallInteger,
         ForeignKey("rw_classes.class_id"),
-        comment=f"its read-write class in {of} when compared; NULL if it had none",
+        comment=f"its read-write class in {model} when compared; NULL if it had none",
     )
 
 

@@ -150,7 +150,7 @@ def assert_moments(record: Moments, neuron: int, values: Array) -> None:
 def _by_bin(values: Array) -> list[int]:
     """Count values by the edges, which belong to the bin beyond them, seen from zero."""
     counts = np.zeros(histogram.N_BINS, dtype=np.int64)
-    edges = histogram.edges()
+    edges = histogram.compute_edges()
     for value in values:
         beyond = edges <= value if value >= 0 else edges < value
         counts[int(beyond.sum())] += 1

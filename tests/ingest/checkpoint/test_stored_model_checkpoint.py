@@ -8,7 +8,7 @@ import pytest
 
 from ingest.checkpoint.stored_model_checkpoint import open_stored_checkpoint
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.database import open_existing
 from neurondb.errors import HubError, IngestError
 from neurondb.reading.models import find_model
@@ -20,7 +20,9 @@ from tests.support.tiny_model import tiny_model
 def database(tmp_path: Path) -> Path:
     path = tmp_path / "n.db"
     model = tiny_model(tmp_path / "tiny")
-    job("ingest")(IngestRequest(str(model), str(path), stages=("weights",), device="cpu"), Silent())
+    load_job("ingest")(
+        IngestRequest(str(model), str(path), stages=("weights",), device="cpu"), Silent()
+    )
     return path
 
 

@@ -11,7 +11,14 @@ from torch import Tensor
 from ingest.jobs.entropy import run
 from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
 from neurondb.contracts.inputs import TextsRequest
-from neurondb.errors import IngestError, NeuronDBError, TextError, UnknownNameError, UsageError
+from neurondb.errors import (
+    IngestError,
+    LackingModelError,
+    NeuronDBError,
+    TextError,
+    UnknownNameError,
+    UsageError,
+)
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import TEXTS, Silent, text_file
@@ -188,7 +195,7 @@ def test_a_seed_says_which_random_neurons() -> None:
         ({"neurons": (NEURONS[0],) * 2}, UsageError, "twice"),
         ({"neurons": (NeuronPlace(7, 0),)}, UnknownNameError, r"\b7\.0\b.*\b0 to 1\b"),
         ({"n_baseline": 3}, IngestError, "`neurondb ingest .*--stages vocab`"),
-        ({"texts": {"max_len": 4000}}, UsageError, r"--max-len 4000\b.* 256\b"),
+        ({"texts": {"max_len": 4000}}, LackingModelError, r"max_len 4000\b.* 256\b"),
     ],
 )
 def test_refusals(more: dict[str, Any], error: type[NeuronDBError], said: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from ingest.forward import Batch
 from ingest.forward.cached_step import decode_step
 from ingest.interventions import Intervention, Targets, check_gated, intervene
-from neurondb.errors import UsageError
+from neurondb.errors import LackingModelError
 from neurondb.interventions import Condition
 from tests.support.ablation_reference import Edit
 from tests.support.interventions import forward_of, intervention
@@ -93,10 +93,10 @@ def test_ungated_models_have_no_sign_of_the_gate() -> None:
     forward = forward_of("gpt2")
     gate = Intervention({0: Targets.from_value([1], [1])}, condition=Condition(1, 0))
     with (
-        pytest.raises(UsageError, match=r"gate\+.*\bpost\+.*\bhook_post\b"),
+        pytest.raises(LackingModelError, match=r"gate\+.*\bpost\+.*\bhook_post\b"),
         intervene(forward, gate),
     ):
         pass
     linear = Intervention({0: Targets.from_value([1], [1], 2.0)}, "hook_pre_linear")
-    with pytest.raises(UsageError, match=r"hook_pre_linear\b.*\bhook_post\b"):
+    with pytest.raises(LackingModelError, match=r"hook_pre_linear\b.*\bhook_post\b"):
         check_gated(gated=False, interventions=[linear])

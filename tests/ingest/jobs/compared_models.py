@@ -10,7 +10,7 @@ import pytest
 from ingest.jobs import compare
 from neurondb.contracts.compare import CompareRequest
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.reading.comparisons import read_comparison_page
 from neurondb.reading.models import open_readonly
 from neurondb.reading.pairs import find_pair, find_stored_comparison
@@ -32,7 +32,7 @@ def ingest(database: Path, *models: Path, stages: tuple[str, ...] = (), **option
             device="cpu",
             **options,
         )
-        job("ingest")(request, Silent())
+        load_job("ingest")(request, Silent())
 
 
 def compared(database: Path, before: str = "base", after: str = "tuned") -> int:

@@ -16,7 +16,7 @@ from ingest.interventions.runner import InterventionRunner
 from ingest.jobs import ablate
 from neurondb.contracts.ablate import RerunRequest
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
-from neurondb.errors import IngestError, UsageError
+from neurondb.errors import IngestError
 from neurondb.interventions import Condition, Treatment
 from tests.ingest.jobs.ablation_requests import (
     N_TEXTS,
@@ -202,7 +202,7 @@ def test_a_set_is_found_by_its_name_and_a_name_is_of_one_set(file: Path) -> None
     first = run(request(file, name="mine"))
     again = run(request(file, NeuronSelection("set", "mine")))
     assert (again.run_ids, again.n_new) == (first.run_ids, 0)
-    with pytest.raises(UsageError, match=r"'mine'.*--save-set"):
+    with pytest.raises(IngestError, match=r"'mine'.*save_set"):
         run(request(file, NeuronSelection("neurons", "2.2"), name="mine"))
 
 
@@ -219,7 +219,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_run(
 ) -> None:
     run(request(file, name="mine"))
     monkeypatch.setattr(InterventionRunner, "run", None)
-    with refused(UsageError, "'mine'.*--save-set"):
+    with refused(IngestError, "'mine'.*save_set"):
         run(request(file, NeuronSelection("neurons", "0.1"), name="mine"))
 
 

@@ -16,7 +16,7 @@ from ingest.bundled import MODEL_NAME
 from ingest.jobs import ablate_each, attribution
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
-from neurondb.errors import IngestError, UnknownNameError, UsageError
+from neurondb.errors import IngestError, LackingModelError, UnknownNameError, UsageError
 from neurondb.interventions import METRICS, Condition, Treatment
 from neurondb.writing.effects import store_effects
 from tests.ingest.jobs.ablation_requests import copy_of, rows
@@ -257,5 +257,5 @@ def test_a_gate_condition_needs_a_gate(tmp_path: Path) -> None:
     path = copy_of("gpt2", tmp_path)
     ((name,),) = rows(path, "SELECT name FROM models")
     asked = request(path, treatment=Treatment("zero", Condition(gate=1)))
-    with pytest.raises(UsageError, match=r"gate\+.*post\+.*post-"):
+    with pytest.raises(LackingModelError, match=r"gate\+.*post\+.*post-"):
         each(replace(asked, model=name, selection=NeuronSelection("neurons", "0.1")))

@@ -10,9 +10,9 @@ from neurondb import named_queries
 from neurondb.contracts.ablate import AblationRequest, RerunRequest
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.single_neuron import EffectRequest
-from neurondb.errors import UsageError
+from neurondb.errors import IngestError
 from neurondb.interventions import METRICS, Treatment
 from neurondb.sql import open_engine, run_sql
 from tests.support.ingested import Silent
@@ -46,21 +46,21 @@ def test_runs_are_the_same_as_in_sqlite(postgres: str, tmp_path: Path) -> None:
         ingest = IngestRequest(
             model=model, name="tiny", database=database, dataset=texts, device="cpu"
         )
-        job("ingest")(replace(ingest, stages=("weights", "vocab", "activations")), Silent())
+        load_job("ingest")(replace(ingest, stages=("weights", "vocab", "activations")), Silent())
         asked = AblationRequest(
             "tiny", SET, texts=TextsRequest("tiny"), device="cpu", database=database, name="two"
         )
         mean = Treatment.parse("mean", "post+", None, None)
-        job("ablate")(replace(asked, baseline=2), Silent())
-        found = job("ablate")(replace(asked, treatment=mean), Silent())
-        again = job("rerun")(RerunRequest(found.run_ids[0], database=database), Silent())
+        load_job("ablate")(replace(asked, baseline=2), Silent())
+        found = load_job("ablate")(replace(asked, treatment=mean), Silent())
+        again = load_job("rerun")(RerunRequest(found.run_ids[0], database=database), Silent())
         assert (again.n_new, again.largest_difference) == (0, 0.0)
-        assert job("ablate")(replace(asked, treatment=mean), Silent()).n_new == 0
+        assert load_job("ablate")(replace(asked, treatment=mean), Silent()).n_new == 0
         other = NeuronSelection("neurons", "0.0")
-        with pytest.raises(UsageError, match=r"'two'.*--save-set"):
-            job("ablate")(replace(asked, selection=other), Silent())
+        with pytest.raises(IngestError, match=r"'two'.*save_set"):
+            load_job("ablate")(replace(asked, selection=other), Silent())
         each = EffectRequest("tiny", TextsRequest("tiny"), METRICS, SET, database=database)
-        job("ablate-each")(replace(each, device="cpu"), Silent())
+        load_job("ablate-each")(replace(each, device="cpu"), Silent())
     mine, theirs = ([rows(one, sql) for sql in (RESULTS, BINS, EFFECTS)] for one in both)
     assert mine == theirs
     assert all(mine)

@@ -10,7 +10,14 @@ import pytest
 from ingest.jobs import ablate
 from neurondb.contracts.ablate import RerunRequest
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
-from neurondb.errors import DatabaseError, IngestError, TextError, UnknownNameError, UsageError
+from neurondb.errors import (
+    DatabaseError,
+    IngestError,
+    LackingModelError,
+    TextError,
+    UnknownNameError,
+    UsageError,
+)
 from neurondb.interventions import Condition, Treatment
 from tests.ingest.jobs.ablation_requests import copy_of, dataset, refused, request, rows, run
 from tests.support.ingested import Silent, random_model
@@ -27,11 +34,11 @@ from tests.support.ingested import Silent, random_model
         (NeuronSelection("neurons", "1.512"), UnknownNameError, r"\b1\.512\b.*\b0 to 511\b"),
         (NeuronSelection("neurons", "one"), UsageError, "'one'.*LAYER.NEURON"),
         (NeuronSelection("neurons", " "), UnknownNameError, "tinyworld-2m .*' '"),
-        (NeuronSelection("class", "weakest"), UnknownNameError, "'weakest'.*'weakening'"),
-        (NeuronSelection("class", "cond"), UnknownNameError, "'cond'.*conditional weakening"),
+        (NeuronSelection("class", "weakest"), UsageError, "'weakest'.*'weakening'"),
+        (NeuronSelection("class", "cond"), UsageError, "'cond'.*conditional weakening"),
         (
             NeuronSelection("class", "weakening", 99),
-            UsageError,
+            UnknownNameError,
             r"tinyworld-2m .*\b\d\d .*weakening.* 99",
         ),
         (NeuronSelection("where", "layer>7"), UnknownNameError, "tinyworld-2m .*'layer>7'"),
@@ -40,13 +47,13 @@ from tests.support.ingested import Silent, random_model
         (NeuronSelection("sql", "SELECT 1 AS one"), UsageError, r"\bone\b.*\bneuron_id\b"),
         (
             NeuronSelection("sql", "SELECT 10000 AS neuron_id"),
-            UsageError,
+            UnknownNameError,
             "neuron_id 10000 .*tinyworld-2m",
         ),
         (NeuronSelection("sql", "SELECT NULL AS layer, 1 AS neuron"), UnknownNameError, r"None\.1"),
         (
             NeuronSelection("sql", "SELECT 'b' AS model, '1.2' AS name"),
-            UsageError,
+            UnknownNameError,
             "'b'.*WHERE model = 'tinyworld-2m'",
         ),
     ],
@@ -65,8 +72,8 @@ def test_texts_that_are_none(file: Path, tmp_path: Path) -> None:
     for texts, kind, said in (
         (TextsRequest(str(tmp_path / "empty.txt")), TextError, r"empty\.txt\b.*\btexts\b"),
         (TextsRequest(str(tmp_path / "none.txt")), TextError, r"none\.txt\b.*\btexts\b"),
-        (TextsRequest(dataset(file), max_len=9999), UsageError, "--max-len 9999 .*256"),
-        (TextsRequest(dataset(file), max_tokens=1), TextError, r"\b136\b.*--max-tokens 1\b"),
+        (TextsRequest(dataset(file), max_len=9999), LackingModelError, "max_len 9999 .*256"),
+        (TextsRequest(dataset(file), max_tokens=1), TextError, r"\b136\b.*max_tokens 1\b"),
     ):
         with refused(kind, said):
             run(request(file, texts=texts))
@@ -96,9 +103,9 @@ def test_ungated_models(tmp_path: Path) -> None:
     asked = replace(request(file, NeuronSelection("neurons", "1.3"), texts=texts), model=model)
     means = replace(asked, treatment=Treatment("mean", Condition(0, -1)), baseline=1)
     assert ablate.run(means, Silent()).n_new == 2
-    with refused(UsageError, r"gate\+.*post\+.*post-"):
+    with refused(LackingModelError, r"gate\+.*post\+.*post-"):
         run(replace(asked, treatment=Treatment("zero", Condition(1, 0))))
-    with refused(UsageError, "hook_pre_linear.*--hook hook_post"):
+    with refused(LackingModelError, "hook_pre_linear.*hook_post"):
         run(replace(asked, treatment=Treatment("clamp", hook="hook_pre_linear", value=1)))
 
 

@@ -21,8 +21,14 @@ from ingest.jobs.attribute_rate import run
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection
-from neurondb.contracts.registry import job
-from neurondb.errors import IngestError, TextError, UnknownNameError, UsageError
+from neurondb.contracts.registry import load_job
+from neurondb.errors import (
+    IngestError,
+    LackingModelError,
+    TextError,
+    UnknownNameError,
+    UsageError,
+)
 from neurondb.interventions import Condition, Treatment
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
@@ -142,7 +148,7 @@ def test_rows_that_no_token_has_are_not_among_the_top(tmp_path: Path) -> None:
         asked = IngestRequest(
             str(directory), model.database, name="m", stages=("weights",), device="cpu"
         )
-        job("ingest")(asked, Silent())
+        load_job("ingest")(asked, Silent())
         found.append(measured(model, tmp_path).curves[0].rate)
     np.testing.assert_array_equal(found[0], found[1])
     assert (np.array(found) > 0).all()
@@ -283,7 +289,7 @@ def test_the_published_prompts_run(tmp_path: Path) -> None:
         ),
         (
             {"selection": NeuronSelection("class", "weekening")},
-            UnknownNameError,
+            UsageError,
             "'weekening'.*'weakening'",
         ),
         (
@@ -291,7 +297,7 @@ def test_the_published_prompts_run(tmp_path: Path) -> None:
             IngestError,
             "--stages activations",
         ),
-        ({"top_k": 100_000}, UsageError, r"\b100000\b.*\b512\b.*--top-k"),
+        ({"top_k": 100_000}, LackingModelError, r"\b100000\b.*\b512\b.*--top-k"),
     ],
 )
 def test_refusals(inputs: Path, more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -316,5 +322,5 @@ def test_a_prompt_beyond_the_context(inputs: Path) -> None:
     (inputs / "prompts.json").write_text(
         json.dumps([{"subject": "Tim", "prompt": "Tim and " * 200}])
     )
-    with pytest.raises(UsageError, match=r"'Tim'.* \d{3} .* 256\b"):
+    with pytest.raises(LackingModelError, match=r"'Tim'.* \d{3} .* 256\b"):
         measured(model, inputs)

@@ -10,7 +10,7 @@ import pytest
 import ingest.jobs.clamp
 from ingest.jobs.clamp import run
 from neurondb.contracts.clamp import ClampRequest, ClampResult, NextTokens
-from neurondb.errors import IngestError, UnknownNameError, UsageError
+from neurondb.errors import IngestError, LackingModelError, UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import Silent
 from tests.support.random_models import FAMILIES
@@ -141,7 +141,7 @@ def test_the_model_is_as_it_was_afterwards() -> None:
         ({"neurons": (PLACE, PLACE)}, UsageError, "twice"),
         ({"neurons": ()}, UsageError, "at least one"),
         ({"position": "first"}, UsageError, "'first'"),
-        ({"chat": True}, UsageError, "--chat"),
+        ({"chat": True}, LackingModelError, "chat"),
     ],
 )
 def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -150,14 +150,14 @@ def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> No
 
 
 def test_an_ungated_model_has_no_linear_part() -> None:
-    with pytest.raises(UsageError, match=r"m .*hook_pre_linear.*--hook.*hook_post"):
+    with pytest.raises(LackingModelError, match=r"m .*hook_pre_linear.*hook.*hook_post"):
         sweep(stored("gpt2"), hook="hook_pre_linear")
 
 
 def test_a_prompt_beyond_the_context() -> None:
     model = stored("llama")
     request = ClampRequest(model.machine, "a b " * 300, (PLACE,), VALUES, TARGETS)
-    with pytest.raises(UsageError, match=r" \d{3} .*\bm\b.* 256\b"):
+    with pytest.raises(LackingModelError, match=r" \d{3} .*\bm\b.* 256\b"):
         run(request, Silent())
 
 

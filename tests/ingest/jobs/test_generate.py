@@ -16,7 +16,7 @@ import torch
 from ingest.jobs.generate import draw_token, run
 from ingest.text.chat import ChatTokenizer, TextStreamer
 from neurondb.contracts.generate import Clamp, GeneratedToken, GenerateRequest, Sampling
-from neurondb.errors import CheckpointError, UnknownNameError, UsageError
+from neurondb.errors import CheckpointError, LackingModelError, UnknownNameError, UsageError
 from neurondb.neurons import NeuronPlace
 from tests.support.ingested import fresh, write_byte_level_tokenizer, write_tokenizer
 from tests.support.random_models import FAMILIES
@@ -214,7 +214,7 @@ def test_a_chat_template_is_filled() -> None:
 
 
 def test_without_a_template_there_is_no_chat() -> None:
-    with pytest.raises(UsageError, match="--chat"):
+    with pytest.raises(LackingModelError, match="chat"):
         ChatTokenizer(with_template(None).directory).encode_prompt("Who?", chat=True)
 
 
@@ -236,9 +236,9 @@ def test_a_template_that_fails_is_one_line() -> None:
         ({"clamps": (CLAMPS[0], CLAMPS[0])}, UsageError, r"\btwo\b"),
         ({"zeroed": (CLAMPS[0].neuron,)}, UsageError, r"\btwo\b"),
         ({"sampling": Sampling(temperature=0)}, UsageError, "temperature"),
-        ({"sampling": Sampling(top_p=1.5)}, UsageError, "--top-p"),
-        ({"max_new_tokens": 0}, UsageError, "--max-new-tokens"),
-        ({"prompt": "a b " * 300}, UsageError, r" \d{3} .*\bm\b.* 256\b"),
+        ({"sampling": Sampling(top_p=1.5)}, UsageError, "top_p"),
+        ({"max_new_tokens": 0}, UsageError, "max-new-tokens"),
+        ({"prompt": "a b " * 300}, LackingModelError, r" \d{3} .*\bm\b.* 256\b"),
     ],
 )
 def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> None:
@@ -247,5 +247,5 @@ def test_refusals(more: dict[str, Any], error: type[Exception], said: str) -> No
 
 
 def test_an_ungated_model_has_no_linear_part() -> None:
-    with pytest.raises(UsageError, match=r"m .*hook_pre_linear.*--hook.*hook_post"):
+    with pytest.raises(LackingModelError, match=r"m .*hook_pre_linear.*hook.*hook_post"):
         spoken(stored("gpt2"), hook="hook_pre_linear")

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UsageError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
@@ -53,7 +53,7 @@ def test_stages_one_by_one_equal_all_at_once(request_: IngestRequest, tmp_path: 
 def test_other_settings_are_refused_without_force(request_: IngestRequest) -> None:
     run(request_)
     raw = replace(request_, preprocessing=Preprocessing.raw())
-    with pytest.raises(IngestError, match=r"fold = True.*fold = False.*--name.*--force"):
+    with pytest.raises(IngestError, match=r"fold = True.*fold = False.*name.*force"):
         run(raw)
     run(replace(raw, force=True))
 
@@ -178,7 +178,7 @@ def test_what_is_no_number_is_left_out_and_told(
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     progress = Silent()
     asked = replace(request_, model=str(broken), stages=("activations",), dtype=dtype)
-    job("ingest")(asked, progress)
+    load_job("ingest")(asked, progress)
     sql = (
         "SELECT neuron, n_tokens, n_nonfinite FROM activation_stats JOIN neurons USING (neuron_id)"
     )
@@ -187,7 +187,7 @@ def test_what_is_no_number_is_left_out_and_told(
     assert ask(asked, "SELECT n_tokens FROM tokenizations") == [(n_tokens + n_nonfinite,)]  # type: ignore[operator]
     (told,) = (note for note in progress.notes if "NaN" in note)
     assert re.match(rf"{n_nonfinite} .*\b1 .*\blayer 1\b", told)
-    assert ("--dtype" in told) == (dtype == "float16")
+    assert ("dtype=" in told) == (dtype == "float16")
 
 
 def test_controls_and_labels_are_stored_where_they_are_asked_for(

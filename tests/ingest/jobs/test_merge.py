@@ -14,7 +14,7 @@ import pytest
 import ingest.forward.batching
 from ingest.activations.summary_file import save_summaries
 from neurondb.contracts.ingest import IngestRequest, MergeRequest, Preprocessing
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UsageError
 from tests.support.ingested import TEXTS, Silent, fresh, text_file
 from tests.support.random_layers import empty, random_layer
@@ -29,13 +29,13 @@ PLACES = 70
 
 def run(request: IngestRequest) -> Silent:
     progress = Silent()
-    job("ingest")(request, progress)
+    load_job("ingest")(request, progress)
     return progress
 
 
 def merge(files: Sequence[Path], database: str | None, **options: bool) -> Any:
     request = MergeRequest(tuple(map(str, files)), database, **options)
-    return job("merge")(request, Silent())
+    return load_job("merge")(request, Silent())
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +249,7 @@ def test_activations_stored_with_other_settings_are_not_replaced(
 ) -> None:
     database = tmp_path / "controls.db"
     run(replace(shards.request, controls=True, database=str(database)))
-    assert_refused(shards.files, database, "controls = True.*--force")
+    assert_refused(shards.files, database, "controls = True.*force")
     merge(shards.files, str(database), force=True)
     assert ask(database, "SELECT count(*) FROM control_example_rows") == [(0,)]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ingest.bundled import model_directory
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.ingest.real.gguf_reference import GgufReference
 from tests.support.arrays import Array
 from tests.support.ingested import Silent, fresh
@@ -107,7 +107,7 @@ def _ingested(path: Path, asked: Request) -> RealIngest | Exception:
 
     def run(**options: Any) -> None:
         common: dict[str, Any] = {"database": str(database), "exact_baselines": True}
-        job("ingest")(IngestRequest(**common, **options), Silent())
+        load_job("ingest")(IngestRequest(**common, **options), Silent())
 
     try:
         run(model=str(path), name=asked.name, stages=("weights",))

@@ -13,7 +13,7 @@ from ingest.jobs.clamp import run
 from neurondb.contracts.ablate import AblationRequest
 from neurondb.contracts.clamp import ClampRequest, ClampResult
 from neurondb.contracts.inputs import Machine, NeuronSelection, TextsRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.neurons import NeuronPlace
 from tests.ingest.real.gguf_reference import GgufReference
 from tests.ingest.real.real_ingests import RealIngest, sample_file
@@ -45,7 +45,7 @@ def test_zero_ablation_of_the_weakening_neurons(model: RealIngest, tmp_path: Pat
     neurons = {layer: [n for own, n in rows if own == layer] for layer in LAYERS}
     assert all(len(here) > 30 for here in neurons.values())
     tokens = tmp_path / "tokens.parquet"
-    (run_id,) = job("ablate")(
+    (run_id,) = load_job("ablate")(
         AblationRequest(
             model=model.request.name,
             selection=NeuronSelection(

@@ -10,7 +10,7 @@ import pytest
 import ingest.stages.lm_head_sides
 from ingest.vocabulary import Projector
 from neurondb.contracts.ingest import IngestReport, IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
@@ -18,7 +18,7 @@ from tests.support.tiny_model import tiny_model
 
 
 def run(request: IngestRequest) -> IngestReport:
-    report: IngestReport = job("ingest")(request, Silent())
+    report: IngestReport = load_job("ingest")(request, Silent())
     return report
 
 
@@ -109,7 +109,7 @@ def test_a_layer_gets_its_side_whole_or_not_at_all(
 
 def test_other_choices_are_refused_as_ever(gated: IngestRequest) -> None:
     taken_back(gated)
-    with pytest.raises(IngestError, match=r"\bk = 16\b.*\bk = 4\b.*--force"):
+    with pytest.raises(IngestError, match=r"\bk = 16\b.*\bk = 4\b.*force"):
         run(replace(gated, top_k=4))
     assert ask(gated, SIDES) == [(1,)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from neurondb.contracts.ingest import IngestRequest, Preprocessing
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
@@ -34,7 +34,7 @@ def ingest(model: Path, database: Path) -> Ingest:
     plain = IngestRequest(str(model), str(database), name="tiny", device="cpu")
 
     def run(**options: Any) -> None:
-        job("ingest")(replace(plain, **options), Silent())
+        load_job("ingest")(replace(plain, **options), Silent())
 
     return run
 
@@ -74,7 +74,7 @@ def test_force_that_would_leave_some_as_it_is_is_refused(
 ) -> None:
     ingest()
     before = all_rows(database)
-    with pytest.raises(IngestError, match=rf"tiny: --force .* {left}\b.* = True.* = False.*--name"):
+    with pytest.raises(IngestError, match=rf"tiny: force .* {left}\b.* = True.* = False.*name"):
         ingest(force=True, preprocessing=RAW, **options)
     assert all_rows(database) == before
 

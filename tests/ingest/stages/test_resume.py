@@ -18,7 +18,7 @@ import ingest.forward.batching
 import ingest.stages.interrupted_pass
 from ingest.forward import Batch, Consumer, Forward, make_batches
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 from tests.support.tiny_requests import ask, run
@@ -65,7 +65,7 @@ def test_an_interrupted_pass_goes_on_where_it_was(
     assert list(tmp_path.glob("n.db.pass-*"))
     resumed = _interrupt_after(1000, monkeypatch)
     progress = Silent()
-    job("ingest")(request_, progress)
+    load_job("ingest")(request_, progress)
     lengths = _batch_lengths(whole)
     assert resumed == lengths[2:]
     assert progress.stages["activations"] == (sum(lengths), sum(lengths[:2]))
@@ -109,7 +109,7 @@ def test_a_damaged_state_begins_anew(
     data = state.read_bytes()
     state.write_bytes({"cut": data[:-9], "empty": b"", "foreign": b"a text" * 99}[damage])
     progress = Silent()
-    job("ingest")(request_, progress)
+    load_job("ingest")(request_, progress)
     assert progress.stages["activations"][1] == 0
     assert all_rows(Path(str(request_.database))) == all_rows(Path(str(whole.database)))
     assert not list(tmp_path.glob("n.db.pass-*"))
@@ -129,7 +129,7 @@ def test_the_state_of_another_pass_is_not_gone_on_from(
     other = replace(request_, stages=("activations",), force=True)
     other = replace(other, **changed)  # type: ignore[arg-type]
     progress = Silent()
-    job("ingest")(other, progress)
+    load_job("ingest")(other, progress)
     assert progress.stages["activations"][1] == 0
 
 
@@ -155,7 +155,7 @@ def _batch_lengths(request: IngestRequest) -> list[int]:
 KILLED = """
 import sys, time, contextlib
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 import ingest.stages.interrupted_pass as partial
 import ingest.forward.batching as batches
 partial.SAVE_EVERY_S, partial.SAVING_SHARE = 0.0, 1e9
@@ -168,8 +168,8 @@ class Slow:
             time.sleep(0.2)
         yield advance
     def note(self, message): pass
-job("ingest")(IngestRequest(model=sys.argv[1], name="tiny", database=sys.argv[2],
-                            dataset=sys.argv[3], device="cpu"), Slow())
+load_job("ingest")(IngestRequest(model=sys.argv[1], name="tiny", database=sys.argv[2],
+                                 dataset=sys.argv[3], device="cpu"), Slow())
 """
 
 
@@ -202,7 +202,7 @@ def test_resume_after_a_signal_equals_an_uninterrupted_run(
     assert process.returncode in {-number, 1}  # KeyboardInterrupt ends `python -c` with 1
     assert ask(request_, "PRAGMA integrity_check") == [("ok",)]
     progress = Silent()
-    report = job("ingest")(request_, progress)
+    report = load_job("ingest")(request_, progress)
     assert sum(report.skipped.values())
     if "activations" in at:
         assert progress.stages["activations"][1] > 0

@@ -14,7 +14,7 @@ from ingest.bundled import model_directory
 from ingest.bundled.tinyworld import read_heldout_texts
 from ingest.forward import Forward
 from neurondb.contracts.ingest import IngestRequest, MergeRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.support.ingested import Silent
 from tests.support.rows import all_rows
 
@@ -56,7 +56,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> IngestRequest:
 
 
 def run(request: IngestRequest | MergeRequest) -> None:
-    job("merge" if isinstance(request, MergeRequest) else "ingest")(request, Silent())
+    load_job("merge" if isinstance(request, MergeRequest) else "ingest")(request, Silent())
 
 
 def bits(database: Path) -> Rows:

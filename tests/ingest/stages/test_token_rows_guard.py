@@ -17,7 +17,7 @@ from ingest.weights.token_rows import TokenRows
 from neurondb.cli import cli
 from neurondb.contracts.compare import CompareRequest
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import CheckpointError, IngestError
 from tests.support.ingested import Silent
@@ -111,7 +111,7 @@ def test_any_token_decodes_as_without_unused_rows(pair: Pair, fraction: float) -
             with sqlite3.connect(copy) as connection:
                 connection.execute("DELETE FROM lm_head_tokens")
         asked = LmHeadRequest(str(request.name), wanted, str(copy), device="cpu")
-        found.append(job("tokens")(asked, Silent()))
+        found.append(load_job("tokens")(asked, Silent()))
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one.probability, other.probability)
         np.testing.assert_array_equal(one.normalised, other.normalised)
@@ -121,7 +121,7 @@ def test_an_unused_row_is_no_token(pair: Pair) -> None:
     unused = min(set(range(VOCABULARY)) - set(pair.token_ids))
     asked = LmHeadRequest("padded", (unused,), str(pair.padded.database), device="cpu")
     with pytest.raises(CheckpointError, match=rf"#{unused}\b"):
-        job("tokens")(asked, Silent())
+        load_job("tokens")(asked, Silent())
     said = command("tokens", "padded", f"#{unused}", "--db", str(pair.padded.database))
     assert re.search(rf"#{unused}\b.*\bembedding\b", said)
 
@@ -160,7 +160,7 @@ def test_without_a_tokenizer_every_row_counts(tmp_path: Path) -> None:
     model = padded(tmp_path / "model", "llama", AT_THE_END)
     (model / "tokenizer.json").unlink()
     request, progress = request_of(model, tmp_path / "n.db"), Silent()
-    job("ingest")(request, progress)
+    load_job("ingest")(request, progress)
     assert any("no tokenizer" in note for note in progress.notes)
     assert ask(request, "SELECT n_unused_rows FROM models") == [(None,)]
     assert ask(request, "SELECT COUNT(*) FROM tokens") == [(VOCABULARY,)]
@@ -224,9 +224,9 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> IngestRequest:
 def test_lists_of_an_earlier_version_are_not_mixed_with_others(earlier: IngestRequest) -> None:
     before = Path(str(earlier.database)).read_bytes()
     for asked in (earlier, replace(earlier, layers=(1,))):
-        with pytest.raises(IngestError, match=r"\b112\b.*--force.*\bvocab\b.*--name"):
+        with pytest.raises(IngestError, match=r"\b112\b.*force.*\bvocab\b.*name"):
             run(asked)
-    with pytest.raises(IngestError, match=r"--force .*vocab of layer 0\b.*\b112\b"):
+    with pytest.raises(IngestError, match=r"force .*vocab of layer 0\b.*\b112\b"):
         run(replace(earlier, force=True, layers=(1,)))
     assert len(before) == len(Path(str(earlier.database)).read_bytes())
 
@@ -239,7 +239,7 @@ def test_with_force_an_earlier_database_becomes_a_new_one(
     earlier: IngestRequest, tmp_path: Path
 ) -> None:
     stored = LmHeadRequest("padded", (3,), str(earlier.database), device="cpu", store=True)
-    job("tokens")(stored, Silent())
+    load_job("tokens")(stored, Silent())
     run(replace(earlier, force=True))
     new = replace(earlier, database=str(tmp_path / "new.db"), stages=("weights", "vocab"))
     run(new)
@@ -264,9 +264,9 @@ def test_check_and_verify_tell_lists_of_an_earlier_version(earlier: IngestReques
 
 def test_an_earlier_database_decodes_a_token_as_a_new_one_does(earlier: IngestRequest) -> None:
     asked = LmHeadRequest("padded", (3, 40), str(earlier.database), device="cpu")
-    before = job("tokens")(asked, Silent())
+    before = load_job("tokens")(asked, Silent())
     run(replace(earlier, force=True))
-    for one, other in zip(before, job("tokens")(asked, Silent()), strict=True):
+    for one, other in zip(before, load_job("tokens")(asked, Silent()), strict=True):
         np.testing.assert_allclose(one.normalised, other.normalised, rtol=1e-4)
 
 
@@ -276,7 +276,7 @@ def test_top_tokens_of_an_earlier_version_are_not_compared(
     other = padded(tmp_path / "other", "llama", AT_THE_END, seed=1)
     run(replace(request_of(other, Path(str(earlier.database)))))
     progress, asked = Silent(), CompareRequest("padded", "other", str(earlier.database))
-    job("compare")(asked, progress)
+    load_job("compare")(asked, progress)
     share = "SELECT share_same_token FROM comparisons"
     assert ask(earlier, share) == [(None,)]
     assert any(re.match("padded: .*--stages vocab --force", note) for note in progress.notes)

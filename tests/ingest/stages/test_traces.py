@@ -15,7 +15,7 @@ import ingest.stages.traces
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, MLPActivations
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import ExpressionError, IngestError, UsageError
 from tests.support.ingested import TEXTS, Silent, text_file
 from tests.support.real_models import REAL, real_directory, real_texts
@@ -39,7 +39,7 @@ class Kept:
 
 def run(request: IngestRequest) -> Silent:
     progress = Silent()
-    job("ingest")(request, progress)
+    load_job("ingest")(request, progress)
     return progress
 
 
@@ -222,7 +222,7 @@ def test_an_expression_that_fits_nothing_is_said(
 
 
 def test_an_expression_without_traces_is_refused(request_: IngestRequest) -> None:
-    with pytest.raises(UsageError, match=r"--where.*traces.*--stages"):
+    with pytest.raises(UsageError, match=r"where.*traces.*stages"):
         run(replace(request_, stages=("activations",), where="layer=1"))
 
 

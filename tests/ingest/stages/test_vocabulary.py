@@ -13,7 +13,7 @@ from ingest.vocabulary import Projector
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.progress import Advance
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.contracts.vocabulary import VocabularyRecord
 from neurondb.errors import DatabaseError
 from tests.support.ingested import Silent
@@ -31,7 +31,7 @@ def request_(tmp_path: Path) -> IngestRequest:
         model=str(model), name="tiny", database=str(tmp_path / "n.db"), device="cpu",
         stages=("weights",),
     )  # fmt: skip
-    job("ingest")(stored, Silent())
+    load_job("ingest")(stored, Silent())
     return replace(stored, stages=("vocab",))
 
 
@@ -69,7 +69,7 @@ def test_an_error_of_writing_is_one_line_and_its_layer_is_not_there(
 ) -> None:
     refuse_layer(request_, layer)
     with pytest.raises(DatabaseError, match="the disk is full"):
-        job("ingest")(request_, Silent())
+        load_job("ingest")(request_, Silent())
     assert layers_stored(request_) == list(range(layer))
 
 
@@ -78,13 +78,13 @@ def test_what_an_error_left_undone_is_done_by_the_same_command(
 ) -> None:
     refuse_layer(request_, 1)
     with pytest.raises(DatabaseError):
-        job("ingest")(request_, Silent())
+        load_job("ingest")(request_, Silent())
     with sqlite3.connect(database(request_)) as connection:
         connection.execute("DROP TRIGGER full")
-    job("ingest")(request_, Silent())
+    load_job("ingest")(request_, Silent())
     whole = replace(request_, database=str(tmp_path / "whole.db"))
     for stages in (("weights",), ("vocab",)):
-        job("ingest")(replace(whole, stages=stages), Silent())
+        load_job("ingest")(replace(whole, stages=stages), Silent())
     assert all_rows(database(request_)) == all_rows(database(whole))
 
 
@@ -103,7 +103,7 @@ class Interrupted(Silent):
 
 def test_an_interrupt_leaves_whole_layers(request_: IngestRequest) -> None:
     with pytest.raises(KeyboardInterrupt):
-        job("ingest")(request_, Interrupted())
+        load_job("ingest")(request_, Interrupted())
     assert layers_stored(request_) == [0]
 
 
@@ -119,7 +119,7 @@ def test_progress_tells_what_is_stored(request_: IngestRequest) -> None:
 
             yield advance
 
-    job("ingest")(request_, Counting())
+    load_job("ingest")(request_, Counting())
     assert counted == [[0], [0, 1]]
 
 
@@ -138,5 +138,5 @@ def test_an_error_of_computing_leaves_what_was_finished(
 
     monkeypatch.setattr(Projector, "project", failing)
     with pytest.raises(MemoryError, match="a layer too large"):
-        job("ingest")(request_, Silent())
+        load_job("ingest")(request_, Silent())
     assert layers_stored(request_) == [0]

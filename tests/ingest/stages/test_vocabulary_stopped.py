@@ -17,7 +17,7 @@ import pytest
 
 from ingest.bundled import model_directory
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from tests.support.ingested import Silent
 
 TABLES = (
@@ -35,7 +35,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> IngestRequest:
     asked = IngestRequest(
         str(model_directory()), str(database), name="b", stages=("weights",), device="cpu"
     )
-    job("ingest")(asked, Silent())
+    load_job("ingest")(asked, Silent())
     return replace(asked, stages=("vocab",))
 
 
@@ -132,7 +132,7 @@ def test_a_kill_at_any_moment_changes_nothing_in_the_end(
         process.send_signal(signal.SIGKILL)
     n_stored = steps(asked, "vocab")
     assert n_done <= n_stored == whole_layers(asked)
-    report = job("ingest")(asked, Silent())
+    report = load_job("ingest")(asked, Silent())
     assert report.skipped.get("vocab", 0) == n_stored
     assert differences(asked, uninterrupted) == dict.fromkeys(TABLES, 0)
     assert indexes(asked) == indexes(uninterrupted)
@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_layers(
     n_stored = steps(asked, "vocab")
     assert whole_layers(asked) == n_stored
     assert n_stored < LAYERS or share > 0.5  # there was room for all but the index
-    job("ingest")(asked, Silent())
+    load_job("ingest")(asked, Silent())
     assert differences(asked, uninterrupted) == dict.fromkeys(TABLES, 0)
     assert indexes(asked) == indexes(uninterrupted)
 
@@ -205,5 +205,5 @@ def test_a_lock_is_one_line_and_leaves_whole_layers(
     assert len(said) == 1
     assert re.search(r"\blocked\b.* 0\.2 s\b", said[0])
     assert whole_layers(asked) == steps(asked, "vocab") < LAYERS
-    job("ingest")(asked, Silent())
+    load_job("ingest")(asked, Silent())
     assert differences(asked, uninterrupted) == dict.fromkeys(TABLES, 0)

@@ -154,7 +154,7 @@ def test_labels_are_strings(tmp_path: Path, value: object, label: str | None) ->
 @pytest.mark.parametrize("value", [{"a": 1}, [], ["a"]])
 def test_a_label_that_is_none_is_told_with_its_line(tmp_path: Path, value: object) -> None:
     source = jsonl(tmp_path / "a.jsonl", {"text": "a", "label": "x"}, {"text": "b", "label": value})
-    with pytest.raises(TextError, match=r"a\.jsonl, line 2: 'label' .*(dict|list).*--label-field"):
+    with pytest.raises(TextError, match=r"a\.jsonl, line 2: 'label' .*(dict|list).*label_field"):
         read_dataset(source)
     assert read_dataset(source, 1).labels == ("x",)
     assert read_dataset(source, label_field="").labels == ()

@@ -10,7 +10,7 @@ import pytest
 from neurondb.contracts.ablate import AblationRequest
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError
 from tests.support.ingested import Silent
 from tests.support.model_files import edit_config
@@ -46,7 +46,7 @@ def request_(model: Path, tmp_path: Path) -> IngestRequest:
 
 def notes(request: IngestRequest) -> list[str]:
     progress = Silent()
-    job("ingest")(request, progress)
+    load_job("ingest")(request, progress)
     return progress.notes
 
 
@@ -62,7 +62,9 @@ def test_without_a_prefix_token_one_line_says_so(model: Path, request_: IngestRe
     assert stored_prefix(request_) is None
     progress = Silent()
     selection, texts = NeuronSelection("neurons", "0.1"), TextsRequest(str(request_.dataset))
-    job("ablate")(AblationRequest("tiny", selection, texts, database=request_.database), progress)
+    load_job("ablate")(
+        AblationRequest("tiny", selection, texts, database=request_.database), progress
+    )
     assert sum(1 for line in progress.notes if NO_PREFIX.search(line)) == 1
 
 

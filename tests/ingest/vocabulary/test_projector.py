@@ -26,7 +26,7 @@ from ingest.vocabulary.moments import Spread
 from ingest.vocabulary.products import TOKEN_TILE, Operand, bound_product_error
 from ingest.weights.preprocess import NeuronVectors
 from neurondb.contracts.vocabulary import VocabularyRecord
-from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, token_list
+from neurondb.schema.codes import BASES, DIRECTIONS, SIDES, VECTORS, encode_token_list
 from tests.support.arrays import Array
 from tests.support.vocabulary_reference import lm_head, moments
 
@@ -81,10 +81,10 @@ def assert_lists_right(some: Matrices, k: int, precision: Precision) -> None:
     ):
         rows = getattr(some.vectors, "in_" if vector == "in" else vector)
         if rows is None:
-            assert token_list(code, b, d) not in record.lists
+            assert encode_token_list(code, b, d) not in record.lists
             continue
         scores = cosines(rows, {"unembed": some.unembed, "embed": some.embed}[basis])
-        found = record.lists[token_list(code, b, d)]
+        found = record.lists[encode_token_list(code, b, d)]
         there = (rows != 0).any(1).numpy()
         expected = expected_order(scores, k, direction)
         np.testing.assert_array_equal(found.token_ids[there], expected[there])

@@ -28,7 +28,7 @@ def test_a_path_opens_too(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_database_is_an_error_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="there is no database"):
+    with pytest.raises(DatabaseError, match=r"nowhere\.db"):
         ndb.open(tmp_path / "nowhere.db")
 
 
@@ -80,7 +80,7 @@ def test_sql_reads_the_values_of_its_header(db: Database) -> None:
 
 
 def test_nothing_is_changed(db: Database) -> None:
-    with pytest.raises(DatabaseError, match="read-only"):
+    with pytest.raises(DatabaseError, match=r"read-only.*DELETE.*models"):
         db.sql("DELETE FROM models")
 
 
@@ -88,7 +88,7 @@ def test_a_question_may_not_take_for_ever(sample: Sample) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
     with (
         Database(sample.url, time_limit=0.2) as db,
-        pytest.raises(DatabaseError, match=r"gave up after 0\.2 s"),
+        pytest.raises(DatabaseError, match=r"0\.2 s"),
     ):
         db.sql(endless)
 
@@ -102,9 +102,9 @@ def test_a_query_takes_its_parameters_by_name(db: Database, sample: Sample) -> N
     )
     assert [list(row) for row in json.loads(said)] == [list(found.columns)] * len(found)
     assert "-- title:" in found.sql
-    with pytest.raises(UsageError, match="no parameter 'nobody'"):
+    with pytest.raises(UsageError, match="'nobody'"):
         db.query("weakening-often", model="sample-llama", nobody=1)
-    with pytest.raises(UnknownNameError, match="no query 'weakening-oftn'"):
+    with pytest.raises(UsageError, match=r"'weakening-oftn'.*'weakening-often'"):
         db.query("weakening-oftn")
 
 
@@ -117,7 +117,7 @@ def test_a_neuron_is_what_show_prints(db: Database, sample: Sample) -> None:
 
 @pytest.mark.parametrize("written", ["1", "1.7.2", "١.٧", "-1.7", ""])
 def test_a_neuron_is_written_as_layer_and_number(db: Database, written: str) -> None:
-    with pytest.raises(UsageError, match=r"is not LAYER\.NEURON"):
+    with pytest.raises(UsageError, match=r"LAYER\.NEURON"):
         db.neuron("sample-llama", written)
 
 
@@ -151,9 +151,9 @@ def test_a_result_outlives_its_database(sample: Sample) -> None:
 
 def test_what_makes_no_sense_is_wrong_usage(sample: Sample) -> None:
     with ndb.open(sample.url) as db:
-        with pytest.raises(UsageError, match=r"26\.1528 is no neuron; give '31\.9634' as a text"):
+        with pytest.raises(UsageError, match=r"26\.1528.*'31\.9634'"):
             db.neuron("sample-llama", 26.1528)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="a limit of -3"):
+        with pytest.raises(UsageError, match="-3"):
             db.find("", limit=-3)
-        with pytest.raises(UsageError, match="no parameter :y"):
+        with pytest.raises(UsageError, match=":y"):
             db.sql("SELECT :x", x=1, y=2)

@@ -49,11 +49,11 @@ def test_a_few_options_and_the_rest_by_default() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"dataset": "t"}, "say which neurons by one of"),
-        ({"dataset": "t", "where": "dead", "neurons": "1.2"}, "say which neurons by one of"),
-        ({"dataset": "t", "where": "dead", "draw": 2}, "--draw takes so many of --class"),
-        ({"where": "dead"}, "say which texts by --dataset"),
-        ({"where": "dead", "dataset": "t", "mode": "fix"}, "mode fix needs a value"),
+        ({"dataset": "t"}, "--where.*--neurons"),
+        ({"dataset": "t", "where": "dead", "neurons": "1.2"}, "--where.*--neurons"),
+        ({"dataset": "t", "where": "dead", "draw": 2}, "--draw.*--class"),
+        ({"where": "dead"}, "--dataset"),
+        ({"where": "dead", "dataset": "t", "mode": "fix"}, "fix.*--value"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(options: dict[str, Any], said: str) -> None:
@@ -62,7 +62,7 @@ def test_what_makes_no_sense_is_wrong_usage(options: dict[str, Any], said: str) 
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(TypeError, match="no option 'wher'; it has baseline, class_"):
+    with pytest.raises(TypeError, match=r"'wher'.*class_.*where"):
         make_ablation_request("m", None, {"wher": "dead"})
 
 
@@ -71,8 +71,8 @@ def test_ablate_asks_the_job_what_the_command_asks_it(
 ) -> None:
     run_id = CLASS_RUN + 1
     jobs = Jobs(AblationReport((run_id,), 0, 0.0))
-    monkeypatch.setattr("neurondb.api.jobs.job", jobs)
-    monkeypatch.setattr("neurondb.cli.ablate.job", jobs)
+    monkeypatch.setattr("neurondb.api.jobs.load_job", jobs)
+    monkeypatch.setattr("neurondb.cli.ablate.load_job", jobs)
     options: dict[str, Any] = {
         "where": "weakening",
         "dataset": "sample",
@@ -94,8 +94,8 @@ def test_ablate_returns_what_the_command_writes(
     sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = Jobs(AblationReport((CLASS_RUN + 1,), 0, 0.0))
-    monkeypatch.setattr("neurondb.api.jobs.job", jobs)
-    monkeypatch.setattr("neurondb.cli.ablate.job", jobs)
+    monkeypatch.setattr("neurondb.api.jobs.load_job", jobs)
+    monkeypatch.setattr("neurondb.cli.ablate.load_job", jobs)
     command = ["ablate", "m", "--neurons", "1.7", "--dataset", "t", "--format", "csv"]
     said = CliRunner().invoke(cli, [*command, "--db", sample.url], catch_exceptions=False)
     with Database(sample.url) as db:
@@ -107,10 +107,10 @@ def test_ablate_returns_what_the_command_writes(
 def test_ingest_asks_the_job_for_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     report = IngestReport("m", "n.db", {}, {}, 0.0)
     jobs = Jobs(report)
-    monkeypatch.setattr("neurondb.api.jobs.job", jobs)
+    monkeypatch.setattr("neurondb.api.jobs.load_job", jobs)
     assert ingest("m", "n.db", dataset="t.txt", max_texts=3) is report
     assert jobs.requests == [IngestRequest("m", "n.db", dataset="t.txt", max_texts=3)]
-    with pytest.raises(UsageError, match="needs texts"):
+    with pytest.raises(UsageError, match=r"traces.*--dataset"):
         ingest("m", stages=("traces",))
     with pytest.raises(TypeError, match="datset"):
         ingest("m", datset="t.txt")

@@ -55,8 +55,8 @@ def test_the_page_says_what_was_done_and_what_changed(file: Path) -> None:
         "scale",
     ]
     assert "With these neurons set to zero, entropy" in page
-    assert "3 runs stored" in result.stderr
-    assert "stored already" in run(file, *asked, "--format", "table").stderr
+    assert "3 runs" in result.stderr
+    assert "--force" in run(file, *asked, "--format", "table").stderr
 
 
 def test_rows_for_programs(file: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_run_is_repeated(file: Path) -> None:
     run_id = json.loads(run(file, *asked).stdout)[0]["run_id"]
     result = run(file, "ablate", "--rerun", str(run_id), "--format", "json")
     assert json.loads(result.stdout)[0]["run_id"] == run_id
-    assert "the statistics are those stored, to the bit" in result.stderr
+    assert "to the bit" in result.stderr
     more = run(file, "ablate", "--rerun", str(run_id), "--max-texts", "8", "--format", "json")
     assert json.loads(more.stdout)[0]["run_id"] > run_id
 
@@ -92,26 +92,26 @@ def test_a_suite_has_a_line_a_run(file: Path) -> None:
     lines = result.stdout.splitlines()
     assert sum("zero gate-_post+" in line for line in lines) == 2
     assert f"class='conditional weakening': {n_members()} neurons" in lines
-    assert "stored" in result.stderr
+    assert "runs stored" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("ablate", "m"), "say which neurons by one of --where"),
-        (("ablate",), "name a MODEL"),
-        (("ablate", "m", "--class", "a", "--neurons", "1.2"), "by one of"),
-        (("ablate", "m", "--neurons", "1.2"), "say which texts by --dataset"),
-        (("ablate", "m", "--neurons", "1.2", "--draw", "3"), "--draw takes so many of --class"),
-        (("ablate", "m", "--mode", "fix", "--neurons", "1.2"), "needs a value"),
-        (("ablate", "m", "--metrics", "accuracy"), "no metric 'accuracy'; the metrics are loss"),
-        (("ablate", "m", "--rerun", "3"), "takes no MODEL"),
-        (("ablate", "--rerun", "3", "--class", "weak"), "takes no --class"),
-        (("ablate", "--rerun", "3", "--baseline"), "takes no --baseline"),
-        (("ablate-suite", "m"), "say which texts by --dataset"),
-        (("ablate-suite", "m", "--dataset", "t", "--modes", "fix"), "a suite has no value for"),
-        (("ablate-suite", "m", "--dataset", "t", "--modes", "erase"), "no mode 'erase'"),
-        (("ablate-suite", "m", "--dataset", "t", "--conditions", "in+"), "'in\\+' is no condition"),
+        (("ablate", "m"), "--where.*--neurons"),
+        (("ablate",), "MODEL.*--rerun"),
+        (("ablate", "m", "--class", "a", "--neurons", "1.2"), "--where.*--neurons"),
+        (("ablate", "m", "--neurons", "1.2"), "--dataset"),
+        (("ablate", "m", "--neurons", "1.2", "--draw", "3"), "--draw.*--class"),
+        (("ablate", "m", "--mode", "fix", "--neurons", "1.2"), "fix.*--value"),
+        (("ablate", "m", "--metrics", "accuracy"), "'accuracy'.*loss"),
+        (("ablate", "m", "--rerun", "3"), "--rerun.*MODEL"),
+        (("ablate", "--rerun", "3", "--class", "weak"), "--rerun.*--class"),
+        (("ablate", "--rerun", "3", "--baseline"), "--rerun.*--baseline"),
+        (("ablate-suite", "m"), "--dataset"),
+        (("ablate-suite", "m", "--dataset", "t", "--modes", "fix"), "fix.*`neurondb ablate`"),
+        (("ablate-suite", "m", "--dataset", "t", "--modes", "erase"), "'erase'"),
+        (("ablate-suite", "m", "--dataset", "t", "--conditions", "in+"), r"'in\+'"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_loaded(

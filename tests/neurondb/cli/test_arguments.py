@@ -80,7 +80,8 @@ def refused(arguments: list[str]) -> str:
 )
 def test_text_must_be_utf8(words: str, parameter: click.Parameter) -> None:
     said = refused(typed(words, parameter, BAD))
-    assert said.endswith(r"'na\xefve' is not UTF-8; type it in UTF-8")
+    assert r"'na\xefve'" in said
+    assert "UTF-8" in said
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,8 @@ def test_text_must_be_utf8(words: str, parameter: click.Parameter) -> None:
 )
 def test_nothing_holds_a_zero_byte(words: str, parameter: click.Parameter) -> None:
     said = refused(typed(words, parameter, "a\0b"))
-    assert said.endswith(r"'a\x00b' has a zero byte in it; leave it out")
+    assert r"'a\x00b'" in said
+    assert "zero byte" in said
 
 
 def test_what_can_be_a_path_may_be_of_any_bytes() -> None:

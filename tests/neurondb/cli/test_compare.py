@@ -12,7 +12,13 @@ from click.testing import CliRunner, Result
 
 import neurondb.cli.compare
 from neurondb.cli import cli
-from neurondb.errors import IngestError, NeuronDBError, UnknownNameError, UsageError
+from neurondb.errors import (
+    DatabaseError,
+    IngestError,
+    NeuronDBError,
+    UnknownNameError,
+    UsageError,
+)
 from tests.support.model_pairs import JITTERED, NEGATED, REPLACED, STILLED, tiny_pair
 
 Compare = Callable[..., Result]
@@ -51,7 +57,7 @@ def no_job(name: str) -> object:
 def test_the_page_says_what_stayed_and_what_moved(compare: Compare) -> None:
     result = compare("base", "tuned", "--format", "table")
     assert result.exit_code == 0
-    assert "compare: 112 neurons" in result.stderr
+    assert "112 neurons" in result.stderr
     page = result.stdout
     assert page.startswith("base → tuned\nllama · 2 layers × 56 gated neurons")
     assert "95.45% keep the top token of in (LM head): 105 of 110 neurons" in page
@@ -104,7 +110,7 @@ def test_a_second_time_it_is_answered_from_the_store(
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = '/nowhere'")
     assert isinstance(compare("base", "tuned", "--force").exception, NeuronDBError)
-    monkeypatch.setattr(neurondb.cli.compare, "job", no_job)
+    monkeypatch.setattr(neurondb.cli.compare, "load_job", no_job)
     assert compare("base", "tuned", "--format", "table").stdout == first
 
 
@@ -140,15 +146,15 @@ def test_missing_tokens_are_told_with_the_command(tmp_path: Path) -> None:
         said = getattr(CliRunner().invoke(cli, given), stream)
         for name in ("base", "tuned"):
             command = f"`neurondb ingest {tmp_path / name} --name {name} --stages vocab`"
-            assert f"top tokens unknown: run {command}, then compare again" in said
+            assert command in said
 
 
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
-        (("base", "base"), UsageError, "are one model; name two"),
-        (("base", "BASE"), UsageError, "'base' and 'BASE' are one model"),
-        (("base", "tunned"), UnknownNameError, "did you mean 'tuned'"),
+        (("base", "base"), UsageError, "'base'"),
+        (("base", "BASE"), UsageError, "'BASE'"),
+        (("base", "tunned"), UnknownNameError, "'tuned'"),
     ],
 )
 def test_refusals(
@@ -162,16 +168,18 @@ def test_refusals(
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     given = ["compare", "a", "b", "--db", str(tmp_path / "no.db")]
-    assert "there is no database" in str(CliRunner().invoke(cli, given).exception)
+    error = CliRunner().invoke(cli, given).exception
+    assert isinstance(error, DatabaseError)
+    assert str(tmp_path / "no.db") in str(error)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_shape_is_refused_before_a_checkpoint_is_opened(
     compare: Compare, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neurondb.cli.compare, "job", no_job)
+    monkeypatch.setattr(neurondb.cli.compare, "load_job", no_job)
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET d_model = 33 WHERE name = 'tuned'")
     result = compare("base", "tuned")
     assert isinstance(result.exception, IngestError)
-    assert "d_model 32 and 33; only models of one shape" in str(result.exception)
+    assert "d_model 32 and 33" in str(result.exception)

@@ -87,5 +87,5 @@ def test_the_demo_of_a_real_model_adds_its_classes_by_layer(tmp_path: Path) -> N
 
 
 def test_a_file_without_real_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="give --real too"):
+    with pytest.raises(UsageError, match="--real"):
         demo.main(["--model", "x.gguf"], standalone_mode=False)

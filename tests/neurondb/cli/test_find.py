@@ -1,6 +1,7 @@
 """`neurondb find` as a user meets it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_words_may_be_several_arguments(sample: Sample) -> None:
 def test_a_limited_answer_says_so_on_stderr(sample: Sample) -> None:
     out, err = ran(sample, "--limit", "5")
     assert len(out.splitlines()) == 6
-    assert "--limit 0 shows all" in err
+    assert "--limit 0" in err
 
 
 def test_limit_zero_shows_all(sample: Sample) -> None:
@@ -47,7 +48,8 @@ def test_limit_zero_shows_all(sample: Sample) -> None:
 def test_nothing_found_says_so_on_stderr(sample: Sample) -> None:
     out, err = ran(sample, "in_out>2")
     assert len(out.splitlines()) == 1
-    assert err == "no neuron matches\n"
+    (said,) = err.splitlines()
+    assert "no neuron" in said
 
 
 @pytest.mark.parametrize("instead", [(), ("--count",)])
@@ -55,7 +57,7 @@ def test_nothing_found_beyond_the_models_says_their_ranges(
     sample: Sample, instead: tuple[str, ...]
 ) -> None:
     _, err = ran(sample, "model=sample-gpt 1.9999", *instead)
-    assert "sample-gpt has layers 0–3, neurons 0–63\n" in err
+    assert re.search(r"sample-gpt\b.*\b0.3\b.*\b0.63\b", err)
 
 
 def test_count_is_a_bare_number(sample: Sample) -> None:
@@ -76,7 +78,7 @@ def test_a_dash_means_stdout(sample: Sample) -> None:
 
 
 def test_explain_goes_to_no_file(sample: Sample) -> None:
-    with pytest.raises(UsageError, match="neither --format nor -o"):
+    with pytest.raises(UsageError, match=r"--explain.*-o"):
         ran(sample, "dead", "--explain", "-o", "x.sql")
 
 
@@ -130,12 +132,12 @@ def test_errors_are_of_our_tree(sample: Sample) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["weakning"], 2, "did you mean 'weakening'"),
+        (["weakning"], 2, "'weakening'"),
         (["model=nobody"], 1, "sample-gpt, sample-llama"),
-        (["-o", "x.xlsx"], 2, "x.xlsx: no format has the suffix '.xlsx'; use .txt, .json"),
-        (["--format", "yaml"], 2, "'yaml' is not one of"),
-        (["--columns", "nme"], 2, "did you mean 'name'"),
-        (["--db", "/nowhere/x.db"], 1, "there is no database at /nowhere/x.db"),
+        (["-o", "x.xlsx"], 2, ".txt, .json"),
+        (["--format", "yaml"], 2, "'yaml'"),
+        (["--columns", "nme"], 2, "'name'"),
+        (["--db", "/nowhere/x.db"], 1, "/nowhere/x.db"),
     ],
 )
 def test_exit_codes_and_one_line(
@@ -152,7 +154,9 @@ def test_an_unknown_command_has_near_ones() -> None:
     command = [sys.executable, "-m", "neurondb", "fnd", "weakening"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "neurondb: no command 'fnd'; did you mean 'find'?\n"
+    assert ended.stderr.startswith("neurondb: ")
+    assert ended.stderr.count("\n") == 1
+    assert re.search("'fnd'.*'find'", ended.stderr)
 
 
 HEAVY = ("torch", "transformers", "alembic", "pyarrow", "sqlite_utils", "datasette", "ingest")

@@ -37,7 +37,9 @@ def test_output_that_cannot_be_written_is_a_line(arguments: list[str], sample: S
     database = [] if "--help" in arguments or "--list" in arguments else ["--db", sample.url]
     with FULL.open("w") as full:
         ended = neurondb(*arguments, *database, stdout=full)
-    assert ended.stderr == "neurondb: cannot write the output: No space left on device\n"
+    assert ended.stderr.startswith("neurondb: ")
+    assert ended.stderr.count("\n") == 1
+    assert "No space left on device" in ended.stderr
     assert ended.returncode == 1
 
 
@@ -63,7 +65,10 @@ def test_a_file_that_may_not_grow_leaves_none(form: str, sample: Sample, tmp_pat
         *("-o", str(tmp_path / f"x.{form}")),
         preexec_fn=no_file_beyond(100_000),
     )
-    assert ended.stderr == f"neurondb: cannot write {tmp_path / f'x.{form}'}: File too large\n"
+    assert ended.stderr.startswith("neurondb: ")
+    assert ended.stderr.count("\n") == 1
+    assert str(tmp_path / f"x.{form}") in ended.stderr
+    assert "File too large" in ended.stderr
     assert ended.returncode == 1
     assert list(tmp_path.iterdir()) == []
 

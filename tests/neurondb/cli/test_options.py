@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from neurondb.cli import cli, options
+from tests.support.sample_facts import Sample
 
 SEVERAL = {
     "--dataset": "texts from anywhere where texts are read, a stored dataset where they are not",
@@ -61,3 +62,36 @@ def test_a_former_name_is_understood_and_not_shown() -> None:
     assert run(command, ["--count", "3"]).output == "3\n"
     assert "--count" not in run(command, ["--help"]).output
     assert "'--draw'" in run(command, ["--count", "x"]).output
+
+
+LIMITED = {
+    "find": ["find", "model=sample-llama"],
+    "tokens": ["tokens", "sample-llama", " dog"],
+}
+"""Commands with --limit whose rows the sample database has; `compare` has a test beside its own."""
+
+
+def test_a_limit_counts_alike_everywhere() -> None:
+    limits = {
+        path: option
+        for path, command in commands(cli)
+        for option in command.params
+        if "--limit" in option.opts
+    }
+    assert set(limits) == {*LIMITED, "compare"}
+    for path, option in limits.items():
+        assert isinstance(option.type, click.IntRange), path
+        assert (option.type.min, option.metavar) == (0, "N"), path
+
+
+@pytest.mark.parametrize("path", LIMITED)
+def test_a_limit_of_0_is_all(path: str, sample: Sample) -> None:
+    def rows(limit: int, form: str = "csv") -> int:
+        asked = [*LIMITED[path], "--limit", str(limit), "--format", form, "--db", sample.url]
+        ended = CliRunner().invoke(cli, asked)
+        assert ended.exception is None, ended.exception
+        return len(ended.stdout.splitlines()) - 1
+
+    assert rows(2) == 2
+    assert rows(0) == rows(1_000_000) > 2
+    assert rows(0, "table") >= rows(2, "table")

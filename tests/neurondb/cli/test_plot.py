@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -26,7 +28,7 @@ JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
     for module in (neurondb.cli.plot, neurondb.find.token_names):
-        monkeypatch.setattr(module, "job", lambda name: import_module(JOBS[name]).run)
+        monkeypatch.setattr(module, "load_job", lambda name: import_module(JOBS[name]).run)
 
 
 def ran(sample: Sample, *arguments: str) -> Result:
@@ -40,11 +42,23 @@ def test_list_shows_every_figure_with_its_parameters() -> None:
     assert listed["layer-scatter"]["parameters"] == "layer [neuron] [base_url]"
 
 
+def test_figures_are_listed_and_not_drawn_without_the_extra(sample: Sample) -> None:
+    without = "import sys; sys.modules['altair'] = None; from neurondb.cli import main; main()"
+    command = [sys.executable, "-c", without, "plot"]
+    listed = subprocess.run([*command, "--list"], capture_output=True, text=True, check=True)
+    assert [line.split("\t")[0] for line in listed.stdout.splitlines()[1:]] == list(figures.FIGURES)
+    drawn = ("classes-by-layer", "sample-llama", "-o", "a.svg", "--db", sample.url)
+    ended = subprocess.run([*command, *drawn], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "neurondb[site]" in ended.stderr
+
+
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf", "html", "json"])
 def test_a_figure_goes_to_a_file(suffix: str, sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / f"classes.{suffix}"
     ended = ran(sample, "classes-by-layer", "sample-llama", "-o", str(path))
-    assert (ended.exception, ended.stdout, ended.stderr) == (None, "", f"wrote {path}\n")
+    assert (ended.exception, ended.stdout) == (None, "")
+    assert str(path) in ended.stderr
     assert path.stat().st_size > 1_000
     assert list(tmp_path.iterdir()) == [path]
 
@@ -90,18 +104,18 @@ def test_a_comparison_takes_both_models_as_arguments(sample: Sample, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ([], UsageError, "which figure?"),
-        (["classes-by-layers", "m"], UnknownNameError, "did you mean 'classes-by-layer'"),
-        (["classes-by-layer"], UsageError, "of which model?"),
-        (["classes-by-layer", "sample-lama"], UnknownNameError, "did you mean 'sample-llama'"),
+        ([], UsageError, "`neurondb plot --list`"),
+        (["classes-by-layers", "m"], UsageError, "'classes-by-layer'"),
+        (["classes-by-layer"], UsageError, "MODEL -o"),
+        (["classes-by-layer", "sample-lama"], UnknownNameError, "'sample-llama'"),
         (["layer-scatter", "sample-llama"], UsageError, "needs layer"),
-        (["layer-scatter", "a", "b", "--layer", "0"], UsageError, "one model at a time"),
+        (["layer-scatter", "a", "b", "--layer", "0"], UsageError, "one model"),
         (["layer-scatter", "a", "--layer", "1", "--neuron", "2.3"], UsageError, "two layers"),
         (["layer-scatter", "a", "--layer", "1", "--param", "layer=1"], UsageError, "twice"),
-        (["layer-scatter", "sample-llama", "--neuron", "1.x"], UsageError, "whole number"),
-        (["classes-by-layer", "a", "--layer", "1"], UsageError, "takes no --layer"),
-        (["classes-by-layer", "sample-gpt", "--param", "x=1"], UsageError, "no parameter 'x'"),
-        (["comparison-migration", "sample-llama"], UsageError, "give both"),
+        (["layer-scatter", "sample-llama", "--neuron", "1.x"], UsageError, "'x'"),
+        (["classes-by-layer", "a", "--layer", "1"], UsageError, "--layer"),
+        (["classes-by-layer", "sample-gpt", "--param", "x=1"], UsageError, "'x'"),
+        (["comparison-migration", "sample-llama"], UsageError, "both"),
         (["token-spikes", "sample-llama"], UsageError, "needs token"),
     ],
 )
@@ -116,7 +130,7 @@ def test_what_cannot_be_drawn_is_one_line(
 
 
 def test_no_file_and_an_unknown_suffix_are_wrong_usage(sample: Sample) -> None:
-    for given, said in (([], "give a file with -o"), (["-o", "a.gif"], "ends in .svg")):
+    for given, said in (([], "-o classes-by-layer.svg"), (["-o", "a.gif"], "a.gif")):
         ended = ran(sample, "classes-by-layer", "sample-llama", *given)
         assert isinstance(ended.exception, UsageError)
         assert said in str(ended.exception)

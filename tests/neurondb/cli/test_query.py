@@ -1,6 +1,7 @@
 """`neurondb query` as a user meets it."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ def test_show_prints_the_file() -> None:
 def test_show_goes_to_no_file(more: tuple[str, str]) -> None:
     ended = ran("dead-neurons", "--show", *more)
     assert isinstance(ended.exception, UsageError)
-    assert "neither --format nor -o" in str(ended.exception)
+    assert "--show" in str(ended.exception)
+    assert more[0] in str(ended.exception)
 
 
 def test_an_answer_can_go_to_a_file(sample: Sample, tmp_path: Path) -> None:
@@ -47,7 +49,9 @@ def test_an_answer_can_go_to_a_file(sample: Sample, tmp_path: Path) -> None:
 
 def test_no_rows_says_so_on_stderr(sample: Sample) -> None:
     ended = ran("weakening-often", "--param", "freq=1", "--db", sample.url)
-    assert (ended.exit_code, ended.stderr) == (0, "no rows\n")
+    (said,) = ended.stderr.splitlines()
+    assert ended.exit_code == 0
+    assert "no rows" in said
     assert len(ended.stdout.splitlines()) == 1
 
 
@@ -55,11 +59,13 @@ def test_no_rows_of_a_place_that_is_not_there_says_which_are(sample: Sample) -> 
     given = ("--param", "model=sample-gpt", "--param", "layer=9", "--param", "neuron=0")
     ended = ran("sign-cases-of-neuron", *given, "--db", sample.url)
     assert ended.exit_code == 0
-    assert ended.stderr == "no rows\nsample-gpt has layers 0–3, neurons 0–63\n"
+    _, place = ended.stderr.splitlines()
+    assert re.search(r"sample-gpt\b.*\b0.3\b.*\b0.63\b", place)
 
 
 def test_missing_parameters_point_to_the_file(sample: Sample) -> None:
     ended = ran("neurons-for-token", "--db", sample.url)
+    assert isinstance(ended.exception, UsageError)
     assert "`neurondb query neurons-for-token --show`" in str(ended.exception)
 
 
@@ -69,7 +75,7 @@ def test_no_name_is_wrong_usage() -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(["--param", "model"], "not NAME=VALUE"), (["--param", "a=1", "--param", "a=2"], "twice")],
+    [(["--param", "model"], "NAME=VALUE"), (["--param", "a=1", "--param", "a=2"], "'a'")],
 )
 def test_malformed_parameters_are_wrong_usage(given: list[str], said: str) -> None:
     ended = ran("dead-neurons", *given)

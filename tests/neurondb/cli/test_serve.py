@@ -60,30 +60,39 @@ def refusal(*arguments: str) -> NeuronDBError:
 
 def test_a_port_in_use_is_told(sample: Sample) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        error = refusal("--db", sample.url, "--port", str(taken.getsockname()[1]))
+        taken_port = str(taken.getsockname()[1])
+        error = refusal("--db", sample.url, "--port", taken_port)
 
     assert isinstance(error, DatabaseError)
-    assert "Address already in use" in str(error)
+    assert taken_port in str(error)
     assert "--port" in str(error)
 
 
 def test_a_host_of_another_machine_is_told(sample: Sample) -> None:
-    assert "cannot listen on 192.0.2.1" in str(refusal("--db", sample.url, "--host", "192.0.2.1"))
+    assert "192.0.2.1" in str(refusal("--db", sample.url, "--host", "192.0.2.1"))
 
 
 def test_only_a_file_of_ours_is_served(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database at all, whatever its name may say")
 
-    assert "there is no database" in str(refusal("--db", str(tmp_path / "none.db")))
-    assert "not an SQLite database" in str(refusal("--db", str(tmp_path / "text.db")))
-    assert "is a directory" in str(refusal("--db", str(tmp_path)))
+    for path, said in (
+        (tmp_path / "none.db", "no database"),
+        (tmp_path / "text.db", "SQLite"),
+        (tmp_path, "a directory"),
+    ):
+        error = refusal("--db", str(path))
+        assert isinstance(error, DatabaseError)
+        assert str(path) in str(error)
+        assert said in str(error)
     assert not (tmp_path / "none.db").exists()
 
 
 def test_postgresql_is_refused_without_its_password() -> None:
     error = refusal("--db", "postgresql://me:secret@nowhere.invalid/neurons")
 
-    assert "no SQLite file" in str(error)
+    assert isinstance(error, DatabaseError)
+    assert "nowhere.invalid/neurons" in str(error)
+    assert "SQLite" in str(error)
     assert "secret" not in str(error)
 
 

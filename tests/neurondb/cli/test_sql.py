@@ -59,9 +59,9 @@ def test_a_statement_may_begin_with_a_comment(sample: Sample) -> None:
 
 
 def test_writing_is_refused(sample: Sample) -> None:
-    with pytest.raises(DatabaseError, match="DELETE from neurons"):
+    with pytest.raises(DatabaseError, match=r"read-only.*DELETE.*neurons"):
         out(sample, "DELETE FROM neurons")
-    with pytest.raises(DatabaseError, match="read-only: the statement tried to VACUUM"):
+    with pytest.raises(DatabaseError, match=r"read-only.*VACUUM"):
         out(sample, "VACUUM")
 
 
@@ -92,12 +92,13 @@ def test_ctrl_c_among_the_rows_ends_it_in_a_line(sample: Sample) -> None:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=20)
     assert running.returncode == 130
-    assert said.strip() == "neurondb: interrupted"
+    (line,) = said.strip().splitlines()
+    assert line.startswith("neurondb: ")
 
 
 @pytest.mark.parametrize(
     ("form", "code", "shown"),
-    [((), 0, "─"), (("--format", "parquet"), 2, "not for terminals")],
+    [((), 0, "─"), (("--format", "parquet"), 2, "terminal")],
     ids=["table", "parquet"],
 )
 def test_a_terminal_gets_a_table_and_no_parquet(

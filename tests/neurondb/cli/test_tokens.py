@@ -36,7 +36,7 @@ JOBS = {"tokens": "ingest.jobs.tokens", "split": "ingest.jobs.split"}
 def _jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The jobs of this checkout, whatever an older installation has registered."""
     for module in (neurondb.cli.tokens, neurondb.find.token_names):
-        monkeypatch.setattr(module, "job", lambda name: import_module(JOBS[name]).run)
+        monkeypatch.setattr(module, "load_job", lambda name: import_module(JOBS[name]).run)
 
 
 @pytest.fixture
@@ -140,18 +140,18 @@ def test_a_stored_token_needs_no_weights(ask: Ask, sample: Sample) -> None:
     panel = text.split("LM head on ±in")[1]
     first = panel.split("class")[1].split()[:2]
     assert first == [sample.neurons[best]["name"], "+in" if side == 1 else "−in"]
-    assert ask("sample-llama", DECODED, "--lm-head", "--store").stderr == "stored already\n"
+    assert "already" in ask("sample-llama", DECODED, "--lm-head", "--store").stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        (("sample-llama",), UsageError, "name a token, as ' dog', or by its id in quotes"),
-        (("sample-llama", "a|b", "--store"), UsageError, "--store keeps what --lm-head"),
-        (("sample-llama", "a|b", "--layer", "4"), UsageError, "no layer 4: its layers are 0 to 3"),
-        (("sample-lama", " dog"), UnknownNameError, "did you mean 'sample-llama'"),
-        (("sample-llama", " dog", " dgo"), UnknownNameError, "' dgo' is not one token"),
-        (("sample-llama", "a|b", "--lm-head"), IngestError, "is not there any more"),
+        (("sample-llama",), UsageError, "' dog'"),
+        (("sample-llama", "a|b", "--store"), UsageError, "--lm-head"),
+        (("sample-llama", "a|b", "--layer", "4"), UnknownNameError, "0 to 3"),
+        (("sample-lama", " dog"), UnknownNameError, "'sample-llama'"),
+        (("sample-llama", " dog", " dgo"), UnknownNameError, "' dgo'"),
+        (("sample-llama", "a|b", "--lm-head"), IngestError, "from here"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -205,18 +205,21 @@ def test_what_is_stored_is_what_was_computed(bundled: Path, tmp_path: Path) -> N
     assert lm_head_rows(on_bundled(database, *command)) == computed
     assert len(computed) == 6 * 512 * 2  # +in and −in
     moved = on_bundled(database, " cat", "--lm-head")
-    assert "bundled was read from /nowhere, which is not there any more" in str(moved.exception)
+    assert isinstance(moved.exception, IngestError)
+    assert "/nowhere" in str(moved.exception)
 
 
 def test_progress_goes_to_stderr(bundled: Path) -> None:
     result = on_bundled(bundled, " dog", "--lm-head", "--format", "json")
-    assert "LM head: 6 layers" in result.stderr
+    assert "6 layers" in result.stderr
     json.loads(result.stdout)
 
 
 def test_several_tokens_are_told_with_their_ids(bundled: Path) -> None:
-    said = str(on_bundled(bundled, " the dog").exception)
-    assert re.search(r"is not one token .*; it is 2 tokens: ' the' #\d+, ' dog' #\d+", said)
+    error = on_bundled(bundled, " the dog").exception
+    assert isinstance(error, UnknownNameError)
+    said = str(error)
+    assert re.search(r"' the dog'.*' the' #\d+.*' dog' #\d+", said)
     (the, dog) = re.findall(r"#\d+", said)
     assert f"' dog' {dog}" in table(on_bundled(bundled, dog, the, "--format", "table"))
 
@@ -236,7 +239,8 @@ def test_a_model_without_a_tokenizer(tmp_path: Path) -> None:
     command = ["ingest", str(model), "--db", str(database)]
     assert CliRunner().invoke(cli, command).exit_code == 0
     named = CliRunner().invoke(cli, ["tokens", "bare", " dog", "--db", str(database)])
-    assert "tokens are known by their ids: #5" in str(named.exception)
+    assert isinstance(named.exception, UnknownNameError)
+    assert "#5" in str(named.exception)
     by_id = ["tokens", "bare", "#5", "--db", str(database), "--lm-head", "--format", "table"]
     assert "'[token 5]' #5" in table(CliRunner().invoke(cli, by_id))
 
@@ -246,4 +250,5 @@ def test_weights_alone_say_what_to_run(tmp_path: Path) -> None:
     command = ["ingest", str(model), "--db", str(database), "--stages", "weights"]
     assert CliRunner().invoke(cli, command).exit_code == 0
     result = CliRunner().invoke(cli, ["tokens", "tiny", " the", "--db", str(database)])
-    assert "the vocabulary was not ingested for tiny: run `neurondb ingest" in str(result.exception)
+    assert isinstance(result.exception, UnknownNameError)
+    assert f"`neurondb ingest {model} --name tiny --stages vocab`" in str(result.exception)

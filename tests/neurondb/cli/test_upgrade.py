@@ -1,5 +1,6 @@
 """`neurondb upgrade` brings a database to this schema, and keeps off what it must not touch."""
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 from neurondb import migrate, schema
 from neurondb.cli import cli
 from neurondb.errors import DatabaseError
-from neurondb.paths import folder
+from neurondb.paths import find_folder
 from tests.support.former_head import former_head
 
 NOW, LATER = schema.REVISION, "8888"
@@ -47,9 +48,9 @@ def current(tmp_path: Path) -> Path:
 def newer_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A neurondb with one more migration than this one."""
     scripts = tmp_path / "migrations"
-    shutil.copytree(folder("migrations"), scripts)
+    shutil.copytree(find_folder("migrations"), scripts)
     (scripts / "versions" / f"{LATER}_nicknames.py").write_text(NEXT)
-    monkeypatch.setattr(migrate, "folder", lambda _name: scripts)
+    monkeypatch.setattr(migrate, "find_folder", lambda _name: scripts)
     monkeypatch.setattr(schema, "REVISION", LATER)
 
 
@@ -60,7 +61,7 @@ def test_an_empty_file_gets_the_tables(tmp_path: Path) -> None:
     result = upgrade(path)
 
     assert result.exit_code == 0
-    assert f"schema (none) → {NOW}" in result.stderr
+    assert NOW in result.stderr
     assert "fingerprint" in columns(path, "models")
 
 
@@ -73,11 +74,10 @@ def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> No
         connection.execute("ALTER TABLE models DROP COLUMN nickname")
 
     refused = CliRunner().invoke(cli, ["models", "--db", str(path)])
-    assert f"has schema {NOW}, this version needs {LATER}; run `neurondb upgrade`" in str(
-        refused.exception
-    )
+    assert isinstance(refused.exception, DatabaseError)
+    assert re.search(f"{NOW}.*{LATER}.*`neurondb upgrade`", str(refused.exception))
 
-    assert f"schema {NOW} → {LATER}" in upgrade(path).stderr
+    assert re.search(f"{NOW}.*{LATER}", upgrade(path).stderr)
     assert "nickname" in columns(path, "models")
     assert CliRunner().invoke(cli, ["models", "--db", str(path)]).exit_code == 0
 
@@ -86,7 +86,7 @@ def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> No
 def test_a_database_of_the_former_head_upgrades_like_any_other(tmp_path: Path) -> None:
     path = former_head(tmp_path / "former.db")
 
-    assert f"schema {NOW} → {LATER}" in upgrade(path).stderr
+    assert re.search(f"{NOW}.*{LATER}", upgrade(path).stderr)
     assert "nickname" in columns(path, "models")
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT name, nickname FROM models").fetchall() == [("m", None)]
@@ -98,7 +98,7 @@ def test_a_current_database_stays_as_it_is(current: Path) -> None:
 
     result = upgrade(current)
 
-    assert "already; nothing to do" in result.stderr
+    assert "already" in result.stderr
     assert current.read_bytes() == before
 
 
@@ -109,9 +109,8 @@ def test_a_newer_database_is_refused(current: Path, command: str) -> None:
 
     result = CliRunner().invoke(cli, [command, "--db", str(current)])
 
-    assert f"has schema 9999, newer than {NOW} of this version; install a newer neurondb" in str(
-        result.exception
-    )
+    assert isinstance(result.exception, DatabaseError)
+    assert re.search(f"9999.*newer.*{NOW}", str(result.exception))
 
 
 @pytest.mark.parametrize("command", ["upgrade", "models", "status"])
@@ -123,8 +122,7 @@ def test_a_database_from_before_the_first_release_is_refused(current: Path, comm
     error = CliRunner().invoke(cli, [command, "--db", str(current)]).exception
 
     assert isinstance(error, DatabaseError)
-    assert f"has schema 0007, from before the first release ({schema.FIRST})" in str(error)
-    assert "ingest its models anew" in str(error)
+    assert re.search(rf"0007.*\b{schema.FIRST}\b.*ingest", str(error))
     assert "\n" not in str(error)
     assert current.read_bytes() == before
 
@@ -134,14 +132,18 @@ def test_someone_elses_database_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE diary (day)")
 
-    assert "is not a NeuronDB database" in str(upgrade(path).exception)
+    error = upgrade(path).exception
+    assert isinstance(error, DatabaseError)
+    assert re.search(r"other\.db.*NeuronDB", str(error))
     with sqlite3.connect(path) as connection:
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
     assert tables == ["diary"]
 
 
 def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
-    assert "there is no database at" in str(upgrade(tmp_path / "none.db").exception)
+    error = upgrade(tmp_path / "none.db").exception
+    assert isinstance(error, DatabaseError)
+    assert str(tmp_path / "none.db") in str(error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,4 +154,4 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     error = upgrade(path).exception
 
     assert isinstance(error, DatabaseError)
-    assert "not an SQLite database" in str(error)
+    assert re.search(r"text\.db.*SQLite", str(error))

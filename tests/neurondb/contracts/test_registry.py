@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from neurondb.contracts.registry import LOADING_MESSAGE, job, show_loading
+from neurondb.contracts.registry import LOADING_MESSAGE, load_job, show_loading
 from neurondb.errors import NeuronDBError
 
 
 def test_a_job_that_nobody_installed_is_refused_by_name() -> None:
-    with pytest.raises(NeuronDBError, match="'fly' is not installed"):
-        job("fly")
+    with pytest.raises(NeuronDBError, match="'fly'"):
+        load_job("fly")
 
 
 class _Terminal(io.StringIO):
@@ -67,6 +67,6 @@ def test_a_thread_of_a_server_says_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("name", ["split", "demo"])
 def test_jobs_of_which_nothing_is_said_import_no_torch(name: str) -> None:
-    code = f"from neurondb.contracts.registry import job; import sys; job({name!r})"
+    code = f"from neurondb.contracts.registry import load_job; import sys; load_job({name!r})"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

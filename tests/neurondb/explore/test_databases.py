@@ -119,15 +119,15 @@ def test_other_names_stay(stem: str) -> None:
 
 
 def test_what_is_reserved_follows_the_pages(sample: Sample) -> None:
-    from neurondb.explore.databases import reserved_names
+    from neurondb.explore.databases import list_reserved_names
 
     datasette = served(sample.path, "serve")
     firsts = {
         pattern.strip("/(").split("/")[0].split("(")[0].split("\\")[0].rstrip("$")
         for pattern in PAGES
     }
-    assert firsts <= reserved_names(datasette)
-    assert {"-", "_internal", "_memory"} <= reserved_names(datasette)
+    assert firsts <= list_reserved_names(datasette)
+    assert {"-", "_internal", "_memory"} <= list_reserved_names(datasette)
 
 
 def test_a_finished_file_is_served_where_nothing_can_be_made_beside_it(

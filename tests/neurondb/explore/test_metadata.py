@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from neurondb import named_queries
 from neurondb.explore.metadata import configure_query, format_yaml
-from neurondb.paths import folder
+from neurondb.paths import find_folder
 from neurondb.schema import VIEWS, metadata
 from neurondb.sql.query_files import parse_query
 from tests.neurondb.explore.site_client import Site
@@ -101,7 +101,7 @@ def test_text_that_looks_like_a_parameter_is_left_alone() -> None:
 
 
 def test_the_metadata_in_db_is_that_of_the_site() -> None:
-    assert (folder("db") / "metadata.yaml").read_text(encoding="utf-8") == format_yaml()
+    assert (find_folder("db") / "metadata.yaml").read_text(encoding="utf-8") == format_yaml()
 
 
 def test_tables_are_described_and_codes_are_hidden(site: Site) -> None:

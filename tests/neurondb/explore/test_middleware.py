@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neurondb.explore.middleware import allowed_methods
+from neurondb.explore.middleware import find_allowed_methods
 from neurondb.explore.server import Service, create_application
 from tests.neurondb.explore.site_client import Site
 from tests.support.sample_facts import Sample
@@ -54,7 +54,7 @@ def test_head_is_get_without_a_body(address: str, send: Any) -> None:
 
 
 def test_the_address_of_a_form_takes_forms_alone(send: Any) -> None:
-    assert allowed_methods("/annotate") == ("POST",)
+    assert find_allowed_methods("/annotate") == ("POST",)
     for method in ("GET", "HEAD"):
         answer = send(method, "/annotate")
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -50,7 +50,7 @@ def test_a_public_file_that_is_being_written_to_is_refused(tmp_path: Path, sampl
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("UPDATE models SET name = name || '-renamed'")
         writer.commit()
-        with pytest.raises(DatabaseError, match="being written to"):
+        with pytest.raises(DatabaseError, match=r"n\.db.*written"):
             Site(path, Service(public=True))
     site = Site(path, Service(public=True))
     assert "sample-llama-renamed" in site.get("/").text
@@ -84,9 +84,9 @@ def test_settings_are_read_by_their_type() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("sql_time_limit=5", "did you mean 'sql_time_limit_ms'"),
-        ("sql_time_limit_ms=five", "a whole number"),
-        ("allow_facet=maybe", "on or off"),
+        ("sql_time_limit=5", "'sql_time_limit_ms'"),
+        ("sql_time_limit_ms=five", "'five'"),
+        ("allow_facet=maybe", "'maybe'"),
         ("allow_facet", "NAME=VALUE"),
     ],
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from neurondb.errors import UnknownNameError, UsageError
-from neurondb.figures.ablation_histogram import SMALLEST, to_axis
+from neurondb.errors import TextError, UnknownNameError
+from neurondb.figures.ablation_histogram import SMALLEST, scale_to_axis
 from tests.neurondb.figures.specs import (
     GATED,
     RATES,
@@ -79,18 +79,20 @@ def test_the_last_run_that_is_no_baseline_is_drawn_unless_told(sample_engine: En
 
 
 def test_a_run_of_another_model_is_refused(sample_engine: Engine) -> None:
-    with pytest.raises(UnknownNameError, match="is of sample-gpt"):
+    with pytest.raises(UnknownNameError, match=f"{CLASS_RUN + 2}.*sample-gpt"):
         specification(sample_engine, "ablation-histogram", GATED, run=CLASS_RUN + 2)
-    with pytest.raises(UnknownNameError, match="no ablation run 12345"):
+    with pytest.raises(UnknownNameError, match="12345"):
         specification(sample_engine, "ablation-histogram", GATED, run=12345)
 
 
 def test_octaves_are_equally_wide_on_either_side_of_zero() -> None:
-    assert to_axis(0.0) == 0
-    assert to_axis(2.0**SMALLEST / 2) == 0
+    assert scale_to_axis(0.0) == 0
+    assert scale_to_axis(2.0**SMALLEST / 2) == 0
     for exponent in range(SMALLEST + 1, 20):
-        assert to_axis(2.0**exponent) - to_axis(2.0 ** (exponent - 1)) == pytest.approx(1)
-        assert to_axis(-(2.0**exponent)) == -to_axis(2.0**exponent)
+        assert scale_to_axis(2.0**exponent) - scale_to_axis(2.0 ** (exponent - 1)) == pytest.approx(
+            1
+        )
+        assert scale_to_axis(-(2.0**exponent)) == -scale_to_axis(2.0**exponent)
 
 
 def test_curves_are_the_rates_of_the_file_and_means_over_draws(sample_engine: Engine) -> None:
@@ -111,7 +113,7 @@ def test_a_file_of_something_else_is_one_line(sample_engine: Engine, tmp_path: P
     other = tmp_path / "other.json"
     for content in ("not JSON", "{}", '[{"model": "sample-llama"}]'):
         other.write_text(content)
-        with pytest.raises(UsageError, match=r"other\.json"):
+        with pytest.raises(TextError, match=r"other\.json"):
             specification(sample_engine, "attribute-curves", file=str(other))
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(TextError, match=r"none\.json"):
         specification(sample_engine, "attribute-curves", file=str(tmp_path / "none.json"))

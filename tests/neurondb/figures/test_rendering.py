@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -52,7 +53,7 @@ def test_links_without_a_site_are_left_out(sample_engine: Engine) -> None:
 
 
 def test_another_form_is_refused(sample_engine: Engine) -> None:
-    with pytest.raises(UsageError, match="there is svg, png, pdf, html, json"):
+    with pytest.raises(UsageError, match=r"'gif'.*svg.*png.*pdf.*html.*json"):
         figures.render_spec(specification(sample_engine, "classes-by-layer"), "gif")
 
 
@@ -65,13 +66,13 @@ def test_a_page_fetches_nothing(sample_engine: Engine) -> None:
 
 @pytest.mark.parametrize("name", ["a", "a.gif", "a.svg.gz"])
 def test_the_suffix_says_the_form(name: str) -> None:
-    with pytest.raises(UsageError, match=r"ends in \.svg, \.png"):
+    with pytest.raises(UsageError, match=rf"{re.escape(name)}.*\.svg.*\.png"):
         find_form(Path(name))
     assert find_form(Path("a.SVG")) == "svg"
 
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
-    with pytest.raises(NeuronDBError, match="cannot write"):
+    with pytest.raises(NeuronDBError, match=r"none/a\.svg"):
         write_figure(tmp_path / "none" / "a.svg", b"x")
     (tmp_path / "a.svg").write_bytes(b"old")
     write_figure(tmp_path / "a.svg", b"new")

@@ -12,7 +12,7 @@ from neurondb import named_queries
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.database import open_existing
 from neurondb.errors import ExpressionError, UnknownNameError
-from neurondb.find import count, find, why_empty
+from neurondb.find import count, explain_empty, find
 from neurondb.find.columns import ResultShape
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.find.search import explain_find
@@ -106,7 +106,7 @@ def test_only_neurons_that_went_through_it_fit(two: Two) -> None:
     weakening = {row["neuron_id"] for row in two.sample.neurons if row["class"] == "weakening"}
     assert found(two, f"weakening {NAMED}") == sorted(weakening & set(two.stored))
     assert found(two, f"{NAMED} model={GPT}") == []
-    (reason,) = why_empty(two.engine, f"{NAMED} model={GPT}")
+    (reason,) = explain_empty(two.engine, f"{NAMED} model={GPT}")
     assert reason.startswith(f"activations on {OTHER!r} were not ingested for {GPT}: run")
     assert reason.endswith("--stages activations --dataset there/other.txt`")
 
@@ -133,7 +133,7 @@ def test_a_set_of_neurons_may_name_a_dataset(two: Two) -> None:
 
 @pytest.mark.parametrize("expression", ["dataset=othr", "dataset=othr model=sample-gpt dead"])
 def test_an_unknown_dataset_is_one_line_with_those_there_are(two: Two, expression: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"no dataset 'othr'.*; it has: Other texts, sample"):
+    with pytest.raises(UnknownNameError, match=r"'othr'.*Other texts, sample"):
         found(two, expression)
 
 
@@ -161,12 +161,12 @@ def test_its_name_is_found_in_any_case(two: Two) -> None:
     ],
 )
 def test_a_dataset_that_could_not_hold_for_all_is_refused(two: Two, expression: str) -> None:
-    with pytest.raises(ExpressionError, match="name one, and not under `or` or `not`"):
+    with pytest.raises(ExpressionError, match=r"dataset.*`or`.*`not`"):
         found(two, expression)
 
 
 def test_an_order_relation_is_refused(two: Two) -> None:
-    with pytest.raises(ExpressionError, match=r"dataset .* takes = or !="):
+    with pytest.raises(ExpressionError, match=r"dataset.*= or !="):
         found(two, "dataset>sample")
 
 

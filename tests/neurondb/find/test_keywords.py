@@ -10,7 +10,7 @@ from neurondb import named_queries
 from neurondb.find.columns import NUMBER_COLUMNS, OTHER_COLUMNS
 from neurondb.find.keywords import BARE_WORDS, QUALIFIERS, ROLES, TOKEN_KEYS
 from neurondb.find.values import PROPERTY_KEYS
-from neurondb.paths import in_checkout
+from neurondb.paths import is_checkout
 from tests.support.sample_facts import Sample
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -27,7 +27,7 @@ def test_every_column_of_the_view_can_be_compared(sample: Sample) -> None:
     assert {name for name, found in types.items() if found == {str}} == set(OTHER_COLUMNS)
 
 
-@pytest.mark.skipif(not in_checkout(), reason="docs/ is not part of the wheel")
+@pytest.mark.skipif(not is_checkout(), reason="docs/ is not part of the wheel")
 def test_every_word_is_documented() -> None:
     text = (DOCS / "find.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`([^`]+)`", text))
@@ -38,7 +38,7 @@ def test_every_word_is_documented() -> None:
     }
 
 
-@pytest.mark.skipif(not in_checkout(), reason="docs/ is not part of the wheel")
+@pytest.mark.skipif(not is_checkout(), reason="docs/ is not part of the wheel")
 def test_every_query_is_documented() -> None:
     text = (DOCS / "queries.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)) == set(

@@ -61,7 +61,7 @@ def test_ten_thousand_conditions_joined_by_or(sample_engine: Engine, sample: Sam
     text = " or ".join(f"in_out>{0.5 + i / 1e5}" for i in range(10_000))
     expected = sum(row["in_out"] is not None and row["in_out"] > 0.5 for row in sample.neurons)
     assert count(sample_engine, text) == expected
-    with pytest.raises(ExpressionError, match="too many conditions"):
+    with pytest.raises(ExpressionError, match="conditions"):
         count(sample_engine, " or ".join(f"in_out>{i / 1e5}" for i in range(40_000)))
 
 
@@ -113,18 +113,18 @@ def test_neurons_and_values_of_one_column_become_one_list() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
-        ("1.2,1.2.3", ExpressionError, r"'1\.2\.3' at character 5 is not a neuron"),
-        ("1.2,-1.5", ExpressionError, r"'-1\.5' at character 5 is not a neuron"),
-        ("1.2,١.٢", ExpressionError, "'١.٢' at character 5 is not a neuron"),
-        ("١.٢", ExpressionError, "'١.٢' at character 1 is not a neuron"),
-        ("name=1.2,²", ExpressionError, "is not a neuron"),
-        ("freq>٠.٥", ExpressionError, "is not a number"),
-        ("1.2,,1.3", ExpressionError, "expected a name at character 5"),
-        ("1.3,4", ExpressionError, "'4' at character 5 is not a neuron"),
-        ("1.2," + "9" * 30 + ".1", ExpressionError, "is not a neuron"),
-        ("1.2,99.5", UnknownNameError, r"no neuron 99\.5: .* has layers 0–3, neurons 0–63"),
-        ("name=1.2,1.64", UnknownNameError, r"no neuron 1\.64"),
-        ("0.1 or 9999999999999999.0", UnknownNameError, "no neuron 9999999999999999.0"),
+        ("1.2,1.2.3", ExpressionError, r"'1\.2\.3'.*character 5"),
+        ("1.2,-1.5", ExpressionError, r"'-1\.5'.*character 5"),
+        ("1.2,١.٢", ExpressionError, r"'١\.٢'.*character 5"),
+        ("١.٢", ExpressionError, r"'١\.٢'.*character 1"),
+        ("name=1.2,²", ExpressionError, "'²'.*neuron"),
+        ("freq>٠.٥", ExpressionError, r"'٠\.٥'.*number"),
+        ("1.2,,1.3", ExpressionError, "name.*character 5"),
+        ("1.3,4", ExpressionError, "'4'.*character 5"),
+        ("1.2," + "9" * 30 + ".1", ExpressionError, "'9{20}.*neuron"),
+        ("1.2,99.5", UnknownNameError, r"99\.5.*\b0.3\b.*\b0.63\b"),
+        ("name=1.2,1.64", UnknownNameError, r"1\.64"),
+        ("0.1 or 9999999999999999.0", UnknownNameError, r"9999999999999999\.0"),
     ],
 )
 def test_what_is_no_neuron_is_named(

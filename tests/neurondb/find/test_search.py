@@ -92,7 +92,10 @@ def of_role(text: str, role: str | None) -> Term:
 
 
 def has_token(key: str, vectors: str, basis: int, direction: int, token: str) -> Term:
-    lists = [codes.token_list(codes.VECTORS.index(v), basis, direction) for v in vectors.split("+")]
+    lists = [
+        codes.encode_token_list(codes.VECTORS.index(v), basis, direction)
+        for v in vectors.split("+")
+    ]
 
     def holds(row: Row, sample: Sample) -> Truth:
         return any(token in sample.top[row["neuron_id"], code] for code in lists)
@@ -140,7 +143,9 @@ OTHERS = [
     Term("top_out_token=' dog'", lambda row, _: row["top_out_token"] == " dog"),
     Term(
         "out.token=' dog'@2",
-        lambda row, sample: " dog" in sample.top[row["neuron_id"], codes.token_list(2, 0, 0)][:2],
+        lambda row, sample: (
+            " dog" in sample.top[row["neuron_id"], codes.encode_token_list(2, 0, 0)][:2]
+        ),
     ),
 ]
 TOKENS = [
@@ -269,7 +274,7 @@ def test_empty_expression_finds_every_neuron(sample: Sample, sample_engine: Engi
 def test_token_id_means_another_token_in_each_model(sample: Sample, sample_engine: Engine) -> None:
     # id 0 is ' dog' in sample-llama and '0.5', the last of the shared texts, in sample-gpt
     token = {"sample-llama": " dog", "sample-gpt": "0.5"}
-    lists = [codes.token_list(vector, 0, 0) for vector in range(3)]
+    lists = [codes.encode_token_list(vector, 0, 0) for vector in range(3)]
     expected = [
         r["neuron_id"]
         for r in sample.neurons
@@ -326,18 +331,18 @@ def test_values_are_bound_never_pasted(sample_engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("model=sample-lama", "did you mean 'sample-llama'"),
+        ("model=sample-lama", "'sample-lama'.*'sample-llama'"),
         ("token='DOG'", "'dog', ' dog', ' Dog'"),
-        ("token=xyzzy", "not one token in the vocabulary of any model"),
-        ("token=#99999", "no token #99999"),
-        ("token=' dgo'", "there is ' dog'"),
-        ("model=sample-llama token=' only-gpt'", "in the vocabulary of sample-llama"),
+        ("token=xyzzy", "'xyzzy'"),
+        ("token=#99999", "#99999"),
+        ("token=' dgo'", "' dgo'.*' dog'"),
+        ("model=sample-llama token=' only-gpt'", "' only-gpt'.*sample-llama"),
         (
             "suppresses='is ascii'",
-            "'is ascii' is not one token in .*; it is a property: property='is",
+            "'is ascii'.*property='is ascii'",
         ),
-        ("property.isascii<-1", "no property 'isascii' of tokens .* did you mean 'is ascii'"),
-        ("suppresses.property=years", "no property 'years' .* there is is ascii, starts with sp"),
+        ("property.isascii<-1", "'isascii'.*'is ascii'"),
+        ("suppresses.property=years", "'years'.*is ascii.*starts with space"),
     ],
 )
 def test_unknown_names_are_told(sample_engine: Engine, text: str, said: str) -> None:
@@ -367,5 +372,5 @@ def test_what_orders_is_shown(sample_engine: Engine) -> None:
 
 @pytest.mark.parametrize("key", ["frq", "-frq", "|class|"])
 def test_unknown_order_is_told(sample_engine: Engine, key: str) -> None:
-    with pytest.raises(UsageError, match="unknown column"):
+    with pytest.raises(UsageError, match=key.strip("-|")):
         find(sample_engine, "", order=[key])

@@ -90,11 +90,11 @@ def test_a_token_named_twice_is_one(odd: Engine) -> None:
 @pytest.mark.parametrize(
     ("spelled", "said"),
     [
-        ("#12345", "no token #12345 in the vocabulary of sample-llama: its ids are 0 to 25"),
-        ("DOG", "'DOG' is not one token in the vocabulary of sample-llama; there is 'dog', ' dog'"),
-        (" dgo", "there is ' dog'"),
-        ("xyzzy", "a token is what the tokenizer keeps whole"),
-        ("'xyzzy'", "^'xyzzy' is not one token"),
+        ("#12345", r"#12345.*sample-llama.*\b25\b"),
+        ("DOG", "'DOG'.*sample-llama.*'dog', ' dog'"),
+        (" dgo", "' dgo'.*' dog'"),
+        ("xyzzy", "'xyzzy'"),
+        ("'xyzzy'", "(?<!\")'xyzzy'(?!\")"),
     ],
 )
 def test_what_is_no_token_is_told(spelled: str, said: str, odd: Engine) -> None:
@@ -107,23 +107,23 @@ Split = Callable[[SplitRequest], list[int] | None]
 
 
 def splitting(monkeypatch: pytest.MonkeyPatch, split: Split) -> None:
-    monkeypatch.setattr(token_names, "job", lambda _name: split)
+    monkeypatch.setattr(token_names, "load_job", lambda _name: split)
 
 
 def test_several_tokens_are_named_with_their_ids(
     odd: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splitting(monkeypatch, lambda request: [0, 13] if request.text == " dog<b>" else None)
-    expected = r"' dog<b>' is not one token .*; it is 2 tokens: ' dog' #0, '<b>' #13$"
+    expected = r"' dog<b>'.*' dog' #0, '<b>' #13$"
     with pytest.raises(UnknownNameError, match=expected):
         called(odd, " dog<b>")
-    with odd.connect() as connection, pytest.raises(UnknownNameError, match="2 tokens"):
+    with odd.connect() as connection, pytest.raises(UnknownNameError, match=expected):
         token_names.require_token(connection, " dog<b>", ["sample-llama"])
 
 
 def test_another_spelling_of_one_token(odd: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     splitting(monkeypatch, lambda _request: [0])
-    with pytest.raises(UnknownNameError, match="its tokenizer makes it ' dog' #0"):
+    with pytest.raises(UnknownNameError, match=r"▁▁dog.*' dog' #0"):
         called(odd, "▁▁dog")
 
 
@@ -134,7 +134,7 @@ def test_a_tokenizer_that_cannot_be_read_is_no_matter(
         raise CheckpointError("no tokenizer can be read there")
 
     splitting(monkeypatch, broken)
-    with pytest.raises(UnknownNameError, match="'xyzzy' is not one token"):
+    with pytest.raises(UnknownNameError, match="'xyzzy'"):
         called(odd, "xyzzy")
 
 
@@ -148,7 +148,7 @@ def changed(tmp_path: Path, sql: str) -> Engine:
 
 def test_without_a_tokenizer_ids_are_the_names(tmp_path: Path) -> None:
     engine = changed(tmp_path, "UPDATE tokens SET token = '[token ' || token_id || ']'")
-    with pytest.raises(UnknownNameError, match=r"no tokenizer came with the weights.*: #5"):
+    with pytest.raises(UnknownNameError, match=r"tokenizer.*#5"):
         called(engine, " dog")
     assert called(engine, "#5") == (NamedToken(5, "[token 5]"),)
     assert called(engine, "[token 5]") == (NamedToken(5, "[token 5]"),)
@@ -158,7 +158,7 @@ def test_without_a_tokenizer_ids_are_the_names(tmp_path: Path) -> None:
 def test_without_the_vocab_stage_the_command_that_ingests_it_is_told(tmp_path: Path) -> None:
     engine = changed(tmp_path, "DELETE FROM tokens WHERE model_id = 1")
     for spelled in (" dog", "#0"):
-        with pytest.raises(UnknownNameError, match=r"run `neurondb ingest .* --stages vocab`"):
+        with pytest.raises(UnknownNameError, match=r"`neurondb ingest .* --stages vocab`"):
             called(engine, spelled)
     engine.dispose()
 

@@ -205,7 +205,7 @@ def test_dead_neurons(sample: Sample, sample_engine: Engine) -> None:
 def test_examples_of_neuron(sample: Sample, sample_engine: Engine) -> None:
     arguments = ARGUMENTS["examples-of-neuron"] | {"case": "gate-_in+", "chars": "7"}
     rows = ask(sample_engine, "examples-of-neuron", **arguments)
-    list_id = codes.example_list(2, 0)
+    list_id = codes.encode_example_list(2, 0)
     neuron_id = sample.named(LLAMA, "1.1")["neuron_id"]
     stored = [e for e in sample.examples if (e["neuron_id"], e["list_id"]) == (neuron_id, list_id)]
     assert [(r["rank"], r["value"], r["position"], r["text_start"]) for r in rows] == [
@@ -244,7 +244,7 @@ def test_neurons_for_token(sample: Sample, sample_engine: Engine, token: str) ->
         direction="bottom",
         limit="999",
     )
-    code = codes.token_list(1, 0, 1)
+    code = codes.encode_token_list(1, 0, 1)
     expected = {
         (r["model"], r["name"], sample.top[r["neuron_id"], code].index(token))
         for r in sample.neurons
@@ -283,7 +283,9 @@ def test_kept_top_tokens(sample: Sample, sample_engine: Engine) -> None:
 
 
 def test_double_checking(sample: Sample, sample_engine: Engine) -> None:
-    gate, same, opposite = (codes.token_list(*place) for place in ((0, 0, 0), (1, 0, 0), (1, 0, 1)))
+    gate, same, opposite = (
+        codes.encode_token_list(*place) for place in ((0, 0, 0), (1, 0, 0), (1, 0, 1))
+    )
     expected = {}
     for r in sample.neurons:
         if r["gate_in"] is None or abs(r["gate_in"]) > 0.2:

@@ -200,7 +200,7 @@ def put_examples(put: Put) -> None:
                 tables.example_rows,
                 neuron_id=NEURON,
                 dataset_id=DATASET,
-                list_id=codes.example_list(case, 0),
+                list_id=codes.encode_example_list(case, 0),
                 rank=rank,
                 text_id=70 + rank,
                 position=2,

@@ -108,14 +108,14 @@ def test_a_directory_is_found_by_any_path_to_it(
 
 
 def test_an_unknown_model_is_answered_with_the_nearest_and_the_list(connection: Connection) -> None:
-    with pytest.raises(UnknownNameError, match=r"did you mean 'gate-model'.*plain-model"):
+    with pytest.raises(UnknownNameError, match=r"'Gate-Modell'.*'gate-model'.*plain-model"):
         read_neuron_page(connection, "Gate-Modell", 0, 0)
 
 
 def test_two_models_of_one_source_must_be_told_apart(connection: Connection) -> None:
     connection.execute(tables.models.update().values(source="hub/same"))
 
-    with pytest.raises(UnknownNameError, match="gate-model, plain-model"):
+    with pytest.raises(UnknownNameError, match=r"hub/same.*gate-model.*plain-model"):
         read_neuron_page(connection, "hub/same", 0, 0)
 
 
@@ -123,7 +123,7 @@ def test_two_models_of_one_source_must_be_told_apart(connection: Connection) -> 
 def test_a_neuron_out_of_range_is_answered_with_the_range(
     connection: Connection, layer: int, neuron: int
 ) -> None:
-    with pytest.raises(UnknownNameError, match=r"layers are 0 to 2, its neurons 0 to 1"):
+    with pytest.raises(UnknownNameError, match=rf"{layer}\.{neuron}\b.*\b2\b.*\b1\b"):
         read_neuron_page(connection, "gate-model", layer, neuron)
 
 

@@ -107,7 +107,7 @@ def test_what_neuron_overview_shows_is_told(connection: Connection) -> None:
 
 def test_one_model_can_be_asked_for(connection: Connection) -> None:
     assert [m.model for m in read_status(connection, "Plain-Model").models] == ["plain-model"]
-    with pytest.raises(UnknownNameError, match="no model 'nobody'"):
+    with pytest.raises(UnknownNameError, match="'nobody'"):
         read_status(connection, "nobody")
 
 

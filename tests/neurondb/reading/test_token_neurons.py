@@ -93,7 +93,7 @@ def test_neurons_with_most_of_the_tokens_come_first(sample: Sample, sample_engin
             for n in sample.neurons[:NEURONS]
         }
         assert {n.neuron_id: n.n_tokens for n in neurons} == {k: v for k, v in counts.items() if v}
-        keys = [(-n.n_tokens, -abs(n.found[0].cosine)) for n in neurons]
+        keys = [(-n.n_tokens, -abs(n.occurrences[0].cosine)) for n in neurons]
         assert keys == sorted(keys)
 
 

@@ -30,20 +30,24 @@ def test_every_parameter_is_declared_explained_and_used(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
-        ("examples-of-neuron", {"model": LLAMA}, "needs --param layer=… --param neuron=…"),
-        ("dead-neurons", {"modle": LLAMA}, "no parameter 'modle'; did you mean 'model'"),
-        ("weakening-often", {"freq": "often"}, "freq is 'often', which is not of type number"),
-        ("weakening-often", {"limit": "1.5"}, "limit is '1.5', which is not a whole number from 0"),
-        ("weakening-often", {"limit": "-5"}, "limit is '-5', which is not a whole number from 0"),
-        ("weakening-often", {"class": "orthogonl"}, "did you mean 'orthogonal output'"),
-        ("weakening-often", {"class": "cond"}, "conditional strengthening, conditional weakening;"),
-        ("weakening-often", {"class": "typical"}, "unknown class 'typical'"),
-        ("strongest-cosines", {"pair": "foo"}, "cannot be 'foo'; there is gate_in, gate_out, in_"),
-        ("neurons-for-token", {"token": " dog", "direction": "botom"}, "did you mean 'bottom'"),
+        ("examples-of-neuron", {"model": LLAMA}, "layer=.*neuron="),
+        ("dead-neurons", {"modle": LLAMA}, "'modle'.*'model'"),
+        ("weakening-often", {"freq": "often"}, "freq.*'often'"),
+        ("weakening-often", {"limit": "1.5"}, r"limit.*'1\.5'"),
+        ("weakening-often", {"limit": "-5"}, "limit.*'-5'"),
+        ("weakening-often", {"class": "orthogonl"}, "'orthogonl'.*'orthogonal output'"),
+        (
+            "weakening-often",
+            {"class": "cond"},
+            "'cond'.*conditional strengthening.*conditional weakening",
+        ),
+        ("weakening-often", {"class": "typical"}, "'typical'"),
+        ("strongest-cosines", {"pair": "foo"}, "'foo'.*gate_in.*gate_out.*in_out"),
+        ("neurons-for-token", {"token": " dog", "direction": "botom"}, "'botom'.*'bottom'"),
         (
             "examples-of-neuron",
             {"model": LLAMA, "layer": "1", "neuron": "1", "case": "gate-in+"},
-            "did you mean 'gate-_in.'",
+            r"'gate-in\+'.*'gate-_in.'",
         ),
     ],
 )
@@ -71,7 +75,7 @@ def test_a_model_may_be_in_any_case(sample_engine: Engine) -> None:
     ("given", "said"),
     [
         ({"token": "DOG"}, "'dog', ' dog', ' Dog'"),
-        ({"token": " only-gpt", "model": LLAMA}, "not one token in the vocabulary of sample-llama"),
+        ({"token": " only-gpt", "model": LLAMA}, "' only-gpt'.*sample-llama"),
     ],
 )
 def test_an_unknown_token_is_told(sample_engine: Engine, given: dict[str, str], said: str) -> None:
@@ -87,14 +91,12 @@ def test_a_property_may_be_spelled_with_hyphens(sample_engine: Engine, spelled: 
 
 
 def test_an_unknown_property_is_told(sample_engine: Engine) -> None:
-    with pytest.raises(UnknownNameError, match=r"no property 'ascii' .*did you mean 'is ascii'"):
+    with pytest.raises(UnknownNameError, match=r"'ascii'.*'is ascii'"):
         named_queries.run(sample_engine, "suppressed-properties", {"property": "ascii"})
 
 
 def test_unknown_query_and_model_are_told(sample_engine: Engine) -> None:
-    with pytest.raises(
-        UnknownNameError, match="no query 'dead-neuron'; did you mean 'dead-neurons'"
-    ):
+    with pytest.raises(UsageError, match=r"'dead-neuron'.*'dead-neurons'"):
         named_queries.load("dead-neuron")
     with pytest.raises(UnknownNameError, match="sample-llama"):
         named_queries.run(sample_engine, "dead-neurons", {"model": "llama"})

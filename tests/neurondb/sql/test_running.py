@@ -17,27 +17,27 @@ from neurondb.sql.running import ReadOnlyAuthorizer
 from tests.support.sample_facts import Sample
 
 WRITES = [
-    ("DELETE FROM neurons", "DELETE from neurons"),
-    ("INSERT INTO models SELECT * FROM models", "INSERT into models"),
-    ("REPLACE INTO texts VALUES (1, 1, 1, 'x')", "INSERT into texts"),
-    ("WITH x AS (SELECT 1) UPDATE neurons SET sign = 1", "UPDATE neurons"),
-    ("DROP TABLE neurons", "change the schema"),
-    ("DROP VIEW neuron_overview", "change the schema"),
-    ("CREATE TABLE mine (a)", "change the schema"),
-    ("CREATE TEMP TABLE mine (a)", "change the schema"),
-    ("CREATE INDEX mine ON neurons (sign)", "change the schema"),
-    ("ALTER TABLE neurons ADD COLUMN mine", "change the schema"),
-    ("CREATE TRIGGER t AFTER INSERT ON neurons BEGIN SELECT 1; END", "change the schema"),
-    ("PRAGMA query_only = OFF", "set or run PRAGMA query_only"),
-    ("PRAGMA user_version = 5", "set or run PRAGMA user_version"),
-    ("PRAGMA wal_checkpoint", "set or run PRAGMA wal_checkpoint"),
-    ("ATTACH 'other.db' AS other", "ATTACH other.db"),
-    ("BEGIN IMMEDIATE", "BEGIN a transaction"),
-    ("COMMIT", "COMMIT a transaction"),
-    ("SAVEPOINT s", "BEGIN a savepoint"),
+    ("DELETE FROM neurons", "DELETE.*neurons"),
+    ("INSERT INTO models SELECT * FROM models", "INSERT.*models"),
+    ("REPLACE INTO texts VALUES (1, 1, 1, 'x')", "INSERT.*texts"),
+    ("WITH x AS (SELECT 1) UPDATE neurons SET sign = 1", "UPDATE.*neurons"),
+    ("DROP TABLE neurons", "schema"),
+    ("DROP VIEW neuron_overview", "schema"),
+    ("CREATE TABLE mine (a)", "schema"),
+    ("CREATE TEMP TABLE mine (a)", "schema"),
+    ("CREATE INDEX mine ON neurons (sign)", "schema"),
+    ("ALTER TABLE neurons ADD COLUMN mine", "schema"),
+    ("CREATE TRIGGER t AFTER INSERT ON neurons BEGIN SELECT 1; END", "schema"),
+    ("PRAGMA query_only = OFF", "PRAGMA query_only"),
+    ("PRAGMA user_version = 5", "PRAGMA user_version"),
+    ("PRAGMA wal_checkpoint", "PRAGMA wal_checkpoint"),
+    ("ATTACH 'other.db' AS other", r"ATTACH.*other\.db"),
+    ("BEGIN IMMEDIATE", "BEGIN.*transaction"),
+    ("COMMIT", "COMMIT"),
+    ("SAVEPOINT s", "savepoint"),
     ("ANALYZE", "ANALYZE"),
     ("REINDEX", "REINDEX"),
-    ("SELECT load_extension('x')", "call load_extension"),
+    ("SELECT load_extension('x')", "load_extension"),
 ]
 
 
@@ -55,7 +55,7 @@ def test_writing_is_refused_and_named(
     any_engine: Engine, sample: Sample, sql: str, tried: str
 ) -> None:
     before = fingerprint(sample.path)
-    with pytest.raises(DatabaseError, match=f"read-only: the statement tried to {tried}"):
+    with pytest.raises(DatabaseError, match=f"read-only.*{tried}"):
         run_sql(any_engine, sql)
     any_engine.dispose()
     assert fingerprint(sample.path) == before
@@ -104,11 +104,11 @@ def test_reading_of_every_kind_works(sample_engine: Engine, sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("SELEC 1", 'near "SELEC": syntax error'),
-        ("SELECT * FROM nowhere", "no such table: nowhere"),
-        ("SELECT 1; SELECT 2", "one statement at a time"),
-        ("SELECT :a", "parameter 'a' has no value; give it with --param a=VALUE"),
-        ("", "returns no rows"),
+        ("SELEC 1", "SELEC"),
+        ("SELECT * FROM nowhere", "nowhere"),
+        ("SELECT 1; SELECT 2", "one statement"),
+        ("SELECT :a", "--param a=VALUE"),
+        ("", "no rows"),
         ("SELECT '\0'", "cannot be run"),
     ],
 )

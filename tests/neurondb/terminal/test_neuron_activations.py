@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,9 +11,27 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from neurondb import histogram
-from neurondb.reading.activations import Histogram, Histograms, LabelReading
+from neurondb.reading.activations import (
+    Activations,
+    Histogram,
+    Histograms,
+    LabelReading,
+    Moments,
+    SignCase,
+    Spread,
+)
+from neurondb.reading.neuron import NeuronPage
+from neurondb.reading.texts import Dataset
 from neurondb.terminal.console import THEME
-from neurondb.terminal.neuron_activations import draw_histograms, draw_labels
+from neurondb.terminal.neuron_activations import DOMINANT, draw_histograms, draw_labels
+from neurondb.terminal.neuron_examples import LEADING
+from tests.neurondb.terminal.neuron_pages import (
+    ACTIVATIONS,
+    PAGE,
+    PAGE_WIDTHS,
+    case,
+    shown_page,
+)
 
 WIDTHS = (60, 80, 120, 160)
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
@@ -34,7 +53,7 @@ def shown(body: RenderableType | None, width: int = 80, *, colour: bool = False)
 
 def histograms(*filled: dict[int, int], names: tuple[str, ...] = ("hook_post",)) -> Histograms:
     return Histograms(
-        tuple(histogram.edges().tolist()),
+        tuple(histogram.compute_edges().tolist()),
         histogram.STRIDE,
         tuple(
             Histogram(name, tuple(one.get(bin_, 0) for bin_ in range(histogram.N_BINS)))
@@ -154,3 +173,69 @@ def test_a_label_without_tokens_has_dashes() -> None:
     assert shown(draw_labels([label("a"), nothing], 80))[-1].split() == [
         "empty", "0", "–", "–", "–", "–"
     ]  # fmt: skip
+
+
+# --- on the page ----------------------------------------------------------------------------
+
+
+def test_the_dominant_case_is_marked_and_an_empty_one_stays() -> None:
+    for width in PAGE_WIDTHS:
+        lines = shown_page(PAGE, width).splitlines()
+        assert any(x.startswith("▶ gate+_in-") and "67.00%" in x for x in lines), width
+        assert any(x.startswith("  gate-_in+") and "0.00%" in x for x in lines), width
+
+
+def test_only_the_most_frequent_case_is_marked_and_examples_name_the_strongest() -> None:
+    for width in PAGE_WIDTHS:
+        text = shown_page(PAGE, width)
+        assert text.count(DOMINANT) == 1, width
+        named = [line.split()[0] for line in text.splitlines() if LEADING in line]
+        assert named == [one.sign_case for one in PAGE.examples if one.leading], width
+
+
+@pytest.mark.parametrize("width", PAGE_WIDTHS)
+def test_every_number_of_a_sign_case_stands_in_its_line(width: int) -> None:
+    line = next(x for x in shown_page(PAGE, width).splitlines() if x.startswith("▶ gate+_in-"))
+    numbers = [word for word in line.split() if word in ("-0.180", "-5.12", "0.500")]
+
+    assert numbers[:3] == ["-0.180", "-5.12", "0.500"]
+    assert "…" not in "".join(sign_cases(width))
+
+
+def test_a_narrow_terminal_gets_the_means_and_a_wide_one_everything() -> None:
+    tiny = Spread(-1.44e-7, -1.44e-7, -1.44e-7)
+    longest = replace(case("gate+_in-", 670), post=tiny, pre_linear=tiny, pre=tiny)
+    page = replace(PAGE, activations=replace(ACTIVATIONS, cases=(longest,)))
+
+    found = {width: "\n".join(sign_cases(width, page)) for width in PAGE_WIDTHS}
+
+    assert {width: text.count("-1.44e-07") for width, text in found.items()} == {
+        60: 3, 80: 5, 100: 5, 119: 9, 140: 9, 160: 9,
+    }  # fmt: skip
+    assert "  hook_pre_linear, hook_pre: wider terminal or --format json" in found[60]
+    assert "  min and max of hook_pre_linear, hook_pre: wider" in found[80]
+    assert "wider" not in found[119]
+
+
+def sign_cases(width: int, page: NeuronPage = PAGE) -> list[str]:
+    lines = shown_page(page, width).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("sign cases"))
+    return lines[start : lines.index("", start)]
+
+
+def test_a_neuron_without_finite_tokens_has_a_page() -> None:
+    nothing = Moments(None, None, None, None)
+    none = Spread(None, None, None)
+    empty = SignCase("gate+_in+", 0, None, False, none, none, none, none)
+    found = Activations(Dataset(1, "tales", 3), 0, None, None, nothing, nothing, (empty,), 1000)
+
+    for width in PAGE_WIDTHS:
+        text = shown_page(replace(PAGE, activations=found, examples=()), width)
+        line = next(x for x in text.splitlines() if x.startswith("  gate+_in+"))
+        assert line.split()[:3] == ["gate+_in+", "0", "–"]
+
+
+def test_moments_have_standard_deviations() -> None:
+    line = next(x for x in shown_page(PAGE).splitlines() if x.startswith("  hook_post  "))
+
+    assert line.split() == ["hook_post", "0.250", "2.00", "-2.50", "31.0", "25.00%"]

@@ -22,6 +22,12 @@ from neurondb.terminal.neuron_examples import (
     draw_examples,
     draw_excerpt,
 )
+from tests.neurondb.terminal.neuron_pages import (
+    PAGE,
+    examples,
+    in_words,
+    shown_page,
+)
 
 WIDTHS = (60, 80, 120, 160)
 ESCAPES = re.compile("\x1b\\[[0-9;]*m")
@@ -167,3 +173,33 @@ def test_coloured_lines_fit_the_terminal(width: int) -> None:
     lines = shown(draw_examples(lists(long), width, marks=False), width, colour=True)
 
     assert max(cell_len(ESCAPES.sub("", line)) for line in lines) <= width
+
+
+# --- on the page ----------------------------------------------------------------------------
+
+
+def test_a_list_of_bos_alone_says_that_it_is_not_about_text() -> None:
+    first, *others = examples(" once")
+    assert "position 0" not in shown_page(replace(PAGE, examples=(first, *others)))
+    flagged = (replace(first, bos_only=True), *others)
+    assert "every peak stands at position 0" in shown_page(replace(PAGE, examples=flagged))
+
+
+def test_a_peak_is_marked_without_colour_and_highlighted_with_it() -> None:
+    plain, coloured = shown_page(PAGE), shown_page(PAGE, colour=True)
+
+    assert "«␣dog»" in plain
+    assert "«" not in coloured
+    assert re.search("\x1b\\[1;7m␣dog\x1b\\[0m", coloured)
+
+
+def test_the_peaks_of_all_examples_stand_in_one_column() -> None:
+    lines = shown_page(replace(PAGE, examples=examples(" a", "犬", "\n"))).splitlines()
+
+    assert len({x.index("«") for x in lines if "«" in x}) == 1
+
+
+def test_an_example_without_tokens_says_so() -> None:
+    assert "(tokens not stored) in time⏎for all" in in_words(
+        shown_page(replace(PAGE, examples=examples(None)))
+    )

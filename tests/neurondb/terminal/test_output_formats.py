@@ -154,7 +154,7 @@ def test_parquet_tells_of_mixed_types(
 ) -> None:
     monkeypatch.setattr("neurondb.terminal.output_formats.PARQUET_BATCH", batch)
     rows = Rows(("a",), iter([(1,), (2,), ("x",)]))
-    with pytest.raises(NeuronDBError, match=r"several types.*CAST it in SQL"):
+    with pytest.raises(NeuronDBError, match="CAST"):
         write_rows(rows, Destination("parquet", tmp_path / "rows.parquet"))
     assert not list(tmp_path.iterdir())
 
@@ -175,7 +175,7 @@ def test_the_suffix_chooses_the_format(name: str, form: str) -> None:
 
 
 def test_an_unknown_suffix_is_told_unless_the_format_is_said() -> None:
-    with pytest.raises(UsageError, match=r"x.xlsx: no format has the suffix '.xlsx'; use .txt"):
+    with pytest.raises(UsageError, match=r"x\.xlsx.*\.txt"):
         assert Destination(None, Path("x.xlsx")).chosen
     assert Destination("csv", Path("x.xlsx")).chosen == "csv"
 
@@ -211,7 +211,7 @@ def test_a_failure_leaves_the_file_as_it_was(form: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NeuronDBError, match=r"cannot write .*missing/out.csv"):
+    with pytest.raises(NeuronDBError, match=r"missing/out\.csv"):
         write_rows(Rows(COLUMNS, iter(ROWS)), Destination(None, tmp_path / "missing" / "out.csv"))
 
 

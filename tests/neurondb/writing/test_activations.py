@@ -31,8 +31,8 @@ OF_ACTIVATIONS = (
 
 def write(writer: StepWriter, dataset_id: int, seed: int = 0, layer: int = LAYER) -> None:
     connection = writer.connection
-    texts = datasets.text_ids(connection, dataset_id)
-    labels = datasets.label_ids(connection, dataset_id, LABELS)
+    texts = datasets.read_text_ids(connection, dataset_id)
+    labels = datasets.read_label_ids(connection, dataset_id, LABELS)
     write_activations(writer, layer, record(seed), dataset_id, texts, labels)
 
 
@@ -75,8 +75,8 @@ def test_the_share_of_a_case_is_null_where_no_token_was_counted(
 
 
 def test_an_ungated_layer_has_no_frequency(writer: StepWriter, stored: int) -> None:
-    texts = datasets.text_ids(writer.connection, stored)
-    labels = datasets.label_ids(writer.connection, stored, LABELS)
+    texts = datasets.read_text_ids(writer.connection, stored)
+    labels = datasets.read_label_ids(writer.connection, stored, LABELS)
 
     write_activations(writer, LAYER, record(gated=False), stored, texts, labels)
 
@@ -120,8 +120,8 @@ def test_labels_stand_under_their_own_ids(writer: StepWriter, stored: int) -> No
 
 
 def test_labels_of_another_order_are_found_by_name(writer: StepWriter, stored: int) -> None:
-    texts = datasets.text_ids(writer.connection, stored)
-    backwards = datasets.label_ids(writer.connection, stored, LABELS[::-1])
+    texts = datasets.read_text_ids(writer.connection, stored)
+    backwards = datasets.read_label_ids(writer.connection, stored, LABELS[::-1])
     labels = record().labels
     turned = replace(record(), labels={1 - place: one for place, one in labels.items()})
 
@@ -173,7 +173,7 @@ def n_of_layer(writer: StepWriter, table: Table, layer: int) -> int:
 
 def test_a_record_without_labels_and_controls_writes_none(writer: StepWriter, stored: int) -> None:
     write(writer, stored)
-    texts = datasets.text_ids(writer.connection, stored)
+    texts = datasets.read_text_ids(writer.connection, stored)
 
     write_activations(
         writer, LAYER, replace(record(), labels={}, controls={}, histograms={}), stored, texts

@@ -148,24 +148,24 @@ def test_rows_name_their_model_and_source(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "error", "said"),
     [
-        ({"neuron": "1.7", "key": "k", "value": ""}, TextError, "row 2: an annotation needs a v"),
-        ({"neuron": "1.7", "key": "k", "value": "x" * 501}, TextError, "row 2: value has 501"),
-        ({"neuron": "1.7", "key": "k", "value": "a\x00"}, TextError, "row 2: value has a NUL"),
-        ({"neuron": "1.7", "key": "k", "value": "\ud83d"}, TextError, "row 2: half of a surrog"),
-        ({"model": ["m"], "neuron": "1.7", "a": "b"}, UnknownNameError, "row 2: no model"),
-        ({"neuron": "1,7", "key": "k", "value": "v"}, TextError, "row 2: neuron is '1,7', not"),
-        ({"neuron": 1.7, "key": "k", "value": "v"}, TextError, "row 2: neuron is 1.7, not text"),
-        ({"layer": -1, "neuron": 7, "key": "k", "value": "v"}, TextError, "row 2: layer and neur"),
-        ({"key": "k", "value": "v"}, TextError, "row 2: neuron is None, not text"),
+        ({"neuron": "1.7", "key": "k", "value": ""}, TextError, "row 2.*value"),
+        ({"neuron": "1.7", "key": "k", "value": "x" * 501}, TextError, "row 2.*value.*501"),
+        ({"neuron": "1.7", "key": "k", "value": "a\x00"}, TextError, "row 2.*value.*NUL"),
+        ({"neuron": "1.7", "key": "k", "value": "\ud83d"}, TextError, "row 2.*surrogate"),
+        ({"model": ["m"], "neuron": "1.7", "a": "b"}, UnknownNameError, "row 2.*model"),
+        ({"neuron": "1,7", "key": "k", "value": "v"}, TextError, "row 2.*'1,7'"),
+        ({"neuron": 1.7, "key": "k", "value": "v"}, TextError, r"row 2.*\b1\.7\b.*text"),
+        ({"layer": -1, "neuron": 7, "key": "k", "value": "v"}, TextError, "row 2.*layer"),
+        ({"key": "k", "value": "v"}, TextError, "row 2.*neuron.*None"),
         (
             {"neuron": "1.7", "key": "k", "value": "v", "x": "y"},
             TextError,
-            "row 2: .* column 'x'",
+            "row 2.*'x'",
         ),
-        ({"neuron": "1.9", "k": "v", " k": "w"}, TextError, "row 2: row 2 says the k of it alr"),
-        (LONG[0], TextError, "row 2: row 1 says the label of it already"),
-        ({"neuron": "1.64", "key": "k", "value": "v"}, UnknownNameError, "row 2: .*no neuron 1.64"),
-        ({"model": "m", "neuron": "1.6", "a": "b"}, UnknownNameError, "row 2: no model 'm'"),
+        ({"neuron": "1.9", "k": "v", " k": "w"}, TextError, r"row 2.*row 2\b.*\bk\b"),
+        (LONG[0], TextError, r"row 2.*row 1\b.*\blabel\b"),
+        ({"neuron": "1.64", "key": "k", "value": "v"}, UnknownNameError, r"row 2.*1\.64"),
+        ({"model": "m", "neuron": "1.6", "a": "b"}, UnknownNameError, "row 2.*'m'"),
     ],
 )
 def test_a_row_that_says_nothing_stores_nothing(
@@ -203,7 +203,7 @@ def test_what_is_no_table_is_refused(path: Path, tmp_path: Path, name: str, cont
 
 def test_a_model_has_to_be_named(path: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "labels.json", LONG)
-    with pytest.raises(TextError, match="row 1: it names no model"):
+    with pytest.raises(TextError, match=r"row 1.*model"):
         import_annotations(str(path), tmp_path / "labels.json")
 
 
@@ -212,16 +212,16 @@ def test_neurons_without_weights_are_refused(path: Path, tmp_path: Path) -> None
         connection.execute("DELETE FROM neurons WHERE neuron_id = ?", ids(path, "2.10"))
         connection.commit()
     write_json(tmp_path / "labels.json", LONG)
-    with pytest.raises(UnknownNameError, match="weights of 1 of these 2 neurons"):
+    with pytest.raises(UnknownNameError, match=r"weights.*\b1\b.*\b2\b"):
         read(path, tmp_path / "labels.json")
     assert stored(path) == []
 
 
 def test_where_it_cannot_be_written_it_says_so(tmp_path: Path) -> None:
     write_json(tmp_path / "labels.json", LONG)
-    with pytest.raises(DatabaseError, match="there is no database"):
+    with pytest.raises(DatabaseError, match=r"nowhere\.db"):
         read(tmp_path / "nowhere.db", tmp_path / "labels.json")
-    with pytest.raises(DatabaseError, match="SQLite databases only"):
+    with pytest.raises(DatabaseError, match="SQLite"):
         import_annotations("postgresql://localhost/x", tmp_path / "labels.json")
 
 

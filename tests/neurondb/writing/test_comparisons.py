@@ -118,10 +118,10 @@ def test_a_comparison_that_fails_leaves_the_earlier_one(
 def test_a_missing_layer_and_another_shape_are_refused(
     engine: Engine, model: StoredModel, tuned: StoredModel
 ) -> None:
-    with pytest.raises(IngestError, match="each of its 3 layers once, and has 0, 2"):
+    with pytest.raises(IngestError, match=r"3 layers.*0, 2"):
         store_comparison(engine, model, tuned, [layer(0), layer(2)])
     wider = replace(tuned, d_mlp=WIDTH + 1)
-    with pytest.raises(IngestError, match="m has 3 layers of 5 neurons, tuned 3 layers of 6"):
+    with pytest.raises(IngestError, match=r"\bm\b.*\b3\b.*\b5\b.*tuned.*\b3\b.*\b6\b"):
         store_comparison(engine, model, wider, all_layers())
     assert rows(engine, "SELECT * FROM comparisons") == []
 

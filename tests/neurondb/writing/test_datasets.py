@@ -5,7 +5,7 @@ from dataclasses import replace
 from sqlalchemy import Engine
 
 from neurondb.contracts.texts import DatasetRecord
-from neurondb.writing.datasets import label_ids, store_dataset
+from neurondb.writing.datasets import read_label_ids, store_dataset
 from neurondb.writing.rows import transaction
 from tests.support.activation_records import LABELS, TEXTS, dataset
 
@@ -52,7 +52,7 @@ def test_other_labels_replace_those_of_the_texts(engine: Engine) -> None:
 
     assert labelled(engine) == [("one", "code"), ("two", "web"), ("three", "web"), ("four", None)]
     with transaction(engine) as connection:
-        ids = label_ids(connection, dataset_id, ("code", "web", "books")).tolist()
+        ids = read_label_ids(connection, dataset_id, ("code", "web", "books")).tolist()
         assert len(set(ids)) == 3
 
 
@@ -61,5 +61,5 @@ def test_two_datasets_have_labels_of_their_own(engine: Engine) -> None:
     second = store_dataset(engine, DatasetRecord("news", "n", "other", ("red",), LABELS, (0,)))
 
     with transaction(engine) as connection:
-        ids = [label_ids(connection, one, LABELS).tolist() for one in (first, second)]
+        ids = [read_label_ids(connection, one, LABELS).tolist() for one in (first, second)]
     assert len({*ids[0], *ids[1]}) == 4

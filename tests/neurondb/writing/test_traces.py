@@ -39,7 +39,7 @@ def made(*neurons: int, value: float = 1.0) -> TracesRecord:
 def write(
     writer: StepWriter, dataset_id: int, traces: TracesRecord, neurons: list[int] | None = None
 ) -> None:
-    texts = datasets.text_ids(writer.connection, dataset_id)
+    texts = datasets.read_text_ids(writer.connection, dataset_id)
     only = None if neurons is None else np.array(neurons)
     write_traces(writer, LAYER, traces, dataset_id, texts, only)
 
@@ -52,7 +52,7 @@ def neurons_of(writer: StepWriter) -> list[int]:
 def test_a_trace_reads_back_where_it_was_taken(writer: StepWriter, stored: int) -> None:
     write(writer, stored, made(0, 3))
 
-    text_ids = datasets.text_ids(writer.connection, stored).tolist()
+    text_ids = datasets.read_text_ids(writer.connection, stored).tolist()
     places = [Place(text_ids[0], 5), Place(text_ids[2], 0), Place(text_ids[1], 5)]
     found = read_traces(writer.connection, FIRST + 3, stored, places)
 
@@ -77,7 +77,7 @@ def test_traces_of_given_neurons_are_replaced_and_the_others_stay(
     write(writer, stored, made(2, value=7.0), neurons=[1, 2])
 
     assert neurons_of(writer) == [0, 2]
-    text_id = int(datasets.text_ids(writer.connection, stored)[2])
+    text_id = int(datasets.read_text_ids(writer.connection, stored)[2])
     (one,) = read_traces(writer.connection, FIRST + 2, stored, [Place(text_id, 0)]).values()
     assert one.hook_post == (7,)
 
@@ -101,7 +101,7 @@ def test_new_activations_take_the_traces_and_their_step_away(
     for layer, stage in taken:
         row = step | {"layer": layer, "stage": stage}
         writer.connection.execute(insert(tables.ingest_steps), row)
-    texts = datasets.text_ids(writer.connection, stored)
+    texts = datasets.read_text_ids(writer.connection, stored)
 
     write_activations(writer, LAYER, record(), stored, texts, [1, 2])
 

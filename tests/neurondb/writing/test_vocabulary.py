@@ -14,7 +14,7 @@ from neurondb.schema import codes, tables
 from neurondb.writing.datasets import store_token_norms, store_tokens
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.models import forget_model
-from neurondb.writing.vocabulary import jaccard, write_lm_head, write_vocabulary
+from neurondb.writing.vocabulary import compute_overlap, write_lm_head, write_vocabulary
 from neurondb.writing.weights import write_classes, write_weights
 from tests.support.activation_records import LAYERS, WIDTH
 
@@ -51,7 +51,7 @@ def vocabulary(draw: np.random.Generator, vectors: tuple[str, ...] = codes.VECTO
     }
     head = {
         side: LmHeadTokens(draw.integers(0, TOKENS, WIDTH), *draw.uniform(0, 1, (2, WIDTH)))
-        for side in codes.sides(gated="gate" in vectors)
+        for side in codes.list_sides(gated="gate" in vectors)
     }
     return VocabularyRecord(lists, moments, head, draw.uniform(0, 1, WIDTH))
 
@@ -148,7 +148,9 @@ def test_double_checking_is_the_overlap_at_the_better_sign(
     write_vocabulary(ready, 1, record)
 
     found = rows(ready, "SELECT * FROM double_checking ORDER BY neuron_id")
-    tops = [record.lists[codes.token_list(v, 0, end)].token_ids for v in (0, 1) for end in (0, 1)]
+    tops = [
+        record.lists[codes.encode_token_list(v, 0, end)].token_ids for v in (0, 1) for end in (0, 1)
+    ]
     first, _ = ready.model.neuron_ids(1)
     for i, row in enumerate(found):
         gate, gate_bottom, in_, in_bottom = (ids[i] for ids in tops)
@@ -163,7 +165,7 @@ def test_double_checking_is_the_overlap_at_the_better_sign(
 def test_a_zero_vector_checks_nothing(ready: StepWriter, draw: np.random.Generator) -> None:
     record = vocabulary(draw)
     for end in (0, 1):
-        record.lists[codes.token_list(1, 0, end)].token_ids[2] = -1
+        record.lists[codes.encode_token_list(1, 0, end)].token_ids[2] = -1
     write_vocabulary(ready, 1, record)
 
     found = rows(ready, "SELECT * FROM double_checking ORDER BY neuron_id")
@@ -181,7 +183,7 @@ def test_an_ungated_model_has_no_double_checking(
 
 def test_overlap_at_its_ends() -> None:
     left, right = np.array([[1, 2], [1, 2], [1, 2]]), np.array([[2, 1], [3, 4], [2, 5]])
-    assert jaccard(left, right).tolist() == [1, 0, 1 / 3]
+    assert compute_overlap(left, right).tolist() == [1, 0, 1 / 3]
 
 
 # --- one token, all neurons ---------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Headings of the table of neurons: a click orders by the column, the next one turns it round."""
+"""Headings of the table of neurons: a click orders by the column, the next click reverses it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -33,7 +33,7 @@ class Heading:
 
     Attributes:
         sort: `ascending` or `descending` when the table is ordered by it.
-        address: of the table ordered by this column, or turned round.
+        address: address of the table in the order of this column, or in the reverse order.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Heading:
 DEFAULT_HEADINGS: Final = tuple(
     Heading(key, label, _TITLES.get(key, "")) for key, label in _COLUMNS.items()
 )
-"""The columns of a table that cannot be ordered otherwise."""
+"""The columns of a table whose order cannot be changed."""
 
 
 def list_headings(expression: str, order: str, links: Urls) -> tuple[Heading, ...]:
@@ -57,7 +57,7 @@ def list_headings(expression: str, order: str, links: Urls) -> tuple[Heading, ..
             label,
             _TITLES.get(key, ""),
             _sort_direction(key, order),
-            links.find(expression, order=_next_order(key, order)),
+            links.find(expression, order=_choose_next_order(key, order)),
         )
         for key, label in _COLUMNS.items()
     )
@@ -69,7 +69,7 @@ def _sort_direction(key: str, order: str) -> str | None:
     return "descending" if order.startswith("-") else "ascending"
 
 
-def _next_order(key: str, order: str) -> str:
+def _choose_next_order(key: str, order: str) -> str:
     """Return the order that a click leads to: numbers start with the largest."""
     orders = [key, f"-{key}"] if key in TEXT_COLUMNS else [f"-{key}", key]
     if key in _COSINES:

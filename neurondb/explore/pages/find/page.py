@@ -22,14 +22,14 @@ from neurondb.sql import run_sql
 
 ROWS: Final = 50
 _COUNTING_S: Final = 3.0
-"""A set that takes more seconds to count is called "many"."""
+"""A set that takes longer than so many seconds to count is shown as "many" neurons."""
 _MOST_SUMMARISED: Final = 50_000
 _MOST_PAGES: Final = 2_000
 _USUAL_COLUMNS: Final = (
     *choose_columns(()),
     *("layer", "neuron", "neuron_id", "out_kurtosis", "io_class"),
 )
-"""The table has these columns anyway, or says what they say in another way."""
+"""Columns that the table has in any case, or whose content it shows in another way."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class NeuronSet:
     """A set of neurons.
 
     Attributes:
-        expression: what describes it.
-        order: keys by which it is ordered, as `find --order` takes them.
-        n: neurons; None when they are too many to count in a moment.
-        more: columns besides the usual ones, which the order names.
-        reasons: of an empty set, what may be missing.
+        expression: the expression that describes it.
+        order: the keys that it is ordered by, as `find --order` takes them.
+        n: how many neurons; None when they are too many to count in a moment.
+        more: further columns, which the order names.
+        reasons: what may be missing where the set is empty.
         summary: the set beside the average of its layers; None when it is empty or large.
-        command: what gives the same in a terminal.
+        command: the command that prints the same in a terminal.
     """
 
     expression: str
@@ -73,14 +73,14 @@ def answer(request: Request) -> Page:
     """Return one page of a set.
 
     Raises:
-        UsageError: the expression or the order cannot be understood.
-        UnknownNameError: a model or token in it is not there.
+        UsageError: when the expression or the order cannot be understood.
+        UnknownNameError: when a model or token in it is not there.
         DatabaseError: when it takes too long.
     """
     text, order = request.query.get("q", "").strip(), request.query.get("order", "").strip()
     expression, keys = read_expression(request), read_order(request)
     number = _read_page_number(request.query.get("page", "1"))
-    neurons, more, last = _list_neurons(request, expression, keys, number)
+    neurons, extra_columns, last = _list_neurons(request, expression, keys, number)
     cached = request.site.cached
     n = (number - 1) * ROWS + len(neurons) if last else None
     if n is None:
@@ -95,13 +95,13 @@ def answer(request: Request) -> Page:
         number,
         last,
         list_headings(text, order, request.site.links),
-        more,
+        extra_columns,
         neurons,
-        len({one.neuron.model for one in neurons}) != 1,
+        len({listed_neuron.neuron.model for listed_neuron in neurons}) != 1,
         () if n else tuple(explain_empty(request.connection, expression)),
         summary,
-        _sql(expression, keys, number),
-        _command(text, order),
+        _make_sql(expression, keys, number),
+        _make_command(text, order),
     )
     return Page("find", text or "All neurons", content)
 
@@ -110,8 +110,8 @@ def read_expression(request: Request) -> Expression:
     """Return the expression that an address asks for, its models and tokens looked up.
 
     Raises:
-        UsageError: it cannot be understood.
-        UnknownNameError: a model or token in it is not there.
+        UsageError: when it cannot be understood.
+        UnknownNameError: when a model or token in it is not there.
     """
     return resolve_names(parse(request.query.get("q", "").strip()), request.connection)
 
@@ -121,30 +121,30 @@ def read_order(request: Request) -> tuple[str, ...]:
     return tuple(key.strip() for key in request.query.get("order", "").split(",") if key.strip())
 
 
-def _read_page_number(written: str) -> int:
-    if not (written.isascii() and written.isdigit() and 1 <= int(written[:9]) <= _MOST_PAGES):
+def _read_page_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_PAGES):
         raise UsageError(f"pages are numbered 1 to {_MOST_PAGES:,}; order by something else")
-    return int(written)
+    return int(text)
 
 
 def _list_neurons(
     request: Request, expression: Expression, keys: tuple[str, ...], number: int
 ) -> tuple[tuple[ListedNeuron, ...], tuple[str, ...], bool]:
     """Return the neurons of a page, the columns added to them, and whether it is the last page."""
-    more = tuple(c for c in choose_columns(keys) if c not in _USUAL_COLUMNS)
-    shape = ResultShape(("neuron_id", *more), keys, number * ROWS + 1)
+    extra_columns = tuple(c for c in choose_columns(keys) if c not in _USUAL_COLUMNS)
+    shape = ResultShape(("neuron_id", *extra_columns), keys, number * ROWS + 1)
     rows = list(run_sql(request.site.engine, *compile_find(expression, shape)).rows)
-    shown = rows[(number - 1) * ROWS : number * ROWS]
-    ids = [row[0] for row in shown]
+    page_rows = rows[(number - 1) * ROWS : number * ROWS]
+    ids = [row[0] for row in page_rows]
     lines = read_neuron_lines(request.connection, ids, get_dataset_name(expression))
-    values = {row[0]: row[1:] for row in shown}
+    values = {row[0]: row[1:] for row in page_rows}
     neurons = tuple(ListedNeuron(line, values[line.neuron_id]) for line in lines)
-    return neurons, more, len(rows) <= number * ROWS
+    return neurons, extra_columns, len(rows) <= number * ROWS
 
 
 def _count_neurons(request: Request, expression: Expression) -> int | None:
-    if (whole := _whole_models(request, expression)) is not None:
-        return sum(share.n for model in whole for share in _class_shares(request, model))
+    if (models := _find_whole_models(request, expression)) is not None:
+        return sum(share.n for model in models for share in _read_class_shares(request, model))
     engine = request.site.engine.execution_options(
         time_limit_s=min(_COUNTING_S, request.site.limit_s)
     )
@@ -154,31 +154,31 @@ def _count_neurons(request: Request, expression: Expression) -> int | None:
         return None
 
 
-def _whole_models(request: Request, expression: Expression) -> list[Model] | None:
-    """Return the models whose neurons, all of them, an expression describes; else None."""
-    every = [summary.model for summary in list_models(request.connection)]
+def _find_whole_models(request: Request, expression: Expression) -> list[Model] | None:
+    """Return the models of which every neuron fits an expression; None for other expressions."""
+    models = [summary.model for summary in list_models(request.connection)]
     if isinstance(expression, And) and not expression.parts:
-        return every
+        return models
     if isinstance(expression, OneOf) and expression.column == "model":
-        return [model for model in every if model.name in expression.values]
+        return [model for model in models if model.name in expression.values]
     return None
 
 
-def _class_shares(request: Request, model: Model) -> tuple[ClassShare, ...]:
-    """Return the classes of a model; neuron_overview has the neurons that are classified."""
+def _read_class_shares(request: Request, model: Model) -> tuple[ClassShare, ...]:
+    """Return how many neurons of each class a model has, which are those of neuron_overview."""
     key = ("classes", model.model_id)
     return request.site.cached(key, lambda: count_model_classes(request.connection, model))
 
 
-def _sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:
+def _make_sql(expression: Expression, keys: tuple[str, ...], number: int) -> Sql:
     """Return the statement of a page's neurons, with the columns that the page has of them."""
     columns = (*choose_columns(keys), "out_kurtosis")
     compiled = compile_find(expression, ResultShape(columns, keys, number * ROWS))
-    before = (number - 1) * ROWS
-    part = f"\nLIMIT {ROWS} OFFSET {before}" if before else ""
+    offset = (number - 1) * ROWS
+    part = f"\nLIMIT {ROWS} OFFSET {offset}" if offset else ""
     return Sql("neurons", compiled.sql + part, compiled.parameters)
 
 
-def _command(text: str, order: str) -> str:
+def _make_command(text: str, order: str) -> str:
     ordered = f" --order {shlex.quote(order)}" if order else ""
     return f"neurondb find {shlex.quote(text)}{ordered}"

@@ -15,11 +15,11 @@ _TYPES: Final = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjs
 
 
 def answer(request: Request) -> Document:
-    """Return the rows that `neurondb find --format` writes; a public site gives the first ones.
+    """Return the rows that `neurondb find --format` writes; a public site limits their number.
 
     Raises:
-        UsageError: the expression or the order cannot be understood.
-        UnknownNameError: a model or token in it is not there.
+        UsageError: when the expression or the order cannot be understood.
+        UnknownNameError: when a model or token in it is not there.
         DatabaseError: when it takes too long.
     """
     expression, keys = read_expression(request), read_order(request)

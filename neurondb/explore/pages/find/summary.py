@@ -51,7 +51,7 @@ class SetSummary:
 
     Attributes:
         freq: mean share of tokens on which they fire; None where not ingested.
-        expected_freq: the same of all neurons of these layers, layers weighed alike.
+        expected_freq: the same share for all neurons of these layers, weighed like the set.
     """
 
     classes: tuple[SetClass, ...]
@@ -76,7 +76,7 @@ class _Group(NamedTuple):
 
 
 def summarize_set(request: Request, expression: Expression) -> SetSummary:
-    """Return what the neurons that an expression fits have in common.
+    """Return the classes, layers and frequencies of the neurons that an expression describes.
 
     Raises:
         DatabaseError: when it takes too long.
@@ -92,7 +92,7 @@ def summarize_set(request: Request, expression: Expression) -> SetSummary:
     return SetSummary(
         tuple(_compare_classes(groups, lines)),
         tuple(_count_layers(groups)),
-        *_mean_frequencies(groups, lines),
+        *_compute_mean_frequencies(groups, lines),
     )
 
 
@@ -127,14 +127,16 @@ def _compare_classes(groups: list[_Group], lines: Lines) -> list[SetClass]:
     ]
 
 
-def _mean_frequencies(groups: list[_Group], lines: Lines) -> tuple[float | None, float | None]:
-    known: list[Any] = [
+def _compute_mean_frequencies(
+    groups: list[_Group], lines: Lines
+) -> tuple[float | None, float | None]:
+    groups_with_frequency: list[Any] = [
         (group, freq)
         for group in groups
         if group.n_freq and (freq := lines[group.model][group.layer].freq) is not None
     ]
-    n = sum(group.n_freq for group, _ in known)
+    n = sum(group.n_freq for group, _ in groups_with_frequency)
     if not n:
         return None, None
-    expected = sum(group.n_freq * freq for group, freq in known) / n
-    return sum(group.freq_sum for group, _ in known) / n, expected
+    expected = sum(group.n_freq * freq for group, freq in groups_with_frequency) / n
+    return sum(group.freq_sum for group, _ in groups_with_frequency) / n, expected

@@ -1,4 +1,4 @@
-"""What a visitor chose to see: the part of the address behind the `?`."""
+"""What a visitor chose to see, read from the part of the address behind the `?`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Choices:
     """What of a neuron is shown.
 
     Attributes:
-        sign_case: whose examples; None without activations.
-        quantity: of the examples' lists.
-        basis: of the token lists.
-        dataset: name; None where none is stored.
+        sign_case: the sign case whose examples are shown; None without activations.
+        quantity: the quantity by which the examples were chosen.
+        basis: the basis of the token lists.
+        dataset: name of the dataset; None where none is stored.
     """
 
     sign_case: str | None
@@ -40,10 +40,10 @@ def read_basis(query: Mapping[str, str]) -> str:
 def read_choices(
     query: Mapping[str, str], model: Model, activations: Activations | None, dataset: str | None
 ) -> Choices:
-    """Return what was asked for, and for the rest what a visitor sees first.
+    """Return what the address asks for, and the defaults for what it does not mention.
 
     Raises:
-        UsageError: when something asked for is not there: says what is.
+        UsageError: when something asked for is not there; the message says what is.
     """
     basis = read_basis(query)
     of_model = codes.QUANTITIES if model.gated else UNGATED_QUANTITIES

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from neurondb.database import parse_url, sqlite_path
+from neurondb.database import get_sqlite_path, parse_url
 from neurondb.explore.pages.neuron.choices import Choices, list_quantities, read_choices
 from neurondb.explore.pages.neuron.commands import (
     Command,
     export_command,
     list_commands,
-    missing_stage_commands,
+    list_missing_stage_commands,
 )
-from neurondb.explore.pages.neuron.statements import panel_statements
+from neurondb.explore.pages.neuron.statements import list_panel_statements
 from neurondb.explore.pages.neuron.windows import (
     BEFORE,
     RADIUS,
@@ -50,10 +50,10 @@ from neurondb.reading.vocabulary import (
 
 EXAMPLES = 16
 CONTROLS = 4
-"""So many control examples of each kind are shown."""
+"""How many control examples of each kind are shown."""
 TOKENS = 16
 EFFECTS = 5
-"""So many properties are shown on each side; the rest fold."""
+"""How many properties are shown on each side; the others are folded."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class NeuronContent:
     Attributes:
         previous: name of the neuron before it in the layer or the layer before.
         origins: where the numbers come from, stage by stage.
-        datasets: on which there are activations.
-        chosen: what of it is shown; the rest is at the same address with other choices.
-        quantiles: from the histogram, of every eighth position.
-        examples: of the chosen case and quantity.
+        datasets: names of the datasets on which it has activations.
+        chosen: which of its lists are shown; other choices have addresses of their own.
+        quantiles: quantiles from the histogram, which counts every eighth position.
+        examples: the examples of the chosen sign case and quantity.
         missing: stage → the command that adds it.
         sql: panel → the statement behind it.
     """
@@ -120,7 +120,7 @@ class NeuronContent:
         return tuple(x for x in self.properties if x.effect > 0)[:EFFECTS]
 
     def suppressed(self) -> tuple[PropertyEffect, ...]:
-        """Return those it suppresses most, the strongest first."""
+        """Return the properties of tokens it suppresses most, the strongest first."""
         return tuple(x for x in reversed(self.properties) if x.effect < 0)[:EFFECTS]
 
 
@@ -152,18 +152,18 @@ def read_content(request: Request) -> NeuronContent:
     summary = read_neuron_summary(
         connection, model, int(path["layer"]), int(path["neuron"]), dataset
     )
-    who, key = summary.identity, summary.identity.neuron_id
-    shown = None if summary.dataset is None else summary.dataset.name
-    chosen = read_choices(request.query, model, summary.activations, shown)
-    examples, controls = _list_windows(connection, summary, chosen)
-    tokens = read_vocabulary(connection, model, key, chosen.basis, TOKENS)
+    identity, key = summary.identity, summary.identity.neuron_id
+    dataset_name = None if summary.dataset is None else summary.dataset.name
+    choices = read_choices(request.query, model, summary.activations, dataset_name)
+    examples, controls = _list_windows(connection, summary, choices)
+    tokens = read_vocabulary(connection, model, key, choices.basis, TOKENS)
     details = read_neuron_details(connection, summary)
     return NeuronContent(
-        identity=who,
+        identity=identity,
         threshold=model.threshold,
-        previous=_neighbour(model, who, -1),
-        next=_neighbour(model, who, 1),
-        chosen=chosen,
+        previous=_find_neighbour(model, identity, -1),
+        next=_find_neighbour(model, identity, 1),
+        chosen=choices,
         verdict=summary.verdict,
         cosines=summary.cosines,
         vocabulary=tokens,
@@ -171,24 +171,24 @@ def read_content(request: Request) -> NeuronContent:
         examples=examples,
         controls=controls,
         annotations=read_annotations(connection, key),
-        commands=(*_export_commands(request), *list_commands(who, chosen, tokens, examples)),
-        missing=missing_stage_commands(who),
-        sql=panel_statements(_statement_values(summary, chosen)),
+        commands=(*_export_commands(request), *list_commands(identity, choices, tokens, examples)),
+        missing=list_missing_stage_commands(identity),
+        sql=list_panel_statements(_collect_statement_values(summary, choices)),
         **details._asdict(),
     )
 
 
 def _export_commands(request: Request) -> tuple[Command, ...]:
-    """Return how commands find this file; to strangers it says nothing, they have none."""
+    """Return the line that selects this file; none where it is the default, or on a public site."""
     path = Path(str(request.site.database.path)).resolve()
-    usual = sqlite_path(parse_url(None))
-    if request.site.options.public or (usual is not None and usual.resolve() == path):
+    default_path = get_sqlite_path(parse_url(None))
+    if request.site.options.public or (default_path is not None and default_path.resolve() == path):
         return ()
     return (export_command(str(path)),)
 
 
-def _neighbour(model: Model, who: Identity, step: int) -> str | None:
-    place = who.layer * model.d_mlp + who.neuron + step
+def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
+    place = identity.layer * model.d_mlp + identity.neuron + step
     if not 0 <= place < model.n_neurons:
         return None
     layer, neuron = divmod(place, model.d_mlp)
@@ -196,33 +196,35 @@ def _neighbour(model: Model, who: Identity, step: int) -> str | None:
 
 
 def _list_windows(
-    connection: Connection, summary: NeuronSummary, chosen: Choices
+    connection: Connection, summary: NeuronSummary, choices: Choices
 ) -> tuple[WindowList | None, tuple[WindowList, ...]]:
     """Return the examples and controls; no list where nothing was counted."""
-    case, quantity = chosen.sign_case, chosen.quantity
+    case, quantity = choices.sign_case, choices.quantity
     model, dataset, activations = summary.model, summary.dataset, summary.activations
     if activations is None or dataset is None or case is None:
         return None, ()
     key = summary.identity.neuron_id
     options = ExampleOptions(quantity, case, EXAMPLES, RADIUS)
-    (listed,) = read_example_lists(connection, model, key, activations, options)
+    (example_list,) = read_example_lists(connection, model, key, activations, options)
     fewer = ExampleOptions(count=CONTROLS, radius=BEFORE)
     kinds = read_control_lists(connection, model, key, dataset, fewer)
     return (
-        build_window_list(case, quantity, listed.examples, bos_only=listed.bos_only),
+        build_window_list(case, quantity, example_list.examples, bos_only=example_list.bos_only),
         share_scale([build_window_list(kind.kind, "hook_post", kind.examples) for kind in kinds]),
     )
 
 
-def _statement_values(summary: NeuronSummary, chosen: Choices) -> dict[str, str | int | None]:
-    acts, who = summary.activations, summary.identity
+def _collect_statement_values(
+    summary: NeuronSummary, choices: Choices
+) -> dict[str, str | int | None]:
+    acts, identity = summary.activations, summary.identity
     return {
-        "neuron_id": who.neuron_id,
+        "neuron_id": identity.neuron_id,
         "model_id": summary.model.model_id,
-        "layer": who.layer,
-        "neuron": who.neuron,
+        "layer": identity.layer,
+        "neuron": identity.neuron,
         "dataset_id": None if acts is None else acts.dataset.dataset_id,
-        "basis": chosen.basis,
-        "sign_case": chosen.sign_case,
-        "quantity": chosen.quantity,
+        "basis": choices.basis,
+        "sign_case": choices.sign_case,
+        "quantity": choices.quantity,
     }

@@ -94,11 +94,11 @@ _PANELS: Final = {
 """Panel → its title, its statement and the values that this takes."""
 
 
-def panel_statements(values: Mapping[str, str | int | None]) -> dict[str, Sql]:
+def list_panel_statements(values: Mapping[str, str | int | None]) -> dict[str, Sql]:
     """Return the statement of each panel that these values are enough for."""
     statements = {}
     for panel, (title, statement, names) in _PANELS.items():
-        given = {name: values.get(name) for name in names.split()}
-        if None not in given.values():
-            statements[panel] = Sql(title, statement, given)
+        bindings = {name: values.get(name) for name in names.split()}
+        if None not in bindings.values():
+            statements[panel] = Sql(title, statement, bindings)
     return statements

@@ -14,9 +14,9 @@ BEFORE: Final = 16
 AFTER: Final = 8
 """Windows with the same tokens, so many before the peak and so many after it, are folded."""
 RADIUS: Final = 32
-"""So many tokens on either side of the peak can be unfolded."""
+"""How many tokens on either side of the peak can be unfolded."""
 FIRST_CHARACTERS: Final = 60
-"""So much of a token is shown at most."""
+"""How many characters of a token are shown at most."""
 SOURCES: Final = {
     "hook_post": "hook_post",
     "hook_pre_linear": "hook_pre_linear",
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
     Attributes:
         mark: peak, next or nothing.
         level: value ÷ the largest of the list, −1 to 1; None where no value is stored.
-        values: what to say of it; None where no value is stored.
+        values: its values in words; None where no value is stored.
     """
 
     text: str
@@ -42,14 +42,14 @@ class Piece(NamedTuple):
 
     @property
     def sign(self) -> str:
-        """Class of the colour: p above zero, n below, nothing at it."""
+        """The CSS class of the colour: p above zero, n below, none at zero."""
         if not self.level:
             return ""
         return "p" if self.level > 0 else "n"
 
     @property
     def percent(self) -> int:
-        """How strong the colour is."""
+        """The strength of the colour, in per cent."""
         return round(100 * min(abs(self.level or 0), 1))
 
 
@@ -124,26 +124,26 @@ class WindowList:
         for position, text in enumerate(window.tokens, window.first or 0):
             mark = {window.position: "peak", window.position + 1: "next"}.get(position, "")
             values = _say_values(window.trace, position)
-            shown = _shorten(text)
+            visible = _shorten(text)
             if not mark and values is None:
-                run, at = run + shown, position
+                run, at = run + visible, position
                 continue
             if run:
                 yield at, Piece(run, "", None, None)
                 run = ""
-            yield position, self._piece(shown, mark, window, position)
+            yield position, self._piece(visible, mark, window, position)
         if run:
             yield at, Piece(run, "", None, None)
 
-    def _piece(self, shown: str, mark: str, window: Window, position: int) -> Piece:
-        value = _value(window.trace, self.colour, position)
+    def _piece(self, visible: str, mark: str, window: Window, position: int) -> Piece:
+        value = _get_value(window.trace, self.colour, position)
         if window.trace is None and mark == "peak" and self.colour == self.quantity:
             value = window.value
         if value is None or not math.isfinite(value):
-            return Piece(shown, mark, None, _say_values(window.trace, position))
+            return Piece(visible, mark, None, _say_values(window.trace, position))
         scale = self.scale or abs(value)
         return Piece(
-            shown, mark, value / scale if scale else 0.0, _say_values(window.trace, position)
+            visible, mark, value / scale if scale else 0.0, _say_values(window.trace, position)
         )
 
 
@@ -152,12 +152,12 @@ def build_window_list(
 ) -> WindowList:
     """Return a list of examples as a page shows them."""
     colour = SOURCES[quantity]
-    windows = [_window(example) for example in examples]
+    windows = [_make_window(example) for example in examples]
     return WindowList(
         title,
         quantity,
         colour,
-        _scale(windows, colour),
+        _find_scale(windows, colour),
         len(windows),
         tuple(_fold_equal(windows)),
         bos_only,
@@ -166,36 +166,38 @@ def build_window_list(
 
 def share_scale(lists: Sequence[WindowList]) -> tuple[WindowList, ...]:
     """Return lists whose colours can be compared: all with the largest scale."""
-    largest = max((listed.scale for listed in lists if listed.scale is not None), default=None)
-    return tuple(replace(listed, scale=largest) for listed in lists)
+    largest = max(
+        (window_list.scale for window_list in lists if window_list.scale is not None), default=None
+    )
+    return tuple(replace(window_list, scale=largest) for window_list in lists)
 
 
-def _window(example: Example) -> Window:
+def _make_window(example: Example) -> Window:
     excerpt = example.excerpt
-    bare = excerpt.peak is None
+    peakless = excerpt.peak is None
     return Window(
         example.rank,
         example.text_id,
         example.ordinal,
         example.position,
         example.value,
-        None if bare else excerpt.first,
-        () if bare else excerpt.tokens,
+        None if peakless else excerpt.first,
+        () if peakless else excerpt.tokens,
         excerpt.starts,
         excerpt.ends,
-        excerpt.after if bare else None,
+        excerpt.after if peakless else None,
         example.trace,
     )
 
 
-def _scale(windows: Iterable[Window], colour: str) -> float | None:
+def _find_scale(windows: Iterable[Window], colour: str) -> float | None:
     traces = (window.trace for window in windows if window.trace is not None)
-    values = (value for trace in traces for value in _values_of(trace, colour))
+    values = (value for trace in traces for value in _get_values(trace, colour))
     largest = max((abs(value) for value in values if math.isfinite(value)), default=None)
     return largest or None
 
 
-def _values_of(trace: Trace, quantity: str) -> Sequence[float]:
+def _get_values(trace: Trace, quantity: str) -> Sequence[float]:
     return {
         "hook_post": trace.hook_post,
         "hook_pre_linear": trace.hook_pre_linear or (),
@@ -203,10 +205,10 @@ def _values_of(trace: Trace, quantity: str) -> Sequence[float]:
     }[quantity]
 
 
-def _value(trace: Trace | None, quantity: str, position: int) -> float | None:
+def _get_value(trace: Trace | None, quantity: str, position: int) -> float | None:
     if trace is None:
         return None
-    values, place = _values_of(trace, quantity), position - trace.start
+    values, place = _get_values(trace, quantity), position - trace.start
     return values[place] if 0 <= place < len(values) else None
 
 
@@ -218,7 +220,7 @@ def _say_values(trace: Trace | None, position: int) -> str | None:
     names = {"gate": "hook_pre", "in": "hook_pre_linear", "post": "hook_post"}
     if not gated:
         names = {"in": "hook_pre", "post": "hook_post"}
-    values = {name: _value(trace, quantity, position) for name, quantity in names.items()}
+    values = {name: _get_value(trace, quantity, position) for name, quantity in names.items()}
     return " · ".join(f"{name} {format_compact(value)}" for name, value in values.items())
 
 
@@ -226,15 +228,15 @@ def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
     """Return the windows, each once: the first of equal ones has the others as its twins."""
     folded: dict[object, Window] = {}
     for window in windows:
-        around = _tokens_around(window)
-        first = folded.setdefault(around, window)
+        context = _list_tokens_around(window)
+        first = folded.setdefault(context, window)
         if first is not window:
             twin = Twin(window.rank, window.text_id, window.ordinal, window.position, window.value)
-            folded[around] = replace(first, twins=(*first.twins, twin))
+            folded[context] = replace(first, twins=(*first.twins, twin))
     return folded.values()
 
 
-def _tokens_around(window: Window) -> object:
+def _list_tokens_around(window: Window) -> object:
     if window.first is None:
         return window.text_id
     peak = window.position - window.first
@@ -243,5 +245,5 @@ def _tokens_around(window: Window) -> object:
 
 
 def _shorten(text: str) -> str:
-    shown = make_visible(text[:FIRST_CHARACTERS])
-    return shown + ELLIPSIS if len(text) > FIRST_CHARACTERS else shown
+    visible = make_visible(text[:FIRST_CHARACTERS])
+    return visible + ELLIPSIS if len(text) > FIRST_CHARACTERS else visible

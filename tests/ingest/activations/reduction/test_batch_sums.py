@@ -237,20 +237,20 @@ def test_a_place_is_that_of_the_fixed_bins(pool: str, gated: bool) -> None:
     values = [post, in_] if gate is None else [post * sign, in_ * sign, gate]
     last = len(values) * 5 * histogram.N_BINS
     for row, value in enumerate(values):
-        of_value = histogram.bin_of(np.where(finite, value, 0.0).ravel()).reshape(value.shape)
+        of_value = histogram.find_bins(np.where(finite, value, 0.0).ravel()).reshape(value.shape)
         expected = (row * 5 + np.arange(5)) * histogram.N_BINS + of_value
         np.testing.assert_array_equal(places[row], np.where(finite, expected, last))
 
 
 def test_every_edge_and_its_neighbours_are_in_the_bins_of_numpy() -> None:
-    edges = histogram.edges().astype(np.float32)
+    edges = histogram.compute_edges().astype(np.float32)
     near = [np.nextafter(edges, np.float32(d), dtype=np.float32) for d in (-np.inf, np.inf)]
     values = np.concatenate([edges, *near, [np.float32(-0.0), np.float32(3e38)]])
     column = torch.from_numpy(values)[None, :, None]
     found = MLPActivations(None, column, column)
     tokens = torch.stack([torch.zeros(len(values), dtype=torch.int64), torch.arange(len(values))])
     places = find_histogram_bins(UNGATED, found, torch.ones(1), tokens)[0, :, 0].numpy()
-    np.testing.assert_array_equal(places, histogram.bin_of(values.astype(np.float64)))
+    np.testing.assert_array_equal(places, histogram.find_bins(values.astype(np.float64)))
 
 
 @pytest.mark.parametrize("skip_bos", [True, False])

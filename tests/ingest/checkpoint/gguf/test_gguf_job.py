@@ -15,7 +15,7 @@ from ingest.checkpoint.hub import locate_model
 from ingest.checkpoint.reader import Checkpoint
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.registry import job
+from neurondb.contracts.registry import load_job
 from neurondb.errors import (
     CheckpointError,
     HubError,
@@ -37,7 +37,7 @@ def ingest(model: Path, database: Path, name: str, texts: Path) -> None:
         stages=("weights", "vocab", "activations"),
         dataset=str(texts),
     )
-    job("ingest")(request, Silent())
+    load_job("ingest")(request, Silent())
 
 
 def rows(database: Path, query: str, name: str) -> list[tuple[object, ...]]:
@@ -82,7 +82,7 @@ def test_verify_compares_with_the_dequantised_values_and_the_bridge(tmp_path: Pa
     database = tmp_path / "n.db"
     ingest(file, database, "m", write_texts(tmp_path / "texts.txt"))
     with open_readonly(str(database)) as connection:
-        report = job("verify")(connection, "m", 0, Silent(), "cpu")
+        report = load_job("verify")(connection, "m", 0, Silent(), "cpu")
     assert report.n_layers == 2
     assert report.worst < 1e-6
 

@@ -54,14 +54,14 @@ def test_hostile_annotations_are_inert(open_site: Site, open_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"value": "  "}, "an annotation needs a value"),
-        ({"source": ""}, "an annotation needs a source"),
-        ({"key": "k" * 81}, "key has 81 characters; 80 is the most"),
-        ({"note": "n" * 4001}, "note has 4,001 characters; 4,000 is the most"),
-        ({"value": "a\x00b"}, "value has a NUL character in it; leave it out"),
-        ({"neuron": "1"}, "is not LAYER.NEURON"),
-        ({"neuron": "1.64"}, "has no neuron 1.64"),
-        ({"model": "nobody"}, "no model"),
+        ({"value": "  "}, "needs a value"),
+        ({"source": ""}, "needs a source"),
+        ({"key": "k" * 81}, "key has 81"),
+        ({"note": "n" * 4001}, "note has 4,001"),
+        ({"value": "a\x00b"}, "NUL"),
+        ({"neuron": "1"}, "LAYER.NEURON"),
+        ({"neuron": "1.64"}, "neuron 1.64"),
+        ({"model": "nobody"}, "'nobody'"),
     ],
 )
 def test_what_cannot_be_stored_is_refused_in_one_line(
@@ -76,7 +76,7 @@ def test_what_cannot_be_stored_is_refused_in_one_line(
 def test_a_form_from_elsewhere_is_refused(open_site: Site, open_path: Path) -> None:
     answer = open_site.post("/annotate", FORM, token=False)
     assert answer.status == 400
-    assert "without the site's cookie" in answer.page.text
+    assert "cookie" in answer.page.text
     assert stored(open_path) == []
 
 
@@ -84,7 +84,7 @@ def test_a_site_that_only_reads_takes_none(site: Site) -> None:
     assert '<form class="annotate"' not in site.get("/neuron/sample-llama/1.3").text
     answer = site.post("/annotate", FORM)
     assert answer.status == 400
-    assert "takes no annotations" in answer.page.text
+    assert "no annotations" in answer.page.text
 
 
 def test_somebody_else_writing_is_said_in_one_line(
@@ -96,7 +96,7 @@ def test_somebody_else_writing_is_said_in_one_line(
         answer = open_site.post("/annotate", FORM)
         other.execute("ROLLBACK")
     assert answer.status == 500
-    assert "somebody else is writing; try again in a moment" in answer.page.text
+    assert "try again" in answer.page.text
 
 
 def test_a_database_without_wal_can_be_annotated(open_path: Path) -> None:

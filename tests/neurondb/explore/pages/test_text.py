@@ -146,13 +146,13 @@ def test_the_sql_returns_the_peaks(reading: Site, sample: Sample, *, at_one_posi
 @pytest.mark.parametrize(
     ("address", "status", "said"),
     [
-        ("/text/99", 404, "no text 99"),
-        (f"{ADDRESS}?model=nobody", 404, "no model 'nobody'"),
-        (f"{ADDRESS}?model=sample-gpt", 404, "sample-gpt has not read sample"),
-        (f"{ADDRESS}?neuron=x", 400, "is not LAYER.NEURON"),
-        (f"{ADDRESS}?neuron=9.9", 404, "has no neuron 9.9"),
-        (f"{ADDRESS}?layer=9", 400, "has no layer '9'"),
-        (f"{ADDRESS}?position=-1", 400, "is no position"),
+        ("/text/99", 404, "text 99"),
+        (f"{ADDRESS}?model=nobody", 404, "'nobody'"),
+        (f"{ADDRESS}?model=sample-gpt", 404, "not read"),
+        (f"{ADDRESS}?neuron=x", 400, "LAYER.NEURON"),
+        (f"{ADDRESS}?neuron=9.9", 404, "neuron 9.9"),
+        (f"{ADDRESS}?layer=9", 400, "layer '9'"),
+        (f"{ADDRESS}?position=-1", 400, "position"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(

@@ -121,11 +121,11 @@ def test_an_ungated_model_has_no_gate_lists(site: Site) -> None:
 @pytest.mark.parametrize(
     ("address", "status", "said"),
     [
-        ("/token/sample-llama/26", 404, "has no token #26: its ids are 0 to 25"),
-        ("/token/nobody/0", 404, "no model 'nobody'"),
-        (f"{ADDRESS}?layer=4", 400, "has no layer '4'"),
-        (f"{ADDRESS}?layer=x", 400, "has no layer 'x'"),
-        (f"{ADDRESS}?basis=x", 400, "no basis 'x'"),
+        ("/token/sample-llama/26", 404, "#26"),
+        ("/token/nobody/0", 404, "'nobody'"),
+        (f"{ADDRESS}?layer=4", 400, "layer '4'"),
+        (f"{ADDRESS}?layer=x", 400, "layer 'x'"),
+        (f"{ADDRESS}?basis=x", 400, "basis 'x'"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(

@@ -58,6 +58,13 @@ def test_each_sign_case_has_its_share_and_statistics(site: Site, sample: Sample)
         assert f"{case['freq']:.2%}" in text
 
 
+def test_one_sign_case_is_called_the_most_frequent_and_one_the_strongest(
+    site: Site,
+) -> None:
+    page = looks_right(site.get(ADDRESS)).text
+    assert page.count("most frequent") == page.count(" · strongest") == 1
+
+
 @pytest.mark.parametrize("basis", codes.BASES)
 def test_the_token_lists_are_those_of_the_basis(site: Site, sample: Sample, basis: str) -> None:
     lists = site.get(f"{ADDRESS}.json?basis={basis}").json["vocabulary"]["lists"]
@@ -84,7 +91,7 @@ def test_every_token_leads_to_its_page(site: Site) -> None:
 def test_examples_are_those_of_the_case_and_quantity(
     site: Site, sample: Sample, case: str, quantity: str
 ) -> None:
-    code = codes.example_list(codes.SIGN_CASES.index(case), codes.QUANTITIES.index(quantity))
+    code = codes.encode_example_list(codes.SIGN_CASES.index(case), codes.QUANTITIES.index(quantity))
     expected = {
         (x["rank"], x["text_id"], x["position"], x["value"])
         for x in sample.examples
@@ -176,15 +183,15 @@ def test_ablations_of_sets_with_the_neuron_are_shown(changed: Change, ablation: 
 @pytest.mark.parametrize(
     ("address", "status", "said"),
     [
-        ("/neuron/sample-llama/4.0", 404, "has no neuron 4.0"),
-        ("/neuron/sample-llama/0.64", 404, "has no neuron 0.64"),
-        ("/neuron/nobody/0.0", 404, "no model 'nobody'"),
-        (f"{ADDRESS}?dataset=none", 404, "no dataset 'none'"),
-        (f"{ADDRESS}?case=up", 400, "no case 'up'"),
-        (f"{ADDRESS}?quantity=up", 400, "no quantity 'up'"),
-        (f"{ADDRESS}?basis=up", 400, "no basis 'up'"),
-        (f"{UNGATED}?quantity=swish", 400, "no quantity 'swish'"),
-        (f"{ADDRESS}?go=up", 400, "is not LAYER.NEURON"),
+        ("/neuron/sample-llama/4.0", 404, "neuron 4.0"),
+        ("/neuron/sample-llama/0.64", 404, "neuron 0.64"),
+        ("/neuron/nobody/0.0", 404, "'nobody'"),
+        (f"{ADDRESS}?dataset=none", 404, "'none'"),
+        (f"{ADDRESS}?case=up", 400, "case 'up'"),
+        (f"{ADDRESS}?quantity=up", 400, "quantity 'up'"),
+        (f"{ADDRESS}?basis=up", 400, "basis 'up'"),
+        (f"{UNGATED}?quantity=swish", 400, "quantity 'swish'"),
+        (f"{ADDRESS}?go=up", 400, "LAYER.NEURON"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(
@@ -357,7 +364,7 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
     for rank in range(16):
         for case in range(4):
             script.append(
-                f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.example_list(case, 0)},
+                f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.encode_example_list(case, 0)},
                     {rank}, {rank + 1}, {101 + rank}, {-5 + rank / 4});"""
             )
         for code, *_ in codes.TOKEN_LISTS:
