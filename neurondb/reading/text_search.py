@@ -7,12 +7,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from neurondb.full_text import write_condition
-from neurondb.phrases import Phrase, Piece, make_snippet
-from neurondb.reading.models import list_models
-from neurondb.reading.texts import Dataset, count_example_rows
+from neurondb.phrases import Phrase, Piece, find_spans, make_snippet
+from neurondb.reading.models import Model, list_models
+from neurondb.reading.texts import Dataset, Stretch, count_example_rows, read_stretch
 
 SNIPPET_CHARACTERS: Final = 160
 """So much of a text is shown around its first match."""
+MOST_STRETCHES: Final = 64
+"""How many stretches of a text are looked through for the first match at most."""
 LONGEST_READ: Final = 1_000_000
 """Characters of a text in which its first match is looked for."""
 
@@ -129,6 +131,37 @@ def search_texts(
         )
         for row in rows
     )
+
+
+def read_matching_stretch(
+    connection: Connection, model: Model, text_id: int, phrases: Sequence[Phrase]
+) -> Stretch | None:
+    """Return the first stretch of a text that has one of some phrases; the first where none has.
+
+    The result is None where the tokens of the text are not stored.
+    """
+    first = stretch = read_stretch(connection, model, text_id, 0)
+    for _ in range(MOST_STRETCHES):
+        if stretch is None or find_positions(stretch, phrases):
+            return stretch
+        position = stretch.first + len(stretch.tokens)
+        if position >= stretch.of:
+            break
+        stretch = read_stretch(connection, model, text_id, position)
+    return first
+
+
+def find_positions(stretch: Stretch | None, phrases: Sequence[Phrase]) -> tuple[int, ...]:
+    """Return the positions of the tokens that are part of a place of one of some phrases."""
+    if stretch is None or not phrases:
+        return ()
+    spans = find_spans("".join(stretch.tokens), phrases)
+    found, end = [], 0
+    for position, token in enumerate(stretch.tokens, stretch.first):
+        start, end = end, end + len(token)
+        if any(span.start < end and start < span.end for span in spans):
+            found.append(position)
+    return tuple(found)
 
 
 def count_texts(
