@@ -175,9 +175,10 @@ def count_changed_words(connection: Connection, table: str) -> int:
             ).scalar_one()
         )
     finally:
-        for name in ("fresh", "kept", "fresh_words"):
-            run(f"DROP TABLE IF EXISTS temp.{name}")
-        run(f"PRAGMA query_only = {forbidden}")
+        if not connection.invalidated:  # Ctrl-C closes it
+            for name in ("fresh", "kept", "fresh_words"):
+                run(f"DROP TABLE IF EXISTS temp.{name}")
+            run(f"PRAGMA query_only = {forbidden}")
 
 
 def find_fault(connection: Connection, table: str, *, quick: bool = False) -> str:

@@ -29,7 +29,7 @@ from neurondb.find.terms import (
     iterate_conjuncts,
     measure_depth,
 )
-from neurondb.full_text import write_condition
+from neurondb.find.text_condition import write_text_condition
 from neurondb.schema.columns import FLOAT32_COLUMNS
 from neurondb.schema.views import EFFECT_COLUMNS, make_overview_on
 from neurondb.sql.running import Value
@@ -70,16 +70,6 @@ _BY_PROPERTY: Final = """
     FROM properties y
     JOIN property_effects e ON e.property_id = y.property_id
     WHERE y.name = {name} AND {strength}"""
-
-# A neuron's examples are looked through until one fits: no index leads from a text to them. Where
-# no text fits at all, none is looked at.
-_BY_TEXT: Final = """(
-    EXISTS (SELECT 1 FROM texts t WHERE {contains}) AND EXISTS (
-        SELECT 1
-        FROM example_rows r
-        WHERE r.neuron_id = neuron_overview.neuron_id{lists}{dataset}
-          AND r.text_id IN (SELECT t.text_id FROM texts t WHERE {contains})
-    ))"""
 
 _BY_EFFECT: Final = """
     SELECT e.neuron_id
@@ -282,13 +272,7 @@ def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
 
 @compile_condition.register
 def _compile_text(term: HasText, bind: Bind) -> str:
-    lists = f" AND r.list_id IN ({', '.join(map(str, term.lists))})" if term.lists else ""
-    dataset = ""
-    if term.dataset is not None:
-        named = f"SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(term.dataset)}"  # noqa: S608
-        dataset = f" AND r.dataset_id = ({named})"
-    contains = write_condition("texts", "t", (term.phrase,), bind, server=term.server)
-    return _BY_TEXT.format(contains=contains, lists=lists, dataset=dataset)
+    return write_text_condition(term, bind)
 
 
 def _write_column(column: str) -> str:

@@ -15,7 +15,7 @@ SNIPPET_CHARACTERS: Final = 160
 """So much of a text is shown around its first match."""
 MOST_STRETCHES: Final = 64
 """How many stretches of a text are looked through for the first match at most."""
-LONGEST_READ: Final = 1_000_000
+LONGEST_READ: Final = 100_000
 """Characters of a text in which its first match is looked for."""
 
 _FOUND_TEXTS: Final = """

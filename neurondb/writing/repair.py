@@ -126,4 +126,5 @@ def _connection(engine: Engine) -> Iterator[Connection]:
                 raise KeyboardInterrupt from error
             raise
         finally:
-            raw.set_progress_handler(None, 0)
+            if not connection.invalidated:  # Ctrl-C closes it
+                raw.set_progress_handler(None, 0)
