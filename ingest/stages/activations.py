@@ -18,20 +18,23 @@ from ingest.activations.compiled import (
     make_compiled_kernels,
 )
 from ingest.activations.native import NotCompiledError, load_native_kernels
+from ingest.activations.peak_tokens import TokenisedTexts
 from ingest.activations.reduction import GATED, UNGATED, Activation
 from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.checkpoint.libraries import first_line
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
+from ingest.stages.peaks import store_from_record
 from ingest.stages.session import Session
 from ingest.stages.shards import choose_shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
 from ingest.text.corpus import Corpus
 from neurondb import __version__
+from neurondb.contracts.activations import ActivationsRecord
 from neurondb.schema import tables
 from neurondb.spelling import option
-from neurondb.writing import datasets, models
+from neurondb.writing import datasets, indexes, models, peaks
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
 from neurondb.writing.rows import transaction
@@ -303,6 +306,8 @@ def _write(
         text_ids = datasets.read_text_ids(connection, stored.dataset_id)
         labels = stored.corpus.dataset.labels
         label_ids = datasets.read_label_ids(connection, stored.dataset_id, labels)
+    texts = TokenisedTexts.join(stored.corpus.tokenization.token_ids)
+    indexes.prepare_load(session.engine, tables.peak_token_rows, peaks.STAGE, session.ledger.model)
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
             record = summaries[step.layer].record()
@@ -310,4 +315,16 @@ def _write(
                 write_activations(
                     writer, step.layer, record, stored.dataset_id, text_ids, label_ids
                 )
+            _write_peaks(session, step.layer, record, stored.dataset_id, texts)
             advance(1)
+
+
+def _write_peaks(
+    session: Session, layer: int, record: ActivationsRecord, dataset_id: int, texts: TokenisedTexts
+) -> None:
+    """Store a layer's peak tokens, a step of their own, so that the stage `peaks` need not."""
+    peak_count = session.request.peak_count
+    step = peaks.make_peaks_step(layer, peak_count, dataset_id)
+    n_rows = store_from_record(session.ledger, step, record, texts, peak_count)
+    session.rows[peaks.STAGE] += n_rows
+    session.layers_with_peaks.add(layer)

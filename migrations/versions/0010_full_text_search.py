@@ -6,7 +6,7 @@ from neurondb.full_text import create_full_text, drop_full_text
 
 
 revision = '0010'
-down_revision = '0008'
+down_revision = '0009'
 branch_labels = None
 depends_on = None
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from neurondb import named_queries
 from neurondb.api.jobs import run_job
+from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
 from neurondb.api.requests import make_ablation_request
 from neurondb.api.result import Result
 from neurondb.contracts.ablate import AblationReport
@@ -25,6 +26,8 @@ from neurondb.neurons import parse_neuron
 from neurondb.phrases import parse_search
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
+from neurondb.reading.prompt import PromptPage
+from neurondb.reading.text_activations import ActivationsPage
 from neurondb.reading.text_search import search_texts, write_text_search
 from neurondb.reading.texts import find_dataset_by_name
 from neurondb.sql import Rows, run_sql
@@ -280,6 +283,46 @@ class Database:
         values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
         runs = ", ".join(f":{name}" for name in values)
         return self.sql(_ABLATIONS.format(runs=runs), **values)
+
+    def prompt(self, model: str, text: str, **options: Any) -> PromptPage:
+        """Return which neurons matter at the tokens of a text: what `neurondb prompt` shows.
+
+        `db.prompt("llama-3.2-1b", "The Eiffel Tower is in", top=5, without="15.808,12.1")` loads
+        the model and runs it. `pandas.DataFrame(page.positions[-1].neurons)` is a frame of them.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            text: The prompt.
+            options: The options of the command by their names, with underscores: `top`, `at` (last,
+                all or a number), `by`, `target`, `where`, `with_gradient`, `without`,
+                `without_set`, `store`, `chat`, `device`, `dtype`; and `progress`, what is told how
+                far the work is.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        return explain_prompt(self.location, model, text, **options)
+
+    def activations(
+        self, model: str, neurons: Neurons, text: str, **options: Any
+    ) -> tuple[ActivationsPage, ...]:
+        """Return what neurons do at every token of a text: what `neurondb activations` shows.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            neurons: `31.9634`, a list like `27.8000,26.1`, or a sequence of these or of pairs.
+            text: The text.
+            options: `chat`, `device`, `dtype` and `progress`.
+
+        Returns:
+            A page for each neuron, whose `tokens` have gate, in and post in canonical sign.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        return watch_neurons(self.location, model, neurons, text, **options)
 
     def annotate(
         self, file: str | Path, *, model: str | None = None, source: str | None = None

@@ -34,6 +34,8 @@ COMMANDS: Final = {
     "ablate": ("neurondb.cli.ablate", "Intervene on neurons and tell what changes."),
     "ablate-suite": ("neurondb.cli.ablate_suite", "Ablate every class under every condition."),
     "ablate-each": ("neurondb.cli.ablate_each", "Ablate neurons one at a time, or estimate it."),
+    "prompt": ("neurondb.cli.prompt", "Show which neurons matter at the tokens of a prompt."),
+    "activations": ("neurondb.cli.activations", "Show neurons token by token on a text."),
     "clamp": ("neurondb.cli.clamp", "Hold neurons at values; what comes next?"),
     "generate": ("neurondb.cli.generate", "Continue a prompt with neurons clamped."),
     "attributes": ("neurondb.cli.attributes", "What the model knows of subjects, by layer."),

@@ -50,7 +50,7 @@ SECTIONS: Final = {
         "exact_baselines",
         "seed",
     ),
-    "Activations": ("skip_bos", "controls", "device", "dtype"),
+    "Activations": ("skip_bos", "controls", "peak_count", "device", "dtype"),
     "One dataset on several machines": ("shard", "summary"),
     "Traces": ("where", "window"),
 }
@@ -104,6 +104,7 @@ SECTIONS: Final = {
     is_flag=True,
     help="Also keep examples drawn at random, and from each quarter of the peaks.",
 )
+@options.peak_count
 @click.option(
     "--shard",
     type=options.Shard(),

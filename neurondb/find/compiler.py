@@ -10,12 +10,14 @@ from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import ResultShape, check_column, list_order_terms
+from neurondb.find.neuron_lists import select_by_effect, select_places
 from neurondb.find.terms import (
     And,
     Between,
     Compare,
     Expression,
     HasEffect,
+    HasPeak,
     HasText,
     HasToken,
     Missing,
@@ -31,7 +33,7 @@ from neurondb.find.terms import (
 )
 from neurondb.find.text_condition import write_text_condition
 from neurondb.schema.columns import FLOAT32_COLUMNS
-from neurondb.schema.views import EFFECT_COLUMNS, make_overview_on
+from neurondb.schema.views import make_overview_on
 from neurondb.sql.running import Value
 
 
@@ -54,6 +56,17 @@ _BY_TOP_LIST: Final = """
      AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
     WHERE t.{column} = {token}"""
 
+_ON_SHOWN_DATASET: Final = "r.dataset_id = m.dataset_id"
+_BY_PEAK: Final = f"""
+    SELECT r.neuron_id
+    FROM tokens t
+    JOIN models m ON m.model_id = t.model_id
+    JOIN peak_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({{lists}}){{rank}}
+     AND r.neuron_id >= m.first_neuron_id
+     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
+     AND {_ON_SHOWN_DATASET}
+    WHERE t.{{column}} = {{token}}"""  # noqa: S608
+
 _BY_LM_HEAD: Final = """
     SELECT h.neuron_id
     FROM tokens t
@@ -71,23 +84,7 @@ _BY_PROPERTY: Final = """
     JOIN property_effects e ON e.property_id = y.property_id
     WHERE y.name = {name} AND {strength}"""
 
-_BY_EFFECT: Final = """
-    SELECT e.neuron_id
-    FROM models m
-    JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
-    WHERE {{fits}}"""
-
 _FLOAT32: Final = struct.Struct("<f")
-# One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
-# alike. The second number is layer · 10⁹ + neuron.
-_BY_PLACE: Final = """
-    SELECT m.first_neuron_id + l.layer * m.d_mlp + l.neuron
-    FROM (
-        SELECT place / {base} AS layer, place % {base} AS neuron
-        FROM (SELECT CAST(CAST(value AS TEXT) AS BIGINT) AS place FROM json_each({listed})) AS p
-    ) AS l
-    JOIN models m ON l.layer < m.n_layers AND l.neuron < m.d_mlp"""
-_PLACE_BASE: Final = 10**9
 
 _LISTED_VALUES: Final = "SELECT CAST(CAST(value AS TEXT) AS {kind}) FROM json_each({listed})"
 _MAX_PARTS: Final = 100
@@ -117,6 +114,8 @@ class _Parameters:
 
 
 Bind = Callable[[Value], str]
+Listed = HasToken | HasPeak | HasEffect
+"""Terms whose neurons an index lists."""
 T = TypeVar("T")
 
 
@@ -145,7 +144,7 @@ def _join(operator: str, conditions: Sequence[str]) -> str:
 
 @compile_condition.register
 def _compile_or(term: Or, bind: Bind) -> str:
-    list_terms = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
+    list_terms = [part for part in term.parts if isinstance(part, Listed)]
     if len(list_terms) == len(term.parts):
         # One united list: for a choice between lists the planner may look at every neuron.
         return _unite([_select_neurons(part, bind) for part in dict.fromkeys(list_terms)])
@@ -238,26 +237,16 @@ def _compile_place(term: Place, bind: Bind) -> str:
 @compile_condition.register
 def _compile_places(term: Places, bind: Bind) -> str:
     return _join(
-        " OR ", [f"neuron_id IN ({_select_places(part, bind)})" for part in _cut(term.places)]
+        " OR ", [f"neuron_id IN ({select_places(part, bind)})" for part in _cut(term.places)]
     )
 
 
-def _select_places(places: Sequence[Place], bind: Bind) -> str:
-    """Return the SELECT of the neurons at places, in every model that has them."""
-    codes = {
-        f"{place.layer}.{place.neuron}": place.layer * _PLACE_BASE + place.neuron
-        for place in places
-        if max(place.layer, place.neuron) < _PLACE_BASE  # no model is larger
-    }
-    return _BY_PLACE.format(base=_PLACE_BASE, listed=bind(json.dumps(codes)))
-
-
 @compile_condition.register
-def _compile_listed(term: HasToken | HasEffect, bind: Bind) -> str:
+def _compile_listed(term: Listed, bind: Bind) -> str:
     return f"neuron_id IN ({_select_neurons(term, bind)})"
 
 
-def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
+def _select_neurons(term: Listed, bind: Bind) -> str:
     """Return the SELECT of the neurons that have a token in a list, or an effect."""
     if isinstance(term, HasEffect):
         name = bind(term.property)
@@ -267,7 +256,8 @@ def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
         return _BY_LM_HEAD.format(column=column, token=bind(term.token))
     lists = ", ".join(map(str, term.lists))
     rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
-    return _BY_TOP_LIST.format(lists=lists, rank=rank, column=column, token=bind(term.token))
+    by_list = _BY_PEAK if isinstance(term, HasPeak) else _BY_TOP_LIST
+    return by_list.format(lists=lists, rank=rank, column=column, token=bind(term.token))
 
 
 @compile_condition.register
@@ -346,19 +336,8 @@ def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
         return sql
     dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
     overview = textwrap.indent(make_overview_on(dataset), "    ")
+    sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
-
-
-def _select_by_effect(column: str) -> str | None:
-    """Return a SELECT of neurons by an effect, with a condition on `e.mean` to fill in at `{fits}`.
-
-    It is None where the column is no effect of removing a neuron.
-    """
-    place = EFFECT_COLUMNS.get(column)
-    if place is None:
-        return None
-    table, run, metric = place
-    return _BY_EFFECT.format(table=table, run=run, metric=metric)
 
 
 def _use_effect_index(term: Expression, bind: Bind) -> str | None:
@@ -368,7 +347,7 @@ def _use_effect_index(term: Expression, bind: Bind) -> str | None:
     """
     if (
         not isinstance(term, Compare | Between)
-        or (selection := _select_by_effect(term.column)) is None
+        or (selection := select_by_effect(term.column)) is None
     ):
         return None
     fits = compile_condition(replace(term, column="e.mean"), bind)
@@ -381,7 +360,7 @@ def _write_where(expression: Expression, bind: Bind) -> str:
         And(())
     ]
     # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
-    selective_terms = HasToken | HasEffect | Place | Places
+    selective_terms = Listed | Place | Places
     few_neurons = any(isinstance(part, selective_terms) or _is_class(part) for part in parts)
     terms = (None if few_neurons else _use_effect_index(part, bind) for part in parts)
     conditions = [

@@ -6,7 +6,7 @@ that do have neurons.
 
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
@@ -23,11 +23,13 @@ from neurondb.find.coverage import (
 )
 from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
+from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.terms import (
     Between,
     Compare,
     Expression,
     HasEffect,
+    HasPeak,
     HasText,
     HasToken,
     Missing,
@@ -47,12 +49,15 @@ from neurondb.schema import tables
 from neurondb.schema.views import EFFECT_COLUMNS
 
 STAGE_COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_COLUMNS}
-STAGE_TERMS: Final = {
+STAGE_TERMS: Final[dict[str, Any]] = {
     "vocab": HasToken,
     "properties": HasEffect,
-    "activations": OnDataset | HasText,
+    "activations": OnDataset | HasPeak | HasText,
+    "peaks": HasPeak,
 }
 """Stage → the columns, and the kind of term, of a find expression that need it."""
+STAGE_BEFORE: Final = {"peaks": "activations"}
+"""Stage → the one that does it too."""
 COMPARISON: Final = "comparison"
 FEWEST_TOKENS: Final = 5
 """Tokens that a property must have for effects on it to be stored."""
@@ -103,7 +108,10 @@ def explain_empty(
     )
     missing = _explain_missing_data(connection, expression, covered_models, terms, stages)
     gates = _explain_gates(expression, models, stages, values)
-    rare = _explain_rare_properties(connection, terms, models)
+    rare = [
+        *_explain_rare_properties(connection, terms, models),
+        *explain_rare_peaks(connection, expression, models),
+    ]
     absent = explain_absent_texts(connection, terms)
     related = explain_related_classes(connection, terms, models)
     return [*missing, *gates, *rare, *absent, *related]
@@ -130,10 +138,14 @@ def _explain_missing_data(
 ) -> Iterator[str]:
     """Yield a line for every stage or run that terms need and that models lack."""
     dataset = find_named_dataset(connection, expression)
+    lacking: set[str] = set()
     for stage in STAGES:
+        if STAGE_BEFORE.get(stage) in lacking:  # it comes with that one
+            continue
         if stage in stages or _needs_stage(stage, terms):
             line = explain_missing_layers(connection, stage, covered_models, dataset)
             if line:
+                lacking.add(stage)
                 yield line
     effect_terms = [Missing("ablated_loss")] if EFFECTS in stages else []
     models = [model for model, _ in covered_models]

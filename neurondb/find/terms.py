@@ -91,6 +91,18 @@ class HasToken:
 
 
 @dataclass(frozen=True, slots=True)
+class HasPeak:
+    """A token, by its text or its id, is among the first `within` of one of the neuron's lists.
+
+    `lists` are codes of `peak_token_lists`: sign cases, and where the token stands in an example.
+    """
+
+    token: str | int
+    lists: tuple[int, ...]
+    within: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HasEffect:
     """The neuron has an effect on the tokens with a property, and `strength` holds for it.
 
@@ -136,6 +148,7 @@ Expression: TypeAlias = (
     | Place
     | Places
     | HasToken
+    | HasPeak
     | HasEffect
     | HasText
     | OnDataset

@@ -24,6 +24,7 @@ from neurondb.reading.examples import (
 )
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.reading.pairs import Counterpart, list_counterparts
+from neurondb.reading.peaks import CasePeaks, read_case_peaks
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
 from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
 from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
@@ -138,6 +139,8 @@ class NeuronPage:
         examples: a list for every sign case, beginning with the case of the largest |hook_post|;
             empty without activations.
         controls: a list for every kind of control; None when they were not asked for.
+        peaks: the tokens that it fires on, after and before, an entry for every sign case with
+            examples; empty until the stage `peaks` has come to it.
     """
 
     identity: Identity
@@ -148,6 +151,7 @@ class NeuronPage:
     examples: tuple[ExampleList, ...]
     annotations: tuple[Annotation, ...]
     controls: tuple[ControlList, ...] | None = None
+    peaks: tuple[CasePeaks, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -240,7 +244,16 @@ def read_neuron_page(
         examples=examples,
         annotations=read_annotations(connection, key),
         controls=controls,
+        peaks=read_summary_peaks(connection, summary),
     )
+
+
+def read_summary_peaks(connection: Connection, summary: NeuronSummary) -> tuple[CasePeaks, ...]:
+    """Return the peak tokens of a neuron on the dataset of its summary; none without one."""
+    if summary.dataset is None:
+        return ()
+    key, dataset_id = summary.identity.neuron_id, summary.dataset.dataset_id
+    return read_case_peaks(connection, summary.model, key, dataset_id)
 
 
 def read_neuron_details(connection: Connection, summary: NeuronSummary) -> NeuronDetails:

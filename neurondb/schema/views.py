@@ -10,6 +10,7 @@ from neurondb.schema.codes import (
     BASES,
     DIRECTIONS,
     GATED_CASES,
+    PEAK_PLACES,
     QUANTITIES,
     QUANTITY_COLUMNS,
     SIGN_CASES,
@@ -102,6 +103,8 @@ _BOS_ONLY = f"""(SELECT CASE WHEN MAX(e.position) = 0 THEN 1 WHEN MAX(e.position
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
           AND l.sign_case = c.sign_case AND l.quantity = '{QUANTITIES[0]}')"""
 
+_HOOK_POST_LIST = f"r.list_id / {len(PEAK_PLACES)} * {len(QUANTITIES)}"
+
 _SIGN_CASES = f"""
 SELECT r.neuron_id, r.dataset_id, c.sign_case, r.count, r.freq, {_case_statistics()},
        {_BOS_ONLY} AS bos_only
@@ -113,6 +116,24 @@ _EXAMPLES = """
 SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position, r.value
 FROM example_rows r
 JOIN example_lists l ON l.list_id = r.list_id
+"""
+
+# How many examples, and how strong, are looked up in the list itself: only rows that are shown pay.
+# A case's codes begin, in both tables of lists, at a multiple of the number of its lists.
+_PEAK_TOKENS = f"""
+SELECT r.neuron_id, r.dataset_id, l.sign_case, l.place, r.rank, r.token_id,
+       (SELECT t.token FROM tokens t
+        JOIN neurons n ON n.model_id = t.model_id
+        WHERE n.neuron_id = r.neuron_id AND t.token_id = r.token_id) AS token,
+       r.count,
+       (SELECT COUNT(*) FROM example_rows e
+        WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
+          AND e.list_id = {_HOOK_POST_LIST}) AS list_size,
+       (SELECT e.value FROM example_rows e
+        WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
+          AND e.list_id = {_HOOK_POST_LIST} AND e.rank = r.best_rank) AS value
+FROM peak_token_rows r
+JOIN peak_token_lists l ON l.list_id = r.list_id
 """
 
 _CONTROL_EXAMPLES = """
@@ -238,6 +259,13 @@ VIEWS: Final = (
         "hook_post examples stand at position 0, which says something about BOS, not about text.",
     ),
     View("examples", _EXAMPLES, "A text on which a neuron is extreme."),
+    View(
+        "peak_tokens",
+        _PEAK_TOKENS,
+        "A token on which a neuron fires, or after or before which it does: how many of a sign "
+        "case's hook_post examples (list_size) have it at their peak, before or after it, and "
+        "hook_post in the strongest of these.",
+    ),
     View(
         "control_examples",
         _CONTROL_EXAMPLES,

@@ -16,6 +16,7 @@ from neurondb.contracts.activations import (
 from neurondb.schema import tables
 from neurondb.schema.codes import QUANTITY_COLUMNS
 from neurondb.writing.ledger import StepWriter
+from neurondb.writing.peaks import forget_peak_tokens
 from neurondb.writing.rows import Columns, compute_share, fill_with_nan, interleave
 from neurondb.writing.traces import forget_traces
 
@@ -33,7 +34,8 @@ def write_activations(
 ) -> None:
     """Replace everything that is stored of a layer's activations on a dataset.
 
-    Traces of the layer go too, with the step that took them: they are of the activations before.
+    Traces and peak tokens of the layer go too, with their steps: they are of the activations
+    before.
 
     Args:
         writer: the writer of the step.
@@ -56,6 +58,7 @@ def write_activations(
         columns["dataset_id"] = np.full(len(columns["neuron_id"]), dataset_id)
         writer.replace_layer(table, layer, columns, dataset_id=dataset_id)
     forget_traces(writer, layer, dataset_id)
+    forget_peak_tokens(writer, layer, dataset_id)
 
 
 def _make_statistics(ids: Ids, record: ActivationsRecord) -> Columns:

@@ -24,6 +24,7 @@ from tests.support.sample_facts import (
     Sample,
 )
 from tests.support.sample_neurons import draw_neuron
+from tests.support.sample_peaks import draw_peaks
 
 
 def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
@@ -32,6 +33,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     _describe(model)
     for i in range(NEURONS):
         draw_neuron(model, i)
+    draw_peaks(model)
     _class_run(model)
     return model.rows
 

@@ -38,6 +38,7 @@ from neurondb.schema.tables.models import (
     neurons,
     rw_classes,
 )
+from neurondb.schema.tables.peaks import peak_token_lists, peak_token_rows
 from neurondb.schema.tables.properties import (
     properties,
     property_effects,
@@ -94,6 +95,8 @@ __all__ = [
     "neuron_set_members",
     "neuron_sets",
     "neurons",
+    "peak_token_lists",
+    "peak_token_rows",
     "properties",
     "property_effects",
     "quantities",

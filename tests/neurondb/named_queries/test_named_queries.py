@@ -22,6 +22,8 @@ ARGUMENTS: Mapping[str, dict[str, str]] = {
     "properties-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "labels-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "sign-cases-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
+    "peak-tokens-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
+    "neurons-firing-on-token": {"token": " dog"},
     "neurons-for-token": {"token": " dog"},
     "neurons-encoding-token": {"token": " dog"},
     "kept-top-tokens": {"base": LLAMA, "tuned": GPT},

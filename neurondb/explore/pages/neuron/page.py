@@ -35,8 +35,10 @@ from neurondb.reading.neuron import (
     read_annotations,
     read_neuron_details,
     read_neuron_summary,
+    read_summary_peaks,
 )
 from neurondb.reading.pairs import Counterpart
+from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
 from neurondb.reading.verdict import CosineReading, Verdict
@@ -67,6 +69,7 @@ class NeuronContent:
         chosen: which of its lists are shown; other choices have addresses of their own.
         quantiles: quantiles from the histogram, which counts every eighth position.
         examples: the examples of the chosen sign case and quantity.
+        peaks: the tokens that it fires on, after and before, by sign case.
         missing: stage → the command that adds it.
         sql: panel → the statement behind it.
     """
@@ -90,6 +93,7 @@ class NeuronContent:
     removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
+    peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]
     missing: dict[str, str]
@@ -99,6 +103,10 @@ class NeuronContent:
     def quantities(self) -> tuple[str, ...]:
         """Quantities that the chosen case has a list of."""
         return () if self.chosen.sign_case is None else list_quantities(self.chosen.sign_case)
+
+    def peaks_of(self, sign_case: str) -> CasePeaks | None:
+        """Return the peak tokens of one sign case; None where there are none."""
+        return next((one for one in self.peaks if one.sign_case == sign_case), None)
 
     @property
     def weights(self) -> bool:
@@ -170,6 +178,7 @@ def read_content(request: Request) -> NeuronContent:
         activations=summary.activations,
         examples=examples,
         controls=controls,
+        peaks=read_summary_peaks(connection, summary),
         annotations=read_annotations(connection, key),
         commands=(*_export_commands(request), *list_commands(identity, choices, tokens, examples)),
         missing=list_missing_stage_commands(identity),

@@ -18,6 +18,10 @@ WHERE n.neuron_id = :neuron_id
 ORDER BY b.pair, b.kind"""
 _CASES: Final = """SELECT * FROM sign_cases
 WHERE neuron_id = :neuron_id AND dataset_id = :dataset_id"""
+_PEAKS: Final = """SELECT sign_case, place, rank, token, count, list_size, value
+FROM peak_tokens
+WHERE neuron_id = :neuron_id AND dataset_id = :dataset_id
+ORDER BY sign_case, place, rank"""
 _TOKENS: Final = """SELECT p.vector, p.direction, p.rank, t.token, p.cosine, p.dot
 FROM top_tokens p
 JOIN neurons n ON n.neuron_id = p.neuron_id
@@ -79,6 +83,7 @@ _PANELS: Final = {
     "cosines": ("its cosines and random regions", _COSINES, "neuron_id"),
     "layer": ("the cosines of its layer", _LAYER, "model_id layer"),
     "cases": ("its sign cases", _CASES, "neuron_id dataset_id"),
+    "peaks": ("its peak tokens", _PEAKS, "neuron_id dataset_id"),
     "tokens": ("its tokens", _TOKENS, "neuron_id basis"),
     "moments": ("its vocabulary moments", _MOMENTS, "neuron_id"),
     "effects": ("its effects on classes of tokens", _EFFECTS, "neuron_id"),
