@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import ResultShape, check_column, list_order_terms
-from neurondb.find.neuron_lists import select_by_effect, select_places
+from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.terms import (
     And,
     Between,
@@ -31,7 +31,6 @@ from neurondb.find.terms import (
     iterate_conjuncts,
     measure_depth,
 )
-from neurondb.find.text_condition import write_text_condition
 from neurondb.schema.columns import FLOAT32_COLUMNS
 from neurondb.schema.views import make_overview_on
 from neurondb.sql.running import Value

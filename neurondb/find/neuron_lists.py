@@ -1,10 +1,14 @@
-"""SELECTs of neurons that a condition lists: those at places, and those with an effect."""
+"""Parts of conditions: the neurons at places, those with an effect, those with a text.
+
+Each is SQL on tables beneath neuron_overview, for which a column of the view would cost too much.
+"""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from neurondb.find.terms import Place
+from neurondb.find.terms import HasText, Place
+from neurondb.full_text import Bind, write_condition
 from neurondb.schema.views import EFFECT_COLUMNS
 
 _BY_EFFECT: Final = """
@@ -24,8 +28,18 @@ _BY_PLACE: Final = """
     JOIN models m ON l.layer < m.n_layers AND l.neuron < m.d_mlp"""
 _PLACE_BASE: Final = 10**9
 
+# A neuron's examples are looked through until one fits: no index leads from a text to them. Where
+# no text fits at all, none is looked at.
+_BY_TEXT: Final = """(
+    EXISTS (SELECT 1 FROM texts t WHERE {contains}) AND EXISTS (
+        SELECT 1
+        FROM example_rows r
+        WHERE r.neuron_id = neuron_overview.neuron_id{lists}{dataset}
+          AND r.text_id IN (SELECT t.text_id FROM texts t WHERE {contains})
+    ))"""
 
-def select_places(places: Sequence[Place], bind: Callable[[str], str]) -> str:
+
+def select_places(places: Sequence[Place], bind: Bind) -> str:
     """Return the SELECT of the neurons at places, in every model that has them."""
     codes = {
         f"{place.layer}.{place.neuron}": place.layer * _PLACE_BASE + place.neuron
@@ -45,3 +59,19 @@ def select_by_effect(column: str) -> str | None:
         return None
     table, run, metric = place
     return _BY_EFFECT.format(table=table, run=run, metric=metric)
+
+
+def write_text_condition(term: HasText, bind: Bind) -> str:
+    """Return the condition of the term on a row of neuron_overview.
+
+    Args:
+        term: The term.
+        bind: Takes the value of a parameter, and returns how the statement refers to it.
+    """
+    lists = f" AND r.list_id IN ({', '.join(map(str, term.lists))})" if term.lists else ""
+    dataset = ""
+    if term.dataset is not None:
+        named = f"SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(term.dataset)}"  # noqa: S608
+        dataset = f" AND r.dataset_id = ({named})"
+    contains = write_condition("texts", "t", (term.phrase,), bind, server=term.server)
+    return _BY_TEXT.format(contains=contains, lists=lists, dataset=dataset)
