@@ -33,7 +33,6 @@ from neurondb.reading.texts import find_dataset_by_name
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query, parse_query
 from neurondb.sql.running import TIME_LIMIT_S
-from neurondb.terminal.texts import make_text_rows
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 
 _ABLATIONS: Final = """
@@ -218,6 +217,8 @@ class Database:
             UsageError: when there is nothing to look for, or it is too long.
             UnknownNameError: when there is no dataset of that name.
         """
+        from neurondb.terminal.texts import make_text_rows  # rich is for pages, which few print
+
         if limit is not None and limit < 0:
             raise UsageError(f"limit is {limit}; None is all")
         phrases = parse_search(search)
