@@ -65,6 +65,10 @@ class Urls:
         """Return the address of a run of interventions."""
         return self._address(f"run/{run_id}")
 
+    def concept(self, run_id: int) -> str:
+        """Return the address of a concept run."""
+        return self._address(f"concept/{run_id}")
+
     def pair(self, left: tuple[str, str], right: tuple[str, str]) -> str:
         """Return the address of two neurons side by side, each a model and `L.N`."""
         return self._address("pair", left="/".join(left), right="/".join(right))

@@ -131,6 +131,17 @@ class HasText:
 
 
 @dataclass(frozen=True, slots=True)
+class IsConcept:
+    """The neuron does more for a concept than nearly all random neurons, in a stored run.
+
+    With `within`, it is among so many first candidates of a run instead.
+    """
+
+    concept: str
+    within: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -151,6 +162,7 @@ Expression: TypeAlias = (
     | HasPeak
     | HasEffect
     | HasText
+    | IsConcept
     | OnDataset
 )
 

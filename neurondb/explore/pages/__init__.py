@@ -21,6 +21,7 @@ PAGES: Final = {
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
     r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
+    r"/concept/(?P<run_id>[0-9]{1,9})" + _JSON: "concept",
     r"/pair" + _JSON: "pair",
     r"/compare/(?P<before>[^/]+)/(?P<after>[^/]+?)" + _JSON: "comparison",
     r"/annotate$": "annotate",

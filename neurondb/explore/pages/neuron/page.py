@@ -26,6 +26,8 @@ from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
 from neurondb.reading.activations import Activations, Quantiles
+from neurondb.reading.clamps import ClampSweep
+from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neuron import (
@@ -41,6 +43,7 @@ from neurondb.reading.pairs import Counterpart
 from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
+from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -54,6 +57,8 @@ EXAMPLES = 16
 CONTROLS = 4
 """How many control examples of each kind are shown."""
 TOKENS = 16
+BY_TOKEN = 8
+"""How many frequent tokens are shown of each place."""
 EFFECTS = 5
 """How many properties are shown on each side; the others are folded."""
 
@@ -88,11 +93,14 @@ class NeuronContent:
     properties: tuple[PropertyEffect, ...]
     activations: Activations | None
     quantiles: tuple[Quantiles, ...]
+    token_stats: tuple[TokenStatistics, ...]
     examples: WindowList | None
     controls: tuple[WindowList, ...]
     removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
+    clamps: tuple[ClampSweep, ...]
+    concepts: tuple[NeuronConcept, ...]
     peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]
@@ -176,6 +184,7 @@ def read_content(request: Request) -> NeuronContent:
         cosines=summary.cosines,
         vocabulary=tokens,
         activations=summary.activations,
+        token_stats=_read_token_statistics(connection, summary),
         examples=examples,
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
@@ -202,6 +211,15 @@ def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
         return None
     layer, neuron = divmod(place, model.d_mlp)
     return f"{layer}.{neuron}"
+
+
+def _read_token_statistics(
+    connection: Connection, summary: NeuronSummary
+) -> tuple[TokenStatistics, ...]:
+    if summary.activations is None:
+        return ()
+    key, dataset = summary.identity.neuron_id, summary.activations.dataset
+    return read_token_statistics(connection, summary.model, key, dataset.dataset_id, BY_TOKEN)
 
 
 def _list_windows(

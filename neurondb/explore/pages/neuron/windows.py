@@ -13,7 +13,7 @@ from neurondb.reading.traces import Trace
 BEFORE: Final = 16
 AFTER: Final = 8
 """Windows with the same tokens, so many before the peak and so many after it, are folded."""
-RADIUS: Final = 32
+RADIUS: Final = 24
 """How many tokens on either side of the peak can be unfolded."""
 FIRST_CHARACTERS: Final = 60
 """How many characters of a token are shown at most."""
@@ -221,7 +221,7 @@ def _say_values(trace: Trace | None, position: int) -> str | None:
     if not gated:
         names = {"in": "hook_pre", "post": "hook_post"}
     values = {name: _get_value(trace, quantity, position) for name, quantity in names.items()}
-    return " · ".join(f"{name} {format_compact(value)}" for name, value in values.items())
+    return ", ".join(f"{name} {format_compact(value)}" for name, value in values.items())
 
 
 def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:
