@@ -95,8 +95,8 @@ def keep_models(file: Path, names: Collection[str], progress: Progress) -> None:
                 forget_model(connection, model_id)
                 advance(1)
         _forget_unread(connection)
-        for table in INDEXED:  # what was deleted leaves its words in an index until it is merged
-            rebuild_full_text(connection, table)
+        for name in INDEXED:  # what was deleted leaves its words in an index until it is merged
+            rebuild_full_text(connection, name)
 
 
 def _forget_unread(connection: Connection) -> None:
