@@ -26,10 +26,13 @@ from neurondb.find.columns import ResultShape, choose_columns
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import count, read_expression
 from neurondb.neurons import parse_neuron
+from neurondb.phrases import parse_search
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
 from neurondb.reading.prompt import PromptPage
 from neurondb.reading.text_activations import ActivationsPage
+from neurondb.reading.text_search import search_texts, write_text_search
+from neurondb.reading.texts import find_dataset_by_name
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query, parse_query
 from neurondb.sql.running import TIME_LIMIT_S
@@ -198,6 +201,48 @@ class Database:
             named_queries.load(name).sql,
             values,
         )
+
+    def texts(
+        self,
+        search: str,
+        *,
+        dataset: str | None = None,
+        limit: int | None = None,
+        count_neurons: bool = True,
+    ) -> Result:
+        """Return the stored texts that contain words, phrases, and beginnings of words.
+
+        >>> found = db.texts('"upon a time" do*')
+        >>> found.columns
+        ('text_id', 'dataset', 'ordinal', 'label', 'n_neurons', 'snippet')
+        >>> [row[-1] for row in found]
+        ['Once upon a time there was a dog.']
+
+        Args:
+            search: Words, `"phrases"` in double quotes, and `beginnings*`; a text has to contain
+                all of them, in any case.
+            dataset: Its texts only; None is those of all.
+            limit: Texts at most; None is all.
+            count_neurons: Whether to count the neurons that have each text among their examples;
+                where not, `n_neurons` is None. It takes a second for ten million examples.
+
+        Raises:
+            UsageError: when there is nothing to look for, or it is too long.
+            UnknownNameError: when there is no dataset of that name.
+        """
+        from neurondb.terminal.texts import make_text_rows  # rich is for pages, which few print
+
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit is {limit}; None is all")
+        phrases = parse_search(search)
+        with self.connect() as connection:
+            chosen = None if dataset is None else find_dataset_by_name(connection, dataset)
+            found = search_texts(
+                connection, phrases, dataset=chosen, limit=limit, count_neurons=count_neurons
+            )
+            server = connection.dialect.name != "sqlite"
+        sql, values = write_text_search(phrases, chosen, limit, server=server)
+        return self._keep_result(lambda: make_text_rows(found), sql, values)
 
     def neuron(
         self, model: str, neuron: str | tuple[int, int], options: PageOptions | None = None

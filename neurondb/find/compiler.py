@@ -17,7 +17,7 @@ from neurondb.find.columns import (
     write_shown,
 )
 from neurondb.find.concepts import select_concept_neurons
-from neurondb.find.condition_columns import parse_condition_column
+from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.terms import (
     And,
     Between,
@@ -25,6 +25,7 @@ from neurondb.find.terms import (
     Expression,
     HasEffect,
     HasPeak,
+    HasText,
     HasToken,
     IsConcept,
     Missing,
@@ -39,7 +40,7 @@ from neurondb.find.terms import (
     measure_depth,
 )
 from neurondb.schema.columns import FLOAT32_COLUMNS
-from neurondb.schema.views import EFFECT_COLUMNS, make_overview_on
+from neurondb.schema.views import make_overview_on
 from neurondb.sql.running import Value
 
 
@@ -90,23 +91,7 @@ _BY_PROPERTY: Final = """
     JOIN property_effects e ON e.property_id = y.property_id
     WHERE y.name = {name} AND {strength}"""
 
-_BY_EFFECT: Final = """
-    SELECT e.neuron_id
-    FROM models m
-    JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
-    WHERE {{fits}}"""
-
 _FLOAT32: Final = struct.Struct("<f")
-# One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
-# alike. The second number is layer · 10⁹ + neuron.
-_BY_PLACE: Final = """
-    SELECT m.first_neuron_id + l.layer * m.d_mlp + l.neuron
-    FROM (
-        SELECT place / {base} AS layer, place % {base} AS neuron
-        FROM (SELECT CAST(CAST(value AS TEXT) AS BIGINT) AS place FROM json_each({listed})) AS p
-    ) AS l
-    JOIN models m ON l.layer < m.n_layers AND l.neuron < m.d_mlp"""
-_PLACE_BASE: Final = 10**9
 
 _LISTED_VALUES: Final = "SELECT CAST(CAST(value AS TEXT) AS {kind}) FROM json_each({listed})"
 _MAX_PARTS: Final = 100
@@ -259,18 +244,8 @@ def _compile_place(term: Place, bind: Bind) -> str:
 @compile_condition.register
 def _compile_places(term: Places, bind: Bind) -> str:
     return _join(
-        " OR ", [f"neuron_id IN ({_select_places(part, bind)})" for part in _cut(term.places)]
+        " OR ", [f"neuron_id IN ({select_places(part, bind)})" for part in _cut(term.places)]
     )
-
-
-def _select_places(places: Sequence[Place], bind: Bind) -> str:
-    """Return the SELECT of the neurons at places, in every model that has them."""
-    codes = {
-        f"{place.layer}.{place.neuron}": place.layer * _PLACE_BASE + place.neuron
-        for place in places
-        if max(place.layer, place.neuron) < _PLACE_BASE  # no model is larger
-    }
-    return _BY_PLACE.format(base=_PLACE_BASE, listed=bind(json.dumps(codes)))
 
 
 @compile_condition.register
@@ -292,6 +267,11 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
     rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
     by_list = _BY_PEAK if isinstance(term, HasPeak) else _BY_TOP_LIST
     return by_list.format(lists=lists, rank=rank, column=column, token=bind(term.token))
+
+
+@compile_condition.register
+def _compile_text(term: HasText, bind: Bind) -> str:
+    return write_text_condition(term, bind)
 
 
 def _write_column(column: str) -> str:
@@ -367,20 +347,6 @@ def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 
 
-def _select_by_effect(column: str) -> str | None:
-    """Return a SELECT of neurons by an effect, with a condition on `e.mean` to fill in at `{fits}`.
-
-    It is None where the column is no effect of removing a neuron.
-    """
-    if not column.startswith("|") and (effect := parse_condition_column(column)) is not None:
-        return effect.neurons_sql
-    place = EFFECT_COLUMNS.get(column)
-    if place is None:
-        return None
-    table, run, metric = place
-    return _BY_EFFECT.format(table=table, run=run, metric=metric)
-
-
 def _use_effect_index(term: Expression, bind: Bind) -> str | None:
     """Return the condition on an effect as a list of neurons, which an index by effect gives.
 
@@ -388,7 +354,7 @@ def _use_effect_index(term: Expression, bind: Bind) -> str | None:
     """
     if (
         not isinstance(term, Compare | Between)
-        or (selection := _select_by_effect(term.column)) is None
+        or (selection := select_by_effect(term.column)) is None
     ):
         return None
     fits = compile_condition(replace(term, column="e.mean"), bind)

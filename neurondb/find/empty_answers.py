@@ -23,6 +23,7 @@ from neurondb.find.coverage import (
     has_rows,
     load_models,
 )
+from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.terms import (
@@ -31,6 +32,7 @@ from neurondb.find.terms import (
     Expression,
     HasEffect,
     HasPeak,
+    HasText,
     HasToken,
     IsConcept,
     Missing,
@@ -54,7 +56,7 @@ STAGE_COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_C
 STAGE_TERMS: Final[dict[str, Any]] = {
     "vocab": HasToken,
     "properties": HasEffect,
-    "activations": OnDataset | HasPeak,
+    "activations": OnDataset | HasPeak | HasText,
     "peaks": HasPeak,
 }
 """Stage → the columns, and the kind of term, of a find expression that need it."""
@@ -114,8 +116,9 @@ def explain_empty(
         *_explain_rare_properties(connection, terms, models),
         *explain_rare_peaks(connection, expression, models),
     ]
+    absent = explain_absent_texts(connection, terms)
     related = explain_related_classes(connection, terms, models)
-    return [*missing, *gates, *rare, *related]
+    return [*missing, *gates, *rare, *absent, *related]
 
 
 def explain_nulls(

@@ -254,11 +254,16 @@ class TextPeaks:
 
 def count_layers_at_once(model: Model) -> int:
     """Return how many layers of a model a page looks through: all, or 1 for a large model."""
+    return model.n_layers if count_example_rows(model) <= MAX_ROWS else 1
+
+
+def count_example_rows(model: Model) -> int:
+    """Return how many rows of examples a model has on a dataset at most."""
     lists = (
         sum(1 for case in _list_sign_case_codes(model) for _ in codes.QUANTITIES)
         * EXAMPLES_PER_LIST
     )
-    return model.n_layers if model.n_neurons * lists <= MAX_ROWS else 1
+    return model.n_neurons * lists
 
 
 def _list_sign_case_codes(model: Model) -> range:
