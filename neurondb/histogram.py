@@ -33,8 +33,10 @@ def compute_edges() -> Float[np.ndarray, " edges"]:
 
 def find_bins(values: Float[np.ndarray, " values"]) -> Int[np.ndarray, " values"]:
     """Return the number of the bin that each value falls into, from 0."""
-    outwards = compute_edges()[BINS_A_SIDE:]
-    place = np.searchsorted(outwards, np.abs(values), side="right")
+    size = np.clip(np.abs(values), 2.0 ** (SMALLEST - 1), 2.0 ** (LARGEST + 1))
+    mantissa, exponent = np.frexp(size)  # in [½, 1), whose middle is the edge within an octave
+    place = 2 * (exponent - 1 - SMALLEST) + (mantissa >= 0.75) + 1
+    place = np.clip(place, 0, BINS_A_SIDE - 1)
     return np.asarray(np.where(values < 0, BINS_A_SIDE - 1 - place, BINS_A_SIDE + place))
 
 

@@ -126,10 +126,16 @@ def _list_lookups() -> dict[Table, list[dict[str, object]]]:
             {"list_id": i, "sign_case": case, "quantity": quantity}
             for i, case, quantity in codes.EXAMPLE_LISTS
         ],
+        tables.peak_token_lists: [
+            {"list_id": i, "sign_case": case, "place": place} for i, case, place in codes.PEAK_LISTS
+        ],
         tables.quantities: [
             {"quantity_id": i, "quantity": quantity} for i, quantity in enumerate(codes.QUANTITIES)
         ],
         tables.control_kinds: [
             {"kind_id": i, "kind": kind} for i, kind in enumerate(codes.CONTROL_KINDS)
+        ],
+        tables.token_stat_places: [
+            {"place_id": i, "place": place} for i, place in enumerate(codes.TOKEN_STAT_PLACES)
         ],
     }

@@ -4,14 +4,18 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from ingest.activations.peak_tokens import TokenisedTexts
 from ingest.activations.summary import LayerSummary
 from ingest.activations.summary_file import SummaryFile
+from ingest.stages.peaks import read_texts, store_from_examples, store_from_record
 from neurondb import migrate
+from neurondb.contracts.activations import ActivationsRecord
 from neurondb.contracts.ingest import IngestReport, MergeRequest
 from neurondb.contracts.model import RunRecord
 from neurondb.contracts.progress import Progress
@@ -23,6 +27,7 @@ from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Ledger, Step
 from neurondb.writing.models import StoredModel
+from neurondb.writing.peaks import STAGE, make_peaks_step
 from neurondb.writing.rows import transaction
 
 
@@ -48,7 +53,11 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
         steps = [Step("activations", n, settings, dataset_id) for n in sorted(files[0].layers)]
         try:
             steps_left = [step for step in steps if not ledger.is_done(step)]
-            n_rows = _store(ledger, steps_left, files, labels, progress)
+            counts = _Peaks(ledger, dataset_id, request.peak_count)
+            lacking = counts.list_lacking(steps, steps_left)
+            n_rows = _store(ledger, steps_left, files, labels, counts, progress)
+            for step in lacking:
+                counts.store(step.layer)
         except BaseException:
             with suppress(NeuronDBError):  # what went wrong first is what the user must hear
                 models.forget_empty_run(engine, model, run_id)
@@ -61,7 +70,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
     return IngestReport(
         model=model.name,
         database=format_url(engine.url),
-        rows={"activations": n_rows},
+        rows={"activations": n_rows, "peaks": counts.n_rows},
         skipped={"activations": len(steps) - len(steps_left)},
         seconds=time.perf_counter() - started,
     )
@@ -171,6 +180,7 @@ def _store(
     steps: list[Step],
     files: list[SummaryFile],
     label_ids: list[int],
+    peaks: "_Peaks",
     progress: Progress,
 ) -> int:
     """Store these steps, a layer's summaries in memory at a time; return the rows written."""
@@ -183,8 +193,45 @@ def _store(
                 text_ids = datasets.read_text_ids(writer.connection, step.dataset_id)
                 write_activations(writer, step.layer, record, step.dataset_id, text_ids, label_ids)
             n_rows += writer.n_rows
+            peaks.store(step.layer, record)
             advance(1)
     return n_rows
+
+
+class _Peaks:
+    """Stores the peak tokens of layers, on texts that are read when the first layer needs them."""
+
+    def __init__(self, ledger: Ledger, dataset_id: int, peak_count: int) -> None:
+        self._ledger = ledger
+        self._dataset_id = dataset_id
+        self._peak_count = peak_count
+        self.n_rows = 0
+
+    def list_lacking(self, steps: Sequence[Step], steps_left: Sequence[Step]) -> list[Step]:
+        """Return the steps whose activations are stored and whose peak tokens are not."""
+        return [
+            step
+            for step in steps
+            if step not in steps_left and not self._ledger.is_done(self._step(step.layer))
+        ]
+
+    def store(self, layer: int, record: ActivationsRecord | None = None) -> None:
+        """Store a layer's peak tokens, without its summary from the stored examples."""
+        step, texts, count = self._step(layer), self._texts, self._peak_count
+        if record is None:
+            self.n_rows += store_from_examples(self._ledger, step, texts, count)
+        else:
+            self.n_rows += store_from_record(self._ledger, step, record, texts, count)
+
+    def _step(self, layer: int) -> Step:
+        return make_peaks_step(layer, self._peak_count, self._dataset_id)
+
+    @cached_property
+    def _texts(self) -> TokenisedTexts:
+        engine, model = self._ledger.engine, self._ledger.model
+        indexes.prepare_load(engine, tables.peak_token_rows, STAGE, model)
+        with transaction(engine) as connection:
+            return read_texts(connection, model, self._dataset_id)
 
 
 def _merged(files: list[SummaryFile], layer: int) -> LayerSummary:

@@ -18,20 +18,24 @@ from ingest.activations.compiled import (
     make_compiled_kernels,
 )
 from ingest.activations.native import NotCompiledError, load_native_kernels
+from ingest.activations.peak_tokens import TokenisedTexts
 from ingest.activations.reduction import GATED, UNGATED, Activation
 from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.checkpoint.libraries import first_line
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
+from ingest.stages.peaks import store_from_record
 from ingest.stages.session import Session
 from ingest.stages.shards import choose_shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
+from ingest.stages.token_statistics import choose_listed_tokens
 from ingest.text.corpus import Corpus
 from neurondb import __version__
+from neurondb.contracts.activations import ActivationsRecord
 from neurondb.schema import tables
 from neurondb.spelling import option
-from neurondb.writing import datasets, models
+from neurondb.writing import datasets, indexes, models, peaks
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
 from neurondb.writing.rows import transaction
@@ -46,6 +50,8 @@ def run_activations_stage(session: Session) -> None:
     }
     if session.request.controls:
         settings |= {"controls": True, "seed": session.request.seed}
+    if session.request.token_stats:
+        settings |= {"token_stats": session.request.token_stats}
     steps = [Step("activations", n, settings, stored.dataset_id) for n in session.layers]
     if session.request.shard is not None:
         _run_shard(session, steps, stored)
@@ -115,7 +121,11 @@ def _summarise(
         interrupted.forget()
     device, corpus = session.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
-    n_done, summaries = interrupted.load(layers, device) or (0, _empty(session, layers, stored))
+    listed = choose_listed_tokens(session, layers, corpus)
+    n_done, summaries = interrupted.load(layers, device) or (
+        0,
+        _empty(session, layers, stored, listed),
+    )
     packed = list(
         make_batches(
             token_ids,
@@ -136,6 +146,7 @@ def _summarise(
         labels=torch.tensor(corpus.dataset.label_of, device=device)
         if corpus.dataset.labels
         else None,
+        listed=listed,
         kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN_KERNELS,
         share=(share := ForwardShare(device)),
     )
@@ -186,7 +197,9 @@ def _not_compiled(session: Session, reason: str) -> Kernels:
     return PLAIN_KERNELS
 
 
-def _empty(session: Session, layers: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:
+def _empty(
+    session: Session, layers: list[int], stored: StoredTexts, listed: Tensor | None
+) -> dict[int, LayerSummary]:
     shape, request = session.architecture, session.request
     return {
         layer: LayerSummary.empty(
@@ -197,6 +210,7 @@ def _empty(session: Session, layers: list[int], stored: StoredTexts) -> dict[int
             n_labels=len(stored.corpus.dataset.labels),
             controls=request.controls,
             seed=request.seed,
+            listed=listed,
         )
         for layer in layers
     }
@@ -211,6 +225,7 @@ class Summariser:
         activation: the function on the gate.
         skip_bos: whether first positions are left out.
         labels: place of each text's label in the dataset, −1 for none.
+        listed: the tokens of which statistics are wanted, ascending.
         kernels: the functions that compute the sums.
         share: measures the time that this adds to the pass.
     """
@@ -223,6 +238,7 @@ class Summariser:
         *,
         skip_bos: bool = False,
         labels: Tensor | None = None,
+        listed: Tensor | None = None,
         kernels: Kernels = PLAIN_KERNELS,
         share: ForwardShare | None = None,
     ) -> None:
@@ -231,6 +247,7 @@ class Summariser:
         self._activation = activation
         self._skip_bos = skip_bos
         self._labels = labels
+        self._listed = listed
         self._share = share
         self._counted: CountedBatch | None = None
         for summary in summaries.values():
@@ -252,7 +269,7 @@ class Summariser:
     def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         if self._counted is None or self._counted.batch is not batch:
             self._counted = CountedBatch.from_batch(
-                batch, skip_bos=self._skip_bos, labels=self._labels
+                batch, skip_bos=self._skip_bos, labels=self._labels, listed=self._listed
             )
         summary = self._summaries[layer]
         summary.add(self._counted, activations, self._signs[layer], self._activation)
@@ -303,6 +320,8 @@ def _write(
         text_ids = datasets.read_text_ids(connection, stored.dataset_id)
         labels = stored.corpus.dataset.labels
         label_ids = datasets.read_label_ids(connection, stored.dataset_id, labels)
+    texts = TokenisedTexts.join(stored.corpus.tokenization.token_ids)
+    indexes.prepare_load(session.engine, tables.peak_token_rows, peaks.STAGE, session.ledger.model)
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
             record = summaries[step.layer].record()
@@ -310,4 +329,16 @@ def _write(
                 write_activations(
                     writer, step.layer, record, stored.dataset_id, text_ids, label_ids
                 )
+            _write_peaks(session, step.layer, record, stored.dataset_id, texts)
             advance(1)
+
+
+def _write_peaks(
+    session: Session, layer: int, record: ActivationsRecord, dataset_id: int, texts: TokenisedTexts
+) -> None:
+    """Store a layer's peak tokens, a step of their own, so that the stage `peaks` need not."""
+    peak_count = session.request.peak_count
+    step = peaks.make_peaks_step(layer, peak_count, dataset_id)
+    n_rows = store_from_record(session.ledger, step, record, texts, peak_count)
+    session.rows[peaks.STAGE] += n_rows
+    session.layers_with_peaks.add(layer)

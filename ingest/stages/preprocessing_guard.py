@@ -63,6 +63,7 @@ def plan_ingest(
         "weights": ("weights", *(f"classes {threshold:g}" for threshold in thresholds)),
         "vocab": ("tokens", "vocab", "properties"),
         "activations": () if request.shard is not None else ("activations",),
+        "peaks": ("peaks",),
         "traces": (traces,),
     }
     stored = frozenset(step for stage in stages for step in steps[stage])

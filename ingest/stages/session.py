@@ -50,6 +50,7 @@ class Session:
         dataset_id: The dataset's id, once the texts are stored.
         rows: How many rows were written, by stage.
         skipped: How many steps were stored before, by stage.
+        layers_with_peaks: Layers whose peak tokens this run has stored with their activations.
     """
 
     request: IngestRequest
@@ -64,6 +65,7 @@ class Session:
     dataset_id: int | None = None
     rows: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    layers_with_peaks: set[int] = field(default_factory=set)
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -10,11 +10,14 @@ from typing import Any
 
 from ingest.checkpoint.libraries import first_line
 from ingest.text.tokenizer import Tokenizer
-from neurondb.errors import CheckpointError, LackingModelError
+from neurondb.errors import CheckpointError, LackingModelError, UsageError
 from neurondb.spelling import option
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """Decoded text ends with this where the last bytes of a character are still to come."""
+
+_STAND_IN = "What is said here?"
+"""A text that no template has, to find out what one puts around it."""
 
 
 class ChatTokenizer(Tokenizer):
@@ -34,16 +37,54 @@ class ChatTokenizer(Tokenizer):
         Raises:
             LackingModelError: when nothing is left of it, or the tokenizer has no chat template.
         """
-        if chat:
-            ids = self._ids(self._fill_template(text))
-        else:
-            prefix = [] if self.prefix_token_id is None else [self.prefix_token_id]
-            ids = prefix + self._ids(text)
+        ids = self._ids(self._fill_template(text)) if chat else [*self._prefix, *self._ids(text)]
         if not ids:
             raise LackingModelError(
                 "the prompt is empty, and this tokenizer puts no token in front"
             )
         return ids
+
+    def encode_plain_prompt(self, text: str, *, chat: bool = False) -> list[int]:
+        """Return a prompt's token ids as `encode_prompt` does, but the text is only text.
+
+        What is spelled like a special token, such as `<|endoftext|>`, becomes the tokens of its
+        letters; the special tokens are the prefix token and those of the chat template.
+
+        Raises:
+            UsageError: when the text has half of a surrogate pair.
+            LackingModelError: as `encode_prompt` does.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"the prompt has half of a surrogate pair at character {error.start}, which is no"
+                " character; leave it out"
+            ) from error
+        as_text = self._ids_as_text(text)
+        if as_text == self._ids(text):
+            return self.encode_prompt(text, chat=chat)
+        if not chat:
+            return [*self._prefix, *as_text]
+        # The template is filled with a text that has no special token, which is then exchanged.
+        before, mark, after = self._fill_template(_STAND_IN).partition(_STAND_IN)
+        if not mark:
+            raise LackingModelError(
+                f"{self.directory}: its chat template changes what is said, so that "
+                "special tokens in it cannot be told from its own; leave them out"
+            )
+        return self._ids(before) + as_text + self._ids(after)
+
+    @property
+    def _prefix(self) -> list[int]:
+        return [] if self.prefix_token_id is None else [self.prefix_token_id]
+
+    def _ids_as_text(self, text: str) -> list[int]:
+        self._tokenizer.encode_special_tokens = True
+        try:
+            return self._ids(text)
+        finally:
+            self._tokenizer.encode_special_tokens = False
 
     def split_into_pieces(self, text: str) -> list[str]:
         """Return the text of each token that a text is split into."""

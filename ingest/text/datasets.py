@@ -24,6 +24,7 @@ from ingest.text.folders import read_folder
 from ingest.text.rows import LabelledText, LabelledTexts, read_row
 from neurondb.contracts.texts import DatasetRecord
 from neurondb.errors import TextError
+from neurondb.spelling import option
 from neurondb.text_decoding import format_path
 
 MAX_LABELS: Final = 1_000
@@ -120,7 +121,7 @@ def _refuse_many_labels(texts: Iterable[LabelledText], source: str) -> Iterator[
         if len(seen) - 1 > MAX_LABELS:
             raise TextError(
                 f"{source}: more than {MAX_LABELS:,} different labels, so this is no label "
-                "field; name another with {option('label_field')}, or '' for none"
+                f"field; name another with {option('label_field')}, or '' for none"
             )
         yield text
 

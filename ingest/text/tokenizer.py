@@ -111,6 +111,17 @@ class Tokenizer:
         token_ids = self.list_token_ids(d_vocab).tolist()
         return [self._token(pieces[i], is_added=i in added) for i in token_ids]
 
+    def find_token_text(self, token_id: int) -> str:
+        """Return a token's own text, as `vocabulary` has it; `#` and the id where it has none."""
+        piece = self._tokenizer.id_to_token(token_id)
+        if piece is None:
+            return f"#{token_id}"
+        return self._token(piece, is_added=token_id in self._added).token
+
+    @cached_property
+    def _added(self) -> frozenset[int]:
+        return frozenset(self._tokenizer.get_added_tokens_decoder())
+
     def _token(self, piece: str, *, is_added: bool) -> Token:
         return Token(piece if is_added else self._decode(piece), piece)
 

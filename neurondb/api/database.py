@@ -12,7 +12,10 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, Engine
 
 from neurondb import named_queries
+from neurondb.api.concepts import ROWS as _CONCEPT_ROWS
+from neurondb.api.concepts import answer_concepts, make_concept_request
 from neurondb.api.jobs import run_job
+from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
 from neurondb.api.requests import make_ablation_request
 from neurondb.api.result import AblationRows, Result
 from neurondb.contracts.ablate import AblationReport
@@ -25,6 +28,8 @@ from neurondb.find.search import count, read_expression
 from neurondb.neurons import parse_neuron
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
+from neurondb.reading.prompt import PromptPage
+from neurondb.reading.text_activations import ActivationsPage
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query, parse_query
 from neurondb.sql.running import TIME_LIMIT_S
@@ -53,8 +58,8 @@ _CHANGED_TOKENS: Final = """
 class Database:
     """A database that is open for questions.
 
-    Nothing here changes it but `annotate` and `ablate`, which add to it. It is closed by `close`,
-    or at the end of a `with` block.
+    Nothing here changes it but `annotate`, `ablate` and `concept`, which add to it. It is closed
+    by `close`, or at the end of a `with` block.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -252,6 +257,83 @@ class Database:
         found.read_all()
         tokens = partial(self.sql, _CHANGED_TOKENS.format(runs=runs), **values)
         return AblationRows(found.stream(), found.sql, values, tokens)
+
+    def concept(
+        self,
+        model: str,
+        concept: str | Sequence[str],
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Result:
+        """Find the neurons that are a word or phrase, proven by cause, and store the runs.
+
+        `db.concept("llama-3.1-8b", "Sherlock Holmes", random=200)` is `neurondb concept
+        llama-3.1-8b "Sherlock Holmes" --random 200`; what is stored already is not run again.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            concept: A word or phrase, or several.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: The options of the command by their names: `prompts` and `contexts`, each a
+                sequence; `candidates`, `random`, `seed`; `hook`, `scale` or `from_` and `to`,
+                `steps`, `sweeps`; `device`, `dtype`, `force`.
+
+        Returns:
+            A row for each neuron that was held, of `concept_neurons`: the candidates by rank, then
+            the random neurons.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            UsageError: when a concept is empty or too long, or the options make no sense together.
+            NeuronDBError: when the model cannot be read.
+        """
+        concepts = (concept,) if isinstance(concept, str) else tuple(concept)
+        request = make_concept_request(model, self.location, concepts, options)
+        report = answer_concepts(request, progress)
+        values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
+        runs = ", ".join(f":{name}" for name in values)
+        return self.sql(_CONCEPT_ROWS.format(runs=runs), **values)
+
+    def prompt(self, model: str, text: str, **options: Any) -> PromptPage:
+        """Return which neurons matter at the tokens of a text: what `neurondb prompt` shows.
+
+        `db.prompt("llama-3.2-1b", "The Eiffel Tower is in", top=5, without="15.808,12.1")` loads
+        the model and runs it. `pandas.DataFrame(page.positions[-1].neurons)` is a frame of them.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            text: The prompt.
+            options: The options of the command by their names, with underscores: `top`, `at` (last,
+                all or a number), `by`, `target`, `where`, `with_gradient`, `without`,
+                `without_set`, `store`, `chat`, `device`, `dtype`; and `progress`, what is told how
+                far the work is.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        return explain_prompt(self.location, model, text, **options)
+
+    def activations(
+        self, model: str, neurons: Neurons, text: str, **options: Any
+    ) -> tuple[ActivationsPage, ...]:
+        """Return what neurons do at every token of a text: what `neurondb activations` shows.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            neurons: `31.9634`, a list like `27.8000,26.1`, or a sequence of these or of pairs.
+            text: The text.
+            options: `chat`, `device`, `dtype` and `progress`.
+
+        Returns:
+            A page for each neuron, whose `tokens` have gate, in and post in canonical sign.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        return watch_neurons(self.location, model, neurons, text, **options)
 
     def annotate(
         self, file: str | Path, *, model: str | None = None, source: str | None = None

@@ -13,8 +13,9 @@ from neurondb.terminal.progress import choose_progress
 @click.command()
 @click.argument("files", type=click.Path(), nargs=-1, required=True, metavar="FILE...")
 @options.database
+@options.peak_count
 @click.option("--force", is_flag=True, help="Replace activations that are stored already.")
-def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
+def merge(files: tuple[str, ...], db: str | None, peak_count: int, force: bool) -> None:
     """Put the shards of a dataset together and store its activations.
 
     Each FILE is a summary that `neurondb ingest MODEL --dataset TEXTS --shard I/N` wrote, on any
@@ -26,6 +27,5 @@ def merge(files: tuple[str, ...], db: str | None, force: bool) -> None:
     neurondb merge a.shard b.shard
     """  # noqa: D301
     console = Console(stderr=True)
-    print_report(
-        load_job("merge")(MergeRequest(files, db, force), choose_progress(console)), console
-    )
+    request = MergeRequest(files, db, force, peak_count)
+    print_report(load_job("merge")(request, choose_progress(console)), console)

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from neurondb.cli.arguments import PATH_OR_NAME
+from neurondb.contracts.peaks import DEFAULT_PEAK_COUNT
 from neurondb.errors import UsageError
 from neurondb.neurons import parse_layers
 from neurondb.sql.query_files import read_sql_file
@@ -99,6 +100,17 @@ def seed(of: str) -> Callable[[Command], Command]:
     return click.option(
         "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help=of
     )
+
+
+peak_count = click.option(
+    "--peak-count",
+    type=click.IntRange(1),
+    default=DEFAULT_PEAK_COUNT,
+    show_default=True,
+    metavar="N",
+    help="Peak tokens: those that stand at, before or after the peak in N examples of a list; "
+    "1 keeps every one.",
+)
 
 
 def limit(shown: str, default: int | None = None) -> Callable[[Command], Command]:

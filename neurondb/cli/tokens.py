@@ -1,6 +1,7 @@
-"""`neurondb tokens`: which neurons read, write and suppress a token."""
+"""`neurondb tokens`: which neurons read, write and suppress a token, and fire on it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,10 +14,17 @@ from neurondb.cli import options
 from neurondb.contracts.registry import load_job
 from neurondb.contracts.tokens import LmHeadRequest
 from neurondb.errors import UnknownNameError, UsageError
+from neurondb.find.coverage import explain_missing_stage
 from neurondb.find.token_names import find_tokens
 from neurondb.reading.lm_head import Decoding, rank_neurons, read_decoding
 from neurondb.reading.models import Model, find_model, open_readonly
 from neurondb.reading.neuron_table import read_class_names
+from neurondb.reading.peaks import (
+    Firing,
+    has_peak_tokens,
+    list_firings,
+    read_token_firings,
+)
 from neurondb.reading.token_neurons import ListFilter, list_occurrences
 from neurondb.schema import codes
 from neurondb.terminal.console import open_console
@@ -29,9 +37,14 @@ SHOWN: Final = 10
 
 
 class _Selection(NamedTuple):
-    """What the page shows: which lists, how many neurons, and whether the LM head decodes."""
+    """What the page shows: which lists, how many neurons, and whether the LM head decodes.
+
+    Neurons that fire on the tokens are shown unless only some lists are asked for.
+    """
 
     lists: ListFilter
+    firing: bool
+    as_page: bool
     limit: int | None
     lm_head: bool
     store: bool
@@ -42,6 +55,7 @@ class _Answer(NamedTuple):
     """What the database and the job returned: places in lists, decodings, classes by id."""
 
     page: TokenPage
+    firings: list[Firing]
     decodings: dict[int, Decoding]
     classes: dict[int, str]
 
@@ -86,7 +100,7 @@ def tokens(
     db: str | None,
     **options_given: Any,
 ) -> None:
-    """Show which neurons of MODEL read a TOKEN, write it and suppress it.
+    """Show which neurons of MODEL read a TOKEN, write it, suppress it, and fire on it.
 
     A TOKEN is its text with the space before it, or its id in quotes, '#5679'. Several are
     several spellings: neurons that have most of them come first.
@@ -103,7 +117,7 @@ def tokens(
         raise UsageError("--store keeps what --lm-head computes; give both")
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    answer, selection = _answer(db, model, tokens, **options_given)
+    answer, selection = _answer(db, model, tokens, as_page=as_page, **options_given)
     if as_page:
         _print(answer, selection)
         return
@@ -111,7 +125,7 @@ def tokens(
         token_id: rank_neurons(decoding, None, selection.lists.layers)
         for token_id, decoding in answer.decodings.items()
     }
-    rows = make_token_rows(answer.page, neurons, answer.classes)
+    rows = make_token_rows(answer.page, neurons, answer.classes, answer.firings)
     write_rows(rows._replace(rows=islice(rows.rows, selection.limit or None)), destination)
 
 
@@ -125,8 +139,9 @@ def _answer(
         ids = tuple(token.token_id for token in named_tokens)
         occurrences = list_occurrences(connection, model, ids, selection.lists)
         page = TokenPage(model, named_tokens, tuple(occurrences), selection.lists.vectors)
+        page, firings = _add_firings(connection, page, selection)
         if not selection.lm_head:
-            return _Answer(page, {}, {}), selection
+            return _Answer(page, firings, {}, {}), selection
         decodings = _read_stored(connection, model, ids)
         classes = read_class_names(connection, model)
     missing = tuple(i for i in ids if i not in decodings)
@@ -134,7 +149,29 @@ def _answer(
         decodings |= _compute_missing(db, model, missing, selection)
     elif selection.store:
         click.echo("stored already", err=True)
-    return _Answer(page, {i: decodings[i] for i in ids}, classes), selection
+    return _Answer(page, firings, {i: decodings[i] for i in ids}, classes), selection
+
+
+def _add_firings(
+    connection: Connection, page: TokenPage, selection: _Selection
+) -> tuple[TokenPage, list[Firing]]:
+    """Return the page with the neurons that fire on its tokens, or all of them for rows.
+
+    Where the page could show them if they were ingested, say so on standard error.
+    """
+    if not selection.firing:
+        return page, []
+    model, layers = page.model, selection.lists.layers
+    ids = [token.token_id for token in page.tokens]
+    if not selection.as_page:
+        return page, list_firings(connection, model, ids, layers, selection.limit or None)
+    if has_peak_tokens(connection, model):
+        most = SHOWN if selection.limit is None else selection.limit or None
+        firings = read_token_firings(connection, model, ids, layers, most)
+        return replace(page, firings=firings), []
+    if model.dataset_id is not None:
+        click.echo(explain_missing_stage("peaks", [model]), err=True)
+    return page, []
 
 
 def _select(
@@ -147,7 +184,7 @@ def _select(
     lists = ListFilter(
         vectors or codes.VECTORS, bases or codes.BASES, _resolve_layers(model, layers)
     )
-    return _Selection(lists, **settings)
+    return _Selection(lists, firing=not (vectors or bases), **settings)
 
 
 def _resolve_layers(model: Model, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from neurondb.contracts.peaks import DEFAULT_PEAK_COUNT
 from neurondb.errors import UsageError
 from neurondb.spelling import option
 
-STAGES: Final = ("weights", "vocab", "activations", "traces")
+STAGES: Final = ("weights", "vocab", "activations", "peaks", "traces")
 """The stages of `ingest` in their order; the later ones need the rows of the first."""
-TEXT_STAGES: Final = ("activations", "traces")
+TEXT_STAGES: Final = ("activations", "peaks", "traces")
 """The stages that read a dataset."""
 
 
@@ -65,6 +66,11 @@ class IngestRequest:
     """Leave the first position of each text out of the counts."""
     controls: bool = False
     """Store examples drawn at random and from each quarter of |peak| beside the top examples."""
+    peak_count: int = DEFAULT_PEAK_COUNT
+    """Examples in which a token must stand at a place to be among the peak tokens; 1 is all."""
+    token_stats: int = 0
+    """Of so many of the dataset's most frequent tokens: what every neuron does at them, just before
+    and just after."""
     shard: tuple[int, int] | None = None
     """(i, n), 1 ≤ i ≤ n: run over the i-th of n parts of the texts, for `neurondb merge`."""
     summary: str | None = None
@@ -112,6 +118,8 @@ class MergeRequest:
     """Path or URL; None is the default database."""
     force: bool = False
     """Replace activations that are stored already."""
+    peak_count: int = DEFAULT_PEAK_COUNT
+    """Examples in which a token must stand at a place to be among the peak tokens; 1 is all."""
 
 
 class VerifyReport(NamedTuple):
@@ -147,7 +155,9 @@ class DemoInputs(NamedTuple):
 
 
 def choose_stages(request: IngestRequest) -> list[str]:
-    """Return the stages to run, in order; `weights` is always one, as all need its neurons.
+    """Return the stages to run, in order.
+
+    `weights` is always one, as all need its neurons; `peaks` comes with the activations.
 
     Raises:
         UsageError: for an unknown stage, one that needs a dataset and has none, and options that
@@ -162,6 +172,8 @@ def choose_stages(request: IngestRequest) -> list[str]:
             if stage in stages:
                 raise UsageError(f"the stage {stage} needs texts; give {option('dataset')}")
     _check_options(request, stages)
+    if "activations" in stages and request.shard is None:
+        stages = (*stages, "peaks")
     return [stage for stage in STAGES if stage in stages or stage == "weights"]
 
 
@@ -177,6 +189,18 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
         raise UsageError(
             f"{option('where')} restricts the stage traces; add it to {option('stages')}"
         )
+    if request.peak_count != DEFAULT_PEAK_COUNT and not {"activations", "peaks"} & set(stages):
+        raise UsageError(
+            f"{option('peak_count')} is of the stages activations and peaks; "
+            f"add one to {option('stages')}"
+        )
+    if request.token_stats < 0:
+        raise UsageError(f"{option('token_stats')} {request.token_stats}: 0, or a number of tokens")
+    if request.token_stats and "activations" not in stages:
+        raise UsageError(
+            f"{option('token_stats')} belongs to the stage activations; give {option('dataset')}, "
+            f"or add it to {option('stages')}"
+        )
     if request.summary is not None and request.shard is None:
         raise UsageError(f"{option('summary')} is where a shard goes; give {option('shard')} too")
     if request.shard is None:
@@ -187,3 +211,8 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
         )
     if "traces" in stages:
         raise UsageError("a shard has no traces: take them once `neurondb merge` has run")
+    if "peaks" in stages or request.peak_count != DEFAULT_PEAK_COUNT:
+        raise UsageError(
+            "a shard has no peak tokens: `neurondb merge` stores them and takes "
+            f"{option('peak_count')}"
+        )

@@ -16,6 +16,7 @@ from neurondb.find.columns import (
     write_column,
     write_shown,
 )
+from neurondb.find.concepts import select_concept_neurons
 from neurondb.find.condition_columns import parse_condition_column
 from neurondb.find.terms import (
     And,
@@ -23,7 +24,9 @@ from neurondb.find.terms import (
     Compare,
     Expression,
     HasEffect,
+    HasPeak,
     HasToken,
+    IsConcept,
     Missing,
     Not,
     OnDataset,
@@ -58,6 +61,17 @@ _BY_TOP_LIST: Final = """
      AND r.neuron_id >= m.first_neuron_id
      AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
     WHERE t.{column} = {token}"""
+
+_ON_SHOWN_DATASET: Final = "r.dataset_id = m.dataset_id"
+_BY_PEAK: Final = f"""
+    SELECT r.neuron_id
+    FROM tokens t
+    JOIN models m ON m.model_id = t.model_id
+    JOIN peak_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({{lists}}){{rank}}
+     AND r.neuron_id >= m.first_neuron_id
+     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
+     AND {_ON_SHOWN_DATASET}
+    WHERE t.{{column}} = {{token}}"""  # noqa: S608
 
 _BY_LM_HEAD: Final = """
     SELECT h.neuron_id
@@ -122,6 +136,8 @@ class _Parameters:
 
 
 Bind = Callable[[Value], str]
+Listed = HasToken | HasPeak | HasEffect | IsConcept
+"""Terms whose neurons an index lists."""
 T = TypeVar("T")
 
 
@@ -150,7 +166,7 @@ def _join(operator: str, conditions: Sequence[str]) -> str:
 
 @compile_condition.register
 def _compile_or(term: Or, bind: Bind) -> str:
-    list_terms = [part for part in term.parts if isinstance(part, HasToken | HasEffect)]
+    list_terms = [part for part in term.parts if isinstance(part, Listed)]
     if len(list_terms) == len(term.parts):
         # One united list: for a choice between lists the planner may look at every neuron.
         return _unite([_select_neurons(part, bind) for part in dict.fromkeys(list_terms)])
@@ -258,12 +274,14 @@ def _select_places(places: Sequence[Place], bind: Bind) -> str:
 
 
 @compile_condition.register
-def _compile_listed(term: HasToken | HasEffect, bind: Bind) -> str:
+def _compile_listed(term: Listed, bind: Bind) -> str:
     return f"neuron_id IN ({_select_neurons(term, bind)})"
 
 
-def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
-    """Return the SELECT of the neurons that have a token in a list, or an effect."""
+def _select_neurons(term: Listed, bind: Bind) -> str:
+    """Return the SELECT of the neurons that have a token in a list, an effect, or are a concept."""
+    if isinstance(term, IsConcept):
+        return select_concept_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
@@ -272,7 +290,8 @@ def _select_neurons(term: HasToken | HasEffect, bind: Bind) -> str:
         return _BY_LM_HEAD.format(column=column, token=bind(term.token))
     lists = ", ".join(map(str, term.lists))
     rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
-    return _BY_TOP_LIST.format(lists=lists, rank=rank, column=column, token=bind(term.token))
+    by_list = _BY_PEAK if isinstance(term, HasPeak) else _BY_TOP_LIST
+    return by_list.format(lists=lists, rank=rank, column=column, token=bind(term.token))
 
 
 def _write_column(column: str) -> str:
@@ -344,6 +363,7 @@ def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
         return sql
     dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
     overview = textwrap.indent(make_overview_on(dataset), "    ")
+    sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 
 
@@ -381,7 +401,7 @@ def _write_where(expression: Expression, bind: Bind) -> str:
         And(())
     ]
     # A class, a list or a neuron has its own index, and leaves few neurons to look an effect up of.
-    selective_terms = HasToken | HasEffect | Place | Places
+    selective_terms = Listed | Place | Places
     few_neurons = any(isinstance(part, selective_terms) or _is_class(part) for part in parts)
     terms = (None if few_neurons else _use_effect_index(part, bind) for part in parts)
     conditions = [

@@ -26,6 +26,7 @@ from neurondb.schema.tables import (
     label_stats,
     models,
     neurons,
+    peak_token_rows,
     property_effects,
     tokens,
     vocab_stat_rows,
@@ -139,6 +140,7 @@ STAGES: Final[dict[str, Stage]] = {
         "effects on token properties were", "--stages vocab", property_effects, dense=False
     ),
     "activations": Stage("activations were", _ACTIVATIONS, activation_stats),
+    "peaks": Stage("peak tokens were", "--stages peaks --dataset {dataset}", peak_token_rows),
     "labels": Stage("labels were", f"{_ACTIVATIONS} --label-field FIELD", label_stats, dense=False),
 }
 

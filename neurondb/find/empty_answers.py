@@ -6,11 +6,12 @@ that do have neurons.
 
 import shlex
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
 from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
+from neurondb.find.concepts import explain_missing_concepts
 from neurondb.find.condition_columns import ConditionColumn, parse_condition_column
 from neurondb.find.coverage import (
     STAGES,
@@ -23,12 +24,15 @@ from neurondb.find.coverage import (
     load_models,
 )
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
+from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.terms import (
     Between,
     Compare,
     Expression,
     HasEffect,
+    HasPeak,
     HasToken,
+    IsConcept,
     Missing,
     OnDataset,
     OneOf,
@@ -47,17 +51,25 @@ from neurondb.schema import tables
 from neurondb.schema.views import EFFECT_COLUMNS
 
 STAGE_COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_COLUMNS}
-STAGE_TERMS: Final = {"vocab": HasToken, "properties": HasEffect, "activations": OnDataset}
+STAGE_TERMS: Final[dict[str, Any]] = {
+    "vocab": HasToken,
+    "properties": HasEffect,
+    "activations": OnDataset | HasPeak,
+    "peaks": HasPeak,
+}
 """Stage → the columns, and the kind of term, of a find expression that need it."""
+STAGE_BEFORE: Final = {"peaks": "activations"}
+"""Stage → the one that does it too."""
 COMPARISON: Final = "comparison"
 FEWEST_TOKENS: Final = 5
 """Tokens that a property must have for effects on it to be stored."""
 EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS)
+CONCEPTS: Final = "concepts"
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS)
 """The words for what a named query needs, as its header may list them."""
-NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS))
+NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS))
 """Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """The endings of the names of related classes."""
@@ -98,7 +110,10 @@ def explain_empty(
     )
     missing = _explain_missing_data(connection, expression, covered_models, terms, stages)
     gates = _explain_gates(expression, models, stages, values)
-    rare = _explain_rare_properties(connection, terms, models)
+    rare = [
+        *_explain_rare_properties(connection, terms, models),
+        *explain_rare_peaks(connection, expression, models),
+    ]
     related = explain_related_classes(connection, terms, models)
     return [*missing, *gates, *rare, *related]
 
@@ -124,16 +139,22 @@ def _explain_missing_data(
 ) -> Iterator[str]:
     """Yield a line for every stage or run that terms need and that models lack."""
     dataset = find_named_dataset(connection, expression)
+    lacking: set[str] = set()
     for stage in STAGES:
+        if STAGE_BEFORE.get(stage) in lacking:  # it comes with that one
+            continue
         if stage in stages or _needs_stage(stage, terms):
             line = explain_missing_layers(connection, stage, covered_models, dataset)
             if line:
+                lacking.add(stage)
                 yield line
     effect_terms = [Missing("ablated_loss")] if EFFECTS in stages else []
     models = [model for model, _ in covered_models]
     yield from explain_missing_effects(connection, (*terms, *effect_terms), models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
+    concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
+    yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
 
 
 def _explain_gates(

@@ -5,10 +5,18 @@ from typing import Final
 
 from neurondb.find.condition_columns import parse_condition_column
 from neurondb.find.keywords import DEAD
-from neurondb.find.terms import Between, Compare, Expression, HasToken, OneOf, iterate_terms
+from neurondb.find.terms import (
+    Between,
+    Compare,
+    Expression,
+    HasPeak,
+    HasToken,
+    OneOf,
+    iterate_terms,
+)
 from neurondb.interventions import Condition
 from neurondb.reading.models import Model
-from neurondb.schema.codes import TOKEN_LISTS
+from neurondb.schema.codes import PEAK_PLACES, SIGN_CASES, TOKEN_LISTS
 from neurondb.schema.views import CASE_COLUMNS
 
 NEAREST_UNGATED_COLUMN: Final = {
@@ -44,7 +52,7 @@ def explain_missing_gates(
     """
     ungated = [model.name for model in models if not model.gated]
     gated = [model.name for model in models if model.gated]
-    distinct = dict.fromkeys(values)
+    distinct = dict.fromkeys((*values, *_list_cases(terms)))
     if ungated and not gated:
         yield from _explain_ungated(
             ungated, terms, [value for value in distinct if value in GATED_VALUES]
@@ -53,6 +61,13 @@ def explain_missing_gates(
     if gated and cases and not ungated:
         names, verb, _ = _describe_models(gated)
         yield f"{names} {verb} gates: {', '.join(cases)} are sign cases of neurons without one"
+
+
+def _list_cases(terms: Iterable[Expression]) -> Iterator[str]:
+    """Yield the sign cases that terms on peak tokens name, but for those that name all."""
+    for term in terms:
+        if isinstance(term, HasPeak) and len(term.lists) < len(SIGN_CASES):
+            yield from (SIGN_CASES[code // len(PEAK_PLACES)] for code in term.lists)
 
 
 def explain_no_gates(models: Sequence[Model]) -> Iterator[str]:

@@ -16,13 +16,25 @@ from neurondb.errors import ExpressionError
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
 from neurondb.find.keywords import (
     BARE_WORDS,
+    CASE_QUALIFIERS,
+    CONCEPT_KEY,
     DATASET_KEY,
+    PEAK_KEYS,
     QUALIFIERS,
     TOKEN_KEYS,
+    choose_peak_lists,
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
-from neurondb.find.terms import And, Expression, Not, require_one_dataset
+from neurondb.find.terms import (
+    And,
+    Expression,
+    HasPeak,
+    HasToken,
+    IsConcept,
+    Not,
+    require_one_dataset,
+)
 from neurondb.find.values import (
     PROPERTY_KEYS,
     READERS,
@@ -39,6 +51,7 @@ from neurondb.find.values import (
     read_word,
 )
 from neurondb.name_matching import match_names, quote_word, split_words, suggest_names
+from neurondb.schema.codes import SIGN_CASES
 
 MAX_DEPTH: Final = 100
 """Levels of nesting beyond which an expression is refused, so that no stack overflows."""
@@ -142,6 +155,8 @@ class _Parser:
         word = key.value.lower().replace("-", "_")
         if word in READERS:
             return read_comparison(word, operator, items, READERS[word])
+        if word == CONCEPT_KEY:
+            return self._read_concept_comparison(key, operator, items)
         if is_property_key(key.value.lower()):
             return read_property_comparison(key, operator, items)
         return self._read_token_comparison(key, operator, items)
@@ -153,13 +168,25 @@ class _Parser:
         return self._take()
 
     def _read_token_comparison(self, key: Lexeme, operator: str, items: list[Lexeme]) -> Expression:
-        lists = _choose_lists(key)
+        peaks = _choose_peak_lists(key)
+        lists = peaks or _choose_lists(key)
         if operator not in ("=", "!="):
             raise ExpressionError(f"{key.value} {key.where} takes = or !=, not {operator}")
         items, top = self._split_rank(items) if lists else (items, None)
-        return negate_if_unequal(
-            operator, join_or([read_token(lists, item, top) for item in items])
-        )
+
+        def make_term(token: str | int) -> Expression:
+            return (HasPeak if peaks else HasToken)(token, lists, top)
+
+        return negate_if_unequal(operator, join_or([read_token(make_term, one) for one in items]))
+
+    def _read_concept_comparison(
+        self, key: Lexeme, operator: str, items: list[Lexeme]
+    ) -> Expression:
+        if operator not in ("=", "!="):
+            raise ExpressionError(f"{key.value} {key.where} takes = or !=, not {operator}")
+        items, within = self._split_rank(items)
+        terms = [IsConcept(item.value.strip(), within) for item in items]
+        return negate_if_unequal(operator, join_or(terms))
 
     def _split_rank(self, items: list[Lexeme]) -> tuple[list[Lexeme], int | None]:
         """Return the items without the rank after them, and this rank; None where there is none.
@@ -232,10 +259,27 @@ def _is_key(word: str) -> bool:
 @functools.cache
 def list_keys() -> frozenset[str]:
     """Return every key that may stand before an operator, but for qualified tokens."""
-    tokens = (*TOKEN_KEYS, *(f"{qualifier}.token" for qualifier in QUALIFIERS))
+    tokens = (*TOKEN_KEYS, *PEAK_KEYS, *(f"{qualifier}.token" for qualifier in QUALIFIERS))
     return frozenset(
         (*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, *tokens, *PROPERTY_KEYS)
     )
+
+
+def _choose_peak_lists(key: Lexeme) -> tuple[int, ...]:
+    """Return the lists that a key like `gate-_in-.fires.token` means; none for any other key."""
+    *qualifiers, fires, place = ("", *key.value.lower().split("."))
+    name = f"{fires}.{place}"
+    if fires != "fires":
+        return ()
+    if name not in PEAK_KEYS:
+        hint = suggest_names(name, PEAK_KEYS)
+        raise ExpressionError(f"unknown key {key.quoted} {key.where}{hint}")
+    for qualifier in filter(None, qualifiers):
+        if qualifier not in CASE_QUALIFIERS:
+            hint = suggest_names(qualifier, SIGN_CASES)
+            raise ExpressionError(f"unknown sign case {quote_word(qualifier)} {key.where}{hint}")
+    cases = [CASE_QUALIFIERS[qualifier] for qualifier in filter(None, qualifiers)]
+    return choose_peak_lists(cases, PEAK_KEYS[name])
 
 
 def _choose_lists(key: Lexeme) -> tuple[int, ...]:

@@ -4,11 +4,23 @@ from collections.abc import Sequence
 from typing import Final
 
 from neurondb.find.terms import And, Compare, Expression, Missing, Not, OneOf, Or
-from neurondb.schema.codes import BASES, DIRECTIONS, VECTORS, encode_token_list
+from neurondb.schema.codes import (
+    BASES,
+    DIRECTIONS,
+    PEAK_PLACES,
+    SIGN_CASES,
+    VECTORS,
+    encode_peak_list,
+    encode_token_list,
+)
+from neurondb.schema.views import CASE_COLUMNS
 from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
 
 DATASET_KEY: Final = "dataset"
 """The key that names the dataset whose activations are meant; it is no column."""
+
+CONCEPT_KEY: Final = "concept"
+"""What stands before a word or phrase that `neurondb concept` was asked for; no column."""
 
 ROLES: Final = ("prediction", "suppression", "partition", "none")
 
@@ -60,6 +72,15 @@ TOKEN_KEYS: Final = {
 }
 """Keys that compare a token → their qualified form; `token` after any qualifiers is one too."""
 
+PEAK_KEYS: Final = {"fires.token": "peak", "fires.previous": "previous", "fires.next": "next"}
+"""What may stand before a token that a neuron fires on, after or before, with sign cases in front
+→ its place in `peak_token_lists`."""
+CASE_QUALIFIERS: Final = {
+    **{case: case for case in SIGN_CASES},
+    **{column: case for case, column in CASE_COLUMNS.items()},
+}
+"""Spelling of a sign case in front of such a key → the case."""
+
 QUALIFIERS: Final = (*VECTORS, *DIRECTIONS, *BASES)
 
 
@@ -73,6 +94,15 @@ def choose_token_lists(qualifiers: Sequence[str]) -> tuple[int, ...]:
         for vector in _choose(qualifiers, VECTORS, VECTORS)
         for basis in _choose(qualifiers, BASES, BASES[:1])
         for direction in _choose(qualifiers, DIRECTIONS, DIRECTIONS[:1])
+    )
+
+
+def choose_peak_lists(cases: Sequence[str], place: str) -> tuple[int, ...]:
+    """Return the codes of the lists of a place's tokens: of these sign cases, of none of all."""
+    return tuple(
+        encode_peak_list(code, PEAK_PLACES.index(place))
+        for code, case in enumerate(SIGN_CASES)
+        if not cases or case in cases
     )
 
 

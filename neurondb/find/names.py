@@ -12,6 +12,7 @@ from neurondb.find.terms import (
     And,
     Expression,
     HasEffect,
+    HasPeak,
     HasToken,
     Not,
     OnDataset,
@@ -154,6 +155,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
     match term:
         case HasToken(token, lists, within):
             return HasToken(_find_token(connection, token, model_names), lists, within)
+        case HasPeak(token, lists, within):
+            return HasPeak(_find_token(connection, token, model_names), lists, within)
         case HasEffect(name, strength):
             return HasEffect(find_property_name(connection, name), strength)
         case OnDataset(name):

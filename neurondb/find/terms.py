@@ -90,6 +90,18 @@ class HasToken:
 
 
 @dataclass(frozen=True, slots=True)
+class HasPeak:
+    """A token, by its text or its id, is among the first `within` of one of the neuron's lists.
+
+    `lists` are codes of `peak_token_lists`: sign cases, and where the token stands in an example.
+    """
+
+    token: str | int
+    lists: tuple[int, ...]
+    within: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HasEffect:
     """The neuron has an effect on the tokens with a property, and `strength` holds for it.
 
@@ -98,6 +110,17 @@ class HasEffect:
 
     property: str
     strength: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
+class IsConcept:
+    """The neuron does more for a concept than nearly all random neurons, in a stored run.
+
+    With `within`, it is among so many first candidates of a run instead.
+    """
+
+    concept: str
+    within: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +141,9 @@ Expression: TypeAlias = (
     | Place
     | Places
     | HasToken
+    | HasPeak
     | HasEffect
+    | IsConcept
     | OnDataset
 )
 

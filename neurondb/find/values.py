@@ -18,7 +18,6 @@ from neurondb.find.terms import (
     Compare,
     Expression,
     HasEffect,
-    HasToken,
     Missing,
     Not,
     OnDataset,
@@ -195,14 +194,14 @@ READERS: Final[dict[str, Reader]] = {
 """How the items of each column that is not a number are read."""
 
 
-def read_token(lists: tuple[int, ...], lexeme: Lexeme, top: int | None) -> Expression:
-    """Read a token: by its text, or by its id as `#1234`."""
+def read_token(make: Callable[[str | int], Expression], lexeme: Lexeme) -> Expression:
+    """Read a token, by its text or by its id as `#1234`; `make` makes the term on it."""
     if lexeme.kind == TEXT or not lexeme.value.startswith("#"):
-        return HasToken(lexeme.value, lists, top)
+        return make(lexeme.value)
     token_id = match_number(lexeme.value[1:])
     if token_id is None:
         raise ExpressionError(f"{lexeme.quoted} {lexeme.where} is not a token id, as #1234")
-    return HasToken(token_id, lists, top)
+    return make(token_id)
 
 
 def read_comparison(

@@ -107,7 +107,7 @@ def format_ingest_command(name: str, source: str, *stages: str) -> str:
         model = name
     else:
         model = f"{shlex.quote(source)} --name {shlex.quote(name)}"
-    dataset = " --dataset TEXTS" if "activations" in stages else ""
+    dataset = " --dataset TEXTS" if {"activations", "peaks"} & {*stages} else ""
     return make_visible(
         f"neurondb ingest {model} --stages {','.join(dict.fromkeys(stages))}{dataset}"
     )

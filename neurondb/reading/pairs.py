@@ -16,6 +16,7 @@ from neurondb.errors import IngestError, UsageError
 from neurondb.reading.models import Model, find_model, join_names
 from neurondb.reading.provenance import list_outdated_steps
 from neurondb.schema import tables
+from neurondb.spelling import option
 
 SHAPE_FIELDS: Final = ("architecture", "gated", "n_layers", "d_model", "d_mlp")
 """What two models must agree in, so that neuron L.N of one is neuron L.N of the other."""
@@ -96,7 +97,7 @@ def _require_same_preprocessing(connection: Connection, pair: Pair) -> None:
                 f"layer {layer} of {pair.before.name} was ingested with {name}"
                 f" {_format_value(before[name])}, that of {pair.after.name} with"
                 f" {_format_value(after[name])}; ingest one of them again with the other's options"
-                " and --force"
+                f" and {option('force')}"
             )
 
 

@@ -21,6 +21,7 @@ STAGE_ORDER: Final = (
     "properties",
     "texts",
     "activations",
+    "peaks",
     "traces",
 )
 """Stages and their parts in the order of `ingest`; the classes at τ = 0.5 are `classes 0.5`."""

@@ -24,9 +24,16 @@ HISTOGRAM_QUANTITIES: Final = ("hook_post", "hook_pre_linear", "hook_pre")
 SIDES: Final = (1, -1)
 """Which way `in` is taken under the LM head: as it is stored, and turned around (METHODS §4)."""
 
+PEAK_PLACES: Final = ("peak", "previous", "next")
+"""Of an example's tokens, that at its peak, the one before and the one after (METHODS §5)."""
+
 CONTROL_KINDS: Final = ("random", "band 0-25%", "band 25-50%", "band 50-75%", "band 75-100%")
 """Examples beside the tops: texts drawn at random, and drawn from each quarter of the drawn texts
 by |peak|."""
+
+TOKEN_STAT_PLACES: Final = ("current", "previous", "next")
+"""Where a token stands of which statistics are kept: at the position itself, just before it, just
+after it."""
 
 
 def list_sides(*, gated: bool) -> tuple[int, ...]:
@@ -47,6 +54,11 @@ def encode_example_list(sign_case: int, quantity: int) -> int:
     return sign_case * len(QUANTITIES) + quantity
 
 
+def encode_peak_list(sign_case: int, place: int) -> int:
+    """Return the code of the tokens at one place of a sign case's examples of hook_post."""
+    return sign_case * len(PEAK_PLACES) + place
+
+
 TOKEN_LISTS: Final = tuple(
     (encode_token_list(v, b, d), vector, basis, direction)
     for v, vector in enumerate(VECTORS)
@@ -57,4 +69,9 @@ EXAMPLE_LISTS: Final = tuple(
     (encode_example_list(c, q), case, quantity)
     for c, case in enumerate(SIGN_CASES)
     for q, quantity in enumerate(QUANTITIES)
+)
+PEAK_LISTS: Final = tuple(
+    (encode_peak_list(c, p), case, place)
+    for c, case in enumerate(SIGN_CASES)
+    for p, place in enumerate(PEAK_PLACES)
 )

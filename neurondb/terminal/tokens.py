@@ -6,6 +6,7 @@ in characters, its outline, and the neurons at the tops. The rows for programs h
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -16,6 +17,7 @@ from neurondb.formatting.numbers import MISSING, format_compact, format_count, f
 from neurondb.formatting.text import ELLIPSIS, format_side, keep_start, make_visible, wrap_parts
 from neurondb.reading.lm_head import DecodedNeuron, Decoding, find_layer_peaks, rank_neurons
 from neurondb.reading.models import Model
+from neurondb.reading.peaks import Firing, TokenFirings
 from neurondb.reading.token_neurons import (
     EFFECTS,
     LayerCounts,
@@ -30,6 +32,7 @@ from neurondb.sql import Rows
 from neurondb.terminal.charts import Peak, draw_peaks
 from neurondb.terminal.console import make_heading, make_table
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED
+from neurondb.terminal.token_firings import FIRING_COLUMNS, draw_firings, list_firing_rows
 
 SECTIONS: Final = {
     "reads": f"points along it ({PROMOTED})",
@@ -56,12 +59,14 @@ class TokenPage:
         tokens: its tokens, in the order that they were asked for.
         occurrences: their places in lists, from `neurondb.reading.token_neurons.list_occurrences`.
         vectors: the vectors whose lists were looked at.
+        firings: who fires on, after and before them; empty where that is not asked for or ingested.
     """
 
     model: Model
     tokens: tuple[NamedToken, ...]
     occurrences: tuple[Occurrence, ...]
     vectors: tuple[str, ...] = codes.VECTORS
+    firings: tuple[TokenFirings, ...] = ()
 
 
 def quote_token(token: NamedToken) -> str:
@@ -86,6 +91,7 @@ def draw_token_page(page: TokenPage, limit: int, width: int) -> RenderableType:
         )
         if len(neurons) > limit:
             parts.append(Text(f"and {len(neurons) - limit:,} more", "faint"))
+    parts += draw_firings(page.firings, page.tokens)
     counts = count_by_layer(page.occurrences, page.model.n_layers)
     if counts:
         title = "by layer: neurons with " + ("it" if len(page.tokens) == 1 else "one of them")
@@ -302,7 +308,9 @@ ROW_COLUMNS: Final = (
     *("model", "token_id", "token", "effect", "vector", "basis", "direction", "rank", "cosine"),
     *("dot", "side", "probability", "normalised", "layer", "neuron", "name", "neuron_id", "class"),
     "n_tokens",
+    *FIRING_COLUMNS,
 )
+_NO_FIRING: Final = (None,) * len(FIRING_COLUMNS)
 LM_HEAD: Final = "lm_head"
 """The effect of rows that the LM head decodes; those of lists have no probability."""
 
@@ -311,15 +319,19 @@ def make_token_rows(
     page: TokenPage,
     decoded: Mapping[int, Sequence[DecodedNeuron]],
     classes: Mapping[int, str],
+    firings: Sequence[Firing] = (),
 ) -> Rows:
-    """Return a row a place of a token in a list, and a row a decoded side of a neuron.
+    """Return a row a place of a token in a list, a decoded side of a neuron, and one that fires.
 
     Args:
         page: what was found in the lists.
         decoded: token → neurons in the order of the rows.
         classes: neuron → name of its class, for the decoded ones.
+        firings: neurons that fire on, after or before the tokens.
     """
-    return Rows(ROW_COLUMNS, _list_rows(page, decoded, classes))
+    texts = {token.token_id: token.token for token in page.tokens}
+    of_lists = ((*row, *_NO_FIRING) for row in _list_rows(page, decoded, classes))
+    return Rows(ROW_COLUMNS, chain(of_lists, list_firing_rows(firings, page.model, texts)))
 
 
 def _list_rows(

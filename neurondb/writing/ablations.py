@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from neurondb import __version__
 from neurondb.contracts.ablate import AblationRecord, NeuronSetRecord
+from neurondb.database import open_existing
 from neurondb.errors import IngestError
 from neurondb.schema import tables
 from neurondb.spelling import option
@@ -98,6 +99,22 @@ def store_named(engine: Engine, record: NeuronSetRecord) -> None:
     if record.name is not None:
         with transaction(engine) as connection:
             store_set(connection, record)
+
+
+def store_named_at(location: str | None, record: NeuronSetRecord) -> None:
+    """Write a set that has a name to the database at a path or URL; None is the default one.
+
+    Raises:
+        IngestError, DatabaseError: as `store_named` does.
+    """
+    from neurondb import migrate
+
+    open_existing(location).dispose()
+    engine = migrate.create_or_open(location)
+    try:
+        store_named(engine, record)
+    finally:
+        engine.dispose()
 
 
 def _read_members(connection: Connection, set_id: int) -> list[int]:

@@ -8,7 +8,7 @@ from neurondb.schema import tables
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import transaction
 
-BULK_TABLES = (tables.top_token_rows, tables.property_effects)
+BULK_TABLES = (tables.top_token_rows, tables.property_effects, tables.peak_token_rows)
 """Tables whose secondary index costs more to keep up during a load than to build after it."""
 
 

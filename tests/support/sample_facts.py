@@ -56,7 +56,8 @@ class Sample:
     token texts by (neuron_id, list code) and rank; `head` the tokens of the LM-head decoding of
     +in, `head_turned` of −in by neuron of the gated model;
     `norms` those of tokens by (model, token, basis); `double` the rows of double_checking by
-    neuron; `decoded` the probability of DECODED by neuron, `decoded_turned` at −in.
+    neuron; `decoded` the probability of DECODED by neuron, `decoded_turned` at −in; `peaks` the
+    rows of peak_tokens.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,12 +69,14 @@ class Sample:
         self.cases: list[Row] = []
         self.examples: list[Row] = []
         self.labels: list[Row] = []
+        self.token_stats: list[Row] = []
         self.norms: dict[tuple[str, str, str], float] = {}
         self.double: dict[int, Row] = {}
         self.decoded: dict[int, float] = {}
         self.decoded_turned: dict[int, float] = {}
         self.effects: list[Row] = []
         self.compared: list[Row] = []
+        self.peaks: list[Row] = []
 
     def heads(self, neuron_id: int) -> tuple[str, ...]:
         """Return the top tokens of the LM-head decoding at the sides of `in`, +in first."""

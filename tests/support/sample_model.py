@@ -3,6 +3,7 @@
 import struct
 
 from neurondb.schema import codes, tables
+from tests.support.sample_concepts import draw_held_neurons
 from tests.support.sample_drawing import ModelDrawing
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
@@ -25,6 +26,7 @@ from tests.support.sample_facts import (
     Sample,
 )
 from tests.support.sample_neurons import draw_neuron
+from tests.support.sample_peaks import draw_peaks
 
 
 def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
@@ -33,7 +35,9 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     _describe(model)
     for i in range(NEURONS):
         draw_neuron(model, i)
+    draw_peaks(model)
     _class_run(model)
+    draw_held_neurons(model)
     return model.rows
 
 

@@ -1,4 +1,4 @@
-"""One token of a model: which neurons read it, write it, suppress it."""
+"""One token of a model: which neurons read it, write it, suppress it, and fire on it."""
 
 import shlex
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from neurondb.explore.sql import Sql
 from neurondb.formatting.text import format_ingest_command, make_visible
 from neurondb.reading.lm_head import HeadNeurons, list_decoded_neurons, list_encoding_neurons
 from neurondb.reading.models import Model, explain_missing_token, find_model
+from neurondb.reading.peaks import TokenFirings, has_peak_tokens, read_token_firings
 from neurondb.reading.token_neurons import PlaceFilter, TokenEffect, read_token_effects
 from neurondb.reading.tokens import (
     NamedToken,
@@ -34,6 +35,13 @@ JOIN models m ON m.model_id = n.model_id
 WHERE p.token_id = :token_id AND p.basis = :basis AND m.name = :model{layer}
 ORDER BY abs(p.cosine) DESC, p.neuron_id"""
 _OF_LAYER: Final = "\n  AND n.layer = :layer"
+_FIRINGS: Final = """SELECT n.layer || '.' || n.neuron AS name, p.place, p.sign_case, p.count,
+       p.list_size, p.value
+FROM peak_tokens p
+JOIN neurons n ON n.neuron_id = p.neuron_id
+JOIN models m ON m.model_id = n.model_id AND m.dataset_id = p.dataset_id
+WHERE p.token_id = :token_id AND m.name = :model{layer}
+ORDER BY p.place, p.count DESC, p.rank, p.neuron_id"""
 _HEAD: Final = """SELECT n.layer || '.' || n.neuron AS name, h.side, h.probability, h.normalised
 FROM lm_head_tokens h
 JOIN neurons n ON n.neuron_id = h.neuron_id
@@ -51,6 +59,8 @@ class TokenContent:
         alike: other spellings of the same word.
         layer: the layer whose neurons are listed; None for all layers.
         effects: the neurons whose lists of the basis have it, by effect.
+        firings: the neurons that fire on it, after it and before it; empty where not ingested.
+        ingest: the command that ingests that.
         encoded_by: neurons whose most probable token under the LM head it is, at +in or −in.
         decoded: its probability under the LM head of every neuron, where it is stored.
         command: the command that stores it.
@@ -69,6 +79,8 @@ class TokenContent:
     alike: tuple[NamedToken, ...]
     properties: tuple[TokenProperty, ...]
     effects: tuple[TokenEffect, ...]
+    firings: tuple[TokenFirings, ...]
+    ingest: str
     encoded_by: HeadNeurons
     decoded: HeadNeurons | None
     command: str
@@ -102,6 +114,8 @@ def answer(request: Request) -> Page:
         alike=list_spellings(connection, model, token),
         properties=list_token_properties(connection, model.model_id, token.token_id),
         effects=effects,
+        firings=_read_firings(request, model, token, layer),
+        ingest=format_ingest_command(model.name, model.source, "peaks"),
         encoded_by=list_encoding_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
         decoded=list_decoded_neurons(connection, model, token.token_id, SHOWN_OF_HEAD),
         command=f"neurondb tokens {shlex.quote(model.name)} '#{token.token_id}' --lm-head --store",
@@ -110,6 +124,15 @@ def answer(request: Request) -> Page:
     return Page(
         "token", f"{make_visible(token.token[:40], spaces=True)} · {make_visible(model.name)}", page
     )
+
+
+def _read_firings(
+    request: Request, model: Model, token: NamedToken, layer: int | None
+) -> tuple[TokenFirings, ...]:
+    if not has_peak_tokens(request.connection, model):
+        return ()
+    layers = None if layer is None else (layer,)
+    return read_token_firings(request.connection, model, (token.token_id,), layers, SHOWN)
 
 
 def _require_token(request: Request, model: Model, token_id: int) -> NamedToken:
@@ -128,8 +151,10 @@ def _make_statements(
 ) -> dict[str, Sql]:
     values: dict[str, int | str] = {"token_id": token.token_id, "model": model.name}
     of_lists = values | {"basis": basis} | ({} if layer is None else {"layer": layer})
-    lists = _LISTS.format(layer="" if layer is None else _OF_LAYER)
+    of_layer = "" if layer is None else _OF_LAYER
+    firings = values | ({} if layer is None else {"layer": layer})
     return {
-        "lists": Sql("the neurons of this token", lists, of_lists),
+        "lists": Sql("the neurons of this token", _LISTS.format(layer=of_layer), of_lists),
+        "firings": Sql("the neurons that fire on it", _FIRINGS.format(layer=of_layer), firings),
         "head": Sql("the neurons whose top token it is", _HEAD, values),
     }

@@ -19,6 +19,16 @@ from neurondb.schema.tables.activations import (
     tokenizations,
 )
 from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
+from neurondb.schema.tables.concepts import (
+    clamp_results,
+    clamp_run_neurons,
+    clamp_runs,
+    concept_candidates,
+    concept_points,
+    concept_runs,
+    concept_texts,
+    concept_tokens,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -40,6 +50,7 @@ from neurondb.schema.tables.models import (
     neurons,
     rw_classes,
 )
+from neurondb.schema.tables.peaks import peak_token_lists, peak_token_rows
 from neurondb.schema.tables.properties import (
     properties,
     property_effects,
@@ -52,6 +63,8 @@ from neurondb.schema.tables.summaries import (
     control_kinds,
     label_stats,
     quantities,
+    token_stat_places,
+    token_stat_rows,
     trace_rows,
 )
 from neurondb.schema.tables.vocabulary import (
@@ -74,9 +87,17 @@ __all__ = [
     "annotations",
     "baselines",
     "changed_tokens",
+    "clamp_results",
+    "clamp_run_neurons",
+    "clamp_runs",
     "classes",
     "comparison_neurons",
     "comparisons",
+    "concept_candidates",
+    "concept_points",
+    "concept_runs",
+    "concept_texts",
+    "concept_tokens",
     "control_example_rows",
     "control_kinds",
     "cosines",
@@ -97,6 +118,8 @@ __all__ = [
     "neuron_set_members",
     "neuron_sets",
     "neurons",
+    "peak_token_lists",
+    "peak_token_rows",
     "properties",
     "property_effects",
     "quantities",
@@ -108,6 +131,8 @@ __all__ = [
     "texts",
     "token_lists",
     "token_property_rows",
+    "token_stat_places",
+    "token_stat_rows",
     "tokenizations",
     "tokens",
     "top_token_rows",

@@ -54,7 +54,7 @@ def test_every_command_refuses(directory: Path) -> None:
     for name, words in COMMANDS.items():
         error = ask(directory, *words).exception
         assert isinstance(error, IngestError), (name, error)
-        said = rf"{re.escape(str(directory / 'tiny'))} .*\btiny\b.*--name"
+        said = rf"{re.escape(str(directory / 'tiny'))} .*\btiny\b.*name"
         assert re.match(said, str(error)), name
         assert "\n" not in str(error), name
 

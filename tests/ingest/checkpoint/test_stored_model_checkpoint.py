@@ -59,7 +59,7 @@ def test_one_that_is_gone_is_told(database: Path, tmp_path: Path) -> None:
 def test_other_weights_are_told(database: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other", seed=7)
     move(database, str(other))
-    with pytest.raises(IngestError, match=rf"^{re.escape(str(other))} .*\btiny\b.*--name"):
+    with pytest.raises(IngestError, match=rf"^{re.escape(str(other))} .*\btiny\b.*name"):
         found(database)
 
 

@@ -83,5 +83,5 @@ def test_a_text_longer_than_the_context_is_one_line() -> None:
     forward = forward_of("gpt2")
     ids = torch.zeros(1, 300, dtype=torch.int64)
     batch = Batch(ids, torch.tensor([300]), torch.tensor([0]))
-    with pytest.raises(ModelError, match=r"\b300 .*--max-len 256\b"):
+    with pytest.raises(ModelError, match=r"\b300 .*max_len 256\b"):
         PrefixCachedModel(forward).run_clean(batch)

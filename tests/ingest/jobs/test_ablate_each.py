@@ -234,7 +234,7 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"metrics": ("lose",)}, UsageError, "'lose'.*loss"),
     ({"selection": NeuronSelection("neurons", "9.1")}, UnknownNameError, r"\b9\.1\b.*\b0 to 5\b"),
     ({"selection": NeuronSelection("where", "layer=77")}, UnknownNameError, "'layer=77'"),
-    ({"device": "cuda:9"}, IngestError, "'cuda:9'.*--device"),
+    ({"device": "cuda:9"}, IngestError, "'cuda:9'.*device="),
 ]
 
 

@@ -123,5 +123,5 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE models SET fingerprint = 'other'")
     asked = replace(request(file, NeuronSelection("neurons", "1.3")), model=name)
-    with refused(IngestError, f"{random_model('llama')} .*\\b{name}\\b.*--name"):
+    with refused(IngestError, f"{random_model('llama')} .*\\b{name}\\b.*name"):
         run(asked)

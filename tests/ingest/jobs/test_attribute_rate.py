@@ -297,7 +297,7 @@ def test_the_published_prompts_run(tmp_path: Path) -> None:
             IngestError,
             "--stages activations",
         ),
-        ({"top_k": 100_000}, LackingModelError, r"\b100000\b.*\b512\b.*--top-k"),
+        ({"top_k": 100_000}, LackingModelError, r"\b100000\b.*\b512\b.*top_k"),
     ],
 )
 def test_refusals(inputs: Path, more: dict[str, Any], error: type[Exception], said: str) -> None:

@@ -52,7 +52,7 @@ def test_other_preprocessing_is_refused(tmp_path: Path) -> None:
     database = tmp_path / "n.db"
     ingest(database, base, stages=("weights",))
     ingest(database, tuned, stages=("weights",), preprocessing=Preprocessing(fold=False))
-    with pytest.raises(IngestError, match=r"\bbase\b.*\bfold yes\b.*\btuned\b.*\bno\b.*--force"):
+    with pytest.raises(IngestError, match=r"\bbase\b.*\bfold yes\b.*\btuned\b.*\bno\b.*force"):
         compared(database)
 
 
@@ -66,5 +66,5 @@ def test_a_checkpoint_that_is_gone_or_changed_is_refused(
     with pytest.raises(IngestError, match=f"tuned .*{gone}\\b"):
         compared(compared_database)
     tiny_model(tmp_path / "gone", seed=5)
-    with pytest.raises(IngestError, match=f"^{gone} .*\\btuned\\b.*--name"):
+    with pytest.raises(IngestError, match=f"^{gone} .*\\btuned\\b.*name"):
         compared(compared_database)

@@ -213,6 +213,31 @@ def test_a_chat_template_is_filled() -> None:
     assert tokenizer.encode_prompt("Who?", chat=True) == wanted
 
 
+def test_what_is_said_is_text_and_nothing_else() -> None:
+    template = "{{ bos_token }}{% for m in messages %}Q: {{ m['content'] }}<|pad|>{% endfor %}A:"
+    tokenizer = ChatTokenizer(with_template(template).directory)
+    for text in ("Who?", "Who? \U0001f438", ""):
+        assert tokenizer.encode_plain_prompt(text) == tokenizer.encode_prompt(text)
+        plain = tokenizer.encode_plain_prompt(text, chat=True)
+        assert plain == tokenizer.encode_prompt(text, chat=True)
+    bos, end, pad = 0, 1, 2
+    found = tokenizer.encode_plain_prompt("a<|endoftext|>", chat=True)
+    assert (found.count(bos), found.count(end), found.count(pad)) == (1, 0, 1)
+    assert tokenizer.encode_prompt("a<|endoftext|>").count(end) == 1
+    assert tokenizer.encode_plain_prompt("<|bos|>")[0] == bos
+    assert bos not in tokenizer.encode_plain_prompt("<|bos|>")[1:]
+    with pytest.raises(UsageError, match="half of a surrogate pair at character 2"):
+        tokenizer.encode_plain_prompt("ab\ud83d")
+
+
+def test_a_template_that_changes_what_is_said_is_refused_where_that_matters() -> None:
+    template = "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}"
+    tokenizer = ChatTokenizer(with_template(template).directory)
+    assert tokenizer.encode_plain_prompt("abc", chat=True)
+    with pytest.raises(LackingModelError, match="changes what is said"):
+        tokenizer.encode_plain_prompt("a<|endoftext|>", chat=True)
+
+
 def test_without_a_template_there_is_no_chat() -> None:
     with pytest.raises(LackingModelError, match="chat"):
         ChatTokenizer(with_template(None).directory).encode_prompt("Who?", chat=True)

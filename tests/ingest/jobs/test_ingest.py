@@ -62,7 +62,7 @@ def test_another_model_of_the_same_name_is_refused(request_: IngestRequest, tmp_
     run(request_)
     other = replace(request_, model=str(tiny_model(tmp_path / "other", seed=1)))
     stored = re.escape(request_.model)
-    with pytest.raises(IngestError, match=rf"'tiny'.*{stored}\b.*--name.*--force"):
+    with pytest.raises(IngestError, match=rf"'tiny'.*{stored}\b.*name.*force"):
         run(other)
 
 

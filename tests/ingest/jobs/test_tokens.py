@@ -268,7 +268,7 @@ def test_other_weights_are_told(database: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other", seed=7)
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE models SET source = ? WHERE name = 'tiny'", (str(other),))
-    with pytest.raises(IngestError, match=rf"{re.escape(str(other))} .*\btiny\b.*--name"):
+    with pytest.raises(IngestError, match=rf"{re.escape(str(other))} .*\btiny\b.*name"):
         run(asked(database), Silent())
 
 

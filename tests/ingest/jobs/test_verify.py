@@ -95,7 +95,7 @@ def test_changed_weights_are_found(ingested: Path, database: Path, tmp_path: Pat
     change(database, f"UPDATE models SET source = '{other}'")
     error = ask("verify", database, "tiny").exception
     assert isinstance(error, IngestError)
-    assert re.search(rf"{re.escape(str(other))} .*\btiny\b.*--name", str(error))
+    assert re.search(rf"{re.escape(str(other))} .*\btiny\b.*name", str(error))
 
 
 def test_an_unknown_model_is_said(database: Path) -> None:

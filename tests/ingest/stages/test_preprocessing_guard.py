@@ -56,7 +56,7 @@ def test_another_preprocessing_is_refused(
 ) -> None:
     ingest(**first)
     before = all_rows(database)
-    with pytest.raises(IngestError, match=r"weights of layer 0\b.* = True.* = False.*--force"):
+    with pytest.raises(IngestError, match=r"weights of layer 0\b.* = True.* = False.*force"):
         ingest(**second)
     assert all_rows(database) == before
 
@@ -83,11 +83,11 @@ def test_force_leaves_no_activations_in_another_sign(
     ingest: Ingest, texts: str, tmp_path: Path
 ) -> None:
     ingest(dataset=texts)
-    with pytest.raises(IngestError, match=r"--force .* activations of layer 0\b"):
+    with pytest.raises(IngestError, match=r"force .* activations of layer 0\b"):
         ingest(force=True, preprocessing=RAW)
     others = tmp_path / "others.txt"
     others.write_text("The dog sat.\n\nThe sun came up.")
-    with pytest.raises(IngestError, match=r"--force .* activations of layer 0\b"):
+    with pytest.raises(IngestError, match=r"force .* activations of layer 0\b"):
         ingest(force=True, preprocessing=RAW, dataset=str(others))
     ingest(force=True, preprocessing=RAW, dataset=texts)
 

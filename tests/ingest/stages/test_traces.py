@@ -209,7 +209,7 @@ def test_an_expression_is_of_one_model(request_: IngestRequest) -> None:
 @pytest.mark.parametrize(
     ("where", "error", "message"),
     [
-        ("freq>0.9999", IngestError, r"--where 'freq>0\.9999'.*\btiny\b"),
+        ("freq>0.9999", IngestError, r"where 'freq>0\.9999'.*\btiny\b"),
         ("freq >< 2", ExpressionError, r" 7\b.*'<'"),
     ],
 )
@@ -241,7 +241,7 @@ def test_a_rerun_writes_nothing(request_: IngestRequest) -> None:
 def test_another_window_is_refused_without_force(request_: IngestRequest) -> None:
     run(request_)
     wider = replace(request_, window=(9, 0))
-    with pytest.raises(IngestError, match=r"window = \[4, 2\].*window = \[9, 0\].*--force"):
+    with pytest.raises(IngestError, match=r"window = \[4, 2\].*window = \[9, 0\].*force"):
         run(wider)
     run(replace(wider, force=True, stages=("traces",)))
     assert ask(request_, "SELECT max(n_tokens) FROM trace_rows") == [(10,)]
@@ -251,10 +251,10 @@ def test_another_window_is_refused_without_force(request_: IngestRequest) -> Non
 def test_traces_without_activations_are_refused(
     request_: IngestRequest, stages: tuple[str, ...]
 ) -> None:
-    with pytest.raises(IngestError, match=r"layer 0 .*--stages activations,traces"):
+    with pytest.raises(IngestError, match=r"layer 0 .*stages='activations,traces'"):
         run(replace(request_, stages=stages))
     run(replace(request_, stages=("activations",), layers=(0,)))
-    with pytest.raises(IngestError, match=r"layer 1 .*--stages activations,traces"):
+    with pytest.raises(IngestError, match=r"layer 1 .*stages='activations,traces'"):
         run(replace(request_, stages=stages))
     run(replace(request_, stages=stages, layers=(0,)))
     sql = "SELECT DISTINCT layer FROM trace_rows JOIN neurons USING (neuron_id)"
@@ -264,7 +264,7 @@ def test_traces_without_activations_are_refused(
 def test_traces_of_another_dataset_are_refused(request_: IngestRequest) -> None:
     run(request_)
     other = replace(request_, dataset=str(text_file(TEXTS[:5])), stages=("traces",))
-    with pytest.raises(IngestError, match=r"layer 0 .*--stages activations,traces"):
+    with pytest.raises(IngestError, match=r"layer 0 .*stages='activations,traces'"):
         run(other)
 
 

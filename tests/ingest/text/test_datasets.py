@@ -163,7 +163,7 @@ def test_a_label_that_is_none_is_told_with_its_line(tmp_path: Path, value: objec
 def test_a_field_with_too_many_values_is_no_label(tmp_path: Path) -> None:
     rows = [{"text": "t", "label": n % (MAX_LABELS + 1)} for n in range(2 * MAX_LABELS)]
     source = jsonl(tmp_path / "a.jsonl", *rows)
-    with pytest.raises(TextError, match=r"a\.jsonl: .*1,000.*--label-field"):
+    with pytest.raises(TextError, match=r"a\.jsonl: .*1,000.*label_field"):
         read_dataset(source)
     assert len(read_dataset(source, MAX_LABELS).labels) == MAX_LABELS
     assert read_dataset(source, label_field="").labels == ()
@@ -186,7 +186,7 @@ def test_parquet_labels_are_a_column(tmp_path: Path) -> None:
     for absent in ("", "absent", "meta.absent", "absent.set"):
         assert read_dataset(str(file), label_field=absent).label_of == ()
     for none in ("many", "meta"):
-        with pytest.raises(TextError, match=rf"a\.parquet, row 1: '{none}' .*--label-field"):
+        with pytest.raises(TextError, match=rf"a\.parquet, row 1: '{none}' .*label_field"):
             read_dataset(str(file), label_field=none)
 
 

@@ -89,7 +89,5 @@ def test_layers_with_and_without_the_prefix_are_not_mixed(
     (model / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>"}))
     notes(request_)
     (model / "tokenizer_config.json").write_text("{}")
-    with pytest.raises(
-        IngestError, match=r"prefix_token_id = None.*prefix_token_id = 1\b.*--force"
-    ):
+    with pytest.raises(IngestError, match=r"prefix_token_id = None.*prefix_token_id = 1\b.*force"):
         notes(replace(request_, layers=(1,)))

@@ -24,7 +24,7 @@ def test_all_is_complete_and_sorted() -> None:
     assert neurondb.__all__ == sorted({*api.__all__, "__version__"})
     assert api.__all__ == sorted(api.__all__)
     public = {name for name in vars(api) if not name.startswith("_")}
-    modules = {"database", "jobs", "requests", "result"}
+    modules = {"database", "jobs", "prompts", "requests", "result"}
     assert public - modules == set(api.__all__)
 
 

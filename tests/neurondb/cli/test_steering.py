@@ -20,6 +20,7 @@ from neurondb.cli import cli
 from neurondb.errors import (
     ExpressionError,
     IngestError,
+    LackingModelError,
     NeuronDBError,
     UnknownNameError,
     UsageError,
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[3]
 JOBS = {
     "clamp": "ingest.jobs.clamp:run",
     "generate": "ingest.jobs.generate:run",
+    "sample": "ingest.jobs.sample:run",
     "entropy": "ingest.jobs.entropy:run",
     "attributes": "ingest.jobs.attribute_rate:run",
     "attribute-sets": "ingest.attributes.building:run",
@@ -149,8 +151,8 @@ def test_more_neurons_are_held_together(invoke: Invoke) -> None:
         (("clamp", "m", "4.1,4.1", PROMPT), UsageError, "twice"),
         (("clamp", "m", "4.1", PROMPT, "--target", " Tarsk"), UnknownNameError, "' T' #"),
         (("clamp", "m", "4.1", PROMPT, "--target", "cat"), UnknownNameError, "' cat'"),
-        (("clamp", "m", "4.1", "a " * 300), UsageError, "256"),
-        (("clamp", "m", "4.1", PROMPT, "--chat"), UsageError, "--chat"),
+        (("clamp", "m", "4.1", "a " * 300), LackingModelError, "256"),
+        (("clamp", "m", "4.1", PROMPT, "--chat"), LackingModelError, "--chat"),
         (("clamp", "m", "4.1", PROMPT, "--steps", "1"), UsageError, "one step"),
         (("clamp", "m", "4.1", PROMPT, "--from", "nan"), UsageError, "finite"),
         (("clamp", "n", "4.1", PROMPT), UnknownNameError, "'n'"),
@@ -199,7 +201,7 @@ def test_an_ungated_model_is_clamped_at_hook_post(invoke: Invoke) -> None:
     found = rows(invoke("clamp", "m", "1.3", "the cat", "--format", "csv", db=database))
     assert {row["hook"] for row in found} == {"hook_post"}
     refused = invoke("clamp", "m", "1.3", "x", "--hook", "hook_pre_linear", db=database)
-    assert isinstance(refused.exception, UsageError)
+    assert isinstance(refused.exception, LackingModelError)
     assert "hook_pre_linear" in str(refused.exception)
 
 

@@ -97,5 +97,6 @@ def list_missing_stage_commands(identity: Identity) -> dict[str, str]:
     commands["traces"] = format_ingest_command(
         identity.model, identity.source, "activations", "traces"
     )
+    commands["peaks"] = format_ingest_command(identity.model, identity.source, "peaks")
     commands["controls"] = f"{commands['activations']} --controls --force"
     return commands

@@ -93,7 +93,7 @@ def test_another_quantisation_under_the_same_name_is_refused(tmp_path: Path) -> 
     database, texts = tmp_path / "n.db", write_texts(tmp_path / "texts.txt")
     ingest(file, database, "m", texts)
     shutil.copy(other, file)
-    with pytest.raises(IngestError, match=f"{re.escape(str(file))} .*--name.*--force"):
+    with pytest.raises(IngestError, match=f"{re.escape(str(file))} .*name.*force"):
         ingest(file, database, "m", texts)
 
 

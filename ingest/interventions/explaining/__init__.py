@@ -1,0 +1,1 @@
+"""One text, explained: what its neurons put out, and what that does to the logits."""

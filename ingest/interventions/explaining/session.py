@@ -1,0 +1,163 @@
+"""A stored model that is loaded once to explain many prompts, and what the database has of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+from torch import Tensor
+
+from ingest.forward import Batch
+from ingest.interventions.running_model import RunningModel, load_stored_model
+from neurondb.contracts.inputs import Machine
+from neurondb.contracts.prompt import TokenAt
+from neurondb.errors import IngestError, LackingModelError
+from neurondb.formatting.text import format_ingest_command
+from neurondb.reading.arrays import read_neuron_values
+from neurondb.reading.models import Model, open_readonly
+from neurondb.reading.surprise import PostDistributions, read_post_distributions
+from neurondb.schema import tables
+from neurondb.spelling import option
+
+
+class ShownDataset(NamedTuple):
+    """The dataset whose activations `neuron_overview` shows of a model."""
+
+    dataset_id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class PromptSession:
+    """A model that is ready to explain prompts, one after the other.
+
+    Attributes:
+        running: the model; none of its weights takes a gradient.
+        machine: which one, and from which database.
+        signs: canonical signs of all neurons (METHODS §1).
+        out_norms: ‖out‖ of all neurons, as stored.
+        dataset: what surprise looks at; None where no activations are stored.
+    """
+
+    running: RunningModel
+    machine: Machine
+    signs: Float[NDArray[np.float64], "layers neurons"]
+    out_norms: Float[NDArray[np.float64], "layers neurons"]
+    dataset: ShownDataset | None
+
+    @property
+    def stored(self) -> Model:
+        """The model as it is stored."""
+        return self.running.stored
+
+    @cached_property
+    def distributions(self) -> tuple[PostDistributions, ...]:
+        """The histograms of hook_post of every layer's neurons.
+
+        Raises:
+            IngestError: when there is no dataset.
+        """
+        if self.dataset is None:
+            command = format_ingest_command(self.stored.name, self.stored.source, "activations")
+            raise IngestError(
+                f"{self.stored.name} has no activations, so no value of it is known to be a "
+                f"surprise; run `{command}`, or give {option('by')} another measure"
+            )
+        with open_readonly(self.machine.database) as connection:
+            dataset_id = self.dataset.dataset_id
+            found = read_post_distributions(connection, self.stored, dataset_id).before
+        by_layer = np.split(found, self.stored.n_layers)
+        return tuple(PostDistributions(of_layer) for of_layer in by_layer)
+
+    def measure_surprise(
+        self, values: Float[np.ndarray, "*places neurons"], neuron_ids: Int[np.ndarray, " neurons"]
+    ) -> Float[np.ndarray, "*places neurons"] | None:
+        """Return the surprise of values of some neurons; None where there is no dataset."""
+        if self.dataset is None:
+            return None
+        if "distributions" in vars(self):
+            places = neuron_ids - self.stored.first_neuron_id
+            before = np.concatenate([one.before for one in self.distributions])[places]
+            return PostDistributions(before).measure_surprise(values)
+        with open_readonly(self.machine.database) as connection:
+            known = read_post_distributions(
+                connection, self.stored, self.dataset.dataset_id, neuron_ids
+            )
+        return known.measure_surprise(values)
+
+    def encode(self, text: str, *, chat: bool) -> list[int]:
+        """Return a text's token ids; what looks like a special token in it is text.
+
+        Raises:
+            UsageError: when it has half of a surrogate pair.
+            LackingModelError: when it is longer than the model's context, or there is no chat
+                template.
+        """
+        ids = self.running.tokenizer.encode_plain_prompt(text, chat=chat)
+        if not self.running.fits(len(ids)):
+            context = self.running.checkpoint.architecture.context
+            raise LackingModelError(
+                f"the prompt is {len(ids):,} tokens, the context of {self.stored.name} only "
+                f"{context:,}; shorten it"
+            )
+        return ids
+
+    def make_batch(self, ids: list[int]) -> Batch:
+        """Return a prompt as a batch of one."""
+        device = self.running.forward.device
+        one = torch.ones(1, dtype=torch.int64, device=device)
+        return Batch(torch.tensor([ids], device=device), one * len(ids), one - 1)
+
+    def name_tokens(self, ids: list[int]) -> tuple[TokenAt, ...]:
+        """Return tokens with their texts."""
+        return tuple(TokenAt(i, self.running.tokenizer.find_token_text(i)) for i in ids)
+
+    def move_signs(self) -> Float[Tensor, "layers neurons"]:
+        """Return the signs as a tensor where the model runs."""
+        return torch.from_numpy(self.signs).to(self.running.forward.device, torch.float32)
+
+
+def open_session(machine: Machine) -> PromptSession:
+    """Load a stored model to explain prompts.
+
+    Raises:
+        UnknownNameError: when the model is not in the database.
+        IngestError: when its weights are not ingested, or its checkpoint is no longer where it
+            was or holds other weights.
+        ModelError: when it cannot be read or run.
+    """
+    with open_readonly(machine.database) as connection:
+        running = load_stored_model(connection, machine)
+        signs, norms = _read_weights(connection, running.stored)
+        dataset = _find_dataset(connection, running.stored)
+    running.forward.model.requires_grad_(False)
+    return PromptSession(running, machine, signs, norms, dataset)
+
+
+def _read_weights(
+    connection: Connection, model: Model
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    n = tables.neurons.c
+    signs, norms = read_neuron_values(connection, model, [n.sign, n.out_norm])
+    missing = np.isnan(signs).any(axis=1)
+    if missing.any():
+        command = format_ingest_command(model.name, model.source, "weights")
+        raise IngestError(
+            f"layer {int(missing.argmax())} of {model.name} is not ingested, so its signs are "
+            f"unknown: run `{command}`"
+        )
+    return signs, norms
+
+
+def _find_dataset(connection: Connection, model: Model) -> ShownDataset | None:
+    d = tables.dataset_rows.c
+    row = connection.execute(
+        select(d.dataset_id, d.name).where(d.dataset_id == model.dataset_id)
+    ).first()
+    return None if row is None else ShownDataset(*row)

@@ -1,0 +1,83 @@
+"""A neuron on a text that somebody gave: its tokens coloured by hook_post, and a line for each."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from neurondb.formatting.numbers import MISSING, format_compact
+from neurondb.formatting.text import format_token, make_visible, wrap_parts
+from neurondb.reading.text_activations import ActivationsPage
+from neurondb.sql import Rows
+from neurondb.terminal.console import make_table
+from neurondb.terminal.neuron_examples import choose_shade
+from neurondb.terminal.prompt import name_tokens
+from neurondb.terminal.token_strip import draw_strip, draw_strip_legend, find_scale
+
+ACTIVATION_COLUMNS: Final = (
+    *("model", "name", "layer", "neuron", "neuron_id", "position", "token_id", "token"),
+    *("sign_case", "hook_pre", "hook_pre_linear", "hook_post", "surprise"),
+)
+_TOKEN_CELLS: Final = 24
+
+
+def make_activation_rows(pages: Sequence[ActivationsPage]) -> Rows:
+    """Return one row a neuron and token."""
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for page in pages:
+            who = (page.model, page.name, page.layer, page.neuron, page.neuron_id)
+            for one in page.tokens:
+                values = (one.hook_pre, one.hook_pre_linear, one.hook_post, one.surprise)
+                yield (*who, one.position, one.token_id, one.token, one.sign_case, *values)
+
+    return Rows(ACTIVATION_COLUMNS, rows())
+
+
+def draw_activations_page(page: ActivationsPage, width: int, *, marks: bool) -> RenderableType:
+    """Return a neuron's strip over a text, and a line for every token.
+
+    Args:
+        page: the neuron and the text.
+        width: cells of a line.
+        marks: say by signs what colours would.
+    """
+    values = [one.hook_post for one in page.tokens]
+    facts = (
+        page.class_name or "no class",
+        *([f"fires on {page.freq:.2%}"] if page.freq is not None else []),
+        *([f"out {name_tokens(page.out_tokens)}"] if page.out_tokens else []),
+    )
+    return Group(
+        Text(f"{make_visible(page.model)} {page.name}", "name"),
+        Text(wrap_parts(facts, width), "faint"),
+        Text(),
+        draw_strip([one.token for one in page.tokens], values, width, marks=marks),
+        draw_strip_legend("hook_post ÷ the largest", values, marks=marks),
+        Text(),
+        _draw_tokens(page, values, marks=marks),
+    )
+
+
+def _draw_tokens(page: ActivationsPage, values: Sequence[float], *, marks: bool) -> Table:
+    gated = any(one.hook_pre_linear is not None for one in page.tokens)
+    with_surprise = any(one.surprise is not None for one in page.tokens)
+    table = make_table()
+    numbers = ["gate"] * gated + ["in", "post"] + ["surprise"] * with_surprise
+    for heading in ("", "token", "case", *numbers):
+        right = heading in numbers or not heading
+        table.add_column(heading, no_wrap=True, justify="right" if right else "left")
+    scale = find_scale(values)
+    for one in page.tokens:
+        cells = [one.hook_pre, one.hook_pre_linear] if gated else [one.hook_pre]
+        cells += [one.hook_post] + [one.surprise] * with_surprise
+        style = "" if marks else choose_shade(one.hook_post, scale)
+        table.add_row(
+            Text(str(one.position), "faint"),
+            Text(format_token(one.token, _TOKEN_CELLS), style),
+            one.sign_case or MISSING,
+            *map(format_compact, cells),
+        )
+    return table
