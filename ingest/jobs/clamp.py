@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,12 +27,23 @@ from ingest.interventions.running_model import (
     make_targets,
     read_value_signs,
 )
-from neurondb.contracts.clamp import POSITIONS, TOP_TOKENS, ClampRequest, ClampResult, NextTokens
+from ingest.jobs.ablate import open_for_writing
+from neurondb.contracts.clamp import (
+    POSITIONS,
+    TOP_TOKENS,
+    ClampRecord,
+    ClampRequest,
+    ClampResult,
+    NextTokens,
+)
+from neurondb.contracts.concept import RunOrigin, identify_request
 from neurondb.contracts.progress import Progress
-from neurondb.errors import UsageError
+from neurondb.errors import DatabaseError, UsageError
 from neurondb.interventions import Hook
 from neurondb.neurons import NeuronPlace
-from neurondb.reading.models import find_model, open_readonly
+from neurondb.reading.concepts import read_fingerprint
+from neurondb.reading.models import find_model, find_neuron_id, open_readonly
+from neurondb.writing.concepts import store_clamp
 
 Logits = Float[Tensor, "rows d_vocab"]
 MAX_LOGITS = 2**27
@@ -53,13 +65,14 @@ def run(request: ClampRequest, progress: Progress) -> ClampResult:
         _check(request)
         sign = read_value_signs(connection, model, request.neurons, request.sign)
         running = load_stored_model(connection, request.machine)
+        fingerprint = read_fingerprint(connection, model)
     ids = encode_prompt(running, request.prompt, chat=request.chat)
     with explain_memory_errors(running), torch.inference_mode():
         clean_values = _activations(running, ids, request.neurons, hook)
         runner = _ClampRunner(running, request, hook, sign)
         logits = runner.run(ids, progress)
     target_ids = request.target_ids or _most_probable(logits)
-    return ClampResult(
+    result = ClampResult(
         hook=hook,
         n_prompt=ids.shape[1],
         target_ids=target_ids,
@@ -68,6 +81,32 @@ def run(request: ClampRequest, progress: Progress) -> ClampResult:
         clean=_next_tokens(logits[:1], target_ids),
         clamped=_next_tokens(logits[1:], target_ids),
     )
+    if request.store:
+        try:
+            return replace(result, run_id=_store(running, request, result, fingerprint))
+        except DatabaseError as error:  # what was asked for is there
+            progress.note(f"the sweep is not stored: {error}")
+    return result
+
+
+def _store(
+    running: RunningModel, request: ClampRequest, result: ClampResult, fingerprint: str
+) -> int:
+    """Store a sweep unless the same one is; return its id."""
+    model, machine = running.stored, request.machine
+    kept = {k: v for k, v in vars(request).items() if k not in ("machine", "store")}
+    asked = kept | {"device": machine.device, "dtype": machine.dtype}
+    origin = RunOrigin(
+        model.model_id,
+        identify_request(model.model_id, fingerprint, **asked),
+        str(running.forward.dtype).removeprefix("torch."),
+        str(running.forward.device),
+        str(torch.__version__),
+        running.checkpoint.fingerprint(),
+    )
+    ids = tuple(find_neuron_id(model, *place) for place in request.neurons)
+    with open_for_writing(machine.database) as engine:
+        return store_clamp(engine, ClampRecord(origin, request, ids, result))
 
 
 def _check(request: ClampRequest) -> None:

@@ -45,6 +45,20 @@ def run(request: GenerateRequest) -> Iterator[GeneratedToken]:
         IngestError: when the checkpoint is no longer where it was, or holds other weights.
         ModelError: when it cannot be read or run.
     """
+    running, ids, steering = prepare_generation(request)
+    name = STEERED if request.clamps or request.zeroed else CLEAN
+    continuations = [_Continuation(running, request, ids, name)]
+    continuations[0].steering = steering
+    if request.side_by_side and continuations[0].name != CLEAN:
+        continuations.insert(0, _Continuation(running, request, ids, CLEAN))
+    with explain_memory_errors(running):
+        yield from _in_turn(continuations)
+
+
+def prepare_generation(
+    request: GenerateRequest,
+) -> tuple[RunningModel, list[int], tuple[Intervention, Intervention]]:
+    """Return the model, the prompt's token ids, and what is done to neurons; raises as `run`."""
     with open_readonly(request.machine.database) as connection:
         model = find_model(connection, request.machine.model)
         hook = choose_clamp_hook(model, request.hook)
@@ -59,14 +73,7 @@ def run(request: GenerateRequest) -> Iterator[GeneratedToken]:
         Intervention(make_targets(clamped, sign, values), hook),
         Intervention(make_targets(request.zeroed, sign, zeros), "hook_post"),
     )
-    continuations = [
-        _Continuation(running, request, ids, STEERED if clamped or request.zeroed else CLEAN)
-    ]
-    continuations[0].steering = steering
-    if request.side_by_side and continuations[0].name != CLEAN:
-        continuations.insert(0, _Continuation(running, request, ids, CLEAN))
-    with explain_memory_errors(running):
-        yield from _in_turn(continuations)
+    return running, ids, steering
 
 
 def _check(request: GenerateRequest) -> None:
@@ -110,8 +117,8 @@ class _Continuation:
         self._cache: Any = None
         self._n_unread = len(prompt)
         self._streamer = TextStreamer(running.tokenizer, prompt)
-        self._end_ids = _end_tokens(running)
-        self._new_rope_at = _new_rope_at(running)
+        self._end_ids = find_end_tokens(running)
+        self._new_rope_at = find_new_rope(running)
 
     def next(self) -> GeneratedToken:
         """Return the next token, or a piece that says why there is none."""
@@ -161,7 +168,8 @@ def draw_token(logits: Float[Tensor, " d_vocab"], sampling: Sampling, random: fl
     return int(order[min(int(place), n_kept - 1)])
 
 
-def _end_tokens(running: RunningModel) -> frozenset[int]:
+def find_end_tokens(running: RunningModel) -> frozenset[int]:
+    """Return the tokens at which a model ends a text."""
     model = running.forward.model
     for config in (getattr(model, "generation_config", None), model.config.get_text_config()):
         ends = getattr(config, "eos_token_id", None)
@@ -170,7 +178,7 @@ def _end_tokens(running: RunningModel) -> frozenset[int]:
     return frozenset()
 
 
-def _new_rope_at(running: RunningModel) -> int | None:
+def find_new_rope(running: RunningModel) -> int | None:
     """Return the length at which all rotary frequencies change (Phi-3's LongRoPE), if any."""
     rope = getattr(running.forward.model.config.get_text_config(), "rope_parameters", None) or {}
     if rope.get("rope_type") != "longrope":

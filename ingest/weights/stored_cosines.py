@@ -41,7 +41,7 @@ def compare_stored_cosines(
         ModelError: when the weights cannot be read.
         IngestError: when a stored cosine is off by more than 1e-6.
     """
-    layers = _stored_layers(connection, model)
+    layers = read_stored_choices(connection, model)
     rng = np.random.default_rng(seed)
     worst, n_compared = 0.0, 0
     with progress.stage("verify", len(layers), "layers") as advance:
@@ -61,7 +61,7 @@ def compare_stored_cosines(
     return VerifyReport(model.name, len(layers), n_compared, worst)
 
 
-def _stored_layers(connection: Connection, model: Model) -> dict[int, Preprocessing]:
+def read_stored_choices(connection: Connection, model: Model) -> dict[int, Preprocessing]:
     """Return the layers whose weights are stored, with the choices that were made."""
     step = tables.ingest_steps.c
     rows = connection.execute(

@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, Engine
 
 from neurondb import named_queries
+from neurondb.api.concepts import ROWS as _CONCEPT_ROWS
+from neurondb.api.concepts import answer_concepts, make_concept_request
 from neurondb.api.jobs import run_job
 from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
 from neurondb.api.requests import make_ablation_request
@@ -45,8 +47,8 @@ _ABLATIONS: Final = """
 class Database:
     """A database that is open for questions.
 
-    Nothing here changes it but `annotate` and `ablate`, which add to it. It is closed by `close`,
-    or at the end of a `with` block.
+    Nothing here changes it but `annotate`, `ablate` and `concept`, which add to it. It is closed
+    by `close`, or at the end of a `with` block.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -239,6 +241,43 @@ class Database:
         values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
         runs = ", ".join(f":{name}" for name in values)
         return self.sql(_ABLATIONS.format(runs=runs), **values)
+
+    def concept(
+        self,
+        model: str,
+        concept: str | Sequence[str],
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Result:
+        """Find the neurons that are a word or phrase, proven by cause, and store the runs.
+
+        `db.concept("llama-3.1-8b", "Sherlock Holmes", random=200)` is `neurondb concept
+        llama-3.1-8b "Sherlock Holmes" --random 200`; what is stored already is not run again.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            concept: A word or phrase, or several.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: The options of the command by their names: `prompts` and `contexts`, each a
+                sequence; `candidates`, `random`, `seed`; `hook`, `scale` or `from_` and `to`,
+                `steps`, `sweeps`; `device`, `dtype`, `force`.
+
+        Returns:
+            A row for each neuron that was held, of `concept_neurons`: the candidates by rank, then
+            the random neurons.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            UsageError: when a concept is empty or too long, or the options make no sense together.
+            NeuronDBError: when the model cannot be read.
+        """
+        concepts = (concept,) if isinstance(concept, str) else tuple(concept)
+        request = make_concept_request(model, self.location, concepts, options)
+        report = answer_concepts(request, progress)
+        values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
+        runs = ", ".join(f":{name}" for name in values)
+        return self.sql(_CONCEPT_ROWS.format(runs=runs), **values)
 
     def prompt(self, model: str, text: str, **options: Any) -> PromptPage:
         """Return which neurons matter at the tokens of a text: what `neurondb prompt` shows.

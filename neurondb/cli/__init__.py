@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "prompt": ("neurondb.cli.prompt", "Show which neurons matter at the tokens of a prompt."),
     "activations": ("neurondb.cli.activations", "Show neurons token by token on a text."),
     "clamp": ("neurondb.cli.clamp", "Hold neurons at values; what comes next?"),
+    "concept": ("neurondb.cli.concept", "Find the neurons that are a word or phrase, by cause."),
     "generate": ("neurondb.cli.generate", "Continue a prompt with neurons clamped."),
     "attributes": ("neurondb.cli.attributes", "What the model knows of subjects, by layer."),
     "entropy": ("neurondb.cli.entropy", "Fix entropy neurons: scale, entropy, rank, loss."),

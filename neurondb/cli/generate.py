@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
+from rich.console import Console
 
 from neurondb.cli import options, steering_options
-from neurondb.contracts.generate import Clamp, GeneratedToken, GenerateRequest, Sampling
+from neurondb.contracts.generate import (
+    Clamp,
+    GeneratedToken,
+    GenerateRequest,
+    Sample,
+    SampleRequest,
+    Sampling,
+    count_samples,
+)
 from neurondb.contracts.inputs import Machine, NeuronSelection
 from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
@@ -17,6 +26,8 @@ from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.sql import open_engine
 from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import Destination, write_rows
+from neurondb.terminal.progress import choose_progress
+from neurondb.terminal.samples import draw_samples, make_sample_rows, make_share_rows
 from neurondb.terminal.steering import (
     collect_transcripts,
     make_generation_rows,
@@ -24,9 +35,10 @@ from neurondb.terminal.steering import (
     stream_text,
 )
 
+MOST_SAMPLES: Final = 10_000
 SECTIONS: Final = {
     "Neurons": ("clamps", "sign", "hook", "ablated"),
-    "Text": ("max_new_tokens", "chat", "side_by_side"),
+    "Text": ("max_new_tokens", "chat", "side_by_side", "samples", "counted"),
     "Sampling": ("temperature", "top_p", "seed", "greedy"),
     "Machine": ("device", "dtype"),
     "Results": ("form", "output", "db"),
@@ -66,6 +78,19 @@ SECTIONS: Final = {
     help="Also continue with the model as it is, from the same random numbers.",
 )
 @click.option(
+    "--samples",
+    type=click.IntRange(1, MOST_SAMPLES),
+    metavar="N",
+    help="N continuations, by the seeds from --seed on; with the model as it is too.",
+)
+@click.option(
+    "--count",
+    "counted",
+    multiple=True,
+    metavar="TEXT",
+    help="Tell the share of --samples that have this text in them; repeat for several.",
+)
+@click.option(
     "--temperature",
     type=click.FloatRange(0, min_open=True),
     metavar="T",
@@ -89,18 +114,24 @@ def generate(
     db: str | None,
     device: str,
     dtype: str,
+    samples: int | None,
+    counted: tuple[str, ...],
     **options_given: Any,
 ) -> None:
     """Continue PROMPT with MODEL, neurons clamped at every position.
 
-    On a terminal the text appears as it is generated; other formats have one row a run. Layers
-    count from 0: the paper's 26.1442 is 25.1442; its values are in the model's own sign.
+    On a terminal the text appears as it is generated; other formats have one row a run. With
+    --samples and --count they have one row a run and text: the share of samples that have it, with
+    a 95% interval. Layers count from 0: the paper's 26.1442 is 25.1442; its values are in the
+    model's own sign.
 
     \b
     neurondb generate llama-3.1-8b "I live in" --clamp 25.1442=145 --sign model
     neurondb generate llama-3.1-8b-instruct "What is your favourite animal?" --chat
         --clamp 25.1442=145 --sign model --side-by-side --seed 3
     neurondb generate llama-3.1-8b "I live in" --ablate "weakening" --greedy --format json
+    neurondb generate llama-3.1-8b "My pet is a" --clamp 25.1442=145 --sign model --samples 200
+        --count ' dog'
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
@@ -111,8 +142,11 @@ def generate(
     stored_model, zeroed = _find_neurons(db, model, clamps, ablated)
     machine = Machine(stored_model.name, db, device, dtype)
     request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **options_given)
-    pieces: Iterable[GeneratedToken] = load_job("generate")(request)
     steering = _describe_steering(clamps, ablated, request.sign)
+    if samples is not None or counted:
+        _show_samples(_sample(request, samples, counted), destination, steering, as_page)
+        return
+    pieces: Iterable[GeneratedToken] = load_job("generate")(request)
     if not as_page:
         rows = make_generation_rows(
             collect_transcripts(pieces), stored_model.name, prompt, steering, sampling.seed
@@ -123,6 +157,45 @@ def generate(
         stream_columns(pieces, open_console(), prompt, titles)
     else:
         stream_text(pieces, open_console(), prompt, steering)
+
+
+class _Sampled(NamedTuple):
+    """What was asked for, and the samples."""
+
+    request: GenerateRequest
+    counted: tuple[str, ...]
+    samples: list[Sample]
+
+
+def _sample(request: GenerateRequest, n: int | None, counted: tuple[str, ...]) -> _Sampled:
+    if n is None:
+        raise UsageError("--count counts in samples: say how many with --samples N")
+    if request.side_by_side:
+        raise UsageError(
+            "--samples are of both runs, so --side-by-side has no effect; leave it out"
+        )
+    if not all(counted):
+        raise UsageError("--count of no text; every sample has it")
+    progress = choose_progress(Console(stderr=True))
+    found: list[Sample] = load_job("sample")(SampleRequest(request, n), progress)
+    return _Sampled(request, tuple(dict.fromkeys(counted)), found)
+
+
+def _show_samples(found: _Sampled, destination: Destination, steering: str, as_page: bool) -> None:
+    """Show the shares of what was counted, or the samples where nothing was."""
+    request, samples = found.request, found.samples
+    name, prompt, seed = request.machine.model, request.prompt, request.sampling.seed
+    shares = count_samples(samples, found.counted)
+    if as_page:
+        terminal = open_console()
+        titles = {"clean": "clean", "steered": steering}
+        page = draw_samples(samples, shares, prompt, titles, terminal.width)
+        terminal.print(page, crop=False)
+    elif shares:
+        rows = make_share_rows(shares, name, prompt, steering, seed)
+        write_rows(rows, destination, caption="model")
+    else:
+        write_rows(make_sample_rows(samples, name, prompt, steering), destination, caption="model")
 
 
 def _make_sampling(

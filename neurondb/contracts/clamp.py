@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from neurondb.contracts.concept import RunOrigin
 from neurondb.contracts.inputs import Machine
 from neurondb.neurons import NeuronPlace
 
@@ -42,6 +43,8 @@ class ClampRequest:
     """Whether the prompt is what a user says, in the tokenizer's chat template."""
     sign: str = "canonical"
     """One of `VALUE_SIGNS`: the sign in which the values are given."""
+    store: bool = True
+    """Whether the sweep is stored, unless the same one is."""
 
 
 class NextTokens(NamedTuple):
@@ -76,3 +79,15 @@ class ClampResult:
     """The distribution without any clamp: one row."""
     clamped: NextTokens
     """The distribution at each of `values`."""
+    run_id: int | None = None
+    """Under which it is stored; None where it is not."""
+
+
+@dataclass(frozen=True)
+class ClampRecord:
+    """A sweep as it is stored."""
+
+    origin: RunOrigin
+    request: ClampRequest
+    neuron_ids: tuple[int, ...]
+    result: ClampResult

@@ -1,7 +1,9 @@
-"""What `generate` is asked for, and the tokens it hands out one by one."""
+"""What `generate` is asked for, the tokens it hands out one by one, and samples of whole texts."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from neurondb.contracts.inputs import Machine
 from neurondb.neurons import NeuronPlace
@@ -61,3 +63,78 @@ class GeneratedToken(NamedTuple):
     token_id: int | None
     text: str
     ended: str | None = None
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """Everything that `neurondb generate --samples` is asked for."""
+
+    generation: GenerateRequest
+    """What each sample is; its seed is that of the first one, and the others count on from it."""
+    n_samples: int
+    """Of the model as it is, and as many of the steered one, from the same random numbers."""
+
+
+class Sample(NamedTuple):
+    """A whole continuation.
+
+    Attributes:
+        run: Which run it belongs to: clean or steered.
+        seed: Its seed.
+        text: What was generated, the prompt left out.
+        n_tokens: Tokens generated.
+        ended: Why it has no more: `eos`, `length` or `context`.
+    """
+
+    run: str
+    seed: int
+    text: str
+    n_tokens: int
+    ended: str
+
+
+Z: Final = 1.959963984540054
+"""The 97.5% quantile of a Gaussian: that of intervals of 95%."""
+
+
+class SampleShare(NamedTuple):
+    """How many samples of a run have a text in them, as it is written.
+
+    Attributes:
+        run: The run.
+        counted: The text.
+        hits: Samples that have it, once or more.
+        n: Samples.
+    """
+
+    run: str
+    counted: str
+    hits: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        """The share of samples that have it."""
+        return self.hits / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the share after Wilson (1927), which holds for few samples too."""
+        square = Z * Z / self.n
+        middle = (self.share + square / 2) / (1 + square)
+        spread = self.share * (1 - self.share) / self.n + square / (4 * self.n)
+        reach = Z * math.sqrt(spread) / (1 + square)
+        low = 0.0 if self.hits == 0 else middle - reach
+        high = 1.0 if self.hits == self.n else middle + reach
+        return low, high
+
+
+def count_samples(samples: Sequence[Sample], texts: Sequence[str]) -> list[SampleShare]:
+    """Return the share of each text in the samples of each run."""
+    shares = []
+    for run in dict.fromkeys(sample.run for sample in samples):
+        of_run = [sample.text for sample in samples if sample.run == run]
+        for text in texts:
+            hits = sum(text in generated for generated in of_run)
+            shares.append(SampleShare(run, text, hits, len(of_run)))
+    return shares

@@ -26,6 +26,8 @@ _FACETS: Final = {
     "ablation_runs": ["model_id", "kind", "mode", "condition"],
     "ablation_results": ["metric", "filter"],
     "annotations": ["source", "key"],
+    "concept_runs": ["model_id"],
+    "clamp_runs": ["model_id", "hook", "position"],
 }
 """Table → columns to narrow it by; tables of a row a neuron would be counted for it every time."""
 

@@ -9,6 +9,10 @@ from neurondb.figures.figure import BASE_URL, DATASET, LAYER, OTHER, Figure, Par
 from neurondb.interventions import ESTIMATED_METRICS, METRICS, MODES
 from neurondb.reading.arrays import FIGURE_PAIRS
 
+_CONCEPT: Final = (
+    Parameter("concept", "the word or phrase; by default that of the newest run"),
+    Parameter("run", "a run by its id; by default the newest of the concept", kind=int),
+)
 _ALL: Final = (
     Figure(
         name="median-cosines-by-layer",
@@ -155,6 +159,34 @@ _ALL: Final = (
         "ones ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
         "figures 4 and 11 to 13).",
         parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
+    ),
+    Figure(
+        name="clamp-sweeps",
+        title="A next token while neurons are held",
+        description="Probability of a next token against the value that a neuron is held at, of "
+        "sweeps that `neurondb clamp` stored (after specialised-feature-neurons, figure 2). By "
+        "default the newest, and those of the same prompt.",
+        parameters=(
+            Parameter("run", "one sweep, by its id", kind=int),
+            Parameter("layer", "with neuron: the sweeps of one neuron", kind=int),
+            Parameter("neuron", "with layer: the sweeps of one neuron", kind=int),
+        ),
+    ),
+    Figure(
+        name="concept-effects",
+        title="What neurons do for a concept",
+        description="Change of ln p(concept) with each candidate of a concept run held at the "
+        "better of its two ends, by rank, beside random neurons of the same layers; dashed: the "
+        "best of these (after specialised-feature-neurons, §3.2 and figure 3).",
+        parameters=(*_CONCEPT, BASE_URL),
+    ),
+    Figure(
+        name="concept-sweeps",
+        title="A concept while neurons are held",
+        description="Probability of a concept, on the mean of the prompts, against the value that "
+        "each of its strongest candidates, and of the strongest random neurons, is held at (after "
+        "specialised-feature-neurons, figure 2, for phrases too); logarithmic.",
+        parameters=_CONCEPT,
     ),
 )
 

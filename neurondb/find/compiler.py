@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import ResultShape, check_column, list_order_terms
+from neurondb.find.concepts import select_concept_neurons
 from neurondb.find.terms import (
     And,
     Between,
@@ -18,6 +19,7 @@ from neurondb.find.terms import (
     HasEffect,
     HasPeak,
     HasToken,
+    IsConcept,
     Missing,
     Not,
     OnDataset,
@@ -127,7 +129,7 @@ class _Parameters:
 
 
 Bind = Callable[[Value], str]
-Listed = HasToken | HasPeak | HasEffect
+Listed = HasToken | HasPeak | HasEffect | IsConcept
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
 
@@ -270,7 +272,9 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
-    """Return the SELECT of the neurons that have a token in a list, or an effect."""
+    """Return the SELECT of the neurons that have a token in a list, an effect, or are a concept."""
+    if isinstance(term, IsConcept):
+        return select_concept_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))

@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 
 from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
+from neurondb.find.concepts import explain_missing_concepts
 from neurondb.find.coverage import (
     STAGES,
     CoveredModel,
@@ -30,6 +31,7 @@ from neurondb.find.terms import (
     HasEffect,
     HasPeak,
     HasToken,
+    IsConcept,
     Missing,
     OnDataset,
     OneOf,
@@ -62,9 +64,10 @@ FEWEST_TOKENS: Final = 5
 EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS)
+CONCEPTS: Final = "concepts"
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS)
 """The words for what a named query needs, as its header may list them."""
-NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS))
+NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS))
 """Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """The endings of the names of related classes."""
@@ -149,6 +152,8 @@ def _explain_missing_data(
     yield from explain_missing_effects(connection, (*terms, *effect_terms), models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
+    concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
+    yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
 
 
 def _explain_gates(

@@ -17,6 +17,7 @@ from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS,
 from neurondb.find.keywords import (
     BARE_WORDS,
     CASE_QUALIFIERS,
+    CONCEPT_KEY,
     DATASET_KEY,
     PEAK_KEYS,
     QUALIFIERS,
@@ -25,7 +26,15 @@ from neurondb.find.keywords import (
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
-from neurondb.find.terms import And, Expression, HasPeak, HasToken, Not, require_one_dataset
+from neurondb.find.terms import (
+    And,
+    Expression,
+    HasPeak,
+    HasToken,
+    IsConcept,
+    Not,
+    require_one_dataset,
+)
 from neurondb.find.values import (
     PROPERTY_KEYS,
     READERS,
@@ -146,6 +155,8 @@ class _Parser:
         word = key.value.lower().replace("-", "_")
         if word in READERS:
             return read_comparison(word, operator, items, READERS[word])
+        if word == CONCEPT_KEY:
+            return self._read_concept_comparison(key, operator, items)
         if is_property_key(key.value.lower()):
             return read_property_comparison(key, operator, items)
         return self._read_token_comparison(key, operator, items)
@@ -167,6 +178,15 @@ class _Parser:
             return (HasPeak if peaks else HasToken)(token, lists, top)
 
         return negate_if_unequal(operator, join_or([read_token(make_term, one) for one in items]))
+
+    def _read_concept_comparison(
+        self, key: Lexeme, operator: str, items: list[Lexeme]
+    ) -> Expression:
+        if operator not in ("=", "!="):
+            raise ExpressionError(f"{key.value} {key.where} takes = or !=, not {operator}")
+        items, within = self._split_rank(items)
+        terms = [IsConcept(item.value.strip(), within) for item in items]
+        return negate_if_unequal(operator, join_or(terms))
 
     def _split_rank(self, items: list[Lexeme]) -> tuple[list[Lexeme], int | None]:
         """Return the items without the rank after them, and this rank; None where there is none.

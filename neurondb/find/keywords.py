@@ -19,6 +19,9 @@ from neurondb.taxonomy import CLASSES, ORTHOGONAL, UNDEFINED
 DATASET_KEY: Final = "dataset"
 """The key that names the dataset whose activations are meant; it is no column."""
 
+CONCEPT_KEY: Final = "concept"
+"""What stands before a word or phrase that `neurondb concept` was asked for; no column."""
+
 ROLES: Final = ("prediction", "suppression", "partition", "none")
 
 DEAD: Final = Or(

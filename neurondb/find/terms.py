@@ -113,6 +113,17 @@ class HasEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class IsConcept:
+    """The neuron does more for a concept than nearly all random neurons, in a stored run.
+
+    With `within`, it is among so many first candidates of a run instead.
+    """
+
+    concept: str
+    within: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -132,6 +143,7 @@ Expression: TypeAlias = (
     | HasToken
     | HasPeak
     | HasEffect
+    | IsConcept
     | OnDataset
 )
 

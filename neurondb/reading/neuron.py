@@ -15,6 +15,8 @@ from neurondb.reading.activations import (
     interpolate_quantiles,
     read_activations,
 )
+from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
+from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
 from neurondb.reading.examples import (
     ControlList,
     ExampleList,
@@ -28,6 +30,7 @@ from neurondb.reading.peaks import CasePeaks, read_case_peaks
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
 from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
 from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
+from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
 from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -141,6 +144,8 @@ class NeuronPage:
         controls: a list for every kind of control; None when they were not asked for.
         peaks: the tokens that it fires on, after and before, an entry for every sign case with
             examples; empty until the stage `peaks` has come to it.
+        token_stats: the tokens at, just after and just before which the mean of hook_post is
+            largest; empty where the dataset was ingested without `--token-stats`.
     """
 
     identity: Identity
@@ -152,6 +157,7 @@ class NeuronPage:
     annotations: tuple[Annotation, ...]
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
+    token_stats: tuple[TokenStatistics, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -166,6 +172,8 @@ class NeuronDetails(NamedTuple):
         removal: what removing it alone does; None where no run has been through it.
         ablations: results of the runs that intervened on it, alone or with others.
         counterparts: the same neuron in the models that its model was compared with.
+        clamps: sweeps in which it was held, the newest first.
+        concepts: words and phrases that it was tried for, the strongest effect first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -176,6 +184,8 @@ class NeuronDetails(NamedTuple):
     removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
+    clamps: tuple[ClampSweep, ...]
+    concepts: tuple[NeuronConcept, ...]
 
 
 def read_neuron_summary(
@@ -228,7 +238,12 @@ def read_neuron_page(
     summary = read_neuron_summary(connection, stored_model, layer, neuron, options.dataset)
     key, activations = summary.identity.neuron_id, summary.activations
     examples: tuple[ExampleList, ...] = ()
+    token_stats: tuple[TokenStatistics, ...] = ()
     if activations is not None:
+        dataset_id = activations.dataset.dataset_id
+        token_stats = read_token_statistics(
+            connection, stored_model, key, dataset_id, options.tokens
+        )
         examples = read_example_lists(connection, stored_model, key, activations, options.examples)
     controls = None
     if options.controls and summary.dataset is not None:
@@ -245,6 +260,7 @@ def read_neuron_page(
         annotations=read_annotations(connection, key),
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
+        token_stats=token_stats,
     )
 
 
@@ -269,6 +285,8 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         removal=read_removal(connection, model, key),
         ablations=read_ablations(connection, model.model_id, key),
         counterparts=list_counterparts(connection, model, identity.layer, identity.neuron),
+        clamps=list_neuron_clamps(connection, model, key),
+        concepts=list_neuron_concepts(connection, key),
     )
 
 

@@ -84,6 +84,49 @@ JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = e.property_id
 """
 
+_CLAMP_SWEEPS = """
+SELECT r.run_id, m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name,
+       k.neuron_id, r.prompt, r.chat, r.hook, r.position, x.step,
+       x.value * CASE r.sign WHEN 'model' THEN n.sign ELSE 1 END AS value, x.token_id,
+       (SELECT t.token FROM tokens t WHERE t.model_id = r.model_id AND t.token_id = x.token_id)
+       AS token,
+       x.probability, x.rank
+FROM clamp_runs r
+JOIN models m ON m.model_id = r.model_id
+JOIN clamp_run_neurons k ON k.run_id = r.run_id
+JOIN neurons n ON n.neuron_id = k.neuron_id
+JOIN clamp_results x ON x.run_id = r.run_id
+"""
+
+_CONCEPT_NEURONS = """
+SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron,
+       n.layer || '.' || n.neuron AS name, c.neuron_id, c.vector,
+       CASE WHEN c.cosine < 0 THEN -1 WHEN c.cosine IS NOT NULL THEN 1 END AS sign,
+       c.direction, c.cosine, r.hook, c.low, c.high, c.low_change, c.high_change, c.change,
+       CASE WHEN c.high_change >= c.low_change THEN c.high ELSE c.low END AS best_value,
+       CASE WHEN c.high_change >= c.low_change THEN c.high_probability ELSE c.low_probability END
+       AS best_probability,
+       CASE WHEN c.high_change >= c.low_change THEN c.high_other_change ELSE c.low_other_change END
+       AS other_change,
+       r.clean_probability, c.stronger, r.n_random,
+       CASE WHEN r.n_random > 0
+            THEN CAST(c.stronger + 1 AS DOUBLE PRECISION) / (r.n_random + 1) END AS p_value
+FROM concept_candidates c
+JOIN concept_runs r ON r.run_id = c.run_id
+JOIN models m ON m.model_id = r.model_id
+JOIN neurons n ON n.neuron_id = c.neuron_id
+"""
+
+_CONCEPT_SWEEPS = """
+SELECT r.run_id, m.name AS model, r.concept, n.layer || '.' || n.neuron AS name, p.neuron_id,
+       c.random, p.step, p.value, p.change, p.probability
+FROM concept_points p
+JOIN concept_runs r ON r.run_id = p.run_id
+JOIN models m ON m.model_id = r.model_id
+JOIN neurons n ON n.neuron_id = p.neuron_id
+JOIN concept_candidates c ON c.run_id = p.run_id AND c.neuron_id = p.neuron_id
+"""
+
 _COMPARED_NEURONS = """
 SELECT c.comparison_id, a.name AS model_a, b.name AS model_b, r.layer, r.neuron,
        r.layer || '.' || r.neuron AS name, r.gate_cosine, r.in_cosine, r.out_cosine, r.same_token,
@@ -140,6 +183,17 @@ _CONTROL_EXAMPLES = """
 SELECT r.neuron_id, r.dataset_id, k.kind, r.rank, r.text_id, r.position, r.value
 FROM control_example_rows r
 JOIN control_kinds k ON k.kind_id = r.kind_id
+"""
+
+# Tokens have texts once the vocabulary stage has stored them.
+_FREQUENT_TOKENS = """
+SELECT r.neuron_id, r.dataset_id, p.place, r.rank, r.token_id,
+       (SELECT t.token FROM neurons n
+        JOIN tokens t ON t.model_id = n.model_id AND t.token_id = r.token_id
+        WHERE n.neuron_id = r.neuron_id) AS token,
+       r.mean, r.freq, r.n
+FROM token_stat_rows r
+JOIN token_stat_places p ON p.place_id = r.place_id
 """
 
 _DATASETS = """
@@ -251,6 +305,19 @@ VIEWS: Final = (
         _NEURON_PROPERTY_EFFECTS,
         "How differently a neuron acts on the logits of tokens with a property and of all others.",
     ),
+    View(
+        "clamp_sweeps",
+        _CLAMP_SWEEPS,
+        "A next token's probability with a neuron, and those held with it, at a value in canonical "
+        "sign; NULL is the clean run.",
+    ),
+    View(
+        "concept_neurons",
+        _CONCEPT_NEURONS,
+        "A neuron that was tried for a concept, or one of the random neurons beside; p_value is "
+        "(stronger + 1) / (n_random + 1).",
+    ),
+    View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",
@@ -270,6 +337,12 @@ VIEWS: Final = (
         "control_examples",
         _CONTROL_EXAMPLES,
         "A text drawn at random, from all or from a quarter by |peak|, to compare examples with.",
+    ),
+    View(
+        "token_stats",
+        _FREQUENT_TOKENS,
+        "What a neuron does where a frequent token stands, just after it and just before it; the "
+        "mean over all positions is activation_stats.post_mean.",
     ),
     View("datasets", _DATASETS, "A dataset; n_tokens as the first model that read it counted."),
     View("random_regions", _REGIONS, "Region that the random cosines of a layer fill."),

@@ -93,18 +93,20 @@ def forget_model(connection: Connection, model_id: int) -> None:
     """Delete a model and every row that belongs to it; datasets and texts stay."""
     model = find_model(connection, model_id)
     first, end = model.first_neuron_id, model.first_neuron_id + model.n_layers * model.d_mlp
-    ablations = tables.ablation_runs.c
-    runs = select(ablations.run_id).where(ablations.model_id == model_id)
+    runs = [tables.ablation_runs.c, tables.clamp_runs.c, tables.concept_runs.c]
     _forget_comparisons(connection, model_id)
     for table in reversed(metadata.sorted_tables):
         if "neuron_id" in table.c:
             of_model = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
         elif "model_id" in table.c:
             of_model = table.c.model_id == model_id
-        elif "run_id" in table.c and table.c.run_id.references(ablations.run_id):
-            of_model = table.c.run_id.in_(runs)
         else:
-            continue
+            kinds = [c for c in runs if "run_id" in table.c and table.c.run_id.references(c.run_id)]
+            if not kinds:
+                continue
+            of_model = table.c.run_id.in_(
+                select(kinds[0].run_id).where(kinds[0].model_id == model_id)
+            )
         connection.execute(table.delete().where(of_model))
 
 

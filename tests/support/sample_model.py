@@ -3,6 +3,7 @@
 import struct
 
 from neurondb.schema import codes, tables
+from tests.support.sample_concepts import draw_held_neurons
 from tests.support.sample_drawing import ModelDrawing
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
@@ -35,6 +36,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
         draw_neuron(model, i)
     draw_peaks(model)
     _class_run(model)
+    draw_held_neurons(model)
     return model.rows
 
 

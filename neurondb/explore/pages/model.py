@@ -8,6 +8,7 @@ from neurondb.explore.parameters import read_layer
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql, make_layer_sql, make_named_sql
 from neurondb.formatting.text import format_ingest_command
+from neurondb.reading.concepts import ConceptRun, list_concept_runs
 from neurondb.reading.layers import ClassShare, LayerLine, count_model_classes, read_layer_table
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.pairs import StoredComparison, list_stored_comparisons
@@ -52,6 +53,7 @@ class ModelPage:
         panels: the figures that can be drawn.
         scattered: the layer whose neurons are drawn one by one; None without weights.
         questions: named queries about this model, name and title.
+        concepts: runs of `neurondb concept`, the newest first.
         other: models of the same shape that it could be compared with.
     """
 
@@ -66,6 +68,7 @@ class ModelPage:
     scattered: int | None
     comparisons: tuple[StoredComparison, ...]
     questions: tuple[tuple[str, str], ...]
+    concepts: tuple[ConceptRun, ...]
 
 
 class _Figure(NamedTuple):
@@ -111,6 +114,7 @@ _WEIGHT_FIGURES: Final = (
         wide=True,
     ),
 )
+CONCEPTS_SHOWN: Final = 50
 _SCATTER_CAPTION: Final = (
     "Every neuron of a layer by its cosines; inside the outlines lie 95% of random ones."
 )
@@ -171,6 +175,7 @@ def answer(request: Request) -> Page:
         scattered,
         list_stored_comparisons(connection, model),
         _QUESTIONS,
+        list_concept_runs(connection, model)[:CONCEPTS_SHOWN],
     )
     return Page("model", model.name, content)
 

@@ -19,6 +19,16 @@ from neurondb.schema.tables.activations import (
     tokenizations,
 )
 from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
+from neurondb.schema.tables.concepts import (
+    clamp_results,
+    clamp_run_neurons,
+    clamp_runs,
+    concept_candidates,
+    concept_points,
+    concept_runs,
+    concept_texts,
+    concept_tokens,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -51,6 +61,8 @@ from neurondb.schema.tables.summaries import (
     control_kinds,
     label_stats,
     quantities,
+    token_stat_places,
+    token_stat_rows,
     trace_rows,
 )
 from neurondb.schema.tables.vocabulary import (
@@ -72,9 +84,17 @@ __all__ = [
     "activation_stats",
     "annotations",
     "baselines",
+    "clamp_results",
+    "clamp_run_neurons",
+    "clamp_runs",
     "classes",
     "comparison_neurons",
     "comparisons",
+    "concept_candidates",
+    "concept_points",
+    "concept_runs",
+    "concept_texts",
+    "concept_tokens",
     "control_example_rows",
     "control_kinds",
     "cosines",
@@ -107,6 +127,8 @@ __all__ = [
     "texts",
     "token_lists",
     "token_property_rows",
+    "token_stat_places",
+    "token_stat_rows",
     "tokenizations",
     "tokens",
     "top_token_rows",

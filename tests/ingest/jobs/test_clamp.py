@@ -1,6 +1,9 @@
 """The job `clamp`, against transformers' own forward pass with one plain hook a neuron."""
 
 import re
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -128,6 +131,87 @@ def test_without_targets_the_most_probable_tokens_are_followed() -> None:
 def test_the_model_is_as_it_was_afterwards() -> None:
     model = stored(BUNDLED)
     np.testing.assert_array_equal(sweep(model).clean.probability, sweep(model).clean.probability)
+
+
+# --- what is stored ------------------------------------------------------------------------
+
+
+def stored_rows(model: Stored, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(model.database)) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+@pytest.mark.parametrize("sign", ["canonical", "model"])
+def test_a_sweep_is_stored_as_it_was_returned(sign: str) -> None:
+    model = stored("llama")
+    found = sweep(model, sign=sign, values=(-2.0, 0.5, 3.0))
+    turned = model.sign(PLACE) if sign == "model" else 1
+    rows = stored_rows(
+        model,
+        "SELECT value, token_id, probability, rank, name, prompt FROM clamp_sweeps "
+        "WHERE run_id = ? ORDER BY step, token_id",
+        found.run_id,
+    )
+    assert len(rows) == 4 * len(TARGETS)
+    for row, (value, of_value, place) in zip(
+        rows[:: len(TARGETS)],
+        [(None, found.clean, 0), *((v, found.clamped, i) for i, v in enumerate(found.values))],
+        strict=True,
+    ):
+        assert row[0] == (None if value is None else value * turned)
+        assert row[2] == of_value.probability[place, 0]
+        assert row[3] == of_value.rank[place, 0]
+    assert {row[1] for row in rows} == set(TARGETS)
+    assert {row[4:] for row in rows} == {(PLACE.name, PROMPT)}
+
+
+def test_the_same_sweep_is_stored_once() -> None:
+    model = stored("llama")
+    first = sweep(model, values=(1.0, 2.0))
+    assert sweep(model, values=(1.0, 2.0)).run_id == first.run_id
+    others = (
+        {"values": (1.0, 2.5)},
+        {"position": "last"},
+        {"hook": "hook_post"},
+        {"sign": "model"},
+    )
+    for other in others:
+        changed: dict[str, Any] = {"values": (1.0, 2.0)} | other
+        assert sweep(model, **changed).run_id != first.run_id
+    n = stored_rows(model, "SELECT COUNT(*) FROM clamp_runs")
+    assert sweep(model, values=(9.0,), store=False).run_id is None
+    assert stored_rows(model, "SELECT COUNT(*) FROM clamp_runs") == n
+
+
+def test_neurons_held_together_are_all_stored() -> None:
+    model = stored("llama")
+    found = sweep(model, neurons=(PLACE, OTHER), target_ids=(5, 5))
+    rows = stored_rows(
+        model,
+        "SELECT layer, neuron, clean_value FROM clamp_run_neurons JOIN neurons USING (neuron_id) "
+        "WHERE run_id = ? ORDER BY layer",
+        found.run_id,
+    )
+    assert [row[:2] for row in rows] == [tuple(OTHER), tuple(PLACE)]
+    assert [row[2] for row in rows] == list(found.clean_values)[::-1]
+
+
+def test_a_database_that_cannot_be_written_is_told(tmp_path: Any) -> None:
+    """The sweep is returned all the same."""
+    model = stored("llama")
+    copy = tmp_path / "copy.db"
+    shutil.copy(model.database, copy)
+    request = ClampRequest(
+        replace(model.machine, database=str(copy)), PROMPT, (PLACE,), (77.0,), TARGETS
+    )
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON clamp_runs BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    progress = Silent()
+    found = run(request, progress)
+    assert found.run_id is None
+    assert any("is not stored" in note for note in progress.notes)
 
 
 # --- refusals ------------------------------------------------------------------------------

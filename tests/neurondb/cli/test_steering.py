@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[3]
 JOBS = {
     "clamp": "ingest.jobs.clamp:run",
     "generate": "ingest.jobs.generate:run",
+    "sample": "ingest.jobs.sample:run",
     "entropy": "ingest.jobs.entropy:run",
     "attributes": "ingest.jobs.attribute_rate:run",
     "attribute-sets": "ingest.attributes.building:run",

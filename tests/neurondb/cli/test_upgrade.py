@@ -75,7 +75,7 @@ def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> No
 
     refused = CliRunner().invoke(cli, ["models", "--db", str(path)])
     assert isinstance(refused.exception, DatabaseError)
-    assert re.search(f"{NOW}.*{LATER}.*`neurondb upgrade`", str(refused.exception))
+    assert re.search(f"{NOW}.*{LATER}.*`neurondb upgrade", str(refused.exception))
 
     assert re.search(f"{NOW}.*{LATER}", upgrade(path).stderr)
     assert "nickname" in columns(path, "models")
@@ -86,7 +86,7 @@ def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> No
 def test_a_database_of_the_former_head_upgrades_like_any_other(tmp_path: Path) -> None:
     path = former_head(tmp_path / "former.db")
 
-    assert re.search(f"{NOW}.*{LATER}", upgrade(path).stderr)
+    assert re.search(f"{schema.FIRST}.*{LATER}", upgrade(path).stderr)
     assert "nickname" in columns(path, "models")
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT name, nickname FROM models").fetchall() == [("m", None)]

@@ -13,10 +13,12 @@ from neurondb.paths import find_folder
 from neurondb.schema import VIEWS, metadata
 from neurondb.sql.query_files import parse_query
 from tests.neurondb.explore.site_client import Site
+from tests.support.sample_concepts import CONCEPT
 
 REQUIRED = {
     "model": "sample-llama",
     "token": " dog",
+    "concept": CONCEPT,
     "layer": "1",
     "neuron": "1",
     "base": "sample-llama",

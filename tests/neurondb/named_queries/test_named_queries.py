@@ -13,6 +13,7 @@ from neurondb import named_queries
 from neurondb.schema import codes
 from neurondb.sql import open_engine
 from neurondb.taxonomy import CLASSES
+from tests.support.sample_concepts import CONCEPT
 from tests.support.sample_database import build
 from tests.support.sample_facts import DATASET, LABELS, REGION, TEXTS, TOP, WIDTH, Row, Sample
 
@@ -24,7 +25,9 @@ ARGUMENTS: Mapping[str, dict[str, str]] = {
     "sign-cases-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "peak-tokens-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "neurons-firing-on-token": {"token": " dog"},
+    "token-stats-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "0"},
     "neurons-for-token": {"token": " dog"},
+    "concept-neurons": {"concept": CONCEPT},
     "neurons-encoding-token": {"token": " dog"},
     "kept-top-tokens": {"base": LLAMA, "tuned": GPT},
 }

@@ -112,4 +112,5 @@ def test_details_say_what_the_page_leaves_out(connection: Connection) -> None:
 def test_a_neuron_of_which_nothing_is_ingested_has_empty_details(connection: Connection) -> None:
     summary = read_neuron_summary(connection, find_model(connection, "gate-model"), 0, 1)
 
-    assert read_neuron_details(connection, summary) == ((), (), None, (), (), None, (), ())
+    found = read_neuron_details(connection, summary)
+    assert found == ((), (), None, (), (), None, (), (), (), ())

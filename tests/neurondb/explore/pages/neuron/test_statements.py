@@ -94,8 +94,10 @@ STATS: tuple[str, ...] = (
 )
 STATS += ("post_mean", "post_variance", "post_skewness")
 LABELS = ("label", "n_tokens", "freq", "pre_mean", "post_mean", "post_positive")
+TOKEN_STATS = ("rank", "token_id", "token", "mean", "freq", "n")
 REMOVAL = ("metric", "n", "mean", "std", "changed", "estimate")
 ABLATIONS = ("mode", "condition", "value", "metric", "filter", "n", "mean", "std", "q50")
+PEAKS = ("sign_case", "place", "rank", "token", "count", "list_size", "value")
 EXAMPLES = ("rank", "value", "position", "ordinal", "text_id")
 
 
@@ -107,6 +109,25 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
         "cases": columns(cases, *CASES),
         "activations": columns([spread(acts, "pre", "post")], *STATS),
         "labels": sorted(columns(acts["labels"], *LABELS)),
+        "token_stats": sorted(
+            (one["place"], *row)
+            for one in content["token_stats"]
+            for row in columns(one["tokens"], *TOKEN_STATS)
+        ),
+        "peaks": sorted(
+            (
+                one["sign_case"],
+                place,
+                rank,
+                token["token"],
+                token["count"],
+                one["n_examples"],
+                token["value"],
+            )
+            for one in content["peaks"]
+            for place in ("peak", "previous", "next")
+            for rank, token in enumerate(one[place])
+        ),
         "examples": examples(content["examples"]),
         "controls": sorted(
             (one["title"], *row) for one in content["controls"] for row in examples(one)
@@ -127,6 +148,8 @@ RETURNED = {
     "cases": CASES,
     "activations": STATS,
     "labels": LABELS,
+    "token_stats": ("place", *TOKEN_STATS),
+    "peaks": PEAKS,
     "examples": EXAMPLES,
     "controls": ("kind", *EXAMPLES),
     "removal": REMOVAL,
@@ -134,7 +157,7 @@ RETURNED = {
     "annotations": ("source", "key", "value", "note"),
 }
 """Panel → the columns of its SQL that the page shows."""
-SORTED = ("cosines", "tokens", "labels", "controls", "removal")
+SORTED = ("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal")
 """Panels that show rows in an order of their own."""
 
 
@@ -177,8 +200,10 @@ BULK: tuple[str, ...] = (
     "control_example_rows",
     "trace_rows",
     "label_stats",
+    "peak_token_rows",
 )
 BULK += ("sign_case_rows", "activation_stats", "vocab_stat_rows", "property_effects", "classes")
+BULK += ("token_stat_rows",)
 BULK += ("neurons", "cosines", "comparison_neurons", "texts", "text_token_ids", "tokens")
 
 
