@@ -10,6 +10,9 @@ DEFAULT_PEAK_COUNT: Final = 2
 """Examples of a list in which a token must stand at a place to be stored, unless it is the one of
 the strongest example."""
 
+PEAK_COUNT_SETTING: Final = "peak_count"
+"""What the steps of the stage call this number among their settings, the only one they have."""
+
 Column = Int[np.ndarray, " rows"]
 """One entry a neuron, list and token that is stored."""
 

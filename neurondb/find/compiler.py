@@ -11,6 +11,13 @@ from typing import Final, NamedTuple, TypeVar
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import ResultShape, check_column, list_order_terms
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.neuron_lists import (
+    BY_LM_HEAD,
+    BY_PEAK,
+    BY_PROPERTY,
+    BY_TOP_LIST,
+    ON_SHOWN_DATASET,
+)
 from neurondb.find.terms import (
     And,
     Between,
@@ -31,7 +38,6 @@ from neurondb.find.terms import (
     iterate_conjuncts,
     measure_depth,
 )
-from neurondb.find.token_lists import BY_LM_HEAD, BY_PEAK, BY_TOP_LIST, ON_SHOWN_DATASET
 from neurondb.schema.columns import FLOAT32_COLUMNS
 from neurondb.schema.views import EFFECT_COLUMNS, make_overview_on
 from neurondb.sql.running import Value
@@ -46,13 +52,6 @@ class Statement(NamedTuple):
 
 # A role that is NULL means "none" once the vocabulary has been looked at, and "unknown" before.
 _ROLE_OR_NONE: Final = "CASE WHEN out_kurtosis IS NOT NULL THEN COALESCE(role, 'none') END"
-
-# A property is the same to all models; the index by property and effect has the neurons too.
-_BY_PROPERTY: Final = """
-    SELECT e.neuron_id
-    FROM properties y
-    JOIN property_effects e ON e.property_id = y.property_id
-    WHERE y.name = {name} AND {strength}"""
 
 _BY_EFFECT: Final = """
     SELECT e.neuron_id
@@ -248,7 +247,7 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
         return select_concept_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
-        return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
+        return BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
         return BY_LM_HEAD.format(column=column, token=bind(term.token))

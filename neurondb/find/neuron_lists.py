@@ -1,7 +1,7 @@
-"""SELECTs of the neurons that have a token in a list, which the indexes by token answer.
+"""SELECTs of the neurons that have a token in a list, or an effect, which indexes answer.
 
-`{column}` is token or token_id and `{token}` its value; `{lists}` are codes of lists, and `{rank}` a
-condition on the place in them.
+`{column}` is token or token_id and `{token}` its value; `{lists}` are codes of lists, and `{rank}`
+a condition on the place in them.
 """
 
 from typing import Final
@@ -36,3 +36,10 @@ BY_LM_HEAD: Final = """
      AND h.neuron_id >= m.first_neuron_id
      AND h.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
     WHERE t.{column} = {token}"""
+
+# A property is the same to all models; the index by property and effect has the neurons too.
+BY_PROPERTY: Final = """
+    SELECT e.neuron_id
+    FROM properties y
+    JOIN property_effects e ON e.property_id = y.property_id
+    WHERE y.name = {name} AND {strength}"""
