@@ -4,6 +4,7 @@
     python -m benchmarks.activations DIRECTORY --texts stories.txt
     python -m benchmarks.activations qwen2.5-0.5b --layers 4 --length 1024
     python -m benchmarks.activations llama-3.2-1b --device cuda --tokens 1000000 --profile
+    python -m benchmarks.activations smollm2-135m --token-stats 64 256 1024
     python -m benchmarks.activations small
 
 `small` measures jobs of a few thousand tokens, a line each, on one thread and on two: of the
@@ -36,6 +37,7 @@ from benchmarks.shapes import SHAPES, write_checkpoint
 from ingest import bundled
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels, make_compiled_kernels
 from ingest.activations.native import load_native_kernels
+from ingest.activations.reduction import choose_frequent_tokens
 from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import (
@@ -69,6 +71,8 @@ class Asked(NamedTuple):
     dtype: str
     shortest: int | None = None
     """Of random texts, in tokens; None: all are of one length."""
+    zipf: bool = False
+    """Whether random tokens are as frequent as words are: the n-th as 1/n."""
 
 
 def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
@@ -77,6 +81,10 @@ def token_ids(asked: Asked, checkpoint: Checkpoint) -> list[NDArray[np.int64]]:
         random = np.random.default_rng(0)
         n_texts = max(1, asked.tokens // asked.length)
         d_vocab = checkpoint.architecture.d_vocab
+        if asked.zipf:
+            frequency = 1 / np.arange(1, d_vocab + 1)
+            share = frequency / frequency.sum()
+            return list(random.choice(d_vocab, (n_texts, asked.length), p=share))
         if asked.shortest is None:
             return list(random.integers(0, d_vocab, (n_texts, asked.length)))
         lengths = random.integers(asked.shortest, asked.length + 1, asked.tokens)
@@ -124,20 +132,26 @@ class Subject:
         idle = [_Idle(range(self.shape.n_layers))]
         return lambda batch: self.forward.run(batch, idle)
 
-    def stage(self, kernels: Kernels) -> Step:
-        """Run the model and summarise all layers."""
+    def stage(self, kernels: Kernels, n_listed: int = 0) -> Step:
+        """Run the model and summarise all layers, with statistics of so many tokens."""
         layers = range(self.shape.n_layers)
+        listed = None
+        if n_listed:
+            ids = [row.cpu().numpy() for batch in self.batches for row in batch.token_ids]
+            chosen = choose_frequent_tokens(ids, n_listed, skip_bos=False)
+            listed = torch.from_numpy(chosen).to(self.device)
         summaries = {
             layer: LayerSummary.empty(
-                self.shape.d_mlp, gated=self.shape.gated, device=self.device, layer=layer
+                self.shape.d_mlp,
+                gated=self.shape.gated,
+                device=self.device,
+                layer=layer,
+                listed=listed,
             )
             for layer in layers
         }
-        summariser = [
-            Summariser(
-                summaries, dict.fromkeys(layers, self.sign), self.activation, kernels=kernels
-            )
-        ]
+        signs = dict.fromkeys(layers, self.sign)
+        summariser = [Summariser(summaries, signs, self.activation, kernels=kernels, listed=listed)]
         return lambda batch: self.forward.run(batch, summariser)
 
     def seconds(self, work: Callable[[], object]) -> float:
@@ -254,6 +268,9 @@ def measure(subject: Subject, options: argparse.Namespace) -> None:
         "bare forward": subject.bare,
         "stage": lambda: subject.stage(kernels_for(subject.device)),
     }
+    for n_listed in options.token_stats:
+        kernels = kernels_for(subject.device)
+        ways[f"stage, {n_listed} tokens"] = partial(subject.stage, kernels, n_listed)
     if options.plain:
         ways["stage, plain"] = lambda: subject.stage(PLAIN_KERNELS)
     if options.obvious:
@@ -275,12 +292,14 @@ def measure(subject: Subject, options: argparse.Namespace) -> None:
         for name, took in seconds.items():
             totals[name].append(took)
     n_tokens = sum(batch.n_tokens for batch in subject.batches)
-    floor = totals["bare forward"]
+    floor, stage = totals["bare forward"], totals["stage"]
     for name, measured in totals.items():
         ratio = statistics.median(s / f for s, f in zip(measured, floor, strict=True))
+        of_stage = statistics.median(s / f for s, f in zip(measured, stage, strict=True))
         median = statistics.median(measured)
         print(
-            f"{name}: {median:.2f} s, {n_tokens / median:,.0f} tokens/s, × {ratio:.2f}; "
+            f"{name}: {median:.2f} s, {n_tokens / median:,.0f} tokens/s, × {ratio:.2f} "
+            f"(of the stage × {of_stage:.2f}); "
             f"over the last quarter × {late[name] / late['bare forward']:.2f}"
         )
 
@@ -313,6 +332,15 @@ def main() -> int:
     parser.add_argument(
         "--plain", action="store_true", help="the stage with the plain functions, too"
     )
+    parser.add_argument(
+        "--token-stats",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="K",
+        help="the stage with statistics of K tokens, too; random tokens are then as frequent as "
+        "Zipf's law has them",
+    )
     parser.add_argument("--obvious", action="store_true", help="run_with_cache, too")
     parser.add_argument("--memory", action="store_true", help="peak memory at 1× and 4× tokens")
     parser.add_argument("--profile", action="store_true", help="where the time goes")
@@ -329,6 +357,7 @@ def main() -> int:
             n_layers = options.layers or shape.n_layers
             path = write_checkpoint(Path(scratch) / "model", shape, n_layers, attention=True)
         asked = Asked(path, texts, options.tokens, options.length, options.device, options.dtype)
+        asked = asked._replace(zipf=bool(options.token_stats))
         subject = Subject(asked)
         print(
             f"{options.model}: {subject.shape.n_layers} layers, d_model {subject.shape.d_model}, "

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from rich.console import Console
 
@@ -27,6 +28,7 @@ HERE: Final = Path(__file__).parent
 LARGEST: Final = 250_000
 """Bytes that a picture may have."""
 MODEL: Final = "smollm2-135m-instruct"
+PROMPT: Final = "The Eiffel Tower is in the city of Paris, which is the capital of"
 WIDE: Final = (1280, 900)
 SHORT: Final = (1280, 640)
 
@@ -40,6 +42,8 @@ class Shot(NamedTuple):
     scheme: str = "light"
     top: str | None = None
     """Selector of what is scrolled to the upper edge."""
+    live: bool = False
+    """Whether the model runs beside the site."""
 
 
 def shots(neuron: str) -> tuple[Shot, ...]:
@@ -50,6 +54,7 @@ def shots(neuron: str) -> tuple[Shot, ...]:
         Shot("model", f"/model/{MODEL}", (1280, 1000)),
         Shot("neuron", page),
         Shot("neuron-dark", f"{page}?case=gate%2B_in%2B", SHORT, "dark", top="#examples"),
+        Shot("live", f"/live/{MODEL}?prompt={quote(PROMPT)}", (1280, 1000), live=True),
     )
 
 
@@ -69,10 +74,10 @@ def ingest(file: Path) -> None:
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[str]:
+def serving(file: Path, *options: str) -> Iterator[str]:
     """Serve a database on a free port of the loopback, and yield the address."""
     command = [sys.executable, "-m", "neurondb", "serve", "--db", str(file), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             yield server.stdout.readline().split()[3].rstrip("/")
@@ -121,9 +126,10 @@ def main() -> int:
         site = Path(directory) / "site"  # in it no directory of this machine is named
         publish(Publication(site, str(file)), choose_progress(Console(stderr=True)))
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        with serving(site / FILE) as where:
+        # A published copy does not say where the model was read from, so that it cannot run.
+        with serving(site / FILE) as where, serving(file, "--live", MODEL) as live:
             for shot in shots(given.neuron):
-                picture = take(browser, where, shot)
+                picture = take(browser, live if shot.live else where, shot)
                 (given.output / f"{shot.name}.png").write_bytes(picture)
                 note = "" if len(picture) <= LARGEST else f", more than {LARGEST:,}"
                 print(f"{shot.name}.png: {len(picture):,} bytes{note}")

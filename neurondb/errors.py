@@ -11,7 +11,8 @@
     │   ├── LackingModelError      it has no gates, no chat template, too short a context
     │   └── HubError               it cannot be downloaded
     ├── TextError                  a dataset holds no text or cannot be read
-    └── IngestError                a job cannot go on: other settings, other weights
+    ├── IngestError                a job cannot go on: other settings, other weights
+    └── LiveError                  the model behind a site gives no answer now
 
 Only the command line turns them into exit codes. 2, a UsageError: the request cannot be right
 whatever the database, the models and the files hold, because it is malformed or names something of
@@ -66,3 +67,7 @@ class TextError(NeuronDBError):
 
 class IngestError(NeuronDBError):
     """An ingestion job cannot go on."""
+
+
+class LiveError(NeuronDBError):
+    """The model behind a site gives no answer now: it is busy, too slow, or its process ended."""

@@ -135,4 +135,7 @@ def _list_lookups() -> dict[Table, list[dict[str, object]]]:
         tables.control_kinds: [
             {"kind_id": i, "kind": kind} for i, kind in enumerate(codes.CONTROL_KINDS)
         ],
+        tables.token_stat_places: [
+            {"place_id": i, "place": place} for i, place in enumerate(codes.TOKEN_STAT_PLACES)
+        ],
     }

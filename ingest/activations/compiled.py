@@ -57,6 +57,18 @@ class Kernels(NamedTuple):
         places = self.find_histogram_bins(kind, activations, sign, tokens)
         counts += places.flatten().bincount(minlength=len(counts) + 1)[:-1]
 
+    def sum_by_token(
+        self,
+        activations: MLPActivations,
+        sign: Tensor,
+        segments: reduction.TokenSegments,
+        sums: reduction.TokenSums,
+        *,
+        finite: bool,
+    ) -> None:
+        """Add a batch's values to the sums by token; `finite` tells whether each of them is."""
+        reduction.sum_by_token(activations, sign, segments, sums, finite=finite)
+
     @property
     def insert(self) -> InsertTexts | None:
         """The function that offers many texts to lists at once; None where PyTorch does it."""

@@ -31,12 +31,15 @@ from ingest.activations.reduction import (
     FloatSums,
     NeuronKind,
     SumTree,
+    TokenSegments,
+    TokenSums,
     add_counts,
     compute_batch_totals,
     compute_centres,
     compute_moments,
     describe_cases,
     describe_labels,
+    find_token_segments,
     gather_peak_positions,
     make_zero_counts,
     make_zero_sums,
@@ -64,17 +67,30 @@ class CountedBatch:
     """False for padding, and for the first position when it is skipped."""
     labels: Int[Tensor, " texts"] | None = None
     """The place of each text's label, −1 for none."""
+    segments: TokenSegments | None = None
+    """Where the tokens stand of which statistics are wanted."""
 
     @classmethod
     def from_batch(
-        cls, batch: Batch, *, skip_bos: bool = False, labels: Tensor | None = None
+        cls,
+        batch: Batch,
+        *,
+        skip_bos: bool = False,
+        labels: Tensor | None = None,
+        listed: Tensor | None = None,
     ) -> "CountedBatch":
-        """Return a batch with its tokens counted; `labels` are those of the whole dataset."""
+        """Return a batch with its tokens counted.
+
+        `labels` are those of the whole dataset, `listed` the tokens of which statistics are wanted.
+        """
         positions = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
         counted = positions < batch.lengths[:, None]
         if skip_bos:
             counted = counted & (positions > 0)
-        return cls(batch, counted, None if labels is None else labels[batch.ordinals])
+        segments = None
+        if listed is not None:
+            segments = find_token_segments(batch.token_ids, batch.lengths, counted, listed)
+        return cls(batch, counted, None if labels is None else labels[batch.ordinals], segments)
 
     @cached_property
     def drawn_tokens(self) -> Int[Tensor, "2 tokens"]:
@@ -104,6 +120,7 @@ class LayerSummary:
         by_label: tokens by label, and positive hook_pre and hook_post; no labels, no columns.
         drawn: texts drawn at random, where control examples are wanted.
         seed: the seed of that draw.
+        by_token: sums by token, where statistics by token are wanted.
     """
 
     kind: NeuronKind
@@ -115,6 +132,7 @@ class LayerSummary:
     by_label: Float[Tensor, "3 labels neurons"]
     drawn: BestTexts | None = None
     seed: int = 0
+    by_token: TokenSums | None = None
     _kernels: Kernels = field(default=PLAIN_KERNELS, repr=False)
 
     @classmethod
@@ -128,8 +146,12 @@ class LayerSummary:
         n_labels: int = 0,
         controls: bool = False,
         seed: int = 0,
+        listed: Tensor | None = None,
     ) -> "LayerSummary":
-        """Return a summary of no texts, to add batches to."""
+        """Return a summary of no texts, to add batches to.
+
+        `listed` are the tokens of which statistics are wanted, ascending.
+        """
         kind = GATED if gated else UNGATED
         n_bins = len(kind.histograms) * n_neurons * histogram.N_BINS
         return cls(
@@ -142,6 +164,7 @@ class LayerSummary:
             torch.zeros(3, n_labels, n_neurons, dtype=torch.float64, device=device),
             BestTexts(1, n_neurons, N_DRAWN, device) if controls else None,
             seed,
+            None if listed is None else TokenSums.empty(listed, n_neurons),
         )
 
     def use_kernels(self, kernels: Kernels) -> None:
@@ -170,6 +193,10 @@ class LayerSummary:
         by_label = self._label_sums(batch, activations, sign)
         self.totals = add_counts(self.totals, counts)
         self.sums.add(float_sums._replace(by_label=by_label), batch.batch.number)
+        if self.by_token is not None and batch.segments is not None:
+            finite = not counts.nonfinite.any()
+            self.by_token.count(batch.segments, finite=finite)
+            kernels.sum_by_token(activations, sign, batch.segments, self.by_token, finite=finite)
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
             kernels.count_bins(kind, activations, sign, batch.drawn_tokens, self.counts)
         inputs = (kind, activation, activations, sign, counted, peaks)
@@ -237,6 +264,8 @@ class LayerSummary:
         self.by_label += other.by_label
         if self.drawn is not None and other.drawn is not None:
             self.drawn.merge(other.drawn)
+        if self.by_token is not None and other.by_token is not None:
+            self.by_token.merge(other.by_token)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the summary by name, as a summary file stores it."""
@@ -251,6 +280,7 @@ class LayerSummary:
             },
             "counts": self.counts,
             "by_label": self.by_label,
+            **({} if self.by_token is None else self.by_token.tensors()),
         }
 
     @classmethod
@@ -275,6 +305,7 @@ class LayerSummary:
             tensors["by_label"],
             texts("drawn") if "drawn.key" in tensors else None,
             seed,
+            TokenSums.from_tensors(tensors),
         )
 
     def record(self) -> ActivationsRecord:
@@ -299,6 +330,7 @@ class LayerSummary:
                 enumerate(describe_labels(kind, torch.cat([self.by_label.cpu(), sums.by_label])))
             ),
             controls={} if self.drawn is None else select_control_examples(self.drawn),
+            token_stats={} if self.by_token is None else self.by_token.describe_strongest(),
         )
 
     def _sums(self) -> FloatSums:

@@ -38,16 +38,29 @@ def watch(session: PromptSession, request: ActivationsRequest) -> ActivationsRes
         raise UsageError("name at least one neuron")
     if len(set(request.neurons)) < len(request.neurons):
         raise UsageError("a neuron is named twice; name each once")
-    ids_of = {place: find_neuron_id(session.stored, *place) for place in request.neurons}
+    for place in request.neurons:
+        find_neuron_id(session.stored, *place)
     ids = session.encode(request.text, chat=request.chat)
-    watcher = _Watcher(request.neurons)
-    with explain_memory_errors(session.running):
-        session.running.forward.run(session.make_batch(ids), [watcher])
-    neurons = tuple(
-        _in_canonical_sign(session, place, ids_of[place], watcher.kept[place])
-        for place in request.neurons
-    )
+    neurons = watch_tokens(session, request.neurons, ids)
     return ActivationsResult(session.stored.name, session.name_tokens(ids), neurons)
+
+
+def watch_tokens(
+    session: PromptSession, places: tuple[NeuronPlace, ...], token_ids: list[int]
+) -> tuple[NeuronActivations, ...]:
+    """Return what neurons, each named once, do at every token of a text given as its token ids.
+
+    Raises:
+        UnknownNameError: when the model has no such neuron.
+        ModelError: when the text is longer than the context, or does not fit in memory.
+    """
+    ids_of = {place: find_neuron_id(session.stored, *place) for place in places}
+    watcher = _Watcher(places)
+    with explain_memory_errors(session.running):
+        session.running.forward.run(session.make_batch(token_ids), [watcher])
+    return tuple(
+        _in_canonical_sign(session, place, ids_of[place], watcher.kept[place]) for place in places
+    )
 
 
 class _Watcher:

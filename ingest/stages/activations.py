@@ -29,6 +29,7 @@ from ingest.stages.peaks import store_from_record
 from ingest.stages.session import Session
 from ingest.stages.shards import choose_shard_path, store_shard
 from ingest.stages.texts import StoredTexts, store_texts
+from ingest.stages.token_statistics import choose_listed_tokens
 from ingest.text.corpus import Corpus
 from neurondb import __version__
 from neurondb.contracts.activations import ActivationsRecord
@@ -49,6 +50,8 @@ def run_activations_stage(session: Session) -> None:
     }
     if session.request.controls:
         settings |= {"controls": True, "seed": session.request.seed}
+    if session.request.token_stats:
+        settings |= {"token_stats": session.request.token_stats}
     steps = [Step("activations", n, settings, stored.dataset_id) for n in session.layers]
     if session.request.shard is not None:
         _run_shard(session, steps, stored)
@@ -118,7 +121,11 @@ def _summarise(
         interrupted.forget()
     device, corpus = session.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
-    n_done, summaries = interrupted.load(layers, device) or (0, _empty(session, layers, stored))
+    listed = choose_listed_tokens(session, layers, corpus)
+    n_done, summaries = interrupted.load(layers, device) or (
+        0,
+        _empty(session, layers, stored, listed),
+    )
     packed = list(
         make_batches(
             token_ids,
@@ -139,6 +146,7 @@ def _summarise(
         labels=torch.tensor(corpus.dataset.label_of, device=device)
         if corpus.dataset.labels
         else None,
+        listed=listed,
         kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN_KERNELS,
         share=(share := ForwardShare(device)),
     )
@@ -189,7 +197,9 @@ def _not_compiled(session: Session, reason: str) -> Kernels:
     return PLAIN_KERNELS
 
 
-def _empty(session: Session, layers: list[int], stored: StoredTexts) -> dict[int, LayerSummary]:
+def _empty(
+    session: Session, layers: list[int], stored: StoredTexts, listed: Tensor | None
+) -> dict[int, LayerSummary]:
     shape, request = session.architecture, session.request
     return {
         layer: LayerSummary.empty(
@@ -200,6 +210,7 @@ def _empty(session: Session, layers: list[int], stored: StoredTexts) -> dict[int
             n_labels=len(stored.corpus.dataset.labels),
             controls=request.controls,
             seed=request.seed,
+            listed=listed,
         )
         for layer in layers
     }
@@ -214,6 +225,7 @@ class Summariser:
         activation: the function on the gate.
         skip_bos: whether first positions are left out.
         labels: place of each text's label in the dataset, −1 for none.
+        listed: the tokens of which statistics are wanted, ascending.
         kernels: the functions that compute the sums.
         share: measures the time that this adds to the pass.
     """
@@ -226,6 +238,7 @@ class Summariser:
         *,
         skip_bos: bool = False,
         labels: Tensor | None = None,
+        listed: Tensor | None = None,
         kernels: Kernels = PLAIN_KERNELS,
         share: ForwardShare | None = None,
     ) -> None:
@@ -234,6 +247,7 @@ class Summariser:
         self._activation = activation
         self._skip_bos = skip_bos
         self._labels = labels
+        self._listed = listed
         self._share = share
         self._counted: CountedBatch | None = None
         for summary in summaries.values():
@@ -255,7 +269,7 @@ class Summariser:
     def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         if self._counted is None or self._counted.batch is not batch:
             self._counted = CountedBatch.from_batch(
-                batch, skip_bos=self._skip_bos, labels=self._labels
+                batch, skip_bos=self._skip_bos, labels=self._labels, listed=self._listed
             )
         summary = self._summaries[layer]
         summary.add(self._counted, activations, self._signs[layer], self._activation)

@@ -50,7 +50,7 @@ SECTIONS: Final = {
         "exact_baselines",
         "seed",
     ),
-    "Activations": ("skip_bos", "controls", "peak_count", "device", "dtype"),
+    "Activations": ("skip_bos", "controls", "peak_count", "token_stats", "device", "dtype"),
     "One dataset on several machines": ("shard", "summary"),
     "Traces": ("where", "window"),
 }
@@ -105,6 +105,15 @@ SECTIONS: Final = {
     help="Also keep examples drawn at random, and from each quarter of the peaks.",
 )
 @options.peak_count
+@click.option(
+    "--token-stats",
+    type=click.IntRange(min=0),
+    metavar="K",
+    default=0,
+    show_default=True,
+    help="Also keep what every neuron does at, just before and just after the K most frequent "
+    "tokens of the dataset: the 16 strongest of each.",
+)
 @click.option(
     "--shard",
     type=options.Shard(),

@@ -4,7 +4,7 @@ Arrays have one row a neuron of the layer (`neurons`); NaN stands for NULL.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -55,12 +55,27 @@ class LabelStatistics:
 
 
 @dataclass(frozen=True)
+class TokenStatistics:
+    """The strongest tokens at one place, of every neuron; `token_id` is −1 where there are fewer.
+
+    `mean` is that of canonical hook_post and `freq` the share with x_gate > 0 (ungated:
+    hook_post > 0), over the `n` positions at which the token is at the place.
+    """
+
+    token_id: Int[np.ndarray, "neurons k"]
+    mean: Float[np.ndarray, "neurons k"]
+    freq: Float[np.ndarray, "neurons k"]
+    n: Int[np.ndarray, "neurons k"]
+
+
+@dataclass(frozen=True)
 class ActivationsRecord:
     """Activation summary of one layer over a dataset (METHODS §5); keys are codes.
 
     A token where gate, in or post is NaN or infinite is in `n_nonfinite` and in nothing else.
     `histograms` maps quantities to counts by `neurondb.histogram`'s bins, `labels` the places of
-    the dataset's labels to statistics, `controls` codes of `CONTROL_KINDS` to examples.
+    the dataset's labels to statistics, `controls` codes of `CONTROL_KINDS` to examples,
+    `token_stats` codes of `TOKEN_STAT_PLACES` to statistics by token.
     """
 
     n_tokens: PerNeuronInt
@@ -74,6 +89,7 @@ class ActivationsRecord:
     histograms: Mapping[int, Int[np.ndarray, "neurons bins"]]
     labels: Mapping[int, LabelStatistics]
     controls: Mapping[int, Examples]
+    token_stats: Mapping[int, TokenStatistics] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

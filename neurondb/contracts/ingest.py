@@ -68,6 +68,9 @@ class IngestRequest:
     """Store examples drawn at random and from each quarter of |peak| beside the top examples."""
     peak_count: int = DEFAULT_PEAK_COUNT
     """Examples in which a token must stand at a place to be among the peak tokens; 1 is all."""
+    token_stats: int = 0
+    """Of so many of the dataset's most frequent tokens: what every neuron does at them, just before
+    and just after."""
     shard: tuple[int, int] | None = None
     """(i, n), 1 ≤ i ≤ n: run over the i-th of n parts of the texts, for `neurondb merge`."""
     summary: str | None = None
@@ -190,6 +193,13 @@ def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:
         raise UsageError(
             f"{option('peak_count')} is of the stages activations and peaks; "
             f"add one to {option('stages')}"
+        )
+    if request.token_stats < 0:
+        raise UsageError(f"{option('token_stats')} {request.token_stats}: 0, or a number of tokens")
+    if request.token_stats and "activations" not in stages:
+        raise UsageError(
+            f"{option('token_stats')} belongs to the stage activations; give {option('dataset')}, "
+            f"or add it to {option('stages')}"
         )
     if request.summary is not None and request.shard is None:
         raise UsageError(f"{option('summary')} is where a shard goes; give {option('shard')} too")

@@ -13,13 +13,29 @@ from datasette.version import __version__
 
 from neurondb.errors import NeuronDBError, UsageError
 from neurondb.explore.assets import answer_asset, compute_asset_version
+from neurondb.explore.live_answers import ask_live_model
 from neurondb.explore.middleware import MARK
 from neurondb.explore.pages import FORMS, PAGES
-from neurondb.explore.site import Answer, Document, Page, Redirect, Site, View, choose_error_status
+from neurondb.explore.site import (
+    Answer,
+    Document,
+    Page,
+    Question,
+    Redirect,
+    Site,
+    View,
+    choose_error_status,
+)
 
 CSRF_COOKIE: Final = "ds_csrftoken"
-_TITLES: Final = {400: "That cannot be asked", 404: "Not found"}
+_TITLES: Final = {
+    400: "That cannot be asked",
+    404: "Not found",
+    503: "The model gave no answer",
+}
 """HTTP status → title of the page that says what was wrong."""
+_RETRY_SECONDS: Final = 5
+"""A visitor who could not be answered is told to come back after so long."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,8 @@ class Message:
 def make_error_page(error: str, status: int) -> Page:
     """Return the page that shows an error."""
     title = _TITLES.get(status, "That cannot be shown")
-    return Page("message", title, Message(error, status), status)
+    headers = {"retry-after": str(_RETRY_SECONDS)} if status == 503 else {}
+    return Page("message", title, Message(error, status), status, headers)
 
 
 def list_routes(site: Site) -> list[tuple[str, Callable[..., Any]]]:
@@ -51,6 +68,10 @@ def _build_handler(site: Site, module: str) -> Callable[..., Awaitable[Any]]:
             form = await _read_form(module, request)
             answer_request = partial(site.answer, _make_lazy_view(module), path, query, form)
             answer = await _run_in_thread(site, answer_request)
+            while isinstance(answer, Question):
+                then = partial(answer.then, reply=await ask_live_model(site, request, answer))
+                answer_request = partial(site.answer, then, path, query, form)
+                answer = await _run_in_thread(site, answer_request)
         except NeuronDBError as error:
             answer = make_error_page(str(error), choose_error_status(error))
         as_json = "format" in path or path.get("form") == "json"
@@ -100,18 +121,21 @@ async def _respond(site: Site, request: Any, answer: Answer, *, as_json: bool) -
     if isinstance(answer, Document):
         headers = dict(answer.headers) | {MARK.decode(): "1"}
         return Response(answer.body, headers=headers, content_type=answer.content_type)
+    assert isinstance(answer, Page)
     if as_json:
         return _respond_json(site, answer)
     html = await site.datasette.render_template(
         f"neurondb/{answer.template}.html", _build_context(site, request, answer), request=request
     )
-    return Response.html(html, status=answer.status, headers={MARK.decode(): "1"})
+    headers = {**answer.headers, MARK.decode(): "1"}
+    return Response.html(html, status=answer.status, headers=headers)
 
 
 def _respond_json(site: Site, page: Page) -> Any:
     from neurondb.formatting.documents import format_json
 
-    headers = {"access-control-allow-origin": "*"} if site.datasette.cors else {}
+    cors = {"access-control-allow-origin": "*"} if site.datasette.cors else {}
+    headers = {**page.headers, **cors}
     return Response(
         format_json(page.content),
         status=page.status,

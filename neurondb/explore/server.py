@@ -1,14 +1,18 @@
 """Serve one database as a site: what `neurondb serve` starts."""
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
+from neurondb.contracts.live import LiveRequest
 from neurondb.database import format_url, get_sqlite_path, open_existing, open_immutable, parse_url
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.explore.site import PLUGIN
+from neurondb.live import LiveModel
 from neurondb.name_matching import quote_word, suggest_names
 from neurondb.sqlite_files import find_unwritten_log
 
@@ -183,18 +187,52 @@ def format_address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def run_server(datasette: Any, listener: socket.socket) -> None:
+@contextmanager
+def run_live_model(datasette: Any, request: LiveRequest | None) -> Iterator[LiveModel | None]:
+    """While open, a model runs beside a site, once it is loaded; None where none is asked for.
+
+    Raises:
+        NeuronDBError: when it cannot be loaded.
+    """
+    from neurondb.explore.site import find_site
+
+    site = find_site(datasette)
+    if request is None or site is None:
+        yield None
+        return
+    from rich.console import Console
+
+    live = LiveModel(request)
+    with Console(stderr=True).status(f"Loading {live.model}…"):  # on a terminal only
+        live.start()
+    site.live = live
+    try:
+        yield live
+    finally:
+        site.live = None
+        live.join()
+
+
+def run_server(datasette: Any, listener: socket.socket, live: LiveModel | None = None) -> None:
     """Serve until Ctrl-C."""
     import uvicorn
 
     from neurondb.explore.prefetch import start_prefetch
+
+    class Server(uvicorn.Server):
+        """Refuses, when it is told to end, who waits for the live model: they would hold it up."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if live is not None:
+                live.close()
+            super().handle_exit(sig, frame)
 
     start_prefetch(datasette)
     config = uvicorn.Config(
         datasette.app(), log_level="warning", access_log=False, lifespan="on", server_header=False
     )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         return
 

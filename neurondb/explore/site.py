@@ -1,7 +1,8 @@
 """One NeuronDB database as a site: what pages receive and return, and how they are run.
 
 `find_site` finds the database among those of a Datasette. A page is a function that takes a
-`Request` and returns a `Page`, a `Redirect` or a `Document`; `Site.answer` runs it.
+`Request` and returns a `Page`, a `Redirect`, a `Document`, or a `Question` to the live model;
+`Site.answer` runs it.
 """
 
 import os
@@ -17,17 +18,21 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
 
+from neurondb.contracts.live import LiveQuestion
 from neurondb.database import get_driver_connection, open_existing, open_immutable, translate_errors
 from neurondb.errors import (
     DatabaseError,
     IngestError,
     LackingModelError,
+    LiveError,
     NeuronDBError,
     UnknownNameError,
     UsageError,
 )
 from neurondb.explore.databases import prepare_databases
 from neurondb.explore.urls import Urls
+from neurondb.live import LiveModel
+from neurondb.reading.traces import Trace
 from neurondb.sqlite_files import read_stamp
 
 if TYPE_CHECKING:
@@ -89,12 +94,14 @@ class Page:
         title: the title of the window.
         content: a dataclass; the template sees it as `page`.
         status: the HTTP status.
+        headers: HTTP headers beyond those of every page.
     """
 
     template: str
     title: str
     content: "DataclassInstance"
     status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,20 @@ class Document:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Answer = Page | Redirect | Document
+@dataclass(frozen=True)
+class Question:
+    """What the live model has to say before there is a page.
+
+    Attributes:
+        asked: the question.
+        then: makes the page of the request, which it is passed anew, and of `reply`.
+    """
+
+    asked: LiveQuestion
+    then: Callable[..., "Answer"]
+
+
+Answer = Page | Redirect | Document | Question
 View = Callable[[Request], Answer]
 
 
@@ -124,6 +144,10 @@ class Site:
         self.datasette = datasette
         self.database = database
         self.options = options
+        self.live: LiveModel | None = None
+        """The model that runs beside this site, if one does."""
+        self.traces: dict[Hashable, Trace] = {}
+        """What it said of stored examples."""
         self._cache: dict[Hashable, tuple[object, Any]] = {}
         self._locks: dict[Hashable, Lock] = {}
 
@@ -144,6 +168,10 @@ class Site:
     def sql_allowed(self) -> bool:
         """Whether visitors may write SQL."""
         return bool(self.datasette.setting("default_allow_sql"))
+
+    def find_live(self, model: str) -> LiveModel | None:
+        """Return the live model, if it is the one of this name."""
+        return self.live if self.live is not None and self.live.model == model else None
 
     @property
     def limit_s(self) -> float:
@@ -180,7 +208,7 @@ class Site:
         # Visitors who come at the same time wait for one of them; each on its own, they would all
         # be slow enough to be given up.
         with self._locks.setdefault(key, Lock()):
-            version = self._version()
+            version = self.version
             entry = self._cache.get(key)
             if entry is None or entry[0] != version:
                 if len(self._cache) >= _CACHE_SIZE:
@@ -190,7 +218,9 @@ class Site:
         value: T = entry[1]
         return value
 
-    def _version(self) -> object:
+    @property
+    def version(self) -> Hashable:
+        """What changes with the database."""
         return read_stamp(str(self.database.path))
 
 
@@ -216,6 +246,8 @@ def choose_error_status(error: NeuronDBError) -> int:
     """Return the HTTP status for an error."""
     if isinstance(error, UnknownNameError):
         return 404
+    if isinstance(error, LiveError):
+        return 503
     return 400 if isinstance(error, UsageError | IngestError | LackingModelError) else 500
 
 

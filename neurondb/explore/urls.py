@@ -53,6 +53,14 @@ class Urls:
         """Return the address that leads to some neuron of a model."""
         return self._address(f"random/{_quote_part(model)}")
 
+    def live(self, model: str, **options: str | int | None) -> str:
+        """Return the address at which a model explains prompts."""
+        return self._address(f"live/{_quote_part(model)}", **options)
+
+    def intervene(self, model: str) -> str:
+        """Return the address that takes the form of neurons to change in a prompt."""
+        return self._address(f"live/{_quote_part(model)}/intervene")
+
     def annotate(self) -> str:
         """Return the address that takes the form of an annotation."""
         return self._address("annotate")

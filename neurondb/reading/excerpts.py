@@ -78,7 +78,7 @@ def read_excerpts(
     connection: Connection, model: Model, places: Sequence[Place], radius: int
 ) -> list[Excerpt]:
     """Return an excerpt of `radius` tokens on either side of each place, in the same order."""
-    ids = _read_token_ids(connection, model, {place.text_id for place in places})
+    ids = read_token_ids(connection, model, {place.text_id for place in places})
     windows = [_cut_window(ids.get(text_id, ()), position, radius) for text_id, position in places]
     bytes_of = _spell_tokens(
         connection, model, {i for window in windows if window for i in window.ids}
@@ -100,9 +100,10 @@ def _cut_window(ids: Sequence[int], position: int, radius: int) -> Window | None
     return Window(ids[first:end], first, position - first, first == 0, end >= len(ids))
 
 
-def _read_token_ids(
+def read_token_ids(
     connection: Connection, model: Model, texts: Collection[int]
 ) -> dict[int, tuple[int, ...]]:
+    """Return text id → the token ids that the model saw of it, of those texts that are stored."""
     t = tables.text_token_ids.c
     rows = connection.execute(
         select(t.text_id, t.token_ids).where(

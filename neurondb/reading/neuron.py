@@ -30,6 +30,7 @@ from neurondb.reading.peaks import CasePeaks, read_case_peaks
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
 from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
 from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
+from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
 from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -143,6 +144,8 @@ class NeuronPage:
         controls: a list for every kind of control; None when they were not asked for.
         peaks: the tokens that it fires on, after and before, an entry for every sign case with
             examples; empty until the stage `peaks` has come to it.
+        token_stats: the tokens at, just after and just before which the mean of hook_post is
+            largest; empty where the dataset was ingested without `--token-stats`.
     """
 
     identity: Identity
@@ -154,6 +157,7 @@ class NeuronPage:
     annotations: tuple[Annotation, ...]
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
+    token_stats: tuple[TokenStatistics, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -234,7 +238,12 @@ def read_neuron_page(
     summary = read_neuron_summary(connection, stored_model, layer, neuron, options.dataset)
     key, activations = summary.identity.neuron_id, summary.activations
     examples: tuple[ExampleList, ...] = ()
+    token_stats: tuple[TokenStatistics, ...] = ()
     if activations is not None:
+        dataset_id = activations.dataset.dataset_id
+        token_stats = read_token_statistics(
+            connection, stored_model, key, dataset_id, options.tokens
+        )
         examples = read_example_lists(connection, stored_model, key, activations, options.examples)
     controls = None
     if options.controls and summary.dataset is not None:
@@ -251,6 +260,7 @@ def read_neuron_page(
         annotations=read_annotations(connection, key),
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
+        token_stats=token_stats,
     )
 
 

@@ -31,6 +31,10 @@ CONTROL_KINDS: Final = ("random", "band 0-25%", "band 25-50%", "band 50-75%", "b
 """Examples beside the tops: texts drawn at random, and drawn from each quarter of the drawn texts
 by |peak|."""
 
+TOKEN_STAT_PLACES: Final = ("current", "previous", "next")
+"""Where a token stands of which statistics are kept: at the position itself, just before it, just
+after it."""
+
 
 def list_sides(*, gated: bool) -> tuple[int, ...]:
     """Return the sides of `in` to decode: both for a gated neuron, whose sign of `in` is arbitrary.

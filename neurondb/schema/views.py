@@ -185,6 +185,17 @@ FROM control_example_rows r
 JOIN control_kinds k ON k.kind_id = r.kind_id
 """
 
+# Tokens have texts once the vocabulary stage has stored them.
+_FREQUENT_TOKENS = """
+SELECT r.neuron_id, r.dataset_id, p.place, r.rank, r.token_id,
+       (SELECT t.token FROM neurons n
+        JOIN tokens t ON t.model_id = n.model_id AND t.token_id = r.token_id
+        WHERE n.neuron_id = r.neuron_id) AS token,
+       r.mean, r.freq, r.n
+FROM token_stat_rows r
+JOIN token_stat_places p ON p.place_id = r.place_id
+"""
+
 _DATASETS = """
 SELECT d.dataset_id, d.name, d.source, d.fingerprint, d.n_texts,
        (SELECT z.n_tokens FROM tokenizations z WHERE z.dataset_id = d.dataset_id
@@ -326,6 +337,12 @@ VIEWS: Final = (
         "control_examples",
         _CONTROL_EXAMPLES,
         "A text drawn at random, from all or from a quarter by |peak|, to compare examples with.",
+    ),
+    View(
+        "token_stats",
+        _FREQUENT_TOKENS,
+        "What a neuron does where a frequent token stands, just after it and just before it; the "
+        "mean over all positions is activation_stats.post_mean.",
     ),
     View("datasets", _DATASETS, "A dataset; n_tokens as the first model that read it counted."),
     View("random_regions", _REGIONS, "Region that the random cosines of a layer fill."),

@@ -25,6 +25,7 @@ from neurondb.terminal.console import make_heading, make_hint, make_missing_stag
 from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
 from neurondb.terminal.neuron_peaks import draw_case_peaks
+from neurondb.terminal.neuron_token_stats import draw_token_statistics
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED, draw_cosines, draw_vocabulary
 
 _TOKEN_CELLS: Final = 24
@@ -229,6 +230,14 @@ def _make_labels_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel(title, draw_labels(activations.labels, view.width))
 
 
+def _make_token_statistics_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if not page.token_stats or page.activations is None:
+        return None
+    mean, gated = page.activations.post.mean, page.identity.gated
+    body = draw_token_statistics(page.token_stats, mean, view.width, gated=gated)
+    return Panel("by frequent token: largest |mean hook_post|", body)
+
+
 def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
     if page.controls is None:
         return None
@@ -256,6 +265,7 @@ _PANELS: Final = (
     _make_activations_panel,
     _make_peaks_panel,
     _make_labels_panel,
+    _make_token_statistics_panel,
     _make_vocabulary_panel,
     _make_examples_panel,
     _make_controls_panel,

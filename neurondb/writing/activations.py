@@ -12,6 +12,7 @@ from neurondb.contracts.activations import (
     LabelStatistics,
     Moments,
     SignCase,
+    TokenStatistics,
 )
 from neurondb.schema import tables
 from neurondb.schema.codes import QUANTITY_COLUMNS
@@ -53,6 +54,7 @@ def write_activations(
         tables.activation_histograms: _make_histograms(ids, record),
         tables.label_stats: _make_labels(ids, record.labels, label_ids),
         tables.control_example_rows: _make_examples(ids, record.controls, "kind_id", text_ids),
+        tables.token_stat_rows: _make_token_statistics(ids, record.token_stats),
     }
     for table, columns in by_table.items():
         columns["dataset_id"] = np.full(len(columns["neuron_id"]), dataset_id)
@@ -159,5 +161,22 @@ def _make_labels(
                 ]
             )
             for name in ("pre_mean", "pre_variance", "post_mean", "post_variance")
+        },
+    }
+
+
+def _make_token_statistics(ids: Ids, places: Mapping[int, TokenStatistics]) -> Columns:
+    codes = sorted(places)
+    if not codes:
+        return {"neuron_id": ids[:0]}
+    n, k = places[codes[0]].token_id.shape
+    there = interleave([places[code].token_id for code in codes]) >= 0
+    return {
+        "neuron_id": np.repeat(ids, len(codes) * k)[there],
+        "place_id": np.tile(np.repeat(codes, k), n)[there],
+        "rank": np.tile(np.arange(k), n * len(codes))[there],
+        **{
+            name: interleave([getattr(places[code], name) for code in codes])[there]
+            for name in ("token_id", "mean", "freq", "n")
         },
     }

@@ -42,6 +42,7 @@ def both(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
         dataset=str(texts),
         device="cpu",
         controls=True,
+        token_stats=6,
         stages=("weights", "vocab", "activations", "traces"),
     )
     for one in (request, replace(request, database=postgres)):
@@ -85,6 +86,7 @@ def test_every_table_has_the_same_rows(both: tuple[str, str]) -> None:
         assert same(mine[table], rows), table
     assert len(theirs["top_token_rows"]) > 100
     assert len(theirs["trace_rows"]) > 10
+    assert len(theirs["peak_token_rows"]) > 100
 
 
 @pytest.mark.parametrize("name", named_queries.list_names())
@@ -113,7 +115,17 @@ def float_of(value: Any) -> Any:
 
 @pytest.mark.parametrize(
     "expression",
-    ["", "freq>0.3", "orthogonal", "layer=1 in_out<0", "out_kurtosis>2 or significant", "dead"],
+    [
+        "",
+        "freq>0.3",
+        "orthogonal",
+        "layer=1 in_out<0",
+        "out_kurtosis>2 or significant",
+        "dead",
+        "fires.token=' the'",
+        "gate+_in+.fires.next=' the',' a'@1",
+        "dataset=tiny fires.token=' the'",
+    ],
 )
 def test_find_gives_the_same_neurons(both: tuple[str, str], expression: str) -> None:
     answers = []

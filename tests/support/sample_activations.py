@@ -82,6 +82,7 @@ def _summaries(model: ModelDrawing, key: Row) -> None:
     if key["neuron_id"] % WIDTH == 0:
         _controls(model, key)
         _traces(model, key)
+        _token_statistics(model, key)
 
 
 def _controls(model: ModelDrawing, key: Row) -> None:
@@ -93,6 +94,17 @@ def _controls(model: ModelDrawing, key: Row) -> None:
                 text_id=model.more.randrange(len(TEXTS)) + 1,
                 position=model.more.randrange(9),
                 value=model.more.gauss(0, 1),
+            )
+
+
+def _token_statistics(model: ModelDrawing, key: Row) -> None:
+    """Three tokens a place, with numbers that follow from place and rank."""
+    for place in range(len(codes.TOKEN_STAT_PLACES)):
+        for rank in range(3):
+            row = key | {"place_id": place, "rank": rank, "token_id": 2 + place + rank}
+            mean = (0.75 - rank / 8 - place / 64) * (-1) ** rank
+            model.sample.token_stats.append(
+                model.add(tables.token_stat_rows, **row, mean=mean, freq=rank / 4, n=100 + rank)
             )
 
 

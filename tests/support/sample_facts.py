@@ -67,6 +67,7 @@ class Sample:
         self.cases: list[Row] = []
         self.examples: list[Row] = []
         self.labels: list[Row] = []
+        self.token_stats: list[Row] = []
         self.norms: dict[tuple[str, str, str], float] = {}
         self.double: dict[int, Row] = {}
         self.decoded: dict[int, float] = {}

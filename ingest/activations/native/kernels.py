@@ -17,6 +17,8 @@ from ingest.activations.reduction import (
     Activation,
     BatchSums,
     NeuronKind,
+    TokenSegments,
+    TokenSums,
     find_histogram_bins,
     find_peak_positions,
 )
@@ -201,6 +203,30 @@ class NativeKernels(Kernels):
         bins = (innermost, histogram.BINS_A_SIDE, counts.data_ptr())
         inputs.share_out(
             lambda *part: function(batch_pointer, rows.data_ptr(), len(rows), *bins, *part)
+        )
+
+    def sum_by_token(
+        self,
+        activations: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        segments: TokenSegments,
+        sums: TokenSums,
+        *,
+        finite: bool,
+    ) -> None:
+        """Add a batch's values to the sums by token; `finite` tells whether each of them is."""
+        inputs = _Inputs(activations, sign)
+        lists = (segments.rows, segments.segments, segments.lengths.cumsum(0))
+        tables = (sums.high, sums.low, sums.positive)
+        nonfinite = None if finite else sums.nonfinite.data_ptr()
+        function = _function("sum_by_token", _Pointer, *[_Pointer] * 3, _Long, *[_Pointer] * 4)
+        batch_pointer = inputs.address
+        pointers = [tensor.data_ptr() for tensor in lists]
+        table_pointers = [tensor.data_ptr() for tensor in tables]
+        inputs.share_out(
+            lambda *part: function(
+                batch_pointer, *pointers, len(lists[1]), *table_pointers, nonfinite, *part
+            )
         )
 
     def insert(

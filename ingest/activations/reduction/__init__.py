@@ -13,6 +13,13 @@ from ingest.activations.reduction.batch_sums import (
     sum_in_float64,
 )
 from ingest.activations.reduction.bins import find_histogram_bins
+from ingest.activations.reduction.by_token import (
+    TokenSegments,
+    TokenSums,
+    choose_frequent_tokens,
+    find_token_segments,
+    sum_by_token,
+)
 from ingest.activations.reduction.positions import find_peak_positions, gather_peak_positions
 from ingest.activations.reduction.quantities import (
     GATED,
@@ -52,8 +59,11 @@ __all__ = [
     "Interval",
     "NeuronKind",
     "SumTree",
+    "TokenSegments",
+    "TokenSums",
     "add_counts",
     "add_sums",
+    "choose_frequent_tokens",
     "compute_batch_totals",
     "compute_canonical_values",
     "compute_centres",
@@ -62,11 +72,13 @@ __all__ = [
     "describe_labels",
     "find_histogram_bins",
     "find_peak_positions",
+    "find_token_segments",
     "gather_peak_positions",
     "make_zero_counts",
     "make_zero_sums",
     "reduce_batch",
     "reduce_batch_in_parts",
     "sum_by_text",
+    "sum_by_token",
     "sum_in_float64",
 ]

@@ -1,7 +1,7 @@
 """The pages, a module each: this table gives each its address.
 
 A page module has `answer`, which takes a `Request` of `explore/site.py` and returns a `Page`, a
-`Redirect` or a `Document`.
+`Redirect`, a `Document`, or a `Question` to the live model.
 """
 
 from typing import Final
@@ -24,10 +24,12 @@ PAGES: Final = {
     r"/concept/(?P<run_id>[0-9]{1,9})" + _JSON: "concept",
     r"/pair" + _JSON: "pair",
     r"/compare/(?P<before>[^/]+)/(?P<after>[^/]+?)" + _JSON: "comparison",
+    rf"/live/{_MODEL}" + _JSON: "live.page",
+    rf"/live/{_MODEL}/intervene$": "live.intervene",
     r"/annotate$": "annotate",
     r"/figure/(?P<name>[a-z-]+)\.(?P<form>json|svg|png|pdf|html)$": "figure",
 }
 """Address below the site's base, as a regular expression → module of this package."""
 
-FORMS: Final = frozenset({"annotate"})
+FORMS: Final = frozenset({"annotate", "live.intervene"})
 """Modules that answer to a form that was sent (POST); the others only show."""

@@ -107,7 +107,7 @@ class TextContent:
         if not self.path.hook_pre_linear:
             traces = {"in": self.path.hook_pre}
         traces["post"] = self.path.hook_post
-        values = " · ".join(
+        values = ", ".join(
             f"{name} {format_compact(at.get(position))}" for name, at in traces.items()
         )
         percent = round(100 * abs(value) / self.scale)

@@ -61,6 +61,8 @@ from neurondb.schema.tables.summaries import (
     control_kinds,
     label_stats,
     quantities,
+    token_stat_places,
+    token_stat_rows,
     trace_rows,
 )
 from neurondb.schema.tables.vocabulary import (
@@ -125,6 +127,8 @@ __all__ = [
     "texts",
     "token_lists",
     "token_property_rows",
+    "token_stat_places",
+    "token_stat_rows",
     "tokenizations",
     "tokens",
     "top_token_rows",

@@ -67,6 +67,36 @@ control_example_rows = Table(
     **CLUSTERED,
 )
 
+token_stat_places = Table(
+    "token_stat_places",
+    metadata,
+    Column("place_id", SmallInteger, primary_key=True, comment="code"),
+    word(
+        "place",
+        "current: the token is at the position; previous: just before it; next: just after it",
+        unique=True,
+    ),
+)
+
+token_stat_rows = Table(
+    "token_stat_rows",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    key("dataset_id", "dataset_rows.dataset_id", "dataset"),
+    code("place_id", "token_stat_places.place_id", "code of the place"),
+    Column(
+        "rank",
+        SmallInteger,
+        primary_key=True,
+        comment="place in the list, from 0, which has the largest |mean|",
+    ),
+    integer("token_id", "token, one of the dataset's most frequent"),
+    real("mean", "mean of hook_post, canonical sign, over these positions", nullable=False),
+    real("freq", "share of them with x_gate > 0 (ungated: hook_post > 0)", nullable=False),
+    integer("n", "counted positions that have the token at this place"),
+    **CLUSTERED,
+)
+
 trace_rows = Table(
     "trace_rows",
     metadata,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,15 +52,15 @@ def interrupted(request: IngestRequest, n: int, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize("controls", [False, True])
+@pytest.mark.parametrize("more", [{}, {"controls": True}, {"token_stats": 20}])
 def test_an_interrupted_pass_goes_on_where_it_was(
     request_: IngestRequest,
     whole: IngestRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    controls: bool,
+    more: dict[str, Any],
 ) -> None:
-    request_, whole = replace(request_, controls=controls), replace(whole, controls=controls)
+    request_, whole = replace(request_, **more), replace(whole, **more)
     run(whole)
     interrupted(request_, 2, monkeypatch)
     assert list(tmp_path.glob("n.db.pass-*"))
@@ -117,7 +118,14 @@ def test_a_damaged_state_begins_anew(
 
 @pytest.mark.usefixtures("saving")
 @pytest.mark.parametrize(
-    "changed", [{"skip_bos": True}, {"controls": True}, {"force": True}, {"max_texts": 4}]
+    "changed",
+    [
+        {"skip_bos": True},
+        {"controls": True},
+        {"token_stats": 3},
+        {"force": True},
+        {"max_texts": 4},
+    ],
 )
 def test_the_state_of_another_pass_is_not_gone_on_from(
     request_: IngestRequest,

@@ -51,6 +51,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> IngestRequest:
         dataset=str(file),
         device="cpu",
         controls=True,
+        token_stats=30,
         stages=("weights", "activations"),
     )
 
@@ -62,7 +63,8 @@ def run(request: IngestRequest | MergeRequest) -> None:
 def bits(database: Path) -> Rows:
     """Return every row of every table as Python spells it, which tells any two floats apart."""
     rows = {table: [repr(row) for row in found] for table, found in all_rows(database).items()}
-    for table in ("label_stats", "control_example_rows", "activation_stats", "example_rows"):
+    filled = "label_stats control_example_rows activation_stats example_rows token_stat_rows"
+    for table in filled.split():
         assert rows[table], table
     return rows
 

@@ -13,7 +13,7 @@ from neurondb.cli import cli, main
 from neurondb.errors import DatabaseError, UnknownNameError
 from neurondb.schema import codes
 from tests.support.sample_database import build
-from tests.support.sample_facts import Sample
+from tests.support.sample_facts import WIDTH, Sample
 
 Show = Callable[..., Result]
 
@@ -115,6 +115,23 @@ def test_controls_are_shown_when_asked_for(show: Show) -> None:
     assert "controls" not in without
     assert [one["kind"] for one in found["controls"]] == list(codes.CONTROL_KINDS)
     assert {len(one["examples"]) for one in found["controls"]} == {1}
+
+
+def test_statistics_by_token_are_shown_where_there_are_any(show: Show, sample: Sample) -> None:
+    stored = [one for one in sample.token_stats if one["neuron_id"] == WIDTH]
+    page, without = show("sample-llama", "1.0").stdout, show("sample-llama", "1.1").stdout
+    assert "by frequent token: largest |mean hook_post|" in page
+    assert "by frequent token" not in without
+    found = json.loads(show("sample-llama", "1.0", "--tokens", "2", "--format", "json").stdout)
+    assert [
+        (code, one["rank"], one["token_id"], one["mean"], one["freq"], one["n"])
+        for code, place in enumerate(found["token_stats"])
+        for one in place["tokens"]
+    ] == [
+        (one["place_id"], one["rank"], one["token_id"], one["mean"], one["freq"], one["n"])
+        for one in stored
+        if one["rank"] < 2
+    ]
 
 
 def test_a_terminal_gets_tokens_in_colours(

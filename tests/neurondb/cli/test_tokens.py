@@ -99,9 +99,39 @@ def test_rows_are_all_places(ask: Ask, sample: Sample) -> None:
         if neuron_id in ids
         for token in (" dog", " cat")
     )
-    assert len(rows) == expected
+    fires = [row for row in rows if row["effect"].startswith("fires_")]
+    assert len(rows) - len(fires) == expected
     assert tuple(rows[0]) == ROW_COLUMNS
-    assert {row["n_tokens"] for row in rows} == {1, 2}
+    assert {row["n_tokens"] for row in rows if row not in fires} == {1, 2}
+    keys = ("neuron_id", "token", "sign_case", "place", "rank", "count", "list_size", "value")
+    assert {tuple(row[key] for key in keys) for row in fires} == {
+        tuple(row[key] for key in keys)
+        for row in sample.peaks
+        if row["model"] == "sample-llama" and row["token"] in (" dog", " cat")
+    }
+    effects = {"peak": "fires_on", "previous": "fires_after", "next": "fires_before"}
+    assert all(row["effect"] == effects[row["place"]] for row in fires)
+
+
+def test_the_page_says_who_fires_on_a_token(ask: Ask, sample: Sample, tmp_path: Path) -> None:
+    text = table(ask("sample-llama", " dog", "--format", "table", "--limit", "2", width=100))
+    for place, words in {"peak": "on", "previous": "after", "next": "before"}.items():
+        neurons = {
+            row["neuron_id"]
+            for row in sample.peaks
+            if (row["model"], row["place"], row["token"]) == ("sample-llama", place, " dog")
+        }
+        (line,) = (line for line in text.splitlines() if f"fires {words} it" in line)
+        assert f" {len(neurons)} neuron" in line
+    lists_only = table(ask("sample-llama", " dog", "--vector", "out", "--format", "table"))
+    assert "fires" not in lists_only
+    assert "one of them" in table(ask("sample-llama", " dog", " cat", "--format", "table"))
+    file = shutil.copy(sample.path, tmp_path / "without.db")
+    with sqlite3.connect(file) as connection:
+        connection.execute("DELETE FROM peak_token_rows")
+    result = ask("sample-llama", " dog", "--format", "table", "--db", str(file))
+    assert "fires" not in result.stdout
+    assert "peak tokens were not ingested for sample-llama: run" in result.stderr
 
 
 def test_formats_and_files(ask: Ask, tmp_path: Path) -> None:

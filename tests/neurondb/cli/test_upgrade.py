@@ -75,7 +75,7 @@ def test_an_older_database_is_refused_until_it_is_upgraded(tmp_path: Path) -> No
 
     refused = CliRunner().invoke(cli, ["models", "--db", str(path)])
     assert isinstance(refused.exception, DatabaseError)
-    assert re.search(f"{NOW}.*{LATER}.*`neurondb upgrade`", str(refused.exception))
+    assert re.search(f"{NOW}.*{LATER}.*`neurondb upgrade", str(refused.exception))
 
     assert re.search(f"{NOW}.*{LATER}", upgrade(path).stderr)
     assert "nickname" in columns(path, "models")

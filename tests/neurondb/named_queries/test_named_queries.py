@@ -25,6 +25,7 @@ ARGUMENTS: Mapping[str, dict[str, str]] = {
     "sign-cases-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "peak-tokens-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "neurons-firing-on-token": {"token": " dog"},
+    "token-stats-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "0"},
     "neurons-for-token": {"token": " dog"},
     "concept-neurons": {"concept": CONCEPT},
     "neurons-encoding-token": {"token": " dog"},

@@ -13,6 +13,7 @@ from neurondb.reading.activations import (
 from neurondb.reading.examples import Example, ExampleList
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.neuron import Annotation, Identity, NeuronPage
+from neurondb.reading.peaks import CasePeaks, PeakToken
 from neurondb.reading.texts import Dataset
 from neurondb.reading.verdict import Caution, ClassAt, CosineReading, Region, Verdict
 from neurondb.reading.vocabulary import (
@@ -84,6 +85,13 @@ def examples(*peaks: str | None) -> tuple[ExampleList, ...]:
     )
 
 
+def case_peaks(*tokens: str | None) -> tuple[CasePeaks, ...]:
+    """Return the peak tokens of two sign cases, the second of BOS alone."""
+    peaks = tuple(PeakToken(i, token, 9 - i % 9, 1.5) for i, token in enumerate(tokens))
+    first = CasePeaks("gate+_in-", 16, False, peaks, peaks[:1], ())
+    return first, CasePeaks("gate-_in-", 7, True, (PeakToken(1, "<s>", 7, -2.0),), (), peaks)
+
+
 PAGE = NeuronPage(
     IDENTITY,
     Verdict(
@@ -97,6 +105,7 @@ PAGE = NeuronPage(
     ACTIVATIONS,
     examples(" dog"),
     (Annotation("me", "label", "negates", None),),
+    peaks=case_peaks(" Paris", None, " of"),
 )
 
 

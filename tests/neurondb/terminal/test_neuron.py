@@ -28,6 +28,7 @@ from tests.neurondb.terminal.neuron_pages import (
     PAGE_WIDTHS,
     REGIONS,
     case,
+    case_peaks,
     examples,
     in_words,
     shown_page,
@@ -105,6 +106,7 @@ def test_hostile_tokens_neither_act_nor_break_the_lines(width: int) -> None:
         identity=replace(IDENTITY, model="\x1b]0;title\x07"),
         vocabulary=vocabulary(*HOSTILE),
         examples=examples(*HOSTILE),
+        peaks=case_peaks(*HOSTILE),
         annotations=(Annotation("\x1b[2J", "k\n", "[red]v\x1b", "\r"),),
     )
 
@@ -121,6 +123,21 @@ def test_no_line_is_longer_than_the_terminal(width: int, colour: bool) -> None:
     text = re.sub("\x1b\\[[0-9;]*m", "", shown_page(PAGE, width, colour=colour))
 
     assert max(map(cell_len, text.splitlines())) <= width
+
+
+def test_peak_tokens_are_shown_with_their_share_of_the_examples() -> None:
+    lines = shown_page(PAGE, 100).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("peak tokens"))
+    assert in_words("\n".join(lines[start + 1 : start + 4])) == in_words(
+        "sign case fires on fires after fires before "
+        "gate+_in- ␣Paris 9/16 #1 8/16 ␣Paris 9/16 – "
+        "gate-_in- <s> 7/7 all at position 0: BOS ␣Paris 9/7 #1 8/7 ␣of 7/7"
+    )
+
+
+def test_peak_tokens_that_are_not_stored_come_with_the_command() -> None:
+    page = shown_page(replace(PAGE, peaks=()), 160)
+    assert "`neurondb ingest hub/tiny --name tiny --stages peaks --dataset TEXTS`" in page
 
 
 def test_a_missing_stage_says_which_command_fills_it() -> None:

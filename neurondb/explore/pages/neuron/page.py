@@ -1,17 +1,25 @@
 """One neuron: what its weights read and write, how it behaves, what others say of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from neurondb.database import get_sqlite_path, parse_url
+from neurondb.explore.live_answers import UNCACHED
 from neurondb.explore.pages.neuron.choices import Choices, list_quantities, read_choices
 from neurondb.explore.pages.neuron.commands import (
     Command,
     export_command,
     list_commands,
     list_missing_stage_commands,
+)
+from neurondb.explore.pages.neuron.live import (
+    Tried,
+    add_known_traces,
+    ask_about_examples,
+    ask_about_text,
 )
 from neurondb.explore.pages.neuron.statements import list_panel_statements
 from neurondb.explore.pages.neuron.windows import (
@@ -21,7 +29,7 @@ from neurondb.explore.pages.neuron.windows import (
     build_window_list,
     share_scale,
 )
-from neurondb.explore.site import Page, Redirect, Request
+from neurondb.explore.site import Answer, Page, Redirect, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
@@ -43,6 +51,7 @@ from neurondb.reading.pairs import Counterpart
 from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
+from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -56,6 +65,8 @@ EXAMPLES = 16
 CONTROLS = 4
 """How many control examples of each kind are shown."""
 TOKENS = 16
+BY_TOKEN = 5
+"""How many frequent tokens are shown of each place."""
 EFFECTS = 5
 """How many properties are shown on each side; the others are folded."""
 
@@ -74,6 +85,8 @@ class NeuronContent:
         peaks: the tokens that it fires on, after and before, by sign case.
         missing: stage → the command that adds it.
         sql: panel → the statement behind it.
+        tried: a text of the visitor's own, where the model runs beside the site.
+        live: whether it does.
     """
 
     identity: Identity
@@ -90,6 +103,7 @@ class NeuronContent:
     properties: tuple[PropertyEffect, ...]
     activations: Activations | None
     quantiles: tuple[Quantiles, ...]
+    token_stats: tuple[TokenStatistics, ...]
     examples: WindowList | None
     controls: tuple[WindowList, ...]
     removal: Removal | None
@@ -102,6 +116,8 @@ class NeuronContent:
     commands: tuple[Command, ...]
     missing: dict[str, str]
     sql: dict[str, Sql]
+    tried: Tried | None = None
+    live: bool = False
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -116,6 +132,13 @@ class NeuronContent:
     def weights(self) -> bool:
         """Whether the weights of its layer are ingested."""
         return self.identity.sign is not None
+
+    @property
+    def can_be_coloured(self) -> bool:
+        """Whether the model can be asked for values that are missing among the examples."""
+        windows = () if self.examples is None else self.examples.windows
+        bare = any(one.trace is None and one.first is not None for one in windows)
+        return self.live and bare
 
     @property
     def traced(self) -> bool:
@@ -136,8 +159,10 @@ class NeuronContent:
         return tuple(x for x in reversed(self.properties) if x.effect < 0)[:EFFECTS]
 
 
-def answer(request: Request) -> Page | Redirect:
+def answer(request: Request) -> Answer:
     """Return the page of a neuron, or with `?go=L.N` the way to another one of its model.
+
+    `?try=TEXT` and `?colour=live` ask the live model first.
 
     Raises:
         UnknownNameError: when the database has no such model, neuron or dataset.
@@ -148,7 +173,24 @@ def answer(request: Request) -> Page | Redirect:
         place = parse_neuron(going)
         return Redirect(request.site.links.neuron(request.path["model"], place.name))
     page = read_content(request)
-    return Page("neuron", f"{make_visible(page.identity.model)} {page.identity.name}", page)
+    if text := request.query.get("try"):
+        return ask_about_text(request, text, _show_tried)
+    if request.query.get("colour") == "live":
+        return ask_about_examples(request, page.identity.neuron_id, page.examples, _show_coloured)
+    return _show(page)
+
+
+def _show(page: NeuronContent, headers: Mapping[str, str] = {}) -> Page:
+    who = page.identity
+    return Page("neuron", f"{make_visible(who.model)} {who.name}", page, headers=headers)
+
+
+def _show_tried(request: Request, tried: Tried) -> Page:
+    return _show(replace(read_content(request), tried=tried), UNCACHED)
+
+
+def _show_coloured(request: Request) -> Page:
+    return _show(read_content(request))
 
 
 def read_content(request: Request) -> NeuronContent:
@@ -168,6 +210,8 @@ def read_content(request: Request) -> NeuronContent:
     dataset_name = None if summary.dataset is None else summary.dataset.name
     choices = read_choices(request.query, model, summary.activations, dataset_name)
     examples, controls = _list_windows(connection, summary, choices)
+    if examples is not None:
+        examples = add_known_traces(request, key, examples)
     tokens = read_vocabulary(connection, model, key, choices.basis, TOKENS)
     details = read_neuron_details(connection, summary)
     return NeuronContent(
@@ -180,6 +224,7 @@ def read_content(request: Request) -> NeuronContent:
         cosines=summary.cosines,
         vocabulary=tokens,
         activations=summary.activations,
+        token_stats=_read_token_statistics(connection, summary),
         examples=examples,
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
@@ -187,6 +232,7 @@ def read_content(request: Request) -> NeuronContent:
         commands=(*_export_commands(request), *list_commands(identity, choices, tokens, examples)),
         missing=list_missing_stage_commands(identity),
         sql=list_panel_statements(_collect_statement_values(summary, choices)),
+        live=request.site.find_live(model.name) is not None,
         **details._asdict(),
     )
 
@@ -206,6 +252,15 @@ def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
         return None
     layer, neuron = divmod(place, model.d_mlp)
     return f"{layer}.{neuron}"
+
+
+def _read_token_statistics(
+    connection: Connection, summary: NeuronSummary
+) -> tuple[TokenStatistics, ...]:
+    if summary.activations is None:
+        return ()
+    key, dataset = summary.identity.neuron_id, summary.activations.dataset
+    return read_token_statistics(connection, summary.model, key, dataset.dataset_id, BY_TOKEN)
 
 
 def _list_windows(

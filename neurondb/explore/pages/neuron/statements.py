@@ -42,6 +42,10 @@ FROM label_stats s
 JOIN labels l ON l.label_id = s.label_id
 WHERE s.neuron_id = :neuron_id AND s.dataset_id = :dataset_id
 ORDER BY s.freq DESC"""
+_BY_FREQUENT_TOKENS: Final = """SELECT place, rank, token_id, token, mean, freq, n
+FROM token_stats
+WHERE neuron_id = :neuron_id AND dataset_id = :dataset_id
+ORDER BY place, rank"""
 _EXAMPLES: Final = """SELECT e.rank, e.value, e.position, t.ordinal, t.text_id, t.text
 FROM examples e
 JOIN texts t ON t.text_id = e.text_id
@@ -98,6 +102,7 @@ _PANELS: Final = {
     "effects": ("its effects on classes of tokens", _EFFECTS, "neuron_id"),
     "activations": ("its moments", _ACTIVATIONS, "neuron_id dataset_id"),
     "labels": ("the neuron by label", _LABELS, "neuron_id dataset_id"),
+    "token_stats": ("the neuron by token", _BY_FREQUENT_TOKENS, "neuron_id dataset_id"),
     "examples": ("these examples", _EXAMPLES, "neuron_id dataset_id sign_case quantity"),
     "controls": ("these texts", _CONTROLS, "neuron_id dataset_id"),
     "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),

@@ -1,7 +1,7 @@
 """Examples as a page shows them: token by token, coloured, equal windows folded."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -13,7 +13,7 @@ from neurondb.reading.traces import Trace
 BEFORE: Final = 16
 AFTER: Final = 8
 """Windows with the same tokens, so many before the peak and so many after it, are folded."""
-RADIUS: Final = 32
+RADIUS: Final = 20
 """How many tokens on either side of the peak can be unfolded."""
 FIRST_CHARACTERS: Final = 60
 """How many characters of a token are shown at most."""
@@ -164,6 +164,14 @@ def build_window_list(
     )
 
 
+def add_traces(listed: WindowList, traces: Mapping[int, Trace]) -> WindowList:
+    """Return a list with values token by token, by the rank of their window."""
+    windows = tuple(
+        replace(window, trace=traces.get(window.rank, window.trace)) for window in listed.windows
+    )
+    return replace(listed, windows=windows, scale=_find_scale(windows, listed.colour))
+
+
 def share_scale(lists: Sequence[WindowList]) -> tuple[WindowList, ...]:
     """Return lists whose colours can be compared: all with the largest scale."""
     largest = max(
@@ -221,7 +229,7 @@ def _say_values(trace: Trace | None, position: int) -> str | None:
     if not gated:
         names = {"in": "hook_pre", "post": "hook_post"}
     values = {name: _get_value(trace, quantity, position) for name, quantity in names.items()}
-    return " · ".join(f"{name} {format_compact(value)}" for name, value in values.items())
+    return ", ".join(f"{name} {format_compact(value)}" for name, value in values.items())
 
 
 def _fold_equal(windows: Iterable[Window]) -> Iterable[Window]:

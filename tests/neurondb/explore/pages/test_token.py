@@ -73,6 +73,40 @@ def test_one_layer_can_be_chosen(site: Site, sample: Sample) -> None:
     assert all(f"{ADDRESS}?basis=unembed&layer={layer}#lists" in page.links for layer in range(4))
 
 
+def test_neurons_that_fire_on_it_are_those_of_the_records(site: Site, sample: Sample) -> None:
+    found = site.get(f"{ADDRESS}.json").json["firings"]
+    assert [one["effect"] for one in found] == ["fires on", "fires after", "fires before"]
+    keys = ("neuron_id", "sign_case", "rank", "count", "list_size", "value")
+    for one in found:
+        rows = [
+            row
+            for row in sample.peaks
+            if (row["model"], row["place"], row["token"]) == ("sample-llama", one["place"], DECODED)
+        ]
+        neurons = {row["neuron_id"] for row in rows}
+        assert one["by_layer"] == [sum(k // WIDTH == n for k in neurons) for n in range(LAYERS)]
+        assert {tuple(x[key] for key in keys) for x in one["firings"]} == {
+            tuple(row[key] for key in keys) for row in rows
+        }
+    page = looks_right(site.get(ADDRESS))
+    for one in found:
+        assert one["effect"].capitalize() + " it" in page.text
+        for firing in one["firings"]:
+            assert f"{firing['count']}/{firing['list_size']}" in page.text
+    of_layer = site.get(f"{ADDRESS}.json?layer=1").json["firings"]
+    assert all(x["layer"] == 1 for one in of_layer for x in one["firings"])
+
+
+def test_where_peak_tokens_are_not_ingested_the_command_is_shown(
+    sample: Sample, tmp_path: Path
+) -> None:
+    file = shutil.copy(sample.path, tmp_path / "without.db")
+    with sqlite3.connect(file) as connection:
+        connection.execute("DELETE FROM peak_token_rows")
+    text = looks_right(Site(Path(file)).get(ADDRESS)).text
+    assert "--stages peaks --dataset TEXTS" in text
+
+
 def encoding(sample: Sample) -> int:
     """How often DECODED is the top token of a side of the gated model's neurons."""
     return sum(sample.heads(k).count(DECODED) for k in range(NEURONS))

@@ -345,13 +345,17 @@ def test_hostile_tokens_are_inert(changed: Change, kind: str) -> None:
 
 
 def test_a_page_full_of_everything_is_small(changed: Change) -> None:
-    """16 examples with long windows, 16 tokens a list, 4 controls a kind, 60 properties."""
+    """16 examples with long windows, 16 tokens a list, 4 controls a kind, 60 properties.
+
+    And 16 frequent tokens a place.
+    """
     n_tokens = 200
     ids = struct.pack(f"<{n_tokens}I", *(i % 26 for i in range(n_tokens))).hex()
     trace = struct.pack("<84e", *((-1) ** i * (1 + i / 7) for i in range(84))).hex()
     script = [
         "DELETE FROM example_rows; DELETE FROM trace_rows; DELETE FROM control_example_rows;",
         "DELETE FROM top_token_rows; DELETE FROM texts; DELETE FROM text_token_ids;",
+        "DELETE FROM token_stat_rows;",
         "UPDATE tokens SET token = ' internationalization' || token_id;",
     ]
     for text_id in range(1, 41):
@@ -366,6 +370,11 @@ def test_a_page_full_of_everything_is_small(changed: Change) -> None:
             script.append(
                 f"""INSERT INTO example_rows VALUES ({KEY}, 1, {codes.encode_example_list(case, 0)},
                     {rank}, {rank + 1}, {101 + rank}, {-5 + rank / 4});"""
+            )
+        for place in range(3):
+            script.append(
+                f"INSERT INTO token_stat_rows VALUES ({KEY}, 1, {place}, {rank}, {rank}, -0.123,"
+                " 0.9876, 123456);"
             )
         for code, *_ in codes.TOKEN_LISTS:
             script.append(f"INSERT INTO top_token_rows VALUES ({KEY}, {code}, {rank}, {rank}, .5);")

@@ -95,8 +95,10 @@ STATS: tuple[str, ...] = (
 )
 STATS += ("post_mean", "post_variance", "post_skewness")
 LABELS = ("label", "n_tokens", "freq", "pre_mean", "post_mean", "post_positive")
+TOKEN_STATS = ("rank", "token_id", "token", "mean", "freq", "n")
 REMOVAL = ("metric", "n", "mean", "std", "changed", "estimate")
 ABLATIONS = ("mode", "condition", "value", "metric", "filter", "n", "mean", "std", "q50")
+PEAKS = ("sign_case", "place", "rank", "token", "count", "list_size", "value")
 EXAMPLES = ("rank", "value", "position", "ordinal", "text_id")
 
 
@@ -108,6 +110,25 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
         "cases": columns(cases, *CASES),
         "activations": columns([spread(acts, "pre", "post")], *STATS),
         "labels": sorted(columns(acts["labels"], *LABELS)),
+        "token_stats": sorted(
+            (one["place"], *row)
+            for one in content["token_stats"]
+            for row in columns(one["tokens"], *TOKEN_STATS)
+        ),
+        "peaks": sorted(
+            (
+                one["sign_case"],
+                place,
+                rank,
+                token["token"],
+                token["count"],
+                one["n_examples"],
+                token["value"],
+            )
+            for one in content["peaks"]
+            for place in ("peak", "previous", "next")
+            for rank, token in enumerate(one[place])
+        ),
         "examples": examples(content["examples"]),
         "controls": sorted(
             (one["title"], *row) for one in content["controls"] for row in examples(one)
@@ -146,6 +167,8 @@ RETURNED = {
     "cases": CASES,
     "activations": STATS,
     "labels": LABELS,
+    "token_stats": ("place", *TOKEN_STATS),
+    "peaks": PEAKS,
     "examples": EXAMPLES,
     "controls": ("kind", *EXAMPLES),
     "removal": REMOVAL,
@@ -155,7 +178,7 @@ RETURNED = {
     "clamps": ("run_id", "probability"),
 }
 """Panel → the columns of its SQL that the page shows."""
-SORTED = ("cosines", "tokens", "labels", "controls", "removal", "clamps")
+SORTED = ("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal", "clamps")
 """Panels that show rows in an order of their own."""
 
 
@@ -187,7 +210,7 @@ def test_the_sql_of_an_ungated_neuron_returns_its_rows(site: Site) -> None:
 def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
     links = looks_right(site.get(ADDRESS)).links
     editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
-    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 2  # none is stored of two
+    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 4  # none is stored of four
     for link in editors:
         assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
 
@@ -198,8 +221,10 @@ BULK: tuple[str, ...] = (
     "control_example_rows",
     "trace_rows",
     "label_stats",
+    "peak_token_rows",
 )
 BULK += ("sign_case_rows", "activation_stats", "vocab_stat_rows", "property_effects", "classes")
+BULK += ("token_stat_rows",)
 BULK += ("neurons", "cosines", "comparison_neurons", "texts", "text_token_ids", "tokens")
 
 

@@ -31,8 +31,8 @@ def test_the_largest_value_of_the_list_is_the_full_colour() -> None:
     assert [piece.level for piece in (*before, *after)] == [0.125, -0.25, 0.5, 0.0, None]
     assert [piece.sign for piece in (*before, *after)] == ["p", "n", "p", "", ""]
     assert [piece.percent for piece in (*before, *after)] == [12, 25, 50, 0, 0]
-    assert after[0].values == "gate 2.00 · in -2.00 · post 2.00"
-    assert after[2].values == "gate 4.00 · in -4.00 · post nan"
+    assert after[0].values == "gate 2.00, in -2.00, post 2.00"
+    assert after[2].values == "gate 4.00, in -4.00, post nan"
 
 
 def test_a_quantity_of_the_gate_is_coloured_by_the_gate() -> None:
@@ -46,7 +46,7 @@ def test_a_quantity_of_the_gate_is_coloured_by_the_gate() -> None:
 def test_ungated_tokens_say_in_and_post() -> None:
     values = trace(1.0, 1.0, 1.0, 1.0, 1.0, gated=False)
     found = build_window_list("in+", "hook_post", [example(0, trace=values)])
-    assert found.after(found.windows[0])[0].values == "in 2.00 · post 1.00"
+    assert found.after(found.windows[0])[0].values == "in 2.00, post 1.00"
 
 
 def test_the_peak_and_the_next_token_are_marked() -> None:

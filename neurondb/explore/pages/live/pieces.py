@@ -1,0 +1,80 @@
+"""A text token by token as a live page shows it: how strongly each is coloured, and by what."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from neurondb.formatting.numbers import format_compact
+from neurondb.formatting.text import make_visible
+from neurondb.reading.prompt import PromptPage
+from neurondb.reading.text_activations import ActivationsPage, TokenActivations
+
+NO_TEXT: Final = "·"
+"""Stands for a token that shows nothing."""
+
+
+class Piece(NamedTuple):
+    """A token as it is shown.
+
+    Attributes:
+        sign: p above zero, n below, nothing at it.
+        percent: how strong its colour is.
+        values: what to say of it.
+    """
+
+    position: int
+    text: str
+    sign: str
+    percent: int
+    values: str
+
+
+def find_scale(values: Sequence[float]) -> float | None:
+    """Return the largest |value| behind the first token; None where there is nothing to scale by.
+
+    At the first token, which no text precedes, most models have values out of all proportion; it
+    is coloured as strongly as the largest of the others.
+    """
+    finite = [abs(value) for value in (values[1:] or values) if math.isfinite(value)]
+    return max(finite, default=0.0) or None
+
+
+def colour_by_heat(page: PromptPage) -> tuple[Piece, ...]:
+    """Return the tokens of a prompt, coloured by the sum of |measure| over all neurons."""
+    scale = find_scale([token.heat for token in page.tokens])
+    return tuple(
+        _piece(
+            token.position,
+            token.token,
+            token.heat,
+            scale,
+            f"Σ|{page.by}| {format_compact(token.heat)}",
+        )
+        for token in page.tokens
+    )
+
+
+def colour_by_neuron(page: ActivationsPage) -> tuple[Piece, ...]:
+    """Return the tokens of a text, coloured by a neuron's hook_post."""
+    scale = find_scale([token.hook_post for token in page.tokens])
+    return tuple(
+        _piece(token.position, token.token, token.hook_post, scale, say_values(token))
+        for token in page.tokens
+    )
+
+
+def say_values(token: TokenActivations) -> str:
+    """Say what gate, in and post are at a token."""
+    values = {"gate": token.hook_pre, "in": token.hook_pre_linear}
+    if token.hook_pre_linear is None:  # ungated
+        values = {"in": token.hook_pre}
+    values["post"] = token.hook_post
+    return " · ".join(f"{name} {format_compact(value)}" for name, value in values.items())
+
+
+def _piece(position: int, text: str, value: float, scale: float | None, values: str) -> Piece:
+    shown = make_visible(text) or NO_TEXT
+    if scale is None or not math.isfinite(value):
+        return Piece(position, shown, "", 0, values)
+    percent = round(100 * min(abs(value) / scale, 1))
+    return Piece(position, shown, "p" if value > 0 else "n" if value < 0 else "", percent, values)
