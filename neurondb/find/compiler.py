@@ -11,6 +11,14 @@ from typing import Final, NamedTuple, TypeVar
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import ResultShape, check_column, list_order_terms
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.selects import (
+    BY_EFFECT,
+    BY_LM_HEAD,
+    BY_PEAK,
+    BY_PROPERTY,
+    BY_TOP_LIST,
+    ON_SHOWN_DATASET,
+)
 from neurondb.find.terms import (
     And,
     Between,
@@ -45,49 +53,6 @@ class Statement(NamedTuple):
 
 # A role that is NULL means "none" once the vocabulary has been looked at, and "unknown" before.
 _ROLE_OR_NONE: Final = "CASE WHEN out_kurtosis IS NOT NULL THEN COALESCE(role, 'none') END"
-
-_BY_TOP_LIST: Final = """
-    SELECT r.neuron_id
-    FROM tokens t
-    JOIN models m ON m.model_id = t.model_id
-    JOIN top_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({lists}){rank}
-     AND r.neuron_id >= m.first_neuron_id
-     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-    WHERE t.{column} = {token}"""
-
-_ON_SHOWN_DATASET: Final = "r.dataset_id = m.dataset_id"
-_BY_PEAK: Final = f"""
-    SELECT r.neuron_id
-    FROM tokens t
-    JOIN models m ON m.model_id = t.model_id
-    JOIN peak_token_rows r ON r.token_id = t.token_id AND r.list_id IN ({{lists}}){{rank}}
-     AND r.neuron_id >= m.first_neuron_id
-     AND r.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-     AND {_ON_SHOWN_DATASET}
-    WHERE t.{{column}} = {{token}}"""  # noqa: S608
-
-_BY_LM_HEAD: Final = """
-    SELECT h.neuron_id
-    FROM tokens t
-    JOIN models m ON m.model_id = t.model_id
-    JOIN lm_head_tokens h ON h.token_id = t.token_id
-     AND h.neuron_id >= m.first_neuron_id
-     AND h.neuron_id < m.first_neuron_id + m.n_layers * m.d_mlp
-    WHERE t.{column} = {token}"""
-
-
-# A property is the same to all models; the index by property and effect has the neurons too.
-_BY_PROPERTY: Final = """
-    SELECT e.neuron_id
-    FROM properties y
-    JOIN property_effects e ON e.property_id = y.property_id
-    WHERE y.name = {name} AND {strength}"""
-
-_BY_EFFECT: Final = """
-    SELECT e.neuron_id
-    FROM models m
-    JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
-    WHERE {{fits}}"""
 
 _FLOAT32: Final = struct.Struct("<f")
 # One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
@@ -277,13 +242,13 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
         return select_concept_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
-        return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
+        return BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
-        return _BY_LM_HEAD.format(column=column, token=bind(term.token))
+        return BY_LM_HEAD.format(column=column, token=bind(term.token))
     lists = ", ".join(map(str, term.lists))
     rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
-    by_list = _BY_PEAK if isinstance(term, HasPeak) else _BY_TOP_LIST
+    by_list = BY_PEAK if isinstance(term, HasPeak) else BY_TOP_LIST
     return by_list.format(lists=lists, rank=rank, column=column, token=bind(term.token))
 
 
@@ -358,7 +323,7 @@ def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
         return sql
     dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
     overview = textwrap.indent(make_overview_on(dataset), "    ")
-    sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
+    sql = sql.replace(ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 
 
@@ -371,7 +336,7 @@ def _select_by_effect(column: str) -> str | None:
     if place is None:
         return None
     table, run, metric = place
-    return _BY_EFFECT.format(table=table, run=run, metric=metric)
+    return BY_EFFECT.format(table=table, run=run, metric=metric)
 
 
 def _use_effect_index(term: Expression, bind: Bind) -> str | None:

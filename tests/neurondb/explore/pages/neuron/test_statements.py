@@ -210,7 +210,9 @@ def test_the_sql_of_an_ungated_neuron_returns_its_rows(site: Site) -> None:
 def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
     links = looks_right(site.get(ADDRESS)).links
     editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
-    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 4  # none is stored of four
+    assert (
+        len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 4
+    )  # none is stored of four
     for link in editors:
         assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
 
