@@ -259,13 +259,13 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
         return select_concept_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
-        return BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
+        return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
-        return BY_LM_HEAD.format(column=column, token=bind(term.token))
+        return _BY_LM_HEAD.format(column=column, token=bind(term.token))
     lists = ", ".join(map(str, term.lists))
     rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
-    by_list = BY_PEAK if isinstance(term, HasPeak) else BY_TOP_LIST
+    by_list = _BY_PEAK if isinstance(term, HasPeak) else _BY_TOP_LIST
     return by_list.format(lists=lists, rank=rank, column=column, token=bind(term.token))
 
 
@@ -343,7 +343,7 @@ def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
         return sql
     dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
     overview = textwrap.indent(make_overview_on(dataset), "    ")
-    sql = sql.replace(ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
+    sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
 
 
