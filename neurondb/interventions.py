@@ -6,6 +6,7 @@ difference of a metric of `METRICS` between the clean run and that one is the ef
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, cast
 
 from neurondb.errors import LackingModelError, UsageError
@@ -28,6 +29,13 @@ VALUE_SIGNS: Final = ("canonical", "model")
 """In which sign values of in and post are given: canonical (METHODS §1), or the model's own."""
 PUBLISHED_CONDITIONS: Final = ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
 """The papers' four cases, in the order of the sign cases of in: in+, in-, in-, in+."""
+
+UNGATED_CONDITIONS: Final = ("post+", "post-")
+"""The two cases of neurons without a gate."""
+EVERYWHERE: Final = "always"
+"""How a list of conditions says that there is none."""
+EVERY_CONDITION: Final = "all"
+"""How a list of conditions says that it is all cases that neurons have: four, ungated ones two."""
 
 _SIGN_CASES: Final = dict(
     zip(("gate+_in+", "gate+_in-", "gate-_in-", "gate-_in+"), PUBLISHED_CONDITIONS, strict=True)
@@ -67,6 +75,22 @@ class Condition(NamedTuple):
 
 
 ALWAYS: Final = Condition()
+
+
+def expand_conditions(listed: Sequence[str], *, gated: bool) -> tuple[str | None, ...]:
+    """Return what a list of conditions means, each once; None is no condition.
+
+    Args:
+        listed: Conditions as `Condition.parse` reads them, `always`, or `all`.
+        gated: Whether the neurons have a gate.
+    """
+    conditions: dict[str | None, None] = {}
+    for written in listed:
+        if written == EVERY_CONDITION:
+            conditions |= dict.fromkeys(PUBLISHED_CONDITIONS if gated else UNGATED_CONDITIONS)
+        else:
+            conditions[None if written == EVERYWHERE else written] = None
+    return tuple(conditions)
 
 
 class Treatment(NamedTuple):

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.interventions.building import BuiltIntervention, build_intervention
+from ingest.interventions.changed_tokens import pick_changed_tokens
 from ingest.interventions.runner import InterventionRunner
 from ingest.interventions.statistics import compute_results, count_bins, count_left_out
 from ingest.interventions.token_file import open_token_file
@@ -33,6 +34,7 @@ from neurondb.reading.models import Model
 from neurondb.reading.runs import find_ablation_run, find_stored_run
 from neurondb.spelling import option
 from neurondb.writing.ablations import store_run
+from neurondb.writing.changed_tokens import store_changed_tokens
 from neurondb.writing.rows import transaction
 
 RUNS_AT_A_TIME: Final = 8
@@ -241,6 +243,8 @@ class AblationSession:
                 f"{left_out:,} tokens have a loss that is NaN or infinite, and are left out"
                 + advice * (self.opened.dtype == torch.float16)
             )
+        token_ids = self.texts.token_ids
+        changed = pick_changed_tokens(runner.clean, values, run, runner.places, token_ids)
         return AblationRecord(
             settings=self.make_settings(self.texts.store(self.engine)),
             neurons=plan.neurons.record,
@@ -251,6 +255,8 @@ class AblationSession:
             torch_version=str(torch.__version__),
             results=compute_results(runner.clean, values, run),
             bins=count_bins(runner.clean, values, run),
+            changed=changed,
+            token_ids={token.ordinal: token_ids[token.ordinal] for token in changed},
         )
 
     def _store_or_compare(
@@ -260,7 +266,10 @@ class AblationSession:
             return RunOutcome(store_run(self.engine, record, baseline_of), is_new=True)
         with transaction(self.engine) as connection:
             before = find_ablation_run(connection, stored).results
-        return RunOutcome(stored, is_new=False, difference=_difference(before, record.results))
+        difference = _difference(before, record.results)
+        if difference == 0:  # a run of an earlier version has no changed tokens yet
+            store_changed_tokens(self.engine, stored, record)
+        return RunOutcome(stored, is_new=False, difference=difference)
 
 
 def _groups(pending: Sequence[int]) -> Iterator[Sequence[int]]:

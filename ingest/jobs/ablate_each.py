@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from ingest.forward import batch_tokens
 from ingest.interventions.building import build_intervention
 from ingest.interventions.single_neuron.effects import Effects, SingleNeuronRunner
-from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_run
+from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_runs
 from ingest.jobs.ablate import open_for_writing
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
@@ -33,7 +33,7 @@ STREAMS_A_LAYER = 3
 
 
 def run(request: EffectRequest, progress: Progress) -> EffectReport:
-    """Intervene on each neuron of a set alone, and store what that does.
+    """Intervene on each neuron of a set alone, and store what that does, a treatment a run.
 
     What is stored already is not run again.
 
@@ -42,43 +42,52 @@ def run(request: EffectRequest, progress: Progress) -> EffectReport:
     """
     started = time.perf_counter()
     with open_for_writing(request.database) as engine:
-        opened = open_single_neuron_run(engine, request, SINGLE_NEURON, progress)
-        ids = opened.neurons.neuron_ids
+        runs = open_single_neuron_runs(engine, request, SINGLE_NEURON, progress)
+        ids = runs[0].neurons.neuron_ids
         with transaction(engine) as connection:
-            done = list_done_neurons(connection, SINGLE_NEURON, opened.run_id, request.metrics[0])
-        pending = np.setdiff1d(ids, done)
-        if len(pending):
-            _carry_out(engine, request, opened, pending, progress)
-        finish_run(engine, opened.run_id, SINGLE_NEURON)
-    return EffectReport(opened.run_id, len(ids), len(pending), time.perf_counter() - started)
+            pending = [
+                np.setdiff1d(
+                    ids,
+                    list_done_neurons(connection, SINGLE_NEURON, run.run_id, request.metrics[0]),
+                )
+                for run in runs
+            ]
+        n_pending = sum(map(len, pending))
+        if n_pending:
+            _carry_out(engine, request, runs, pending, progress)
+        for run in runs:
+            finish_run(engine, run.run_id, SINGLE_NEURON)
+    run_ids = tuple(run.run_id for run in runs)
+    return EffectReport(run_ids, len(ids), n_pending, time.perf_counter() - started)
 
 
 def _carry_out(
     engine: Engine,
     request: EffectRequest,
-    opened: SingleNeuronRun,
-    pending: NDArray[np.int64],
+    runs: Sequence[SingleNeuronRun],
+    pending: Sequence[NDArray[np.int64]],
     progress: Progress,
 ) -> None:
-    session, n_tokens = opened.session, max(1, opened.session.texts.n_tokens)
-    n_ids = sum(map(len, session.texts.token_ids))
-    done = len(opened.neurons.neuron_ids) - len(pending)
-    with progress.stage(
-        "one neuron at a time", len(pending) + done, "neurons", done=done
-    ) as advance:
+    session = runs[0].session
+    texts, n_tokens = session.texts, max(1, session.texts.n_tokens)
+    total = len(runs[0].neurons.neuron_ids) * len(runs)
+    done = total - sum(map(len, pending))
+    with progress.stage("one neuron at a time", total, "neurons", done=done) as advance:
         runner = SingleNeuronRunner(
-            opened.load_forward(),
-            session.texts.token_ids,
-            skip_bos=session.texts.skip_bos,
+            session.opened.load(),
+            texts.token_ids,
+            skip_bos=texts.skip_bos,
             metrics=request.metrics,
         )
-        counter = _WholeNeurons(advance, n_ids)
-        for part in split_neurons(pending, opened, n_tokens):
-            started = time.perf_counter()
-            effects = _effects(engine, opened, runner, part, counter)
-            seconds = time.perf_counter() - started
-            values = _by_metric(request.metrics, effects)
-            store_effects(engine, opened.run_id, SINGLE_NEURON, part, values, seconds)
+        counter = _WholeNeurons(advance, sum(map(len, texts.token_ids)))
+        for run, neuron_ids in zip(runs, pending, strict=True):
+            for part in split_neurons(neuron_ids, run, n_tokens):
+                started = time.perf_counter()
+                effects = _effects(engine, run, runner, part, counter)
+                seconds = time.perf_counter() - started
+                values = _by_metric(request.metrics, effects)
+                store_effects(engine, run.run_id, SINGLE_NEURON, part, values, seconds)
+            finish_run(engine, run.run_id, SINGLE_NEURON)
 
 
 class _WholeNeurons:

@@ -14,7 +14,7 @@ from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.contracts.progress import Progress
 from neurondb.errors import UnknownNameError
-from neurondb.find.neuron_sets import load_class_ids, select_neurons
+from neurondb.find.neuron_sets import NeuronSet, load_class_ids, select_neurons
 from neurondb.reading.models import Model, find_model
 from neurondb.spelling import option
 from neurondb.taxonomy import CLASSES, ORTHOGONAL
@@ -33,21 +33,39 @@ def run(request: AblationSuiteRequest, progress: Progress) -> AblationReport:
             model = find_model(connection, request.model)
         for treatment in request.treatments:
             treatment.check(gated=model.gated)
-        plans = _plans(engine, model, request)
+        plans = _plans(engine, model, request, progress)
         machine = (request.device, request.dtype)
         session = AblationSession.open(engine, model, request.texts, machine, progress)
         outcomes = session.run_plans(plans, RunOptions(request.force))
     return make_ablation_report(plans, outcomes, started)
 
 
-def _plans(engine: Engine, model: Model, request: AblationSuiteRequest) -> list[RunPlan]:
+def _plans(
+    engine: Engine, model: Model, request: AblationSuiteRequest, progress: Progress
+) -> list[RunPlan]:
     seeds = range(request.seed, request.seed + request.baseline)
     plans: list[RunPlan] = []
     for name in request.classes or _list_present_classes(engine, model):
-        neurons = select_neurons(engine, model, NeuronSelection("class", name))
+        neurons = _draw_neurons(engine, model, name, request, progress)
         of_class = plan_with_baselines(engine, model, neurons, request.treatments, seeds)
         plans += [plan.shift(len(plans)) for plan in of_class]
     return plans
+
+
+def _draw_neurons(
+    engine: Engine, model: Model, name: str, request: AblationSuiteRequest, progress: Progress
+) -> NeuronSet:
+    """Return as many neurons of a class as are to be drawn, or all of them where it has fewer."""
+    every = select_neurons(engine, model, NeuronSelection("class", name))
+    if request.draw is None or request.draw == len(every.neuron_ids):
+        return every
+    if request.draw > len(every.neuron_ids):
+        progress.note(
+            f"{every.definition} has {len(every.neuron_ids):,} neurons, all of which are taken, "
+            f"not {request.draw:,}"
+        )
+        return every
+    return select_neurons(engine, model, NeuronSelection("class", name, request.draw), request.seed)
 
 
 def _list_present_classes(engine: Engine, model: Model) -> list[str]:

@@ -1,11 +1,13 @@
 """The job `attribute`: first-order estimates for many neurons at once (METHODS §6)."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from ingest.interventions.single_neuron.attribution import Attributor
-from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_run
+from ingest.interventions.single_neuron.run import SingleNeuronRun, open_single_neuron_runs
 from ingest.jobs.ablate import open_for_writing
 from neurondb.contracts.progress import Progress
 from neurondb.contracts.single_neuron import EffectReport, EffectRequest
@@ -17,36 +19,42 @@ from neurondb.writing.rows import transaction
 def run(request: EffectRequest, progress: Progress) -> EffectReport:
     """Estimate what intervening on each neuron of a set alone does, and store it all or nothing.
 
-    What is stored already is not computed again.
+    All treatments that are not stored already are estimated by the same passes.
 
     Raises:
         NeuronDBError: one line on what was wrong.
     """
     started = time.perf_counter()
     with open_for_writing(request.database) as engine:
-        opened = open_single_neuron_run(engine, request, ATTRIBUTION, progress)
-        ids = opened.neurons.neuron_ids
+        runs = open_single_neuron_runs(engine, request, ATTRIBUTION, progress)
+        ids = runs[0].neurons.neuron_ids
         with transaction(engine) as connection:
-            done = list_done_neurons(connection, ATTRIBUTION, opened.run_id, request.metrics[0])
-        is_new = len(done) < len(ids)
-        if is_new:
-            estimates, seconds = _estimates(request, opened, progress)
-            values = {m: {"mean": estimates[i]} for i, m in enumerate(request.metrics)}
-            store_effects(engine, opened.run_id, ATTRIBUTION, ids, values, seconds)
-        finish_run(engine, opened.run_id, ATTRIBUTION)
-    n_new = len(ids) if is_new else 0
-    return EffectReport(opened.run_id, len(ids), n_new, time.perf_counter() - started)
+            done = [
+                list_done_neurons(connection, ATTRIBUTION, run.run_id, request.metrics[0])
+                for run in runs
+            ]
+        pending = [run for run, known in zip(runs, done, strict=True) if len(known) < len(ids)]
+        if pending:
+            estimates, seconds = _estimate(request, pending, progress)
+            for run, estimate in zip(pending, estimates, strict=True):
+                values = {m: {"mean": estimate[i]} for i, m in enumerate(request.metrics)}
+                store_effects(engine, run.run_id, ATTRIBUTION, ids, values, seconds / len(pending))
+        for run in runs:
+            finish_run(engine, run.run_id, ATTRIBUTION)
+    run_ids, n_new = tuple(run.run_id for run in runs), len(ids) * len(pending)
+    return EffectReport(run_ids, len(ids), n_new, time.perf_counter() - started)
 
 
-def _estimates(
-    request: EffectRequest, opened: SingleNeuronRun, progress: Progress
-) -> tuple[np.ndarray, float]:
-    texts, intervention = opened.session.texts, opened.built.intervention
+def _estimate(
+    request: EffectRequest, pending: Sequence[SingleNeuronRun], progress: Progress
+) -> tuple[Float[np.ndarray, "runs metrics neurons"], float]:
+    session = pending[0].session
+    texts = session.texts
     attributor = Attributor(
-        opened.load_forward(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
+        session.opened.load(), texts.token_ids, skip_bos=texts.skip_bos, metrics=request.metrics
     )
     n_ids = sum(map(len, texts.token_ids))
     with progress.stage("attribution", n_ids, "tokens") as advance:
         started = time.perf_counter()
-        estimates = attributor.run(intervention.targets, advance, intervention.condition)
+        estimates = attributor.run([run.built.intervention for run in pending], advance)
         return estimates, time.perf_counter() - started

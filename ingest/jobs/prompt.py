@@ -22,7 +22,7 @@ from ingest.interventions.explaining.session import PromptSession, open_session
 from ingest.interventions.prompts import choose_clamp_hook
 from ingest.interventions.running_model import explain_memory_errors
 from neurondb.contracts.progress import Progress
-from neurondb.contracts.prompt import MEASURES, At, PromptRequest, PromptResult
+from neurondb.contracts.prompt import MEASURES, At, ChangedPosition, PromptRequest, PromptResult
 from neurondb.database import open_existing
 from neurondb.errors import IngestError, UnknownNameError, UsageError
 from neurondb.find.neuron_sets import select_neurons
@@ -54,14 +54,14 @@ def explain(session: PromptSession, request: PromptRequest) -> PromptResult:
     chosen = _choose(session, request)
     ids = session.encode(request.prompt, chat=request.chat)
     shown = list_shown(request.at, len(ids))
+    changed: tuple[ChangedPosition, ...] = ()
     with explain_memory_errors(session.running):
         found = _explain_pass(session, request, ids, shown, chosen)
         with torch.inference_mode():
             positions = list_positions(session, found)
-            changed = None
             if request.without or request.clamps:
                 rows = run_changed(session, request, ids)[list(shown)]
-                changed = Distributions(session, rows)
+                changed = list_changes(found, positions, Distributions(session, rows))
     return PromptResult(
         model=session.stored.name,
         tokens=session.name_tokens(ids),
@@ -70,7 +70,7 @@ def explain(session: PromptSession, request: PromptRequest) -> PromptResult:
         gradient_position=shown[-1],
         dataset=None if session.dataset is None else session.dataset.name,
         n_neurons=session.stored.n_neurons if chosen is None else int(chosen.sum()),
-        changed=() if changed is None else list_changes(found, positions, changed),
+        changed=changed,
     )
 
 

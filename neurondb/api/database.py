@@ -4,6 +4,7 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,7 +17,7 @@ from neurondb.api.concepts import answer_concepts, make_concept_request
 from neurondb.api.jobs import run_job
 from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
 from neurondb.api.requests import make_ablation_request
-from neurondb.api.result import Result
+from neurondb.api.result import AblationRows, Result
 from neurondb.contracts.ablate import AblationReport
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url, open_existing, translate_errors
@@ -25,10 +26,13 @@ from neurondb.find.columns import ResultShape, choose_columns
 from neurondb.find.compiler import compile_find
 from neurondb.find.search import count, read_expression
 from neurondb.neurons import parse_neuron
+from neurondb.phrases import parse_search
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
 from neurondb.reading.prompt import PromptPage
 from neurondb.reading.text_activations import ActivationsPage
+from neurondb.reading.text_search import search_texts, write_text_search
+from neurondb.reading.texts import find_dataset_by_name
 from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query, parse_query
 from neurondb.sql.running import TIME_LIMIT_S
@@ -42,6 +46,16 @@ _ABLATIONS: Final = """
     JOIN ablation_results x ON x.run_id = r.run_id
     WHERE r.run_id IN ({runs}) OR r.baseline_of IN ({runs})
     ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, x.metric, x.filter"""
+
+_CHANGED_TOKENS: Final = """
+    SELECT c.run_id, r.baseline_of, c.metric, c.rank, c.clean - c.ablated AS difference, c.clean,
+           c.ablated, t.ordinal AS text, c.position, v.token, c.text_id, c.token_id
+    FROM ablation_runs r
+    JOIN changed_tokens c ON c.run_id = r.run_id
+    JOIN texts t ON t.text_id = c.text_id
+    LEFT JOIN tokens v ON v.model_id = r.model_id AND v.token_id = c.token_id
+    WHERE r.run_id IN ({runs}) OR r.baseline_of IN ({runs})
+    ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, c.metric, c.rank"""
 
 
 class Database:
@@ -188,6 +202,48 @@ class Database:
             values,
         )
 
+    def texts(
+        self,
+        search: str,
+        *,
+        dataset: str | None = None,
+        limit: int | None = None,
+        count_neurons: bool = True,
+    ) -> Result:
+        """Return the stored texts that contain words, phrases, and beginnings of words.
+
+        >>> found = db.texts('"upon a time" do*')
+        >>> found.columns
+        ('text_id', 'dataset', 'ordinal', 'label', 'n_neurons', 'snippet')
+        >>> [row[-1] for row in found]
+        ['Once upon a time there was a dog.']
+
+        Args:
+            search: Words, `"phrases"` in double quotes, and `beginnings*`; a text has to contain
+                all of them, in any case.
+            dataset: Its texts only; None is those of all.
+            limit: Texts at most; None is all.
+            count_neurons: Whether to count the neurons that have each text among their examples;
+                where not, `n_neurons` is None. It takes a second for ten million examples.
+
+        Raises:
+            UsageError: when there is nothing to look for, or it is too long.
+            UnknownNameError: when there is no dataset of that name.
+        """
+        from neurondb.terminal.texts import make_text_rows  # rich is for pages, which few print
+
+        if limit is not None and limit < 0:
+            raise UsageError(f"limit is {limit}; None is all")
+        phrases = parse_search(search)
+        with self.connect() as connection:
+            chosen = None if dataset is None else find_dataset_by_name(connection, dataset)
+            found = search_texts(
+                connection, phrases, dataset=chosen, limit=limit, count_neurons=count_neurons
+            )
+            server = connection.dialect.name != "sqlite"
+        sql, values = write_text_search(phrases, chosen, limit, server=server)
+        return self._keep_result(lambda: make_text_rows(found), sql, values)
+
     def neuron(
         self, model: str, neuron: str | tuple[int, int], options: PageOptions | None = None
     ) -> NeuronPage:
@@ -212,7 +268,9 @@ class Database:
         with self.connect() as connection:
             return read_neuron_page(connection, model, layer, number, options)
 
-    def ablate(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
+    def ablate(
+        self, model: str, *, progress: Progress | None = None, **options: Any
+    ) -> AblationRows:
         """Intervene on neurons of a model, store the runs, and return what changed.
 
         `db.ablate("llama-3.2-3b", where="weakening freq>0.6", dataset="texts.jsonl", baseline=5)`
@@ -229,7 +287,7 @@ class Database:
 
         Returns:
             A row for each run, metric and filter; baselines follow their run. Differences are
-            clean − ablated.
+            clean − ablated. Its `changed_tokens` are the tokens that changed most.
 
         Raises:
             MissingExtraError: when the extra `ingest` is not installed.
@@ -240,7 +298,10 @@ class Database:
         report: AblationReport = run_job("ablate", request, progress)
         values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
         runs = ", ".join(f":{name}" for name in values)
-        return self.sql(_ABLATIONS.format(runs=runs), **values)
+        found = self.sql(_ABLATIONS.format(runs=runs), **values)
+        found.read_all()
+        tokens = partial(self.sql, _CHANGED_TOKENS.format(runs=runs), **values)
+        return AblationRows(found.stream(), found.sql, values, tokens)
 
     def concept(
         self,

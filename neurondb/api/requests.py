@@ -4,13 +4,15 @@ The command line and `Database.ablate` come here with the same names: those of t
 underscores, and `class_` and `set_` for the two that are words of Python.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
 from neurondb.contracts.ablate import AblationRequest
 from neurondb.contracts.inputs import NeuronSelection, SelectionKind, TextsRequest
 from neurondb.errors import UsageError
-from neurondb.interventions import Treatment
+from neurondb.interventions import EVERY_CONDITION, Treatment, expand_conditions
+from neurondb.reading.models import find_model, open_readonly
 from neurondb.spelling import option
 
 SELECTIONS: Final[dict[str, SelectionKind]] = {
@@ -56,6 +58,27 @@ def make_ablation_request(
         name=options.get("save_set"),
         database=database,
         **_pick_given(options, SETTINGS),
+    )
+
+
+def make_treatments(
+    modes: Sequence[str], conditions: Sequence[str], model: str, database: str | None
+) -> tuple[Treatment, ...]:
+    """Return a treatment for each mode and condition; `all` conditions are those of the model.
+
+    Raises:
+        UsageError: when a mode or condition is unknown.
+        DatabaseError: when the model has to be looked up, and is not there.
+    """
+    for mode in modes:
+        Treatment.parse(mode, None, None, None)  # said before a database is looked for
+    gated = True
+    if EVERY_CONDITION in conditions:
+        with open_readonly(database) as connection:
+            gated = find_model(connection, model).gated
+    return tuple(
+        Treatment.parse(mode, condition, None, None)
+        for mode, condition in product(modes, expand_conditions(conditions, gated=gated))
     )
 
 

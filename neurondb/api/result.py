@@ -1,6 +1,6 @@
 """What a question returns: named columns and rows, and the statement that was run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,6 +151,28 @@ class Result:
             return False
         self._read.append(row)
         return True
+
+
+class AblationRows(Result):
+    """What `Database.ablate` returns: the rows of the metrics, and the tokens that changed most."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        sql: str,
+        parameters: Mapping[str, Any],
+        ask_changed_tokens: Callable[[], Result],
+    ) -> None:
+        super().__init__(rows, sql, parameters)
+        self._ask_changed_tokens = ask_changed_tokens
+
+    @property
+    def changed_tokens(self) -> Result:
+        """The tokens that each run changed most: by metric, the largest |clean − ablated| first.
+
+        There are up to 50 of a run and metric. The database must still be open.
+        """
+        return self._ask_changed_tokens()
 
 
 def _chain_rows(

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "sql": ("neurondb.cli.sql", "Ask in SQL, read-only."),
     "show": ("neurondb.cli.show", "Show one neuron: MODEL L.N."),
     "tokens": ("neurondb.cli.tokens", "Show who reads and writes a token: MODEL ' dog'."),
+    "texts": ("neurondb.cli.texts", "Find stored texts by words or phrases: nobel prize."),
     "annotate": ("neurondb.cli.annotate", "Store labels and scores of neurons from a file."),
     "ablate": ("neurondb.cli.ablate", "Intervene on neurons and tell what changes."),
     "ablate-suite": ("neurondb.cli.ablate_suite", "Ablate every class under every condition."),

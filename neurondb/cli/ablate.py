@@ -1,11 +1,11 @@
 """`neurondb ablate`: neurons are intervened on, and what changes is told and stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 
 from neurondb.api.requests import make_ablation_request
 from neurondb.cli import choosing, options
@@ -14,20 +14,29 @@ from neurondb.contracts.ablate import AblationReport, AblationRequest, RerunRequ
 from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.interventions import HOOKS, METRICS, MODES
-from neurondb.reading.models import open_readonly
+from neurondb.reading.changed_tokens import read_changed_tokens
+from neurondb.reading.models import find_model, open_readonly
 from neurondb.reading.runs import find_ablation_run, list_baselines
 from neurondb.terminal.ablation import NARROWEST, Ablation, draw_ablation_page, make_ablation_rows
-from neurondb.terminal.console import open_console
+from neurondb.terminal.changed_tokens import (
+    ON_PAGE,
+    RunTokens,
+    draw_changed_tokens,
+    make_changed_token_rows,
+)
+from neurondb.terminal.console import open_console, shows_colours
 from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
+MOST_CHANGED: Final = 50
+"""Changed tokens of a metric that are stored."""
 SECTIONS: Final = {
     "Neurons (one of them)": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set"),
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
     "Stored runs": ("rerun", "force"),
     "Machine": ("device", "dtype"),
-    "Results": ("metrics", "save_tokens", "form", "output", "db"),
+    "Results": ("metrics", "changed_tokens", "save_tokens", "form", "output", "db"),
 }
 """Sections of the help: title → names of the parameters in it."""
 
@@ -85,6 +94,13 @@ METRICS_OPTION: Final = click.option(
 @options.machine
 @METRICS_OPTION
 @click.option(
+    "--changed-tokens",
+    type=click.IntRange(0, MOST_CHANGED),
+    metavar="N",
+    help=f"The N tokens that changed most by each metric (default: {ON_PAGE} on the page); in "
+    "other formats rows of them, and not of the metrics.",
+)
+@click.option(
     "--save-tokens",
     type=PATH_OR_NAME,
     metavar="FILE.parquet",
@@ -97,6 +113,7 @@ def ablate(
     output: Path | None,
     metrics: tuple[str, ...],
     rerun: int | None,
+    changed_tokens: int | None,
     **options_given: Any,
 ) -> None:
     """Intervene on neurons of MODEL, and tell what changes: loss, entropy, rank, scale.
@@ -126,6 +143,13 @@ def ablate(
         terminal = open_console()
         terminal.width = max(terminal.width, NARROWEST)
         terminal.print(draw_ablation_page(ablations[0], terminal.width, metrics), crop=False)
+        limit = ON_PAGE if changed_tokens is None else changed_tokens
+        (_, found), *_ = _read_changed_tokens(db, ablations[:1], limit, metrics)
+        lines = draw_changed_tokens(found, terminal.width, marks=not shows_colours(terminal))
+        terminal.print(Group(*lines), crop=False)
+    elif changed_tokens is not None:
+        tokens = _read_changed_tokens(db, ablations, changed_tokens, metrics)
+        write_rows(make_changed_token_rows(tokens, metrics), destination)
     else:
         write_rows(make_ablation_rows(ablations, metrics), destination)
     click.echo(describe_report(report), err=True)
@@ -163,6 +187,19 @@ def read_ablations(db: str | None, run_ids: tuple[int, ...]) -> list[Ablation]:
         return [
             Ablation(find_ablation_run(connection, run_id), list_baselines(connection, run_id))
             for run_id in run_ids
+        ]
+
+
+def _read_changed_tokens(
+    db: str | None, ablations: Sequence[Ablation], limit: int, metrics: Sequence[str]
+) -> list[RunTokens]:
+    """Return the tokens that runs, each followed by its baselines, changed most."""
+    runs = [one.run for ablation in ablations for one in (ablation.measured, *ablation.baselines)]
+    with open_readonly(db) as connection:
+        model = find_model(connection, runs[0].model)
+        return [
+            (run, read_changed_tokens(connection, model, run.run_id, limit, metrics))
+            for run in runs
         ]
 
 

@@ -1,32 +1,25 @@
 """`neurondb ablate-suite`: every class × mode × condition, with baselines."""
 
-from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from rich.console import Console
 
-from neurondb.api.requests import make_texts_request
+from neurondb.api.requests import make_texts_request, make_treatments
 from neurondb.cli import choosing, options
 from neurondb.cli.ablate import METRICS_OPTION, describe_report, read_ablations
 from neurondb.contracts.ablate import AblationReport, AblationSuiteRequest
 from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
-from neurondb.interventions import MODES, PUBLISHED_CONDITIONS, Treatment
+from neurondb.interventions import EVERY_CONDITION, EVERYWHERE, MODES, Treatment
 from neurondb.terminal.ablation import NARROWEST, draw_suite_page, make_ablation_rows
 from neurondb.terminal.console import open_console
 from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
-ALWAYS: Final = "always"
-"""How a list of conditions says that there is none."""
-
-
-def _split_list(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+_KEPT: Final = ("classes", "draw", "baseline", "seed", "device", "dtype", "force")
+"""Options that the request has under the same names."""
 
 
 @click.command(name="ablate-suite")
@@ -35,7 +28,7 @@ def _split_list(_: click.Context, __: click.Parameter, text: str | None) -> tupl
 @click.option(
     "--classes",
     metavar="CLASS,...",
-    callback=_split_list,
+    callback=choosing.split_list,
     help="Read-write classes (default: all that the model has, but orthogonal output).",
 )
 @click.option(
@@ -43,16 +36,15 @@ def _split_list(_: click.Context, __: click.Parameter, text: str | None) -> tupl
     metavar="MODE,...",
     default="zero",
     show_default=True,
-    callback=_split_list,
+    callback=choosing.split_list,
     help="zero, mean or both.",
 )
+@choosing.conditions(f"{EVERYWHERE},{EVERY_CONDITION}")
 @click.option(
-    "--conditions",
-    metavar="SIGNS,...",
-    default=",".join((ALWAYS, *PUBLISHED_CONDITIONS)),
-    show_default=True,
-    callback=_split_list,
-    help=f"Where it is done; {ALWAYS} is at every token.",
+    "--draw",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only N of each class, drawn by --seed; all of a class that has fewer.",
 )
 @click.option(
     "--baseline",
@@ -62,7 +54,7 @@ def _split_list(_: click.Context, __: click.Parameter, text: str | None) -> tupl
     metavar="SEEDS",
     help="Random sets to compare each class with.",
 )
-@options.seed("Of the random sets.")
+@options.seed("Of what is random.")
 @options.machine
 @options.force_runs
 @METRICS_OPTION
@@ -78,23 +70,23 @@ def ablate_suite(
     """Ablate every read-write class of MODEL under every condition, and tell what changes.
 
     The runs share their texts and the clean pass. Each is stored when it is done: interrupted, the
-    same command goes on where it was. Of ungated models the conditions are always, post+ and post-.
+    same command goes on where it was. With --draw all classes have as many neurons, so that they
+    compare: what many neurons do is not what few do.
 
     \b
     neurondb ablate-suite olmo-7b-0424 --dataset t.jsonl --baseline 5
     neurondb ablate-suite olmo-7b-0424 --dataset t.jsonl --classes weakening,cond-weak
         --modes zero,mean --conditions gate-_post+
+    neurondb ablate-suite olmo-7b-0424 --dataset t.jsonl --draw 40 --baseline 5
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = destination.chosen == "table" and destination.file is None
     request = AblationSuiteRequest(
         model=model,
         texts=make_texts_request(options_given),
-        treatments=_make_treatments(options_given["modes"], options_given["conditions"]),
+        treatments=_make_treatments(db, model, options_given["modes"], options_given["conditions"]),
         database=db,
-        **{
-            n: options_given[n] for n in ("classes", "baseline", "seed", "device", "dtype", "force")
-        },
+        **{name: options_given[name] for name in _KEPT},
     )
     report: AblationReport = load_job("ablate-suite")(
         request, choose_progress(Console(stderr=True))
@@ -109,11 +101,10 @@ def ablate_suite(
     click.echo(describe_report(report), err=True)
 
 
-def _make_treatments(modes: tuple[str, ...], conditions: tuple[str, ...]) -> tuple[Treatment, ...]:
+def _make_treatments(
+    db: str | None, model: str, modes: tuple[str, ...], conditions: tuple[str, ...]
+) -> tuple[Treatment, ...]:
     for mode in modes:
         if mode in MODES and mode not in ("zero", "mean"):
             raise UsageError(f"a suite has no value for mode {mode}; use `neurondb ablate`")
-    return tuple(
-        Treatment.parse(mode, None if condition == ALWAYS else condition, None, None)
-        for mode, condition in product(modes, conditions)
-    )
+    return make_treatments(modes, conditions, model, db)

@@ -9,12 +9,21 @@ from neurondb.reading.models import open_readonly
 
 
 @click.command()
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First build again what follows from the rows: full-text and secondary indexes that are "
+    "missing or out of step, the planner's statistics; give back space that is free.",
+)
 @options.database
-def check(db: str | None) -> None:
-    """Check that the database is whole: its file, its references, its ledger.
+def check(repair: bool, db: str | None) -> None:
+    """Check that the database is whole: its file, its references, indexes and ledger.
 
-    Prints a line for each problem and what to do; exits with 1 when there is one.
+    Prints a line for each problem and what to do; exits with 1 when there is one. With --repair it
+    says what it did first. Rows are never changed; what only an ingest can mend stays a problem.
     """
+    if repair:
+        _repair(db)
     with open_readonly(db) as connection:
         problems = list(find_problems(connection))
     for problem in problems:
@@ -22,3 +31,10 @@ def check(db: str | None) -> None:
     if problems:
         raise DatabaseError(f"{len(problems)} problem{'s' * (len(problems) > 1)} found")
     click.echo("whole: file, references, indexes and ledger", err=True)
+
+
+def _repair(db: str | None) -> None:
+    from neurondb.writing.repair import repair
+
+    for line in repair(db):
+        click.echo(line, err=True)

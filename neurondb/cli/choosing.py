@@ -11,6 +11,7 @@ import click
 from neurondb.api.requests import SELECTIONS
 from neurondb.cli.arguments import PATH_OR_NAME
 from neurondb.cli.options import Command, Renamed
+from neurondb.interventions import EVERY_CONDITION, EVERYWHERE
 
 NEURON_OPTIONS: Final = (*SELECTIONS, "draw")
 """Parameters that `add_neuron_options` adds."""
@@ -63,6 +64,30 @@ save_set = click.option(
 condition = click.option(
     "--condition", metavar="SIGNS", help="Only where: gate-_post+, gate+, post-, …."
 )
+
+
+def split_list(
+    _context: click.Context, _option: click.Parameter, given: str | None
+) -> tuple[str, ...] | None:
+    """Return what stands between commas, each once; None where nothing was given."""
+    if given is None:
+        return None
+    return tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+
+
+def conditions(default: str | None = None) -> Callable[[Command], Command]:
+    """Return the option --conditions, each of which is a run of its own."""
+    return click.option(
+        "--conditions",
+        metavar="SIGNS,...",
+        default=default,
+        show_default=default is not None,
+        callback=split_list,
+        help=f"Where it is done, a run each: {EVERY_CONDITION} sign conditions that the neurons "
+        f"have, a list of them; {EVERYWHERE} is at every token.",
+    )
+
+
 value = click.option(
     "--value", type=float, metavar="V", help="Of fix and clamp, in canonical sign."
 )

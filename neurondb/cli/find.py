@@ -9,7 +9,7 @@ import click
 from neurondb.api import Database
 from neurondb.cli import options
 from neurondb.errors import UsageError
-from neurondb.find.columns import EFFECT_ALIASES, ResultShape, choose_columns
+from neurondb.find.columns import ResultShape, check_column, choose_columns
 from neurondb.find.search import explain_empty, explain_find, explain_nulls, note_find_thresholds
 from neurondb.sql import Rows
 from neurondb.terminal.output_formats import Destination, write_rows
@@ -126,7 +126,7 @@ def _list_named_columns(shape: ResultShape) -> list[str]:
     ordered = choose_columns(shape.order, default=())
     default_columns = shape.columns == choose_columns(shape.order)
     names = ordered if default_columns else dict.fromkeys((*shape.columns, *ordered))
-    return [EFFECT_ALIASES.get(name, name) for name in names]
+    return [check_column(name) for name in names]
 
 
 class _WatchedRows:

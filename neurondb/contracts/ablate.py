@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurondb.contracts.inputs import NeuronSelection, TextsRequest
@@ -63,6 +63,8 @@ class AblationSuiteRequest:
     classes: tuple[str, ...] | None = None
     """None takes every class that the model has neurons of, but for orthogonal output."""
     treatments: tuple[Treatment, ...] = (ZERO,)
+    draw: int | None = None
+    """So many neurons of each class, drawn by `seed`, all of one that has fewer; None takes all."""
     baseline: int = 1
     seed: int = 0
     device: str = "auto"
@@ -124,6 +126,21 @@ class AblationBin(NamedTuple):
     n: int
 
 
+class ChangedToken(NamedTuple):
+    """A token that a run changed: `rank` is its place by |clean − ablated| in the metric, from 0.
+
+    `ordinal` is the text's place in the dataset.
+    """
+
+    metric: str
+    rank: int
+    ordinal: int
+    position: int
+    token_id: int
+    clean: float
+    ablated: float
+
+
 @dataclass(frozen=True)
 class AblationSettings:
     """What makes two runs of the same set and treatment the same run."""
@@ -151,3 +168,7 @@ class AblationRecord:
     torch_version: str
     results: Sequence[AblationResult]
     bins: Sequence[AblationBin]
+    changed: Sequence[ChangedToken] = ()
+    """The tokens that it changed most."""
+    token_ids: Mapping[int, Int[np.ndarray, " tokens"]] = field(default_factory=dict)
+    """The token ids of their texts, by the place of the text in the dataset."""

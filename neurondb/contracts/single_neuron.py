@@ -20,8 +20,9 @@ class EffectRequest:
     """Some of `interventions.METRICS`; an estimate has `ESTIMATED_METRICS` only."""
     selection: NeuronSelection | None = None
     """None takes every neuron."""
-    treatment: Treatment = ZERO
-    """What is done to each neuron; its mode is one of `SINGLE_NEURON_MODES`."""
+    treatments: tuple[Treatment, ...] = (ZERO,)
+    """What is done to each neuron, each a run of its own; their modes are of
+    `SINGLE_NEURON_MODES`."""
     name: str | None = None
     """Name to store the set of neurons under."""
     seed: int = 0
@@ -39,13 +40,20 @@ class EffectReport:
     """What one of these jobs did.
 
     Attributes:
-        run_id: The run that answers the request; it may have been stored before.
-        n_neurons: How many neurons its set has.
-        n_new: How many of them were computed and stored now.
+        run_ids: The runs that answer the request, one a treatment; they may have been stored
+            before.
+        n_neurons: How many neurons their set has.
+        n_new: How many numbers a metric were computed and stored now: neurons × runs.
         seconds: The time that took, from the request to the answer.
     """
 
-    run_id: int
+    run_ids: tuple[int, ...]
     n_neurons: int
     n_new: int
     seconds: float
+
+    @property
+    def run_id(self) -> int:
+        """The only run, of a request with one treatment."""
+        (run_id,) = self.run_ids
+        return run_id

@@ -21,6 +21,10 @@ class Urls:
         """Return the address that finds a text: an expression, a neuron, a token."""
         return self._address("search", q=text)
 
+    def search_texts(self, text: str) -> str:
+        """Return the address of the texts that contain words, whatever else they may mean."""
+        return self._address("search", q=text, **{"in": "texts"})
+
     def model(self, model: str) -> str:
         """Return the address of a model's page."""
         return self._address(f"model/{_quote_part(model)}")

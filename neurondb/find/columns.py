@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from neurondb.errors import UsageError
+from neurondb.find.condition_columns import parse_condition_column
 from neurondb.name_matching import quote_word, suggest_names
 from neurondb.schema.views import CASE_COLUMNS, EFFECT_COLUMNS
 
@@ -102,7 +103,13 @@ class ResultShape(NamedTuple):
 
 
 def parse_number_column(key: str) -> str | None:
-    """Return the column of neuron_overview that a key names; `|in_out|` for its absolute value."""
+    """Return the column that a key names; `|in_out|` for its absolute value.
+
+    It is one of neuron_overview, or an effect under a condition, `ablated[gate-_post+].loss`.
+
+    Raises:
+        ExpressionError: when a key with a condition names no effect.
+    """
     if len(key) > 2 and key[0] == key[-1] == "|":
         absolute_of = parse_number_column(key[1:-1])
         return None if absolute_of is None else f"|{absolute_of}|"
@@ -111,7 +118,10 @@ def parse_number_column(key: str) -> str | None:
         return COLUMN_ALIASES[lowered]
     column = lowered.replace("-", "_")
     column = COLUMN_ALIASES.get(column, column)
-    return column if column in NUMBER_COLUMNS else None
+    if column in NUMBER_COLUMNS:
+        return column
+    effect = parse_condition_column(key)
+    return None if effect is None else effect.spelled
 
 
 def choose_columns(
@@ -127,16 +137,32 @@ def choose_columns(
 
 
 def check_column(column: str) -> str:
-    """Return the name in the view of a column to show.
+    """Return the name of a column to show: in the view, or of an effect under a condition.
 
     Raises:
         UsageError: when there is none of that name; the message has similar names.
     """
+    if (effect := parse_condition_column(column)) is not None:
+        return effect.spelled
     columns = (*NUMBER_COLUMNS, *OTHER_COLUMNS)
     column = EFFECT_ALIASES.get(column, column)
     if column not in columns:
         raise UsageError(f"unknown column {quote_word(column)}{suggest_names(column, columns)}")
     return column
+
+
+def write_column(column: str) -> str:
+    """Return the SQL of a column by its name, or of the absolute value that `|column|` means."""
+    if column.startswith("|"):
+        return f"ABS({write_column(column.strip('|'))})"
+    effect = parse_condition_column(column)
+    return column if effect is None else effect.value_sql
+
+
+def write_shown(column: str) -> str:
+    """Return what stands in the SELECT list for a column by its name."""
+    sql = write_column(column)
+    return sql if sql == column else f'{sql} AS "{column}"'
 
 
 def list_order_terms(keys: Sequence[str]) -> list[str]:
@@ -155,5 +181,4 @@ def _make_order_terms(key: str) -> list[str]:
     if name == "name":  # as numbers: 2.10 comes before 10.2
         return [f"layer{direction}", f"neuron{direction}"]
     column = parse_number_column(name) or check_column(name)
-    sql = f"ABS({column.strip('|')})" if column.startswith("|") else column
-    return [f"{sql}{direction} NULLS LAST"]
+    return [f"{write_column(column)}{direction} NULLS LAST"]

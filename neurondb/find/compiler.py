@@ -9,8 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
 from neurondb.errors import ExpressionError
-from neurondb.find.columns import ResultShape, check_column, list_order_terms
+from neurondb.find.columns import (
+    ResultShape,
+    check_column,
+    list_order_terms,
+    write_column,
+    write_shown,
+)
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.terms import (
     And,
     Between,
@@ -18,6 +25,7 @@ from neurondb.find.terms import (
     Expression,
     HasEffect,
     HasPeak,
+    HasText,
     HasToken,
     IsConcept,
     Missing,
@@ -32,7 +40,7 @@ from neurondb.find.terms import (
     measure_depth,
 )
 from neurondb.schema.columns import FLOAT32_COLUMNS
-from neurondb.schema.views import EFFECT_COLUMNS, make_overview_on
+from neurondb.schema.views import make_overview_on
 from neurondb.sql.running import Value
 
 
@@ -83,23 +91,7 @@ _BY_PROPERTY: Final = """
     JOIN property_effects e ON e.property_id = y.property_id
     WHERE y.name = {name} AND {strength}"""
 
-_BY_EFFECT: Final = """
-    SELECT e.neuron_id
-    FROM models m
-    JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
-    WHERE {{fits}}"""
-
 _FLOAT32: Final = struct.Struct("<f")
-# One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
-# alike. The second number is layer · 10⁹ + neuron.
-_BY_PLACE: Final = """
-    SELECT m.first_neuron_id + l.layer * m.d_mlp + l.neuron
-    FROM (
-        SELECT place / {base} AS layer, place % {base} AS neuron
-        FROM (SELECT CAST(CAST(value AS TEXT) AS BIGINT) AS place FROM json_each({listed})) AS p
-    ) AS l
-    JOIN models m ON l.layer < m.n_layers AND l.neuron < m.d_mlp"""
-_PLACE_BASE: Final = 10**9
 
 _LISTED_VALUES: Final = "SELECT CAST(CAST(value AS TEXT) AS {kind}) FROM json_each({listed})"
 _MAX_PARTS: Final = 100
@@ -252,18 +244,8 @@ def _compile_place(term: Place, bind: Bind) -> str:
 @compile_condition.register
 def _compile_places(term: Places, bind: Bind) -> str:
     return _join(
-        " OR ", [f"neuron_id IN ({_select_places(part, bind)})" for part in _cut(term.places)]
+        " OR ", [f"neuron_id IN ({select_places(part, bind)})" for part in _cut(term.places)]
     )
-
-
-def _select_places(places: Sequence[Place], bind: Bind) -> str:
-    """Return the SELECT of the neurons at places, in every model that has them."""
-    codes = {
-        f"{place.layer}.{place.neuron}": place.layer * _PLACE_BASE + place.neuron
-        for place in places
-        if max(place.layer, place.neuron) < _PLACE_BASE  # no model is larger
-    }
-    return _BY_PLACE.format(base=_PLACE_BASE, listed=bind(json.dumps(codes)))
 
 
 @compile_condition.register
@@ -277,21 +259,24 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
         return select_concept_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
-        return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
+        return BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
     column = "token_id" if isinstance(term.token, int) else "token"
     if not term.lists:
-        return _BY_LM_HEAD.format(column=column, token=bind(term.token))
+        return BY_LM_HEAD.format(column=column, token=bind(term.token))
     lists = ", ".join(map(str, term.lists))
     rank = "" if term.within is None else f" AND r.rank < {bind(term.within)}"
-    by_list = _BY_PEAK if isinstance(term, HasPeak) else _BY_TOP_LIST
+    by_list = BY_PEAK if isinstance(term, HasPeak) else BY_TOP_LIST
     return by_list.format(lists=lists, rank=rank, column=column, token=bind(term.token))
 
 
+@compile_condition.register
+def _compile_text(term: HasText, bind: Bind) -> str:
+    return write_text_condition(term, bind)
+
+
 def _write_column(column: str) -> str:
-    """Return the SQL of a column, or of the absolute value that `|column|` means."""
-    if column.startswith("|"):
-        return f"ABS({column.strip('|')})"
-    return _ROLE_OR_NONE if column == "role" else column
+    """Return the SQL of a column that a term is on."""
+    return _ROLE_OR_NONE if column == "role" else write_column(column)
 
 
 def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> Statement:  # noqa: B008
@@ -303,7 +288,7 @@ def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> 
     """
     _check_depth(expression)
     bind = _Parameters()
-    columns = ", ".join(check_column(column) for column in shape.columns)
+    columns = ", ".join(write_shown(check_column(column)) for column in shape.columns)
     order = ", ".join(list_order_terms(shape.order))
     condition = _write_where(expression, bind)
     if shape.limit is not None:
@@ -358,20 +343,8 @@ def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
         return sql
     dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
     overview = textwrap.indent(make_overview_on(dataset), "    ")
-    sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
+    sql = sql.replace(ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
     return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
-
-
-def _select_by_effect(column: str) -> str | None:
-    """Return a SELECT of neurons by an effect, with a condition on `e.mean` to fill in at `{fits}`.
-
-    It is None where the column is no effect of removing a neuron.
-    """
-    place = EFFECT_COLUMNS.get(column)
-    if place is None:
-        return None
-    table, run, metric = place
-    return _BY_EFFECT.format(table=table, run=run, metric=metric)
 
 
 def _use_effect_index(term: Expression, bind: Bind) -> str | None:
@@ -381,7 +354,7 @@ def _use_effect_index(term: Expression, bind: Bind) -> str | None:
     """
     if (
         not isinstance(term, Compare | Between)
-        or (selection := _select_by_effect(term.column)) is None
+        or (selection := select_by_effect(term.column)) is None
     ):
         return None
     fits = compile_condition(replace(term, column="e.mean"), bind)

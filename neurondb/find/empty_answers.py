@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from neurondb.find.columns import ACTIVATION_COLUMNS, PLACE_COLUMNS, VOCABULARY_COLUMNS
 from neurondb.find.concepts import explain_missing_concepts
+from neurondb.find.condition_columns import ConditionColumn, parse_condition_column
 from neurondb.find.coverage import (
     STAGES,
     CoveredModel,
@@ -22,6 +23,7 @@ from neurondb.find.coverage import (
     has_rows,
     load_models,
 )
+from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.terms import (
@@ -30,6 +32,7 @@ from neurondb.find.terms import (
     Expression,
     HasEffect,
     HasPeak,
+    HasText,
     HasToken,
     IsConcept,
     Missing,
@@ -38,6 +41,7 @@ from neurondb.find.terms import (
     Place,
     iterate_terms,
 )
+from neurondb.interventions import ALWAYS
 from neurondb.reading.effects import (
     ATTRIBUTION,
     SINGLE_NEURON,
@@ -52,7 +56,7 @@ STAGE_COLUMNS: Final = {"vocab": VOCABULARY_COLUMNS, "activations": ACTIVATION_C
 STAGE_TERMS: Final[dict[str, Any]] = {
     "vocab": HasToken,
     "properties": HasEffect,
-    "activations": OnDataset | HasPeak,
+    "activations": OnDataset | HasPeak | HasText,
     "peaks": HasPeak,
 }
 """Stage → the columns, and the kind of term, of a find expression that need it."""
@@ -71,7 +75,6 @@ NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS))
 """Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """The endings of the names of related classes."""
-_RUN_KINDS: Final = {"ablated": SINGLE_NEURON, "attribution": ATTRIBUTION}
 _RUN_COMMANDS: Final = {
     SINGLE_NEURON: "neurondb ablate-each {model} --where EXPR --dataset TEXTS",
     ATTRIBUTION: "neurondb ablate-each {model} --attribution --dataset TEXTS",
@@ -113,8 +116,9 @@ def explain_empty(
         *_explain_rare_properties(connection, terms, models),
         *explain_rare_peaks(connection, expression, models),
     ]
+    absent = explain_absent_texts(connection, terms)
     related = explain_related_classes(connection, terms, models)
-    return [*missing, *gates, *rare, *related]
+    return [*missing, *gates, *rare, *absent, *related]
 
 
 def explain_nulls(
@@ -290,19 +294,35 @@ def explain_missing_effects(
         for term in terms
         if isinstance(term, Compare | Between | OneOf | Missing)
     )
-    for column in dict.fromkeys(column for column in columns if column in EFFECT_COLUMNS):
-        name, _, metric = column.partition("_")
-        kind = _RUN_KINDS[name]
-        models_without = [
-            model for model in models if not _has_effect(connection, model, kind, metric)
-        ]
+    for column in dict.fromkeys(columns):
+        if column in EFFECT_COLUMNS:
+            name, _, metric = column.partition("_")
+            effect = ConditionColumn(name, ALWAYS, metric)
+        elif (found := parse_condition_column(column)) is not None:
+            effect = found
+        else:
+            continue
+        models_without = [model for model in models if not _has_effect(connection, model, effect)]
         if models_without:
-            names = ", ".join(model.name for model in models_without)
-            command = _RUN_COMMANDS[kind].format(model=shlex.quote(models_without[0].name))
-            metrics = " --metrics loss,entropy" if column == "attribution_entropy" else ""
-            yield f"{name}.{metric} is not known of {names}: run `{command}{metrics}`"
+            yield _format_missing_effect(effect, models_without)
 
 
-def _has_effect(connection: Connection, model: Model, kind: str, metric: str) -> bool:
-    run = find_shown_run(connection, model, kind)
-    return run is not None and metric in list_measured_metrics(connection, kind, run.run_id)
+def _format_missing_effect(effect: ConditionColumn, models_without: Sequence[Model]) -> str:
+    names = ", ".join(model.name for model in models_without)
+    always = effect.condition == ALWAYS
+    spelled = f"{effect.name}.{effect.metric}" if always else effect.spelled
+    command = _RUN_COMMANDS[effect.kind].format(model=shlex.quote(models_without[0].name))
+    by_default = effect.kind != ATTRIBUTION or effect.metric == "loss"
+    metrics = "" if by_default else " --metrics loss,entropy"
+    conditions = "" if always else f" --conditions {effect.condition}"
+    return f"{spelled} is not known of {names}: run `{command}{metrics}{conditions}`"
+
+
+def _has_effect(connection: Connection, model: Model, effect: ConditionColumn) -> bool:
+    """Tell whether a model has an effect, or has no gate, which is said elsewhere."""
+    if effect.condition.gate and not model.gated:
+        return True
+    run = find_shown_run(connection, model, effect.kind, effect.condition)
+    return run is not None and effect.metric in list_measured_metrics(
+        connection, effect.kind, run.run_id
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from neurondb.find.condition_columns import parse_condition_column
 from neurondb.find.keywords import DEAD
 from neurondb.find.terms import (
     Between,
@@ -13,6 +14,7 @@ from neurondb.find.terms import (
     OneOf,
     iterate_terms,
 )
+from neurondb.interventions import Condition
 from neurondb.reading.models import Model
 from neurondb.schema.codes import PEAK_PLACES, SIGN_CASES, TOKEN_LISTS
 from neurondb.schema.views import CASE_COLUMNS
@@ -84,7 +86,7 @@ def _explain_ungated(
     gated_columns = dict.fromkeys(columns)
     if any(isinstance(term, HasToken) and _needs_gate(term) for term in terms):
         gated_columns["tokens of gate"] = None
-    nearest = dict.fromkeys(NEAREST_UNGATED_COLUMN.get(name, "in.token") for name in gated_columns)
+    nearest = dict.fromkeys(_find_nearest_column(name) for name in gated_columns)
     if gated_columns:
         yield (
             f"{subject} {verb} no gates: {possessive} neurons have no "
@@ -104,7 +106,19 @@ def _get_gated_column(term: Expression) -> str | None:
     if not isinstance(term, Compare | Between | OneOf):
         return None
     column = term.column.strip("|")
-    return column if column in NEAREST_UNGATED_COLUMN else None
+    effect = parse_condition_column(column)
+    needs_gate = column in NEAREST_UNGATED_COLUMN or (effect and effect.condition.gate)
+    return column if needs_gate else None
+
+
+def _find_nearest_column(column: str) -> str:
+    """Return the column of neurons without a gate that comes nearest to one of a gate."""
+    effect = parse_condition_column(column)
+    if effect is None:
+        return NEAREST_UNGATED_COLUMN.get(column, "in.token")
+    post = effect.condition.post
+    nearest = f"[{Condition(0, post)}]" if post else ""
+    return f"{effect.name}{nearest}.{effect.metric}"
 
 
 def _needs_gate(term: HasToken) -> bool:

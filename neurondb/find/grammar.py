@@ -14,6 +14,7 @@ from typing import Final
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
+from neurondb.find.example_texts import CONTAINS, TEXT_KEY, is_text_key, read_text_comparison
 from neurondb.find.keywords import (
     BARE_WORDS,
     CASE_QUALIFIERS,
@@ -149,6 +150,8 @@ class _Parser:
         while self.next.kind == ",":
             self._take()
             items.append(self._read_item())
+        if operator == CONTAINS or is_text_key(key.value):
+            return read_text_comparison(key, operator, items)
         column = parse_number_column(key.value)
         if column is not None:
             return read_comparison(column, operator, items, None)
@@ -253,6 +256,7 @@ def _is_key(word: str) -> bool:
         parse_number_column(word) is not None
         or key_name in list_keys()
         or is_property_key(key_name)
+        or is_text_key(key_name)
     )
 
 
@@ -261,7 +265,10 @@ def list_keys() -> frozenset[str]:
     """Return every key that may stand before an operator, but for qualified tokens."""
     tokens = (*TOKEN_KEYS, *PEAK_KEYS, *(f"{qualifier}.token" for qualifier in QUALIFIERS))
     return frozenset(
-        (*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, *tokens, *PROPERTY_KEYS)
+        (
+            *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
+            *(*tokens, *PROPERTY_KEYS),
+        )
     )
 
 

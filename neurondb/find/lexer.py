@@ -16,11 +16,13 @@ OPERATOR_SPELLINGS: Final = {"==": "=", "<>": "!=", "≤": "<=", "≥": ">=", "�
 
 _LEXEME = re.compile(
     r"""(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")
-      |(?P<operator><=|>=|!=|<>|==|[=<>≤≥≠])
+      |(?P<operator><=|>=|!=|<>|==|[=<>≤≥≠~])
       |(?P<mark>[(),])
-      |(?P<word>[^\s()'",=<>!≤≥≠]+)""",
+      |(?P<word>[^\s()'",=<>!≤≥≠~]+)""",
     re.VERBOSE | re.DOTALL,
 )
+_VALUE = re.compile(r"(?P<word>[^\s()'\",=<>!≤≥≠]+)")
+"""A word after an operator, or in a list, may have a `~` in it: `model=~/llama`."""
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
 
@@ -54,7 +56,8 @@ def split_lexemes(text: str) -> list[Lexeme]:
     lexemes: list[Lexeme] = []
     place = _skip_space(text, 0)
     while place < len(text):
-        match = _LEXEME.match(text, place)
+        is_value = bool(lexemes) and lexemes[-1].kind in (OPERATOR, ",")
+        match = (_VALUE.match(text, place) if is_value else None) or _LEXEME.match(text, place)
         if match is None:
             raise ExpressionError(_describe_unreadable(text[place], place))
         lexemes.append(_make_lexeme(match))

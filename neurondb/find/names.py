@@ -4,6 +4,7 @@ A name that is not there is an error that names near ones, not an answer without
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, func, select
 
@@ -13,12 +14,14 @@ from neurondb.find.terms import (
     Expression,
     HasEffect,
     HasPeak,
+    HasText,
     HasToken,
     Not,
     OnDataset,
     OneOf,
     Or,
     Places,
+    get_dataset_name,
     get_model_names,
     iterate_terms,
 )
@@ -42,9 +45,16 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
     lists = [term for term in iterate_terms(expression_with_models) if isinstance(term, Places)]
     if lists:
         _check_places(lists, connection, models_named)
-    return _replace_terms(
+    resolved = _replace_terms(
         expression_with_models, lambda term: _resolve_name(term, connection, models_named)
     )
+    dataset, server = get_dataset_name(resolved), connection.dialect.name != "sqlite"
+    return _replace_terms(resolved, lambda term: _place_text(term, dataset, server=server))
+
+
+def _place_text(term: Expression, dataset: str | None, *, server: bool) -> Expression:
+    """Return a term on texts with the dataset that the whole expression names, if it does."""
+    return replace(term, dataset=dataset, server=server) if isinstance(term, HasText) else term
 
 
 def _check_places(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, select
 
+from neurondb.contracts.peaks import PEAK_COUNT_SETTING
 from neurondb.find.coverage import find_named_dataset, has_rows
 from neurondb.find.terms import Expression, HasPeak, iterate_terms
 from neurondb.reading.models import Model
@@ -19,7 +20,7 @@ def read_peak_count(connection: Connection, model: Model, dataset_id: int | None
     settings = connection.execute(
         select(step.settings).where(of_model & (step.dataset_id == dataset_id)).limit(1)
     ).scalar()
-    count = None if settings is None else json.loads(settings).get("peak_count")
+    count = None if settings is None else json.loads(settings).get(PEAK_COUNT_SETTING)
     return None if count is None else int(count)
 
 

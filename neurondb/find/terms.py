@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from neurondb.errors import ExpressionError
+from neurondb.phrases import Phrase
 from neurondb.sql.running import Value
 
 
@@ -113,6 +114,23 @@ class HasEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class HasText:
+    """A text that contains a phrase is among the neuron's examples.
+
+    Attributes:
+        phrase: What the text must contain.
+        lists: Codes of `example_lists` to look in; none of them means all.
+        dataset: The dataset of the text; None for any.
+        server: Whether PostgreSQL is asked, whose full-text search is its own.
+    """
+
+    phrase: Phrase
+    lists: tuple[int, ...] = ()
+    dataset: str | None = None
+    server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IsConcept:
     """The neuron does more for a concept than nearly all random neurons, in a stored run.
 
@@ -143,6 +161,7 @@ Expression: TypeAlias = (
     | HasToken
     | HasPeak
     | HasEffect
+    | HasText
     | IsConcept
     | OnDataset
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, func, null, select
 
 from neurondb.contracts.ablate import AblationSettings
-from neurondb.interventions import METRICS, Condition, Treatment
+from neurondb.interventions import ALWAYS, METRICS, Condition, Treatment
 from neurondb.reading.models import Model
 from neurondb.reading.runs import list_members
 from neurondb.schema import tables
@@ -123,11 +123,21 @@ def find_effect_run(connection: Connection, run_id: int) -> EffectRun | None:
     return None if row is None else EffectRun(*tuple(row))
 
 
-def find_shown_run(connection: Connection, model: Model, kind: str) -> EffectRun | None:
-    """Return the run of a kind that `neuron_overview` shows for a model; None without one."""
-    m = tables.models.c
-    run_column = {SINGLE_NEURON: m.each_run_id, ATTRIBUTION: m.attribution_run_id}[kind]
-    run_id = connection.scalar(select(run_column).where(m.model_id == model.model_id))
+def find_shown_run(
+    connection: Connection, model: Model, kind: str, condition: Condition = ALWAYS
+) -> EffectRun | None:
+    """Return the run of a kind and condition that is shown for a model; None without one.
+
+    `neuron_overview` has the one at every token, `find` those under a condition too.
+    """
+    m, s = tables.models.c, tables.shown_condition_runs.c
+    if condition == ALWAYS:
+        run_column = {SINGLE_NEURON: m.each_run_id, ATTRIBUTION: m.attribution_run_id}[kind]
+        query = select(run_column).where(m.model_id == model.model_id)
+    else:
+        of_condition = (s.kind == kind, s.condition == str(condition))
+        query = select(s.run_id).where(s.model_id == model.model_id, *of_condition)
+    run_id = connection.scalar(query)
     return None if run_id is None else find_effect_run(connection, run_id)
 
 
@@ -137,9 +147,8 @@ def find_counterpart_run(connection: Connection, model: Model, run: EffectRun) -
     What it does to set a neuron to zero cannot be compared with what it does to set it to its mean
     under a condition.
     """
-    counterpart = find_shown_run(
-        connection, model, ATTRIBUTION if run.kind == SINGLE_NEURON else SINGLE_NEURON
-    )
+    kind = ATTRIBUTION if run.kind == SINGLE_NEURON else SINGLE_NEURON
+    counterpart = find_shown_run(connection, model, kind, run.treatment.condition)
     return (
         counterpart if counterpart is not None and counterpart.treatment == run.treatment else None
     )

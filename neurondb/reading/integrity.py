@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Table, exists, func, select
 from sqlalchemy.exc import OperationalError
 
 from neurondb.database import get_driver_connection
+from neurondb.full_text import INDEXED, find_fault
 from neurondb.reading.provenance import count_unused_rows, list_outdated_steps
 from neurondb.schema import metadata, tables
 
@@ -71,6 +72,7 @@ def _find_problems(connection: Connection, *, quick: bool) -> Iterator[Problem]:
         if not quick:
             yield from _check_references(connection)
     yield from _check_indexes(connection)
+    yield from _check_full_text(connection, quick=quick)
     yield from _check_ledger(connection)
     yield from _check_token_norms(connection)
     yield from _check_unused_rows(connection)
@@ -99,8 +101,19 @@ def _check_indexes(connection: Connection) -> Iterator[Problem]:
     for name in sorted(defined - existing):
         yield Problem(
             f"the index {name} is missing, so questions are slow",
-            "run the interrupted `neurondb ingest` again",
+            "run the interrupted `neurondb ingest` again, or `neurondb check --repair`",
         )
+
+
+def _check_full_text(connection: Connection, *, quick: bool) -> Iterator[Problem]:
+    """Yield the full-text indexes that are missing, or that are not of what stands in the table."""
+    for table in INDEXED:
+        fault = find_fault(connection, table, quick=quick)
+        if fault:
+            yield Problem(
+                f"the full-text index of {table} {fault}, so searches miss rows or find wrong ones",
+                "neurondb check --repair",
+            )
 
 
 def _check_ledger(connection: Connection) -> Iterator[Problem]:

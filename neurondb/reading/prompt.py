@@ -24,10 +24,13 @@ from neurondb.formatting.numbers import shorten_float
 from neurondb.reading.models import Model
 from neurondb.reading.neuron_table import read_neuron_lines
 from neurondb.reading.vocabulary import OUT_UNEMBED_TOP
-from neurondb.schema import tables
+from neurondb.schema import codes, tables
 
 WRITTEN: Final = 3
 """Tokens at the top of `out` that are shown of a neuron."""
+FIRED_ON: Final = 3
+"""Tokens at the peaks of examples that are shown of a neuron."""
+_AT_PEAKS: Final = {code: case for code, case, place in codes.PEAK_LISTS if place == "peak"}
 _AT_A_TIME: Final = 10_000
 """Neurons that one statement names."""
 
@@ -40,11 +43,22 @@ class StoredFacts:
         class_name: its read-write class.
         freq: share of tokens with x_gate > 0, or hook_post > 0 for an ungated neuron.
         out_tokens: the tokens that `out` points along most, in the unembedding.
+        peaks: sign case → the tokens at the peaks of its examples, the most frequent first.
     """
 
     class_name: str | None
     freq: float | None
     out_tokens: tuple[str, ...]
+    peaks: Mapping[str, tuple["PeakLine", ...]]
+
+
+@dataclass(frozen=True)
+class PeakLine:
+    """A token on which a neuron fires: at the peaks of so many of its examples in a sign case."""
+
+    token_id: int
+    token: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,7 @@ class NeuronAtPosition:
         hook_post: what it puts out; gate and in likewise, in canonical sign.
         promotes: tokens that `out` points along most, where hook_post is above zero.
         suppresses: the same tokens, where hook_post is below zero.
+        fires_on: tokens at the peaks of its examples in the sign case that it has here.
     """
 
     rank: int
@@ -134,6 +149,7 @@ class NeuronAtPosition:
     surprise: float | None
     promotes: tuple[str, ...]
     suppresses: tuple[str, ...]
+    fires_on: tuple[PeakLine, ...]
 
     def measure(self, by: str) -> float | None:
         """Return one of its measures by name."""
@@ -198,7 +214,7 @@ def read_prompt_page(
 ) -> PromptPage:
     """Return an explained prompt with what is stored of its neurons."""
     ids = {one.neuron_id for position in result.positions for one in position.neurons}
-    facts = read_stored_facts(connection, sorted(ids))
+    facts = read_stored_facts(connection, model, sorted(ids))
     changes = {one.position: one for one in result.changed}
     positions = []
     for one in result.positions:
@@ -244,19 +260,23 @@ def describe_changes(request: PromptRequest) -> str | None:
     return ", ".join(parts) or None
 
 
-def read_stored_facts(connection: Connection, neuron_ids: Sequence[int]) -> dict[int, StoredFacts]:
+def read_stored_facts(
+    connection: Connection, model: Model, neuron_ids: Sequence[int]
+) -> dict[int, StoredFacts]:
     """Return neuron id → what is stored of it, of every neuron named."""
     facts: dict[int, StoredFacts] = {}
     for first in range(0, len(neuron_ids), _AT_A_TIME):
         part = neuron_ids[first : first + _AT_A_TIME]
         lines = {line.neuron_id: line for line in read_neuron_lines(connection, part)}
         tokens = _read_out_tokens(connection, part)
+        peaks = _read_peaks(connection, model, part)
         for neuron_id in part:
             line = lines.get(neuron_id)
             facts[neuron_id] = StoredFacts(
                 None if line is None else line.class_name,
                 None if line is None else line.freq,
                 tokens.get(neuron_id, ()),
+                peaks.get(neuron_id, {}),
             )
     return facts
 
@@ -275,6 +295,30 @@ def _read_out_tokens(
     found: dict[int, tuple[str, ...]] = {}
     for neuron_id, token in rows:
         found[neuron_id] = (*found.get(neuron_id, ()), token)
+    return found
+
+
+def _read_peaks(
+    connection: Connection, model: Model, neuron_ids: Sequence[int]
+) -> dict[int, dict[str, tuple[PeakLine, ...]]]:
+    """Return neuron id → sign case → tokens at peaks, on the dataset that the model shows."""
+    r, t = tables.peak_token_rows.c, tables.tokens.c
+    rows = connection.execute(
+        select(r.neuron_id, r.list_id, r.token_id, t.token, r.count)
+        .outerjoin_from(
+            tables.peak_token_rows,
+            tables.tokens,
+            (t.model_id == model.model_id) & (t.token_id == r.token_id),
+        )
+        .where(r.neuron_id.in_(neuron_ids), r.dataset_id == model.dataset_id)
+        .where(r.list_id.in_(_AT_PEAKS), r.rank < FIRED_ON)
+        .order_by(r.neuron_id, r.list_id, r.rank)
+    )
+    found: dict[int, dict[str, tuple[PeakLine, ...]]] = {}
+    for neuron_id, list_id, token_id, token, count in rows:
+        of_neuron, case = found.setdefault(neuron_id, {}), _AT_PEAKS[list_id]
+        line = PeakLine(token_id, f"#{token_id}" if token is None else token, count)
+        of_neuron[case] = (*of_neuron.get(case, ()), line)
     return found
 
 
@@ -335,6 +379,7 @@ def _neuron_line(
         surprise=one.surprise,
         promotes=facts.out_tokens if one.hook_post > 0 else (),
         suppresses=facts.out_tokens if one.hook_post < 0 else (),
+        fires_on=facts.peaks.get(one.sign_case or "", ()),
     )
 
 

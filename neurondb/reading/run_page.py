@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, func, null, select
 
 from neurondb.interventions import METRICS
+from neurondb.reading.changed_tokens import ChangedTokens, read_changed_tokens
 from neurondb.reading.effects import (
     EFFECT_TABLES,
     SINGLE_NEURON,
@@ -108,12 +109,13 @@ class RunPage:
             `attribution` estimates the latter.
         seconds: how long it took; None where that is not known.
         metrics: results of a run on a set.
+        changed: the tokens that it changed most; empty of other runs, and where none are stored.
         layers: layer → how many neurons of the set are in it.
         members: the first neurons of the set.
         ends: extreme neurons of a run that has a number for each; otherwise empty.
         agreements: how well such a run agrees with `other`, by metric.
         other: id of the run that estimates what this one measured, or the reverse; None without.
-        shown: whether `neuron_overview` shows the run's numbers.
+        shown: whether `find` shows the run's numbers, as those of its condition.
     """
 
     run: AblationRun
@@ -121,6 +123,7 @@ class RunPage:
     finished: bool
     seconds: float | None
     metrics: tuple[MetricLine, ...]
+    changed: tuple[ChangedTokens, ...]
     layers: dict[int, int]
     members: tuple[NeuronLine, ...]
     ends: tuple[Ends, ...]
@@ -142,13 +145,17 @@ def read_run_page(connection: Connection, run_id: int) -> RunPage:
     ).one()
     model = find_model(connection, measured_run.run.model)
     counterpart_id, agreements = _compute_agreements(connection, model, kind, run_id)
-    shown_run = find_shown_run(connection, model, kind) if kind in EFFECT_TABLES else None
+    shown_run = None
+    if kind in EFFECT_TABLES:
+        condition = measured_run.run.treatment.condition
+        shown_run = find_shown_run(connection, model, kind, condition)
     return RunPage(
         measured_run.run,
         kind,
         bool(finished),
         seconds,
         _make_metric_lines(measured_run, list_baselines(connection, run_id)),
+        read_changed_tokens(connection, model, run_id),
         _count_members_by_layer(connection, measured_run.run.set_id),
         read_neuron_lines(connection, _read_first_members(connection, measured_run.run.set_id)),
         _read_ends(connection, kind, run_id),

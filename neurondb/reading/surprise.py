@@ -37,7 +37,7 @@ class PostDistributions:
             for a neuron without a histogram.
     """
 
-    before: Float[np.ndarray, "neurons bins_and_one"]
+    before: Int[np.ndarray, "neurons bins_and_one"]
 
     def measure_surprise(
         self, values: Float[np.ndarray, "*places neurons"]
@@ -47,9 +47,9 @@ class PostDistributions:
         It is NaN for a value that is none, and for a neuron without a histogram.
         """
         bins = histogram.find_bins(np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf))
-        n_before, n = self.before.shape[1], self.before[:, -1]
+        n_before, n = self.before.shape[1], self.before[:, -1].astype(np.float64)
         place = np.arange(len(self.before)) * n_before + bins
-        first, last = self.before.take(place), self.before.take(place + 1)
+        first, last = (self.before.take(p).astype(np.float64) for p in (place, place + 1))
         low, width = _LOWS.take(bins), _WIDTHS.take(bins)
         with np.errstate(invalid="ignore", divide="ignore"):
             # Of an open bin the whole lies beyond: 1 of it is below at the bottom, 0 at the top.
@@ -85,7 +85,7 @@ def read_post_distributions(
         for first in range(0, len(unique), _AT_A_TIME):
             part = of_neuron.in_(unique[first : first + _AT_A_TIME])
             found |= _read(connection, dataset_id, part)
-    before = np.zeros((len(wanted), histogram.N_BINS + 1))
+    before = np.zeros((len(wanted), histogram.N_BINS + 1), dtype=np.uint32)
     stored = [(place, found[i]) for place, i in enumerate(wanted.tolist()) if i in found]
     if stored:
         counts = histogram.unpack(b"".join(packed for _, packed in stored))

@@ -44,7 +44,7 @@ def read_activations_pages(
     connection: Connection, model: Model, result: ActivationsResult
 ) -> tuple[ActivationsPage, ...]:
     """Return a page for each neuron of a result, with what is stored of it."""
-    facts = read_stored_facts(connection, [one.neuron_id for one in result.neurons])
+    facts = read_stored_facts(connection, model, [one.neuron_id for one in result.neurons])
     return tuple(
         ActivationsPage(
             result.model,

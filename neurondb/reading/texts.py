@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from neurondb.errors import UnknownNameError
 from neurondb.reading.excerpts import Place, read_excerpts
@@ -178,13 +178,15 @@ def read_text_start(connection: Connection, text_id: int) -> str:
 
 
 def list_models_that_read(connection: Connection, text: Text) -> tuple[str, ...]:
-    """Return the names of the models that read a text's dataset, in order of their ids."""
-    z, m = tables.tokenizations.c, tables.models.c
+    """Return the names of the models that read a text, in order of their ids.
+
+    They were ingested with its dataset, or had neurons ablated on the text.
+    """
+    z, m, i = tables.tokenizations.c, tables.models.c, tables.text_token_ids.c
+    ingested = select(z.model_id).where(z.dataset_id == text.dataset_id)
+    has_token_ids = exists().where(i.model_id == m.model_id, i.text_id == text.text_id)
     rows = connection.execute(
-        select(m.name)
-        .join_from(tables.tokenizations, tables.models, m.model_id == z.model_id)
-        .where(z.dataset_id == text.dataset_id)
-        .order_by(m.model_id)
+        select(m.name).where(m.model_id.in_(ingested) | has_token_ids).order_by(m.model_id)
     )
     return tuple(rows.scalars())
 
@@ -252,11 +254,16 @@ class TextPeaks:
 
 def count_layers_at_once(model: Model) -> int:
     """Return how many layers of a model a page looks through: all, or 1 for a large model."""
+    return model.n_layers if count_example_rows(model) <= MAX_ROWS else 1
+
+
+def count_example_rows(model: Model) -> int:
+    """Return how many rows of examples a model has on a dataset at most."""
     lists = (
         sum(1 for case in _list_sign_case_codes(model) for _ in codes.QUANTITIES)
         * EXAMPLES_PER_LIST
     )
-    return model.n_layers if model.n_neurons * lists <= MAX_ROWS else 1
+    return model.n_neurons * lists
 
 
 def _list_sign_case_codes(model: Model) -> range:

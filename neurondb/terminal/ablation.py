@@ -6,7 +6,7 @@ neurons changed one at a time, as `ablate-each` measures and `attribute` estimat
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -258,7 +258,7 @@ def _format_short_spread(means: Sequence[float]) -> str:
 
 NEURONS_AT_EITHER_END: Final = 8
 """Neurons that a metric's table shows at either end, where there are more."""
-SINGLE_NEURON_COLUMNS: Final = ("run_id", "model", *EffectRow._fields)
+SINGLE_NEURON_COLUMNS: Final = ("run_id", "model", "condition", *EffectRow._fields)
 
 
 class SingleNeuronPage(NamedTuple):
@@ -277,9 +277,16 @@ class SingleNeuronPage(NamedTuple):
     other: EffectRun | None
 
 
-def make_single_neuron_rows(run: EffectRun, rows: Iterator[EffectRow]) -> Rows:
-    """Return one row a neuron and metric."""
-    return Rows(SINGLE_NEURON_COLUMNS, ((run.run_id, run.model, *row) for row in rows))
+def make_single_neuron_rows(runs: Sequence[EffectRun], rows: Sequence[Iterable[EffectRow]]) -> Rows:
+    """Return one row a run, neuron and metric."""
+    return Rows(
+        SINGLE_NEURON_COLUMNS,
+        (
+            (run.run_id, run.model, run.condition, *row)
+            for run, effects in zip(runs, rows, strict=True)
+            for row in effects
+        ),
+    )
 
 
 def draw_single_neuron_page(page: SingleNeuronPage, width: int) -> RenderableType:
@@ -290,7 +297,7 @@ def draw_single_neuron_page(page: SingleNeuronPage, width: int) -> RenderableTyp
     parts: list[RenderableType] = [
         Text(f"{make_visible(run.model)}: {many}, {run.treatment}, {method}", "name"),
         Text(make_visible(run.definition)),
-        Text(wrap_parts(list(_list_effect_circumstances(run)), width), "faint"),
+        Text(wrap_parts(list(list_effect_circumstances(run)), width), "faint"),
     ]
     for metric in dict.fromkeys(row.metric for row in page.rows):
         rows_of_metric = [row for row in page.rows if row.metric == metric and row.mean is not None]
@@ -303,7 +310,8 @@ def draw_single_neuron_page(page: SingleNeuronPage, width: int) -> RenderableTyp
     return Group(*parts)
 
 
-def _list_effect_circumstances(run: EffectRun) -> Iterator[str]:
+def list_effect_circumstances(run: EffectRun) -> Iterator[str]:
+    """Yield the run's number, then its texts and how long it took."""
     yield f"run {run.run_id}"
     yield make_visible(run.dataset)
     if run.n_texts is not None and run.n_tokens is not None:
@@ -320,8 +328,8 @@ def _draw_metric(
     yield Text.assemble(
         (metric, "name"),
         (": clean − ablated" if measured else ": estimate of clean − ablated"),
-        (f"; of the neurons 5% {_format_effect(quantiles[0])}, ", "faint"),
-        (f"median {_format_effect(quantiles[1])}, 95% {_format_effect(quantiles[2])}", "faint"),
+        (f"; of the neurons 5% {format_effect(quantiles[0])}, ", "faint"),
+        (f"median {format_effect(quantiles[1])}, 95% {format_effect(quantiles[2])}", "faint"),
     )
     table = make_table()
     heads = ("neuron", "class", "mean", *(("std", "changed") if measured else ()))
@@ -337,12 +345,13 @@ def _draw_metric(
             table.add_row("…")
             continue
         spread_cells = (format_compact(row.std), format_share(row.changed)) if measured else ()
-        mean = Text(_format_effect(row.mean), "name")
+        mean = Text(format_effect(row.mean), "name")
         table.add_row(row.name, row.class_name or "", mean, *spread_cells)
     yield table
 
 
-def _format_effect(value: float | None) -> str:
+def format_effect(value: float | None) -> str:
+    """Return an effect with its sign, or a dash where there is none."""
     return format_compact(value) if not value or value < 0 else f"+{format_compact(value)}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +14,7 @@ from neurondb.reading.prompt import (
     ChangeLine,
     NeuronAtPosition,
     NextLine,
+    PeakLine,
     PositionPage,
     PromptPage,
 )
@@ -26,6 +28,7 @@ PROMPT_COLUMNS: Final = (
     *("model", "position", "token_id", "token", "target_id", "target", "rank", "name", "layer"),
     *("neuron", "neuron_id", "class", "sign_case", "freq", "hook_post", "hook_pre"),
     *("hook_pre_linear", "effect", "norm", "gradient", "surprise", "promotes", "suppresses"),
+    "fires_on",
 )
 CHANGE_COLUMNS: Final = (
     *("model", "changed", "position", "token", "next_id", "next", "is_target"),
@@ -40,6 +43,7 @@ MEASURES: Final = {
 }
 _TOKEN_CELLS: Final = 24
 _WRITTEN_CELLS: Final = 16
+_PEAK_CELLS: Final = 18
 _WRITTEN_LEAST: Final = 22
 """Cells at least for the tokens of a neuron."""
 _WIDE: Final = 120
@@ -64,7 +68,8 @@ def _list_neurons(page: PromptPage) -> Iterator[tuple[object, ...]]:
             who = (one.rank, one.name, one.layer, one.neuron, one.neuron_id, one.class_name)
             values = (one.sign_case, one.freq, one.hook_post, one.hook_pre, one.hook_pre_linear)
             measures = (one.effect, one.norm, one.gradient, one.surprise)
-            tokens = (_quote(one.promotes), _quote(one.suppresses))
+            fires_on = [peak.token for peak in one.fires_on]
+            tokens = (_quote(one.promotes), _quote(one.suppresses), _quote(fires_on))
             yield (*here, *who, *values, *measures, *tokens)
 
 
@@ -161,7 +166,7 @@ def describe_parts(at: PositionPage) -> str:
 def _draw_neurons(page: PromptPage, neurons: Sequence[NeuronAtPosition], width: int) -> Table:
     """Return a line a neuron; columns that are said elsewhere are left out of a narrow one."""
     columns = _make_columns(page, neurons, short=width < _WIDE)
-    for name in ("norm", "freq", "class", "case"):
+    for name in ("norm", "freq", "class", "fires on", "case"):
         if _count_cells(columns) + _WRITTEN_LEAST <= width:
             break
         if name != page.by:
@@ -194,7 +199,20 @@ def _make_columns(
         columns["gradient"] = [format_compact(one.gradient) for one in neurons]
     if page.dataset is not None:
         columns["surprise"] = [format_compact(one.surprise) for one in neurons]
+    if any(one.fires_on for one in neurons):
+        columns["fires on"] = [_name_peaks(one.fires_on) for one in neurons]
     return columns
+
+
+def _name_peaks(peaks: Sequence[PeakLine]) -> str:
+    """Return the first tokens that a narrow column holds, each with its number of examples."""
+    shown = ""
+    for one in peaks:
+        more = f"{format_token(one.token, _PEAK_CELLS - 4)} {one.count}"
+        if shown and cell_len(f"{shown}  {more}") > _PEAK_CELLS:
+            break
+        shown += f"  {more}" if shown else more
+    return shown or MISSING
 
 
 def _name_class(name: str | None, *, short: bool) -> str:
@@ -204,7 +222,7 @@ def _name_class(name: str | None, *, short: bool) -> str:
 
 def _count_cells(columns: Mapping[str, Sequence[str]]) -> int:
     """Return the cells that columns take, their gaps included."""
-    return sum(max(map(len, (heading, *cells))) + 2 for heading, cells in columns.items())
+    return sum(max(map(cell_len, (heading, *cells))) + 2 for heading, cells in columns.items())
 
 
 def _draw_written(one: NeuronAtPosition, room: int) -> Text:

@@ -11,11 +11,12 @@ from neurondb.database import open_existing
 from neurondb.errors import IngestError
 from neurondb.schema import tables
 from neurondb.spelling import option
+from neurondb.writing.changed_tokens import insert_changed_tokens
 from neurondb.writing.rows import format_utc_now, insert_columns, insert_one, transaction
 
 
 def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = None) -> int:
-    """Write a run, its set, its results and its histograms, or nothing; return its id.
+    """Write a run, its set, results, histograms and changed tokens, or nothing; return its id.
 
     Raises:
         UsageError: when another set is stored under the name of this one.
@@ -26,6 +27,7 @@ def store_run(engine: Engine, record: AblationRecord, baseline_of: int | None = 
         values = _make_run_values(record) | {"set_id": set_id, "baseline_of": baseline_of}
         run_id = insert_one(connection, tables.ablation_runs, values)
         _insert(connection, run_id, record)
+        insert_changed_tokens(connection, run_id, record)
     return run_id
 
 

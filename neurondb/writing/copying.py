@@ -11,6 +11,7 @@ from sqlalchemy import Column, Connection, Engine, Table, delete, inspect, selec
 from neurondb.atomic import sync_to_disk
 from neurondb.contracts.progress import Progress
 from neurondb.database import BUSY_TIMEOUT_S, connect, parse_url, translate_errors
+from neurondb.full_text import INDEXED, rebuild_full_text
 from neurondb.schema import metadata, tables
 from neurondb.sqlite_files import open_to_read
 from neurondb.writing.indexes import BULK_TABLES, finish_load
@@ -94,6 +95,8 @@ def keep_models(file: Path, names: Collection[str], progress: Progress) -> None:
                 forget_model(connection, model_id)
                 advance(1)
         _forget_unread(connection)
+        for name in INDEXED:  # what was deleted leaves its words in an index until it is merged
+            rebuild_full_text(connection, name)
 
 
 def _forget_unread(connection: Connection) -> None:

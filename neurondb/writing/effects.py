@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
-from sqlalchemy import Connection, Engine, Table, select, update
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
 from neurondb import __version__
 from neurondb.contracts.ablate import AblationRecord
@@ -15,7 +15,7 @@ from neurondb.writing.rows import Column, format_utc_now, insert_columns, insert
 EACH, ATTRIBUTION = "each", "attribution"
 
 SHOWN_RUN_COLUMN = {EACH: "each_run_id", ATTRIBUTION: "attribution_run_id"}
-"""Kind of run → the column of `models` that names the one neuron_overview shows."""
+"""Kind of run → the column of `models` that names the one at every token that is shown."""
 TABLES: dict[str, Table] = {EACH: tables.neuron_effects, ATTRIBUTION: tables.neuron_attributions}
 """Kind of run → where its numbers are."""
 
@@ -93,19 +93,28 @@ def store_effects(
 
 
 def finish_run(engine: Engine, run_id: int, kind: str) -> None:
-    """Mark a run as finished, and make neuron_overview show it."""
-    runs, models = tables.ablation_runs, tables.models
+    """Mark a run as finished, and show it: among those at every token, or of its condition."""
+    runs = tables.ablation_runs
     with transaction(engine) as connection:
         connection.execute(update(runs).where(runs.c.run_id == run_id).values(finished=True))
-        model_id = connection.execute(
-            select(runs.c.model_id).where(runs.c.run_id == run_id)
-        ).scalar_one()
-        connection.execute(
-            update(models)
-            .where(models.c.model_id == model_id)
-            .values({SHOWN_RUN_COLUMN[kind]: run_id})
-        )
+        _show(connection, run_id, kind)
         _count(connection, TABLES[kind])
+
+
+def _show(connection: Connection, run_id: int, kind: str) -> None:
+    r, models, shown = tables.ablation_runs.c, tables.models, tables.shown_condition_runs
+    model_id, condition = connection.execute(
+        select(r.model_id, r.condition).where(r.run_id == run_id)
+    ).one()
+    if condition is None:
+        of_model = update(models).where(models.c.model_id == model_id)
+        connection.execute(of_model.values({SHOWN_RUN_COLUMN[kind]: run_id}))
+        return
+    place = {"model_id": model_id, "kind": kind, "condition": condition}
+    connection.execute(
+        delete(shown).where(*(shown.c[name] == value for name, value in place.items()))
+    )
+    connection.execute(insert(shown), {**place, "run_id": run_id})
 
 
 def _count(connection: Connection, table: Table) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import Connection, Engine, Index, Table, func, inspect, select
 
-from neurondb.schema import tables
+from neurondb.schema import metadata, tables
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import transaction
 
@@ -48,12 +48,27 @@ def prepare_load(engine: Engine, table: Table, stage: str, model: StoredModel) -
 def finish_load(engine: Engine, report: Callable[[str], None] = lambda _: None) -> None:
     """Build the secondary indexes that are missing and refresh the planner's statistics."""
     with transaction(engine) as connection:
-        _sort_in_files(connection)
         for table in BULK_TABLES:
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 report(f"index on {table.name}")
-                index.create(connection, checkfirst=True)
-        _analyse(connection)
+                build_index(connection, index)
+        refresh_statistics(connection)
+
+
+def build_index(connection: Connection, index: Index) -> None:
+    """Build a secondary index unless it is there."""
+    _sort_in_files(connection)
+    index.create(connection, checkfirst=True)
+
+
+def list_missing_indexes(connection: Connection) -> list[Index]:
+    """Return the secondary indexes that the schema has and the database lacks, by name."""
+    found = inspect(connection)
+    missing = []
+    for table in metadata.sorted_tables:
+        there = {one["name"] for one in found.get_indexes(str(table.name))}
+        missing += [index for index in table.indexes if str(index.name) not in there]
+    return sorted(missing, key=lambda index: str(index.name))
 
 
 def _sort_in_files(connection: Connection) -> None:
@@ -64,7 +79,8 @@ def _sort_in_files(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA cache_size = -{SORTING_CACHE_KIB}")
 
 
-def _analyse(connection: Connection) -> None:
+def refresh_statistics(connection: Connection) -> None:
+    """Count again what the planner chooses its way by."""
     if connection.dialect.name != "sqlite":
         connection.exec_driver_sql("ANALYZE")
         return

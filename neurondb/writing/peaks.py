@@ -3,7 +3,7 @@
 import numpy as np
 from sqlalchemy.sql.elements import ColumnElement
 
-from neurondb.contracts.peaks import PeakTokensRecord
+from neurondb.contracts.peaks import PEAK_COUNT_SETTING, PeakTokensRecord
 from neurondb.schema import tables
 from neurondb.writing.ledger import Step, StepWriter
 
@@ -15,7 +15,7 @@ def make_peaks_step(layer: int, peak_count: int, dataset_id: int) -> Step:
 
     They follow from the layer's examples, whose step goes with its own, and from the count alone.
     """
-    return Step(STAGE, layer, {"peak_count": peak_count}, dataset_id)
+    return Step(STAGE, layer, {PEAK_COUNT_SETTING: peak_count}, dataset_id)
 
 
 def write_peak_tokens(

@@ -14,6 +14,7 @@ from neurondb.interventions import (
     SINGLE_NEURON_MODES,
     Condition,
     Treatment,
+    expand_conditions,
 )
 
 
@@ -96,3 +97,24 @@ def test_every_list_of_metrics_and_modes_is_made_of_the_same_words() -> None:
     assert sorted(ENTROPY_METRICS) == sorted(METRICS)
     assert set(ESTIMATED_METRICS) < set(METRICS)
     assert set(SINGLE_NEURON_MODES) < set(MODES)
+
+
+@pytest.mark.parametrize(
+    ("listed", "gated", "meant"),
+    [
+        (["all"], True, ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")),
+        (["all"], False, ("post+", "post-")),
+        (["always", "all"], False, (None, "post+", "post-")),
+        (["gate-", "gate-", "always"], True, ("gate-", None)),
+        (
+            ["gate-_post+", "all"],
+            True,
+            ("gate-_post+", "gate+_post+", "gate+_post-", "gate-_post-"),
+        ),
+        ([], True, ()),
+    ],
+)
+def test_a_list_of_conditions_is_expanded(
+    listed: list[str], gated: bool, meant: tuple[str | None, ...]
+) -> None:
+    assert expand_conditions(listed, gated=gated) == meant

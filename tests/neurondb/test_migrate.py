@@ -15,9 +15,16 @@ from sqlalchemy import inspect, text
 from neurondb import migrate, schema
 from neurondb.database import connect, open_existing, parse_url
 from neurondb.errors import DatabaseError
+from neurondb.full_text import is_shadow
 from neurondb.schema import FIRST, REVISION, VIEWS, codes, metadata
 from neurondb.taxonomy import CLASSES
 from tests.support.former_head import former_head
+
+COMPARISON = {
+    "compare_type": True,
+    "include_name": lambda name, kind, _: kind != "table" or not is_shadow(name),
+}
+"""The tables of the full-text index are no part of the models: `neurondb.full_text` makes them."""
 
 
 @pytest.fixture
@@ -28,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_the_migrated_schema_equals_the_models(file: Path) -> None:
     with open_existing(str(file)).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts=COMPARISON)
         assert compare_metadata(context, metadata) == []
 
 
@@ -75,9 +82,39 @@ def test_a_database_of_the_former_head_has_the_schema_of_a_new_one(
 ) -> None:
     upgrade(former)
     with open_existing(str(former)).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts=COMPARISON)
         assert compare_metadata(context, metadata) == []
     assert columns_of(former) == columns_of(file)
+
+
+def test_a_run_under_a_condition_is_shown_as_such_after_an_upgrade(former: Path) -> None:
+    with sqlite3.connect(former) as connection:
+        ((model_id, dataset_id),) = connection.execute(
+            "SELECT m.model_id, d.dataset_id FROM models m, dataset_rows d LIMIT 1"
+        ).fetchall()
+        connection.execute("INSERT INTO neuron_sets VALUES (70, NULL, 'every neuron')")
+        for run_id, kind, condition, finished in (
+            (71, "each", None, 1),
+            (72, "each", "gate-_post+", 1),
+            (73, "each", "gate-_post+", 1),
+            (74, "each", "gate+", 0),
+            (75, "attribution", "gate+", 1),
+        ):
+            connection.execute(
+                "INSERT INTO ablation_runs (run_id, model_id, dataset_id, set_id, mode, condition,"
+                " kind, finished) VALUES (?, ?, ?, 70, 'zero', ?, ?, ?)",
+                (run_id, model_id, dataset_id, condition, kind, finished),
+            )
+        connection.execute("UPDATE models SET each_run_id = 73, attribution_run_id = 75")
+    connection.close()
+    upgrade(former)
+    with sqlite3.connect(former) as connection:
+        shown = connection.execute(
+            "SELECT kind, condition, run_id FROM shown_condition_runs ORDER BY 1, 2"
+        ).fetchall()
+        runs = connection.execute("SELECT each_run_id, attribution_run_id FROM models").fetchall()
+    assert shown == [("attribution", "gate+", 75), ("each", "gate-_post+", 73)]
+    assert runs == [(71, None)]
 
 
 def upgrade(path: Path) -> None:
@@ -88,7 +125,8 @@ def upgrade(path: Path) -> None:
 
 def inserts(path: Path) -> list[str]:
     with sqlite3.connect(path) as connection:
-        return [line for line in connection.iterdump() if line.startswith("INSERT")]
+        lines = [line for line in connection.iterdump() if line.startswith("INSERT")]
+    return [line for line in lines if "_fts" not in line]
 
 
 def columns_of(path: Path) -> dict[str, list[object]]:

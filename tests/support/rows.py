@@ -4,6 +4,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from neurondb.full_text import is_shadow
+
 VOLATILE = {"seconds", "started_at", "finished_at", "run_id", "step_id"}
 PROVENANCE = {"ingest_runs"}
 
@@ -14,7 +16,8 @@ def all_rows(file: Path) -> dict[str, list[tuple[Any, ...]]]:
         names = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         ).fetchall()
-        return {name: _rows(connection, name) for (name,) in names if name not in PROVENANCE}
+        kept = [name for (name,) in names if name not in PROVENANCE and not is_shadow(name)]
+        return {name: _rows(connection, name) for name in kept}
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:

@@ -36,6 +36,8 @@ DECODED = " dog"
 """The token stored for all neurons."""
 BINS = 60
 METRICS = ("loss", "entropy", "rank", "scale")
+CHANGED = 24
+"""Changed tokens of a metric of the runs on sets."""
 EACH_RUN, ATTRIBUTION_RUN = 900, 950
 """Before the number of the model, the run that removed its neurons, and that which estimated it."""
 CLASS_RUN, RANDOM_RUN = 960, 970

@@ -7,6 +7,7 @@ from tests.support.sample_concepts import draw_held_neurons
 from tests.support.sample_drawing import ModelDrawing
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
+    CHANGED,
     CLASS_RUN,
     DATASET,
     EACH_RUN,
@@ -127,6 +128,19 @@ def _class_results(model: ModelDrawing, run_id: int) -> None:
             row = {"run_id": run_id, "metric": metric, "filter": filter_, "n": n, "std": 1.0}
             model.add(
                 tables.ablation_results, **row, **values, clean_mean=2.0, ablated_mean=2 - mean
+            )
+        for rank in range(CHANGED):
+            clean, ablated = 3.0, 3.0 + (-1) ** rank * (CHANGED - rank) / 8
+            model.add(
+                tables.changed_tokens,
+                run_id=run_id,
+                metric=metric,
+                rank=rank,
+                token_id=rank,
+                text_id=1 + rank % len(TEXTS),
+                position=rank % TEXT_TOKENS,
+                clean=clean,
+                ablated=ablated,
             )
         for low, high, n in ((-0.5, -0.25, 10), (0.25, 0.375, 30)):
             row = {"run_id": run_id, "metric": metric, "low": low, "high": high, "n": n}

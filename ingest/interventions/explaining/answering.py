@@ -57,17 +57,16 @@ def name_sign_case(gate: float, in_: float) -> str | None:
 
 def list_positions(session: PromptSession, found: Explained) -> tuple[PromptPosition, ...]:
     """Return everything about each of the shown positions."""
-    parts = list(_parts(found))
     neurons = _neurons(session, found.candidates)
     positions = []
-    for i, position in enumerate(found.shown):
+    for i, (position, parts) in enumerate(zip(found.shown, _parts(found), strict=True)):
         one = found.distributions
         positions.append(
             PromptPosition(
                 position=position,
                 target=one.find_token(i, int(found.target_ids[position])),
                 next_tokens=one.list_top(i),
-                parts=parts[i],
+                parts=parts,
                 neurons=neurons[i],
             )
         )

@@ -26,6 +26,8 @@ Normed = Float[Tensor, "positions d_model"]
 class Distributions:
     """The next-token distributions at some positions.
 
+    Logits of a few positions exist at a time: whoever asks for all goes from the first to the last.
+
     Args:
         session: the model.
         normed: what its unembedding reads at these positions.
@@ -33,16 +35,22 @@ class Distributions:
 
     def __init__(self, session: PromptSession, normed: Normed) -> None:
         self._session = session
-        cached_model = PrefixCachedModel(session.running.forward)
-        parts = [cached_model.logits(part) for part in torch.split(normed, POSITIONS_AT_A_TIME)]
-        d_vocab = session.running.checkpoint.architecture.d_vocab
-        self._logits = [part[:, :d_vocab].float().cpu() for part in parts]
-        self._normalisers = [x for part in self._logits for x in part.logsumexp(-1).tolist()]
+        self._model = PrefixCachedModel(session.running.forward)
+        self._normed = normed
+        self._first = -1
+        self._logits = torch.empty(0)
+        self._normalisers: list[float] = []
 
     def read_logits(self, i: int) -> Float[Tensor, " d_vocab"]:
         """Return the logits at the position of this place, as the model puts them out."""
-        chunk, place = divmod(i, POSITIONS_AT_A_TIME)
-        return self._logits[chunk][place]
+        first = i - i % POSITIONS_AT_A_TIME
+        if first != self._first:
+            part = self._normed[first : first + POSITIONS_AT_A_TIME]
+            d_vocab = self._session.running.checkpoint.architecture.d_vocab
+            self._logits = self._model.logits(part)[:, :d_vocab].float().cpu()
+            self._normalisers = self._logits.logsumexp(-1).tolist()
+            self._first = first
+        return self._logits[i - first]
 
     def list_top(self, i: int) -> tuple[NextToken, ...]:
         """Return the most probable next tokens, in order."""
@@ -60,7 +68,7 @@ class Distributions:
         return self._make(i, token_id, float(logit), int((row > logit).sum()))
 
     def _make(self, i: int, token_id: int, logit: float, rank: int) -> NextToken:
-        probability = math.exp(logit - self._normalisers[i])
+        probability = math.exp(logit - self._normalisers[i - self._first])
         text = self._session.running.tokenizer.find_token_text(token_id)
         return NextToken(token_id, text, probability, logit, rank)
 

@@ -112,7 +112,7 @@ class Ranker:
         if self._by == "gradient":
             return (post.to(effect.dtype) * self._gradients[layer].to(effect.dtype)).abs()
         canonical = (post.float() * self._signs[layer]).cpu().numpy()
-        surprise = self._session.distributions[layer].measure_surprise(canonical)
+        surprise = self._session.measure_layer_surprise(layer, canonical)
         return torch.from_numpy(surprise).to(effect.device, effect.dtype)
 
     def _norms(self, layer: int, like: Tensor) -> Float[Tensor, " d_mlp"]:

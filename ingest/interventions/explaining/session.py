@@ -57,8 +57,8 @@ class PromptSession:
         return self.running.stored
 
     @cached_property
-    def distributions(self) -> tuple[PostDistributions, ...]:
-        """The histograms of hook_post of every layer's neurons.
+    def distributions(self) -> PostDistributions:
+        """The histograms of hook_post of all neurons, which are read once.
 
         Raises:
             IngestError: when there is no dataset.
@@ -70,10 +70,19 @@ class PromptSession:
                 f"surprise; run `{command}`, or give {option('by')} another measure"
             )
         with open_readonly(self.machine.database) as connection:
-            dataset_id = self.dataset.dataset_id
-            found = read_post_distributions(connection, self.stored, dataset_id).before
-        by_layer = np.split(found, self.stored.n_layers)
-        return tuple(PostDistributions(of_layer) for of_layer in by_layer)
+            return read_post_distributions(connection, self.stored, self.dataset.dataset_id)
+
+    def measure_layer_surprise(
+        self, layer: int, values: Float[np.ndarray, "*places d_mlp"]
+    ) -> Float[np.ndarray, "*places d_mlp"]:
+        """Return the surprise of values of all neurons of a layer.
+
+        Raises:
+            IngestError: when there is no dataset.
+        """
+        first = layer * self.stored.d_mlp
+        of_layer = self.distributions.before[first : first + self.stored.d_mlp]
+        return PostDistributions(of_layer).measure_surprise(values)
 
     def measure_surprise(
         self, values: Float[np.ndarray, "*places neurons"], neuron_ids: Int[np.ndarray, " neurons"]
@@ -83,8 +92,7 @@ class PromptSession:
             return None
         if "distributions" in vars(self):
             places = neuron_ids - self.stored.first_neuron_id
-            before = np.concatenate([one.before for one in self.distributions])[places]
-            return PostDistributions(before).measure_surprise(values)
+            return PostDistributions(self.distributions.before[places]).measure_surprise(values)
         with open_readonly(self.machine.database) as connection:
             known = read_post_distributions(
                 connection, self.stored, self.dataset.dataset_id, neuron_ids

@@ -2,12 +2,13 @@
 
 Of every neuron at once, Σ over tokens of (post − what it would be set to) · ∂m/∂post, m the sum of
 a metric over the counted tokens: the linear part of m(clean) − m(ablated). One forward pass, and
-one backward pass a metric.
+one backward pass a metric, however many interventions there are: under another condition the
+gradient is the same, and only the tokens that are summed differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -19,10 +20,10 @@ from torch import Tensor, nn
 
 from ingest.families.layout import Matrix
 from ingest.forward import Batch, Forward, make_batches
-from ingest.interventions.hooks import Targets
+from ingest.interventions.hooks import Intervention
 from ingest.interventions.metrics import CountedTokens
 from ingest.interventions.single_neuron.branch_pass import compute_post_change
-from neurondb.interventions import ALWAYS, ESTIMATED_METRICS, Condition
+from neurondb.interventions import ESTIMATED_METRICS
 
 BATCH_TOKENS: Final = {"cpu": 2048, "cuda": 4096}
 """Places of a batch: all that the backward pass reads exists at once."""
@@ -56,40 +57,37 @@ class Attributor:
         self._batches = [part for batch in full_batches for part in forward.split_batch(batch)]
 
     def run(
-        self,
-        targets: Mapping[int, Targets],
-        advance: Callable[[int], None],
-        condition: Condition = ALWAYS,
-    ) -> Float[np.ndarray, "metrics neurons"]:
+        self, interventions: Sequence[Intervention], advance: Callable[[int], None]
+    ) -> Float[np.ndarray, "interventions metrics neurons"]:
         """Return the estimated mean of clean − ablated of each neuron alone.
 
         Args:
-            targets: The values that hook_post would be set to, by layer.
+            interventions: What hook_post would be set to, and where: of the same neurons.
             advance: Called with the number of tokens that were just finished.
-            condition: The signs at which it would be set.
 
         Raises:
             ModelError: A text is longer than the context, or a batch does not fit in memory.
         """
+        on_device = [intervention.to(self._forward.device) for intervention in interventions]
+        targets = on_device[0].targets
         layers = sorted(targets)
-        on_device = {layer: targets[layer].to(self._forward.device) for layer in layers}
         widths = [len(targets[layer].neurons) for layer in layers]
-        sums = np.zeros((len(self.metrics), sum(widths)))
+        sums = np.zeros((len(interventions), len(self.metrics), sum(widths)))
         n = np.zeros(len(self.metrics), dtype=np.int64)
         with _frozen(self._forward.model):
             for batch in self._batches:
-                layer_sums, n_counted = self._batch(batch, on_device, condition)
-                sums += np.concatenate([layer_sums[layer] for layer in layers], axis=1)
+                layer_sums, n_counted = self._batch(batch, on_device)
+                sums += np.concatenate([layer_sums[layer] for layer in layers], axis=2)
                 n += n_counted
                 advance(batch.n_tokens)
         with np.errstate(divide="ignore", invalid="ignore"):
             return sums / n[:, None]
 
     def _batch(
-        self, batch: Batch, targets: Mapping[int, Targets], condition: Condition
+        self, batch: Batch, interventions: Sequence[Intervention]
     ) -> tuple[dict[int, NeuronSums], NDArray[np.int64]]:
         batch = batch.to(self._forward.device)
-        probes = {layer: _LayerProbe(chosen, condition) for layer, chosen in targets.items()}
+        probes = {layer: _LayerProbe(interventions, layer) for layer in interventions[0].targets}
         with self._forward.explain_errors(batch), torch.enable_grad(), ExitStack() as stack:
             for layer, probe in probes.items():
                 probe.watch(stack, self._forward, layer)
@@ -102,7 +100,7 @@ class Attributor:
                 gradients = torch.autograd.grad(total, leaves, retain_graph=more)
                 for (layer, probe), gradient in zip(probes.items(), gradients, strict=True):
                     products[layer].append(probe.products(gradient))
-        return {layer: np.stack(rows) for layer, rows in products.items()}, counted
+        return {layer: np.stack(rows, axis=1) for layer, rows in products.items()}, counted
 
     def _totals(self, logits: Tensor, batch: Batch) -> tuple[list[Tensor], NDArray[np.int64]]:
         """Return the sum of each metric over the tokens that have it, and how many these are."""
@@ -130,17 +128,17 @@ class Attributor:
 class _LayerProbe:
     """One layer during one pass: its hook_post, and a zero added to it that takes the gradient."""
 
-    def __init__(self, targets: Targets, condition: Condition) -> None:
-        self._targets = targets
-        self._condition = condition
+    def __init__(self, interventions: Sequence[Intervention], layer: int) -> None:
+        self._done = [(one.targets[layer], one.condition) for one in interventions]
+        self._neurons = self._done[0][0].neurons
         self._gate: Tensor | None = None
-        self._change: Tensor | None = None
+        self._post: Tensor | None = None
         self.zero: Tensor | None = None
 
     def watch(self, stack: ExitStack, forward: Forward, layer: int) -> None:
         """Record the layer's activations in passes that are run while `stack` is open."""
         hook_points = forward.hook_points[layer]
-        if self._condition.gate:
+        if any(condition.gate for _, condition in self._done):
             assert hook_points.gate is not None
             keep = self._gate_keeper(hook_points.gate.matrix)
             stack.callback(hook_points.gate.module.register_forward_hook(keep).remove)
@@ -148,24 +146,27 @@ class _LayerProbe:
 
     def _gate_keeper(self, matrix: Matrix) -> Callable[..., None]:
         def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            self._gate = matrix.select_part(output.detach()).index_select(-1, self._targets.neurons)
+            self._gate = matrix.select_part(output.detach()).index_select(-1, self._neurons)
 
         return keep
 
     def _probe(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         post = inputs[0]
-        chosen = post.detach().index_select(-1, self._targets.neurons)
-        self._change = compute_post_change(chosen, self._gate, self._targets, self._condition)
+        self._post = post.detach().index_select(-1, self._neurons)
         self.zero = torch.zeros_like(post, requires_grad=True)
         return (post + self.zero, *inputs[1:])
 
     def products(self, gradient: Tensor) -> NeuronSums:
-        """Return, for each neuron, Σ over the tokens of (post − target) × gradient."""
-        assert self._change is not None
-        chosen = gradient.index_select(-1, self._targets.neurons)
+        """Return, for each intervention and neuron, Σ over tokens of (post − target) × gradient."""
+        assert self._post is not None
+        chosen = gradient.index_select(-1, self._neurons)
         wide = torch.promote_types(chosen.dtype, torch.float32)
-        product = -self._change.to(wide) * chosen.to(wide)
-        summed: NeuronSums = product.flatten(0, -2).sum(0).cpu().double().numpy()
+        chosen = chosen.to(wide)
+        sums = []
+        for targets, condition in self._done:
+            change = compute_post_change(self._post, self._gate, targets, condition)
+            sums.append((-change.to(wide) * chosen).flatten(0, -2).sum(0))
+        summed: NeuronSums = torch.stack(sums).cpu().double().numpy()
         return summed
 
 

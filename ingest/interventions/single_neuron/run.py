@@ -1,4 +1,4 @@
-"""A stored run of one intervention a neuron, found or begun: its set, its texts, its model."""
+"""Stored runs of one intervention a neuron, found or begun: their set, their texts, their model."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from sqlalchemy import Engine
 
-from ingest.forward import Forward
 from ingest.interventions.ablation_session import AblationSession
 from ingest.interventions.building import BuiltIntervention, build_intervention
 from neurondb.contracts.ablate import AblationRecord
@@ -44,23 +43,17 @@ class SingleNeuronRun:
     built: BuiltIntervention
     run_id: int
 
-    def load_forward(self) -> Forward:
-        """Load the model to run it.
 
-        Raises:
-            ModelError: when it cannot be run.
-        """
-        return self.session.opened.load()
-
-
-def open_single_neuron_run(
+def open_single_neuron_runs(
     engine: Engine, request: EffectRequest, kind: str, progress: Progress
-) -> SingleNeuronRun:
-    """Find the run of a request, finished or not, or begin it.
+) -> list[SingleNeuronRun]:
+    """Find the runs of a request, finished or not, or begin them: one a treatment, in their order.
+
+    They share the session: the checkpoint and the texts.
 
     Args:
         engine: The database, to be written to.
-        request: The neurons, their treatment and the texts.
+        request: The neurons, their treatments and the texts.
         kind: each or attribution.
         progress: Gets a note where texts are cut.
 
@@ -71,31 +64,45 @@ def open_single_neuron_run(
     with transaction(engine) as connection:
         model = find_model(connection, request.model)
     neurons = _neurons(engine, model, request)
-    request.treatment.check(gated=model.gated)
+    for treatment in request.treatments:
+        treatment.check(gated=model.gated)
     machine = (request.device, request.dtype)
     session = AblationSession.open(engine, model, request.texts, machine, progress)
-    store_named(engine, neurons.record)
-    record = _record(engine, neurons, session, request)
     with transaction(engine) as connection:
-        ids, treatment = neurons.neuron_ids, request.treatment
-        built = build_intervention(connection, model, ids, treatment, session.texts.dataset_id)
-        run_id = None
-        if not request.force:
+        ids, dataset_id = neurons.neuron_ids, session.texts.dataset_id
+        built = [
+            build_intervention(connection, model, ids, treatment, dataset_id)
+            for treatment in request.treatments
+        ]
+    store_named(engine, neurons.record)
+    return [
+        _open(engine, request, kind, SingleNeuronRun(model, neurons, session, *done, run_id=0))
+        for done in zip(request.treatments, built, strict=True)
+    ]
+
+
+def _open(
+    engine: Engine, request: EffectRequest, kind: str, run: SingleNeuronRun
+) -> SingleNeuronRun:
+    """Return a run with its id: of the stored one or, where there is none, of one begun now."""
+    record = _record(engine, run)
+    run_id = None
+    if not request.force:
+        with transaction(engine) as connection:
             run_id = find_same_run(
-                connection, kind, record.settings, treatment, ids, request.metrics
+                *(connection, kind, record.settings, run.treatment),
+                *(run.neurons.neuron_ids, request.metrics),
             )
-    if run_id is None:
-        record = replace(record, means_dataset_id=built.means_dataset_id)
-        run_id = open_run(engine, record, kind)
-    return SingleNeuronRun(model, neurons, session, request.treatment, built, run_id)
+    return replace(run, run_id=open_run(engine, record, kind) if run_id is None else run_id)
 
 
 def _check(request: EffectRequest, kind: str) -> None:
-    if request.treatment.mode not in SINGLE_NEURON_MODES:
-        raise UsageError(
-            f"one neuron at a time is set to {' or '.join(SINGLE_NEURON_MODES)}, not by mode "
-            f"{request.treatment.mode}; `neurondb ablate` has that for whole sets"
-        )
+    for treatment in request.treatments:
+        if treatment.mode not in SINGLE_NEURON_MODES:
+            raise UsageError(
+                f"one neuron at a time is set to {' or '.join(SINGLE_NEURON_MODES)}, not by mode "
+                f"{treatment.mode}; `neurondb ablate` has that for whole sets"
+            )
     available = ESTIMATED_METRICS if kind == ATTRIBUTION else METRICS
     for metric in request.metrics:
         if metric not in available:
@@ -112,16 +119,15 @@ def _neurons(engine: Engine, model: Model, request: EffectRequest) -> NeuronSet:
     return neurons if request.name is None else neurons._replace(name=request.name)
 
 
-def _record(
-    engine: Engine, neurons: NeuronSet, session: AblationSession, request: EffectRequest
-) -> AblationRecord:
+def _record(engine: Engine, run: SingleNeuronRun) -> AblationRecord:
+    texts = run.session.texts
     return AblationRecord(
-        settings=session.make_settings(session.texts.store(engine)),
-        neurons=neurons.record,
-        treatment=request.treatment,
-        seed=neurons.seed,
-        means_dataset_id=None,
-        n_tokens=session.texts.n_tokens,
+        settings=run.session.make_settings(texts.store(engine)),
+        neurons=run.neurons.record,
+        treatment=run.treatment,
+        seed=run.neurons.seed,
+        means_dataset_id=run.built.means_dataset_id,
+        n_tokens=texts.n_tokens,
         torch_version=str(torch.__version__),
         results=(),
         bins=(),

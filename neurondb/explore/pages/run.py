@@ -10,6 +10,7 @@ from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.find.grammar import parse
 from neurondb.formatting.text import make_visible
+from neurondb.interventions import ALWAYS
 from neurondb.reading.run_page import RunPage, read_run_page
 
 _TOGETHER: Final = "together"
@@ -30,7 +31,15 @@ FROM {table} e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 WHERE e.run_id = :run_id
 ORDER BY e.metric, e.mean"""
-_ORDERS: Final = {"each": "ablated_loss", "attribution": "attribution_loss"}
+_CHANGED: Final = """SELECT c.metric, c.rank, c.clean - c.ablated AS difference, c.clean, c.ablated,
+       t.ordinal, c.position, v.token, c.text_id
+FROM changed_tokens c
+JOIN ablation_runs r ON r.run_id = c.run_id
+JOIN texts t ON t.text_id = c.text_id
+LEFT JOIN tokens v ON v.model_id = r.model_id AND v.token_id = c.token_id
+WHERE c.run_id = :run_id
+ORDER BY c.metric, c.rank"""
+_ORDERS: Final = {"each": "ablated", "attribution": "attribution"}
 _STATEMENTS: Final = {
     "together": _RESULTS,
     "each": _EACH.format(table="neuron_effects", columns="e.mean, e.std, e.changed, e.n"),
@@ -45,7 +54,7 @@ class Run:
     Attributes:
         done: what was done to the neurons, in words.
         found: the expression that finds the set's neurons, where its definition is one.
-        order: the column to order these neurons by, where neuron_overview shows the run.
+        order: the column to order these neurons by, where `find` shows the run.
         command: the command that runs it again.
     """
 
@@ -56,6 +65,7 @@ class Run:
     command: str
     results_sql: Sql
     members_sql: Sql
+    changed_sql: Sql
 
 
 def answer(request: Request) -> Page:
@@ -71,12 +81,21 @@ def answer(request: Request) -> Page:
         page,
         str(page.run.treatment),
         _find_expression(page),
-        _ORDERS.get(page.kind) if page.shown else None,
+        _find_order(page),
         _rerun_command(page),
         Sql("its results", _STATEMENTS[page.kind], bindings),
         Sql("its neurons", _MEMBERS, bindings),
+        Sql("the tokens that changed most", _CHANGED, bindings),
     )
     return Page("run", f"Run {run_id} on {make_visible(page.run.model)}", content)
+
+
+def _find_order(page: RunPage) -> str | None:
+    """Return the column by which `find` orders by the run's numbers; None where it has them not."""
+    if not page.shown:
+        return None
+    name, condition = _ORDERS[page.kind], page.run.treatment.condition
+    return f"{name}_loss" if condition == ALWAYS else f"{name}[{condition}].loss"
 
 
 def _find_expression(page: RunPage) -> str | None:

@@ -1,22 +1,40 @@
-"""Where a search leads: to a neuron, a model, a token, or the neurons that an expression fits."""
+"""Where a search leads: to a neuron, a model, a token, or the neurons that an expression fits.
+
+What is none of these is looked for as words, in tokens, texts and annotations.
+"""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
+from neurondb.errors import UnknownNameError, UsageError
 from neurondb.explore.site import Page, Redirect, Request
 from neurondb.find.lexer import unquote
 from neurondb.find.search import read_expression
 from neurondb.find.token_names import find_tokens, find_tokens_if_any, require_token
 from neurondb.neurons import match_named_neuron
+from neurondb.phrases import Phrase, parse_search
 from neurondb.reading.models import Model, find_model, list_models
+from neurondb.reading.text_search import (
+    FoundAnnotation,
+    FoundText,
+    count_texts,
+    is_cheap_to_count,
+    search_annotations,
+    search_texts,
+)
+from neurondb.reading.texts import MAX_ROWS
 from neurondb.reading.tokens import NamedToken
 
 LONGEST: Final = 4_000
 """How many characters a search has at most."""
+TEXTS_SHOWN: Final = 20
+"""How many texts a search shows beside other things that it may mean."""
+MOST_TEXTS: Final = 200
+"""How many texts it shows where only texts are searched, with `in=texts`."""
+ANNOTATIONS_SHOWN: Final = 50
 _TOKEN: Final = re.compile(
     r"(?:(?P<model>[^'\"#]*\S)\s+)?(?P<token>'.*'|\".*\"|#[0-9]{1,18})", re.DOTALL
 )
@@ -40,10 +58,21 @@ class Option:
 
 @dataclass(frozen=True)
 class Choice:
-    """A search that may mean several things."""
+    """A search that may mean several things.
+
+    Attributes:
+        asked: the search.
+        options: neurons, models, tokens and sets of neurons that it may mean.
+        texts: the first texts that contain its words.
+        n_texts: how many texts do.
+        annotations: the first annotations that do.
+    """
 
     asked: str
-    options: tuple[Option, ...]
+    options: tuple[Option, ...] = ()
+    texts: tuple[FoundText, ...] = ()
+    n_texts: int = 0
+    annotations: tuple[FoundAnnotation, ...] = ()
 
 
 def answer(request: Request) -> Page | Redirect:
@@ -56,26 +85,58 @@ def answer(request: Request) -> Page | Redirect:
     text = request.query.get("q", "").strip(" ")
     if not text:
         return Redirect(request.site.links.home())
-    options = find_destinations(request, text)
-    if len(options) == 1 and "format" not in request.path:
-        return Redirect(options[0].address)
-    return Page("search", "Which one?", Choice(text, tuple(options)))
+    if len(text) > LONGEST:
+        raise UsageError(f"a search has at most {LONGEST:,} characters, not {len(text):,}")
+    if request.query.get("in") == "texts":
+        return Page("search", "Texts", _find_words(request, text, (), MOST_TEXTS))
+    choice = find_choice(request, text)
+    only = choice.options if not (choice.texts or choice.annotations) else ()
+    if len(only) == 1 and "format" not in request.path:
+        return Redirect(only[0].address)
+    return Page("search", "Which one?", choice)
 
 
-def find_destinations(request: Request, text: str) -> list[Option]:
-    """Return what a search may mean; at least one option.
+def find_choice(request: Request, text: str) -> Choice:
+    """Return what a search may mean; at least one thing.
 
     Raises:
         UnknownNameError: when nothing has that name.
-        UsageError: when the expression cannot be understood, or is too long.
+        UsageError: when the expression cannot be understood, and no text or annotation contains
+            the words either.
     """
-    if len(text) > LONGEST:
-        raise UsageError(f"a search has at most {LONGEST:,} characters, not {len(text):,}")
-    for read_meaning in _MEANINGS:
-        options = read_meaning(request, text)
-        if options:
-            return options
-    return _read_expression(request, text)
+    options = _read_neuron(request, text) or _read_model(request, text)
+    if options:
+        return Choice(text, tuple(options))
+    try:
+        options = _read_token(request, text) or _read_expression(request, text)
+    except (UnknownNameError, UsageError):
+        with suppress(UsageError):
+            choice = _find_words(request, text, _read_bare_token(request, text), TEXTS_SHOWN)
+            if choice.options or choice.texts or choice.annotations:
+                return choice
+        raise
+    return Choice(text, tuple(options))
+
+
+def _find_words(request: Request, text: str, options: Iterable[Option], most: int) -> Choice:
+    """Return the texts and annotations that contain the words of a search.
+
+    Raises:
+        UsageError: when there is no word in it.
+    """
+    connection, phrases = request.connection, parse_search(text)
+    return Choice(
+        text,
+        tuple(options),
+        _find_texts(request, phrases, most),
+        count_texts(connection, phrases),
+        search_annotations(connection, phrases, ANNOTATIONS_SHOWN),
+    )
+
+
+def _find_texts(request: Request, phrases: tuple[Phrase, ...], most: int) -> tuple[FoundText, ...]:
+    cheap = is_cheap_to_count(request.connection, MAX_ROWS)
+    return search_texts(request.connection, phrases, limit=most, count_neurons=cheap)
 
 
 def _read_neuron(request: Request, text: str) -> list[Option]:
@@ -168,24 +229,11 @@ def _make_token_options(
 
 
 def _read_expression(request: Request, text: str) -> list[Option]:
-    """Return the set that an expression describes, or else a token written without quotes."""
-    try:
-        read_expression(request.site.engine, text)
-    except NeuronDBError:
-        options = _read_bare_token(request, text)
-        if options:
-            return options
-        raise
+    """Return the set of neurons that an expression describes."""
+    read_expression(request.site.engine, text)
     return [Option("neurons", text, None, request.site.links.find(text))]
 
 
 def _read_bare_token(request: Request, text: str) -> list[Option]:
     words = dict.fromkeys((text, f" {text}"))
     return [option for word in words for option in _find_token_in_each_model(request, repr(word))]
-
-
-_MEANINGS: Final[tuple[Callable[[Request, str], list[Option]], ...]] = (
-    _read_neuron,
-    _read_model,
-    _read_token,
-)

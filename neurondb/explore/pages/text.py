@@ -1,17 +1,23 @@
 """One text of a dataset: as a model read it, and which neurons have it among their examples."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from neurondb.errors import UnknownNameError
+from sqlalchemy import Connection
+
+from neurondb.errors import UnknownNameError, UsageError
 from neurondb.explore.parameters import read_layer, read_position
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.numbers import format_compact
 from neurondb.formatting.text import make_visible
 from neurondb.neurons import parse_neuron
+from neurondb.phrases import Phrase, find_spans, parse_search, split_text
+from neurondb.phrases import Piece as TextPiece
 from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.text_search import find_positions, read_matching_stretch
 from neurondb.reading.texts import (
     Stretch,
     Text,
@@ -38,6 +44,13 @@ ORDER BY e.rank, e.neuron_id"""
 _AT_POSITION: Final = " AND e.position = :position"
 
 
+def parse_search_if_any(search: str | None) -> tuple[str | None, tuple[Phrase, ...]]:
+    """Return a search and its phrases; None and no phrases where there is nothing to look for."""
+    with suppress(UsageError):
+        return search, parse_search(search or "")
+    return None, ()
+
+
 class Piece(NamedTuple):
     """A token as the text shows it; `peaks` neurons are most extreme there."""
 
@@ -62,6 +75,8 @@ class TextContent:
         neuron: the neuron whose values colour the text.
         path: these values, by position.
         start: start of the text, where its tokens are not stored.
+        search: what was searched, to be highlighted; None for nothing.
+        found: positions of the tokens of the stretch that are part of it.
         sql: the SQL statement behind the peaks.
     """
 
@@ -75,6 +90,8 @@ class TextContent:
     neuron: str | None
     stretch: Stretch | None
     start: str | None
+    search: str | None
+    found: tuple[int, ...]
     path: ValuesAlongText | None
     peaks: TextPeaks | None
     sql: Sql | None
@@ -86,6 +103,12 @@ class TextContent:
             return None
         values = (abs(v) for v in self.path.hook_post.values() if math.isfinite(v))
         return max(values, default=None) or None
+
+    def start_pieces(self) -> tuple[TextPiece, ...]:
+        """Return the start of the text, in pieces by what was searched."""
+        _, phrases = parse_search_if_any(self.search)
+        start = self.start or ""
+        return split_text(start, find_spans(start, phrases) if phrases else [])
 
     def pieces(self) -> list[Piece]:
         """Return the tokens of the stretch."""
@@ -121,6 +144,8 @@ class _Selection(NamedTuple):
     layer: int
     position: int | None
     neuron: tuple[int, int] | None
+    search: str | None
+    phrases: tuple[Phrase, ...]
 
 
 def answer(request: Request) -> Page:
@@ -144,7 +169,7 @@ def _read_content(
     connection, model = request.connection, selection.model
     stretch = path = peaks = sql = None
     if model is not None:
-        stretch = read_stretch(connection, model, text.text_id, selection.position or 0)
+        stretch = _read_chosen_stretch(connection, model, text, selection)
         peaks = read_text_peaks(connection, model, text, selection.layer, selection.position)
         sql = _make_sql(model, text, peaks)
         if selection.neuron is not None:
@@ -162,10 +187,21 @@ def _read_content(
         neuron=None if selection.neuron is None else "{}.{}".format(*selection.neuron),
         stretch=stretch,
         start=read_text_start(connection, text.text_id) if stretch is None else None,
+        search=selection.search,
+        found=find_positions(stretch, selection.phrases),
         path=path,
         peaks=peaks,
         sql=sql,
     )
+
+
+def _read_chosen_stretch(
+    connection: Connection, model: Model, text: Text, selection: _Selection
+) -> Stretch | None:
+    """Return the stretch around a position, or else the first one that has what was searched."""
+    if selection.position is None and selection.phrases:
+        return read_matching_stretch(connection, model, text.text_id, selection.phrases)
+    return read_stretch(connection, model, text.text_id, selection.position or 0)
 
 
 def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _Selection:
@@ -176,14 +212,20 @@ def _read_selection(request: Request, text: Text, models: tuple[str, ...]) -> _S
         raise UnknownNameError(f"{model.name} has not read {text.dataset}")
     neuron = query.get("neuron") or None
     if model is None:
-        return _Selection(None, 0, None, None)
+        return _Selection(None, 0, None, None, *parse_search_if_any(query.get("search")))
     place = None if neuron is None else parse_neuron(neuron)
     if place is not None:
         find_neuron_id(model, *place)  # raises where the model has no such neuron
     layer = read_layer(query.get("layer"), model)
     if layer is None:
         layer = 0 if place is None else place[0]
-    return _Selection(model, layer, read_position(query.get("position")), place)
+    return _Selection(
+        model,
+        layer,
+        read_position(query.get("position")),
+        place,
+        *parse_search_if_any(query.get("search")),
+    )
 
 
 def _make_sql(model: Model, text: Text, peaks: TextPeaks) -> Sql:

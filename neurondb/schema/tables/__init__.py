@@ -34,10 +34,12 @@ from neurondb.schema.tables.interventions import (
     ablation_results,
     ablation_runs,
     annotations,
+    changed_tokens,
     neuron_attributions,
     neuron_effects,
     neuron_set_members,
     neuron_sets,
+    shown_condition_runs,
 )
 from neurondb.schema.tables.models import (
     baselines,
@@ -84,6 +86,7 @@ __all__ = [
     "activation_stats",
     "annotations",
     "baselines",
+    "changed_tokens",
     "clamp_results",
     "clamp_run_neurons",
     "clamp_runs",
@@ -121,6 +124,7 @@ __all__ = [
     "property_effects",
     "quantities",
     "rw_classes",
+    "shown_condition_runs",
     "sign_case_names",
     "sign_case_rows",
     "text_token_ids",

@@ -1,6 +1,6 @@
 """Sets of neurons, interventions on them, and what people say of neurons."""
 
-from sqlalchemy import Boolean, Column, Double, Index, String, Table, Text, true
+from sqlalchemy import Boolean, Column, Double, Index, Integer, String, Table, Text, true
 
 from neurondb.schema.columns import (
     CLUSTERED,
@@ -138,6 +138,41 @@ neuron_attributions = Table(
     key("neuron_id", "neurons.neuron_id", "neuron"),
     real("mean", "first-order estimate of the mean of clean − ablated"),
     Index(None, "run_id", "metric", "mean"),
+    **CLUSTERED,
+)
+
+shown_condition_runs = Table(
+    "shown_condition_runs",
+    metadata,
+    key("model_id", "models.model_id", "model"),
+    Column("kind", String, primary_key=True, comment="each or attribution"),
+    Column("condition", String, primary_key=True, comment="signs, such as gate-_post+"),
+    reference(
+        "run_id",
+        "ablation_runs.run_id",
+        "the last run of single neurons under the condition, which `find` knows as "
+        "ablated[gate-_post+].loss; models has the one at every token",
+    ),
+    **CLUSTERED,
+)
+
+changed_tokens = Table(
+    "changed_tokens",
+    metadata,
+    key("run_id", "ablation_runs.run_id", "run of kind together"),
+    Column("metric", String, primary_key=True, comment="loss, entropy, rank or scale"),
+    Column(
+        "rank",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="place among the tokens by |clean − ablated|, from 0",
+    ),
+    reference("text_id", "texts.text_id", "text"),
+    integer("position", "position of the token in the text, from 0"),
+    integer("token_id", "the token there; loss and rank are of the one after it"),
+    real("clean", "the metric in the clean run", nullable=False),
+    real("ablated", "the metric in the ablated run", nullable=False),
     **CLUSTERED,
 )
 

@@ -95,7 +95,7 @@ def test_each_neuron_has_a_row_for_each_metric(file: Path) -> None:
 
 def test_means_and_conditions_are_those_of_the_dataset(file: Path) -> None:
     treatment = Treatment("mean", Condition.parse("gate-_post+"))
-    report = each(request(file, treatment=treatment))
+    report = each(request(file, treatments=(treatment,)))
     for name in NAMES:
         layer, neuron = map(int, name.split("."))
         ((mean,),) = rows(
@@ -124,7 +124,7 @@ def test_other_metrics_texts_or_treatments_are_other_runs(file: Path) -> None:
     others = (
         request(file, metrics=("loss",)),
         replace(request(file), texts=texts),
-        request(file, treatment=Treatment("zero", Condition(post=1))),
+        request(file, treatments=(Treatment("zero", Condition(post=1)),)),
         request(file, selection=NeuronSelection("neurons", "0.3")),
     )
     assert len({first, *(each(other).run_id for other in others)}) == 1 + len(others)
@@ -213,9 +213,9 @@ def test_estimates_of_every_neuron_are_stored_at_once(file: Path) -> None:
 @pytest.mark.parametrize("treatment", [Treatment("zero"), Treatment("mean")])
 def test_estimates_correlate_with_what_is_measured(file: Path, treatment: Treatment) -> None:
     layer = NeuronSelection("where", "layer=4")
-    measured = each(request(file, selection=layer, treatment=treatment, metrics=("loss",)))
+    measured = each(request(file, selection=layer, treatments=(treatment,), metrics=("loss",)))
     estimated = attribution.run(
-        request(file, selection=None, treatment=treatment, metrics=("loss",)), Silent()
+        request(file, selection=None, treatments=(treatment,), metrics=("loss",)), Silent()
     )
     pairs = rows(
         file,
@@ -230,7 +230,7 @@ def test_estimates_correlate_with_what_is_measured(file: Path, treatment: Treatm
 
 
 REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"treatment": Treatment("fix", value=1.0)}, UsageError, r"\bfix\b.*`neurondb ablate`"),
+    ({"treatments": (Treatment("fix", value=1.0),)}, UsageError, r"\bfix\b.*`neurondb ablate`"),
     ({"metrics": ("lose",)}, UsageError, "'lose'.*loss"),
     ({"selection": NeuronSelection("neurons", "9.1")}, UnknownNameError, r"\b9\.1\b.*\b0 to 5\b"),
     ({"selection": NeuronSelection("where", "layer=77")}, UnknownNameError, "'layer=77'"),
@@ -256,6 +256,6 @@ def test_only_loss_and_entropy_are_estimated(file: Path) -> None:
 def test_a_gate_condition_needs_a_gate(tmp_path: Path) -> None:
     path = copy_of("gpt2", tmp_path)
     ((name,),) = rows(path, "SELECT name FROM models")
-    asked = request(path, treatment=Treatment("zero", Condition(gate=1)))
+    asked = request(path, treatments=(Treatment("zero", Condition(gate=1)),))
     with pytest.raises(LackingModelError, match=r"gate\+.*post\+.*post-"):
         each(replace(asked, model=name, selection=NeuronSelection("neurons", "0.1")))

@@ -80,3 +80,46 @@ def test_a_suite_goes_on_where_it_was(file: Path, monkeypatch: pytest.MonkeyPatc
     assert len(rows(file, "SELECT 1 FROM ablation_runs")) == report.n_new + 6
     again = ablate_suite.run(suite(file), Silent())
     assert (again.run_ids, again.n_new) == (report.run_ids, 0)
+
+
+def test_a_suite_of_drawn_neurons_has_as_many_of_each_class(file: Path) -> None:
+    present = dict(rows(file, "SELECT class, COUNT(*) FROM neuron_overview GROUP BY 1"))
+    del present["orthogonal output"]
+    draw = sorted(present.values())[-2]
+    told = Silent()
+    asked = suite(file, draw=draw, seed=3, treatments=SUITE[:1])
+    report = ablate_suite.run(asked, told)
+    found = dict(
+        rows(
+            file,
+            "SELECT s.definition, COUNT(*) FROM ablation_runs r JOIN neuron_sets s USING (set_id) "
+            "JOIN neuron_set_members m USING (set_id) WHERE r.baseline_of IS NULL GROUP BY 1",
+        )
+    )
+    fewer = {name for name, n in present.items() if n < draw}
+    assert found == {
+        f"class='{name}'" if n <= draw else f"{draw} of class='{name}', seed 3": min(n, draw)
+        for name, n in present.items()
+    }
+    assert [any(f"'{name}'" in note for note in told.notes) for name in fewer] == [True] * len(
+        fewer
+    )
+    assert sum("all of which are taken" in note for note in told.notes) == len(fewer)
+    sizes = rows(
+        file,
+        "SELECT r.run_id, b.baseline_of, COUNT(*) FROM ablation_runs r "
+        "JOIN neuron_set_members m USING (set_id) LEFT JOIN ablation_runs b USING (run_id) "
+        "GROUP BY 1, 2",
+    )
+    by_run = {run_id: n for run_id, _, n in sizes}
+    for run_id, of, n in sizes:
+        assert of is None or n == by_run[of], run_id
+    assert ablate_suite.run(asked, Silent()).n_new == 0
+    assert report.n_new == 2 * len(present)
+    other = ablate_suite.run(suite(file, draw=1, seed=4, treatments=SUITE[:1]), Silent())
+    drawn = rows(
+        file,
+        "SELECT COUNT(*) FROM neuron_set_members m JOIN ablation_runs r USING (set_id) "
+        f"WHERE r.run_id IN ({', '.join(map(str, other.run_ids))})",
+    )
+    assert drawn == [(len(present),)]

@@ -13,7 +13,7 @@ from neurondb.cli import cli
 from neurondb.contracts.ablate import AblationReport, AblationRequest
 from neurondb.contracts.ingest import IngestReport, IngestRequest
 from neurondb.errors import UsageError
-from tests.support.sample_facts import CLASS_RUN, Sample
+from tests.support.sample_facts import CHANGED, CLASS_RUN, METRICS, RANDOM_RUN, Sample
 
 
 class Jobs:
@@ -100,6 +100,10 @@ def test_ablate_returns_what_the_command_writes(
     said = CliRunner().invoke(cli, [*command, "--db", sample.url], catch_exceptions=False)
     with Database(sample.url) as db:
         found = db.ablate("m", neurons="1.7", dataset="t")
+        tokens = found.changed_tokens
+        by_run = {row[tokens.columns.index("run_id")] for row in tokens}
+    assert by_run == {CLASS_RUN + 1, RANDOM_RUN + 1}
+    assert len(tokens) == 2 * len(METRICS) * CHANGED
     assert len(said.stdout.splitlines()) - 1 == len(found) > 0
     assert set(found.columns) <= set(said.stdout.splitlines()[0].split(","))
 

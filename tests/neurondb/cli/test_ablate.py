@@ -95,6 +95,48 @@ def test_a_suite_has_a_line_a_run(file: Path) -> None:
     assert "runs stored" in result.stderr
 
 
+def test_a_suite_draws_as_many_of_each_class(file: Path) -> None:
+    words = ("ablate-suite", MODEL_NAME, *TEXTS, "--classes", "cond-weak,weakening", "--draw", "2")
+    result = run(file, *words, "--conditions", "all", "--format", "json", "--metrics", "loss")
+    found = json.loads(result.stdout)
+    assert {row["n_neurons"] for row in found} == {2}
+    conditions = {row["condition"] for row in found}
+    assert conditions == {"gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-"}
+
+
+def test_the_tokens_that_changed_most_stand_on_the_page_and_are_rows(file: Path) -> None:
+    words = ("ablate", MODEL_NAME, *TEXTS, "--neurons", "5.251,5.180", "--baseline")
+    page = run(file, *words, "--format", "table", "--metrics", "loss").stdout
+    (head,) = [line for line in page.splitlines() if "the tokens that changed most" in line]
+    assert head == "loss: the tokens that changed most, clean → ablated"
+    assert len([line for line in page.splitlines() if "→" in line and "@" in line]) == 5
+    assert "«" in page
+    none = run(file, *words, "--format", "table", "--changed-tokens", "0").stdout
+    assert "changed most" not in none
+    asked = ("--changed-tokens", "7", "--format", "json", "--metrics", "entropy,loss")
+    found = json.loads(run(file, *words, *asked).stdout)
+    runs = {row["run_id"]: row["baseline_of"] for row in found}
+    assert len(runs) == 2
+    assert {*runs.values()} == {None, min(runs)}
+    assert len(found) == 2 * 2 * 7
+    for row in found:
+        assert row["difference"] == row["clean"] - row["ablated"]
+    for metric in ("loss", "entropy"):
+        of_metric = [r for r in found if r["metric"] == metric and r["baseline_of"] is None]
+        assert [row["rank"] for row in of_metric] == list(range(7))
+        sizes = [abs(row["difference"]) for row in of_metric]
+        assert sizes == sorted(sizes, reverse=True)
+    query = ("query", "changed-tokens", "--param", f"run={min(runs)}", "--param", "limit=7")
+    rows = json.loads(run(file, *query, "--format", "json").stdout)
+    mine = [r for r in found if r["metric"] == "loss" and r["run_id"] == min(runs)]
+    for row, own in zip(rows, mine, strict=True):
+        for name in ("rank", "difference", "clean", "ablated", "text", "position"):
+            assert row[name] == own[name]
+        assert row["token"].strip() == own["token"].strip()
+    tokens = run(file, *words, "--changed-tokens", "99").exit_code
+    assert tokens == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -55,9 +55,9 @@ def test_rows_are_a_neuron_and_a_metric_each(file: Path) -> None:
 
 def test_an_estimate_of_something_else_is_not_compared(file: Path) -> None:
     ask(file, "--attribution", "--format", "json")
-    other = ("--neurons", "3.1,3.2", "--metrics", "loss", "--condition", "gate+")
+    other = ("--neurons", "3.1,3.2", "--metrics", "loss", "--mode", "mean")
     asked = ask(file, *other, "--format", "table")
-    assert "zero where gate+" in asked.stdout
+    assert "2 neurons, mean" in asked.stdout
     assert "correlate" not in asked.stdout
     with open_readonly(str(file)) as connection:
         model = find_model(connection, MODEL_NAME)
@@ -117,3 +117,42 @@ def test_texts_must_be_named(file: Path) -> None:
     )
     assert isinstance(asked.exception, UsageError)
     assert "--dataset" in str(asked.exception)
+
+
+CASES = ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-")
+
+
+def test_all_conditions_are_runs_whose_rows_say_which(file: Path) -> None:
+    asked = ask(file, "--attribution", "--conditions", "always,all", "--format", "json")
+    found = json.loads(asked.stdout)
+    by_name: dict[str, dict[str | None, float]] = {}
+    for row in found:
+        by_name.setdefault(row["name"], {})[row["condition"]] = row["mean"]
+    for means in by_name.values():
+        assert [*means] == [None, *CASES]
+        assert sum(means[case] for case in CASES) == pytest.approx(means[None], rel=1e-2, abs=1e-8)
+    assert "runs 1, 2, 3, 4, 5: 15,360 effects stored" in asked.stderr
+    again = ask(file, "--attribution", "--conditions", "always,all", "--format", "json")
+    assert again.stdout == asked.stdout
+    assert "--force runs them again" in again.stderr
+    order = ["find", "", "--order", "attribution[gate-_post+].loss", "--limit", "1"]
+    first = CliRunner().invoke(cli, [*order, "--format", "json", "--db", str(file)])
+    (row,) = json.loads(first.stdout)
+    least = min(by_name.items(), key=lambda item: item[1]["gate-_post+"])
+    assert (row["name"], row["attribution[gate-_post+].loss"]) == (
+        least[0],
+        least[1]["gate-_post+"],
+    )
+
+
+def test_the_page_of_all_conditions_has_a_column_each_and_cuts_no_number(file: Path) -> None:
+    asked = ask(file, "--where", "layer=3 neuron<20", "--conditions", "all", "--format", "table")
+    assert asked.exception is None, asked.output
+    assert "20 neurons, zero, one at a time, under 4 conditions" in asked.stdout
+    heads = [line for line in asked.stdout.splitlines() if all(case in line for case in CASES)]
+    assert len(heads) == 4  # a table a metric
+    assert "ablated[gate-_post-].loss" in asked.stdout
+    numbers = [line for line in asked.stdout.splitlines() if line.startswith("3.")]
+    assert len(numbers) == 4 * 16
+    assert all(len(line.split()[-4:]) == 4 for line in numbers)
+    assert not any("…" in cell for line in numbers for cell in line.split()[-4:])

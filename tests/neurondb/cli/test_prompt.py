@@ -126,6 +126,22 @@ def test_json_is_one_document_with_positions(invoke: Invoke) -> None:
     assert (first["promotes"] + first["suppresses"])[0] == token
 
 
+def test_a_neuron_fires_on_the_peak_tokens_of_its_case(invoke: Invoke) -> None:
+    result = invoke("prompt", NAME, PROMPT, "--top", "40", "--format", "json")
+    neurons = json.loads(result.stdout)["positions"][0]["neurons"]
+    with closing(sqlite3.connect(database())) as connection:
+        for one in neurons:
+            stored_tokens = connection.execute(
+                "SELECT token, count FROM peak_tokens WHERE "
+                "neuron_id = ? AND sign_case = ? AND place = 'peak' ORDER BY rank LIMIT 3",
+                [one["neuron_id"], one["sign_case"]],
+            ).fetchall()
+            assert [(peak["token"], peak["count"]) for peak in one["fires_on"]] == stored_tokens
+    assert sum(bool(one["fires_on"]) for one in neurons) > 30
+    page = invoke("prompt", NAME, PROMPT, columns=160).stdout
+    assert "fires on" in page
+
+
 def test_rows_are_those_of_the_document(invoke: Invoke) -> None:
     asked = ("prompt", NAME, PROMPT, "--at", "-2", "--top", "4", "--by", "surprise", "--gradient")
     found = rows(invoke(*asked, "--format", "csv"))

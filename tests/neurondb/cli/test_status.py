@@ -19,7 +19,7 @@ def test_status_names_every_model_and_what_is_missing(tmp_path: Path) -> None:
 
     assert text.startswith(url)
     # The sample was inserted, not ingested: the ledger knows of no finished step.
-    assert text.count("not ingested") == 6
+    assert text.count("not ingested") == 8
     assert [m["model"] for m in found["models"]] == ["sample-gpt", "sample-llama"]
     assert found["revision"] == REVISION
 

@@ -71,6 +71,7 @@ def test_the_stages_of_ingest_are_reported_even_where_nothing_is_stored(
         ("weights", 0),
         ("vocab", 1),
         ("activations", 0),
+        ("peaks", 0),
         ("extra", 1),
     ]
 
@@ -81,7 +82,7 @@ def test_parts_stand_where_ingest_comes_to_them(connection: Connection) -> None:
         step(connection, stage, 0)
 
     assert [s.stage for s in gated(connection).stages] == [
-        *("weights", "classes 0.5", "tokens", "vocab", "texts", "activations"),
+        *("weights", "classes 0.5", "tokens", "vocab", "texts", "activations", "peaks"),
     ]
 
 

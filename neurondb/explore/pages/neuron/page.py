@@ -65,7 +65,7 @@ EXAMPLES = 16
 CONTROLS = 4
 """How many control examples of each kind are shown."""
 TOKENS = 16
-BY_TOKEN = 8
+BY_TOKEN = 5
 """How many frequent tokens are shown of each place."""
 EFFECTS = 5
 """How many properties are shown on each side; the others are folded."""

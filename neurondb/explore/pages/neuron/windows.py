@@ -13,7 +13,7 @@ from neurondb.reading.traces import Trace
 BEFORE: Final = 16
 AFTER: Final = 8
 """Windows with the same tokens, so many before the peak and so many after it, are folded."""
-RADIUS: Final = 24
+RADIUS: Final = 20
 """How many tokens on either side of the peak can be unfolded."""
 FIRST_CHARACTERS: Final = 60
 """How many characters of a token are shown at most."""

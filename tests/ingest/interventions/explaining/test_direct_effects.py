@@ -107,3 +107,14 @@ def test_parts_by_layer_are_the_sums_of_their_neurons() -> None:
             own = [n.effect for n in one.neurons if n.place.layer == layer]
             assert len(own) == session("phi3").stored.d_mlp
             np.testing.assert_allclose(sum(own), total, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "opt"])
+def test_in_bfloat16_parts_add_up_as_well_as_that_can_tell(name: str) -> None:
+    narrow = open_session(replace(stored(name).machine, dtype="bfloat16"))
+    request = PromptRequest(narrow.machine, PROMPT, at="all", with_gradient=True)
+    for one in explain(narrow, request).positions:
+        parts = one.parts
+        size = sum(map(abs, (*parts.neurons, *parts.attention, parts.embeddings, parts.bias)))
+        assert abs(parts.rest) < 0.02 * size
+        assert all(np.isfinite(n.gradient or 0.0) for n in one.neurons)

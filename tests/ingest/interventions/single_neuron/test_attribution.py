@@ -72,7 +72,8 @@ def estimated(name: str, chosen: dict[int, Targets], condition: str = "", **more
         forward(name), ids, **{"skip_bos": False, "metrics": ("loss", "entropy"), **more}
     )
     condition_ = Condition.parse(condition or None)
-    return attributor.run(chosen, lambda n: None, condition_)
+    (found,) = attributor.run([Intervention(chosen, condition=condition_)], lambda n: None)
+    return np.asarray(found)
 
 
 def total(logits: Tensor, ids: Sequence[int], metric: str, first: int = 0) -> tuple[Tensor, int]:
@@ -120,8 +121,8 @@ class Watched:
         here = torch.ones_like(post)
         if "post" in condition:
             here *= post * one.signs * (1 if "post+" in condition else -1) > 0
-        if "gate-" in condition:
-            here *= self.gates[layer] < 0
+        if "gate" in condition:
+            here *= self.gates[layer] * (1 if "gate+" in condition else -1) > 0
         wanted = (one.values * one.signs).double()
         return (here * (post - wanted) * gradient).flatten(0, -2).sum(0)
 
@@ -224,7 +225,9 @@ def test_estimates_of_small_changes_are_the_effects() -> None:
         layer: Targets(torch.arange(8), torch.ones(8), torch.zeros(8))
         for layer in range(sizes.n_layers)
     }
-    found = Attributor(forward(name), ids, skip_bos=False).run(near, lambda n: None)[0]
+    found = Attributor(forward(name), ids, skip_bos=False).run(
+        [Intervention(near)], lambda n: None
+    )[0, 0]
     single = Forward(Checkpoint.open(directory(name)), torch.device("cpu"), torch.float32)
     effects = SingleNeuronRunner(single, ids, skip_bos=False).run(
         Intervention(near), lambda n: None
@@ -246,3 +249,48 @@ def test_part_of_the_neurons_has_the_estimates_that_all_have() -> None:
     found = estimated("llama", some)
     width = forward("llama").architecture.d_mlp
     np.testing.assert_allclose(found, every[:, [width + 3, width + 9]], rtol=1e-10, atol=1e-14)
+
+
+CASES = {
+    "llama": ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-"),
+    "phi3": ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-"),
+    "gemma2": ("gate+_post+", "gate+_post-", "gate-_post+", "gate-_post-"),
+    "gpt2": ("post+", "post-"),
+    "opt": ("post+", "post-"),
+}
+
+
+def by_case(name: str, value: float = 0.0) -> Array:
+    """Estimates of one pass under no condition and under each sign condition."""
+    chosen = targets(name, value)
+    conditions = map(Condition.parse, (None, *CASES[name]))
+    interventions = [Intervention(chosen, condition=condition) for condition in conditions]
+    attributor = Attributor(
+        forward(name),
+        [np.array(text) for text in token_ids(name)],
+        skip_bos=False,
+        metrics=("loss", "entropy"),
+    )
+    return np.asarray(attributor.run(interventions, lambda n: None))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_conditions_of_one_pass_are_those_of_passes_of_their_own(name: str) -> None:
+    found = by_case(name, value=0.3)
+    for estimates, condition in zip(found, ("", *CASES[name]), strict=True):
+        np.testing.assert_array_equal(estimates, estimated(name, targets(name, 0.3), condition))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sign_conditions_of_zero_add_up_to_no_condition(name: str) -> None:
+    """An activation of exactly zero is in no case, and set to zero changes nothing."""
+    always, *cases = by_case(name)
+    np.testing.assert_allclose(np.sum(cases, axis=0), always, rtol=1e-9, atol=1e-13)
+    assert all(np.abs(case).max() > 0 for case in cases)
+
+
+@pytest.mark.parametrize("condition", CASES["llama"])
+def test_each_sign_condition_is_autograds(condition: str) -> None:
+    place = ("", *CASES["llama"]).index(condition)
+    expected = by_autograd("llama", "loss", targets("llama"), condition)
+    np.testing.assert_allclose(by_case("llama")[place, 0], expected, **DOUBLE)

@@ -6,6 +6,7 @@ import pytest
 from tests.neurondb.explore.site_client import Site, looks_right
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
+    CHANGED,
     CLASS_RUN,
     EACH_RUN,
     METRICS,
@@ -60,6 +61,36 @@ def test_the_definition_leads_to_the_neurons_it_finds_now(site: Site, sample: Sa
     assert content["found"] == "(class='weakening') model=sample-llama"
     found = site.get(link.replace("/find?", "/find.json?")).json
     assert found["n"] == sum(row["class"] == "weakening" for row in neurons(sample))
+
+
+def test_the_tokens_that_changed_most_stand_in_their_texts(site: Site) -> None:
+    answer = looks_right(site.get(f"/run/{CLASS_RUN + 1}"))
+    content = site.get(f"/run/{CLASS_RUN + 1}.json").json
+    changed = content["page"]["changed"]
+    assert [one["metric"] for one in changed] == list(METRICS)
+    rows = site.rows_of(content["changed_sql"])
+    assert len(rows) == CHANGED * len(METRICS)
+    for of_metric in changed:
+        listed = [row for row in rows if row["metric"] == of_metric["metric"]]
+        assert len(of_metric["tokens"]) == 20 < len(listed)
+        for one, row in zip(of_metric["tokens"], listed, strict=False):
+            for name in ("rank", "clean", "ablated", "ordinal", "position", "text_id"):
+                assert one[name] == row[name]
+            excerpt = one["excerpt"]
+            assert excerpt["peak"] is not None
+            assert len(excerpt["tokens"]) <= 12
+            place = f"/text/{one['text_id']}?model={LLAMA}&position={one['position']}"
+            assert place in answer.links
+    first = changed[0]["tokens"][0]
+    reached = site.get(f"/text/{first['text_id']}?model={LLAMA}&position={first['position']}")
+    looks_right(reached)
+
+
+def test_a_run_without_changed_tokens_says_how_to_get_them(site: Site) -> None:
+    text = looks_right(site.get(f"/run/{CLASS_RUN + 2}")).text
+    assert "Where it changed most" in text  # of an ungated model, whose tokens are not stored
+    text = looks_right(site.get(f"/run/{EACH_RUN + 1}")).text
+    assert "changed most" not in text
 
 
 def test_a_baseline_leads_to_its_run(site: Site) -> None:

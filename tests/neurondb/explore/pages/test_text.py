@@ -159,3 +159,23 @@ def test_what_is_not_there_is_said_in_one_line(
     reading: Site, address: str, status: int, said: str
 ) -> None:
     assert said in looks_right(reading.get(address), status).text
+
+
+def test_what_was_searched_is_highlighted(reading: Site) -> None:
+    plain = reading.get(f"{ADDRESS}.json").json
+    assert (plain["search"], plain["found"]) == (None, [])
+    tokens = plain["stretch"]["tokens"]
+    word = next(word for token in tokens for word in token.split() if word.isalpha())
+    found = reading.get(f"{ADDRESS}.json?search={word}").json
+    expected = [place for place, token in enumerate(tokens) if word.lower() in token.lower()]
+    assert found["search"] == word
+    assert set(found["found"]) <= set(expected)
+    page = looks_right(reading.get(f"{ADDRESS}?search={word}"))
+    assert f"/search?q={word}&in=texts" in page.links
+    for nothing in ("", "**", "%22"):
+        assert reading.get(f"{ADDRESS}.json?search={nothing}").json["search"] is None
+
+
+def test_a_text_whose_tokens_are_not_stored_is_highlighted_too(site: Site) -> None:
+    assert "<mark>dog</mark>" in site.get("/text/1?search=dog").text
+    assert "<mark>" not in site.get("/text/1?search=quokka").text

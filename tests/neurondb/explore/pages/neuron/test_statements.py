@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from tests.neurondb.explore.site_client import Site, looks_right
+from tests.support.sample_concepts import CLAMP_RUN, CONCEPT_RUN
 from tests.support.sample_facts import WIDTH, Sample
 
 NAME = "2.0"
@@ -135,8 +136,26 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
         "removal": sorted(columns(content["removal"]["metrics"], *REMOVAL)),
         "ablations": columns(content["ablations"], *ABLATIONS),
         "annotations": columns(content["annotations"], "source", "key", "value", "note"),
+        "concepts": [
+            (one["run_id"], one["concept"], *(one["tried"][name] for name in TRIED))
+            for one in content["concepts"]
+        ],
+        "clamps": sorted(
+            (sweep["run"]["run_id"], probability)
+            for sweep in content["clamps"]
+            for target in sweep["targets"]
+            for probability in (target["clean"], *target["probabilities"])
+        ),
     }
 
+
+TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
+HELD = f"""
+    INSERT OR REPLACE INTO clamp_run_neurons VALUES ({CLAMP_RUN + 10}, {KEY}, 0.5);
+    INSERT OR REPLACE INTO concept_candidates
+    VALUES ({CONCEPT_RUN + 1}, {KEY}, 0, 'gate', 'token 1', -0.5, -2, 2, 0.25, -1, 0.1, 0.2, 0, 0,
+            0.25, 20, 3);
+"""
 
 RETURNED = {
     "overview": OVERVIEW,
@@ -155,15 +174,17 @@ RETURNED = {
     "removal": REMOVAL,
     "ablations": ABLATIONS,
     "annotations": ("source", "key", "value", "note"),
+    "concepts": ("run_id", "concept", *TRIED),
+    "clamps": ("run_id", "probability"),
 }
 """Panel → the columns of its SQL that the page shows."""
-SORTED = ("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal")
+SORTED = ("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal", "clamps")
 """Panels that show rows in an order of their own."""
 
 
 def test_every_panels_sql_returns_its_rows(changed: Change, ablation: str) -> None:
     found = changed(
-        ablation + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);"
+        ablation + HELD + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);"
     )
     content = found.get(f"{ADDRESS}.json").json
     shown = weights_shown(content) | texts_shown(content)
@@ -189,7 +210,9 @@ def test_the_sql_of_an_ungated_neuron_returns_its_rows(site: Site) -> None:
 def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
     links = looks_right(site.get(ADDRESS)).links
     editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
-    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 2  # none is stored of two
+    assert (
+        len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 4
+    )  # none is stored of four
     for link in editors:
         assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
 
