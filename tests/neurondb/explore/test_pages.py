@@ -37,6 +37,7 @@ ADDRESSES = (
     *(f"/layer/{LLAMA}/0", f"/layer/{LLAMA}/3", f"/layer/{GPT}/1", "/pair"),
     f"/pair?left={LLAMA}/0.1&right={GPT}/0.1",
     *(f"/run/{number}" for number in (901, 902, 951, 961, 962, 971)),
+    *(f"/concept/{number}" for number in (41, 42)),
 )
 
 

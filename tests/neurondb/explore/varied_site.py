@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Table, delete, insert, update
 
 from neurondb.database import connect, parse_url
 from neurondb.schema import tables
+from tests.support.sample_concepts import CONCEPT_RUN
 from tests.support.sample_database import build
 from tests.support.sample_facts import CLASS_RUN, EACH_RUN, LAYERS, NEURONS, RANDOM_RUN, WIDTH, Row
 
@@ -48,6 +49,7 @@ PAGES: Final = {
     "run of a set": f"/run/{CLASS_RUN + 1}",
     "run of random neurons": f"/run/{RANDOM_RUN + 1}",
     "run, one at a time": f"/run/{EACH_RUN + 1}",
+    "concept": f"/concept/{CONCEPT_RUN + 1}",
     "no such model": "/model/nothing",
 }
 """Our types of pages: one address each, or several where what is on it differs."""
