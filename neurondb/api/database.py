@@ -4,7 +4,6 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,14 +11,8 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, Engine
 
 from neurondb import named_queries
-from neurondb.api.concepts import ROWS as _CONCEPT_ROWS
-from neurondb.api.concepts import answer_concepts, make_concept_request
-from neurondb.api.jobs import run_job
-from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
-from neurondb.api.requests import make_ablation_request
-from neurondb.api.result import AblationRows, Result
-from neurondb.contracts.ablate import AblationReport
-from neurondb.contracts.progress import Progress
+from neurondb.api.database_jobs import DatabaseJobs
+from neurondb.api.result import Result
 from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import UsageError
 from neurondb.find.columns import ResultShape, choose_columns
@@ -29,8 +22,6 @@ from neurondb.neurons import parse_neuron
 from neurondb.phrases import parse_search
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
-from neurondb.reading.prompt import PromptPage
-from neurondb.reading.text_activations import ActivationsPage
 from neurondb.reading.text_search import search_texts, write_text_search
 from neurondb.reading.texts import find_dataset_by_name
 from neurondb.sql import Rows, run_sql
@@ -38,27 +29,8 @@ from neurondb.sql.query_files import format_query, parse_query
 from neurondb.sql.running import TIME_LIMIT_S
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 
-_ABLATIONS: Final = """
-    SELECT r.run_id, r.baseline_of, r.mode, r.hook, r.condition, r.value, r.seed, r.n_tokens,
-           x.metric, x.filter, x.n, x.mean, x.std, x.q25, x.q50, x.q75, x.min, x.max,
-           x.clean_mean, x.ablated_mean
-    FROM ablation_runs r
-    JOIN ablation_results x ON x.run_id = r.run_id
-    WHERE r.run_id IN ({runs}) OR r.baseline_of IN ({runs})
-    ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, x.metric, x.filter"""
 
-_CHANGED_TOKENS: Final = """
-    SELECT c.run_id, r.baseline_of, c.metric, c.rank, c.clean - c.ablated AS difference, c.clean,
-           c.ablated, t.ordinal AS text, c.position, v.token, c.text_id, c.token_id
-    FROM ablation_runs r
-    JOIN changed_tokens c ON c.run_id = r.run_id
-    JOIN texts t ON t.text_id = c.text_id
-    LEFT JOIN tokens v ON v.model_id = r.model_id AND v.token_id = c.token_id
-    WHERE r.run_id IN ({runs}) OR r.baseline_of IN ({runs})
-    ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, c.metric, c.rank"""
-
-
-class Database:
+class Database(DatabaseJobs):
     """A database that is open for questions.
 
     Nothing here changes it but `annotate`, `ablate` and `concept`, which add to it. It is closed
@@ -81,7 +53,7 @@ class Database:
         Raises:
             DatabaseError: when there is none, or it is older, newer or something else.
         """
-        self.location: Final = None if location is None else str(location)
+        self.location = None if location is None else str(location)
         """What was opened, as it was given."""
         self._opened = open_existing(self.location)
         self.engine: Final[Engine] = self._opened.execution_options(time_limit_s=time_limit)
@@ -267,118 +239,6 @@ class Database:
         layer, number = parse_neuron(neuron) if isinstance(neuron, str) else neuron
         with self.connect() as connection:
             return read_neuron_page(connection, model, layer, number, options)
-
-    def ablate(
-        self, model: str, *, progress: Progress | None = None, **options: Any
-    ) -> AblationRows:
-        """Intervene on neurons of a model, store the runs, and return what changed.
-
-        `db.ablate("llama-3.2-3b", where="weakening freq>0.6", dataset="texts.jsonl", baseline=5)`
-        is `neurondb ablate llama-3.2-3b --where "weakening freq>0.6" --dataset texts.jsonl
-        --baseline 5`; what is stored already is not run again.
-
-        Args:
-            model: Its name in the database; its weights must be where they were read from.
-            progress: What is told how far the work is; None shows bars on stderr.
-            options: The options of the command by their names, with underscores: the neurons by
-                one of `where`, `sql`, `neurons`, `class_` (and `draw`) or `set_`; `dataset` and
-                the like; `mode`, `value`, `hook`, `condition`; `baseline`, `seed`, `device`,
-                `dtype`, `name`, `force`.
-
-        Returns:
-            A row for each run, metric and filter; baselines follow their run. Differences are
-            clean − ablated. Its `changed_tokens` are the tokens that changed most.
-
-        Raises:
-            MissingExtraError: when the extra `ingest` is not installed.
-            UsageError: when the options name no neurons or no texts, or make no sense together.
-            NeuronDBError: when the model or the texts cannot be read.
-        """
-        request = make_ablation_request(model, self.location, options)
-        report: AblationReport = run_job("ablate", request, progress)
-        values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
-        runs = ", ".join(f":{name}" for name in values)
-        found = self.sql(_ABLATIONS.format(runs=runs), **values)
-        found.read_all()
-        tokens = partial(self.sql, _CHANGED_TOKENS.format(runs=runs), **values)
-        return AblationRows(found.stream(), found.sql, values, tokens)
-
-    def concept(
-        self,
-        model: str,
-        concept: str | Sequence[str],
-        *,
-        progress: Progress | None = None,
-        **options: Any,
-    ) -> Result:
-        """Find the neurons that are a word or phrase, proven by cause, and store the runs.
-
-        `db.concept("llama-3.1-8b", "Sherlock Holmes", random=200)` is `neurondb concept
-        llama-3.1-8b "Sherlock Holmes" --random 200`; what is stored already is not run again.
-
-        Args:
-            model: Its name in the database; its weights must be where they were read from.
-            concept: A word or phrase, or several.
-            progress: What is told how far the work is; None shows bars on stderr.
-            options: The options of the command by their names: `prompts` and `contexts`, each a
-                sequence; `candidates`, `random`, `seed`; `hook`, `scale` or `from_` and `to`,
-                `steps`, `sweeps`; `device`, `dtype`, `force`.
-
-        Returns:
-            A row for each neuron that was held, of `concept_neurons`: the candidates by rank, then
-            the random neurons.
-
-        Raises:
-            MissingExtraError: when the extra `ingest` is not installed.
-            UsageError: when a concept is empty or too long, or the options make no sense together.
-            NeuronDBError: when the model cannot be read.
-        """
-        concepts = (concept,) if isinstance(concept, str) else tuple(concept)
-        request = make_concept_request(model, self.location, concepts, options)
-        report = answer_concepts(request, progress)
-        values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
-        runs = ", ".join(f":{name}" for name in values)
-        return self.sql(_CONCEPT_ROWS.format(runs=runs), **values)
-
-    def prompt(self, model: str, text: str, **options: Any) -> PromptPage:
-        """Return which neurons matter at the tokens of a text: what `neurondb prompt` shows.
-
-        `db.prompt("llama-3.2-1b", "The Eiffel Tower is in", top=5, without="15.808,12.1")` loads
-        the model and runs it. `pandas.DataFrame(page.positions[-1].neurons)` is a frame of them.
-
-        Args:
-            model: Its name in the database; its weights must be where they were read from.
-            text: The prompt.
-            options: The options of the command by their names, with underscores: `top`, `at` (last,
-                all or a number), `by`, `target`, `where`, `with_gradient`, `without`,
-                `without_set`, `store`, `chat`, `device`, `dtype`; and `progress`, what is told how
-                far the work is.
-
-        Raises:
-            MissingExtraError: when the extra `ingest` is not installed.
-            NeuronDBError: one line on what was wrong.
-        """
-        return explain_prompt(self.location, model, text, **options)
-
-    def activations(
-        self, model: str, neurons: Neurons, text: str, **options: Any
-    ) -> tuple[ActivationsPage, ...]:
-        """Return what neurons do at every token of a text: what `neurondb activations` shows.
-
-        Args:
-            model: Its name in the database; its weights must be where they were read from.
-            neurons: `31.9634`, a list like `27.8000,26.1`, or a sequence of these or of pairs.
-            text: The text.
-            options: `chat`, `device`, `dtype` and `progress`.
-
-        Returns:
-            A page for each neuron, whose `tokens` have gate, in and post in canonical sign.
-
-        Raises:
-            MissingExtraError: when the extra `ingest` is not installed.
-            NeuronDBError: one line on what was wrong.
-        """
-        return watch_neurons(self.location, model, neurons, text, **options)
 
     def annotate(
         self, file: str | Path, *, model: str | None = None, source: str | None = None
