@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
+from ingest.checkpoint.fingerprint_check import locate_stored_checkpoint
 from ingest.checkpoint.gguf.reader import is_gguf
 from ingest.checkpoint.hub import LocatedModel, locate_model
-from ingest.checkpoint.stored_model_checkpoint import locate_stored_checkpoint
 from neurondb import migrate
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.database import check_revision, connect, get_sqlite_path, parse_url

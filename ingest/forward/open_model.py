@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from sqlalchemy import Connection
 
+from ingest.checkpoint.fingerprint_check import open_stored_checkpoint
 from ingest.checkpoint.reader import Architecture, Checkpoint
-from ingest.checkpoint.stored_model_checkpoint import open_stored_checkpoint
 from ingest.forward.devices import pick_device, pick_dtype
 from ingest.forward.model import Forward
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, select, update
 
+from ingest.checkpoint.fingerprint_check import has_edge_fingerprint
 from ingest.checkpoint.reader import Checkpoint
-from ingest.checkpoint.stored_model_checkpoint import has_edge_fingerprint
 from ingest.weights.stored_cosines import compare_stored_cosines
 from neurondb.contracts.progress import Progress
 from neurondb.reading.models import find_model

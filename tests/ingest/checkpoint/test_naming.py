@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import ingest.checkpoint.fingerprint_check
 import ingest.checkpoint.naming
-import ingest.checkpoint.stored_model_checkpoint
 from ingest.checkpoint.hub import LocatedModel
 from ingest.checkpoint.naming import locate_requested
 from neurondb.cli import cli
@@ -48,7 +48,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         return LocatedModel(Path(model), f"hub/{model}", revision, model)
 
     monkeypatch.setattr(ingest.checkpoint.naming, "locate_model", locate)
-    monkeypatch.setattr(ingest.checkpoint.stored_model_checkpoint, "locate_model", locate)
+    monkeypatch.setattr(ingest.checkpoint.fingerprint_check, "locate_model", locate)
     return calls
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.checkpoint.stored_model_checkpoint import open_stored_checkpoint
+from ingest.checkpoint.fingerprint_check import open_stored_checkpoint
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import load_job
 from neurondb.database import open_existing
@@ -69,6 +69,6 @@ def test_a_hub_that_cannot_give_it_speaks_for_itself(
     def refuse(model: str, revision: str | None) -> None:
         raise HubError(f"{model} is gated")
 
-    monkeypatch.setattr("ingest.checkpoint.stored_model_checkpoint.locate_model", refuse)
+    monkeypatch.setattr("ingest.checkpoint.fingerprint_check.locate_model", refuse)
     with pytest.raises(HubError, match="tiny is gated"):
         found(database)
