@@ -42,6 +42,8 @@ _KEPT: Final = ("classes", "draw", "baseline", "seed", "device", "dtype", "force
 @choosing.conditions(f"{EVERYWHERE},{EVERY_CONDITION}")
 @click.option(
     "--draw",
+    cls=options.Renamed,
+    formerly=("--count",),
     type=click.IntRange(1),
     metavar="N",
     help="Only N of each class, drawn by --seed; all of a class that has fewer.",
