@@ -49,11 +49,11 @@ def test_a_few_options_and_the_rest_by_default() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"dataset": "t"}, "--where.*--neurons"),
-        ({"dataset": "t", "where": "dead", "neurons": "1.2"}, "--where.*--neurons"),
-        ({"dataset": "t", "where": "dead", "draw": 2}, "--draw.*--class"),
-        ({"where": "dead"}, "--dataset"),
-        ({"where": "dead", "dataset": "t", "mode": "fix"}, "fix.*--value"),
+        ({"dataset": "t"}, "where.*neurons"),
+        ({"dataset": "t", "where": "dead", "neurons": "1.2"}, "where.*neurons"),
+        ({"dataset": "t", "where": "dead", "draw": 2}, "draw.*class"),
+        ({"where": "dead"}, "dataset"),
+        ({"where": "dead", "dataset": "t", "mode": "fix"}, "fix.*value"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(options: dict[str, Any], said: str) -> None:
@@ -114,7 +114,7 @@ def test_ingest_asks_the_job_for_what_it_was_given(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("neurondb.api.jobs.load_job", jobs)
     assert ingest("m", "n.db", dataset="t.txt", max_texts=3) is report
     assert jobs.requests == [IngestRequest("m", "n.db", dataset="t.txt", max_texts=3)]
-    with pytest.raises(UsageError, match=r"traces.*--dataset"):
+    with pytest.raises(UsageError, match=r"traces.*dataset"):
         ingest("m", stages=("traces",))
     with pytest.raises(TypeError, match="datset"):
         ingest("m", datset="t.txt")
