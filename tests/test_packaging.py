@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = {"neurondb", "ingest", "tests", "tools", "docs", "benchmarks", "_typeshed"}
 IMPORTED_AS = {"pyyaml": "yaml", "vl-convert-python": "vl_convert"}
 """Distributions whose module has another name than they."""
-CALLED = {"coverage", "import_linter", "mypy", "pytest_timeout", "ruff"}
+CALLED = {"coverage", "import_linter", "mypy", "pytest_timeout", "pytest_xdist", "ruff"}
 """Tools of `dev` that run on the code rather than in it."""
 DRAWN_OR_SERVED = ("neurondb/explore", "neurondb/figures", "neurondb/cli/plot.py")
 """What is imported only where the extra `site` is wanted."""

@@ -20,7 +20,7 @@ REQUIRED = {
     "token": " dog",
     "concept": CONCEPT,
     "layer": "1",
-    "neuron": "1",
+    "neuron": "0",
     "base": "sample-llama",
     "tuned": "sample-gpt",
 }
