@@ -24,8 +24,8 @@ def test_all_is_complete_and_sorted() -> None:
     assert neurondb.__all__ == sorted({*api.__all__, "__version__"})
     assert api.__all__ == sorted(api.__all__)
     public = {name for name in vars(api) if not name.startswith("_")}
-    modules = {"database", "jobs", "prompts", "requests", "result"}
-    assert public - modules == set(api.__all__)
+    files = Path(api.__file__).parent.glob("[!_]*.py")
+    assert public - {file.stem for file in files} == set(api.__all__)
 
 
 def test_every_name_is_there_and_documented() -> None:

@@ -125,7 +125,7 @@ def bare(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-_COMMAND = r"`neurondb (ingest|tokens|compare|ablate[a-z-]*|attributes) "
+_COMMAND = r"`neurondb (ingest|tokens|compare|ablate[a-z-]*|attributes|clamp|concept) "
 
 
 @pytest.mark.parametrize("name", list(figures.FIGURES))

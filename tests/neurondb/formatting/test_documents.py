@@ -26,7 +26,7 @@ def test_json_has_the_whole_page_under_the_names_of_the_dataclasses() -> None:
 
     assert list(found) == [
         *("identity", "verdict", "cosines", "vocabulary", "activations", "examples"),
-        *("annotations", "controls"),
+        *("annotations", "controls", "peaks", "token_stats"),
     ]
     assert found["verdict"]["read_write"]["name"] == "weakening"
     assert found["cosines"][0]["regions"][1] == {

@@ -107,7 +107,7 @@ def test_reading_of_every_kind_works(sample_engine: Engine, sql: str) -> None:
         ("SELEC 1", "SELEC"),
         ("SELECT * FROM nowhere", "nowhere"),
         ("SELECT 1; SELECT 2", "one statement"),
-        ("SELECT :a", "--param a=VALUE"),
+        ("SELECT :a", "a=VALUE"),
         ("", "no rows"),
         ("SELECT '\0'", "cannot be run"),
     ],
