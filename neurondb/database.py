@@ -271,6 +271,10 @@ def explain_database_error(error: Exception) -> str:
 
 
 _MEANINGS = {
+    "no such table: texts_fts": "its index of texts is missing; make it with "
+    "`neurondb check --repair`",
+    "no such table: annotations_fts": "its index of annotations is missing; make it with "
+    "`neurondb check --repair`",
     "database is locked": "locked by another process for "
     f"{BUSY_TIMEOUT_S:g} s; wait for it to finish and try again",
     "file is not a database": "not an SQLite database; give another",

@@ -72,7 +72,8 @@ def _carry_out(
     texts, n_tokens = session.texts, max(1, session.texts.n_tokens)
     total = len(runs[0].neurons.neuron_ids) * len(runs)
     done = total - sum(map(len, pending))
-    with progress.stage("one neuron at a time", total, "neurons", done=done) as advance:
+    unit = "neurons" if len(runs) == 1 else "neurons × conditions"
+    with progress.stage("one neuron at a time", total, unit, done=done) as advance:
         runner = SingleNeuronRunner(
             session.opened.load(),
             texts.token_ids,

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from ingest.checkpoint.gguf.reader import open_gguf
+from ingest.checkpoint.gguf.sidecar import find_sidecar
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.tokens import SplitRequest
 
@@ -31,6 +33,8 @@ def _directory(request: SplitRequest) -> Path | None:
     local = Path(request.source)
     if local.is_dir():
         return local
+    if local.suffix == ".gguf" and local.is_file():
+        return find_sidecar(open_gguf(local))
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -69,6 +69,9 @@ def explain_prompt(
         model = find_model(connection, name)
         removed = _list_places(model, without)
         tokens = [] if target is None else find_tokens(connection, model, [target])
+    if where is not None:  # before the model is loaded, which takes longer
+        with open_engine(location) as engine:
+            select_neurons(engine, model, NeuronSelection("where", where))
     if without_set is not None:
         removed = _select_set(location, model, without_set)
     request = PromptRequest(

@@ -200,6 +200,6 @@ def describe_report(report: EffectReport) -> str:
         return f"{runs}: stored already; --force runs {'it' if n_runs == 1 else 'them'} again"
     n_stored = report.n_neurons * n_runs - report.n_new
     note = f", {n_stored:,} were there already" if n_stored else ""
-    noun = "neuron" if n_runs == 1 else "effect"
-    many = f"{report.n_new:,} {noun}{'s' * (report.n_new != 1)}"
+    noun = "neuron" if n_runs == 1 else "neuron under a condition"
+    many = f"{report.n_new:,} {noun if report.n_new == 1 else noun.replace('neuron', 'neurons')}"
     return f"{runs}: {many} stored in {report.seconds:.1f} s{note}"

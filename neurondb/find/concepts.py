@@ -78,7 +78,9 @@ def _describe_stored(connection: Connection, model: Model, concept: str) -> str:
         .join_from(tables.concept_candidates, tables.concept_runs, r.run_id == c.run_id)
         .where(r.model_id == model.model_id, r.concept == concept, ~c.random)
     )
+    least = (best + 1) / (n_random + 1)
     return (
-        f"{model.name} has runs of {keep_start(concept, 30)!r}, whose best candidate has {best} of "
-        f"{n_random} random neurons beside it; write concept=… @5 for the first five"
+        f"{model.name} has runs of {keep_start(concept, 30)!r}; at the best candidate {best} of "
+        f"{n_random} random neurons do as much, so that no p is below {least:.2g}; "
+        "`concept=… @5` takes the first five whatever their p"
     )

@@ -187,20 +187,22 @@ class _Parser:
     ) -> Expression:
         if operator not in ("=", "!="):
             raise ExpressionError(f"{key.value} {key.where} takes = or !=, not {operator}")
-        items, within = self._split_rank(items)
+        items, within = self._split_rank(items, only_ids=False)
         terms = [IsConcept(item.value.strip(), within) for item in items]
         return negate_if_unequal(operator, join_or(terms))
 
-    def _split_rank(self, items: list[Lexeme]) -> tuple[list[Lexeme], int | None]:
+    def _split_rank(
+        self, items: list[Lexeme], *, only_ids: bool = True
+    ) -> tuple[list[Lexeme], int | None]:
         """Return the items without the rank after them, and this rank; None where there is none.
 
-        A rank, `@5`, is a word by itself, or the end of a token id.
+        A rank, `@5`, is a word by itself, or the end of a token id; of any word unless `only_ids`.
         """
         last = items[-1]
-        token_id, at, _ = last.value.partition("@")
-        if last.kind == WORD and token_id.startswith("#") and at:
-            rank = last._replace(value=last.value[len(token_id) :])
-            return [*items[:-1], last._replace(value=token_id)], _read_rank(rank)
+        name, at, _ = last.value.partition("@")
+        if last.kind == WORD and name and at and (name.startswith("#") or not only_ids):
+            rank = last._replace(value=last.value[len(name) :])
+            return [*items[:-1], last._replace(value=name)], _read_rank(rank)
         if self.next.kind == WORD and self.next.value.startswith("@"):
             return items, _read_rank(self._take())
         return items, None

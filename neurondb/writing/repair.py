@@ -53,7 +53,7 @@ def repair(location: str | None) -> Iterator[str]:
         with _transaction(engine) as connection:
             optimize_full_text(connection)
             refresh_statistics(connection)
-        yield "counted anew what questions are planned by"
+        yield "brought the statistics for the query planner up to date"
         if path is not None:
             yield from _give_back_space(engine, path)
     finally:

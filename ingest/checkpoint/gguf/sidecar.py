@@ -36,10 +36,17 @@ def ensure_sidecar(file: GgufFile) -> Path:
         UnsupportedModelError: transformers or NeuronDB has no adapter for the architecture.
         CheckpointError: The metadata cannot be understood.
     """
+    if (made := find_sidecar(file)) is not None:
+        return made
     directory = user_cache_path("neurondb") / "gguf" / _key(file)
-    if not (directory / "config.json").is_file():
-        _make(file, directory)
+    _make(file, directory)
     return directory
+
+
+def find_sidecar(file: GgufFile) -> Path | None:
+    """Return the directory that `ensure_sidecar` made of a GGUF file; None where there is none."""
+    directory = user_cache_path("neurondb") / "gguf" / _key(file)
+    return directory if (directory / "config.json").is_file() else None
 
 
 def _key(file: GgufFile) -> str:

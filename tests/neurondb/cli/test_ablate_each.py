@@ -131,7 +131,7 @@ def test_all_conditions_are_runs_whose_rows_say_which(file: Path) -> None:
     for means in by_name.values():
         assert [*means] == [None, *CASES]
         assert sum(means[case] for case in CASES) == pytest.approx(means[None], rel=1e-2, abs=1e-8)
-    assert "runs 1, 2, 3, 4, 5: 15,360 effects stored" in asked.stderr
+    assert "runs 1, 2, 3, 4, 5: 15,360 " in asked.stderr
     again = ask(file, "--attribution", "--conditions", "always,all", "--format", "json")
     assert again.stdout == asked.stdout
     assert "--force runs them again" in again.stderr
