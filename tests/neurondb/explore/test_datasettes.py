@@ -18,6 +18,7 @@ from neurondb import named_queries
 from neurondb.explore.publishing import Publication, publish
 from neurondb.explore.server import Service, create_application
 from neurondb.terminal.progress import LineProgress
+from tests.support.sample_concepts import CONCEPT
 from tests.support.sample_facts import NEURONS, Sample
 
 MODERN = not __version__.startswith("0.")
@@ -120,8 +121,8 @@ def test_a_random_neuron_and_the_old_address_of_the_editor_redirect(site: Served
 
 @pytest.mark.parametrize("name", named_queries.list_names())
 def test_every_named_query_has_a_form_that_answers(site: Served, name: str) -> None:
-    required = {"model": LLAMA, "layer": "1", "neuron": "1", "token": " dog"}
-    required |= {"base": LLAMA, "tuned": GPT}
+    required = {"model": LLAMA, "layer": "1", "neuron": "0", "token": " dog"}
+    required |= {"base": LLAMA, "tuned": GPT, "concept": CONCEPT}
     query = named_queries.load(name)
     given = {p.name: "" for p in query.parameters}
     given |= {p.name: required[p.name] for p in query.parameters if p.required}

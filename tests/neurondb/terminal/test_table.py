@@ -13,6 +13,7 @@ from neurondb.formatting.cells import format_cell
 from neurondb.sql import Rows
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from neurondb.terminal.table import write_table
+from tests.support.sample_concepts import CONCEPT
 
 COLUMNS = ("model", "name", "class", "gate_in", "in_out", "role", "top_out_token")
 ROWS = [
@@ -122,7 +123,7 @@ def test_every_named_query_fits_the_terminal_with_every_number_whole(
     monkeypatch.setenv("COLUMNS", str(width))
     query = named_queries.load(name)
     known = {"model": model, "layer": "1", "neuron": "3", "token": " dog"}
-    known |= {"base": "sample-llama", "tuned": "sample-gpt"}
+    known |= {"base": "sample-llama", "tuned": "sample-gpt", "concept": CONCEPT}
     wanted = {p.name for p in query.parameters if p.required} | ({"model"} if model else set())
     given = {
         p.name: value for p in query.parameters if p.name in wanted and (value := known[p.name])
