@@ -37,6 +37,17 @@ def reading(read: Path) -> Iterator[Site]:
     served.close()
 
 
+@pytest.fixture
+def unread(open_path: Path) -> Iterator[Site]:
+    """The site of a copy in which no model has read a text."""
+    with closing(sqlite3.connect(open_path)) as connection:
+        connection.execute("DELETE FROM text_token_ids")
+        connection.commit()
+    served = Site(open_path)
+    yield served
+    served.close()
+
+
 def peaks(sample: Sample) -> set[tuple[str, str, str, int, int, float]]:
     cases = {code: words for code, *words in codes.EXAMPLE_LISTS}
     return {
@@ -126,8 +137,8 @@ def test_a_large_model_is_looked_at_a_layer_at_a_time(
     assert f"{ADDRESS}?model=sample-llama&layer=3#peaks" in page.links
 
 
-def test_a_text_that_no_model_has_read_is_shown_as_it_is(site: Site) -> None:
-    page = looks_right(site.get("/text/1"))
+def test_a_text_that_no_model_has_read_is_shown_as_it_is(unread: Site) -> None:
+    page = looks_right(unread.get("/text/1"))
     assert TEXTS[0] in page.text
     assert "Its tokens are not stored" in page.text
 
@@ -176,6 +187,6 @@ def test_what_was_searched_is_highlighted(reading: Site) -> None:
         assert reading.get(f"{ADDRESS}.json?search={nothing}").json["search"] is None
 
 
-def test_a_text_whose_tokens_are_not_stored_is_highlighted_too(site: Site) -> None:
-    assert "<mark>dog</mark>" in site.get("/text/1?search=dog").text
-    assert "<mark>" not in site.get("/text/1?search=quokka").text
+def test_a_text_whose_tokens_are_not_stored_is_highlighted_too(unread: Site) -> None:
+    assert "<mark>dog</mark>" in unread.get("/text/1?search=dog").text
+    assert "<mark>" not in unread.get("/text/1?search=quokka").text
