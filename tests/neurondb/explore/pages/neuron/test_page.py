@@ -268,7 +268,7 @@ def test_stages_that_are_missing_come_with_the_command(changed: Change) -> None:
     assert content["activations"] is None
     assert set(content["sql"]) == {
         *("overview", "cosines", "layer", "tokens", "moments", "effects", "ablations"),
-        *("counterparts", "annotations", "removal"),
+        *("counterparts", "annotations", "removal", "clamps", "concepts"),
     }
 
 
