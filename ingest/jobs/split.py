@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from ingest.checkpoint.gguf.reader import open_gguf
-from ingest.checkpoint.gguf.sidecar import find_sidecar
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.tokens import SplitRequest
 
@@ -34,6 +32,10 @@ def _directory(request: SplitRequest) -> Path | None:
     if local.is_dir():
         return local
     if local.suffix == ".gguf" and local.is_file():
+        # Here, since these import PyTorch, and most tokenizers lie in a directory.
+        from ingest.checkpoint.gguf.reader import open_gguf
+        from ingest.checkpoint.gguf.sidecar import find_sidecar
+
         return find_sidecar(open_gguf(local))
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

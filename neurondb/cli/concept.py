@@ -99,14 +99,7 @@ SECTIONS: Final = {
 )
 @options.force_runs
 @options.machine
-@click.option(
-    "--limit",
-    type=click.IntRange(1),
-    default=16,
-    show_default=True,
-    metavar="N",
-    help="Candidates that the page lists.",
-)
+@options.limit("Candidates that the page lists", 16)
 @options.results
 def concept(
     model: str,
@@ -162,13 +155,11 @@ def _read_names(file: Path | None) -> list[str]:
         return []
     try:
         text = decode(file.read_bytes(), format_path(file))
-    except TextError as error:
-        raise UsageError(str(error)) from error
     except OSError as error:
-        raise UsageError(f"cannot read {format_path(file)}: {error.strerror or error}") from error
+        raise TextError(f"cannot read {format_path(file)}: {error.strerror or error}") from error
     names = [line.partition("#")[0].strip() for line in text.splitlines()]
     if not any(names):
-        raise UsageError(f"{format_path(file)} names no concept; write one a line")
+        raise TextError(f"{format_path(file)} names no concept; write one a line")
     return [name for name in names if name]
 
 

@@ -18,14 +18,7 @@ from neurondb.terminal.texts import draw_found_texts, make_text_rows
 @click.command()
 @click.argument("search", nargs=-1)
 @click.option("--dataset", metavar="NAME", help="Only texts of this dataset (default: of all).")
-@click.option(
-    "--limit",
-    type=click.IntRange(0),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="Texts at most; 0 for all.",
-)
+@options.limit("Texts at most", 20)
 @click.option(
     "--no-neurons",
     is_flag=True,

@@ -14,8 +14,8 @@ _MOST_DIGITS = {SINGLE: 9, HALF: 5}
 
 
 def format_signed(value: float | None, digits: int = 4) -> str:
-    """Return a number, a cosine say, with its sign and this many decimals."""
-    return MISSING if value is None else f"{value:+.{digits}f}"
+    """Return a number, a cosine say, with its sign and this many decimals; never −0."""
+    return MISSING if value is None else f"{value:+z.{digits}f}"
 
 
 def format_compact(value: float | None) -> str:

@@ -109,7 +109,7 @@ def draw_concept_page(page: ConceptPage, width: int, limit: int = 16) -> Rendera
     Args:
         page: the run.
         width: columns of the terminal.
-        limit: candidates that are listed.
+        limit: candidates that are listed; 0 for all.
     """
     run = page.run
     spellings = ", ".join(
@@ -133,7 +133,7 @@ def draw_concept_page(page: ConceptPage, width: int, limit: int = 16) -> Rendera
         Text(describe_verdict(page)),
         Text(),
         make_heading("neurons, by how much they raise ln p"),
-        _draw_neurons(page, page.candidates[:limit], width),
+        _draw_neurons(page, page.candidates[: limit or None], width),
     ]
     if page.random_neurons:
         parts += [Text(), make_heading("random neurons of the same layers")]

@@ -262,7 +262,7 @@ def test_a_template_that_fails_is_one_line() -> None:
         ({"zeroed": (CLAMPS[0].neuron,)}, UsageError, r"\btwo\b"),
         ({"sampling": Sampling(temperature=0)}, UsageError, "temperature"),
         ({"sampling": Sampling(top_p=1.5)}, UsageError, "top_p"),
-        ({"max_new_tokens": 0}, UsageError, "max-new-tokens"),
+        ({"max_new_tokens": 0}, UsageError, "max_new_tokens"),
         ({"prompt": "a b " * 300}, LackingModelError, r" \d{3} .*\bm\b.* 256\b"),
     ],
 )

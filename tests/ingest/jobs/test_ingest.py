@@ -138,7 +138,7 @@ def test_secondary_indexes_are_there_afterwards(request_: IngestRequest) -> None
     ("changed", "message"),
     [
         ({"stages": ("nonsense",)}, "'nonsense'"),
-        ({"stages": ("activations",)}, "--dataset"),
+        ({"stages": ("activations",)}, "dataset"),
     ],
 )
 def test_stages_that_cannot_be_are_refused(

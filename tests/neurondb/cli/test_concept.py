@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import neurondb as ndb
 from neurondb.cli import cli
-from neurondb.errors import LackingModelError, UnknownNameError, UsageError
+from neurondb.errors import LackingModelError, TextError, UnknownNameError, UsageError
 from neurondb.reading.concepts import read_concept_page
 from neurondb.reading.models import open_readonly
 from neurondb.terminal.concept import describe_verdict, draw_concept_page
@@ -129,7 +129,6 @@ def test_any_text_is_a_concept() -> None:
         (("cat", "--from", "-1", "--to", "1", "--scale", "3"), "--scale"),
         (("cat", "--prompt", " "), "empty prompt"),
         (("cat", "--prompt", "a b " * 2000), "context"),
-        (("--file", "/nonexistent/names.txt"), "/nonexistent/names.txt"),
     ],
 )
 def test_refusals(arguments: tuple[str, ...], said: str) -> None:
@@ -144,7 +143,14 @@ def test_a_file_without_names(tmp_path: Path) -> None:
     names = tmp_path / "names.txt"
     names.write_text("# nothing\n")
     result = invoke("concept", "m", "--file", str(names))
-    assert "names no concept" in str(result.exception)
+    assert isinstance(result.exception, TextError)
+    assert str(names) in str(result.exception)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    result = invoke("concept", "m", "--file", str(tmp_path / "absent.txt"))
+    assert isinstance(result.exception, TextError)
+    assert "absent.txt" in str(result.exception)
 
 
 def test_a_model_that_is_not_there() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from neurondb.cli import merge as cli_merge
 from neurondb.contracts.ingest import IngestReport, MergeRequest
+from neurondb.errors import IngestError
 
 merge = cli_merge.merge
 
@@ -49,5 +50,5 @@ def test_no_file_is_wrong_usage() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(click.BadParameter, match=r"absent\.shard"):
+    with pytest.raises(IngestError, match=r"absent\.shard"):
         run(str(tmp_path / "absent.shard"))

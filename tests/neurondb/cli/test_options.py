@@ -11,6 +11,7 @@ from neurondb.cli import cli, options
 from tests.support.sample_facts import Sample
 
 SEVERAL = {
+    "--count": "how many neurons match, or which text is counted in what was generated",
     "--dataset": "texts from anywhere where texts are read, a stored dataset where they are not",
     "--model": "a stored one, or a file",
     "--neurons": "a list, parsed at once or when the model is known",
@@ -68,7 +69,9 @@ LIMITED = {
     "find": ["find", "model=sample-llama"],
     "tokens": ["tokens", "sample-llama", " dog"],
 }
-"""Commands with --limit whose rows the sample database has; `compare` has a test beside its own."""
+"""Commands with --limit whose rows the sample database has."""
+LIMITED_ELSEWHERE = {"compare", "concept", "texts"}
+"""These have a test of it beside their own."""
 
 
 def test_a_limit_counts_alike_everywhere() -> None:
@@ -78,7 +81,7 @@ def test_a_limit_counts_alike_everywhere() -> None:
         for option in command.params
         if "--limit" in option.opts
     }
-    assert set(limits) == {*LIMITED, "compare"}
+    assert set(limits) == {*LIMITED, *LIMITED_ELSEWHERE}
     for path, option in limits.items():
         assert isinstance(option.type, click.IntRange), path
         assert (option.type.min, option.metavar) == (0, "N"), path

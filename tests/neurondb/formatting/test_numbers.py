@@ -38,6 +38,7 @@ def test_three_significant_digits(value: float | None, shown: str) -> None:
 
 
 def test_cosines_have_their_sign_and_shares_are_per_cent() -> None:
+    assert format_signed(-1e-9, 2) == format_signed(-0.0, 2) == "+0.00"
     assert (format_signed(0.71644), format_signed(-0.5, 3), format_signed(None)) == (
         "+0.7164",
         "-0.500",

@@ -238,17 +238,22 @@ def test_eight_visitors_are_answered_or_told_to_come_again(live: Live) -> None:
 
 
 def test_stored_pages_are_answered_while_the_model_is_busy(live: Live) -> None:
-    async def visit() -> bool:
+    async def visit() -> None:
         client = live.site.datasette.client
-        busy = [asyncio.ensure_future(client.get(asking(PROMPT + " x" * 40))) for _ in range(5)]
-        await asyncio.sleep(0)
-        for _ in range(3):
-            assert (await client.get(NEURON)).status_code == 200
-        waiting = not all(one.done() for one in busy)
-        await asyncio.gather(*busy)
-        return waiting
+        # A process that is stopped answers nothing until it is told to go on.
+        pid = live.model.pid or 0
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            asked = [asyncio.ensure_future(client.get(asking(f"{PROMPT} {i}"))) for i in range(3)]
+            for _ in range(3):
+                assert (await client.get(NEURON)).status_code == 200
+            assert live.model.busy
+            assert not any(one.done() for one in asked)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert [one.status_code for one in await asyncio.gather(*asked)] == [200] * 3
 
-    assert asyncio.run(visit())
+    asyncio.run(visit())
 
 
 def test_a_process_that_is_killed_is_one_error_and_comes_back(live: Live) -> None:
