@@ -61,7 +61,11 @@ _OF_WEIGHTS: Final = {"seed": "--seed", "activations": "--activations", "device"
     "--as", "published_as", metavar="NAME", help="Which published model it is (default: its name)."
 )
 @click.option("--patterns", is_flag=True, help="The patterns, also of a model in the tables.")
-@options.layers
+@click.option(
+    "--layers",
+    type=options.Layers(),
+    help="Class counts of these layers too, like 0-3,7,-1; -1 is the last one.",
+)
 @options.page_results
 def verify(
     model: str,

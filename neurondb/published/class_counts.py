@@ -22,7 +22,7 @@ from neurondb.reading.models import Model
 from neurondb.taxonomy import CLASSES, DEFAULT_THRESHOLD, ORTHOGONAL, UNDEFINED, classify
 
 GROUP: Final = "class count"
-LAYERS_GROUP: Final = "layers whose counts all agree"
+LAYERS_GROUP: Final = "layers that agree"
 _CLASS_IDS: Final = {entry.name: entry.class_id for entry in CLASSES}
 
 

@@ -69,6 +69,7 @@ def compare_ablations(connection: Connection, name: str, model: Model) -> Iterat
     if canonicalise_name(figures["model"]) != name:
         return
     runs = find_weakening_runs(connection, model)
+    source = f"weakening-neurons §4, {figures['file']} of {figures['source']}"
     whole = None if None not in runs else _read_mean(runs[None][0])
     small = None if whole is None else _SMALL * abs(whole)
     for condition, published in figures["means"].items():
@@ -78,14 +79,14 @@ def compare_ablations(connection: Connection, name: str, model: Model) -> Iterat
         low, high = (None, 0.0) if is_large else (None if small is None else -small, small)
         yield Comparison(
             ABLATION_GROUP, condition or "everywhere", None, published, ours, low, high,
-            figures["source"], "the direction" if is_large else "small beside the whole class's",
+            source, "the direction" if is_large else "small beside the whole class",
         )  # fmt: skip
     baselines = () if None not in runs else runs[None][1]
     means = [mean for run in baselines if (mean := _read_mean(run)) is not None]
     yield Comparison(
         ABLATION_GROUP, "random neurons of the same layers", None, figures["baseline"],
         sum(means) / len(means) if means else None, None if small is None else -small, small,
-        figures["source"], "small beside the whole class's",
+        source, "small beside the whole class",
     )  # fmt: skip
 
 

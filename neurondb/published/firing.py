@@ -159,7 +159,7 @@ def compare_medians(connection: Connection, name: str, model: Model) -> Iterator
         ours = average_medians(list(in_out[layers])).value
         yield Comparison(
             MEDIAN_GROUP, item, None, 0.0, ours, low, high, figures["source"],
-            "published as positive" if high is None else "published as negative",
+            "only the sign was published",
         )  # fmt: skip
 
 

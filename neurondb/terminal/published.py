@@ -13,7 +13,7 @@ from neurondb.published.class_counts import GROUP as CLASS_GROUP
 from neurondb.published.class_counts import LAYERS_GROUP
 from neurondb.published.comparison import ABSENT, AGREES, DIFFERS, Comparison, count_verdicts
 from neurondb.published.effects import ABLATION_GROUP, TOKENS_GROUP
-from neurondb.published.firing import MEDIAN_GROUP
+from neurondb.published.firing import BASELINE_GROUP, FREQUENCY_GROUP, MEDIAN_GROUP
 from neurondb.published.pattern import FAILS, HOLDS, Pattern
 from neurondb.published.patterns import count_verdicts as count_pattern_verdicts
 from neurondb.published.single_neurons import COSINE_GROUP
@@ -74,9 +74,12 @@ def draw_verification_page(found: Verification, layers: Collection[int] = ()) ->
     return Group(*parts, Text(), Text(summarise_verification(found), "name"))
 
 
+_TITLES: Final = {LAYERS_GROUP: CLASS_GROUP, BASELINE_GROUP: FREQUENCY_GROUP}
+"""Groups that stand under the heading of another."""
+
+
 def _choose_title(c: Comparison) -> str:
-    """Return the heading of a figure: that of its group, the class counts being one."""
-    return CLASS_GROUP if c.group == LAYERS_GROUP else c.group
+    return _TITLES.get(c.group, c.group)
 
 
 def _is_shown(c: Comparison, layers: Collection[int]) -> bool:
@@ -143,7 +146,7 @@ def _draw_group(model: Model, lines: Sequence[Comparison]) -> Iterator[Renderabl
         verdict = Text(c.verdict, _STYLES.get(c.verdict, "faint"))
         table.add_row(
             _name_line(c),
-            form(c.published),
+            _format_published(c),
             MISSING if c.ours is None else form(c.ours),
             _format_difference(c),
             "" if c.ours is None else _format_range(c, form),
@@ -153,9 +156,18 @@ def _draw_group(model: Model, lines: Sequence[Comparison]) -> Iterator[Renderabl
 
 
 def _name_line(c: Comparison) -> str:
-    layer = f"layer {c.layer}  " if c.group == CLASS_GROUP and c.layer is not None else ""
-    prefix = f"{c.group} " if c.group == LAYERS_GROUP else ""
-    return f"{layer}{prefix}{c.item}"
+    if c.group == CLASS_GROUP and c.layer is not None:
+        return f"layer {c.layer}  {c.item}"
+    if c.group == BASELINE_GROUP:
+        return "  random neurons of its layers"
+    return f"{c.group}, {c.item}" if c.group == LAYERS_GROUP else c.item
+
+
+def _format_published(c: Comparison) -> str:
+    """Return the published figure; of the medians only the sign was published."""
+    if c.group == MEDIAN_GROUP:
+        return "> 0" if c.high is None else "< 0"
+    return _choose_form(c)(c.published)
 
 
 def _choose_form(c: Comparison) -> Callable[[float], str]:
@@ -163,13 +175,17 @@ def _choose_form(c: Comparison) -> Callable[[float], str]:
 
 
 def _format_difference(c: Comparison) -> str:
-    if c.difference is None:
+    if c.difference is None or c.group == MEDIAN_GROUP:
         return MISSING
+    if not c.difference:
+        return "0"
     return f"{c.difference:+,.0f}" if c.group in _COUNTS else format_signed(c.difference)
 
 
 def _format_range(c: Comparison, form: Callable[[float], str]) -> str:
     """Return where ours agrees: exactly, `±.05`, from one number to another, or beyond one."""
+    if c.group == MEDIAN_GROUP:
+        return _format_published(c)
     if c.low is None or c.high is None:
         bound = c.low if c.high is None else c.high
         return "" if bound is None else f"{'≥' if c.high is None else '≤'} {form(bound)}"

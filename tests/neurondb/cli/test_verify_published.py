@@ -54,7 +54,7 @@ def test_what_agrees_ends_with_0(published: Path) -> None:
     assert "22 published figures: 22 agree, 0 differ, 0 not in this database" in result.stdout
     assert "e39ce36" in result.stdout, "the source is named"
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert ["weakening", "204", "204", "+0", "exactly", "agrees"] in lines
+    assert ["weakening", "204", "204", "0", "exactly", "agrees"] in lines
     assert not any(line[:1] == ["layer"] for line in lines)
 
 
@@ -104,7 +104,8 @@ def test_a_model_of_no_table_gets_the_patterns(sample: Sample) -> None:
     result = verify(sample.path, "sample-llama")
     assert isinstance(result.exception, DatabaseError)
     assert "sample-llama is in no published table" in result.stdout
-    assert "Weakening neurons fire more often than others of their layers." in result.stdout
+    assert "Weakening neurons are few." in result.stdout
+    assert "share of all neurons (OLMo-7B: 526 of 352,256, .0015)" in result.stdout
     assert "20 patterns: " in result.stdout
     rows = verify(sample.path, "sample-llama", "--format", "json")
     patterns = json.loads(rows.stdout)

