@@ -7,7 +7,11 @@ import pytest
 
 import ingest.concepts.likelihood
 from ingest.concepts.likelihood import ConceptLikelihood, Held
-from ingest.interventions.running_model import RunningModel, open_running_model, read_canonical_signs
+from ingest.interventions.running_model import (
+    RunningModel,
+    open_running_model,
+    read_canonical_signs,
+)
 from neurondb.contracts.concept import Spelling
 from neurondb.errors import LackingModelError
 from neurondb.interventions import Hook
