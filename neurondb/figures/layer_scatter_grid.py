@@ -147,7 +147,7 @@ def _make_frames(
 
 
 def _draw_panel(limit: float, size: _Size, highest: int) -> alt.LayerChart:
-    axes = make_axes(limit, 3 if size.side < 150 else 5)
+    axes = make_axes(limit, 3 if size.side < 200 else 5)
     ends = {"x2": "x2:Q", "y2": "y2:Q"}
 
     def choose(kind: str) -> alt.Chart:
