@@ -70,7 +70,7 @@ def test_classes_of_several_models_have_a_panel_each(sample: Sample, sample_engi
 
 
 def test_rows_of_panels_are_as_full_as_can_be() -> None:
-    assert [choose_columns(n, 3, 2) for n in (1, 2, 3, 4, 5, 6, 12)] == [1, 2, 3, 2, 3, 3, 3]
+    assert [choose_columns(n, 3) for n in (1, 2, 3, 4, 5, 6, 12)] == [1, 2, 3, 2, 3, 3, 3]
     assert [choose_columns(n, 8) for n in (7, 16, 26, 28, 30, 32)] == [7, 8, 7, 7, 6, 8]
 
 
