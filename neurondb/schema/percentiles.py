@@ -2,7 +2,12 @@
 
 A row for each quantity, so that only the one that is asked for is sorted: of a row with all of
 them, SQLite would sort the layer thirty times. Windows are over model and layer, the columns that a
-question names, so that both databases look at the named layer only.
+question names, so that both databases look at the named layer only:
+
+    SELECT name, percentile FROM neuron_percentiles
+    WHERE model = 'llama-3.2-3b' AND layer = 20 AND quantity = 'out_norm' AND percentile > 0.99
+
+A percent rank is (rank − 1) / (n − 1), as SQL defines it, among the n neurons whose number is known.
 """
 
 from typing import Final
