@@ -7,7 +7,8 @@ question names, so that both databases look at the named layer only:
     SELECT name, percentile FROM neuron_percentiles
     WHERE model = 'llama-3.2-3b' AND layer = 20 AND quantity = 'out_norm' AND percentile > 0.99
 
-A percent rank is (rank − 1) / (n − 1), as SQL defines it, among the n neurons whose number is known.
+A percent rank is (rank − 1) / (n − 1), as SQL defines it, among the n neurons whose number is
+known.
 """
 
 from typing import Final
