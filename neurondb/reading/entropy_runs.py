@@ -55,7 +55,8 @@ class EntropyRunPage(NamedTuple):
     curves: EntropyCurves
 
 
-class NeuronEntropy(NamedTuple):
+@dataclass(frozen=True)
+class NeuronEntropy:
     """What a run says of one neuron: its total effect at the last value.
 
     Attributes:

@@ -1,9 +1,9 @@
 """Stored texts that models generated, as they are and with neurons held (METHODS §6)."""
 
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, func, select
 
 from neurondb.contracts.generate import Sample, SampleShare
 from neurondb.errors import UnknownNameError
@@ -44,7 +44,8 @@ class GenerationRun:
     created_at: str
 
 
-class HeldNeuron(NamedTuple):
+@dataclass(frozen=True)
+class HeldNeuron:
     """A neuron that was held.
 
     Attributes:
@@ -54,6 +55,20 @@ class HeldNeuron(NamedTuple):
     """
 
     name: str
+    value: float
+    ablated: bool
+
+
+@dataclass(frozen=True)
+class HeldRun:
+    """A request in which one neuron was held.
+
+    Attributes:
+        value: what it was held at, in canonical sign.
+        ablated: whether it was one that an expression set to zero.
+    """
+
+    run: GenerationRun
     value: float
     ablated: bool
 
@@ -107,20 +122,36 @@ def find_stored_generation(connection: Connection, request: str) -> int | None:
 
 def list_generation_runs(connection: Connection, model: Model) -> tuple[GenerationRun, ...]:
     """Return the requests for texts of a model, the newest first."""
-    return _list_runs(connection, tables.generation_runs.c.model_id == model.model_id)
+    r = tables.generation_runs.c
+    of_model = select(*_RUN_COLUMNS).where(r.model_id == model.model_id)
+    return tuple(
+        GenerationRun(*row) for row in connection.execute(of_model.order_by(r.run_id.desc()))
+    )
 
 
-def list_neuron_generations(connection: Connection, neuron_id: int) -> tuple[GenerationRun, ...]:
+def list_neuron_generations(connection: Connection, neuron_id: int) -> tuple[HeldRun, ...]:
     """Return the requests in which a neuron was held, the newest first."""
-    k = tables.generation_neurons.c
-    held = select(k.run_id).where(k.neuron_id == neuron_id)
-    return _list_runs(connection, tables.generation_runs.c.run_id.in_(held))
+    r, k, n = tables.generation_runs.c, tables.generation_neurons.c, tables.neurons.c
+    rows = connection.execute(
+        select(k.value, k.ablated, n.sign, *_RUN_COLUMNS)
+        .join_from(tables.generation_neurons, tables.generation_runs, r.run_id == k.run_id)
+        .join(tables.neurons, n.neuron_id == k.neuron_id)
+        .where(k.neuron_id == neuron_id)
+        .order_by(r.run_id.desc())
+    )
+    found = []
+    for value, ablated, sign, *values in rows:
+        run = GenerationRun(*values)
+        found.append(HeldRun(run, value * (sign if run.sign == "model" else 1), bool(ablated)))
+    return tuple(found)
 
 
-def _list_runs(connection: Connection, where: ColumnElement[bool]) -> tuple[GenerationRun, ...]:
-    newest = tables.generation_runs.c.run_id.desc()
-    rows = connection.execute(select(*_RUN_COLUMNS).where(where).order_by(newest))
-    return tuple(GenerationRun(*row) for row in rows)
+def list_counted_runs(connection: Connection, model: Model) -> tuple[int, ...]:
+    """Return the requests in whose samples a text was counted, the newest first."""
+    r, c = tables.generation_runs.c, tables.generation_counts.c
+    of_model = select(r.run_id).where(r.model_id == model.model_id)
+    counted = of_model.where(r.run_id.in_(select(c.run_id)))
+    return tuple(connection.scalars(counted.order_by(r.run_id.desc())).all())
 
 
 def read_generation_page(connection: Connection, run_id: int) -> GenerationPage:
