@@ -28,7 +28,7 @@ from ingest.interventions.running_model import (
     RunningModel,
     describe_origin,
     explain_memory_errors,
-    load_stored_model,
+    open_running_model,
 )
 from ingest.jobs.ablate import open_for_writing
 from ingest.weights.token_rows import TokenRows
@@ -73,7 +73,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
                 return stored
         states = _States.from_question(engine, question)
         with engine.connect() as connection:
-            running = load_stored_model(connection, request.machine)
+            running = open_running_model(connection, request.machine)
     finally:
         engine.dispose()
     rates = _measure(running, request, (prompts, sets, stop_words), states, progress)

@@ -8,17 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sqlalchemy import Engine
 
-from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.interventions.entropy_baseline import draw_neurons
 from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
 from ingest.interventions.running_model import (
     RunningModel,
     describe_origin,
     explain_memory_errors,
+    open_running_model,
     read_canonical_signs,
 )
 from ingest.jobs.ablate import open_for_writing
-from ingest.text.chat import ChatTokenizer
 from ingest.text.corpus import list_remarks
 from ingest.text.datasets import fingerprint_texts
 from ingest.text.intervention_texts import TokenTexts, read_texts
@@ -30,7 +29,7 @@ from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.concepts import read_fingerprint
 from neurondb.reading.entropy_runs import find_stored_entropy, read_entropy_page
-from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.models import find_model, find_neuron_id
 from neurondb.writing.model_runs import store_entropy
 
 
@@ -59,15 +58,14 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
         engine.dispose()
     if stored is not None:
         return stored
-    for line in list_remarks(plan.texts.dataset, plan.tokenizer):
+    for line in list_remarks(plan.texts.dataset, plan.running.tokenizer):
         progress.note(line)
     if plan.texts.n_truncated:
         progress.note(f"{plan.texts.n_truncated} texts cut at {plan.texts.max_len} tokens")
-    running = RunningModel(plan.model, plan.opened.checkpoint, plan.opened.load(), plan.tokenizer)
-    curves = _measure(running, request, plan, progress)
+    curves = _measure(request, plan, progress)
     if request.store:
         try:
-            return _store(running, request, plan, curves, time.perf_counter() - started)
+            return _store(request, plan, curves, time.perf_counter() - started)
         except DatabaseError as error:  # what was asked for is there
             progress.note(f"the run is not stored: {error}")
     return curves
@@ -78,37 +76,34 @@ class _Plan:
     """What a request means.
 
     Attributes:
+        running: the model, whose weights are loaded when it first runs.
         baseline: the random neurons.
         sign: the canonical sign of each neuron, those included.
         key: the sha256 over all that is asked for.
     """
 
-    model: Model
+    running: RunningModel
     baseline: tuple[NeuronPlace, ...]
     sign: dict[NeuronPlace, int]
-    opened: OpenModel
-    tokenizer: ChatTokenizer
     texts: TokenTexts
     key: str
 
 
 def _prepare(engine: Engine, request: EntropyRequest) -> _Plan:
-    machine = request.machine
     with engine.connect() as connection:
-        model = find_model(connection, machine.model)
+        model = find_model(connection, request.machine.model)
         for place in request.neurons:
             find_neuron_id(model, *place)
         baseline = draw_neurons(
             connection, model, request.n_baseline, request.seed, request.neurons
         )
         sign = read_canonical_signs(connection, model, (*request.neurons, *baseline))
-        opened = open_stored_model(connection, model, machine.device, machine.dtype)
+        running = open_running_model(connection, request.machine)
         fingerprint = read_fingerprint(connection, model)
-    tokenizer = ChatTokenizer(opened.checkpoint.settings)
-    tokenizer.check(opened.architecture.d_vocab)
-    texts = read_texts(engine, request.texts, tokenizer, opened.architecture)
+    architecture = running.checkpoint.architecture
+    texts = read_texts(engine, request.texts, running.tokenizer, architecture)
     key = request.identify(model.model_id, fingerprint, fingerprint_texts(texts.dataset.texts))
-    return _Plan(model, baseline, sign, opened, tokenizer, texts, key)
+    return _Plan(running, baseline, sign, texts, key)
 
 
 def _read_stored(engine: Engine, key: str) -> EntropyCurves | None:
@@ -117,9 +112,8 @@ def _read_stored(engine: Engine, key: str) -> EntropyCurves | None:
         return None if run_id is None else read_entropy_page(connection, run_id).curves
 
 
-def _measure(
-    running: RunningModel, request: EntropyRequest, plan: _Plan, progress: Progress
-) -> EntropyCurves:
+def _measure(request: EntropyRequest, plan: _Plan, progress: Progress) -> EntropyCurves:
+    running = plan.running
     texts, places = plan.texts, (*request.neurons, *plan.baseline)
     runner = FrozenNormRunner(running, plan.sign, skip_bos=texts.skip_bos)
     pairs = [(place, value) for place in places for value in request.values]
@@ -131,19 +125,15 @@ def _measure(
 
 
 def _store(
-    running: RunningModel,
-    request: EntropyRequest,
-    plan: _Plan,
-    curves: EntropyCurves,
-    seconds: float,
+    request: EntropyRequest, plan: _Plan, curves: EntropyCurves, seconds: float
 ) -> EntropyCurves:
     places, texts = (*curves.neurons, *curves.baseline), plan.texts
     with open_for_writing(request.machine.database) as engine:
         record = EntropyRecord(
-            describe_origin(running, plan.key),
+            describe_origin(plan.running, plan.key),
             request,
             curves,
-            tuple(find_neuron_id(plan.model, *place) for place in places),
+            tuple(find_neuron_id(plan.running.stored, *place) for place in places),
             texts.store(engine),
             len(texts.token_ids),
             texts.max_len,
