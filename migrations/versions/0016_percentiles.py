@@ -5,7 +5,7 @@ before is told to be upgraded instead of lacking a column.
 """
 
 revision = '0016'
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

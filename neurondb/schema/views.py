@@ -18,6 +18,7 @@ from neurondb.schema.codes import (
     encode_token_list,
 )
 from neurondb.schema.percentiles import NEURON_PERCENTILES
+from neurondb.schema.run_views import RUN_VIEWS
 
 
 class View(NamedTuple):
@@ -322,6 +323,7 @@ VIEWS: Final = (
         "(stronger + 1) / (n_random + 1).",
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
+    *(View(*view) for view in RUN_VIEWS),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",
