@@ -49,7 +49,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
             sign = read_canonical_signs(connection, model, places)
             running = load_stored_model(connection, request.machine)
         architecture = running.checkpoint.architecture
-        texts = read_texts(engine, request.texts, running.tokenizer, architecture)
+        texts = read_texts(engine, request.texts, running.tokenizer, architecture, progress.note)
     finally:
         engine.dispose()
     for line in list_remarks(texts.dataset, running.tokenizer):
