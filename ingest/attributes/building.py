@@ -87,14 +87,16 @@ def compute_chance(
     """Return the share of other subjects' sets that have an answer, in the mean over the answers.
 
     A set of many words has any answer: what this share is high on does not say what a model knows
-    of a subject. None without answers, or without another subject.
+    of a subject. Only sets with attributes count, and only answers of subjects that have one. None
+    without answers, or without another subject.
     """
+    filled = {subject: attributes for subject, attributes in sets.items() if attributes}
     shares = [
-        sum(words <= attributes for name, attributes in sets.items() if name != subject)
-        / (len(sets) - 1)
-        for subject, of_subject in answers.items()
-        for words in of_subject.values()
-        if words and len(sets) > 1
+        sum(words <= attributes for name, attributes in filled.items() if name != subject)
+        / (len(filled) - 1)
+        for subject in filled
+        for words in answers[subject].values()
+        if words and len(filled) > 1
     ]
     return fmean(shares) if shares else None
 

@@ -212,11 +212,12 @@ def build(
     neurondb attributes build articles --subjects known_1000.json -o sets.json --format table
     """  # noqa: D301
     destination = Destination(form, report)
+    # A suffix that is no format's is told before the work.
+    shows_rows = (report is not None or form is not None) and bool(destination.chosen)
     request = AttributeSetsRequest(paragraphs, subjects, output, top_k, mentioning, stop_words)
     found: AttributeSetsReport = load_job("attribute-sets")(
         request, choose_progress(Console(stderr=True))
     )
-    shows_rows = report is not None or form is not None
     if shows_rows:
         write_rows(make_set_rows(found), destination)
     for number, line in enumerate(describe_sets(found)):

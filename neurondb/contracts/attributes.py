@@ -122,8 +122,8 @@ class AttributeSetsReport(NamedTuple):
         subjects: What was found on each subject.
         n_paragraphs: Paragraphs that were searched.
         chance: The share of the other subjects' sets that have an answer, in the mean over the
-            answers: what a set that says nothing about its subject would have. None without
-            answers, or without another subject.
+            answers, empty sets and their subjects left out: what sets that say nothing about their
+            subjects would have. None without answers, or without another subject.
     """
 
     subjects: tuple[SubjectSet, ...]

@@ -39,36 +39,41 @@ def describe_sets(report: AttributeSetsReport) -> Iterator[str]:
         f"{len(subjects):,} subjects, {sizes:,g} attributes in the median, from "
         f"{report.n_paragraphs:,} paragraphs"
     )
-    mentioned = [one for one in subjects if one.n_mentioning]
-    absent = [one for one in subjects if not one.n_paragraphs]
+    n_mentioned = sum(one.n_mentioning > 0 for one in subjects)
+    absent = [one.subject for one in subjects if not one.n_paragraphs]
     yield (
-        f"paragraphs with the whole name: {len(mentioned):,} subjects; with words of it only: "
-        f"{len(subjects) - len(mentioned) - len(absent):,}; none: {len(absent):,}"
-        f"{_name_some(one.subject for one in absent)}"
+        f"subjects with paragraphs that have the whole name: {n_mentioned:,}; that have words of "
+        f"it only: {len(subjects) - n_mentioned - len(absent):,}; with none: {len(absent):,}"
+        f"{_name_some(absent)}"
     )
     yield from _describe_answers(report)
 
 
 def _describe_answers(report: AttributeSetsReport) -> Iterator[str]:
-    n_found = sum(len(one.found) for one in report.subjects)
-    missed = [(one, answer) for one in report.subjects for answer in one.missed]
-    n_answers = n_found + len(missed)
+    """Yield how many known answers are in the sets, beside how many would be by chance."""
+    n_answers = sum(len(one.found) + len(one.missed) for one in report.subjects)
     if not n_answers:
         return
-    chance = "" if report.chance is None else f"; in another subject's set: {report.chance:.1%}"
+    filled = [one for one in report.subjects if one.n_attributes]
+    n_found = sum(len(one.found) for one in filled)
+    missed = [(one, answer) for one in filled for answer in one.missed]
+    n_known = n_found + len(missed)
+    share = f" ({n_found / n_known:.1%})" if n_known else ""
+    chance = "" if report.chance is None else f", in another subject's set {report.chance:.1%}"
     yield (
-        f"answers in their subject's set: {n_found:,} of {n_answers:,} "
-        f"({n_found / n_answers:.1%}){chance}"
+        f"answers in their subject's set: {n_found:,} of the {n_known:,} whose subject has "
+        f"one{share}{chance}; of all {n_answers:,} answers {n_found / n_answers:.1%}"
     )
-    # The more telling ones first: those that a paragraph was found for.
+    # The more telling ones first: those of subjects that are named in a paragraph.
     missed.sort(key=lambda pair: -pair[0].n_mentioning)
     if missed:
-        yield "missed" + _name_some(f"{one.subject} → {answer}" for one, answer in missed)
+        names = _name_some(f"{one.subject} → {answer}" for one, answer in missed)
+        yield f"not in it: {len(missed):,}{names}"
 
 
 def _name_some(names: Iterable[str]) -> str:
-    """Return `: ` and the first names, or nothing."""
+    """Return the first names in parentheses, or nothing."""
     every = [make_visible(name) for name in names]
     if not every:
         return ""
-    return ": " + ", ".join(every[:_NAMED]) + (", …" if len(every) > _NAMED else "")
+    return f" ({', '.join(every[:_NAMED])}{', …' if len(every) > _NAMED else ''})"
