@@ -201,8 +201,10 @@ JOIN token_stat_places p ON p.place_id = r.place_id
 _DATASETS = """
 SELECT d.dataset_id, d.name, d.source, d.fingerprint, d.n_texts,
        (SELECT z.n_tokens FROM tokenizations z WHERE z.dataset_id = d.dataset_id
-        ORDER BY z.model_id LIMIT 1) AS n_tokens
+        ORDER BY z.model_id LIMIT 1) AS n_tokens,
+       s.tokens AS sample_tokens, s.seed AS sample_seed, s.n_source_texts
 FROM dataset_rows d
+LEFT JOIN text_samples s ON s.dataset_id = d.dataset_id
 """
 
 # Region of a layer's random cosines: the mismatched one, and where that is missing the closed form.
