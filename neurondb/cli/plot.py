@@ -45,7 +45,7 @@ DECODED_FIGURE = "token-spikes"
 )
 @click.option("--list", "as_list", is_flag=True, help="List the figures.")
 @click.option(
-    "--sql",
+    "--explain",
     "as_sql",
     is_flag=True,
     help="Print the SQL of the numbers drawn instead; with MODEL, as `neurondb sql -` runs it.",
@@ -88,7 +88,7 @@ def plot(
     neurondb plot token-spikes llama-3.2-3b --token ' dog' -o dog.html
     neurondb plot comparison-migration llama-3.1-8b llama-3.1-8b-instruct -o m.pdf
     neurondb plot frequency-against-cosine llama-3.2-3b --param cosine=gate_out -o freq.svg
-    neurondb plot classes-by-layer llama-3.2-3b --sql | neurondb sql - --format csv
+    neurondb plot classes-by-layer llama-3.2-3b --explain | neurondb sql - --format csv
     """  # noqa: D301
     if as_list:
         write_rows(_list_figures(), Destination(None, output))
@@ -132,15 +132,15 @@ def _write_statement(
 ) -> str:
     """Return the SQL of a figure; with a model, it and the parameters are in the header."""
     if output is not None:
-        raise UsageError(f"--sql prints the statement and draws nothing into {output.name}")
+        raise UsageError(f"--explain prints the statement and draws nothing into {output.name}")
     if models:
         models, parameters = _choose_models(figure, models, parameters)
         if len(models) > 1:
-            raise UsageError(f"--sql has the numbers of one model at a time, not {len(models)}")
+            raise UsageError(f"--explain has the numbers of one model at a time, not {len(models)}")
         with open_readonly(db) as connection:
             statement = figures.fill_statement(connection, figure.name, models[0], **parameters)
     elif parameters:
-        raise UsageError(f"--sql with {next(iter(parameters))} needs the model too")
+        raise UsageError(f"--explain with {next(iter(parameters))} needs the model too")
     else:
         statement = figure.sql
     if statement is None or "file" in parameters:

@@ -32,10 +32,10 @@ Python:
         svg = figures.render_spec(spec, "svg")
 
 Under each figure is the SQL of the numbers that it draws; where it draws bins or other sums over
-neurons, the rows are what these are made of. `neurondb plot NAME --sql` prints it, and with a model
-and the figure's parameters `neurondb sql` runs it as it is:
+neurons, the rows are what these are made of. `neurondb plot NAME --explain` prints it, and with a
+model and the figure's parameters `neurondb sql` runs it as it is:
 
-    neurondb plot classes-by-layer llama-3.2-3b --sql | neurondb sql - --format csv
+    neurondb plot classes-by-layer llama-3.2-3b --explain | neurondb sql - --format csv
 
 Parameters of a figure, those without brackets required, are `--layer`, `--neuron`, `--token` and
 `--dataset`, others `--param NAME=VALUE`. Figures that say so take several models, and draw them

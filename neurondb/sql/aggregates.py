@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import mul
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from neurondb.sql.functions import SqlValue
 
@@ -315,9 +315,9 @@ def add_aggregates(
             windows, for which all values of a window may be gone through once a row.
     """
     limits = AggregateLimits(most_values, is_over or (lambda: False))
+    # Typeshed wants classes of which the module has no name, and no partial of one.
+    typeless: Any = connection
+    create = typeless.create_aggregate if is_over is None else typeless.create_window_function
     for name, (n_arguments, make) in _MADE.items():
-        if is_over is None:
-            connection.create_aggregate(name, n_arguments, partial(make, limits, name))
-        else:
-            connection.create_window_function(name, n_arguments, partial(make, limits, name))
+        create(name, n_arguments, partial(make, limits, name))
     return limits

@@ -50,7 +50,7 @@ def neurondb(*arguments: object, cwd: Path, **environment: str) -> Result:
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)
-    return Result(arguments, code, out.getvalue(), error.getvalue())
+    return Result([*map(str, arguments)], code, out.getvalue(), error.getvalue())
 
 
 def neurondb_process(*arguments: object, cwd: Path, **environment: str) -> Result:

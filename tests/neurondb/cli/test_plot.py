@@ -64,12 +64,12 @@ def test_a_figure_goes_to_a_file(suffix: str, sample: Sample, tmp_path: Path) ->
 
 
 def test_the_sql_of_a_figure_runs_as_it_is_printed(sample: Sample) -> None:
-    plain = CliRunner().invoke(cli, ["plot", "layer-scatter", "--sql"])
+    plain = CliRunner().invoke(cli, ["plot", "layer-scatter", "--explain"])
     assert (plain.exception, plain.stdout) == (
         None,
         f"{(figures.FIGURES['layer-scatter'].sql or '').rstrip()}\n",
     )
-    filled = ran(sample, "layer-scatter", "sample-llama", "--sql", "--layer", "-1")
+    filled = ran(sample, "layer-scatter", "sample-llama", "--explain", "--layer", "-1")
     assert '-- param model = "sample-llama": model\n-- param layer = 3: integer' in filled.stdout
     arguments = ["sql", "-", "--db", sample.url, "--format", "json"]
     answer = CliRunner().invoke(cli, arguments, input=filled.stdout)
@@ -135,7 +135,7 @@ def test_a_comparison_takes_both_models_as_arguments(sample: Sample, tmp_path: P
         (["classes-by-layer", "sample-gpt", "--param", "x=1"], UsageError, "'x'"),
         (["comparison-migration", "sample-llama"], UsageError, "both"),
         (["token-spikes", "sample-llama"], UsageError, "needs token"),
-        (["class-heatmap", "--sql"], UsageError, "a.svg"),
+        (["class-heatmap", "--explain"], UsageError, "a.svg"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(
@@ -159,7 +159,7 @@ def test_what_cannot_be_drawn_is_one_line(
 def test_sql_that_cannot_be_printed_is_one_line(
     arguments: list[str], error: type[NeuronDBError], said: str, sample: Sample
 ) -> None:
-    ended = ran(sample, *arguments, "--sql")
+    ended = ran(sample, *arguments, "--explain")
     assert (type(ended.exception), ended.stdout) == (error, "")
     assert said in str(ended.exception)
 
