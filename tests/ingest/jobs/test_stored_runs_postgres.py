@@ -44,12 +44,12 @@ def measure(database: str, directory: Path) -> None:
     files = directory / "prompts.json", directory / "sets.json"
     rated = AttributeRateRequest(machine, *files, selection, baseline=1, top_k=20)
     for job, request in ((entropy, fixed), (attribute_rate, rated)):
-        first = job.run(request, Silent())  # type: ignore[attr-defined]
-        again = job.run(request, Silent())  # type: ignore[attr-defined]
+        first = job.run(request, Silent())
+        again = job.run(request, Silent())
         assert first.is_new
         assert (again.is_new, again.run_id) == (False, first.run_id)
         forced = type(request)(**(vars(request) | {"force": True}))
-        assert job.run(forced, Silent()).is_new  # type: ignore[attr-defined]
+        assert job.run(forced, Silent()).is_new
     text = GenerateRequest(machine, "The cat", (Clamp(NEURON, 5.0),), max_new_tokens=3)
     asked = SampleRequest(text, 2, ("a",))
     samples = sample.run(asked, Silent())
