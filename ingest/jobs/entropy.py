@@ -52,7 +52,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
     started = time.perf_counter()
     engine = open_existing(request.machine.database)
     try:
-        plan = _prepare(engine, request)
+        plan = _prepare(engine, request, progress)
         stored = _read_stored(engine, plan.key) if request.store and not request.force else None
     finally:
         engine.dispose()
@@ -89,7 +89,7 @@ class _Plan:
     key: str
 
 
-def _prepare(engine: Engine, request: EntropyRequest) -> _Plan:
+def _prepare(engine: Engine, request: EntropyRequest, progress: Progress) -> _Plan:
     with engine.connect() as connection:
         model = find_model(connection, request.machine.model)
         for place in request.neurons:
@@ -101,7 +101,7 @@ def _prepare(engine: Engine, request: EntropyRequest) -> _Plan:
         running = open_running_model(connection, request.machine)
         fingerprint = read_fingerprint(connection, model)
     architecture = running.checkpoint.architecture
-    texts = read_texts(engine, request.texts, running.tokenizer, architecture)
+    texts = read_texts(engine, request.texts, running.tokenizer, architecture, progress.note)
     key = request.identify(model.model_id, fingerprint, fingerprint_texts(texts.dataset.texts))
     return _Plan(running, baseline, sign, texts, key)
 

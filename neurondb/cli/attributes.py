@@ -20,9 +20,10 @@ from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.interventions import HOOKS, MODES, ZERO, Treatment
 from neurondb.reading.models import Model, find_model, open_readonly
+from neurondb.terminal.attribute_sets import describe_sets, make_set_rows
 from neurondb.terminal.attributes import RatesPage, draw_rates_page, make_rate_rows
 from neurondb.terminal.console import open_console
-from neurondb.terminal.output_formats import Destination, write_rows
+from neurondb.terminal.output_formats import FORMATS, Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {
@@ -182,6 +183,18 @@ def _make_treatment(options_given: dict[str, Any]) -> Treatment:
 @click.option(
     "--stop-words", type=_FILE, metavar="FILE", help="Words that are no attributes, beside ours."
 )
+@click.option(
+    "--report",
+    type=_FILE,
+    metavar="FILE",
+    help="Write a row a subject: paragraphs, attributes, answers found and missed.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(tuple(FORMATS)),
+    help="Show these rows in this format; of --report: what its suffix says otherwise.",
+)
 def build(
     paragraphs: str,
     subjects: Path,
@@ -189,23 +202,32 @@ def build(
     top_k: int,
     mentioning: bool,
     stop_words: Path | None,
+    report: Path | None,
+    form: str | None,
 ) -> None:
     """Make attribute sets from PARAGRAPHS: the words of those that speak of a subject.
 
-    PARAGRAPHS is a file of texts, a directory or a hub dataset, as `neurondb ingest` reads them.
-    """
+    PARAGRAPHS is a file of texts, a directory or a hub dataset, as `neurondb ingest` reads them;
+    blank lines part a text into paragraphs. Where the subjects' file has answers (`attribute`), it
+    is told how many are in their subject's set, and how many would be in another's.
+
+    \b
+    neurondb attributes build articles --subjects known_1000.json -o sets.json --mentioning
+    neurondb attributes build articles --subjects known_1000.json -o sets.json --format table
+    """  # noqa: D301
+    destination = Destination(form, report)
+    # A suffix that is no format's is told before the work.
+    shows_rows = (report is not None or form is not None) and bool(destination.chosen)
     request = AttributeSetsRequest(paragraphs, subjects, output, top_k, mentioning, stop_words)
-    report: AttributeSetsReport = load_job("attribute-sets")(
+    found: AttributeSetsReport = load_job("attribute-sets")(
         request, choose_progress(Console(stderr=True))
     )
-    click.echo(
-        f"{output}: {report.n_subjects:,} subjects, {report.median_size:g} attributes in the "
-        f"median, from {report.n_paragraphs:,} paragraphs"
-    )
-    if report.empty:
-        examples = ", ".join(repr(name) for name in report.empty[:5])
-        ellipsis = ", …" if len(report.empty) > 5 else ""
-        click.echo(f"nothing on {len(report.empty)} of them: {examples}{ellipsis}", err=True)
+    if shows_rows:
+        write_rows(make_set_rows(found), destination)
+    for number, line in enumerate(describe_sets(found)):
+        click.echo(line if number else f"{output}: {line}", err=shows_rows)
+    if not shows_rows:
+        click.echo("every subject: --report FILE, or --format table", err=True)
 
 
 @attributes.command()

@@ -26,7 +26,7 @@ CANDIDATES: Final = 5
 NARROWEST: Final = 80
 SECTIONS: Final = {
     "Neurons": ("neurons", "candidates", "values", "baseline", "seed"),
-    "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
+    "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len", "skip_bos"),
     "Machine": ("device", "dtype"),
     "Results": ("force", "form", "output", "db"),
 }
@@ -59,7 +59,7 @@ SECTIONS: Final = {
     metavar="N",
     help="Random neurons of the last two layers to compare with.",
 )
-@options.seed("Of the random neurons.")
+@options.seed("Of the random neurons, and of --sample-tokens.")
 @choosing.add_text_options
 @options.force_runs
 @options.machine
@@ -92,7 +92,7 @@ def entropy(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    texts = make_texts_request(options_given)
+    texts = make_texts_request(options_given | {"seed": seed})
     stored_model, places = _choose_neurons(db, model, neurons, candidates)
     machine = Machine(stored_model.name, db, device, dtype)
     request = EntropyRequest(machine, places, values, texts, baseline, seed, force=force)

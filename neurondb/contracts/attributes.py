@@ -163,11 +163,37 @@ class AttributeSetsRequest:
     stop_words: Path | None = None
 
 
-class AttributeSetsReport(NamedTuple):
-    """What `neurondb attributes build` wrote."""
+class SubjectSet(NamedTuple):
+    """What was found on a subject.
 
-    n_subjects: int
+    Attributes:
+        subject: Its name.
+        n_paragraphs: Paragraphs that its attributes are of.
+        n_mentioning: Those of them in which the whole name stands; others share words with it.
+        n_attributes: Words in its set.
+        found: Its answers, known from the prompts, all words of which are in the set.
+        missed: Those of which a word is not.
+    """
+
+    subject: str
     n_paragraphs: int
-    empty: tuple[str, ...]
-    """Subjects that no paragraph mentions."""
-    median_size: float
+    n_mentioning: int
+    n_attributes: int
+    found: tuple[str, ...]
+    missed: tuple[str, ...]
+
+
+class AttributeSetsReport(NamedTuple):
+    """What `neurondb attributes build` wrote, and how good it is.
+
+    Attributes:
+        subjects: What was found on each subject.
+        n_paragraphs: Paragraphs that were searched.
+        chance: The share of the other subjects' sets that have an answer, in the mean over the
+            answers, empty sets and their subjects left out: what sets that say nothing about their
+            subjects would have. None without answers, or without another subject.
+    """
+
+    subjects: tuple[SubjectSet, ...]
+    n_paragraphs: int
+    chance: float | None

@@ -112,7 +112,7 @@ def _forget_unread(connection: Connection) -> None:
         tables.attribute_runs.c.means_dataset_id,
     )
     datasets_read = union(*(select(column).where(column.is_not(None)) for column in readers))
-    for table in (tables.texts, tables.labels, tables.dataset_rows):
+    for table in (tables.texts, tables.labels, tables.text_samples, tables.dataset_rows):
         connection.execute(delete(table).where(table.c.dataset_id.not_in(datasets_read)))
     sets = tables.neuron_sets
     states = tables.attribute_states.c.set_id
