@@ -31,7 +31,7 @@ SECTIONS: Final = {
     "Neurons to ablate (one of them)": choosing.NEURON_OPTIONS,
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Machine": ("device", "dtype"),
-    "Results": ("form", "output", "db"),
+    "Results": ("force", "form", "output", "db"),
 }
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -93,6 +93,7 @@ def attributes() -> None:
     help="Also as many random neurons of the same layers; so many times (default: 0).",
 )
 @options.seed("Of what is random.")
+@options.force_runs
 @options.machine
 @options.results
 def rate(
@@ -108,7 +109,8 @@ def rate(
 
     At a subject's last token hook_resid_post is projected onto the vocabulary, no final norm in
     between; of the top tokens, stop words left out, the rate is the share of attributes. Where
-    prompts have an attribute, the probability of its first token is told too.
+    prompts have an attribute, the probability of its first token is told too. Rates are stored;
+    the same request is answered from there.
 
     \b
     neurondb attributes rate olmo-7b-0424 --prompts known_1000.json --sets sets.json
@@ -127,7 +129,7 @@ def rate(
         baseline=options_given["baseline"] or 0,
         **{
             name: options_given[name]
-            for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts")
+            for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts", "force")
         },
     )
     rates: AttributeRates = load_job("attributes")(request, choose_progress(Console(stderr=True)))
@@ -137,6 +139,8 @@ def rate(
         terminal.print(draw_rates_page(page, terminal.width), crop=False)
     else:
         write_rows(make_rate_rows(page), destination, caption="model")
+    if rates.run_id is not None:
+        click.echo(options.describe_stored(rates.run_id, was_stored=not rates.is_new), err=True)
 
 
 def _find_model(db: str | None, name: str) -> Model:
