@@ -11,7 +11,7 @@ from typing import Any, Final
 from neurondb.api.generations import answer_samples, answer_text
 from neurondb.api.jobs import run_job
 from neurondb.api.prompts import Neurons, parse_places
-from neurondb.api.requests import TREATMENT, choose_neurons, make_texts_request
+from neurondb.api.requests import TEXTS, TREATMENT, choose_neurons, make_texts_request
 from neurondb.api.result import Result
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
@@ -83,8 +83,7 @@ class ModelRuns(ABC):
             MissingExtraError: when the extra `ingest` is not installed.
             NeuronDBError: one line on what was wrong.
         """
-        texts = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
-        _refuse_unknown("entropy", options, (*texts, "random", "seed", "device", "dtype", "force"))
+        _refuse_unknown("entropy", options, (*TEXTS, "random", "device", "dtype", "force"))
         request = EntropyRequest(
             self._make_machine(model, options),
             parse_places(neurons),
