@@ -83,8 +83,7 @@ class ModelRuns(ABC):
             MissingExtraError: when the extra `ingest` is not installed.
             NeuronDBError: one line on what was wrong.
         """
-        others = ("random", "seed", "device", "dtype", "force")
-        _refuse_unknown("entropy", options, (*TEXTS, *others))
+        _refuse_unknown("entropy", options, (*TEXTS, "random", "device", "dtype", "force"))
         request = EntropyRequest(
             self._make_machine(model, options),
             parse_places(neurons),
