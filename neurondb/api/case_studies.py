@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import Engine
 
 from neurondb import __version__
-from neurondb.api.requests import choose_neurons, name_selections
+from neurondb.api.requests import SELECTIONS, choose_neurons, name_selections
 from neurondb.database import format_url, translate_errors
 from neurondb.documents.case_study import make_document
 from neurondb.documents.html import write_html
@@ -36,6 +36,11 @@ SUFFIXES: Final[dict[str, Format]] = {
     ".htm": "html",
 }
 """Suffix of a file → the format that is written to it."""
+
+CHOICE_OPTIONS: Final = (*SELECTIONS, "draw", "seed", "order", "limit")
+"""Options that say which neurons."""
+LEAST: Final = {"dataset": 0, "examples": 0, "tokens": 1}
+"""Options that say what of them, with the least number that makes sense."""
 
 
 class ChosenNeurons(NamedTuple):
@@ -144,3 +149,33 @@ def write_case_studies(
         ]
     document = make_document(studies, __version__)
     return write_html(document) if form == "html" else write_markdown(document).text
+
+
+def write_chosen_studies(
+    engine: Engine,
+    model: str,
+    neurons: Sequence[NeuronPlace],
+    form: str,
+    options: Mapping[str, Any],
+) -> str:
+    """Return case studies as `Database.case_study` is asked for them.
+
+    Raises:
+        TypeError: when an option is called as none is.
+        UsageError: when a number is too small, or it is not said which neurons.
+        UnknownNameError: when the database has no such model, neuron or dataset.
+    """
+    for name in options:
+        if name not in CHOICE_OPTIONS and name not in LEAST:
+            known = ", ".join(sorted((*CHOICE_OPTIONS, *LEAST)))
+            raise TypeError(f"case_study has no option {name!r}; it has {known}")
+    study = {name: options[name] for name in LEAST if options.get(name) is not None}
+    for name, value in study.items():
+        if isinstance(value, int) and value < LEAST[name]:
+            raise UsageError(f"{option(name)} is {value}; it is {LEAST[name]} at least")
+    chosen_format = choose_format(None, form)
+    choice = dict(options)
+    if isinstance(choice.get("order"), str):
+        choice["order"] = [key.strip() for key in choice["order"].split(",") if key.strip()]
+    chosen = choose_study_neurons(engine, model, neurons, choice)
+    return write_case_studies(engine, chosen, StudyOptions(**study), chosen_format)

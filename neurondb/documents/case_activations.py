@@ -10,7 +10,6 @@ from typing import Final
 from neurondb.documents.case_parts import (
     BOS_ONLY,
     format_number,
-    format_spread,
     make_columns,
     show_excerpt,
     show_token,
@@ -55,31 +54,38 @@ def write_activations(study: CaseStudy) -> Iterator[Block]:
 
 
 def _make_case_table(activations: Activations, *, gated: bool) -> Table:
-    quantities = ("x_in", "x_gate", "act(x_gate)") if gated else ("x_in",)
+    """Return a line for every case and quantity; only the first of a case says how often it is."""
     columns = make_columns(
-        *("case", "#tokens", "#share", "#x_post"), *(f"#{q}" for q in quantities)
+        *("case", "#tokens", "#share", "quantity", "#mean", "#minimum", "#maximum")
     )
-    rows: tuple[tuple[Text, ...], ...] = tuple(
-        (
-            Code(case.sign_case),
-            f"{case.count:,}",
-            format_share(case.freq),
-            format_spread(case.post),
-            *map(format_spread, _list_spreads(case, gated=gated)),
+    rows: list[tuple[Text, ...]] = []
+    for case in activations.cases:
+        head: tuple[Text, ...] = (
+            *(Code(case.sign_case), f"{case.count:,}", format_share(case.freq)),
         )
-        for case in activations.cases
-    )
-    values = "values are mean (minimum to maximum)"
-    values += " in canonical sign" if gated else ""
+        for quantity, spread in _list_spreads(case, gated=gated):
+            values = map(format_number, (spread.mean, spread.min, spread.max))
+            rows.append((*head, quantity, *values))
+            head = ("", "", "")
+    sign = " in canonical sign" if gated else ""
     caption = (
         f"Signs of {'x_gate and x_in' if gated else 'x_in'} over "
-        f"{format_count(activations.n_tokens, 'token')} of {activations.dataset.name}; {values}."
+        f"{format_count(activations.n_tokens, 'token')} of {activations.dataset.name}, and the "
+        f"values{sign} at the tokens of each case."
     )
-    return Table(columns, rows, caption, row_headings=True)
+    return Table(columns, tuple(rows), caption)
 
 
-def _list_spreads(case: SignCase, *, gated: bool) -> list[Spread]:
-    return [case.pre_linear, case.pre, case.swish] if gated else [case.pre]
+def _list_spreads(case: SignCase, *, gated: bool) -> list[tuple[str, Spread]]:
+    """Return the quantities of a case, x_post first."""
+    if not gated:
+        return [("x_post", case.post), ("x_in", case.pre)]
+    return [
+        ("x_post", case.post),
+        ("x_in", case.pre_linear),
+        ("x_gate", case.pre),
+        ("act(x_gate)", case.swish),
+    ]
 
 
 def _describe_cases(study: CaseStudy, activations: Activations) -> str:

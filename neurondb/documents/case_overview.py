@@ -94,7 +94,7 @@ def _make_vector_table(studies: Sequence[CaseStudy]) -> Table:
     """Return Tables 3 and 4: each vector by tokens or as ≈ ±w_out, and the strongest texts."""
     vectors = studies[0].vectors
     columns = make_columns(
-        *("neuron", "class", "side"),
+        *("neuron, class", "side"),
         *(f"w_{vector}" for vector in vectors),
         *("#hook_post", "text where it is largest or smallest"),
     )
@@ -118,11 +118,11 @@ def _make_vector_rows(study: CaseStudy) -> tuple[tuple[Text, ...], tuple[Text, .
     below = next((one for one in study.extremes if one.value < 0), None)
     return (
         (
-            *(study.identity.name, _show_class(study), "pos"),
+            *(study.identity.name, "pos"),
             *(side.positive for side in sides),
             *_show_example(above),
         ),
-        ("", "", "neg", *(side.negative for side in sides), *_show_example(below)),
+        (_show_class(study), "neg", *(side.negative for side in sides), *_show_example(below)),
     )
 
 

@@ -6,7 +6,6 @@ from typing import Final
 from neurondb.documents.markup import Column, Faint, Inline, Mark, Text, Token, join_texts
 from neurondb.formatting.numbers import MISSING, format_signed
 from neurondb.formatting.text import ELLIPSIS, format_token, keep_end, keep_start
-from neurondb.reading.activations import Spread
 from neurondb.reading.excerpts import Excerpt
 from neurondb.reading.layer_places import LayerPlace
 from neurondb.reading.vocabulary import ScoredToken
@@ -78,14 +77,6 @@ def format_number(value: float | None) -> str:
     if not 1e-3 <= abs(value) < 1e5:
         return f"{value:+.2e}"
     return f"{value:+#.3g}".rstrip(".")
-
-
-def format_spread(spread: Spread) -> str:
-    """Return mean, minimum and maximum; a dash where no token was counted."""
-    if spread.mean is None:
-        return MISSING
-    ends = f"{format_number(spread.min)} to {format_number(spread.max)}"
-    return f"{format_number(spread.mean)} ({ends})"
 
 
 def format_percentile(place: LayerPlace | None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from neurondb.documents.case_parts import make_columns, show_scored_token, show_token
+from neurondb.documents.case_parts import format_number, make_columns, show_scored_token, show_token
 from neurondb.documents.markup import Block, Heading, Paragraph, Table, Text, join_texts
 from neurondb.formatting.numbers import MISSING, format_compact, format_count, format_signed
 from neurondb.formatting.text import format_side
@@ -37,7 +37,8 @@ def write_vocabulary(study: CaseStudy) -> Iterator[Block]:
         yield _make_moments_table(first.moments)
         yield Paragraph(explain_role(first))
     if study.details.double_checking is not None:
-        yield Paragraph(explain_double_checking(study.details.double_checking))
+        checking, gate_in = study.details.double_checking, study.cosine("gate_in")
+        yield Paragraph(explain_double_checking(checking, gate_in))
     if first.lm_head:
         yield Paragraph(_describe_lm_head(first.lm_head))
     if study.details.properties:
@@ -112,8 +113,13 @@ def explain_role(vocabulary: Vocabulary) -> str:
     )
 
 
-def explain_double_checking(checking: DoubleChecking) -> str:
-    """Return how far gate and in look for the same tokens (weakening-neurons App. E)."""
+def explain_double_checking(checking: DoubleChecking, gate_in: float | None) -> str:
+    """Return how far gate and in look for the same tokens (weakening-neurons App. E).
+
+    Args:
+        checking: the overlap of their tokens.
+        gate_in: cos(gate, in); the paper speaks of double checking where it is near zero.
+    """
     side = "bottom" if checking.relative_sign == -1 else "top"
     if checking.jaccard is None:
         return f"Double checking at k = {checking.k} has no value."
@@ -121,7 +127,7 @@ def explain_double_checking(checking: DoubleChecking) -> str:
     return (
         f"Double checking: the {checking.k} top U-tokens of gate and the {checking.k} {side} "
         f"U-tokens of in have {format_count(shared, 'token')} in common, a Jaccard overlap of "
-        f"{checking.jaccard:.3f}."
+        f"{checking.jaccard:.3f}; cos(gate, in) is {format_signed(gate_in)}."
     )
 
 
@@ -150,8 +156,8 @@ def _make_property_table(properties: Sequence[PropertyEffect]) -> Table:
         (
             one.property,
             format_signed(one.effect, 3),
-            format_signed(one.inside_mean),
-            format_signed(one.outside_mean),
+            format_number(one.inside_mean),
+            format_number(one.outside_mean),
         )
         for one in shown
     )

@@ -51,7 +51,7 @@ def write_class(study: CaseStudy) -> Iterator[Block]:
 
 def explain_class(study: CaseStudy, at: ClassAt) -> str:
     """Return how a neuron's cosines make its class (weakening-neurons §2.2)."""
-    name = at.name if at.name == at.io_name else f"{at.name}, also called {at.io_name},"
+    name = at.name if at.name == at.io_name else f"{at.name} (also called {at.io_name})"
     start = f"At τ = {at.threshold:g} it is {name}"
     if at.name == UNDEFINED.name:
         return f"{start}: one of its vectors is zero, so that cosines have no value."
