@@ -5,16 +5,13 @@ The command line and `Database.case_study` come here with the same names of opti
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from neurondb import __version__
 from neurondb.api.requests import SELECTIONS, choose_neurons, name_selections
 from neurondb.database import format_url, translate_errors
-from neurondb.documents.case_study import make_document
-from neurondb.documents.html import write_html
-from neurondb.documents.markdown import write_markdown
+from neurondb.documents.case_study import Format, write_case_studies
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.find.columns import ResultShape
 from neurondb.find.compiler import compile_find
@@ -23,12 +20,11 @@ from neurondb.find.search import read_expression
 from neurondb.find.terms import And, OneOf
 from neurondb.name_matching import quote_word
 from neurondb.neurons import NeuronPlace
-from neurondb.reading.case_study import StudyOptions, read_case_study
+from neurondb.reading.case_study import StudyOptions
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.spelling import option
 from neurondb.sql import run_sql
 
-Format = Literal["markdown", "html"]
 SUFFIXES: Final[dict[str, Format]] = {
     ".md": "markdown",
     ".markdown": "markdown",
@@ -135,20 +131,14 @@ def _find_ordered(engine: Engine, model: Model, expression: str, order: Sequence
     return ids
 
 
-def write_case_studies(
-    engine: Engine, chosen: ChosenNeurons, options: StudyOptions, form: Format
-) -> str:
-    """Return the case studies of some neurons as one document.
+def write_places(engine: Engine, chosen: ChosenNeurons, options: StudyOptions, form: Format) -> str:
+    """Return the case studies of chosen neurons as one document.
 
     Raises:
         UnknownNameError: when the database has no such dataset.
     """
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
-        studies = [
-            read_case_study(connection, chosen.model, *place, options) for place in chosen.places
-        ]
-    document = make_document(studies, __version__)
-    return write_html(document) if form == "html" else write_markdown(document).text
+        return write_case_studies(connection, chosen.model, chosen.places, options, form)
 
 
 def write_chosen_studies(
@@ -178,4 +168,4 @@ def write_chosen_studies(
     if isinstance(choice.get("order"), str):
         choice["order"] = [key.strip() for key in choice["order"].split(",") if key.strip()]
     chosen = choose_study_neurons(engine, model, neurons, choice)
-    return write_case_studies(engine, chosen, StudyOptions(**study), chosen_format)
+    return write_places(engine, chosen, StudyOptions(**study), chosen_format)

@@ -10,7 +10,7 @@ from neurondb.api.case_studies import (
     SUFFIXES,
     choose_format,
     choose_study_neurons,
-    write_case_studies,
+    write_places,
 )
 from neurondb.cli import options
 from neurondb.cli.choosing import add_neuron_options
@@ -89,7 +89,7 @@ def case_study(
         places = [NeuronPlace(*place) for place in named]
         chosen = choose_study_neurons(database.engine, model, places, choice)
         study_options = StudyOptions(dataset, examples, tokens)
-        text = write_case_studies(database.engine, chosen, study_options, chosen_format)
+        text = write_places(database.engine, chosen, study_options, chosen_format)
     write_text(text, destination)
     if len(chosen.places) < chosen.n_found:
         click.echo(

@@ -84,8 +84,8 @@ def _make_cosine_table(studies: Sequence[CaseStudy]) -> Table:
     )
     if gated:
         caption += (
-            " Cosines are in canonical sign, cos(gate, in) ≥ 0: at sign −1 those with gate are the "
-            "negatives of what the model's own vectors have."
+            " Cosines are in canonical sign, cos(gate, in) ≥ 0: at sign −1 cos(gate, in) and "
+            "cos(gate, out) of the model's own vectors have the opposite sign."
         )
     return Table(columns, rows, caption, row_headings=True)
 

@@ -5,12 +5,18 @@ texts of Tables 3 and 4, then a section for every neuron. Nothing is interpreted
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
+from sqlalchemy import Connection
+
+from neurondb import __version__
 from neurondb.documents.case_activations import write_activations
 from neurondb.documents.case_effects import write_effects, write_others
 from neurondb.documents.case_overview import make_anchor, make_overview
 from neurondb.documents.case_vocabulary import write_vocabulary
 from neurondb.documents.case_weights import write_class, write_places
+from neurondb.documents.html import write_html
+from neurondb.documents.markdown import write_markdown
 from neurondb.documents.markup import (
     Block,
     Bullets,
@@ -24,7 +30,29 @@ from neurondb.documents.markup import (
 from neurondb.errors import UsageError
 from neurondb.formatting.numbers import format_count
 from neurondb.formatting.text import format_ingest_command
-from neurondb.reading.case_study import CaseStudy
+from neurondb.neurons import NeuronPlace
+from neurondb.reading.case_study import CaseStudy, StudyOptions, read_case_study
+from neurondb.reading.models import Model
+
+Format = Literal["markdown", "html"]
+
+
+def write_case_studies(
+    connection: Connection,
+    model: Model,
+    places: Sequence[NeuronPlace],
+    options: StudyOptions,
+    form: Format,
+) -> str:
+    """Return the case studies of some neurons of a model as Markdown or as a page.
+
+    Raises:
+        UnknownNameError: when the model has no such neuron, or the database no such dataset.
+        UsageError: when there is no neuron.
+    """
+    studies = [read_case_study(connection, model, *place, options) for place in places]
+    document = make_document(studies, __version__)
+    return write_html(document) if form == "html" else write_markdown(document).text
 
 
 def make_document(studies: Sequence[CaseStudy], version: str) -> Document:
