@@ -123,7 +123,7 @@ def test_what_makes_no_sense_is_wrong_usage(
         (("sample-llama", "4.0"), "has no neuron 4.0"),
         (("sample-llama", "1.7", "--dataset", "news"), "no dataset 'news'"),
         (("sample-llama", "--set", "none"), "no set 'none'"),
-        (("sample-llama", "--where", "freq>2"), "no neuron of sample-llama fits"),
+        (("sample-llama", "--where", "out_norm>99"), "no neuron of sample-llama fits"),
     ],
 )
 def test_what_is_not_there_is_one_line_and_exit_code_one(
