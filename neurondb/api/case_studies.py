@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Engine
 
 from neurondb.api.requests import SELECTIONS, choose_neurons, name_selections
+from neurondb.contracts.inputs import NeuronSelection
 from neurondb.database import format_url, translate_errors
 from neurondb.documents.case_study import Format, write_case_studies
 from neurondb.errors import UnknownNameError, UsageError
@@ -35,8 +36,10 @@ SUFFIXES: Final[dict[str, Format]] = {
 
 CHOICE_OPTIONS: Final = (*SELECTIONS, "draw", "seed", "order", "limit")
 """Options that say which neurons."""
-LEAST: Final = {"dataset": 0, "examples": 0, "tokens": 1}
-"""Options that say what of them, with the least number that makes sense."""
+STUDY_OPTIONS: Final = ("dataset", "examples", "tokens")
+"""Options that say what of them."""
+LEAST: Final = {"examples": 0, "tokens": 1, "limit": 0, "draw": 1}
+"""The least numbers that make sense."""
 
 
 class ChosenNeurons(NamedTuple):
@@ -76,6 +79,25 @@ def choose_format(path: Path | None, form: str | None = None) -> Format:
     return SUFFIXES.get(suffix, "markdown")
 
 
+def read_choice(
+    neurons: Sequence[NeuronPlace], options: Mapping[str, Any]
+) -> NeuronSelection | None:
+    """Return the selection that options say; None where neurons are named instead.
+
+    Raises:
+        UsageError: when no neuron is said, or in two ways, or an order of what has its own.
+    """
+    selection = choose_neurons(options)
+    if (selection is None) == (not neurons):
+        raise UsageError(
+            f"name neurons as L.N, or say which by one of {name_selections()}"
+            f"{', not both' if neurons else ''}"
+        )
+    if options.get("order") and (selection is None or selection.kind != "where"):
+        raise UsageError(f"{option('order')} sorts the neurons of {option('where')}")
+    return selection
+
+
 def choose_study_neurons(
     engine: Engine,
     model: str,
@@ -96,28 +118,21 @@ def choose_study_neurons(
         UnknownNameError: when the database has no such model or neuron, or nothing fits.
         ExpressionError: when an expression cannot be understood.
     """
-    selection = choose_neurons(options)
+    selection = read_choice(neurons, options)
     with translate_errors(format_url(engine.url)), engine.connect() as connection:
         stored_model = find_model(connection, model)
-    if (neurons and selection is not None) or (not neurons and selection is None):
-        raise UsageError(
-            f"name neurons as L.N, or say which by one of {name_selections()}"
-            f"{', not both' if neurons else ''}"
-        )
-    order, limit = tuple(options.get("order") or ()), options.get("limit")
-    if order and (selection is None or selection.kind != "where"):
-        raise UsageError(f"{option('order')} sorts the neurons of {option('where')}")
     if selection is None:
         places = tuple(dict.fromkeys(neurons))
         for place in places:
             find_neuron_id(stored_model, *place)
         return ChosenNeurons(stored_model, places, len(places))
     if selection.kind == "where":
-        ids = _find_ordered(engine, stored_model, selection.text, order)
+        ids = _find_ordered(engine, stored_model, selection.text, options.get("order") or ())
     else:
         seed = options.get("seed") or 0
         ids = select_neurons(engine, stored_model, selection, seed).neuron_ids.tolist()
-    places = tuple(NeuronPlace(*stored_model.locate(key)) for key in ids[: limit or None])
+    chosen = ids[: options.get("limit") or None]
+    places = tuple(NeuronPlace(*stored_model.locate(key)) for key in chosen)
     return ChosenNeurons(stored_model, places, len(ids))
 
 
@@ -155,17 +170,16 @@ def write_chosen_studies(
         UsageError: when a number is too small, or it is not said which neurons.
         UnknownNameError: when the database has no such model, neuron or dataset.
     """
-    for name in options:
-        if name not in CHOICE_OPTIONS and name not in LEAST:
-            known = ", ".join(sorted((*CHOICE_OPTIONS, *LEAST)))
+    for name, value in options.items():
+        if name not in CHOICE_OPTIONS and name not in STUDY_OPTIONS:
+            known = ", ".join(sorted((*CHOICE_OPTIONS, *STUDY_OPTIONS)))
             raise TypeError(f"case_study has no option {name!r}; it has {known}")
-    study = {name: options[name] for name in LEAST if options.get(name) is not None}
-    for name, value in study.items():
-        if isinstance(value, int) and value < LEAST[name]:
+        if value is not None and name in LEAST and value < LEAST[name]:
             raise UsageError(f"{option(name)} is {value}; it is {LEAST[name]} at least")
     chosen_format = choose_format(None, form)
     choice = dict(options)
     if isinstance(choice.get("order"), str):
         choice["order"] = [key.strip() for key in choice["order"].split(",") if key.strip()]
+    study = {name: options[name] for name in STUDY_OPTIONS if options.get(name) is not None}
     chosen = choose_study_neurons(engine, model, neurons, choice)
     return write_places(engine, chosen, StudyOptions(**study), chosen_format)

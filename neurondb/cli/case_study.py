@@ -10,6 +10,7 @@ from neurondb.api.case_studies import (
     SUFFIXES,
     choose_format,
     choose_study_neurons,
+    read_choice,
     write_places,
 )
 from neurondb.cli import options
@@ -85,8 +86,9 @@ def case_study(
     """  # noqa: D301
     destination = Destination(None, output)
     chosen_format = choose_format(destination.file, form)
+    places = [NeuronPlace(*place) for place in named]
+    read_choice(places, choice)  # what makes no sense is said before a database is looked for
     with Database(db) as database:
-        places = [NeuronPlace(*place) for place in named]
         chosen = choose_study_neurons(database.engine, model, places, choice)
         study_options = StudyOptions(dataset, examples, tokens)
         text = write_places(database.engine, chosen, study_options, chosen_format)

@@ -148,6 +148,8 @@ def test_python_writes_what_the_command_does(study: Study, sample: Sample) -> No
             db.case_study("sample-llama", "1.7", token=3)
         with pytest.raises(UsageError, match="tokens is 0"):
             db.case_study("sample-llama", "1.7", tokens=0)
+        with pytest.raises(UsageError, match="limit is -1; it is 0 at least"):
+            db.case_study("sample-llama", where="weakening", limit=-1)
         with pytest.raises(UsageError, match="no format 'pdf'"):
             db.case_study("sample-llama", "1.7", form="pdf")
         with pytest.raises(UnknownNameError):

@@ -47,6 +47,31 @@ def test_a_vector_at_an_angle_to_out_is_out_or_tokens(
         assert found == Sides(expected, "")
 
 
+TABLES_2_AND_3 = {
+    "28.4737": ((0.5290, 0.5048, 0.7060), True, True),
+    "28.9766": ((0.4764, 0.4119, 0.5982), False, True),
+    "31.9634": ((-0.7164, 0.7218, -0.8542), True, True),
+    "29.10900": ((0.4988, -0.4992, -0.5775), False, True),
+    "30.10972": ((-0.4543, 0.5814, -0.4182), True, False),
+    "29.4180": ((-0.0272, -0.4057, 0.0669), False, False),
+}
+"""Neuron of OLMo-7B → cosines of Table 2, in the model's own sign; whether Table 3 of
+weakening-neurons shows gate, and in, as ≈ ±w_out."""
+
+
+@pytest.mark.parametrize("name", TABLES_2_AND_3)
+def test_the_published_neurons_have_w_out_where_table_3_has_it(
+    sample_engine: Engine, name: str
+) -> None:
+    (gate_in, gate_out, in_out), *published = TABLES_2_AND_3[name]
+    study = read_study(sample_engine, "sample-llama", "1.7")
+    gate_out *= 1 if gate_in >= 0 else -1  # canonical sign
+    study = with_cosine(with_cosine(study, "gate_out", gate_out), "in_out", in_out)
+    for vector, cosine, near in zip(("gate", "in"), (gate_out, in_out), published, strict=True):
+        said = plain(describe_vector(study, vector).positive)
+        assert said.startswith("≈ w_out" if cosine > 0 else "≈ −w_out") == near
+
+
 @pytest.mark.parametrize("value", [THRESHOLD, -THRESHOLD, 0.0, None])
 def test_the_threshold_itself_is_not_beyond_it(sample_engine: Engine, value: float | None) -> None:
     study = with_cosine(read_study(sample_engine, "sample-llama", "1.7"), "in_out", value)
