@@ -59,25 +59,25 @@ def write_effects(study: CaseStudy) -> Iterator[Block]:
 def _make_removal_table(removals: Sequence[tuple[str, Removal]]) -> Table:
     """Return what removing the neuron alone does, at every token and under sign conditions."""
     columns = make_columns(
-        *("where", "metric", "#mean", "#std", "#tokens", "#of them changed", "#run"),
-        *("#less in layer", "#less in class", "#estimate", "#run of it"),
+        *("where", "metric", "#mean", "#std", "#tokens", "#changed"),
+        *("#less in layer", "#less in class", "#estimate"),
     )
     rows = tuple(
-        _make_removal_row(where, removal, metric)
+        _make_removal_row(where, metric)
         for where, removal in removals
         for metric in removal.metrics
     )
     caption = (
         "The neuron alone removed, at every token or where its signs are those of a condition: "
-        "clean − ablated per token, measured, and estimated to first order. Less in layer and in "
+        "clean − ablated per token, measured, and estimated to first order; changed is the share "
+        "of the tokens at which the metric changed. Less in layer and in "
         "class is the share of the neurons of its layer, and of its class there, with a smaller "
-        f"mean. {_describe_runs([removal for _, removal in removals])}"
+        f"mean. {_describe_runs(removals)}"
     )
     return Table(columns, rows, caption)
 
 
-def _make_removal_row(where: str, removal: Removal, metric: RemovalMetric) -> tuple[Text, ...]:
-    measured, estimated = removal.measured, removal.estimated
+def _make_removal_row(where: str, metric: RemovalMetric) -> tuple[Text, ...]:
     return (
         where if where == EVERYWHERE else Code(where),
         metric.metric,
@@ -85,25 +85,23 @@ def _make_removal_row(where: str, removal: Removal, metric: RemovalMetric) -> tu
         format_compact(metric.std),
         MISSING if metric.n is None else f"{metric.n:,}",
         format_share(metric.changed),
-        MISSING if measured is None or metric.mean is None else f"{measured.run_id}",
         _format_below(metric, _LAYER),
         _format_below(metric, _CLASS),
         format_number(metric.estimate),
-        MISSING if estimated is None or metric.estimate is None else f"{estimated.run_id}",
     )
 
 
-def _describe_runs(removals: Sequence[Removal]) -> str:
-    """Return what each run set neurons to, and on which texts."""
-    runs = {
-        run.run_id: f"run {run.run_id} set it to {'its mean' if run.mode == 'mean' else run.mode} "
-        f"on {run.dataset}"
-        for removal in removals
-        for run in (removal.measured, removal.estimated)
-        if run is not None
-    }
-    sentence = ", ".join(runs[run_id] for run_id in sorted(runs))
-    return f"{sentence[:1].upper()}{sentence[1:]}."
+def _describe_runs(removals: Sequence[tuple[str, Removal]]) -> str:
+    """Return which runs measured and estimated it, what they set it to, and on which texts."""
+    sentences = []
+    for where, removal in removals:
+        at = f"at {where}" if where == EVERYWHERE else f"where {where}"
+        for verb, run in (("measured", removal.measured), ("estimated", removal.estimated)):
+            if run is not None:
+                value = "its mean" if run.mode == "mean" else run.mode
+                sentences.append(f"{at} {verb} by run {run.run_id} ({value}, {run.dataset})")
+    said = "; ".join(sentences)
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _format_below(metric: RemovalMetric, of: str) -> str:
@@ -190,13 +188,14 @@ def _format_probability(probability: float, value: float) -> str:
 
 def _make_concept_table(concepts: Sequence[NeuronConcept]) -> Table:
     columns = make_columns(
-        *("concept", "#run", "near", "#cosine", "#change of ln p at low", "#at high", "#clean p"),
-        *("#largest p", "#place", "#random neurons as strong"),
+        *("concept", "#run", "near", "#ln p, low", "#ln p, high", "#clean p", "#largest p"),
+        *("#place", "#random as strong"),
     )
     rows = tuple(_make_concept_row(one) for one in concepts[:CONCEPTS_SHOWN])
     caption = (
-        "Words and phrases that it was tried for: the change of ln p with it held at either end, "
-        "mean over the prompts of the run."
+        "Words and phrases that it was tried for: which vector lies near which direction, with "
+        "their cosine, and the change of ln p with it held at either end of the sweep, mean over "
+        "the prompts of the run; beside how many random neurons do as much."
     )
     return Table(columns, rows, caption, row_headings=True)
 
@@ -206,13 +205,13 @@ def _make_concept_row(one: NeuronConcept) -> tuple[Text, ...]:
     n_alike = one.n_random if tried.random else one.n_tried
     near = "a random neuron"
     if tried.vector is not None and tried.cosine is not None:
-        near = f"{'−' if tried.cosine < 0 else '+'}{tried.vector} · {tried.direction}"
+        vector = f"{'−' if tried.cosine < 0 else '+'}{tried.vector}"
+        near = f"{vector} · {tried.direction} ({format_signed(tried.cosine, 3)})"
     stronger = MISSING if tried.stronger is None else f"{tried.stronger} of {one.n_random}"
     return (
         keep_start(one.concept, _TEXT_CELLS),
         f"{one.run_id}",
         near,
-        format_signed(tried.cosine, 3),
         f"{format_signed(tried.low_change, 2)} at {format_compact(tried.low)}",
         f"{format_signed(tried.high_change, 2)} at {format_compact(tried.high)}",
         format_compact(one.clean_probability),
