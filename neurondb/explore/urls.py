@@ -37,6 +37,10 @@ class Urls:
         """Return the address of a neuron's page; `name` is `L.N`."""
         return self._address(f"neuron/{_quote_part(model)}/{name}", **options)
 
+    def case_study(self, model: str, name: str, form: str, **options: str | None) -> str:
+        """Return the address of a neuron's case study; `form` is html or md."""
+        return self._address(f"neuron/{_quote_part(model)}/{name}/case-study.{form}", **options)
+
     def token(self, model: str, token_id: int) -> str:
         """Return the address of a token's page."""
         return self._address(f"token/{_quote_part(model)}/{token_id}")
