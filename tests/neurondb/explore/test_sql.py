@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from neurondb.explore.sql import fill_parameters, format_literal
 from neurondb.explore.urls import Urls
+from neurondb.sql.written_out import fill_parameters, format_literal
 from tests.neurondb.explore.site_client import Site
 
 
