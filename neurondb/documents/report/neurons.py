@@ -9,7 +9,15 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, text
 
-from neurondb.documents.markup import Block, Code, Faint, Heading, Paragraph, Text, Token, join_texts
+from neurondb.documents.markup import (
+    Block,
+    Faint,
+    Heading,
+    Paragraph,
+    Text,
+    Token,
+    join_texts,
+)
 from neurondb.documents.report.subject import (
     Row,
     Shown,
@@ -35,8 +43,10 @@ DOUBLE_CHECKING_SHOWN: Final = 12
 TABLE_2: Final = "weakening-neurons, app. F.2 and table 2"
 
 _TOP_TOKENS: Final = text(
-    "SELECT neuron_id, vector, direction, token FROM top_tokens "
-    "WHERE neuron_id IN :ids AND basis = 'unembed' ORDER BY neuron_id, vector, direction, rank"
+    "SELECT p.neuron_id, p.vector, p.direction, t.token FROM top_tokens p "
+    "LEFT JOIN tokens t ON t.model_id = :model_id AND t.token_id = p.token_id "
+    "WHERE p.neuron_id IN :ids AND p.basis = 'unembed' "
+    "ORDER BY p.neuron_id, p.vector, p.direction, p.rank"
 ).bindparams(bindparam("ids", expanding=True))
 
 
@@ -118,9 +128,9 @@ def _write_double_checking(subject: Subject) -> Iterator[Block]:
     yield Heading("Double-checking neurons", 3)
     yield Paragraph(
         (
-            "gate and in are nearly orthogonal and still read the same tokens; sign − where the "
-            "tokens that gate reads are those that in reads with the other sign. The overlap is the "
-            "Jaccard index of the two lists. ",
+            "gate and in are nearly orthogonal and still read the same tokens; the sign is − where "
+            "in reads with the other sign what gate reads. The overlap is the Jaccard index of the "
+            "two lists. ",
             Faint("As weakening-neurons, app. E."),
         )
     )
@@ -135,16 +145,13 @@ def _write_double_checking(subject: Subject) -> Iterator[Block]:
     )
 
 
-def _read_about(
-    subject: Subject, rows: Iterable[Row]
-) -> tuple[dict[str, NeuronLine], TokenLists]:
+def _read_about(subject: Subject, rows: Iterable[Row]) -> tuple[dict[str, NeuronLine], TokenLists]:
     """Return name → line of the neurons of rows, and their lists of tokens."""
     ids = [find_neuron_id(subject.model, *parse_neuron(row["name"])) for row in rows]
     lines = {line.name: line for line in read_neuron_lines(subject.connection, ids)}
     lists: dict[ListKey, list[str | None]] = {}
-    for neuron_id, vector, direction, token in subject.connection.execute(
-        _TOP_TOKENS, {"ids": ids}
-    ):
+    values = {"ids": ids, "model_id": subject.model.model_id}
+    for neuron_id, vector, direction, token in subject.connection.execute(_TOP_TOKENS, values):
         lists.setdefault(ListKey(neuron_id, vector, direction), []).append(token)
     for row in rows:
         row["neuron_id"] = find_neuron_id(subject.model, *parse_neuron(row["name"]))

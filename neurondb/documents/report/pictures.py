@@ -66,7 +66,7 @@ class Picture:
 def draw_pictures(
     subject: Subject, plan: Iterable[PlannedFigure], progress: Progress
 ) -> list[Picture]:
-    """Return the figures that can be drawn, in their order; the subject is told why others cannot."""
+    """Return the figures that can be drawn, in their order; the subject learns why others cannot."""
     known = [figure for figure in plan if figure.name in figures.FIGURES]
     replaced = {figure.instead_of for figure in known}
     wanted = [figure for figure in known if figure.name not in replaced]
@@ -89,9 +89,7 @@ def _draw_planned(subject: Subject, planned: PlannedFigure) -> list[Picture]:
     return drawn
 
 
-def _draw(
-    subject: Subject, planned: PlannedFigure, parameters: Parameters, place: int
-) -> Picture:
+def _draw(subject: Subject, planned: PlannedFigure, parameters: Parameters, place: int) -> Picture:
     connection, model = subject.connection, subject.model
     spec = figures.make_spec(connection, planned.name, model, **parameters)
     name = planned.name if place == 0 else f"{planned.name}-{place + 1}"

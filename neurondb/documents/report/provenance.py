@@ -47,7 +47,7 @@ def write_provenance(subject: Subject) -> Iterator[Block]:
     if outdated:
         yield Note(
             f"{format_count(len(outdated), 'step')} of an earlier version counted rows of the "
-            "embedding that are no tokens; `neurondb ingest --stages vocab --force` leaves them out.",
+            "embedding that no token has; they stand in the numbers over the vocabulary.",
             warning=True,
         )
 

@@ -64,7 +64,7 @@ class Subject:
 
 
 class Answer(NamedTuple):
-    """What a named query answered, and the statement that did, as any SQLite or PostgreSQL runs it."""
+    """What a named query answered, and its statement with all values written out."""
 
     name: str
     rows: list[Row]
@@ -140,12 +140,12 @@ def show_range(low: str, high: str, title: str, digits: int = COSINE_DIGITS) -> 
 
 
 def hide_path(text: str, model: Model) -> str:
-    """Return a text in which the folder that a model was read from is no more than its last part."""
+    """Return a text with only the last part of the folder that a model was read from."""
     return text.replace(model.source, shorten_source(model.source))
 
 
 def shorten_source(source: str) -> str:
-    """Return a hub id as it is, and of a path the last part: the rest says something of a machine."""
+    """Return a hub id as it is, and of a path the last part; the rest is about a machine."""
     if not source.startswith(("/", "~", ".")) and "\\" not in source:
         return source
     return source.replace("\\", "/").rstrip("/").rpartition("/")[2] or source

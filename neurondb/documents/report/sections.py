@@ -1,0 +1,229 @@
+"""The sections of a report that a model's weights, vocabulary and texts give."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from neurondb.documents.markup import (
+    Block,
+    Bullets,
+    ClassName,
+    Code,
+    Column,
+    Details,
+    Faint,
+    Heading,
+    Listing,
+    Paragraph,
+    Strong,
+    Table,
+    Text,
+    join_texts,
+)
+from neurondb.documents.report.subject import (
+    Subject,
+    show_class,
+    show_count,
+    show_share,
+    tabulate,
+)
+from neurondb.formatting.numbers import format_count, format_share, format_signed
+from neurondb.published.patterns import ABSENT, FAILS, HOLDS, Pattern, count_verdicts
+from neurondb.reading.arrays import count_classes
+from neurondb.reading.layers import CLASS_ORDER, ClassShare, count_model_classes
+
+Figures = Mapping[str, Sequence[Block]]
+"""Section → its figures, as blocks."""
+NO_MANIPULATION: Final = ("orthogonal output", "undefined")
+"""Classes whose neurons do not change what they read."""
+THIRDS: Final = ("first third", "middle", "last third")
+
+
+def write_classes(subject: Subject, figures: Figures) -> Iterator[Block]:
+    """Yield the counts of read-write classes, over all layers and by depth, and their figures."""
+    model = subject.model
+    counts = count_classes(subject.connection, model)
+    if not counts:
+        return
+    answer = subject.ask("class-counts-by-layer")
+    by_third: dict[str, list[int]] = {}
+    for count in counts:
+        thirds = by_third.setdefault(count.class_name, [0, 0, 0])
+        thirds[count.layer * 3 // model.n_layers] += count.n
+    rows = [
+        (ClassName(name), f"{sum(n):,}", format_share(sum(n) / model.n_neurons), *map(str, n))
+        for name, n in sorted(by_third.items(), key=lambda item: CLASS_ORDER.index(item[0]))
+    ]
+    yield Heading("Read-write classes", 2, "classes")
+    yield Table(
+        (Column("class"), *(Column(title, True) for title in ("neurons", "share", *THIRDS))),
+        tuple(rows),
+        f"Neurons of each class at τ = {model.threshold:g}, in all layers and by depth.",
+        row_headings=True,
+    )
+    yield answer.show_sql()
+    yield from figures.get("classes", ())
+
+
+def write_patterns(patterns: Sequence[Pattern]) -> Iterator[Block]:
+    """Yield what the papers found in their models, and whether it is so in this one."""
+    yield Heading("What the papers found, here", 2, "patterns")
+    yield Paragraph(
+        "Each line is a statement about groups of neurons that the papers make of the models they "
+        "studied. It holds where its effect lies beyond its bound by two standard errors."
+    )
+    yield Table(
+        (
+            *(Column("pattern"), Column("here"), Column("effect", True), Column("needed", True)),
+            *(Column("neurons", True), Column("source")),
+        ),
+        tuple(_make_pattern_row(pattern) for pattern in patterns),
+    )
+    statements = dict.fromkeys(pattern.sql for pattern in patterns if pattern.sql)
+    if statements:
+        yield Details("SQL", tuple(Listing(statement) for statement in statements))
+
+
+def _make_pattern_row(pattern: Pattern) -> tuple[Text, ...]:
+    needed = f"{'>' if pattern.above else '<'} {pattern.bound:g}"
+    return (
+        (f"{pattern.statement} ", Faint(f"{pattern.measure}.")),
+        mark_verdict(pattern),
+        format_effect(pattern),
+        needed,
+        f"{pattern.n:,}" if pattern.n else "",
+        Faint(pattern.source),
+    )
+
+
+def mark_verdict(pattern: Pattern) -> Text:
+    """Return a verdict that can be told from the others in black and white too."""
+    if pattern.verdict == HOLDS:
+        return f"✓ {pattern.verdict}"
+    if pattern.verdict == FAILS:
+        return Strong(f"✗ {pattern.verdict}")
+    if pattern.verdict == ABSENT:
+        return Faint(f"{ABSENT} ({pattern.needs})")
+    return Faint(pattern.verdict)
+
+
+def format_effect(pattern: Pattern) -> str:
+    """Return an effect and its standard error."""
+    if pattern.effect is None or pattern.error is None:
+        return format_signed(pattern.effect, 3)
+    return f"{format_signed(pattern.effect, 3)} ± {pattern.error:.3f}"
+
+
+def write_vocabulary(subject: Subject, figures: Figures) -> Iterator[Block]:
+    """Yield how many neurons promote or suppress a few tokens, and in which layers."""
+    answer = subject.ask("roles-by-layer")
+    if not answer.rows:
+        return
+    yield Heading("What out writes to the vocabulary", 2, "vocabulary")
+    totals = {role: sum(row[role] for row in answer.rows) for role in ROLES}
+    n = sum(row["n"] for row in answer.rows)
+    yield Paragraph(
+        join_texts(
+            f"{format_count(totals[role], f'{role} neuron')} ({format_share(totals[role] / n)})"
+            for role in ROLES
+        )
+    )
+    yield Paragraph(
+        Faint(
+            "Prediction and suppression neurons have a kurtosis of cos(U, out) above 10 and a "
+            "positive or negative skewness, partition neurons a variance above .005 and neither "
+            "(universal-neurons §5.1)."
+        )
+    )
+    yield answer.show_sql()
+    yield from figures.get("vocabulary", ())
+
+
+ROLES: Final = ("prediction", "suppression", "partition")
+
+
+def write_firing(subject: Subject, figures: Figures) -> Iterator[Block]:
+    """Yield how often the neurons of each class fire, beside others of their layers."""
+    answer = subject.ask("freq-by-class")
+    if not answer.rows:
+        return
+    yield Heading("When neurons fire", 2, "firing")
+    yield from tabulate(
+        answer,
+        [
+            *(show_class(), show_count("n", "neurons"), show_share("freq", "fires on")),
+            show_share("freq_compared", "where comparable"),
+            show_share("baseline_freq", "others of the layers"),
+        ],
+        "Mean share of tokens on which a neuron of the class fires; beside it, in the layers that "
+        "have other neurons too, the same and what the others do (as weakening-neurons, table 5).",
+    )
+    yield from figures.get("firing", ())
+
+
+def write_glance(
+    subject: Subject, patterns: Sequence[Pattern], more: Sequence[Text] = ()
+) -> Iterator[Block]:
+    """Yield the report in a few sentences, each with its numbers."""
+    yield Heading("At a glance", 2, "glance")
+    lines = [
+        *_summarise_classes(subject, count_model_classes(subject.connection, subject.model)),
+        *_summarise_patterns(patterns),
+        *more,
+    ]
+    yield Bullets(tuple(lines))
+
+
+def _summarise_classes(subject: Subject, classes: Sequence[ClassShare]) -> Iterator[Text]:
+    total = sum(share.n for share in classes)
+    changing = [share for share in classes if share.class_name not in NO_MANIPULATION]
+    if not total:
+        return
+    n = sum(share.n for share in changing)
+    yield (
+        f"{n:,} of {total:,} neurons ({format_share(n / total)}) change what they read: out lies "
+        f"along gate or in, or against them, by a cosine beyond {subject.model.threshold:g}."
+    )
+    largest = sorted(changing, key=lambda share: -share.n)[:3]
+    if largest:
+        named = ((ClassName(share.class_name), f" {share.n:,}") for share in largest)
+        yield ("Most of them: ", *join_parts(named), ".")
+
+
+def join_parts(texts: Iterator[tuple[ClassName, str]]) -> tuple[ClassName | str, ...]:
+    """Return classes with their counts, as parts of one text."""
+    joined: list[ClassName | str] = []
+    for name, n in texts:
+        joined += [", ", name, n] if joined else [name, n]
+    return tuple(joined)
+
+
+def _summarise_patterns(patterns: Sequence[Pattern]) -> Iterator[Text]:
+    counts = count_verdicts(patterns)
+    if counts:
+        words = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+        yield f"Of {len(patterns)} patterns of the papers: {words}."
+    failed = [pattern for pattern in patterns if pattern.verdict == FAILS]
+    for pattern in failed:
+        yield (Strong("Other than in the papers: "), f"not so is “{pattern.statement}” ",
+               Faint(f"({pattern.measure}: {format_effect(pattern)})"))  # fmt: skip
+
+
+def write_missing(missing: Mapping[str, Sequence[str]]) -> Iterator[Block]:
+    """Yield what the report has not, and what has to be run for it."""
+    if not missing:
+        return
+    yield Heading("Not in this database", 2, "missing")
+    yield Bullets(
+        tuple(
+            (Strong(", ".join(dict.fromkeys(what))), ": ", *mark_commands(reason))
+            for reason, what in missing.items()
+        )
+    )
+
+
+def mark_commands(reason: str) -> tuple[str | Code, ...]:
+    """Return a message with what stands between backticks as code."""
+    parts = reason.split("`")
+    return tuple(
+        Code(part) if place % 2 else part for place, part in enumerate(parts) if part != ""
+    )
