@@ -12,6 +12,7 @@ from neurondb.documents.report.subject import (
     Shown,
     Subject,
     show_class,
+    show_code,
     show_count,
     show_neuron,
     show_number,
@@ -22,7 +23,6 @@ from neurondb.documents.report.subject import (
 )
 from neurondb.formatting.numbers import MISSING, format_signed
 from neurondb.formatting.text import make_visible
-from neurondb.interventions import METRICS
 
 CONCEPT_NEURONS: Final = 5
 """Neurons of a concept that a table shows."""
@@ -32,9 +32,19 @@ SINGLE_SHOWN: Final = 8
 EFFECT_DIGITS: Final = 4
 
 
+def ask_concepts(subject: Subject) -> Answer:
+    """Return the runs of concepts, the newest first."""
+    return subject.ask("concept-runs", limit=20)
+
+
+def ask_ablations(subject: Subject, metric: str) -> Answer:
+    """Return what a metric did in the ablations of sets of neurons, the newest first."""
+    return subject.ask("ablation-runs", metric=metric, limit=ABLATIONS_SHOWN)
+
+
 def write_concepts(subject: Subject, figures: Figures) -> Iterator[Block]:
     """Yield the concepts that were looked for, their strongest neurons, and clamp sweeps."""
-    runs = subject.ask("concept-runs", limit=20)
+    runs = ask_concepts(subject)
     drawn = figures.get("concepts", ())
     if not runs.rows and not drawn:
         return
@@ -79,16 +89,12 @@ def _write_concept(subject: Subject, concept: str) -> Iterator[Block]:
 
 def _write_finding(row: Row) -> Text:
     """Return which of a neuron's vectors lies along the concept, and in which direction."""
-    return " ".join(str(row[key]) for key in ("vector", "direction") if row[key]) or MISSING
+    return ", ".join(str(row[key]) for key in ("vector", "direction") if row[key]) or MISSING
 
 
 def write_ablations(subject: Subject, figures: Figures) -> Iterator[Block]:
     """Yield what removing neurons changed: of sets, and one by one."""
-    answers = {
-        metric: subject.ask("ablation-runs", metric=metric, limit=ABLATIONS_SHOWN)
-        for metric in METRICS
-        if metric in ("entropy", "loss")
-    }
+    answers = {metric: ask_ablations(subject, metric) for metric in ("entropy", "loss")}
     single = subject.ask("removal-effects", direction="falls", limit=SINGLE_SHOWN)
     drawn = figures.get("ablations", ())
     if not any(answer.rows for answer in answers.values()) and not single.rows and not drawn:
@@ -111,7 +117,7 @@ def _write_runs(metric: str, answer: Answer) -> Iterator[Block]:
     yield from tabulate(
         answer,
         [
-            *(show_text("neurons"), show_count("size", "how many"), show_text("done")),
+            *(show_text("neurons"), show_count("size", "how many"), show_code("done")),
             show_signed("change", f"{metric}, clean − ablated", EFFECT_DIGITS),
             show_signed("baseline", "random neurons", EFFECT_DIGITS),
             show_range("lowest", "highest", "their draws", EFFECT_DIGITS),

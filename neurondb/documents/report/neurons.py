@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, text
 
 from neurondb.documents.markup import (
     Block,
+    ClassName,
     Faint,
     Heading,
     Paragraph,
@@ -176,7 +177,7 @@ def _show_firing(lines: Mapping[str, NeuronLine]) -> Shown:
 def _show_class_of(lines: Mapping[str, NeuronLine]) -> Shown:
     def write(row: Row) -> Text:
         line = lines.get(row["name"])
-        return "" if line is None else line.class_name
+        return "" if line is None else ClassName(line.class_name)
 
     return Shown("class", write)
 

@@ -4,13 +4,14 @@ A figure of many points takes less room as pixels than as lines, or the other wa
 what is smaller; where all of them are too much for a page, the largest become coarser.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from neurondb import figures
 from neurondb.contracts.progress import Progress
-from neurondb.documents.markup import Block, Details, Figure, Listing
+from neurondb.documents.markup import Block, Code, Details, Figure, Listing, Text, mark_commands
 from neurondb.documents.report.plan import Parameters, PlannedFigure
 from neurondb.documents.report.subject import Subject
 from neurondb.documents.svg import prepare_svg
@@ -22,6 +23,8 @@ BUDGET: Final = 2_400_000
 """Bytes that all figures of a page may take, of its three million."""
 SCALES: Final = (2.0, 1.5, 1.0, 0.75, 0.5)
 """Pixels for each pixel of the specification, from fine to coarse."""
+TALL: Final = 650
+"""Pixels of height from which on a figure gets more than half of a printed page."""
 BASE64: Final = 4 / 3
 """Bytes of a picture in a page for each of its own."""
 
@@ -39,16 +42,18 @@ class Picture:
         image: the bytes of the picture.
         form: whether these are lines or pixels.
         scale: of pixels, how many for each of the specification.
+        tall: whether half of a page would make its letters too small.
     """
 
     plan: PlannedFigure
     name: str
     spec: dict[str, Any] = field(repr=False)
-    caption: str
+    caption: Text
     statement: str | None
     image: bytes = field(repr=False)
     form: Literal["svg", "png"] = "svg"
     scale: float = 0.0
+    tall: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -57,16 +62,19 @@ class Picture:
 
     def make_blocks(self) -> tuple[Block, ...]:
         """Return the figure with its caption, and its SQL."""
-        figure = Figure(self.name, self.spec["description"], self.image, self.form, self.caption)
+        figure = Figure(
+            self.name, self.spec["description"], self.image, self.form, self.caption, self.tall
+        )
         if self.statement is None:
             return (figure,)
-        return figure, Details("SQL", (Listing(self.statement),))
+        command = Code(f"neurondb plot {self.plan.name} --sql")
+        return figure, Details(("SQL: ", command), (Listing(self.statement),), printed=False)
 
 
 def draw_pictures(
     subject: Subject, plan: Iterable[PlannedFigure], progress: Progress
 ) -> list[Picture]:
-    """Return the figures that can be drawn, in their order; the subject learns why others cannot."""
+    """Return the figures that can be drawn, in order; the subject learns why others cannot."""
     known = [figure for figure in plan if figure.name in figures.FIGURES]
     replaced = {figure.instead_of for figure in known}
     wanted = [figure for figure in known if figure.name not in replaced]
@@ -93,9 +101,15 @@ def _draw(subject: Subject, planned: PlannedFigure, parameters: Parameters, plac
     connection, model = subject.connection, subject.model
     spec = figures.make_spec(connection, planned.name, model, **parameters)
     name = planned.name if place == 0 else f"{planned.name}-{place + 1}"
-    caption = figures.FIGURES[planned.name].description if place == 0 else ""
+    caption = mark_commands(figures.FIGURES[planned.name].description) if place == 0 else ""
     image = prepare_svg(figures.render_spec(spec, "svg"), name).encode()
-    return Picture(planned, name, spec, caption, None, image)
+    return Picture(planned, name, spec, caption, None, image, tall=_measure_height(image) > TALL)
+
+
+def _measure_height(image: bytes) -> float:
+    """Return the height of a drawn figure in pixels."""
+    box = re.search(rb'viewBox="[-\d.]+ [-\d.]+ [\d.]+ ([\d.]+)"', image)
+    return float(box[1]) if box else 0.0
 
 
 def fit_pictures(pictures: Sequence[Picture], budget: int = BUDGET) -> None:

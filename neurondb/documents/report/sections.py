@@ -18,6 +18,7 @@ from neurondb.documents.markup import (
     Table,
     Text,
     join_texts,
+    mark_commands,
 )
 from neurondb.documents.report.subject import (
     Subject,
@@ -26,15 +27,14 @@ from neurondb.documents.report.subject import (
     show_share,
     tabulate,
 )
-from neurondb.formatting.numbers import format_count, format_share, format_signed
-from neurondb.published.patterns import ABSENT, FAILS, HOLDS, Pattern, count_verdicts
+from neurondb.formatting.numbers import MISSING, format_count, format_share
+from neurondb.published.pattern import ABSENT, FAILS, HOLDS
+from neurondb.published.patterns import Pattern
 from neurondb.reading.arrays import count_classes
-from neurondb.reading.layers import CLASS_ORDER, ClassShare, count_model_classes
+from neurondb.reading.layers import CLASS_ORDER
 
 Figures = Mapping[str, Sequence[Block]]
 """Section → its figures, as blocks."""
-NO_MANIPULATION: Final = ("orthogonal output", "undefined")
-"""Classes whose neurons do not change what they read."""
 THIRDS: Final = ("first third", "middle", "last third")
 
 
@@ -49,13 +49,13 @@ def write_classes(subject: Subject, figures: Figures) -> Iterator[Block]:
     for count in counts:
         thirds = by_third.setdefault(count.class_name, [0, 0, 0])
         thirds[count.layer * 3 // model.n_layers] += count.n
-    rows = [
-        (ClassName(name), f"{sum(n):,}", format_share(sum(n) / model.n_neurons), *map(str, n))
+    rows: list[tuple[Text, ...]] = [
+        (ClassName(name), *(f"{k:,}" for k in (sum(n), *n)), format_share(sum(n) / model.n_neurons))
         for name, n in sorted(by_third.items(), key=lambda item: CLASS_ORDER.index(item[0]))
     ]
     yield Heading("Read-write classes", 2, "classes")
     yield Table(
-        (Column("class"), *(Column(title, True) for title in ("neurons", "share", *THIRDS))),
+        (Column("class"), *(Column(title, True) for title in ("neurons", *THIRDS, "share"))),
         tuple(rows),
         f"Neurons of each class at τ = {model.threshold:g}, in all layers and by depth.",
         row_headings=True,
@@ -80,7 +80,8 @@ def write_patterns(patterns: Sequence[Pattern]) -> Iterator[Block]:
     )
     statements = dict.fromkeys(pattern.sql for pattern in patterns if pattern.sql)
     if statements:
-        yield Details("SQL", tuple(Listing(statement) for statement in statements))
+        listings = tuple(Listing(statement) for statement in statements)
+        yield Details("SQL of the numbers", listings, printed=False)
 
 
 def _make_pattern_row(pattern: Pattern) -> tuple[Text, ...]:
@@ -102,15 +103,16 @@ def mark_verdict(pattern: Pattern) -> Text:
     if pattern.verdict == FAILS:
         return Strong(f"✗ {pattern.verdict}")
     if pattern.verdict == ABSENT:
-        return Faint(f"{ABSENT} ({pattern.needs})")
+        return (Faint(f"{ABSENT}: "), Code(pattern.needs))
     return Faint(pattern.verdict)
 
 
 def format_effect(pattern: Pattern) -> str:
     """Return an effect and its standard error."""
-    if pattern.effect is None or pattern.error is None:
-        return format_signed(pattern.effect, 3)
-    return f"{format_signed(pattern.effect, 3)} ± {pattern.error:.3f}"
+    if pattern.effect is None:
+        return MISSING
+    error = "" if pattern.error is None else f" ± {pattern.error:.1g}"
+    return f"{pattern.effect:+.3g}{error}"
 
 
 def write_vocabulary(subject: Subject, figures: Figures) -> Iterator[Block]:
@@ -160,54 +162,6 @@ def write_firing(subject: Subject, figures: Figures) -> Iterator[Block]:
     yield from figures.get("firing", ())
 
 
-def write_glance(
-    subject: Subject, patterns: Sequence[Pattern], more: Sequence[Text] = ()
-) -> Iterator[Block]:
-    """Yield the report in a few sentences, each with its numbers."""
-    yield Heading("At a glance", 2, "glance")
-    lines = [
-        *_summarise_classes(subject, count_model_classes(subject.connection, subject.model)),
-        *_summarise_patterns(patterns),
-        *more,
-    ]
-    yield Bullets(tuple(lines))
-
-
-def _summarise_classes(subject: Subject, classes: Sequence[ClassShare]) -> Iterator[Text]:
-    total = sum(share.n for share in classes)
-    changing = [share for share in classes if share.class_name not in NO_MANIPULATION]
-    if not total:
-        return
-    n = sum(share.n for share in changing)
-    yield (
-        f"{n:,} of {total:,} neurons ({format_share(n / total)}) change what they read: out lies "
-        f"along gate or in, or against them, by a cosine beyond {subject.model.threshold:g}."
-    )
-    largest = sorted(changing, key=lambda share: -share.n)[:3]
-    if largest:
-        named = ((ClassName(share.class_name), f" {share.n:,}") for share in largest)
-        yield ("Most of them: ", *join_parts(named), ".")
-
-
-def join_parts(texts: Iterator[tuple[ClassName, str]]) -> tuple[ClassName | str, ...]:
-    """Return classes with their counts, as parts of one text."""
-    joined: list[ClassName | str] = []
-    for name, n in texts:
-        joined += [", ", name, n] if joined else [name, n]
-    return tuple(joined)
-
-
-def _summarise_patterns(patterns: Sequence[Pattern]) -> Iterator[Text]:
-    counts = count_verdicts(patterns)
-    if counts:
-        words = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
-        yield f"Of {len(patterns)} patterns of the papers: {words}."
-    failed = [pattern for pattern in patterns if pattern.verdict == FAILS]
-    for pattern in failed:
-        yield (Strong("Other than in the papers: "), f"not so is “{pattern.statement}” ",
-               Faint(f"({pattern.measure}: {format_effect(pattern)})"))  # fmt: skip
-
-
 def write_missing(missing: Mapping[str, Sequence[str]]) -> Iterator[Block]:
     """Yield what the report has not, and what has to be run for it."""
     if not missing:
@@ -218,12 +172,4 @@ def write_missing(missing: Mapping[str, Sequence[str]]) -> Iterator[Block]:
             (Strong(", ".join(dict.fromkeys(what))), ": ", *mark_commands(reason))
             for reason, what in missing.items()
         )
-    )
-
-
-def mark_commands(reason: str) -> tuple[str | Code, ...]:
-    """Return a message with what stands between backticks as code."""
-    parts = reason.split("`")
-    return tuple(
-        Code(part) if place % 2 else part for place, part in enumerate(parts) if part != ""
     )

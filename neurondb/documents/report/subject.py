@@ -44,15 +44,25 @@ class Subject:
     connection: Connection
     model: Model
     missing: dict[str, list[str]] = field(default_factory=dict)
+    _answers: dict[tuple[str, ...], "Answer"] = field(default_factory=dict)
 
     def note_missing(self, what: str, reason: str) -> None:
         """Remember that something cannot be shown, and why: what has to be run for it."""
         self.missing.setdefault(hide_path(reason, self.model), []).append(what)
 
     def ask(self, name: str, **parameters: Any) -> "Answer":
-        """Return the rows of a named query about this model; without any, why is remembered."""
-        query = named_queries.load(name)
+        """Return the rows of a named query about this model; without any, why is remembered.
+
+        What was asked before is not asked again.
+        """
         given = {"model": self.model.name} | {key: str(value) for key, value in parameters.items()}
+        asked = (name, *sorted(f"{key}={value}" for key, value in given.items()))
+        if asked not in self._answers:
+            self._answers[asked] = self._ask(name, given)
+        return self._answers[asked]
+
+    def _ask(self, name: str, given: dict[str, str]) -> "Answer":
+        query = named_queries.load(name)
         engine = self.connection.engine
         result = named_queries.run(engine, name, given)
         rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
@@ -72,7 +82,8 @@ class Answer(NamedTuple):
 
     def show_sql(self) -> Details:
         """Return the statement, closed until somebody asks for it."""
-        return Details(("SQL: the query ", Code(self.name)), (Listing(self.statement),))
+        command = Code(f"neurondb query {self.name}")
+        return Details(("SQL: ", command), (Listing(self.statement),), printed=False)
 
 
 class Shown(NamedTuple):
@@ -96,6 +107,11 @@ def tabulate(answer: Answer, shown: Sequence[Shown], caption: Text = "") -> Iter
 def show_text(column: str, title: str | None = None) -> Shown:
     """Return a column of words."""
     return Shown(title or column, lambda row: str(row[column]))
+
+
+def show_code(column: str) -> Shown:
+    """Return a column of what is typed: never broken in two lines."""
+    return Shown(column, lambda row: Code(str(row[column])))
 
 
 def show_neuron(column: str = "name") -> Shown:

@@ -1,6 +1,7 @@
 """A report is made: of one model section by section, of several side by side, and then written."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -8,6 +9,7 @@ from neurondb import __version__
 from neurondb.contracts.progress import Progress
 from neurondb.contracts.report import ReportRequest, ReportWritten
 from neurondb.documents.markup import Block, Document, Heading, Note
+from neurondb.documents.report.glance import write_glance
 from neurondb.documents.report.held_neurons import write_ablations, write_concepts
 from neurondb.documents.report.neurons import write_neurons
 from neurondb.documents.report.pictures import Picture, draw_pictures
@@ -21,7 +23,6 @@ from neurondb.documents.report.sections import (
     Figures,
     write_classes,
     write_firing,
-    write_glance,
     write_missing,
     write_patterns,
     write_vocabulary,
@@ -98,7 +99,7 @@ def make_document(subject: Subject, pictures: list[Picture], title: str | None) 
         title or f"Neurons of {model.name}",
         f"{describe_architecture(model)}; {describe_size(model)}",
         tuple(blocks),
-        f"Made by NeuronDB {__version__}.",
+        f"Made by NeuronDB {__version__} on {datetime.now(UTC):%Y-%m-%d}.",
         contents=True,
     )
 
