@@ -48,12 +48,18 @@ def write_glance(subject: Subject, patterns: Sequence[Pattern]) -> Iterator[Bloc
     yield Bullets(tuple(lines))
 
 
-def _summarise_classes(subject: Subject, classes: Sequence[ClassShare]) -> Iterator[Text]:
+def count_changing(classes: Sequence[ClassShare]) -> tuple[int, int]:
+    """Return how many neurons change what they read, and how many there are."""
     total = sum(share.n for share in classes)
-    changing = [share for share in classes if share.class_name not in NO_MANIPULATION]
+    unchanging = sum(share.n for share in classes if share.class_name in NO_MANIPULATION)
+    return total - unchanging, total
+
+
+def _summarise_classes(subject: Subject, classes: Sequence[ClassShare]) -> Iterator[Text]:
+    n, total = count_changing(classes)
     if not total:
         return
-    n = sum(share.n for share in changing)
+    changing = [share for share in classes if share.class_name not in NO_MANIPULATION]
     yield (
         f"{n:,} of {total:,} neurons ({format_share(n / total)}) change what they read: out lies "
         f"along gate or in, or against them, by a cosine beyond {subject.model.threshold:g}."

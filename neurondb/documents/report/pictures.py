@@ -5,9 +5,11 @@ what is smaller; where all of them are too much for a page, the largest become c
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from sqlalchemy import Connection
 
 from neurondb import figures
 from neurondb.contracts.progress import Progress
@@ -16,6 +18,12 @@ from neurondb.documents.report.plan import Parameters, PlannedFigure
 from neurondb.documents.report.subject import Subject
 from neurondb.documents.svg import prepare_svg
 from neurondb.errors import NeuronDBError
+from neurondb.reading.models import Model
+from neurondb.sql.query_files import parse_query
+from neurondb.sql.written_out import fill_parameters, strip_header
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
 
 LARGE_SVG: Final = 200_000
 """Bytes of lines from which on pixels are tried."""
@@ -38,10 +46,10 @@ class Picture:
         name: unique in the report.
         spec: its vega-lite specification.
         caption: what it shows, and after which figure of a paper.
-        statement: the SQL of its numbers; None where that is not known.
+        statements: the SQL of its numbers, of each model; none where that is not known.
         image: the bytes of the picture.
         form: whether these are lines or pixels.
-        scale: of pixels, how many for each of the specification.
+        scale: of pixels, how many for each of the specification; 0 while none were tried.
         tall: whether half of a page would make its letters too small.
     """
 
@@ -49,7 +57,7 @@ class Picture:
     name: str
     spec: dict[str, Any] = field(repr=False)
     caption: Text
-    statement: str | None
+    statements: tuple[str, ...]
     image: bytes = field(repr=False)
     form: Literal["svg", "png"] = "svg"
     scale: float = 0.0
@@ -62,48 +70,93 @@ class Picture:
 
     def make_blocks(self) -> tuple[Block, ...]:
         """Return the figure with its caption, and its SQL."""
-        figure = Figure(
-            self.name, self.spec["description"], self.image, self.form, self.caption, self.tall
-        )
-        if self.statement is None:
+        alt = self.spec["description"]
+        figure = Figure(self.name, alt, self.image, self.form, self.caption, self.tall)
+        if not self.statements:
             return (figure,)
         command = Code(f"neurondb plot {self.plan.name} --sql")
-        return figure, Details(("SQL: ", command), (Listing(self.statement),), printed=False)
+        listings = tuple(Listing(statement) for statement in self.statements)
+        return figure, Details(("SQL: ", command), listings, printed=False)
 
 
 def draw_pictures(
-    subject: Subject, plan: Iterable[PlannedFigure], progress: Progress
+    subjects: Sequence[Subject], plan: Iterable[PlannedFigure], progress: Progress
 ) -> list[Picture]:
-    """Return the figures that can be drawn, in order; the subject learns why others cannot."""
+    """Return the figures that can be drawn, in order; subjects learn why others cannot.
+
+    Args:
+        subjects: one model, or several that each figure shows together.
+        plan: the figures; those that the registry does not know are passed over.
+        progress: is told of each figure.
+    """
     known = [figure for figure in plan if figure.name in figures.FIGURES]
     replaced = {figure.instead_of for figure in known}
     wanted = [figure for figure in known if figure.name not in replaced]
     pictures: list[Picture] = []
     with progress.stage("figures", len(wanted), "figures") as advance:
         for planned in wanted:
-            pictures += _draw_planned(subject, planned)
+            pictures += _draw_planned(subjects, planned)
             advance(1, planned.name)
-    fit_pictures(pictures)
     return pictures
 
 
-def _draw_planned(subject: Subject, planned: PlannedFigure) -> list[Picture]:
+def _draw_planned(subjects: Sequence[Subject], planned: PlannedFigure) -> list[Picture]:
     drawn: list[Picture] = []
-    for parameters in planned.choose(subject.connection, subject.model):
-        try:
-            drawn.append(_draw(subject, planned, parameters, len(drawn)))
-        except NeuronDBError as error:
-            subject.note_missing(figures.FIGURES[planned.name].title, str(error))
+    for parameters in planned.choose(subjects[0].connection, subjects[0].model):
+        charts = [(subject, _draw_alone(subject, planned, parameters)) for subject in subjects]
+        shown = {subject.model: chart for subject, chart in charts if chart is not None}
+        if shown:
+            drawn.append(_draw(subjects[0].connection, planned, parameters, shown, len(drawn)))
     return drawn
 
 
-def _draw(subject: Subject, planned: PlannedFigure, parameters: Parameters, place: int) -> Picture:
-    connection, model = subject.connection, subject.model
-    spec = figures.make_spec(connection, planned.name, model, **parameters)
+def _draw_alone(
+    subject: Subject, planned: PlannedFigure, parameters: Parameters
+) -> "TopLevelMixin | None":
+    """Return the figure of one model; None where something is missing, which the subject notes."""
+    try:
+        return figures.draw_chart(subject.connection, planned.name, subject.model, **parameters)
+    except NeuronDBError as error:
+        subject.note_missing(figures.FIGURES[planned.name].title, str(error))
+        return None
+
+
+def _draw(
+    connection: Connection,
+    planned: PlannedFigure,
+    parameters: Parameters,
+    charts: Mapping[Model, "TopLevelMixin"],
+    place: int,
+) -> Picture:
+    """Return a figure of models, each of which has a chart of its own."""
+    models = list(charts)
+    if len(models) > 1 and figures.FIGURES[planned.name].together:
+        chart = figures.draw_models(connection, planned.name, models, **parameters)
+    else:
+        chart = next(iter(charts.values()))
+        chart = figures.stack_charts(list(charts.values())) if len(models) > 1 else chart
+    spec = figures.finish_spec(chart)
     name = planned.name if place == 0 else f"{planned.name}-{place + 1}"
     caption = mark_commands(figures.FIGURES[planned.name].description) if place == 0 else ""
     image = prepare_svg(figures.render_spec(spec, "svg"), name).encode()
-    return Picture(planned, name, spec, caption, None, image, tall=_measure_height(image) > TALL)
+    filled = [
+        figures.fill_statement(connection, planned.name, model, **parameters) for model in models
+    ]
+    return Picture(
+        plan=planned,
+        name=name,
+        spec=spec,
+        caption=caption,
+        statements=tuple(_write_out(statement) for statement in filled if statement),
+        image=image,
+        tall=_measure_height(image) > TALL,
+    )
+
+
+def _write_out(statement: str) -> str:
+    """Return a statement with the values of its header in it, as any program runs it."""
+    query = parse_query(statement, "")
+    return fill_parameters(strip_header(query).strip(), query.loose_bindings({}))
 
 
 def _measure_height(image: bytes) -> float:

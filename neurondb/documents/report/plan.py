@@ -4,7 +4,7 @@ The list names more figures than any database has numbers for; what cannot be dr
 end of the report, with the command that brings it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, func, select
@@ -91,6 +91,15 @@ def choose_concepts(connection: Connection, model: Model) -> list[Parameters]:
     return [{"concept": name} for name in list(names)[:CONCEPTS_DRAWN]] or [{}]
 
 
+def choose_pairs(names: Sequence[str]) -> Choose:
+    """Return the choice to draw the comparisons of a model with those of the same report."""
+    return lambda connection, model: [
+        parameters
+        for parameters in choose_compared_models(connection, model)
+        if parameters["other"] in names
+    ]
+
+
 CONCEPTS_DRAWN: Final = 3
 """Concepts whose figures a report shows; its table has all."""
 _COSINES: Final = ("in_out", "gate_out", "gate_in")
@@ -107,7 +116,8 @@ PLAN: Final = (
     PlannedFigure("vocabulary", "vocabulary-moments-by-layer", draw_once()),
     PlannedFigure("vocabulary", "vocabulary-moments", choose_predicting_layer),
     PlannedFigure("vocabulary", "logit-effects", draw_once()),
-    PlannedFigure("vocabulary", "properties-by-percentile", draw_once()),
+    PlannedFigure("vocabulary", "properties-by-percentile", draw_once(where="weakening")),
+    PlannedFigure("vocabulary", "properties-by-layer", draw_once(where="weakening")),
     PlannedFigure("firing", "frequency-by-class", draw_once()),
     PlannedFigure("firing", "frequency-histograms", draw_once()),
     PlannedFigure("firing", "frequency-against-cosine", draw_each("cosine", *_COSINES)),
@@ -118,7 +128,7 @@ PLAN: Final = (
     PlannedFigure("ablations", "ablation-effects", draw_once()),
     PlannedFigure("ablations", "ablation-histograms", draw_once()),
     PlannedFigure("ablations", "ablation-histogram", draw_once()),
-    PlannedFigure("ablations", "ablation-grid", draw_once()),
+    PlannedFigure("ablations", "ablation-grid", draw_each("metric", "entropy", "loss")),
     PlannedFigure("ablations", "neuron-effects", draw_once()),
     PlannedFigure("ablations", "entropy-curves", draw_once()),
     PlannedFigure("ablations", "attribute-curves", draw_once()),
@@ -126,3 +136,24 @@ PLAN: Final = (
     PlannedFigure("comparisons", "comparison-cosines", choose_compared_models),
 )
 """The figures of one model, in the order of the report."""
+
+COMPARED_PLAN: Final = (
+    PlannedFigure("cosines", "median-in-out-by-depth", draw_once()),
+    PlannedFigure("cosines", "median-cosines-by-layer", draw_once()),
+    PlannedFigure("classes", "classes-by-layer", draw_once()),
+    PlannedFigure("classes", "class-heatmap", draw_once()),
+    PlannedFigure("cosines", "cosine-boxplots", draw_once()),
+    PlannedFigure("vocabulary", "vocabulary-moments-by-layer", draw_once()),
+    PlannedFigure("firing", "frequency-by-class", draw_once()),
+    PlannedFigure("firing", "frequency-histograms", draw_once()),
+)
+"""The figures that several models have in common, in the order of the report."""
+
+
+def plan_comparisons(names: Sequence[str]) -> tuple[PlannedFigure, ...]:
+    """Return the figures of the stored comparisons of a model with those of these names."""
+    choose = choose_pairs(names)
+    return (
+        PlannedFigure("comparisons", "comparison-migration", choose),
+        PlannedFigure("comparisons", "comparison-cosines", choose),
+    )

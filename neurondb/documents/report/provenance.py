@@ -70,6 +70,13 @@ def _describe_weights(subject: Subject) -> Iterator[tuple[str, Text]]:
         yield "fingerprint of the tokenizer", Code(tokenizer)
 
 
+def read_fingerprint(subject: Subject) -> str:
+    """Return the fingerprint of a model's weights."""
+    m = tables.models.c
+    query = select(m.fingerprint).where(m.model_id == subject.model.model_id)
+    return str(subject.connection.execute(query).scalar_one())
+
+
 def describe_architecture(model: Model) -> str:
     """Return a model's architecture, and how its MLP works."""
     kind = "gated MLP" if model.gated else "ungated MLP"

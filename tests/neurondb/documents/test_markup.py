@@ -2,7 +2,6 @@
 
 import re
 import xml.dom.minidom
-from html.parser import HTMLParser
 
 import pytest
 
@@ -30,6 +29,7 @@ from neurondb.documents.markup import (
     join_texts,
 )
 from neurondb.errors import UsageError
+from tests.neurondb.documents.pages import read_page
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -47,40 +47,6 @@ SVG = (
     b'</defs><a xlink:href="https://evil.example"><g clip-path="url(#clip0)" onclick="x()" '
     b'aria-label="mark"/></a><script>alert(1)</script></svg>'
 )
-
-
-class Reader(HTMLParser):
-    """Collects the elements of a page, and fails where one is not closed."""
-
-    VOID = ("meta", "img")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def read(page: str) -> Reader:
-    reader = Reader()
-    reader.feed(page)
-    reader.close()
-    assert reader.open == []
-    return reader
 
 
 def make_document(text: str) -> Document:
@@ -108,12 +74,12 @@ def make_document(text: str) -> Document:
     )
 
 
-HARMLESS = read(write_html(make_document("plain"))).elements
+HARMLESS = read_page(write_html(make_document("plain"))).elements
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_becomes_an_element_of_the_page(text: str) -> None:
-    page = read(write_html(make_document(text)))
+    page = read_page(write_html(make_document(text)))
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in HARMLESS]
     assert "script" not in dict(page.elements)
     assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
@@ -144,7 +110,7 @@ IGNORED = ("text", "text_special", "code_inline", "html_inline")
 
 def test_svg_of_several_figures_share_no_ids_and_keep_no_link() -> None:
     page = write_html(Document("t", "", (Figure("a", "x", SVG), Figure("b", "y", SVG))))
-    ids = [attributes["id"] for _, attributes in read(page).elements if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in read_page(page).elements if "id" in attributes]
     assert ids == ["figure-a", "a-clip0", "figure-b", "b-clip0"]
     assert "url(#a-clip0)" in page
     assert "evil.example" not in page
