@@ -138,7 +138,7 @@ def _write_roles(subjects: Sequence[Subject]) -> Iterator[Block]:
                 f"{sum(row[role] for row in of_model):,}" if of_model else MISSING
                 for of_model in answers
             ),
-        )  # fmt: skip
+        )
         for role in ROLES
     ]
     if any(answers):

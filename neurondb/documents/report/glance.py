@@ -119,7 +119,8 @@ def _summarise_firing(subject: Subject) -> Iterator[Text]:
 
 
 def _summarise_concepts(subject: Subject) -> Iterator[Text]:
-    for row in ask_concepts(subject).rows[:1]:
+    found = [row for row in ask_concepts(subject).rows if row["best_change"] is not None]
+    for row in found[:1]:
         yield (
             f"{row['best']} is the strongest neuron of “{row['concept']}”: held, it changes "
             f"ln p by {format_signed(row['best_change'], 2)}, the best random neuron by "
