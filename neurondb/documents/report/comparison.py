@@ -117,8 +117,8 @@ def _write_class_shares(subjects: Sequence[Subject]) -> Iterator[Block]:
         counts = count_model_classes(subject.connection, subject.model)
         n = {share.class_name: share.n for share in counts}
         for name, cells in shares.items():
-            share = f"{n[name]:,} ({format_share(n[name] / subject.model.n_neurons)})"
-            cells.append(share if name in n else MISSING)
+            share = format_share(n.get(name, 0) / subject.model.n_neurons)
+            cells.append(f"{n[name]:,} ({share})" if name in n else MISSING)
     rows = [
         (ClassName(name), *cells)
         for name, cells in shares.items()

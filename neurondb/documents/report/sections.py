@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from neurondb.contracts.ingest import STAGES
 from neurondb.documents.markup import (
     Block,
     Bullets,
     ClassName,
-    Code,
     Column,
     Details,
     Faint,
@@ -28,6 +28,7 @@ from neurondb.documents.report.subject import (
     tabulate,
 )
 from neurondb.formatting.numbers import MISSING, format_count, format_share
+from neurondb.formatting.text import format_ingest_command
 from neurondb.published.pattern import ABSENT, FAILS, HOLDS
 from neurondb.published.patterns import Pattern
 from neurondb.reading.arrays import count_classes
@@ -64,8 +65,11 @@ def write_classes(subject: Subject, figures: Figures) -> Iterator[Block]:
     yield from figures.get("classes", ())
 
 
-def write_patterns(patterns: Sequence[Pattern]) -> Iterator[Block]:
+def write_patterns(subject: Subject, patterns: Sequence[Pattern]) -> Iterator[Block]:
     """Yield what the papers found in their models, and whether it is so in this one."""
+    for pattern in patterns:
+        if pattern.verdict == ABSENT:
+            subject.note_missing(f"“{pattern.statement}”", explain_need(subject, pattern))
     yield Heading("What the papers found, here", 2, "patterns")
     yield Paragraph(
         "Each line is a statement about groups of neurons that the papers make of the models they "
@@ -103,8 +107,17 @@ def mark_verdict(pattern: Pattern) -> Text:
     if pattern.verdict == FAILS:
         return Strong(f"✗ {pattern.verdict}")
     if pattern.verdict == ABSENT:
-        return (Faint(f"{ABSENT}: "), Code(pattern.needs))
+        return Faint(ABSENT)
     return Faint(pattern.verdict)
+
+
+def explain_need(subject: Subject, pattern: Pattern) -> str:
+    """Return what has to be run before a pattern can be looked for."""
+    model = subject.model
+    if pattern.needs in STAGES:
+        return f"run `{format_ingest_command(model.name, model.source, pattern.needs)}`"
+    command, *options = pattern.needs.split()
+    return f"run `neurondb {' '.join((command, model.name, *options))} --dataset TEXTS`"
 
 
 def format_effect(pattern: Pattern) -> str:

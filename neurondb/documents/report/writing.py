@@ -121,7 +121,7 @@ def _write_one(subject: Subject, figures: Figures) -> Iterator[Block]:
     if "cosines" in figures:
         yield Heading("Cosines of each neuron's vectors", 2, "cosines")
         yield from figures["cosines"]
-    yield from write_patterns(patterns)
+    yield from write_patterns(subject, patterns)
     yield from write_vocabulary(subject, figures)
     yield from write_firing(subject, figures)
     yield from write_neurons(subject)

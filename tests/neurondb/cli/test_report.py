@@ -33,5 +33,5 @@ def test_python_replaces_an_earlier_report_and_nothing_else(sample: Sample, tmp_
         assert first.page.is_file()
         assert "frequency-by-class" in first.figures
         first.page.with_name("notes.txt").write_text("mine")
-        with pytest.raises(NeuronDBError, match="notes.txt"):
+        with pytest.raises(NeuronDBError, match=r"notes\.txt"):
             db.report(UNGATED, output=tmp_path / "out", progress=Silent())

@@ -40,7 +40,7 @@ def write(location: Path | str, directory: Path, *models: str) -> Report:
     return Report(written, page, written.markdown.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module", params=[(GATED,), (UNGATED,), (GATED, UNGATED)], ids="+".join)
+@pytest.fixture(scope="session", params=[(GATED,), (UNGATED,), (GATED, UNGATED)], ids="+".join)
 def report(
     request: pytest.FixtureRequest, sample: Sample, tmp_path_factory: pytest.TempPathFactory
 ) -> Report:
