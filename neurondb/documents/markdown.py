@@ -86,8 +86,13 @@ def _escape(text: str) -> str:
     return _ADDRESS.sub(lambda sign: f"&#{ord(sign[0][0])};{sign[0][1:]}", escaped)
 
 
+def _write_cell(text: Text) -> str:
+    return "".join(map(_write_inline, iterate_parts(text)))
+
+
 def _write_text(text: Text) -> str:
-    written = "".join(map(_write_inline, iterate_parts(text)))
+    """Return a text that begins a line."""
+    written = _write_cell(text)
     first = next(iterate_parts(text), "")
     if isinstance(first, str):
         written = _BLOCK_START.sub(lambda sign: (sign[1] or "") + "\\", written)
@@ -138,7 +143,7 @@ def _write_bullets(block: Bullets) -> str:
 
 
 def _write_facts(block: Facts) -> str:
-    rows = ((_escape(name), _write_text(value)) for name, value in block.rows)
+    rows = ((_escape(name), _write_cell(value)) for name, value in block.rows)
     return _write_rows(("", ""), (":--", ":--"), rows)
 
 
@@ -146,7 +151,7 @@ def _write_table(block: Table) -> str:
     titles = [_escape(column.title) for column in block.columns]
     aligned = ["--:" if column.numeric else ":--" for column in block.columns]
     caption = f"{_write_text(block.caption)}\n\n" if block.caption else ""
-    return caption + _write_rows(titles, aligned, (map(_write_text, row) for row in block.rows))
+    return caption + _write_rows(titles, aligned, (map(_write_cell, row) for row in block.rows))
 
 
 def _write_rows(

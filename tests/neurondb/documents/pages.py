@@ -1,7 +1,10 @@
 """What the tests of documents look into a page with."""
 
+import re
 from html.parser import HTMLParser
 from typing import Final
+
+from markdown_it import MarkdownIt
 
 Attributes = dict[str, str | None]
 
@@ -43,3 +46,16 @@ def read_page(page: str) -> Reader:
     reader.close()
     assert reader.open == []
     return reader
+
+
+OUR_TAGS: Final = {"a", "b", "code", "details", "summary", "mark", "span", "strong"}
+"""The elements of HTML that Markdown of ours has."""
+PARSER: Final = MarkdownIt("commonmark").enable("table")
+
+
+def read_tags(markdown: str) -> set[str]:
+    """Return the elements of HTML that stand in Markdown, as whoever shows it sees them."""
+    tokens = PARSER.parse(markdown)
+    parts = [*tokens, *(child for token in tokens for child in token.children or ())]
+    html = [part.content for part in parts if part.type in {"html_block", "html_inline"}]
+    return {tag for content in html for tag in re.findall(r"</?(\w+)", content)}

@@ -11,6 +11,7 @@ import pytest
 from neurondb.contracts.report import ReportRequest
 from neurondb.documents.report import write_report
 from neurondb.errors import NeuronDBError, UnknownNameError, UsageError
+from tests.neurondb.documents.pages import OUR_TAGS, read_tags
 from tests.neurondb.documents.report.conftest import (
     HOSTILE,
     STAGES_BESIDE_WEIGHTS,
@@ -85,29 +86,19 @@ def test_missing_stages_are_told_with_their_commands(
     assert "When neurons fire" not in report.page.text
 
 
-def test_hostile_names_stay_names(change_sample: Callable[..., Path], tmp_path: Path) -> None:
-    quoted = HOSTILE.replace("'", "''")
+def test_hostile_names_stay_names_and_paths_are_not_told(
+    change_sample: Callable[..., Path], tmp_path: Path
+) -> None:
     path = change_sample(
-        f"UPDATE models SET name = '{quoted}' WHERE name = '{GATED}'",
-        f"UPDATE tokens SET token = '{quoted}' || token_id",
+        f"UPDATE models SET name = '{HOSTILE}', source = '/home/somebody/secret/weights.gguf' "
+        f"WHERE name = '{GATED}'",
+        f"UPDATE tokens SET token = '{HOSTILE}' || token_id",
+        "DELETE FROM clamp_runs",
     )
     report = write(path, tmp_path / "out", HOSTILE)
     assert "script" not in {tag for tag, _ in report.page.elements}
     assert HOSTILE in report.page.text
-    assert "<script>" not in report.markdown
-    rows = [line for line in report.markdown.splitlines() if line.startswith("|")]
-    of_tables = {len(re.findall(r"(?<!\\)\|", line)) for line in rows if "alert" in line}
-    assert of_tables <= {len(re.findall(r"(?<!\\)\|", line)) for line in rows if "--:" in line}
-
-
-def test_paths_of_this_machine_are_not_told(
-    change_sample: Callable[..., Path], tmp_path: Path
-) -> None:
-    path = change_sample(
-        "UPDATE models SET source = '/home/somebody/secret/weights.gguf', dataset_id = NULL",
-        "DELETE FROM activation_stats",
-    )
-    report = write(path, tmp_path / "out", GATED)
+    assert read_tags(report.markdown) <= OUR_TAGS
     assert "weights.gguf" in report.page.text
     assert "somebody" not in report.page.text + report.markdown + str(report.written.missing)
 
