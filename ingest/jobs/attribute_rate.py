@@ -24,7 +24,7 @@ from ingest.interventions.building import build_intervention
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
-    load_stored_model,
+    open_running_model,
 )
 from ingest.weights.token_rows import TokenRows
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates, RateCurve
@@ -55,7 +55,7 @@ def run(request: AttributeRateRequest, progress: Progress) -> AttributeRates:
     try:
         states = _States.from_request(engine, request)
         with engine.connect() as connection:
-            running = load_stored_model(connection, request.machine)
+            running = open_running_model(connection, request.machine)
     finally:
         engine.dispose()
     inputs = read_inputs(running, prompts, sets, stop_words, pieces=request.pieces)

@@ -23,8 +23,8 @@ from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
-    load_stored_model,
     make_targets,
+    open_running_model,
     read_value_signs,
 )
 from ingest.jobs.ablate import open_for_writing
@@ -64,7 +64,7 @@ def run(request: ClampRequest, progress: Progress) -> ClampResult:
         hook = choose_clamp_hook(model, request.hook)
         _check(request)
         sign = read_value_signs(connection, model, request.neurons, request.sign)
-        running = load_stored_model(connection, request.machine)
+        running = open_running_model(connection, request.machine)
         fingerprint = read_fingerprint(connection, model)
     ids = encode_prompt(running, request.prompt, chat=request.chat)
     with explain_memory_errors(running), torch.inference_mode():

@@ -24,7 +24,7 @@ from ingest.interventions.prompts import choose_clamp_hook
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
-    load_stored_model,
+    open_running_model,
     read_canonical_signs,
 )
 from ingest.jobs.ablate import open_for_writing
@@ -131,7 +131,7 @@ class _ConceptSession:
                     f"only {len(choices)} of {model.n_layers} layers of {model.name} are ingested, "
                     f"so that no neuron can be told from others: run `{command}`"
                 )
-            running = load_stored_model(connection, request.machine)
+            running = open_running_model(connection, request.machine)
         return cls(engine, running, request, choices, progress)
 
     @property

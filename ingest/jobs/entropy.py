@@ -8,7 +8,7 @@ from ingest.interventions.entropy_baseline import draw_neurons
 from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
 from ingest.interventions.running_model import (
     explain_memory_errors,
-    load_stored_model,
+    open_running_model,
     read_canonical_signs,
 )
 from ingest.text.corpus import list_remarks
@@ -47,7 +47,7 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
             )
             places = (*request.neurons, *baseline)
             sign = read_canonical_signs(connection, model, places)
-            running = load_stored_model(connection, request.machine)
+            running = open_running_model(connection, request.machine)
         architecture = running.checkpoint.architecture
         texts = read_texts(engine, request.texts, running.tokenizer, architecture)
     finally:

@@ -21,8 +21,8 @@ from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
     explain_memory_errors,
-    load_stored_model,
     make_targets,
+    open_running_model,
     read_value_signs,
 )
 from ingest.text.chat import TextStreamer
@@ -65,7 +65,7 @@ def prepare_generation(
         _check(request)
         clamped = [clamp.neuron for clamp in request.clamps]
         sign = read_value_signs(connection, model, [*clamped, *request.zeroed], request.sign)
-        running = load_stored_model(connection, request.machine)
+        running = open_running_model(connection, request.machine)
     ids = encode_prompt(running, request.prompt, chat=request.chat)[0].tolist()
     values = torch.tensor([clamp.value for clamp in request.clamps])
     zeros = torch.zeros(len(request.zeroed))
