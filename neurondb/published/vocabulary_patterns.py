@@ -3,6 +3,7 @@
 universal-neurons §5. Moments are of cos(U, out) over the vocabulary; kurtosis is Pearson's.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -32,8 +33,11 @@ _ROLE_SQL: Final = (
     " WHERE model = {model} GROUP BY layer ORDER BY layer"
 )
 _PAPER: Final = "universal-neurons §5.1, Figure 6"
-DECILE: Final = 10
-"""Per cent of a layer that counts as large ‖out‖, or as small variance of the logit effect."""
+NULL_DIRECTIONS: Final = 40
+"""Directions of U with the smallest singular values, that `null_share` is about (METHODS §4)."""
+_FAR_BEYOND_CHANCE: Final = 2.0
+_LARGEST_SHARE: Final = 0.9
+"""A candidate has so many times the share of a random vector, √(40/d), or .9 where d is small."""
 
 _TAILS: Final = Claim(
     "kurtosis-rises",
@@ -63,27 +67,30 @@ _SKEW: Final = Claim(
 )  # fmt: skip
 _ENTROPY: Final = Claim(
     "entropy-candidates-at-the-end",
-    "The last layers have neurons of large ‖out‖ with hardly any effect on the logits.",
-    "share of the last two layers in the top decile of ‖out‖ and the bottom decile of the variance"
-    " of cos(U, out), both of the layer; 1% by chance",
-    True, 0.01, "universal-neurons §5.2, Figure 7", "vocab",
-    "SELECT name, out_norm, out_variance, out_norm / SQRT(NULLIF(out_variance, 0)) AS score"
-    " FROM neuron_overview WHERE model = {model} AND layer >= {n} - 2 AND out_variance > 0"
-    " ORDER BY score DESC LIMIT 20",
+    "The last layers have neurons that write what the logits hardly read: entropy neurons.",
+    "share of neurons of twice a random vector's null_share, last two layers − the others",
+    True, 0.0, "universal-neurons §5.2, Figure 7", "vocab",
+    "SELECT n.layer || '.' || n.neuron AS name, n.out_norm, v.variance, v.null_share FROM neurons n"
+    " JOIN models m ON m.model_id = n.model_id JOIN vocab_stats v ON v.neuron_id = n.neuron_id"
+    " WHERE m.name = {model} AND v.vector = 'out' AND n.layer >= {n} - 2"
+    " ORDER BY v.null_share DESC LIMIT 20",
 )  # fmt: skip
 
 
 class _Vocabulary(NamedTuple):
     skewness: Float[np.ndarray, "layers neurons"]
     kurtosis: Float[np.ndarray, "layers neurons"]
-    variance: Float[np.ndarray, "layers neurons"]
-    norm: Float[np.ndarray, "layers neurons"]
+    null_share: Float[np.ndarray, "layers neurons"]
 
 
 def check_vocabulary_patterns(connection: Connection, model: Model) -> Iterator[Pattern]:
     """Yield the patterns of the moments of cos(U, out)."""
     moments = _read_vocabulary(connection, model)
-    effects = {} if moments is None else _measure_effects(moments, divide_layers(model.n_layers))
+    effects = (
+        {}
+        if moments is None
+        else _measure_effects(moments, divide_layers(model.n_layers), model.d_model)
+    )
     for claim in (_TAILS, _PREDICTION, _SUPPRESSION, _SKEW, _ENTROPY):
         yield judge_claim(claim, model, effects.get(claim.name))
 
@@ -91,15 +98,16 @@ def check_vocabulary_patterns(connection: Connection, model: Model) -> Iterator[
 def _read_vocabulary(connection: Connection, model: Model) -> _Vocabulary | None:
     v = tables.vocab_stat_rows.c
     of_out = v.vector_id == codes.VECTORS.index("out")
-    moments = read_neuron_values(connection, model, [v.skewness, v.kurtosis, v.variance], of_out)
+    moments = read_neuron_values(connection, model, [v.skewness, v.kurtosis, v.null_share], of_out)
     if np.isnan(moments).all():
         return None
-    (norm,) = read_neuron_values(connection, model, [tables.neurons.c.out_norm])
-    skewness, kurtosis, variance = moments
-    return _Vocabulary(skewness, kurtosis, variance, norm)
+    skewness, kurtosis, null_share = moments
+    return _Vocabulary(skewness, kurtosis, null_share)
 
 
-def _measure_effects(moments: _Vocabulary, depths: Depths) -> dict[str, Effect]:
+def _measure_effects(
+    moments: _Vocabulary, depths: Depths, d_model: int
+) -> dict[str, Effect | None]:
     heavy = moments.kurtosis > ROLE_KURTOSIS
     positive, negative = heavy & (moments.skewness > 0), heavy & (moments.skewness < 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -113,7 +121,7 @@ def _measure_effects(moments: _Vocabulary, depths: Depths) -> dict[str, Effect]:
             measure_mean(_locate(negative)), measure_mean(_locate(positive))
         ),
         _SKEW.name: measure_share(negative[depths.end][heavy[depths.end]]),
-        _ENTROPY.name: measure_share(_find_candidates(moments)),
+        _ENTROPY.name: _compare_candidates(moments.null_share, d_model),
     }
 
 
@@ -123,17 +131,12 @@ def _locate(chosen: Bool[np.ndarray, "layers neurons"]) -> Float[np.ndarray, " n
     return depths
 
 
-def _find_candidates(moments: _Vocabulary) -> Bool[np.ndarray, " neurons"]:
-    """Return, of each neuron of the last two layers, whether it is a candidate.
-
-    universal-neurons compares its entropy neuron with random ones that are neither in the top
-    decile of the norm nor in the bottom decile of the variance: a candidate is in both.
-    """
-    found = []
-    for norm, variance in zip(moments.norm[-2:], moments.variance[-2:], strict=True):
-        known = ~(np.isnan(norm) | np.isnan(variance))
-        if not known.any():
-            continue
-        large = norm[known] >= np.percentile(norm[known], 100 - DECILE)
-        found.append(large & (variance[known] <= np.percentile(variance[known], DECILE)))
-    return np.concatenate(found) if found else np.empty(0, bool)
+def _compare_candidates(
+    null_share: Float[np.ndarray, "layers neurons"], d_model: int
+) -> Effect | None:
+    """Return how many more candidates the last two layers have; None where it was not computed."""
+    if np.isnan(null_share).all():
+        return None
+    least = min(_LARGEST_SHARE, _FAR_BEYOND_CHANCE * math.sqrt(NULL_DIRECTIONS / d_model))
+    is_candidate = null_share > least
+    return subtract_effects(measure_share(is_candidate[-2:]), measure_share(is_candidate[:-2]))
