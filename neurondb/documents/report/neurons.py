@@ -31,7 +31,7 @@ from neurondb.documents.report.subject import (
     show_text,
     tabulate,
 )
-from neurondb.formatting.numbers import format_share
+from neurondb.formatting.numbers import MISSING, format_share
 from neurondb.neurons import parse_neuron
 from neurondb.reading.models import find_neuron_id
 from neurondb.reading.neuron_table import NeuronLine, read_neuron_lines
@@ -101,24 +101,31 @@ def _write_predictors(subject: Subject) -> Iterator[Block]:
     if not answer.rows:
         return
     lines, lists = _read_about(subject, answer.rows)
-    yield Heading("The clearest prediction neuron of each class", 3)
+    yield Heading("Prediction neurons of each class", 3)
     yield Paragraph(
         (
-            "The neuron with the highest kurtosis of cos(U, out) in each class, among those of "
-            "kurtosis above 10 and positive skewness: it promotes a few tokens and leaves the "
-            "others as they are. ",
+            "The neuron with the highest kurtosis of cos(U, out) in each class: above 10 it promotes "
+            "a few tokens and leaves the others as they are, or, where its role is suppression, "
+            "suppresses them. ",
             Faint("Chosen as in weakening-neurons, app. F.2 and table 2."),
         )
     )
     yield from tabulate(
         answer,
         [
-            *(show_class(), show_neuron(), show_number("out_kurtosis", "kurtosis")),
+            *(show_class(), show_neuron(), show_number("kurtosis", "kurtosis")),
+            Shown("role", lambda row: row["role"] or MISSING),
             *_show_cosines(subject),
             _show_firing(lines),
-            _show_tokens(lists, "out promotes", "top"),
+            Shown("acts on", lambda row: _write_acted_on(row, lists)),
         ],
     )
+
+
+def _write_acted_on(row: Row, lists: TokenLists) -> Text:
+    """Return the tokens that a neuron promotes most, or that it suppresses if that is its role."""
+    direction = "bottom" if row["role"] == "suppression" else "top"
+    return _show_tokens(lists, "", direction).write(row)
 
 
 def _write_double_checking(subject: Subject) -> Iterator[Block]:
