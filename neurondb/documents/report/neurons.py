@@ -104,9 +104,9 @@ def _write_predictors(subject: Subject) -> Iterator[Block]:
     yield Heading("Prediction neurons of each class", 3)
     yield Paragraph(
         (
-            "The neuron with the highest kurtosis of cos(U, out) in each class: above 10 it promotes "
-            "a few tokens and leaves the others as they are, or, where its role is suppression, "
-            "suppresses them. ",
+            "The neuron with the highest kurtosis of cos(U, out) in each class. Above 10 it "
+            "promotes a few tokens, or suppresses them where that is its role, and leaves the "
+            "others as they are. ",
             Faint("Chosen as in weakening-neurons, app. F.2 and table 2."),
         )
     )

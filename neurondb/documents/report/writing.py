@@ -20,6 +20,7 @@ from neurondb.documents.report.provenance import (
     describe_size,
     write_provenance,
 )
+from neurondb.documents.report.published import write_published
 from neurondb.documents.report.sections import (
     Figures,
     write_classes,
@@ -122,6 +123,7 @@ def _write_one(subject: Subject, figures: Figures) -> Iterator[Block]:
         yield Heading("Cosines of each neuron's vectors", 2, "cosines")
         yield from figures["cosines"]
     yield from write_patterns(subject, patterns)
+    yield from write_published(subject)
     yield from write_vocabulary(subject, figures)
     yield from write_firing(subject, figures)
     yield from write_neurons(subject)

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from neurondb import figures
 from neurondb.documents.report import pictures
 from neurondb.documents.report.pictures import BASE64, LARGE_SVG, Picture, fit_pictures
 from neurondb.documents.report.plan import COMPARED_PLAN, PLAN, PlannedFigure, draw_once
-from neurondb.figures import FIGURES
 
 PLANNED = PlannedFigure("s", "x", draw_once())
 
@@ -24,7 +24,7 @@ def pixels(monkeypatch: pytest.MonkeyPatch) -> None:
         assert form == "png"
         return b" " * int(240_000 * scale**2)
 
-    monkeypatch.setattr(pictures.figures, "render_spec", render)
+    monkeypatch.setattr(figures, "render_spec", render)
 
 
 @pytest.mark.usefixtures("pixels")
@@ -56,7 +56,7 @@ def test_every_figure_of_the_registry_has_its_place() -> None:
     planned = {figure.name for figure in (*PLAN, *COMPARED_PLAN)}
     single = {
         name
-        for name, figure in FIGURES.items()
+        for name, figure in figures.FIGURES.items()
         if {"neuron", "token"} & {p.name for p in figure.parameters if p.required}
     }
-    assert FIGURES.keys() - planned == single
+    assert figures.FIGURES.keys() - planned == single
