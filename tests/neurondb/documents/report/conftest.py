@@ -29,6 +29,7 @@ HOSTILE = '<script>alert("x")</script>|`*[a](javascript:b)'
 class Report(NamedTuple):
     """A report that was written, and its page."""
 
+    models: tuple[str, ...]
     written: ReportWritten
     page: Reader
     markdown: str
@@ -37,7 +38,7 @@ class Report(NamedTuple):
 def write(location: Path | str, directory: Path, *models: str) -> Report:
     written = write_report(ReportRequest(models, directory, str(location)), Silent())
     page = read_page(written.page.read_text(encoding="utf-8"))
-    return Report(written, page, written.markdown.read_text(encoding="utf-8"))
+    return Report(models, written, page, written.markdown.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session", params=[(GATED,), (UNGATED,), (GATED, UNGATED)], ids="+".join)

@@ -9,7 +9,7 @@ import pytest
 from neurondb.documents.report.neurons import PROTOTYPES
 from neurondb.documents.report.subject import shorten_source
 from tests.neurondb.documents.report.conftest import Report
-from tests.neurondb.figures.specs import GATED, UNGATED
+from tests.neurondb.figures.specs import GATED
 from tests.support.sample_facts import REGION, Sample
 
 STRONGEST: dict[str, Callable[[dict[str, Any]], float]] = {
@@ -31,7 +31,7 @@ def test_prediction_neurons_have_the_highest_kurtosis_of_their_class(
     section = report.markdown.partition("### Prediction neurons")[2].partition("###")[0]
     rows = re.findall(r"\| ([a-z ]+) \| <b>([\d.]+)</b>", section)
     for name, neuron in rows:
-        model = GATED if "# Neurons of sample-llama" in report.markdown else UNGATED
+        (model,) = report.models
         of_class = [n for n in sample.neurons if (n["model"], n["class"]) == (model, name)]
         assert neuron == max(of_class, key=lambda n: n["out_kurtosis"] or 0)["name"]
     assert bool(rows) == bool(section)
@@ -39,7 +39,7 @@ def test_prediction_neurons_have_the_highest_kurtosis_of_their_class(
 
 def test_prototypes_of_each_class_are_shown(report: Report, sample: Sample) -> None:
     section = report.markdown.partition("### Prototypical neurons")[2].partition("###")[0]
-    if "Neurons of sample-llama\n" not in report.markdown:
+    if report.models != (GATED,):
         return
     for name, score in STRONGEST.items():
         of_class = [n for n in sample.neurons if n["model"] == GATED and n["class"] == name]
