@@ -89,7 +89,7 @@ def verify(
     \b
     neurondb verify llama-3.2-3b
     neurondb verify llama-3.2-3b --published
-    neurondb verify my-copy --published --as olmo-7b --format csv -o figures.csv
+    neurondb verify ./my-olmo --published --as olmo-7b --format csv -o figures.csv
     """  # noqa: D301
     _refuse_others(published)
     if not published:

@@ -156,7 +156,7 @@ def _draw_panel(limit: float, size: _Size, highest: int) -> alt.LayerChart:
     # Without descriptions for screen readers, which would be most of a file.
     opacity = alt.Opacity(
         "n:Q",
-        scale=alt.Scale(type="log", domain=[1, max(highest, 2)], range=[0.35, 1]),
+        scale=alt.Scale(type="log", domain=[1, max(highest, 2)], range=[0.45, 1]),
         legend=None,
     )
     cells = choose("cell").mark_rect(aria=False)

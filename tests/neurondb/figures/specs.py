@@ -44,7 +44,6 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "comparison-migration": {"other": UNGATED},
     "comparison-cosines": {"other": UNGATED},
     "vocabulary-moments": {"layer": 1},
-    "attribute-curves": {"file": rates_file()},
 }
 """Of the figures that need some."""
 
