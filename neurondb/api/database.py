@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, Engine
 
 from neurondb import named_queries
+from neurondb.api.database_documents import DatabaseDocuments
 from neurondb.api.database_jobs import DatabaseJobs
 from neurondb.api.result import Result
 from neurondb.database import format_url, open_existing, translate_errors
@@ -31,7 +32,7 @@ from neurondb.sql.running import TIME_LIMIT_S
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 
 
-class Database(DatabaseJobs):
+class Database(DatabaseJobs, DatabaseDocuments):
     """A database that is open for questions.
 
     Nothing here changes it but `annotate`, `ablate` and `concept`, which add to it. It is closed

@@ -9,10 +9,10 @@ from html import escape
 from typing import Any, Final
 
 from neurondb.explore.site import TITLE
-from neurondb.explore.sql import format_literal, replace_parameters, strip_header
 from neurondb.named_queries import load_all
 from neurondb.schema import VIEWS, metadata
 from neurondb.sql.query_files import NamedQuery, Parameter
+from neurondb.sql.written_out import format_literal, replace_parameters, strip_header
 
 DESCRIPTION: Final = "Neurons of language models, analysed and queryable."
 

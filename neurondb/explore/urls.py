@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from neurondb.explore.sql import fill_parameters
+from neurondb.sql.written_out import fill_parameters
 
 
 class Urls:
