@@ -5,11 +5,11 @@ the unit rows, so their mean over any set of tokens is a product with the set's 
 variance a quadratic form of the rows' covariance: no neuron looks at the vocabulary again.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,6 +28,21 @@ NO_SPREAD: Final = 1e-14
 """Variance of cosines below which it is that of their rounding."""
 
 _TILE: Final = 4096
+
+
+class BestProperties(NamedTuple):
+    """The properties that tell a layer's effects on tokens apart the best; −1 where there is none.
+
+    Attributes:
+        by_variance: the one that explains most of the variance of a neuron's effects.
+        by_effect: the one with the largest |effect|, which may be of a handful of tokens.
+        explained: the share that the former explains, METHODS §9's reduction in variance:
+            β(1 − β)·effect², β being the share of tokens that have the property. NaN is none.
+    """
+
+    by_variance: Int[np.ndarray, " neurons"]
+    by_effect: Int[np.ndarray, " neurons"]
+    explained: Float[np.ndarray, " neurons"]
 
 
 class PropertyEffects:
@@ -51,7 +66,9 @@ class PropertyEffects:
     ) -> None:
         n, count = len(unit_unembed), torch.from_numpy(members.sum(0)).to(unit_unembed.device)
         total, inside = _sums(unit_unembed, members)
+        self.unit_unembed = unit_unembed
         self._inside = inside / count[:, None]
+        self._share = count.double() / n
         self._outside = (total - inside) / (n - count)[:, None]
         self._too_few = (count < MIN_TOKENS) | (count == n)
         self._covariance = (
@@ -64,14 +81,35 @@ class PropertyEffects:
         `effect` is NaN for zero vectors, for neurons to which all tokens are the same, for
         properties of fewer than MIN_TOKENS tokens or of all, and below MIN_EFFECT.
         """
+        effect, inside, outside = self._compare(out)
+        effect.masked_fill_(effect.abs() < MIN_EFFECT, torch.nan)
+        return PropertyEffectsRecord(*(v.cpu().numpy() for v in (effect, inside, outside)))
+
+    def find_best(self, out: Float[Tensor, "neurons d_model"]) -> BestProperties:
+        """Return which properties set a layer's effects apart the most, whatever their size.
+
+        Of zero vectors, and where no property has an effect, there is none.
+        """
+        effect, *_ = self._compare(out)
+        explained = (self._share * (1 - self._share) * effect**2).nan_to_num(-1)
+        share, by_variance = explained.max(dim=1)
+        strength, by_effect = effect.abs().nan_to_num(-1).max(dim=1)
+        known = strength >= 0
+        return BestProperties(
+            by_variance=by_variance.where(known, -1).cpu().numpy(),
+            by_effect=by_effect.where(known, -1).cpu().numpy(),
+            explained=share.where(known, torch.nan).cpu().numpy(),
+        )
+
+    def _compare(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the effects, small ones too, and both means, in float64; NaN is no effect."""
         exact = out.double()
         unit = exact / torch.linalg.vector_norm(exact, dim=1, keepdim=True)  # 0/0 is NaN
         inside, outside = unit @ self._inside.T, unit @ self._outside.T
         variance = torch.mm(unit, self._covariance).mul_(unit).sum(1)
         deviation = variance.where(variance > NO_SPREAD, torch.nan).sqrt()
         effect = (inside - outside) / deviation[:, None]
-        effect.masked_fill_(self._too_few | (effect.abs() < MIN_EFFECT), torch.nan)
-        return PropertyEffectsRecord(*(v.cpu().numpy() for v in (effect, inside, outside)))
+        return effect.masked_fill_(self._too_few, torch.nan), inside, outside
 
 
 def _sums(rows: Tensor, members: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
