@@ -20,6 +20,10 @@ PAIR_TITLES: Final = {
     "gate_in": "cos(gate, in)",
 }
 
+UNSIGNED_PAIRS: Final = ("gate_in", "gate_out")
+"""The pairs of which weakening-neurons has absolute values where it shows one at a time: turning
+`in` and `out`, which leaves a neuron what it is, turns their sign."""
+
 
 class _UncheckedData(alt.InlineData):
     """Data that Altair takes as they are: checking thousands of our own rows takes seconds."""
@@ -30,6 +34,12 @@ class _UncheckedData(alt.InlineData):
 def make_data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     """Return rows as the data of a chart."""
     return _UncheckedData(values=list(rows))
+
+
+def title_pair(pair: str, *, absolute: bool = False) -> str:
+    """Return what a cosine is called, |cos(gate, out)| where its absolute value is meant."""
+    title = PAIR_TITLES[pair]
+    return f"|{title}|" if absolute and pair in UNSIGNED_PAIRS else title
 
 
 def round_value(value: float, digits: int = DIGITS) -> float:

@@ -13,6 +13,7 @@ from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
 from neurondb.name_matching import quote_word, suggest_names
 from neurondb.reading.models import Model, find_model
+from neurondb.sql.query_files import set_defaults
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -52,6 +53,22 @@ def draw_chart(
     if isinstance(model, str):
         model = find_model(connection, model)
     return figure.draw(connection, model, **_bind_parameters(figure, model, parameters))
+
+
+def draw_models(
+    connection: Connection, name: str, models: Sequence[Model | str], **parameters: Any
+) -> "TopLevelMixin":
+    """Return a figure of one model or several: in one chart, or in charts below each other.
+
+    Takes and raises what `draw_chart` does.
+    """
+    figure = find_figure(name)
+    if not figure.together or len(models) == 1:
+        charts = [draw_chart(connection, name, model, **parameters) for model in models]
+        return charts[0] if len(charts) == 1 else stack_charts(charts)
+    found = [find_model(connection, m) if isinstance(m, str) else m for m in models]
+    bound = [_bind_parameters(figure, model, parameters) for model in found]
+    return figure.draw_models(connection, found, **bound[0])
 
 
 def make_spec(
@@ -104,6 +121,21 @@ def describe_spec(spec: dict[str, Any]) -> str:
     sentences = [str(line).strip().rstrip(".") for line in lines if line]
     panels = [panel for key in ("vconcat", "hconcat", "concat") for panel in spec.get(key, [])]
     return " ".join([*(f"{line}." for line in sentences), *map(describe_spec, panels)])
+
+
+def fill_statement(
+    connection: Connection, name: str, model: Model | str, **parameters: Any
+) -> str | None:
+    """Return the SELECT of a figure with a model and parameters as defaults in its header.
+
+    `neurondb sql` then runs it as it is. None, and what is raised, as `Figure.sql` and `draw_chart`
+    have it.
+    """
+    figure = find_figure(name)
+    if isinstance(model, str):
+        model = find_model(connection, model)
+    bound = _bind_parameters(figure, model, parameters) | {"model": model.name}
+    return None if figure.sql is None else set_defaults(figure.sql, bound)
 
 
 def stack_charts(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":

@@ -21,6 +21,7 @@ _ALL: Final = (
         "layer, with the region that random pairs fill (after weakening-neurons, figures 1 and 22, "
         "which have the median of cos(in, out) only, of several models in one).",
         several=True,
+        query="median-cosines-by-layer",
     ),
     Figure(
         name="classes-by-layer",
@@ -40,9 +41,16 @@ _ALL: Final = (
     Figure(
         name="cosine-boxplots",
         title="Cosines by layer",
-        description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
-        "(after weakening-neurons, figures 25 and 26, which have the absolute values of "
-        "cos(gate, in) and cos(gate, out)).",
+        description="Boxplots of cos(in, out), |cos(gate, out)| and |cos(gate, in)| in every "
+        "layer, whiskers from 5% to 95% (after weakening-neurons, figures 25 and 26).",
+        parameters=(
+            Parameter(
+                "absolute",
+                "whether cos(gate, out) and cos(gate, in) are without their sign, as in the paper",
+                choices=("yes", "no"),
+            ),
+        ),
+        several=True,
     ),
     Figure(
         name="layer-scatter",
