@@ -113,7 +113,8 @@ def _count_tile(
         first = int(bins.min())
         counts = np.bincount(bins - first)
         held = np.flatnonzero(counts)
-        for property_ in dict.fromkeys((int(best.by_variance[place]), int(best.by_effect[place]))):
+        properties = int(best.by_variance[place]), int(best.by_skewness[place])
+        for property_ in dict.fromkeys(properties):
             inside = np.bincount(bins[members[:, property_]] - first, minlength=len(counts))
             yield (
                 np.full(len(held), place),

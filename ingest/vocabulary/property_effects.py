@@ -33,15 +33,19 @@ _TILE: Final = 4096
 class BestProperties(NamedTuple):
     """The properties that tell a layer's effects on tokens apart the best; −1 where there is none.
 
+    With β the share of tokens that have a property, two groups that lie at their means have the
+    variance β(1 − β)·effect² and the third moment β(1 − β)(1 − 2β)·effect³, in units of the
+    standard deviation of all effects.
+
     Attributes:
         by_variance: the one that explains most of the variance of a neuron's effects.
-        by_effect: the one with the largest |effect|, which may be of a handful of tokens.
-        explained: the share that the former explains, METHODS §9's reduction in variance:
-            β(1 − β)·effect², β being the share of tokens that have the property. NaN is none.
+        by_skewness: the one that explains most of their skewness: of what the tail is made.
+        explained: the share of the variance that the former explains (METHODS §9's reduction in
+            variance). NaN is none.
     """
 
     by_variance: Int[np.ndarray, " neurons"]
-    by_effect: Int[np.ndarray, " neurons"]
+    by_skewness: Int[np.ndarray, " neurons"]
     explained: Float[np.ndarray, " neurons"]
 
 
@@ -91,14 +95,15 @@ class PropertyEffects:
         Of zero vectors, and where no property has an effect, there is none.
         """
         effect, *_ = self._compare(out)
-        explained = (self._share * (1 - self._share) * effect**2).nan_to_num(-1)
-        share, by_variance = explained.max(dim=1)
-        strength, by_effect = effect.abs().nan_to_num(-1).max(dim=1)
-        known = strength >= 0
+        spread = self._share * (1 - self._share)
+        explained, by_variance = (spread * effect**2).nan_to_num(-1).max(dim=1)
+        skew = (spread * (1 - 2 * self._share) * effect**3).abs()
+        by_skewness = skew.nan_to_num(-1).argmax(dim=1)
+        known = explained >= 0
         return BestProperties(
             by_variance=by_variance.where(known, -1).cpu().numpy(),
-            by_effect=by_effect.where(known, -1).cpu().numpy(),
-            explained=share.where(known, torch.nan).cpu().numpy(),
+            by_skewness=by_skewness.where(known, -1).cpu().numpy(),
+            explained=explained.where(known, torch.nan).cpu().numpy(),
         )
 
     def _compare(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:

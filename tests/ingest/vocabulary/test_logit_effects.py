@@ -57,6 +57,15 @@ class Layer:
         explained: Array = 1 - within / self.cosines.var(1)
         return explained
 
+    def third_moment(self, property_: int) -> Array:
+        """That of the effects if every token had the mean of its group."""
+        has = self.properties.members[:, property_]
+        inside, outside = self.cosines[:, has].mean(1), self.cosines[:, ~has].mean(1)
+        of_group = np.where(has, inside[:, None], outside[:, None])
+        centred = of_group - of_group.mean(1, keepdims=True)
+        third: Array = (centred**3).mean(1)
+        return third
+
 
 @pytest.fixture(scope="module")
 def layer() -> Layer:
@@ -67,12 +76,11 @@ def test_the_best_properties_are_those_of_brute_force(layer: Layer) -> None:
     members = layer.properties.members
     usable = [p for p in range(members.shape[1]) if members[:, p].sum() >= MIN_TOKENS]
     explained = np.stack([layer.explained(p) for p in usable], 1)
-    sides = [(layer.cosines[:, members[:, p]], layer.cosines[:, ~members[:, p]]) for p in usable]
-    effect = np.stack([np.abs(a.mean(1) - b.mean(1)) for a, b in sides], 1)
+    third = np.stack([np.abs(layer.third_moment(p)) for p in usable], 1)
     best = PropertyEffects(layer.rows, members).find_best(layer.out)
     np.testing.assert_allclose(best.explained, explained.max(1), atol=1e-6)
     np.testing.assert_array_equal(best.by_variance, np.array(usable)[explained.argmax(1)])
-    np.testing.assert_array_equal(best.by_effect, np.array(usable)[effect.argmax(1)])
+    np.testing.assert_array_equal(best.by_skewness, np.array(usable)[third.argmax(1)])
 
 
 def test_bins_hold_the_tokens_whose_cosine_is_in_them(layer: Layer) -> None:
@@ -83,7 +91,7 @@ def test_bins_hold_the_tokens_whose_cosine_is_in_them(layer: Layer) -> None:
     of_pair = defaultdict(list)
     for bin_ in zip(*vars(record).values(), strict=True):
         of_pair[tuple(map(int, bin_[:2]))].append(bin_[2:])
-    pairs = {(n, int(p[n])) for n in chosen.tolist() for p in (best.by_variance, best.by_effect)}
+    pairs = {(n, int(p[n])) for n in chosen.tolist() for p in (best.by_variance, best.by_skewness)}
     assert of_pair.keys() == pairs
     for (neuron, property_), bins in of_pair.items():
         cosines, has = layer.cosines[neuron], members[:, property_]
@@ -144,7 +152,7 @@ def test_a_zero_vector_has_no_best_property() -> None:
     rows = torch.eye(8).repeat(8, 1)
     out = torch.cat([torch.zeros(1, 8), torch.ones(1, 8) + torch.arange(8.0)])
     best = PropertyEffects(rows, np.arange(64)[:, None] < [20, 64]).find_best(out)
-    assert best.by_variance.tolist() == best.by_effect.tolist() == [-1, 0]
+    assert best.by_variance.tolist() == best.by_skewness.tolist() == [-1, 0]
     assert np.isnan(best.explained[0])
 
 
