@@ -80,6 +80,20 @@ def make_layer_axis(n_layers: int) -> alt.Axis:
     return alt.Axis(values=list(range(0, n_layers, step)), format="d", grid=False)
 
 
+def choose_layers(n_layers: int, most: int) -> list[int]:
+    """Return all layers, or so many of them, the first and the last among them, evenly chosen."""
+    if n_layers <= most:
+        return list(range(n_layers))
+    return [round(i * (n_layers - 1) / (most - 1)) for i in range(most)]
+
+
+def choose_columns(n: int, widest: int, narrowest: int = 3) -> int:
+    """Return how many panels stand side by side, so that the last row is as full as can be."""
+    if n <= widest:
+        return n
+    return min(range(narrowest, widest + 1), key=lambda columns: (-n % columns, widest - columns))
+
+
 def make_count_colour(highest: int, title: str = "neurons") -> alt.Color:
     """Return the logarithmic colours of counts `n` from 1 to the most, decades in the legend."""
     decades = [10**exponent for exponent in range(len(str(highest)))]

@@ -56,9 +56,11 @@ def draw(connection: Connection, model: Model, absolute: str = "yes") -> alt.Top
         "box: quartiles and median, whisker: 5% to 95%",
         "grey: where 95% of mismatched or random pairs lie",
     )
-    return layers.facet(facet, columns=len(panels) if few else 1, data=make_data(rows)).properties(
-        title=make_title(FIGURES["cosine-boxplots"].title, model, *notes)
-    )
+    title = make_title(FIGURES["cosine-boxplots"].title, model, *notes)
+    columns = len(panels) if few else 1
+    chart = layers.facet(facet, columns=columns, data=make_data(rows)).properties(title=title)
+    # Half of a panel would be empty where another one has signs.
+    return chart.resolve_scale(y="independent") if absolute == "yes" else chart
 
 
 def _make_rows(connection: Connection, model: Model, *, absolute: bool) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """A figure's name and a model → an Altair chart → a vega-lite specification."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -12,6 +12,7 @@ from neurondb.figures.registry import FIGURES
 from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
 from neurondb.name_matching import quote_word, suggest_names
+from neurondb.neurons import NeuronPlace, parse_layers, parse_neurons
 from neurondb.reading.models import Model, find_model
 from neurondb.sql.query_files import set_defaults
 
@@ -135,6 +136,8 @@ def fill_statement(
     if isinstance(model, str):
         model = find_model(connection, model)
     bound = _bind_parameters(figure, model, parameters) | {"model": model.name}
+    if "layers" in bound:
+        bound["layers"] = ",".join(map(str, bound["layers"]))
     return None if figure.sql is None else set_defaults(figure.sql, bound)
 
 
@@ -162,11 +165,27 @@ def _bind_parameters(figure: Figure, model: Model, parameters: dict[str, Any]) -
     bound: dict[str, Any] = {n: _convert(by_name[n], value) for n, value in values.items()}
     if "layer" in bound:
         bound["layer"] = _resolve_layer(model, bound["layer"])
-    if not 0 <= bound.get("neuron", 0) < model.d_mlp:
-        raise UnknownNameError(
-            f"{model.name} has no neuron {bound['neuron']}: a layer's are 0 to {model.d_mlp - 1}"
-        )
+    if "layers" in bound:
+        layers = (_resolve_layer(model, layer) for layer in parse_layers(bound["layers"]))
+        bound["layers"] = tuple(sorted(set(layers)))
+    if "neurons" in bound:
+        bound["neurons"] = ",".join(_check_neurons(model, parse_neurons(bound["neurons"])))
+    _check_neuron(model, bound.get("neuron", 0))
     return bound
+
+
+def _check_neurons(model: Model, places: Sequence[NeuronPlace]) -> Iterator[str]:
+    for layer, neuron in places:
+        _resolve_layer(model, layer)
+        _check_neuron(model, neuron)
+        yield f"{layer}.{neuron}"
+
+
+def _check_neuron(model: Model, neuron: int) -> None:
+    if not 0 <= neuron < model.d_mlp:
+        raise UnknownNameError(
+            f"{model.name} has no neuron {neuron}: a layer's are 0 to {model.d_mlp - 1}"
+        )
 
 
 def _convert(parameter: Parameter, value: Any) -> int | str:
@@ -177,7 +196,7 @@ def _convert(parameter: Parameter, value: Any) -> int | str:
             raise UsageError(
                 f"{parameter.name} is a whole number, not {quote_word(str(value))}"
             ) from None
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     if parameter.choices and text not in parameter.choices:
         raise UsageError(
             f"{parameter.name} is one of {', '.join(parameter.choices)}, not {quote_word(text)}"

@@ -96,6 +96,7 @@ class Figure:
 
 
 LAYER = Parameter("layer", "layer, from 0; negative ones count from the end", True, int)
+LAYERS = Parameter("layers", "layers, as 0,5,-1 or 0-7; by default all, or 48 evenly chosen")
 DATASET = Parameter("dataset", "dataset of texts; by default the one that neuron_overview shows")
 BASE_URL = Parameter("base_url", "what links begin with, before /neuron and /search")
 OTHER = Parameter("other", "the model it is compared with", required=True)

@@ -5,7 +5,7 @@ Nothing here imports altair, so that figures can be listed where none can be dra
 
 from typing import Final
 
-from neurondb.figures.figure import BASE_URL, DATASET, LAYER, OTHER, Figure, Parameter
+from neurondb.figures.figure import BASE_URL, DATASET, LAYER, LAYERS, OTHER, Figure, Parameter
 from neurondb.interventions import ESTIMATED_METRICS, METRICS, MODES
 from neurondb.reading.arrays import FIGURE_PAIRS
 
@@ -25,13 +25,27 @@ _NEURONS: Final = Parameter(
 _WHERE: Final = Parameter(
     "where", "the set: an expression as `neurondb find` takes it, such as class=weakening", True
 )
+_COSINE: Final = Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS)
+_UNSIGNED: Final = Parameter(
+    "absolute",
+    "whether cos(gate, out) is without its sign, as in the paper",
+    choices=("yes", "no"),
+)
 _ALL: Final = (
+    Figure(
+        name="median-in-out-by-depth",
+        title="Median cos(in, out) by depth",
+        description="Median of cos(in, out) in every layer of one model or several, from the first "
+        "layer to the last, with the region that random pairs fill (after weakening-neurons, "
+        "figures 1 and 22, which have layers by their number).",
+        several=True,
+        together=True,
+    ),
     Figure(
         name="median-cosines-by-layer",
         title="Median cosines by layer",
         description="Median and quartiles of the cosines between a neuron's vectors in every "
-        "layer, with the region that random pairs fill (after weakening-neurons, figures 1 and 22, "
-        "which have the median of cos(in, out) only, of several models in one).",
+        "layer, with the region that random pairs fill (weakening-neurons, §3).",
         several=True,
         query="median-cosines-by-layer",
     ),
@@ -41,6 +55,7 @@ _ALL: Final = (
         description="Share of each read-write class among the neurons of every layer "
         "(after weakening-neurons, figures 2, 23 and 24).",
         several=True,
+        together=True,
     ),
     Figure(
         name="class-heatmap",
@@ -68,8 +83,9 @@ _ALL: Final = (
         name="layer-scatter",
         title="Neurons of a layer by their cosines",
         description="cos(gate, out) against cos(in, out) of a layer's neurons, coloured by "
-        "cos(gate, in), with the regions of random pairs (weakening-neurons, figure 3, a panel at "
-        "a time); of ungated models the distribution of cos(in, out).",
+        "cos(gate, in), with the regions of random pairs and the classes' corners "
+        "(weakening-neurons, figure 3, a panel at a time); of ungated models the distribution of "
+        "cos(in, out).",
         parameters=(
             LAYER,
             Parameter("neuron", "neuron of the layer to mark", kind=int),
@@ -77,13 +93,41 @@ _ALL: Final = (
         ),
     ),
     Figure(
+        name="layer-scatter-grid",
+        title="Neurons by their cosines, layer by layer",
+        description="cos(gate, out) against cos(in, out) of the neurons of many layers, a panel "
+        "each, coloured by cos(gate, in), with the random region and the classes' corners "
+        "(weakening-neurons, figures 3, 7 and 27 to 38); of ungated models the distributions of "
+        "cos(in, out).",
+        parameters=(LAYERS,),
+    ),
+    Figure(
+        name="class-vectors",
+        title="Neurons of each read-write class as vectors",
+        description="Gate, in and out of a neuron of each of the six classes, drawn from its own "
+        "cosines in the plane of gate and in; out is its projection on that plane, whose products "
+        "with both are exact (after input-output-functionality, figure 2).",
+        parameters=(
+            Parameter("neurons", "neurons to draw, as 29.808,3.7; by default one of each class"),
+        ),
+    ),
+    Figure(
         name="frequency-against-cosine",
         title="Activation frequency against a cosine",
-        description="Share of tokens on which neurons fire against a cosine of their vectors, with "
-        "the correlation in every layer (after weakening-neurons, figures 6 and 8, with the axes "
-        "exchanged, and for the other two cosines figures 9 and 10; for ungated models after "
-        "universal-neurons, figure 9).",
-        parameters=(Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS), DATASET),
+        description="Share of tokens on which neurons fire against a cosine of their vectors, as a "
+        "two-dimensional histogram of each layer or of some, with the correlation in each "
+        "(weakening-neurons, figures 6 and 8, and for the other two cosines figures 9 and 10).",
+        parameters=(_COSINE, LAYERS, _UNSIGNED, DATASET),
+    ),
+    Figure(
+        name="frequency-histograms",
+        title="Activation frequency against a cosine, of whole models",
+        description="Share of tokens on which neurons fire against a cosine of their vectors, as a "
+        "two-dimensional histogram of all neurons of each model (after universal-neurons, "
+        "figure 9).",
+        parameters=(_COSINE, _UNSIGNED, DATASET),
+        several=True,
+        together=True,
     ),
     Figure(
         name="frequency-by-class",

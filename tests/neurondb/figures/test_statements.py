@@ -11,7 +11,7 @@ from neurondb import figures
 from neurondb.histogram import unpack
 from neurondb.sql import run_sql
 from neurondb.sql.query_files import parse_query, set_defaults
-from tests.neurondb.figures.specs import GATED, PARAMETERS, UNGATED, rows, specification
+from tests.neurondb.figures.specs import GATED, PARAMETERS, UNGATED, rows, specification, values
 from tests.support.sample_facts import LAYERS, WIDTH
 
 MODELS = pytest.mark.parametrize("model", [GATED, UNGATED])
@@ -93,6 +93,69 @@ def test_points_of_a_layer(sample_engine: Engine) -> None:
     values = [row["in_out"] for row in ask(sample_engine, "layer-scatter", UNGATED, layer=-3)]
     assert sum(row["n"] for row in bins) == len(values)
     assert (bins[0]["x"], bins[-1]["x2"]) == pytest.approx((min(values), max(values)), abs=1e-4)
+
+
+@MODELS
+def test_medians_by_depth(model: str, sample_engine: Engine) -> None:
+    drawn = rows(specification(sample_engine, "median-in-out-by-depth", model), "depth")
+    asked = ask(sample_engine, "median-in-out-by-depth", model)
+    assert len(drawn) == len(asked) == LAYERS
+    for row, shown in zip(asked, drawn, strict=True):
+        assert row == pytest.approx({key: shown[key] for key in row}, abs=1e-4)
+
+
+def test_points_of_several_layers(sample_engine: Engine) -> None:
+    spec = specification(sample_engine, "layer-scatter-grid", layers="3,0")
+    points = [row for row in rows(spec, "kind") if row["kind"] == "point"]
+    asked = ask(sample_engine, "layer-scatter-grid", layers="-1,0")
+    assert [(row["layer"], row["name"]) for row in asked] == [
+        (row["layer"], row["name"]) for row in points
+    ]
+    for row, shown in zip(asked, points, strict=True):
+        drawn = (shown["x"], shown["y"], shown["c"])
+        assert (row["gate_out"], row["in_out"], row["gate_in"]) == pytest.approx(drawn, abs=5e-4)
+    everywhere = ask(sample_engine, "layer-scatter-grid")
+    assert {row["layer"] for row in everywhere} == set(range(LAYERS))
+
+
+@pytest.mark.parametrize("name", ["frequency-against-cosine", "frequency-histograms"])
+@pytest.mark.parametrize("cosine", ["in_out", "gate_out", "gate_in"])
+def test_bins_of_frequencies(name: str, cosine: str, sample_engine: Engine) -> None:
+    """Recounts the squares, in the bins that the axes show."""
+    layers = {"layers": "2,0"} if name == "frequency-against-cosine" else {}
+    spec = specification(sample_engine, name, cosine=cosine, **layers)
+    drawn = rows(spec, "x", "n")
+    asked = ask(sample_engine, name, cosine=cosine, **layers)
+    known = [row for row in asked if row["cosine"] is not None and row["freq"] is not None]
+    assert {row["layer"] for row in known} == ({0, 2} if layers else set(range(LAYERS)))
+    assert all(row["cosine"] >= 0 for row in known) or cosine != "gate_out"
+    low, high = next(d for d in values(spec, "domain") if d != [0, 1] and len(d) == 2 and d[0] < 1)
+    n_bins = 24 if layers else 40
+    counts: Counter[Any] = Counter()
+    for row in known:
+        x = min(int(row["freq"] * n_bins), n_bins - 1)
+        y = min(int((row["cosine"] - low) / (high - low) * n_bins), n_bins - 1)
+        counts[row["layer"] if layers else None, x, y] += 1
+    assert sum(counts.values()) == sum(row["n"] for row in drawn)
+    found: Counter[Any] = Counter()
+    for row in drawn:
+        place = (round(row["x"] * n_bins), round((row["y"] - low) / (high - low) * n_bins))
+        found[(row.get("layer"), *place)] += row["n"]
+    assert found == counts
+
+
+def test_vectors_of_classes(sample_engine: Engine) -> None:
+    spec = specification(sample_engine, "class-vectors")
+    titles = [panel["title"] for panel in spec["concat"]]
+    asked = {row["name"]: row for row in ask(sample_engine, "class-vectors")}
+    assert {title["subtitle"][0]: title["text"] for title in titles} == {
+        name: row["class"] for name, row in asked.items()
+    }
+    for title in titles:
+        cosine = round(asked[title["subtitle"][0]]["in_out"], 2)
+        assert f"cos(in, out) {cosine + 0.0:.2f}".replace("-", "−") in " ".join(title["subtitle"])
+    named = ask(sample_engine, "class-vectors", neurons="2.5, 0.3")
+    assert [row["name"] for row in named] in (["2.5", "0.3"], ["0.3", "2.5"])
 
 
 @MODELS
