@@ -15,6 +15,7 @@ from neurondb.figures.change_histograms import (
     FLOOR,
     Changes,
     describe_suite,
+    format_mean,
     format_runs,
     make_bar_tooltip,
     make_bars,
@@ -50,10 +51,10 @@ def draw(
     model: Model,
     metric: str = "entropy",
     mode: str = MODES[0],
-    neurons: int | None = None,
+    drawn: int | None = None,
 ) -> alt.TopLevelMixin:
     """Return a panel for each class and condition, all on the same axes."""
-    suite = require_class_suite(connection, model, mode, neurons)
+    suite = require_class_suite(connection, model, mode, drawn)
     cells = list(_read_cells(connection, model, suite, metric))
     if not any(cell.changes for cell in cells):
         raise UnknownNameError(f"the runs on classes of {model.name} have no {metric}")
@@ -110,11 +111,10 @@ def _make_rows(cell: Cell) -> Iterator[dict[str, Any]]:
         return
     if not cell.changes.bins:
         yield place | {"what": "word", "word": "no token changes", "x": 0, "tokens": FLOOR}
-    means = [f"mean {cell.changes.mean:+.2g}"]
+    means = [f"mean {format_mean(cell.changes.mean)}"]
     if cell.random is not None:
-        means.append(f"random {cell.random.mean:+.2g}")
-    text = "  ".join(means).replace("-", "−")
-    yield place | {"what": "mean", "word": text, "x": 0, "tokens": FLOOR}
+        means.append(f"random {format_mean(cell.random.mean)}")
+    yield place | {"what": "mean", "word": " · ".join(means), "x": 0, "tokens": FLOOR}
     yield from make_bars(cell.changes, **place, what="removed")
     if cell.random is not None:
         yield from make_outline(cell.random, **place, what="random")

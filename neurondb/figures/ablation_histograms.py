@@ -5,7 +5,7 @@ The six histograms of weakening-neurons, figure 5 (METHODS §6).
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from neurondb.figures.change_histograms import (
     FLOOR,
     Changes,
     describe_suite,
+    format_mean,
     format_runs,
     make_bar_tooltip,
     make_bars,
@@ -31,8 +32,6 @@ from neurondb.reading.runs import ClassRuns
 from neurondb.taxonomy import CLASSES
 
 WIDTH, HEIGHT = 300, 130
-NOTHING: Final = ""
-DIGITS: Final = 3
 
 
 class Panel(NamedTuple):
@@ -49,11 +48,11 @@ def draw(
     metric: str = "entropy",
     rw_class: str = "weakening",
     mode: str = MODES[0],
-    neurons: int | None = None,
+    drawn: int | None = None,
 ) -> alt.TopLevelMixin:
     """Return the panels, two in a row: the class, random neurons, then each sign condition."""
     name = CLASSES[find_class(rw_class)].name
-    suite = require_class_suite(connection, model, mode, neurons, name)
+    suite = require_class_suite(connection, model, mode, drawn, name)
     of_class = {runs.run.run.condition: runs for runs in suite.runs if runs.class_name == name}
     panels = list(_read_panels(connection, model, of_class, name, metric))
     rows = [row for panel in panels if panel.changes for row in make_bars(panel.changes)]
@@ -64,7 +63,7 @@ def draw(
     notes = (
         f"{n:,} neuron{'s' * (n != 1)}, {describe_suite(suite, mode)}",
         f"{format_runs(runs)}; left of zero: removing the neurons raises the {metric}",
-        f"no run: {', '.join(missing)}" if missing else NOTHING,
+        f"no run: {', '.join(missing)}" if missing else "",
     )
     charts = [_draw_panel(panel, axes) for panel in panels]
     chart: alt.TopLevelMixin = alt.concat(*charts, columns=2, spacing=18).properties(
@@ -114,7 +113,7 @@ def _draw_panel(panel: Panel, axes: dict[str, Any]) -> alt.LayerChart:
 def _describe_changes(changes: Changes | None) -> str:
     if changes is None or math.isnan(changes.mean):
         return " "
-    return f"mean {changes.mean:+.{DIGITS}f}".replace("-", "−")
+    return f"mean {format_mean(changes.mean)}"
 
 
 def _draw_bars(rows: Sequence[dict[str, Any]], colour: str, axes: dict[str, Any]) -> alt.Chart:

@@ -21,7 +21,9 @@ from neurondb.reading.runs import ALL_TOKENS, MeasuredRun, read_ablation_histogr
 FLOOR: Final = 0.5
 """Where bars of tokens stand on the logarithmic axis: below one token."""
 
-METRICS: Final = ("entropy", "loss", "rank", "scale")
+MOST_SPANS: Final = 6
+"""Spans of runs that are listed; of more it says how many runs there are."""
+
 UNITS: Final = {"entropy": " in nats", "loss": " in nats"}
 
 _CONDITION_WORDS: Final = {None: "at every token"}
@@ -130,14 +132,21 @@ def describe_suite(suite: ClassSuite, mode: str) -> str:
     return f"mode {mode} on {make_visible(run.dataset)}{tokens}, {drawn}"
 
 
+def format_mean(mean: float) -> str:
+    """Return a mean of changes with its sign, in two significant digits."""
+    return f"{mean:+.2g}".replace("-", "−")
+
+
 def format_runs(run_ids: Sequence[int]) -> str:
-    """Return runs by their numbers: `run 7`, `runs 7–12 and 20`."""
+    """Return runs by their numbers: `run 7`, `runs 7–12 and 20`; many as `15 runs, 1 to 43`."""
     spans: list[list[int]] = []
     for run_id in sorted(set(run_ids)):
         if spans and spans[-1][-1] == run_id - 1:
             spans[-1][1:] = [run_id]
         else:
             spans.append([run_id])
+    if len(spans) > MOST_SPANS:
+        return f"{len(set(run_ids))} runs, {spans[0][0]} to {spans[-1][-1]}"
     parts = [str(s[0]) if len(s) == 1 else f"{s[0]}–{s[1]}" for s in spans]
     text = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"run{'s' * (len(set(run_ids)) > 1)} {text}"

@@ -67,7 +67,7 @@ def make_panel_title(text: str, *notes: str) -> alt.TitleParams:
     # By the plot, not by the labels of its axes, which reach out of it differently.
     return alt.TitleParams(
         make_visible(text),
-        subtitle=[make_visible(note) for note in notes],
+        subtitle=[make_visible(note) for note in notes] if notes else alt.Undefined,
         fontSize=12,
         frame="group",
         offset=10,

@@ -17,8 +17,8 @@ _METRIC: Final = Parameter(
     "metric", "what is measured", choices=("entropy", "loss", "rank", "scale")
 )
 _MODE: Final = Parameter("mode", "what was done to the neurons", choices=MODES)
-_NEURONS: Final = Parameter(
-    "neurons",
+_DRAWN: Final = Parameter(
+    "drawn",
     "how many of each class `ablate-suite --draw` took; by default all, or the most",
     kind=int,
 )
@@ -259,7 +259,7 @@ _ALL: Final = (
             _METRIC,
             Parameter("rw_class", "read-write class; by default weakening"),
             _MODE,
-            _NEURONS,
+            _DRAWN,
         ),
     ),
     Figure(
@@ -269,7 +269,7 @@ _ALL: Final = (
         "and where its neurons have given signs, with random neurons of the same layers as a line: "
         "a row for each class, a column for each condition (after weakening-neurons, figures 14 to "
         "21: entropy, loss, rank and scale, of 24 and of 243 neurons).",
-        parameters=(_METRIC, _MODE, _NEURONS),
+        parameters=(_METRIC, _MODE, _DRAWN),
     ),
     Figure(
         name="neuron-effects",

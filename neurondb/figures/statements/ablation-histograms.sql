@@ -6,7 +6,7 @@
 -- param metric = "entropy": choice(entropy, loss, rank, scale)
 -- param rw_class = "weakening": text, read-write class
 -- param mode = "zero": choice(zero, mean, fix, clamp)
--- param neurons = null: integer, drawn of each class; by default all, or the most drawn
+-- param drawn = null: integer, neurons of each class; by default all, or the most drawn
 WITH class_runs AS (
     SELECT r.run_id, k.name AS class, r.condition, r.dataset_id,
            COALESCE(r.n_texts, -1) AS n_texts, COALESCE(r.max_len, -1) AS max_len,
@@ -21,7 +21,7 @@ WITH class_runs AS (
     WHERE m.name = CAST(:model AS TEXT) AND r.mode = CAST(:mode AS TEXT)
       AND r.kind = 'together' AND r.baseline_of IS NULL
 ), wanted AS (
-    SELECT COALESCE(CAST(:neurons AS INTEGER), CASE WHEN MAX(whole) = 0 THEN MAX(size) END) AS n
+    SELECT COALESCE(CAST(:drawn AS INTEGER), CASE WHEN MAX(whole) = 0 THEN MAX(size) END) AS n
     FROM class_runs
 ), fitting AS (
     SELECT c.*
