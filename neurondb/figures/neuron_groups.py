@@ -8,11 +8,13 @@ from sqlalchemy import Connection
 
 from neurondb.contracts.inputs import NeuronSelection
 from neurondb.figures.requirements import make_missing_stage_error, require_dataset
+from neurondb.find.coverage import has_rows
 from neurondb.find.neuron_sets import select_neurons
 from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
 from neurondb.reading.neuron_properties import Values, read_neuron_properties
 from neurondb.reading.texts import find_dataset
+from neurondb.schema import tables
 
 LONGEST_EXPRESSION = 70
 
@@ -23,8 +25,11 @@ def select_group(
     """Return which neurons of a model a find expression means.
 
     Raises:
-        NeuronDBError: what a question with the expression would raise, and where none fits.
+        NeuronDBError: what a question with the expression would raise, and where none fits, or
+            the model's weights were not ingested.
     """
+    if not has_rows(connection, tables.neurons, model):
+        raise make_missing_stage_error("weights", model)
     ids = select_neurons(connection.engine, model, NeuronSelection("where", where)).neuron_ids
     inside = np.zeros(model.n_neurons, dtype=bool)
     inside[ids - model.first_neuron_id] = True

@@ -4,7 +4,7 @@
 --   every token; tokens that do not change are in no bin.
 -- param model: model
 -- param metric = "entropy": choice(entropy, loss, rank, scale)
--- param rw_class = "weakening": text, read-write class
+-- param rw_class = "weakening": text, read-write class by its full name
 -- param mode = "zero": choice(zero, mean, fix, clamp)
 -- param drawn = null: integer, neurons of each class; by default all, or the most drawn
 WITH class_runs AS (
