@@ -253,8 +253,8 @@ _ALL: Final = (
         title="Changes of a metric by token when a class is removed",
         description="How many tokens the removal of a class changes by how much, beside as many "
         "random neurons of the same layers, and where its neurons have given signs only: six "
-        "histograms with logarithmic axes (after weakening-neurons, figure 5, whose axis of changes "
-        "is linear).",
+        "histograms with logarithmic axes (after weakening-neurons, figure 5, whose axis of "
+        "changes is linear).",
         parameters=(
             _METRIC,
             Parameter("rw_class", "read-write class; by default weakening"),
