@@ -71,8 +71,8 @@ def prepare(directory: Path, options: argparse.Namespace) -> PromptSession:
 
 def bare(session: PromptSession, ids: list[int], n_logits: int) -> None:
     """Run the model forward and backward, with logits at so many positions; 0 is all."""
-    model: Any = session.running.forward.model
-    batch = torch.tensor([ids], device=session.running.forward.device)
+    model: Any = session.forward.model
+    batch = torch.tensor([ids], device=session.forward.device)
     embedded = model.get_input_embeddings()(batch).detach().requires_grad_()
     logits = model(inputs_embeds=embedded, use_cache=False, logits_to_keep=n_logits).logits[0, -1]
     (gradient,) = torch.autograd.grad(logits.max(), embedded)
@@ -81,7 +81,7 @@ def bare(session: PromptSession, ids: list[int], n_logits: int) -> None:
 
 def seconds(session: PromptSession, call: Callable[[], object]) -> float:
     """Return how long a call takes: the process' own time on a processor, which others use too."""
-    on_gpu = session.running.forward.device.type == "cuda"
+    on_gpu = session.forward.device.type == "cuda"
     clock = time.perf_counter if on_gpu else time.process_time
     started = clock()
     call()

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb.database import open_existing
+from tests.support.once import make_shared_directory, remove_shared_directory
 from tests.support.postgres import serve_empty_database
 from tests.support.real_models import STORIES
 from tests.support.sample_database import build
@@ -31,6 +32,22 @@ def postgres() -> Iterator[str]:
     """The URL of an empty database of PostgreSQL; the module calls `need_postgres` at its top."""
     with serve_empty_database() as url:
         yield url
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the directory that the processes of a session share, before there are any."""
+    if not _is_worker(config):
+        make_shared_directory()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it when all of them have ended."""
+    if not _is_worker(config):
+        remove_shared_directory()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

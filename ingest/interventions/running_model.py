@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from sqlalchemy import Connection, select
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Forward
-from ingest.forward.open_model import open_stored_model
+from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.interventions import Targets
 from ingest.text.chat import ChatTokenizer
+from neurondb.contracts.concept import RunOrigin
 from neurondb.contracts.inputs import Machine
 from neurondb.errors import IngestError, ModelError, UsageError
 from neurondb.interventions import VALUE_SIGNS
@@ -26,12 +28,30 @@ from neurondb.spelling import option
 
 @dataclass(frozen=True)
 class RunningModel:
-    """A stored model that is ready to run."""
+    """A stored model that runs: its files and tokenizer are there, its weights when it first does.
+
+    So what is wrong with a prompt is told before the seconds that loading takes.
+    """
 
     stored: Model
-    checkpoint: Checkpoint
-    forward: Forward
+    opened: OpenModel
     tokenizer: ChatTokenizer
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Its files."""
+        return self.opened.checkpoint
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The model with its weights, loaded at first use.
+
+        Raises:
+            ModelError: when it cannot be loaded to run, or is another than the checkpoint's.
+        """
+        # Whoever uses it first may be in inference mode, whose tensors take no gradient ever after.
+        with torch.inference_mode(False):
+            return self.opened.load()
 
     def fits(self, n_tokens: int) -> bool:
         """Tell whether the model's context has room for so many tokens."""
@@ -39,19 +59,31 @@ class RunningModel:
         return context is None or n_tokens <= context
 
 
-def load_stored_model(connection: Connection, machine: Machine) -> RunningModel:
-    """Find a stored model's checkpoint and load it.
+def open_running_model(connection: Connection, machine: Machine) -> RunningModel:
+    """Find a stored model's checkpoint and tokenizer; `forward` loads the weights.
 
     Raises:
         UnknownNameError: when the model is not in the database.
         IngestError: when its checkpoint is no longer where it was, or holds other weights.
-        ModelError: when it cannot be read or run.
+        ModelError: when it cannot be read, or its tokenizer does not fit.
     """
     model = find_model(connection, machine.model)
     opened = open_stored_model(connection, model, machine.device, machine.dtype)
     tokenizer = ChatTokenizer(opened.checkpoint.settings)
     tokenizer.check(opened.architecture.d_vocab)
-    return RunningModel(model, opened.checkpoint, opened.load(), tokenizer)
+    return RunningModel(model, opened, tokenizer)
+
+
+def describe_origin(running: RunningModel, request: str) -> RunOrigin:
+    """Return what makes a run that is stored; `request` is the sha256 over what was asked for."""
+    return RunOrigin(
+        running.stored.model_id,
+        request,
+        str(running.forward.dtype).removeprefix("torch."),
+        str(running.forward.device),
+        str(torch.__version__),
+        running.checkpoint.fingerprint(),
+    )
 
 
 def read_canonical_signs(

@@ -57,7 +57,7 @@ def watch_tokens(
     ids_of = {place: find_neuron_id(session.stored, *place) for place in places}
     watcher = _Watcher(places)
     with explain_memory_errors(session.running):
-        session.running.forward.run(session.make_batch(token_ids), [watcher])
+        session.forward.run(session.make_batch(token_ids), [watcher])
     return tuple(
         _in_canonical_sign(session, place, ids_of[place], watcher.kept[place]) for place in places
     )

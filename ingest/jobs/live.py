@@ -34,6 +34,7 @@ def run(request: LiveRequest, _progress: Progress) -> Answerer:
         ModelError: when it cannot be read or run.
     """
     session = open_session(request.machine)
+    session.forward  # noqa: B018 # loaded now, not while the first visitor waits
     return lambda question: answer(session, request.limits, question)
 
 

@@ -136,7 +136,7 @@ def _explain_pass(
 ) -> Explained:
     if request.by == "surprise":
         _ = session.distributions  # what is missing is said before the model runs
-    forward, layout = session.running.forward, session.running.checkpoint.layout
+    forward, layout = session.forward, session.running.checkpoint.layout
     record = record_pass(
         forward, layout, session.make_batch(ids), shown, with_gradient=request.wants_gradient
     )
@@ -155,7 +155,7 @@ def _targets(
     session: PromptSession, request: PromptRequest, record: PassRecord, ids: list[int]
 ) -> Tensor:
     """Return the token whose logit counts, of each position."""
-    device = session.running.forward.device
+    device = session.forward.device
     if request.target_id is not None:
         return torch.full((len(ids),), request.target_id, device=device)
     assert record.normed is not None

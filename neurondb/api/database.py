@@ -20,6 +20,7 @@ from neurondb.find.compiler import compile_find
 from neurondb.find.search import count, read_expression
 from neurondb.neurons import parse_neuron
 from neurondb.phrases import parse_search
+from neurondb.published.verification import Verification, verify_published
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
 from neurondb.reading.text_search import search_texts, write_text_search
@@ -239,6 +240,33 @@ class Database(DatabaseJobs):
         layer, number = parse_neuron(neuron) if isinstance(neuron, str) else neuron
         with self.connect() as connection:
             return read_neuron_page(connection, model, layer, number, options)
+
+    def verify_published(
+        self, model: str, published_as: str | None = None, *, patterns: bool = False
+    ) -> Verification:
+        """Hold what is stored of a model against the literature: `neurondb verify --published`.
+
+        >>> found = db.verify_published("sample-llama")
+        >>> found.published_as is None  # it is in no table: it gets the patterns of the papers
+        True
+        >>> found.patterns[2].name, found.patterns[2].verdict
+        ('more-than-random', 'holds')
+
+        Args:
+            model: Its name in the database, or the hub id or directory that it was read from.
+            published_as: Which published model it is; None finds out by its name and source.
+            patterns: Whether to look for the patterns of the papers instead of its own figures.
+
+        Returns:
+            A `Comparison` for each published figure, or a `Pattern` for each pattern.
+
+        Raises:
+            UnknownNameError: when the database has no such model.
+            UsageError: when no published table has a model called `published_as`.
+            ModelError: when that model has another shape.
+        """
+        with self.connect() as connection:
+            return verify_published(connection, model, published_as, patterns=patterns)
 
     def annotate(
         self, file: str | Path, *, model: str | None = None, source: str | None = None

@@ -1,6 +1,7 @@
 """`neurondb check`: is the database whole?"""
 
 import click
+from rich.console import Console
 
 from neurondb.cli import options
 from neurondb.errors import DatabaseError
@@ -24,8 +25,11 @@ def check(repair: bool, db: str | None) -> None:
     """
     if repair:
         _repair(db)
-    with open_readonly(db) as connection:
-        problems = list(find_problems(connection))
+    # It takes a minute a gigabyte: a terminal shows what is under way, a pipe gets nothing of it.
+    with open_readonly(db) as connection, Console(stderr=True).status("checking") as status:
+        problems = list(
+            find_problems(connection, announce=lambda what: status.update(f"checking {what}"))
+        )
     for problem in problems:
         click.echo(f"{problem.what}: {problem.remedy}")
     if problems:

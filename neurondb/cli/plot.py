@@ -143,7 +143,7 @@ def _write_statement(
         raise UsageError(f"--sql with {next(iter(parameters))} needs the model too")
     else:
         statement = figure.sql
-    if statement is None:
+    if statement is None or "file" in parameters:
         raise UnknownNameError(f"{figure.name} draws a file, and nothing that SQL could ask for")
     return statement.rstrip()
 

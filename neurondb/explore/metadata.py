@@ -28,6 +28,9 @@ _FACETS: Final = {
     "annotations": ["source", "key"],
     "concept_runs": ["model_id"],
     "clamp_runs": ["model_id", "hook", "position"],
+    "entropy_runs": ["model_id"],
+    "attribute_runs": ["model_id", "mode", "condition"],
+    "generation_runs": ["model_id"],
 }
 """Table → columns to narrow it by; tables of a row a neuron would be counted for it every time."""
 

@@ -26,7 +26,7 @@ MOST_SPANS: Final = 6
 
 UNITS: Final = {"entropy": " in nats", "loss": " in nats"}
 
-EVERY_TOKEN: Final = "at every token"
+EVERYWHERE: Final = "at every token"
 
 
 class Changes(NamedTuple):
@@ -121,7 +121,7 @@ def make_bar_tooltip(*fields: str) -> list[alt.Tooltip]:
 
 def name_condition(condition: str | None) -> str:
     """Return a condition as a panel's heading."""
-    return EVERY_TOKEN if condition is None else condition
+    return EVERYWHERE if condition is None else condition
 
 
 def describe_suite(suite: ClassSuite, mode: str) -> str:

@@ -87,11 +87,16 @@ def choose_layers(n_layers: int, most: int) -> list[int]:
     return [round(i * (n_layers - 1) / (most - 1)) for i in range(most)]
 
 
-def choose_columns(n: int, widest: int, narrowest: int = 3) -> int:
-    """Return how many panels stand side by side, so that the last row is as full as can be."""
+def choose_columns(n: int, widest: int) -> int:
+    """Return how many panels stand side by side, so that the last row is as full as can be.
+
+    They are more than half of the most that may, and all where they are no more than that.
+    """
     if n <= widest:
         return n
-    return min(range(narrowest, widest + 1), key=lambda columns: (-n % columns, widest - columns))
+    return min(
+        range(widest // 2 + 1, widest + 1), key=lambda columns: (-n % columns, widest - columns)
+    )
 
 
 def make_count_colour(highest: int, title: str = "neurons") -> alt.Color:

@@ -52,7 +52,7 @@ def draw_models(connection: Connection, models: Sequence[Model]) -> alt.TopLevel
     thresholds = sorted({model.threshold for model in models})
     note = f"τ = {', '.join(f'{threshold:g}' for threshold in thresholds)}"
     chart: alt.TopLevelMixin = (
-        alt.concat(*panels, columns=choose_columns(len(panels), MOST_PANELS_IN_A_ROW, 2))
+        alt.concat(*panels, columns=choose_columns(len(panels), MOST_PANELS_IN_A_ROW))
         .resolve_scale(color="shared")
         .properties(title=make_title(FIGURES["classes-by-layer"].title, None, note))
     )

@@ -84,7 +84,7 @@ def draw_models(
     what = title_pair(cosine, absolute=seen[0].absolute)
     note = "all layers; r: Pearson's correlation over all neurons"
     title = make_title(f"Activation frequency against {what}", None, note)
-    columns = choose_columns(len(panels), MOST_PANELS_IN_A_ROW, 2)
+    columns = choose_columns(len(panels), MOST_PANELS_IN_A_ROW)
     chart: alt.TopLevelMixin = (
         alt.concat(*panels, columns=columns).resolve_scale(color="shared").properties(title=title)
     )

@@ -51,8 +51,8 @@ class _Size(NamedTuple):
 _SIZES: Final = {
     4: _Size(230, 4, 56, 2000, 500),
     12: _Size(160, 4, 40, 700, 150),
-    24: _Size(125, 6, 32, 300, 60),
-    48: _Size(105, 8, 26, 150, 30),
+    24: _Size(125, 6, 32, 300, 0),
+    48: _Size(105, 8, 26, 150, 0),
 }
 """Most panels → sizes."""
 
@@ -147,7 +147,7 @@ def _make_frames(
 
 
 def _draw_panel(limit: float, size: _Size, highest: int) -> alt.LayerChart:
-    axes = make_axes(limit, 3 if size.side < 150 else 5)
+    axes = make_axes(limit, 3 if size.side < 200 else 5)
     ends = {"x2": "x2:Q", "y2": "y2:Q"}
 
     def choose(kind: str) -> alt.Chart:
@@ -156,7 +156,7 @@ def _draw_panel(limit: float, size: _Size, highest: int) -> alt.LayerChart:
     # Without descriptions for screen readers, which would be most of a file.
     opacity = alt.Opacity(
         "n:Q",
-        scale=alt.Scale(type="log", domain=[1, max(highest, 2)], range=[0.25, 1]),
+        scale=alt.Scale(type="log", domain=[1, max(highest, 2)], range=[0.45, 1]),
         legend=None,
     )
     cells = choose("cell").mark_rect(aria=False)

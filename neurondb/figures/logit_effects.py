@@ -102,9 +102,8 @@ def _choose_extremes(neurons: Sequence[OutMoments], roles: Any) -> Iterator[int]
     """Yield the place of the most extreme neuron of each role that there is."""
     for role in range(NONE):
         places = np.flatnonzero(roles == role)
-        strength = [
-            neurons[i].variance if role == PARTITION else neurons[i].kurtosis for i in places
-        ]
+        moment = "variance" if role == PARTITION else "kurtosis"
+        strength = [getattr(neurons[i], moment) for i in places.tolist()]
         if len(places):
             yield int(places[int(np.argmax(strength))])
 

@@ -285,9 +285,30 @@ _ALL: Final = (
         name="attribute-curves",
         title="Attribute rate by layer",
         description="Attribute rate of the model as it is, with neurons ablated, and with random "
-        "ones ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
+        "ones ablated, and below it the changes against the clean model (after weakening-neurons, "
         "figures 4 and 11 to 13).",
-        parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
+        parameters=(
+            Parameter("run", "a run by its id; by default the newest", kind=int),
+            Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote, instead"),
+        ),
+    ),
+    Figure(
+        name="entropy-curves",
+        title="Neurons fixed at values",
+        description="Mean scale of the final norm, rank of the correct token, entropy and loss "
+        "against what a neuron is fixed at, of entropy neurons and of random ones (after panels c "
+        "to f of universal-neurons, figures 7 and 26).",
+        parameters=(Parameter("run", "a run by its id; by default the newest", kind=int),),
+    ),
+    Figure(
+        name="generation-shares",
+        title="Samples that have a text in them",
+        description="Share of generated samples that have each counted text in them, of the model "
+        "as it is and with neurons held, with 95% intervals (the texts of which "
+        "specialised-feature-neurons, figure 3, shows some).",
+        parameters=(
+            Parameter("run", "a run by its id; by default the newest that counted", kind=int),
+        ),
     ),
     Figure(
         name="clamp-sweeps",

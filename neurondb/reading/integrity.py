@@ -3,8 +3,8 @@
 `neurondb check` prints what `find_problems` yields.
 """
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Row, Table, exists, func, select
 from sqlalchemy.exc import OperationalError
@@ -16,6 +16,10 @@ from neurondb.schema import metadata, tables
 
 STEPS_PER_CHECK: Final = 10_000
 """Instructions of SQLite between two looks for Ctrl-C."""
+
+
+Announce: TypeAlias = Callable[[str], None]
+"""What is told what is looked at next, in words."""
 
 
 class Problem(NamedTuple):
@@ -47,32 +51,39 @@ has no double checking, versions before 0002 wrote no histograms, and a dataset 
 labels."""
 
 
-def find_problems(connection: Connection, *, quick: bool = False) -> Iterator[Problem]:
+def find_problems(
+    connection: Connection, *, quick: bool = False, announce: Announce = lambda _: None
+) -> Iterator[Problem]:
     """Yield what is wrong with a database, which is nothing for one that is whole.
 
     Every page of an SQLite file is read. Unless `quick` is set, every entry of every index and
-    every reference is looked up too, which takes a minute a gigabyte in place of seconds.
+    every reference is looked up too, which takes a minute a gigabyte in place of seconds. What is
+    looked at next is announced before it is.
 
     Raises:
         KeyboardInterrupt: by Ctrl-C, which SQLite tells as an interruption.
     """
     try:
-        yield from _find_problems(connection, quick=quick)
+        yield from _find_problems(connection, quick, announce)
     except OperationalError as error:
         if "interrupted" in str(error.orig):
             raise KeyboardInterrupt from error
         raise
 
 
-def _find_problems(connection: Connection, *, quick: bool) -> Iterator[Problem]:
+def _find_problems(connection: Connection, quick: bool, announce: Announce) -> Iterator[Problem]:
     if connection.dialect.name == "sqlite":
         # It checks nothing: being called lets Ctrl-C through while SQLite reads gigabytes.
         get_driver_connection(connection).set_progress_handler(lambda: 0, STEPS_PER_CHECK)
+        announce("every page of the file" if quick else "every page and every index entry")
         yield from _check_file(connection, "quick_check" if quick else "integrity_check")
         if not quick:
+            announce("references between tables")
             yield from _check_references(connection)
     yield from _check_indexes(connection)
+    announce("full-text indexes")
     yield from _check_full_text(connection, quick=quick)
+    announce("what finished steps have stored")
     yield from _check_ledger(connection)
     yield from _check_token_norms(connection)
     yield from _check_unused_rows(connection)

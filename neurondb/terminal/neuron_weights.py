@@ -99,7 +99,7 @@ def _judge(reading: CosineReading) -> Text:
 def _format_region(region: Region) -> str:
     if abs(region.low + region.high) < 5e-4:
         return f"±{region.high:.3f}"
-    return f"{region.low:+.3f}…{region.high:+.3f}"
+    return f"{region.low:+z.3f}…{region.high:+z.3f}"
 
 
 def _list_region_kinds(readings: Iterable[CosineReading]) -> list[str]:

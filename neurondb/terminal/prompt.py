@@ -155,7 +155,7 @@ def describe_parts(at: PositionPage) -> str:
     """Return in one line what adds up to the logit of the target."""
     parts = at.parts
     named = {"attention": parts.attention, "embeddings": parts.embeddings, "bias": parts.bias}
-    line = f"neurons {parts.neurons:+.3f}"
+    line = f"neurons {parts.neurons:+z.3f}"
     for name, value in named.items():
         line += f" {'−' if value < 0 else '+'} {name} {abs(value):.3f}"
     line += f" = logit {parts.logit:.3f}"
@@ -243,7 +243,7 @@ def _draw_changes(page: PromptPage, at: PositionPage) -> Iterator[RenderableType
     before, after = at.target, at.target_changed
     yield Text(
         f"{make_visible(str(page.changed))}: logit {before.logit:.3f} → {after.logit:.3f} "
-        f"({after.logit - before.logit:+.3f}){DOT}p {format_compact(before.probability)} → "
+        f"({after.logit - before.logit:+z.3f}){DOT}p {format_compact(before.probability)} → "
         f"{format_compact(after.probability)}{DOT}rank {before.rank} → {after.rank}"
     )
     table = make_table()
@@ -262,6 +262,6 @@ def _draw_changes(page: PromptPage, at: PositionPage) -> Iterator[RenderableType
             format_compact(one.after.probability),
             f"{one.before.logit:.3f}",
             f"{one.after.logit:.3f}",
-            Text(f"{difference:+.3f}", style),
+            Text(f"{difference:+z.3f}", style),
         )
     yield table

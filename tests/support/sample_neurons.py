@@ -36,6 +36,7 @@ def _weights(model: ModelDrawing, neuron_id: int, layer: int, number: int) -> Ro
         "gate_norm": round(model.draw.uniform(0, 3), 2) if model.gated else None,
         "in_norm": round(model.draw.uniform(0, 3), 2),
         "out_norm": round(model.draw.uniform(0, 3), 2),
+        "in_bias": None if model.gated else ((neuron_id * 53) % 97 - 48) / 50,
         "penalty": round(model.draw.uniform(0, 9), 2),
         "sign": model.draw.choice((1, -1)),
     }
@@ -113,19 +114,22 @@ def _vocabulary(model: ModelDrawing, neuron_id: int) -> Row:
     _readings(model, neuron_id)
     head = model.draw.randrange(len(model.vocabulary))
     model.sample.head[neuron_id] = model.vocabulary[head]
-    decoded = {"probability": 0.5, "normalised": 3.5}
+    decoded = {"probability": 0.1 + neuron_id * 29 % 83 / 100, "normalised": 3.5}
     row = {"neuron_id": neuron_id, **decoded}
     model.add(tables.lm_head_tokens, side=1, token_id=head, **row)
     if model.gated:
         turned = (head + neuron_id % 7) % len(model.vocabulary)
         model.sample.head_turned[neuron_id] = model.vocabulary[turned]
         row["normalised"] += neuron_id % 2 - 0.5  # one side or the other is the stronger
+        row["probability"] = 0.1 + neuron_id * 31 % 79 / 100
         model.add(tables.lm_head_tokens, side=-1, token_id=turned, **row)
     if _role(stats) is not None:
         _draw_logit_effects(model, neuron_id)
     return {  # the last drawn is that of out
         **{f"out_{name}": stats[name] for name in ("kurtosis", "skewness", "variance")},
         "null_share": stats["null_share"],
+        "jaccard": model.sample.double[neuron_id]["jaccard"] if model.gated else None,
+        "lm_head_probability": max(decoded["probability"], row["probability"]),
         "out_dot_variance": stats["dot_variance"],
         "role": _role(stats),
         "top_out_token": model.sample.top[neuron_id, codes.encode_token_list(2, 0, 0)][0],

@@ -35,7 +35,7 @@ class Distributions:
 
     def __init__(self, session: PromptSession, normed: Normed) -> None:
         self._session = session
-        self._model = PrefixCachedModel(session.running.forward)
+        self._model = PrefixCachedModel(session.forward)
         self._normed = normed
         self._first = -1
         self._logits = torch.empty(0)
@@ -77,7 +77,7 @@ class Distributions:
 def run_changed(session: PromptSession, request: PromptRequest, ids: list[int]) -> Normed:
     """Run a prompt with neurons changed, and return what the unembedding reads."""
     interventions = _interventions(session, request)
-    forward, batch = session.running.forward, session.make_batch(ids)
+    forward, batch = session.forward, session.make_batch(ids)
     with intervene(forward, *interventions), forward.explain_errors(batch):
         decoded = forward.decoder(input_ids=batch.token_ids, use_cache=False)
     rows: Tensor = decoded.last_hidden_state[0]

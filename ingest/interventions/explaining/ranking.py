@@ -60,7 +60,7 @@ class Ranker:
         self._record = record
         self._effects = effects
         self._gradients = gradients
-        self._rows = torch.tensor(shown, device=session.running.forward.device)
+        self._rows = torch.tensor(shown, device=session.forward.device)
         self._by = by
         self._signs = session.move_signs()
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 from torch import Tensor
 
-from ingest.forward import Batch
-from ingest.interventions.running_model import RunningModel, load_stored_model
+from ingest.forward import Batch, Forward
+from ingest.interventions.running_model import RunningModel, open_running_model
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.prompt import TokenAt
 from neurondb.errors import IngestError, LackingModelError
@@ -35,10 +35,10 @@ class ShownDataset(NamedTuple):
 
 @dataclass(frozen=True)
 class PromptSession:
-    """A model that is ready to explain prompts, one after the other.
+    """A model that explains prompts, one after the other.
 
     Attributes:
-        running: the model; none of its weights takes a gradient.
+        running: the model.
         machine: which one, and from which database.
         signs: canonical signs of all neurons (METHODS §1).
         out_norms: ‖out‖ of all neurons, as stored.
@@ -55,6 +55,17 @@ class PromptSession:
     def stored(self) -> Model:
         """The model as it is stored."""
         return self.running.stored
+
+    @cached_property
+    def forward(self) -> Forward:
+        """The model, loaded at first use; none of its weights takes a gradient.
+
+        Raises:
+            ModelError: when it cannot be loaded to run.
+        """
+        forward = self.running.forward
+        forward.model.requires_grad_(False)
+        return forward
 
     @cached_property
     def distributions(self) -> PostDistributions:
@@ -118,7 +129,7 @@ class PromptSession:
 
     def make_batch(self, ids: list[int]) -> Batch:
         """Return a prompt as a batch of one."""
-        device = self.running.forward.device
+        device = self.forward.device
         one = torch.ones(1, dtype=torch.int64, device=device)
         return Batch(torch.tensor([ids], device=device), one * len(ids), one - 1)
 
@@ -128,11 +139,11 @@ class PromptSession:
 
     def move_signs(self) -> Float[Tensor, "layers neurons"]:
         """Return the signs as a tensor where the model runs."""
-        return torch.from_numpy(self.signs).to(self.running.forward.device, torch.float32)
+        return torch.from_numpy(self.signs).to(self.forward.device, torch.float32)
 
 
 def open_session(machine: Machine) -> PromptSession:
-    """Load a stored model to explain prompts.
+    """Open a stored model to explain prompts; it is loaded when the first is.
 
     Raises:
         UnknownNameError: when the model is not in the database.
@@ -141,10 +152,9 @@ def open_session(machine: Machine) -> PromptSession:
         ModelError: when it cannot be read or run.
     """
     with open_readonly(machine.database) as connection:
-        running = load_stored_model(connection, machine)
+        running = open_running_model(connection, machine)
         signs, norms = _read_weights(connection, running.stored)
         dataset = _find_dataset(connection, running.stored)
-    running.forward.model.requires_grad_(False)
     return PromptSession(running, machine, signs, norms, dataset)
 
 

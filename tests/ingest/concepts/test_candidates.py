@@ -11,7 +11,7 @@ from ingest.concepts.candidates import draw_random_neurons, find_candidates
 from ingest.concepts.directions import Contexts, make_directions
 from ingest.concepts.residual import read_last_positions, subtract_others
 from ingest.concepts.spellings import list_spellings
-from ingest.interventions.running_model import RunningModel, load_stored_model
+from ingest.interventions.running_model import RunningModel, open_running_model
 from neurondb.contracts.concept import Spelling
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.neurons import NeuronPlace
@@ -26,7 +26,7 @@ DEFAULT = Preprocessing()
 
 def running(model: Stored) -> RunningModel:
     with open_readonly(model.database) as connection:
-        return load_stored_model(connection, model.machine)
+        return open_running_model(connection, model.machine)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

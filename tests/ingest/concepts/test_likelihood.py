@@ -7,7 +7,11 @@ import pytest
 
 import ingest.concepts.likelihood
 from ingest.concepts.likelihood import ConceptLikelihood, Held
-from ingest.interventions.running_model import RunningModel, load_stored_model, read_canonical_signs
+from ingest.interventions.running_model import (
+    RunningModel,
+    open_running_model,
+    read_canonical_signs,
+)
 from neurondb.contracts.concept import Spelling
 from neurondb.errors import LackingModelError
 from neurondb.interventions import Hook
@@ -34,7 +38,7 @@ FAMILIES = ("llama", "phi3", "gemma2", "olmo", "olmo2", "gpt2", "opt")
 
 def running(model: Stored) -> tuple[RunningModel, dict[NeuronPlace, int]]:
     with open_readonly(model.database) as connection:
-        loaded = load_stored_model(connection, model.machine)
+        loaded = open_running_model(connection, model.machine)
         places = list({one.place for one in HELD})
         return loaded, read_canonical_signs(connection, loaded.stored, places)
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 import transformers
 
+from ingest.forward.open_model import OpenModel
 from ingest.interventions.explaining.session import PromptSession, open_session
 from ingest.jobs.prompt import explain, list_shown, run
 from neurondb import histogram
@@ -319,6 +320,16 @@ def test_a_long_prompt_is_refused_with_how_much_fits() -> None:
         LackingModelError, match=r"the prompt is [\d,]+ tokens, the context of .* only"
     ):
         explained(with_activations(), prompt="a dog " * 17_000)
+
+
+@pytest.mark.parametrize("wrong", [{"prompt": "a dog " * 17_000}, {"at": 99}, {"target_id": 512}])
+def test_what_cannot_be_is_told_before_weights_are_loaded(
+    wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OpenModel, "load", None)
+    one = open_session(stored("llama").machine)
+    with pytest.raises((LackingModelError, IngestError, UnknownNameError)):
+        explained(one, **wrong)
 
 
 def test_wrong_requests() -> None:

@@ -15,6 +15,7 @@ from neurondb.contracts.registry import load_job
 from tests.ingest.real.gguf_reference import GgufReference
 from tests.support.arrays import Array
 from tests.support.ingested import Silent, fresh
+from tests.support.once import once_a_session
 from tests.support.real_models import real_model
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -103,23 +104,28 @@ def real_ingest(file: str) -> RealIngest:
 @cache
 def _ingested(path: Path, asked: Request) -> RealIngest | Exception:
     """Ingest once; what went wrong is kept too, since every test would try for minutes again."""
-    database = fresh("real") / "neurondb.db"
+    try:
+        with once_a_session(f"real-{asked.name}") as (directory, is_first):
+            database = directory / "neurondb.db"
+            if is_first:
+                _ingest(path, asked, database)
+    except Exception as error:
+        return error
+    return RealIngest(database, sqlite3.connect(database), asked, GgufReference(path))
 
+
+def _ingest(path: Path, asked: Request, database: Path) -> None:
     def run(**options: Any) -> None:
         common: dict[str, Any] = {"database": str(database), "exact_baselines": True}
         load_job("ingest")(IngestRequest(**common, **options), Silent())
 
-    try:
-        run(model=str(path), name=asked.name, stages=("weights",))
-        run(model=asked.name, stages=("vocab",), layers=asked.vocab)
-        run(
-            model=asked.name,
-            stages=("activations",),
-            layers=asked.active,
-            dataset=str(sample_file()),
-            max_len=MAX_LEN,
-            device="cpu",
-        )
-    except Exception as error:
-        return error
-    return RealIngest(database, sqlite3.connect(database), asked, GgufReference(path))
+    run(model=str(path), name=asked.name, stages=("weights",))
+    run(model=asked.name, stages=("vocab",), layers=asked.vocab)
+    run(
+        model=asked.name,
+        stages=("activations",),
+        layers=asked.active,
+        dataset=str(sample_file()),
+        max_len=MAX_LEN,
+        device="cpu",
+    )

@@ -1,5 +1,6 @@
 """`neurondb ingest` as a user meets it: exit codes, one clear line, nothing half-written."""
 
+import io
 import json
 import os
 import shutil
@@ -8,12 +9,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from neurondb.cli import main
 from tests.support.tiny_model import tiny_model, write_texts
 
 Result = subprocess.CompletedProcess[str]
@@ -35,6 +38,22 @@ def texts(tmp_path: Path) -> Path:
 
 
 def neurondb(*arguments: object, cwd: Path, **environment: str) -> Result:
+    """Run a command line in this process, which has imported what takes seconds."""
+    out, error = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(error):
+        patch.chdir(cwd)
+        for name, value in ({"NEURONDB_URL": str(cwd / "n.db")} | environment).items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["neurondb", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return Result(arguments, code, out.getvalue(), error.getvalue())
+
+
+def neurondb_process(*arguments: object, cwd: Path, **environment: str) -> Result:
     return subprocess.run(
         [sys.executable, "-m", "neurondb", *map(str, arguments)],
         cwd=cwd,
@@ -69,7 +88,7 @@ def spoil(model: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
 
 
 def test_a_model_is_ingested_and_results_stay_off_stdout(model: Path, texts: Path) -> None:
-    result = neurondb("ingest", model, "--dataset", texts, cwd=texts.parent)
+    result = neurondb_process("ingest", model, "--dataset", texts, cwd=texts.parent)
     assert (result.returncode, result.stdout) == (0, "")
     assert "activations" in result.stderr
     assert "tokens" in result.stderr
@@ -203,7 +222,7 @@ def test_a_locked_database_is_said_so(model: Path) -> None:
     assert neurondb("ingest", model, "--stages", "weights", cwd=model.parent).returncode == 0
     with sqlite3.connect(model.parent / "n.db", isolation_level=None) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        result = neurondb("ingest", model, cwd=model.parent, NEURONDB_BUSY_TIMEOUT="0.2")
+        result = neurondb_process("ingest", model, cwd=model.parent, NEURONDB_BUSY_TIMEOUT="0.2")
     assert_refused(result, "locked")
 
 

@@ -46,7 +46,6 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "vocabulary-moments": {"layer": 1},
     "properties-by-percentile": {"where": "in_out>0"},
     "properties-by-layer": {"where": "in_out>0"},
-    "attribute-curves": {"file": rates_file()},
 }
 """Of the figures that need some."""
 

@@ -34,7 +34,12 @@ class Runs:
         """Add a run on so many neurons, each bin of BINS `factor` times; return its number."""
         run_id = self.next
         self.next += 1
-        run = {"run_id": run_id, "set_id": run_id, "model_id": 1, "dataset_id": DATASET}
+        run: dict[str, Any] = {
+            "run_id": run_id,
+            "set_id": run_id,
+            "model_id": 1,
+            "dataset_id": DATASET,
+        }
         run |= {"mode": "zero", "kind": "together", "n_texts": 5, "n_tokens": 60, "max_len": 64}
         with self.writer.begin() as connection:
             connection.execute(
@@ -185,7 +190,7 @@ def test_as_many_neurons_of_each_class(runs: Runs) -> None:
             assert suite.sizes == (5, 6, None)
             found = {one.run.run.run_id for one in suite.runs}
             assert found == expected
-            asked = ask(runs.engine, "ablation-grid", **({} if n is None else {"drawn": n}))
+            asked = ask(runs.engine, "ablation-grid", drawn=n)
             assert {row["run_id"] for row in asked} == expected
     assert "5 of each class" in subtitle(specification(runs.engine, "ablation-grid", drawn=5))
     with pytest.raises(UnknownNameError, match=r"no 3 neurons.*only 5, 6.*--draw 3"):

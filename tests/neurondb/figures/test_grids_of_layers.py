@@ -70,7 +70,7 @@ def test_classes_of_several_models_have_a_panel_each(sample: Sample, sample_engi
 
 
 def test_rows_of_panels_are_as_full_as_can_be() -> None:
-    assert [choose_columns(n, 3, 2) for n in (1, 2, 3, 4, 5, 6, 12)] == [1, 2, 3, 2, 3, 3, 3]
+    assert [choose_columns(n, 3) for n in (1, 2, 3, 4, 5, 6, 12)] == [1, 2, 3, 2, 3, 3, 3]
     assert [choose_columns(n, 8) for n in (7, 16, 26, 28, 30, 32)] == [7, 8, 7, 7, 6, 8]
 
 
@@ -101,8 +101,12 @@ def test_without_gates_the_grid_has_a_histogram_for_each_layer(
         bins = [row for row in drawn if (row["kind"], row["layer"]) == ("bin", layer)]
         known = [n["in_out"] for n in of_layer(sample, UNGATED, layer)]
         assert sum(row["n"] for row in bins) == len(known)
-        for row in bins:
-            assert row["n"] == sum(row["x"] - 1e-9 <= x < row["x2"] - 1e-9 for x in known)
+        edges = [row["x"] for row in bins]
+        for row in bins:  # whose ends are rounded, so that a value on one may be in either
+            inside = [x for x in known if row["x"] + 1e-4 < x < row["x2"] - 1e-4]
+            around = [x for x in known if row["x"] - 1e-4 <= x <= row["x2"] + 1e-4]
+            assert len(inside) <= row["n"] <= len(around)
+        assert edges == sorted(set(edges))
 
 
 def test_layers_are_evenly_chosen_where_they_are_many() -> None:

@@ -30,9 +30,6 @@ def ask(engine: Engine, name: str, model: str = GATED, **parameters: Any) -> lis
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_every_figure_has_the_sql_of_its_numbers(name: str, sample_engine: Engine) -> None:
     figure = figures.FIGURES[name]
-    if "file" in {parameter.name for parameter in figure.parameters}:
-        assert figure.sql is None
-        return
     query = parse_query(figure.sql or "", name)
     assert query.title
     assert query.description.endswith(".")
@@ -129,14 +126,21 @@ def test_bins_of_frequencies(name: str, cosine: str, sample_engine: Engine) -> N
     known = [row for row in asked if row["cosine"] is not None and row["freq"] is not None]
     assert {row["layer"] for row in known} == ({0, 2} if layers else set(range(LAYERS)))
     assert all(row["cosine"] >= 0 for row in known) or cosine != "gate_out"
-    low, high = next(d for d in values(spec, "domain") if d != [0, 1] and len(d) == 2 and d[0] < 1)
+    low, high = next(
+        y["scale"]["domain"] for y in values(spec, "y") if isinstance(y, dict) and "scale" in y
+    )
     n_bins = 24 if layers else 40
     counts: Counter[Any] = Counter()
-    for row in known:
-        x = min(int(row["freq"] * n_bins), n_bins - 1)
-        y = min(int((row["cosine"] - low) / (high - low) * n_bins), n_bins - 1)
-        counts[row["layer"] if layers else None, x, y] += 1
-    assert sum(counts.values()) == sum(row["n"] for row in drawn)
+    for layer in {row["layer"] if layers else None for row in known}:
+        here = [row for row in known if layer in (None, row["layer"])]
+        table, _, _ = np.histogram2d(
+            [row["freq"] for row in here],
+            [row["cosine"] for row in here],
+            bins=n_bins,
+            range=[[0, 1], [low, high]],
+        )
+        counts.update({(layer, i, j): int(table[i, j]) for i, j in np.argwhere(table)})
+    assert sum(counts.values()) == len(known)
     found: Counter[Any] = Counter()
     for row in drawn:
         place = (round(row["x"] * n_bins), round((row["y"] - low) / (high - low) * n_bins))

@@ -84,12 +84,14 @@ def check_bars(sample: Sample, neuron: dict[str, Any], name: str, data: list[Any
         if (row["neuron_id"], row["property_id"]) == (neuron["neuron_id"], place)
     ]
     assert len(bins) == 3
-    for group, count in (
-        ("tokens with the property", lambda b: b["n_inside"]),
-        ("all other tokens", lambda b: b["n"] - b["n_inside"]),
-    ):
-        total = sum(map(count, bins))
-        expected = [(b["low"], b["high"], count(b)) for b in bins if count(b)]
+    counts = {
+        "tokens with the property": [b["n_inside"] for b in bins],
+        "all other tokens": [b["n"] - b["n_inside"] for b in bins],
+    }
+    for group, of_bins in counts.items():
+        total = sum(of_bins)
+        pairs = zip(bins, of_bins, strict=True)
+        expected = [(b["low"], b["high"], n) for b, n in pairs if n]
         shown = [row for row in data if row["of"] == group]
         assert [(row["low"], row["high"], row["n"]) for row in shown] == expected
         assert [row["share"] for row in shown] == pytest.approx(

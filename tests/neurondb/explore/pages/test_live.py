@@ -126,7 +126,7 @@ def test_ticked_neurons_are_taken_away(live: Live, session: PromptSession) -> No
     (expected,) = explain(session, asked).changed
     assert "without 3.100, 5.7" in page.text
     for one in expected.next_tokens:
-        assert f"{one.after.logit - one.before.logit:+.2f}" in answer.text
+        assert f"{one.after.logit - one.before.logit:+z.2f}" in answer.text
     assert "no-store" in answer.headers["cache-control"]
     inputs = [
         given for tag, given in page.tags if tag == "input" and given.get("name") == "neurons"
@@ -147,7 +147,7 @@ def test_they_are_clamped_at_a_value_or_at_their_mean(live: Live, session: Promp
         asked = PromptRequest(session.machine, PROMPT, clamps=(Clamp(place, value),))
         (expected,) = explain(session, asked).changed
         for one in expected.next_tokens:
-            assert f"{one.after.logit - one.before.logit:+.2f}" in answer.text
+            assert f"{one.after.logit - one.before.logit:+z.2f}" in answer.text
 
 
 @pytest.mark.parametrize(

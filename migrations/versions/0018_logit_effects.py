@@ -4,8 +4,8 @@ from alembic import op
 import sqlalchemy as sa
 
 
-revision = '0015'
-down_revision = "0013"
+revision = '0018'
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 
