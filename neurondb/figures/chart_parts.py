@@ -62,6 +62,18 @@ def make_title(title: str, model: Model | None, *notes: str) -> alt.TitleParams:
     return alt.TitleParams(make_visible(title), subtitle=list(filter(None, (first, *notes[1:]))))
 
 
+def make_panel_title(text: str, *notes: str) -> alt.TitleParams:
+    """Return the heading of one of several panels, in one line with those beside it."""
+    # By the plot, not by the labels of its axes, which reach out of it differently.
+    return alt.TitleParams(
+        make_visible(text),
+        subtitle=[make_visible(note) for note in notes] if notes else alt.Undefined,
+        fontSize=12,
+        frame="group",
+        offset=10,
+    )
+
+
 def make_layer_axis(n_layers: int) -> alt.Axis:
     """Return the axis of layers as numbers: whole ones only, some ten of them."""
     step = -(-n_layers // 12)

@@ -13,6 +13,18 @@ _CONCEPT: Final = (
     Parameter("concept", "the word or phrase; by default that of the newest run"),
     Parameter("run", "a run by its id; by default the newest of the concept", kind=int),
 )
+_METRIC: Final = Parameter(
+    "metric", "what is measured", choices=("entropy", "loss", "rank", "scale")
+)
+_MODE: Final = Parameter("mode", "what was done to the neurons", choices=MODES)
+_DRAWN: Final = Parameter(
+    "drawn",
+    "how many of each class `ablate-suite --draw` took; by default all, or the most",
+    kind=int,
+)
+_WHERE: Final = Parameter(
+    "where", "the set: an expression as `neurondb find` takes it, such as class=weakening", True
+)
 _COSINE: Final = Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS)
 _UNSIGNED: Final = Parameter(
     "absolute",
@@ -171,6 +183,48 @@ _ALL: Final = (
         parameters=(LAYER, BASE_URL),
     ),
     Figure(
+        name="vocabulary-moments-by-layer",
+        title="What out writes to the vocabulary, by layer",
+        description="Percentiles of kurtosis, skewness and variance of cos(U, out) in every layer, "
+        "the skewness of neurons with a kurtosis above 10, and the share of prediction, "
+        "suppression and partition neurons (after universal-neurons, figures 6 and 23, which have "
+        "kurtosis and skewness only).",
+        several=True,
+    ),
+    Figure(
+        name="logit-effects",
+        title="What neurons do to the logits of all tokens",
+        description="Histogram of cos(U, out) over the vocabulary, split by the property of tokens "
+        "that explains most of its skewness or variance: of the most extreme prediction, "
+        "suppression and partition neuron, or of a neuron that is named (as universal-neurons, "
+        "figure 5, of other neurons).",
+        parameters=(
+            Parameter("layer", "with neuron: a neuron, by default one of each role", kind=int),
+            Parameter("neuron", "with layer: a neuron that has a histogram", kind=int),
+            Parameter("property", "another property of tokens that it has a histogram by"),
+        ),
+        several=True,
+    ),
+    Figure(
+        name="properties-by-percentile",
+        title="A set of neurons within its layers",
+        description="Percentiles, among all neurons of the same layer, of a set of neurons by each "
+        "of their properties: norms, cosines, biases, moments over the vocabulary and of "
+        "activations, frequencies (after universal-neurons, figure 3, whose set is the universal "
+        "neurons).",
+        parameters=(_WHERE, DATASET),
+        several=True,
+    ),
+    Figure(
+        name="properties-by-layer",
+        title="A set of neurons beside all others",
+        description="Medians and quartiles in every layer of eight properties, of a set of neurons "
+        "and of all others (after universal-neurons, figure 15, whose set is the universal "
+        "neurons).",
+        parameters=(_WHERE, DATASET),
+        several=True,
+    ),
+    Figure(
         name="ablation-effects",
         title="Effects of removing classes of neurons",
         description="Mean clean − ablated of a metric when all neurons of a class are removed, "
@@ -193,6 +247,29 @@ _ALL: Final = (
                 "run", "number of the run; by default the last that is no baseline", kind=int
             ),
         ),
+    ),
+    Figure(
+        name="ablation-histograms",
+        title="Changes of a metric by token when a class is removed",
+        description="How many tokens the removal of a class changes by how much, beside as many "
+        "random neurons of the same layers, and where its neurons have given signs only: six "
+        "histograms with logarithmic axes (after weakening-neurons, figure 5, whose axis of "
+        "changes is linear).",
+        parameters=(
+            _METRIC,
+            Parameter("rw_class", "read-write class; by default weakening"),
+            _MODE,
+            _DRAWN,
+        ),
+    ),
+    Figure(
+        name="ablation-grid",
+        title="Changes of a metric by token, of every class and condition",
+        description="How many tokens the removal of each class changes by how much, at every token "
+        "and where its neurons have given signs, with random neurons of the same layers as a line: "
+        "a row for each class, a column for each condition (after weakening-neurons, figures 14 to "
+        "21: entropy, loss, rank and scale, of 24 and of 243 neurons).",
+        parameters=(_METRIC, _MODE, _DRAWN),
     ),
     Figure(
         name="neuron-effects",

@@ -16,7 +16,7 @@ from neurondb.schema import tables
 WHOLE_MODEL: Final = -1
 """The layer that a step of the whole model has."""
 
-VOCABULARY_STEPS: Final = ("tokens", "vocab", "properties")
+VOCABULARY_STEPS: Final = ("tokens", "vocab", "properties", "logit_effects")
 """The steps whose numbers are over the vocabulary."""
 
 

@@ -86,6 +86,15 @@ JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = e.property_id
 """
 
+_LOGIT_EFFECTS = """
+SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, r.neuron_id,
+       p.name AS property, r.low, r.high, r.n, r.n_inside
+FROM logit_effect_rows r
+JOIN neurons n ON n.neuron_id = r.neuron_id
+JOIN models m ON m.model_id = n.model_id
+JOIN properties p ON p.property_id = r.property_id
+"""
+
 _CLAMP_SWEEPS = """
 SELECT r.run_id, m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name,
        k.neuron_id, r.prompt, r.chat, r.hook, r.position, x.step,
@@ -311,6 +320,12 @@ VIEWS: Final = (
         "neuron_property_effects",
         _NEURON_PROPERTY_EFFECTS,
         "How differently a neuron acts on the logits of tokens with a property and of all others.",
+    ),
+    View(
+        "logit_effects",
+        _LOGIT_EFFECTS,
+        "How many tokens a neuron's out vector has this cosine with, and how many of them have the "
+        "property; of neurons with a role, and of those that act on a property the most.",
     ),
     View(
         "clamp_sweeps",

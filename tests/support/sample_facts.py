@@ -77,6 +77,7 @@ class Sample:
         self.decoded: dict[int, float] = {}
         self.decoded_turned: dict[int, float] = {}
         self.effects: list[Row] = []
+        self.logit_effects: list[Row] = []
         self.compared: list[Row] = []
         self.peaks: list[Row] = []
 

@@ -66,6 +66,7 @@ from neurondb.schema.tables.models import (
 )
 from neurondb.schema.tables.peaks import peak_token_lists, peak_token_rows
 from neurondb.schema.tables.properties import (
+    logit_effect_rows,
     properties,
     property_effects,
     token_property_rows,
@@ -137,6 +138,7 @@ __all__ = [
     "layers",
     "lm_head_rows",
     "lm_head_tokens",
+    "logit_effect_rows",
     "models",
     "neuron_attributions",
     "neuron_effects",

@@ -44,6 +44,8 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "comparison-migration": {"other": UNGATED},
     "comparison-cosines": {"other": UNGATED},
     "vocabulary-moments": {"layer": 1},
+    "properties-by-percentile": {"where": "in_out>0"},
+    "properties-by-layer": {"where": "in_out>0"},
 }
 """Of the figures that need some."""
 

@@ -14,6 +14,7 @@ THE_SAME = {
     "layer-scatter": "weakening-neurons, figure 3",
     "layer-scatter-grid": "weakening-neurons, figure 3",
     "frequency-against-cosine": "weakening-neurons, figure 6",
+    "logit-effects": "universal-neurons, figure 5",
 }
 LAST_FIGURE = {"weakening-neurons": 38, "universal-neurons": 27, "specialised-feature-neurons": 3}
 HOW, PAPER, NUMBERS = r"((?:after )?(?:the panels of )?)", r"([\w-]+-neurons)", r"(\d[\d, andto]*)"
