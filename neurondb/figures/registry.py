@@ -304,8 +304,8 @@ _ALL: Final = (
         name="generation-shares",
         title="Samples that have a text in them",
         description="Share of generated samples that have each counted text in them, of the model "
-        "as it is and with neurons held, with 95% intervals (the texts of which "
-        "specialised-feature-neurons, figure 3, shows some).",
+        "as it is and with neurons held, with 95% intervals (after specialised-feature-neurons, "
+        "figure 3).",
         parameters=(
             Parameter("run", "a run by its id; by default the newest that counted", kind=int),
         ),

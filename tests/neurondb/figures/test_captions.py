@@ -17,7 +17,8 @@ THE_SAME = {
     "logit-effects": "universal-neurons, figure 5",
 }
 LAST_FIGURE = {"weakening-neurons": 38, "universal-neurons": 27, "specialised-feature-neurons": 3}
-HOW, PAPER, NUMBERS = r"((?:after )?(?:the panels of )?)", r"([\w-]+-neurons)", r"(\d[\d, andto]*)"
+HOW = r"((?:after )?(?:(?:the )?panels (?:[a-z] to [a-z] )?of )?)"
+PAPER, NUMBERS = r"([\w-]+-neurons)", r"(\d[\d, andto]*)"
 CLAIM = re.compile(f"{HOW}{PAPER}, figures? {NUMBERS}")
 
 
