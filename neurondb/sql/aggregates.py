@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import mul
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from neurondb.sql.functions import SqlValue
 
@@ -316,8 +316,9 @@ def add_aggregates(
     """
     limits = AggregateLimits(most_values, is_over or (lambda: False))
     for name, (n_arguments, make) in _MADE.items():
+        made: Any = partial(make, limits, name)  # typeshed knows aggregates of whole numbers only
         if is_over is None:
-            connection.create_aggregate(name, n_arguments, partial(make, limits, name))
+            connection.create_aggregate(name, n_arguments, made)
         else:
-            connection.create_window_function(name, n_arguments, partial(make, limits, name))
+            connection.create_window_function(name, n_arguments, made)
     return limits
