@@ -315,9 +315,10 @@ def add_aggregates(
             windows, for which all values of a window may be gone through once a row.
     """
     limits = AggregateLimits(most_values, is_over or (lambda: False))
-    # Typeshed wants classes of which the module has no name, and no partial of one.
-    typeless: Any = connection
-    create = typeless.create_aggregate if is_over is None else typeless.create_window_function
     for name, (n_arguments, make) in _MADE.items():
-        create(name, n_arguments, partial(make, limits, name))
+        made: Any = partial(make, limits, name)  # typeshed knows aggregates of whole numbers only
+        if is_over is None:
+            connection.create_aggregate(name, n_arguments, made)
+        else:
+            connection.create_window_function(name, n_arguments, made)
     return limits
