@@ -1,5 +1,5 @@
 -- title: Attribute rate by layer
--- description: Of one run of `neurondb attributes rate`, the newest by default, the rate of each
+-- description: Of one run of `neurondb attributes rate`, by default each model's newest, the rate of each
 --   layer: clean, with neurons ablated, and with as many random ones ablated, least, mean and most
 --   of the draws (METHODS §6; weakening-neurons, figures 4 and 11 to 13).
 -- needs: attributes
@@ -15,11 +15,12 @@ SELECT run_id, model, layer,
        MAX(CASE WHEN run = 'baseline' THEN rate END) AS baseline_most,
        MAX(CASE WHEN run = 'clean' THEN n_prompts END) AS n_prompts
 FROM attribute_rates
-WHERE run_id = (
+WHERE run_id IN (
     SELECT MAX(r.run_id)
     FROM attribute_runs r
     JOIN models m ON m.model_id = r.model_id
     WHERE (CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT))
-      AND (CAST(:run AS INTEGER) IS NULL OR r.run_id = CAST(:run AS INTEGER)))
+      AND (CAST(:run AS INTEGER) IS NULL OR r.run_id = CAST(:run AS INTEGER))
+    GROUP BY r.model_id)
 GROUP BY run_id, model, layer
-ORDER BY layer
+ORDER BY model, run_id, layer

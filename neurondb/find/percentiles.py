@@ -113,6 +113,8 @@ def write_ranks(
         compile_condition: Returns the SQL of a term.
         write_column: Returns the SQL of a column.
     """
+    if not percentiles:  # each term that is compiled binds parameters
+        return []
     layers = "".join(f" AND {compile_condition(term)}" for term in _list_layer_terms(expression))
     return [
         _RANKED.format(name=name, value=write_column(str(get_ranked_key(name))), layers=layers)

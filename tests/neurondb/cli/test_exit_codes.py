@@ -47,6 +47,11 @@ WRONG_FOR_ALL = [
     ["concept", LLAMA],
     ["concept", LLAMA, "dog", "--steps", "1"],
     ["texts", "a", "--limit", "-1"],
+    ["case-study", LLAMA, "9"],
+    ["case-study", LLAMA],
+    ["case-study", LLAMA, "--where", "clss=3"],
+    ["report", LLAMA],
+    ["verify", LLAMA, "--published", "--as", "no-such-model"],
     ["find", "text~"],
     ["find", "fires.token=", "--limit", "1"],
     ["plot", "no-such-figure", LLAMA, "-o", "a.svg"],
@@ -109,6 +114,11 @@ NOT_HERE = [
     ["concept", "nobody", "dog"],
     ["concept", LLAMA, "--file", "no-such-file"],
     ["texts", "a", "--dataset", "nothing"],
+    ["case-study", "nobody", "1.1"],
+    ["case-study", LLAMA, "99.1"],
+    ["case-study", LLAMA, "1.1", "--dataset", "nothing"],
+    ["report", "nobody", "-o", "report"],
+    ["verify", "nobody", "--published"],
     ["report", "nobody", "-o", "no-such-folder"],
 ]
 """Each is well-formed; another database, or another machine, could answer it."""
