@@ -4,8 +4,8 @@ from alembic import op
 import sqlalchemy as sa
 
 
-revision = '0017'
-down_revision = "0016"
+revision = '0016'
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
