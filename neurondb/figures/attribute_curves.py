@@ -137,7 +137,12 @@ def _draw_lines(rows: list[dict[str, Any]]) -> alt.Chart:
         .mark_line(point=True, strokeWidth=2)
         .encode(
             x=alt.X("layer:Q", title="layer", axis=make_layer_axis(n_layers)),
-            y=alt.Y("rate:Q", title="attribute rate", axis=alt.Axis(format="%")),
+            y=alt.Y(
+                "rate:Q",
+                title="attribute rate",
+                axis=alt.Axis(format="%"),
+                scale=alt.Scale(domainMin=0),
+            ),
             color=alt.Color("run:N", title=None, scale=scale),
             tooltip=["run:N", "layer:Q", alt.Tooltip("rate:Q", format=".2%")],
         )

@@ -97,11 +97,9 @@ def _draw_panel(
     for is_random in (True, False):
         chosen = [row for row in of_metric if (row["line"] == RANDOM) == is_random]
         if chosen:
-            width, opacity = (1, 0.5) if is_random else (2, 1)
             mark = alt.Chart(make_data(chosen)).mark_line(
                 point=False if is_random else alt.OverlayMarkDef(size=20),
-                strokeWidth=width,
-                opacity=opacity,
+                strokeWidth=0.7 if is_random else 2,
             )
             parts.append(mark.encode(x=x, y=y, color=colour, detail="neuron:N", tooltip=tooltip))
     if not np.isnan(curves.clean[metric]):
