@@ -125,7 +125,9 @@ def bare(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-_COMMAND = r"`neurondb (ingest|tokens|compare|ablate[a-z-]*|attributes|clamp|concept) "
+_COMMAND = (
+    r"`neurondb (ingest|tokens|compare|ablate[a-z-]*|attributes|clamp|concept|entropy|generate) "
+)
 
 
 @pytest.mark.parametrize("name", list(figures.FIGURES))
