@@ -20,9 +20,10 @@ DROPPED_WHEN_NULL: Final = ("role",)
 """Default columns that a table leaves out when all their values are NULL: few neurons have one."""
 
 
-def _split_keys(
+def split_keys(
     _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> tuple[str, ...]:
+    """Return the keys of an order, or the names of columns: given once, or with commas between."""
     return tuple(key.strip() for item in texts for key in item.split(",") if key.strip())
 
 
@@ -32,12 +33,12 @@ def _split_keys(
     "--order",
     multiple=True,
     metavar="KEY,...",
-    callback=_split_keys,
+    callback=split_keys,
     help="Columns to order by; -freq for the largest first, -|in_out| by absolute value.",
 )
 @options.limit("Neurons at most", 50)
 @click.option(
-    "--columns", multiple=True, metavar="NAME,...", callback=_split_keys, help="Columns to show."
+    "--columns", multiple=True, metavar="NAME,...", callback=split_keys, help="Columns to show."
 )
 @click.option("--count", "instead", flag_value="count", help="Only print how many match.")
 @click.option(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from neurondb.explore.sql import fill_parameters
+from neurondb.sql.written_out import fill_parameters
 
 
 class Urls:
@@ -36,6 +36,10 @@ class Urls:
     def neuron(self, model: str, name: str, **options: str | None) -> str:
         """Return the address of a neuron's page; `name` is `L.N`."""
         return self._address(f"neuron/{_quote_part(model)}/{name}", **options)
+
+    def case_study(self, model: str, name: str, form: str, **options: str | None) -> str:
+        """Return the address of a neuron's case study; `form` is html or md."""
+        return self._address(f"neuron/{_quote_part(model)}/{name}/case-study.{form}", **options)
 
     def token(self, model: str, token_id: int) -> str:
         """Return the address of a token's page."""
@@ -76,6 +80,18 @@ class Urls:
     def concept(self, run_id: int) -> str:
         """Return the address of a concept run."""
         return self._address(f"concept/{run_id}")
+
+    def entropy(self, run_id: int) -> str:
+        """Return the address of an entropy run."""
+        return self._address(f"entropy/{run_id}")
+
+    def attributes(self, run_id: int) -> str:
+        """Return the address of a run of attribute rates."""
+        return self._address(f"attributes/{run_id}")
+
+    def generation(self, run_id: int) -> str:
+        """Return the address of texts that a model generated."""
+        return self._address(f"generation/{run_id}")
 
     def pair(self, left: tuple[str, str], right: tuple[str, str]) -> str:
         """Return the address of two neurons side by side, each a model and `L.N`."""

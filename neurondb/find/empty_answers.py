@@ -25,6 +25,7 @@ from neurondb.find.coverage import (
 )
 from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
+from neurondb.find.model_runs import RUN_NEEDS, explain_missing_runs
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.percentiles import get_base_column
 from neurondb.find.terms import (
@@ -70,9 +71,9 @@ EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
 CONCEPTS: Final = "concepts"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS)
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS, *RUN_NEEDS)
 """The words for what a named query needs, as its header may list them."""
-NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS))
+NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS, *RUN_NEEDS))
 """Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """The endings of the names of related classes."""
@@ -158,6 +159,7 @@ def _explain_missing_data(
     yield from _explain_missing_biases(connection, terms, models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
+    yield from explain_missing_runs(connection, models, stages)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
 

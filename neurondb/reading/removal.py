@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
-from neurondb.interventions import METRICS
+from neurondb.interventions import ALWAYS, METRICS, Condition
 from neurondb.reading.arrays import read_neuron_values
 from neurondb.reading.effects import (
     ATTRIBUTION,
@@ -118,10 +118,19 @@ class Ablation:
     ablated_mean: float | None
 
 
-def read_removal(connection: Connection, model: Model, neuron_id: int) -> Removal | None:
-    """Return what removing a neuron alone does; None where no shown run has been through it."""
-    measured_run = find_shown_run(connection, model, SINGLE_NEURON)
-    estimated = find_shown_run(connection, model, ATTRIBUTION)
+def read_removal(
+    connection: Connection, model: Model, neuron_id: int, condition: Condition = ALWAYS
+) -> Removal | None:
+    """Return what removing a neuron alone does; None where no shown run has been through it.
+
+    Args:
+        connection: an open connection.
+        model: the neuron's model.
+        neuron_id: id of the neuron.
+        condition: the signs under which it was removed; `ALWAYS` is at every token.
+    """
+    measured_run = find_shown_run(connection, model, SINGLE_NEURON, condition)
+    estimated = find_shown_run(connection, model, ATTRIBUTION, condition)
     effects = _read_metrics(connection, SINGLE_NEURON, measured_run, neuron_id)
     estimates = _read_metrics(connection, ATTRIBUTION, estimated, neuron_id)
     if not effects and not estimates:

@@ -18,6 +18,7 @@ from neurondb.schema.codes import (
     encode_token_list,
 )
 from neurondb.schema.percentiles import NEURON_PERCENTILES
+from neurondb.schema.run_views import RUN_VIEWS
 
 
 class View(NamedTuple):
@@ -83,6 +84,15 @@ FROM property_effects e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = e.property_id
+"""
+
+_LOGIT_EFFECTS = """
+SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, r.neuron_id,
+       p.name AS property, r.low, r.high, r.n, r.n_inside
+FROM logit_effect_rows r
+JOIN neurons n ON n.neuron_id = r.neuron_id
+JOIN models m ON m.model_id = n.model_id
+JOIN properties p ON p.property_id = r.property_id
 """
 
 _CLAMP_SWEEPS = """
@@ -200,8 +210,10 @@ JOIN token_stat_places p ON p.place_id = r.place_id
 _DATASETS = """
 SELECT d.dataset_id, d.name, d.source, d.fingerprint, d.n_texts,
        (SELECT z.n_tokens FROM tokenizations z WHERE z.dataset_id = d.dataset_id
-        ORDER BY z.model_id LIMIT 1) AS n_tokens
+        ORDER BY z.model_id LIMIT 1) AS n_tokens,
+       s.tokens AS sample_tokens, s.seed AS sample_seed, s.n_source_texts
 FROM dataset_rows d
+LEFT JOIN text_samples s ON s.dataset_id = d.dataset_id
 """
 
 # Region of a layer's random cosines: the mismatched one, and where that is missing the closed form.
@@ -310,6 +322,12 @@ VIEWS: Final = (
         "How differently a neuron acts on the logits of tokens with a property and of all others.",
     ),
     View(
+        "logit_effects",
+        _LOGIT_EFFECTS,
+        "How many tokens a neuron's out vector has this cosine with, and how many of them have the "
+        "property; of neurons with a role, and of those that act on a property the most.",
+    ),
+    View(
         "clamp_sweeps",
         _CLAMP_SWEEPS,
         "A next token's probability with a neuron, and those held with it, at a value in canonical "
@@ -322,6 +340,7 @@ VIEWS: Final = (
         "(stronger + 1) / (n_random + 1).",
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
+    *(View(*view) for view in RUN_VIEWS),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",

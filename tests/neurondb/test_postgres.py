@@ -13,6 +13,7 @@ from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import load_job
 from neurondb.database import NUL_SHOWN
 from neurondb.errors import DatabaseError, IngestError
+from neurondb.figures import FIGURES
 from neurondb.find import count, find
 from neurondb.formatting.documents import format_json
 from neurondb.full_text import is_shadow
@@ -20,6 +21,7 @@ from neurondb.reading.models import open_readonly
 from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.reading.status import read_status
 from neurondb.sql import open_engine, run_sql
+from neurondb.sql.query_files import parse_query
 from tests.support.ingested import Silent
 from tests.support.postgres import need_postgres
 from tests.support.rows import PROVENANCE, VOLATILE
@@ -102,6 +104,20 @@ def test_every_named_query_gives_the_same_answer(both: tuple[str, str], name: st
     assert answers[0][0] == answers[1][0]
     one, other = (sorted(rows, key=repr) for _, rows in answers)
     assert same(one, other)
+
+
+@pytest.mark.parametrize("name", [name for name, one in FIGURES.items() if one.sql])
+def test_the_sql_of_every_figure_gives_the_same_answer(both: tuple[str, str], name: str) -> None:
+    statement = parse_query(FIGURES[name].sql or "", name)
+    given = {p.name: _argument(p.name, p.kind) for p in statement.parameters if p.required}
+    answers = []
+    for database in both:
+        with open_engine(database) as engine:
+            answer = run_sql(engine, statement.sql, statement.loose_bindings(given))
+            rows = [tuple(float_of(value) for value in row) for row in answer.rows]
+            answers.append((answer.columns, sorted(rows, key=repr)))
+    assert answers[0][0] == answers[1][0]
+    assert same(answers[0][1], answers[1][1])
 
 
 def _argument(name: str, kind: str) -> str:

@@ -123,6 +123,8 @@ def _vocabulary(model: ModelDrawing, neuron_id: int) -> Row:
         row["normalised"] += neuron_id % 2 - 0.5  # one side or the other is the stronger
         row["probability"] = 0.1 + neuron_id * 31 % 79 / 100
         model.add(tables.lm_head_tokens, side=-1, token_id=turned, **row)
+    if _role(stats) is not None:
+        _draw_logit_effects(model, neuron_id)
     return {  # the last drawn is that of out
         **{f"out_{name}": stats[name] for name in ("kurtosis", "skewness", "variance")},
         "null_share": stats["null_share"],
@@ -160,6 +162,21 @@ def _readings(model: ModelDrawing, neuron_id: int) -> None:
         row = {"neuron_id": neuron_id, "effect": effect, **means}
         model.add(tables.property_effects, property_id=property_id, **row)
         model.sample.effects.append(row | {"property": name})
+
+
+def _draw_logit_effects(model: ModelDrawing, neuron_id: int) -> None:
+    """Histograms of all tokens in three bins, split by each property; between two is a gap."""
+    few, n_tokens = neuron_id % 4, len(model.vocabulary)
+    n_spaces = sum(map(PROPERTIES["starts with space"], model.vocabulary))
+    for low, high, n, *inside in (
+        (-0.1, 0.0, n_tokens - 8 - few, 1, 9),
+        (0.0, 0.1, 5 + few, 2, 3),
+        (0.4, 0.5, 3, n_spaces - 3, 3),
+    ):
+        for property_id, n_inside in enumerate(inside, 1):
+            row = {"neuron_id": neuron_id, "property_id": property_id, "low": low, "high": high}
+            row |= {"n": n, "n_inside": n_inside}
+            model.sample.logit_effects.append(model.add(tables.logit_effect_rows, **row))
 
 
 def _double(top: dict[int, set[str]]) -> Row:

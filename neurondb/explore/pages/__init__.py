@@ -7,6 +7,7 @@ A page module has `answer`, which takes a `Request` of `explore/site.py` and ret
 from typing import Final
 
 _MODEL: Final = r"(?P<model>[^/]+?)"
+_PLACE: Final = r"(?P<layer>[0-9]{1,19})\.(?P<neuron>[0-9]{1,19})"
 _JSON: Final = r"(?P<format>\.json)?$"
 
 PAGES: Final = {
@@ -16,12 +17,16 @@ PAGES: Final = {
     r"/find\.(?P<form>csv|ndjson)$": "find.rows",
     rf"/model/{_MODEL}" + _JSON: "model",
     rf"/layer/{_MODEL}/(?P<layer>[0-9]{{1,9}})" + _JSON: "layer",
-    rf"/neuron/{_MODEL}/(?P<layer>[0-9]{{1,19}})\.(?P<neuron>[0-9]{{1,19}})" + _JSON: "neuron.page",
+    rf"/neuron/{_MODEL}/{_PLACE}" + _JSON: "neuron.page",
+    rf"/neuron/{_MODEL}/{_PLACE}/case-study\.(?P<form>md|html)$": "case_study",
     rf"/random/{_MODEL}$": "random",
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",
     r"/run/(?P<run_id>[0-9]{1,9})" + _JSON: "run",
     r"/concept/(?P<run_id>[0-9]{1,9})" + _JSON: "concept",
+    r"/entropy/(?P<run_id>[0-9]{1,9})" + _JSON: "entropy",
+    r"/attributes/(?P<run_id>[0-9]{1,9})" + _JSON: "attributes",
+    r"/generation/(?P<run_id>[0-9]{1,9})" + _JSON: "generation",
     r"/pair" + _JSON: "pair",
     r"/compare/(?P<before>[^/]+)/(?P<after>[^/]+?)" + _JSON: "comparison",
     rf"/live/{_MODEL}" + _JSON: "live.page",

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurondb.explore.sql import fill_parameters, format_literal
 from neurondb.explore.urls import Urls
+from neurondb.sql.written_out import fill_parameters, format_literal
 from tests.neurondb.explore.site_client import Site
 from tests.support.sample_facts import Sample
 

@@ -29,8 +29,9 @@ def rank(sample: Sample, value_of: Callable[[Row], float | None]) -> Ranks:
     """Return (how many of the layer are below) ÷ (how many others are known)."""
     layers = defaultdict(list)
     for row in sample.neurons:
-        if value_of(row) is not None:
-            layers[row["model"], row["layer"]].append((row["neuron_id"], value_of(row)))
+        value = value_of(row)
+        if value is not None:
+            layers[row["model"], row["layer"]].append((row["neuron_id"], value))
     return {
         neuron_id: sum(other < value for _, other in layer) / max(len(layer) - 1, 1)
         for layer in layers.values()

@@ -34,7 +34,7 @@ def exact(values: Numbers) -> list[Fraction]:
 
 def sum_products(ys: Numbers, xs: Numbers) -> Fraction:
     y, x = exact(ys), exact(xs)
-    y_mean, x_mean = sum(y) / len(y), sum(x) / len(x)
+    y_mean, x_mean = sum(y, Fraction()) / len(y), sum(x, Fraction()) / len(x)
     return sum(((b - y_mean) * (a - x_mean) for b, a in zip(y, x, strict=True)), Fraction())
 
 
@@ -160,7 +160,7 @@ def test_infinite_values_have_an_order_and_no_spread(connection: sqlite3.Connect
     assert ask(connection, "median(y)") == 0
 
 
-WINDOWS = {
+WINDOWS: dict[str, Callable[[int, int], tuple[int, int]]] = {
     "ORDER BY x": lambda i, n: (0, i + 1),
     "ORDER BY x ROWS BETWEEN 3 PRECEDING AND 2 FOLLOWING": lambda i, n: (max(i - 3, 0), i + 3),
     "ORDER BY x ROWS BETWEEN 2 FOLLOWING AND 5 FOLLOWING": lambda i, n: (i + 2, i + 6),

@@ -4,8 +4,8 @@ Views are made anew by every upgrade. The number says that they are there, so th
 before is told to be upgraded instead of lacking a column.
 """
 
-revision = '0016'
-down_revision = "0013"
+revision = '0015'
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
