@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from neurondb.documents.case_overview import Sides, describe_vector, make_overview
+from neurondb.documents.markup import Token, iterate_parts
 from neurondb.reading.case_study import CaseStudy
 from neurondb.schema import codes
 from tests.neurondb.documents.case_studies import plain, read_rows, read_study
@@ -95,7 +96,7 @@ def test_every_neuron_has_the_vectors_that_its_cosines_say(
                 continue
             for side, direction in zip(found, (0, 1), strict=True):
                 code = codes.encode_token_list(codes.VECTORS.index(vector), 0, direction)
-                tokens = [part.text for part in side if not isinstance(part, str)]
+                tokens = [str(x.text) for x in iterate_parts(side) if isinstance(x, Token)]
                 stored = sample.top[row["neuron_id"], code][:3]
                 visible = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
                 assert len(tokens) == len(stored)
