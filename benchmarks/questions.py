@@ -32,6 +32,7 @@ from neurondb.find import count as count_neurons
 from neurondb.find import find
 from neurondb.reading.neuron import read_neuron_page
 from neurondb.sql import open_engine, run_sql
+from neurondb.sql.limits import limit_connection
 from neurondb.sql.query_files import NamedQuery
 
 SENTENCE: Final = (
@@ -206,6 +207,7 @@ def _statements() -> Iterator[list[Statement]]:
 def walks(file: Path, asked: list[Statement], large: frozenset[str]) -> tuple[str, ...]:
     """Return the large tables and indexes that statements go through from an end."""
     with closing(sqlite3.connect(file)) as connection:
+        limit_connection(connection)  # defines the aggregates of named queries
         names = dict(connection.execute("SELECT rootpage, name FROM sqlite_master"))
         found = {names.get(root) for statement in asked for root in _walked(connection, statement)}
     return tuple(sorted(name for name in found if name in large))

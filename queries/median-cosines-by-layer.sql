@@ -4,40 +4,22 @@
 --   Neurons with a zero vector are left out.
 -- param model = null: model, only this model
 WITH wanted AS (
-    SELECT model_id FROM models WHERE CAST(:model AS TEXT) IS NULL OR name = CAST(:model AS TEXT)
-), ranked AS (
-    SELECT n.model_id, n.layer, 'gate_in' AS pair, c.gate_in AS value,
-           ROW_NUMBER() OVER (PARTITION BY n.model_id, n.layer ORDER BY c.gate_in) - 1 AS i,
-           COUNT(*) OVER (PARTITION BY n.model_id, n.layer) - 1 AS last
-    FROM wanted w JOIN neurons n ON n.model_id = w.model_id
+    SELECT n.model_id, n.layer, c.gate_in, c.gate_out, c.in_out
+    FROM models m
+    JOIN neurons n ON n.model_id = m.model_id
     JOIN cosines c ON c.neuron_id = n.neuron_id
-    WHERE c.gate_in IS NOT NULL
+    WHERE CAST(:model AS TEXT) IS NULL OR m.name = CAST(:model AS TEXT)
+), pairs AS (
+    SELECT model_id, layer, 'gate_in' AS pair, gate_in AS value FROM wanted
     UNION ALL
-    SELECT n.model_id, n.layer, 'gate_out' AS pair, c.gate_out AS value,
-           ROW_NUMBER() OVER (PARTITION BY n.model_id, n.layer ORDER BY c.gate_out) - 1 AS i,
-           COUNT(*) OVER (PARTITION BY n.model_id, n.layer) - 1 AS last
-    FROM wanted w JOIN neurons n ON n.model_id = w.model_id
-    JOIN cosines c ON c.neuron_id = n.neuron_id
-    WHERE c.gate_out IS NOT NULL
+    SELECT model_id, layer, 'gate_out' AS pair, gate_out AS value FROM wanted
     UNION ALL
-    SELECT n.model_id, n.layer, 'in_out' AS pair, c.in_out AS value,
-           ROW_NUMBER() OVER (PARTITION BY n.model_id, n.layer ORDER BY c.in_out) - 1 AS i,
-           COUNT(*) OVER (PARTITION BY n.model_id, n.layer) - 1 AS last
-    FROM wanted w JOIN neurons n ON n.model_id = w.model_id
-    JOIN cosines c ON c.neuron_id = n.neuron_id
-    WHERE c.in_out IS NOT NULL
+    SELECT model_id, layer, 'in_out' AS pair, in_out AS value FROM wanted
 ), quartiles AS (
-    -- The k-th quartile stands k·last/4 places from the start, between two values where the
-    -- remainder is not 0.
-    SELECT model_id, layer, pair, MAX(last) + 1 AS n,
-           SUM(value * CASE WHEN i = last / 4 THEN 1 - last % 4 / 4.0
-                            WHEN i = last / 4 + 1 THEN last % 4 / 4.0 ELSE 0 END) AS q25,
-           SUM(value * CASE WHEN i = last / 2 THEN 1 - last % 2 / 2.0
-                            WHEN i = last / 2 + 1 THEN last % 2 / 2.0 ELSE 0 END) AS median,
-           SUM(value * CASE WHEN i = 3 * last / 4 THEN 1 - 3 * last % 4 / 4.0
-                            WHEN i = 3 * last / 4 + 1 THEN 3 * last % 4 / 4.0 ELSE 0 END) AS q75
-    FROM ranked
-    WHERE i IN (last / 4, last / 4 + 1, last / 2, last / 2 + 1, 3 * last / 4, 3 * last / 4 + 1)
+    SELECT model_id, layer, pair, COUNT(*) AS n, QUANTILE(value, 0.25) AS q25,
+           MEDIAN(value) AS median, QUANTILE(value, 0.75) AS q75
+    FROM pairs
+    WHERE value IS NOT NULL
     GROUP BY model_id, layer, pair
 )
 SELECT m.name AS model, q.layer, q.pair, q.n, q.q25, q.median, q.q75,

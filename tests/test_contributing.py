@@ -20,6 +20,7 @@ from neurondb.terminal.output_formats import FORMATS
 
 assert "arcee" in FAMILIES
 assert FIGURES["class-totals"].draw
+assert FIGURES["class-totals"].sql
 assert FORMATS["latex"].suffixes == (".tex",)
 assert named_queries.load("mean-norms-by-layer").title
 """

@@ -12,7 +12,11 @@ from neurondb.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"neurondb", "ingest", "tests", "tools", "docs", "benchmarks", "_typeshed"}
-IMPORTED_AS = {"pyyaml": "yaml", "vl-convert-python": "vl_convert"}
+IMPORTED_AS = {
+    "markdown-it-py": "markdown_it",
+    "pyyaml": "yaml",
+    "vl-convert-python": "vl_convert",
+}
 """Distributions whose module has another name than they."""
 CALLED = {"coverage", "import_linter", "mypy", "pytest_timeout", "pytest_xdist", "ruff"}
 """Tools of `dev` that run on the code rather than in it."""

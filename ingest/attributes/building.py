@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
+from statistics import fmean
 from typing import Any, Final
 
 from ingest.attributes.prompts import read_subjects
 from ingest.attributes.sets import write_sets
 from ingest.attributes.stop_words import is_meaningful, normalise_word, read_stop_words
 from ingest.text.datasets import read_dataset
-from neurondb.contracts.attributes import AttributeSetsReport, AttributeSetsRequest
+from neurondb.contracts.attributes import AttributeSetsReport, AttributeSetsRequest, SubjectSet
 from neurondb.contracts.progress import Progress
 
+_BLANK_LINES: Final = re.compile(r"\n[ \t]*\n")
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
@@ -29,26 +30,80 @@ def run(request: AttributeSetsRequest, progress: Progress) -> AttributeSetsRepor
         NeuronDBError: when the sets cannot be written.
     """
     stop_words = read_stop_words(request.stop_words)
-    subjects = read_subjects(request.subjects)
-    paragraphs = read_dataset(request.paragraphs, label_field="").texts
-    index = Paragraphs(paragraphs, stop_words)
+    answers = read_subjects(request.subjects)
+    texts = split_paragraphs(read_dataset(request.paragraphs, label_field="").texts)
+    paragraphs = Paragraphs(texts, stop_words)
     sets: dict[str, frozenset[str]] = {}
-    with progress.stage("attributes", len(subjects), "subjects") as advance:
-        for subject in subjects:
-            paragraph_numbers = index.find_about(
+    about: dict[str, list[int]] = {}
+    with progress.stage("attributes", len(answers), "subjects") as advance:
+        for subject in answers:
+            about[subject] = paragraphs.find_about(
                 subject, request.top_k, mentioning=request.mentioning
             )
-            sets[subject] = index.collect_words(paragraph_numbers)
+            sets[subject] = paragraphs.collect_words(about[subject])
             advance(1)
     write_sets(sets, request.output)
-    return _report(sets, len(paragraphs))
-
-
-def _report(sets: Mapping[str, frozenset[str]], n_paragraphs: int) -> AttributeSetsReport:
-    empty = tuple(subject for subject, words in sets.items() if not words)
+    words = {
+        subject: {
+            answer: frozenset(split_words(normalise_word(answer), stop_words))
+            for answer in of_subject
+        }
+        for subject, of_subject in answers.items()
+    }
     return AttributeSetsReport(
-        len(sets), n_paragraphs, empty, float(median(map(len, sets.values())))
+        subjects=tuple(
+            _describe_subject(
+                subject, sets[subject], paragraphs.list_mentions(subject, numbers), words[subject]
+            )
+            for subject, numbers in about.items()
+        ),
+        n_paragraphs=len(texts),
+        chance=compute_chance(sets, words),
     )
+
+
+AnswerWords = Mapping[str, frozenset[str]]
+"""Answer → its words as attributes are compared; none where all are too short or stop words."""
+
+
+def _describe_subject(
+    subject: str, attributes: frozenset[str], mentions: Sequence[bool], answers: AnswerWords
+) -> SubjectSet:
+    # What never counts as an attribute can be neither found nor missed.
+    in_set = {answer: words <= attributes for answer, words in answers.items() if words}
+    return SubjectSet(
+        subject,
+        n_paragraphs=len(mentions),
+        n_mentioning=sum(mentions),
+        n_attributes=len(attributes),
+        found=tuple(answer for answer, is_in in in_set.items() if is_in),
+        missed=tuple(answer for answer, is_in in in_set.items() if not is_in),
+    )
+
+
+def compute_chance(
+    sets: Mapping[str, frozenset[str]], answers: Mapping[str, AnswerWords]
+) -> float | None:
+    """Return the share of other subjects' sets that have an answer, in the mean over the answers.
+
+    A set of many words has any answer: what this share is high on does not say what a model knows
+    of a subject. Only sets with attributes count, and only answers of subjects that have one. None
+    without answers, or without another subject.
+    """
+    filled = {subject: attributes for subject, attributes in sets.items() if attributes}
+    shares = [
+        sum(words <= attributes for name, attributes in filled.items() if name != subject)
+        / (len(filled) - 1)
+        for subject in filled
+        for words in answers[subject].values()
+        if words and len(filled) > 1
+    ]
+    return fmean(shares) if shares else None
+
+
+def split_paragraphs(texts: Iterable[str]) -> list[str]:
+    """Return the paragraphs of texts, which blank lines part: an article has many."""
+    return [part for text in texts for part in _BLANK_LINES.split(text) if part.strip()]
 
 
 class Paragraphs:
@@ -86,8 +141,14 @@ class Paragraphs:
         scores = self._index.get_scores(indexed_words)
         ranked = [int(i) for i in (-scores).argsort(kind="stable") if scores[i] > 0]
         if mentioning:
-            ranked = [i for i in ranked if normalise_word(subject) in self._texts[i]]
+            mentions = self.list_mentions(subject, ranked)
+            ranked = [i for i, has_name in zip(ranked, mentions, strict=True) if has_name]
         return ranked[:top_k]
+
+    def list_mentions(self, subject: str, paragraph_numbers: Iterable[int]) -> list[bool]:
+        """Tell of some paragraphs whether the whole name of a subject stands in them."""
+        name = normalise_word(subject)
+        return [name in self._texts[i] for i in paragraph_numbers]
 
     def collect_words(self, paragraph_numbers: Iterable[int]) -> frozenset[str]:
         """Return the words of some paragraphs, without stop words and those of two characters."""

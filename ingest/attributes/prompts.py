@@ -49,21 +49,30 @@ def _prompt(file: Path, number: int, row: Any) -> Prompt:
     return Prompt(subject, prompt, attribute.strip() if has_attribute else None)
 
 
-def read_subjects(file: Path) -> list[str]:
+def read_subjects(file: Path) -> dict[str, tuple[str, ...]]:
     """Return the subjects of a file of prompts, or of one with a name a line, each once.
+
+    With each come its answers, `attribute` of the prompts on it, each once; none where no prompt
+    says one.
 
     Raises:
         TextError: when it cannot be read or names none.
     """
-    names: Iterable[Any]
+    pairs: Iterable[tuple[Any, Any]]
     if file.suffix.lower() == ".txt":
-        names = read_text(file).split("\n")
+        pairs = ((name, None) for name in read_text(file).split("\n"))
     else:
-        names = (row.get("subject") for row in read_objects(file))
-    subjects = [name.strip() for name in names if isinstance(name, str) and name.strip()]
-    if not subjects:
+        pairs = ((row.get("subject"), row.get("attribute")) for row in read_objects(file))
+    answers: dict[str, dict[str, None]] = {}
+    for name, answer in pairs:
+        if not isinstance(name, str) or not name.strip():
+            continue
+        of_subject = answers.setdefault(name.strip(), {})
+        if isinstance(answer, str) and answer.strip():
+            of_subject[answer.strip()] = None
+    if not answers:
         raise TextError(f"{file}: no subject in it; give prompts, or a name a line in a .txt")
-    return list(dict.fromkeys(subjects))
+    return {subject: tuple(found) for subject, found in answers.items()}
 
 
 def cut_at_subject(tokenizer: ChatTokenizer, prompt: Prompt) -> list[int]:

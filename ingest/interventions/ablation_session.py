@@ -144,7 +144,7 @@ class AblationSession:
             opened = open_stored_model(connection, model, *machine)
         tokenizer = Tokenizer(opened.checkpoint.settings)
         tokenizer.check(opened.architecture.d_vocab)
-        token_texts = read_texts(engine, texts, tokenizer, opened.architecture)
+        token_texts = read_texts(engine, texts, tokenizer, opened.architecture, progress.note)
         for line in list_remarks(token_texts.dataset, tokenizer):
             progress.note(line)
         if token_texts.n_truncated:

@@ -16,6 +16,7 @@ from ingest.forward import Forward
 from ingest.forward.open_model import OpenModel, open_stored_model
 from ingest.interventions import Targets
 from ingest.text.chat import ChatTokenizer
+from neurondb.contracts.concept import RunOrigin
 from neurondb.contracts.inputs import Machine
 from neurondb.errors import IngestError, ModelError, UsageError
 from neurondb.interventions import VALUE_SIGNS
@@ -71,6 +72,18 @@ def open_running_model(connection: Connection, machine: Machine) -> RunningModel
     tokenizer = ChatTokenizer(opened.checkpoint.settings)
     tokenizer.check(opened.architecture.d_vocab)
     return RunningModel(model, opened, tokenizer)
+
+
+def describe_origin(running: RunningModel, request: str) -> RunOrigin:
+    """Return what makes a run that is stored; `request` is the sha256 over what was asked for."""
+    return RunOrigin(
+        running.stored.model_id,
+        request,
+        str(running.forward.dtype).removeprefix("torch."),
+        str(running.forward.device),
+        str(torch.__version__),
+        running.checkpoint.fingerprint(),
+    )
 
 
 def read_canonical_signs(

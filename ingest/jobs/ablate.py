@@ -20,6 +20,7 @@ from neurondb.interventions import Treatment
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.runs import AblationRun, find_ablation_run, list_baselines, list_members
 from neurondb.schema import tables
+from neurondb.spelling import option
 from neurondb.writing.ablations import store_named
 from neurondb.writing.rows import transaction
 
@@ -147,9 +148,11 @@ def _plan(connection: Connection, run: AblationRun, baseline_of: int | None) -> 
 
 def _texts(connection: Connection, run: AblationRun, request: RerunRequest) -> TextsRequest:
     """Return the texts of a run, or as many as were asked for, from the source where need be."""
-    d = tables.dataset_rows.c
+    d, sample = tables.dataset_rows.c, tables.text_samples.c
     stored = connection.execute(
-        select(d.source, d.n_texts).where(d.dataset_id == run.dataset_id)
+        select(d.source, d.n_texts, sample.seed)
+        .outerjoin_from(tables.dataset_rows, tables.text_samples, sample.dataset_id == d.dataset_id)
+        .where(d.dataset_id == run.dataset_id)
     ).one()
     assert run.skip_bos is not None
     same_texts = request.max_texts is None and request.max_tokens is None
@@ -157,6 +160,11 @@ def _texts(connection: Connection, run: AblationRun, request: RerunRequest) -> T
     source = run.dataset
     if not same_texts and (n_texts is None or n_texts > stored.n_texts):
         source = stored.source
+        if stored.seed is not None:
+            raise IngestError(
+                f"the texts of run {run.run_id} were drawn at random from {source}; run it anew "
+                f"with a larger {option('sample_tokens')}"
+            )
         _check_source(connection, run, source)
     return TextsRequest(source, n_texts, request.max_tokens, run.max_len, run.skip_bos)
 

@@ -22,6 +22,7 @@ from ingest.interventions import Intervention, intervene
 from ingest.interventions.prompts import choose_clamp_hook, encode_prompt
 from ingest.interventions.running_model import (
     RunningModel,
+    describe_origin,
     explain_memory_errors,
     make_targets,
     open_running_model,
@@ -36,7 +37,7 @@ from neurondb.contracts.clamp import (
     ClampResult,
     NextTokens,
 )
-from neurondb.contracts.concept import RunOrigin, identify_request
+from neurondb.contracts.concept import identify_request
 from neurondb.contracts.progress import Progress
 from neurondb.errors import DatabaseError, UsageError
 from neurondb.interventions import Hook
@@ -96,14 +97,7 @@ def _store(
     model, machine = running.stored, request.machine
     kept = {k: v for k, v in vars(request).items() if k not in ("machine", "store")}
     asked = kept | {"device": machine.device, "dtype": machine.dtype}
-    origin = RunOrigin(
-        model.model_id,
-        identify_request(model.model_id, fingerprint, **asked),
-        str(running.forward.dtype).removeprefix("torch."),
-        str(running.forward.device),
-        str(torch.__version__),
-        running.checkpoint.fingerprint(),
-    )
+    origin = describe_origin(running, identify_request(model.model_id, fingerprint, **asked))
     ids = tuple(find_neuron_id(model, *place) for place in request.neurons)
     with open_for_writing(machine.database) as engine:
         return store_clamp(engine, ClampRecord(origin, request, ids, result))

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from sqlalchemy import Engine
@@ -23,6 +22,7 @@ from ingest.concepts.spellings import list_spellings
 from ingest.interventions.prompts import choose_clamp_hook
 from ingest.interventions.running_model import (
     RunningModel,
+    describe_origin,
     explain_memory_errors,
     open_running_model,
     read_canonical_signs,
@@ -37,7 +37,6 @@ from neurondb.contracts.concept import (
     ConceptRequest,
     ConceptSettings,
     Match,
-    RunOrigin,
     Spelling,
     Sweep,
 )
@@ -226,7 +225,7 @@ class _ConceptSession:
             chosen = _choose_strongest(neurons, n_sweeps)
             sweeps = self._measure_sweeps(tried, likelihood, chosen, advance)
         return ConceptRecord(
-            self._make_origin(key),
+            describe_origin(self._running, key),
             tried.concept,
             self._hook,
             self._settings,
@@ -235,17 +234,6 @@ class _ConceptSession:
             neurons,
             sweeps,
             seconds=0.0,
-        )
-
-    def _make_origin(self, key: str) -> RunOrigin:
-        running = self._running
-        return RunOrigin(
-            running.stored.model_id,
-            key,
-            str(running.forward.dtype).removeprefix("torch."),
-            str(running.forward.device),
-            str(torch.__version__),
-            running.checkpoint.fingerprint(),
         )
 
     def _measure_ends(

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, replace
+
 import numpy as np
+from sqlalchemy import Engine
 
 from ingest.interventions.entropy_baseline import draw_neurons
 from ingest.interventions.frozen_norm import FixedNeuron, FrozenNormRunner, MetricSums
 from ingest.interventions.running_model import (
+    RunningModel,
+    describe_origin,
     explain_memory_errors,
     open_running_model,
     read_canonical_signs,
 )
+from ingest.jobs.ablate import open_for_writing
 from ingest.text.corpus import list_remarks
-from ingest.text.intervention_texts import read_texts
-from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
+from ingest.text.datasets import fingerprint_texts
+from ingest.text.intervention_texts import TokenTexts, read_texts
+from neurondb.contracts.entropy import EntropyCurves, EntropyRecord, EntropyRequest
 from neurondb.contracts.progress import Progress
 from neurondb.database import open_existing
-from neurondb.errors import UsageError
+from neurondb.errors import DatabaseError, UsageError
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
+from neurondb.reading.concepts import read_fingerprint
+from neurondb.reading.entropy_runs import find_stored_entropy, read_entropy_page
 from neurondb.reading.models import find_model, find_neuron_id
+from neurondb.writing.model_runs import store_entropy
 
 
 def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
-    """Fix each neuron at each value, and measure.
+    """Fix each neuron at each value, measure, and store what was measured.
+
+    What is stored already is answered from there: the texts are read, the model is not run.
 
     Raises:
         UsageError: when there is nothing to fix, or the model has no final norm.
@@ -36,33 +49,98 @@ def run(request: EntropyRequest, progress: Progress) -> EntropyCurves:
         raise UsageError("nothing to fix: give at least one neuron and one value")
     if len(set(request.neurons)) < len(request.neurons):
         raise UsageError("a neuron is named twice")
+    started = time.perf_counter()
     engine = open_existing(request.machine.database)
     try:
-        with engine.connect() as connection:
-            model = find_model(connection, request.machine.model)
-            for place in request.neurons:
-                find_neuron_id(model, *place)
-            baseline = draw_neurons(
-                connection, model, request.n_baseline, request.seed, request.neurons
-            )
-            places = (*request.neurons, *baseline)
-            sign = read_canonical_signs(connection, model, places)
-            running = open_running_model(connection, request.machine)
-        architecture = running.checkpoint.architecture
-        texts = read_texts(engine, request.texts, running.tokenizer, architecture)
+        plan = _prepare(engine, request, progress)
+        stored = _read_stored(engine, plan.key) if request.store and not request.force else None
     finally:
         engine.dispose()
-    for line in list_remarks(texts.dataset, running.tokenizer):
+    if stored is not None:
+        return stored
+    for line in list_remarks(plan.texts.dataset, plan.running.tokenizer):
         progress.note(line)
-    if texts.n_truncated:
-        progress.note(f"{texts.n_truncated} texts cut at {texts.max_len} tokens")
-    runner = FrozenNormRunner(running, sign, skip_bos=texts.skip_bos)
+    if plan.texts.n_truncated:
+        progress.note(f"{plan.texts.n_truncated} texts cut at {plan.texts.max_len} tokens")
+    curves = _measure(request, plan, progress)
+    if request.store:
+        try:
+            return _store(request, plan, curves, time.perf_counter() - started)
+        except DatabaseError as error:  # what was asked for is there
+            progress.note(f"the run is not stored: {error}")
+    return curves
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a request means.
+
+    Attributes:
+        running: the model, whose weights are loaded when it first runs.
+        baseline: the random neurons.
+        sign: the canonical sign of each neuron, those included.
+        key: the sha256 over all that is asked for.
+    """
+
+    running: RunningModel
+    baseline: tuple[NeuronPlace, ...]
+    sign: dict[NeuronPlace, int]
+    texts: TokenTexts
+    key: str
+
+
+def _prepare(engine: Engine, request: EntropyRequest, progress: Progress) -> _Plan:
+    with engine.connect() as connection:
+        model = find_model(connection, request.machine.model)
+        for place in request.neurons:
+            find_neuron_id(model, *place)
+        baseline = draw_neurons(
+            connection, model, request.n_baseline, request.seed, request.neurons
+        )
+        sign = read_canonical_signs(connection, model, (*request.neurons, *baseline))
+        running = open_running_model(connection, request.machine)
+        fingerprint = read_fingerprint(connection, model)
+    architecture = running.checkpoint.architecture
+    texts = read_texts(engine, request.texts, running.tokenizer, architecture, progress.note)
+    key = request.identify(model.model_id, fingerprint, fingerprint_texts(texts.dataset.texts))
+    return _Plan(running, baseline, sign, texts, key)
+
+
+def _read_stored(engine: Engine, key: str) -> EntropyCurves | None:
+    with engine.connect() as connection:
+        run_id = find_stored_entropy(connection, key)
+        return None if run_id is None else read_entropy_page(connection, run_id).curves
+
+
+def _measure(request: EntropyRequest, plan: _Plan, progress: Progress) -> EntropyCurves:
+    running = plan.running
+    texts, places = plan.texts, (*request.neurons, *plan.baseline)
+    runner = FrozenNormRunner(running, plan.sign, skip_bos=texts.skip_bos)
     pairs = [(place, value) for place in places for value in request.values]
     settings = [FixedNeuron(place, value, row) for row, (place, value) in enumerate(pairs)]
     work = texts.n_tokens * len(settings)
     with progress.stage("entropy", work, "tokens") as advance, explain_memory_errors(running):
         sums = runner.run(texts.token_ids, settings, advance)
-    return _curves(request, baseline, sums, texts.n_tokens)
+    return _curves(request, plan.baseline, sums, texts.n_tokens)
+
+
+def _store(
+    request: EntropyRequest, plan: _Plan, curves: EntropyCurves, seconds: float
+) -> EntropyCurves:
+    places, texts = (*curves.neurons, *curves.baseline), plan.texts
+    with open_for_writing(request.machine.database) as engine:
+        record = EntropyRecord(
+            describe_origin(plan.running, plan.key),
+            request,
+            curves,
+            tuple(find_neuron_id(plan.running.stored, *place) for place in places),
+            texts.store(engine),
+            len(texts.token_ids),
+            texts.max_len,
+            texts.skip_bos,
+            seconds,
+        )
+        return replace(curves, run_id=store_entropy(engine, record))
 
 
 def _curves(

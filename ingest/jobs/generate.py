@@ -6,6 +6,7 @@ every generated one; the key-value cache of each run is its own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,8 +26,10 @@ from ingest.interventions.running_model import (
     open_running_model,
     read_value_signs,
 )
+from ingest.jobs.generated_texts import TextWriter, store_texts
 from ingest.text.chat import TextStreamer
 from neurondb.contracts.generate import GeneratedToken, GenerateRequest, Sampling
+from neurondb.contracts.progress import Progress
 from neurondb.errors import UsageError
 from neurondb.reading.models import find_model, open_readonly
 from neurondb.spelling import option
@@ -34,10 +37,14 @@ from neurondb.spelling import option
 CLEAN, STEERED = "clean", "steered"
 
 
-def run(request: GenerateRequest) -> Iterator[GeneratedToken]:
+def run(request: GenerateRequest, progress: Progress | None = None) -> Iterator[GeneratedToken]:
     """Yield the tokens of a continuation as they come; side by side, those of both runs in turn.
 
-    A run ends with a piece that says why.
+    A run ends with a piece that says why. Once all have ended their texts are stored.
+
+    Args:
+        request: what is to be continued, and how.
+        progress: gets a note where the texts cannot be stored.
 
     Raises:
         UsageError: when the model cannot do what is asked.
@@ -45,14 +52,20 @@ def run(request: GenerateRequest) -> Iterator[GeneratedToken]:
         IngestError: when the checkpoint is no longer where it was, or holds other weights.
         ModelError: when it cannot be read or run.
     """
+    started = time.perf_counter()
     running, ids, steering = prepare_generation(request)
     name = STEERED if request.clamps or request.zeroed else CLEAN
     continuations = [_Continuation(running, request, ids, name)]
     continuations[0].steering = steering
     if request.side_by_side and continuations[0].name != CLEAN:
         continuations.insert(0, _Continuation(running, request, ids, CLEAN))
+    writers = {one.name: TextWriter(one.name, request.sampling.seed) for one in continuations}
     with explain_memory_errors(running):
-        yield from _in_turn(continuations)
+        for piece in _in_turn(continuations):
+            writers[piece.run].add(piece)
+            yield piece
+    texts = [writer.sample for writer in writers.values()]
+    store_texts(running, request, texts, time.perf_counter() - started, progress)
 
 
 def prepare_generation(

@@ -6,6 +6,7 @@ for all of them. Sample i is what `generate` continues with the seed that is i m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from ingest.jobs.generate import (
     find_new_rope,
     prepare_generation,
 )
+from ingest.jobs.generated_texts import SampleCount, store_texts
 from ingest.text.chat import TextStreamer
 from neurondb.contracts.generate import GenerateRequest, Sample, SampleRequest
 from neurondb.contracts.progress import Advance, Progress
@@ -36,7 +38,7 @@ ROWS: Final = {"cpu": 64, "cuda": 256}
 
 
 def run(request: SampleRequest, progress: Progress) -> list[Sample]:
-    """Return the samples of each run, the clean ones first.
+    """Return the samples of each run, the clean ones first, and store them.
 
     Raises:
         UsageError: when the model cannot do what is asked.
@@ -51,6 +53,7 @@ def run(request: SampleRequest, progress: Progress) -> list[Sample]:
         raise UsageError(
             f"{option('greedy')} draws nothing, so that all samples are one; leave one out"
         )
+    started = time.perf_counter()
     running, prompt, steering = prepare_generation(asked)
     runs: dict[str, Sequence[Intervention]] = {CLEAN: ()}
     if asked.clamps or asked.zeroed:
@@ -64,6 +67,8 @@ def run(request: SampleRequest, progress: Progress) -> list[Sample]:
             for start in range(0, len(seeds), step):
                 batch = _Samples(running, asked, prompt, seeds[start : start + step])
                 samples += batch.finish(name, interventions, advance)
+    counted = SampleCount(request.n_samples, request.counted)
+    store_texts(running, asked, samples, time.perf_counter() - started, progress, counted)
     return samples
 
 

@@ -69,21 +69,22 @@ def run_activations_stage(session: Session) -> None:
 
 def _show(session: Session, stored: StoredTexts) -> None:
     """Have neuron_overview show this dataset, and say so where it showed another."""
-    model, name = session.ledger.model, tables.dataset_rows.c
+    model, d = session.ledger.model, tables.dataset_rows.c
     with transaction(session.engine) as connection:
         before = connection.execute(
-            select(name.dataset_id, name.name)
+            select(d.dataset_id, d.name)
             .join_from(
-                tables.models, tables.dataset_rows, name.dataset_id == tables.models.c.dataset_id
+                tables.models, tables.dataset_rows, d.dataset_id == tables.models.c.dataset_id
             )
             .where(tables.models.c.model_id == model.model_id)
         ).first()
+        # Not the corpus's: of two samples of one file the second is stored under another name.
+        name = connection.scalar(select(d.name).where(d.dataset_id == stored.dataset_id))
     models.set_shown(session.engine, model, dataset_id=stored.dataset_id)
     if before is not None and before.dataset_id != stored.dataset_id:
-        dataset_name = stored.corpus.dataset.name
         session.progress.note(
-            f"neuron_overview and `find` now show {model.name} on {dataset_name}, "
-            f"no longer on {before.name}"
+            f"neuron_overview and `find` now show {model.name} on {name}, no longer on "
+            f"{before.name}"
         )
 
 

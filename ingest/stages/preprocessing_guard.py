@@ -61,7 +61,7 @@ def plan_ingest(
     traces = "traces" if request.where is None else f"traces {request.where}"
     steps = {
         "weights": ("weights", *(f"classes {threshold:g}" for threshold in thresholds)),
-        "vocab": ("tokens", "vocab", "properties"),
+        "vocab": ("tokens", "vocab", "properties", "logit_effects"),
         "activations": () if request.shard is not None else ("activations",),
         "peaks": ("peaks",),
         "traces": (traces,),

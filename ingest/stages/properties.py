@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Sequence
 
+from ingest.stages import logit_effects
 from ingest.stages.session import Session
 from ingest.vocabulary import Projector, normalise_rows
 from ingest.vocabulary.properties.catalogue import find_token_properties
 from ingest.vocabulary.property_effects import PropertyEffects
 from ingest.weights.preprocess import preprocess_neurons, preprocess_unembedding
 from neurondb.contracts.model import Token
+from neurondb.contracts.vocabulary import TokenPropertiesRecord
 from neurondb.writing.ledger import WHOLE_MODEL, Step
 from neurondb.writing.properties import read_property_ids, store_properties, write_property_effects
 from neurondb.writing.rows import transaction
@@ -20,7 +22,7 @@ CATALOGUE_VERSION = 1
 def store_property_effects(
     session: Session, tokens: Callable[[], Sequence[Token]], projector: Projector | None
 ) -> None:
-    """Store which tokens have which properties, and every neuron's effect on them.
+    """Store which tokens have which properties, every neuron's effect on them, and histograms.
 
     A model whose tokens have no text has none.
 
@@ -37,27 +39,42 @@ def store_property_effects(
     }
     model_steps = session.select_pending([Step("properties", WHOLE_MODEL, settings)])
     steps = session.select_pending(Step("properties", n, settings) for n in session.layers)
-    if not model_steps and not steps:
+    logit_settings = settings | {"histograms": logit_effects.VERSION}
+    histograms = session.select_pending(
+        Step(logit_effects.STAGE, n, logit_settings) for n in session.layers
+    )
+    if not model_steps and not steps and not histograms:
         return
     properties = find_token_properties(tokens())
     for step in model_steps:
         with session.finishing(step) as writer:
             store_properties(writer, properties, session.token_rows.ids)
+    if steps or histograms:
+        effects = _prepare_effects(session, properties, projector)
+        _store_effects(session, steps, properties, effects)
+        logit_effects.store_logit_effects(session, histograms, properties, effects)
+
+
+def _prepare_effects(
+    session: Session, properties: TokenPropertiesRecord, projector: Projector | None
+) -> PropertyEffects:
+    if projector is not None:
+        return PropertyEffects(projector.unit_unembed, properties.members, projector.covariance)
+    unembed = preprocess_unembedding(session.checkpoint, session.choices, session.token_rows)
+    return PropertyEffects(normalise_rows(unembed.to(session.device)), properties.members)
+
+
+def _store_effects(
+    session: Session,
+    steps: Sequence[Step],
+    properties: TokenPropertiesRecord,
+    effects: PropertyEffects,
+) -> None:
     if not steps:
         return
     with transaction(session.engine) as connection:
         ids = read_property_ids(connection, properties)
     with session.progress.stage("token properties", len(steps), "layers") as advance:
-        if projector is None:
-            unembed = preprocess_unembedding(
-                session.checkpoint, session.choices, session.token_rows
-            )
-            unit = normalise_rows(unembed.to(session.device))
-            effects = PropertyEffects(unit, properties.members)
-        else:
-            effects = PropertyEffects(
-                projector.unit_unembed, properties.members, projector.covariance
-            )
         for step in steps:
             started = time.perf_counter()
             vectors = preprocess_neurons(

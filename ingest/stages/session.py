@@ -203,7 +203,8 @@ def _read_inputs(
         tokenizer.check(architecture.d_vocab)
     if not needs_texts or tokenizer is None:
         return tokenizer, None
-    corpus = read_corpus(request, tokenizer, architecture, batch_tokens(opened.device))
+    n_places = batch_tokens(opened.device)
+    corpus = read_corpus(request, tokenizer, architecture, n_places, progress.note)
     for line in list_remarks(corpus.dataset, tokenizer):
         progress.note(line)
     return tokenizer, corpus

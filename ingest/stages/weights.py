@@ -1,20 +1,25 @@
 """The stage `weights`: neurons, cosines, baselines, classes (METHODS §1–3)."""
 
+import json
 import time
+
+from sqlalchemy import select
 
 from ingest.stages.session import Session
 from ingest.weights.analysis import analyse_layer
 from ingest.weights.baselines import Sampling
+from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Step
+from neurondb.writing.rows import transaction
 from neurondb.writing.weights import write_classes, write_weights
 
 
 def run_weights_stage(session: Session) -> None:
     """Analyse the weights of every layer, and classify its neurons at each τ."""
-    sampling = Sampling(session.request.seed, session.request.exact_baselines)
+    sampling = Sampling(_choose_seed(session), session.request.exact_baselines)
     settings = session.preprocessing | {"seed": sampling.seed, "exact_baselines": sampling.exact}
     steps = session.select_pending(Step("weights", n, settings) for n in session.layers)
     with session.progress.stage("weights", len(steps), "layers") as advance:
@@ -29,6 +34,25 @@ def run_weights_stage(session: Session) -> None:
     for layer in set(session.layers) - {step.layer for step in steps}:
         _classify(session, layer)  # analysed by an earlier run, perhaps at other thresholds
     _show(session, session.thresholds[0])
+
+
+def _choose_seed(session: Session) -> int:
+    """Return the seed of the sampled baselines: that of the request.
+
+    Where the request's seed draws texts, and baselines are stored by another one, they stay: a
+    second sample of texts is no reason to refuse the model, or to analyse it again.
+    """
+    request = session.request
+    if request.sample_tokens is None or request.force:
+        return request.seed
+    s = tables.ingest_steps.c
+    with transaction(session.engine) as connection:
+        settings = connection.scalar(
+            select(s.settings)
+            .where(s.model_id == session.ledger.model.model_id, s.stage == "weights")
+            .limit(1)
+        )
+    return request.seed if settings is None else int(json.loads(settings).get("seed", request.seed))
 
 
 def _classify(session: Session, layer: int) -> None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.checkpoint.reader import Architecture
 from ingest.forward import pack_texts
-from ingest.text.datasets import read_dataset, take_first_texts
+from ingest.text.datasets import read_dataset, read_sample, take_first_texts
+from ingest.text.sampling import SampleRequest, Tell
 from ingest.text.tokenizer import Tokenizer, tokenize
 from neurondb.contracts.ingest import IngestRequest
-from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
+from neurondb.contracts.texts import DatasetRecord, TextSample, TokenizationRecord
 from neurondb.errors import TextError
 from neurondb.spelling import option
 
@@ -29,7 +31,11 @@ class Corpus:
 
 
 def read_corpus(
-    request: IngestRequest, tokenizer: Tokenizer, architecture: Architecture, max_tokens: int
+    request: IngestRequest,
+    tokenizer: Tokenizer,
+    architecture: Architecture,
+    max_tokens: int,
+    tell: Tell = lambda _: None,
 ) -> Corpus:
     """Read and tokenise the dataset of a request, as much of it as was asked for.
 
@@ -38,14 +44,20 @@ def read_corpus(
         tokenizer: the model's.
         architecture: the model's.
         max_tokens: tokens of a batch, padding included; shards are cut between batches.
+        tell: is told how far the drawing of texts is, now and then.
 
     Raises:
         TextError: when it holds nothing to count, nothing for the run's shard, or token ids that
             the model has no rows for.
     """
     assert request.dataset is not None
-    dataset = read_dataset(request.dataset, request.max_texts, request.label_field)
     max_len = min(request.max_len, architecture.context or request.max_len)
+    if request.sample_tokens is None:
+        dataset = read_dataset(request.dataset, request.max_texts, request.label_field)
+    else:
+        sample = SampleRequest(request.sample_tokens, request.seed)
+        count_tokens = partial(tokenizer.count_tokens, max_len=max_len)
+        dataset = read_sample(request.dataset, sample, count_tokens, request.label_field, tell)
     tokenization = tokenize(tokenizer, dataset, max_len, skip_bos=request.skip_bos)
     _check_ids(tokenization, architecture)
     if request.max_tokens is not None:
@@ -66,11 +78,25 @@ def list_remarks(dataset: DatasetRecord, tokenizer: Tokenizer) -> Iterator[str]:
     """Yield a line on each thing that is not as one expects it of texts and their tokens."""
     if dataset.n_null:
         yield f"{dataset.source}: rows without a text (null), left out: {dataset.n_null:,}"
+    if dataset.sample is not None:
+        yield _describe_sample(dataset.sample)
     if tokenizer.prefix_token_id is None:
         yield (
             "no token is put in front of the texts: neither the tokenizer's files nor config.json "
             "name a BOS or EOS that is a special token of the vocabulary"
         )
+
+
+def _describe_sample(sample: TextSample) -> str:
+    if sample.n_tokens < sample.requested:
+        return (
+            f"drew all {sample.n_source_texts:,} texts: their {sample.n_tokens:,} tokens are fewer "
+            f"than {option('sample_tokens')} {sample.requested:,}"
+        )
+    return (
+        f"drew {sample.n_texts:,} of {sample.n_source_texts:,} texts, {sample.n_tokens:,} tokens "
+        f"({option('seed')} {sample.seed})"
+    )
 
 
 def choose_shard_batches(places: Sequence[int], shard: tuple[int, int] | None) -> range:

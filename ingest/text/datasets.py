@@ -22,7 +22,8 @@ from ingest.checkpoint.libraries import first_line
 from ingest.text.files import COMPRESSIONS, TABLES, TEXTS, detect_format, read_file
 from ingest.text.folders import read_folder
 from ingest.text.rows import LabelledText, LabelledTexts, read_row
-from neurondb.contracts.texts import DatasetRecord
+from ingest.text.sampling import CountTokens, Draw, SampleRequest, Tell, draw_texts
+from neurondb.contracts.texts import DatasetRecord, TextSample
 from neurondb.errors import TextError
 from neurondb.spelling import option
 from neurondb.text_decoding import format_path
@@ -44,15 +45,66 @@ def read_dataset(
         TextError: when it cannot be read, holds no text, or what should be labels is none.
     """
     nulls = count()
+    labelled = list(islice(_read(source, label_field, nulls), max_texts))
+    return replace(_name_record(source, labelled), n_null=next(nulls))
+
+
+def read_sample(
+    source: str,
+    request: SampleRequest,
+    count_tokens: CountTokens,
+    label_field: str = "label",
+    tell: Tell = lambda _: None,
+) -> DatasetRecord:
+    """Read a dataset to its end and return the one of the texts that are drawn from it.
+
+    Args:
+        source: what `read_dataset` reads.
+        request: how many tokens to draw, and the seed.
+        count_tokens: counts the tokens of some texts.
+        label_field: as of `read_dataset`.
+        tell: is told how many texts were read, now and then.
+
+    Raises:
+        TextError: when it cannot be read, holds no text, or what should be labels is none.
+    """
+    nulls = count()
+    draw = draw_texts(_read(source, label_field, nulls), request, count_tokens, tell)
+    record = replace(_name_record(source, draw.texts), n_null=next(nulls))
+    return replace(record, sample=_describe_draw(draw, request))
+
+
+def sample_texts(
+    dataset: DatasetRecord,
+    texts: Iterable[LabelledText],
+    request: SampleRequest,
+    count_tokens: CountTokens,
+) -> DatasetRecord:
+    """Return the dataset of the texts drawn from `texts`, which are those of a stored one."""
+    draw = draw_texts(texts, request, count_tokens)
+    record = _record(dataset.name, dataset.source, draw.texts)
+    return replace(record, sample=_describe_draw(draw, request))
+
+
+def _describe_draw(draw: Draw, request: SampleRequest) -> TextSample:
+    return TextSample(*request, draw.n_tokens, len(draw.texts), draw.n_source_texts)
+
+
+def _read(source: str, label_field: str, nulls: Iterator[int]) -> Iterator[LabelledText]:
+    """Yield the texts of a source, moving `nulls` on for each row without one."""
     non_null = _drop_nulls(_texts(source, label_field), nulls)
+    return _refuse_many_labels(_strip(non_null), format_path(source))
+
+
+def _name_record(source: str, labelled: Sequence[LabelledText]) -> DatasetRecord:
+    """Return the record of some texts of a source, called by its name; TextError for none."""
     source = format_path(source)  # from here on it is only shown and stored
-    labelled = list(islice(_refuse_many_labels(_strip(non_null), source), max_texts))
     if not labelled:
         raise TextError(f"{source}: no text in it; give a file with at least one non-blank text")
     path = Path(source)
     stem = Path(path.stem).stem if path.suffix.lower() in COMPRESSIONS else path.stem
     name = re.sub(r"[^a-z0-9._]+", "-", stem.lower()).strip("-") or "texts"
-    return replace(_record(name, source, labelled), n_null=next(nulls))
+    return _record(name, source, labelled)
 
 
 def take_first_texts(dataset: DatasetRecord, n_texts: int) -> DatasetRecord:

@@ -17,6 +17,8 @@ from neurondb.errors import TextError
 from neurondb.text_decoding import decode, format_path
 
 END_OF_TEXT: Final = "<|endoftext|>"
+CHUNK_BYTES: Final = 2**24
+"""So much of a file of lines is held at a time."""
 COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
@@ -36,6 +38,8 @@ def read_file(path: Path, label_field: str) -> LabelledTexts:
     compressed = path.suffix.lower() in COMPRESSIONS
     if ending in TABLES and not compressed:
         return TABLES[ending](path, label_field)
+    if ending in LINES:
+        return _from_lines(path, label_field)
     if ending not in TEXTS:
         endings = ", ".join((*TEXTS, *TABLES))
         raise TextError(
@@ -63,17 +67,25 @@ def read_part(path: Path, label_field: str) -> LabelledTexts:
 
 def read_content(path: Path) -> str:
     """Return the text of a file, decompressed where its ending says so; TextError for none."""
-    compression = COMPRESSIONS.get(path.suffix.lower())
-    name = format_path(path)
-    try:
-        if compression is None:
-            return decode(path.read_bytes(), name)
-        import pyarrow
+    with _open(path) as stream:
+        return decode(stream.read(), format_path(path))
 
-        with path.open("rb") as file, pyarrow.input_stream(file, compression=compression) as stream:
-            return decode(stream.read(), name)
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """Open a file to be read as bytes, decompressed where its ending says so."""
+    compression = COMPRESSIONS.get(path.suffix.lower())
+    try:
+        with path.open("rb") as file:
+            if compression is None:
+                yield file
+                return
+            import pyarrow
+
+            with pyarrow.input_stream(file, compression=compression) as stream:
+                yield stream
     except OSError as error:
-        raise TextError(f"{name}: {_reason(error)}") from error
+        raise TextError(f"{format_path(path)}: {_reason(error)}") from error
 
 
 def _from_text(content: str, _name: str, _label_field: str) -> LabelledTexts:
@@ -84,13 +96,48 @@ def _from_text(content: str, _name: str, _label_field: str) -> LabelledTexts:
 
 def _from_json(content: str, name: str, label_field: str) -> LabelledTexts:
     rows = _entries(content, name)
-    for where, row in _lines(content, name) if rows is None else rows:
+    return _read_rows(_lines(content, name) if rows is None else rows, label_field)
+
+
+def _read_rows(rows: Iterable[tuple[str, Any]], label_field: str) -> LabelledTexts:
+    """Yield the texts of rows, each of which comes with where it is."""
+    for where, row in rows:
         if not isinstance(row, dict) or "text" not in row:
             content_found = (
                 f"its fields are {', '.join(row)}" if isinstance(row, dict) else repr(row)[:40]
             )
             raise TextError(f"{where}: not an object with a field 'text' ({content_found})")
         yield read_row(row, label_field, where)
+
+
+def _from_lines(path: Path, label_field: str) -> LabelledTexts:
+    """Read a file of an object a line, some megabytes at a time; one of an array as a whole."""
+    name, n_lines = format_path(path), 0
+    for chunk in _read_chunks(path):
+        if n_lines == 0 and chunk.lstrip().startswith("["):
+            yield from _from_json(read_content(path), name, label_field)
+            return
+        yield from _read_rows(_lines(chunk, name, n_lines + 1), label_field)
+        n_lines += chunk.count("\n")
+
+
+def _read_chunks(path: Path) -> Iterator[str]:
+    """Yield the content of a file, cut behind ends of lines."""
+    with _open(path) as stream:
+        rest = b""
+        while block := stream.read(CHUNK_BYTES):
+            lines, end, rest = (rest + block).rpartition(b"\n")
+            if end:
+                yield _decode_chunk(lines + end, path)
+    yield _decode_chunk(rest, path)
+
+
+def _decode_chunk(data: bytes, path: Path) -> str:
+    try:
+        return decode(data, format_path(path))
+    except TextError:
+        read_content(path)  # says where in the file it is
+        raise
 
 
 def _entries(content: str, name: str) -> list[tuple[str, Any]] | None:
@@ -104,8 +151,9 @@ def _entries(content: str, name: str) -> list[tuple[str, Any]] | None:
     return [(f"{name}, entry {number}", entry) for number, entry in enumerate(entries, start=1)]
 
 
-def _lines(content: str, name: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(content.split("\n"), start=1):
+def _lines(content: str, name: str, first: int = 1) -> Iterator[tuple[str, Any]]:
+    """Yield the objects of lines, numbered from `first`, with where they are."""
+    for number, line in enumerate(content.split("\n"), start=first):
         if not line.strip():
             continue
         where = f"{name}, line {number}"
@@ -204,6 +252,8 @@ def _reason(error: Exception) -> str:
 FromText = Callable[[str, str, str], LabelledTexts]
 """Content, name for messages, label field → texts."""
 ROWS: Final[dict[str, FromText]] = dict.fromkeys((".jsonl", ".ndjson", ".json"), _from_json)
+LINES: Final = (".jsonl", ".ndjson")
+"""Those of the files of rows that are read without holding all of them."""
 TEXTS: Final[dict[str, FromText]] = {".txt": _from_text, **ROWS}
 TABLES: Final[dict[str, Callable[[Path, str], LabelledTexts]]] = {
     ".parquet": _from_parquet,

@@ -1,6 +1,9 @@
 """The texts that interventions are run over: from files or from the database, tokenised."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from ingest.checkpoint.reader import Architecture
-from ingest.text.datasets import read_dataset, take_first_texts
+from ingest.text.datasets import read_dataset, read_sample, sample_texts, take_first_texts
+from ingest.text.rows import LabelledText
+from ingest.text.sampling import BLOCK, CountTokens, SampleRequest, Tell
 from ingest.text.tokenizer import Tokenizer
 from neurondb.contracts.inputs import TextsRequest
 from neurondb.contracts.texts import DatasetRecord
@@ -55,11 +60,22 @@ class TokenTexts:
 
 
 def read_texts(
-    engine: Engine, request: TextsRequest, tokenizer: Tokenizer, architecture: Architecture
+    engine: Engine,
+    request: TextsRequest,
+    tokenizer: Tokenizer,
+    architecture: Architecture,
+    tell: Tell = lambda _: None,
 ) -> TokenTexts:
     """Read and tokenise texts, as many as were asked for.
 
     A dataset that is a path is read from there, else one stored under this name, else the hub's.
+
+    Args:
+        engine: the database.
+        request: names the dataset, and says how much of it is wanted.
+        tokenizer: the model's.
+        architecture: the model's.
+        tell: is told how far the drawing of texts is, now and then.
 
     Raises:
         TextError: when there is no such dataset, it holds no token to count, or token ids that the
@@ -67,7 +83,12 @@ def read_texts(
         LackingModelError: when texts of `max_len` tokens are longer than what the model can run.
     """
     max_len = _max_len(request.max_len, architecture)
-    dataset, dataset_id = _dataset(engine, request)
+    if request.sample_tokens is None:
+        dataset, dataset_id = _dataset(engine, request)
+    else:
+        sample = SampleRequest(request.sample_tokens, request.seed)
+        count_tokens = partial(tokenizer.count_tokens, max_len=max_len)
+        dataset, dataset_id = _sample(engine, request.dataset, sample, count_tokens, tell), None
     ids, _ = tokenizer.encode(dataset.texts, max_len + 1)
     if request.max_tokens is not None:
         ends = np.cumsum([min(len(text), max_len) for text in ids])
@@ -112,12 +133,47 @@ def _dataset(engine: Engine, request: TextsRequest) -> tuple[DatasetRecord, int 
             stored = _read_stored(connection, request.dataset, request.max_texts)
         if stored is not None:
             return stored
-    try:
+    with _suggesting_stored(engine, request.dataset):
         return read_dataset(request.dataset, request.max_texts), None
+
+
+def _sample(
+    engine: Engine, source: str, request: SampleRequest, count_tokens: CountTokens, tell: Tell
+) -> DatasetRecord:
+    """Draw texts from a stored dataset, or from a source that is none."""
+    if is_text(source) and not _is_path(source):
+        with engine.connect() as connection:
+            stored = _find_stored(connection, source)
+            if stored is not None:
+                record, dataset_id = stored
+                texts = _stream_stored(connection, dataset_id)
+                return sample_texts(record, texts, request, count_tokens)
+    with _suggesting_stored(engine, source):
+        return read_sample(source, request, count_tokens, tell=tell)
+
+
+def _stream_stored(connection: Connection, dataset_id: int) -> Iterator[LabelledText]:
+    """Yield the texts of a stored dataset and their labels, without holding all of them."""
+    t, names = tables.texts.c, tables.labels.c
+    statement = (
+        select(t.text, names.label)
+        .outerjoin_from(tables.texts, tables.labels, names.label_id == t.label_id)
+        .where(t.dataset_id == dataset_id)
+        .order_by(t.ordinal)
+    )
+    for text, label in connection.execute(statement.execution_options(yield_per=BLOCK)):
+        yield LabelledText(text, label)
+
+
+@contextmanager
+def _suggesting_stored(engine: Engine, source: str) -> Iterator[None]:
+    """Add to the error on a source that cannot be read the stored dataset that may be meant."""
+    try:
+        yield
     except TextError as error:
         with transaction(engine) as connection:
             names = connection.scalars(select(tables.dataset_rows.c.name)).all()
-        raise TextError(f"{error}{suggest_names(format_path(request.dataset), names)}") from error
+        raise TextError(f"{error}{suggest_names(format_path(source), names)}") from error
 
 
 def _is_path(name: str) -> bool:
@@ -130,14 +186,22 @@ def _is_path(name: str) -> bool:
 def _read_stored(
     connection: Connection, name: str, max_texts: int | None
 ) -> tuple[DatasetRecord, int] | None:
+    stored = _find_stored(connection, name)
+    if stored is None:
+        return None
+    record, dataset_id = stored
+    return replace(record, texts=_read_first_texts(connection, dataset_id, max_texts)), dataset_id
+
+
+def _find_stored(connection: Connection, name: str) -> tuple[DatasetRecord, int] | None:
+    """Return a stored dataset, still without its texts, and its id; None where there is none."""
     d = tables.dataset_rows.c
     row = connection.execute(
         select(d.dataset_id, d.name, d.source, d.fingerprint).where(d.name == name)
     ).first()
     if row is None:
         return None
-    texts = _read_first_texts(connection, row.dataset_id, max_texts)
-    return DatasetRecord(row.name, row.source, row.fingerprint, texts), row.dataset_id
+    return DatasetRecord(row.name, row.source, row.fingerprint, texts=()), row.dataset_id
 
 
 def _read_first_texts(connection: Connection, dataset_id: int, n_texts: int | None) -> list[str]:

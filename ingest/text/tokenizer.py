@@ -84,6 +84,10 @@ class Tokenizer:
         ids = [np.array(prefix + encoding.ids, dtype=np.int64) for encoding in encodings]
         return [i[:max_len] for i in ids], sum(len(i) > max_len for i in ids)
 
+    def count_tokens(self, texts: Sequence[str], max_len: int) -> list[int]:
+        """Return how many tokens each text has when it is cut at `max_len`, prefix included."""
+        return [len(ids) for ids in self.encode(texts, max_len)[0]]
+
     def check(self, d_vocab: int) -> None:
         """Refuse a tokenizer that cannot belong to a model with `d_vocab` rows for tokens.
 

@@ -5,11 +5,11 @@ the unit rows, so their mean over any set of tokens is a product with the set's 
 variance a quadratic form of the rows' covariance: no neuron looks at the vocabulary again.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,6 +28,25 @@ NO_SPREAD: Final = 1e-14
 """Variance of cosines below which it is that of their rounding."""
 
 _TILE: Final = 4096
+
+
+class BestProperties(NamedTuple):
+    """The properties that tell a layer's effects on tokens apart the best; −1 where there is none.
+
+    With β the share of tokens that have a property, two groups that lie at their means have the
+    variance β(1 − β)·effect² and the third moment β(1 − β)(1 − 2β)·effect³, in units of the
+    standard deviation of all effects.
+
+    Attributes:
+        by_variance: the one that explains most of the variance of a neuron's effects.
+        by_skewness: the one that explains most of their skewness: of what the tail is made.
+        explained: the share of the variance that the former explains (METHODS §9's reduction in
+            variance). NaN is none.
+    """
+
+    by_variance: Int[np.ndarray, " neurons"]
+    by_skewness: Int[np.ndarray, " neurons"]
+    explained: Float[np.ndarray, " neurons"]
 
 
 class PropertyEffects:
@@ -51,7 +70,9 @@ class PropertyEffects:
     ) -> None:
         n, count = len(unit_unembed), torch.from_numpy(members.sum(0)).to(unit_unembed.device)
         total, inside = _sums(unit_unembed, members)
+        self.unit_unembed = unit_unembed
         self._inside = inside / count[:, None]
+        self._share = count.double() / n
         self._outside = (total - inside) / (n - count)[:, None]
         self._too_few = (count < MIN_TOKENS) | (count == n)
         self._covariance = (
@@ -64,14 +85,36 @@ class PropertyEffects:
         `effect` is NaN for zero vectors, for neurons to which all tokens are the same, for
         properties of fewer than MIN_TOKENS tokens or of all, and below MIN_EFFECT.
         """
+        effect, inside, outside = self._compare(out)
+        effect.masked_fill_(effect.abs() < MIN_EFFECT, torch.nan)
+        return PropertyEffectsRecord(*(v.cpu().numpy() for v in (effect, inside, outside)))
+
+    def find_best(self, out: Float[Tensor, "neurons d_model"]) -> BestProperties:
+        """Return which properties set a layer's effects apart the most, whatever their size.
+
+        Of zero vectors, and where no property has an effect, there is none.
+        """
+        effect, *_ = self._compare(out)
+        spread = self._share * (1 - self._share)
+        explained, by_variance = (spread * effect**2).nan_to_num(-1).max(dim=1)
+        skew = (spread * (1 - 2 * self._share) * effect**3).abs()
+        by_skewness = skew.nan_to_num(-1).argmax(dim=1)
+        known = explained >= 0
+        return BestProperties(
+            by_variance=by_variance.where(known, -1).cpu().numpy(),
+            by_skewness=by_skewness.where(known, -1).cpu().numpy(),
+            explained=explained.where(known, torch.nan).cpu().numpy(),
+        )
+
+    def _compare(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the effects, small ones too, and both means, in float64; NaN is no effect."""
         exact = out.double()
         unit = exact / torch.linalg.vector_norm(exact, dim=1, keepdim=True)  # 0/0 is NaN
         inside, outside = unit @ self._inside.T, unit @ self._outside.T
         variance = torch.mm(unit, self._covariance).mul_(unit).sum(1)
         deviation = variance.where(variance > NO_SPREAD, torch.nan).sqrt()
         effect = (inside - outside) / deviation[:, None]
-        effect.masked_fill_(self._too_few | (effect.abs() < MIN_EFFECT), torch.nan)
-        return PropertyEffectsRecord(*(v.cpu().numpy() for v in (effect, inside, outside)))
+        return effect.masked_fill_(self._too_few, torch.nan), inside, outside
 
 
 def _sums(rows: Tensor, members: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from sqlalchemy import Connection, Engine
 
 from neurondb import named_queries
+from neurondb.api.database_documents import DatabaseDocuments
 from neurondb.api.database_jobs import DatabaseJobs
 from neurondb.api.result import Result
 from neurondb.database import format_url, open_existing, translate_errors
@@ -20,6 +21,7 @@ from neurondb.find.compiler import compile_find
 from neurondb.find.search import count, read_expression
 from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.phrases import parse_search
+from neurondb.published.verification import Verification, verify_published
 from neurondb.reading.models import ModelSummary, list_models
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
 from neurondb.reading.text_search import search_texts, write_text_search
@@ -30,7 +32,7 @@ from neurondb.sql.running import TIME_LIMIT_S
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
 
 
-class Database(DatabaseJobs):
+class Database(DatabaseJobs, DatabaseDocuments):
     """A database that is open for questions.
 
     Nothing here changes it but `annotate`, `ablate` and `concept`, which add to it. It is closed
@@ -237,6 +239,33 @@ class Database(DatabaseJobs):
         layer, number = _read_place(neuron)
         with self.connect() as connection:
             return read_neuron_page(connection, model, layer, number, options)
+
+    def verify_published(
+        self, model: str, published_as: str | None = None, *, patterns: bool = False
+    ) -> Verification:
+        """Hold what is stored of a model against the literature: `neurondb verify --published`.
+
+        >>> found = db.verify_published("sample-llama")
+        >>> found.published_as is None  # it is in no table: it gets the patterns of the papers
+        True
+        >>> found.patterns[2].name, found.patterns[2].verdict
+        ('more-than-random', 'holds')
+
+        Args:
+            model: Its name in the database, or the hub id or directory that it was read from.
+            published_as: Which published model it is; None finds out by its name and source.
+            patterns: Whether to look for the patterns of the papers instead of its own figures.
+
+        Returns:
+            A `Comparison` for each published figure, or a `Pattern` for each pattern.
+
+        Raises:
+            UnknownNameError: when the database has no such model.
+            UsageError: when no published table has a model called `published_as`.
+            ModelError: when that model has another shape.
+        """
+        with self.connect() as connection:
+            return verify_published(connection, model, published_as, patterns=patterns)
 
     def case_study(
         self, model: str, *neurons: str | tuple[int, int], form: str = "markdown", **options: Any

@@ -1,6 +1,5 @@
 """The jobs of an open database: what needs a model, and the extra `ingest`."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 from neurondb.api.concepts import ROWS as _CONCEPT_ROWS
 from neurondb.api.concepts import answer_concepts, make_concept_request
 from neurondb.api.jobs import run_job
+from neurondb.api.model_runs import ModelRuns
 from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
 from neurondb.api.requests import make_ablation_request
 from neurondb.api.result import AblationRows, Result
@@ -36,15 +36,8 @@ _CHANGED_TOKENS: Final = """
     ORDER BY COALESCE(r.baseline_of, r.run_id), r.run_id, c.metric, c.rank"""
 
 
-class DatabaseJobs(ABC):
+class DatabaseJobs(ModelRuns):
     """What `Database` can do with the models whose weights are still there."""
-
-    location: str | None
-    """What was opened, as it was given."""
-
-    @abstractmethod
-    def sql(self, statement: str, /, **parameters: Any) -> Result:
-        """Ask in SQL, read-only."""
 
     def ablate(
         self, model: str, *, progress: Progress | None = None, **options: Any

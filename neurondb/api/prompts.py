@@ -126,12 +126,18 @@ def watch_neurons(
         return read_activations_pages(connection, model, result)
 
 
-def _list_places(model: Model, neurons: Neurons) -> tuple[NeuronPlace, ...]:
-    """Return the neurons that are named, each once; raises where the model has no such one."""
+def parse_places(neurons: Neurons) -> tuple[NeuronPlace, ...]:
+    """Return the neurons that are named, in their order."""
     parts = [neurons] if isinstance(neurons, str) else neurons
     places: list[NeuronPlace] = []
     for part in parts:
         places += parse_neurons(part) if isinstance(part, str) else [NeuronPlace(*part)]
+    return tuple(places)
+
+
+def _list_places(model: Model, neurons: Neurons) -> tuple[NeuronPlace, ...]:
+    """Return the neurons that are named, each once; raises where the model has no such one."""
+    places = parse_places(neurons)
     for place in places:
         find_neuron_id(model, *place)
         if places.count(place) > 1:

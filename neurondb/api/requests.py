@@ -23,7 +23,9 @@ SELECTIONS: Final[dict[str, SelectionKind]] = {
     "set_": "set",
 }
 """Option → the way in which it says which neurons."""
-TEXTS: Final = ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos")
+TEXTS: Final = (
+    *("dataset", "max_texts", "max_tokens", "sample_tokens", "seed", "max_len", "skip_bos"),
+)
 TREATMENT: Final = ("mode", "condition", "hook", "value")
 SETTINGS: Final = ("baseline", "seed", "save_tokens", "device", "dtype", "force")
 """Options that an `AblationRequest` has under the same name."""

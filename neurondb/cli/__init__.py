@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "entropy": ("neurondb.cli.entropy", "Fix entropy neurons: scale, entropy, rank, loss."),
     "case-study": ("neurondb.cli.case_study", "Write up neurons: MODEL L.N…, Markdown or HTML."),
     "plot": ("neurondb.cli.plot", "Draw a figure: NAME MODEL -o x.svg; --list shows them."),
+    "report": ("neurondb.cli.report", "Write all about a model as a page to send."),
     "serve": ("neurondb.cli.serve", "Browse the database: a site on this machine."),
     "publish": ("neurondb.cli.publish", "Make a read-only copy to host for others."),
     "compare": ("neurondb.cli.compare", "Compare two models neuron by neuron: A B."),

@@ -33,7 +33,7 @@ MOST_CHANGED: Final = 50
 SECTIONS: Final = {
     "Neurons (one of them)": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set"),
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
-    "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
+    "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len", "skip_bos"),
     "Stored runs": ("rerun", "force"),
     "Machine": ("device", "dtype"),
     "Results": ("metrics", "changed_tokens", "save_tokens", "form", "output", "db"),
@@ -43,7 +43,7 @@ SECTIONS: Final = {
 FOREIGN_TO_RERUN: Final = (
     *choosing.NEURON_OPTIONS,
     *("save_set", "mode", "value", "hook", "condition", "baseline", "seed", "dataset"),
-    *("max_len", "skip_bos", "force"),
+    *("sample_tokens", "max_len", "skip_bos", "force"),
 )
 
 

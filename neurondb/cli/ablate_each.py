@@ -40,7 +40,7 @@ from neurondb.terminal.progress import choose_progress
 SECTIONS: Final = {
     "Neurons": ("where", "sql", "neurons", "class_", "set_", "draw", "save_set", "seed"),
     "Intervention": ("mode", "condition", "conditions", "attribution"),
-    "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
+    "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len", "skip_bos"),
     "Machine": ("device", "dtype", "force"),
     "Results": ("metrics", "form", "output", "db"),
 }
@@ -51,7 +51,7 @@ SECTIONS: Final = {
 @click.argument("model")
 @choosing.add_neuron_options
 @choosing.save_set
-@options.seed("Of --draw.")
+@options.seed("Of --draw and --sample-tokens.")
 @click.option("--mode", type=click.Choice(SINGLE_NEURON_MODES), default="zero", show_default=True)
 @choosing.condition
 @choosing.conditions()

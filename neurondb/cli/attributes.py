@@ -20,9 +20,10 @@ from neurondb.contracts.registry import load_job
 from neurondb.errors import UsageError
 from neurondb.interventions import HOOKS, MODES, ZERO, Treatment
 from neurondb.reading.models import Model, find_model, open_readonly
+from neurondb.terminal.attribute_sets import describe_sets, make_set_rows
 from neurondb.terminal.attributes import RatesPage, draw_rates_page, make_rate_rows
 from neurondb.terminal.console import open_console
-from neurondb.terminal.output_formats import Destination, write_rows
+from neurondb.terminal.output_formats import FORMATS, Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 
 SECTIONS: Final = {
@@ -30,7 +31,7 @@ SECTIONS: Final = {
     "Neurons to ablate (one of them)": choosing.NEURON_OPTIONS,
     "Intervention": ("mode", "value", "hook", "condition", "baseline", "seed"),
     "Machine": ("device", "dtype"),
-    "Results": ("form", "output", "db"),
+    "Results": ("force", "form", "output", "db"),
 }
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -92,6 +93,7 @@ def attributes() -> None:
     help="Also as many random neurons of the same layers; so many times (default: 0).",
 )
 @options.seed("Of what is random.")
+@options.force_runs
 @options.machine
 @options.results
 def rate(
@@ -107,7 +109,8 @@ def rate(
 
     At a subject's last token hook_resid_post is projected onto the vocabulary, no final norm in
     between; of the top tokens, stop words left out, the rate is the share of attributes. Where
-    prompts have an attribute, the probability of its first token is told too.
+    prompts have an attribute, the probability of its first token is told too. Rates are stored;
+    the same request is answered from there.
 
     \b
     neurondb attributes rate olmo-7b-0424 --prompts known_1000.json --sets sets.json
@@ -126,7 +129,7 @@ def rate(
         baseline=options_given["baseline"] or 0,
         **{
             name: options_given[name]
-            for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts")
+            for name in ("seed", "top_k", "stop_words", "pieces", "max_prompts", "force")
         },
     )
     rates: AttributeRates = load_job("attributes")(request, choose_progress(Console(stderr=True)))
@@ -136,6 +139,8 @@ def rate(
         terminal.print(draw_rates_page(page, terminal.width), crop=False)
     else:
         write_rows(make_rate_rows(page), destination, caption="model")
+    if rates.run_id is not None:
+        click.echo(options.describe_stored(rates.run_id, was_stored=not rates.is_new), err=True)
 
 
 def _find_model(db: str | None, name: str) -> Model:
@@ -178,6 +183,18 @@ def _make_treatment(options_given: dict[str, Any]) -> Treatment:
 @click.option(
     "--stop-words", type=_FILE, metavar="FILE", help="Words that are no attributes, beside ours."
 )
+@click.option(
+    "--report",
+    type=_FILE,
+    metavar="FILE",
+    help="Write a row a subject: paragraphs, attributes, answers found and missed.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(tuple(FORMATS)),
+    help="Show these rows in this format; of --report: what its suffix says otherwise.",
+)
 def build(
     paragraphs: str,
     subjects: Path,
@@ -185,23 +202,32 @@ def build(
     top_k: int,
     mentioning: bool,
     stop_words: Path | None,
+    report: Path | None,
+    form: str | None,
 ) -> None:
     """Make attribute sets from PARAGRAPHS: the words of those that speak of a subject.
 
-    PARAGRAPHS is a file of texts, a directory or a hub dataset, as `neurondb ingest` reads them.
-    """
+    PARAGRAPHS is a file of texts, a directory or a hub dataset, as `neurondb ingest` reads them;
+    blank lines part a text into paragraphs. Where the subjects' file has answers (`attribute`), it
+    is told how many are in their subject's set, and how many would be in another's.
+
+    \b
+    neurondb attributes build articles --subjects known_1000.json -o sets.json --mentioning
+    neurondb attributes build articles --subjects known_1000.json -o sets.json --format table
+    """  # noqa: D301
+    destination = Destination(form, report)
+    # A suffix that is no format's is told before the work.
+    shows_rows = (report is not None or form is not None) and bool(destination.chosen)
     request = AttributeSetsRequest(paragraphs, subjects, output, top_k, mentioning, stop_words)
-    report: AttributeSetsReport = load_job("attribute-sets")(
+    found: AttributeSetsReport = load_job("attribute-sets")(
         request, choose_progress(Console(stderr=True))
     )
-    click.echo(
-        f"{output}: {report.n_subjects:,} subjects, {report.median_size:g} attributes in the "
-        f"median, from {report.n_paragraphs:,} paragraphs"
-    )
-    if report.empty:
-        examples = ", ".join(repr(name) for name in report.empty[:5])
-        ellipsis = ", …" if len(report.empty) > 5 else ""
-        click.echo(f"nothing on {len(report.empty)} of them: {examples}{ellipsis}", err=True)
+    if shows_rows:
+        write_rows(make_set_rows(found), destination)
+    for number, line in enumerate(describe_sets(found)):
+        click.echo(line if number else f"{output}: {line}", err=shows_rows)
+    if not shows_rows:
+        click.echo("every subject: --report FILE, or --format table", err=True)
 
 
 @attributes.command()

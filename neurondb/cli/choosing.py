@@ -15,6 +15,8 @@ from neurondb.interventions import EVERY_CONDITION, EVERYWHERE
 
 NEURON_OPTIONS: Final = (*SELECTIONS, "draw")
 """Parameters that `add_neuron_options` adds."""
+TEXT_LIMITS: Final = ("max_texts", "max_tokens", "sample_tokens")
+"""Parameters that say how much of a dataset is read."""
 
 
 def _add_options(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
@@ -107,6 +109,7 @@ def add_text_options(command: Command) -> Command:
             ),
             max_texts,
             max_tokens,
+            sample_tokens,
             click.option(
                 "--max-len",
                 type=click.IntRange(2),
@@ -123,6 +126,12 @@ max_texts = click.option(
 )
 max_tokens = click.option(
     "--max-tokens", type=click.IntRange(1), metavar="N", help="Read texts up to N tokens."
+)
+sample_tokens = click.option(
+    "--sample-tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw texts over the whole dataset, by --seed, until they have N tokens.",
 )
 skip_bos = click.option(
     "--skip-bos", is_flag=True, help="Leave the first position of each text out of every count."

@@ -26,9 +26,9 @@ CANDIDATES: Final = 5
 NARROWEST: Final = 80
 SECTIONS: Final = {
     "Neurons": ("neurons", "candidates", "values", "baseline", "seed"),
-    "Texts": ("dataset", "max_texts", "max_tokens", "max_len", "skip_bos"),
+    "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len", "skip_bos"),
     "Machine": ("device", "dtype"),
-    "Results": ("form", "output", "db"),
+    "Results": ("force", "form", "output", "db"),
 }
 
 
@@ -59,8 +59,9 @@ SECTIONS: Final = {
     metavar="N",
     help="Random neurons of the last two layers to compare with.",
 )
-@options.seed("Of the random neurons.")
+@options.seed("Of the random neurons, and of --sample-tokens.")
 @choosing.add_text_options
+@options.force_runs
 @options.machine
 @options.results
 def entropy(
@@ -70,6 +71,7 @@ def entropy(
     values: tuple[float, ...],
     baseline: int,
     seed: int,
+    force: bool,
     form: str | None,
     output: Path | None,
     db: str | None,
@@ -81,7 +83,8 @@ def entropy(
 
     An entropy neuron writes where the unembedding sees little: it acts through the final norm.
     How much of each change does is told by a second reckoning, in which the norm divides by what
-    it divides by in the clean run: total = direct + through the norm.
+    it divides by in the clean run: total = direct + through the norm. Runs are stored; the same
+    request is answered from there.
 
     \b
     neurondb entropy gpt2-medium --dataset texts.jsonl --max-texts 100
@@ -89,10 +92,10 @@ def entropy(
     """  # noqa: D301
     destination = Destination(form, output)
     as_page = output is None and destination.chosen == "table"
-    texts = make_texts_request(options_given)
+    texts = make_texts_request(options_given | {"seed": seed})
     stored_model, places = _choose_neurons(db, model, neurons, candidates)
     machine = Machine(stored_model.name, db, device, dtype)
-    request = EntropyRequest(machine, places, values, texts, baseline, seed)
+    request = EntropyRequest(machine, places, values, texts, baseline, seed, force=force)
     curves: EntropyCurves = load_job("entropy")(request, choose_progress(Console(stderr=True)))
     page = EntropyPage(stored_model.name, texts.dataset, curves)
     if as_page:
@@ -101,6 +104,8 @@ def entropy(
         terminal.print(draw_entropy_page(page, terminal.width), crop=False)
     else:
         write_rows(make_entropy_rows(page), destination, caption="model")
+    if curves.run_id is not None:
+        click.echo(options.describe_stored(curves.run_id, was_stored=not curves.is_new), err=True)
 
 
 def _choose_neurons(

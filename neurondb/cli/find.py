@@ -68,6 +68,7 @@ def find(
     neurondb find "cond-weak or role=prediction" --order -freq --limit 10
     neurondb find "gate.token=' dog' and out.bottom.token=' cat'@5"
     neurondb find "|in_out|>0.7 layer=0..3,7 not significant"
+    neurondb find "pct(out_norm)>0.99 layer>=20"
     neurondb find dead --count
 
     docs/find.md describes the whole language. What --explain prints, `neurondb sql -` runs.

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 from rich.console import Console
 
+from neurondb.api.generations import answer_samples, find_stored_texts
 from neurondb.cli import options, steering_options
 from neurondb.contracts.generate import (
     Clamp,
@@ -15,7 +16,6 @@ from neurondb.contracts.generate import (
     Sample,
     SampleRequest,
     Sampling,
-    count_samples,
 )
 from neurondb.contracts.inputs import Machine, NeuronSelection
 from neurondb.contracts.registry import load_job
@@ -29,8 +29,11 @@ from neurondb.terminal.output_formats import Destination, write_rows
 from neurondb.terminal.progress import choose_progress
 from neurondb.terminal.samples import draw_samples, make_sample_rows, make_share_rows
 from neurondb.terminal.steering import (
+    Transcript,
     collect_transcripts,
     make_generation_rows,
+    print_columns,
+    print_text,
     stream_columns,
     stream_text,
 )
@@ -38,7 +41,7 @@ from neurondb.terminal.steering import (
 MOST_SAMPLES: Final = 10_000
 SECTIONS: Final = {
     "Neurons": ("clamps", "sign", "hook", "ablated"),
-    "Text": ("max_new_tokens", "chat", "side_by_side", "samples", "counted"),
+    "Text": ("max_new_tokens", "chat", "side_by_side", "samples", "counted", "force"),
     "Sampling": ("temperature", "top_p", "seed", "greedy"),
     "Machine": ("device", "dtype"),
     "Results": ("form", "output", "db"),
@@ -104,6 +107,7 @@ SECTIONS: Final = {
 )
 @options.seed("Of the tokens that are drawn.")
 @click.option("--greedy", is_flag=True, help="Take the most probable token, draw nothing.")
+@options.force_runs
 @options.machine
 @options.results
 def generate(
@@ -116,14 +120,15 @@ def generate(
     dtype: str,
     samples: int | None,
     counted: tuple[str, ...],
+    force: bool,
     **options_given: Any,
 ) -> None:
     """Continue PROMPT with MODEL, neurons clamped at every position.
 
     On a terminal the text appears as it is generated; other formats have one row a run. With
     --samples and --count they have one row a run and text: the share of samples that have it, with
-    a 95% interval. Layers count from 0: the paper's 26.1442 is 25.1442; its values are in the
-    model's own sign.
+    a 95% interval. Texts are stored; the same request is answered from there. Layers count from 0:
+    the paper's 26.1442 is 25.1442; its values are in the model's own sign.
 
     \b
     neurondb generate llama-3.1-8b "I live in" --clamp 25.1442=145 --sign model
@@ -141,33 +146,70 @@ def generate(
     clamps, ablated = options_given.pop("clamps"), options_given.pop("ablated")
     stored_model, zeroed = _find_neurons(db, model, clamps, ablated)
     machine = Machine(stored_model.name, db, device, dtype)
-    request = GenerateRequest(machine, prompt, clamps, zeroed, sampling=sampling, **options_given)
+    settings = {"sampling": sampling, "ablated": ablated} | options_given
+    request = GenerateRequest(machine, prompt, clamps, zeroed, **settings)
     steering = _describe_steering(clamps, ablated, request.sign)
     if samples is not None or counted:
-        _show_samples(_sample(request, samples, counted), destination, steering, as_page)
+        asked = _make_sample_request(request, samples, counted)
+        _show_samples(asked, destination, steering, as_page, force)
         return
-    pieces: Iterable[GeneratedToken] = load_job("generate")(request)
-    if not as_page:
-        rows = make_generation_rows(
-            collect_transcripts(pieces), stored_model.name, prompt, steering, sampling.seed
-        )
-        write_rows(rows, destination, caption="model")
-    elif request.side_by_side and steering:
-        titles = {"clean": "clean", "steered": steering}
-        stream_columns(pieces, open_console(), prompt, titles)
+    stored = None if force else find_stored_texts(request)
+    if stored is None:
+        _show_new(request, destination, steering, as_page)
     else:
-        stream_text(pieces, open_console(), prompt, steering)
+        _show_stored(stored.texts, request, destination, steering, as_page)
+    _tell(request, None, was_stored=stored is not None)
 
 
-class _Sampled(NamedTuple):
-    """What was asked for, and the samples."""
+def _show_new(
+    request: GenerateRequest, destination: Destination, steering: str, as_page: bool
+) -> None:
+    """Show texts as they are generated; the job stores them."""
+    progress = choose_progress(Console(stderr=True))
+    pieces: Iterable[GeneratedToken] = load_job("generate")(request, progress)
+    if not as_page:
+        _write_transcripts(collect_transcripts(pieces), request, destination, steering)
+    elif request.side_by_side and steering:
+        stream_columns(pieces, open_console(), request.prompt, _name_columns(steering))
+    else:
+        stream_text(pieces, open_console(), request.prompt, steering)
 
-    request: GenerateRequest
-    counted: tuple[str, ...]
-    samples: list[Sample]
+
+def _show_stored(
+    texts: Iterable[Sample],
+    request: GenerateRequest,
+    destination: Destination,
+    steering: str,
+    as_page: bool,
+) -> None:
+    transcripts = {one.run: Transcript.from_sample(one) for one in texts}
+    if not as_page:
+        _write_transcripts(transcripts, request, destination, steering)
+    elif request.side_by_side and steering:
+        print_columns(transcripts, open_console(), request.prompt, _name_columns(steering))
+    else:
+        (transcript,) = transcripts.values()
+        print_text(transcript, open_console(), request.prompt, steering)
 
 
-def _sample(request: GenerateRequest, n: int | None, counted: tuple[str, ...]) -> _Sampled:
+def _name_columns(steering: str) -> dict[str, str]:
+    return {"clean": "clean", "steered": steering}
+
+
+def _write_transcripts(
+    transcripts: dict[str, Transcript],
+    request: GenerateRequest,
+    destination: Destination,
+    steering: str,
+) -> None:
+    name, seed = request.machine.model, request.sampling.seed
+    rows = make_generation_rows(transcripts, name, request.prompt, steering, seed)
+    write_rows(rows, destination, caption="model")
+
+
+def _make_sample_request(
+    request: GenerateRequest, n: int | None, counted: tuple[str, ...]
+) -> SampleRequest:
     if n is None:
         raise UsageError("--count counts in samples: say how many with --samples N")
     if request.side_by_side:
@@ -176,26 +218,35 @@ def _sample(request: GenerateRequest, n: int | None, counted: tuple[str, ...]) -
         )
     if not all(counted):
         raise UsageError("--count of no text; every sample has it")
-    progress = choose_progress(Console(stderr=True))
-    found: list[Sample] = load_job("sample")(SampleRequest(request, n), progress)
-    return _Sampled(request, tuple(dict.fromkeys(counted)), found)
+    return SampleRequest(request, n, tuple(dict.fromkeys(counted)))
 
 
-def _show_samples(found: _Sampled, destination: Destination, steering: str, as_page: bool) -> None:
+def _show_samples(
+    asked: SampleRequest, destination: Destination, steering: str, as_page: bool, force: bool
+) -> None:
     """Show the shares of what was counted, or the samples where nothing was."""
-    request, samples = found.request, found.samples
+    request = asked.generation
+    was_stored = not force and find_stored_texts(request, asked.n_samples) is not None
+    progress = choose_progress(Console(stderr=True))
+    samples, shares = answer_samples(asked, progress, force=force)
     name, prompt, seed = request.machine.model, request.prompt, request.sampling.seed
-    shares = count_samples(samples, found.counted)
     if as_page:
         terminal = open_console()
-        titles = {"clean": "clean", "steered": steering}
-        page = draw_samples(samples, shares, prompt, titles, terminal.width)
+        page = draw_samples(samples, shares, prompt, _name_columns(steering), terminal.width)
         terminal.print(page, crop=False)
     elif shares:
         rows = make_share_rows(shares, name, prompt, steering, seed)
         write_rows(rows, destination, caption="model")
     else:
         write_rows(make_sample_rows(samples, name, prompt, steering), destination, caption="model")
+    _tell(request, asked.n_samples, was_stored=was_stored)
+
+
+def _tell(request: GenerateRequest, n_samples: int | None, *, was_stored: bool) -> None:
+    """Say under which number the texts are stored, where they are."""
+    page = find_stored_texts(request, n_samples)
+    if page is not None:
+        click.echo(options.describe_stored(page.run.run_id, was_stored=was_stored), err=True)
 
 
 def _make_sampling(

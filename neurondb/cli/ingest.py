@@ -40,7 +40,7 @@ def _check_expression(_: click.Context, __: click.Parameter, value: str | None) 
 
 SECTIONS: Final = {
     "What": ("name", "revision", "gguf", "stages", "layers", "db", "force"),
-    "Texts": ("dataset", "label_field", "max_texts", "max_tokens", "max_len"),
+    "Texts": ("dataset", "label_field", *choosing.TEXT_LIMITS, "max_len"),
     "Weights and vocabulary": (
         "thresholds",
         "top_k",
@@ -90,6 +90,7 @@ SECTIONS: Final = {
 )
 @choosing.max_texts
 @choosing.max_tokens
+@choosing.sample_tokens
 @click.option(
     "--max-len",
     type=click.IntRange(min=2),
@@ -157,7 +158,7 @@ SECTIONS: Final = {
     help="Tokens a list.",
 )
 @click.option("--exact-baselines", is_flag=True, help="Mismatched baselines from all pairs.")
-@options.seed("Of sampled baselines, and of examples drawn at random.")
+@options.seed("Of --sample-tokens, of sampled baselines, of examples drawn at random.")
 @click.option("--raw", is_flag=True, help="Analyse the weights as they are stored.")
 @click.option(
     "--center-gate/--no-center-gate",

@@ -128,6 +128,11 @@ def limit(shown: str, default: int | None = None) -> Callable[[Command], Command
 force_runs = click.option("--force", is_flag=True, help="Run and store again what is stored.")
 
 
+def describe_stored(run_id: int, *, was_stored: bool) -> str:
+    """Return a line on a run that is stored, now or before."""
+    return f"run {run_id}, " + ("stored already; --force runs it again" if was_stored else "stored")
+
+
 def was_given(name: str) -> bool:
     """Tell whether a parameter of the running command was given, its default or another value."""
     source = click.get_current_context().get_parameter_source(name)

@@ -11,7 +11,7 @@ from neurondb import figures
 from neurondb.cli import options
 from neurondb.contracts.registry import load_job
 from neurondb.contracts.tokens import LmHeadRequest
-from neurondb.errors import UsageError
+from neurondb.errors import UnknownNameError, UsageError
 from neurondb.figures.figure import Figure
 from neurondb.figures.palette import THEMES
 from neurondb.figures.rendering import SCALE, find_form, write_figure
@@ -44,6 +44,12 @@ DECODED_FIGURE = "token-spikes"
     "(vega-lite, with the data).",
 )
 @click.option("--list", "as_list", is_flag=True, help="List the figures.")
+@click.option(
+    "--explain",
+    "as_sql",
+    is_flag=True,
+    help="Print the SQL of the numbers drawn instead; with MODEL, as `neurondb sql -` runs it.",
+)
 @click.option("--layer", type=int, metavar="N", help="Layer; -1 is the last.")
 @click.option(
     "--neuron", metavar="N", help="Neuron of the layer; or L.N, which says the layer too."
@@ -68,6 +74,7 @@ def plot(
     models: tuple[str, ...],
     output: Path | None,
     as_list: bool,
+    as_sql: bool,
     db: str | None,
     device: str,
     **options_given: Any,
@@ -81,6 +88,7 @@ def plot(
     neurondb plot token-spikes llama-3.2-3b --token ' dog' -o dog.html
     neurondb plot comparison-migration llama-3.1-8b llama-3.1-8b-instruct -o m.pdf
     neurondb plot frequency-against-cosine llama-3.2-3b --param cosine=gate_out -o freq.svg
+    neurondb plot classes-by-layer llama-3.2-3b --explain | neurondb sql - --format csv
     """  # noqa: D301
     if as_list:
         write_rows(_list_figures(), Destination(None, output))
@@ -88,12 +96,15 @@ def plot(
     if name is None:
         raise UsageError("which figure? `neurondb plot --list` shows them")
     figure = figures.find_figure(name)
-    if output is None:
-        raise UsageError(f"where to? give a file with -o, like -o {name}.svg")
-    form = find_form(output)
     parameters = _collect_parameters(
         figure, **{key: options_given.pop(key) for key in (*PARAMETERS_WITH_OPTION, "given")}
     )
+    if as_sql:
+        click.echo(_write_statement(db, figure, models, parameters, output))
+        return
+    if output is None:
+        raise UsageError(f"where to? give a file with -o, like -o {name}.svg")
+    form = find_form(output)
     models, parameters = _choose_models(figure, models, parameters)
     chart = _draw(db, figure, models, parameters, device)
     spec = figures.finish_spec(
@@ -110,6 +121,31 @@ def _list_figures() -> Rows:
         for figure in figures.FIGURES.values()
     )
     return Rows(("name", "description", "parameters"), rows)
+
+
+def _write_statement(
+    db: str | None,
+    figure: Figure,
+    models: Sequence[str],
+    parameters: dict[str, Any],
+    output: Path | None,
+) -> str:
+    """Return the SQL of a figure; with a model, it and the parameters are in the header."""
+    if output is not None:
+        raise UsageError(f"--explain prints the statement and draws nothing into {output.name}")
+    if models:
+        models, parameters = _choose_models(figure, models, parameters)
+        if len(models) > 1:
+            raise UsageError(f"--explain has the numbers of one model at a time, not {len(models)}")
+        with open_readonly(db) as connection:
+            statement = figures.fill_statement(connection, figure.name, models[0], **parameters)
+    elif parameters:
+        raise UsageError(f"--explain with {next(iter(parameters))} needs the model too")
+    else:
+        statement = figure.sql
+    if statement is None or "file" in parameters:
+        raise UnknownNameError(f"{figure.name} draws a file, and nothing that SQL could ask for")
+    return statement.rstrip()
 
 
 def _collect_parameters(
@@ -163,10 +199,7 @@ def _draw(
     if figure.name == DECODED_FIGURE and "token" in parameters:
         return _draw_spikes(db, models[0], parameters["token"], device)
     with open_readonly(db) as connection:
-        charts = [
-            figures.draw_chart(connection, figure.name, name, **parameters) for name in models
-        ]
-    return charts[0] if len(charts) == 1 else figures.stack_charts(charts)
+        return figures.draw_models(connection, figure.name, models, **parameters)
 
 
 def _draw_spikes(db: str | None, name: str, token_text: str, device: str) -> "TopLevelMixin":

@@ -44,7 +44,8 @@ def sql(
 
     What would change the database is refused. `:name` stands for the value of --param name=VALUE,
     or of a header line `-- param name = VALUE: text`, as in the files of queries/. Texts and blobs
-    of more than 10 MB are neither read nor made; Ctrl-C stops at any time.
+    of more than 10 MB are neither read nor made; Ctrl-C stops at any time. SQLite has corr, stddev,
+    variance, median and quantile(x, share) here too: docs/queries.md.
 
     \b
     neurondb sql "SELECT class, COUNT(*) AS n FROM neuron_overview GROUP BY class"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurondb.contracts.ablate import NeuronSetRecord
+from neurondb.contracts.concept import RunOrigin, identify_request
 from neurondb.contracts.inputs import Machine, NeuronSelection
 from neurondb.interventions import ZERO, Treatment
 
@@ -37,6 +40,52 @@ class AttributeRateRequest:
     pieces: bool = True
     """Whether the tokens of which an attribute is made count as attributes."""
     max_prompts: int | None = None
+    store: bool = True
+    """Whether the run is stored, and answered from there where it is."""
+    force: bool = False
+    """Run again what is stored already, and replace it."""
+
+    def identify(
+        self,
+        model_id: int,
+        fingerprint: str,
+        files: AttributeFiles,
+        neuron_ids: Sequence[int],
+        means_dataset_id: int | None,
+    ) -> str:
+        """Return the sha256 over all that is asked of a model.
+
+        Files count by their contents, a selection by the neurons that it means now, and the mode
+        mean by the dataset whose activations it takes.
+        """
+        names = ("baseline", "seed", "top_k", "pieces", "max_prompts")
+        return identify_request(
+            model_id,
+            fingerprint,
+            attributes_of=[file and file.fingerprint for file in files],
+            neurons=list(neuron_ids),
+            selection=None if self.selection is None else vars(self.selection),
+            treatment=str(self.treatment),
+            means=means_dataset_id,
+            device=self.machine.device,
+            dtype=self.machine.dtype,
+            **{name: getattr(self, name) for name in names},
+        )
+
+
+class InputFile(NamedTuple):
+    """A file that was read, by its name without a directory, and the sha256 of its contents."""
+
+    name: str
+    fingerprint: str
+
+
+class AttributeFiles(NamedTuple):
+    """The files that attribute rates are measured with."""
+
+    prompts: InputFile
+    sets: InputFile
+    stop_words: InputFile | None
 
 
 class RateCurve(NamedTuple):
@@ -73,10 +122,29 @@ class AttributeRates:
     definition: str | None
     n_ablated: int
     curves: tuple[RateCurve, ...]
+    run_id: int | None = None
+    """Under which they are stored; None where they are not."""
+    is_new: bool = True
+    """Whether they were measured now; False where they were stored already."""
 
     def of(self, run: str) -> tuple[RateCurve, ...]:
         """Return the curves of one kind of run."""
         return tuple(curve for curve in self.curves if curve.run == run)
+
+
+@dataclass(frozen=True)
+class AttributesRecord:
+    """A run as it is stored."""
+
+    origin: RunOrigin
+    request: AttributeRateRequest
+    files: AttributeFiles
+    rates: AttributeRates
+    neurons: tuple[NeuronSetRecord | None, ...]
+    """The set that was ablated for each curve; None of the clean one."""
+    means_dataset_id: int | None
+    """The dataset whose activations gave the values of mode mean."""
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -95,11 +163,37 @@ class AttributeSetsRequest:
     stop_words: Path | None = None
 
 
-class AttributeSetsReport(NamedTuple):
-    """What `neurondb attributes build` wrote."""
+class SubjectSet(NamedTuple):
+    """What was found on a subject.
 
-    n_subjects: int
+    Attributes:
+        subject: Its name.
+        n_paragraphs: Paragraphs that its attributes are of.
+        n_mentioning: Those of them in which the whole name stands; others share words with it.
+        n_attributes: Words in its set.
+        found: Its answers, known from the prompts, all words of which are in the set.
+        missed: Those of which a word is not.
+    """
+
+    subject: str
     n_paragraphs: int
-    empty: tuple[str, ...]
-    """Subjects that no paragraph mentions."""
-    median_size: float
+    n_mentioning: int
+    n_attributes: int
+    found: tuple[str, ...]
+    missed: tuple[str, ...]
+
+
+class AttributeSetsReport(NamedTuple):
+    """What `neurondb attributes build` wrote, and how good it is.
+
+    Attributes:
+        subjects: What was found on each subject.
+        n_paragraphs: Paragraphs that were searched.
+        chance: The share of the other subjects' sets that have an answer, in the mean over the
+            answers, empty sets and their subjects left out: what sets that say nothing about their
+            subjects would have. None without answers, or without another subject.
+    """
+
+    subjects: tuple[SubjectSet, ...]
+    n_paragraphs: int
+    chance: float | None

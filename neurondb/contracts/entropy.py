@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from neurondb.contracts.concept import RunOrigin, identify_request
 from neurondb.contracts.inputs import Machine, TextsRequest
 from neurondb.neurons import NeuronPlace
 
@@ -25,6 +26,33 @@ class EntropyRequest:
     n_baseline: int = 20
     """How many random neurons to compare with."""
     seed: int = 0
+    store: bool = True
+    """Whether the run is stored, and answered from there where it is."""
+    force: bool = False
+    """Run again what is stored already, and replace it."""
+
+    def identify(self, model_id: int, fingerprint: str, texts: str) -> str:
+        """Return the sha256 over all that is asked of a model.
+
+        Args:
+            model_id: The model.
+            fingerprint: That of its weights.
+            texts: The sha256 over the texts that are read, which count by what they say, wherever
+                they are from.
+        """
+        amount = {k: v for k, v in asdict(self.texts).items() if k != "dataset"}
+        return identify_request(
+            model_id,
+            fingerprint,
+            entropy_of=self.neurons,
+            values=self.values,
+            texts=texts,
+            amount=amount,
+            n_random=self.n_baseline,
+            seed=self.seed,
+            device=self.machine.device,
+            dtype=self.machine.dtype,
+        )
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,10 @@ class EntropyCurves:
     """Metric → its means with each neuron fixed at each value."""
     frozen: dict[str, NDArray[np.float64]]
     """The same with the final norm dividing by what it divides by in the clean run."""
+    run_id: int | None = None
+    """Under which they are stored; None where they are not."""
+    is_new: bool = True
+    """Whether they were measured now; False where they were stored already."""
 
     def total(self, metric: str) -> NDArray[np.float64]:
         """Return what fixing the neurons changes."""
@@ -59,3 +91,19 @@ class EntropyCurves:
     def through_norm(self, metric: str) -> NDArray[np.float64]:
         """Return the rest of the total: the effect that goes through the final norm's scale."""
         return self.total(metric) - self.direct(metric)
+
+
+@dataclass(frozen=True)
+class EntropyRecord:
+    """A run as it is stored."""
+
+    origin: RunOrigin
+    request: EntropyRequest
+    curves: EntropyCurves
+    neuron_ids: tuple[int, ...]
+    """Of those asked for, then of the random ones."""
+    dataset_id: int
+    n_texts: int
+    max_len: int
+    skip_bos: bool
+    seconds: float

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final, NamedTuple
 
+from neurondb.contracts.concept import RunOrigin, identify_request
 from neurondb.contracts.inputs import Machine
 from neurondb.neurons import NeuronPlace
 
@@ -47,6 +48,29 @@ class GenerateRequest:
     chat: bool = False
     side_by_side: bool = False
     """Generate with the model as it is too, from the same random numbers."""
+    ablated: str | None = None
+    """The expression that `zeroed` are the neurons of, as it is stored with them."""
+    store: bool = True
+    """Whether the texts are stored, in place of those that were asked for in the same way."""
+
+    def identify(self, model_id: int, fingerprint: str, n_samples: int | None = None) -> str:
+        """Return the sha256 over all that is asked of a model.
+
+        Args:
+            model_id: The model.
+            fingerprint: That of its weights.
+            n_samples: How many samples of each run; None of a single text.
+        """
+        left_out = ("machine", "ablated", "store")
+        asked = {k: v for k, v in asdict(self).items() if k not in left_out}
+        return identify_request(
+            model_id,
+            fingerprint,
+            **asked,
+            n_samples=n_samples,
+            device=self.machine.device,
+            dtype=self.machine.dtype,
+        )
 
 
 class GeneratedToken(NamedTuple):
@@ -73,6 +97,8 @@ class SampleRequest:
     """What each sample is; its seed is that of the first one, and the others count on from it."""
     n_samples: int
     """Of the model as it is, and as many of the steered one, from the same random numbers."""
+    counted: tuple[str, ...] = ()
+    """Texts whose share of the samples is stored with them."""
 
 
 class Sample(NamedTuple):
@@ -138,3 +164,19 @@ def count_samples(samples: Sequence[Sample], texts: Sequence[str]) -> list[Sampl
             hits = sum(text in generated for generated in of_run)
             shares.append(SampleShare(run, text, hits, len(of_run)))
     return shares
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """Texts as they are stored, those of one request."""
+
+    origin: RunOrigin
+    request: GenerateRequest
+    hook: str
+    n_samples: int | None
+    counted: tuple[str, ...]
+    texts: tuple[Sample, ...]
+    clamped_ids: tuple[int, ...]
+    """The neurons that were held, in the order of the request's clamps."""
+    zeroed_ids: tuple[int, ...]
+    seconds: float

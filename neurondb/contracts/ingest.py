@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from neurondb.contracts.inputs import check_sample
 from neurondb.contracts.peaks import DEFAULT_PEAK_COUNT
 from neurondb.errors import UsageError
 from neurondb.spelling import option
@@ -60,6 +61,8 @@ class IngestRequest:
     """Read only the first so many texts."""
     max_tokens: int | None = None
     """Stop before the text that would exceed so many tokens."""
+    sample_tokens: int | None = None
+    """Draw texts at random over the whole dataset, by `seed`, until they have so many tokens."""
     max_len: int = 1024
     """Tokens a text at most, the prefix token included."""
     skip_bos: bool = False
@@ -91,6 +94,7 @@ class IngestRequest:
     """Look at all pairs for the mismatched baseline rather than at a sample."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     seed: int = 0
+    """Of the sample of texts, of sampled baselines, and of examples drawn at random."""
     force: bool = False
     """Redo what is done already."""
 
@@ -171,6 +175,7 @@ def choose_stages(request: IngestRequest) -> list[str]:
         for stage in TEXT_STAGES:
             if stage in stages:
                 raise UsageError(f"the stage {stage} needs texts; give {option('dataset')}")
+    _check_sample(request, stages)
     _check_options(request, stages)
     if "activations" in stages and request.shard is None:
         stages = (*stages, "peaks")
@@ -181,6 +186,17 @@ def _default_stages(request: IngestRequest) -> tuple[str, ...]:
     if request.shard is not None:
         return ("weights", "activations")
     return ("weights", "vocab", *(["activations"] if request.dataset is not None else []))
+
+
+def _check_sample(request: IngestRequest, stages: tuple[str, ...]) -> None:
+    """Refuse a sample that cannot be drawn, and one that no stage reads."""
+    check_sample(request.sample_tokens, request.seed, request.max_texts, request.max_tokens)
+    if request.sample_tokens is not None and not set(TEXT_STAGES).intersection(stages):
+        raise UsageError(
+            f"{option('sample_tokens')} draws texts, which no stage of "
+            f"{', '.join(stages)} reads; give {option('dataset')}, or add activations to "
+            f"{option('stages')}"
+        )
 
 
 def _check_options(request: IngestRequest, stages: tuple[str, ...]) -> None:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from neurondb.errors import UsageError
+from neurondb.spelling import option
+
 SelectionKind = Literal["where", "sql", "neurons", "class", "set"]
 
 
@@ -31,6 +34,36 @@ class TextsRequest:
     """Tokens a text at most, the prefix token included; None is 1,024 or the model's context."""
     skip_bos: bool = False
     """Leave the first position of each text out of what is counted."""
+    sample_tokens: int | None = None
+    """Draw texts at random over the whole dataset until they have so many tokens."""
+    seed: int = 0
+    """Seed of the draw."""
+
+    def __post_init__(self) -> None:
+        """Refuse a sample that cannot be drawn; `check_sample` says which."""
+        check_sample(self.sample_tokens, self.seed, self.max_texts, self.max_tokens)
+
+
+def check_sample(
+    sample_tokens: int | None, seed: int, max_texts: int | None, max_tokens: int | None
+) -> None:
+    """Refuse a sample without tokens, with a negative seed, or of the first texts only.
+
+    Raises:
+        UsageError: says which of them it is.
+    """
+    if sample_tokens is None:
+        return
+    if sample_tokens < 1:
+        raise UsageError(f"{option('sample_tokens')} {sample_tokens}: draw one token at least")
+    if seed < 0:
+        raise UsageError(f"{option('seed')} {seed}: a seed is 0 or more")
+    for name, limit in (("max_texts", max_texts), ("max_tokens", max_tokens)):
+        if limit is not None:
+            raise UsageError(
+                f"{option('sample_tokens')} draws over the whole dataset, {option(name)} reads "
+                "its beginning; give one of the two"
+            )
 
 
 @dataclass(frozen=True)

@@ -67,3 +67,23 @@ class PropertyEffectsRecord:
     effect: Float[np.ndarray, "neurons properties"]
     inside: Float[np.ndarray, "neurons properties"]
     outside: Float[np.ndarray, "neurons properties"]
+
+
+@dataclass(frozen=True)
+class LogitEffectsRecord:
+    """Histograms of chosen neurons' effects on the vocabulary, a row a bin that holds tokens.
+
+    Attributes:
+        neuron: number of the neuron in its layer.
+        property: place of the property among those of the model.
+        low: lower edge of the bin, which belongs to it; `high` belongs to the next.
+        n: tokens with cos(U_token, out) in the bin.
+        n_inside: those of them that have the property.
+    """
+
+    neuron: Int[np.ndarray, " bins"]
+    property: Int[np.ndarray, " bins"]
+    low: Float[np.ndarray, " bins"]
+    high: Float[np.ndarray, " bins"]
+    n: Int[np.ndarray, " bins"]
+    n_inside: Int[np.ndarray, " bins"]

@@ -195,7 +195,8 @@ def _write_figure(block: Figure) -> str:
         data = b64encode(block.image).decode()
         picture = f'<img src="data:image/png;base64,{data}" alt="{alt}">'
     caption = f"\n<figcaption>{write_text(block.caption)}</figcaption>" if block.caption else ""
-    return f'<figure id="figure-{escape(block.name)}">\n{picture}{caption}\n</figure>'
+    tall = ' class="tall"' if block.tall else ""
+    return f'<figure id="figure-{escape(block.name)}"{tall}>\n{picture}{caption}\n</figure>'
 
 
 def _write_note(block: Note) -> str:

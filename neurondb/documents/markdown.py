@@ -93,6 +93,7 @@ def _write_cell(text: Text) -> str:
 
 
 def _write_text(text: Text) -> str:
+    """Return a text that begins a line."""
     written = _write_cell(text)
     first = next(iterate_parts(text), "")
     if isinstance(first, str):

@@ -148,6 +148,7 @@ class Figure:
         image: the bytes of the picture.
         form: svg, drawn in the colours of the light theme, or png.
         caption: the line below it.
+        tall: whether paper gives it more than half of a page.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Figure:
     image: bytes = field(repr=False)
     form: Literal["svg", "png"] = "svg"
     caption: Text = ""
+    tall: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,12 @@ class Listing:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks that a page shows when they are asked for, and prints always.
+    """Blocks that a page shows when they are asked for.
 
     Attributes:
         summary: the line that is always there.
         blocks: what it opens.
-        printed: whether paper has them too.
+        printed: whether paper has them; else it has the summary only.
     """
 
     summary: Text
@@ -234,6 +236,12 @@ def join_texts(texts: Iterable[Text], separator: str = ", ") -> Text:
     return tuple(parts)
 
 
+def mark_commands(message: str) -> tuple[Inline, ...]:
+    """Return a message with what stands between backticks as code."""
+    parts = message.split("`")
+    return tuple(Code(part) if place % 2 else part for place, part in enumerate(parts) if part)
+
+
 def make_sql_details(statement: str, summary: str = "SQL") -> Details:
     """Return the statement behind a table or figure, for who wants to see it."""
-    return Details(summary, (Listing(statement.strip()),))
+    return Details(summary, (Listing(statement.strip()),), printed=False)

@@ -14,7 +14,7 @@ from neurondb.explore.databases import count_small_tables, prepare_databases
 from neurondb.explore.middleware import refuse_methods, set_security_headers, skip_counts
 from neurondb.explore.routes import answer_refusal, list_routes
 from neurondb.explore.site import find_site
-from neurondb.sql.limits import limit_connection
+from neurondb.sql.limits import LimitedConnection, limit_connection
 from neurondb.sqlite_files import FileConnection
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
@@ -29,7 +29,7 @@ def hook(function: Hook) -> Hook:
 @hook
 def prepare_connection(conn: Any) -> None:
     """Limit what statements may cost, also on databases in memory; writing is not limited."""
-    if not isinstance(conn, FileConnection):
+    if not isinstance(conn, FileConnection | LimitedConnection):  # which has limits already
         limit_connection(conn)
 
 

@@ -9,10 +9,10 @@ from html import escape
 from typing import Any, Final
 
 from neurondb.explore.site import TITLE
-from neurondb.explore.sql import format_literal, replace_parameters, strip_header
 from neurondb.named_queries import load_all
 from neurondb.schema import VIEWS, metadata
 from neurondb.sql.query_files import NamedQuery, Parameter
+from neurondb.sql.written_out import format_literal, replace_parameters, strip_header
 
 DESCRIPTION: Final = "Neurons of language models, analysed and queryable."
 
@@ -28,6 +28,9 @@ _FACETS: Final = {
     "annotations": ["source", "key"],
     "concept_runs": ["model_id"],
     "clamp_runs": ["model_id", "hook", "position"],
+    "entropy_runs": ["model_id"],
+    "attribute_runs": ["model_id", "mode", "condition"],
+    "generation_runs": ["model_id"],
 }
 """Table → columns to narrow it by; tables of a row a neuron would be counted for it every time."""
 

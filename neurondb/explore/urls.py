@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from neurondb.explore.sql import fill_parameters
+from neurondb.sql.written_out import fill_parameters
 
 
 class Urls:
@@ -80,6 +80,18 @@ class Urls:
     def concept(self, run_id: int) -> str:
         """Return the address of a concept run."""
         return self._address(f"concept/{run_id}")
+
+    def entropy(self, run_id: int) -> str:
+        """Return the address of an entropy run."""
+        return self._address(f"entropy/{run_id}")
+
+    def attributes(self, run_id: int) -> str:
+        """Return the address of a run of attribute rates."""
+        return self._address(f"attributes/{run_id}")
+
+    def generation(self, run_id: int) -> str:
+        """Return the address of texts that a model generated."""
+        return self._address(f"generation/{run_id}")
 
     def pair(self, left: tuple[str, str], right: tuple[str, str]) -> str:
         """Return the address of two neurons side by side, each a model and `L.N`."""

@@ -1,4 +1,4 @@
-"""Attribute rates by layer, from what `neurondb attributes rate` wrote (METHODS §6)."""
+"""Attribute rates by layer, stored or from a file of `neurondb attributes rate` (METHODS §6)."""
 
 import json
 import shlex
@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 from sqlalchemy import Connection
 
-from neurondb.errors import TextError, UnknownNameError
+from neurondb.errors import TextError, UnknownNameError, UsageError
 from neurondb.figures.chart_parts import (
     make_data,
     make_layer_axis,
@@ -21,6 +21,7 @@ from neurondb.figures.chart_parts import (
 from neurondb.figures.palette import ACCENT, BAND, CLASS_COLOURS, OUTLINE
 from neurondb.figures.registry import FIGURES
 from neurondb.formatting.text import make_visible
+from neurondb.reading.attribute_runs import list_attribute_runs, read_attribute_page
 from neurondb.reading.models import Model
 from neurondb.text_decoding import read_text
 
@@ -31,26 +32,59 @@ COLOURS: Final = {
 }
 FIELDS: Final = ("model", "run", "draw", "layer", "rate", "n_prompts")
 LONGEST: Final = 90
+DIGITS: Final = 6
+WIDTH: Final = 520
 
 
-def draw(connection: Connection, model: Model, file: str | None = None) -> alt.TopLevelMixin:
-    """Return a line for the clean model, one for the ablated, and a band of the random draws."""
+def draw(
+    connection: Connection, model: Model, run: int | None = None, file: str | None = None
+) -> alt.TopLevelMixin:
+    """Return a line for the clean model, one for the ablated, a band of the random draws.
+
+    Below stand the changes against the clean model.
+    """
+    if file is not None and run is not None:
+        raise UsageError("run is stored, file is a file: give one of the two")
     if file is None:
-        raise UnknownNameError(
-            "attribute rates are kept in files; run `neurondb attributes rate "
-            f"{shlex.quote(model.name)} --prompts FILE --sets FILE -o rates.json` and give "
-            "file=rates.json"
-        )
-    rows = [row for row in _read_rates(file) if row["model"] == model.name]
+        rows = _read_stored(connection, model, run)
+    else:
+        rows = [row for row in _read_rates(file) if row["model"] == model.name]
     if not rows:
         raise UnknownNameError(f"{file} has no attribute rates of {model.name}")
-    chart = overlay(_draw_band(rows), _draw_lines(rows))
-    chart_: alt.TopLevelMixin = chart.properties(
-        width=520,
-        height=300,
-        title=make_title(FIGURES["attribute-curves"].title, model, *_write_notes(rows)),
+    panels = [overlay(_draw_band(rows), _draw_lines(rows)).properties(width=WIDTH, height=280)]
+    if any(row["run"] != "clean" for row in rows):
+        panels.append(_draw_changes(rows))
+    chart: alt.TopLevelMixin = alt.vconcat(*panels, spacing=12).properties(
+        title=make_title(FIGURES["attribute-curves"].title, model, *_write_notes(rows))
     )
-    return chart_
+    return chart
+
+
+def _read_stored(connection: Connection, model: Model, run: int | None) -> list[dict[str, Any]]:
+    """Return the rows of a stored run as a file has them."""
+    stored = [one.run_id for one in list_attribute_runs(connection, model)]
+    chosen = [run_id for run_id in stored if run is None or run_id == run]
+    if not chosen:
+        which = f" {run}" if run is not None else ""
+        raise UnknownNameError(
+            f"no attribute rates{which} of {model.name} are stored: run `neurondb attributes rate "
+            f"{shlex.quote(model.name)} --prompts FILE --sets FILE`"
+        )
+    page = read_attribute_page(connection, chosen[0])
+    return [
+        {
+            "model": model.name,
+            "run": curve.run,
+            "draw": curve.draw,
+            "layer": layer,
+            "rate": None if np.isnan(rate) else float(rate),
+            "n_prompts": int(n),
+            "definition": page.run.definition,
+            "treatment": str(page.run.treatment),
+        }
+        for curve in page.rates.curves
+        for layer, (rate, n) in enumerate(zip(curve.rate, curve.n_prompts, strict=True))
+    ]
 
 
 def _read_rates(file: str) -> list[dict[str, Any]]:
@@ -118,4 +152,34 @@ def _draw_band(rows: list[dict[str, Any]]) -> alt.Chart:
     ]
     mark = alt.Chart(make_data(data)).mark_area(color=BAND, opacity=0.8)
     chart: alt.Chart = mark.encode(x="layer:Q", y=alt.Y("low:Q"), y2="high:Q")
+    return chart
+
+
+def _draw_changes(rows: list[dict[str, Any]]) -> alt.LayerChart:
+    """Return what ablating changes in each layer, with the range of the random draws."""
+    clean = {layer: values[0] for layer, values in _group_by_layer(rows, "clean").items()}
+    lines, bands = [], []
+    for run in ("baseline", "ablated"):
+        for layer, values in sorted(_group_by_layer(rows, run).items()):
+            if layer not in clean:
+                continue
+            changes = [round_value(value - clean[layer], DIGITS) for value in values]
+            mean = round_value(float(np.mean(changes)), DIGITS)
+            lines.append({"layer": layer, "change": mean, "run": run})
+            if run == "baseline":
+                bands.append({"layer": layer, "least": min(changes), "most": max(changes)})
+    runs = [run for run in COLOURS if any(row["run"] == run for row in rows)]
+    n_layers = 1 + max(int(row["layer"]) for row in rows)
+    x = alt.X("layer:Q", title="layer", axis=make_layer_axis(n_layers))
+    y = alt.Y("change:Q", title="change", axis=alt.Axis(format="+%", tickCount=5))
+    scale = alt.Scale(domain=runs, range=[COLOURS[run] for run in runs])
+    band = alt.Chart(make_data(bands)).mark_area(color=BAND, opacity=0.8)
+    zero = alt.Chart(make_data([{"change": 0}])).mark_rule(color=COLOURS["clean"], strokeWidth=1)
+    line = alt.Chart(make_data(lines)).mark_line(point=True, strokeWidth=2)
+    tooltip = ["run:N", "layer:Q", alt.Tooltip("change:Q", format="+.2%")]
+    chart: alt.LayerChart = overlay(
+        band.encode(x=x, y=alt.Y("least:Q", title="change"), y2="most:Q"),
+        zero.encode(y=y),
+        line.encode(x=x, y=y, color=alt.Color("run:N", scale=scale), tooltip=tooltip),
+    ).properties(width=WIDTH, height=140)
     return chart

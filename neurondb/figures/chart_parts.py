@@ -20,6 +20,10 @@ PAIR_TITLES: Final = {
     "gate_in": "cos(gate, in)",
 }
 
+UNSIGNED_PAIRS: Final = ("gate_in", "gate_out")
+"""The pairs of which weakening-neurons has absolute values where it shows one at a time: turning
+`in` and `out`, which leaves a neuron what it is, turns their sign."""
+
 
 class _UncheckedData(alt.InlineData):
     """Data that Altair takes as they are: checking thousands of our own rows takes seconds."""
@@ -30,6 +34,12 @@ class _UncheckedData(alt.InlineData):
 def make_data(rows: Sequence[Mapping[str, Any]]) -> alt.InlineData:
     """Return rows as the data of a chart."""
     return _UncheckedData(values=list(rows))
+
+
+def title_pair(pair: str, *, absolute: bool = False) -> str:
+    """Return what a cosine is called, |cos(gate, out)| where its absolute value is meant."""
+    title = PAIR_TITLES[pair]
+    return f"|{title}|" if absolute and pair in UNSIGNED_PAIRS else title
 
 
 def round_value(value: float, digits: int = DIGITS) -> float:
@@ -52,10 +62,41 @@ def make_title(title: str, model: Model | None, *notes: str) -> alt.TitleParams:
     return alt.TitleParams(make_visible(title), subtitle=list(filter(None, (first, *notes[1:]))))
 
 
+def make_panel_title(text: str, *notes: str) -> alt.TitleParams:
+    """Return the heading of one of several panels, in one line with those beside it."""
+    # By the plot, not by the labels of its axes, which reach out of it differently.
+    return alt.TitleParams(
+        make_visible(text),
+        subtitle=[make_visible(note) for note in notes] if notes else alt.Undefined,
+        fontSize=12,
+        frame="group",
+        offset=10,
+    )
+
+
 def make_layer_axis(n_layers: int) -> alt.Axis:
     """Return the axis of layers as numbers: whole ones only, some ten of them."""
     step = -(-n_layers // 12)
     return alt.Axis(values=list(range(0, n_layers, step)), format="d", grid=False)
+
+
+def choose_layers(n_layers: int, most: int) -> list[int]:
+    """Return all layers, or so many of them, the first and the last among them, evenly chosen."""
+    if n_layers <= most:
+        return list(range(n_layers))
+    return [round(i * (n_layers - 1) / (most - 1)) for i in range(most)]
+
+
+def choose_columns(n: int, widest: int) -> int:
+    """Return how many panels stand side by side, so that the last row is as full as can be.
+
+    They are more than half of the most that may, and all where they are no more than that.
+    """
+    if n <= widest:
+        return n
+    return min(
+        range(widest // 2 + 1, widest + 1), key=lambda columns: (-n % columns, widest - columns)
+    )
 
 
 def make_count_colour(highest: int, title: str = "neurons") -> alt.Color:

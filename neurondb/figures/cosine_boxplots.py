@@ -4,20 +4,22 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import altair as alt
+import numpy as np
 from sqlalchemy import Connection
 
 from neurondb.figures.chart_parts import (
-    PAIR_TITLES,
+    UNSIGNED_PAIRS,
     compute_quantiles,
     make_data,
     make_title,
     overlay,
     round_value,
+    title_pair,
 )
 from neurondb.figures.palette import ACCENT, BAND, OUTLINE, SURFACE
 from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import make_missing_stage_error
-from neurondb.reading.arrays import choose_region, list_pairs, read_all_cosines, read_random_regions
+from neurondb.reading.arrays import choose_region, read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
 
 MOST_SIDE_BY_SIDE: Final = 12
@@ -25,12 +27,12 @@ MOST_SIDE_BY_SIDE: Final = 12
 FIVE: Final = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 
 
-def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
+def draw(connection: Connection, model: Model, absolute: str = "yes") -> alt.TopLevelMixin:
     """Return a box for each layer, in a panel for each pair of vectors."""
-    rows = list(_make_rows(connection, model))
+    rows = list(_make_rows(connection, model, absolute=absolute == "yes"))
     if not rows:
         raise make_missing_stage_error("weights", model)
-    panels = [PAIR_TITLES[pair] for pair in list_pairs(model)]
+    panels = list(dict.fromkeys(row["pair"] for row in rows))
     few = model.n_layers <= MOST_SIDE_BY_SIDE
     step = max(14, min(40, (320 if few else 760) // model.n_layers))
     unpadded = alt.Scale(padding=0)
@@ -54,22 +56,29 @@ def draw(connection: Connection, model: Model) -> alt.TopLevelMixin:
         "box: quartiles and median, whisker: 5% to 95%",
         "grey: where 95% of mismatched or random pairs lie",
     )
-    return layers.facet(facet, columns=len(panels) if few else 1, data=make_data(rows)).properties(
-        title=make_title(FIGURES["cosine-boxplots"].title, model, *notes)
-    )
+    title = make_title(FIGURES["cosine-boxplots"].title, model, *notes)
+    columns = len(panels) if few else 1
+    chart = layers.facet(facet, columns=columns, data=make_data(rows)).properties(title=title)
+    # Half of a panel would be empty where another one has signs.
+    return chart.resolve_scale(y="independent") if absolute == "yes" else chart
 
 
-def _make_rows(connection: Connection, model: Model) -> Iterator[dict[str, Any]]:
+def _make_rows(connection: Connection, model: Model, *, absolute: bool) -> Iterator[dict[str, Any]]:
     regions = read_random_regions(connection, model)
     for pair, values in read_all_cosines(connection, model).items():
-        for layer, of_layer in enumerate(values):
+        unsigned = absolute and pair in UNSIGNED_PAIRS
+        for layer, of_layer in enumerate(np.abs(values) if unsigned else values):
             five = compute_quantiles(of_layer, list(FIVE.values()))
             if five is None:
                 continue
-            row = {"layer": layer, "pair": PAIR_TITLES[pair], **dict(zip(FIVE, five, strict=True))}
+            title = title_pair(pair, absolute=absolute)
+            row = {"layer": layer, "pair": title, **dict(zip(FIVE, five, strict=True))}
             region = choose_region(regions, layer, pair)
             if region is not None:
-                row |= {"low": round_value(region[0].low), "high": round_value(region[0].high)}
+                low, high = region[0]
+                # 95% of random pairs lie within ±high, for the region is as good as symmetric.
+                ends = (0.0, max(-low, high)) if unsigned else (low, high)
+                row |= {"low": round_value(ends[0]), "high": round_value(ends[1])}
             yield row
 
 

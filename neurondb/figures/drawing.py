@@ -1,6 +1,6 @@
 """A figure's name and a model → an Altair chart → a vega-lite specification."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -12,7 +12,9 @@ from neurondb.figures.registry import FIGURES
 from neurondb.figures.sizes import Width, resize
 from neurondb.figures.themes import apply_theme
 from neurondb.name_matching import quote_word, suggest_names
+from neurondb.neurons import NeuronPlace, parse_layers, parse_neurons
 from neurondb.reading.models import Model, find_model
+from neurondb.sql.query_files import set_defaults
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -52,6 +54,22 @@ def draw_chart(
     if isinstance(model, str):
         model = find_model(connection, model)
     return figure.draw(connection, model, **_bind_parameters(figure, model, parameters))
+
+
+def draw_models(
+    connection: Connection, name: str, models: Sequence[Model | str], **parameters: Any
+) -> "TopLevelMixin":
+    """Return a figure of one model or several: in one chart, or in charts below each other.
+
+    Takes and raises what `draw_chart` does.
+    """
+    figure = find_figure(name)
+    if not figure.together or len(models) == 1:
+        charts = [draw_chart(connection, name, model, **parameters) for model in models]
+        return charts[0] if len(charts) == 1 else stack_charts(charts)
+    found = [find_model(connection, m) if isinstance(m, str) else m for m in models]
+    bound = [_bind_parameters(figure, model, parameters) for model in found]
+    return figure.draw_models(connection, found, **bound[0])
 
 
 def make_spec(
@@ -106,6 +124,23 @@ def describe_spec(spec: dict[str, Any]) -> str:
     return " ".join([*(f"{line}." for line in sentences), *map(describe_spec, panels)])
 
 
+def fill_statement(
+    connection: Connection, name: str, model: Model | str, **parameters: Any
+) -> str | None:
+    """Return the SELECT of a figure with a model and parameters as defaults in its header.
+
+    `neurondb sql` then runs it as it is. None, and what is raised, as `Figure.sql` and `draw_chart`
+    have it.
+    """
+    figure = find_figure(name)
+    if isinstance(model, str):
+        model = find_model(connection, model)
+    bound = _bind_parameters(figure, model, parameters) | {"model": model.name}
+    if "layers" in bound:
+        bound["layers"] = ",".join(map(str, bound["layers"]))
+    return None if figure.sql is None else set_defaults(figure.sql, bound)
+
+
 def stack_charts(charts: Sequence["TopLevelMixin"]) -> "TopLevelMixin":
     """Return the charts of several models below each other, each with its own colours."""
     import altair
@@ -130,11 +165,27 @@ def _bind_parameters(figure: Figure, model: Model, parameters: dict[str, Any]) -
     bound: dict[str, Any] = {n: _convert(by_name[n], value) for n, value in values.items()}
     if "layer" in bound:
         bound["layer"] = _resolve_layer(model, bound["layer"])
-    if not 0 <= bound.get("neuron", 0) < model.d_mlp:
-        raise UnknownNameError(
-            f"{model.name} has no neuron {bound['neuron']}: a layer's are 0 to {model.d_mlp - 1}"
-        )
+    if "layers" in bound:
+        layers = (_resolve_layer(model, layer) for layer in parse_layers(bound["layers"]))
+        bound["layers"] = tuple(sorted(set(layers)))
+    if "neurons" in bound:
+        bound["neurons"] = ",".join(_check_neurons(model, parse_neurons(bound["neurons"])))
+    _check_neuron(model, bound.get("neuron", 0))
     return bound
+
+
+def _check_neurons(model: Model, places: Sequence[NeuronPlace]) -> Iterator[str]:
+    for layer, neuron in places:
+        _resolve_layer(model, layer)
+        _check_neuron(model, neuron)
+        yield f"{layer}.{neuron}"
+
+
+def _check_neuron(model: Model, neuron: int) -> None:
+    if not 0 <= neuron < model.d_mlp:
+        raise UnknownNameError(
+            f"{model.name} has no neuron {neuron}: a layer's are 0 to {model.d_mlp - 1}"
+        )
 
 
 def _convert(parameter: Parameter, value: Any) -> int | str:
@@ -145,7 +196,7 @@ def _convert(parameter: Parameter, value: Any) -> int | str:
             raise UsageError(
                 f"{parameter.name} is a whole number, not {quote_word(str(value))}"
             ) from None
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     if parameter.choices and text not in parameter.choices:
         raise UsageError(
             f"{parameter.name} is one of {', '.join(parameter.choices)}, not {quote_word(text)}"

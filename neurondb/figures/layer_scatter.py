@@ -18,7 +18,8 @@ from neurondb.figures.chart_parts import (
     overlay,
     round_value,
 )
-from neurondb.figures.palette import DIVERGING, INK, OUTLINE, SURFACE
+from neurondb.figures.class_regions import make_names, make_threshold_lines, widen_limit
+from neurondb.figures.palette import DIVERGING, INK, MUTED, OUTLINE, SURFACE
 from neurondb.figures.requirements import make_missing_layer_error
 from neurondb.reading.arrays import read_all_cosines, read_random_regions
 from neurondb.reading.models import Model
@@ -43,35 +44,40 @@ def draw(
         raise make_missing_layer_error("weights", model, layer)
     if not model.gated:
         return cosine_histogram.draw_layer(connection, model, layer, cosines["in_out"], neuron)
-    limit = _find_limit(cosines["gate_out"], cosines["in_out"])
+    limit = find_limit(model, cosines["gate_out"], cosines["in_out"])
     cells, points = _split_rows(model, layer, cosines, limit, base_url)
     parts: list[alt.Chart | alt.LayerChart] = [_draw_cross(limit)]
     if cells:
         parts.append(_draw_cells(cells, limit))
     parts += [_draw_points(points, limit), _draw_regions(connection, model, layer, limit)]
+    parts += _draw_classes(model.threshold, limit)
     if neuron is not None and not np.isnan(cosines["in_out"][neuron]):
         parts.append(_draw_highlight(cosines, layer, neuron, limit))
-    note = "squares: several neurons, the more the denser" if cells else ""
-    title = make_title(f"Neurons of layer {layer} by their cosines", model, note)
+    notes = [f"dotted: ±τ = {model.threshold:g}" if limit > model.threshold else ""]
+    if cells:
+        notes.append("squares: several neurons, the more the denser")
+    title = make_title(f"Neurons of layer {layer} by their cosines", model, *notes)
     return overlay(*parts).properties(width=SIDE, height=SIDE, title=title)
 
 
-def _find_limit(*values: Values) -> float:
-    """Return how far both axes reach on either side of 0: to a tenth."""
+def find_limit(model: Model, *values: Values) -> float:
+    """Return how far both axes reach on either side of 0: to a tenth, or to have room beyond τ."""
     largest = max(float(np.nanmax(np.abs(of_pair))) for of_pair in values)
-    return min(1.0, float(np.ceil(largest * 10 + 0.25)) / 10)
+    return widen_limit(min(1.0, float(np.ceil(largest * 10 + 0.25)) / 10), model.threshold)
 
 
-def _make_axes(limit: float, x: str = "x", y: str = "y") -> dict[str, Any]:
+def make_axes(limit: float, n_ticks: int = 7) -> dict[str, Any]:
+    """Return cos(gate, out) across and cos(in, out) up, from −limit to limit."""
     scale = alt.Scale(domain=[-limit, limit], nice=False)
-    axis = alt.Axis(tickCount=7, format="~r")
+    axis = alt.Axis(tickCount=n_ticks, format="~r")
     return {
-        "x": alt.X(f"{x}:Q", title=PAIR_TITLES["gate_out"], scale=scale, axis=axis),
-        "y": alt.Y(f"{y}:Q", title=PAIR_TITLES["in_out"], scale=scale, axis=axis),
+        "x": alt.X("x:Q", title=PAIR_TITLES["gate_out"], scale=scale, axis=axis),
+        "y": alt.Y("y:Q", title=PAIR_TITLES["in_out"], scale=scale, axis=axis),
     }
 
 
-def _make_colour() -> alt.Color:
+def make_colour() -> alt.Color:
+    """Return the colours of cos(gate, in)."""
     scale = alt.Scale(
         domain=[-1, -0.5, 0, 0.5, 1], range=list(DIVERGING), clamp=True, interpolate="rgb"
     )
@@ -98,10 +104,11 @@ def _split_rows(
         }
         for i in np.flatnonzero(single)
     ]
-    return list(_make_cell_rows(lattice, cells[~single], c[~single])), points
+    return list(make_cell_rows(lattice, cells[~single], c[~single])), points
 
 
-def _make_cell_rows(lattice: Grid, cells: Any, c: Values) -> Iterator[dict[str, Any]]:
+def make_cell_rows(lattice: Grid, cells: Any, c: Values) -> Iterator[dict[str, Any]]:
+    """Yield the occupied cells: their ends, how many neurons are in each, and their mean `c`."""
     occupied, place, counts = np.unique(cells, return_inverse=True, return_counts=True)
     means = np.bincount(place, weights=c, minlength=len(occupied)) / counts
     for x, y, n, mean in zip(*lattice.corners(occupied), counts, means, strict=True):
@@ -122,10 +129,10 @@ def _draw_cells(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
         alt.Chart(make_data(rows))
         .mark_rect()
         .encode(
-            **_make_axes(limit),
+            **make_axes(limit),
             x2="x2:Q",
             y2="y2:Q",
-            color=_make_colour(),
+            color=make_colour(),
             opacity=alt.Opacity(
                 "n:Q",
                 scale=alt.Scale(type="log", domain=[1, max(highest, 2)], range=[0.2, 1]),
@@ -149,7 +156,7 @@ def _draw_points(rows: list[dict[str, Any]], limit: float) -> alt.Chart:
     ]
     mark = alt.Chart(make_data(rows)).mark_circle(size=26, opacity=0.85)
     chart: alt.Chart = mark.encode(
-        **_make_axes(limit), color=_make_colour(), tooltip=tooltip, href="href:N"
+        **make_axes(limit), color=make_colour(), tooltip=tooltip, href="href:N"
     )
     return chart
 
@@ -178,13 +185,31 @@ def _draw_regions(connection: Connection, model: Model, layer: int, limit: float
         legend=alt.Legend(symbolType="stroke", symbolSize=300, symbolStrokeColor=INK),
     )
     mark = alt.Chart(make_data(rows)).mark_rule(color=INK, strokeWidth=1.25)
-    chart: alt.Chart = mark.encode(**_make_axes(limit), x2="x2:Q", y2="y2:Q", strokeDash=dash)
+    chart: alt.Chart = mark.encode(**make_axes(limit), x2="x2:Q", y2="y2:Q", strokeDash=dash)
     return chart
+
+
+def _draw_classes(threshold: float, limit: float) -> list[alt.Chart]:
+    """Return the lines at ±τ, and the names of the classes that they tell apart."""
+    lines = make_threshold_lines(threshold, limit)
+    if not lines:
+        return []
+    axes = make_axes(limit)
+    mark = alt.Chart(make_data(lines)).mark_rule(color=OUTLINE, strokeWidth=0.9, strokeDash=[2, 3])
+    parts = [mark.encode(**axes, x2="x2:Q", y2="y2:Q")]
+    names = make_names(threshold, limit)
+    for angle in (0, 270):
+        turned = [name for name in names if name["upright"] == (angle > 0)]
+        base = alt.Chart(make_data(turned)).encode(**axes, text="class:N")
+        look: dict[str, Any] = {"angle": angle, "fontSize": 10, "aria": False}
+        parts.append(base.mark_text(stroke=SURFACE, strokeWidth=3, **look))
+        parts.append(base.mark_text(color=MUTED, **look))
+    return parts
 
 
 def _draw_cross(limit: float) -> alt.LayerChart:
     origin = alt.Chart(make_data([{"x": 0, "y": 0}])).mark_rule(color=OUTLINE, strokeWidth=0.6)
-    axes = _make_axes(limit)
+    axes = make_axes(limit)
     return overlay(origin.encode(x=axes["x"]), origin.encode(y=axes["y"]))
 
 
@@ -194,7 +219,7 @@ def _draw_highlight(
     x, y = (float(cosines[pair][neuron]) for pair in ("gate_out", "in_out"))
     to_left = x > 0.6 * limit
     rows = [{"x": round_value(x), "y": round_value(y), "name": f"{layer}.{neuron}"}]
-    base = alt.Chart(make_data(rows)).encode(**_make_axes(limit))
+    base = alt.Chart(make_data(rows)).encode(**make_axes(limit))
     ring = base.mark_point(filled=False, size=150, strokeWidth=2.5, color=INK, opacity=1)
     side, dx = ("right", -11) if to_left else ("left", 11)
     place: dict[str, Any] = {"align": side, "dx": dx, "dy": -9}

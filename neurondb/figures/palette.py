@@ -46,6 +46,20 @@ CLASS_COLOURS: Final = MappingProxyType(
 )
 """Read-write class → colour."""
 
+LINE_COLOURS: Final = (
+    ACCENT,
+    *(
+        CLASS_COLOURS[name]
+        for name in (
+            *("strengthening", "proportional change", "conditional strengthening"),
+            *("conditional weakening", "weakening"),
+        )
+    ),
+)
+"""Colours of lines that stand for models, or for anything else that has none of its own."""
+LINE_DASHES: Final = ([1, 0], [6, 3], [2, 2])
+"""Dashes of such lines: each after the other once the colours are used up."""
+
 ROLE_COLOURS: Final = MappingProxyType(
     {
         "prediction": "#c8401e",

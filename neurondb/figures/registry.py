@@ -5,7 +5,7 @@ Nothing here imports altair, so that figures can be listed where none can be dra
 
 from typing import Final
 
-from neurondb.figures.figure import BASE_URL, DATASET, LAYER, OTHER, Figure, Parameter
+from neurondb.figures.figure import BASE_URL, DATASET, LAYER, LAYERS, OTHER, Figure, Parameter
 from neurondb.interventions import ESTIMATED_METRICS, METRICS, MODES
 from neurondb.reading.arrays import FIGURE_PAIRS
 
@@ -13,14 +13,41 @@ _CONCEPT: Final = (
     Parameter("concept", "the word or phrase; by default that of the newest run"),
     Parameter("run", "a run by its id; by default the newest of the concept", kind=int),
 )
+_METRIC: Final = Parameter(
+    "metric", "what is measured", choices=("entropy", "loss", "rank", "scale")
+)
+_MODE: Final = Parameter("mode", "what was done to the neurons", choices=MODES)
+_DRAWN: Final = Parameter(
+    "drawn",
+    "how many of each class `ablate-suite --draw` took; by default all, or the most",
+    kind=int,
+)
+_WHERE: Final = Parameter(
+    "where", "the set: an expression as `neurondb find` takes it, such as class=weakening", True
+)
+_COSINE: Final = Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS)
+_UNSIGNED: Final = Parameter(
+    "absolute",
+    "whether cos(gate, out) is without its sign, as in the paper",
+    choices=("yes", "no"),
+)
 _ALL: Final = (
+    Figure(
+        name="median-in-out-by-depth",
+        title="Median cos(in, out) by depth",
+        description="Median of cos(in, out) in every layer of one model or several, from the first "
+        "layer to the last, with the region that random pairs fill (after weakening-neurons, "
+        "figures 1 and 22, which have layers by their number).",
+        several=True,
+        together=True,
+    ),
     Figure(
         name="median-cosines-by-layer",
         title="Median cosines by layer",
         description="Median and quartiles of the cosines between a neuron's vectors in every "
-        "layer, with the region that random pairs fill (after weakening-neurons, figures 1 and 22, "
-        "which have the median of cos(in, out) only, of several models in one).",
+        "layer, with the region that random pairs fill (weakening-neurons, §3).",
         several=True,
+        query="median-cosines-by-layer",
     ),
     Figure(
         name="classes-by-layer",
@@ -28,6 +55,7 @@ _ALL: Final = (
         description="Share of each read-write class among the neurons of every layer "
         "(after weakening-neurons, figures 2, 23 and 24).",
         several=True,
+        together=True,
     ),
     Figure(
         name="class-heatmap",
@@ -40,16 +68,24 @@ _ALL: Final = (
     Figure(
         name="cosine-boxplots",
         title="Cosines by layer",
-        description="Boxplots of the three cosines in every layer, whiskers from 5% to 95% "
-        "(after weakening-neurons, figures 25 and 26, which have the absolute values of "
-        "cos(gate, in) and cos(gate, out)).",
+        description="Boxplots of cos(in, out), |cos(gate, out)| and |cos(gate, in)| in every "
+        "layer, whiskers from 5% to 95% (after weakening-neurons, figures 25 and 26).",
+        parameters=(
+            Parameter(
+                "absolute",
+                "whether cos(gate, out) and cos(gate, in) are without their sign, as in the paper",
+                choices=("yes", "no"),
+            ),
+        ),
+        several=True,
     ),
     Figure(
         name="layer-scatter",
         title="Neurons of a layer by their cosines",
         description="cos(gate, out) against cos(in, out) of a layer's neurons, coloured by "
-        "cos(gate, in), with the regions of random pairs (weakening-neurons, figure 3, a panel at "
-        "a time); of ungated models the distribution of cos(in, out).",
+        "cos(gate, in), with the regions of random pairs and the classes' corners "
+        "(weakening-neurons, figure 3, a panel at a time); of ungated models the distribution of "
+        "cos(in, out).",
         parameters=(
             LAYER,
             Parameter("neuron", "neuron of the layer to mark", kind=int),
@@ -57,13 +93,41 @@ _ALL: Final = (
         ),
     ),
     Figure(
+        name="layer-scatter-grid",
+        title="Neurons by their cosines, layer by layer",
+        description="cos(gate, out) against cos(in, out) of the neurons of many layers, a panel "
+        "each, coloured by cos(gate, in), with the random region and the classes' corners "
+        "(weakening-neurons, figures 3, 7 and 27 to 38); of ungated models the distributions of "
+        "cos(in, out).",
+        parameters=(LAYERS,),
+    ),
+    Figure(
+        name="class-vectors",
+        title="Neurons of each read-write class as vectors",
+        description="Gate, in and out of a neuron of each of the six classes, drawn from its own "
+        "cosines in the plane of gate and in; out is its projection on that plane, whose products "
+        "with both are exact (after input-output-functionality, figure 2).",
+        parameters=(
+            Parameter("neurons", "neurons to draw, as 29.808,3.7; by default one of each class"),
+        ),
+    ),
+    Figure(
         name="frequency-against-cosine",
         title="Activation frequency against a cosine",
-        description="Share of tokens on which neurons fire against a cosine of their vectors, with "
-        "the correlation in every layer (after weakening-neurons, figures 6 and 8, with the axes "
-        "exchanged, and for the other two cosines figures 9 and 10; for ungated models after "
-        "universal-neurons, figure 9).",
-        parameters=(Parameter("cosine", "pair of vectors", choices=FIGURE_PAIRS), DATASET),
+        description="Share of tokens on which neurons fire against a cosine of their vectors, as a "
+        "two-dimensional histogram of each layer or of some, with the correlation in each "
+        "(weakening-neurons, figures 6 and 8, and for the other two cosines figures 9 and 10).",
+        parameters=(_COSINE, LAYERS, _UNSIGNED, DATASET),
+    ),
+    Figure(
+        name="frequency-histograms",
+        title="Activation frequency against a cosine, of whole models",
+        description="Share of tokens on which neurons fire against a cosine of their vectors, as a "
+        "two-dimensional histogram of all neurons of each model (after universal-neurons, "
+        "figure 9).",
+        parameters=(_COSINE, _UNSIGNED, DATASET),
+        several=True,
+        together=True,
     ),
     Figure(
         name="frequency-by-class",
@@ -119,6 +183,48 @@ _ALL: Final = (
         parameters=(LAYER, BASE_URL),
     ),
     Figure(
+        name="vocabulary-moments-by-layer",
+        title="What out writes to the vocabulary, by layer",
+        description="Percentiles of kurtosis, skewness and variance of cos(U, out) in every layer, "
+        "the skewness of neurons with a kurtosis above 10, and the share of prediction, "
+        "suppression and partition neurons (after universal-neurons, figures 6 and 23, which have "
+        "kurtosis and skewness only).",
+        several=True,
+    ),
+    Figure(
+        name="logit-effects",
+        title="What neurons do to the logits of all tokens",
+        description="Histogram of cos(U, out) over the vocabulary, split by the property of tokens "
+        "that explains most of its skewness or variance: of the most extreme prediction, "
+        "suppression and partition neuron, or of a neuron that is named (as universal-neurons, "
+        "figure 5, of other neurons).",
+        parameters=(
+            Parameter("layer", "with neuron: a neuron, by default one of each role", kind=int),
+            Parameter("neuron", "with layer: a neuron that has a histogram", kind=int),
+            Parameter("property", "another property of tokens that it has a histogram by"),
+        ),
+        several=True,
+    ),
+    Figure(
+        name="properties-by-percentile",
+        title="A set of neurons within its layers",
+        description="Percentiles, among all neurons of the same layer, of a set of neurons by each "
+        "of their properties: norms, cosines, biases, moments over the vocabulary and of "
+        "activations, frequencies (after universal-neurons, figure 3, whose set is the universal "
+        "neurons).",
+        parameters=(_WHERE, DATASET),
+        several=True,
+    ),
+    Figure(
+        name="properties-by-layer",
+        title="A set of neurons beside all others",
+        description="Medians and quartiles in every layer of eight properties, of a set of neurons "
+        "and of all others (after universal-neurons, figure 15, whose set is the universal "
+        "neurons).",
+        parameters=(_WHERE, DATASET),
+        several=True,
+    ),
+    Figure(
         name="ablation-effects",
         title="Effects of removing classes of neurons",
         description="Mean clean − ablated of a metric when all neurons of a class are removed, "
@@ -143,6 +249,29 @@ _ALL: Final = (
         ),
     ),
     Figure(
+        name="ablation-histograms",
+        title="Changes of a metric by token when a class is removed",
+        description="How many tokens the removal of a class changes by how much, beside as many "
+        "random neurons of the same layers, and where its neurons have given signs only: six "
+        "histograms with logarithmic axes (after weakening-neurons, figure 5, whose axis of "
+        "changes is linear).",
+        parameters=(
+            _METRIC,
+            Parameter("rw_class", "read-write class; by default weakening"),
+            _MODE,
+            _DRAWN,
+        ),
+    ),
+    Figure(
+        name="ablation-grid",
+        title="Changes of a metric by token, of every class and condition",
+        description="How many tokens the removal of each class changes by how much, at every token "
+        "and where its neurons have given signs, with random neurons of the same layers as a line: "
+        "a row for each class, a column for each condition (after weakening-neurons, figures 14 to "
+        "21: entropy, loss, rank and scale, of 24 and of 243 neurons).",
+        parameters=(_METRIC, _MODE, _DRAWN),
+    ),
+    Figure(
         name="neuron-effects",
         title="Effects of removing neurons against their estimates",
         description="Mean clean − ablated of every neuron that was removed alone, against "
@@ -156,9 +285,30 @@ _ALL: Final = (
         name="attribute-curves",
         title="Attribute rate by layer",
         description="Attribute rate of the model as it is, with neurons ablated, and with random "
-        "ones ablated, from a file of `neurondb attributes rate` (after weakening-neurons, "
+        "ones ablated, and below it the changes against the clean model (after weakening-neurons, "
         "figures 4 and 11 to 13).",
-        parameters=(Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote"),),
+        parameters=(
+            Parameter("run", "a run by its id; by default the newest", kind=int),
+            Parameter("file", "what `neurondb attributes rate -o FILE.json` wrote, instead"),
+        ),
+    ),
+    Figure(
+        name="entropy-curves",
+        title="Neurons fixed at values",
+        description="Mean scale of the final norm, rank of the correct token, entropy and loss "
+        "against what a neuron is fixed at, of entropy neurons and of random ones (after panels c "
+        "to f of universal-neurons, figures 7 and 26).",
+        parameters=(Parameter("run", "a run by its id; by default the newest", kind=int),),
+    ),
+    Figure(
+        name="generation-shares",
+        title="Samples that have a text in them",
+        description="Share of generated samples that have each counted text in them, of the model "
+        "as it is and with neurons held, with 95% intervals (after specialised-feature-neurons, "
+        "figure 3).",
+        parameters=(
+            Parameter("run", "a run by its id; by default the newest that counted", kind=int),
+        ),
     ),
     Figure(
         name="clamp-sweeps",

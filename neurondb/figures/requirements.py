@@ -10,6 +10,8 @@ from sqlalchemy import Connection, select
 
 from neurondb.errors import UnknownNameError, UsageError
 from neurondb.find.coverage import explain_missing_stage
+from neurondb.interventions import MODES
+from neurondb.reading.class_runs import ClassSuite, find_class_suite, list_suite_sizes
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.pairs import Pair, find_stored_comparison
 from neurondb.reading.texts import Dataset, find_dataset
@@ -86,4 +88,36 @@ def make_missing_comparison_error(pair: Pair) -> UnknownNameError:
     return UnknownNameError(
         f"{pair.before.name} and {pair.after.name} were not compared, or are no longer what was "
         f"compared: run `neurondb compare {before} {after}`"
+    )
+
+
+def require_class_suite(
+    connection: Connection,
+    model: Model,
+    mode: str,
+    n_drawn: int | None = None,
+    class_name: str | None = None,
+) -> ClassSuite:
+    """Return the newest comparable runs on classes of a model, one of them of `class_name`.
+
+    Raises:
+        UnknownNameError: when there are none, with the command that runs them.
+    """
+    suite = find_class_suite(connection, model, mode, n_drawn)
+    if suite is not None and class_name in (None, *(runs.class_name for runs in suite.runs)):
+        return suite
+    what = "class" if class_name is None else f"neurons of class {class_name}"
+    command = f"neurondb ablate-suite {shlex.quote(model.name)} --dataset TEXTS"
+    command += "" if mode == MODES[0] else f" --modes {mode}"
+    command += "" if class_name is None else f" --classes {shlex.quote(class_name)}"
+    if n_drawn is None:
+        raise UnknownNameError(
+            f"no {what} of {model.name} {'was' if class_name is None else 'were'} ablated by mode "
+            f"{mode}: run `{command}`"
+        )
+    sizes = list_suite_sizes(connection, model, mode)
+    there = f", only {', '.join(map(str, sizes))}" if sizes else ""
+    raise UnknownNameError(
+        f"no {n_drawn} {what if class_name else 'neurons of a class'} of {model.name} were ablated "
+        f"by mode {mode}{there}: run `{command} --draw {n_drawn}`"
     )

@@ -5,6 +5,11 @@ from typing import Final, NamedTuple
 
 from neurondb.errors import UsageError
 from neurondb.find.condition_columns import parse_condition_column
+from neurondb.find.percentiles import (
+    format_percentile,
+    get_ranked_key,
+    write_percentile,
+)
 from neurondb.name_matching import quote_word, suggest_names
 from neurondb.schema.views import CASE_COLUMNS, EFFECT_COLUMNS
 
@@ -23,6 +28,7 @@ NUMBER_COLUMNS: Final = {
     "gate_norm": "‖gate‖",
     "in_norm": "‖in‖",
     "out_norm": "‖out‖",
+    "in_bias": "bias of x_in, canonical and folded; unknown where the MLP has none",
     "penalty": "weight-decay penalty ‖in‖² + ‖out‖² (+ ‖gate‖²)",
     "sign": "+1 or −1: what in and out were multiplied by",
     "pre_mean": "mean of hook_pre",
@@ -38,6 +44,9 @@ NUMBER_COLUMNS: Final = {
     "out_skewness": "skewness of cos(U, out)",
     "out_variance": "variance of cos(U, out)",
     "out_dot_variance": "variance of the dot product U·out",
+    "null_share": "share of ‖out‖ in the null directions of U",
+    "jaccard": "overlap of the top tokens of gate with those at one end of in, the better one",
+    "lm_head_probability": "largest probability of the LM-head decoding of in, at +in or −in",
     "significant_in_out": "1 when cos(in, out) is outside the layer's random region, else 0",
     "ablated_loss": "mean loss, clean − without the neuron: below 0 where removing it hurts",
     "ablated_entropy": "mean entropy, clean − without the neuron",
@@ -54,11 +63,17 @@ PLACE_COLUMNS: Final = ("layer", "neuron", "neuron_id")
 SHARE_COLUMNS: Final = ("freq", *CASE_COLUMNS.values(), "post_positive")
 """Columns that are shares of tokens."""
 
+_UNIT_COLUMNS: Final = ("null_share", "jaccard", "lm_head_probability")
+"""Other columns that are between 0 and 1."""
+
 ACTIVATION_COLUMNS: Final = frozenset(
     c for c in NUMBER_COLUMNS if c.startswith(("pre_", "post_"))
 ) | {*SHARE_COLUMNS}
 VOCABULARY_COLUMNS: Final = frozenset(
-    ("out_kurtosis", "out_skewness", "out_variance", "out_dot_variance", "role", "top_out_token")
+    (
+        *("out_kurtosis", "out_skewness", "out_variance", "out_dot_variance", "role"),
+        *("top_out_token", *_UNIT_COLUMNS),
+    )
 )
 """Columns that are known once the activations, or the vocabulary, have been ingested."""
 
@@ -105,11 +120,15 @@ class ResultShape(NamedTuple):
 def parse_number_column(key: str) -> str | None:
     """Return the column that a key names; `|in_out|` for its absolute value.
 
-    It is one of neuron_overview, or an effect under a condition, `ablated[gate-_post+].loss`.
+    It is one of neuron_overview, or an effect under a condition, `ablated[gate-_post+].loss`, or
+    the percentile of one of these within a neuron's layer, `pct(out_norm)`.
 
     Raises:
-        ExpressionError: when a key with a condition names no effect.
+        ExpressionError: when a key with a condition names no effect, or a percentile no number by
+            which neurons have an order.
     """
+    if (ranked := get_ranked_key(key)) is not None:
+        return format_percentile(key, ranked, parse_number_column(ranked))
     if len(key) > 2 and key[0] == key[-1] == "|":
         absolute_of = parse_number_column(key[1:-1])
         return None if absolute_of is None else f"|{absolute_of}|"
@@ -144,6 +163,8 @@ def check_column(column: str) -> str:
     """
     if (effect := parse_condition_column(column)) is not None:
         return effect.spelled
+    if get_ranked_key(column) is not None:
+        return str(parse_number_column(column))
     columns = (*NUMBER_COLUMNS, *OTHER_COLUMNS)
     column = EFFECT_ALIASES.get(column, column)
     if column not in columns:
@@ -155,6 +176,8 @@ def write_column(column: str) -> str:
     """Return the SQL of a column by its name, or of the absolute value that `|column|` means."""
     if column.startswith("|"):
         return f"ABS({write_column(column.strip('|'))})"
+    if get_ranked_key(column) is not None:
+        return write_percentile(column)
     effect = parse_condition_column(column)
     return column if effect is None else effect.value_sql
 
@@ -175,10 +198,19 @@ def list_order_terms(keys: Sequence[str]) -> list[str]:
     return [*terms, "neuron_id"]
 
 
+def parse_order_key(key: str) -> str:
+    """Return the column that a key of a `ResultShape` orders by.
+
+    Raises:
+        UsageError: when it names no column.
+    """
+    name = key.removeprefix("-")
+    return parse_number_column(name) or check_column(name)
+
+
 def _make_order_terms(key: str) -> list[str]:
     direction = " DESC" if key.startswith("-") else ""
-    name = key.removeprefix("-")
-    if name == "name":  # as numbers: 2.10 comes before 10.2
+    column = parse_order_key(key)
+    if column == "name":  # as numbers: 2.10 comes before 10.2
         return [f"layer{direction}", f"neuron{direction}"]
-    column = parse_number_column(name) or check_column(name)
     return [f"{write_column(column)}{direction} NULLS LAST"]

@@ -5,19 +5,21 @@ import json
 import struct
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import Final, TypeVar
 
-from neurondb.errors import ExpressionError
 from neurondb.find.columns import (
     ResultShape,
     check_column,
     list_order_terms,
+    parse_order_key,
     write_column,
     write_shown,
 )
 from neurondb.find.concepts import select_concept_neurons
 from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
+from neurondb.find.percentiles import list_percentiles, write_ranks, write_source
+from neurondb.find.statement import Parameters, Statement, check_depth, check_size
 from neurondb.find.terms import (
     And,
     Between,
@@ -37,19 +39,10 @@ from neurondb.find.terms import (
     Places,
     get_dataset_name,
     iterate_conjuncts,
-    measure_depth,
 )
 from neurondb.schema.columns import FLOAT32_COLUMNS
 from neurondb.schema.views import make_overview_on
 from neurondb.sql.running import Value
-
-
-class Statement(NamedTuple):
-    """A SELECT on neuron_overview, and the values of its parameters `:p1`, `:p2` and so on."""
-
-    sql: str
-    parameters: dict[str, Value]
-
 
 # A role that is NULL means "none" once the vocabulary has been looked at, and "unknown" before.
 _ROLE_OR_NONE: Final = "CASE WHEN out_kurtosis IS NOT NULL THEN COALESCE(role, 'none') END"
@@ -101,25 +94,6 @@ _MAX_ITEMS: Final = 100_000
 """Items of a list that is one value; SQLite bounds how long a value is."""
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
-_MAX_CHARACTERS: Final = 900_000
-"""How many characters a statement has at most; SQLite takes a few more."""
-_MAX_PARAMETERS: Final = 30_000
-_MAX_DEPTH: Final = 12
-"""Alternations of and, or and not: the stack of SQLite's parser has a hundred places."""
-
-
-@dataclass
-class _Parameters:
-    """Collects the values of a statement: a call with a value returns its parameter's name."""
-
-    parameters: dict[str, Value] = field(default_factory=dict)
-
-    def __call__(self, value: Value) -> str:
-        name = f"p{len(self.parameters) + 1}"
-        self.parameters[name] = value
-        return f":{name}"
-
-
 Bind = Callable[[Value], str]
 Listed = HasToken | HasPeak | HasEffect | IsConcept
 """Terms whose neurons an index lists."""
@@ -286,37 +260,24 @@ def compile_find(expression: Expression, shape: ResultShape = ResultShape()) -> 
         UsageError: when a column to show or to order by does not exist.
         ExpressionError: when the expression is too long or too deep.
     """
-    _check_depth(expression)
-    bind = _Parameters()
-    columns = ", ".join(write_shown(check_column(column)) for column in shape.columns)
+    check_depth(expression)
+    bind = Parameters()
+    shown = [check_column(column) for column in shape.columns]
+    keys = [parse_order_key(key) for key in shape.order]
+    columns = ", ".join(map(write_shown, shown))
     order = ", ".join(list_order_terms(shape.order))
     condition = _write_where(expression, bind)
+    source = write_source(list_percentiles((*shown, *keys), expression))
     if shape.limit is not None:
         # Choose the neurons first: what is shown of them is looked up for these few only.
-        first = f"SELECT neuron_id\nFROM neuron_overview\nWHERE {condition}\nORDER BY {order}"
+        chosen_of = write_source(list_percentiles(keys, expression))
+        first = f"SELECT neuron_id\nFROM {chosen_of}\nWHERE {condition}\nORDER BY {order}"
         selected_ids = textwrap.indent(f"{first}\nLIMIT {bind(shape.limit)}", "    ")
         condition = f"neuron_id IN (\n{selected_ids})"
-    sql = f"SELECT {columns}\nFROM neuron_overview\nWHERE {condition}\nORDER BY {order}"
-    return _check_size(Statement(_use_dataset(expression, sql, bind), bind.parameters))
-
-
-def _check_depth(expression: Expression) -> None:
-    """Refuse an expression whose `and`, `or` and `not` are nested more than `_MAX_DEPTH` deep."""
-    if measure_depth(expression) > _MAX_DEPTH:
-        raise ExpressionError(
-            f"and, or and not stand within one another more than {_MAX_DEPTH} deep; "
-            "write it flatter, or ask with `neurondb sql`"
-        )
-
-
-def _check_size(statement: Statement) -> Statement:
-    """Return a statement; refuse one that is too long for SQLite."""
-    if len(statement.sql) > _MAX_CHARACTERS or len(statement.parameters) > _MAX_PARAMETERS:
-        raise ExpressionError(
-            f"the expression has too many conditions ({len(statement.parameters):,}); list neurons "
-            "or numbers with commas, or ask for fewer at a time"
-        )
-    return statement
+        source = write_source(list_percentiles((*shown, *keys)))
+    sql = f"SELECT {columns}\nFROM {source}\nWHERE {condition}\nORDER BY {order}"
+    percentiles = list_percentiles((*shown, *keys), expression)
+    return _finish(expression, sql, percentiles, bind)
 
 
 def compile_count(expression: Expression) -> Statement:
@@ -325,26 +286,37 @@ def compile_count(expression: Expression) -> Statement:
     Raises:
         ExpressionError: when it is too long or too deep.
     """
-    _check_depth(expression)
-    bind = _Parameters()
+    check_depth(expression)
+    bind = Parameters()
     condition = _write_where(expression, bind)
-    sql = f"SELECT COUNT(*) AS n\nFROM neuron_overview\nWHERE {condition}"
-    return _check_size(Statement(_use_dataset(expression, sql, bind), bind.parameters))
+    percentiles = list_percentiles((), expression)
+    sql = f"SELECT COUNT(*) AS n\nFROM {write_source(percentiles)}\nWHERE {condition}"
+    return _finish(expression, sql, percentiles, bind)
 
 
-def _use_dataset(expression: Expression, sql: str, bind: Bind) -> str:
-    """Return a statement with activations on the dataset that an expression names, if it does.
+def _finish(
+    expression: Expression, sql: str, percentiles: Sequence[str], bind: Parameters
+) -> Statement:
+    """Return a statement with the common table expressions that its SELECT refers to.
 
-    A common table expression takes the place of the view. It is never stored, so that conditions
-    reach the indexes through it as they do through the view.
+    One takes the place of the view where the expression names a dataset. It is never stored, so
+    that conditions reach the indexes through it as they do through the view.
+
+    Raises:
+        ExpressionError: when it is too long.
     """
     name = get_dataset_name(expression)
-    if name is None:
-        return sql
-    dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
-    overview = textwrap.indent(make_overview_on(dataset), "    ")
-    sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
-    return f"WITH neuron_overview AS NOT MATERIALIZED (\n{overview}\n)\n{sql}"
+    tables = write_ranks(
+        percentiles, expression, lambda term: compile_condition(term, bind), write_column
+    )
+    if name is not None:
+        dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
+        overview = textwrap.indent(make_overview_on(dataset), "    ")
+        sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
+        tables.insert(0, f"neuron_overview AS NOT MATERIALIZED (\n{overview}\n)")
+    if tables:
+        sql = "WITH {}\n{}".format(", ".join(tables), sql)
+    return check_size(Statement(sql, bind.parameters))
 
 
 def _use_effect_index(term: Expression, bind: Bind) -> str | None:

@@ -24,6 +24,7 @@ from neurondb.schema.tables import (
     activation_stats,
     dataset_rows,
     label_stats,
+    logit_effect_rows,
     models,
     neurons,
     peak_token_rows,
@@ -139,6 +140,9 @@ STAGES: Final[dict[str, Stage]] = {
     "properties": Stage(
         "effects on token properties were", "--stages vocab", property_effects, dense=False
     ),
+    "logit_effects": Stage(
+        "histograms of logit effects were", "--stages vocab", logit_effect_rows, dense=False
+    ),
     "activations": Stage("activations were", _ACTIVATIONS, activation_stats),
     "peaks": Stage("peak tokens were", "--stages peaks --dataset {dataset}", peak_token_rows),
     "labels": Stage("labels were", f"{_ACTIVATIONS} --label-field FIELD", label_stats, dense=False),
@@ -215,7 +219,7 @@ def explain_missing_layers(
     }
     if not missing_layers:
         return ""
-    if stage == "properties":
+    if stage in ("properties", "logit_effects"):
         nameless = [p.model.name for p in missing_layers if not has_tokenizer(connection, p.model)]
         if nameless:
             return f"no tokenizer came with {', '.join(nameless)}: its tokens have no properties"

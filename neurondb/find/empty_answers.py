@@ -25,7 +25,9 @@ from neurondb.find.coverage import (
 )
 from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
+from neurondb.find.model_runs import RUN_NEEDS, explain_missing_runs
 from neurondb.find.peak_tokens import explain_rare_peaks
+from neurondb.find.percentiles import get_base_column
 from neurondb.find.terms import (
     Between,
     Compare,
@@ -69,9 +71,9 @@ EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
 CONCEPTS: Final = "concepts"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS)
+NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS, *RUN_NEEDS)
 """The words for what a named query needs, as its header may list them."""
-NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS))
+NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS, *RUN_NEEDS))
 """Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """The endings of the names of related classes."""
@@ -154,10 +156,27 @@ def _explain_missing_data(
     effect_terms = [Missing("ablated_loss")] if EFFECTS in stages else []
     models = [model for model, _ in covered_models]
     yield from explain_missing_effects(connection, (*terms, *effect_terms), models)
+    yield from _explain_missing_biases(connection, terms, models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
+    yield from explain_missing_runs(connection, models, stages)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
+
+
+def _explain_missing_biases(
+    connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
+) -> Iterator[str]:
+    """Yield a line where a question is about biases and no model has any."""
+    asks = any(
+        isinstance(term, Compare | Between | OneOf) and get_base_column(term.column) == "in_bias"
+        for term in terms
+    )
+    n = tables.neurons.c
+    first = select(n.neuron_id).where(n.neuron_id.in_([model.first_neuron_id for model in models]))
+    if asks and connection.execute(first.where(n.in_bias.is_not(None))).first() is None:
+        names = ", ".join(model.name for model in models)
+        yield f"{names}: the MLP has no biases, so that in_bias is unknown of all neurons"
 
 
 def _explain_gates(
@@ -229,7 +248,8 @@ def _needs_stage(stage: str, terms: Sequence[Expression]) -> bool:
         return True
     columns = STAGE_COLUMNS.get(stage, frozenset())
     return any(
-        isinstance(term, Compare | Between | OneOf | Missing) and term.column.strip("|") in columns
+        isinstance(term, Compare | Between | OneOf | Missing)
+        and get_base_column(term.column) in columns
         for term in terms
     )
 
@@ -290,7 +310,7 @@ def explain_missing_effects(
 ) -> Iterator[str]:
     """Yield a line for each effect that the terms ask for and that no run of a model has."""
     columns = (
-        term.column.strip("|")
+        get_base_column(term.column)
         for term in terms
         if isinstance(term, Compare | Between | OneOf | Missing)
     )

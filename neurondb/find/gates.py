@@ -5,6 +5,7 @@ from typing import Final
 
 from neurondb.find.condition_columns import parse_condition_column
 from neurondb.find.keywords import DEAD
+from neurondb.find.percentiles import get_base_column
 from neurondb.find.terms import (
     Between,
     Compare,
@@ -25,6 +26,7 @@ NEAREST_UNGATED_COLUMN: Final = {
     "freq": "post_positive",
     **dict.fromkeys(CASE_COLUMNS.values(), "post_positive"),
     "gate_norm": "in_norm",
+    "jaccard": "in.token",
 }
 """Columns that are NULL for neurons without a gate → their column that comes nearest to it."""
 UNGATED_CLASSES: Final = ("strengthening", "weakening", "orthogonal output")
@@ -105,7 +107,7 @@ def _get_gated_column(term: Expression) -> str | None:
     """Return the column that a term is on where only neurons with a gate have it."""
     if not isinstance(term, Compare | Between | OneOf):
         return None
-    column = term.column.strip("|")
+    column = get_base_column(term.column)
     effect = parse_condition_column(column)
     needs_gate = column in NEAREST_UNGATED_COLUMN or (effect and effect.condition.gate)
     return column if needs_gate else None

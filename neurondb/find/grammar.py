@@ -238,6 +238,11 @@ class _Parser:
             raise ExpressionError(f"{lexeme.value} {lexeme.where} needs a comparison")
         if looks_like_place(lexeme.value):
             raise make_place_error(lexeme)
+        if lexeme.value.lower() == "pct":
+            raise ExpressionError(
+                f"{lexeme.quoted} {lexeme.where} is followed at once by a number of the neuron in "
+                "parentheses, as in pct(out_norm)>0.99"
+            )
         entries = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *list_keys()}
         hint = suggest_names(lexeme.value, entries)
         raise ExpressionError(f"unknown word {lexeme.quoted} {lexeme.where}{hint}")

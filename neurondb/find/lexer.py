@@ -10,6 +10,8 @@ END: Final = "end"
 WORD: Final = "word"
 TEXT: Final = "text"
 OPERATOR: Final = "operator"
+PERCENTILE: Final = "percentile"
+"""A word with parentheses, `pct(out_norm)`."""
 
 OPERATOR_SPELLINGS: Final = {"==": "=", "<>": "!=", "≤": "<=", "≥": ">=", "≠": "!="}
 """Other spellings of an operator → the usual one."""
@@ -18,6 +20,7 @@ _LEXEME = re.compile(
     r"""(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")
       |(?P<operator><=|>=|!=|<>|==|[=<>≤≥≠~])
       |(?P<mark>[(),])
+      |(?P<percentile>[pP][cC][tT]\([^()'",=<>!≤≥≠~]*\))
       |(?P<word>[^\s()'",=<>!≤≥≠~]+)""",
     re.VERBOSE | re.DOTALL,
 )
@@ -77,6 +80,8 @@ def _make_lexeme(match: re.Match[str]) -> Lexeme:
         return Lexeme(TEXT, unquote(value), match.start())
     if kind == OPERATOR:
         return Lexeme(OPERATOR, OPERATOR_SPELLINGS.get(value, value), match.start())
+    if kind == PERCENTILE:
+        return Lexeme(WORD, value, match.start())
     return Lexeme(WORD if kind == WORD else value, value, match.start())
 
 

@@ -18,6 +18,11 @@ _BY_EFFECT: Final = """
     JOIN {table} e ON e.run_id = m.{run} AND e.metric = '{metric}'
     WHERE {{fits}}"""
 
+_BY_JACCARD: Final = """
+    SELECT e.neuron_id
+    FROM (SELECT d.neuron_id, d.jaccard AS mean FROM double_checking d) e
+    WHERE {fits}"""
+
 # One value however long the list is: {"31.9634": 31000009634, …}, which SQLite and PostgreSQL read
 # alike. The second number is layer · 10⁹ + neuron.
 _BY_PLACE: Final = """
@@ -53,8 +58,10 @@ def select_places(places: Sequence[Place], bind: Bind) -> str:
 def select_by_effect(column: str) -> str | None:
     """Return a SELECT of neurons by an effect, with a condition on `e.mean` to fill in at `{fits}`.
 
-    It is None where the column is no effect of removing a neuron.
+    The overlap of token lists has an index too. It is None where a column has none of its own.
     """
+    if column == "jaccard":
+        return _BY_JACCARD
     if not column.startswith("|") and (effect := parse_condition_column(column)) is not None:
         return effect.neurons_sql
     place = EFFECT_COLUMNS.get(column)

@@ -12,10 +12,11 @@ from sqlalchemy import Engine
 from neurondb.database import format_url, translate_errors
 from neurondb.find import empty_answers
 from neurondb.find.columns import ResultShape, choose_columns
-from neurondb.find.compiler import Statement, compile_count, compile_find
+from neurondb.find.compiler import compile_count, compile_find
 from neurondb.find.coverage import find_covered_models, load_models
 from neurondb.find.grammar import parse
 from neurondb.find.names import find_model_name, resolve_names
+from neurondb.find.statement import Statement
 from neurondb.find.terms import Expression, OneOf, iterate_terms
 from neurondb.reading.models import Model
 from neurondb.spelling import option

@@ -12,6 +12,7 @@ from neurondb.errors import ExpressionError
 from neurondb.find.columns import PLACE_COLUMNS, SHARE_COLUMNS
 from neurondb.find.keywords import CLASS_WORDS, DATASET_KEY, ROLE_WORDS
 from neurondb.find.lexer import TEXT, Lexeme
+from neurondb.find.percentiles import get_ranked_key
 from neurondb.find.terms import (
     And,
     Between,
@@ -59,11 +60,12 @@ def read_number(column: str, lexeme: Lexeme) -> float:
 def _check_number(column: str, text: str, lexeme: Lexeme) -> float:
     value = _parse_number(text, lexeme)
     name = column.strip("|")
+    is_share = name in SHARE_COLUMNS or get_ranked_key(name) is not None
     if name in PLACE_COLUMNS and (value < 0 or value != int(value)):
         raise ExpressionError(
             f"{name} is a whole number from 0, not {quote_word(text)} {lexeme.where}"
         )
-    if name in SHARE_COLUMNS and not 0 <= value <= 1:
+    if is_share and not 0 <= value <= 1:
         hint = f"; did you mean {text}%?" if 1 < value <= 100 else ""
         message = f"{name} is a share between 0 and 1, not {quote_word(text)} {lexeme.where}{hint}"
         raise ExpressionError(message)

@@ -184,6 +184,16 @@ def read_out_moments(
     return np.asarray(read_neuron_values(connection, model, columns, of_out, layer=layer)[:, 0])
 
 
+def read_all_out_moments(
+    connection: Connection, model: Model
+) -> Float[np.ndarray, "moments layers neurons"]:
+    """Return the same moments of every layer."""
+    v = tables.vocab_stat_rows.c
+    columns = [v.skewness, v.kurtosis, v.variance]
+    of_out = v.vector_id == codes.VECTORS.index("out")
+    return np.asarray(read_neuron_values(connection, model, columns, of_out))
+
+
 def count_migration(connection: Connection, comparison_id: int) -> dict[tuple[int, int], int]:
     """Return (class id before, class id after) → neurons; those without a class are left out."""
     n = tables.comparison_neurons.c

@@ -17,6 +17,7 @@ from neurondb.reading.activations import (
 )
 from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
 from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
+from neurondb.reading.entropy_runs import NeuronEntropy, list_neuron_entropy
 from neurondb.reading.examples import (
     ControlList,
     ExampleList,
@@ -24,6 +25,7 @@ from neurondb.reading.examples import (
     read_control_lists,
     read_example_lists,
 )
+from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.peaks import CasePeaks, read_case_peaks
@@ -174,6 +176,8 @@ class NeuronDetails(NamedTuple):
         counterparts: the same neuron in the models that its model was compared with.
         clamps: sweeps in which it was held, the newest first.
         concepts: words and phrases that it was tried for, the strongest effect first.
+        entropy: what fixing it does, of the runs in which it was fixed, the newest first.
+        generations: requests for texts in which it was held, the newest first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -186,6 +190,8 @@ class NeuronDetails(NamedTuple):
     counterparts: tuple[Counterpart, ...]
     clamps: tuple[ClampSweep, ...]
     concepts: tuple[NeuronConcept, ...]
+    entropy: tuple[NeuronEntropy, ...]
+    generations: tuple[HeldRun, ...]
 
 
 def read_neuron_summary(
@@ -287,6 +293,8 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         counterparts=list_counterparts(connection, model, identity.layer, identity.neuron),
         clamps=list_neuron_clamps(connection, model, key),
         concepts=list_neuron_concepts(connection, key),
+        entropy=list_neuron_entropy(connection, key),
+        generations=list_neuron_generations(connection, key),
     )
 
 

@@ -16,7 +16,7 @@ from neurondb.schema import tables
 WHOLE_MODEL: Final = -1
 """The layer that a step of the whole model has."""
 
-VOCABULARY_STEPS: Final = ("tokens", "vocab", "properties")
+VOCABULARY_STEPS: Final = ("tokens", "vocab", "properties", "logit_effects")
 """The steps whose numbers are over the vocabulary."""
 
 
@@ -58,6 +58,9 @@ class Reading:
         n_tokens: how many tokens it read.
         max_len: how many tokens of a text it read at most.
         skip_bos: whether the first position of a text was left out.
+        n_source_texts: how many texts its own were drawn from; None where they are all, or the
+            first ones.
+        sample_seed: the seed of that draw.
     """
 
     dataset: str
@@ -65,6 +68,8 @@ class Reading:
     n_tokens: int | None
     max_len: int | None
     skip_bos: bool | None
+    n_source_texts: int | None = None
+    sample_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,10 +123,14 @@ def find_latest_run(connection: Connection, model: Model) -> LatestRun | None:
 
 def find_reading(connection: Connection, model: Model) -> Reading | None:
     """Return how a model read the dataset that it shows; None where it has read none."""
-    d, z = tables.dataset_rows, tables.tokenizations
+    d, z, sample = tables.dataset_rows, tables.tokenizations, tables.text_samples
     row = connection.execute(
-        select(d.c.name, d.c.n_texts, z.c.n_tokens, z.c.max_len, z.c.skip_bos)
+        select(
+            *(d.c.name, d.c.n_texts, z.c.n_tokens, z.c.max_len, z.c.skip_bos),
+            *(sample.c.n_source_texts, sample.c.seed),
+        )
         .outerjoin_from(d, z, (z.c.dataset_id == d.c.dataset_id) & (z.c.model_id == model.model_id))
+        .outerjoin(sample, sample.c.dataset_id == d.c.dataset_id)
         .where(d.c.dataset_id == model.dataset_id)
     ).first()
     return None if row is None else Reading(*row)

@@ -19,6 +19,7 @@ STAGE_ORDER: Final = (
     "tokens",
     "vocab",
     "properties",
+    "logit_effects",
     "texts",
     "activations",
     "peaks",

@@ -80,6 +80,24 @@ def flag(name: str, comment: str, *, nullable: bool = True) -> Column[bool]:
     return Column(name, Boolean, nullable=nullable, comment=comment)
 
 
+def number(name: str, comment: str) -> Column[int]:
+    """Return a part of the primary key that counts from 0."""
+    return Column(name, Integer, primary_key=True, autoincrement=False, comment=comment)
+
+
+def provenance() -> list[Column[str]]:
+    """Return what every run that is stored once says of where it came from."""
+    return [
+        word("request", "sha256 over all that was asked for: the same is stored once", unique=True),
+        word("dtype", "dtype of the forward pass"),
+        word("device", "device"),
+        word("tool_version", "version of neurondb"),
+        word("torch_version", "version of torch"),
+        word("fingerprint", "fingerprint of the model's weights"),
+        word("created_at", "UTC, ISO 8601"),
+    ]
+
+
 def moments(quantity: str, values: str) -> list[Column[float]]:
     """Return the four moments of a quantity, as four columns."""
     return [

@@ -17,6 +17,8 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
+from neurondb.schema.percentiles import NEURON_PERCENTILES
+from neurondb.schema.run_views import RUN_VIEWS
 
 
 class View(NamedTuple):
@@ -82,6 +84,15 @@ FROM property_effects e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = e.property_id
+"""
+
+_LOGIT_EFFECTS = """
+SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, r.neuron_id,
+       p.name AS property, r.low, r.high, r.n, r.n_inside
+FROM logit_effect_rows r
+JOIN neurons n ON n.neuron_id = r.neuron_id
+JOIN models m ON m.model_id = n.model_id
+JOIN properties p ON p.property_id = r.property_id
 """
 
 _CLAMP_SWEEPS = """
@@ -199,8 +210,10 @@ JOIN token_stat_places p ON p.place_id = r.place_id
 _DATASETS = """
 SELECT d.dataset_id, d.name, d.source, d.fingerprint, d.n_texts,
        (SELECT z.n_tokens FROM tokenizations z WHERE z.dataset_id = d.dataset_id
-        ORDER BY z.model_id LIMIT 1) AS n_tokens
+        ORDER BY z.model_id LIMIT 1) AS n_tokens,
+       s.tokens AS sample_tokens, s.seed AS sample_seed, s.n_source_texts
 FROM dataset_rows d
+LEFT JOIN text_samples s ON s.dataset_id = d.dataset_id
 """
 
 # Region of a layer's random cosines: the mismatched one, and where that is missing the closed form.
@@ -261,16 +274,19 @@ _NEURON_OVERVIEW = f"""
 SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n.neuron_id,
        k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
        {_case_columns()},
-       n.gate_norm, n.in_norm, n.out_norm, n.penalty, n.sign,
+       n.gate_norm, n.in_norm, n.out_norm, n.in_bias, n.penalty, n.sign,
        a.pre_mean, a.pre_variance, a.pre_skewness, a.pre_kurtosis,
        a.post_mean, a.post_variance, a.post_skewness, a.post_kurtosis, a.post_positive,
        o.kurtosis AS out_kurtosis, o.skewness AS out_skewness, o.variance AS out_variance,
-       o.dot_variance AS out_dot_variance,
+       o.dot_variance AS out_dot_variance, o.null_share,
        {_role()} AS role,
        (SELECT t.token FROM top_token_rows p
         JOIN tokens t ON t.model_id = n.model_id AND t.token_id = p.token_id
         WHERE p.neuron_id = n.neuron_id AND p.list_id = {_OUT_TOP} AND p.rank = 0)
        AS top_out_token,
+       (SELECT d.jaccard FROM double_checking d WHERE d.neuron_id = n.neuron_id) AS jaccard,
+       (SELECT MAX(h.probability) FROM lm_head_tokens h WHERE h.neuron_id = n.neuron_id)
+       AS lm_head_probability,
        CASE WHEN c.in_out IS NOT NULL THEN
            (SELECT CASE WHEN c.in_out < g.low OR c.in_out > g.high THEN 1 ELSE 0 END
             FROM baselines g
@@ -306,6 +322,12 @@ VIEWS: Final = (
         "How differently a neuron acts on the logits of tokens with a property and of all others.",
     ),
     View(
+        "logit_effects",
+        _LOGIT_EFFECTS,
+        "How many tokens a neuron's out vector has this cosine with, and how many of them have the "
+        "property; of neurons with a role, and of those that act on a property the most.",
+    ),
+    View(
         "clamp_sweeps",
         _CLAMP_SWEEPS,
         "A next token's probability with a neuron, and those held with it, at a value in canonical "
@@ -318,6 +340,7 @@ VIEWS: Final = (
         "(stronger + 1) / (n_random + 1).",
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
+    *(View(*view) for view in RUN_VIEWS),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",
@@ -347,4 +370,11 @@ VIEWS: Final = (
     View("datasets", _DATASETS, "A dataset; n_tokens as the first model that read it counted."),
     View("random_regions", _REGIONS, "Region that the random cosines of a layer fill."),
     View("neuron_overview", _NEURON_OVERVIEW, "One row a neuron: what is known about it."),
+    View(
+        "neuron_percentiles",
+        NEURON_PERCENTILES,
+        "Where a neuron stands in its layer by a number of neuron_overview, the quantity: its "
+        "percent rank, (rank − 1) / (n − 1), from 0 (smallest) to 1, of the n whose value is "
+        "known. Name quantity, model and layer: only what is named is sorted.",
+    ),
 )

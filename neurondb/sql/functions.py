@@ -6,6 +6,7 @@ many, and `randomblob` takes 25 ns a byte. These functions give the same answers
 no faster than their arguments.
 """
 
+import math
 import os
 import re
 import sqlite3
@@ -34,6 +35,15 @@ def replace_slow_functions(connection: sqlite3.Connection, longest: int) -> None
     for name, n_arguments, function in functions:
         connection.create_function(name, n_arguments, function, deterministic=True)
     connection.create_function("randomblob", 1, make_random_blob)
+
+
+def add_square_root(connection: sqlite3.Connection) -> None:
+    """Define `sqrt`: not every build of SQLite has the mathematical functions of PostgreSQL."""
+    connection.create_function("sqrt", 1, _compute_sqrt, deterministic=True)
+
+
+def _compute_sqrt(x: float | None) -> float | None:
+    return None if x is None or x < 0 else math.sqrt(x)
 
 
 def instr(text: SqlValue, part: SqlValue) -> int | None:

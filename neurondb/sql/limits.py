@@ -10,7 +10,8 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from neurondb.sql.functions import replace_slow_functions
+from neurondb.sql.aggregates import GAVE_UP, AggregateLimits, add_aggregates
+from neurondb.sql.functions import add_square_root, replace_slow_functions
 
 T = TypeVar("T")
 
@@ -18,6 +19,10 @@ LONGEST_VALUE: Final = 10_000_000
 """Bytes of a text or blob that a statement may read or make."""
 MOST_FETCHED: Final = 50_000_000
 """Bytes of texts and blobs that the site takes in for one statement."""
+MOST_VALUES: Final = 125_000_000
+"""Values that aggregates of ours may keep at once, eight bytes each; in a terminal."""
+MOST_VALUES_OF_VISITORS: Final = 5_000_000
+"""The same on a connection of the site."""
 MOST_MEMORY: Final = 2 * 2**30
 """Bytes that SQLite may have at once: what it sorts and groups, and its caches."""
 LONGEST_STATEMENT: Final = 100_000
@@ -50,18 +55,38 @@ _LIMITS: Final = {
 
 def limit_connection(connection: sqlite3.Connection) -> None:
     """Limit what a statement on a connection may cost; loads and the site's pages have none."""
-    ConnectionLimits(connection)
+    ConnectionLimits(connection, MOST_VALUES_OF_VISITORS)
 
 
 class ConnectionLimits:
-    """Limits on what statements on a connection may cost, until they are lifted."""
+    """Limits on what statements on a connection may cost, until they are lifted.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    With them come the functions and aggregates that SQLite lacks, which know of the limits.
+
+    Args:
+        connection: The connection.
+        most_values: How many values aggregates may keep at once.
+        is_over: Tells whether the time of a statement is over; without it, aggregates have no
+            windows.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        most_values: int = MOST_VALUES,
+        is_over: Callable[[], object] | None = None,
+    ) -> None:
         replace_slow_functions(connection, LONGEST_VALUE)
+        add_square_root(connection)
+        self.aggregates: AggregateLimits = add_aggregates(connection, most_values, is_over)
         self._connection = connection
         self._before = {
             limit: connection.setlimit(limit, value) for limit, value in _LIMITS.items()
         }
+
+    def explain(self, error: BaseException) -> str | None:
+        """Return why an aggregate made a statement fail; None where it did not, or was stopped."""
+        return self.aggregates.refusal if GAVE_UP in str(error) else None
 
     def lift(self) -> None:
         """Restore the limits that the connection had before."""
@@ -93,28 +118,29 @@ class LimitedCursor(sqlite3.Cursor):
         Raises:
             sqlite3.OperationalError: when it is beyond a limit.
         """
-        _translate(lambda: super(LimitedCursor, self).execute(*args))
+        self._translate(lambda: super(LimitedCursor, self).execute(*args))
         return self
 
     def fetchall(self) -> list[Any]:
         """Return all rows, as long as they fit."""
-        return _translate(lambda: list(_yield_fitting(iter(self.fetchone, None))))
+        return self._translate(lambda: list(_yield_fitting(iter(self.fetchone, None))))
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         """Return the next rows, as long as they fit."""
         n = self.arraysize if size is None else size
-        return _translate(lambda: list(_yield_fitting(islice(iter(self.fetchone, None), n))))
+        return self._translate(lambda: list(_yield_fitting(islice(iter(self.fetchone, None), n))))
 
-
-def _translate(fetch: Callable[[], T]) -> T:
-    """Return what a call returns; an error that means a limit becomes an operational error."""
-    try:
-        return fetch()
-    except (sqlite3.DataError, MemoryError) as error:
-        message = explain_limit(error)
-        if message is None:
-            raise
-        raise sqlite3.OperationalError(message) from error
+    def _translate(self, fetch: Callable[[], T]) -> T:
+        """Return what a call returns; an error that means a limit becomes an operational error."""
+        try:
+            return fetch()
+        except (sqlite3.DataError, sqlite3.OperationalError, MemoryError) as error:
+            limits = getattr(self.connection, "limits", None)
+            refusal = limits.explain(error) if isinstance(limits, ConnectionLimits) else None
+            message = refusal or explain_limit(error)
+            if message is None:
+                raise
+            raise sqlite3.OperationalError(message) from error
 
 
 def _yield_fitting(rows: Iterator[Any]) -> Iterator[Any]:
@@ -127,12 +153,24 @@ def _yield_fitting(rows: Iterator[Any]) -> Iterator[Any]:
         yield row
 
 
+class _Clock:
+    """The progress handler of a connection, to be called between its calls too."""
+
+    def __init__(self) -> None:
+        self.handler: Callable[[], object] | None = None
+
+    def __call__(self) -> bool:
+        """Tell whether the handler would stop the statement; without one, nothing does."""
+        return self.handler is not None and bool(self.handler())
+
+
 class LimitedConnection(sqlite3.Connection):
     """A connection for statements of strangers: everything that they may cost is limited."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        limit_connection(self)
+        self._clock = _Clock()  # no part of the connection, which would keep itself open
+        self.limits = ConnectionLimits(self, MOST_VALUES_OF_VISITORS, self._clock)
         self.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, LONGEST_STATEMENT)
         self.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, MOST_COLUMNS)
 
@@ -146,4 +184,5 @@ class LimitedConnection(sqlite3.Connection):
 
     def set_progress_handler(self, progress_handler: Any, n: int) -> None:
         """Set a handler that is called every `n` instructions, at most `STEPS_PER_CHECK`."""
+        self._clock.handler = progress_handler
         super().set_progress_handler(progress_handler, min(n, STEPS_PER_CHECK))

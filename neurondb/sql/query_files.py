@@ -32,6 +32,7 @@ _COMMENT = re.compile(r"--\s?(.*)")
 FIELDS: Final = ("title", "description", "needs", "param")
 _FIELD = re.compile(rf"({'|'.join(FIELDS)})\b[:\s]\s*(.*)")
 _PARAMETER = re.compile(r"(?P<name>\w+)\s*(?:=\s*(?P<rest>.*)|:\s*(?P<about>.*))")
+_PARAMETER_LINE = re.compile(r"-- param (?P<name>\w+)\b(?P<about>.*)")
 
 _KIND = re.compile(r"(?P<kind>\w+)(?:\((?P<choices>[^)]*)\))?\s*(?:,\s*(?P<meaning>.*))?")
 
@@ -170,6 +171,26 @@ def parse_query(source: str, name: str) -> NamedQuery:
     title, description, stages = (" ".join(texts[name]) for name in FIELDS[:-1])
     parameters = tuple(filter(None, map(_parse_parameter, texts["param"])))
     return NamedQuery(name, title, description, parameters, source.strip(), _split_list(stages))
+
+
+def set_defaults(source: str, values: Mapping[str, Value]) -> str:
+    """Return the text of a query whose header gives these values to its parameters as defaults.
+
+    A value that the header has no parameter for is passed over.
+    """
+    lines = source.splitlines()
+    for i, line in enumerate(lines):
+        match = _PARAMETER_LINE.fullmatch(line)
+        if match is None or match["name"] not in values:
+            continue
+        about = match["about"].lstrip(" =:")
+        if "=" in match["about"].partition(":")[0]:
+            _, end = json.JSONDecoder().raw_decode(about)
+            about = about[end:].lstrip(" :")
+        # A colon in a text would read as a parameter's.
+        value = json.dumps(values[match["name"]]).replace(":", "\\u003a")
+        lines[i] = f"-- param {match['name']} = {value}: {about}"
+    return "\n".join(lines)
 
 
 def _add_line(fields: list[list[str]], comment: str) -> None:

@@ -4,13 +4,13 @@ SQLite asks `ReadOnlyAuthorizer` about every action of a statement before it sta
 runs it in a read-only transaction. A statement that works longer than `TIME_LIMIT_S` is stopped.
 """
 
-import math
 import re
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, CursorResult, Engine, text
@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from neurondb.database import explain_database_error, get_driver_connection, open_existing
 from neurondb.errors import DatabaseError
 from neurondb.spelling import binding
-from neurondb.sql.limits import STEPS_PER_CHECK, ConnectionLimits, explain_limit
+from neurondb.sql.limits import MOST_VALUES, STEPS_PER_CHECK, ConnectionLimits, explain_limit
+from neurondb.sql.translation import translate_aggregates
 
 Value: TypeAlias = str | int | float
 """The types of a statement's parameters, besides NULL."""
@@ -71,10 +72,11 @@ def run_sql(engine: Engine, sql: str, parameters: Parameters | None = None) -> R
             beyond a limit.
     """
     with ExitStack() as stack:
-        authorizer, stopwatch = ReadOnlyAuthorizer(), _Stopwatch(engine)
-        stack.enter_context(_translate_errors(authorizer, stopwatch))
+        stopwatch = _Stopwatch(engine)
+        guard = _Guard(ReadOnlyAuthorizer(), stopwatch)
+        stack.enter_context(_translate_errors(guard))
         connection = stack.enter_context(engine.connect())
-        stack.enter_context(_forbid_writing(connection, authorizer, stopwatch))
+        stack.enter_context(_forbid_writing(connection, guard))
         with stopwatch.working():
             result = _execute(connection, sql, dict(parameters or {}))
         # The statement ran: from here on the rows keep what was opened, and close it, even when
@@ -190,10 +192,18 @@ class ReadOnlyAuthorizer:
         return action in _ALLOWED_ACTIONS
 
 
+@dataclass
+class _Guard:
+    """What watches over a statement, and knows why it was stopped; limits are SQLite's alone."""
+
+    authorizer: ReadOnlyAuthorizer
+    stopwatch: _Stopwatch
+    limits: ConnectionLimits | None = None
+
+
 @contextmanager
-def _forbid_writing(
-    connection: Connection, authorizer: ReadOnlyAuthorizer, stopwatch: _Stopwatch
-) -> Iterator[None]:
+def _forbid_writing(connection: Connection, guard: _Guard) -> Iterator[None]:
+    stopwatch = guard.stopwatch
     if connection.dialect.name != "sqlite":
         connection.execution_options(postgresql_readonly=True)
         connection.begin()
@@ -203,14 +213,12 @@ def _forbid_writing(
         return
     connection.begin()  # before the authorizer, which would refuse it
     raw: sqlite3.Connection = get_driver_connection(connection)
-    # Not every build of SQLite has the mathematical functions that PostgreSQL has.
-    raw.create_function("sqrt", 1, _compute_sqrt, deterministic=True)
     # Python handles Ctrl-C only between its own instructions: return to it now and then.
     raw.set_progress_handler(stopwatch.over, STEPS_PER_CHECK)
-    bounds = ConnectionLimits(raw)
+    guard.limits = bounds = ConnectionLimits(raw, MOST_VALUES, stopwatch.over)
     (previous,) = raw.execute("PRAGMA query_only").fetchone()
     raw.execute("PRAGMA query_only = ON")
-    raw.set_authorizer(authorizer)
+    raw.set_authorizer(guard.authorizer)
     try:
         yield
     finally:
@@ -221,10 +229,6 @@ def _forbid_writing(
             raw.set_progress_handler(None, 0)
 
 
-def _compute_sqrt(x: float | None) -> float | None:
-    return None if x is None or x < 0 else math.sqrt(x)
-
-
 def _execute(connection: Connection, sql: str, parameters: dict[str, Any]) -> CursorResult[Any]:
     if connection.dialect.name == "sqlite":
         # SQLite itself knows where a `:name` is a parameter and where it is part of a string.
@@ -232,7 +236,7 @@ def _execute(connection: Connection, sql: str, parameters: dict[str, Any]) -> Cu
     else:
         # PostgreSQL streams through a cursor, and those exist for queries only.
         streams = {"stream_results": _STARTS_QUERY.match(sql) is not None}
-        statement = text(_escape_colons(sql, parameters))
+        statement = text(_escape_colons(translate_aggregates(sql), parameters))
         result = connection.execute(statement, parameters, execution_options=streams)
     if not result.returns_rows:
         raise DatabaseError("the statement returns no rows; write a SELECT")
@@ -245,14 +249,16 @@ def _escape_colons(sql: str, parameters: Parameters) -> str:
 
 
 @contextmanager
-def _translate_errors(authorizer: ReadOnlyAuthorizer, stopwatch: _Stopwatch) -> Iterator[None]:
+def _translate_errors(guard: _Guard) -> Iterator[None]:
+    authorizer, stopwatch = guard.authorizer, guard.stopwatch
     try:
         yield
     except (
         *(SQLAlchemyError, sqlite3.Error, sqlite3.Warning, ValueError, OverflowError),
         MemoryError,
     ) as error:
-        message = _describe_cause(error)
+        refusal = guard.limits.explain(error) if guard.limits else None
+        message = refusal or _describe_cause(error)
         if _IS_VACUUM.search(message):  # which no authorizer is asked about
             authorizer.refused = "VACUUM"
         if authorizer.refused is not None:

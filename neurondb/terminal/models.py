@@ -131,6 +131,7 @@ _PART_OF: Final = {
     "classes": "weights",
     "tokens": "vocab",
     "properties": "vocab",
+    "logit_effects": "vocab",
     "texts": "activations",
 }
 """Parts of a stage in the ledger → the stage that `ingest --stages` takes."""

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neurondb.contracts.clamp import ClampResult
-from neurondb.contracts.generate import GeneratedToken
+from neurondb.contracts.generate import GeneratedToken, Sample
 from neurondb.formatting.numbers import format_compact
 from neurondb.formatting.text import format_token, keep_start, make_visible, wrap_parts
 from neurondb.neurons import NeuronPlace
@@ -159,6 +159,14 @@ class Transcript:
         self.n_tokens = 0
         self.ended: str | None = None
 
+    @classmethod
+    def from_sample(cls, sample: Sample) -> "Transcript":
+        """Return the transcript of a text that is finished."""
+        transcript = cls()
+        transcript.text, transcript.n_tokens = sample.text, sample.n_tokens
+        transcript.ended = sample.ended or None
+        return transcript
+
     def add(self, piece: GeneratedToken) -> None:
         """Append the next piece."""
         self.text += piece.text
@@ -212,6 +220,17 @@ def stream_text(
         transcript.add(piece)
         if piece.text:
             terminal.print(Text(make_lines_visible(piece.text)), end="", soft_wrap=True)
+    _print_ending(transcript, terminal, steering)
+
+
+def print_text(transcript: Transcript, terminal: Console, prompt: str, steering: str = "") -> None:
+    """Print a text that is finished as `stream_text` prints one that comes."""
+    terminal.print(Text(make_lines_visible(prompt), "faint"), end="", soft_wrap=True)
+    terminal.print(Text(make_lines_visible(transcript.text)), end="", soft_wrap=True)
+    _print_ending(transcript, terminal, steering)
+
+
+def _print_ending(transcript: Transcript, terminal: Console, steering: str) -> None:
     facts = ", ".join([transcript.ending, *([make_visible(steering)] if steering else [])])
     terminal.print(Text(f"\n\n{facts}", "faint"))
 
@@ -240,6 +259,18 @@ def stream_columns(
         for piece in pieces:
             transcripts[piece.run].add(piece)
             live.update(_draw_columns(transcripts, titles, terminal.width), refresh=True)
+
+
+def print_columns(
+    transcripts: Mapping[str, Transcript],
+    terminal: Console,
+    prompt: str,
+    titles: Mapping[str, str],
+) -> None:
+    """Print texts that are finished as `stream_columns` prints those that come."""
+    terminal.print(Text(make_lines_visible(prompt), "faint"), soft_wrap=True)
+    terminal.print()
+    terminal.print(_draw_columns(transcripts, titles, terminal.width), crop=False)
 
 
 def _draw_columns(

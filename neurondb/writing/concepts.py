@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Table, insert, select
+from sqlalchemy import Engine, select
 
-from neurondb import __version__
 from neurondb.contracts.clamp import ClampRecord, NextTokens
 from neurondb.contracts.concept import (
     CONTEXT,
@@ -15,12 +14,10 @@ from neurondb.contracts.concept import (
     SPELLING,
     ConceptNeuron,
     ConceptRecord,
-    RunOrigin,
 )
 from neurondb.schema import tables
-from neurondb.writing.rows import format_utc_now, insert_one, transaction
-
-Rows = list[dict[str, Any]]
+from neurondb.writing.rows import insert_one, transaction
+from neurondb.writing.run_rows import Rows, describe_origin, forget_same_request, insert_rows
 
 
 def store_concept(engine: Engine, record: ConceptRecord) -> int:
@@ -36,7 +33,7 @@ def store_concept(engine: Engine, record: ConceptRecord) -> int:
         tables.concept_texts,
     )
     with transaction(engine) as connection:
-        _forget(connection, tables.concept_runs, parts, record.origin.request)
+        forget_same_request(connection, tables.concept_runs, parts, record.origin.request)
         run_id = insert_one(connection, tables.concept_runs, _describe_run(record))
         for table, rows in (
             (tables.concept_texts, list(_list_texts(record))),
@@ -44,33 +41,15 @@ def store_concept(engine: Engine, record: ConceptRecord) -> int:
             (tables.concept_candidates, _rank_neurons(record.neurons)),
             (tables.concept_points, list(_list_points(record))),
         ):
-            _insert(connection, table, run_id, rows)
+            insert_rows(connection, table, run_id, rows)
     return run_id
-
-
-def _forget(connection: Connection, runs: Table, parts: Sequence[Table], request: str) -> None:
-    of_request = select(runs.c.run_id).where(runs.c.request == request)
-    for table in parts:
-        connection.execute(table.delete().where(table.c.run_id.in_(of_request)))
-    connection.execute(runs.delete().where(runs.c.request == request))
-
-
-def _insert(connection: Connection, table: Table, run_id: int, rows: Rows) -> None:
-    if rows:
-        # NaN, the only value unequal to itself, is NULL.
-        kept = [{k: v if v == v else None for k, v in row.items()} for row in rows]
-        connection.execute(insert(table), [{"run_id": run_id} | row for row in kept])
-
-
-def _describe_origin(origin: RunOrigin) -> dict[str, Any]:
-    return {**vars(origin), "tool_version": __version__, "created_at": format_utc_now()}
 
 
 def _describe_run(record: ConceptRecord) -> dict[str, Any]:
     asked = record.settings
     by_scale = asked.low is None
     return {
-        **_describe_origin(record.origin),
+        **describe_origin(record.origin),
         "concept": record.concept,
         "hook": record.hook,
         "n_candidates": asked.n_candidates,
@@ -162,13 +141,13 @@ def store_clamp(engine: Engine, record: ClampRecord) -> int:
         names = ("prompt", "chat", "position", "sign")
         asked = {name: getattr(record.request, name) for name in names}
         result = {"hook": record.result.hook, "n_prompt": record.result.n_prompt}
-        run_id = insert_one(connection, r, _describe_origin(record.origin) | asked | result)
+        run_id = insert_one(connection, r, describe_origin(record.origin) | asked | result)
         neurons = [
             {"neuron_id": neuron_id, "clean_value": float(value)}
             for neuron_id, value in zip(record.neuron_ids, record.result.clean_values, strict=True)
         ]
-        _insert(connection, tables.clamp_run_neurons, run_id, neurons)
-        _insert(connection, tables.clamp_results, run_id, list(_list_results(record)))
+        insert_rows(connection, tables.clamp_run_neurons, run_id, neurons)
+        insert_rows(connection, tables.clamp_results, run_id, list(_list_results(record)))
     return run_id
 
 

@@ -108,12 +108,19 @@ def _forget_unread(connection: Connection) -> None:
         tables.ingest_steps.c.dataset_id,
         tables.ablation_runs.c.dataset_id,
         tables.ablation_runs.c.means_dataset_id,
+        tables.entropy_runs.c.dataset_id,
+        tables.attribute_runs.c.means_dataset_id,
     )
     datasets_read = union(*(select(column).where(column.is_not(None)) for column in readers))
-    for table in (tables.texts, tables.labels, tables.dataset_rows):
+    for table in (tables.texts, tables.labels, tables.text_samples, tables.dataset_rows):
         connection.execute(delete(table).where(table.c.dataset_id.not_in(datasets_read)))
     sets = tables.neuron_sets
-    used = union(select(tables.ablation_runs.c.set_id), select(tables.neuron_set_members.c.set_id))
+    states = tables.attribute_states.c.set_id
+    used = union(
+        select(tables.ablation_runs.c.set_id),
+        select(tables.neuron_set_members.c.set_id),
+        select(states).where(states.is_not(None)),
+    )
     connection.execute(delete(sets).where(sets.c.set_id.not_in(used)))
 
 

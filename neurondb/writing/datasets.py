@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from neurondb.contracts.model import Token
-from neurondb.contracts.texts import DatasetRecord, TokenizationRecord
+from neurondb.contracts.texts import DatasetRecord, TextSample, TokenizationRecord
 from neurondb.schema import tables
 from neurondb.writing.ledger import StepWriter
 from neurondb.writing.rows import insert_columns, insert_one, transaction
@@ -37,6 +37,7 @@ def store_dataset(engine: Engine, record: DatasetRecord) -> int:
             "n_texts": len(record.texts),
         }
         dataset_id = insert_one(connection, table, values)
+        _store_sample(connection, dataset_id, record.sample)
         n_texts = len(record.texts)
         insert_columns(
             connection,
@@ -49,6 +50,19 @@ def store_dataset(engine: Engine, record: DatasetRecord) -> int:
             },
         )
         return dataset_id
+
+
+def _store_sample(connection: Connection, dataset_id: int, sample: TextSample | None) -> None:
+    """Write how a dataset's texts were drawn, unless all of them were."""
+    if sample is None or sample.is_whole:
+        return
+    values = {
+        "dataset_id": dataset_id,
+        "tokens": sample.requested,
+        "seed": sample.seed,
+        "n_source_texts": sample.n_source_texts,
+    }
+    connection.execute(insert(tables.text_samples), values)
 
 
 def _store_labels(

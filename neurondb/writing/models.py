@@ -1,6 +1,7 @@
 """Models: their row, their range of neuron ids, their removal, the provenance of their runs."""
 
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
@@ -10,6 +11,12 @@ from neurondb.errors import IngestError
 from neurondb.schema import metadata, tables
 from neurondb.spelling import option
 from neurondb.writing.rows import format_utc_now, insert_one, transaction
+
+RUN_TABLES: Final = (
+    *(tables.ablation_runs, tables.clamp_runs, tables.concept_runs),
+    *(tables.entropy_runs, tables.attribute_runs, tables.generation_runs),
+)
+"""The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def forget_model(connection: Connection, model_id: int) -> None:
     """Delete a model and every row that belongs to it; datasets and texts stay."""
     model = find_model(connection, model_id)
     first, end = model.first_neuron_id, model.first_neuron_id + model.n_layers * model.d_mlp
-    runs = [tables.ablation_runs.c, tables.clamp_runs.c, tables.concept_runs.c]
+    runs = [table.c for table in RUN_TABLES]
     _forget_comparisons(connection, model_id)
     for table in reversed(metadata.sorted_tables):
         if "neuron_id" in table.c:

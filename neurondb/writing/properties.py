@@ -4,7 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, bindparam, select, update
 
-from neurondb.contracts.vocabulary import PropertyEffectsRecord, TokenPropertiesRecord
+from neurondb.contracts.vocabulary import (
+    LogitEffectsRecord,
+    PropertyEffectsRecord,
+    TokenPropertiesRecord,
+)
 from neurondb.errors import IngestError
 from neurondb.schema import tables
 from neurondb.writing.ledger import StepWriter
@@ -87,3 +91,23 @@ def write_property_effects(
         "outside_mean": record.outside[at].astype(np.float64),
     }
     writer.replace_layer(tables.property_effects, layer, columns)
+
+
+def write_logit_effects(
+    writer: StepWriter,
+    layer: int,
+    record: LogitEffectsRecord,
+    property_ids: NDArray[np.int64],
+) -> None:
+    """Write a layer's histograms in place of those there; `property_ids` as for the effects."""
+    ids = property_ids[record.property]
+    order = np.lexsort((record.low, ids, record.neuron))  # the order of the key
+    columns = {
+        "neuron_id": writer.neuron_ids(layer)[record.neuron[order]],
+        "property_id": ids[order],
+        "low": record.low[order],
+        "high": record.high[order],
+        "n": record.n[order],
+        "n_inside": record.n_inside[order],
+    }
+    writer.replace_layer(tables.logit_effect_rows, layer, columns)

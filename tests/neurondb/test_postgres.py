@@ -13,6 +13,7 @@ from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.registry import load_job
 from neurondb.database import NUL_SHOWN
 from neurondb.errors import DatabaseError, IngestError
+from neurondb.figures import FIGURES
 from neurondb.find import count, find
 from neurondb.formatting.documents import format_json
 from neurondb.full_text import is_shadow
@@ -20,6 +21,7 @@ from neurondb.reading.models import open_readonly
 from neurondb.reading.neuron import PageOptions, read_neuron_page
 from neurondb.reading.status import read_status
 from neurondb.sql import open_engine, run_sql
+from neurondb.sql.query_files import parse_query
 from tests.support.ingested import Silent
 from tests.support.postgres import need_postgres
 from tests.support.rows import PROVENANCE, VOLATILE
@@ -104,6 +106,20 @@ def test_every_named_query_gives_the_same_answer(both: tuple[str, str], name: st
     assert same(one, other)
 
 
+@pytest.mark.parametrize("name", [name for name, one in FIGURES.items() if one.sql])
+def test_the_sql_of_every_figure_gives_the_same_answer(both: tuple[str, str], name: str) -> None:
+    statement = parse_query(FIGURES[name].sql or "", name)
+    given = {p.name: _argument(p.name, p.kind) for p in statement.parameters if p.required}
+    answers = []
+    for database in both:
+        with open_engine(database) as engine:
+            answer = run_sql(engine, statement.sql, statement.loose_bindings(given))
+            rows = [tuple(float_of(value) for value in row) for row in answer.rows]
+            answers.append((answer.columns, sorted(rows, key=repr)))
+    assert answers[0][0] == answers[1][0]
+    assert same(answers[0][1], answers[1][1])
+
+
 def _argument(name: str, kind: str) -> str:
     return {"token": " cat", "model": "tiny", "property": "lower-case"}.get(
         kind, FIRST.get(name, "1")
@@ -127,6 +143,9 @@ def float_of(value: Any) -> Any:
         "fires.token=' the'",
         "gate+_in+.fires.next=' the',' a'@1",
         "dataset=tiny fires.token=' the'",
+        "pct(out_norm)>0.7 or pct(|in_out|)<0.2",
+        "dataset=tiny not pct(freq)>0.4 layer=1",
+        "jaccard>0 null_share>0 lm_head_probability>0",
     ],
 )
 def test_find_gives_the_same_neurons(both: tuple[str, str], expression: str) -> None:
@@ -137,6 +156,35 @@ def test_find_gives_the_same_neurons(both: tuple[str, str], expression: str) -> 
             answers.append(sorted(found.rows))
             assert count(engine, expression) == len(answers[-1])
     assert answers[0] == answers[1]
+
+
+STATISTICS = """
+SELECT layer, CORR(freq, in_out), COVAR_POP(freq, in_out), COVAR_SAMP(freq, in_out),
+       STDDEV(in_out), STDDEV_POP(in_out), STDDEV_SAMP(in_out), VARIANCE(in_out), VAR_POP(in_out),
+       VAR_SAMP(in_out), MEDIAN(in_out), QUANTILE(in_out, :share), quantile(ABS(in_out), 0.25),
+       MEDIAN(freq) FILTER (WHERE in_out > 0), CORR(freq, 1), STDDEV(freq) FILTER (WHERE neuron = 1)
+FROM neuron_overview
+GROUP BY layer
+ORDER BY layer"""
+PERCENTILES = """
+SELECT quantity, name, value, percentile
+FROM neuron_percentiles
+WHERE model = :model AND layer = 1
+ORDER BY quantity, neuron"""
+
+
+@pytest.mark.parametrize(
+    ("sql", "given"), [(STATISTICS, {"share": 0.9}), (PERCENTILES, {"model": "tiny"})]
+)
+def test_statistics_are_the_same(
+    both: tuple[str, str], sql: str, given: dict[str, float | str]
+) -> None:
+    answers = []
+    for database in both:
+        with open_engine(database) as engine:
+            answers.append([tuple(map(float_of, row)) for row in run_sql(engine, sql, given).rows])
+    assert same(*answers)
+    assert len(answers[0]) > 1
 
 
 def test_a_neurons_page_is_the_same(both: tuple[str, str]) -> None:

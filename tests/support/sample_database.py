@@ -16,6 +16,7 @@ from neurondb.taxonomy import CLASSES, UNDEFINED
 from tests.support.sample_facts import (
     DATASET,
     LABELS,
+    N_SOURCE_TEXTS,
     NEURONS,
     PROPERTIES,
     TEXTS,
@@ -60,6 +61,8 @@ def _shared(connection: Connection) -> None:
         for i, name in enumerate(PROPERTIES)
     ]
     rows: Insertions = {tables.dataset_rows: [dataset | {"n_texts": len(TEXTS)}]}
+    drawn = {"dataset_id": DATASET, "tokens": 500, "seed": 7, "n_source_texts": N_SOURCE_TEXTS}
+    rows |= {tables.text_samples: [drawn]}
     rows |= {tables.labels: labels, tables.texts: texts, tables.properties: properties}
     _put(connection, rows)
 

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Table
 
 LAYERS, WIDTH, TOP, DATASET = 4, 64, 4, 1
+N_SOURCE_TEXTS = 20_000
+"""Texts that those of the dataset were drawn from."""
 NEURONS = LAYERS * WIDTH
 THRESHOLD = 0.5
 REGION = 0.25
@@ -75,6 +77,7 @@ class Sample:
         self.decoded: dict[int, float] = {}
         self.decoded_turned: dict[int, float] = {}
         self.effects: list[Row] = []
+        self.logit_effects: list[Row] = []
         self.compared: list[Row] = []
         self.peaks: list[Row] = []
 

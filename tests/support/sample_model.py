@@ -27,6 +27,7 @@ from tests.support.sample_facts import (
 )
 from tests.support.sample_neurons import draw_neuron
 from tests.support.sample_peaks import draw_peaks
+from tests.support.sample_runs import draw_runs
 
 
 def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
@@ -38,6 +39,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     draw_peaks(model)
     _class_run(model)
     draw_held_neurons(model)
+    draw_runs(model)
     return model.rows
 
 

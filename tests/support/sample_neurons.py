@@ -36,6 +36,7 @@ def _weights(model: ModelDrawing, neuron_id: int, layer: int, number: int) -> Ro
         "gate_norm": round(model.draw.uniform(0, 3), 2) if model.gated else None,
         "in_norm": round(model.draw.uniform(0, 3), 2),
         "out_norm": round(model.draw.uniform(0, 3), 2),
+        "in_bias": None if model.gated else ((neuron_id * 53) % 97 - 48) / 50,
         "penalty": round(model.draw.uniform(0, 9), 2),
         "sign": model.draw.choice((1, -1)),
     }
@@ -113,17 +114,22 @@ def _vocabulary(model: ModelDrawing, neuron_id: int) -> Row:
     _readings(model, neuron_id)
     head = model.draw.randrange(len(model.vocabulary))
     model.sample.head[neuron_id] = model.vocabulary[head]
-    decoded = {"probability": 0.5, "normalised": 3.5}
+    decoded = {"probability": 0.1 + neuron_id * 29 % 83 / 100, "normalised": 3.5}
     row = {"neuron_id": neuron_id, **decoded}
     model.add(tables.lm_head_tokens, side=1, token_id=head, **row)
     if model.gated:
         turned = (head + neuron_id % 7) % len(model.vocabulary)
         model.sample.head_turned[neuron_id] = model.vocabulary[turned]
         row["normalised"] += neuron_id % 2 - 0.5  # one side or the other is the stronger
+        row["probability"] = 0.1 + neuron_id * 31 % 79 / 100
         model.add(tables.lm_head_tokens, side=-1, token_id=turned, **row)
+    if _role(stats) is not None:
+        _draw_logit_effects(model, neuron_id)
     return {  # the last drawn is that of out
         **{f"out_{name}": stats[name] for name in ("kurtosis", "skewness", "variance")},
         "null_share": stats["null_share"],
+        "jaccard": model.sample.double[neuron_id]["jaccard"] if model.gated else None,
+        "lm_head_probability": max(decoded["probability"], row["probability"]),
         "out_dot_variance": stats["dot_variance"],
         "role": _role(stats),
         "top_out_token": model.sample.top[neuron_id, codes.encode_token_list(2, 0, 0)][0],
@@ -156,6 +162,21 @@ def _readings(model: ModelDrawing, neuron_id: int) -> None:
         row = {"neuron_id": neuron_id, "effect": effect, **means}
         model.add(tables.property_effects, property_id=property_id, **row)
         model.sample.effects.append(row | {"property": name})
+
+
+def _draw_logit_effects(model: ModelDrawing, neuron_id: int) -> None:
+    """Histograms of all tokens in three bins, split by each property; between two is a gap."""
+    few, n_tokens = neuron_id % 4, len(model.vocabulary)
+    n_spaces = sum(map(PROPERTIES["starts with space"], model.vocabulary))
+    for low, high, n, *inside in (
+        (-0.1, 0.0, n_tokens - 8 - few, 1, 9),
+        (0.0, 0.1, 5 + few, 2, 3),
+        (0.4, 0.5, 3, n_spaces - 3, 3),
+    ):
+        for property_id, n_inside in enumerate(inside, 1):
+            row = {"neuron_id": neuron_id, "property_id": property_id, "low": low, "high": high}
+            row |= {"n": n, "n_inside": n_inside}
+            model.sample.logit_effects.append(model.add(tables.logit_effect_rows, **row))
 
 
 def _double(top: dict[int, set[str]]) -> Row:

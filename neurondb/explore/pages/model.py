@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from neurondb.explore.parameters import read_layer
+from neurondb.explore.run_lists import StoredRun, list_stored_runs
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql, make_layer_sql, make_named_sql
 from neurondb.formatting.text import format_ingest_command
@@ -54,6 +55,7 @@ class ModelPage:
         scattered: the layer whose neurons are drawn one by one; None without weights.
         questions: named queries about this model, name and title.
         concepts: runs of `neurondb concept`, the newest first.
+        runs: entropy runs, attribute rates and generated texts, the newest of each kind first.
         other: models of the same shape that it could be compared with.
     """
 
@@ -69,6 +71,7 @@ class ModelPage:
     comparisons: tuple[StoredComparison, ...]
     questions: tuple[tuple[str, str], ...]
     concepts: tuple[ConceptRun, ...]
+    runs: tuple[StoredRun, ...]
 
 
 class _Figure(NamedTuple):
@@ -176,6 +179,7 @@ def answer(request: Request) -> Page:
         list_stored_comparisons(connection, model),
         _QUESTIONS,
         list_concept_runs(connection, model)[:CONCEPTS_SHOWN],
+        list_stored_runs(connection, model),
     )
     return Page("model", model.name, content)
 

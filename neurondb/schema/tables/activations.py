@@ -36,6 +36,17 @@ dataset_rows = Table(
     integer("n_texts", "texts"),
 )
 
+text_samples = Table(
+    "text_samples",
+    metadata,
+    key("dataset_id", "dataset_rows.dataset_id", "dataset whose texts were drawn at random"),
+    integer("tokens", "tokens that were asked for"),
+    integer("seed", "seed of the draw"),
+    integer("n_source_texts", "texts that its own were drawn from"),
+    **CLUSTERED,
+)
+"""Only of datasets that are a part of their source: all texts are no sample."""
+
 tokenizations = Table(
     "tokenizations",
     metadata,

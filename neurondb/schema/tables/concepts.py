@@ -3,7 +3,7 @@
 METHODS §6; specialised-feature-neurons §3.2. What is here is small: some thousand rows a run.
 """
 
-from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import Boolean, Column, Index, String, Table, Text
 
 from neurondb.schema.columns import (
     CLUSTERED,
@@ -12,29 +12,12 @@ from neurondb.schema.columns import (
     integer,
     key,
     metadata,
+    number,
+    provenance,
     real,
     reference,
     word,
 )
-
-
-def _number(name: str, comment: str) -> Column[int]:
-    """Return a part of the primary key that counts from 0."""
-    return Column(name, Integer, primary_key=True, autoincrement=False, comment=comment)
-
-
-def _provenance() -> list[Column[str]]:
-    """Return what every run says of where it came from."""
-    return [
-        word("request", "sha256 over all that was asked for: the same is stored once", unique=True),
-        word("dtype", "dtype of the forward pass"),
-        word("device", "device"),
-        word("tool_version", "version of neurondb"),
-        word("torch_version", "version of torch"),
-        word("fingerprint", "fingerprint of the model's weights"),
-        word("created_at", "UTC, ISO 8601"),
-    ]
-
 
 clamp_runs = Table(
     "clamp_runs",
@@ -47,7 +30,7 @@ clamp_runs = Table(
     word("position", "where it was held: at all positions of the prompt, or at the last"),
     word("sign", "the sign that values are in: canonical (METHODS §1), or the model's own"),
     integer("n_prompt", "tokens of the prompt, the prefix token included"),
-    *_provenance(),
+    *provenance(),
     Index(None, "model_id"),
 )
 
@@ -65,8 +48,8 @@ clamp_results = Table(
     "clamp_results",
     metadata,
     key("run_id", "clamp_runs.run_id", "sweep"),
-    _number("step", "place of the value in the sweep; 0 is the clean run"),
-    _number("token_id", "next token that was followed"),
+    number("step", "place of the value in the sweep; 0 is the clean run"),
+    number("token_id", "next token that was followed"),
     real("value", "what the neurons were held at, in the run's sign; NULL of the clean run"),
     real("probability", "probability of the token", nullable=False),
     integer("rank", "tokens of larger probability; 0 is the most probable one"),
@@ -89,7 +72,7 @@ concept_runs = Table(
     real("clean_log_probability", "mean of ln p(concept) over the prompts, no neuron held"),
     real("clean_probability", "mean of p(concept) over the prompts, no neuron held"),
     real("seconds", "seconds that it took"),
-    *_provenance(),
+    *provenance(),
     Index(None, "model_id", "concept"),
 )
 
@@ -104,7 +87,7 @@ concept_texts = Table(
         comment="spelling of the concept; prompt after which its probability was measured; context "
         "in which its residual stream was read; other concept it was compared with there",
     ),
-    _number("place", "its place among those of its kind, from 0"),
+    number("place", "its place among those of its kind, from 0"),
     Column("text", Text, nullable=False, comment="the text"),
     real("log_probability", "of a prompt: ln p(concept) after it, no neuron held"),
     **CLUSTERED,
@@ -114,8 +97,8 @@ concept_tokens = Table(
     "concept_tokens",
     metadata,
     key("run_id", "concept_runs.run_id", "run"),
-    _number("spelling", "place of the spelling in concept_texts"),
-    _number("place", "place of the token in the spelling, from 0"),
+    number("spelling", "place of the spelling in concept_texts"),
+    number("place", "place of the token in the spelling, from 0"),
     integer("token_id", "token"),
     **CLUSTERED,
 )
@@ -151,7 +134,7 @@ concept_points = Table(
     metadata,
     key("run_id", "concept_runs.run_id", "run"),
     key("neuron_id", "neurons.neuron_id", "one of the strongest neurons, held alone"),
-    _number("step", "place of the value in the sweep"),
+    number("step", "place of the value in the sweep"),
     real("value", "what it was held at, in canonical sign", nullable=False),
     real("change", "mean over the prompts of ln p(concept), held − clean"),
     real("probability", "mean over the prompts of p(concept)"),

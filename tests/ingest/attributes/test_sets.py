@@ -3,10 +3,17 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ingest.attributes.building import Paragraphs, run, split_words
+from ingest.attributes.building import (
+    Paragraphs,
+    compute_chance,
+    run,
+    split_paragraphs,
+    split_words,
+)
 from ingest.attributes.prompts import Prompt, cut_at_subject, read_prompts, read_subjects
 from ingest.attributes.sets import list_attribute_tokens, read_sets
 from ingest.attributes.stop_words import (
@@ -16,7 +23,7 @@ from ingest.attributes.stop_words import (
     read_stop_words,
 )
 from ingest.text.chat import ChatTokenizer
-from neurondb.contracts.attributes import AttributeSetsRequest
+from neurondb.contracts.attributes import AttributeSetsReport, AttributeSetsRequest, SubjectSet
 from neurondb.errors import TextError
 from tests.support.ingested import Silent
 from tests.support.real_models import BUNDLED, REAL
@@ -80,7 +87,7 @@ def test_marks_and_half_characters_are_no_part_of_inputs(tmp_path: Path) -> None
     (tmp_path / "a.tsv").write_text(f"{mark}subject\tprompt\nParis\tParis is\n")
     assert read_prompts(tmp_path / "a.tsv") == [Prompt("Paris", "Paris is")]
     (tmp_path / "names.txt").write_text(f"{mark}Paris\r\nYork\r\n")
-    assert read_subjects(tmp_path / "names.txt") == ["Paris", "York"]
+    assert list(read_subjects(tmp_path / "names.txt")) == ["Paris", "York"]
     (tmp_path / "sets.json").write_text(mark + '{"Paris": ["Seine", "\\ud83d"]}')
     assert read_sets(tmp_path / "sets.json") == {"Paris": frozenset({"Seine", "\ufffd"})}
     (tmp_path / "stop.txt").write_text(f"{mark}river")
@@ -107,7 +114,7 @@ def test_prompts_are_read_from_each_form_alike(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
         assert read_prompts(tmp_path / name) == [PROMPT] * 2
         assert read_prompts(tmp_path / name, 1) == [PROMPT]
-        assert read_subjects(tmp_path / name) == ["Paris"]
+        assert list(read_subjects(tmp_path / name)) == ["Paris"]
 
 
 @pytest.mark.shared
@@ -141,7 +148,7 @@ def test_refusals_of_prompts(tmp_path: Path, name: str, content: str | None, sai
 
 def test_subjects_may_be_a_plain_list(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("Paris\n\nNew York\nParis\n")
-    assert read_subjects(tmp_path / "names.txt") == ["Paris", "New York"]
+    assert list(read_subjects(tmp_path / "names.txt")) == ["Paris", "New York"]
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(TextError, match=r"empty\.txt: .*\bsubject\b"):
         read_subjects(tmp_path / "empty.txt")
@@ -255,7 +262,13 @@ def test_sets_hold_the_words_of_the_paragraphs(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_text("Paris\nBerlin\nAtlantis\n")
     request = AttributeSetsRequest(str(tmp_path / "p.txt"), tmp_path / "s.txt", tmp_path / "o.json")
     report = run(request, Silent())
-    assert (report.n_subjects, report.n_paragraphs, report.empty) == (3, 6, ("Atlantis",))
+    assert report.n_paragraphs == 6
+    assert [(one.subject, one.n_paragraphs) for one in report.subjects] == [
+        ("Paris", 2),
+        ("Berlin", 1),
+        ("Atlantis", 0),
+    ]
+    assert report.chance is None
     assert json.loads((tmp_path / "o.json").read_text()) == {
         "Paris": [
             *("capital", "eiffel", "flows", "france", "paris"),
@@ -268,3 +281,53 @@ def test_sets_hold_the_words_of_the_paragraphs(tmp_path: Path) -> None:
 
 def test_paragraphs_without_words_can_be_searched() -> None:
     assert Paragraphs(["1", "of the", "…"], list_built_in_words()).find_about("Paris", 3) == []
+
+
+# --- what was found and missed ---------------------------------------------------------------
+
+ANSWERS = [
+    *(("Paris", "France"), ("Paris", "Seine river"), ("Paris", "fashion"), ("Paris", "of")),
+    *(("Berlin", "Germany"), ("New York", "subway"), ("Atlantis", "sea")),
+]
+
+
+def built(directory: Path, **more: Any) -> AttributeSetsReport:
+    """Build sets of the paragraphs, in one text, for prompts with answers."""
+    (directory / "p.jsonl").write_text(json.dumps({"text": "\n\n".join(PARAGRAPHS)}))
+    rows = [{"subject": s, "prompt": f"{s} has", "attribute": a} for s, a in ANSWERS]
+    (directory / "s.json").write_text(json.dumps(rows))
+    request = AttributeSetsRequest(
+        str(directory / "p.jsonl"), directory / "s.json", directory / "o.json", **more
+    )
+    return run(request, Silent())
+
+
+def test_blank_lines_part_an_article_into_paragraphs(tmp_path: Path) -> None:
+    assert built(tmp_path).n_paragraphs == len(PARAGRAPHS)
+    assert split_paragraphs(["a\nb\n \t\nc", "\n\n", "d"]) == ["a\nb", "c", "d"]
+
+
+def test_answers_are_found_where_all_their_words_are_in_the_set(tmp_path: Path) -> None:
+    """By hand: the words of PARAGRAPHS; "of" is a stop word, and neither found nor missed."""
+    paris, berlin, york, atlantis = built(tmp_path).subjects
+    assert paris == SubjectSet("Paris", 2, 2, 9, ("France", "Seine river"), ("fashion",))
+    assert berlin == SubjectSet("Berlin", 1, 1, 6, ("Germany",), ())
+    assert (york.n_paragraphs, york.n_mentioning, york.found) == (2, 1, ("subway",))
+    assert atlantis == SubjectSet("Atlantis", 0, 0, 0, (), ("sea",))
+    york = built(tmp_path, mentioning=True).subjects[2]
+    assert (york.n_paragraphs, york.n_mentioning) == (1, 1)
+
+
+def test_chance_is_the_share_of_other_sets_that_have_an_answer() -> None:
+    words = {name: frozenset(text.split()) for name, text in {"a": "x y z", "b": "x"}.items()}
+    sets = {**words, "c": frozenset("xw"), "empty": frozenset[str]()}
+    answers = {
+        "a": {"x": frozenset("x"), "y": frozenset("y"), "of": frozenset[str]()},
+        "b": {"x z": frozenset("xz")},
+        "c": {},
+        "empty": {"x": frozenset("x")},
+    }
+    # x is in both others of a, y in none, x and z together in one of the others of b.
+    assert compute_chance(sets, answers) == pytest.approx((1 + 0 + 1 / 2) / 3)
+    assert compute_chance({"a": words["a"]}, answers) is None
+    assert compute_chance(sets, {subject: {} for subject in sets}) is None

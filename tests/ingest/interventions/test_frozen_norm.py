@@ -35,7 +35,7 @@ SHIFTED = ("gemma",)
 
 def curves(model: Stored, **more: Any) -> EntropyCurves:
     texts = TextsRequest(str(text_file(TEXTS)), **more.pop("texts", {}))
-    asked: dict[str, Any] = {"neurons": NEURONS, "values": VALUES, "n_baseline": 0}
+    asked: dict[str, Any] = {"neurons": NEURONS, "values": VALUES, "n_baseline": 0, "force": True}
     return run(EntropyRequest(model.machine, texts=texts, **(asked | more)), Silent())
 
 

@@ -52,7 +52,7 @@ PROMPTS = [
 def measured(model: Stored, directory: Path, **more: Any) -> AttributeRates:
     files = more.pop("prompts", directory / "prompts.json"), more.pop("sets", None)
     request = AttributeRateRequest(model.machine, files[0], files[1] or directory / "sets.json")
-    return run(AttributeRateRequest(**(vars(request) | more)), Silent())
+    return run(AttributeRateRequest(**(vars(request) | {"force": True} | more)), Silent())
 
 
 @pytest.fixture

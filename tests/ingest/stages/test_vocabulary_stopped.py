@@ -22,7 +22,7 @@ from tests.support.ingested import Silent
 
 TABLES = (
     *("tokens", "top_token_rows", "vocab_stat_rows", "double_checking", "lm_head_tokens"),
-    *("properties", "token_property_rows", "property_effects"),
+    *("properties", "token_property_rows", "property_effects", "logit_effect_rows"),
 )
 LAYERS = 6
 PATIENCE_S = 120

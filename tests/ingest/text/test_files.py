@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
+from ingest.text import files
 from ingest.text.datasets import read_dataset
 from neurondb.errors import TextError
 
@@ -259,3 +260,34 @@ def test_paths_that_cannot_be_are_named(source: str) -> None:
     with pytest.raises(TextError) as caught:
         read_dataset(source)
     str(caught.value).encode()
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_lines_are_read_alike_however_much_is_held(
+    size: int, ending: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = ['{"text": "Zwölf"}', "", '{"text": "🐸 \ufeff"}\r', ' {"text": "last"}']
+    file, data = tmp_path / f"a.jsonl{ending}", codecs.BOM_UTF8 + "\n".join(lines).encode()
+    file.write_bytes(gzip.compress(data) if ending else data)
+    monkeypatch.setattr(files, "CHUNK_BYTES", size)
+    assert list(read_dataset(str(file)).texts) == ["Zwölf", "🐸 \ufeff", "last"]
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (b"3\n", r"line 4: .*\bobject\b"),
+        (b'{"text": "\xff"}', r"not UTF-8 at byte 45 \(line 4\)"),
+    ],
+)
+def test_wrong_lines_far_into_a_file_are_told_by_number(
+    last: bytes, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'{"text": "one"}\n\n{"text": "three"}\n' + last)
+    monkeypatch.setattr(files, "CHUNK_BYTES", 8)
+    with pytest.raises(TextError, match=said):
+        read_dataset(str(file))
+    # What is not read is not looked at.
+    assert list(read_dataset(str(file), 1).texts) == ["one"]

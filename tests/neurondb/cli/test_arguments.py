@@ -20,7 +20,7 @@ PATHS = {
     "ingest": {"model", "db", "dataset", "summary"},
     "merge": {"files", "db"},
     "ablate": {"dataset", "save_tokens", "output", "db"},
-    "attributes build": {"paragraphs", "subjects", "output", "stop_words"},
+    "attributes build": {"paragraphs", "subjects", "output", "stop_words", "report"},
     "attributes rate": {"prompts", "sets", "stop_words", "output", "db"},
     "generate": {"output", "db"},
     "find": {"output", "db"},

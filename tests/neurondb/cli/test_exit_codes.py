@@ -109,6 +109,7 @@ NOT_HERE = [
     ["concept", "nobody", "dog"],
     ["concept", LLAMA, "--file", "no-such-file"],
     ["texts", "a", "--dataset", "nothing"],
+    ["report", "nobody", "-o", "no-such-folder"],
 ]
 """Each is well-formed; another database, or another machine, could answer it."""
 WITHOUT_NAMES = {"models", "check", "upgrade", "demo", "publish"}

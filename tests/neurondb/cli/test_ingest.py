@@ -50,7 +50,7 @@ def neurondb(*arguments: object, cwd: Path, **environment: str) -> Result:
             code = 0
         except SystemExit as ended:
             code = int(ended.code or 0)
-    return Result(arguments, code, out.getvalue(), error.getvalue())
+    return Result([*map(str, arguments)], code, out.getvalue(), error.getvalue())
 
 
 def neurondb_process(*arguments: object, cwd: Path, **environment: str) -> Result:
@@ -202,6 +202,9 @@ def test_a_missing_text_file(model: Path) -> None:
         (["--stages", "wieghts"], "wieghts"),
         (["--stages", "activations"], "--dataset"),
         (["--max-texts", "0"], "0"),
+        (["--sample-tokens", "0"], "0"),
+        (["--sample-tokens", "9"], "--dataset"),
+        (["--sample-tokens", "9", "--dataset", "t.txt", "--max-texts", "2"], "--max-texts"),
         (["--nonsense"], "nonsense"),
         (["--where", "weakening"], "traces"),
         (["--shard", "3/2"], "3/2"),

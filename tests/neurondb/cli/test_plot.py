@@ -63,6 +63,24 @@ def test_a_figure_goes_to_a_file(suffix: str, sample: Sample, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_sql_of_a_figure_runs_as_it_is_printed(sample: Sample) -> None:
+    plain = CliRunner().invoke(cli, ["plot", "layer-scatter", "--explain"])
+    assert (plain.exception, plain.stdout) == (
+        None,
+        f"{(figures.FIGURES['layer-scatter'].sql or '').rstrip()}\n",
+    )
+    filled = ran(sample, "layer-scatter", "sample-llama", "--explain", "--layer", "-1")
+    assert '-- param model = "sample-llama": model\n-- param layer = 3: integer' in filled.stdout
+    arguments = ["sql", "-", "--db", sample.url, "--format", "json"]
+    answer = CliRunner().invoke(cli, arguments, input=filled.stdout)
+    expected = [
+        n["name"]
+        for n in sample.neurons
+        if (n["model"], n["layer"]) == ("sample-llama", 3) and n["in_out"] is not None
+    ]
+    assert [row["name"] for row in json.loads(answer.stdout)] == expected
+
+
 def spec_of(sample: Sample, tmp_path: Path, *arguments: str) -> dict[str, object]:
     path = tmp_path / "figure.json"
     ended = ran(sample, *arguments, "-o", str(path))
@@ -117,6 +135,7 @@ def test_a_comparison_takes_both_models_as_arguments(sample: Sample, tmp_path: P
         (["classes-by-layer", "sample-gpt", "--param", "x=1"], UsageError, "'x'"),
         (["comparison-migration", "sample-llama"], UsageError, "both"),
         (["token-spikes", "sample-llama"], UsageError, "needs token"),
+        (["class-heatmap", "--explain"], UsageError, "a.svg"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(
@@ -127,6 +146,22 @@ def test_what_cannot_be_drawn_is_one_line(
     assert said in str(ended.exception)
     assert "\n" not in str(ended.exception)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (["class-heatmap", "sample-llama", "sample-gpt"], UsageError, "one model"),
+        (["layer-scatter", "--layer", "1"], UsageError, "layer needs the model"),
+        (["attribute-curves"], UnknownNameError, "draws a file"),
+    ],
+)
+def test_sql_that_cannot_be_printed_is_one_line(
+    arguments: list[str], error: type[NeuronDBError], said: str, sample: Sample
+) -> None:
+    ended = ran(sample, *arguments, "--explain")
+    assert (type(ended.exception), ended.stdout) == (error, "")
+    assert said in str(ended.exception)
 
 
 def test_no_file_and_an_unknown_suffix_are_wrong_usage(sample: Sample) -> None:

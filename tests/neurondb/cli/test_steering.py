@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -317,6 +318,16 @@ def test_from_the_demo_to_the_rates(invoke: Invoke, tmp_path: Path) -> None:
     given = ("--subjects", prompts, "--top-k", "8", "--mentioning", "-o", built)
     said = invoke("attributes build", str(directory / "paragraphs.txt"), *given).stdout
     assert "267 subjects" in said
+    assert re.search(r"answers in their subject's set: \d+ of the \d+ ", said)
+    report = tmp_path / "report.csv"
+    quiet = invoke(
+        "attributes build", str(directory / "paragraphs.txt"), *given, "--report", str(report)
+    )
+    assert quiet.stdout == ""
+    rows = {row["subject"]: row for row in csv.DictReader(report.read_text().splitlines())}
+    assert len(rows) == 267
+    assert rows["Norvelia"]["n_paragraphs"] == rows["Norvelia"]["n_mentioning"]
+    assert "Tarsk" in rows["Norvelia"]["found"].split("; ")
     assert {"tarsk", "orskan"} <= set(json.loads(Path(built).read_text())["Norvelia"])
     rated = ("--prompts", prompts, "--sets", built, "--max-prompts", "60")
     page = invoke("attributes rate", "m", *rated, "--format", "table").stdout

@@ -38,6 +38,9 @@ ADDRESSES = (
     f"/pair?left={LLAMA}/0.1&right={GPT}/0.1",
     *(f"/run/{number}" for number in (901, 902, 951, 961, 962, 971)),
     *(f"/concept/{number}" for number in (41, 42)),
+    *(f"/entropy/{number}" for number in (61, 62)),
+    *(f"/attributes/{number}" for number in (81, 82)),
+    *(f"/generation/{number}" for number in (101, 102, 111, 112)),
 )
 
 

@@ -10,6 +10,7 @@ from neurondb.schema import tables
 from tests.support.sample_concepts import CONCEPT_RUN
 from tests.support.sample_database import build
 from tests.support.sample_facts import CLASS_RUN, EACH_RUN, LAYERS, NEURONS, RANDOM_RUN, WIDTH, Row
+from tests.support.sample_runs import ATTRIBUTE_RUN, ENTROPY_RUN, GENERATION_RUN
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 BARE: Final = 3
@@ -50,6 +51,9 @@ PAGES: Final = {
     "run of random neurons": f"/run/{RANDOM_RUN + 1}",
     "run, one at a time": f"/run/{EACH_RUN + 1}",
     "concept": f"/concept/{CONCEPT_RUN + 1}",
+    "entropy": f"/entropy/{ENTROPY_RUN + 1}",
+    "attributes": f"/attributes/{ATTRIBUTE_RUN + 1}",
+    "generation": f"/generation/{GENERATION_RUN + 11}",
     "no such model": "/model/nothing",
 }
 """Our types of pages: one address each, or several where what is on it differs."""

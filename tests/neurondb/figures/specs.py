@@ -1,7 +1,7 @@
 """What the tests of figures look into a specification with."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -44,7 +44,8 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "comparison-migration": {"other": UNGATED},
     "comparison-cosines": {"other": UNGATED},
     "vocabulary-moments": {"layer": 1},
-    "attribute-curves": {"file": rates_file()},
+    "properties-by-percentile": {"where": "in_out>0"},
+    "properties-by-layer": {"where": "in_out>0"},
 }
 """Of the figures that need some."""
 
@@ -52,6 +53,13 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
 def specification(engine: Engine, name: str, model: str = GATED, **parameters: Any) -> Any:
     with engine.connect() as connection:
         return figures.make_spec(connection, name, model, **parameters)
+
+
+def together(engine: Engine, name: str, models: Sequence[str], **parameters: Any) -> Any:
+    """Return the specification of a figure of several models."""
+    with engine.connect() as connection:
+        chart = figures.draw_models(connection, name, models, **parameters)
+    return figures.finish_spec(chart)
 
 
 def rows(spec: dict[str, Any], *fields: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A caption that names a figure of a paper names one that there is, and says how it is meant.
 
-What each figure of the papers shows was read in the papers; the one below has the same axes,
-quantities and colours. All others stand "after" a figure, whose differences the caption tells.
+What each figure of the papers shows was read in the papers; those below have the same axes,
+quantities and panels. All others stand "after" a figure, whose differences the caption tells.
 """
 
 import re
@@ -10,9 +10,15 @@ import pytest
 
 from neurondb.figures import FIGURES
 
-THE_SAME = {"layer-scatter": "weakening-neurons, figure 3"}
+THE_SAME = {
+    "layer-scatter": "weakening-neurons, figure 3",
+    "layer-scatter-grid": "weakening-neurons, figure 3",
+    "frequency-against-cosine": "weakening-neurons, figure 6",
+    "logit-effects": "universal-neurons, figure 5",
+}
 LAST_FIGURE = {"weakening-neurons": 38, "universal-neurons": 27, "specialised-feature-neurons": 3}
-HOW, PAPER, NUMBERS = r"((?:after )?(?:the panels of )?)", r"([\w-]+-neurons)", r"(\d[\d, andto]*)"
+HOW = r"((?:after )?(?:(?:the )?panels (?:[a-z] to [a-z] )?of )?)"
+PAPER, NUMBERS = r"([\w-]+-neurons)", r"(\d[\d, andto]*)"
 CLAIM = re.compile(f"{HOW}{PAPER}, figures? {NUMBERS}")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from neurondb.figures.palette import CLASS_COLOURS, DARK, THEMES, choose_class_colours
 from neurondb.find import find
 from neurondb.taxonomy import CLASSES, UNDEFINED
-from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification, values
+from tests.neurondb.figures.specs import GATED, UNGATED, rows, specification, together, values
 from tests.support.sample_facts import LAYERS, WIDTH, Row, Sample
 
 MODELS = pytest.mark.parametrize("model", [GATED, UNGATED])
@@ -141,6 +141,33 @@ def test_correlations_stand_above_their_layers(
             if n["model"] == model and n["layer"] == layer and n[cosine] is not None
         ]
         r = correlation([n[cosine] for n in here], [often(n) for n in here])
-        expected = f"layer {layer}: r = {r:.2f}".replace("-", "\\u2212")
+        expected = f"layer {layer}: r = {round(r, 2) + 0.0:.2f}".replace("-", "\\u2212")
         assert f'"{expected}"' in titles
         assert sum(row["n"] for row in drawn if row["layer"] == layer) == len(here)
+
+
+def test_frequencies_of_whole_models_share_axes_and_colours(
+    sample: Sample, sample_engine: Engine
+) -> None:
+    spec = together(sample_engine, "frequency-histograms", (GATED, UNGATED))
+    assert spec["resolve"]["scale"]["color"] == "shared"
+    first, second = spec["concat"]
+    for axis in ("x", "y"):
+        assert first["encoding"][axis]["scale"] == second["encoding"][axis]["scale"]
+    for model, panel in ((GATED, first), (UNGATED, second)):
+        known = [n for n in sample.neurons if n["model"] == model and n["in_out"] is not None]
+        drawn = spec["datasets"][panel["data"]["name"]]
+        assert sum(row["n"] for row in drawn) == len(known)
+        r = correlation([n["in_out"] for n in known], [often(n) for n in known])
+        subtitle = panel["title"]["subtitle"]
+        assert panel["title"]["text"] == model
+        assert f"r = {round(r, 2) + 0.0:.2f}".replace("-", "−") in subtitle
+
+
+def test_the_sign_of_cos_gate_out_is_left_out_unless_asked_for(sample_engine: Engine) -> None:
+    for absolute, lowest in (("yes", 0.0), ("no", -1.0)):
+        spec = specification(
+            sample_engine, "frequency-against-cosine", cosine="gate_out", absolute=absolute
+        )
+        assert spec["title"]["text"].endswith("|") == (absolute == "yes")
+        assert lowest <= min(row["y"] for row in rows(spec, "n")) < lowest + 0.9

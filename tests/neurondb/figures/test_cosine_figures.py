@@ -27,7 +27,9 @@ def test_quantiles_are_those_of_the_layer(
     drawn = rows(specification(sample_engine, name, model), "median")
     assert len(drawn) == panels * LAYERS
     for row in drawn:
-        of_layer = known(sample, model, row["layer"], PANELS[row["pair"]])
+        of_layer = known(sample, model, row["layer"], PANELS[row["pair"].strip("|")])
+        if "|" in row["pair"]:
+            of_layer = [abs(value) for value in of_layer]
         cuts = quantiles(of_layer, n=20, method="inclusive")
         expected = {"q05": cuts[0], "q25": cuts[4], "median": cuts[9], "q75": cuts[14]}
         expected["q95"] = cuts[18]
@@ -39,7 +41,17 @@ def test_quantiles_are_those_of_the_layer(
 @pytest.mark.parametrize("name", ["median-cosines-by-layer", "cosine-boxplots"])
 def test_the_random_region_stands_behind(name: str, sample_engine: Engine) -> None:
     drawn = rows(specification(sample_engine, name), "median")
-    assert {(row["low"], row["high"]) for row in drawn} == {(-REGION, REGION)}
+    for row in drawn:
+        low = 0.0 if "|" in row["pair"] else -REGION
+        assert (row["low"], row["high"]) == (low, REGION)
+
+
+def test_boxes_have_signs_where_they_are_asked_for(sample: Sample, sample_engine: Engine) -> None:
+    drawn = rows(specification(sample_engine, "cosine-boxplots", absolute="no"), "median")
+    assert {row["pair"] for row in drawn} == set(PANELS)
+    for row in drawn:
+        of_layer = known(sample, GATED, row["layer"], PANELS[row["pair"]])
+        assert row["median"] == pytest.approx(float(np.median(of_layer)), abs=1e-4)
 
 
 def test_the_scatter_has_a_point_for_each_neuron(sample: Sample, sample_engine: Engine) -> None:

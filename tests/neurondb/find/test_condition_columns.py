@@ -115,6 +115,18 @@ def test_columns_and_order_have_the_same_spelling(engine: Engine, path: Path) ->
     assert usual.columns[-1] == COLUMN
 
 
+def test_they_have_percentiles_in_their_layer(engine: Engine, path: Path, sample: Sample) -> None:
+    known, of = effects(path), {n["neuron_id"]: n["layer"] for n in sample.neurons}
+    layers = [[x for i, x in known.items() if of[i] == layer] for layer in range(4)]
+    high = [
+        i
+        for i, x in sorted(known.items())
+        if sum(y < x for y in layers[of[i]]) > 0.8 * (len(layers[of[i]]) - 1)
+    ]
+    assert high
+    assert ids(engine, f"pct({COLUMN})>80%") == high
+
+
 def test_the_index_answers_and_the_sql_explains_itself(engine: Engine) -> None:
     sql = compile_find(parse(f"{COLUMN}<-0.4")).sql
     with engine.connect() as connection:

@@ -36,7 +36,9 @@ from neurondb.neurons import parse_neuron
 from neurondb.reading.activations import Activations, Quantiles
 from neurondb.reading.clamps import ClampSweep
 from neurondb.reading.concepts import NeuronConcept
+from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
+from neurondb.reading.generation_runs import HeldRun
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neuron import (
     Annotation,
@@ -111,6 +113,8 @@ class NeuronContent:
     counterparts: tuple[Counterpart, ...]
     clamps: tuple[ClampSweep, ...]
     concepts: tuple[NeuronConcept, ...]
+    entropy: tuple[NeuronEntropy, ...]
+    generations: tuple[HeldRun, ...]
     peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]

@@ -87,6 +87,17 @@ _CLAMPS: Final = """SELECT run_id, prompt, hook, position, value, token, probabi
 FROM clamp_sweeps
 WHERE neuron_id = :neuron_id
 ORDER BY run_id DESC, token_id, step"""
+_ENTROPY: Final = """SELECT x.run_id, x.random, x.metric, x.value, x.clean, x.fixed, x.total,
+       x.direct, x.through_norm
+FROM entropy_effects x
+WHERE x.neuron_id = :neuron_id
+  AND x.step = (SELECT MAX(e.step) FROM entropy_results e WHERE e.run_id = x.run_id)
+ORDER BY x.run_id DESC, x.metric"""
+_GENERATIONS: Final = """SELECT h.run_id, r.prompt, h.hook, h.ablated, h.value
+FROM generation_held_neurons h
+JOIN generation_runs r ON r.run_id = h.run_id
+WHERE h.neuron_id = :neuron_id
+ORDER BY h.run_id DESC"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -110,6 +121,8 @@ _PANELS: Final = {
     "counterparts": ("its counterparts", _COUNTERPARTS, "model_id layer neuron"),
     "concepts": ("its concepts", _CONCEPTS, "neuron_id"),
     "clamps": ("its clamp sweeps", _CLAMPS, "neuron_id"),
+    "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),
+    "generations": ("texts with it held", _GENERATIONS, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.neurondb.explore.site_client import Site, looks_right
-from tests.support.sample_facts import LAYERS, Row, Sample
+from tests.support.sample_facts import LAYERS, N_SOURCE_TEXTS, TEXTS, Row, Sample
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 
@@ -52,6 +52,11 @@ def test_the_scatter_is_of_the_layer_with_the_most_manipulators_or_of_the_one_as
     specs = [str(given["data-spec"]) for _, given in page.tags if given.get("data-spec")]
     assert [one for one in specs if "layer-scatter" in one and one.endswith("layer=3")]
     assert site.get(f"/model/{LLAMA}?layer=77").status == 400
+
+
+def test_a_sample_of_texts_is_called_one(site: Site) -> None:
+    facts = " ".join(looks_right(site.get(f"/model/{LLAMA}")).text.split())
+    assert f"{len(TEXTS)} texts drawn at random from {N_SOURCE_TEXTS:,} (seed 7)" in facts
 
 
 def test_a_random_neuron_is_one_of_the_model(site: Site) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from tests.neurondb.explore.site_client import Site, looks_right
 from tests.support.sample_concepts import CLAMP_RUN, CONCEPT_RUN
 from tests.support.sample_facts import WIDTH, Sample
+from tests.support.sample_runs import ENTROPY_RUN, GENERATION_RUN
 
 NAME = "2.0"
 """A neuron with examples, controls and traces."""
@@ -146,6 +147,15 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             for target in sweep["targets"]
             for probability in (target["clean"], *target["probabilities"])
         ),
+        "entropy": sorted(
+            (one["run"]["run_id"], metric, one["value"], total, one["direct"][metric])
+            for one in content["entropy"]
+            for metric, total in one["total"].items()
+        ),
+        "generations": [
+            (one["run"]["run_id"], one["run"]["prompt"], int(one["ablated"]), one["value"])
+            for one in content["generations"]
+        ],
     }
 
 
@@ -155,6 +165,11 @@ HELD = f"""
     INSERT OR REPLACE INTO concept_candidates
     VALUES ({CONCEPT_RUN + 1}, {KEY}, 0, 'gate', 'token 1', -0.5, -2, 2, 0.25, -1, 0.1, 0.2, 0, 0,
             0.25, 20, 3);
+    INSERT OR REPLACE INTO entropy_neurons VALUES ({ENTROPY_RUN + 1}, {KEY}, 9, 0);
+    INSERT OR REPLACE INTO entropy_results VALUES
+    ({ENTROPY_RUN + 1}, {KEY}, 2, 'scale', 4.0, 2.5, 2.25),
+    ({ENTROPY_RUN + 1}, {KEY}, 2, 'entropy', 4.0, 3.5, 2.75);
+    INSERT OR REPLACE INTO generation_neurons VALUES ({GENERATION_RUN + 1}, {KEY}, -7.5, 0);
 """
 
 RETURNED = {
@@ -176,9 +191,14 @@ RETURNED = {
     "annotations": ("source", "key", "value", "note"),
     "concepts": ("run_id", "concept", *TRIED),
     "clamps": ("run_id", "probability"),
+    "entropy": ("run_id", "metric", "value", "total", "direct"),
+    "generations": ("run_id", "prompt", "ablated", "value"),
 }
 """Panel → the columns of its SQL that the page shows."""
-SORTED = ("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal", "clamps")
+SORTED = (
+    *("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal"),
+    *("clamps", "entropy"),
+)
 """Panels that show rows in an order of their own."""
 
 
@@ -210,9 +230,7 @@ def test_the_sql_of_an_ungated_neuron_returns_its_rows(site: Site) -> None:
 def test_every_panels_sql_opens_in_the_editor(site: Site) -> None:
     links = looks_right(site.get(ADDRESS)).links
     editors = [link for link in links if "?sql=SELECT" in link and ".csv?" not in link]
-    assert (
-        len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 4
-    )  # none is stored of four
+    assert len(editors) == len(site.get(f"{ADDRESS}.json").json["sql"]) - 6  # none is stored of six
     for link in editors:
         assert site.get(link.replace("?sql=", ".json?sql=")).json["rows"], link
 

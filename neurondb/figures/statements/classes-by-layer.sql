@@ -1,0 +1,9 @@
+-- title: Share of each read-write class in every layer
+-- description: A row for each class that a layer has neurons of, at the threshold of the model.
+-- param model: model
+SELECT layer, class, COUNT(*) AS n,
+       CAST(COUNT(*) AS DOUBLE PRECISION) / SUM(COUNT(*)) OVER (PARTITION BY layer) AS share
+FROM neuron_overview
+WHERE model = CAST(:model AS TEXT)
+GROUP BY layer, class
+ORDER BY layer, class

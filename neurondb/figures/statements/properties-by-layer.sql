@@ -1,0 +1,35 @@
+-- title: Eight properties of every neuron
+-- description: Of all neurons, of which the figure sets those that `where` means against the others:
+--   `neurondb find EXPR --explain` shows its SQL.
+-- param model: model
+-- param dataset = null: text, by default the one that neuron_overview shows
+WITH values_of_model AS (
+    SELECT n.neuron_id, n.layer, n.neuron, n.gate_norm, n.in_norm, n.out_norm, n.penalty,
+           n.gate_bias, n.in_bias, c.in_out, c.gate_out, c.gate_in, v.kurtosis AS out_kurtosis,
+           v.skewness AS out_skewness, v.variance AS out_variance, v.null_share, a.freq,
+           a.post_positive, a.pre_mean, a.pre_skewness, a.pre_kurtosis, a.post_mean,
+           a.post_skewness, a.post_kurtosis
+    FROM models m
+    JOIN neurons n ON n.model_id = m.model_id
+    LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
+    LEFT JOIN vocab_stats v ON v.neuron_id = n.neuron_id AND v.vector = 'out'
+    LEFT JOIN activation_stats a ON a.neuron_id = n.neuron_id AND a.dataset_id = COALESCE(
+        (SELECT d.dataset_id FROM datasets d WHERE d.name = CAST(:dataset AS TEXT)), m.dataset_id)
+    WHERE m.name = CAST(:model AS TEXT)
+), properties_shown AS (
+    SELECT 'out_kurtosis' AS property UNION ALL SELECT 'out_skewness' UNION ALL
+    SELECT 'in_out' UNION ALL SELECT 'penalty' UNION ALL SELECT 'freq' UNION ALL
+    SELECT 'post_positive' UNION ALL SELECT 'pre_skewness' UNION ALL SELECT 'pre_kurtosis'
+), numbers AS (
+    SELECT neuron_id, layer, neuron, property,
+           CASE property WHEN 'out_kurtosis' THEN out_kurtosis WHEN 'out_skewness' THEN out_skewness
+                         WHEN 'in_out' THEN in_out WHEN 'penalty' THEN penalty WHEN 'freq' THEN freq
+                         WHEN 'post_positive' THEN post_positive WHEN 'pre_skewness' THEN pre_skewness
+                         WHEN 'pre_kurtosis' THEN pre_kurtosis END AS value
+    FROM values_of_model
+    CROSS JOIN properties_shown
+)
+SELECT layer || '.' || neuron AS name, neuron_id, layer, property, value
+FROM numbers
+WHERE value IS NOT NULL
+ORDER BY property, layer, neuron

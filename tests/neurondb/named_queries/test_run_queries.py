@@ -1,0 +1,145 @@
+"""Named queries of stored runs, against the sample's rows."""
+
+import shutil
+import sqlite3
+import statistics
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from neurondb import named_queries
+from neurondb.sql import open_engine
+from tests.support.sample_facts import Sample
+from tests.support.sample_runs import (
+    ATTRIBUTE_RUN,
+    COUNTED,
+    ENTROPY_RUN,
+    FIXED,
+    GENERATION_RUN,
+    N_SAMPLES,
+)
+
+LLAMA = "sample-llama"
+
+
+def ask(engine: Engine, name: str, **parameters: Any) -> list[dict[str, Any]]:
+    columns, rows = named_queries.run(engine, name, {k: str(v) for k, v in parameters.items()})
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def plain(engine: Engine, sql: str, *values: Any) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.exec_driver_sql(sql, values))
+
+
+def test_entropy_runs(sample_engine: Engine) -> None:
+    found = ask(sample_engine, "entropy-runs", model=LLAMA)
+    assert len(found) == len(FIXED)
+    results = {
+        (neuron_id, metric): (fixed, frozen)
+        for neuron_id, metric, fixed, frozen in plain(
+            sample_engine,
+            "SELECT neuron_id, metric, fixed, frozen FROM entropy_results "
+            "WHERE run_id = ? AND step = 2",
+            ENTROPY_RUN + 1,
+        )
+    }
+    random = [
+        row[0]
+        for row in plain(
+            sample_engine,
+            "SELECT neuron_id FROM entropy_neurons WHERE run_id = ? AND random",
+            ENTROPY_RUN + 1,
+        )
+    ]
+    changes = [results[neuron_id, "entropy"][0] - 3 for neuron_id in random]
+    for row, place in zip(found, FIXED, strict=True):
+        fixed, frozen = results[place, "entropy"]
+        assert row["entropy_change"] == pytest.approx(fixed - 3)
+        assert row["entropy_through_norm"] == pytest.approx(fixed - frozen)
+        assert row["scale_change"] == pytest.approx(results[place, "scale"][0] - 2)
+        assert row["least_random_entropy_change"] == pytest.approx(min(changes))
+        assert row["most_random_entropy_change"] == pytest.approx(max(changes))
+    assert len(ask(sample_engine, "entropy-runs", run=ENTROPY_RUN + 2)) == len(FIXED)
+    assert not ask(sample_engine, "entropy-runs", run=7)
+
+
+def test_attribute_rates_and_runs(sample_engine: Engine) -> None:
+    rates = {
+        (place, layer): rate
+        for place, layer, rate in plain(
+            sample_engine,
+            "SELECT place, layer, rate FROM attribute_rate_rows WHERE run_id = ?",
+            ATTRIBUTE_RUN + 1,
+        )
+    }
+    layers = [0, 2, 3]
+    for row in ask(sample_engine, "attribute-rates", run=ATTRIBUTE_RUN + 1):
+        of_layer = [rates[place, row["layer"]] for place in range(4)]
+        if row["layer"] == 1:
+            assert row["clean"] is row["change"] is row["baseline_mean"] is None
+            continue
+        assert (row["clean"], row["ablated"]) == tuple(of_layer[:2])
+        assert row["baseline_mean"] == pytest.approx(statistics.mean(of_layer[2:]))
+        assert (row["baseline_least"], row["baseline_most"]) == (
+            *(min(of_layer[2:]), max(of_layer[2:])),
+        )
+    (run,) = ask(sample_engine, "attribute-runs", model=LLAMA)
+    clean = statistics.mean(rates[0, layer] for layer in layers)
+    assert run["clean_rate"] == pytest.approx(clean)
+    ablated = statistics.mean(rates[1, layer] for layer in layers)
+    assert run["change"] == pytest.approx(ablated - clean)
+    random = statistics.mean(rates[place, layer] for place in (2, 3) for layer in layers)
+    assert run["baseline_change"] == pytest.approx(random - clean)
+    assert (run["draws"], run["run_id"]) == (2, ATTRIBUTE_RUN + 1)
+
+
+def test_generations(sample_engine: Engine) -> None:
+    found = ask(sample_engine, "generations", model=LLAMA)
+    assert [row["run_id"] for row in found] == [GENERATION_RUN + 11] * 6 + [GENERATION_RUN + 1] * 2
+    assert {row["run"]: row["n_held"] for row in found} == {"clean": 0, "steered": 2}
+    assert len(ask(sample_engine, "generations", run=GENERATION_RUN + 11, samples=99)) == 12
+
+
+def test_generation_shares(sample_engine: Engine) -> None:
+    found = ask(sample_engine, "generation-shares", model=LLAMA)
+    assert [row["counted"] for row in found] == sorted(COUNTED)
+    for row in found:
+        for run in ("clean", "steered"):
+            hits = sum(
+                row["counted"] in text
+                for (text,) in plain(
+                    sample_engine,
+                    "SELECT text FROM generation_texts WHERE run_id = ? AND run = ?",
+                    GENERATION_RUN + 11,
+                    run,
+                )
+            )
+            assert row[run] == pytest.approx(hits / N_SAMPLES)
+        assert row["difference"] == pytest.approx(row["steered"] - row["clean"])
+
+
+def test_what_there_is_none_of(sample: Sample, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    shutil.copy(sample.path, copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        for kind, parts in (
+            ("entropy", ("results", "neurons", "runs")),
+            ("attribute", ("rate_rows", "states", "left_out", "runs")),
+            ("generation", ("counts", "texts", "neurons", "runs")),
+        ):
+            for part in parts:
+                connection.execute(f"DELETE FROM {kind}_{part}")
+        connection.commit()
+    with open_engine(str(copy)) as engine:
+        for name, command in (
+            ("entropy-runs", "neurondb entropy sample-llama --dataset TEXTS"),
+            ("attribute-rates", "neurondb attributes rate sample-llama"),
+            ("generations", "neurondb generate sample-llama PROMPT"),
+        ):
+            assert not ask(engine, name, model=LLAMA)
+            reasons = named_queries.explain_empty(engine, name, {"model": LLAMA})
+            assert any(command in reason for reason in reasons)
