@@ -96,7 +96,7 @@ def test_every_neuron_has_the_vectors_that_its_cosines_say(
                 continue
             for side, direction in zip(found, (0, 1), strict=True):
                 code = codes.encode_token_list(codes.VECTORS.index(vector), 0, direction)
-                tokens = [part.text for part in iterate_parts(side) if isinstance(part, Token)]
+                tokens = [str(x.text) for x in iterate_parts(side) if isinstance(x, Token)]
                 stored = sample.top[row["neuron_id"], code][:3]
                 visible = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
                 assert len(tokens) == len(stored)

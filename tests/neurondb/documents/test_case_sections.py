@@ -167,7 +167,7 @@ def test_texts_are_those_stored_and_lists_of_bos_are_flagged(
     lists = tuple(dataclasses.replace(listed, bos_only=True) for listed in study.examples)
     flagged = list(write_activations(dataclasses.replace(study, examples=lists)))
     notes = [
-        block for block in flagged if isinstance(block, Note) and "position 0" in str(block.text)
+        block for block in flagged if isinstance(block, Note) and "position 0" in plain(block.text)
     ]
     assert len(notes) >= len(lists)
 
