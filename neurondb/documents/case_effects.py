@@ -19,6 +19,8 @@ from neurondb.formatting.text import keep_start
 from neurondb.reading.case_study import CaseStudy
 from neurondb.reading.clamps import ClampSweep
 from neurondb.reading.concepts import NeuronConcept
+from neurondb.reading.entropy_runs import NeuronEntropy
+from neurondb.reading.generation_runs import HeldRun
 from neurondb.reading.neuron import Annotation
 from neurondb.reading.pairs import Counterpart
 from neurondb.reading.removal import Ablation, Removal, RemovalMetric
@@ -44,6 +46,10 @@ def write_effects(study: CaseStudy) -> Iterator[Block]:
         blocks.append(_make_removal_table(removals))
     if details.clamps:
         blocks.append(_make_clamp_table(details.clamps))
+    if details.entropy:
+        blocks.append(_make_entropy_table(details.entropy))
+    if details.generations:
+        blocks.append(_make_generation_table(details.generations))
     if details.concepts:
         blocks.append(_make_concept_table(details.concepts))
     if details.ablations:
@@ -219,6 +225,49 @@ def _make_concept_row(one: NeuronConcept) -> tuple[Text, ...]:
         f"{tried.rank + 1} of {n_alike}",
         stronger,
     )
+
+
+def _make_entropy_table(runs: Sequence[NeuronEntropy]) -> Table:
+    columns = make_columns(
+        *("#run", "dataset", "#tokens", "chosen", "#fixed at", "metric", "#change", "#direct"),
+    )
+    rows = tuple(
+        (
+            f"{one.run.run_id}",
+            one.dataset,
+            f"{one.run.n_tokens:,}",
+            "at random" if one.random else "by name",
+            format_compact(one.value),
+            metric,
+            format_number(one.total[metric]),
+            format_number(one.direct[metric]),
+        )
+        for one in runs[:RUNS_SHOWN]
+        for metric in one.total
+    )
+    caption = (
+        "hook_post fixed at a value, at every token: change of a metric's mean, and the part of it "
+        "that is direct, with the final norm dividing by what it divides by in the clean run; the "
+        "rest goes through the norm. Of each run its last value."
+    )
+    return Table(columns, rows, caption)
+
+
+def _make_generation_table(held: Sequence[HeldRun]) -> Table:
+    columns = make_columns("#run", "prompt", "held", "#at", "#samples", "#new tokens")
+    rows = tuple(
+        (
+            f"{one.run.run_id}",
+            keep_start(one.run.prompt, _TEXT_CELLS),
+            "among those set to zero" if one.ablated else one.run.hook,
+            format_compact(one.value),
+            MISSING if one.run.n_samples is None else f"{one.run.n_samples:,}",
+            f"{one.run.max_new_tokens:,}",
+        )
+        for one in held[:RUNS_SHOWN]
+    )
+    caption = "Texts that were generated with it held throughout, in canonical sign."
+    return Table(columns, rows, caption)
 
 
 # --- others ---------------------------------------------------------------------------------

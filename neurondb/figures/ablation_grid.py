@@ -22,6 +22,7 @@ from neurondb.figures.change_histograms import (
     make_change_axis,
     make_outline,
     make_token_axis,
+    name_change,
     name_condition,
     read_changes,
 )
@@ -32,7 +33,7 @@ from neurondb.interventions import MODES, PUBLISHED_CONDITIONS, UNGATED_CONDITIO
 from neurondb.reading.class_runs import ClassSuite
 from neurondb.reading.models import Model
 
-WIDTH, HEIGHT = 150, 84
+WIDTH, HEIGHT = 150, 96
 MOST_MISSING: Final = 4
 """Panels without a run that the subtitle names; of more it says how many they are."""
 
@@ -114,7 +115,7 @@ def _make_rows(cell: Cell) -> Iterator[dict[str, Any]]:
     means = [f"mean {format_mean(cell.changes.mean)}"]
     if cell.random is not None:
         means.append(f"random {format_mean(cell.random.mean)}")
-    yield place | {"what": "mean", "word": " · ".join(means), "x": 0, "tokens": FLOOR}
+    yield place | {"what": "mean", "word": "\n".join(means), "x": 0, "tokens": FLOOR}
     yield from make_bars(cell.changes, **place, what="removed")
     if cell.random is not None:
         yield from make_outline(cell.random, **place, what="random")
@@ -122,8 +123,9 @@ def _make_rows(cell: Cell) -> Iterator[dict[str, Any]]:
 
 def _draw_cell(rows: Sequence[dict[str, Any]], classes: list[str], metric: str) -> alt.LayerChart:
     axes = {
-        "x": make_change_axis(rows, metric, titleFontSize=11),
-        "y": make_token_axis(rows, headroom=8, titleFontSize=11),
+        # The subtitle names the axes: beside panels this small, titles would overlap.
+        "x": make_change_axis(rows, metric, titled=False),
+        "y": make_token_axis(rows, headroom=20, titled=False),
     }
     colour = alt.Color(
         "class:N",
@@ -148,9 +150,9 @@ def _draw_cell(rows: Sequence[dict[str, Any]], classes: list[str], metric: str) 
         words.mark_text(color=MUTED, fontSize=11).encode(
             x=alt.value(WIDTH / 2), y=alt.value(HEIGHT / 2), text="word:N"
         ),
-        means.mark_text(color=MUTED, fontSize=9, align="left", baseline="top").encode(
-            x=alt.value(3), y=alt.value(3), text="word:N"
-        ),
+        means.mark_text(
+            color=MUTED, fontSize=9, align="left", baseline="top", lineBreak="\n"
+        ).encode(x=alt.value(3), y=alt.value(3), text="word:N"),
     ).properties(width=WIDTH, height=HEIGHT)
 
 
@@ -171,6 +173,7 @@ def _write_notes(suite: ClassSuite, cells: Sequence[Cell], mode: str, metric: st
     runs = [run for cell in cells if cell.changes for run in cell.changes.run_ids]
     lines = "line: as many random neurons of the same layers" if _have_random(cells) else ""
     yield "; ".join(filter(None, (format_runs(runs), lines)))
+    yield f"across: {name_change(metric)}; upwards: tokens"
     yield f"left of zero: removing the neurons raises the {metric}"
     missing = [cell for cell in cells if cell.changes is None]
     if len(missing) > MOST_MISSING:

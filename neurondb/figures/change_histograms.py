@@ -84,7 +84,9 @@ def make_outline(changes: Changes, **place: Any) -> Iterator[dict[str, Any]]:
             yield place | {"x": bar["x2"], "tokens": FLOOR}
 
 
-def make_change_axis(rows: Sequence[dict[str, Any]], metric: str, **options: Any) -> alt.X:
+def make_change_axis(
+    rows: Sequence[dict[str, Any]], metric: str, *, titled: bool = True, **options: Any
+) -> alt.X:
     """Return the axis of clean − ablated, as far as the bars of all panels reach on either side."""
     powers = [10.0**k for k in range(-4, 7)]
     ticks = [scale_to_axis(x) for power in powers for x in (-power, power)]
@@ -96,17 +98,24 @@ def make_change_axis(rows: Sequence[dict[str, Any]], metric: str, **options: Any
     high = max((row["x2"] for row in rows if "x2" in row), default=1.0)
     axis = alt.Axis(values=[0, *ticks], labelExpr=label, grid=False, **options)
     scale = alt.Scale(domain=[min(low, 0), max(high, 0)], nice=False)
-    title = f"clean − ablated {metric}{UNITS.get(metric, '')}"
+    title = name_change(metric) if titled else None
     return alt.X("x:Q", title=title, axis=axis, scale=scale)
 
 
-def make_token_axis(rows: Sequence[dict[str, Any]], headroom: float = 1.6, **options: Any) -> alt.Y:
+def make_token_axis(
+    rows: Sequence[dict[str, Any]], headroom: float = 1.6, *, titled: bool = True, **options: Any
+) -> alt.Y:
     """Return the logarithmic axis of tokens, of every panel alike: to `headroom` times the most."""
     most = max((row["tokens"] for row in rows), default=1.0)
     decades = [10**k for k in range(len(str(int(most))) + 1)]
     axis = alt.Axis(values=decades, format="~s", **options)
     scale = alt.Scale(type="log", domain=[FLOOR, max(most * headroom, 2)], nice=False)
-    return alt.Y("tokens:Q", title="tokens", axis=axis, scale=scale)
+    return alt.Y("tokens:Q", title="tokens" if titled else None, axis=axis, scale=scale)
+
+
+def name_change(metric: str) -> str:
+    """Return what is drawn, with its unit: `clean − ablated entropy in nats`."""
+    return f"clean − ablated {metric}{UNITS.get(metric, '')}"
 
 
 def make_bar_tooltip(*fields: str) -> list[alt.Tooltip]:

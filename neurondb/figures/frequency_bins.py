@@ -115,7 +115,7 @@ def draw_panel(
     small = side < 120
     x = alt.X(
         "x:Q",
-        title=f"tokens with {condition}",
+        title=condition if small else f"tokens with {condition}",
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(tickCount=2 if small else 4, format="%"),
     )

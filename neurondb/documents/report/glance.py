@@ -139,7 +139,7 @@ def _summarise_ablations(subject: Subject) -> Iterator[Text]:
             else (f", of random neurons by {format_signed(row['baseline'])}")
         )
         yield (
-            f"Of {len(rows)} ablations of sets the strongest, {row['done']} of {row['neurons']} "
-            f"({row['size']:,}), changes the entropy by {format_signed(row['change'])} nats"
-            f"{beside} (clean − ablated, all tokens)."
+            f"The strongest of {len(rows)} ablations of sets changes the entropy by "
+            f"{format_signed(row['change'])} nats{beside} (clean − ablated, all tokens): "
+            f"{row['done']}, of the {row['size']:,} neurons {row['neurons']}."
         )

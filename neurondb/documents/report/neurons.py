@@ -32,12 +32,15 @@ from neurondb.documents.report.subject import (
     tabulate,
 )
 from neurondb.formatting.numbers import MISSING, format_share
+from neurondb.formatting.text import keep_start
 from neurondb.neurons import parse_neuron
 from neurondb.reading.models import find_neuron_id
 from neurondb.reading.neuron_table import NeuronLine, read_neuron_lines
 
 TOKENS_SHOWN: Final = 5
 """Tokens of a list that a table shows."""
+TOKEN_CELLS: Final = 16
+"""Characters of a token that it shows at most."""
 PROTOTYPES: Final = 2
 """Neurons of each class that are shown as its clearest; the paper took the first."""
 DOUBLE_CHECKING_SHOWN: Final = 12
@@ -192,7 +195,7 @@ def _show_class_of(lines: Mapping[str, NeuronLine]) -> Shown:
 def _show_tokens(lists: TokenLists, title: str, direction: str) -> Shown:
     def write(row: Row) -> Text:
         tokens = lists.get(ListKey(row["neuron_id"], "out", direction), [])
-        return join_texts((Token(token) for token in tokens[:TOKENS_SHOWN]), " ")
+        return _write_tokens(tokens[:TOKENS_SHOWN])
 
     return Shown(title, write)
 
@@ -203,4 +206,10 @@ def _write_shared(subject: Subject, row: Row, lists: TokenLists) -> Text:
     direction = "top" if row["sign"] == "+" else "bottom"
     of_in = set(lists.get(ListKey(row["neuron_id"], "in", direction), []))
     shared = [token for token in of_gate if token in of_in]
-    return join_texts((Token(token) for token in shared[: 2 * TOKENS_SHOWN]), " ")
+    return _write_tokens(shared[: 2 * TOKENS_SHOWN])
+
+
+def _write_tokens(tokens: Iterable[str | None]) -> Text:
+    # Some vocabularies have a token of dozens of spaces, which would take a table's width.
+    shown = (None if token is None else keep_start(token, TOKEN_CELLS) for token in tokens)
+    return join_texts(map(Token, shown), " ")

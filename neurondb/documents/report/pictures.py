@@ -74,7 +74,7 @@ class Picture:
         figure = Figure(self.name, alt, self.image, self.form, self.caption, self.tall)
         if not self.statements:
             return (figure,)
-        command = Code(f"neurondb plot {self.plan.name} --sql")
+        command = Code(f"neurondb plot {self.plan.name} --explain")
         listings = tuple(Listing(statement) for statement in self.statements)
         return figure, Details(("SQL: ", command), listings, printed=False)
 

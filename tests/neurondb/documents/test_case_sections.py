@@ -15,6 +15,7 @@ from neurondb.reading.case_study import CaseStudy
 from neurondb.reading.verdict import ClassAt, CosineReading
 from neurondb.reading.vocabulary import DoubleChecking
 from neurondb.schema import codes
+from neurondb.sql import run_sql
 from tests.neurondb.documents.case_studies import find_table, plain, read_rows, read_study
 from tests.support.sample_facts import METRICS, Sample
 
@@ -236,3 +237,28 @@ def test_sweeps_concepts_and_comparisons_are_there(sample_engine: Engine) -> Non
     assert any("of it and 1 more neuron" in row["held"] for row in sweeps)
     with_other = read_rows(find_table(write_others(study), "model"))
     assert [row["model"] for row in with_other] == ["sample-gpt"]
+
+
+def test_what_fixing_and_holding_it_does_is_there(sample_engine: Engine) -> None:
+    effects = run_sql(
+        sample_engine,
+        "SELECT name, run_id, metric, value, total, direct FROM entropy_effects "
+        "WHERE model = 'sample-llama' AND NOT random ORDER BY neuron_id, value DESC",
+    )
+    name, run_id, _, last, *_ = (found := list(effects.rows))[0]
+    blocks = list(write_effects(read_study(sample_engine, "sample-llama", name)))
+    rows = read_rows(find_table(blocks, "run", "dataset"))
+    expected = {row[2]: row[4:] for row in found if row[:2] == (name, run_id) and row[3] == last}
+    assert {row["metric"] for row in rows} == set(expected)
+    for row in rows:
+        assert float(row["fixed at"]) == last
+        for column, value in zip(("change", "direct"), expected[row["metric"]], strict=True):
+            assert float(row[column]) == pytest.approx(value, rel=0.01)
+    held = run_sql(
+        sample_engine,
+        "SELECT name, run_id, value FROM generation_held_neurons WHERE model = 'sample-llama'",
+    )
+    name, run_id, value = next(iter(held.rows))
+    blocks = list(write_effects(read_study(sample_engine, "sample-llama", name)))
+    rows = read_rows(find_table(blocks, "run", "prompt", "held", "at"))
+    assert (str(run_id), value) in {(row["run"], float(row["at"])) for row in rows}

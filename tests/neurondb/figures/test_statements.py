@@ -19,7 +19,7 @@ TITLES = {"in_out": "cos(in, out)", "gate_out": "cos(gate, out)", "gate_in": "co
 
 
 def ask(engine: Engine, name: str, model: str = GATED, **parameters: Any) -> list[dict[str, Any]]:
-    """Return the rows of a figure's SQL as `neurondb plot --sql | neurondb sql -` gives them."""
+    """Return the rows of a figure's SQL as `plot --explain | neurondb sql -` gives them."""
     with engine.connect() as connection:
         statement = figures.fill_statement(connection, name, model, **parameters)
     assert statement is not None
