@@ -170,7 +170,7 @@ def read_generation_page(connection: Connection, run_id: int) -> GenerationPage:
         n_runs = connection.scalar(select(func.count()).select_from(tables.generation_runs))
         raise UnknownNameError(
             f"no generation run {run_id} in this database, which has {n_runs} of them; "
-            "`neurondb query generations` lists them"
+            "`neurondb query generated-texts` lists them"
         )
     name, *values = row
     run = GenerationRun(*values)

@@ -25,7 +25,13 @@ from tests.support.tiny_model import tiny_model, write_texts
 need_postgres()
 
 NEURON = NeuronPlace(0, 3)
-QUERIES = ("entropy-runs", "attribute-runs", "attribute-rates", "generations", "generation-shares")
+QUERIES = (
+    "entropy-runs",
+    "attribute-runs",
+    "attribute-rates",
+    "generated-texts",
+    "generation-shares",
+)
 VIEWS = (
     "SELECT name, metric, value, fixed, total, direct, through_norm FROM entropy_effects "
     "ORDER BY place, step, metric",

@@ -98,10 +98,10 @@ def test_attribute_rates_and_runs(sample_engine: Engine) -> None:
 
 
 def test_generations(sample_engine: Engine) -> None:
-    found = ask(sample_engine, "generations", model=LLAMA)
+    found = ask(sample_engine, "generated-texts", model=LLAMA)
     assert [row["run_id"] for row in found] == [GENERATION_RUN + 11] * 6 + [GENERATION_RUN + 1] * 2
     assert {row["run"]: row["n_held"] for row in found} == {"clean": 0, "steered": 2}
-    assert len(ask(sample_engine, "generations", run=GENERATION_RUN + 11, samples=99)) == 12
+    assert len(ask(sample_engine, "generated-texts", run=GENERATION_RUN + 11, samples=99)) == 12
 
 
 def test_generation_shares(sample_engine: Engine) -> None:
