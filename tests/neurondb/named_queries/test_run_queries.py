@@ -138,7 +138,7 @@ def test_what_there_is_none_of(sample: Sample, tmp_path: Path) -> None:
         for name, command in (
             ("entropy-runs", "neurondb entropy sample-llama --dataset TEXTS"),
             ("attribute-rates", "neurondb attributes rate sample-llama"),
-            ("generations", "neurondb generate sample-llama PROMPT"),
+            ("generated-texts", "neurondb generate sample-llama PROMPT"),
         ):
             assert not ask(engine, name, model=LLAMA)
             reasons = named_queries.explain_empty(engine, name, {"model": LLAMA})
