@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
+from neurondb.errors import UnknownNameError
+from neurondb.figures import find_figure
 from neurondb.named_queries import load
-from neurondb.sql.query_files import NamedQuery
+from neurondb.sql.query_files import NamedQuery, parse_query
 from neurondb.sql.running import Parameters
 from neurondb.sql.written_out import fill_parameters, strip_header
 
@@ -46,6 +48,24 @@ def make_named_sql(name: str, **given: str) -> Sql:
     """Return a named query with these parameters, the others at their defaults."""
     query = _load(name)
     return Sql(query.title, strip_header(query), query.bindings(given))
+
+
+def make_figure_sql(name: str, **given: str) -> Sql:
+    """Return the statement of a figure's numbers with these parameters, others at their defaults.
+
+    Raises:
+        UnknownNameError: when the figure draws what is not in the database.
+    """
+    query = _load_statement(name)
+    return Sql(query.title, strip_header(query), query.bindings(given))
+
+
+@cache
+def _load_statement(figure: str) -> NamedQuery:
+    statement = find_figure(figure).sql
+    if statement is None:
+        raise UnknownNameError(f"{figure} draws nothing that SQL could ask for")
+    return parse_query(statement, figure)
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from neurondb.explore.parameters import read_layer
 from neurondb.explore.run_lists import StoredRun, list_stored_runs
 from neurondb.explore.site import Page, Request
-from neurondb.explore.sql import Sql, make_layer_sql, make_named_sql
+from neurondb.explore.sql import Sql, make_figure_sql, make_layer_sql, make_named_sql
 from neurondb.formatting.text import format_ingest_command
 from neurondb.reading.concepts import ConceptRun, list_concept_runs
 from neurondb.reading.layers import ClassShare, LayerLine, count_model_classes, read_layer_table
@@ -75,13 +75,13 @@ class ModelPage:
 
 
 class _Figure(NamedTuple):
-    """A figure of a model's page; the named query returns what it draws."""
+    """A figure of a model's page; the named query, or the figure's own, returns what it draws."""
 
     figure: str
     title: str
     caption: str
     height: int
-    query: str
+    query: str | None
     wide: bool = False
 
 
@@ -113,7 +113,7 @@ _WEIGHT_FIGURES: Final = (
         "Spread of the cosines",
         "Quartiles, and the middle 90% of each layer.",
         320,
-        "median-cosines-by-layer",
+        None,
         wide=True,
     ),
 )
@@ -228,5 +228,8 @@ def _list_panels(model: Model, scattered: int | None, *, activations: bool) -> I
 
 
 def _build_panel(model: Model, figure: _Figure) -> Panel:
-    sql = make_named_sql(figure.query, model=model.name)
+    if figure.query is None:
+        sql = make_figure_sql(figure.figure, model=model.name)
+    else:
+        sql = make_named_sql(figure.query, model=model.name)
     return Panel(figure.figure, figure.title, figure.caption, figure.height, sql, figure.wide)

@@ -104,11 +104,8 @@ def test_the_sql_of_classes_returns_the_counts_of_the_figure(
 
 
 @pytest.mark.parametrize("model", [LLAMA, GPT])
-@pytest.mark.parametrize("figure", ["median-cosines-by-layer", "cosine-boxplots"])
-def test_the_sql_of_cosines_returns_the_quartiles_of_the_figure(
-    site: Site, model: str, figure: str
-) -> None:
-    spec, rows = figure_and_rows(site, model, figure)
+def test_the_sql_of_medians_returns_the_quartiles_of_the_figure(site: Site, model: str) -> None:
+    spec, rows = figure_and_rows(site, model, "median-cosines-by-layer")
     boxes = {(row["layer"], row["pair"]): row for row in drawn(spec)}
     names = {"q25": "q25", "median": "median", "q75": "q75"}
     names |= {"low": "random_low", "high": "random_high"}
@@ -118,6 +115,18 @@ def test_the_sql_of_cosines_returns_the_quartiles_of_the_figure(
         box = boxes[row["layer"], TITLES[row["pair"]]]
         for name, column in names.items():
             assert box[name] == pytest.approx(row[column], abs=6e-5)
+
+
+@pytest.mark.parametrize("model", [LLAMA, GPT])
+def test_the_sql_of_boxes_returns_their_quantiles(site: Site, model: str) -> None:
+    spec, rows = figure_and_rows(site, model, "cosine-boxplots")
+    boxes = {(row["layer"], row["pair"].strip("|")): row for row in drawn(spec)}
+
+    assert boxes.keys() == {(row["layer"], TITLES[row["pair"]]) for row in rows}
+    for row in rows:
+        box = boxes[row["layer"], TITLES[row["pair"]]]
+        for name in ("q05", "q25", "median", "q75", "q95"):
+            assert box[name] == pytest.approx(row[name], abs=6e-5)
 
 
 @pytest.mark.parametrize("model", [LLAMA, GPT])
@@ -142,7 +151,7 @@ def test_the_sql_of_correlations_returns_those_of_the_figure(site: Site, model: 
         counts[cell["layer"]] += cell["n"]
 
     assert counts == {row["layer"]: row["n"] for row in rows}
-    assert written == [
+    assert list(written.values()) == [
         f"layer {row['layer']}: r = {row['pearson_r']:.2f}".replace("-", "−") for row in rows
     ]
 
