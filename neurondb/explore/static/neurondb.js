@@ -42,11 +42,14 @@ function library() {
 /** What an axis and the padding around a chart take of its width, and what lies between panels. */
 const DECORATION = 100;
 const GAP = 20;
+/** What the axis of a further column takes, where each has its own. */
+const AXIS = 40;
 
 /** Panels fill the width, in fewer columns where it is narrow; vega-lite does so for single views only. */
 function panels(spec, width) {
   const { width: wide, height } = spec.spec;
-  const room = (columns) => Math.floor((width - DECORATION - (columns - 1) * GAP) / columns);
+  const between = GAP + (spec.resolve?.scale?.y === "independent" ? AXIS : 0);
+  const room = (columns) => Math.floor((width - DECORATION - (columns - 1) * between) / columns);
   let columns = spec.columns ?? 1;
   while (columns > 1 && room(columns) < Math.min(wide, 100)) columns -= 1;
   const each = Math.min(room(columns), columns > 1 ? 1.8 * wide : 4 * wide);

@@ -153,7 +153,11 @@ def test_what_cannot_be_drawn_is_one_line(
     [
         (["class-heatmap", "sample-llama", "sample-gpt"], UsageError, "one model"),
         (["layer-scatter", "--layer", "1"], UsageError, "layer needs the model"),
-        (["attribute-curves"], UnknownNameError, "draws a file"),
+        (
+            ["attribute-curves", "sample-llama", "--param", "file=rates.json"],
+            UnknownNameError,
+            "draws a file",
+        ),
     ],
 )
 def test_sql_that_cannot_be_printed_is_one_line(

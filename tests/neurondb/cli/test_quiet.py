@@ -72,5 +72,5 @@ def test_generated_text_is_all_that_generate_writes(tmp_path: Path) -> None:
     shown = ("--max-new-tokens", "4", "--greedy", "--format", "table")
     done = run("-m", "neurondb", "generate", "m", "The cat", *shown, "--db", database)
     assert done.returncode == 0
-    assert done.stderr == ""
+    assert done.stderr == "run 1, stored\n"
     assert done.stdout.startswith("The cat")

@@ -69,7 +69,7 @@ def test_charts_and_their_menus_have_names(browser: Any, varied_address: str) ->
         names = tab.locator("[role=graphics-document]").evaluate_all(
             "all => all.map((one) => one.ariaLabel)"
         )
-        assert names[0] == f"Neurons of layer 1 by their cosines. {LLAMA}."
+        assert names[0].startswith(f"Neurons of layer 1 by their cosines. {LLAMA} · ")
         menus = tab.get_by_label("Save the chart")
         assert menus.count() == 2
         menus.first.focus()

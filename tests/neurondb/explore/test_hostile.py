@@ -52,6 +52,8 @@ FIGURE_OPTIONS = {
     "layer-scatter": {"layer": "0", "neuron": "0"},
     "neuron-distribution": {"layer": "0", "neuron": "0"},
     "vocabulary-moments": {"layer": "0"},
+    "properties-by-layer": {"where": "layer>=0"},
+    "properties-by-percentile": {"where": "layer>=0"},
     "token-spikes": {"token": f"#{VOCABULARY.index(DECODED)}"},
     "comparison-migration": {"other": ADDRESS},
     "comparison-cosines": {"other": ADDRESS},
