@@ -22,7 +22,7 @@ from neurondb.documents.report.provenance import describe_reading, read_fingerpr
 from neurondb.documents.report.sections import ROLES, Figures, format_effect, mark_verdict
 from neurondb.documents.report.subject import Subject, shorten_source
 from neurondb.formatting.numbers import MISSING, format_share
-from neurondb.published.pattern import ABSENT
+from neurondb.published.pattern import ABSENT, SURE
 from neurondb.published.patterns import Pattern, check_patterns
 from neurondb.reading.layers import CLASS_ORDER, count_model_classes
 from neurondb.reading.provenance import find_reading
@@ -199,8 +199,8 @@ def _write_patterns(subjects: Sequence[Subject]) -> Iterator[Block]:
     ]
     yield Heading("What the papers found, in each", 2, "patterns")
     yield Paragraph(
-        "A pattern holds where its effect lies beyond its bound by two standard errors; a dash is "
-        "one that a model of its kind cannot have."
+        f"A pattern holds where its effect lies beyond its bound by {SURE} standard errors; a dash "
+        "is one that a model of its kind cannot have."
     )
     yield _make_table(subjects, "pattern", rows)
 

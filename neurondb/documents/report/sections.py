@@ -29,7 +29,7 @@ from neurondb.documents.report.subject import (
 )
 from neurondb.formatting.numbers import MISSING, format_count, format_share
 from neurondb.formatting.text import format_ingest_command
-from neurondb.published.pattern import ABSENT, FAILS, HOLDS
+from neurondb.published.pattern import ABSENT, FAILS, HOLDS, SURE
 from neurondb.published.patterns import Pattern
 from neurondb.reading.arrays import count_classes
 from neurondb.reading.layers import CLASS_ORDER
@@ -73,7 +73,7 @@ def write_patterns(subject: Subject, patterns: Sequence[Pattern]) -> Iterator[Bl
     yield Heading("What the papers found, here", 2, "patterns")
     yield Paragraph(
         "Each line is a statement about groups of neurons that the papers make of the models they "
-        "studied. It holds where its effect lies beyond its bound by two standard errors."
+        f"studied. It holds where its effect lies beyond its bound by {SURE} standard errors."
     )
     yield Table(
         (
