@@ -16,7 +16,7 @@ from neurondb.errors import IngestError
 from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.writing.models import StoredModel
-from neurondb.writing.rows import format_utc_now, insert_columns, transaction
+from neurondb.writing.rows import format_utc_now, insert_columns, transaction, update_columns
 
 WHOLE_MODEL = -1
 """Layer number of a step that is not of one layer."""
@@ -152,6 +152,13 @@ class StepWriter:
     def insert(self, table: Table, columns: Mapping[str, Any]) -> None:
         """Insert the rows of `columns`."""
         self.n_rows += insert_columns(self.connection, table, columns)
+
+    def replace_neurons(self, layer: int, columns: Mapping[str, Any]) -> None:
+        """Replace the neurons of a layer, to which the rows of other stages refer."""
+        if self.connection.dialect.name == "postgresql":
+            self.n_rows += update_columns(self.connection, tables.neurons, columns)
+        else:
+            self.replace_layer(tables.neurons, layer, columns)
 
     def replace_layer(
         self, table: Table, layer: int, columns: Mapping[str, Any], **equal_to: object

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Table, insert
+from sqlalchemy.dialects import postgresql
 
 from neurondb.database import format_url, get_driver_connection, translate_errors
 
@@ -62,6 +63,26 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
         chunk = [_list_values(column[start : start + ROWS_A_CHUNK]) for column in values]
         load(connection, table, names, chunk)
     return n_rows
+
+
+def update_columns(connection: Connection, table: Table, columns: Mapping[str, Column]) -> int:
+    """Insert rows as `insert_columns` does; a row whose key is there takes the new values.
+
+    PostgreSQL forbids to delete rows that others refer to, such as those of neurons; of SQLite
+    there is no need for this.
+    """
+    names = list(columns)
+    statement = postgresql.insert(table)
+    statement = statement.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: statement.excluded[name] for name in names},
+    )
+    rows = zip(*map(_list_values, columns.values()), strict=True)
+    connection.execute(
+        statement,
+        [{k: (v if v == v else None) for k, v in zip(names, row, strict=True)} for row in rows],
+    )
+    return len(next(iter(columns.values())))
 
 
 def _list_values(column: Column) -> Sequence[Any]:

@@ -13,8 +13,7 @@ from neurondb.writing.rows import Columns, fill_with_nan
 def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
     """Write a layer's neurons, cosines and baselines."""
     ids = writer.neuron_ids(layer)
-    writer.replace_layer(
-        tables.neurons,
+    writer.replace_neurons(
         layer,
         {
             "neuron_id": ids,
