@@ -7,7 +7,7 @@ what is smaller; where all of them are too much for a page, the largest become c
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -79,25 +79,42 @@ class Picture:
         return figure, Details(("SQL: ", command), listings, printed=False)
 
 
-def draw_pictures(
-    subjects: Sequence[Subject], plan: Iterable[PlannedFigure], progress: Progress
-) -> list[Picture]:
+class Drawing(NamedTuple):
+    """Figures that are to be drawn.
+
+    Attributes:
+        subjects: one model, or several that each figure shows together.
+        plan: the figures; those that the registry does not know are passed over.
+        suffix: what their names end in, where one name is drawn of several models.
+    """
+
+    subjects: Sequence[Subject]
+    plan: Iterable[PlannedFigure]
+    suffix: str = ""
+
+
+def draw_pictures(drawings: Iterable[Drawing], progress: Progress) -> list[Picture]:
     """Return the figures that can be drawn, in order; subjects learn why others cannot.
 
     Args:
-        subjects: one model, or several that each figure shows together.
-        plan: the figures; those that the registry does not know are passed over.
+        drawings: what is to be drawn.
         progress: is told of each figure.
     """
-    known = [figure for figure in plan if figure.name in figures.FIGURES]
-    replaced = {figure.instead_of for figure in known}
-    wanted = [figure for figure in known if figure.name not in replaced]
+    wanted = [(drawing, one) for drawing in drawings for one in _choose_known(drawing.plan)]
     pictures: list[Picture] = []
     with progress.stage("figures", len(wanted), "figures") as advance:
-        for planned in wanted:
-            pictures += _draw_planned(subjects, planned)
+        for drawing, planned in wanted:
+            for picture in _draw_planned(drawing.subjects, planned):
+                picture.name += drawing.suffix
+                pictures.append(picture)
             advance(1, planned.name)
     return pictures
+
+
+def _choose_known(plan: Iterable[PlannedFigure]) -> list[PlannedFigure]:
+    known = [figure for figure in plan if figure.name in figures.FIGURES]
+    replaced = {figure.instead_of for figure in known}
+    return [figure for figure in known if figure.name not in replaced]
 
 
 def _draw_planned(subjects: Sequence[Subject], planned: PlannedFigure) -> list[Picture]:

@@ -13,7 +13,7 @@ from neurondb.documents.report.comparison import write_comparison
 from neurondb.documents.report.glance import write_glance
 from neurondb.documents.report.held_neurons import write_ablations, write_concepts
 from neurondb.documents.report.neurons import write_neurons
-from neurondb.documents.report.pictures import Picture, draw_pictures, fit_pictures
+from neurondb.documents.report.pictures import Drawing, Picture, draw_pictures, fit_pictures
 from neurondb.documents.report.plan import COMPARED_PLAN, PLAN, plan_comparisons
 from neurondb.documents.report.provenance import (
     describe_architecture,
@@ -76,15 +76,17 @@ def _find_models(connection: Connection, names: tuple[str, ...]) -> list[Model]:
 
 def _draw(subjects: Sequence[Subject], progress: Progress) -> list[Picture]:
     if len(subjects) == 1:
-        pictures = draw_pictures(subjects, PLAN, progress)
+        drawings = [Drawing(subjects, PLAN)]
     else:
-        pictures = draw_pictures(subjects, COMPARED_PLAN, progress)
         names = [subject.model.name for subject in subjects]
-        for place, subject in enumerate(subjects):
-            plan = plan_comparisons(names[place + 1 :])
-            for picture in draw_pictures([subject], plan, progress):
-                picture.name = f"{picture.name}-of-{place + 1}"
-                pictures.append(picture)
+        drawings = [
+            Drawing(subjects, COMPARED_PLAN),
+            *(
+                Drawing([subject], plan_comparisons(names[place:]), f"-of-{place}")
+                for place, subject in enumerate(subjects[:-1], 1)
+            ),
+        ]
+    pictures = draw_pictures(drawings, progress)
     fit_pictures(pictures)
     return pictures
 
