@@ -39,11 +39,12 @@ def ask(live: LiveModel, question: Any) -> Any:
 
 
 def is_running(pid: int) -> bool:
+    """Whether a thread of the process is left: the first may be gone before the others."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+        return True  # a thread that ended meanwhile: look again
+    return any(stat.rpartition(")")[2].split()[0] not in "ZX" for stat in threads)
 
 
 def wait_until_gone(pid: int) -> None:
