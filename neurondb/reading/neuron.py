@@ -25,6 +25,7 @@ from neurondb.reading.examples import (
     read_control_lists,
     read_example_lists,
 )
+from neurondb.reading.families import NeuronFamilies, read_neuron_families
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.reading.pairs import Counterpart, list_counterparts
@@ -148,6 +149,7 @@ class NeuronPage:
             examples; empty until the stage `peaks` has come to it.
         token_stats: the tokens at, just after and just before which the mean of hook_post is
             largest; empty where the dataset was ingested without `--token-stats`.
+        families: the tests of tokens that explain it; None where `families` has not been run.
     """
 
     identity: Identity
@@ -160,6 +162,7 @@ class NeuronPage:
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
     token_stats: tuple[TokenStatistics, ...] = ()
+    families: NeuronFamilies | None = None
 
 
 class NeuronDetails(NamedTuple):
@@ -267,7 +270,15 @@ def read_neuron_page(
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
         token_stats=token_stats,
+        families=read_summary_families(connection, summary),
     )
+
+
+def read_summary_families(connection: Connection, summary: NeuronSummary) -> NeuronFamilies | None:
+    """Return what explains a neuron, on the dataset of its summary if that was looked at."""
+    key, dataset = summary.identity.neuron_id, summary.dataset
+    dataset_id = None if dataset is None else dataset.dataset_id
+    return read_neuron_families(connection, summary.model, key, dataset_id)
 
 
 def read_summary_peaks(connection: Connection, summary: NeuronSummary) -> tuple[CasePeaks, ...]:
