@@ -30,7 +30,7 @@ COLOURS: Final = {
     "position": CLASS_COLOURS["proportional change"],
     "previous_token": CLASS_COLOURS["weakening"],
     "next_token": CLASS_COLOURS["conditional weakening"],
-    "context": CLASS_COLOURS["undefined"],
+    "context": CLASS_COLOURS["atypical conditional strengthening"],
     "syntax": CLASS_COLOURS["atypical proportional change"],
 }
 """Family → colour, in the order in which they are stacked."""
