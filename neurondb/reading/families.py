@@ -17,17 +17,16 @@ EVERY: Final = "all"
 LEAST_COUNTED: Final = 0.1
 """A neuron counts as one of its family where the best test explains more of its variance."""
 
-NEURON_STATEMENT: Final = """
-SELECT f.sign_case, f.rank, f.family, f.test, f.description, f.score, f.sign, f.share,
-       f.inside_mean, f.outside_mean
-FROM families f
-WHERE f.neuron_id = :neuron_id AND f.run_id = :run_id
-ORDER BY f.sign_case <> 'all', f.sign_case, f.rank
-"""
+NEURON_STATEMENT: Final = """SELECT sign_case, rank, family, test, description, score, sign, share, inside_mean,
+       outside_mean
+FROM families
+WHERE neuron_id = :neuron_id AND run_id = :run_id
+ORDER BY sign_case <> 'all', sign_case, rank"""
 """What explains a neuron, over all tokens first, then case by case."""
 
 
-class FamilyRun(NamedTuple):
+@dataclass(frozen=True)
+class FamilyRun:
     """A run as its row describes it, with the names of its model and dataset."""
 
     run_id: int
@@ -52,7 +51,8 @@ class FamilyRun(NamedTuple):
         return (self.n_positions - 1) / (2 * self.n_tokens)
 
 
-class Explanation(NamedTuple):
+@dataclass(frozen=True)
+class Explanation:
     """The best test of a family, and how well it explains a neuron; a row of `families`."""
 
     sign_case: str
@@ -142,7 +142,7 @@ def _read_runs(connection: Connection, conditions: Sequence[Any]) -> list[Family
         .where(*conditions)
         .order_by(r.created_at.desc(), r.run_id.desc())
     )
-    return [FamilyRun._make(row) for row in rows]
+    return [FamilyRun(*values) for values in map(tuple, rows)]
 
 
 def choose_family_run(

@@ -115,7 +115,7 @@ _PANELS: Final = {
     "activations": ("its moments", _ACTIVATIONS, "neuron_id dataset_id"),
     "labels": ("the neuron by label", _LABELS, "neuron_id dataset_id"),
     "token_stats": ("the neuron by token", _BY_FREQUENT_TOKENS, "neuron_id dataset_id"),
-    "families": ("what explains it", NEURON_STATEMENT.strip(), "neuron_id run_id"),
+    "families": ("what explains it", NEURON_STATEMENT, "neuron_id run_id"),
     "examples": ("these examples", _EXAMPLES, "neuron_id dataset_id sign_case quantity"),
     "controls": ("these texts", _CONTROLS, "neuron_id dataset_id"),
     "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),
