@@ -306,15 +306,16 @@ _ALL: Final = (
         title="Neurons matched with those of other models",
         description="Distribution of a neuron's mean largest correlation with neurons of other "
         "models, of its rotated baseline, and of the difference, the excess; largest against "
-        "smallest over the models; and the layers of best matches (universal-neurons, figures 2, "
-        "12 and 13).",
+        "smallest over the models; and the layers of best matches (after universal-"
+        "neurons, figures 2, 12 and 13).",
         parameters=(_UNIVERSALITY_RUN,),
     ),
     Figure(
         name="universality-distributions",
         title="Largest correlations with neurons of other models",
         description="Distribution over neurons of the mean largest correlation, of the rotated "
-        "baseline, and of the excess, of one model or several (universal-neurons, figure 11).",
+        "baseline, and of the excess, of one model or several (after universal-neurons, "
+        "figure 11).",
         several=True,
         together=True,
     ),
@@ -322,7 +323,7 @@ _ALL: Final = (
         name="universality-tails",
         title="Neurons whose correlation is above a threshold",
         description="Share of neurons whose mean largest correlation, baseline or excess is above "
-        "a threshold, of one model or several (universal-neurons, figure 14).",
+        "a threshold, of one model or several (after universal-neurons, figure 14).",
         several=True,
         together=True,
     ),
