@@ -31,6 +31,7 @@ _UNSIGNED: Final = Parameter(
     "whether cos(gate, out) is without its sign, as in the paper",
     choices=("yes", "no"),
 )
+_UNIVERSALITY_RUN: Final = Parameter("run", "a run by its id; by default the newest", kind=int)
 _ALL: Final = (
     Figure(
         name="median-in-out-by-depth",
@@ -299,6 +300,32 @@ _ALL: Final = (
         "against what a neuron is fixed at, of entropy neurons and of random ones (after panels c "
         "to f of universal-neurons, figures 7 and 26).",
         parameters=(Parameter("run", "a run by its id; by default the newest", kind=int),),
+    ),
+    Figure(
+        name="universality-summary",
+        title="Neurons matched with those of other models",
+        description="Distribution of a neuron's mean largest correlation with neurons of other "
+        "models, of its rotated baseline, and of the difference, the excess; largest against "
+        "smallest over the models; and the layers of best matches (after universal-"
+        "neurons, figures 2, 12 and 13).",
+        parameters=(_UNIVERSALITY_RUN,),
+    ),
+    Figure(
+        name="universality-distributions",
+        title="Largest correlations with neurons of other models",
+        description="Distribution over neurons of the mean largest correlation, of the rotated "
+        "baseline, and of the excess, of one model or several (after universal-neurons, "
+        "figure 11).",
+        several=True,
+        together=True,
+    ),
+    Figure(
+        name="universality-tails",
+        title="Neurons whose correlation is above a threshold",
+        description="Share of neurons whose mean largest correlation, baseline or excess is above "
+        "a threshold, of one model or several (after universal-neurons, figure 14).",
+        several=True,
+        together=True,
     ),
     Figure(
         name="generation-shares",

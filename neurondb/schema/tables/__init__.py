@@ -82,6 +82,11 @@ from neurondb.schema.tables.summaries import (
     token_stat_rows,
     trace_rows,
 )
+from neurondb.schema.tables.universality import (
+    universality,
+    universality_models,
+    universality_runs,
+)
 from neurondb.schema.tables.vocabulary import (
     double_checking,
     lm_head_rows,
@@ -165,6 +170,9 @@ __all__ = [
     "tokens",
     "top_token_rows",
     "trace_rows",
+    "universality",
+    "universality_models",
+    "universality_runs",
     "vectors",
     "vocab_stat_rows",
 ]
