@@ -40,6 +40,11 @@ RUN_NEEDS: Final = {
         tables.generation_runs,
         "neurondb generate {model} PROMPT",
     ),
+    "neighbours": RunKind(
+        "no neighbours and connections of {model} are stored",
+        tables.neighbour_runs,
+        "neurondb neighbours {model}",
+    ),
 }
 """Word in a query's header → the kind of run that it needs."""
 
