@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from neurondb.errors import ExpressionError, UnknownNameError
-from neurondb.find.neuron_lists import select_places
 from neurondb.find.percentiles import get_base_column
 from neurondb.find.terms import Between, Compare, Expression, IsRelated, Missing, OneOf, Place
 from neurondb.name_matching import quote_word, suggest_names
@@ -31,6 +30,12 @@ _VECTORS_OF: Final = {
     "upstream": ("gate", "in"),
     "neighbours": VECTORS,
 }
+_OWN: Final = """
+        SELECT m.first_neuron_id + {layer} * m.d_mlp + {neuron}
+        FROM models m
+        WHERE {layer} < m.n_layers AND {neuron} < m.d_mlp"""
+_LARGEST: Final = 10**9
+"""No model has as many layers, or neurons in one."""
 _SOURCES: Final = {
     "downstream": "SELECT r.reader_id FROM connection_rows r WHERE r.writer_id IN ({own}){fits}",
     "upstream": "SELECT r.writer_id FROM connection_rows r WHERE r.reader_id IN ({own}){fits}",
@@ -88,7 +93,11 @@ def select_related(term: IsRelated, bind: Callable[[Value], str]) -> str:
         fits += f" AND r.vector_id IN ({codes})"
     if term.sign:
         fits += f" AND r.cosine {'>' if term.sign > 0 else '<'} 0"
-    own = select_places([term.place], bind)
+    layer, neuron = (
+        f"CAST({bind(min(number, _LARGEST))} AS BIGINT)"
+        for number in (term.place.layer, term.place.neuron)
+    )
+    own = _OWN.format(layer=layer, neuron=neuron)
     return "\n    " + _SOURCES[term.relation].format(own=own, fits=fits)
 
 

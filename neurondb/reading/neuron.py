@@ -27,6 +27,7 @@ from neurondb.reading.examples import (
 )
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.neighbours import Relations, read_relations
 from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.peaks import CasePeaks, read_case_peaks
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
@@ -148,6 +149,8 @@ class NeuronPage:
             examples; empty until the stage `peaks` has come to it.
         token_stats: the tokens at, just after and just before which the mean of hook_post is
             largest; empty where the dataset was ingested without `--token-stats`.
+        relations: who writes what it reads, who reads what it writes, whom it resembles; None
+            where `neurondb neighbours` has not been through its model.
     """
 
     identity: Identity
@@ -160,6 +163,7 @@ class NeuronPage:
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
     token_stats: tuple[TokenStatistics, ...] = ()
+    relations: Relations | None = None
 
 
 class NeuronDetails(NamedTuple):
@@ -267,6 +271,7 @@ def read_neuron_page(
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
         token_stats=token_stats,
+        relations=read_relations(connection, stored_model, key),
     )
 
 
