@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from neurondb.reading.models import Model
 from neurondb.schema import codes, tables
@@ -77,6 +77,11 @@ class Neighbour:
     rank: int
     cosine: float
 
+    @property
+    def magnitude(self) -> float:
+        """|cosine|, by which the strongest are chosen."""
+        return abs(self.cosine)
+
 
 @dataclass(frozen=True)
 class Connected:
@@ -86,9 +91,9 @@ class Connected:
         reads_with: gate or in, of the one that reads.
         score: the cosine in standard deviations of random directions.
         strength: the dot product of the two vectors; None while norms are missing.
-        rank: its place among those of the same vector and sign, seen from the neuron asked about;
-            None where it is only in the list of the other one.
-        back_rank: the place of the neuron asked about in the list of the other one; None likewise.
+        rank: its place among those of the same vector and sign, seen from the neuron asked about.
+        back_rank: the place of the neuron asked about in the list of the other one; None where it
+            is beyond it.
     """
 
     other: OtherNeuron
@@ -96,7 +101,7 @@ class Connected:
     cosine: float
     score: float
     strength: float | None
-    rank: int | None
+    rank: int
     back_rank: int | None
 
 
@@ -125,6 +130,9 @@ class Relations:
         neighbours: by vector and side, the strongest first.
         upstream: who writes what it reads, the largest |cosine| first.
         downstream: who reads what it writes, the largest |cosine| first.
+        n_upstream: pairs with a neuron that writes what it reads, those too that are in the list of
+            the other one alone.
+        n_downstream: pairs with one that reads what it writes.
         random: what random directions have in its place.
     """
 
@@ -132,11 +140,19 @@ class Relations:
     neighbours: tuple[Neighbour, ...]
     upstream: tuple[Connected, ...]
     downstream: tuple[Connected, ...]
+    n_upstream: int
+    n_downstream: int
     random: tuple[RandomLevel, ...]
 
-    def find_level(self, relation: str, vector: str) -> RandomLevel | None:
-        """Return what random directions have; None of layers that nobody is compared with."""
-        return next((x for x in self.random if (x.relation, x.vector) == (relation, vector)), None)
+    @property
+    def nearest(self) -> tuple[Neighbour, ...]:
+        """The neighbours by every vector, alike or opposite, the largest |cosine| first."""
+        return tuple(sorted(self.neighbours, key=lambda one: -one.magnitude))
+
+    @property
+    def chance(self) -> float:
+        """What one of a hundred random directions exceeds, in any of the lists."""
+        return max((level.high for level in self.random), default=0.0)
 
 
 _RUN_COLUMNS: Final = tuple(tables.neighbour_runs.c[field.name] for field in fields(NeighbourRun))
@@ -160,11 +176,13 @@ def read_relations(
 ) -> Relations | None:
     """Return the relations of one neuron to others; None where the model's are not stored.
 
+    Connections are those of its own lists; others may have it in theirs, which are counted.
+
     Args:
         connection: an open connection.
         model: the model of the neuron.
         neuron_id: the neuron.
-        k: entries of each list; None is all that are stored.
+        k: entries of each list; None is all.
     """
     run = find_neighbour_run(connection, model)
     if run is None:
@@ -189,6 +207,8 @@ def read_relations(
         ),
         tuple(_make_connected(row, others, run) for row in sides[UPSTREAM]),
         tuple(_make_connected(row, others, run) for row in sides[DOWNSTREAM]),
+        _count_connected(connection, neuron_id, UPSTREAM),
+        _count_connected(connection, neuron_id, DOWNSTREAM),
         read_random_levels(connection, run, model.locate(neuron_id)[0]),
     )
 
@@ -204,7 +224,7 @@ def _select_neighbours(connection: Connection, neuron_id: int, k: int | None) ->
 def _select_connected(
     connection: Connection, neuron_id: int, relation: str, k: int | None
 ) -> list[Row[Any]]:
-    """Return the rows of one side, the largest |cosine| first; with `k`, those of its own lists."""
+    """Return the rows of one side that are in the neuron's lists, the largest |cosine| first."""
     c, w, d = tables.connection_rows.c, tables.neurons.alias(), tables.neurons.alias()
     own, other, rank, back = (
         (c.writer_id, c.reader_id, c.downstream_rank, c.upstream_rank)
@@ -220,11 +240,18 @@ def _select_connected(
         select(*columns)
         .join_from(tables.connection_rows, w, w.c.neuron_id == c.writer_id)
         .join(d, d.c.neuron_id == c.reader_id)
-        .where(own == neuron_id)
+        .where(own == neuron_id, rank.is_not(None))
     )
     if k is not None:
         rows = rows.where(rank < k)
     return sorted(connection.execute(rows), key=lambda row: (-abs(row.cosine), row.other_id))
+
+
+def _count_connected(connection: Connection, neuron_id: int, relation: str) -> int:
+    c = tables.connection_rows.c
+    own = c.writer_id if relation == DOWNSTREAM else c.reader_id
+    counted = select(func.count()).select_from(tables.connection_rows).where(own == neuron_id)
+    return int(connection.execute(counted).scalar_one())
 
 
 def _make_connected(row: Row[Any], others: dict[int, OtherNeuron], run: NeighbourRun) -> Connected:

@@ -182,6 +182,7 @@ class NeuronDetails(NamedTuple):
         concepts: words and phrases that it was tried for, the strongest effect first.
         entropy: what fixing it does, of the runs in which it was fixed, the newest first.
         generations: requests for texts in which it was held, the newest first.
+        relations: its relations to other neurons, by weights; None where they were not computed.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -196,6 +197,7 @@ class NeuronDetails(NamedTuple):
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    relations: Relations | None
 
 
 def read_neuron_summary(
@@ -300,6 +302,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         concepts=list_neuron_concepts(connection, key),
         entropy=list_neuron_entropy(connection, key),
         generations=list_neuron_generations(connection, key),
+        relations=read_relations(connection, model, key),
     )
 
 

@@ -37,9 +37,8 @@ def draw_relations(relations: Relations, width: int) -> RenderableType:
     ):
         if side:
             parts.append(_draw_connections(title, side[:SHOWN], width))
-    strongest = sorted(relations.neighbours, key=lambda one: -abs(one.cosine))[:SHOWN]
-    if strongest:
-        parts.append(_draw_neighbours(strongest, width))
+    if relations.neighbours:
+        parts.append(_draw_neighbours(relations.nearest[:SHOWN], width))
     if not parts:
         return Text("none: its vectors are zero, or no layer is before or behind", "faint")
     parts.append(Text(wrap_parts(list(_list_levels(relations)), width), "faint"))
