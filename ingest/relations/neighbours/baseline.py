@@ -8,6 +8,7 @@ lie; so it is measured, with directions from a seed.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -41,7 +42,8 @@ def draw_directions(n: int, d_model: int, seed: int, *, centred: bool) -> Direct
         seed: Seed of the draw.
         centred: Whether they have mean 0 over d, as the vectors of a LayerNorm model.
     """
-    drawn = torch.randn(n, d_model, generator=torch.Generator().manual_seed(seed))
+    # Not torch's generator: a random model made with the same seed would have these very vectors.
+    drawn = torch.from_numpy(np.random.default_rng(seed).normal(size=(n, d_model)))
     return normalise_rows(drawn - drawn.mean(1, keepdim=True) if centred else drawn)
 
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from neurondb.errors import UsageError
 from neurondb.explore.notation import quote_name
-from neurondb.explore.pages.neuron.statements import list_panel_statements
 from neurondb.explore.site import Page, Request
 from neurondb.explore.sql import Sql
 from neurondb.formatting.text import make_visible
@@ -25,6 +24,19 @@ from neurondb.reading.neighbours import (
 )
 from neurondb.reading.neuron import Identity, read_identity
 
+_CONNECTIONS: Final = """SELECT 'downstream' AS relation, reader AS other, reads_with, cosine,
+       score, strength
+FROM connections
+WHERE writer_id = :neuron_id AND downstream_rank IS NOT NULL
+UNION ALL
+SELECT 'upstream' AS relation, writer AS other, reads_with, cosine, score, strength
+FROM connections
+WHERE reader_id = :neuron_id AND upstream_rank IS NOT NULL
+ORDER BY relation, cosine DESC"""
+_NEIGHBOURS: Final = """SELECT vector, side, rank, other, cosine
+FROM neighbours
+WHERE neuron_id = :neuron_id
+ORDER BY vector, side, rank"""
 READS: Final = ("gate", "in")
 NEIGHBOURS: Final = 8
 WIDEST: Final = 6.0
@@ -114,7 +126,6 @@ def answer(request: Request) -> Page:
     before, behind = ((), ()) if found is None else (found.upstream, found.downstream)
     n_before, n_behind = (0, 0) if found is None else (found.n_upstream, found.n_downstream)
     nearest = () if found is None else found.nearest[:NEIGHBOURS]
-    statements = list_panel_statements({"neuron_id": key})
     content = Graph(
         identity,
         describe_neurons(connection, model, [key])[key],
@@ -124,7 +135,10 @@ def answer(request: Request) -> Page:
         nearest,
         () if found is None else found.random,
         f"neurondb neighbours {model.name}" if found is None else None,
-        {name: statements[name] for name in ("connections", "neighbours")},
+        {
+            "connections": Sql("its connections", _CONNECTIONS, {"neuron_id": key}),
+            "neighbours": Sql("its neighbours", _NEIGHBOURS, {"neuron_id": key}),
+        },
     )
     title = f"Connections of {make_visible(model.name)} {identity.name}"
     return Page("connections", title, content)

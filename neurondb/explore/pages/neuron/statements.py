@@ -98,19 +98,6 @@ FROM generation_held_neurons h
 JOIN generation_runs r ON r.run_id = h.run_id
 WHERE h.neuron_id = :neuron_id
 ORDER BY h.run_id DESC"""
-_CONNECTIONS: Final = """SELECT 'downstream' AS relation, reader AS other, reads_with, cosine,
-       score, strength
-FROM connections
-WHERE writer_id = :neuron_id AND downstream_rank IS NOT NULL
-UNION ALL
-SELECT 'upstream' AS relation, writer AS other, reads_with, cosine, score, strength
-FROM connections
-WHERE reader_id = :neuron_id AND upstream_rank IS NOT NULL
-ORDER BY relation, cosine DESC"""
-_NEIGHBOURS: Final = """SELECT vector, side, rank, other, cosine
-FROM neighbours
-WHERE neuron_id = :neuron_id
-ORDER BY vector, side, rank"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -136,8 +123,6 @@ _PANELS: Final = {
     "clamps": ("its clamp sweeps", _CLAMPS, "neuron_id"),
     "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),
     "generations": ("texts with it held", _GENERATIONS, "neuron_id"),
-    "connections": ("its connections", _CONNECTIONS, "neuron_id"),
-    "neighbours": ("its neighbours", _NEIGHBOURS, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""

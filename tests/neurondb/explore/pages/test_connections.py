@@ -90,6 +90,29 @@ def test_every_neuron_can_be_put_into_the_middle(site: Site) -> None:
     )
 
 
+def test_the_sql_returns_what_is_shown(site: Site) -> None:
+    content = site.get(f"{ADDRESS}.json").json
+    rows = site.rows_of(content["sql"]["connections"])
+    shown = [
+        (side, node["other"]["name"], *(one[name] for name in CONNECTION))
+        for side in ("upstream", "downstream")
+        for node in content[side]["nodes"]
+        for one in node["connections"]
+    ]
+    of_rows = [(row["relation"], row["other"], *(row[n] for n in CONNECTION)) for row in rows]
+    assert sorted(of_rows) == sorted(shown)
+    near = {
+        (row["other"], row["vector"], row["side"], row["rank"], row["cosine"])
+        for row in site.rows_of(content["sql"]["neighbours"])
+    }
+    for one in content["neighbours"]:
+        found = (one["other"]["name"], one["vector"], one["side"], one["rank"], one["cosine"])
+        assert found in near
+
+
+CONNECTION = ("reads_with", "cosine", "score", "strength")
+
+
 def test_one_vector_can_be_chosen(site: Site) -> None:
     only = site.get(f"{ADDRESS}.json?by=gate").json
     reads = {

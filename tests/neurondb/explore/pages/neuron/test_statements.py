@@ -159,23 +159,6 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
     }
 
 
-def relations_shown(content: dict[str, Any]) -> dict[str, Rows]:
-    """Return the rows that the panel of other neurons shows, as its SQL returns them."""
-    related = content["relations"]
-    return {
-        "connections": sorted(
-            (side, one["other"]["name"], *columns([one], *CONNECTION)[0])
-            for side in ("upstream", "downstream")
-            for one in related[side]
-        ),
-        "neighbours": sorted(
-            (one["other"]["name"], *columns([one], *NEIGHBOUR)[0]) for one in related["neighbours"]
-        ),
-    }
-
-
-CONNECTION = ("reads_with", "cosine", "score", "strength")
-NEIGHBOUR = ("vector", "side", "rank", "cosine")
 TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
 HELD = f"""
     INSERT OR REPLACE INTO clamp_run_neurons VALUES ({CLAMP_RUN + 10}, {KEY}, 0.5);
@@ -210,13 +193,11 @@ RETURNED = {
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),
     "generations": ("run_id", "prompt", "ablated", "value"),
-    "connections": ("relation", "other", *CONNECTION),
-    "neighbours": ("other", *NEIGHBOUR),
 }
 """Panel → the columns of its SQL that the page shows."""
 SORTED = (
     *("cosines", "tokens", "peaks", "labels", "token_stats", "controls", "removal"),
-    *("clamps", "entropy", "connections", "neighbours"),
+    *("clamps", "entropy"),
 )
 """Panels that show rows in an order of their own."""
 
@@ -226,7 +207,7 @@ def test_every_panels_sql_returns_its_rows(changed: Change, ablation: str) -> No
         ablation + HELD + f"INSERT INTO annotations VALUES (1, {KEY}, 'me', 'label', 'dogs', NULL);"
     )
     content = found.get(f"{ADDRESS}.json").json
-    shown = weights_shown(content) | texts_shown(content) | relations_shown(content)
+    shown = weights_shown(content) | texts_shown(content)
     assert content["sql"].keys() == {"layer", *shown} == {"layer", *RETURNED}
     for panel, expected in shown.items():
         rows = columns(found.rows_of(content["sql"][panel]), *RETURNED[panel])
