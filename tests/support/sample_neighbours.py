@@ -13,7 +13,7 @@ from tests.support.sample_facts import LAYERS, NEURONS, WIDTH, Row
 NEIGHBOUR_RUN = 120
 """Before the number of the model."""
 N_TOP, D_DRAWN, RANDOM_STD, BEYOND = 2, 8, 0.25, 0.9
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.99, 1.0)
+QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.75, 0.99, 1.0)
 TWIN, ANTIPODE = 3 * WIDTH + 9, WIDTH + 7
 """Neurons whose out is twice that of neuron 0.5, and its opposite."""
 

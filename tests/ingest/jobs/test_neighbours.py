@@ -37,7 +37,7 @@ def ingest(directory: Path, database: str, **options: Any) -> None:
 
 
 def compute(database: str, **options: Any) -> NeighboursReport:
-    asked = {"n_top": TOP, "n_directions": 16, "device": "cpu"} | options
+    asked: dict[str, Any] = {"n_top": TOP, "n_directions": 16, "device": "cpu"} | options
     return neighbours.run(NeighboursRequest("tiny", database, **asked), Silent())
 
 

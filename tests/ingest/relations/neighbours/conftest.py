@@ -38,7 +38,8 @@ def compute_all_cosines(layers: Layers, own: str, other: str) -> NDArray[np.floa
     def stack(name: str) -> NDArray[np.float64]:
         rows = np.concatenate([layer[name].double().numpy() for layer in layers])
         norms = np.sqrt((rows**2).sum(1, keepdims=True))
-        return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+        unit: NDArray[np.float64] = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+        return unit
 
     return np.asarray(stack(own) @ stack(other).T)
 

@@ -150,15 +150,19 @@ def test_planted_neurons_are_found(layers: Layers) -> None:
     rows = make_rows(layers)
     near, _ = compute_lists(rows, Relation("gate", "gate", "any"), WHOLE)
     found = as_dict(near)
-    assert found[3, 1][0] == (2 * N_NEURONS + 4, pytest.approx(1))
-    assert found[3, -1][0] == (N_NEURONS + 8, pytest.approx(-1))
+    assert found[3, 1][0][0] == 2 * N_NEURONS + 4
+    assert found[3, 1][0][1] == pytest.approx(1)
+    assert found[3, -1][0][0] == N_NEURONS + 8
+    assert found[3, -1][0][1] == pytest.approx(-1)
     writer = N_NEURONS + 2
     fed = 3 * N_NEURONS + 1
     there, back = compute_lists(rows, Relation("out", "gate", "later"), WHOLE)
-    assert as_dict(there)[writer, 1][0] == (fed, pytest.approx(1, abs=1e-3))
+    assert as_dict(there)[writer, 1][0][0] == fed
+    assert as_dict(there)[writer, 1][0][1] == pytest.approx(1, abs=1e-3)
     assert as_dict(back)[fed, 1][0][0] == writer
     there, back = compute_lists(rows, Relation("out", "in", "later"), WHOLE)
-    assert as_dict(there)[writer, -1][0] == (3 * N_NEURONS + 9, pytest.approx(-1))
+    assert as_dict(there)[writer, -1][0][0] == 3 * N_NEURONS + 9
+    assert as_dict(there)[writer, -1][0][1] == pytest.approx(-1)
     assert as_dict(back)[3 * N_NEURONS + 9, -1][0][0] == writer
 
 
