@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "report": ("neurondb.cli.report", "Write all about a model as a page to send."),
     "serve": ("neurondb.cli.serve", "Browse the database: a site on this machine."),
     "publish": ("neurondb.cli.publish", "Make a read-only copy to host for others."),
+    "neighbours": ("neurondb.cli.neighbours", "Find neurons alike, and who feeds whom."),
     "compare": ("neurondb.cli.compare", "Compare two models neuron by neuron: A B."),
     "models": ("neurondb.cli.models", "List the models in the database, or --known ones."),
     "status": ("neurondb.cli.status", "Tell what has been ingested and what is missing."),

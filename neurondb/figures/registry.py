@@ -328,6 +328,29 @@ _ALL: Final = (
         together=True,
     ),
     Figure(
+        name="nearest-cosines",
+        title="Nearest and most nearly opposite neurons",
+        description="Cosine of each neuron's gate, in and out with that of the nearest neuron of "
+        "the model, and of the most nearly opposite one, over what random directions have (after "
+        "universal-neurons, figure 10).",
+        several=True,
+    ),
+    Figure(
+        name="connection-strengths",
+        title="Connections from each layer to each later one",
+        description="The largest |cosine| of what a neuron of one layer writes and one of a later "
+        "layer reads with gate, or with in; or the root mean square of all of them, in units of "
+        "that of random directions.",
+        parameters=(
+            Parameter(
+                "value",
+                "the strongest pair of each two layers, or the root mean square of all pairs",
+                choices=("largest", "all"),
+            ),
+        ),
+        several=True,
+    ),
+    Figure(
         name="generation-shares",
         title="Samples that have a text in them",
         description="Share of generated samples that have each counted text in them, of the model "

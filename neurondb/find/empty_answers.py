@@ -28,6 +28,7 @@ from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate
 from neurondb.find.model_runs import RUN_NEEDS, UNIVERSALITY, explain_missing_runs
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.percentiles import get_base_column
+from neurondb.find.related import NEED, explain_no_relations, needs_neighbours
 from neurondb.find.terms import (
     Between,
     Compare,
@@ -159,8 +160,13 @@ def _explain_missing_data(
     yield from _explain_missing_biases(connection, terms, models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
-    runs = (*stages, *([UNIVERSALITY] if _asks_for(terms, "universal") else ()))
-    yield from explain_missing_runs(connection, models, runs)
+    needed = (
+        *stages,
+        *([UNIVERSALITY] if _asks_for(terms, "universal") else ()),
+        *([NEED] if needs_neighbours(terms) else ()),
+    )
+    yield from explain_missing_runs(connection, models, needed)
+    yield from explain_no_relations(terms, models)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
 

@@ -27,6 +27,7 @@ from neurondb.find.keywords import (
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
+from neurondb.find.related import RELATIONS, is_related_word, parse_related
 from neurondb.find.terms import (
     And,
     Expression,
@@ -214,6 +215,9 @@ class _Parser:
         if place is not None:
             self._take()
             return place
+        if is_related_word(self.next.value) and self.next.kind == WORD:
+            related = self._take()
+            return parse_related(related.value, related.where)
         for length in range(MOST_WORDS_IN_NAME, 1, -1):
             words = self._peek_words(length)
             if words is not None and match_names(words, BARE_WORDS):
@@ -242,6 +246,11 @@ class _Parser:
             raise ExpressionError(
                 f"{lexeme.quoted} {lexeme.where} is followed at once by a number of the neuron in "
                 "parentheses, as in pct(out_norm)>0.99"
+            )
+        if lexeme.value.lower() in RELATIONS:
+            raise ExpressionError(
+                f"{lexeme.quoted} {lexeme.where} needs a neuron in parentheses at once, as in "
+                f"{lexeme.value.lower()}(29.808)"
             )
         entries = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *list_keys()}
         hint = suggest_names(lexeme.value, entries)

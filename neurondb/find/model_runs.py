@@ -47,6 +47,11 @@ RUN_NEEDS: Final = {
         tables.universality_runs,
         "neurondb universality {model} OTHER --dataset TEXTS",
     ),
+    "neighbours": RunKind(
+        "no neighbours and connections of {model} are stored",
+        tables.neighbour_runs,
+        "neurondb neighbours {model}",
+    ),
 }
 """Word in a query's header → the kind of run that it needs."""
 

@@ -142,6 +142,24 @@ class IsConcept:
 
 
 @dataclass(frozen=True, slots=True)
+class IsRelated:
+    """The neuron is one that a certain neuron of its model is related to, by their weights.
+
+    Attributes:
+        relation: `downstream` if it reads what that one writes, `upstream` if it writes what that
+            one reads, `neighbours` if one of their vectors is alike or opposite.
+        place: The other neuron.
+        vectors: The vectors that are meant, of the one that reads; none of them means all.
+        sign: 1 for positive cosines, −1 for negative ones, 0 for either.
+    """
+
+    relation: str
+    place: Place
+    vectors: tuple[str, ...] = ()
+    sign: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -163,6 +181,7 @@ Expression: TypeAlias = (
     | HasEffect
     | HasText
     | IsConcept
+    | IsRelated
     | OnDataset
 )
 

@@ -27,6 +27,7 @@ from neurondb.reading.examples import (
 )
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.neighbours import Relations, read_relations
 from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.peaks import CasePeaks, read_case_peaks
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
@@ -150,6 +151,8 @@ class NeuronPage:
         token_stats: the tokens at, just after and just before which the mean of hook_post is
             largest; empty where the dataset was ingested without `--token-stats`.
         universality: the neurons of other models that fire as it does; None where none was sought.
+        relations: who writes what it reads, who reads what it writes, whom it resembles; None
+            where `neurondb neighbours` has not been through its model.
     """
 
     identity: Identity
@@ -163,6 +166,7 @@ class NeuronPage:
     peaks: tuple[CasePeaks, ...] = ()
     token_stats: tuple[TokenStatistics, ...] = ()
     universality: NeuronUniversality | None = None
+    relations: Relations | None = None
 
 
 class NeuronDetails(NamedTuple):
@@ -182,6 +186,7 @@ class NeuronDetails(NamedTuple):
         entropy: what fixing it does, of the runs in which it was fixed, the newest first.
         generations: requests for texts in which it was held, the newest first.
         universality: the neurons of other models that fire as it does; None where none was sought.
+        relations: its relations to other neurons, by weights; None where they were not computed.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -197,6 +202,7 @@ class NeuronDetails(NamedTuple):
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
     universality: NeuronUniversality | None
+    relations: Relations | None
 
 
 def read_neuron_summary(
@@ -273,6 +279,7 @@ def read_neuron_page(
         peaks=read_summary_peaks(connection, summary),
         token_stats=token_stats,
         universality=read_neuron_universality(connection, stored_model, key),
+        relations=read_relations(connection, stored_model, key),
     )
 
 
@@ -302,6 +309,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         entropy=list_neuron_entropy(connection, key),
         generations=list_neuron_generations(connection, key),
         universality=read_neuron_universality(connection, model, key),
+        relations=read_relations(connection, model, key),
     )
 
 

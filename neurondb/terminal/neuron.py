@@ -25,6 +25,7 @@ from neurondb.terminal.console import make_heading, make_hint, make_missing_stag
 from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
 from neurondb.terminal.neuron_peaks import draw_case_peaks
+from neurondb.terminal.neuron_relations import draw_relations
 from neurondb.terminal.neuron_token_stats import draw_token_statistics
 from neurondb.terminal.neuron_universality import draw_universality
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED, draw_cosines, draw_vocabulary
@@ -255,6 +256,12 @@ def _make_universality_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel("in other models", draw_universality(page.universality, view.width))
 
 
+def _make_relations_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if page.relations is None:
+        return None
+    return Panel("other neurons, by weights", draw_relations(page.relations, view.width))
+
+
 def _make_annotations_panel(page: NeuronPage, _view: _View) -> Panel | None:
     if not page.annotations:
         return None
@@ -277,5 +284,6 @@ _PANELS: Final = (
     _make_examples_panel,
     _make_controls_panel,
     _make_universality_panel,
+    _make_relations_panel,
     _make_annotations_panel,
 )

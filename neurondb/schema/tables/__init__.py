@@ -64,6 +64,13 @@ from neurondb.schema.tables.models import (
     neurons,
     rw_classes,
 )
+from neurondb.schema.tables.neighbours import (
+    connection_layers,
+    connection_rows,
+    neighbour_baselines,
+    neighbour_rows,
+    neighbour_runs,
+)
 from neurondb.schema.tables.peaks import peak_token_lists, peak_token_rows
 from neurondb.schema.tables.properties import (
     logit_effect_rows,
@@ -122,6 +129,8 @@ __all__ = [
     "concept_runs",
     "concept_texts",
     "concept_tokens",
+    "connection_layers",
+    "connection_rows",
     "control_example_rows",
     "control_kinds",
     "cosines",
@@ -145,6 +154,9 @@ __all__ = [
     "lm_head_tokens",
     "logit_effect_rows",
     "models",
+    "neighbour_baselines",
+    "neighbour_rows",
+    "neighbour_runs",
     "neuron_attributions",
     "neuron_effects",
     "neuron_set_members",

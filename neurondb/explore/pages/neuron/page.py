@@ -40,6 +40,7 @@ from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.generation_runs import HeldRun
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.neighbours import Relations
 from neurondb.reading.neuron import (
     Annotation,
     Identity,
@@ -117,6 +118,7 @@ class NeuronContent:
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
     universality: NeuronUniversality | None
+    relations: Relations | None
     peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]

@@ -244,7 +244,7 @@ BULK: tuple[str, ...] = (
     "peak_token_rows",
 )
 BULK += ("sign_case_rows", "activation_stats", "vocab_stat_rows", "property_effects", "classes")
-BULK += ("token_stat_rows",)
+BULK += ("token_stat_rows", "neighbour_rows", "connection_rows")
 BULK += ("neurons", "cosines", "comparison_neurons", "texts", "text_token_ids", "tokens")
 
 
