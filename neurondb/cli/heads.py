@@ -54,7 +54,7 @@ def _add_ablation_options(command: options.Command) -> options.Command:
         "--pairs",
         metavar="L.N:L.H,...",
         callback=_read_pairs,
-        help="Neurons and heads (default: the strongest scores, one a head, sides in turn).",
+        help="Neurons and heads (default: the strongest scores of each side, one a head).",
     )
     n_pairs = click.option(
         "--n-pairs",

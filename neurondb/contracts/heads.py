@@ -65,7 +65,7 @@ class HeadsRequest:
     texts: TextsRequest | None = None
     """Texts to measure heads and path ablations on; None computes scores alone."""
     pairs: tuple[HeadPair, ...] = ()
-    """Pairs whose path is ablated; none takes those with the strongest scores, one a head."""
+    """Pairs whose path is ablated; none takes the strongest scores of each side, one a head."""
     n_pairs: int = 10
     """How many of these."""
     per_neuron: int = 2

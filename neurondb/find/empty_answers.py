@@ -38,6 +38,7 @@ from neurondb.find.terms import (
     HasToken,
     IsConcept,
     Missing,
+    MovesHead,
     OnDataset,
     OneOf,
     Place,
@@ -159,7 +160,8 @@ def _explain_missing_data(
     yield from _explain_missing_biases(connection, terms, models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
-    yield from explain_missing_runs(connection, models, stages)
+    heads = ["heads"] if any(isinstance(term, MovesHead) for term in terms) else []
+    yield from explain_missing_runs(connection, models, (*stages, *heads))
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
 

@@ -40,6 +40,11 @@ RUN_NEEDS: Final = {
         tables.generation_runs,
         "neurondb generate {model} PROMPT",
     ),
+    "heads": RunKind(
+        "neurons of {model} are not compared with attention heads",
+        tables.head_runs,
+        "neurondb heads {model}",
+    ),
 }
 """Word in a query's header → the kind of run that it needs."""
 

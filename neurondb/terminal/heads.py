@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from neurondb.formatting.numbers import MISSING, format_compact, format_count
+from neurondb.formatting.numbers import MISSING, format_compact, format_count, format_signed
 from neurondb.formatting.text import make_visible, wrap_parts
 from neurondb.reading.heads import STRONG, HeadEffect, HeadPage, NeuronHead
 from neurondb.sql import Rows
@@ -66,16 +66,21 @@ def draw_head_page(page: HeadPage, width: int) -> RenderableType:
             Text(),
             make_heading(Text.assemble((effect, "heading"), (f": {_MEANINGS[effect]}", "faint"))),
             Text(
-                f"{format_count(n, 'pair')} of {STRONG:g} σ or more, where {chance} would be by"
-                " chance; σ: standard deviation of random directions at the head",
+                wrap_parts(
+                    (
+                        f"{format_count(n, 'pair')} of {STRONG:g} σ or more ({chance} by chance)",
+                        "σ: deviation of random directions at the head",
+                    ),
+                    width,
+                ),
                 "faint",
             ),
             _draw_pairs(pairs),
         ]
     if page.effects:
-        parts += [Text(), *_draw_effects(page)]
+        parts += [Text(), *_draw_effects(page, width)]
     if run.norm_ratio is not None:
-        parts += [Text(), *_draw_norms(page)]
+        parts += [Text(), *_draw_norms(page, width)]
     return Group(*parts)
 
 
@@ -93,15 +98,20 @@ def _draw_pairs(pairs: Sequence[NeuronHead]) -> RenderableType:
     return table
 
 
-def _draw_effects(page: HeadPage) -> Iterator[RenderableType]:
+def _draw_effects(page: HeadPage, width: int) -> Iterator[RenderableType]:
     title = Text.assemble(
         ("path ablation", "heading"),
         (": the neuron is taken out of the head's query alone", "faint"),
     )
     yield make_heading(title)
     n_tokens = format_count(page.run.n_tokens or 0, "position")
-    where = "where the neuron fires (hook_post > 0), in the second halves of the texts"
-    yield Text(f"{n_tokens} of {make_visible(page.dataset or '')}; means {where}", "faint")
+    facts = (
+        f"{n_tokens} in the second halves of texts of {make_visible(page.dataset or '')}",
+        "means where the neuron fires (hook_post > 0)",
+        "BOS: attention to BOS",
+        "norm: of the head's output",
+    )
+    yield Text(wrap_parts(facts, width), "faint")
     table = make_table()
     for name in ("neuron", "head"):
         table.add_column(name, no_wrap=True)
@@ -120,28 +130,29 @@ def _add_effect(table: Table, effect: HeadEffect) -> None:
         f"{effect.score:+.3f}",
         f"{effect.n_firing / effect.n:.1%}",
         MISSING if attention is None else f"{attention:.3f}",
-        format_change(effect.firing_bos_change),
+        format_signed(effect.firing_bos_change),
         format_compact(norm),
-        format_change(effect.firing_norm_change),
+        format_relative(effect.firing_norm_change, norm),
     )
 
 
-def _draw_norms(page: HeadPage) -> Iterator[RenderableType]:
+def _draw_norms(page: HeadPage, width: int) -> Iterator[RenderableType]:
     title = Text.assemble(
         ("heads", "heading"), (": what each writes for other tokens, over BOS", "faint")
     )
     yield make_heading(title)
     ratio = format_compact(page.run.norm_ratio)
-    yield Text(
-        f"at the median head, W_O v of BOS is {ratio} times smaller than the mean of other tokens"
-        " (GPT2-medium: 19.4, universal-neurons §5.3)",
-        "faint",
+    facts = (
+        f"median ratio {ratio} (GPT2-medium: 19.4, universal-neurons §5.3)",
+        "norms of W_O v",
+        "attends: mean attention to BOS in second halves",
     )
+    yield Text(wrap_parts(facts, width), "faint")
     known = [head for head in page.heads if head.norm_ratio is not None]
     known.sort(key=lambda head: -(head.norm_ratio or 0))
     table = make_table()
     table.add_column("head", no_wrap=True)
-    for name in ("ratio", "at BOS", "elsewhere", "attends to BOS", "deactivating", "activating"):
+    for name in ("ratio", "at BOS", "elsewhere", "attends", "deactivating", "activating"):
         table.add_column(name, justify="right", no_wrap=True)
     for head in known[:SHOWN_HEADS]:
         attended = MISSING if head.bos_attention is None else f"{head.bos_attention:.1%}"
@@ -151,9 +162,6 @@ def _draw_norms(page: HeadPage) -> Iterator[RenderableType]:
     yield table
 
 
-def format_change(value: float | None) -> str:
-    """Return a change with its sign, in three digits."""
-    if value is None:
-        return MISSING
-    text = format_compact(value)
-    return text if value <= 0 or text == "0" else f"+{text}"
+def format_relative(change: float | None, before: float | None) -> str:
+    """Return a change in per cent of what was before."""
+    return MISSING if change is None or not before else f"{change / before:+z.1%}"
