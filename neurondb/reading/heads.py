@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
@@ -136,6 +136,18 @@ class HeadEffect(NamedTuple):
         return f"{self.head_layer}.{self.head}"
 
 
+class KnownHead(NamedTuple):
+    """What is stored of a neuron and a head.
+
+    Attributes:
+        pair: Their score.
+        ablation: What taking the neuron out of the head's query changed; None where nobody asked.
+    """
+
+    pair: NeuronHead
+    ablation: HeadEffect | None
+
+
 class ScoreCount(NamedTuple):
     """How many scores lie in a bin."""
 
@@ -230,7 +242,7 @@ def list_heads(connection: Connection, run: HeadRun) -> tuple[AttentionHead, ...
     return tuple(AttentionHead(*row) for row in rows)
 
 
-def _select_pairs() -> Select[tuple[int, int, int, int, int, float, float, int, int]]:
+def _select_pairs() -> Select[Any]:
     r, n = tables.neuron_head_rows.c, tables.neurons.c
     return select(
         r.neuron_id,
@@ -262,15 +274,20 @@ def list_strongest(
     return tuple(NeuronHead(*row) for row in rows)
 
 
-def list_neuron_heads(connection: Connection, neuron_id: int) -> tuple[NeuronHead, ...]:
-    """Return the heads that are kept of a neuron, the strongest first."""
+def list_neuron_heads(connection: Connection, neuron_id: int) -> tuple[KnownHead, ...]:
+    """Return the heads that are kept of a neuron, the strongest first, and their ablations."""
     r = tables.neuron_head_rows.c
     rows = connection.execute(
         _select_pairs()
         .where(r.neuron_id == neuron_id)
         .order_by(func.abs(r.standardised).desc(), r.head_layer, r.head)
     )
-    return tuple(NeuronHead(*row) for row in rows)
+    pairs = [NeuronHead(*row) for row in rows]
+    effects = {
+        (one.head_layer, one.head): one
+        for one in list_head_effects(connection, neuron_id=neuron_id)
+    }
+    return tuple(KnownHead(pair, effects.get((pair.head_layer, pair.head))) for pair in pairs)
 
 
 def list_head_effects(

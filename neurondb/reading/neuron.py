@@ -26,6 +26,7 @@ from neurondb.reading.examples import (
     read_example_lists,
 )
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
+from neurondb.reading.heads import KnownHead, list_neuron_heads
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.peaks import CasePeaks, read_case_peaks
@@ -148,6 +149,7 @@ class NeuronPage:
             examples; empty until the stage `peaks` has come to it.
         token_stats: the tokens at, just after and just before which the mean of hook_post is
             largest; empty where the dataset was ingested without `--token-stats`.
+        heads: the attention heads that it moves most; empty until `heads` has come to the model.
     """
 
     identity: Identity
@@ -160,6 +162,7 @@ class NeuronPage:
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
     token_stats: tuple[TokenStatistics, ...] = ()
+    heads: tuple[KnownHead, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -178,6 +181,7 @@ class NeuronDetails(NamedTuple):
         concepts: words and phrases that it was tried for, the strongest effect first.
         entropy: what fixing it does, of the runs in which it was fixed, the newest first.
         generations: requests for texts in which it was held, the newest first.
+        heads: the attention heads that it moves most, the strongest first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -192,6 +196,7 @@ class NeuronDetails(NamedTuple):
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    heads: tuple[KnownHead, ...]
 
 
 def read_neuron_summary(
@@ -267,6 +272,7 @@ def read_neuron_page(
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
         token_stats=token_stats,
+        heads=list_neuron_heads(connection, key),
     )
 
 
@@ -295,6 +301,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         concepts=list_neuron_concepts(connection, key),
         entropy=list_neuron_entropy(connection, key),
         generations=list_neuron_generations(connection, key),
+        heads=list_neuron_heads(connection, key),
     )
 
 

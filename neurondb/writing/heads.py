@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, insert, select
 
 from neurondb.contracts.heads import HeadAblation, HeadsRecord
 from neurondb.schema import tables
@@ -47,6 +47,7 @@ def store_heads(engine: Engine, record: HeadsRecord) -> int:
                 connection, tables.head_score_counts, {**fixed, "bin": filled, **columns}
             )
         insert_columns(connection, tables.neuron_head_rows, _list_score_columns(record))
+        _store_ablated_pairs(connection, record)
         for ablation in record.ablations:
             _store_ablation(connection, run_id, ablation)
     return run_id
@@ -91,6 +92,25 @@ def _list_score_columns(record: HeadsRecord) -> dict[str, Any]:
     for name in ("rank", "head_rank"):  # integers, of which NaN would make real numbers
         columns[name] = [None if value != value else int(value) for value in columns[name].tolist()]
     return columns
+
+
+def _store_ablated_pairs(connection: Connection, record: HeadsRecord) -> None:
+    """Write the scores of pairs that were asked for and are among no strongest ones."""
+    scores = record.scores
+    kept = set(
+        zip(
+            scores.neuron_id.tolist(),
+            scores.head_layer.tolist(),
+            scores.head.tolist(),
+            strict=True,
+        )
+    )
+    for one in record.ablations:
+        key = (one.neuron_id, one.head_layer, one.head)
+        if key not in kept:
+            row = dict(zip(("neuron_id", "head_layer", "head"), key, strict=True))
+            values = {**row, "score": one.score, "standardised": one.standardised}
+            connection.execute(insert(tables.neuron_head_rows), values)
 
 
 def _store_ablation(connection: Connection, run_id: int, ablation: HeadAblation) -> None:

@@ -39,6 +39,7 @@ from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.generation_runs import HeldRun
+from neurondb.reading.heads import KnownHead
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neuron import (
     Annotation,
@@ -115,6 +116,7 @@ class NeuronContent:
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    heads: tuple[KnownHead, ...]
     peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]
