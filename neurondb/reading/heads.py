@@ -59,7 +59,8 @@ class AttentionHead(NamedTuple):
         return f"{self.layer}.{self.head}"
 
 
-class NeuronHead(NamedTuple):
+@dataclass(frozen=True)
+class NeuronHead:
     """A neuron and a head of a later layer.
 
     Attributes:
@@ -100,7 +101,8 @@ class NeuronHead(NamedTuple):
         return "deactivates" if self.score > 0 else "activates"
 
 
-class HeadEffect(NamedTuple):
+@dataclass(frozen=True)
+class HeadEffect:
     """A path ablation; `head_ablations` documents the columns."""
 
     neuron_id: int
@@ -136,7 +138,8 @@ class HeadEffect(NamedTuple):
         return f"{self.head_layer}.{self.head}"
 
 
-class KnownHead(NamedTuple):
+@dataclass(frozen=True)
+class KnownHead:
     """What is stored of a neuron and a head.
 
     Attributes:
@@ -295,7 +298,8 @@ def list_head_effects(
 ) -> tuple[HeadEffect, ...]:
     """Return path ablations of a run or of a neuron, those of the strongest scores first."""
     a, n = tables.head_ablations.c, tables.neurons.c
-    columns = [n[name] if name in ("layer", "neuron") else a[name] for name in HeadEffect._fields]
+    names = [field.name for field in fields(HeadEffect)]
+    columns = [n[name] if name in ("layer", "neuron") else a[name] for name in names]
     chosen = select(*columns).join_from(
         tables.head_ablations, tables.neurons, n.neuron_id == a.neuron_id
     )

@@ -24,7 +24,8 @@ def draw_neuron_heads(heads: Sequence[KnownHead]) -> RenderableType:
         table.add_column(name, no_wrap=True)
     for name in ("score", "σ", "of the head", *(("BOS change", "norm change") if ablated else ())):
         table.add_column(name, justify="right", no_wrap=True)
-    for pair, ablation in heads:
+    for one in heads:
+        pair, ablation = one.pair, one.ablation
         place = MISSING if pair.head_rank is None else f"place {pair.head_rank + 1}"
         cells = [f"{pair.score:+.3f}", f"{pair.standardised:+.1f}", place]
         if ablation is not None:

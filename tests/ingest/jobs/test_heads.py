@@ -154,8 +154,8 @@ def test_what_is_stored_is_what_a_pass_by_hand_gives(model: Stored) -> None:
     for text in TEXTS:
         ids = model.ids(text.strip())
         found = hand.ablate(torch.tensor([ids]), 3, 1)
-        for name, values in found.items():
-            parts.setdefault(name, []).append(values[0, (len(ids) + 1) // 2 :])
+        for name, of_text in found.items():
+            parts.setdefault(name, []).append(of_text[0, (len(ids) + 1) // 2 :])
     by_hand = {name: torch.cat(of_texts).numpy() for name, of_texts in parts.items()}
     by_hand["activation"] = by_hand["activation"] * sign
     kept = np.array(rows(model, f"SELECT {', '.join(by_hand)} FROM head_ablation_tokens"))
@@ -185,7 +185,8 @@ def _norm_ratio(hand: HandModel, model: Stored, head: int) -> float:
         read = hand.norm(hand.run(torch.tensor([ids])).stream)
         value = hand.attention("v_proj")(read)[0].view(len(ids), 2, 8)[:, head // 2]
         output = hand.attention("o_proj").weight[:, head * 8 : (head + 1) * 8]
-        return (value @ output.T).norm(dim=-1)
+        norms: torch.Tensor = (value @ output.T).norm(dim=-1)
+        return norms
 
     others = torch.cat([written(model.ids(text.strip()))[1:] for text in TEXTS])
     return float(others.mean() / written([BOS])[0])

@@ -4,6 +4,7 @@ Nothing of `ingest` is used. A model runs eager attention, which returns its pat
 ablated by replacing one head's part of what the queries' module puts out.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,14 +123,16 @@ class HandModel:
         read = self.norm(seen[0])
         n, keys, width = self.heads
         if self.places.key is None:
-            whole = self.attention(self.places.query)(read)[0, 0]
-            return whole[self.part_of_head(head if keys == n else head // (n // keys), 1)]
+            both: Tensor = self.attention(self.places.query)(read)[0, 0]
+            return both[self.part_of_head(head if keys == n else head // (n // keys), 1)]
         whole = self.attention(self.places.key)(read)[0, 0]
         norm = getattr(self.block().get_submodule(self.places.attention), "k_norm", None)
         if norm is not None and norm.weight.numel() > width:
             whole = norm(whole)
         of_head: Tensor = whole.view(keys, width)[head // (n // keys)]
-        return norm(of_head) if norm is not None and norm.weight.numel() == width else of_head
+        if norm is not None and norm.weight.numel() == width:
+            of_head = norm(of_head)
+        return of_head
 
     @torch.no_grad()
     def score(self, head: int, vector: Tensor) -> Tensor:
@@ -139,7 +142,7 @@ class HandModel:
             unit = self._through_gain(unit)
         project = self.attention(self.places.query)
         zero = project(torch.zeros(1, len(unit)).double())
-        query = (project(unit[None]) - zero)[0][self.part_of_head(head)]
+        query: Tensor = (project(unit[None]) - zero)[0][self.part_of_head(head)]
         norm = getattr(self.block().get_submodule(self.places.attention), "q_norm", None)
         if norm is not None:
             gain = norm.weight + (1.0 if self.name.startswith("gemma3") else 0.0)
@@ -148,7 +151,7 @@ class HandModel:
 
     def _through_gain(self, unit: Tensor) -> Tensor:
         norm = self.block().get_submodule(str(self.places.norm))
-        weight = getattr(norm, "weight", None)
+        weight: Tensor | None = getattr(norm, "weight", None)
         if self.config.model_type in LAYER_NORM:
             unit = unit - unit.mean()
         if weight is None:
@@ -158,10 +161,10 @@ class HandModel:
     def scale(self) -> float:
         """Return what scores are multiplied by."""
         if self.name.startswith(("gemma2", "gemma3")):
-            return float(self.config.query_pre_attn_scalar) ** -0.5
+            return 1.0 / math.sqrt(self.config.query_pre_attn_scalar)
         if self.name == "granite":
             return float(self.config.attention_multiplier)
-        return float(self.heads[2]) ** -0.5
+        return 1.0 / math.sqrt(self.heads[2])
 
     @torch.no_grad()
     def run(self, ids: Tensor, change: Callable[[Tensor], Tensor] | None = None) -> "HandRun":
@@ -209,8 +212,6 @@ class HandModel:
         part = slice(head * width, (head + 1) * width)
         alone[..., part] = mixed[..., part]
         flat = alone.reshape(-1, mixed.shape[-1])
-        if self.name == "bloom":  # its dense adds nothing of its own but the bias
-            return (flat @ project.weight.T).reshape(*mixed.shape[:-1], -1)
         written: Tensor = project(flat) - project(torch.zeros_like(flat))
         return written.reshape(*mixed.shape[:-1], -1)
 
