@@ -125,9 +125,9 @@ class ModelRuns(ABC):
             NeuronDBError: one line on what was wrong.
         """
         counts = {name: options[name] for name in HEAD_COUNTS if name in options}
-        _refuse_unknown(
-            "heads", options, (*TEXTS, *HEAD_COUNTS, "random", "kept", "device", "dtype", "force")
-        )
+        texts = tuple(name for name in TEXTS if name != "skip_bos")  # second halves have no BOS
+        others = ("random", "kept", "device", "dtype", "force")
+        _refuse_unknown("heads", options, (*texts, *HEAD_COUNTS, *others))
         request = HeadsRequest(
             self._make_machine(model, options),
             make_texts_request(options) if options.get("dataset") is not None else None,

@@ -102,10 +102,13 @@ class Bins:
         self.n_random = torch.zeros_like(self.n_neurons)
 
     def count(self, values: Tensor) -> Int[Tensor, " bins"]:
-        """Return how many of the values are in each bin; NaN is in none."""
-        places = (values[~values.isnan()] / self.width).floor().long() + self.half
-        bounded = places.clamp(0, 2 * self.half - 1)
-        return torch.bincount(bounded, minlength=2 * self.half)
+        """Return how many of the values are in each bin."""
+        places = (values / self.width).floor_().add_(self.half).clamp_(0, 2 * self.half - 1)
+        return torch.bincount(places.flatten().int(), minlength=2 * self.half)
+
+    def leave_out(self, n: Tensor) -> None:
+        """Take back scores of 0 that are none: those of vectors without a direction."""
+        self.n_neurons[self.half] -= n
 
     def low(self) -> Float[Tensor, " bins"]:
         """Return the lower edge of each bin."""
@@ -152,7 +155,7 @@ class ScoreScan:
         self, heads: HeadDirections, *, per_neuron: int, per_head: int, tile: int = 1 << 24
     ) -> None:
         self.heads = heads
-        self._units = (heads.direction / heads.deviation[:, None]).float()
+        self._units = (heads.direction / heads.deviation[:, None]).float().nan_to_num(nan=0.0)
         self._scale = heads.deviation.float()
         self._per_neuron, self._tile = per_neuron, tile
         device, n_all = heads.direction.device, len(heads.direction)
@@ -181,14 +184,17 @@ class ScoreScan:
             return {}
         parts: dict[int, list[LayerTop]] = {1: [], -1: []}
         done = 0
-        for chunk in torch.split(normalise(vectors.float()), max(1, self._tile // n_later)):
+        units = normalise(vectors.float())
+        n_lost = units.isnan().any(dim=1).sum() * n_later
+        for bins in (self.standardised, self.scores):
+            bins.leave_out(n_lost)
+        for chunk in torch.split(units.nan_to_num(nan=0.0), max(1, self._tile // n_later)):
             found = chunk @ self._units[first:].T
             self.standardised.n_neurons += self.standardised.count(found)
             self.scores.n_neurons += self.scores.count(found * self._scale[first:])
-            known = found.nan_to_num(nan=0.0)
             for sign in (1, -1):
-                self._keep_of_heads(sign, known, first, layer * n_neurons + done)
-                best = (sign * known).topk(min(self._per_neuron, n_later), dim=1)
+                self._keep_of_heads(sign, found, first, layer * n_neurons + done)
+                best = (sign * found).topk(min(self._per_neuron, n_later), dim=1)
                 score = best.values.masked_fill(best.values <= 0, -torch.inf)
                 parts[sign].append(LayerTop(score, best.indices + first))
             done += len(chunk)

@@ -15,7 +15,6 @@ from rich.cells import cell_len
 
 import neurondb as ndb
 from neurondb.cli import cli
-from neurondb.errors import UsageError
 from neurondb.reading.heads import read_head_page
 from neurondb.reading.models import find_model, open_readonly
 from neurondb.terminal.console import open_console
@@ -70,7 +69,7 @@ def test_from_python(model: Stored) -> None:
     with ndb.open(model.database) as db:
         found = db.heads("m", random=50, device="cpu", per_neuron=1)
         assert len(found) == len(db.sql("SELECT * FROM neuron_heads"))
-        with pytest.raises(UsageError, match="no such"):
+        with pytest.raises(TypeError, match="heads has no option 'neurons'"):
             db.heads("m", neurons="1.2")
 
 
