@@ -239,10 +239,12 @@ def _make_token_statistics_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel("by frequent token: largest |mean hook_post|", body)
 
 
-def _make_heads_panel(page: NeuronPage, _view: _View) -> Panel | None:
+def _make_heads_panel(page: NeuronPage, view: _View) -> Panel | None:
     if not page.heads:
         return None
-    return Panel("attention heads that it turns off and on", draw_neuron_heads(page.heads))
+    return Panel(
+        "attention heads that it turns off and on", draw_neuron_heads(page.heads, view.width)
+    )
 
 
 def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
