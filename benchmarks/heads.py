@@ -28,7 +28,7 @@ from ingest.forward.model import Forward
 from ingest.relations.heads.directions import find_attention, read_outputs
 from ingest.relations.heads.head_norms import HeadSums
 from ingest.relations.heads.path_ablation import NeuronWatch, Pair, ablate_path
-from ingest.relations.heads.places import find_others, find_second_halves
+from ingest.relations.heads.places import find_others, find_second_halves, list_places
 from ingest.relations.heads.scores import HeadDirections, ScoreScan, normalise
 from ingest.relations.heads.watching import WatchedAttention, watch_attention
 
@@ -82,13 +82,14 @@ class Texts:
 
     def measure(self, pairs: list[Pair]) -> None:
         """Run it with heads summed, and paths of some pairs ablated."""
-        others, chosen = find_others(self.batch), find_second_halves(self.batch)
+        halves = find_second_halves(self.batch)
+        others, chosen = list_places(find_others(self.batch)), list_places(halves)
         sums = [HeadSums(of_layer) for of_layer in self.outputs]
         neurons = NeuronWatch(self.forward, self.checkpoint.layout, self.attention, pairs)
         found: list[Tensor] = []
 
         def receive(watched: WatchedAttention) -> None:
-            sums[watched.layer].add(watched.call, others, chosen)
+            sums[watched.layer].add(watched.call, others, halves)
             for pair in pairs:
                 if pair.head_layer == watched.layer:
                     output = self.outputs[watched.layer][pair.head]

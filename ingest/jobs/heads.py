@@ -128,7 +128,8 @@ def _prepare(engine: Engine, request: HeadsRequest, progress: Progress) -> _Plan
         if count_second_halves(texts.token_ids) == 0:
             raise LackingModelError("no text has a second half to measure: give longer texts")
     fingerprint_of_texts = None if texts is None else fingerprint_texts(texts.dataset.texts)
-    key = request.identify(model.model_id, fingerprint, fingerprint_of_texts)
+    in_order = [choices[layer] for layer in sorted(choices)]
+    key = request.identify(model.model_id, fingerprint, fingerprint_of_texts, in_order)
     return _Plan(running, attention, bos, choices, texts, key)
 
 

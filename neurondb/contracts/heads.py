@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neurondb.contracts.concept import RunOrigin, identify_request
+from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.inputs import Machine, TextsRequest
 from neurondb.errors import UsageError
 from neurondb.neurons import NeuronPlace
@@ -82,13 +83,16 @@ class HeadsRequest:
     force: bool = False
     """Compute again what is stored already, and replace it."""
 
-    def identify(self, model_id: int, fingerprint: str, texts: str | None) -> str:
+    def identify(
+        self, model_id: int, fingerprint: str, texts: str | None, choices: Sequence[Preprocessing]
+    ) -> str:
         """Return the sha256 over all that is asked of a model.
 
         Args:
             model_id: The model.
             fingerprint: That of its weights.
             texts: The sha256 over the texts that are read; None where there are none.
+            choices: How the weights of each layer were preprocessed.
         """
         read = {} if self.texts is None else asdict(self.texts)
         amount = {name: value for name, value in read.items() if name != "dataset"}
@@ -103,6 +107,7 @@ class HeadsRequest:
             n_kept=self.n_kept,
             texts=texts,
             amount=amount,
+            preprocessing=[asdict(one) for one in choices],
             seed=self.seed,
             device=self.machine.device,
             dtype=self.machine.dtype,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ingest.relations.heads.watching import AttentionCall, compute_pattern
@@ -47,26 +47,26 @@ class HeadSums:
     def add(
         self,
         call: AttentionCall,
-        others: Bool[Tensor, "texts positions"],
+        others: Int[Tensor, " places"],
         second_halves: Bool[Tensor, "texts positions"],
     ) -> None:
         """Add a batch.
 
         Args:
             call: The layer's attention.
-            others: Positions whose values count: all but the first.
+            others: Positions whose values count, all but the first, texts one after another.
             second_halves: Positions whose attention to BOS counts.
         """
         for head, output in enumerate(self._outputs):
-            values = call.value[:, call.key_head(head)][others].float()
+            values = call.value[:, call.key_head(head)].flatten(0, 1)[others].float()
             for part in torch.split(values, max(1, VALUES_AT_ONCE // output.shape[0])):
                 norms = torch.linalg.vector_norm(part @ output.T, dim=1)
                 self.norm[head] += norms.sum(dtype=torch.float64)
             for texts in _split_texts(call):
                 pattern = compute_pattern(texts.call, texts.call.query[:, head], head)[..., 0]
-                to_bos = pattern[second_halves[texts.rows]]
+                to_bos = pattern.masked_fill(~second_halves[texts.rows], 0.0)
                 self.attention[head] += to_bos.sum(dtype=torch.float64)
-        self.n_norm += others.sum()
+        self.n_norm += len(others)
         self.n_attention += second_halves.sum()
 
     def mean_norm(self) -> Float[Tensor, " heads"]:

@@ -29,6 +29,7 @@ from ingest.relations.heads.places import (
     draw_positions,
     find_others,
     find_second_halves,
+    list_places,
     mark_drawn,
 )
 from ingest.relations.heads.scan import Scan
@@ -116,10 +117,11 @@ class _Measurement:
     @torch.inference_mode()
     def add(self, batch: Batch, drawn: Bool[Tensor, "texts positions"]) -> None:
         """Run a batch and add what is measured on it."""
-        others, chosen = find_others(batch), find_second_halves(batch)
-        kept = drawn[chosen]
+        halves = find_second_halves(batch)
+        chosen, others = list_places(halves), list_places(find_others(batch))
+        kept = drawn.flatten()[chosen].nonzero()[:, 0]
         layers = range(self._running.forward.architecture.n_layers)
-        receive = {layer: self._make_receiver(others, chosen, kept) for layer in layers}
+        receive = {layer: self._make_receiver(others, halves, chosen, kept) for layer in layers}
         with (
             self._neurons.watch(batch),
             watch_attention(self._running.forward, self._scan.attention, receive),
@@ -127,10 +129,10 @@ class _Measurement:
             self._running.forward.run(batch, [])
 
     def _make_receiver(
-        self, others: Tensor, chosen: Tensor, kept: Tensor
+        self, others: Tensor, halves: Tensor, chosen: Tensor, kept: Tensor
     ) -> Callable[[WatchedAttention], None]:
         def receive(watched: WatchedAttention) -> None:
-            self.sums[watched.layer].add(watched.call, others, chosen)
+            self.sums[watched.layer].add(watched.call, others, halves)
             for place, pair in self._of_layer.get(watched.layer, []):
                 measured = ablate_path(
                     watched,

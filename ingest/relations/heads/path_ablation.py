@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ingest.families.attention import Attention
@@ -146,7 +146,7 @@ def ablate_path(
     written: Written,
     output: Float[Tensor, "d_model d_head"],
     sign: int,
-    chosen: Bool[Tensor, "texts positions"],
+    chosen: Int[Tensor, " places"],
 ) -> Float[Tensor, "measured places"]:
     """Take a neuron out of a head's query; return `MEASURED` at the chosen positions, float32.
 
@@ -156,19 +156,19 @@ def ablate_path(
         written: What the neuron wrote before.
         output: The head's W_O.
         sign: The neuron's canonical sign.
-        chosen: The positions that are measured.
+        chosen: The positions that are measured, texts one after another.
     """
     call, stream = watched.call, watched.stream
     precision = torch.promote_types(stream.dtype, torch.float32)
     without = (stream.to(precision) - written.of_stream()).to(stream.dtype)
     query = watched.compute_query(without)[:, head]
     values = call.value[:, call.key_head(head)].to(precision)
-    rows = [sign * written.activation[chosen]]
+    rows = [sign * written.activation.flatten()[chosen]]
     attention, norms = [], []
     for of_run in (call.query[:, head], query):
         pattern = compute_pattern(call, of_run, head)
-        attention.append(pattern[..., 0][chosen])
-        mixed = (pattern @ values)[chosen]
+        attention.append(pattern[..., 0].flatten()[chosen])
+        mixed = (pattern @ values).flatten(0, 1)[chosen]
         norms.append(torch.linalg.vector_norm(mixed @ output.T.to(precision), dim=-1))
     return torch.stack([*rows, *attention, *norms])
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +32,11 @@ def find_others(batch: Batch) -> Bool[Tensor, "texts positions"]:
     """Return which positions are no first one, padding left out."""
     position = torch.arange(batch.token_ids.shape[1], device=batch.token_ids.device)
     return (position >= 1) & (position < batch.lengths[:, None])
+
+
+def list_places(mask: Bool[Tensor, "texts positions"]) -> Int[Tensor, " places"]:
+    """Return where a mask holds, texts one after another: looked up once a batch."""
+    return mask.flatten().nonzero()[:, 0]
 
 
 def count_second_halves(token_ids: Sequence[NDArray[np.int64]]) -> int:

@@ -19,7 +19,7 @@ from ingest.relations.heads.directions import (
 )
 from ingest.relations.heads.head_norms import HeadSums
 from ingest.relations.heads.path_ablation import MEASURED, NeuronWatch, Pair, ablate_path
-from ingest.relations.heads.places import find_others, find_second_halves
+from ingest.relations.heads.places import find_others, find_second_halves, list_places
 from ingest.relations.heads.watching import WatchedAttention, watch_attention
 from tests.ingest.relations.heads.attention_reference import BOS, HandModel
 from tests.support.random_models import FAMILIES, VOCABULARY
@@ -37,7 +37,11 @@ class Both(NamedTuple):
     attention: Attention
 
 
-@pytest.fixture(scope="module", params=list(FAMILIES))
+VARIANTS = ("-square", "-serial", "-unbiased")
+"""Endings of layouts whose attention is that of another."""
+
+
+@pytest.fixture(scope="module", params=[name for name in FAMILIES if not name.endswith(VARIANTS)])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
     name: str = request.param
     path: Path = FAMILIES[name](tmp_path_factory.mktemp(name), 5)
@@ -72,13 +76,13 @@ def test_a_path_ablation_is_that_of_a_pass_built_by_hand(both: Both) -> None:
     pair = Pair(0, NEURON, 1, HEAD)
     neurons = NeuronWatch(both.forward, both.checkpoint.layout, both.attention, [pair])
     output = read_outputs(both.forward, both.attention, 1)[HEAD]
-    everywhere = torch.ones_like(batch.token_ids, dtype=torch.bool)
+    everywhere = torch.arange(batch.token_ids.numel())
     sums = HeadSums(read_outputs(both.forward, both.attention, 1))
 
     def receive(watched: WatchedAttention) -> None:
         written = neurons.find_written(pair)
         found.append(ablate_path(watched, HEAD, written, output, 1, everywhere))
-        sums.add(watched.call, find_others(batch), find_second_halves(batch))
+        sums.add(watched.call, list_places(find_others(batch)), find_second_halves(batch))
 
     with neurons.watch(batch), watch_attention(both.forward, both.attention, {1: receive}):
         both.forward.run(batch, [])
@@ -101,6 +105,8 @@ def test_the_model_runs_as_before_afterwards(both: Both) -> None:
         receive = {0: lambda one: watched.append(one.stream), 1: lambda one: None}
         with watch_attention(both.forward, both.attention, receive):
             meanwhile = both.forward.logits(batch)
-        torch.testing.assert_close(meanwhile, before, rtol=1e-6, atol=1e-8)
+        # Gemma-2 itself shares attention out in float32, whatever it runs in.
+        atol = 1e-5 if both.hand.name == "gemma2" else 1e-8
+        torch.testing.assert_close(meanwhile, before, rtol=1e-6, atol=atol)
         torch.testing.assert_close(both.forward.logits(batch), before, rtol=0, atol=0)
     assert len(watched) == 1
