@@ -17,6 +17,7 @@ from neurondb.find.columns import (
     write_shown,
 )
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.heads import select_head_neurons
 from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.percentiles import list_percentiles, write_ranks, write_source
 from neurondb.find.related import select_related
@@ -33,6 +34,7 @@ from neurondb.find.terms import (
     IsConcept,
     IsRelated,
     Missing,
+    MovesHead,
     Not,
     OnDataset,
     OneOf,
@@ -97,7 +99,7 @@ _MAX_ITEMS: Final = 100_000
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
 Bind = Callable[[Value], str]
-Listed = HasToken | HasPeak | HasEffect | IsConcept | IsRelated
+Listed = HasToken | HasPeak | HasEffect | IsConcept | IsRelated | MovesHead
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
 
@@ -235,6 +237,8 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
         return select_concept_neurons(term, bind)
     if isinstance(term, IsRelated):
         return select_related(term, bind)
+    if isinstance(term, MovesHead):
+        return select_head_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))

@@ -39,6 +39,7 @@ from neurondb.find.terms import (
     HasToken,
     IsConcept,
     Missing,
+    MovesHead,
     OnDataset,
     OneOf,
     Place,
@@ -164,6 +165,7 @@ def _explain_missing_data(
         *stages,
         *([UNIVERSALITY] if _asks_for(terms, "universal") else ()),
         *([NEED] if needs_neighbours(terms) else ()),
+        *(["heads"] if any(isinstance(term, MovesHead) for term in terms) else ()),
     )
     yield from explain_missing_runs(connection, models, needed)
     yield from explain_no_relations(terms, models)

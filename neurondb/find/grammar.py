@@ -15,6 +15,7 @@ from typing import Final
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
 from neurondb.find.example_texts import CONTAINS, TEXT_KEY, is_text_key, read_text_comparison
+from neurondb.find.heads import HEAD_KEYS, is_head_key, read_head_comparison
 from neurondb.find.keywords import (
     BARE_WORDS,
     CASE_QUALIFIERS,
@@ -161,6 +162,8 @@ class _Parser:
             return read_comparison(word, operator, items, READERS[word])
         if word == CONCEPT_KEY:
             return self._read_concept_comparison(key, operator, items)
+        if is_head_key(key.value):
+            return read_head_comparison(key, operator, items)
         if is_property_key(key.value.lower()):
             return read_property_comparison(key, operator, items)
         return self._read_token_comparison(key, operator, items)
@@ -283,7 +286,7 @@ def list_keys() -> frozenset[str]:
     return frozenset(
         (
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
-            *(*tokens, *PROPERTY_KEYS),
+            *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS),
         )
     )
 

@@ -52,6 +52,11 @@ RUN_NEEDS: Final = {
         tables.neighbour_runs,
         "neurondb neighbours {model}",
     ),
+    "heads": RunKind(
+        "neurons of {model} are not compared with attention heads",
+        tables.head_runs,
+        "neurondb heads {model}",
+    ),
 }
 """Word in a query's header → the kind of run that it needs."""
 

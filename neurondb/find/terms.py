@@ -160,6 +160,23 @@ class IsRelated:
 
 
 @dataclass(frozen=True, slots=True)
+class MovesHead:
+    """The neuron raises (sign +1) or lowers (−1) a later head's attention to BOS by so much.
+
+    Attributes:
+        sign: The sign of the score.
+        operator: `>` or `>=`.
+        value: Standard deviations of random directions, not negative.
+        head: Layer and head; None for any.
+    """
+
+    sign: int
+    operator: str
+    value: float
+    head: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -182,6 +199,7 @@ Expression: TypeAlias = (
     | HasText
     | IsConcept
     | IsRelated
+    | MovesHead
     | OnDataset
 )
 

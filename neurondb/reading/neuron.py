@@ -26,6 +26,7 @@ from neurondb.reading.examples import (
     read_example_lists,
 )
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
+from neurondb.reading.heads import KnownHead, list_neuron_heads
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.reading.neighbours import Relations, read_relations
 from neurondb.reading.pairs import Counterpart, list_counterparts
@@ -153,6 +154,7 @@ class NeuronPage:
         universality: the neurons of other models that fire as it does; None where none was sought.
         relations: who writes what it reads, who reads what it writes, whom it resembles; None
             where `neurondb neighbours` has not been through its model.
+        heads: the attention heads that it moves most; empty until `heads` has come to the model.
     """
 
     identity: Identity
@@ -167,6 +169,7 @@ class NeuronPage:
     token_stats: tuple[TokenStatistics, ...] = ()
     universality: NeuronUniversality | None = None
     relations: Relations | None = None
+    heads: tuple[KnownHead, ...] = ()
 
 
 class NeuronDetails(NamedTuple):
@@ -187,6 +190,7 @@ class NeuronDetails(NamedTuple):
         generations: requests for texts in which it was held, the newest first.
         universality: the neurons of other models that fire as it does; None where none was sought.
         relations: its relations to other neurons, by weights; None where they were not computed.
+        heads: the attention heads that it moves most, the strongest first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -203,6 +207,7 @@ class NeuronDetails(NamedTuple):
     generations: tuple[HeldRun, ...]
     universality: NeuronUniversality | None
     relations: Relations | None
+    heads: tuple[KnownHead, ...]
 
 
 def read_neuron_summary(
@@ -280,6 +285,7 @@ def read_neuron_page(
         token_stats=token_stats,
         universality=read_neuron_universality(connection, stored_model, key),
         relations=read_relations(connection, stored_model, key),
+        heads=list_neuron_heads(connection, key),
     )
 
 
@@ -310,6 +316,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         generations=list_neuron_generations(connection, key),
         universality=read_neuron_universality(connection, model, key),
         relations=read_relations(connection, model, key),
+        heads=list_neuron_heads(connection, key),
     )
 
 

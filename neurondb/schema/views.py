@@ -17,6 +17,7 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
+from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
@@ -349,8 +350,7 @@ VIEWS: Final = (
         "(stronger + 1) / (n_random + 1).",
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
-    *(View(*view) for view in RUN_VIEWS),
-    *(View(*view) for view in NEIGHBOUR_VIEWS),
+    *(View(*view) for view in (*RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",

@@ -24,6 +24,7 @@ from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 from neurondb.terminal.console import make_heading, make_hint, make_missing_stage_hint
 from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
+from neurondb.terminal.neuron_heads import draw_neuron_heads
 from neurondb.terminal.neuron_peaks import draw_case_peaks
 from neurondb.terminal.neuron_relations import draw_relations
 from neurondb.terminal.neuron_token_stats import draw_token_statistics
@@ -240,6 +241,14 @@ def _make_token_statistics_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel("by frequent token: largest |mean hook_post|", body)
 
 
+def _make_heads_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if not page.heads:
+        return None
+    return Panel(
+        "attention heads that it turns off and on", draw_neuron_heads(page.heads, view.width)
+    )
+
+
 def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
     if page.controls is None:
         return None
@@ -281,6 +290,7 @@ _PANELS: Final = (
     _make_labels_panel,
     _make_token_statistics_panel,
     _make_vocabulary_panel,
+    _make_heads_panel,
     _make_examples_panel,
     _make_controls_panel,
     _make_universality_panel,

@@ -18,6 +18,7 @@ RUN_TABLES: Final = (
     *(tables.entropy_runs, tables.attribute_runs, tables.generation_runs),
     tables.universality_runs,
     tables.neighbour_runs,
+    tables.head_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
 

@@ -25,6 +25,7 @@ from tests.support.sample_facts import (
     Row,
     Sample,
 )
+from tests.support.sample_heads import draw_heads
 from tests.support.sample_neighbours import draw_neighbours
 from tests.support.sample_neurons import draw_neuron
 from tests.support.sample_peaks import draw_peaks
@@ -42,6 +43,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     draw_held_neurons(model)
     draw_runs(model)
     draw_neighbours(model)
+    draw_heads(model)
     return model.rows
 
 

@@ -30,6 +30,14 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
+from neurondb.schema.tables.heads import (
+    attention_heads,
+    head_ablation_tokens,
+    head_ablations,
+    head_runs,
+    head_score_counts,
+    neuron_head_rows,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -112,6 +120,7 @@ __all__ = [
     "activation_histograms",
     "activation_stats",
     "annotations",
+    "attention_heads",
     "attribute_left_out",
     "attribute_rate_rows",
     "attribute_runs",
@@ -145,6 +154,10 @@ __all__ = [
     "generation_neurons",
     "generation_runs",
     "generation_texts",
+    "head_ablation_tokens",
+    "head_ablations",
+    "head_runs",
+    "head_score_counts",
     "ingest_runs",
     "ingest_steps",
     "label_stats",
@@ -159,6 +172,7 @@ __all__ = [
     "neighbour_runs",
     "neuron_attributions",
     "neuron_effects",
+    "neuron_head_rows",
     "neuron_set_members",
     "neuron_sets",
     "neurons",

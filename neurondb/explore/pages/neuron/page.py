@@ -39,6 +39,7 @@ from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.generation_runs import HeldRun
+from neurondb.reading.heads import KnownHead
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.neighbours import Relations
 from neurondb.reading.neuron import (
@@ -119,6 +120,7 @@ class NeuronContent:
     generations: tuple[HeldRun, ...]
     universality: NeuronUniversality | None
     relations: Relations | None
+    heads: tuple[KnownHead, ...]
     peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]

@@ -156,9 +156,19 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             (one["run"]["run_id"], one["run"]["prompt"], int(one["ablated"]), one["value"])
             for one in content["generations"]
         ],
+        "heads": [heads_row(one) for one in content["heads"]],
     }
 
 
+def heads_row(one: dict[str, Any]) -> tuple[Any, ...]:
+    """Return a head as its SQL has it."""
+    pair, ablation = one["pair"], one["ablation"] or {}
+    changes = (ablation.get(name) for name in ABLATED)
+    name = f"{pair['head_layer']}.{pair['head']}"
+    return (name, pair["score"], pair["standardised"], pair["head_rank"], *changes)
+
+
+ABLATED = ("n_firing", "firing_bos_change", "firing_norm_change")
 TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
 HELD = f"""
     INSERT OR REPLACE INTO clamp_run_neurons VALUES ({CLAMP_RUN + 10}, {KEY}, 0.5);
@@ -193,6 +203,7 @@ RETURNED = {
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),
     "generations": ("run_id", "prompt", "ablated", "value"),
+    "heads": ("head_name", "score", "standardised", "head_rank", *ABLATED),
 }
 """Panel → the columns of its SQL that the page shows."""
 SORTED = (
