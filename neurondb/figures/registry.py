@@ -226,6 +226,29 @@ _ALL: Final = (
         several=True,
     ),
     Figure(
+        name="families-by-layer",
+        title="Families of neurons by layer",
+        description="Share of each layer's neurons that each family of token tests explains best, "
+        "of those whose best test explains more of the variance of hook_post than a limit (after "
+        "universal-neurons §4.3, which tells in which layers each family is found).",
+        parameters=(Parameter("least", "the limit, a score; by default 0.1"),),
+        several=True,
+    ),
+    Figure(
+        name="family-activations",
+        title="What neurons of a family do",
+        description="Quantiles of hook_post of the neurons that a family of token tests explains "
+        "best: where the best test holds and elsewhere, of a word by its place in words; by "
+        "position; or by the token that comes next (after universal-neurons, figures 4 and 16 to "
+        "22, and figure 25 on the right, which show whole distributions).",
+        parameters=(
+            Parameter("family", "a family; by default unigram, position or next_token"),
+            Parameter(
+                "by", "what tokens are parted by", choices=("test", "position", "next_token")
+            ),
+        ),
+    ),
+    Figure(
         name="ablation-effects",
         title="Effects of removing classes of neurons",
         description="Mean clean − ablated of a metric when all neurons of a class are removed, "

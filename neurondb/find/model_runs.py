@@ -37,6 +37,11 @@ RUN_NEEDS: Final = {
         tables.attribute_runs,
         "neurondb attributes rate {model} --prompts FILE --sets FILE",
     ),
+    "families": RunKind(
+        "no families of the neurons of {model} are known",
+        tables.family_runs,
+        "neurondb families {model} --dataset TEXTS",
+    ),
     "generations": RunKind(
         "no texts that {model} generated are stored",
         tables.generation_runs,

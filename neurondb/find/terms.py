@@ -177,6 +177,30 @@ class MovesHead:
 
 
 @dataclass(frozen=True, slots=True)
+class InFamily:
+    """A family of tests, or one test, explains the neuron, and `score` holds for how well.
+
+    Attributes:
+        name: Of the family or of the test; None for any.
+        within: Among so many first families of the neuron.
+        case: Code of the sign case; −1 for all tokens.
+        score: What holds for the column `score`; None for any score.
+    """
+
+    name: str | None
+    within: int
+    case: int
+    score: "Expression | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class HasScore:
+    """A condition on a score, until it is put to the families that it belongs to."""
+
+    strength: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -200,6 +224,8 @@ Expression: TypeAlias = (
     | IsConcept
     | IsRelated
     | MovesHead
+    | InFamily
+    | HasScore
     | OnDataset
 )
 

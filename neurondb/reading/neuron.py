@@ -25,6 +25,7 @@ from neurondb.reading.examples import (
     read_control_lists,
     read_example_lists,
 )
+from neurondb.reading.families import NeuronFamilies, read_neuron_families
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.heads import KnownHead, list_neuron_heads
 from neurondb.reading.models import Model, find_model, find_neuron_id
@@ -155,6 +156,7 @@ class NeuronPage:
         relations: who writes what it reads, who reads what it writes, whom it resembles; None
             where `neurondb neighbours` has not been through its model.
         heads: the attention heads that it moves most; empty until `heads` has come to the model.
+        families: the tests of tokens that explain it; None where `families` has not been run.
     """
 
     identity: Identity
@@ -170,6 +172,7 @@ class NeuronPage:
     universality: NeuronUniversality | None = None
     relations: Relations | None = None
     heads: tuple[KnownHead, ...] = ()
+    families: NeuronFamilies | None = None
 
 
 class NeuronDetails(NamedTuple):
@@ -286,7 +289,15 @@ def read_neuron_page(
         universality=read_neuron_universality(connection, stored_model, key),
         relations=read_relations(connection, stored_model, key),
         heads=list_neuron_heads(connection, key),
+        families=read_summary_families(connection, summary),
     )
+
+
+def read_summary_families(connection: Connection, summary: NeuronSummary) -> NeuronFamilies | None:
+    """Return what explains a neuron, on the dataset of its summary if that was looked at."""
+    key, dataset = summary.identity.neuron_id, summary.dataset
+    dataset_id = None if dataset is None else dataset.dataset_id
+    return read_neuron_families(connection, summary.model, key, dataset_id)
 
 
 def read_summary_peaks(connection: Connection, summary: NeuronSummary) -> tuple[CasePeaks, ...]:

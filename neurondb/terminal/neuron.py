@@ -24,6 +24,7 @@ from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 from neurondb.terminal.console import make_heading, make_hint, make_missing_stage_hint
 from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
+from neurondb.terminal.neuron_families import draw_neuron_families
 from neurondb.terminal.neuron_heads import draw_neuron_heads
 from neurondb.terminal.neuron_peaks import draw_case_peaks
 from neurondb.terminal.neuron_relations import draw_relations
@@ -249,6 +250,14 @@ def _make_heads_panel(page: NeuronPage, view: _View) -> Panel | None:
     )
 
 
+def _make_families_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if page.families is None:
+        return None
+    dataset = make_visible(page.families.run.dataset)
+    title = f"explained by tests of tokens of {dataset}"
+    return Panel(title, draw_neuron_families(page.families, view.width))
+
+
 def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
     if page.controls is None:
         return None
@@ -289,6 +298,7 @@ _PANELS: Final = (
     _make_peaks_panel,
     _make_labels_panel,
     _make_token_statistics_panel,
+    _make_families_panel,
     _make_vocabulary_panel,
     _make_heads_panel,
     _make_examples_panel,

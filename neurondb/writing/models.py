@@ -19,6 +19,7 @@ RUN_TABLES: Final = (
     tables.universality_runs,
     tables.neighbour_runs,
     tables.head_runs,
+    tables.family_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from neurondb.explore.sql import LAYER_COSINES as _LAYER
 from neurondb.explore.sql import Sql
+from neurondb.reading.families import NEURON_STATEMENT
 
 _OVERVIEW: Final = """SELECT * FROM neuron_overview
 WHERE neuron_id = :neuron_id"""
@@ -127,6 +128,7 @@ _PANELS: Final = {
     "activations": ("its moments", _ACTIVATIONS, "neuron_id dataset_id"),
     "labels": ("the neuron by label", _LABELS, "neuron_id dataset_id"),
     "token_stats": ("the neuron by token", _BY_FREQUENT_TOKENS, "neuron_id dataset_id"),
+    "families": ("what explains it", NEURON_STATEMENT, "neuron_id run_id"),
     "examples": ("these examples", _EXAMPLES, "neuron_id dataset_id sign_case quantity"),
     "controls": ("these texts", _CONTROLS, "neuron_id dataset_id"),
     "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),
