@@ -142,6 +142,41 @@ class IsConcept:
 
 
 @dataclass(frozen=True, slots=True)
+class IsRelated:
+    """The neuron is one that a certain neuron of its model is related to, by their weights.
+
+    Attributes:
+        relation: `downstream` if it reads what that one writes, `upstream` if it writes what that
+            one reads, `neighbours` if one of their vectors is alike or opposite.
+        place: The other neuron.
+        vectors: The vectors that are meant, of the one that reads; none of them means all.
+        sign: 1 for positive cosines, −1 for negative ones, 0 for either.
+    """
+
+    relation: str
+    place: Place
+    vectors: tuple[str, ...] = ()
+    sign: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MovesHead:
+    """The neuron raises (sign +1) or lowers (−1) a later head's attention to BOS by so much.
+
+    Attributes:
+        sign: The sign of the score.
+        operator: `>` or `>=`.
+        value: Standard deviations of random directions, not negative.
+        head: Layer and head; None for any.
+    """
+
+    sign: int
+    operator: str
+    value: float
+    head: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InFamily:
     """A family of tests, or one test, explains the neuron, and `score` holds for how well.
 
@@ -187,6 +222,8 @@ Expression: TypeAlias = (
     | HasEffect
     | HasText
     | IsConcept
+    | IsRelated
+    | MovesHead
     | InFamily
     | HasScore
     | OnDataset

@@ -37,6 +37,14 @@ from neurondb.schema.tables.families import (
     position_information,
     token_tests,
 )
+from neurondb.schema.tables.heads import (
+    attention_heads,
+    head_ablation_tokens,
+    head_ablations,
+    head_runs,
+    head_score_counts,
+    neuron_head_rows,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -71,6 +79,13 @@ from neurondb.schema.tables.models import (
     neurons,
     rw_classes,
 )
+from neurondb.schema.tables.neighbours import (
+    connection_layers,
+    connection_rows,
+    neighbour_baselines,
+    neighbour_rows,
+    neighbour_runs,
+)
 from neurondb.schema.tables.peaks import peak_token_lists, peak_token_rows
 from neurondb.schema.tables.properties import (
     logit_effect_rows,
@@ -88,6 +103,11 @@ from neurondb.schema.tables.summaries import (
     token_stat_places,
     token_stat_rows,
     trace_rows,
+)
+from neurondb.schema.tables.universality import (
+    universality,
+    universality_models,
+    universality_runs,
 )
 from neurondb.schema.tables.vocabulary import (
     double_checking,
@@ -107,6 +127,7 @@ __all__ = [
     "activation_histograms",
     "activation_stats",
     "annotations",
+    "attention_heads",
     "attribute_left_out",
     "attribute_rate_rows",
     "attribute_runs",
@@ -124,6 +145,8 @@ __all__ = [
     "concept_runs",
     "concept_texts",
     "concept_tokens",
+    "connection_layers",
+    "connection_rows",
     "control_example_rows",
     "control_kinds",
     "cosines",
@@ -140,6 +163,10 @@ __all__ = [
     "generation_neurons",
     "generation_runs",
     "generation_texts",
+    "head_ablation_tokens",
+    "head_ablations",
+    "head_runs",
+    "head_score_counts",
     "ingest_runs",
     "ingest_steps",
     "label_stats",
@@ -149,9 +176,13 @@ __all__ = [
     "lm_head_tokens",
     "logit_effect_rows",
     "models",
+    "neighbour_baselines",
+    "neighbour_rows",
+    "neighbour_runs",
     "neuron_attributions",
     "neuron_effects",
     "neuron_families",
+    "neuron_head_rows",
     "neuron_set_members",
     "neuron_sets",
     "neurons",
@@ -177,6 +208,9 @@ __all__ = [
     "tokens",
     "top_token_rows",
     "trace_rows",
+    "universality",
+    "universality_models",
+    "universality_runs",
     "vectors",
     "vocab_stat_rows",
 ]

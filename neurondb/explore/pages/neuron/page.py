@@ -40,7 +40,9 @@ from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
 from neurondb.reading.families import NeuronFamilies
 from neurondb.reading.generation_runs import HeldRun
+from neurondb.reading.heads import KnownHead
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.neighbours import Relations
 from neurondb.reading.neuron import (
     Annotation,
     Identity,
@@ -56,6 +58,7 @@ from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
 from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
+from neurondb.reading.universality import NeuronUniversality
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -118,6 +121,9 @@ class NeuronContent:
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    universality: NeuronUniversality | None
+    relations: Relations | None
+    heads: tuple[KnownHead, ...]
     peaks: tuple[CasePeaks, ...]
     families: NeuronFamilies | None
     annotations: tuple[Annotation, ...]
