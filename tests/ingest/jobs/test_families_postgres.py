@@ -40,7 +40,10 @@ def found(database: str) -> list[Any]:
     """What every way to look at them returns."""
     with open_engine(database) as engine:
         rows = [tuple(row) for row in run_sql(engine, SELECT).rows]
-        queries = {"families-by-layer": {}, "family-neurons": {"family": "spelling"}}
+        queries: dict[str, dict[str, str]] = {
+            "families-by-layer": {},
+            "family-neurons": {"family": "spelling"},
+        }
         answers: list[Any] = [
             len(list(named_queries.run(engine, name, values)[1]))
             for name, values in queries.items()
@@ -51,8 +54,8 @@ def found(database: str) -> list[Any]:
         of_neuron = read_neuron_families(connection, model, model.first_neuron_id)
         assert of_neuron is not None
         page = read_family_page(connection, of_neuron.run.run_id, 2)
-        shown = {"family": "spelling", "by": "position"}
-        drawn = figures.make_spec(connection, "family-activations", model, **shown)
+        name = "family-activations"
+        drawn = figures.make_spec(connection, name, model, family="spelling", by="position")
     first = min(neurons)
     tests = [one.test for one in of_neuron.explanations]
     counts = [(one.family, one.n) for one in page.families]
