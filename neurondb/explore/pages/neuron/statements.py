@@ -102,7 +102,8 @@ _UNIVERSALITY: Final = """SELECT other_model, aligned_by, best_name, correlation
        excess, lowest_name, lowest
 FROM neuron_universality
 WHERE neuron_id = :neuron_id
-  AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)"""
+  AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)
+ORDER BY place"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""

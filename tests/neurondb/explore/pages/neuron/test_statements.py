@@ -156,9 +156,11 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             (one["run"]["run_id"], one["run"]["prompt"], int(one["ablated"]), one["value"])
             for one in content["generations"]
         ],
+        "universality": columns(content["universality"]["matches"], *MATCHES),
     }
 
 
+MATCHES = ("other", "best", "correlation", "baseline", "lowest", "lowest_correlation")
 TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
 HELD = f"""
     INSERT OR REPLACE INTO clamp_run_neurons VALUES ({CLAMP_RUN + 10}, {KEY}, 0.5);
@@ -193,6 +195,9 @@ RETURNED = {
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),
     "generations": ("run_id", "prompt", "ablated", "value"),
+    "universality": (
+        *("other_model", "best_name", "correlation", "baseline", "lowest_name", "lowest"),
+    ),
 }
 """Panel → the columns of its SQL that the page shows."""
 SORTED = (
