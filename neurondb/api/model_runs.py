@@ -118,9 +118,9 @@ class ModelRuns(ABC):
     ) -> Result:
         """Match a model's neurons with those of others that fire as they do, and store the matches.
 
-        `db.universality("seed-a", ["seed-b", "seed-c"], dataset="texts.jsonl")` is `neurondb
-        universality seed-a seed-b seed-c --dataset texts.jsonl`; what is stored already is not run
-        again.
+        `db.universality("pythia-160m", ["pythia-410m"], dataset="texts.jsonl")` is `neurondb
+        universality pythia-160m pythia-410m --dataset texts.jsonl`; what is stored already is not
+        run again.
 
         Args:
             model: Its name in the database; its weights must be where they were read from.

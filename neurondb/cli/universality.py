@@ -91,9 +91,9 @@ def universality(
     character. Runs are stored; the same request is answered from there.
 
     \b
-    neurondb universality gpt2-medium-a gpt2-medium-b gpt2-medium-c --dataset texts.jsonl
+    neurondb universality gpt2-small gpt2-medium gpt2-large --dataset texts.jsonl
     neurondb universality smollm2-135m gemma-3-270m --dataset sampler --all-layers
-    neurondb universality model-a model-b --dataset texts.jsonl -o matches.csv --limit 0
+    neurondb universality pythia-160m pythia-410m --dataset texts.jsonl -o matches.csv --limit 0
     """  # noqa: D301
     if all_layers and layer_window is not None:
         raise UsageError("--all-layers compares all, --layer-window some; give one of the two")

@@ -257,7 +257,7 @@ def test_nothing_is_stored_of_a_run_that_is_stopped(
     def stop(*_: object) -> None:
         raise NeuronDBError("stopped")
 
-    monkeypatch.setattr("ingest.relations.universality.matching.Matcher._keep_baseline", stop)
+    monkeypatch.setattr("ingest.relations.universality.matching.Matcher._keep_baselines", stop)
     with pytest.raises(NeuronDBError, match="stopped"):
         run(ask(database, "seed-1"))
     with closing(sqlite3.connect(database)) as connection:
