@@ -30,6 +30,13 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
+from neurondb.schema.tables.families import (
+    family_activations,
+    family_runs,
+    neuron_families,
+    position_information,
+    token_tests,
+)
 from neurondb.schema.tables.heads import (
     attention_heads,
     head_ablation_tokens,
@@ -72,6 +79,13 @@ from neurondb.schema.tables.models import (
     neurons,
     rw_classes,
 )
+from neurondb.schema.tables.neighbours import (
+    connection_layers,
+    connection_rows,
+    neighbour_baselines,
+    neighbour_rows,
+    neighbour_runs,
+)
 from neurondb.schema.tables.peaks import peak_token_lists, peak_token_rows
 from neurondb.schema.tables.properties import (
     logit_effect_rows,
@@ -89,6 +103,11 @@ from neurondb.schema.tables.summaries import (
     token_stat_places,
     token_stat_rows,
     trace_rows,
+)
+from neurondb.schema.tables.universality import (
+    universality,
+    universality_models,
+    universality_runs,
 )
 from neurondb.schema.tables.vocabulary import (
     double_checking,
@@ -126,6 +145,8 @@ __all__ = [
     "concept_runs",
     "concept_texts",
     "concept_tokens",
+    "connection_layers",
+    "connection_rows",
     "control_example_rows",
     "control_kinds",
     "cosines",
@@ -136,6 +157,8 @@ __all__ = [
     "entropy_runs",
     "example_lists",
     "example_rows",
+    "family_activations",
+    "family_runs",
     "generation_counts",
     "generation_neurons",
     "generation_runs",
@@ -153,14 +176,19 @@ __all__ = [
     "lm_head_tokens",
     "logit_effect_rows",
     "models",
+    "neighbour_baselines",
+    "neighbour_rows",
+    "neighbour_runs",
     "neuron_attributions",
     "neuron_effects",
+    "neuron_families",
     "neuron_head_rows",
     "neuron_set_members",
     "neuron_sets",
     "neurons",
     "peak_token_lists",
     "peak_token_rows",
+    "position_information",
     "properties",
     "property_effects",
     "quantities",
@@ -175,10 +203,14 @@ __all__ = [
     "token_property_rows",
     "token_stat_places",
     "token_stat_rows",
+    "token_tests",
     "tokenizations",
     "tokens",
     "top_token_rows",
     "trace_rows",
+    "universality",
+    "universality_models",
+    "universality_runs",
     "vectors",
     "vocab_stat_rows",
 ]
