@@ -60,6 +60,7 @@ NUMBER_COLUMNS: Final = {
     "opposite_out": "the same of out",
     "attribution_loss": "first-order estimate of ablated_loss",
     "attribution_entropy": "first-order estimate of ablated_entropy",
+    "universal": "excess correlation with neurons of other models: above 0.5 it is universal",
 }
 """Every numeric column of neuron_overview → what it holds."""
 

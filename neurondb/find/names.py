@@ -9,6 +9,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, func, select
 
 from neurondb.errors import UnknownNameError
+from neurondb.find.families import find_family_name
 from neurondb.find.related import refuse_unknown_places
 from neurondb.find.terms import (
     And,
@@ -17,6 +18,7 @@ from neurondb.find.terms import (
     HasPeak,
     HasText,
     HasToken,
+    InFamily,
     Not,
     OnDataset,
     OneOf,
@@ -176,6 +178,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasPeak(_find_token(connection, token, model_names), lists, within)
         case HasEffect(name, strength):
             return HasEffect(find_property_name(connection, name), strength)
+        case InFamily(str(name)):
+            return replace(term, name=find_family_name(connection, name))
         case OnDataset(name):
             return OnDataset(find_dataset_name(connection, name))
     return term

@@ -160,6 +160,47 @@ class IsRelated:
 
 
 @dataclass(frozen=True, slots=True)
+class MovesHead:
+    """The neuron raises (sign +1) or lowers (−1) a later head's attention to BOS by so much.
+
+    Attributes:
+        sign: The sign of the score.
+        operator: `>` or `>=`.
+        value: Standard deviations of random directions, not negative.
+        head: Layer and head; None for any.
+    """
+
+    sign: int
+    operator: str
+    value: float
+    head: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InFamily:
+    """A family of tests, or one test, explains the neuron, and `score` holds for how well.
+
+    Attributes:
+        name: Of the family or of the test; None for any.
+        within: Among so many first families of the neuron.
+        case: Code of the sign case; −1 for all tokens.
+        score: What holds for the column `score`; None for any score.
+    """
+
+    name: str | None
+    within: int
+    case: int
+    score: "Expression | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class HasScore:
+    """A condition on a score, until it is put to the families that it belongs to."""
+
+    strength: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -182,6 +223,9 @@ Expression: TypeAlias = (
     | HasText
     | IsConcept
     | IsRelated
+    | MovesHead
+    | InFamily
+    | HasScore
     | OnDataset
 )
 

@@ -25,6 +25,7 @@ RANKED_COLUMNS: Final = (
     *("opposite_gate", "opposite_in", "opposite_out"),
     *("ablated_loss", "ablated_entropy", "ablated_rank", "ablated_scale"),
     *("attribution_loss", "attribution_entropy"),
+    "universal",
 )
 """The columns of neuron_overview by which neurons have an order."""
 

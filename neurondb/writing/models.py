@@ -11,11 +11,15 @@ from neurondb.errors import IngestError
 from neurondb.schema import metadata, tables
 from neurondb.spelling import option
 from neurondb.writing.rows import format_utc_now, insert_one, transaction
+from neurondb.writing.universality import forget_universality_in
 
 RUN_TABLES: Final = (
     *(tables.ablation_runs, tables.clamp_runs, tables.concept_runs),
     *(tables.entropy_runs, tables.attribute_runs, tables.generation_runs),
+    tables.universality_runs,
     tables.neighbour_runs,
+    tables.head_runs,
+    tables.family_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
 
@@ -106,6 +110,7 @@ def forget_model(connection: Connection, model_id: int) -> None:
     first, end = model.first_neuron_id, model.first_neuron_id + model.n_layers * model.d_mlp
     runs = [table.c for table in RUN_TABLES]
     _forget_comparisons(connection, model_id)
+    forget_universality_in(connection, model_id)
     for table in reversed(metadata.sorted_tables):
         neuron_id = next((table.c[name] for name in NEURON_COLUMNS if name in table.c), None)
         if neuron_id is not None:

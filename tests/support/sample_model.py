@@ -25,6 +25,8 @@ from tests.support.sample_facts import (
     Row,
     Sample,
 )
+from tests.support.sample_families import draw_families
+from tests.support.sample_heads import draw_heads
 from tests.support.sample_neighbours import draw_neighbours
 from tests.support.sample_neurons import draw_neuron
 from tests.support.sample_peaks import draw_peaks
@@ -42,6 +44,8 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     draw_held_neurons(model)
     draw_runs(model)
     draw_neighbours(model)
+    draw_heads(model)
+    draw_families(model)
     return model.rows
 
 

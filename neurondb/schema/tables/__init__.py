@@ -30,6 +30,21 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
+from neurondb.schema.tables.families import (
+    family_activations,
+    family_runs,
+    neuron_families,
+    position_information,
+    token_tests,
+)
+from neurondb.schema.tables.heads import (
+    attention_heads,
+    head_ablation_tokens,
+    head_ablations,
+    head_runs,
+    head_score_counts,
+    neuron_head_rows,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -89,6 +104,11 @@ from neurondb.schema.tables.summaries import (
     token_stat_rows,
     trace_rows,
 )
+from neurondb.schema.tables.universality import (
+    universality,
+    universality_models,
+    universality_runs,
+)
 from neurondb.schema.tables.vocabulary import (
     double_checking,
     lm_head_rows,
@@ -107,6 +127,7 @@ __all__ = [
     "activation_histograms",
     "activation_stats",
     "annotations",
+    "attention_heads",
     "attribute_left_out",
     "attribute_rate_rows",
     "attribute_runs",
@@ -136,10 +157,16 @@ __all__ = [
     "entropy_runs",
     "example_lists",
     "example_rows",
+    "family_activations",
+    "family_runs",
     "generation_counts",
     "generation_neurons",
     "generation_runs",
     "generation_texts",
+    "head_ablation_tokens",
+    "head_ablations",
+    "head_runs",
+    "head_score_counts",
     "ingest_runs",
     "ingest_steps",
     "label_stats",
@@ -154,11 +181,14 @@ __all__ = [
     "neighbour_runs",
     "neuron_attributions",
     "neuron_effects",
+    "neuron_families",
+    "neuron_head_rows",
     "neuron_set_members",
     "neuron_sets",
     "neurons",
     "peak_token_lists",
     "peak_token_rows",
+    "position_information",
     "properties",
     "property_effects",
     "quantities",
@@ -173,10 +203,14 @@ __all__ = [
     "token_property_rows",
     "token_stat_places",
     "token_stat_rows",
+    "token_tests",
     "tokenizations",
     "tokens",
     "top_token_rows",
     "trace_rows",
+    "universality",
+    "universality_models",
+    "universality_runs",
     "vectors",
     "vocab_stat_rows",
 ]
