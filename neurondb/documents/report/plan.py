@@ -131,6 +131,8 @@ PLAN: Final = (
     PlannedFigure("ablations", "ablation-grid", draw_each("metric", "entropy", "loss")),
     PlannedFigure("ablations", "neuron-effects", draw_once()),
     PlannedFigure("ablations", "entropy-curves", draw_once()),
+    PlannedFigure("ablations", "head-scores", draw_once()),
+    PlannedFigure("ablations", "head-ablations", draw_once()),
     PlannedFigure("ablations", "attribute-curves", draw_once()),
     PlannedFigure("comparisons", "comparison-migration", choose_compared_models),
     PlannedFigure("comparisons", "comparison-cosines", choose_compared_models),
