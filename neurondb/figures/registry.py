@@ -31,6 +31,7 @@ _UNSIGNED: Final = Parameter(
     "whether cos(gate, out) is without its sign, as in the paper",
     choices=("yes", "no"),
 )
+_SERIES: Final = Parameter("series", "a series by its number; by default the newest", kind=int)
 _ALL: Final = (
     Figure(
         name="median-in-out-by-depth",
@@ -174,6 +175,28 @@ _ALL: Final = (
         description="Distribution over every layer's neurons of the cosine between a vector before "
         "and after, of two compared models.",
         parameters=(OTHER,),
+    ),
+    Figure(
+        name="class-paths",
+        title="Paths through the classes",
+        description="How many neurons are in each read-write class in each model of a series, such "
+        "as the checkpoints of a training, and from which to which they go at each step: of all "
+        "neurons, and of those whose class changes.",
+        parameters=(_SERIES,),
+    ),
+    Figure(
+        name="series-moved",
+        title="Neurons that moved over a series of models",
+        description="Distribution over all neurons of the cosine between a vector and the same "
+        "vector in the model before, and in the first model, at each step of a series.",
+        parameters=(_SERIES,),
+    ),
+    Figure(
+        name="series-medians",
+        title="Median cosines over a series of models",
+        description="Median cosine between a neuron's own vectors in each model of a series, of "
+        "all neurons and of each layer.",
+        parameters=(_SERIES,),
     ),
     Figure(
         name="vocabulary-moments",

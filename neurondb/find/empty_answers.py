@@ -65,15 +65,16 @@ STAGE_TERMS: Final[dict[str, Any]] = {
 STAGE_BEFORE: Final = {"peaks": "activations"}
 """Stage → the one that does it too."""
 COMPARISON: Final = "comparison"
+SERIES: Final = "series"
 FEWEST_TOKENS: Final = 5
 """Tokens that a property must have for effects on it to be stored."""
 EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
 CONCEPTS: Final = "concepts"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS, *RUN_NEEDS)
+NEEDS: Final = (*STAGES, COMPARISON, SERIES, EFFECTS, GATES, ABLATIONS, CONCEPTS, *RUN_NEEDS)
 """The words for what a named query needs, as its header may list them."""
-NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS, *RUN_NEEDS))
+NO_NEURONS: Final = frozenset((COMPARISON, SERIES, EFFECTS, ABLATIONS, CONCEPTS, *RUN_NEEDS))
 """Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """The endings of the names of related classes."""

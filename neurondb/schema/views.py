@@ -19,6 +19,7 @@ from neurondb.schema.codes import (
 )
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
+from neurondb.schema.series_views import SERIES_VIEWS
 
 
 class View(NamedTuple):
@@ -342,6 +343,7 @@ VIEWS: Final = (
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
     *(View(*view) for view in RUN_VIEWS),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
+    *(View(*view) for view in SERIES_VIEWS),
     View(
         "sign_cases",
         _SIGN_CASES,

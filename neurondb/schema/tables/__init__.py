@@ -72,6 +72,7 @@ from neurondb.schema.tables.properties import (
     token_property_rows,
 )
 from neurondb.schema.tables.provenance import ingest_runs, ingest_steps
+from neurondb.schema.tables.series import series, series_models
 from neurondb.schema.tables.summaries import (
     activation_histograms,
     control_example_rows,
@@ -151,6 +152,8 @@ __all__ = [
     "property_effects",
     "quantities",
     "rw_classes",
+    "series",
+    "series_models",
     "shown_condition_runs",
     "sign_case_names",
     "sign_case_rows",
