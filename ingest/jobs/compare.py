@@ -37,8 +37,7 @@ from neurondb.reading.series import find_series_models, list_missing_pairs, list
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
 from neurondb.writing import models
-from neurondb.writing.comparisons import store_comparison
-from neurondb.writing.series import store_series
+from neurondb.writing.comparisons import store_comparison, store_series
 
 
 def run(request: CompareRequest | SeriesRequest, progress: Progress) -> int:

@@ -19,7 +19,12 @@ from neurondb.schema.tables.activations import (
     texts,
     tokenizations,
 )
-from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
+from neurondb.schema.tables.comparisons import (
+    comparison_neurons,
+    comparisons,
+    series,
+    series_models,
+)
 from neurondb.schema.tables.concepts import (
     clamp_results,
     clamp_run_neurons,
@@ -72,7 +77,6 @@ from neurondb.schema.tables.properties import (
     token_property_rows,
 )
 from neurondb.schema.tables.provenance import ingest_runs, ingest_steps
-from neurondb.schema.tables.series import series, series_models
 from neurondb.schema.tables.summaries import (
     activation_histograms,
     control_example_rows,
