@@ -84,6 +84,17 @@ class Tokenizer:
         ids = [np.array(prefix + encoding.ids, dtype=np.int64) for encoding in encodings]
         return [i[:max_len] for i in ids], sum(len(i) > max_len for i in ids)
 
+    def locate_ends(self, texts: Sequence[str], max_len: int) -> list[NDArray[np.int64]]:
+        """Return, for the token ids that `encode` gives, the character after each token's last.
+
+        The prefix token, which no character belongs to, ends at −1. Tokens that are parts of one
+        character all end after it.
+        """
+        prefix = [] if self.prefix_token_id is None else [-1]
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ends = ([*prefix, *(end for _, end in encoding.offsets)] for encoding in encodings)
+        return [np.array(one[:max_len], dtype=np.int64) for one in ends]
+
     def count_tokens(self, texts: Sequence[str], max_len: int) -> list[int]:
         """Return how many tokens each text has when it is cut at `max_len`, prefix included."""
         return [len(ids) for ids in self.encode(texts, max_len)[0]]

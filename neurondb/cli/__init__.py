@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "generate": ("neurondb.cli.generate", "Continue a prompt with neurons clamped."),
     "attributes": ("neurondb.cli.attributes", "What the model knows of subjects, by layer."),
     "entropy": ("neurondb.cli.entropy", "Fix entropy neurons: scale, entropy, rank, loss."),
+    "universality": ("neurondb.cli.universality", "Match neurons with other models': A B…."),
     "case-study": ("neurondb.cli.case_study", "Write up neurons: MODEL L.N…, Markdown or HTML."),
     "plot": ("neurondb.cli.plot", "Draw a figure: NAME MODEL -o x.svg; --list shows them."),
     "report": ("neurondb.cli.report", "Write all about a model as a page to send."),

@@ -54,6 +54,7 @@ NUMBER_COLUMNS: Final = {
     "ablated_scale": "mean divisor of the final norm, clean − without the neuron",
     "attribution_loss": "first-order estimate of ablated_loss",
     "attribution_entropy": "first-order estimate of ablated_entropy",
+    "universal": "excess correlation with neurons of other models: above 0.5 it is universal",
 }
 """Every numeric column of neuron_overview → what it holds."""
 

@@ -13,6 +13,9 @@ from neurondb.reading.models import Model
 from neurondb.schema import tables
 
 
+UNIVERSALITY: Final = "universality"
+
+
 class RunKind(NamedTuple):
     """A kind of run: what a message says there is none of, its table, the command that makes one.
 
@@ -39,6 +42,11 @@ RUN_NEEDS: Final = {
         "no texts that {model} generated are stored",
         tables.generation_runs,
         "neurondb generate {model} PROMPT",
+    ),
+    UNIVERSALITY: RunKind(
+        "neurons of {model} were not matched with those of other models",
+        tables.universality_runs,
+        "neurondb universality {model} OTHER --dataset TEXTS",
     ),
 }
 """Word in a query's header → the kind of run that it needs."""

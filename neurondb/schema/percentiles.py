@@ -23,6 +23,7 @@ RANKED_COLUMNS: Final = (
     *("null_share", "jaccard", "lm_head_probability"),
     *("ablated_loss", "ablated_entropy", "ablated_rank", "ablated_scale"),
     *("attribution_loss", "attribution_entropy"),
+    "universal",
 )
 """The columns of neuron_overview by which neurons have an order."""
 

@@ -1,4 +1,4 @@
-"""The views of what a running model was asked: entropy runs, attribute rates, generated texts.
+"""The views of runs: entropy, attribute rates, generated texts, universality.
 
 Each is a name, a SELECT that SQLite and PostgreSQL both read, and what a row is.
 """
@@ -66,6 +66,25 @@ JOIN generation_neurons k ON k.run_id = r.run_id
 JOIN neurons n ON n.neuron_id = k.neuron_id
 """
 
+_NEURON_UNIVERSALITY = """
+SELECT u.run_id, m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name,
+       u.neuron_id, r.dataset_id, o.name AS other_model, k.aligned_by, u.correlation,
+       u.best_id AS best_neuron_id, b.layer AS best_layer,
+       b.layer || '.' || b.neuron AS best_name, u.baseline,
+       (SELECT AVG(x.correlation) - AVG(x.baseline) FROM universality x
+        WHERE x.neuron_id = u.neuron_id AND x.run_id = u.run_id) AS excess,
+       u.lowest, u.lowest_id AS lowest_neuron_id,
+       (SELECT w.layer || '.' || w.neuron FROM neurons w WHERE w.neuron_id = u.lowest_id)
+       AS lowest_name
+FROM universality u
+JOIN universality_runs r ON r.run_id = u.run_id
+JOIN universality_models k ON k.run_id = u.run_id AND k.place = u.place
+JOIN models m ON m.model_id = r.model_id
+JOIN models o ON o.model_id = k.other_id
+JOIN neurons n ON n.neuron_id = u.neuron_id
+LEFT JOIN neurons b ON b.neuron_id = u.best_id
+"""
+
 RUN_VIEWS: Final = (
     (
         "entropy_effects",
@@ -93,6 +112,13 @@ RUN_VIEWS: Final = (
         "generation_held_neurons",
         _HELD_NEURONS,
         "A neuron that was held while a model generated, and at what, in canonical sign.",
+    ),
+    (
+        "neuron_universality",
+        _NEURON_UNIVERSALITY,
+        "A neuron and the neuron of another model that it is most correlated with; excess is the "
+        "mean over the run's other models of correlation less that of baseline: above 0.5 the "
+        "neuron is universal (METHODS §8).",
     ),
 )
 """Name, SELECT and comment of each."""

@@ -271,6 +271,12 @@ def _effect_columns() -> str:
     )
 
 
+# Of the newest run. A run's rows of a neuron lie side by side, one for each other model.
+_UNIVERSAL = """(SELECT AVG(u.correlation) - AVG(u.baseline) FROM universality u
+        WHERE u.neuron_id = n.neuron_id
+          AND u.run_id = (SELECT MAX(r.run_id) FROM universality_runs r
+                          WHERE r.model_id = n.model_id))"""
+
 _NEURON_OVERVIEW = f"""
 SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n.neuron_id,
        k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
@@ -293,7 +299,8 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
             FROM baselines g
             WHERE g.model_id = n.model_id AND g.layer = n.layer AND g.pair = 'in_out'
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
-       {_effect_columns()}
+       {_effect_columns()},
+       {_UNIVERSAL} AS universal
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id

@@ -11,10 +11,12 @@ from neurondb.errors import IngestError
 from neurondb.schema import metadata, tables
 from neurondb.spelling import option
 from neurondb.writing.rows import format_utc_now, insert_one, transaction
+from neurondb.writing.universality import forget_universality_in
 
 RUN_TABLES: Final = (
     *(tables.ablation_runs, tables.clamp_runs, tables.concept_runs),
     *(tables.entropy_runs, tables.attribute_runs, tables.generation_runs),
+    tables.universality_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
 
@@ -103,6 +105,7 @@ def forget_model(connection: Connection, model_id: int) -> None:
     runs = [table.c for table in RUN_TABLES]
     _forget_series(connection, model_id)
     _forget_comparisons(connection, model_id)
+    forget_universality_in(connection, model_id)
     for table in reversed(metadata.sorted_tables):
         if "neuron_id" in table.c:
             of_model = (table.c.neuron_id >= first) & (table.c.neuron_id < end)

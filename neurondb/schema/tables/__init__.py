@@ -87,6 +87,11 @@ from neurondb.schema.tables.summaries import (
     token_stat_rows,
     trace_rows,
 )
+from neurondb.schema.tables.universality import (
+    universality,
+    universality_models,
+    universality_runs,
+)
 from neurondb.schema.tables.vocabulary import (
     double_checking,
     lm_head_rows,
@@ -172,6 +177,9 @@ __all__ = [
     "tokens",
     "top_token_rows",
     "trace_rows",
+    "universality",
+    "universality_models",
+    "universality_runs",
     "vectors",
     "vocab_stat_rows",
 ]
