@@ -68,7 +68,7 @@ def _draw_panel(
     }
     y: dict[str, Any] = {
         "scale": alt.Scale(domain=[0, n], nice=False),
-        "axis": alt.Axis(format="~s", grid=False, tickCount=5, labelFlush=True),
+        "axis": alt.Axis(format=",", grid=False, tickCount=5, labelFlush=True),
         "title": "neurons",
     }
     legend = alt.Legend(symbolOpacity=1)

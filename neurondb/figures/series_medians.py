@@ -39,7 +39,7 @@ def draw(connection: Connection, model: Model, series: int | None = None) -> alt
     panels = [
         _draw_panel([of_model[pair] for of_model in cosines], pair, found.models) for pair in pairs
     ]
-    notes = (name_steps(found), "thick: all neurons; thin: each layer, the deeper the darker")
+    notes = (name_steps(found), "thick: all neurons; thin: each layer")
     chart: alt.TopLevelMixin = alt.hconcat(*panels, spacing=24).properties(
         title=make_title(FIGURES["series-medians"].title, None, *notes)
     )
@@ -69,7 +69,12 @@ def _draw_panel(
         axis=make_step_axis(models),
         scale=alt.Scale(domain=[0, len(models) - 1], nice=False, zero=False),
     )
-    y = alt.Y("median:Q", title=f"median {title_pair(pair)}", scale=alt.Scale(zero=False))
+    y = alt.Y(
+        "median:Q",
+        title=f"median {title_pair(pair)}",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(labelFlush=True),
+    )
     tooltip = [alt.Tooltip("step:O"), alt.Tooltip("median:Q", format="+.4f")]
     colour = alt.Color(
         "layer:Q",

@@ -77,7 +77,7 @@ def _draw_headline(page: SeriesPage, width: int) -> Iterator[RenderableType]:
     yield Text()
     for n, statement in (
         (page.n_kept, "keep their class at every step"),
-        (page.n_kept_ends, "have one class in the first model and in the last"),
+        (page.n_kept_ends, "have the same first and last class"),
     ):
         counts = f"{n:,} of {page.n_classified:,} neurons"
         share = format_share(_divide(n, page.n_classified))
