@@ -26,6 +26,7 @@ from neurondb.find.coverage import (
 from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
 from neurondb.find.model_runs import RUN_NEEDS, UNIVERSALITY, explain_missing_runs
+from neurondb.find.moves import explain_missing_moves
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.percentiles import get_base_column
 from neurondb.find.terms import (
@@ -162,6 +163,7 @@ def _explain_missing_data(
         yield from _explain_missing_ablations(connection, models)
     runs = (*stages, *([UNIVERSALITY] if _asks_for(terms, "universal") else ()))
     yield from explain_missing_runs(connection, models, runs)
+    yield from explain_missing_moves(connection, terms, models)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
 

@@ -27,6 +27,7 @@ from neurondb.find.keywords import (
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
+from neurondb.find.moves import MOVED_KEY, is_moved_key, read_moved_comparison
 from neurondb.find.terms import (
     And,
     Expression,
@@ -160,6 +161,8 @@ class _Parser:
             return read_comparison(word, operator, items, READERS[word])
         if word == CONCEPT_KEY:
             return self._read_concept_comparison(key, operator, items)
+        if is_moved_key(key.value):
+            return read_moved_comparison(key, operator, items)
         if is_property_key(key.value.lower()):
             return read_property_comparison(key, operator, items)
         return self._read_token_comparison(key, operator, items)
@@ -263,6 +266,7 @@ def _is_key(word: str) -> bool:
         parse_number_column(word) is not None
         or key_name in list_keys()
         or is_property_key(key_name)
+        or is_moved_key(key_name)
         or is_text_key(key_name)
     )
 
@@ -274,6 +278,7 @@ def list_keys() -> frozenset[str]:
     return frozenset(
         (
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
+            MOVED_KEY,
             *(*tokens, *PROPERTY_KEYS),
         )
     )

@@ -13,6 +13,7 @@ from neurondb.find.terms import (
     And,
     Expression,
     HasEffect,
+    HasMoved,
     HasPeak,
     HasText,
     HasToken,
@@ -169,6 +170,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasPeak(_find_token(connection, token, model_names), lists, within)
         case HasEffect(name, strength):
             return HasEffect(find_property_name(connection, name), strength)
+        case HasMoved(strength, str(other)):
+            return HasMoved(strength, find_model_name(connection, other))
         case OnDataset(name):
             return OnDataset(find_dataset_name(connection, name))
     return term
