@@ -59,56 +59,57 @@ def _draw_panel(
     classes: Classes, title: str, models: Sequence[Model], present: list[str]
 ) -> alt.LayerChart:
     n = classes.shape[1]
-    scale = alt.Scale(domain=present, range=[CLASS_COLOURS[name] for name in present])
     last = len(models) - 1
-    x: dict[str, Any] = {
-        "scale": alt.Scale(domain=[-BAR, last + BAR], nice=False, zero=False),
-        "axis": make_step_axis(models, ticks=False, domain=False),
-        "title": None,
-    }
-    y: dict[str, Any] = {
-        "scale": alt.Scale(domain=[0, n], nice=False),
-        "axis": alt.Axis(format=",", grid=False, tickCount=5, labelFlush=True),
-        "title": "neurons",
-    }
+    x = alt.X(
+        "x:Q",
+        scale=alt.Scale(domain=[-BAR, last + BAR], nice=False, zero=False),
+        axis=make_step_axis(models, ticks=False, domain=False),
+        title=None,
+    )
+    y = alt.Y(
+        "y:Q",
+        scale=alt.Scale(domain=[0, n], nice=False),
+        axis=alt.Axis(format=",", grid=False, tickCount=5, labelFlush=True),
+        title="neurons",
+    )
+    place = {"x": x, "y": y, "y2": "y2:Q"}
+    return overlay(
+        _draw_bands(list(_make_bands(classes)), present, place),
+        _draw_bars(list(_make_bars(classes, models)), present, place),
+    ).properties(
+        width=max(170, min(380, 85 * last)),
+        height=HEIGHT,
+        title=make_panel_title(f"{title}: {n:,}"),
+    )
+
+
+def _draw_bars(rows: list[dict[str, Any]], present: list[str], place: dict[str, Any]) -> alt.Chart:
+    tooltip = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip("class:N"),
+        alt.Tooltip("n:Q", title="neurons", format=","),
+        alt.Tooltip("share:Q", format=".2%"),
+    ]
+    colour = _make_colour("class:N", present)
+    bars = alt.Chart(make_data(rows)).mark_rect()
+    return bars.encode(**place, x2="x2:Q", color=colour, tooltip=tooltip)
+
+
+def _draw_bands(rows: list[dict[str, Any]], present: list[str], place: dict[str, Any]) -> alt.Chart:
+    tooltip = [
+        alt.Tooltip("from:N"),
+        alt.Tooltip("to:N"),
+        alt.Tooltip("n:Q", title="neurons", format=","),
+    ]
+    colour = _make_colour("from:N", present)
+    bands = alt.Chart(make_data(rows)).mark_area(opacity=0.55)
+    return bands.encode(**place, detail="band:N", color=colour, tooltip=tooltip)
+
+
+def _make_colour(field: str, present: list[str]) -> alt.Color:
+    scale = alt.Scale(domain=present, range=[CLASS_COLOURS[name] for name in present])
     legend = alt.Legend(symbolOpacity=1)
-    bars = (
-        alt.Chart(make_data(list(_make_bars(classes, models))))
-        .mark_rect()
-        .encode(
-            x=alt.X("x:Q", **x),
-            x2="x2:Q",
-            y=alt.Y("y:Q", **y),
-            y2="y2:Q",
-            color=alt.Color("class:N", title="class", scale=scale, sort=present, legend=legend),
-            tooltip=[
-                alt.Tooltip("model:N"),
-                alt.Tooltip("class:N"),
-                alt.Tooltip("n:Q", title="neurons", format=","),
-                alt.Tooltip("share:Q", format=".2%"),
-            ],
-        )
-    )
-    bands = (
-        alt.Chart(make_data(list(_make_bands(classes))))
-        .mark_area(opacity=0.55)
-        .encode(
-            x=alt.X("x:Q", **x),
-            y=alt.Y("y:Q", **y),
-            y2="y2:Q",
-            detail="band:N",
-            color=alt.Color("from:N", title="class", scale=scale, sort=present, legend=legend),
-            tooltip=[
-                alt.Tooltip("from:N"),
-                alt.Tooltip("to:N"),
-                alt.Tooltip("n:Q", title="neurons", format=","),
-            ],
-        )
-    )
-    width = max(170, min(380, 85 * last))
-    return overlay(bands, bars).properties(
-        width=width, height=HEIGHT, title=make_panel_title(f"{title}: {n:,}")
-    )
+    return alt.Color(field, title="class", scale=scale, sort=present, legend=legend)
 
 
 def _stack(counts: Counter[int]) -> Edges:

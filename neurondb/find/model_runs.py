@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Table, select
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
-
 UNIVERSALITY: Final = "universality"
 
 

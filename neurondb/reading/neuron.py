@@ -33,6 +33,7 @@ from neurondb.reading.provenance import StageOrigin, read_layer_provenance
 from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
 from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
 from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
+from neurondb.reading.universality import NeuronUniversality, read_neuron_universality
 from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -148,6 +149,7 @@ class NeuronPage:
             examples; empty until the stage `peaks` has come to it.
         token_stats: the tokens at, just after and just before which the mean of hook_post is
             largest; empty where the dataset was ingested without `--token-stats`.
+        universality: the neurons of other models that fire as it does; None where none was sought.
     """
 
     identity: Identity
@@ -160,6 +162,7 @@ class NeuronPage:
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
     token_stats: tuple[TokenStatistics, ...] = ()
+    universality: NeuronUniversality | None = None
 
 
 class NeuronDetails(NamedTuple):
@@ -178,6 +181,7 @@ class NeuronDetails(NamedTuple):
         concepts: words and phrases that it was tried for, the strongest effect first.
         entropy: what fixing it does, of the runs in which it was fixed, the newest first.
         generations: requests for texts in which it was held, the newest first.
+        universality: the neurons of other models that fire as it does; None where none was sought.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -192,6 +196,7 @@ class NeuronDetails(NamedTuple):
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    universality: NeuronUniversality | None
 
 
 def read_neuron_summary(
@@ -267,6 +272,7 @@ def read_neuron_page(
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
         token_stats=token_stats,
+        universality=read_neuron_universality(connection, stored_model, key),
     )
 
 
@@ -295,6 +301,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         concepts=list_neuron_concepts(connection, key),
         entropy=list_neuron_entropy(connection, key),
         generations=list_neuron_generations(connection, key),
+        universality=read_neuron_universality(connection, model, key),
     )
 
 

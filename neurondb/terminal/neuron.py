@@ -26,6 +26,7 @@ from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
 from neurondb.terminal.neuron_peaks import draw_case_peaks
 from neurondb.terminal.neuron_token_stats import draw_token_statistics
+from neurondb.terminal.neuron_universality import draw_universality
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED, draw_cosines, draw_vocabulary
 
 _TOKEN_CELLS: Final = 24
@@ -248,6 +249,12 @@ def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel(title, draw_controls(page.controls, view.width, marks=view.marks))
 
 
+def _make_universality_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if page.universality is None:
+        return None
+    return Panel("in other models", draw_universality(page.universality, view.width))
+
+
 def _make_annotations_panel(page: NeuronPage, _view: _View) -> Panel | None:
     if not page.annotations:
         return None
@@ -269,5 +276,6 @@ _PANELS: Final = (
     _make_vocabulary_panel,
     _make_examples_panel,
     _make_controls_panel,
+    _make_universality_panel,
     _make_annotations_panel,
 )

@@ -18,7 +18,7 @@ _WHEN: Final = {"fingerprint": "f", "created_at": "2026-01-05T04:05:06+00:00"}
 
 
 def draw_universality(sample: Sample) -> Insertions:
-    """Return the rows of the runs; `universal` of the sample's neurons is that of the shown ones."""
+    """Return the rows of the runs; the sample's neurons have `universal` of those shown."""
     rows: Insertions = {}
     for run_id, model_id, other_id, aligned_by in (
         (OLD_RUN, 1, 2, "tokens"),
@@ -29,18 +29,30 @@ def draw_universality(sample: Sample) -> Insertions:
         _add(
             rows,
             tables.universality_runs,
-            **{"run_id": run_id, "model_id": model_id, "dataset_id": DATASET, "max_len": 1024},
-            **{"n_texts": len(TEXTS), "layer_window": None if run_id == NEW_RUN else 1, "seed": 0},
-            **{"seconds": 2.5, "request": f"universality {run_id}"},
+            run_id=run_id,
+            model_id=model_id,
+            dataset_id=DATASET,
+            max_len=1024,
+            n_texts=len(TEXTS),
+            layer_window=None if run_id == NEW_RUN else 1,
+            seed=0,
+            seconds=2.5,
+            request=f"universality {run_id}",
             **_ORIGIN,
             **_WHEN,
         )
         _add(
             rows,
             tables.universality_models,
-            **{"run_id": run_id, "place": 0, "other_id": other_id, "other_fingerprint": "f"},
-            **{"aligned_by": aligned_by, "n_tokens": 40, "n_unaligned": 3 * by_characters},
-            **{"n_tiles": LAYERS * LAYERS, "n_passes": 1},
+            run_id=run_id,
+            place=0,
+            other_id=other_id,
+            other_fingerprint="f",
+            aligned_by=aligned_by,
+            n_tokens=40,
+            n_unaligned=3 * by_characters,
+            n_tiles=LAYERS * LAYERS,
+            n_passes=1,
         )
         _draw_matches(rows, sample, run_id, model_id, other_id)
     return rows

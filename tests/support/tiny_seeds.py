@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
 from tests.support.once import once_a_session
@@ -34,7 +35,7 @@ SETTINGS: Final = Settings(
     kv_heads=2,
     context=128,
     batch=8,
-    steps=300,
+    steps=240,
     warmup=30,
     learning_rate=6e-3,
     weight_decay=0.1,
@@ -74,13 +75,20 @@ def _train(directory: Path, settings: Settings) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = build_model(settings)
-    texts = list(world.texts(SETTINGS.seed, settings.texts))
-    tokenizer = train_tokenizer(texts, settings.vocab_size)
-    for step in _fit(model, encode(tokenizer, texts), settings):
+    tokenizer, documents = _read_corpus()
+    for step in _fit(model, documents, settings):
         if step in kept:
             checkpoint = directory / f"step-{step}"
             model.save_pretrained(checkpoint)
             save_tokenizer(tokenizer, checkpoint, settings.context)
+
+
+@cache
+def _read_corpus() -> tuple[Tokenizer, list[list[int]]]:
+    """Return the tokenizer, learned from the corpus, and the corpus in its tokens."""
+    texts = list(world.texts(SETTINGS.seed, SETTINGS.texts))
+    tokenizer = train_tokenizer(texts, SETTINGS.vocab_size)
+    return tokenizer, encode(tokenizer, texts)
 
 
 def _fit(model: LlamaForCausalLM, documents: list[list[int]], settings: Settings) -> Iterator[int]:

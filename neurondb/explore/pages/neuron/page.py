@@ -54,6 +54,7 @@ from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
 from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
+from neurondb.reading.universality import NeuronUniversality
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -115,6 +116,7 @@ class NeuronContent:
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    universality: NeuronUniversality | None
     peaks: tuple[CasePeaks, ...]
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]

@@ -98,6 +98,11 @@ FROM generation_held_neurons h
 JOIN generation_runs r ON r.run_id = h.run_id
 WHERE h.neuron_id = :neuron_id
 ORDER BY h.run_id DESC"""
+_UNIVERSALITY: Final = """SELECT other_model, aligned_by, best_name, correlation, baseline,
+       excess, lowest_name, lowest
+FROM neuron_universality
+WHERE neuron_id = :neuron_id
+  AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -123,6 +128,7 @@ _PANELS: Final = {
     "clamps": ("its clamp sweeps", _CLAMPS, "neuron_id"),
     "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),
     "generations": ("texts with it held", _GENERATIONS, "neuron_id"),
+    "universality": ("its matches in other models", _UNIVERSALITY, "neuron_id model_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""

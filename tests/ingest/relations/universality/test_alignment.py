@@ -47,8 +47,8 @@ def characters() -> Reader:
 
 def count_bytes_before(reader: Reader, ids: np.ndarray) -> list[int]:
     """Return where tokens of a byte-level tokenizer end, by their own bytes."""
-    pieces = [reader.tokenizer._tokenizer.id_to_token(int(i)) for i in ids]
-    return np.cumsum([len(piece) for piece in pieces]).tolist()
+    pieces = [str(reader.tokenizer._tokenizer.id_to_token(int(i))) for i in ids]
+    return [int(end) for end in np.cumsum([len(piece) for piece in pieces])]
 
 
 def test_the_same_tokenizer_puts_token_beside_token(bytes_: Reader) -> None:
