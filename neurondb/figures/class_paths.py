@@ -92,7 +92,8 @@ def _draw_bars(rows: list[dict[str, Any]], present: list[str], place: dict[str, 
     ]
     colour = _make_colour("class:N", present)
     bars = alt.Chart(make_data(rows)).mark_rect()
-    return bars.encode(**place, x2="x2:Q", color=colour, tooltip=tooltip)
+    chart: alt.Chart = bars.encode(**place, x2="x2:Q", color=colour, tooltip=tooltip)
+    return chart
 
 
 def _draw_bands(rows: list[dict[str, Any]], present: list[str], place: dict[str, Any]) -> alt.Chart:
@@ -103,7 +104,8 @@ def _draw_bands(rows: list[dict[str, Any]], present: list[str], place: dict[str,
     ]
     colour = _make_colour("from:N", present)
     bands = alt.Chart(make_data(rows)).mark_area(opacity=0.55)
-    return bands.encode(**place, detail="band:N", color=colour, tooltip=tooltip)
+    chart: alt.Chart = bands.encode(**place, detail="band:N", color=colour, tooltip=tooltip)
+    return chart
 
 
 def _make_colour(field: str, present: list[str]) -> alt.Color:
