@@ -69,7 +69,7 @@ def _draw_panel(
     y = alt.Y(
         "y:Q",
         scale=alt.Scale(domain=[0, n], nice=False),
-        axis=alt.Axis(format=",", grid=False, tickCount=5, labelFlush=True),
+        axis=alt.Axis(format=",d", grid=False, tickCount=5, labelFlush=True),
         title="neurons",
     )
     place = {"x": x, "y": y, "y2": "y2:Q"}

@@ -73,10 +73,10 @@ def test_cosines_are_counted_in_bins_beside_their_median(
     for rows, vector in zip(panels, ("in", "out"), strict=True):
         values = np.array([row[f"{vector}_cosine"] for row in asked])
         assert sum(row["n"] for row in rows) == NEURONS
-        last = max(row["y2"] for row in rows)
-        for row in rows:
-            inside = (values >= row["y"] - 1e-4) & (values < row["y2"] - 1e-4)
-            assert row["y2"] == last or row["n"] == inside.sum()
+        for row in rows:  # the sample's cosines may stand on an edge, which is in either bin
+            inside = (values > row["y"] + 1e-4) & (values < row["y2"] - 1e-4)
+            touching = (values > row["y"] - 1e-4) & (values < row["y2"] + 1e-4)
+            assert inside.sum() <= row["n"] <= touching.sum()
 
 
 def test_medians_by_layer(sample_engine: Engine) -> None:
