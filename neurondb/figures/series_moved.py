@@ -118,9 +118,7 @@ def _draw_panel(
         scale=alt.Scale(domain=[0.5, last + 0.5], nice=False, zero=False),
     )
     scale = alt.Scale(domain=[float(edges[0]), 1.0], nice=False, zero=False)
-    y = alt.Y(
-        "y:Q", title="cosine", scale=scale, axis=alt.Axis(tickCount=6, format="~r", labelFlush=True)
-    )
+    y = alt.Y("y:Q", title="cosine", scale=scale, axis=alt.Axis(tickCount=6, format="~r"))
     colour = alt.Color(
         "share:Q",
         title="share",

@@ -38,11 +38,14 @@ def test_every_path_begins_at_orthogonal_output(page: SeriesPage) -> None:
     assert sum(path.n for path in page.paths) == page.n == page.n_classified
 
 
-def test_neurons_leave_where_they_began_and_do_not_come_back(page: SeriesPage) -> None:
+def test_neurons_leave_where_they_began(page: SeriesPage) -> None:
+    """As the rate of learning is high; at its end it is low, and they stay where they are."""
     for vector in ("gate", "in", "out"):
-        firsts = [step.first_cosines[vector] for step in page.steps[1:]]
-        known = [cosine for cosine in firsts if cosine is not None]
-        assert all(later < earlier for earlier, later in pairwise(known))
+        known = [step.first_cosines[vector] for step in page.steps[1:]]
+        firsts = [cosine for cosine in known if cosine is not None]
+        assert len(firsts) == len(page.steps) - 1
+        assert all(later < earlier for earlier, later in pairwise(firsts[:-1]))
+        assert firsts[-1] < 0.6 < firsts[0]
 
 
 def test_more_and_more_classes_are_settled(page: SeriesPage) -> None:
