@@ -63,6 +63,8 @@ SHOWN: Final[dict[str, dict[str, Any]]] = {
     "ablation-histograms": {"drawn": 24},
     "ablation-grid": {"drawn": 24},
     "entropy-curves": {},
+    "head-scores": {},
+    "head-ablations": {},
     "concept-effects": {"concept": "dog"},
     "concept-sweeps": {"concept": "dog"},
     "clamp-sweeps": {},

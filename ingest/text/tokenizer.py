@@ -84,16 +84,29 @@ class Tokenizer:
         ids = [np.array(prefix + encoding.ids, dtype=np.int64) for encoding in encodings]
         return [i[:max_len] for i in ids], sum(len(i) > max_len for i in ids)
 
+    def locate_tokens(self, texts: Sequence[str], max_len: int) -> list[NDArray[np.int64]]:
+        """Return where each token of each text begins and ends among the text's characters.
+
+        The tokens are those of `encode`; the span of the prefix token is empty.
+        """
+        prefix = [] if self.prefix_token_id is None else [(0, 0)]
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            np.array([*prefix, *encoding.offsets], dtype=np.int64).reshape(-1, 2)[:max_len]
+            for encoding in encodings
+        ]
+
     def locate_ends(self, texts: Sequence[str], max_len: int) -> list[NDArray[np.int64]]:
         """Return, for the token ids that `encode` gives, the character after each token's last.
 
         The prefix token, which no character belongs to, ends at −1. Tokens that are parts of one
         character all end after it.
         """
-        prefix = [] if self.prefix_token_id is None else [-1]
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        ends = ([*prefix, *(end for _, end in encoding.offsets)] for encoding in encodings)
-        return [np.array(one[:max_len], dtype=np.int64) for one in ends]
+        ends = [spans[:, 1].copy() for spans in self.locate_tokens(texts, max_len)]
+        if self.prefix_token_id is not None:
+            for one in ends:
+                one[:1] = -1
+        return ends
 
     def count_tokens(self, texts: Sequence[str], max_len: int) -> list[int]:
         """Return how many tokens each text has when it is cut at `max_len`, prefix included."""

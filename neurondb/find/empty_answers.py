@@ -24,11 +24,13 @@ from neurondb.find.coverage import (
     load_models,
 )
 from neurondb.find.example_texts import explain_absent_texts
+from neurondb.find.families import explain_missing_families
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
 from neurondb.find.model_runs import RUN_NEEDS, UNIVERSALITY, explain_missing_runs
 from neurondb.find.moves import explain_missing_moves
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.percentiles import get_base_column
+from neurondb.find.related import NEED, explain_no_relations, needs_neighbours
 from neurondb.find.terms import (
     Between,
     Compare,
@@ -37,8 +39,10 @@ from neurondb.find.terms import (
     HasPeak,
     HasText,
     HasToken,
+    InFamily,
     IsConcept,
     Missing,
+    MovesHead,
     OnDataset,
     OneOf,
     Place,
@@ -161,8 +165,17 @@ def _explain_missing_data(
     yield from _explain_missing_biases(connection, terms, models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
-    runs = (*stages, *([UNIVERSALITY] if _asks_for(terms, "universal") else ()))
-    yield from explain_missing_runs(connection, models, runs)
+    families = [term for term in terms if isinstance(term, InFamily)]
+    needed = (
+        *stages,
+        *([UNIVERSALITY] if _asks_for(terms, "universal") else ()),
+        *([NEED] if needs_neighbours(terms) else ()),
+        *(["heads"] if any(isinstance(term, MovesHead) for term in terms) else ()),
+        *(["families"] if families else ()),
+    )
+    yield from explain_missing_runs(connection, models, needed)
+    yield from explain_no_relations(terms, models)
+    yield from explain_missing_families(connection, families, models)
     yield from explain_missing_moves(connection, terms, models)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)

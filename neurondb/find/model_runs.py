@@ -37,6 +37,11 @@ RUN_NEEDS: Final = {
         tables.attribute_runs,
         "neurondb attributes rate {model} --prompts FILE --sets FILE",
     ),
+    "families": RunKind(
+        "no families of the neurons of {model} are known",
+        tables.family_runs,
+        "neurondb families {model} --dataset TEXTS",
+    ),
     "generations": RunKind(
         "no texts that {model} generated are stored",
         tables.generation_runs,
@@ -46,6 +51,16 @@ RUN_NEEDS: Final = {
         "neurons of {model} were not matched with those of other models",
         tables.universality_runs,
         "neurondb universality {model} OTHER --dataset TEXTS",
+    ),
+    "neighbours": RunKind(
+        "no neighbours and connections of {model} are stored",
+        tables.neighbour_runs,
+        "neurondb neighbours {model}",
+    ),
+    "heads": RunKind(
+        "neurons of {model} are not compared with attention heads",
+        tables.head_runs,
+        "neurondb heads {model}",
     ),
 }
 """Word in a query's header → the kind of run that it needs."""

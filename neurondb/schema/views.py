@@ -17,6 +17,8 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
+from neurondb.schema.head_views import HEAD_VIEWS
+from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
 from neurondb.schema.series_views import SERIES_VIEWS
@@ -300,7 +302,8 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
             WHERE g.model_id = n.model_id AND g.layer = n.layer AND g.pair = 'in_out'
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
        {_effect_columns()},
-       {_UNIVERSAL} AS universal
+       {_UNIVERSAL} AS universal,
+       {write_neighbour_columns()}
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
@@ -348,7 +351,7 @@ VIEWS: Final = (
         "(stronger + 1) / (n_random + 1).",
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
-    *(View(*view) for view in RUN_VIEWS),
+    *(View(*view) for view in (*RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     *(View(*view) for view in SERIES_VIEWS),
     View(

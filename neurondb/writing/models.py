@@ -17,8 +17,14 @@ RUN_TABLES: Final = (
     *(tables.ablation_runs, tables.clamp_runs, tables.concept_runs),
     *(tables.entropy_runs, tables.attribute_runs, tables.generation_runs),
     tables.universality_runs,
+    tables.neighbour_runs,
+    tables.head_runs,
+    tables.family_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
+
+NEURON_COLUMNS: Final = ("neuron_id", "writer_id")
+"""What the column is called that says which neuron a row is of, here or there."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,9 @@ def forget_model(connection: Connection, model_id: int) -> None:
     _forget_comparisons(connection, model_id)
     forget_universality_in(connection, model_id)
     for table in reversed(metadata.sorted_tables):
-        if "neuron_id" in table.c:
-            of_model = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
+        neuron_id = next((table.c[name] for name in NEURON_COLUMNS if name in table.c), None)
+        if neuron_id is not None:
+            of_model = (neuron_id >= first) & (neuron_id < end)
         elif "model_id" in table.c:
             of_model = table.c.model_id == model_id
         else:

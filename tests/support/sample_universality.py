@@ -69,9 +69,9 @@ def _draw_matches(
         if i != CONSTANT:
             first = (other_id - 1) * NEURONS
             found = {
-                "correlation": round(chance.uniform(0.3, 1), 2),
+                "correlation": round(round(chance.uniform(0.3, 0.99), 2) + 0.005, 3),
                 "best_id": first + chance.randrange(NEURONS),
-                "baseline": round(chance.uniform(0.1, 0.3), 2),
+                "baseline": round(round(chance.uniform(0.1, 0.3), 2) + 0.002, 3),
                 "lowest": round(chance.uniform(-1, -0.1), 2),
                 "lowest_id": first + chance.randrange(NEURONS),
             }

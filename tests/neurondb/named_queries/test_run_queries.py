@@ -131,6 +131,7 @@ def test_what_there_is_none_of(sample: Sample, tmp_path: Path) -> None:
             ("entropy", ("results", "neurons", "runs")),
             ("attribute", ("rate_rows", "states", "left_out", "runs")),
             ("generation", ("counts", "texts", "neurons", "runs")),
+            ("head", ("ablation_tokens", "ablations", "score_counts", "runs")),
         ):
             for part in parts:
                 connection.execute(f"DELETE FROM {kind}_{part}")
@@ -140,6 +141,7 @@ def test_what_there_is_none_of(sample: Sample, tmp_path: Path) -> None:
             ("entropy-runs", "neurondb entropy sample-llama --dataset TEXTS"),
             ("attribute-rates", "neurondb attributes rate sample-llama"),
             ("generated-texts", "neurondb generate sample-llama PROMPT"),
+            ("attention-heads", "neurondb heads sample-llama"),
         ):
             assert not ask(engine, name, model=LLAMA)
             reasons = named_queries.explain_empty(engine, name, {"model": LLAMA})
