@@ -50,7 +50,10 @@ COMMANDS: Final = {
     "serve": ("neurondb.cli.serve", "Browse the database: a site on this machine."),
     "publish": ("neurondb.cli.publish", "Make a read-only copy to host for others."),
     "neighbours": ("neurondb.cli.neighbours", "Find neurons alike, and who feeds whom."),
-    "compare": ("neurondb.cli.compare", "Compare two models neuron by neuron: A B."),
+    "compare": (
+        "neurondb.cli.compare",
+        "Compare models neuron by neuron: A B, or a series: A B C.",
+    ),
     "models": ("neurondb.cli.models", "List the models in the database, or --known ones."),
     "status": ("neurondb.cli.status", "Tell what has been ingested and what is missing."),
     "verify": ("neurondb.cli.verify", "Compare what is stored with the model's weights."),

@@ -6,7 +6,8 @@ Nothing here imports altair, so that figures can be listed where none can be dra
 from typing import Final
 
 from neurondb.figures.figure import BASE_URL, DATASET, LAYER, LAYERS, OTHER, Figure, Parameter
-from neurondb.figures.relation_figures import RELATION_FIGURES
+from neurondb.figures.relation_registry import RELATION_FIGURES
+from neurondb.figures.series_registry import SERIES_FIGURES
 from neurondb.interventions import ESTIMATED_METRICS, METRICS, MODES
 from neurondb.reading.arrays import FIGURE_PAIRS
 
@@ -176,6 +177,7 @@ _ALL: Final = (
         "and after, of two compared models.",
         parameters=(OTHER,),
     ),
+    *SERIES_FIGURES,
     Figure(
         name="vocabulary-moments",
         title="What out writes to the vocabulary",

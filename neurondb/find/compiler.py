@@ -19,6 +19,7 @@ from neurondb.find.columns import (
 from neurondb.find.concepts import select_concept_neurons
 from neurondb.find.families import ON_CHOSEN_RUN, select_family_neurons
 from neurondb.find.heads import select_head_neurons
+from neurondb.find.moves import select_moved_neurons
 from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.percentiles import list_percentiles, write_ranks, write_source
 from neurondb.find.related import select_related
@@ -29,6 +30,7 @@ from neurondb.find.terms import (
     Compare,
     Expression,
     HasEffect,
+    HasMoved,
     HasPeak,
     HasText,
     HasToken,
@@ -101,7 +103,7 @@ _MAX_ITEMS: Final = 100_000
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
 Bind = Callable[[Value], str]
-Listed = HasToken | HasPeak | HasEffect | IsConcept | IsRelated | MovesHead | InFamily
+Listed = HasToken | HasPeak | HasEffect | HasMoved | IsConcept | IsRelated | MovesHead | InFamily
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
 
@@ -243,6 +245,8 @@ def _select_neurons(term: Listed, bind: Bind) -> str:
         return select_head_neurons(term, bind)
     if isinstance(term, InFamily):
         return select_family_neurons(term, bind, lambda one: compile_condition(one, bind))
+    if isinstance(term, HasMoved):
+        return select_moved_neurons(term, compile_condition(term.strength, bind), bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))

@@ -15,6 +15,7 @@ from neurondb.find.terms import (
     And,
     Expression,
     HasEffect,
+    HasMoved,
     HasPeak,
     HasText,
     HasToken,
@@ -178,6 +179,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasPeak(_find_token(connection, token, model_names), lists, within)
         case HasEffect(name, strength):
             return HasEffect(find_property_name(connection, name), strength)
+        case HasMoved(strength, str(other)):
+            return HasMoved(strength, find_model_name(connection, other))
         case InFamily(str(name)):
             return replace(term, name=find_family_name(connection, name))
         case OnDataset(name):

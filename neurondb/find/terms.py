@@ -114,6 +114,17 @@ class HasEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class HasMoved:
+    """The neuron moved between its model and another that it was compared with; None is any other.
+
+    `strength` is of the column `moved`, 1 − the smallest cosine of the neuron's vectors in both.
+    """
+
+    strength: "Expression"
+    other: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HasText:
     """A text that contains a phrase is among the neuron's examples.
 
@@ -220,6 +231,7 @@ Expression: TypeAlias = (
     | HasToken
     | HasPeak
     | HasEffect
+    | HasMoved
     | HasText
     | IsConcept
     | IsRelated

@@ -21,6 +21,7 @@ from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
+from neurondb.schema.series_views import SERIES_VIEWS
 
 
 class View(NamedTuple):
@@ -352,6 +353,7 @@ VIEWS: Final = (
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
     *(View(*view) for view in (*RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
+    *(View(*view) for view in SERIES_VIEWS),
     View(
         "sign_cases",
         _SIGN_CASES,

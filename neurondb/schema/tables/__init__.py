@@ -19,7 +19,12 @@ from neurondb.schema.tables.activations import (
     texts,
     tokenizations,
 )
-from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
+from neurondb.schema.tables.comparisons import (
+    comparison_neurons,
+    comparisons,
+    series,
+    series_models,
+)
 from neurondb.schema.tables.concepts import (
     clamp_results,
     clamp_run_neurons,
@@ -193,6 +198,8 @@ __all__ = [
     "property_effects",
     "quantities",
     "rw_classes",
+    "series",
+    "series_models",
     "shown_condition_runs",
     "sign_case_names",
     "sign_case_rows",
