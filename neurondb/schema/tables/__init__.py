@@ -30,6 +30,7 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
+from neurondb.schema.tables.descriptions import description_runs, descriptions
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -121,6 +122,8 @@ __all__ = [
     "control_kinds",
     "cosines",
     "dataset_rows",
+    "description_runs",
+    "descriptions",
     "double_checking",
     "entropy_neurons",
     "entropy_results",
