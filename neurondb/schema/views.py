@@ -17,6 +17,7 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
+from neurondb.schema.family_views import FAMILY_VIEWS
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
 
@@ -342,6 +343,7 @@ VIEWS: Final = (
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
     *(View(*view) for view in RUN_VIEWS),
+    *(View(*view) for view in FAMILY_VIEWS),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",

@@ -59,7 +59,7 @@ class Sample:
     +in, `head_turned` of −in by neuron of the gated model;
     `norms` those of tokens by (model, token, basis); `double` the rows of double_checking by
     neuron; `decoded` the probability of DECODED by neuron, `decoded_turned` at −in; `peaks` the
-    rows of peak_tokens.
+    rows of peak_tokens; `families` those of families with the name of the model.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,6 +80,7 @@ class Sample:
         self.logit_effects: list[Row] = []
         self.compared: list[Row] = []
         self.peaks: list[Row] = []
+        self.families: list[Row] = []
 
     def heads(self, neuron_id: int) -> tuple[str, ...]:
         """Return the top tokens of the LM-head decoding at the sides of `in`, +in first."""

@@ -25,6 +25,7 @@ from tests.support.sample_facts import (
     Row,
     Sample,
 )
+from tests.support.sample_families import draw_families
 from tests.support.sample_neurons import draw_neuron
 from tests.support.sample_peaks import draw_peaks
 from tests.support.sample_runs import draw_runs
@@ -40,6 +41,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     _class_run(model)
     draw_held_neurons(model)
     draw_runs(model)
+    draw_families(model)
     return model.rows
 
 

@@ -31,6 +31,13 @@ from neurondb.schema.tables.concepts import (
     concept_tokens,
 )
 from neurondb.schema.tables.descriptions import description_runs, descriptions
+from neurondb.schema.tables.families import (
+    family_activations,
+    family_runs,
+    neuron_families,
+    position_information,
+    token_tests,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -130,6 +137,8 @@ __all__ = [
     "entropy_runs",
     "example_lists",
     "example_rows",
+    "family_activations",
+    "family_runs",
     "generation_counts",
     "generation_neurons",
     "generation_runs",
@@ -145,11 +154,13 @@ __all__ = [
     "models",
     "neuron_attributions",
     "neuron_effects",
+    "neuron_families",
     "neuron_set_members",
     "neuron_sets",
     "neurons",
     "peak_token_lists",
     "peak_token_rows",
+    "position_information",
     "properties",
     "property_effects",
     "quantities",
@@ -164,6 +175,7 @@ __all__ = [
     "token_property_rows",
     "token_stat_places",
     "token_stat_rows",
+    "token_tests",
     "tokenizations",
     "tokens",
     "top_token_rows",
