@@ -7,7 +7,7 @@ from neurondb.full_text import create_full_text, drop_full_text
 
 
 revision = '0022'
-down_revision = "0017"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 

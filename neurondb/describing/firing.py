@@ -89,7 +89,9 @@ def _find_shared(
     for neuron in np.flatnonzero(n_texts >= FEWEST).tolist():
         found = None
         if repeats[neuron]:
-            found = _find_tokens(place, tokens[neuron], groups[neuron], n_texts[neuron], kin, shares)
+            found = _find_tokens(
+                place, tokens[neuron], groups[neuron], n_texts[neuron], kin, shares
+            )
         column = int(best[neuron])
         nats = float(surprise[neuron, column]) if surprise.shape[1] else 0.0
         if nats >= LEAST_SURPRISE and (found is None or nats > found.surprise):

@@ -133,5 +133,3 @@ def _name_role(skewness: float, kurtosis: float, variance: float) -> str | None:
 
 def _to_number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-

@@ -154,7 +154,9 @@ def _describe_class(evidence: Evidence) -> Iterator[Part]:
 
 def _describe_role(evidence: Evidence) -> Iterator[Part]:
     if evidence.role == "partition" and evidence.variance is not None:
-        yield Part(0.9, (f"partition neuron (variance {evidence.variance:.4f})".replace("0.", "."),))
+        yield Part(
+            0.9, (f"partition neuron (variance {evidence.variance:.4f})".replace("0.", "."),)
+        )
     elif evidence.role is not None and evidence.kurtosis is not None:
         strength = 0.5 + min(evidence.kurtosis / 100, 0.5)
         yield Part(strength, (f"{evidence.role} neuron (kurtosis {evidence.kurtosis:.0f})",))

@@ -18,6 +18,7 @@ from neurondb.schema.codes import (
     encode_token_list,
 )
 from neurondb.schema.family_views import FAMILY_VIEWS
+from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
 
@@ -342,8 +343,7 @@ VIEWS: Final = (
         "(stronger + 1) / (n_random + 1).",
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
-    *(View(*view) for view in RUN_VIEWS),
-    *(View(*view) for view in FAMILY_VIEWS),
+    *(View(*view) for view in (*RUN_VIEWS, *HEAD_VIEWS, *FAMILY_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",

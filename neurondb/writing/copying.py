@@ -110,6 +110,7 @@ def _forget_unread(connection: Connection) -> None:
         tables.ablation_runs.c.means_dataset_id,
         tables.entropy_runs.c.dataset_id,
         tables.attribute_runs.c.means_dataset_id,
+        tables.head_runs.c.dataset_id,
     )
     datasets_read = union(*(select(column).where(column.is_not(None)) for column in readers))
     for table in (tables.texts, tables.labels, tables.text_samples, tables.dataset_rows):

@@ -16,6 +16,7 @@ RUN_TABLES: Final = (
     *(tables.ablation_runs, tables.clamp_runs, tables.concept_runs),
     *(tables.entropy_runs, tables.attribute_runs, tables.generation_runs),
     tables.family_runs,
+    tables.head_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
 

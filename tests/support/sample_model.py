@@ -26,6 +26,7 @@ from tests.support.sample_facts import (
     Sample,
 )
 from tests.support.sample_families import draw_families
+from tests.support.sample_heads import draw_heads
 from tests.support.sample_neurons import draw_neuron
 from tests.support.sample_peaks import draw_peaks
 from tests.support.sample_runs import draw_runs
@@ -42,6 +43,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     draw_held_neurons(model)
     draw_runs(model)
     draw_families(model)
+    draw_heads(model)
     return model.rows
 
 

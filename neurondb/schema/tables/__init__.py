@@ -38,6 +38,14 @@ from neurondb.schema.tables.families import (
     position_information,
     token_tests,
 )
+from neurondb.schema.tables.heads import (
+    attention_heads,
+    head_ablation_tokens,
+    head_ablations,
+    head_runs,
+    head_score_counts,
+    neuron_head_rows,
+)
 from neurondb.schema.tables.interventions import (
     ablation_histograms,
     ablation_results,
@@ -108,6 +116,7 @@ __all__ = [
     "activation_histograms",
     "activation_stats",
     "annotations",
+    "attention_heads",
     "attribute_left_out",
     "attribute_rate_rows",
     "attribute_runs",
@@ -143,6 +152,10 @@ __all__ = [
     "generation_neurons",
     "generation_runs",
     "generation_texts",
+    "head_ablation_tokens",
+    "head_ablations",
+    "head_runs",
+    "head_score_counts",
     "ingest_runs",
     "ingest_steps",
     "label_stats",
@@ -155,6 +168,7 @@ __all__ = [
     "neuron_attributions",
     "neuron_effects",
     "neuron_families",
+    "neuron_head_rows",
     "neuron_set_members",
     "neuron_sets",
     "neurons",
