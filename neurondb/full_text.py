@@ -1,4 +1,4 @@
-"""The full-text index over texts, annotations and descriptions: how it is made, kept, asked, and made again.
+"""The full-text index over texts, annotations and descriptions: made, kept, asked, made again.
 
 SQLite: tables of FTS5 whose content stands in the tables that they index, made by sqlite-utils,
 with triggers that keep them in step with every insert, change and deletion. PostgreSQL: indexes on

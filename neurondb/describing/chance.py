@@ -4,6 +4,7 @@ Whoever looks at the largest of fifty thousand cosines finds a large one. The bo
 that a random direction, or a random draw of tokens, exceeds once in a thousand times.
 """
 
+import math
 from functools import cache
 from typing import Final
 
@@ -37,6 +38,15 @@ def find_largest_random_cosine(width: int, n: int, rare: float = RARE) -> float:
     above = np.concatenate([np.cumsum(steps[::-1])[::-1], [0.0]])
     tail = above / (2 * steps.sum())  # the other half of the distribution is below 0
     return float(cosines[np.searchsorted(-tail, -tail_wanted)])
+
+
+def measure_one_surprise(count: int, n: int, share: float) -> float:
+    """Return what `measure_surprise` does of one count."""
+    seen, base = count / n, min(max(share, 1e-9), 1 - 1e-9)
+    if seen <= base:
+        return 0.0
+    rest = (1 - seen) * math.log((1 - seen) / (1 - base)) if seen < 1 else 0.0
+    return n * (seen * math.log(seen / base) + rest)
 
 
 def measure_surprise(

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from neurondb.describing.chance import measure_surprise
+from neurondb.describing.chance import measure_one_surprise, measure_surprise
 from neurondb.describing.evidence import Firing
 from neurondb.describing.vocabulary import TokenKin
 
@@ -21,7 +21,9 @@ PLACES: Final = {"on": 0, "after": -1, "before": 1}
 """What a description says → where the token stands, seen from the peak."""
 LEAST_SURPRISE: Final = 15.0
 """Nats; a choice among fifty thousand tokens alone gives eleven."""
-LEAST_SHARE: Final = 0.25
+LEAST_SHARE: Final = 0.3
+FEWEST_OF_ONE: Final = 3
+"""Texts that have the first word; of two that share one, chance has many."""
 LEAST_PROPERTY_SHARE: Final = 0.6
 MOST_WORDS: Final = 3
 FEWEST: Final = 4
@@ -138,16 +140,16 @@ def _find_tokens(
     """Return the words that stand in several texts, if together they are beyond chance."""
     counted = Counter(g for g in groups.tolist() if g != NO_TOKEN)
     rival = [
-        (float(measure_surprise(count, n, shares.group[group])), group)
+        (measure_one_surprise(count, n, shares.group[group]), group)
         for group, count in counted.items()
         if count > 1
     ]
     chosen = [group for nats, group in sorted(rival, key=lambda r: (-r[0], r[1])) if nats > 3]
     chosen = chosen[:MOST_WORDS]
     count = sum(counted[group] for group in chosen)
-    if not chosen or count < LEAST_SHARE * n:
+    if not chosen or count < LEAST_SHARE * n or counted[chosen[0]] < FEWEST_OF_ONE:
         return None
-    surprise = float(measure_surprise(count, n, sum(shares.group[group] for group in chosen)))
+    surprise = measure_one_surprise(count, n, sum(shares.group[group] for group in chosen))
     if surprise < LEAST_SURPRISE:
         return None
     spelled = Counter(tokens.tolist())
@@ -155,4 +157,4 @@ def _find_tokens(
     for group in chosen:
         of_group = [t for t in spelled if t != NO_TOKEN and kin.group[t] == group]
         words.append(kin.spelled[max(of_group, key=lambda t: (spelled[t], -t))])
-    return Firing(place, tuple(words), count, int(n), surprise)
+    return Firing(place, tuple(words), count, n, surprise)

@@ -6,12 +6,13 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from neurondb.describing.effects import EffectScale, read_effect_scale, read_effects
 from neurondb.describing.evidence import Evidence
 from neurondb.describing.firing import Shares, find_firing
 from neurondb.describing.peak_texts import Texts, measure_shares, read_peaks, read_texts
+from neurondb.describing.relations import read_families, read_heads
 from neurondb.describing.token_lists import read_outstanding_tokens
 from neurondb.describing.vocabulary import TokenKin, read_vocabulary
 from neurondb.reading.arrays import read_neuron_values, read_out_moments
@@ -58,6 +59,9 @@ class ModelEvidence:
         self._read_vocabulary(layer, evidence)
         if self.model.dataset_id is not None:
             self._read_frequencies(layer, self.model.dataset_id, evidence)
+            families = read_families(self.connection, self.model, layer, self.model.dataset_id)
+            for neuron, family in families:
+                evidence[neuron].family = family
             if self.texts is not None:
                 self._read_firing(layer, self.model.dataset_id, self.texts, evidence)
         return evidence
@@ -81,6 +85,8 @@ class ModelEvidence:
         for i, one in enumerate(evidence):
             one.kurtosis, one.variance = _to_number(kurtosis[i]), _to_number(variance[i])
             one.role = _name_role(skewness[i], kurtosis[i], variance[i])
+        for neuron, head in read_heads(self.connection, self.model, layer):
+            evidence[neuron].head = head
         lists = read_outstanding_tokens(self.connection, self.model, layer, self.kin)
         for (neuron, name), tokens in lists:
             setattr(evidence[neuron], name, tokens)
@@ -120,8 +126,7 @@ def _weigh(
     largest, other = np.maximum(positive, negative), np.minimum(positive, negative)
     signs = np.where(largest > 0, np.where(positive >= negative, 1, -1), 0)
     balance = np.divide(other, largest, out=np.zeros_like(other), where=largest > 0)
-    for one, sign, share in zip(evidence, signs.tolist(), balance.tolist(), strict=True):
-        yield one, sign, share
+    yield from zip(evidence, signs.tolist(), balance.tolist(), strict=True)
 
 
 def _name_role(skewness: float, kurtosis: float, variance: float) -> str | None:

@@ -35,6 +35,7 @@ def list_parts(evidence: Evidence) -> list[Part]:
     """Return what stands out of a neuron, the most telling first."""
     parts = [
         *_describe_firing(evidence),
+        *_describe_family(evidence),
         *_describe_reading(evidence),
         *_describe_writing(evidence),
         *_describe_class(evidence),
@@ -66,18 +67,40 @@ def describe_frequency(evidence: Evidence) -> str | None:
     return f"active on {'<.01%' if float(shown[:-1]) == 0 else shown}"
 
 
+def find_main_sign(evidence: Evidence) -> int:
+    """Return the sign of hook_post that the description is about first; 0 without activations.
+
+    It is that of the largest |hook_post|, unless the texts of the other sign come close to it and
+    have far more in common.
+    """
+    strengths = {sign: _weigh_firing(evidence, sign) for sign in (evidence.sign, -evidence.sign)}
+    return max(strengths, key=lambda sign: (strengths[sign], sign == evidence.sign))
+
+
+def _weigh_firing(evidence: Evidence, sign: int) -> float:
+    found = evidence.firing.get(sign)
+    if found is None or (sign != evidence.sign and evidence.balance < LEAST_BALANCE):
+        return 0.0
+    strength = min(found.surprise * _SURPRISE_WEIGHT, 2.5)
+    return strength if sign == evidence.sign else strength * evidence.balance * 0.8
+
+
 def _describe_firing(evidence: Evidence) -> Iterator[Part]:
+    """Yield what the strongest texts share, of the main sign of hook_post and of the other."""
+    main = find_main_sign(evidence)
+    for sign, verb in ((main, "fires"), (-main, "also")):
+        found, strength = evidence.firing.get(sign), _weigh_firing(evidence, sign)
+        if found is not None and strength > 0:
+            yield Part(strength, tuple(_word_firing(found, sign, verb)))
+
+
+def _describe_family(evidence: Evidence) -> Iterator[Part]:
+    """Yield the test of tokens that explains the most variance of hook_post (METHODS §9)."""
     family = evidence.family
-    for sign, verb in ((evidence.sign, "fires"), (-evidence.sign, "also")):
-        found = evidence.firing.get(sign)
-        if found is None or (verb == "also" and evidence.balance < LEAST_BALANCE):
-            continue
-        strength = min(found.surprise * _SURPRISE_WEIGHT, 2.5)
-        if verb == "also":
-            strength *= evidence.balance * 0.8
-        yield Part(strength, tuple(_word_firing(found, sign, verb)))
     if family is not None:
-        yield Part(0.3 + 2.5 * family.score, (f"{family.test} (R² {format_number(family.score)})",))
+        minus = "(−) " if family.sign < 0 else ""
+        wording = f"{minus}{family.test} explains {format_number(family.score)}"
+        yield Part(0.2 + 2.5 * family.score, (wording,))
 
 
 def _word_firing(found: Firing, sign: int, verb: str) -> Iterator[str]:
@@ -94,7 +117,7 @@ def _word_firing(found: Firing, sign: int, verb: str) -> Iterator[str]:
 def _describe_reading(evidence: Evidence) -> Iterator[Part]:
     """Yield which tokens gate and in look for, where their weights say so."""
     gate = evidence.gate
-    other = evidence.in_bottom if evidence.sign < 0 else evidence.in_top
+    other = evidence.in_bottom if find_main_sign(evidence) < 0 else evidence.in_top
     vectors = [("gate", gate), ("in", other)]
     known = [(name, tokens) for name, tokens in vectors if tokens is not None]
     if not known:
@@ -108,7 +131,7 @@ def _describe_reading(evidence: Evidence) -> Iterator[Part]:
 
 def _describe_writing(evidence: Evidence) -> Iterator[Part]:
     """Yield what a neuron promotes and suppresses, where hook_post has the sign of its peak."""
-    sign = evidence.sign or 1
+    sign = find_main_sign(evidence) or 1
     ends = {1: evidence.out_top, -1: evidence.out_bottom}
     for direction, verb in ((sign, "promotes"), (-sign, "suppresses")):
         tokens = ends[direction]

@@ -1,14 +1,15 @@
 """The tokens at the ends of a layer's token lists, where they are beyond what chance gives."""
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Final
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 
 from neurondb.describing.chance import find_largest_random_cosine
 from neurondb.describing.evidence import Tokens
 from neurondb.describing.vocabulary import TokenKin
+from neurondb.reading.arrays import read_numbers
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import codes, tables
 
@@ -45,17 +46,22 @@ def read_outstanding_tokens(
     """
     bound = find_largest_random_cosine(model.d_model, max(model.n_tokens, 1))
     r = tables.top_token_rows.c
-    rows = connection.execute(
+    columns = read_numbers(
+        connection,
         select(r.neuron_id, r.list_id, r.token_id, func.abs(r.cosine))
         .where(match_neurons(r.neuron_id, model, layer))
         .where(r.list_id.in_(LISTS), r.rank < _RANKS, func.abs(r.cosine) > bound * CLOSE)
-        .order_by(r.neuron_id, r.list_id, r.rank)
+        .order_by(r.neuron_id, r.list_id, r.rank),
     )
+    neuron_id, list_id, token_id = columns[:3].astype(np.int64)
+    cosine = columns[3]
     first = model.first_neuron_id + layer * model.d_mlp
-    for (neuron_id, list_id), of_list in groupby(rows, key=lambda row: (row[0], row[1])):
-        entries = [(token_id, cosine) for _, _, token_id, cosine in of_list]
-        largest = entries[0][1]
-        if largest > bound:
-            close = [token_id for token_id, cosine in entries if cosine >= CLOSE * largest]
-            tokens = kin.choose_distinct(close, MOST_TOKENS)
-            yield (neuron_id - first, LISTS[list_id]), Tokens(tokens, largest, largest / bound)
+    starts = np.flatnonzero(np.diff(neuron_id * len(codes.TOKEN_LISTS) + list_id, prepend=-1))
+    ends = np.append(starts[1:], len(cosine))
+    telling = cosine[starts] > bound
+    for start, end in zip(starts[telling], ends[telling], strict=True):
+        largest = float(cosine[start])
+        close = token_id[start:end][cosine[start:end] >= CLOSE * largest].tolist()
+        tokens = kin.choose_distinct(close, MOST_TOKENS)
+        place = int(neuron_id[start]) - first, LISTS[int(list_id[start])]
+        yield place, Tokens(tokens, largest, largest / bound)
