@@ -38,6 +38,11 @@ def compose(evidence: Evidence) -> str:
     return _join(chosen)
 
 
+def is_nothing(description: str) -> bool:
+    """Tell whether a description says that nothing stands out."""
+    return description.startswith(NOTHING)
+
+
 def _fit(parts: Sequence[Part], reserved: str) -> list[str]:
     """Return the wordings of the parts that fit into a line beside what is reserved, in order."""
     chosen: list[str] = []

@@ -17,6 +17,7 @@ from neurondb.find.columns import (
     write_shown,
 )
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.descriptions import select_described_neurons
 from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.percentiles import list_percentiles, write_ranks, write_source
 from neurondb.find.statement import Parameters, Statement, check_depth, check_size
@@ -30,6 +31,7 @@ from neurondb.find.terms import (
     HasText,
     HasToken,
     IsConcept,
+    IsDescribed,
     Missing,
     Not,
     OnDataset,
@@ -95,7 +97,7 @@ _MAX_ITEMS: Final = 100_000
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
 Bind = Callable[[Value], str]
-Listed = HasToken | HasPeak | HasEffect | IsConcept
+Listed = HasToken | HasPeak | HasEffect | IsConcept | IsDescribed
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
 
@@ -228,9 +230,11 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
-    """Return the SELECT of the neurons that have a token in a list, an effect, or are a concept."""
+    """Return the SELECT of the neurons that have a token, an effect, words, or are a concept."""
     if isinstance(term, IsConcept):
         return select_concept_neurons(term, bind)
+    if isinstance(term, IsDescribed):
+        return select_described_neurons(term, bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))

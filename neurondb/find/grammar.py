@@ -14,6 +14,11 @@ from typing import Final
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
+from neurondb.find.descriptions import (
+    DESCRIPTION_KEYS,
+    is_description_key,
+    read_description_comparison,
+)
 from neurondb.find.example_texts import CONTAINS, TEXT_KEY, is_text_key, read_text_comparison
 from neurondb.find.keywords import (
     BARE_WORDS,
@@ -150,6 +155,8 @@ class _Parser:
         while self.next.kind == ",":
             self._take()
             items.append(self._read_item())
+        if is_description_key(key.value):
+            return read_description_comparison(key, operator, items)
         if operator == CONTAINS or is_text_key(key.value):
             return read_text_comparison(key, operator, items)
         column = parse_number_column(key.value)
@@ -274,7 +281,7 @@ def list_keys() -> frozenset[str]:
     return frozenset(
         (
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
-            *(*tokens, *PROPERTY_KEYS),
+            *(*tokens, *PROPERTY_KEYS, *DESCRIPTION_KEYS),
         )
     )
 

@@ -142,6 +142,18 @@ class IsConcept:
 
 
 @dataclass(frozen=True, slots=True)
+class IsDescribed:
+    """The description of the neuron has all of some phrases.
+
+    Attributes:
+        server: Whether PostgreSQL is asked, whose full-text search is its own.
+    """
+
+    phrases: tuple[Phrase, ...]
+    server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -163,6 +175,7 @@ Expression: TypeAlias = (
     | HasEffect
     | HasText
     | IsConcept
+    | IsDescribed
     | OnDataset
 )
 
