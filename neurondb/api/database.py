@@ -38,8 +38,8 @@ from neurondb.writing.descriptions import DescribeReport, describe_model
 class Database(DatabaseJobs, DatabaseDocuments):
     """A database that is open for questions.
 
-    Nothing here changes it but `annotate`, `describe`, `ablate` and `concept`, which add to it. It is closed
-    by `close`, or at the end of a `with` block.
+    Nothing here changes it but `annotate`, `describe`, `ablate` and `concept`, which add to it. It
+    is closed by `close`, or at the end of a `with` block.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]

@@ -24,7 +24,7 @@ def describe(model: str, force: bool, db: str | None) -> None:
 
     \b
     neurondb describe llama-3.2-3b
-    neurondb find "described~'weekday' model=llama-3.2-3b"
+    neurondb find "description~'weekday' model=llama-3.2-3b"
     neurondb show llama-3.2-3b 27.8000
     """  # noqa: D301
     progress = choose_progress(Console(stderr=True))
@@ -38,6 +38,6 @@ def format_report(report: DescribeReport) -> str:
     if not report.n:
         return f"{report.model}: descriptions are up to date; --force composes them again"
     return (
-        f"{report.model}: {format_count(report.n, 'neuron')} described, of {report.n_nothing:,} of "
-        f"which nothing stands out ({format_duration(report.seconds)})"
+        f"{report.model}: {format_count(report.n, 'neuron')} described; of {report.n_nothing:,} "
+        f"nothing stands out ({format_duration(report.seconds)})"
     )

@@ -13,7 +13,7 @@ from neurondb.schema.tables.families import ALL_CASES
 LEAST_SCORE: Final = 0.05
 """A test that explains a smaller share of the variance is not named."""
 LEAST_STANDARD_SCORE: Final = 5.0
-"""Standard deviations of random directions: of a million pairs chance exceeds it in less than one."""
+"""Standard deviations of random directions: chance exceeds it once in two million pairs."""
 
 
 def read_families(

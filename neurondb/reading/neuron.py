@@ -17,6 +17,7 @@ from neurondb.reading.activations import (
 )
 from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
 from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
+from neurondb.reading.descriptions import read_description
 from neurondb.reading.entropy_runs import NeuronEntropy, list_neuron_entropy
 from neurondb.reading.examples import (
     ControlList,
@@ -103,6 +104,7 @@ class NeuronSummary(NamedTuple):
             until the weights are ingested.
         dataset: what was asked for, else what `neuron_overview` shows; None where there is none.
         activations: None where the neuron has none on the dataset.
+        description: what stands out of it, in a line; None where none is stored.
     """
 
     model: Model
@@ -111,6 +113,7 @@ class NeuronSummary(NamedTuple):
     cosines: tuple[CosineReading, ...]
     dataset: Dataset | None
     activations: Activations | None
+    description: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,7 @@ class NeuronPage:
             examples; empty until the stage `peaks` has come to it.
         token_stats: the tokens at, just after and just before which the mean of hook_post is
             largest; empty where the dataset was ingested without `--token-stats`.
+        description: what stands out of it, in a line; None where none is stored.
     """
 
     identity: Identity
@@ -160,6 +164,7 @@ class NeuronPage:
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
     token_stats: tuple[TokenStatistics, ...] = ()
+    description: str | None = None
 
 
 class NeuronDetails(NamedTuple):
@@ -217,7 +222,10 @@ def read_neuron_summary(
     )
     cosines = read_cosines(connection, model, layer, key)
     verdict = read_verdict(connection, model, key, cosines, activations)
-    return NeuronSummary(model, identity, verdict, cosines, stored_dataset, activations)
+    description = read_description(connection, key)
+    return NeuronSummary(
+        model, identity, verdict, cosines, stored_dataset, activations, description
+    )
 
 
 def read_neuron_page(
@@ -258,6 +266,7 @@ def read_neuron_page(
         )
     return NeuronPage(
         identity=summary.identity,
+        description=summary.description,
         verdict=summary.verdict,
         cosines=summary.cosines,
         vocabulary=read_vocabulary(connection, stored_model, key, options.basis, options.tokens),
