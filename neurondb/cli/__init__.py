@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "find": ("neurondb.cli.find", "Find neurons: 'weakening freq>0.6 layer>=20'."),
     "query": ("neurondb.cli.query", "Ask a named question; --list shows them."),
     "sql": ("neurondb.cli.sql", "Ask in SQL, read-only."),
-    "describe": ("neurondb.cli.describe", "Describe every neuron in a line: MODEL."),
+    "describe": ("neurondb.cli.describe", "Describe every neuron of MODEL in a line."),
     "show": ("neurondb.cli.show", "Show one neuron: MODEL L.N."),
     "tokens": ("neurondb.cli.tokens", "Show who reads and writes a token: MODEL ' dog'."),
     "texts": ("neurondb.cli.texts", "Find stored texts by words or phrases: nobel prize."),

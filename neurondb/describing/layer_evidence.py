@@ -84,7 +84,9 @@ class ModelEvidence:
         skewness, kurtosis, variance = read_out_moments(self.connection, self.model, layer)
         for i, one in enumerate(evidence):
             one.kurtosis, one.variance = _to_number(kurtosis[i]), _to_number(variance[i])
-            one.role = _name_role(skewness[i], kurtosis[i], variance[i])
+            one.role = _name_role(
+                skewness[i], kurtosis[i], variance[i], self.model.d_model
+            )
         for neuron, head in read_heads(self.connection, self.model, layer):
             evidence[neuron].head = head
         lists = read_outstanding_tokens(self.connection, self.model, layer, self.kin)
@@ -129,11 +131,15 @@ def _weigh(
     yield from zip(evidence, signs.tolist(), balance.tolist(), strict=True)
 
 
-def _name_role(skewness: float, kurtosis: float, variance: float) -> str | None:
-    """Return the role that follows from the moments of cos(U, out) (METHODS §4)."""
+def _name_role(skewness: float, kurtosis: float, variance: float, width: int) -> str | None:
+    """Return the role that follows from the moments of cos(U, out) (METHODS §4).
+
+    Cosines of a random direction have the variance 1/d, which in a narrow model is above the bound
+    of partition neurons: a variance says something from twice that on.
+    """
     if kurtosis > ROLE_KURTOSIS and skewness != 0:
         return "prediction" if skewness > 0 else "suppression"
-    return "partition" if variance > PARTITION_VARIANCE else None
+    return "partition" if variance > max(PARTITION_VARIANCE, 2 / width) else None
 
 
 def _to_number(value: float) -> float | None:
