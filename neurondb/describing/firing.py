@@ -25,6 +25,8 @@ LEAST_SHARE: Final = 0.3
 FEWEST_OF_ONE: Final = 3
 """Texts that have the first word; of two that share one, chance has many."""
 LEAST_PROPERTY_SHARE: Final = 0.6
+NEARLY: Final = 0.95
+"""A property is named where it is nearly as surprising as the words that have it."""
 MOST_WORDS: Final = 3
 FEWEST: Final = 4
 """With fewer texts than this nothing is said of what they share."""
@@ -80,7 +82,7 @@ def _find_shared(
 ) -> Iterator[tuple[int, Firing]]:
     """Yield (neuron, what its texts share at a place) for each neuron whose texts share something.
 
-    A property is named where it is more surprising than the tokens themselves.
+    A property is named where it is as surprising as the tokens themselves, or nearly so.
     """
     missing = tokens == NO_TOKEN
     counts, surprise = _measure_properties(tokens, missing, n_texts, kin, shares)
@@ -96,7 +98,7 @@ def _find_shared(
             )
         column = int(best[neuron])
         nats = float(surprise[neuron, column]) if surprise.shape[1] else 0.0
-        if nats >= LEAST_SURPRISE and (found is None or nats > found.surprise):
+        if nats >= LEAST_SURPRISE and (found is None or nats >= NEARLY * found.surprise):
             examples = _list_members(tokens[neuron], column, kin)
             words = (kin.names[column], *kin.choose_distinct(examples, MOST_WORDS - 1))
             count = int(counts[neuron, column])

@@ -22,6 +22,8 @@ HELDOUT: Final = 120
 """Texts on which it is measured what explains a neuron."""
 KNOWN: Final = 0.1
 """A class explains a neuron where it takes away this share of the variance of hook_post."""
+WORD: Final = 0.2
+"""And a single word where it takes away this share."""
 FEWEST: Final = 20
 """Tokens of the held-out texts that a class must have."""
 PROPERTY_OF: Final = {"day": "weekday", "month": "month", "colour": "colour"}
@@ -55,16 +57,27 @@ def list_words() -> dict[str, frozenset[str]]:
 
 def find_known_neurons(texts: int = HELDOUT) -> list[Known]:
     """Return the neurons that a class of words explains on held-out texts, and by how much."""
-    tokens, activations = _run(list(read_heldout_texts(texts)))
-    members = {name: np.isin(tokens, list(words)) for name, words in list_words().items()}
-    members = {name: has for name, has in members.items() if has.sum() >= FEWEST}
-    names = list(members)
+    words, _ = _run(texts)
+    members = {name: np.isin(words, list(of)) for name, of in list_words().items()}
+    return _find_explained(texts, members, KNOWN)
+
+
+def find_word_neurons(texts: int = HELDOUT) -> list[Known]:
+    """Return the neurons that a single word explains on held-out texts, and by how much."""
+    words, _ = _run(texts)
+    return _find_explained(texts, {w: words == w for w in set(words.tolist()) if w.isalpha()}, WORD)
+
+
+def _find_explained(texts: int, members: dict[str, Array], least: float) -> list[Known]:
+    """Return the neurons of which a test takes away this share of the variance at least."""
+    _, activations = _run(texts)
+    names = sorted(name for name, has in members.items() if has.sum() >= FEWEST)
     inside = np.array([members[name] for name in names], dtype=np.float64)
     known = []
     for layer, values in enumerate(activations):
         scores = _reduce_variance(values.astype(np.float64), inside)
         for neuron, best in enumerate(scores.argmax(0)):
-            if scores[best, neuron] >= KNOWN:
+            if scores[best, neuron] >= least:
                 known.append(Known(layer, neuron, names[best], float(scores[best, neuron])))
     return known
 
@@ -78,7 +91,8 @@ def _reduce_variance(values: Array, inside: Array) -> Array:
     return np.asarray(between / (((values - values.mean(0)) ** 2).sum(0)))
 
 
-def _run(texts: list[str]) -> tuple[Array, list[Array]]:
+@cache
+def _run(n: int) -> tuple[Array, list[Array]]:
     """Return the word of each token, BOS left out, and hook_post by layer as tokens × neurons."""
     load: Any = AutoModelForCausalLM
     model = load.from_pretrained(model_directory(), dtype=torch.float32).eval()
@@ -90,7 +104,7 @@ def _run(texts: list[str]) -> tuple[Array, list[Array]]:
         )
     words: list[str] = []
     with torch.no_grad():
-        for text in texts:
+        for text in read_heldout_texts(n):
             ids = tokenizer(text, return_tensors="pt", truncation=True, max_length=256).input_ids
             model(ids)
             words += [tokenizer.decode([one]).strip().lower() for one in ids[0, 1:].tolist()]
@@ -98,12 +112,20 @@ def _run(texts: list[str]) -> tuple[Array, list[Array]]:
 
 
 def names_class(description: str, class_name: str) -> bool:
-    """Tell whether a description has a word of a class, or the property that is the class."""
+    """Tell whether a description has a word of a class, or the property that is the class.
+
+    What is no class is a word.
+    """
     words = set(_WORD.findall(description.lower()))
-    return bool(words & list_words()[class_name]) or PROPERTY_OF.get(class_name, "-") in words
+    return (
+        bool(words & list_words().get(class_name, {class_name}))
+        or PROPERTY_OF.get(class_name, "-") in words
+    )
 
 
-def measure_naming(known: list[Known], described: dict[tuple[int, int], str]) -> tuple[float, float]:
+def measure_naming(
+    known: list[Known], described: dict[tuple[int, int], str]
+) -> tuple[float, float]:
     """Return for what share of known neurons the description names their class, and by chance.
 
     Chance is the share of pairs of a known neuron and the description of another known one.
