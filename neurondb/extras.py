@@ -20,6 +20,7 @@ EXTRAS: Final = {
     "attributes": ("bm25s",),
     "frames": ("pandas", "polars"),
     "postgres": ("psycopg",),
+    "syntax": ("spacy",),
 }
 """Extra → the modules that we import and that it brings."""
 

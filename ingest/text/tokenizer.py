@@ -84,6 +84,18 @@ class Tokenizer:
         ids = [np.array(prefix + encoding.ids, dtype=np.int64) for encoding in encodings]
         return [i[:max_len] for i in ids], sum(len(i) > max_len for i in ids)
 
+    def locate_tokens(self, texts: Sequence[str], max_len: int) -> list[NDArray[np.int64]]:
+        """Return where each token of each text begins and ends among the text's characters.
+
+        The tokens are those of `encode`; the span of the prefix token is empty.
+        """
+        prefix = [] if self.prefix_token_id is None else [(0, 0)]
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            np.array([*prefix, *encoding.offsets], dtype=np.int64).reshape(-1, 2)[:max_len]
+            for encoding in encodings
+        ]
+
     def count_tokens(self, texts: Sequence[str], max_len: int) -> list[int]:
         """Return how many tokens each text has when it is cut at `max_len`, prefix included."""
         return [len(ids) for ids in self.encode(texts, max_len)[0]]

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "activations": ("neurondb.cli.activations", "Show neurons token by token on a text."),
     "clamp": ("neurondb.cli.clamp", "Hold neurons at values; what comes next?"),
     "concept": ("neurondb.cli.concept", "Find the neurons that are a word or phrase, by cause."),
+    "families": ("neurondb.cli.families", "Find what tests of tokens explain each neuron."),
     "generate": ("neurondb.cli.generate", "Continue a prompt with neurons clamped."),
     "attributes": ("neurondb.cli.attributes", "What the model knows of subjects, by layer."),
     "entropy": ("neurondb.cli.entropy", "Fix entropy neurons: scale, entropy, rank, loss."),

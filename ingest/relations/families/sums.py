@@ -1,0 +1,127 @@
+"""Sums of a layer's activations by test, which reductions in variance follow from (METHODS §9).
+
+By the law of total variance the variance that a test leaves is σ² − β(1 − β)(m₁ − m₀)², with m₁ and
+m₀ the means where the test holds and where it does not. So no squares by test are needed: one sum
+for each neuron and test, which is a matrix product of tests × tokens with tokens × neurons. It is
+computed in float64, where a product with 0 or 1 is exact and sums lose nothing that counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ingest.activations.reduction import GATED, HOOK_POST, UNGATED, NeuronKind
+from ingest.activations.reduction.quantities import (
+    compute_canonical_values,
+    make_bit_mask,
+    mask_sign_cases,
+)
+from ingest.forward import MLPActivations
+
+TILE_BYTES: Final = {"cpu": 2**23, "cuda": 2**28}
+"""Memory of a tile of one case's values in float64: on a processor it should stay in its cache."""
+
+
+@dataclass
+class FamilySums:
+    """What one layer's neurons did so far: sums over counted tokens, case by case.
+
+    The activation v is canonical hook_post. In a sign case it is v where the case holds and 0
+    elsewhere, so that the cases add up to v itself: where a gate or an `in` is exactly 0, so is v.
+
+    Attributes:
+        kind: whether the neurons have a gate, which says which cases there are.
+        by_test: Σ v over the tokens that a test holds for.
+        total: Σ v.
+        square: Σ v².
+        fires: tokens with x_pre > 0, position by position.
+    """
+
+    kind: NeuronKind
+    by_test: Float[Tensor, "cases tests neurons"]
+    total: Float[Tensor, "cases neurons"]
+    square: Float[Tensor, "cases neurons"]
+    fires: Int[Tensor, "positions neurons"]
+
+    @classmethod
+    def empty(
+        cls, shape: tuple[int, int, int], *, gated: bool, device: torch.device | str = "cpu"
+    ) -> FamilySums:
+        """Return sums of no tokens; the shape is of tests, neurons and positions."""
+        n_tests, n_neurons, n_positions = shape
+        kind = GATED if gated else UNGATED
+        n_cases = len(kind.cases)
+
+        def zeros(*sizes: int) -> Tensor:
+            return torch.zeros(*sizes, dtype=torch.float64, device=device)
+
+        return cls(
+            kind,
+            zeros(n_cases, n_tests, n_neurons),
+            zeros(n_cases, n_neurons),
+            zeros(n_cases, n_neurons),
+            torch.zeros(n_positions, n_neurons, dtype=torch.int32, device=device),
+        )
+
+    def add(
+        self,
+        activations: MLPActivations,
+        sign: Float[Tensor, " neurons"],
+        counted: Bool[Tensor, "texts positions"],
+        holds: Float[Tensor, "counted tests"],
+    ) -> None:
+        """Add a batch.
+
+        A neuron that has a NaN or an infinite value anywhere gets sums that are NaN.
+
+        Args:
+            activations: of the layer, in the model's own sign.
+            sign: the neurons' canonical signs.
+            counted: which positions count.
+            holds: 1 where a test holds for a counted token, else 0, in float64.
+        """
+        pre = activations.in_ if activations.gate is None else activations.gate
+        n = counted.shape[1]
+        self.fires[:n] += ((pre > 0) & counted[:, :, None]).sum(0, dtype=torch.int32)
+        rows = counted.flatten().nonzero()[:, 0]
+        step = max(1, TILE_BYTES.get(pre.device.type, TILE_BYTES["cpu"]) // (8 * max(1, len(rows))))
+        for first in range(0, pre.shape[2], step):
+            columns = slice(first, first + step)
+            gate, in_, post = (
+                None if values is None else values.flatten(0, 1)[:, columns][rows][None]
+                for values in (activations.gate, activations.in_, activations.post)
+            )
+            assert in_ is not None
+            assert post is not None
+            self._add_tile(MLPActivations(gate, in_, post), sign[columns], holds.T, columns)
+
+    def _add_tile(
+        self, activations: MLPActivations, sign: Tensor, tests: Tensor, columns: slice
+    ) -> None:
+        values = compute_canonical_values(activations, sign)
+        value = values[HOOK_POST][0]
+        # 0 · v is NaN where v is not finite, and so are the sums then, in every case.
+        spoilt = (0 * value.sum(0)).double()
+        usable = torch.ones((), dtype=torch.bool, device=value.device)
+        for case, holds in enumerate(mask_sign_cases(self.kind, values, usable)):
+            bits = value.view(torch.int32) & make_bit_mask(holds[0])
+            part = bits.view(torch.float32).double()
+            self.by_test[case][:, columns].addmm_(tests, part)
+            self.total[case][columns] += part.sum(0) + spoilt
+            self.square[case][columns] += torch.linalg.vecdot(part, part, dim=0) + spoilt
+
+    def merge(self, other: FamilySums) -> None:
+        """Add the sums of other texts."""
+        for name in ("by_test", "total", "square", "fires"):
+            getattr(self, name).add_(getattr(other, name))
+
+
+def count_bytes(n_tests: int, n_neurons: int, n_positions: int, *, gated: bool) -> int:
+    """Return the memory that the sums of a layer take."""
+    n_cases = len((GATED if gated else UNGATED).cases)
+    return n_neurons * (8 * n_cases * (n_tests + 2) + 4 * n_positions)
