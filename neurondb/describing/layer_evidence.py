@@ -84,9 +84,7 @@ class ModelEvidence:
         skewness, kurtosis, variance = read_out_moments(self.connection, self.model, layer)
         for i, one in enumerate(evidence):
             one.kurtosis, one.variance = _to_number(kurtosis[i]), _to_number(variance[i])
-            one.role = _name_role(
-                skewness[i], kurtosis[i], variance[i], self.model.d_model
-            )
+            one.role = _name_role(skewness[i], kurtosis[i], variance[i], self.model.d_model)
         for neuron, head in read_heads(self.connection, self.model, layer):
             evidence[neuron].head = head
         lists = read_outstanding_tokens(self.connection, self.model, layer, self.kin)

@@ -9,7 +9,8 @@ the negative one.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from neurondb.describing.evidence import Evidence, Firing, Tokens
+from neurondb.describing.evidence import Evidence, Family, Firing, Tokens
+from neurondb.formatting.text import SPACE
 
 LEAST_BALANCE: Final = 0.4
 """The other sign of hook_post is described too where it comes so close to the largest value."""
@@ -35,7 +36,6 @@ def list_parts(evidence: Evidence) -> list[Part]:
     """Return what stands out of a neuron, the most telling first."""
     parts = [
         *_describe_firing(evidence),
-        *_describe_family(evidence),
         *_describe_reading(evidence),
         *_describe_writing(evidence),
         *_describe_class(evidence),
@@ -86,24 +86,45 @@ def _weigh_firing(evidence: Evidence, sign: int) -> float:
 
 
 def _describe_firing(evidence: Evidence) -> Iterator[Part]:
-    """Yield what the strongest texts share, of the main sign of hook_post and of the other."""
-    main = find_main_sign(evidence)
+    """Yield what the strongest texts share, of the main sign of hook_post and of the other.
+
+    The test of tokens that explains the most variance of hook_post (METHODS §9) stands beside,
+    or within where it is of the same tokens.
+    """
+    main, family = find_main_sign(evidence), evidence.family
+    apart = family
     for sign, verb in ((main, "fires"), (-main, "also")):
         found, strength = evidence.firing.get(sign), _weigh_firing(evidence, sign)
-        if found is not None and strength > 0:
-            yield Part(strength, tuple(_word_firing(found, sign, verb)))
+        if found is None or strength == 0:
+            continue
+        within = family if family is not None and _is_same(found, sign, family) else None
+        if within is not None:
+            apart, strength = None, max(strength, _weigh_family(within))
+        yield Part(strength, tuple(_word_firing(found, sign, verb, within)))
+    if apart is not None:
+        minus = "(−) " if apart.sign < 0 else ""
+        yield Part(_weigh_family(apart), (f"{minus}{apart.test} {_explain(apart)}",))
 
 
-def _describe_family(evidence: Evidence) -> Iterator[Part]:
-    """Yield the test of tokens that explains the most variance of hook_post (METHODS §9)."""
-    family = evidence.family
-    if family is not None:
-        minus = "(−) " if family.sign < 0 else ""
-        wording = f"{minus}{family.test} explains {format_number(family.score)}"
-        yield Part(0.2 + 2.5 * family.score, (wording,))
+def _weigh_family(family: Family) -> float:
+    return 0.2 + 2.5 * family.score
 
 
-def _word_firing(found: Firing, sign: int, verb: str) -> Iterator[str]:
+def _explain(family: Family) -> str:
+    return f"explains {format_number(family.score)}"
+
+
+def _is_same(found: Firing, sign: int, family: Family) -> bool:
+    """Tell whether a test is of the tokens that a neuron's strongest texts share."""
+    if found.place != "on" or sign != family.sign:
+        return False
+    kind, _, word = family.test.partition("word: ")
+    if found.is_property:
+        return found.words[0] == family.test
+    return not kind and word in {one.lstrip(SPACE).casefold() for one in found.words}
+
+
+def _word_firing(found: Firing, sign: int, verb: str, family: Family | None) -> Iterator[str]:
     minus = " (−)" if sign < 0 else " (+)" if verb == "also" else ""
     for n in range(len(found.words), 0, -1):
         if found.is_property:
@@ -111,7 +132,8 @@ def _word_firing(found: Firing, sign: int, verb: str) -> Iterator[str]:
             words = f"{name}: {' '.join(examples)}" if examples else name
         else:
             words = " ".join(found.words[:n])
-        yield f"{verb}{minus} {found.place} {words} ({found.count}/{found.n})"
+        numbers = f"{found.count}/{found.n}" + (f", {_explain(family)}" if family else "")
+        yield f"{verb}{minus} {found.place} {words} ({numbers})"
 
 
 def _describe_reading(evidence: Evidence) -> Iterator[Part]:

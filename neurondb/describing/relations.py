@@ -6,11 +6,13 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from neurondb.describing.evidence import Family, Head
+from neurondb.describing.vocabulary import TOKEN_CELLS
+from neurondb.formatting.text import keep_start
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import tables
 from neurondb.schema.tables.families import ALL_CASES
 
-LEAST_SCORE: Final = 0.05
+LEAST_SCORE: Final = 0.1
 """A test that explains a smaller share of the variance is not named."""
 LEAST_STANDARD_SCORE: Final = 5.0
 """Standard deviations of random directions: chance exceeds it once in two million pairs."""
@@ -30,7 +32,13 @@ def read_families(
     )
     first = model.first_neuron_id + layer * model.d_mlp
     for neuron_id, name, score, higher in rows:
-        yield neuron_id - first, Family(name, score, 1 if higher else -1)
+        yield neuron_id - first, Family(_spell(name), score, 1 if higher else -1)
+
+
+def _spell(test: str) -> str:
+    """Return the name of a test as a description has it: `previous: contains digit`, `word: ⏎`."""
+    kind, word, text = test.partition("word: ")
+    return kind.replace("_", " ") + word + keep_start(text, TOKEN_CELLS)
 
 
 def read_heads(connection: Connection, model: Model, layer: int) -> Iterator[tuple[int, Head]]:

@@ -83,6 +83,27 @@ def test_each_part_has_its_number(changes: dict[str, object], line: str) -> None
     assert compose(replace(PLAIN, **changes)) == line  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("firing", "test", "line"),
+    [
+        (DOG, "word: dog", "fires on ␣dog ␣cat (9/16, explains .61)"),
+        (
+            Firing("on", ("month", "␣May"), 9, 16, 60.0, True),
+            "month",
+            "fires on month: ␣May (9/16, explains .61)",
+        ),
+        (
+            DOG,
+            "previous: word: dog",
+            "previous: word: dog explains .61 · fires on ␣dog ␣cat (9/16)",
+        ),
+    ],
+)
+def test_a_test_of_the_same_tokens_stands_beside_them(firing: Firing, test: str, line: str) -> None:
+    evidence = replace(PLAIN, firing={1: firing}, family=Family(test, 0.61, 1))
+    assert compose(evidence) == f"{line} · active on 31%"
+
+
 def test_no_line_is_too_long_and_the_first_part_is_never_lost() -> None:
     draw = random.Random(0)
     for _ in range(300):
