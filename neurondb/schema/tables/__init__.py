@@ -30,7 +30,6 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
-from neurondb.schema.tables.descriptions import description_runs, descriptions
 from neurondb.schema.tables.families import (
     family_activations,
     family_runs,
@@ -87,7 +86,12 @@ from neurondb.schema.tables.properties import (
     property_effects,
     token_property_rows,
 )
-from neurondb.schema.tables.provenance import ingest_runs, ingest_steps
+from neurondb.schema.tables.provenance import (
+    description_runs,
+    descriptions,
+    ingest_runs,
+    ingest_steps,
+)
 from neurondb.schema.tables.summaries import (
     activation_histograms,
     control_example_rows,
