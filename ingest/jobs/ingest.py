@@ -33,7 +33,9 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
             STAGES[stage](session)
         indexes.finish_load(session.engine)
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
-        described = describe_model(session.engine.url, session.ledger.model.name, progress)
+        described = describe_model(
+            session.engine.url, session.ledger.model.name, progress, force=request.force
+        )
         session.rows["descriptions"] += described.n
     except BaseException:
         with suppress(NeuronDBError):  # what went wrong first is what the user must hear

@@ -66,7 +66,7 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
         models.set_shown(engine, model, dataset_id=dataset_id)
         indexes.finish_load(engine)
         models.finish_run(engine, run_id, dataset_id)
-        described = describe_model(engine.url, model.name, progress)
+        described = describe_model(engine.url, model.name, progress, force=request.force)
     finally:
         engine.dispose()
     return IngestReport(

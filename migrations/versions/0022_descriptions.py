@@ -23,7 +23,7 @@ def upgrade() -> None:
     sa.Column('model_id', sa.Integer(), nullable=False, comment='model whose descriptions were composed'),
     sa.Column('basis', sa.String(), nullable=False, comment='sha256 over what was stored then: another one now means that they are stale'),
     sa.Column('tool_version', sa.String(), nullable=False, comment='version of neurondb'),
-    sa.Column('created_at', sa.String(), nullable=False, comment='UTC, ISO 8601'),
+    sa.Column('finished_at', sa.String(), nullable=False, comment='UTC, ISO 8601'),
     sa.ForeignKeyConstraint(['model_id'], ['models.model_id'], name=op.f('fk_description_runs_model_id_models')),
     sa.PrimaryKeyConstraint('model_id', name=op.f('pk_description_runs'))
     )

@@ -84,13 +84,13 @@ def compute_basis(connection: Connection, model: Model) -> str:
     """Return a digest of all that descriptions of a model follow from, as it is stored now.
 
     It is of the steps of its stages, of the runs of families and heads, and of what is shown of it:
-    the threshold of the classes and the dataset.
+    the threshold of the classes and the dataset. Times are no part of it: what is computed again
+    with the same settings is the same, but for `--force`, after which lines are composed anew.
     """
     step, family, head = tables.ingest_steps.c, tables.family_runs.c, tables.head_runs.c
     m = tables.models.c
     steps = connection.execute(
-        select(step.stage, step.layer, step.dataset_id, step.run_id, step.settings, step.n_rows)
-        .add_columns(step.finished_at)
+        select(step.stage, step.layer, step.dataset_id, step.settings, step.n_rows)
         .where(step.model_id == model.model_id)
         .order_by(step.stage, step.layer, step.dataset_id)
     )
@@ -98,12 +98,12 @@ def compute_basis(connection: Connection, model: Model) -> str:
     runs = [
         [list(row) for row in connection.execute(query)]
         for query in (
-            select(family.run_id, family.request, family.created_at)
+            select(family.request, family.n_tokens)
             .where(family.model_id == model.model_id)
-            .order_by(family.run_id),
-            select(head.run_id, head.request, head.created_at)
+            .order_by(family.request),
+            select(head.request, head.n_pairs)
             .where(head.model_id == model.model_id)
-            .order_by(head.run_id),
+            .order_by(head.request),
         )
     ]
     columns = [m[name] for name in _SETTINGS]

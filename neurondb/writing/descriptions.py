@@ -106,4 +106,4 @@ def _replace(
     insert_columns(connection, d, {"neuron_id": neuron_ids, "text": texts})
     connection.execute(r.delete().where(r.c.model_id == model.model_id))
     run = {"model_id": model.model_id, "basis": basis, "tool_version": __version__}
-    connection.execute(r.insert().values(**run, created_at=format_utc_now()))
+    connection.execute(r.insert().values(**run, finished_at=format_utc_now()))

@@ -61,5 +61,5 @@ description_runs = Table(
     key("model_id", "models.model_id", "model whose descriptions were composed"),
     word("basis", "sha256 over what was stored then: another one now means that they are stale"),
     word("tool_version", "version of neurondb"),
-    word("created_at", "UTC, ISO 8601"),
+    word("finished_at", "UTC, ISO 8601"),
 )
