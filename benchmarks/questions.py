@@ -53,6 +53,7 @@ LAYER, NEURON = 0, 963
 ARGUMENTS: Final = {
     **dict.fromkeys(("model", "base", "tuned"), MODEL),
     "token": DOG,
+    "concept": DOG.strip(),
     "layer": str(LAYER),
     "neuron": str(NEURON),
 }

@@ -5,7 +5,10 @@ The LayerNorm on its embedding is left out: METHODS §1.2 takes the embedding as
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import Architecture
+from ingest.families.attention import read_attention
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 from neurondb.errors import UnsupportedModelError
@@ -47,4 +50,15 @@ def layout(settings: Settings) -> Layout:
         out=Matrix("mlp.dense_4h_to_h", "columns"),
         pre_norm=NormPlace("post_attention_layernorm", bias=True),
         final_norm=NormPlace("ln_f", bias=True),
+        attention=partial(
+            read_attention,
+            settings,
+            module="self_attention",
+            query="self_attention.query_key_value",
+            interleaved=True,
+            output="self_attention.dense",
+            norm=NormPlace("input_layernorm", bias=True),
+            position="alibi",
+            runner="bloom",
+        ),
     )

@@ -6,7 +6,10 @@ The factor √d_model on the embedding is one number for the whole model and is 
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import read_attention
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -36,4 +39,11 @@ def layout(settings: Settings) -> Layout:
         out=out,
         pre_norm=NormPlace("post_attention_layernorm", offset=1.0),
         final_norm=NormPlace("norm", offset=1.0),
+        attention=partial(
+            read_attention,
+            settings,
+            key_heads=16,
+            head=256,
+            norm=NormPlace("input_layernorm", offset=1.0),
+        ),
     )

@@ -7,8 +7,10 @@ and its tensors under one of two prefixes, according to the version of transform
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import Attention, QueryNorm, read_attention
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -42,6 +44,21 @@ def layout(settings: Settings) -> Layout:
         pre_norm=NormPlace("pre_feedforward_layernorm", offset=1.0),
         post_norm=NormPlace("post_feedforward_layernorm", offset=1.0),
         final_norm=NormPlace("norm", offset=1.0),
+        attention=partial(_read_attention, settings),
+    )
+
+
+def _read_attention(settings: Settings) -> Attention:
+    # Gemma-3 normalises its queries; Gemma-2 caps the scores, which no gain can express.
+    has_norm = settings.text("model_type") != "gemma2"
+    return read_attention(
+        settings,
+        heads=8,
+        key_heads=4,
+        head=256,
+        scale=settings.number("query_pre_attn_scalar", default=256.0) ** -0.5,
+        norm=NormPlace("input_layernorm", offset=1.0),
+        query_norm=QueryNorm("self_attn.q_norm", offset=1.0) if has_norm else None,
     )
 
 

@@ -6,7 +6,10 @@ through its own norm: the MLP's is `post_attention_layernorm` in both forms.
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import read_attention
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -35,4 +38,13 @@ def layout(settings: Settings) -> Layout:
         out=Matrix("mlp.dense_4h_to_h", "columns"),
         pre_norm=NormPlace("post_attention_layernorm", bias=True),
         final_norm=NormPlace("final_layer_norm", bias=True),
+        attention=partial(
+            read_attention,
+            settings,
+            module="attention",
+            query="attention.query_key_value",
+            interleaved=True,
+            output="attention.dense",
+            norm=NormPlace("input_layernorm", bias=True),
+        ),
     )

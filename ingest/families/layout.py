@@ -7,14 +7,17 @@ models have d_mlp = d_model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ingest.families.architecture import Architecture, LayerWeights, Norm
+
+if TYPE_CHECKING:  # which needs this module
+    from ingest.families.attention import Attention
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -116,6 +119,9 @@ class Layout:
         pre_norm: The norm the MLP reads through, if any.
         post_norm: The norm on what the MLP writes, if any.
         final_norm: The norm in front of the unembedding, if any.
+        attention: Reads the places of its attention (`ingest.families.attention`), which only jobs
+            on heads ask for: a configuration need not say what nothing else needs. None where no
+            one has said them yet.
     """
 
     architecture: Architecture
@@ -129,6 +135,7 @@ class Layout:
     pre_norm: NormPlace | None
     post_norm: NormPlace | None = None
     final_norm: NormPlace | None
+    attention: Callable[[], Attention] | None = None
 
     def block_shapes(self, prefix: str) -> Shapes:
         """Return the tensors of the block at `prefix` that are read, each with its shape."""

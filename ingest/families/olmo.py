@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import read_attention
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -29,4 +32,5 @@ def layout(settings: Settings) -> Layout:
         out=out,
         pre_norm=NormPlace("post_attention_layernorm", gain=False),
         final_norm=NormPlace("norm", gain=False),
+        attention=partial(read_attention, settings, norm=NormPlace("input_layernorm", gain=False)),
     )

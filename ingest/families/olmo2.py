@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import QueryNorm, read_attention
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -30,4 +33,7 @@ def layout(settings: Settings) -> Layout:
         pre_norm=None,
         post_norm=NormPlace("post_feedforward_layernorm"),
         final_norm=NormPlace("norm"),
+        attention=partial(
+            read_attention, settings, norm=None, query_norm=QueryNorm("self_attn.q_norm")
+        ),
     )

@@ -6,7 +6,10 @@ than the residual stream; neither fits METHODS §1, and it is refused.
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import Architecture
+from ingest.families.attention import read_attention
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 from neurondb.errors import UnsupportedModelError
@@ -32,6 +35,13 @@ def layout(settings: Settings) -> Layout:
         out=Matrix("fc2", "columns"),
         pre_norm=NormPlace("final_layer_norm", gain=affine, bias=affine),
         final_norm=NormPlace("final_layer_norm", gain=affine, bias=affine) if has_final else None,
+        attention=partial(
+            read_attention,
+            settings,
+            output="self_attn.out_proj",
+            norm=NormPlace("self_attn_layer_norm", gain=affine, bias=affine),
+            position="learned",
+        ),
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import read_attention
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -28,4 +31,5 @@ def layout(settings: Settings) -> Layout:
         out=Matrix("mlp.down_proj", "columns"),
         pre_norm=NormPlace("post_attention_layernorm"),
         final_norm=NormPlace("norm"),
+        attention=partial(read_attention, settings, query="self_attn.qkv_proj"),
     )

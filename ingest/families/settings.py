@@ -35,6 +35,13 @@ class Settings:
         """Return the positive integer under the first of `keys` that is there, else None."""
         return self.integer(*keys) if any(self.has(key) for key in keys) else None
 
+    def number(self, key: str, default: float | None = None) -> float:
+        """Return the number under `key`, else `default`; CheckpointError as in `integer`."""
+        value = self._first((key,), default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(key, value, "a number")
+        return float(value)
+
     def text(self, key: str, default: str | None = None) -> str:
         """Return the text under `key`, else `default`; CheckpointError as in `integer`."""
         value = self._first((key,), default)

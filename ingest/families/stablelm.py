@@ -5,7 +5,10 @@ In its parallel form attention and MLP read through one norm, the one in front o
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import Attention, QueryNorm, read_attention
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.settings import Settings
 
@@ -35,4 +38,15 @@ def layout(settings: Settings) -> Layout:
             "input_layernorm" if parallel else "post_attention_layernorm", bias=True
         ),
         final_norm=NormPlace("norm", bias=True),
+        attention=partial(_read_attention, settings),
+    )
+
+
+def _read_attention(settings: Settings) -> Attention:
+    has_norm = settings.flag("qk_layernorm", default=False)
+    return read_attention(
+        settings,
+        key_heads=32,
+        norm=NormPlace("input_layernorm", bias=True),
+        query_norm=QueryNorm("self_attn.q_layernorm", "layer") if has_norm else None,
     )

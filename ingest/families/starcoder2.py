@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ingest.families.architecture import read_common_architecture
+from ingest.families.attention import read_attention
 from ingest.families.layout import Layout, Matrix, NormPlace
 from ingest.families.settings import Settings
 
@@ -28,4 +31,7 @@ def layout(settings: Settings) -> Layout:
         out=Matrix("mlp.c_proj", "columns"),
         pre_norm=NormPlace("post_attention_layernorm", bias=True),
         final_norm=NormPlace("norm", bias=True),
+        attention=partial(
+            read_attention, settings, key_heads=2, norm=NormPlace("input_layernorm", bias=True)
+        ),
     )

@@ -96,6 +96,18 @@ class Tokenizer:
             for encoding in encodings
         ]
 
+    def locate_ends(self, texts: Sequence[str], max_len: int) -> list[NDArray[np.int64]]:
+        """Return, for the token ids that `encode` gives, the character after each token's last.
+
+        The prefix token, which no character belongs to, ends at −1. Tokens that are parts of one
+        character all end after it.
+        """
+        ends = [spans[:, 1].copy() for spans in self.locate_tokens(texts, max_len)]
+        if self.prefix_token_id is not None:
+            for one in ends:
+                one[:1] = -1
+        return ends
+
     def count_tokens(self, texts: Sequence[str], max_len: int) -> list[int]:
         """Return how many tokens each text has when it is cut at `max_len`, prefix included."""
         return [len(ids) for ids in self.encode(texts, max_len)[0]]

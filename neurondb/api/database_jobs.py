@@ -9,6 +9,7 @@ from neurondb.api.concepts import answer_concepts, make_concept_request
 from neurondb.api.jobs import run_job
 from neurondb.api.model_runs import ModelRuns
 from neurondb.api.prompts import Neurons, explain_prompt, watch_neurons
+from neurondb.api.relations import CONNECTIONS, compute_neighbours
 from neurondb.api.requests import make_ablation_request
 from neurondb.api.result import AblationRows, Result
 from neurondb.contracts.ablate import AblationReport
@@ -110,6 +111,27 @@ class DatabaseJobs(ModelRuns):
         values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
         runs = ", ".join(f":{name}" for name in values)
         return self.sql(_CONCEPT_ROWS.format(runs=runs), **values)
+
+    def neighbours(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
+        """Find the neurons that resemble each other and those that feed each other; store them.
+
+        `db.neighbours("llama-3.2-3b", top=8)` is `neurondb neighbours llama-3.2-3b --top 8`; what
+        is stored already is not computed again. The views `neighbours` and `connections` have both.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: `top`, `threshold`, `random`, `seed`, `memory`, `device`, `force`.
+
+        Returns:
+            A row for each stored connection, by writer.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        report = compute_neighbours(self.location, model, options, progress)
+        return self.sql(CONNECTIONS, run=report.run_id)
 
     def prompt(self, model: str, text: str, **options: Any) -> PromptPage:
         """Return which neurons matter at the tokens of a text: what `neurondb prompt` shows.

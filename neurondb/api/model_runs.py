@@ -23,8 +23,15 @@ from neurondb.contracts.generate import (
     SampleShare,
     Sampling,
 )
+from neurondb.contracts.heads import HeadsRequest, HeadsResult, parse_pairs
 from neurondb.contracts.inputs import Machine
 from neurondb.contracts.progress import Progress
+from neurondb.contracts.universality import (
+    DEFAULT_MEMORY,
+    DEFAULT_WINDOW,
+    UniversalityReport,
+    UniversalityRequest,
+)
 from neurondb.errors import DatabaseError
 from neurondb.interventions import ZERO, Treatment
 from neurondb.neurons import NeuronPlace
@@ -35,12 +42,26 @@ _ENTROPY: Final = """
     FROM entropy_effects
     WHERE run_id = :run
     ORDER BY place, step, metric"""
+_MATCHES: Final = """
+    SELECT run_id, model, name, neuron_id, other_model, aligned_by, correlation, best_name,
+           best_neuron_id, baseline, excess, lowest, lowest_name
+    FROM neuron_universality
+    WHERE run_id = :run
+    ORDER BY neuron_id, place"""
 _RATES: Final = """
     SELECT run_id, model, run, draw, layer, rate, n_prompts, answer_probability, definition, mode,
            hook, condition, value
     FROM attribute_rates
     WHERE run_id = :run
     ORDER BY CASE run WHEN 'clean' THEN 0 WHEN 'ablated' THEN 1 ELSE 2 END, draw, layer"""
+_HEADS: Final = """
+    SELECT model, name, neuron_id, head_layer, head, head_name, effect, score, standardised, rank,
+           head_rank
+    FROM neuron_heads
+    WHERE model = (SELECT m.name FROM models m JOIN head_runs r ON r.model_id = m.model_id
+                   WHERE r.run_id = :run)
+    ORDER BY neuron_id, ABS(standardised) DESC"""
+HEAD_COUNTS: Final = ("per_neuron", "per_head", "n_pairs")
 _SAMPLING: Final = ("greedy", "temperature", "top_p", "seed")
 
 
@@ -95,6 +116,84 @@ class ModelRuns(ABC):
         )
         curves: EntropyCurves = run_job("entropy", request, progress)
         return self.sql(_ENTROPY, run=_require_stored(curves.run_id))
+
+    def universality(
+        self,
+        model: str,
+        others: str | Sequence[str],
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Result:
+        """Match a model's neurons with those of others that fire as they do, and store the matches.
+
+        `db.universality("pythia-160m", ["pythia-410m"], dataset="texts.jsonl")` is `neurondb
+        universality pythia-160m pythia-410m --dataset texts.jsonl`; what is stored already is not
+        run again.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            others: The names of the other models, or of one.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: `dataset` and the like; `layer_window`, layers beside the same depth, or
+                None for all of them; `memory` in GB, `seed`, `device`, `dtype`, `force`.
+
+        Returns:
+            A row of `neuron_universality` for each neuron and other model.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        known = ("layer_window", "memory", "device", "dtype", "force")
+        _refuse_unknown("universality", options, (*TEXTS, *known))
+        request = UniversalityRequest(
+            self._make_machine(model, options),
+            (others,) if isinstance(others, str) else tuple(others),
+            make_texts_request(options),
+            options.get("layer_window", DEFAULT_WINDOW),
+            options.get("seed", 0),
+            options.get("memory", DEFAULT_MEMORY),
+            force=bool(options.get("force")),
+        )
+        report: UniversalityReport = run_job("universality", request, progress)
+        return self.sql(_MATCHES, run=report.run_id)
+
+    def heads(
+        self, model: str, *, pairs: str = "", progress: Progress | None = None, **options: Any
+    ) -> Result:
+        """Find the neurons that turn attention heads on and off, and store them (METHODS §7).
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            pairs: `4.3594:5.0,7.12:9.3`, whose path is ablated on texts; none takes the strongest.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: `dataset` and the like, without which there are scores alone; `per_neuron`,
+                `per_head`, `n_pairs`, `random`, `kept`, `seed`, `device`, `dtype`, `force`.
+
+        Returns:
+            A row of `neuron_heads` for each pair that is kept.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        counts = {name: options[name] for name in HEAD_COUNTS if name in options}
+        texts = tuple(name for name in TEXTS if name != "skip_bos")  # second halves have no BOS
+        others = ("random", "kept", "device", "dtype", "force")
+        _refuse_unknown("heads", options, (*texts, *HEAD_COUNTS, *others))
+        request = HeadsRequest(
+            self._make_machine(model, options),
+            make_texts_request(options) if options.get("dataset") is not None else None,
+            parse_pairs(pairs) if pairs else (),
+            n_random=options.get("random", 10_000),
+            n_kept=options.get("kept", 200),
+            seed=options.get("seed", 0),
+            force=bool(options.get("force")),
+            **counts,
+        )
+        result: HeadsResult = run_job("heads", request, progress)
+        return self.sql(_HEADS, run=result.run_id)
 
     def attribute_rate(
         self,

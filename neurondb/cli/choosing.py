@@ -97,30 +97,21 @@ value = click.option(
 
 def add_text_options(command: Command) -> Command:
     """Add the options that name the texts an intervention is run over."""
-    return _add_options(
-        command,
-        (
-            click.option(
-                "--dataset",
-                type=PATH_OR_NAME,
-                metavar="FILE|NAME|HUB-ID",
-                help="Texts: a file or directory as `ingest` reads it, a stored dataset, a hub "
-                "dataset.",
-            ),
-            max_texts,
-            max_tokens,
-            sample_tokens,
-            click.option(
-                "--max-len",
-                type=click.IntRange(2),
-                metavar="N",
-                help="Tokens a text (default: 1024, or the model's context).",
-            ),
-            skip_bos,
-        ),
-    )
+    return _add_options(command, (dataset, max_texts, max_tokens, sample_tokens, max_len, skip_bos))
 
 
+dataset = click.option(
+    "--dataset",
+    type=PATH_OR_NAME,
+    metavar="FILE|NAME|HUB-ID",
+    help="Texts: a file or directory as `ingest` reads it, a stored dataset, a hub dataset.",
+)
+max_len = click.option(
+    "--max-len",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Tokens a text (default: 1024, or the model's context).",
+)
 max_texts = click.option(
     "--max-texts", type=click.IntRange(1), metavar="N", help="Read the first N texts."
 )

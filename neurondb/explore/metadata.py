@@ -31,6 +31,8 @@ _FACETS: Final = {
     "entropy_runs": ["model_id"],
     "attribute_runs": ["model_id", "mode", "condition"],
     "generation_runs": ["model_id"],
+    "universality_runs": ["model_id"],
+    "neighbour_runs": ["model_id"],
     "head_runs": ["model_id"],
 }
 """Table → columns to narrow it by; tables of a row a neuron would be counted for it every time."""

@@ -9,11 +9,13 @@ from neurondb.explore.urls import Urls
 from neurondb.reading.attribute_runs import list_attribute_runs
 from neurondb.reading.entropy_runs import list_entropy_runs
 from neurondb.reading.generation_runs import list_generation_runs
+from neurondb.reading.heads import find_head_run
 from neurondb.reading.models import Model
 
 SHOWN: Final = 20
 """Runs of each kind that a page lists."""
 ENTROPY, ATTRIBUTES, TEXTS = "entropy run", "attribute rates", "texts"
+HEADS = "attention heads, run"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class StoredRun:
 
     Attributes:
         kind: what it is, in words.
+        model: the model, of a kind whose page is a named query of it.
         about: what tells it from others of its kind: a prompt, or how its neurons were found.
     """
 
@@ -29,9 +32,12 @@ class StoredRun:
     run_id: int
     about: str
     created_at: str
+    model: str = ""
 
     def address(self, links: Urls) -> str:
         """Return the address of its page."""
+        if self.kind == HEADS:
+            return links.query("attention-deactivators", model=self.model)
         pages = {ENTROPY: links.entropy, ATTRIBUTES: links.attributes, TEXTS: links.generation}
         return pages[self.kind](self.run_id)
 
@@ -50,4 +56,7 @@ def list_stored_runs(connection: Connection, model: Model) -> tuple[StoredRun, .
         StoredRun(TEXTS, run.run_id, run.prompt, run.created_at)
         for run in list_generation_runs(connection, model)[:SHOWN]
     ]
-    return (*entropy, *attributes, *texts)
+    run = find_head_run(connection, model)
+    about = "" if run is None else f"{run.n_pairs:,} pairs of a neuron and a head"
+    heads = [] if run is None else [StoredRun(HEADS, run.run_id, about, run.created_at, model.name)]
+    return (*entropy, *attributes, *texts, *heads)

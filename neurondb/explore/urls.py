@@ -41,6 +41,10 @@ class Urls:
         """Return the address of a neuron's case study; `form` is html or md."""
         return self._address(f"neuron/{_quote_part(model)}/{name}/case-study.{form}", **options)
 
+    def connections(self, model: str, name: str, **options: str | None) -> str:
+        """Return the address of the graph around a neuron: who feeds it, and whom it feeds."""
+        return self._address(f"connections/{_quote_part(model)}/{name}", **options)
+
     def token(self, model: str, token_id: int) -> str:
         """Return the address of a token's page."""
         return self._address(f"token/{_quote_part(model)}/{token_id}")

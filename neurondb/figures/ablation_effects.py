@@ -84,7 +84,7 @@ def _make_rows(
 def _draw_panels(rows: Iterator[dict[str, Any]], metric: str, conditions: Sequence[str]) -> Any:
     data = list(rows)
     names = [name for name in CLASS_COLOURS if any(row["class"] == name for row in data)]
-    axis = alt.Axis(format="~g", tickCount=5)
+    axis = alt.Axis(format="~r", tickCount=5)
     x = alt.X("mean:Q", title=f"clean − ablated {metric}", axis=axis)
     y = alt.Y(
         "condition:N",

@@ -95,7 +95,7 @@ def _draw_lines(rows: list[dict[str, Any]]) -> alt.LayerChart:
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
     colour = alt.Color("line:N", title=None, scale=alt.Scale(domain=names, range=colours))
     base = alt.Chart(make_data(rows)).encode(
-        x=alt.X("value:Q", title="held at, canonical sign", axis=alt.Axis(format="~g")),
+        x=alt.X("value:Q", title="held at, canonical sign", axis=alt.Axis(format="~r")),
         color=colour,
     )
     y = alt.Y("probability:Q", title="probability of the next token", scale=alt.Scale(domainMin=0))

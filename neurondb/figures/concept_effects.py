@@ -106,7 +106,7 @@ def _draw_points(rows: list[dict[str, Any]]) -> alt.LayerChart:
     present = [name for name in COLOURS if any(row["what"] == name for row in rows)]
     scale = alt.Scale(domain=present, range=[COLOURS[name] for name in present])
     x = alt.X("rank:Q", title="rank", scale=alt.Scale(nice=False), axis=alt.Axis(format="d"))
-    y = alt.Y("change:Q", title="change of ln p(concept)", axis=alt.Axis(format="~g"))
+    y = alt.Y("change:Q", title="change of ln p(concept)", axis=alt.Axis(format="~r"))
     base = alt.Chart(make_data(rows)).encode(x=x, y=y)
     tooltip = [
         alt.Tooltip("name:N", title="neuron"),

@@ -73,7 +73,7 @@ def _draw_lines(rows: list[dict[str, Any]], page: ConceptPage, title: str) -> al
     if any(row["line"] == RANDOM for row in rows):
         names, colours = [*names, RANDOM], [*colours, OUTLINE]
     base = alt.Chart(make_data(rows)).encode(
-        x=alt.X("x:Q", title=title, axis=alt.Axis(format="~g")),
+        x=alt.X("x:Q", title=title, axis=alt.Axis(format="~r")),
         y=alt.Y(
             "y:Q",
             title="p(concept)",

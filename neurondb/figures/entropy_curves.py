@@ -85,7 +85,7 @@ def _draw_panel(
     if curves.baseline:
         names, colours = [*names, RANDOM], [*colours, OUTLINE]
     colour = alt.Color("line:N", title=None, scale=alt.Scale(domain=names, range=colours))
-    x = alt.X("value:Q", title="hook_post fixed at, canonical sign", axis=alt.Axis(format="~g"))
+    x = alt.X("value:Q", title="hook_post fixed at, canonical sign", axis=alt.Axis(format="~r"))
     y = alt.Y("mean:Q", title=PANELS[metric], scale=alt.Scale(zero=False))
     tooltip = [
         alt.Tooltip("neuron:N"),

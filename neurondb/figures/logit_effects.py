@@ -160,7 +160,7 @@ def _draw_panel(model: Model, panel: Panel, *, wide: bool) -> alt.LayerChart:
         scale=alt.Scale(domain=[WITH, WITHOUT], range=[ACCENT, OUTLINE]),
         legend=alt.Legend(orient="bottom", symbolOpacity=0.75),
     )
-    x = alt.X("low:Q", title="cos(U, out) of a token", axis=alt.Axis(format="~g", tickCount=6))
+    x = alt.X("low:Q", title="cos(U, out) of a token", axis=alt.Axis(format="~r", tickCount=6))
     y = alt.Y("share:Q", title="share of the group's tokens", axis=alt.Axis(format="~%"))
     tooltip = [
         alt.Tooltip("of:N", title="tokens"),

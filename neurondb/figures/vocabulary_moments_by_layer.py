@@ -151,7 +151,7 @@ _LINES: Final = {
 def _make_moment_axis(rows: Sequence[dict[str, Any]], moment: str) -> alt.Y:
     if moment not in ("kurtosis", "variance"):
         return alt.Y("q01:Q", title=None, axis=alt.Axis(tickCount=6))
-    low = min(row["q01"] for row in rows)
+    low = min([row["q01"] for row in rows] + list(_LINES[moment]))
     high = max([row["q99"] for row in rows] + list(_LINES[moment]))
     return alt.Y(
         "q01:Q",

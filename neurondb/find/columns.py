@@ -52,8 +52,15 @@ NUMBER_COLUMNS: Final = {
     "ablated_entropy": "mean entropy, clean − without the neuron",
     "ablated_rank": "mean rank of the correct token, clean − without the neuron",
     "ablated_scale": "mean divisor of the final norm, clean − without the neuron",
+    "nearest_gate": "largest cosine of gate with that of another neuron of the model",
+    "nearest_in": "the same of in",
+    "nearest_out": "the same of out",
+    "opposite_gate": "most negative cosine of gate with that of another neuron of the model",
+    "opposite_in": "the same of in",
+    "opposite_out": "the same of out",
     "attribution_loss": "first-order estimate of ablated_loss",
     "attribution_entropy": "first-order estimate of ablated_entropy",
+    "universal": "excess correlation with neurons of other models: above 0.5 it is universal",
 }
 """Every numeric column of neuron_overview → what it holds."""
 

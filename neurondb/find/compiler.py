@@ -18,8 +18,11 @@ from neurondb.find.columns import (
 )
 from neurondb.find.concepts import select_concept_neurons
 from neurondb.find.descriptions import select_described_neurons
+from neurondb.find.families import ON_CHOSEN_RUN, select_family_neurons
+from neurondb.find.heads import select_head_neurons
 from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.percentiles import list_percentiles, write_ranks, write_source
+from neurondb.find.related import select_related
 from neurondb.find.statement import Parameters, Statement, check_depth, check_size
 from neurondb.find.terms import (
     And,
@@ -30,9 +33,12 @@ from neurondb.find.terms import (
     HasPeak,
     HasText,
     HasToken,
+    InFamily,
     IsConcept,
     IsDescribed,
+    IsRelated,
     Missing,
+    MovesHead,
     Not,
     OnDataset,
     OneOf,
@@ -97,7 +103,7 @@ _MAX_ITEMS: Final = 100_000
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
 Bind = Callable[[Value], str]
-Listed = HasToken | HasPeak | HasEffect | IsConcept | IsDescribed
+Listed = HasToken | HasPeak | HasEffect | IsConcept | IsDescribed | IsRelated | MovesHead | InFamily
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
 
@@ -230,11 +236,17 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
-    """Return the SELECT of the neurons that have a token, an effect, words, or are a concept."""
+    """Return the SELECT of the neurons that a term lists: by a token, a relation, words."""
     if isinstance(term, IsConcept):
         return select_concept_neurons(term, bind)
     if isinstance(term, IsDescribed):
         return select_described_neurons(term, bind)
+    if isinstance(term, IsRelated):
+        return select_related(term, bind)
+    if isinstance(term, MovesHead):
+        return select_head_neurons(term, bind)
+    if isinstance(term, InFamily):
+        return select_family_neurons(term, bind, lambda one: compile_condition(one, bind))
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))
@@ -316,7 +328,8 @@ def _finish(
     if name is not None:
         dataset = f"(SELECT d.dataset_id FROM dataset_rows d WHERE d.name = {bind(name)})"  # noqa: S608
         overview = textwrap.indent(make_overview_on(dataset), "    ")
-        sql = sql.replace(_ON_SHOWN_DATASET, f"r.dataset_id = {dataset}")
+        for shown in (_ON_SHOWN_DATASET, ON_CHOSEN_RUN):
+            sql = sql.replace(shown, f"r.dataset_id = {dataset}")
         tables.insert(0, f"neuron_overview AS NOT MATERIALIZED (\n{overview}\n)")
     if tables:
         sql = "WITH {}\n{}".format(", ".join(tables), sql)

@@ -25,10 +25,12 @@ from neurondb.find.coverage import (
 )
 from neurondb.find.descriptions import explain_missing_descriptions
 from neurondb.find.example_texts import explain_absent_texts
+from neurondb.find.families import explain_missing_families
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
-from neurondb.find.model_runs import RUN_NEEDS, explain_missing_runs
+from neurondb.find.model_runs import RUN_NEEDS, UNIVERSALITY, explain_missing_runs
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.percentiles import get_base_column
+from neurondb.find.related import NEED, explain_no_relations, needs_neighbours
 from neurondb.find.terms import (
     Between,
     Compare,
@@ -37,9 +39,11 @@ from neurondb.find.terms import (
     HasPeak,
     HasText,
     HasToken,
+    InFamily,
     IsConcept,
     IsDescribed,
     Missing,
+    MovesHead,
     OnDataset,
     OneOf,
     Place,
@@ -161,7 +165,17 @@ def _explain_missing_data(
     yield from _explain_missing_biases(connection, terms, models)
     if ABLATIONS in stages:
         yield from _explain_missing_ablations(connection, models)
-    yield from explain_missing_runs(connection, models, stages)
+    families = [term for term in terms if isinstance(term, InFamily)]
+    needed = (
+        *stages,
+        *([UNIVERSALITY] if _asks_for(terms, "universal") else ()),
+        *([NEED] if needs_neighbours(terms) else ()),
+        *(["heads"] if any(isinstance(term, MovesHead) for term in terms) else ()),
+        *(["families"] if families else ()),
+    )
+    yield from explain_missing_runs(connection, models, needed)
+    yield from explain_no_relations(terms, models)
+    yield from explain_missing_families(connection, families, models)
     described = any(isinstance(term, IsDescribed) or _is_description(term) for term in terms)
     yield from explain_missing_descriptions(connection, models, needed=described)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
@@ -176,15 +190,21 @@ def _explain_missing_biases(
     connection: Connection, terms: Sequence[Expression], models: Sequence[Model]
 ) -> Iterator[str]:
     """Yield a line where a question is about biases and no model has any."""
-    asks = any(
-        isinstance(term, Compare | Between | OneOf) and get_base_column(term.column) == "in_bias"
-        for term in terms
-    )
+    asks = _asks_for(terms, "in_bias")
     n = tables.neurons.c
     first = select(n.neuron_id).where(n.neuron_id.in_([model.first_neuron_id for model in models]))
     if asks and connection.execute(first.where(n.in_bias.is_not(None))).first() is None:
         names = ", ".join(model.name for model in models)
         yield f"{names}: the MLP has no biases, so that in_bias is unknown of all neurons"
+
+
+def _asks_for(terms: Sequence[Expression], column: str) -> bool:
+    """Tell whether terms compare a column, its absolute value or its percentile."""
+    return any(
+        isinstance(term, Compare | Between | OneOf | Missing)
+        and get_base_column(term.column) == column
+        for term in terms
+    )
 
 
 def _explain_gates(

@@ -27,6 +27,8 @@ NEAREST_UNGATED_COLUMN: Final = {
     **dict.fromkeys(CASE_COLUMNS.values(), "post_positive"),
     "gate_norm": "in_norm",
     "jaccard": "in.token",
+    "nearest_gate": "nearest_in",
+    "opposite_gate": "opposite_in",
 }
 """Columns that are NULL for neurons without a gate → their column that comes nearest to it."""
 UNGATED_CLASSES: Final = ("strengthening", "weakening", "orthogonal output")

@@ -20,18 +20,28 @@ from neurondb.find.descriptions import (
     read_description_comparison,
 )
 from neurondb.find.example_texts import CONTAINS, TEXT_KEY, is_text_key, read_text_comparison
+from neurondb.find.families import (
+    attach_scores,
+    is_family_key,
+    read_family_comparison,
+    read_score_comparison,
+)
+from neurondb.find.heads import HEAD_KEYS, is_head_key, read_head_comparison
 from neurondb.find.keywords import (
     BARE_WORDS,
     CASE_QUALIFIERS,
     CONCEPT_KEY,
     DATASET_KEY,
+    FAMILY_KEY,
     PEAK_KEYS,
     QUALIFIERS,
+    SCORE_KEY,
     TOKEN_KEYS,
     choose_peak_lists,
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
+from neurondb.find.related import RELATIONS, is_related_word, parse_related
 from neurondb.find.terms import (
     And,
     Expression,
@@ -119,7 +129,7 @@ class _Parser:
             if self._is_word("and"):
                 self._take()
             parts.append(self._read_negation(depth))
-        return join_and(parts)
+        return join_and(attach_scores(parts))
 
     def _read_negation(self, depth: int) -> Expression:
         if depth > MAX_DEPTH:
@@ -155,10 +165,10 @@ class _Parser:
         while self.next.kind == ",":
             self._take()
             items.append(self._read_item())
-        if is_description_key(key.value):
-            return read_description_comparison(key, operator, items)
-        if operator == CONTAINS or is_text_key(key.value):
-            return read_text_comparison(key, operator, items)
+        if operator == CONTAINS or is_text_key(key.value) or is_description_key(key.value):
+            described = is_description_key(key.value)
+            read_words = read_description_comparison if described else read_text_comparison
+            return read_words(key, operator, items)
         column = parse_number_column(key.value)
         if column is not None:
             return read_comparison(column, operator, items, None)
@@ -167,6 +177,13 @@ class _Parser:
             return read_comparison(word, operator, items, READERS[word])
         if word == CONCEPT_KEY:
             return self._read_concept_comparison(key, operator, items)
+        if is_head_key(key.value):
+            return read_head_comparison(key, operator, items)
+        if word == SCORE_KEY:
+            return read_score_comparison(key, operator, items)
+        if is_family_key(word):
+            items, within = self._split_rank(items, only_ids=False)
+            return read_family_comparison(key, operator, items, within)
         if is_property_key(key.value.lower()):
             return read_property_comparison(key, operator, items)
         return self._read_token_comparison(key, operator, items)
@@ -221,6 +238,9 @@ class _Parser:
         if place is not None:
             self._take()
             return place
+        if is_related_word(self.next.value) and self.next.kind == WORD:
+            related = self._take()
+            return parse_related(related.value, related.where)
         for length in range(MOST_WORDS_IN_NAME, 1, -1):
             words = self._peek_words(length)
             if words is not None and match_names(words, BARE_WORDS):
@@ -249,6 +269,11 @@ class _Parser:
             raise ExpressionError(
                 f"{lexeme.quoted} {lexeme.where} is followed at once by a number of the neuron in "
                 "parentheses, as in pct(out_norm)>0.99"
+            )
+        if lexeme.value.lower() in RELATIONS:
+            raise ExpressionError(
+                f"{lexeme.quoted} {lexeme.where} needs a neuron in parentheses at once, as in "
+                f"{lexeme.value.lower()}(29.808)"
             )
         entries = {*(entry.replace(" ", "-") for entry in BARE_WORDS), *CONNECTIVES, *list_keys()}
         hint = suggest_names(lexeme.value, entries)
@@ -281,7 +306,8 @@ def list_keys() -> frozenset[str]:
     return frozenset(
         (
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
-            *(*tokens, *PROPERTY_KEYS, *DESCRIPTION_KEYS),
+            *(FAMILY_KEY, SCORE_KEY),
+            *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS, *DESCRIPTION_KEYS),
         )
     )
 

@@ -22,6 +22,10 @@ DATASET_KEY: Final = "dataset"
 CONCEPT_KEY: Final = "concept"
 """What stands before a word or phrase that `neurondb concept` was asked for; no column."""
 
+FAMILY_KEY: Final = "family"
+SCORE_KEY: Final = "score"
+"""What stands before a family or a test of tokens, and before how well it explains a neuron."""
+
 ROLES: Final = ("prediction", "suppression", "partition", "none")
 
 DEAD: Final = Or(

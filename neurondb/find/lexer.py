@@ -12,6 +12,8 @@ TEXT: Final = "text"
 OPERATOR: Final = "operator"
 PERCENTILE: Final = "percentile"
 """A word with parentheses, `pct(out_norm)`."""
+RELATED: Final = "related"
+"""A word with a neuron in parentheses, `downstream(29.808)`."""
 
 OPERATOR_SPELLINGS: Final = {"==": "=", "<>": "!=", "≤": "<=", "≥": ">=", "≠": "!="}
 """Other spellings of an operator → the usual one."""
@@ -20,11 +22,14 @@ _LEXEME = re.compile(
     r"""(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")
       |(?P<operator><=|>=|!=|<>|==|[=<>≤≥≠~])
       |(?P<mark>[(),])
+      |(?P<related>(?:downstream|upstream|neighbou?rs?)\([^()'"]*\))
       |(?P<percentile>[pP][cC][tT]\([^()'",=<>!≤≥≠~]*\))
       |(?P<word>[^\s()'",=<>!≤≥≠~]+)""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-_VALUE = re.compile(r"(?P<word>[^\s()'\",=<>!≤≥≠]+)")
+_VALUE = re.compile(
+    r"(?!(?:downstream|upstream|neighbou?rs?)\()(?P<word>[^\s()'\",=<>!≤≥≠]+)", re.IGNORECASE
+)
 """A word after an operator, or in a list, may have a `~` in it: `model=~/llama`."""
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
@@ -80,7 +85,7 @@ def _make_lexeme(match: re.Match[str]) -> Lexeme:
         return Lexeme(TEXT, unquote(value), match.start())
     if kind == OPERATOR:
         return Lexeme(OPERATOR, OPERATOR_SPELLINGS.get(value, value), match.start())
-    if kind == PERCENTILE:
+    if kind in (PERCENTILE, RELATED):
         return Lexeme(WORD, value, match.start())
     return Lexeme(WORD if kind == WORD else value, value, match.start())
 

@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Table, select
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
+UNIVERSALITY: Final = "universality"
+
 
 class RunKind(NamedTuple):
     """A kind of run: what a message says there is none of, its table, the command that makes one.
@@ -35,10 +37,30 @@ RUN_NEEDS: Final = {
         tables.attribute_runs,
         "neurondb attributes rate {model} --prompts FILE --sets FILE",
     ),
+    "families": RunKind(
+        "no families of the neurons of {model} are known",
+        tables.family_runs,
+        "neurondb families {model} --dataset TEXTS",
+    ),
     "generations": RunKind(
         "no texts that {model} generated are stored",
         tables.generation_runs,
         "neurondb generate {model} PROMPT",
+    ),
+    UNIVERSALITY: RunKind(
+        "neurons of {model} were not matched with those of other models",
+        tables.universality_runs,
+        "neurondb universality {model} OTHER --dataset TEXTS",
+    ),
+    "neighbours": RunKind(
+        "no neighbours and connections of {model} are stored",
+        tables.neighbour_runs,
+        "neurondb neighbours {model}",
+    ),
+    "heads": RunKind(
+        "neurons of {model} are not compared with attention heads",
+        tables.head_runs,
+        "neurondb heads {model}",
     ),
 }
 """Word in a query's header → the kind of run that it needs."""

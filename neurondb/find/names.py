@@ -9,6 +9,8 @@ from dataclasses import replace
 from sqlalchemy import Connection, func, select
 
 from neurondb.errors import UnknownNameError
+from neurondb.find.families import find_family_name
+from neurondb.find.related import refuse_unknown_places
 from neurondb.find.terms import (
     And,
     Expression,
@@ -16,6 +18,7 @@ from neurondb.find.terms import (
     HasPeak,
     HasText,
     HasToken,
+    InFamily,
     IsDescribed,
     Not,
     OnDataset,
@@ -43,9 +46,11 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
         expression, lambda term: _resolve_models(term, connection)
     )
     models_named = get_model_names(expression_with_models)
-    lists = [term for term in iterate_terms(expression_with_models) if isinstance(term, Places)]
+    terms = list(iterate_terms(expression_with_models))
+    lists = [term for term in terms if isinstance(term, Places)]
     if lists:
         _check_places(lists, connection, models_named)
+    refuse_unknown_places(terms, _list_sizes(connection, models_named))
     resolved = _replace_terms(
         expression_with_models, lambda term: _resolve_name(term, connection, models_named)
     )
@@ -60,19 +65,23 @@ def _place_text(term: Expression, dataset: str | None, *, server: bool) -> Expre
     return replace(term, dataset=dataset, server=server) if isinstance(term, HasText) else term
 
 
+def _list_sizes(connection: Connection, model_names: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Return name, layers and neurons a layer of the models of these names; without names, all."""
+    m = models.c
+    rows = connection.execute(select(m.name, m.n_layers, m.d_mlp).order_by(m.name))
+    return [(row[0], row[1], row[2]) for row in rows if not model_names or row[0] in model_names]
+
+
 def _check_places(
     lists: Sequence[Places], connection: Connection, model_names: Sequence[str]
 ) -> None:
     """Refuse a list with a neuron that none of the models has."""
-    m = models.c
-    rows = connection.execute(select(m.name, m.n_layers, m.d_mlp).order_by(m.name)).all()
-    sizes = [row for row in rows if not model_names or row.name in model_names]
-    shapes = {(row.n_layers, row.d_mlp) for row in sizes}
+    sizes = _list_sizes(connection, model_names)
+    shapes = {(n, d) for _, n, d in sizes}
     for place in (place for term in lists for place in term.places):
         if shapes and not any(place.layer < n and place.neuron < d for n, d in shapes):
             sizes_text = "; ".join(
-                f"{row.name} has layers 0–{row.n_layers - 1}, neurons 0–{row.d_mlp - 1}"
-                for row in sizes[:3]
+                f"{name} has layers 0–{n - 1}, neurons 0–{d - 1}" for name, n, d in sizes[:3]
             )
             raise UnknownNameError(f"no neuron {place.layer}.{place.neuron}: {sizes_text}")
 
@@ -172,6 +181,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasPeak(_find_token(connection, token, model_names), lists, within)
         case HasEffect(name, strength):
             return HasEffect(find_property_name(connection, name), strength)
+        case InFamily(str(name)):
+            return replace(term, name=find_family_name(connection, name))
         case OnDataset(name):
             return OnDataset(find_dataset_name(connection, name))
     return term

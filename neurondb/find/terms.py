@@ -154,6 +154,65 @@ class IsDescribed:
 
 
 @dataclass(frozen=True, slots=True)
+class IsRelated:
+    """The neuron is one that a certain neuron of its model is related to, by their weights.
+
+    Attributes:
+        relation: `downstream` if it reads what that one writes, `upstream` if it writes what that
+            one reads, `neighbours` if one of their vectors is alike or opposite.
+        place: The other neuron.
+        vectors: The vectors that are meant, of the one that reads; none of them means all.
+        sign: 1 for positive cosines, −1 for negative ones, 0 for either.
+    """
+
+    relation: str
+    place: Place
+    vectors: tuple[str, ...] = ()
+    sign: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MovesHead:
+    """The neuron raises (sign +1) or lowers (−1) a later head's attention to BOS by so much.
+
+    Attributes:
+        sign: The sign of the score.
+        operator: `>` or `>=`.
+        value: Standard deviations of random directions, not negative.
+        head: Layer and head; None for any.
+    """
+
+    sign: int
+    operator: str
+    value: float
+    head: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InFamily:
+    """A family of tests, or one test, explains the neuron, and `score` holds for how well.
+
+    Attributes:
+        name: Of the family or of the test; None for any.
+        within: Among so many first families of the neuron.
+        case: Code of the sign case; −1 for all tokens.
+        score: What holds for the column `score`; None for any score.
+    """
+
+    name: str | None
+    within: int
+    case: int
+    score: "Expression | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class HasScore:
+    """A condition on a score, until it is put to the families that it belongs to."""
+
+    strength: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
 class OnDataset:
     """The neuron's activations on a dataset are stored, and the other terms mean these."""
 
@@ -176,6 +235,10 @@ Expression: TypeAlias = (
     | HasText
     | IsConcept
     | IsDescribed
+    | IsRelated
+    | MovesHead
+    | InFamily
+    | HasScore
     | OnDataset
 )
 

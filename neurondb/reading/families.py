@@ -17,17 +17,16 @@ EVERY: Final = "all"
 LEAST_COUNTED: Final = 0.1
 """A neuron counts as one of its family where the best test explains more of its variance."""
 
-NEURON_STATEMENT: Final = """
-SELECT f.sign_case, f.rank, f.family, f.test, f.description, f.score, f.sign, f.share,
-       f.inside_mean, f.outside_mean
-FROM families f
-WHERE f.neuron_id = :neuron_id AND f.run_id = :run_id
-ORDER BY f.sign_case <> 'all', f.sign_case, f.rank
-"""
+NEURON_STATEMENT: Final = """SELECT sign_case, rank, family, test, description, score, sign, share,
+       inside_mean, outside_mean
+FROM families
+WHERE neuron_id = :neuron_id AND run_id = :run_id
+ORDER BY sign_case <> 'all', sign_case, rank"""
 """What explains a neuron, over all tokens first, then case by case."""
 
 
-class FamilyRun(NamedTuple):
+@dataclass(frozen=True)
+class FamilyRun:
     """A run as its row describes it, with the names of its model and dataset."""
 
     run_id: int
@@ -52,7 +51,8 @@ class FamilyRun(NamedTuple):
         return (self.n_positions - 1) / (2 * self.n_tokens)
 
 
-class Explanation(NamedTuple):
+@dataclass(frozen=True)
+class Explanation:
     """The best test of a family, and how well it explains a neuron; a row of `families`."""
 
     sign_case: str
@@ -142,7 +142,7 @@ def _read_runs(connection: Connection, conditions: Sequence[Any]) -> list[Family
         .where(*conditions)
         .order_by(r.created_at.desc(), r.run_id.desc())
     )
-    return [FamilyRun._make(row) for row in rows]
+    return [FamilyRun(*values) for values in map(tuple, rows)]
 
 
 def choose_family_run(
@@ -278,4 +278,66 @@ def _list_explained(
     return [
         Explained(key, f"{layer}.{neuron}", test, score, 1 if more else -1)
         for key, layer, neuron, test, score, more in rows
+    ]
+
+
+class PartOfTokens(NamedTuple):
+    """Tokens of one kind, and quantiles of a neuron's canonical hook_post on them."""
+
+    place: int
+    part: str
+    n: int
+    mean: float
+    q05: float
+    q25: float
+    q50: float
+    q75: float
+    q95: float
+
+
+class ShownNeuron(NamedTuple):
+    """A neuron whose activations are stored part by part, and its best test."""
+
+    neuron_id: int
+    name: str
+    test: str
+    score: float
+    sign: int
+    parts: Sequence[PartOfTokens]
+
+
+def list_shown_families(connection: Connection, run_id: int) -> list[str]:
+    """Return the families of whose neurons activations are stored part by part, by name."""
+    a, f, t = tables.family_activations.c, tables.neuron_families.c, tables.token_tests.c
+    return list(
+        connection.scalars(
+            select(t.family)
+            .select_from(tables.neuron_families)
+            .join(tables.token_tests, (t.run_id == f.run_id) & (t.test == f.test))
+            .where(f.run_id == run_id, f.case_id == ALL_CASES, f.rank == 0)
+            .where(f.neuron_id.in_(select(a.neuron_id).where(a.run_id == run_id)))
+            .distinct()
+            .order_by(t.family)
+        )
+    )
+
+
+def read_shown_neurons(
+    connection: Connection, run_id: int, family: str, split: str
+) -> list[ShownNeuron]:
+    """Return the neurons of a family with their activations part by part, the best first."""
+    a = tables.family_activations.c
+    columns = (getattr(a, name) for name in PartOfTokens._fields)
+    rows = connection.execute(
+        select(a.neuron_id, *columns)
+        .where(a.run_id == run_id, a.split == split)
+        .order_by(a.neuron_id, a.place)
+    )
+    parts: dict[int, list[PartOfTokens]] = {}
+    for neuron_id, *values in rows:
+        parts.setdefault(neuron_id, []).append(PartOfTokens(*values))
+    return [
+        ShownNeuron(*one, parts[one.neuron_id])
+        for one in _list_explained(connection, run_id, family, 0)
+        if one.neuron_id in parts
     ]

@@ -26,14 +26,18 @@ from neurondb.reading.examples import (
     read_control_lists,
     read_example_lists,
 )
+from neurondb.reading.families import NeuronFamilies, read_neuron_families
 from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
+from neurondb.reading.heads import KnownHead, list_neuron_heads
 from neurondb.reading.models import Model, find_model, find_neuron_id
+from neurondb.reading.neighbours import Relations, read_relations
 from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.peaks import CasePeaks, read_case_peaks
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
 from neurondb.reading.removal import Ablation, Removal, read_ablations, read_removal
 from neurondb.reading.texts import Dataset, find_dataset, list_neuron_datasets
 from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
+from neurondb.reading.universality import NeuronUniversality, read_neuron_universality
 from neurondb.reading.verdict import CosineReading, Verdict, read_cosines, read_verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -151,6 +155,11 @@ class NeuronPage:
             examples; empty until the stage `peaks` has come to it.
         token_stats: the tokens at, just after and just before which the mean of hook_post is
             largest; empty where the dataset was ingested without `--token-stats`.
+        universality: the neurons of other models that fire as it does; None where none was sought.
+        relations: who writes what it reads, who reads what it writes, whom it resembles; None
+            where `neurondb neighbours` has not been through its model.
+        heads: the attention heads that it moves most; empty until `heads` has come to the model.
+        families: the tests of tokens that explain it; None where `families` has not been run.
         description: what stands out of it, in a line; None where none is stored.
     """
 
@@ -164,6 +173,10 @@ class NeuronPage:
     controls: tuple[ControlList, ...] | None = None
     peaks: tuple[CasePeaks, ...] = ()
     token_stats: tuple[TokenStatistics, ...] = ()
+    universality: NeuronUniversality | None = None
+    relations: Relations | None = None
+    heads: tuple[KnownHead, ...] = ()
+    families: NeuronFamilies | None = None
     description: str | None = None
 
 
@@ -183,6 +196,9 @@ class NeuronDetails(NamedTuple):
         concepts: words and phrases that it was tried for, the strongest effect first.
         entropy: what fixing it does, of the runs in which it was fixed, the newest first.
         generations: requests for texts in which it was held, the newest first.
+        universality: the neurons of other models that fire as it does; None where none was sought.
+        relations: its relations to other neurons, by weights; None where they were not computed.
+        heads: the attention heads that it moves most, the strongest first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -197,6 +213,9 @@ class NeuronDetails(NamedTuple):
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    universality: NeuronUniversality | None
+    relations: Relations | None
+    heads: tuple[KnownHead, ...]
 
 
 def read_neuron_summary(
@@ -276,7 +295,18 @@ def read_neuron_page(
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
         token_stats=token_stats,
+        universality=read_neuron_universality(connection, stored_model, key),
+        relations=read_relations(connection, stored_model, key),
+        heads=list_neuron_heads(connection, key),
+        families=read_summary_families(connection, summary),
     )
+
+
+def read_summary_families(connection: Connection, summary: NeuronSummary) -> NeuronFamilies | None:
+    """Return what explains a neuron, on the dataset of its summary if that was looked at."""
+    key, dataset = summary.identity.neuron_id, summary.dataset
+    dataset_id = None if dataset is None else dataset.dataset_id
+    return read_neuron_families(connection, summary.model, key, dataset_id)
 
 
 def read_summary_peaks(connection: Connection, summary: NeuronSummary) -> tuple[CasePeaks, ...]:
@@ -304,6 +334,9 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         concepts=list_neuron_concepts(connection, key),
         entropy=list_neuron_entropy(connection, key),
         generations=list_neuron_generations(connection, key),
+        universality=read_neuron_universality(connection, model, key),
+        relations=read_relations(connection, model, key),
+        heads=list_neuron_heads(connection, key),
     )
 
 

@@ -21,8 +21,11 @@ RANKED_COLUMNS: Final = (
     *("post_mean", "post_variance", "post_skewness", "post_kurtosis", "post_positive"),
     *("out_kurtosis", "out_skewness", "out_variance", "out_dot_variance"),
     *("null_share", "jaccard", "lm_head_probability"),
+    *("nearest_gate", "nearest_in", "nearest_out"),
+    *("opposite_gate", "opposite_in", "opposite_out"),
     *("ablated_loss", "ablated_entropy", "ablated_rank", "ablated_scale"),
     *("attribution_loss", "attribution_entropy"),
+    "universal",
 )
 """The columns of neuron_overview by which neurons have an order."""
 

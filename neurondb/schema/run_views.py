@@ -1,4 +1,4 @@
-"""The views of what a running model was asked: entropy runs, attribute rates, generated texts.
+"""The views of runs: entropy, attribute rates, generated texts, universality, families.
 
 Each is a name, a SELECT that SQLite and PostgreSQL both read, and what a row is.
 """
@@ -66,7 +66,45 @@ JOIN generation_neurons k ON k.run_id = r.run_id
 JOIN neurons n ON n.neuron_id = k.neuron_id
 """
 
+_NEURON_UNIVERSALITY = """
+SELECT u.run_id, m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name,
+       u.neuron_id, r.dataset_id, u.place, o.name AS other_model, k.aligned_by, u.correlation,
+       u.best_id AS best_neuron_id, b.layer AS best_layer,
+       b.layer || '.' || b.neuron AS best_name, u.baseline,
+       (SELECT AVG(x.correlation) - AVG(x.baseline) FROM universality x
+        WHERE x.neuron_id = u.neuron_id AND x.run_id = u.run_id) AS excess,
+       u.lowest, u.lowest_id AS lowest_neuron_id,
+       (SELECT w.layer || '.' || w.neuron FROM neurons w WHERE w.neuron_id = u.lowest_id)
+       AS lowest_name
+FROM universality u
+JOIN universality_runs r ON r.run_id = u.run_id
+JOIN universality_models k ON k.run_id = u.run_id AND k.place = u.place
+JOIN models m ON m.model_id = r.model_id
+JOIN models o ON o.model_id = k.other_id
+JOIN neurons n ON n.neuron_id = u.neuron_id
+LEFT JOIN neurons b ON b.neuron_id = u.best_id
+"""
+
+_FAMILIES = """
+SELECT f.neuron_id, r.dataset_id, COALESCE(s.sign_case, 'all') AS sign_case, f.rank, t.family,
+       t.name AS test, f.score,
+       CASE WHEN f.inside_mean >= f.outside_mean THEN 1 ELSE -1 END AS sign, t.share,
+       f.inside_mean, f.outside_mean, t.description, f.run_id
+FROM neuron_families f
+JOIN family_runs r ON r.run_id = f.run_id
+JOIN token_tests t ON t.run_id = f.run_id AND t.test = f.test
+LEFT JOIN sign_case_names s ON s.sign_case_id = f.case_id
+"""
+
 RUN_VIEWS: Final = (
+    (
+        "families",
+        _FAMILIES,
+        "How much of the variance of a neuron's hook_post a test of tokens explains: the best test "
+        "of each family, the best family first (rank 0); sign_case: all tokens, or hook_post "
+        "restricted to a sign case and 0 elsewhere; sign: 1 where hook_post is larger where the "
+        "test holds.",
+    ),
     (
         "entropy_effects",
         _ENTROPY_EFFECTS,
@@ -93,6 +131,13 @@ RUN_VIEWS: Final = (
         "generation_held_neurons",
         _HELD_NEURONS,
         "A neuron that was held while a model generated, and at what, in canonical sign.",
+    ),
+    (
+        "neuron_universality",
+        _NEURON_UNIVERSALITY,
+        "A neuron and the neuron of another model that it is most correlated with; excess is the "
+        "mean over the run's other models of correlation less that of baseline: above 0.5 the "
+        "neuron is universal (METHODS §8).",
     ),
 )
 """Name, SELECT and comment of each."""

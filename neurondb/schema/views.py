@@ -17,8 +17,8 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
-from neurondb.schema.family_views import FAMILY_VIEWS
 from neurondb.schema.head_views import HEAD_VIEWS
+from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
 
@@ -272,6 +272,12 @@ def _effect_columns() -> str:
     )
 
 
+# Of the newest run. A run's rows of a neuron lie side by side, one for each other model.
+_UNIVERSAL = """(SELECT AVG(u.correlation) - AVG(u.baseline) FROM universality u
+        WHERE u.neuron_id = n.neuron_id
+          AND u.run_id = (SELECT MAX(r.run_id) FROM universality_runs r
+                          WHERE r.model_id = n.model_id))"""
+
 _NEURON_OVERVIEW = f"""
 SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n.neuron_id,
        k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
@@ -295,6 +301,8 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
             WHERE g.model_id = n.model_id AND g.layer = n.layer AND g.pair = 'in_out'
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
        {_effect_columns()},
+       {_UNIVERSAL} AS universal,
+       {write_neighbour_columns()},
        (SELECT d.text FROM descriptions d WHERE d.neuron_id = n.neuron_id) AS description
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
@@ -343,7 +351,7 @@ VIEWS: Final = (
         "(stronger + 1) / (n_random + 1).",
     ),
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
-    *(View(*view) for view in (*RUN_VIEWS, *HEAD_VIEWS, *FAMILY_VIEWS)),
+    *(View(*view) for view in (*RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     View(
         "sign_cases",

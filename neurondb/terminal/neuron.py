@@ -25,8 +25,12 @@ from neurondb.schema.views import PARTITION_VARIANCE, ROLE_KURTOSIS
 from neurondb.terminal.console import make_heading, make_hint, make_missing_stage_hint
 from neurondb.terminal.neuron_activations import draw_activations, draw_labels
 from neurondb.terminal.neuron_examples import draw_controls, draw_examples
+from neurondb.terminal.neuron_families import draw_neuron_families
+from neurondb.terminal.neuron_heads import draw_neuron_heads
 from neurondb.terminal.neuron_peaks import draw_case_peaks
+from neurondb.terminal.neuron_relations import draw_relations
 from neurondb.terminal.neuron_token_stats import draw_token_statistics
+from neurondb.terminal.neuron_universality import draw_universality
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED, draw_cosines, draw_vocabulary
 
 _TOKEN_CELLS: Final = 24
@@ -242,6 +246,22 @@ def _make_token_statistics_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel("by frequent token: largest |mean hook_post|", body)
 
 
+def _make_heads_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if not page.heads:
+        return None
+    return Panel(
+        "attention heads that it turns off and on", draw_neuron_heads(page.heads, view.width)
+    )
+
+
+def _make_families_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if page.families is None:
+        return None
+    dataset = make_visible(page.families.run.dataset)
+    title = f"explained by tests of tokens of {dataset}"
+    return Panel(title, draw_neuron_families(page.families, view.width))
+
+
 def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
     if page.controls is None:
         return None
@@ -250,6 +270,18 @@ def _make_controls_panel(page: NeuronPage, view: _View) -> Panel | None:
         command = format_ingest_command(page.identity.model, page.identity.source, "activations")
         return Panel(title, make_hint(f"none stored: run `{command} --controls --force`"))
     return Panel(title, draw_controls(page.controls, view.width, marks=view.marks))
+
+
+def _make_universality_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if page.universality is None:
+        return None
+    return Panel("in other models", draw_universality(page.universality, view.width))
+
+
+def _make_relations_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if page.relations is None:
+        return None
+    return Panel("other neurons, by weights", draw_relations(page.relations, view.width))
 
 
 def _make_annotations_panel(page: NeuronPage, _view: _View) -> Panel | None:
@@ -270,8 +302,12 @@ _PANELS: Final = (
     _make_peaks_panel,
     _make_labels_panel,
     _make_token_statistics_panel,
+    _make_families_panel,
     _make_vocabulary_panel,
+    _make_heads_panel,
     _make_examples_panel,
     _make_controls_panel,
+    _make_universality_panel,
+    _make_relations_panel,
     _make_annotations_panel,
 )

@@ -24,7 +24,7 @@ def draw_neuron_families(families: NeuronFamilies, width: int) -> RenderableType
     table = make_table()
     table.add_column("tokens", no_wrap=True)
     table.add_column("family", no_wrap=True)
-    table.add_column("where it holds", no_wrap=True)
+    table.add_column("test", no_wrap=True)
     for title in ("score", "inside", "outside", "share"):
         table.add_column(title, justify="right", no_wrap=True)
     cells = max(_LEAST_CELLS, width - _OTHER_CELLS)
@@ -50,7 +50,7 @@ def _add_row(table: Table, one: Explanation, cells: int) -> None:
     table.add_row(
         Text(EVERY if one.sign_case == EVERY else one.sign_case),
         Text(make_visible(one.family), "name"),
-        Text(keep_start(make_visible(one.description), cells)),
+        Text(keep_start(make_visible(one.test), cells)),
         f"{one.score:.3f}",
         format_compact(one.inside_mean),
         format_compact(one.outside_mean),

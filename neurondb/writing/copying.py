@@ -109,6 +109,8 @@ def _forget_unread(connection: Connection) -> None:
         tables.ablation_runs.c.dataset_id,
         tables.ablation_runs.c.means_dataset_id,
         tables.entropy_runs.c.dataset_id,
+        tables.universality_runs.c.dataset_id,
+        tables.family_runs.c.dataset_id,
         tables.attribute_runs.c.means_dataset_id,
         tables.head_runs.c.dataset_id,
     )

@@ -11,14 +11,20 @@ from neurondb.errors import IngestError
 from neurondb.schema import metadata, tables
 from neurondb.spelling import option
 from neurondb.writing.rows import format_utc_now, insert_one, transaction
+from neurondb.writing.universality import forget_universality_in
 
 RUN_TABLES: Final = (
     *(tables.ablation_runs, tables.clamp_runs, tables.concept_runs),
     *(tables.entropy_runs, tables.attribute_runs, tables.generation_runs),
-    tables.family_runs,
+    tables.universality_runs,
+    tables.neighbour_runs,
     tables.head_runs,
+    tables.family_runs,
 )
 """The tables of runs on a model, to which the tables of what came of them refer by `run_id`."""
+
+NEURON_COLUMNS: Final = ("neuron_id", "writer_id")
+"""What the column is called that says which neuron a row is of, here or there."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,11 @@ def forget_model(connection: Connection, model_id: int) -> None:
     first, end = model.first_neuron_id, model.first_neuron_id + model.n_layers * model.d_mlp
     runs = [table.c for table in RUN_TABLES]
     _forget_comparisons(connection, model_id)
+    forget_universality_in(connection, model_id)
     for table in reversed(metadata.sorted_tables):
-        if "neuron_id" in table.c:
-            of_model = (table.c.neuron_id >= first) & (table.c.neuron_id < end)
+        neuron_id = next((table.c[name] for name in NEURON_COLUMNS if name in table.c), None)
+        if neuron_id is not None:
+            of_model = (neuron_id >= first) & (neuron_id < end)
         elif "model_id" in table.c:
             of_model = table.c.model_id == model_id
         else:

@@ -7,11 +7,16 @@ from neurondb.contracts.weights import WeightsRecord
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
 from neurondb.writing.ledger import StepWriter
+from neurondb.writing.neighbours import forget_neighbours
 from neurondb.writing.rows import Columns, fill_with_nan
 
 
 def write_weights(writer: StepWriter, layer: int, record: WeightsRecord) -> None:
-    """Write a layer's neurons, cosines and baselines."""
+    """Write a layer's neurons, cosines and baselines.
+
+    Neighbours that were computed of the weights before are deleted.
+    """
+    forget_neighbours(writer.connection, writer.model)
     ids = writer.neuron_ids(layer)
     writer.replace_neurons(
         layer,

@@ -25,6 +25,7 @@ from tests.support.sample_facts import (
     Sample,
 )
 from tests.support.sample_model import draw_model
+from tests.support.sample_universality import draw_universality
 
 
 def build(path: Path) -> Sample:
@@ -36,6 +37,7 @@ def build(path: Path) -> Sample:
         for model_id, gated in ((1, True), (2, False)):
             _put(connection, draw_model(model_id, gated, sample))
         _comparison(connection, sample)
+        _put(connection, draw_universality(sample))
         connection.exec_driver_sql("ANALYZE")
     engine.dispose()
     return sample

@@ -10,8 +10,9 @@ HEAD_RUN = 120
 """Before the number of the model."""
 HEADS = 2
 PER_NEURON = 2
-ABLATED_PAIRS = ((6, 1, 0), (40, 2, 1), (70, 3, 0))
-"""Places of neurons in their model, and the heads from which they were taken."""
+ABLATED = ((6, 0), (40, 1), (70, 0))
+"""Places of neurons in their model, and the heads, of the layer drawn, that they were taken from.
+Head 0 of a layer is the one that a neuron deactivates, head 1 that which it activates."""
 N_TOKENS_KEPT = 12
 
 _ORIGIN = {"dtype": "float32", "device": "cpu", "tool_version": "0", "torch_version": "2"}
@@ -46,15 +47,15 @@ def draw_heads(model: ModelDrawing) -> None:
         **_WHEN,
     )
     _draw_attention_heads(model, chance, run_id)
-    _draw_scores(model, chance)
+    pairs = _draw_scores(model, chance)
     for standardised in (False, True):
         for place, (n, n_random) in enumerate(((3, 10), (400, 600), (380, 580), (9, 10))):
             low = (place - 2) * (4.0 if standardised else 1.0)
             bin_: Row = {"run_id": run_id, "standardised": standardised, "bin": place, "low": low}
             high = low + (4.0 if standardised else 1.0)
             model.add(tables.head_score_counts, **bin_, high=high, n_neurons=n, n_random=n_random)
-    for place, layer, head in ABLATED_PAIRS:
-        _draw_ablation(model, chance, {"run_id": run_id, "head_layer": layer, "head": head}, place)
+    for place, head in ABLATED:
+        _draw_ablation(model, chance, run_id, pairs[model.first + place, head])
 
 
 def _draw_attention_heads(model: ModelDrawing, chance: random.Random, run_id: int) -> None:
@@ -78,8 +79,11 @@ def _draw_attention_heads(model: ModelDrawing, chance: random.Random, run_id: in
             )
 
 
-def _draw_scores(model: ModelDrawing, chance: random.Random) -> None:
-    """Give each neuron a strongest head on either side; the two ends of each head get ranks."""
+def _draw_scores(model: ModelDrawing, chance: random.Random) -> dict[tuple[int, int], Row]:
+    """Give each neuron a strongest head on either side; the two ends of each head get ranks.
+
+    Returns the rows by neuron and head.
+    """
     rows: list[Row] = []
     for place in range(NEURONS - WIDTH):  # the last layer has no heads behind it
         for sign in (1, -1):
@@ -97,13 +101,16 @@ def _draw_scores(model: ModelDrawing, chance: random.Random) -> None:
                 row["head_rank"] = rank
     for row in rows:
         model.add(tables.neuron_head_rows, **row)
+    return {(row["neuron_id"], row["head"]): row for row in rows}
 
 
-def _draw_ablation(model: ModelDrawing, chance: random.Random, pair: Row, place: int) -> None:
-    key = pair | {"neuron_id": model.first + place}
+def _draw_ablation(model: ModelDrawing, chance: random.Random, run_id: int, pair: Row) -> None:
+    key: Row = {name: pair[name] for name in ("neuron_id", "head_layer", "head")}
+    key["run_id"] = run_id
     means = {name: round(chance.uniform(-1, 1), 3) for name in _RATES}
     firing = {f"firing_{name}": round(chance.uniform(-1, 1), 3) for name in _RATES}
-    scores = {"score": 1.2, "standardised": 4.8, "n": 30, "n_firing": 11}
+    scores: Row = {"score": pair["score"], "standardised": pair["standardised"]}
+    scores |= {"n": 30, "n_firing": 11}
     correlations = {"bos_correlation": -0.75, "norm_correlation": 0.5}
     model.add(tables.head_ablations, **key, **scores, **means, **firing, **correlations)
     for i in range(N_TOKENS_KEPT):

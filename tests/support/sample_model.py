@@ -28,6 +28,7 @@ from tests.support.sample_facts import (
 )
 from tests.support.sample_families import draw_families
 from tests.support.sample_heads import draw_heads
+from tests.support.sample_neighbours import draw_neighbours
 from tests.support.sample_neurons import draw_neuron
 from tests.support.sample_peaks import draw_peaks
 from tests.support.sample_runs import draw_runs
@@ -43,8 +44,9 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     _class_run(model)
     draw_held_neurons(model)
     draw_runs(model)
-    draw_families(model)
+    draw_neighbours(model)
     draw_heads(model)
+    draw_families(model)
     draw_descriptions(model)
     return model.rows
 

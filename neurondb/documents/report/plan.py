@@ -131,9 +131,12 @@ PLAN: Final = (
     PlannedFigure("ablations", "ablation-grid", draw_each("metric", "entropy", "loss")),
     PlannedFigure("ablations", "neuron-effects", draw_once()),
     PlannedFigure("ablations", "entropy-curves", draw_once()),
+    PlannedFigure("ablations", "head-scores", draw_once()),
+    PlannedFigure("ablations", "head-ablations", draw_once()),
     PlannedFigure("ablations", "attribute-curves", draw_once()),
     PlannedFigure("comparisons", "comparison-migration", choose_compared_models),
     PlannedFigure("comparisons", "comparison-cosines", choose_compared_models),
+    PlannedFigure("comparisons", "universality-summary", draw_once()),
 )
 """The figures of one model, in the order of the report."""
 
@@ -146,6 +149,8 @@ COMPARED_PLAN: Final = (
     PlannedFigure("vocabulary", "vocabulary-moments-by-layer", draw_once()),
     PlannedFigure("firing", "frequency-by-class", draw_once()),
     PlannedFigure("firing", "frequency-histograms", draw_once()),
+    PlannedFigure("comparisons", "universality-distributions", draw_once()),
+    PlannedFigure("comparisons", "universality-tails", draw_once()),
 )
 """The figures that several models have in common, in the order of the report."""
 

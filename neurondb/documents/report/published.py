@@ -25,7 +25,7 @@ def write_published(subject: Subject) -> Iterator[Block]:
     yield Heading("What was published of this model", 2, "published")
     yield Paragraph(
         f"As {verification.published_as}, {len(verification.comparisons):,} figures of it are "
-        f"published: {', '.join(f'{n:,} {verdict}' for verdict, n in counts.items())}."
+        f"published: {', '.join(_count(verdict, n) for verdict, n in counts.items())}."
     )
     yield from (Paragraph(Faint(caution)) for caution in verification.cautions)
     yield Table(
@@ -36,6 +36,11 @@ def write_published(subject: Subject) -> Iterator[Block]:
         tuple(_make_row(line) for line in lines[:LINES_SHOWN]),
         "Figures of the whole model or of one neuron, and of the layers those that differ.",
     )
+
+
+def _count(verdict: str, n: int) -> str:
+    """Return how many have a verdict, with its verb in the plural where they are several."""
+    return f"{n:,} {verdict.removesuffix('s') if n != 1 else verdict}"
 
 
 def _make_row(line: Comparison) -> tuple[Text, ...]:

@@ -19,6 +19,7 @@ PAGES: Final = {
     rf"/layer/{_MODEL}/(?P<layer>[0-9]{{1,9}})" + _JSON: "layer",
     rf"/neuron/{_MODEL}/{_PLACE}" + _JSON: "neuron.page",
     rf"/neuron/{_MODEL}/{_PLACE}/case-study\.(?P<form>md|html)$": "case_study",
+    rf"/connections/{_MODEL}/{_PLACE}" + _JSON: "connections",
     rf"/random/{_MODEL}$": "random",
     rf"/token/{_MODEL}/(?P<token_id>[0-9]{{1,9}})" + _JSON: "token",
     r"/text/(?P<text_id>[0-9]{1,12})" + _JSON: "text",

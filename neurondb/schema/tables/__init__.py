@@ -79,6 +79,13 @@ from neurondb.schema.tables.models import (
     neurons,
     rw_classes,
 )
+from neurondb.schema.tables.neighbours import (
+    connection_layers,
+    connection_rows,
+    neighbour_baselines,
+    neighbour_rows,
+    neighbour_runs,
+)
 from neurondb.schema.tables.peaks import peak_token_lists, peak_token_rows
 from neurondb.schema.tables.properties import (
     logit_effect_rows,
@@ -101,6 +108,11 @@ from neurondb.schema.tables.summaries import (
     token_stat_places,
     token_stat_rows,
     trace_rows,
+)
+from neurondb.schema.tables.universality import (
+    universality,
+    universality_models,
+    universality_runs,
 )
 from neurondb.schema.tables.vocabulary import (
     double_checking,
@@ -138,6 +150,8 @@ __all__ = [
     "concept_runs",
     "concept_texts",
     "concept_tokens",
+    "connection_layers",
+    "connection_rows",
     "control_example_rows",
     "control_kinds",
     "cosines",
@@ -169,6 +183,9 @@ __all__ = [
     "lm_head_tokens",
     "logit_effect_rows",
     "models",
+    "neighbour_baselines",
+    "neighbour_rows",
+    "neighbour_runs",
     "neuron_attributions",
     "neuron_effects",
     "neuron_families",
@@ -198,6 +215,9 @@ __all__ = [
     "tokens",
     "top_token_rows",
     "trace_rows",
+    "universality",
+    "universality_models",
+    "universality_runs",
     "vectors",
     "vocab_stat_rows",
 ]

@@ -40,6 +40,7 @@ ADDRESSES = (
     *(f"/concept/{number}" for number in (41, 42)),
     *(f"/entropy/{number}" for number in (61, 62)),
     *(f"/attributes/{number}" for number in (81, 82)),
+    *(f"/connections/{LLAMA}/0.1", f"/connections/{GPT}/3.1", f"/connections/{LLAMA}/1.4?by=in"),
     *(f"/generation/{number}" for number in (101, 102, 111, 112)),
 )
 
@@ -88,6 +89,9 @@ def test_links_of_our_pages_lead_somewhere(site: Site, address: str) -> None:
         (f"/pair?left={LLAMA}/0.64&right={GPT}/0.0", 404, "0 to 63"),
         (f"/compare/{LLAMA}/{GPT}", 400, "in common"),
         (f"/compare/{LLAMA}/nobody", 404, "'nobody'"),
+        (f"/connections/{LLAMA}/9.9", 404, "9.9"),
+        ("/connections/nobody/0.1", 404, "'nobody'"),
+        (f"/connections/{LLAMA}/0.1?by=out", 400, "gate, in"),
         ("/random/nobody", 404, "'nobody'"),
         ("/run/12345", 404, "12345"),
         (f"/figure/attribute-curves.json?model={LLAMA}&file=/etc/hostname", 400, "neurondb plot"),

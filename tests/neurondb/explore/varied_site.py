@@ -54,6 +54,8 @@ PAGES: Final = {
     "entropy": f"/entropy/{ENTROPY_RUN + 1}",
     "attributes": f"/attributes/{ATTRIBUTE_RUN + 1}",
     "generation": f"/generation/{GENERATION_RUN + 11}",
+    "connections": f"/connections/{LLAMA}/1.4",
+    "connections, ungated": f"/connections/{GPT}/0.3",
     "no such model": "/model/nothing",
 }
 """Our types of pages: one address each, or several where what is on it differs."""

@@ -45,6 +45,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "comparison-cosines": {"other": UNGATED},
     "vocabulary-moments": {"layer": 1},
     "properties-by-percentile": {"where": "in_out>0"},
+    "family-activations": {"family": "spelling"},
     "properties-by-layer": {"where": "in_out>0"},
 }
 """Of the figures that need some."""

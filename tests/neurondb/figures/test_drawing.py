@@ -126,7 +126,8 @@ def bare(tmp_path: Path) -> Iterator[Engine]:
 
 
 _COMMAND = (
-    r"`neurondb (ingest|tokens|compare|ablate[a-z-]*|attributes|clamp|concept|entropy|generate) "
+    r"`neurondb (ingest|tokens|compare|ablate[a-z-]*|attributes|clamp|concept|entropy|generate"
+    r"|universality) "
 )
 
 

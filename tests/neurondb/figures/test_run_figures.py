@@ -1,15 +1,15 @@
 """The figures of stored runs, against the sample's rows."""
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from neurondb.errors import UnknownNameError, UsageError
-from tests.neurondb.figures.specs import GATED, UNGATED, rates_file, rows, specification
-from tests.support.sample_facts import LAYERS
+from tests.neurondb.figures.specs import GATED, UNGATED, rates_file, rows, specification, together
+from tests.support.sample_facts import LAYERS, Sample
 from tests.support.sample_runs import (
     ATTRIBUTE_RUN,
     ENTROPY_RUN,
@@ -115,3 +115,44 @@ def test_what_is_not_stored(
 def test_a_run_and_a_file_are_two_things(sample_engine: Engine) -> None:
     with pytest.raises(UsageError, match="one of the two"):
         specification(sample_engine, "attribute-curves", file=rates_file(), run=81)
+
+
+@MODELS
+def test_universality_summaries_are_of_the_neurons_matched(
+    model: str, number: int, sample: Sample, sample_engine: Engine
+) -> None:
+    own = [m for m in sample.matches if m["model_id"] == number and m["correlation"] is not None]
+    spec = specification(sample_engine, "universality-summary", model)
+    bars = rows(spec, "measure")
+    assert {row["measure"] for row in bars} == {"correlation", "baseline", "excess"}
+    for measure in ("correlation", "baseline"):
+        counts = {row["x"]: row["n"] for row in bars if row["measure"] == measure}
+        assert sum(counts.values()) == len(own)
+        for low, n in counts.items():  # no value is on the edge of a bin
+            assert n == len([m for m in own if low < m[measure] < low + 0.02])
+    places = {n["neuron_id"]: n["layer"] for n in sample.neurons}
+    pairs = Counter((places[m["neuron_id"]], places[m["best_id"]]) for m in own)
+    cells = {(row["layer"], row["best"]): row["share"] for row in rows(spec, "best")}
+    assert cells == {pair: pytest.approx(n / len(own), abs=1e-6) for pair, n in pairs.items()}
+
+
+@pytest.mark.parametrize("name", ["universality-distributions", "universality-tails"])
+def test_distributions_of_matches_are_of_all_models(
+    name: str, sample: Sample, sample_engine: Engine
+) -> None:
+    spec = together(sample_engine, name, [GATED, UNGATED])
+    drawn = [row for data in spec["datasets"].values() for row in data if "measure" in row]
+    assert {row["model"] for row in drawn} == {GATED, UNGATED}
+    own = [m["correlation"] - m["baseline"] for m in sample.matches if m["correlation"] is not None]
+    if name == "universality-distributions":
+        for model in (GATED, UNGATED):
+            shares = [r["share"] for r in drawn if (r["model"], r["measure"]) == (model, "excess")]
+            assert sum(shares) == pytest.approx(1, abs=1e-4)
+        return
+    above = [row for row in drawn if row["measure"] == "excess" and row["threshold"] == 0.4]
+    assert sum(row["n"] for row in above) == sum(excess > 0.4 + 1e-9 for excess in own)
+
+
+def test_where_nothing_was_matched_the_figure_names_the_command(sample_engine: Engine) -> None:
+    with pytest.raises(UnknownNameError, match=r"no universality run 5 .*OTHER --dataset"):
+        specification(sample_engine, "universality-summary", GATED, run=5)

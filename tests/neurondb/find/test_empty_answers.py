@@ -34,6 +34,8 @@ def weights_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         for table in EMPTIED:
             connection.execute(text(f"DELETE FROM {table} WHERE neuron_id < 256"))
         connection.execute(text("DELETE FROM tokens WHERE model_id = 1"))
+        for table in ("universality", "universality_models", "universality_runs"):
+            connection.execute(text(f"DELETE FROM {table}"))
         for table in ("comparison_neurons", "comparisons"):
             connection.execute(text(f"DELETE FROM {table}"))
     engine.dispose()
@@ -81,6 +83,7 @@ def test_places_beyond_every_model_are_told(
         ("property=is-ascii in_out>5", ["token properties.*sample-llama"]),
         ("model=sample-llama property.is-ascii<-1", ["--name sample-llama --stages vocab`"]),
         ("model=sample-gpt property.is-ascii<-99", []),
+        ("model=sample-gpt universal>0.5", ["neurondb universality sample-gpt OTHER --dataset"]),
     ],
 )
 def test_a_stage_that_is_missing_is_told(

@@ -28,6 +28,8 @@ ARGUMENTS: Mapping[str, dict[str, str]] = {
     "token-stats-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "0"},
     "neurons-for-token": {"token": " dog"},
     "concept-neurons": {"concept": CONCEPT},
+    "families-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "7"},
+    "family-neurons": {"family": "unigram"},
     "neurons-encoding-token": {"token": " dog"},
     "kept-top-tokens": {"base": LLAMA, "tuned": GPT},
 }

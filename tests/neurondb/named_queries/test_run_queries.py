@@ -21,6 +21,7 @@ from tests.support.sample_runs import (
     GENERATION_RUN,
     N_SAMPLES,
 )
+from tests.support.sample_universality import GPT_RUN, NEW_RUN, OLD_RUN
 
 LLAMA = "sample-llama"
 
@@ -130,6 +131,7 @@ def test_what_there_is_none_of(sample: Sample, tmp_path: Path) -> None:
             ("entropy", ("results", "neurons", "runs")),
             ("attribute", ("rate_rows", "states", "left_out", "runs")),
             ("generation", ("counts", "texts", "neurons", "runs")),
+            ("head", ("ablation_tokens", "ablations", "score_counts", "runs")),
         ):
             for part in parts:
                 connection.execute(f"DELETE FROM {kind}_{part}")
@@ -139,7 +141,44 @@ def test_what_there_is_none_of(sample: Sample, tmp_path: Path) -> None:
             ("entropy-runs", "neurondb entropy sample-llama --dataset TEXTS"),
             ("attribute-rates", "neurondb attributes rate sample-llama"),
             ("generated-texts", "neurondb generate sample-llama PROMPT"),
+            ("attention-heads", "neurondb heads sample-llama"),
         ):
             assert not ask(engine, name, model=LLAMA)
             reasons = named_queries.explain_empty(engine, name, {"model": LLAMA})
             assert any(command in reason for reason in reasons)
+
+
+def test_universal_neurons_are_those_above_the_excess_with_their_best_match(
+    sample: Sample, sample_engine: Engine
+) -> None:
+    found = ask(sample_engine, "universal-neurons", model=LLAMA, excess=0.4)
+    expected = [n for n in sample.neurons if n["model"] == LLAMA and (n["universal"] or 0) > 0.4]
+    expected.sort(key=lambda n: (-n["universal"], n["neuron_id"]))
+    assert [row["name"] for row in found] == [n["name"] for n in expected[:100]]
+    matches = {m["neuron_id"]: m for m in sample.matches}
+    names = {n["neuron_id"]: n["name"] for n in sample.neurons}
+    for row, neuron in zip(found, expected, strict=False):
+        match = matches[neuron["neuron_id"]]
+        assert (row["class"], row["other_model"]) == (neuron["class"], "sample-gpt")
+        assert row["best_name"] == names[match["best_id"]]
+        assert row["excess"] == pytest.approx(neuron["universal"])
+        assert row["largest_correlation"] == row["smallest_correlation"] == match["correlation"]
+
+
+def test_universality_runs_have_a_row_for_each_other_model(
+    sample: Sample, sample_engine: Engine
+) -> None:
+    rows = ask(sample_engine, "universality-runs")
+    assert [row["run_id"] for row in rows] == [GPT_RUN, NEW_RUN, OLD_RUN]
+    of_gpt = rows[0]
+    known = [n["universal"] for n in sample.neurons if n["model"] == "sample-gpt"]
+    known = [excess for excess in known if excess is not None]
+    assert of_gpt["share_universal"] == pytest.approx(statistics.mean(x > 0.5 for x in known))
+    own = [m for m in sample.matches if m["run_id"] == GPT_RUN and m["correlation"] is not None]
+    assert of_gpt["mean_correlation"] == pytest.approx(
+        statistics.mean(m["correlation"] for m in own)
+    )
+    assert (of_gpt["aligned_by"], of_gpt["n_unaligned"], of_gpt["layer_window"]) == (
+        *("characters", 3),
+        1,
+    )

@@ -38,8 +38,11 @@ from neurondb.reading.clamps import ClampSweep
 from neurondb.reading.concepts import NeuronConcept
 from neurondb.reading.entropy_runs import NeuronEntropy
 from neurondb.reading.examples import ExampleOptions, read_control_lists, read_example_lists
+from neurondb.reading.families import NeuronFamilies
 from neurondb.reading.generation_runs import HeldRun
+from neurondb.reading.heads import KnownHead
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.neighbours import Relations
 from neurondb.reading.neuron import (
     Annotation,
     Identity,
@@ -47,6 +50,7 @@ from neurondb.reading.neuron import (
     read_annotations,
     read_neuron_details,
     read_neuron_summary,
+    read_summary_families,
     read_summary_peaks,
 )
 from neurondb.reading.pairs import Counterpart
@@ -54,6 +58,7 @@ from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
 from neurondb.reading.removal import Ablation, Removal
 from neurondb.reading.token_stats import TokenStatistics, read_token_statistics
+from neurondb.reading.universality import NeuronUniversality
 from neurondb.reading.verdict import CosineReading, Verdict
 from neurondb.reading.vocabulary import (
     DoubleChecking,
@@ -86,6 +91,7 @@ class NeuronContent:
         quantiles: quantiles from the histogram, which counts every eighth position.
         examples: the examples of the chosen sign case and quantity.
         peaks: the tokens that it fires on, after and before, by sign case.
+        families: the tests of tokens that explain it; None where none were run.
         missing: stage → the command that adds it.
         sql: panel → the statement behind it.
         tried: a text of the visitor's own, where the model runs beside the site.
@@ -117,7 +123,11 @@ class NeuronContent:
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
     generations: tuple[HeldRun, ...]
+    universality: NeuronUniversality | None
+    relations: Relations | None
+    heads: tuple[KnownHead, ...]
     peaks: tuple[CasePeaks, ...]
+    families: NeuronFamilies | None
     annotations: tuple[Annotation, ...]
     commands: tuple[Command, ...]
     missing: dict[str, str]
@@ -235,10 +245,14 @@ def read_content(request: Request) -> NeuronContent:
         examples=examples,
         controls=controls,
         peaks=read_summary_peaks(connection, summary),
+        families=(families := read_summary_families(connection, summary)),
         annotations=read_annotations(connection, key),
         commands=(*_export_commands(request), *list_commands(identity, choices, tokens, examples)),
         missing=list_missing_stage_commands(identity),
-        sql=list_panel_statements(_collect_statement_values(summary, choices)),
+        sql=list_panel_statements(
+            _collect_statement_values(summary, choices)
+            | {"run_id": None if families is None else families.run.run_id}
+        ),
         live=request.site.find_live(model.name) is not None,
         **details._asdict(),
     )

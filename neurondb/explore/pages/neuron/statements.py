@@ -5,6 +5,7 @@ from typing import Final
 
 from neurondb.explore.sql import LAYER_COSINES as _LAYER
 from neurondb.explore.sql import Sql
+from neurondb.reading.families import NEURON_STATEMENT
 
 _OVERVIEW: Final = """SELECT * FROM neuron_overview
 WHERE neuron_id = :neuron_id"""
@@ -98,6 +99,20 @@ FROM generation_held_neurons h
 JOIN generation_runs r ON r.run_id = h.run_id
 WHERE h.neuron_id = :neuron_id
 ORDER BY h.run_id DESC"""
+_UNIVERSALITY: Final = """SELECT other_model, aligned_by, best_name, correlation, baseline,
+       excess, lowest_name, lowest
+FROM neuron_universality
+WHERE neuron_id = :neuron_id
+  AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)
+ORDER BY place"""
+_HEADS: Final = """SELECT h.head_name, h.effect, h.score, h.standardised, h.head_rank,
+       e.n_firing, e.firing_bos_attention, e.firing_bos_change, e.firing_output_norm,
+       e.firing_norm_change
+FROM neuron_heads h
+LEFT JOIN head_effects e ON e.neuron_id = h.neuron_id AND e.head_layer = h.head_layer
+                        AND e.head = h.head
+WHERE h.neuron_id = :neuron_id
+ORDER BY ABS(h.standardised) DESC, h.head_layer, h.head"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -114,6 +129,7 @@ _PANELS: Final = {
     "activations": ("its moments", _ACTIVATIONS, "neuron_id dataset_id"),
     "labels": ("the neuron by label", _LABELS, "neuron_id dataset_id"),
     "token_stats": ("the neuron by token", _BY_FREQUENT_TOKENS, "neuron_id dataset_id"),
+    "families": ("what explains it", NEURON_STATEMENT, "neuron_id run_id"),
     "examples": ("these examples", _EXAMPLES, "neuron_id dataset_id sign_case quantity"),
     "controls": ("these texts", _CONTROLS, "neuron_id dataset_id"),
     "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),
@@ -123,6 +139,8 @@ _PANELS: Final = {
     "clamps": ("its clamp sweeps", _CLAMPS, "neuron_id"),
     "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),
     "generations": ("texts with it held", _GENERATIONS, "neuron_id"),
+    "universality": ("its matches in other models", _UNIVERSALITY, "neuron_id model_id"),
+    "heads": ("its attention heads", _HEADS, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""

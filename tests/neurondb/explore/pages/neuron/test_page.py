@@ -269,7 +269,7 @@ def test_stages_that_are_missing_come_with_the_command(changed: Change) -> None:
     assert set(content["sql"]) == {
         *("overview", "cosines", "layer", "tokens", "moments", "effects", "ablations"),
         *("counterparts", "annotations", "removal", "clamps", "concepts"),
-        *("entropy", "generations"),
+        *("entropy", "families", "generations"),
     }
 
 

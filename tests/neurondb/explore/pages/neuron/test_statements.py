@@ -101,6 +101,7 @@ REMOVAL = ("metric", "n", "mean", "std", "changed", "estimate")
 ABLATIONS = ("mode", "condition", "value", "metric", "filter", "n", "mean", "std", "q50")
 PEAKS = ("sign_case", "place", "rank", "token", "count", "list_size", "value")
 EXAMPLES = ("rank", "value", "position", "ordinal", "text_id")
+FAMILIES = ("sign_case", "rank", "family", "test", "score", "sign", "inside_mean", "share")
 
 
 def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
@@ -152,13 +153,26 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             for one in content["entropy"]
             for metric, total in one["total"].items()
         ),
+        "families": columns(content["families"]["explanations"], *FAMILIES),
         "generations": [
             (one["run"]["run_id"], one["run"]["prompt"], int(one["ablated"]), one["value"])
             for one in content["generations"]
         ],
+        "heads": [heads_row(one) for one in content["heads"]],
+        "universality": columns(content["universality"]["matches"], *MATCHES),
     }
 
 
+def heads_row(one: dict[str, Any]) -> tuple[Any, ...]:
+    """Return a head as its SQL has it."""
+    pair, ablation = one["pair"], one["ablation"] or {}
+    changes = (ablation.get(name) for name in ABLATED)
+    name = f"{pair['head_layer']}.{pair['head']}"
+    return (name, pair["score"], pair["standardised"], pair["head_rank"], *changes)
+
+
+ABLATED = ("n_firing", "firing_bos_change", "firing_norm_change")
+MATCHES = ("other", "best", "correlation", "baseline", "lowest", "lowest_correlation")
 TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
 HELD = f"""
     INSERT OR REPLACE INTO clamp_run_neurons VALUES ({CLAMP_RUN + 10}, {KEY}, 0.5);
@@ -193,6 +207,11 @@ RETURNED = {
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),
     "generations": ("run_id", "prompt", "ablated", "value"),
+    "heads": ("head_name", "score", "standardised", "head_rank", *ABLATED),
+    "families": FAMILIES,
+    "universality": (
+        *("other_model", "best_name", "correlation", "baseline", "lowest_name", "lowest"),
+    ),
 }
 """Panel → the columns of its SQL that the page shows."""
 SORTED = (
@@ -244,7 +263,8 @@ BULK: tuple[str, ...] = (
     "peak_token_rows",
 )
 BULK += ("sign_case_rows", "activation_stats", "vocab_stat_rows", "property_effects", "classes")
-BULK += ("token_stat_rows",)
+BULK += ("token_stat_rows", "neighbour_rows", "connection_rows")
+BULK += ("neuron_families", "position_information")
 BULK += ("neurons", "cosines", "comparison_neurons", "texts", "text_token_ids", "tokens")
 
 

@@ -1,0 +1,42 @@
+"""What a neuron's page says of attention heads: which of them it turns off and on (METHODS §7)."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from neurondb.formatting.numbers import MISSING, format_signed
+from neurondb.formatting.text import wrap_parts
+from neurondb.reading.heads import HeadEffect, KnownHead
+from neurondb.terminal.console import make_table
+from neurondb.terminal.heads import format_relative
+
+_NOTES: Final = ("deactivates: firing raises the attention to BOS", "σ: of random directions")
+_ABLATION_NOTE: Final = "changes: without it in the head's query, where it fires"
+
+
+def draw_neuron_heads(heads: Sequence[KnownHead], width: int) -> RenderableType:
+    """Return a row a head, with what path ablation changed where the neuron fires."""
+    ablated = any(head.ablation is not None for head in heads)
+    table = make_table()
+    for name in ("head", "firing"):
+        table.add_column(name, no_wrap=True)
+    for name in ("score", "σ", "of the head", *(("BOS change", "norm change") if ablated else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in heads:
+        pair = one.pair
+        place = MISSING if pair.head_rank is None else f"place {pair.head_rank + 1}"
+        numbers = (f"{pair.score:+.3f}", f"{pair.standardised:+.1f}", place)
+        changes = _format_changes(one.ablation) if ablated else ()
+        table.add_row(Text(pair.head_name, "name"), pair.effect, *numbers, *changes)
+    notes = (*_NOTES, *((_ABLATION_NOTE,) if ablated else ()))
+    return Group(table, Text(wrap_parts(notes, width), "faint"))
+
+
+def _format_changes(ablation: HeadEffect | None) -> tuple[str, str]:
+    """Return the changes of the attention to BOS and, in per cent, of the norm of the output."""
+    if ablation is None:
+        return MISSING, MISSING
+    norm = format_relative(ablation.firing_norm_change, ablation.firing_output_norm)
+    return format_signed(ablation.firing_bos_change), norm

@@ -1,0 +1,85 @@
+"""What the sample database holds of neurons matched between its two models, and with one of them.
+
+`sample-llama` was matched with `sample-gpt` in two runs, of which the newer is shown; `sample-gpt`
+with `sample-llama` in one, by characters.
+"""
+
+import random
+from typing import Any, Final
+
+from neurondb.schema import tables
+from tests.support.sample_facts import DATASET, LAYERS, NEURONS, TEXTS, Insertions, Row, Sample
+
+OLD_RUN, NEW_RUN, GPT_RUN = 1101, 1102, 1103
+CONSTANT: Final = 9
+"""The number, by place in a model, of the neuron that is constant."""
+_ORIGIN: Final = {"dtype": "float32", "device": "cpu", "tool_version": "0", "torch_version": "2"}
+_WHEN: Final = {"fingerprint": "f", "created_at": "2026-01-05T04:05:06+00:00"}
+
+
+def draw_universality(sample: Sample) -> Insertions:
+    """Return the rows of the runs; the sample's neurons have `universal` of those shown."""
+    rows: Insertions = {}
+    for run_id, model_id, other_id, aligned_by in (
+        (OLD_RUN, 1, 2, "tokens"),
+        (NEW_RUN, 1, 2, "tokens"),
+        (GPT_RUN, 2, 1, "characters"),
+    ):
+        by_characters = aligned_by == "characters"
+        _add(
+            rows,
+            tables.universality_runs,
+            run_id=run_id,
+            model_id=model_id,
+            dataset_id=DATASET,
+            max_len=1024,
+            n_texts=len(TEXTS),
+            layer_window=None if run_id == NEW_RUN else 1,
+            seed=0,
+            seconds=2.5,
+            request=f"universality {run_id}",
+            **_ORIGIN,
+            **_WHEN,
+        )
+        _add(
+            rows,
+            tables.universality_models,
+            run_id=run_id,
+            place=0,
+            other_id=other_id,
+            other_fingerprint="f",
+            aligned_by=aligned_by,
+            n_tokens=40,
+            n_unaligned=3 * by_characters,
+            n_tiles=LAYERS * LAYERS,
+            n_passes=1,
+        )
+        _draw_matches(rows, sample, run_id, model_id, other_id)
+    return rows
+
+
+def _draw_matches(
+    rows: Insertions, sample: Sample, run_id: int, model_id: int, other_id: int
+) -> None:
+    chance = random.Random(f"universality {run_id}")
+    for i in range(NEURONS):
+        neuron = sample.neurons[(model_id - 1) * NEURONS + i]
+        row: Row = {"neuron_id": neuron["neuron_id"], "run_id": run_id, "place": 0}
+        found: Row = dict.fromkeys(("correlation", "best_id", "baseline", "lowest", "lowest_id"))
+        if i != CONSTANT:
+            first = (other_id - 1) * NEURONS
+            found = {
+                "correlation": round(round(chance.uniform(0.3, 0.99), 2) + 0.005, 3),
+                "best_id": first + chance.randrange(NEURONS),
+                "baseline": round(round(chance.uniform(0.1, 0.3), 2) + 0.002, 3),
+                "lowest": round(chance.uniform(-1, -0.1), 2),
+                "lowest_id": first + chance.randrange(NEURONS),
+            }
+        _add(rows, tables.universality, **row, **found)
+        neuron["universal"] = None if i == CONSTANT else found["correlation"] - found["baseline"]
+        if run_id != OLD_RUN:
+            sample.matches.append(row | found | {"model_id": model_id, "other_id": other_id})
+
+
+def _add(rows: Insertions, table: Any, **row: Any) -> None:
+    rows.setdefault(table, []).append(row)
