@@ -75,6 +75,9 @@ SHOWN: Final[dict[str, dict[str, Any]]] = {
 }
 """Figure → its parameters, in the order of the page."""
 LEFT_OUT: Final = {
+    "class-paths": "of a series of models that were compared",
+    "series-moved": "of a series of models that were compared",
+    "series-medians": "of a series of models that were compared",
     "comparison-migration": "of two models that were compared",
     "comparison-cosines": "of two models that were compared",
     "neuron-effects": "of neurons that `neurondb ablate-each` removed one by one",
