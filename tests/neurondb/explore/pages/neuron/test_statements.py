@@ -158,8 +158,8 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             (one["run"]["run_id"], one["run"]["prompt"], int(one["ablated"]), one["value"])
             for one in content["generations"]
         ],
-        "universality": columns(content["universality"]["matches"], *MATCHES),
         "heads": [heads_row(one) for one in content["heads"]],
+        "universality": columns(content["universality"]["matches"], *MATCHES),
     }
 
 
@@ -207,11 +207,11 @@ RETURNED = {
     "clamps": ("run_id", "probability"),
     "entropy": ("run_id", "metric", "value", "total", "direct"),
     "generations": ("run_id", "prompt", "ablated", "value"),
+    "heads": ("head_name", "score", "standardised", "head_rank", *ABLATED),
+    "families": FAMILIES,
     "universality": (
         *("other_model", "best_name", "correlation", "baseline", "lowest_name", "lowest"),
     ),
-    "heads": ("head_name", "score", "standardised", "head_rank", *ABLATED),
-    "families": FAMILIES,
 }
 """Panel → the columns of its SQL that the page shows."""
 SORTED = (
