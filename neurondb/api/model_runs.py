@@ -139,7 +139,7 @@ class ModelRuns(ABC):
             others: The names of the other models, or of one.
             progress: What is told how far the work is; None shows bars on stderr.
             options: `dataset` and the like; `layer_window`, layers beside the same depth, or
-                None for all of them; `memory` in GB, `seed`, `device`, `dtype`, `force`.
+                None for all of them; `memory` in GiB, `seed`, `device`, `dtype`, `force`.
 
         Returns:
             A row of `neuron_universality` for each neuron and other model.
