@@ -47,7 +47,7 @@ _MATCHES: Final = """
            best_neuron_id, baseline, excess, lowest, lowest_name
     FROM neuron_universality
     WHERE run_id = :run
-    ORDER BY neuron_id, other_model"""
+    ORDER BY neuron_id, place"""
 _RATES: Final = """
     SELECT run_id, model, run, draw, layer, rate, n_prompts, answer_probability, definition, mode,
            hook, condition, value
@@ -127,16 +127,16 @@ class ModelRuns(ABC):
     ) -> Result:
         """Match a model's neurons with those of others that fire as they do, and store the matches.
 
-        `db.universality("seed-a", ["seed-b", "seed-c"], dataset="texts.jsonl")` is `neurondb
-        universality seed-a seed-b seed-c --dataset texts.jsonl`; what is stored already is not run
-        again.
+        `db.universality("pythia-160m", ["pythia-410m"], dataset="texts.jsonl")` is `neurondb
+        universality pythia-160m pythia-410m --dataset texts.jsonl`; what is stored already is not
+        run again.
 
         Args:
             model: Its name in the database; its weights must be where they were read from.
             others: The names of the other models, or of one.
             progress: What is told how far the work is; None shows bars on stderr.
-            options: `dataset` and the like; `window`, layers on each side of the same depth, or
-                None for all layers; `memory` in GB, `seed`, `device`, `dtype`, `force`.
+            options: `dataset` and the like; `layer_window`, layers beside the same depth, or
+                None for all of them; `memory` in GB, `seed`, `device`, `dtype`, `force`.
 
         Returns:
             A row of `neuron_universality` for each neuron and other model.
@@ -145,13 +145,13 @@ class ModelRuns(ABC):
             MissingExtraError: when the extra `ingest` is not installed.
             NeuronDBError: one line on what was wrong.
         """
-        known = ("window", "memory", "device", "dtype", "force")
+        known = ("layer_window", "memory", "device", "dtype", "force")
         _refuse_unknown("universality", options, (*TEXTS, *known))
         request = UniversalityRequest(
             self._make_machine(model, options),
             (others,) if isinstance(others, str) else tuple(others),
             make_texts_request(options),
-            options.get("window", DEFAULT_WINDOW),
+            options.get("layer_window", DEFAULT_WINDOW),
             options.get("seed", 0),
             options.get("memory", DEFAULT_MEMORY),
             force=bool(options.get("force")),

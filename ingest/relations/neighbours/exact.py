@@ -26,8 +26,8 @@ MOST: Final = 64
 """Entries of a list at most, however many are beyond the threshold."""
 DECIMALS: Final = 12
 """Cosines that agree to so many are equal, and the smaller number goes first."""
-PAIRS_AT_ONCE: Final = 2**15
-"""Pairs of rows whose products are taken in float64 at a time."""
+ELEMENTS_AT_ONCE: Final = 2**20
+"""Elements of rows that are multiplied pair by pair at a time: what a processor's cache holds."""
 
 
 class RelatedLists(NamedTuple):
@@ -115,19 +115,14 @@ def _measure(
 
 
 def _multiply_pairs(left: Rows, rows: Tensor, right: Rows, others: Tensor) -> Tensor:
-    """Return the cosines of pairs of rows, one row of each side, in float64."""
+    """Return the cosines of pairs of rows, one row of each side, summed in float64."""
+    n_at_once = max(1, ELEMENTS_AT_ONCE // left.shape[1])
     parts = [
-        _compute_cosines(left[i].double(), right[j].double())
-        for i, j in zip(
-            torch.split(rows, PAIRS_AT_ONCE), torch.split(others, PAIRS_AT_ONCE), strict=True
-        )
+        (left[i] * right[j]).sum(1, dtype=torch.float64)
+        for i, j in zip(torch.split(rows, n_at_once), torch.split(others, n_at_once), strict=True)
     ]
-    return torch.cat(parts)
-
-
-def _compute_cosines(left: Tensor, right: Tensor) -> Tensor:
-    squares = (left * left).sum(1) * (right * right).sum(1)
-    return (left * right).sum(1) / squares.clamp_min(torch.finfo(torch.float64).tiny).sqrt()
+    norms = _measure_norms(left)[rows] * _measure_norms(right)[others]
+    return torch.cat(parts) / norms[:, 0]
 
 
 def _sort(scores: Float[NDArray[np.float64], "..."], ids: Int[NDArray[np.int64], "..."]) -> _Known:
@@ -189,7 +184,7 @@ def _list_some(rows: UnitRows, relation: Relation, chosen: NDArray[np.int64], wi
 
 
 def _measure_norms(rows: Tensor) -> Tensor:
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float64)
     return norms.clamp_min(1e-300)
 
 
