@@ -58,6 +58,7 @@ from neurondb.reading.families import find_stored_families
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
 from neurondb.spelling import option
+from neurondb.writing.descriptions import describe_model
 from neurondb.writing.families import store_families
 from neurondb.writing.rows import transaction
 
@@ -89,6 +90,7 @@ def run(request: FamiliesRequest, progress: Progress) -> FamiliesReport:
         with explain_memory_errors(plan.running):
             record = _measure(engine, plan, request, progress, started)
         run_id = store_families(engine, record)
+        describe_model(engine.url, request.machine.model, progress, force=request.force)
     return FamiliesReport(run_id, True, time.perf_counter() - started)
 
 
