@@ -34,8 +34,7 @@ def found(database: str, models: tuple[Path, ...]) -> list[Any]:
         assert compare.run(SeriesRequest(NAMES, database), Silent()) == 1
     answers: list[Any] = []
     with open_engine(database) as engine:
-        for name in QUERIES:
-            answers.append(_round(named_queries.run(engine, name, {}).rows))
+        answers += [_round(named_queries.run(engine, name, {}).rows) for name in QUERIES]
         for figure in SERIES_FIGURES:
             with engine.connect() as connection:
                 sql = figures.fill_statement(connection, figure.name, NAMES[0])
