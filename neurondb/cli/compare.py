@@ -56,7 +56,7 @@ def compare(
     neurondb compare llama-3.1-8b llama-3.1-8b-instruct
     neurondb compare llama-3.1-8b llama-3.1-8b-instruct --format csv -o moved.csv
     neurondb query class-migration --param before=llama-3.1-8b
-    neurondb compare olmo-step1000 olmo-step2000 olmo-step4000
+    neurondb compare STEP-1000 STEP-2000 STEP-4000
     neurondb query class-paths
     """  # noqa: D301
     if len(models) < 2:

@@ -18,9 +18,8 @@ def describe(model: str, force: bool, db: str | None) -> None:
     """Describe every neuron of MODEL in a line, from what is stored of it.
 
     The line says what stands out of chance, the most telling first, each with its number: tokens
-    that it fires on, reads, promotes and suppresses, its class, role, heads. `ingest` does this at
-    its end; after other commands that add to a model it is this one that brings the lines up to
-    date. Lines that are up to date are left alone.
+    that it fires on, reads, promotes and suppresses, its class, role, heads. `ingest`, `merge`,
+    `families` and `heads` do this at their end. Lines that are up to date are left alone.
 
     \b
     neurondb describe llama-3.2-3b

@@ -36,7 +36,7 @@ class Firing(NamedTuple):
     Attributes:
         place: `on`, `after` or `before`: where what they share stands, seen from the peak.
         words: tokens or the name of a property.
-        count: how many of the texts share it.
+        n_sharing: how many of the texts share it.
         n: how many texts there are.
         surprise: nats by which that exceeds chance.
         is_property: whether `words` begins with the name of a property of tokens.
@@ -44,7 +44,7 @@ class Firing(NamedTuple):
 
     place: str
     words: tuple[str, ...]
-    count: int
+    n_sharing: int
     n: int
     surprise: float
     is_property: bool = False

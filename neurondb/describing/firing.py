@@ -62,7 +62,7 @@ def find_firing(peaks: Peaks, kin: TokenKin, shares: Shares) -> list[Firing | No
             if rival is None or _rank(found) > _rank(rival):
                 best[neuron] = found
     n_first = peaks.first.sum(1)
-    for neuron in np.flatnonzero((n_first >= 0.75 * n_texts) & (n_texts >= FEWEST)):
+    for neuron in np.flatnonzero((n_first >= 0.75 * n_texts) & (n_texts >= FEWEST)).tolist():
         n, count = int(n_texts[neuron]), int(n_first[neuron])
         best[neuron] = Firing("on", (FIRST_TOKEN,), count, n, 5.0 * count)
     return best

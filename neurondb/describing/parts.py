@@ -132,7 +132,7 @@ def _word_firing(found: Firing, sign: int, verb: str, family: Family | None) -> 
             words = f"{name}: {' '.join(examples)}" if examples else name
         else:
             words = " ".join(found.words[:n])
-        numbers = f"{found.count}/{found.n}" + (f", {_explain(family)}" if family else "")
+        numbers = f"{found.n_sharing}/{found.n}" + (f", {_explain(family)}" if family else "")
         yield f"{verb}{minus} {found.place} {words} ({numbers})"
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ingest.bundled import model_directory
@@ -68,7 +69,7 @@ def find_word_neurons(texts: int = HELDOUT) -> list[Known]:
     return _find_explained(texts, {w: words == w for w in set(words.tolist()) if w.isalpha()}, WORD)
 
 
-def _find_explained(texts: int, members: dict[str, Array], least: float) -> list[Known]:
+def _find_explained(texts: int, members: dict[str, NDArray[np.bool_]], least: float) -> list[Known]:
     """Return the neurons of which a test takes away this share of the variance at least."""
     _, activations = _run(texts)
     names = sorted(name for name, has in members.items() if has.sum() >= FEWEST)

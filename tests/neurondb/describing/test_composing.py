@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -35,7 +36,10 @@ def test_what_is_most_telling_comes_first() -> None:
 
 
 def test_promoted_is_meant_where_the_neuron_fires_most() -> None:
-    ends = {"out_top": Tokens(("up",), 0.5, 2.0), "out_bottom": Tokens(("down",), 0.4, 1.7)}
+    ends: dict[str, Any] = {
+        "out_top": Tokens(("up",), 0.5, 2.0),
+        "out_bottom": Tokens(("down",), 0.4, 1.7),
+    }
     positive = replace(PLAIN, firing={1: DOG}, **ends)
     negative = replace(PLAIN, firing={-1: DOG}, sign=-1, **ends)
     assert compose(positive).startswith("fires on ␣dog ␣cat (9/16) · promotes up (.50)")
@@ -108,7 +112,7 @@ def test_no_line_is_too_long_and_the_first_part_is_never_lost() -> None:
     draw = random.Random(0)
     for _ in range(300):
         words = tuple("␣" + "w" * draw.randint(1, 13) for _ in range(3))
-        tokens = {
+        tokens: dict[str, Any] = {
             name: Tokens(words, draw.random(), 1 + 2 * draw.random())
             for name in ("gate", "in_top", "in_bottom", "out_top", "out_bottom")
         }

@@ -32,7 +32,7 @@ def test_a_word_in_most_texts_is_found_whatever_its_form() -> None:
         peaks([DOG] * 6 + [DOGS] * 4 + [X + i % 4 for i in range(6)]), KIN, SHARES
     )
     assert found is not None
-    assert (found.place, found.words, found.count, found.n) == ("on", ("␣dog",), 10, 16)
+    assert (found.place, found.words, found.n_sharing, found.n) == ("on", ("␣dog",), 10, 16)
     assert found.surprise > 40
 
 
@@ -45,14 +45,14 @@ def test_a_property_is_named_where_its_tokens_vary() -> None:
     (found,) = find_firing(peaks([MONDAY] * 8 + [FRIDAY] * 8), KIN, SHARES)
     assert found is not None
     assert found.words == ("weekday", "␣Monday", "␣Friday")
-    assert (found.count, found.is_property) == (16, True)
+    assert (found.n_sharing, found.is_property) == (16, True)
 
 
 def test_the_token_before_counts_as_well() -> None:
     filler = [X + i % 4 for i in range(N)]
     (found,) = find_firing(peaks(filler, after=[DOG] * 16), KIN, SHARES)
     assert found is not None
-    assert (found.place, found.words, found.count) == ("after", ("␣dog",), 16)
+    assert (found.place, found.words, found.n_sharing) == ("after", ("␣dog",), 16)
 
 
 def test_peaks_at_the_beginning_are_called_so() -> None:
