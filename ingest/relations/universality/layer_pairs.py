@@ -76,10 +76,11 @@ def plan_passes(
     """
     tile_bytes, moment_bytes = BYTES * d_mlp_a * d_mlp_b, BYTES * d_mlp_b * d_mlp_b
     if tile_bytes + moment_bytes > memory:
+        needed = tile_bytes + moment_bytes
         raise UsageError(
-            f"{option('memory')} {memory / 2**30:.3g} is too little: the sums between two layers "
-            f"take {format_size(tile_bytes + moment_bytes)}; give {option('memory')} "
-            f"{_round_up(tile_bytes + moment_bytes):g} or more"
+            f"{option('memory')} {memory / 2**30:.3g} (GiB) is too little: the sums between two "
+            f"layers take {format_size(needed)}; give {option('memory')} {_round_up(needed):g} or "
+            "more"
         )
     passes: list[Pass] = []
     chosen: list[tuple[int, int]] = []
