@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from neurondb.api.families import ROWS as FAMILY_ROWS
+from neurondb.api.families import make_families_request
 from neurondb.api.generations import answer_samples, answer_text
 from neurondb.api.jobs import run_job
 from neurondb.api.prompts import Neurons, parse_places
@@ -15,6 +17,7 @@ from neurondb.api.requests import TEXTS, TREATMENT, choose_neurons, make_texts_r
 from neurondb.api.result import Result
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
+from neurondb.contracts.families import FamiliesReport
 from neurondb.contracts.generate import (
     Clamp,
     GenerateRequest,
@@ -136,7 +139,7 @@ class ModelRuns(ABC):
             others: The names of the other models, or of one.
             progress: What is told how far the work is; None shows bars on stderr.
             options: `dataset` and the like; `layer_window`, layers beside the same depth, or
-                None for all of them; `memory` in GB, `seed`, `device`, `dtype`, `force`.
+                None for all of them; `memory` in GiB, `seed`, `device`, `dtype`, `force`.
 
         Returns:
             A row of `neuron_universality` for each neuron and other model.
@@ -194,6 +197,30 @@ class ModelRuns(ABC):
         )
         result: HeadsResult = run_job("heads", request, progress)
         return self.sql(_HEADS, run=result.run_id)
+
+    def families(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
+        """Find which test of tokens explains each neuron best, and store it.
+
+        `db.families("llama-3.2-1b", dataset="texts.jsonl", max_tokens=1_000_000)` is `neurondb
+        families llama-3.2-1b --dataset texts.jsonl --max-tokens 1000000`; what is stored already
+        is not computed again.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: The options of the command, by their names.
+
+        Returns:
+            The best test of each neuron over all tokens, the best explained neuron first; the view
+            `families` has the others.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        request = make_families_request(model, self.location, options)
+        report: FamiliesReport = run_job("families", request, progress)
+        return self.sql(FAMILY_ROWS, run=report.run_id)
 
     def attribute_rate(
         self,

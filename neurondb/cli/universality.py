@@ -58,7 +58,7 @@ SECTIONS: Final = {
     type=click.FloatRange(0, min_open=True),
     default=DEFAULT_MEMORY,
     show_default=True,
-    metavar="GB",
+    metavar="GIB",
     help="What the sums between layers may take at once; where that is too little for all, the "
     "texts are run several times.",
 )

@@ -34,7 +34,7 @@ class UniversalityRequest:
     seed: int = 0
     """Seed of the random matrices that the baseline mixes neurons by."""
     memory: float = DEFAULT_MEMORY
-    """Gigabytes that the sums between layers may take at once; it changes no result."""
+    """GiB that the sums between layers may take at once; it changes no result."""
     force: bool = False
     """Run again what is stored already, and replace it."""
 

@@ -17,6 +17,7 @@ from neurondb.find.columns import (
     write_shown,
 )
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.descriptions import select_described_neurons
 from neurondb.find.families import ON_CHOSEN_RUN, select_family_neurons
 from neurondb.find.heads import select_head_neurons
 from neurondb.find.moves import select_moved_neurons
@@ -36,6 +37,7 @@ from neurondb.find.terms import (
     HasToken,
     InFamily,
     IsConcept,
+    IsDescribed,
     IsRelated,
     Missing,
     MovesHead,
@@ -103,7 +105,17 @@ _MAX_ITEMS: Final = 100_000
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
 Bind = Callable[[Value], str]
-Listed = HasToken | HasPeak | HasEffect | HasMoved | IsConcept | IsRelated | MovesHead | InFamily
+Listed = (
+    HasToken
+    | HasPeak
+    | HasEffect
+    | HasMoved
+    | IsConcept
+    | IsDescribed
+    | IsRelated
+    | MovesHead
+    | InFamily
+)
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
 
@@ -236,9 +248,11 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
-    """Return the SELECT of the neurons that a term lists: by a token, an effect, a relation."""
+    """Return the SELECT of the neurons that a term lists: by a token, a relation, words."""
     if isinstance(term, IsConcept):
         return select_concept_neurons(term, bind)
+    if isinstance(term, IsDescribed):
+        return select_described_neurons(term, bind)
     if isinstance(term, IsRelated):
         return select_related(term, bind)
     if isinstance(term, MovesHead):

@@ -23,6 +23,7 @@ from neurondb.find.coverage import (
     has_rows,
     load_models,
 )
+from neurondb.find.descriptions import explain_missing_descriptions
 from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.families import explain_missing_families
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
@@ -41,6 +42,7 @@ from neurondb.find.terms import (
     HasToken,
     InFamily,
     IsConcept,
+    IsDescribed,
     Missing,
     MovesHead,
     OnDataset,
@@ -177,8 +179,14 @@ def _explain_missing_data(
     yield from explain_no_relations(terms, models)
     yield from explain_missing_families(connection, families, models)
     yield from explain_missing_moves(connection, terms, models)
+    described = any(isinstance(term, IsDescribed) or _is_description(term) for term in terms)
+    yield from explain_missing_descriptions(connection, models, needed=described)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
+
+
+def _is_description(term: Expression) -> bool:
+    return isinstance(term, Compare) and term.column == "description"
 
 
 def _explain_missing_biases(

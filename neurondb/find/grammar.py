@@ -14,6 +14,11 @@ from typing import Final
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
+from neurondb.find.descriptions import (
+    DESCRIPTION_KEYS,
+    is_description_key,
+    read_description_comparison,
+)
 from neurondb.find.example_texts import CONTAINS, TEXT_KEY, is_text_key, read_text_comparison
 from neurondb.find.families import (
     attach_scores,
@@ -163,8 +168,10 @@ class _Parser:
     def _read_comparison(self) -> Expression:
         key, operator = self._take(), self._take().value
         items = self._read_items()
-        if operator == CONTAINS or is_text_key(key.value):
-            return read_text_comparison(key, operator, items)
+        if operator == CONTAINS or is_text_key(key.value) or is_description_key(key.value):
+            described = is_description_key(key.value)
+            read_words = read_description_comparison if described else read_text_comparison
+            return read_words(key, operator, items)
         column = parse_number_column(key.value)
         if column is not None:
             return read_comparison(column, operator, items, None)
@@ -312,7 +319,7 @@ def list_keys() -> frozenset[str]:
         (
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
             *(FAMILY_KEY, SCORE_KEY, MOVED_KEY),
-            *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS),
+            *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS, *DESCRIPTION_KEYS),
         )
     )
 

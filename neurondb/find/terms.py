@@ -153,6 +153,18 @@ class IsConcept:
 
 
 @dataclass(frozen=True, slots=True)
+class IsDescribed:
+    """The description of the neuron has all of some phrases.
+
+    Attributes:
+        server: Whether PostgreSQL is asked, whose full-text search is its own.
+    """
+
+    phrases: tuple[Phrase, ...]
+    server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IsRelated:
     """The neuron is one that a certain neuron of its model is related to, by their weights.
 
@@ -234,6 +246,7 @@ Expression: TypeAlias = (
     | HasMoved
     | HasText
     | IsConcept
+    | IsDescribed
     | IsRelated
     | MovesHead
     | InFamily

@@ -303,7 +303,8 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
        {_effect_columns()},
        {_UNIVERSAL} AS universal,
-       {write_neighbour_columns()}
+       {write_neighbour_columns()},
+       (SELECT d.text FROM descriptions d WHERE d.neuron_id = n.neuron_id) AS description
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id

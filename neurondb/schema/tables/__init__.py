@@ -98,7 +98,12 @@ from neurondb.schema.tables.properties import (
     property_effects,
     token_property_rows,
 )
-from neurondb.schema.tables.provenance import ingest_runs, ingest_steps
+from neurondb.schema.tables.provenance import (
+    description_runs,
+    descriptions,
+    ingest_runs,
+    ingest_steps,
+)
 from neurondb.schema.tables.summaries import (
     activation_histograms,
     control_example_rows,
@@ -156,6 +161,8 @@ __all__ = [
     "control_kinds",
     "cosines",
     "dataset_rows",
+    "description_runs",
+    "descriptions",
     "double_checking",
     "entropy_neurons",
     "entropy_results",

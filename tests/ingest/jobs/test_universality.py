@@ -178,7 +178,7 @@ def test_several_passes_give_what_one_gives_and_are_told(
     whole = matched(database, "seed-1", layer_window=None)
     monkeypatch.setattr("ingest.relations.universality.comparison.KEPT_BYTES", 100_000)
     progress = Silent()
-    memory = 3 * 8 * WIDTH**2 / 1e9
+    memory = 3 * 8 * WIDTH**2 / 2**30
     report = run(ask(database, "seed-1", layer_window=None, memory=memory, force=True), progress)
     with open_readonly(database) as connection:
         parts = read_universality_page(connection, report.run_id)
