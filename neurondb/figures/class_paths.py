@@ -20,6 +20,7 @@ from neurondb.figures.palette import CLASS_COLOURS
 from neurondb.figures.registry import FIGURES
 from neurondb.figures.requirements import require_series
 from neurondb.figures.series_steps import make_step_axis, name_steps
+from neurondb.formatting.text import make_visible
 from neurondb.reading.models import Model
 from neurondb.reading.series_page import Classes, SeriesComparisons
 
@@ -131,7 +132,7 @@ def _make_bars(classes: Classes, models: Sequence[Model]) -> Iterator[dict[str, 
         for class_id, (low, high) in _stack(counts).items():
             yield {
                 "step": step,
-                "model": models[step].name,
+                "model": make_visible(models[step].name),
                 "class": _NAMES[class_id],
                 "n": counts[class_id],
                 "share": round_value(counts[class_id] / n, 6),
