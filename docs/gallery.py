@@ -32,6 +32,7 @@ COMMANDS: Final = (
     f'neurondb tokens {MODEL} " dog" --lm-head --store',
     f"neurondb ablate-suite {MODEL} --dataset sampler --max-texts 12 --draw 24",
     f"neurondb entropy {MODEL} --dataset sampler --max-texts 2 --random 10",
+    f"neurondb heads {MODEL} --dataset sampler --max-texts 60",
     f"neurondb families {MODEL} --dataset sampler --max-tokens 30000",
     f"neurondb concept {MODEL} dog --candidates 4 --random 20 --sweeps 4",
     f'neurondb clamp {MODEL} 29.808 "My favourite animal is the" --target " dog" '
