@@ -297,9 +297,12 @@ def _list_windows(
     (example_list,) = read_example_lists(connection, model, key, activations, options)
     fewer = ExampleOptions(count=CONTROLS, radius=BEFORE)
     kinds = read_control_lists(connection, model, key, dataset, fewer)
+    controls = (
+        build_window_list(kind.kind, "hook_post", kind.examples, brief=True) for kind in kinds
+    )
     return (
         build_window_list(case, quantity, example_list.examples, bos_only=example_list.bos_only),
-        share_scale([build_window_list(kind.kind, "hook_post", kind.examples) for kind in kinds]),
+        share_scale(list(controls)),
     )
 
 

@@ -100,6 +100,7 @@ class WindowList:
         scale: the largest of its values here; None where no trace is stored.
         stored: examples of the list, twins included.
         bos_only: whether every peak stands at position 0 (METHODS §5).
+        brief: whether tokens say hook_post alone, as in lists that few unfold: they are half a page.
     """
 
     title: str
@@ -109,6 +110,7 @@ class WindowList:
     stored: int
     windows: tuple[Window, ...]
     bos_only: bool = False
+    brief: bool = False
 
     def before(self, window: Window) -> list[Piece]:
         """Return the tokens before a peak."""
@@ -123,7 +125,7 @@ class WindowList:
         run, at = "", 0
         for position, text in enumerate(window.tokens, window.first or 0):
             mark = {window.position: "peak", window.position + 1: "next"}.get(position, "")
-            values = _say_values(window.trace, position)
+            values = self._say_values(window.trace, position)
             visible = _shorten(text)
             if not mark and values is None:
                 run, at = run + visible, position
@@ -140,15 +142,25 @@ class WindowList:
         if window.trace is None and mark == "peak" and self.colour == self.quantity:
             value = window.value
         if value is None or not math.isfinite(value):
-            return Piece(visible, mark, None, _say_values(window.trace, position))
+            return Piece(visible, mark, None, self._say_values(window.trace, position))
         scale = self.scale or abs(value)
-        return Piece(
-            visible, mark, value / scale if scale else 0.0, _say_values(window.trace, position)
-        )
+        share = value / scale if scale else 0.0
+        return Piece(visible, mark, share, self._say_values(window.trace, position))
+
+    def _say_values(self, trace: Trace | None, position: int) -> str | None:
+        if self.brief:
+            value = _get_value(trace, "hook_post", position)
+            return None if value is None else f"post {format_compact(value)}"
+        return _say_values(trace, position)
 
 
 def build_window_list(
-    title: str, quantity: str, examples: Sequence[Example], *, bos_only: bool = False
+    title: str,
+    quantity: str,
+    examples: Sequence[Example],
+    *,
+    bos_only: bool = False,
+    brief: bool = False,
 ) -> WindowList:
     """Return a list of examples as a page shows them."""
     colour = SOURCES[quantity]
@@ -161,6 +173,7 @@ def build_window_list(
         len(windows),
         tuple(_fold_equal(windows)),
         bos_only,
+        brief,
     )
 
 
