@@ -32,6 +32,8 @@ COMMANDS: Final = (
     f'neurondb tokens {MODEL} " dog" --lm-head --store',
     f"neurondb ablate-suite {MODEL} --dataset sampler --max-texts 12 --draw 24",
     f"neurondb entropy {MODEL} --dataset sampler --max-texts 2 --random 10",
+    f"neurondb heads {MODEL} --dataset sampler --max-texts 60",
+    f"neurondb families {MODEL} --dataset sampler --max-tokens 30000",
     f"neurondb concept {MODEL} dog --candidates 4 --random 20 --sweeps 4",
     f'neurondb clamp {MODEL} 29.808 "My favourite animal is the" --target " dog" '
     "--from -100 --to 100",
@@ -58,6 +60,8 @@ SHOWN: Final[dict[str, dict[str, Any]]] = {
     "logit-effects": {},
     "properties-by-percentile": {"where": "weakening"},
     "properties-by-layer": {"where": "weakening"},
+    "families-by-layer": {},
+    "family-activations": {},
     "ablation-effects": {},
     "ablation-histogram": {},
     "ablation-histograms": {"drawn": 24},
@@ -72,6 +76,9 @@ SHOWN: Final[dict[str, dict[str, Any]]] = {
 }
 """Figure → its parameters, in the order of the page."""
 LEFT_OUT: Final = {
+    "class-paths": "of a series of models that were compared",
+    "series-moved": "of a series of models that were compared",
+    "series-medians": "of a series of models that were compared",
     "comparison-migration": "of two models that were compared",
     "comparison-cosines": "of two models that were compared",
     "neuron-effects": "of neurons that `neurondb ablate-each` removed one by one",

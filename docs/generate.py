@@ -68,8 +68,9 @@ def schema_page() -> str:
         "Generated from `neurondb/schema` by `python docs/generate.py`. Relations whose name ends "
         "in `_rows` hold codes; the view without that ending shows them in words. Keys are bold. "
         "A `rank` counts from 0 here, as everywhere under this name; what pages call a place, and "
-        "`@N` of `find`, counts from 1. SQLite files also have `texts_fts` and `annotations_fts`, "
-        "the full-text indexes over `texts` and `annotations` ([texts](commands/texts.md)).",
+        "`@N` of `find`, counts from 1. SQLite files also have `texts_fts`, `annotations_fts` and "
+        "`descriptions_fts`, the full-text indexes over `texts`, `annotations` and `descriptions` "
+        "([texts](commands/texts.md)).",
         "## Views",
         *(_view(name, select, comment) for name, select, comment in VIEWS),
         "## Tables",

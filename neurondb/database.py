@@ -275,6 +275,8 @@ _MEANINGS = {
     "`neurondb check --repair`",
     "no such table: annotations_fts": "its index of annotations is missing; make it with "
     "`neurondb check --repair`",
+    "no such table: descriptions_fts": "its index of descriptions is missing; make it with "
+    "`neurondb check --repair`",
     "database is locked": "locked by another process for "
     f"{BUSY_TIMEOUT_S:g} s; wait for it to finish and try again",
     "file is not a database": "not an SQLite database; give another",

@@ -1,4 +1,4 @@
-"""The full-text index over texts and annotations: how it is made, kept, asked, and made again.
+"""The full-text index over texts, annotations and descriptions: made, kept, asked, made again.
 
 SQLite: tables of FTS5 whose content stands in the tables that they index, made by sqlite-utils,
 with triggers that keep them in step with every insert, change and deletion. PostgreSQL: indexes on
@@ -15,7 +15,11 @@ from sqlalchemy.exc import DatabaseError as SQLDatabaseError
 from neurondb.database import get_driver_connection
 from neurondb.phrases import Phrase
 
-INDEXED: Final = {"texts": ("text",), "annotations": ("value", "note")}
+INDEXED: Final = {
+    "texts": ("text",),
+    "annotations": ("value", "note"),
+    "descriptions": ("text",),
+}
 """Table → the columns that can be searched."""
 TOKENIZER: Final = "unicode61 remove_diacritics 0"
 """Words are runs of letters and digits, in any case; an accent tells two words apart."""
@@ -34,36 +38,45 @@ characters than these could make a value that it refuses, and with it the text."
 _SERVER_VALUES: Final = {
     "texts": "{alias}text",
     "annotations": "({alias}value || ' ' || coalesce({alias}note, ''))",
+    "descriptions": "{alias}text",
 }
 """Table → what PostgreSQL indexes of it."""
-_KEYS: Final = {"texts": "text_id", "annotations": "annotation_id"}
+_KEYS: Final = {
+    "texts": "text_id",
+    "annotations": "annotation_id",
+    "descriptions": "neuron_id",
+}
 
 Bind = Callable[[str], str]
 """Takes the value of a parameter, and returns how the statement refers to it."""
 
 
-def create_full_text(connection: Connection) -> None:
-    """Make the indexes over texts and annotations, filled; in the transaction that is open."""
+def create_full_text(connection: Connection, *names: str) -> None:
+    """Make the indexes over these tables, filled; in the transaction that is open."""
     if connection.dialect.name == "sqlite":
-        for table in INDEXED:
+        for table in names:
             _create_table(connection, table)
         return
     connection.exec_driver_sql(_WORDS_FUNCTION)
-    for table, value in _SERVER_VALUES.items():
+    for table in names:
+        value = _SERVER_VALUES[table]
         connection.exec_driver_sql(
             f"CREATE INDEX IF NOT EXISTS ix_{table}_words ON {table} "
             f"USING gin (neurondb_words({value.format(alias='')}))"
         )
 
 
-def drop_full_text(connection: Connection) -> None:
-    """Remove the indexes, what keeps them in step, and the function behind them."""
-    for table in INDEXED:
+def drop_full_text(connection: Connection, *names: str) -> None:
+    """Remove the indexes over these tables, and what keeps them in step.
+
+    The function behind them goes with the index over texts, which was the first.
+    """
+    for table in names:
         if connection.dialect.name == "sqlite":
             _drop_table(connection, table)
         else:
             connection.exec_driver_sql(f"DROP INDEX IF EXISTS ix_{table}_words")
-    if connection.dialect.name != "sqlite":
+    if connection.dialect.name != "sqlite" and "texts" in names:
         connection.exec_driver_sql("DROP FUNCTION IF EXISTS neurondb_words(text)")
 
 
@@ -74,7 +87,7 @@ def rebuild_full_text(connection: Connection, table: str) -> None:
         _create_table(connection, table)
         return
     connection.exec_driver_sql(f"DROP INDEX IF EXISTS ix_{table}_words")
-    create_full_text(connection)
+    create_full_text(connection, table)
 
 
 def optimize_full_text(connection: Connection) -> None:

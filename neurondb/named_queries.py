@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from neurondb.database import format_url, translate_errors
 from neurondb.errors import UsageError
 from neurondb.find import empty_answers
+from neurondb.find.moves import explain_missing_series
 from neurondb.find.names import find_model_name, find_property_name
 from neurondb.find.terms import And, Expression, HasEffect, Missing, OneOf
 from neurondb.find.token_names import require_token
@@ -78,6 +79,8 @@ def explain_empty(engine: Engine, name: str, parameters: Mapping[str, str]) -> l
         if empty_answers.COMPARISON in query.needs:
             before, after = (_to_text(bindings[side]) for side in ("before", "after"))
             lines += empty_answers.explain_missing_comparison(connection, before, after)
+        if empty_answers.SERIES in query.needs:
+            lines += explain_missing_series(connection, bindings["series"])
     return lines
 
 

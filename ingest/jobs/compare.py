@@ -1,4 +1,4 @@
-"""The job `compare`: the vectors of two stored models, neuron by neuron, from their checkpoints.
+"""The job `compare`: the vectors of stored models, neuron by neuron, from their checkpoints.
 
 METHODS §1, §2, §4. Vectors are preprocessed as they were when the models were ingested, but for
 the canonical sign: it is undone. Where gate·in is near zero, a little training takes it across and
@@ -21,7 +21,7 @@ from ingest.forward.open_model import open_stored_model
 from ingest.weights.analysis import VECTORS, preprocess_blocks
 from ingest.weights.preprocess import NeuronVectors
 from neurondb import migrate
-from neurondb.contracts.compare import CompareRequest, ComparisonRecord
+from neurondb.contracts.compare import CompareRequest, ComparisonRecord, SeriesRequest
 from neurondb.contracts.ingest import Preprocessing
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.formatting.text import format_ingest_command
@@ -33,40 +33,67 @@ from neurondb.reading.pairs import (
     list_with_unused_rows,
     read_preprocessing,
 )
+from neurondb.reading.series import find_series_models, list_missing_pairs, list_series_pairs
 from neurondb.schema import tables
 from neurondb.taxonomy import classify
 from neurondb.writing import models
-from neurondb.writing.comparisons import store_comparison
+from neurondb.writing.comparisons import store_comparison, store_series
 
 
-def run(request: CompareRequest, progress: Progress) -> int:
-    """Compare two stored models and store what was found; return the comparison's id.
+def run(request: CompareRequest | SeriesRequest, progress: Progress) -> int:
+    """Compare two stored models, or a series, and store what was found; return its id.
 
-    It is stored whole, in place of an earlier one, or not at all.
+    The id is that of the comparison, or of the series. A comparison is stored whole, in place of an
+    earlier one, or not at all; of a series only the pairs that are missing are compared, and the
+    series is stored when all are there.
 
     Raises:
         UnknownNameError: when a model is not in the database.
-        UsageError: when both names mean one model.
+        UsageError: when two names mean one model.
         IngestError: when the models have not one shape, a layer is not ingested, or a checkpoint is
             not where it was read from or holds other weights.
         ModelError: when a checkpoint cannot be read.
     """
+    if isinstance(request, SeriesRequest):
+        return _run_series(request, progress)
     with open_readonly(request.database) as connection:
         pair = find_pair(connection, request.before, request.after)
-        comparison = _ModelComparison(connection, pair)
-        for model in comparison.outdated:
-            progress.note(
-                f"{model.name}: top tokens are not compared, its token lists count rows that no"
-                " token has; run"
-                f" `{format_ingest_command(model.name, model.source, 'vocab')} --force`,"
-                " then compare again"
-            )
-        before, after = (models.find_model(connection, stored.model_id) for stored in pair)
-        engine = migrate.create_or_open(request.database)
-        try:
-            return store_comparison(engine, before, after, comparison.layers(progress))
-        finally:
-            engine.dispose()
+        return _compare_pair(connection, pair, request.database, progress, "compare")
+
+
+def _run_series(request: SeriesRequest, progress: Progress) -> int:
+    with open_readonly(request.database) as connection:
+        found = find_series_models(connection, request.models)
+        pairs = list_series_pairs(found) if request.force else list_missing_pairs(connection, found)
+    for place, pair in enumerate(pairs, 1):
+        with open_readonly(request.database) as connection:
+            progress.note(f"{pair.before.name} → {pair.after.name}")
+            title = f"compare {place}/{len(pairs)}"
+            _compare_pair(connection, pair, request.database, progress, title)
+    engine = migrate.create_or_open(request.database)
+    try:
+        return store_series(engine, found)
+    finally:
+        engine.dispose()
+
+
+def _compare_pair(
+    connection: Connection, pair: Pair, database: str | None, progress: Progress, title: str
+) -> int:
+    comparison = _ModelComparison(connection, pair)
+    for model in comparison.outdated:
+        progress.note(
+            f"{model.name}: top tokens are not compared, its token lists count rows that no"
+            " token has; run"
+            f" `{format_ingest_command(model.name, model.source, 'vocab')} --force`,"
+            " then compare again"
+        )
+    before, after = (models.find_model(connection, stored.model_id) for stored in pair)
+    engine = migrate.create_or_open(database)
+    try:
+        return store_comparison(engine, before, after, comparison.layers(progress, title))
+    finally:
+        engine.dispose()
 
 
 class _ModelComparison:
@@ -83,10 +110,10 @@ class _ModelComparison:
         self.has_tokens = not (self.outdated or compare_vocabularies(connection, pair).one_sided)
         models[0].prepare_processor()
 
-    def layers(self, progress: Progress) -> Iterator[ComparisonRecord]:
+    def layers(self, progress: Progress, title: str) -> Iterator[ComparisonRecord]:
         """Yield the comparison of every layer; one layer is in memory at a time."""
         model = self.pair.before
-        with progress.stage("compare", model.n_neurons, "neurons") as advance:
+        with progress.stage(title, model.n_neurons, "neurons") as advance:
             for layer in range(model.n_layers):
                 advance(0, f"layer {layer}")
                 yield self._layer(layer, advance)

@@ -57,6 +57,8 @@ from neurondb.reading.concepts import read_fingerprint
 from neurondb.reading.families import find_stored_families
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.schema import tables
+from neurondb.spelling import option
+from neurondb.writing.descriptions import describe_model
 from neurondb.writing.families import store_families
 from neurondb.writing.rows import transaction
 
@@ -88,6 +90,7 @@ def run(request: FamiliesRequest, progress: Progress) -> FamiliesReport:
         with explain_memory_errors(plan.running):
             record = _measure(engine, plan, request, progress, started)
         run_id = store_families(engine, record)
+        describe_model(engine.url, request.machine.model, progress, force=request.force)
     return FamiliesReport(run_id, True, time.perf_counter() - started)
 
 
@@ -184,6 +187,10 @@ def _measure(
     for line in list_remarks(texts.dataset, running.tokenizer):
         progress.note(line)
     device = running.opened.device
+    if device.type == "mps":
+        raise IngestError(
+            f"sums by test are of float64, which {device} lacks; give {option('device', 'cpu')}"
+        )
     batches = list(make_batches(texts.token_ids, torch.device("cpu"), batch_tokens(device)))
     labeller = _make_labeller(plan, request, progress)
     counts = count_tests(labeller, batches, plan.count)

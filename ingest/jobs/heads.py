@@ -33,6 +33,7 @@ from neurondb.reading.models import find_model, find_neuron_id
 from neurondb.reading.pairs import read_preprocessing
 from neurondb.schema import tables
 from neurondb.spelling import option
+from neurondb.writing.descriptions import describe_model
 from neurondb.writing.heads import store_heads
 
 
@@ -69,7 +70,9 @@ def run(request: HeadsRequest, progress: Progress) -> HeadsResult:
         measured = measure_heads(plan.running, scan, plan.texts, request, progress)
     with open_for_writing(request.machine.database) as engine:
         record = _make_record(engine, request, plan, scan, measured, started)
-        return HeadsResult(store_heads(engine, record), is_new=True)
+        run_id = store_heads(engine, record)
+        describe_model(engine.url, request.machine.model, progress, force=request.force)
+    return HeadsResult(run_id, is_new=True)
 
 
 def find_stored(connection: Connection, request: str) -> int | None:

@@ -12,6 +12,7 @@ from neurondb.contracts.progress import Progress
 from neurondb.database import format_url
 from neurondb.errors import NeuronDBError
 from neurondb.writing import indexes, models
+from neurondb.writing.descriptions import describe_model
 
 
 def run(request: IngestRequest, progress: Progress) -> IngestReport:
@@ -32,6 +33,10 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
             STAGES[stage](session)
         indexes.finish_load(session.engine)
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
+        described = describe_model(
+            session.engine.url, session.ledger.model.name, progress, force=request.force
+        )
+        session.rows["descriptions"] += described.n
     except BaseException:
         with suppress(NeuronDBError):  # what went wrong first is what the user must hear
             models.forget_empty_run(session.engine, session.ledger.model, session.ledger.run_id)

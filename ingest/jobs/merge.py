@@ -25,6 +25,7 @@ from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models
 from neurondb.writing.activations import write_activations
+from neurondb.writing.descriptions import describe_model
 from neurondb.writing.ledger import Ledger, Step
 from neurondb.writing.models import StoredModel
 from neurondb.writing.peaks import STAGE, make_peaks_step
@@ -65,12 +66,17 @@ def run(request: MergeRequest, progress: Progress) -> IngestReport:
         models.set_shown(engine, model, dataset_id=dataset_id)
         indexes.finish_load(engine)
         models.finish_run(engine, run_id, dataset_id)
+        described = describe_model(engine.url, model.name, progress, force=request.force)
     finally:
         engine.dispose()
     return IngestReport(
         model=model.name,
         database=format_url(engine.url),
-        rows={"activations": n_rows, "peaks": counts.n_rows},
+        rows={
+            "activations": n_rows,
+            "peaks": counts.n_rows,
+            "descriptions": described.n,
+        },
         skipped={"activations": len(steps) - len(steps_left)},
         seconds=time.perf_counter() - started,
     )

@@ -165,8 +165,8 @@ def _plan_other(
             f"{texts.dataset.source}: {running.stored.name} and {other.name} have "
             f"{format_count(aligned.n_tokens, 'token')} to be compared at; give longer texts"
         )
-    tiles = pair_layers(running.stored.n_layers, other.n_layers, request.window)
-    passes = plan_passes(tiles, running.stored.d_mlp, other.d_mlp, request.memory * 1e9)
+    tiles = pair_layers(running.stored.n_layers, other.n_layers, request.layer_window)
+    passes = plan_passes(tiles, running.stored.d_mlp, other.d_mlp, request.memory * 2**30)
     fingerprint = read_fingerprint(connection, other)
     return _Comparison(other, opened, fingerprint, _read_signs(connection, other), aligned, passes)
 

@@ -12,8 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    create_full_text(op.get_bind())
+    create_full_text(op.get_bind(), "texts", "annotations")
 
 
 def downgrade() -> None:
-    drop_full_text(op.get_bind())
+    drop_full_text(op.get_bind(), "texts", "annotations")

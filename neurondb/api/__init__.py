@@ -5,8 +5,8 @@
 >>> db.models[1].model.name
 'sample-llama'
 >>> rows = db.find("weakening model=sample-llama", order="-freq", limit=5)
->>> rows.columns
-('model', 'name', 'class', 'gate_in', 'gate_out', 'in_out', 'freq', 'role', 'top_out_token')
+>>> rows.columns[:4]
+('model', 'name', 'class', 'gate_in')
 >>> frame = rows.to_pandas()
 >>> len(frame)
 5

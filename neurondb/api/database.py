@@ -13,7 +13,9 @@ from sqlalchemy import Connection, Engine
 from neurondb import named_queries
 from neurondb.api.database_documents import DatabaseDocuments
 from neurondb.api.database_jobs import DatabaseJobs
+from neurondb.api.jobs import show_progress
 from neurondb.api.result import Result
+from neurondb.contracts.progress import Progress
 from neurondb.database import format_url, open_existing, translate_errors
 from neurondb.errors import UsageError
 from neurondb.find.columns import ResultShape, choose_columns
@@ -30,13 +32,14 @@ from neurondb.sql import Rows, run_sql
 from neurondb.sql.query_files import format_query, parse_query
 from neurondb.sql.running import TIME_LIMIT_S
 from neurondb.writing.annotation_files import AnnotationsReport, import_annotations
+from neurondb.writing.descriptions import DescribeReport, describe_model
 
 
 class Database(DatabaseJobs, DatabaseDocuments):
     """A database that is open for questions.
 
-    Nothing here changes it but `annotate`, `ablate` and `concept`, which add to it. It is closed
-    by `close`, or at the end of a `with` block.
+    Nothing here changes it but `annotate`, `describe`, `ablate` and `concept`, which add to it. It
+    is closed by `close`, or at the end of a `with` block.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -312,6 +315,22 @@ class Database(DatabaseJobs, DatabaseDocuments):
             DatabaseError: when it cannot be written, or is none of SQLite.
         """
         return import_annotations(self.location, Path(file), model=model, source=source)
+
+    def describe(
+        self, model: str, *, force: bool = False, progress: Progress | None = None
+    ) -> DescribeReport:
+        """Describe every neuron of a model in a line, unless that is up to date.
+
+        Args:
+            model: Its name in the database, or the hub id or directory that it was read from.
+            force: Whether to compose what is up to date once more.
+            progress: What is told how far the work is; None shows bars on stderr.
+
+        Raises:
+            UnknownNameError: when the database has no such model.
+            DatabaseError: when it cannot be written.
+        """
+        return describe_model(self.engine.url, model, progress or show_progress(), force=force)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+from neurondb.api.comparisons import compare_models
 from neurondb.api.concepts import ROWS as _CONCEPT_ROWS
 from neurondb.api.concepts import answer_concepts, make_concept_request
 from neurondb.api.jobs import run_job
@@ -111,6 +112,33 @@ class DatabaseJobs(ModelRuns):
         values = {f"run{place}": run for place, run in enumerate(report.run_ids)}
         runs = ", ".join(f":{name}" for name in values)
         return self.sql(_CONCEPT_ROWS.format(runs=runs), **values)
+
+    def compare(
+        self, *models: str, force: bool = False, progress: Progress | None = None
+    ) -> Result:
+        """Compare two models neuron by neuron, or a series of models, and store what was found.
+
+        `db.compare("llama-3.1-8b", "llama-3.1-8b-instruct")` is `neurondb compare` of both; with
+        three or more it compares each with the one before it and with the first. What is stored
+        already, and still holds, is not compared again.
+
+        Args:
+            models: Their names in the database, in the order of their making; their weights must be
+                where they were read from.
+            force: Whether to compare again what is stored.
+            progress: What is told how far the work is; None shows bars on stderr.
+
+        Returns:
+            Of two models the rows of `compared_neurons`, those that moved most first; of a series
+            those of `series_neurons`, a row for each neuron and step.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            UsageError: when fewer than two models are named, or one twice.
+            NeuronDBError: when the models have not one shape, or their weights cannot be read.
+        """
+        statement, number = compare_models(self.location, models, progress, force=force)
+        return self.sql(statement, number=number)
 
     def neighbours(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
         """Find the neurons that resemble each other and those that feed each other; store them.

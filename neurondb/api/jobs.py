@@ -48,11 +48,14 @@ def run_job(name: str, request: object, progress: Progress | None = None) -> Any
         MissingExtraError: when what the job takes is not installed.
         NeuronDBError: as the job does.
     """
-    if progress is None:
-        from rich.console import Console
-
-        from neurondb.terminal.progress import choose_progress
-
-        progress = choose_progress(Console(stderr=True))
     with name_missing_extras():
-        return load_job(name)(request, progress)
+        return load_job(name)(request, progress or show_progress())
+
+
+def show_progress() -> Progress:
+    """Return bars on stderr, or plain lines where that is no terminal."""
+    from rich.console import Console
+
+    from neurondb.terminal.progress import choose_progress
+
+    return choose_progress(Console(stderr=True))

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from neurondb.api.families import ROWS as FAMILY_ROWS
+from neurondb.api.families import make_families_request
 from neurondb.api.generations import answer_samples, answer_text
 from neurondb.api.jobs import run_job
 from neurondb.api.prompts import Neurons, parse_places
@@ -15,6 +17,7 @@ from neurondb.api.requests import TEXTS, TREATMENT, choose_neurons, make_texts_r
 from neurondb.api.result import Result
 from neurondb.contracts.attributes import AttributeRateRequest, AttributeRates
 from neurondb.contracts.entropy import EntropyCurves, EntropyRequest
+from neurondb.contracts.families import FamiliesReport
 from neurondb.contracts.generate import (
     Clamp,
     GenerateRequest,
@@ -47,7 +50,7 @@ _MATCHES: Final = """
            best_neuron_id, baseline, excess, lowest, lowest_name
     FROM neuron_universality
     WHERE run_id = :run
-    ORDER BY neuron_id, other_model"""
+    ORDER BY neuron_id, place"""
 _RATES: Final = """
     SELECT run_id, model, run, draw, layer, rate, n_prompts, answer_probability, definition, mode,
            hook, condition, value
@@ -127,16 +130,16 @@ class ModelRuns(ABC):
     ) -> Result:
         """Match a model's neurons with those of others that fire as they do, and store the matches.
 
-        `db.universality("seed-a", ["seed-b", "seed-c"], dataset="texts.jsonl")` is `neurondb
-        universality seed-a seed-b seed-c --dataset texts.jsonl`; what is stored already is not run
-        again.
+        `db.universality("pythia-160m", ["pythia-410m"], dataset="texts.jsonl")` is `neurondb
+        universality pythia-160m pythia-410m --dataset texts.jsonl`; what is stored already is not
+        run again.
 
         Args:
             model: Its name in the database; its weights must be where they were read from.
             others: The names of the other models, or of one.
             progress: What is told how far the work is; None shows bars on stderr.
-            options: `dataset` and the like; `window`, layers on each side of the same depth, or
-                None for all layers; `memory` in GB, `seed`, `device`, `dtype`, `force`.
+            options: `dataset` and the like; `layer_window`, layers beside the same depth, or
+                None for all of them; `memory` in GiB, `seed`, `device`, `dtype`, `force`.
 
         Returns:
             A row of `neuron_universality` for each neuron and other model.
@@ -145,13 +148,13 @@ class ModelRuns(ABC):
             MissingExtraError: when the extra `ingest` is not installed.
             NeuronDBError: one line on what was wrong.
         """
-        known = ("window", "memory", "device", "dtype", "force")
+        known = ("layer_window", "memory", "device", "dtype", "force")
         _refuse_unknown("universality", options, (*TEXTS, *known))
         request = UniversalityRequest(
             self._make_machine(model, options),
             (others,) if isinstance(others, str) else tuple(others),
             make_texts_request(options),
-            options.get("window", DEFAULT_WINDOW),
+            options.get("layer_window", DEFAULT_WINDOW),
             options.get("seed", 0),
             options.get("memory", DEFAULT_MEMORY),
             force=bool(options.get("force")),
@@ -194,6 +197,30 @@ class ModelRuns(ABC):
         )
         result: HeadsResult = run_job("heads", request, progress)
         return self.sql(_HEADS, run=result.run_id)
+
+    def families(self, model: str, *, progress: Progress | None = None, **options: Any) -> Result:
+        """Find which test of tokens explains each neuron best, and store it.
+
+        `db.families("llama-3.2-1b", dataset="texts.jsonl", max_tokens=1_000_000)` is `neurondb
+        families llama-3.2-1b --dataset texts.jsonl --max-tokens 1000000`; what is stored already
+        is not computed again.
+
+        Args:
+            model: Its name in the database; its weights must be where they were read from.
+            progress: What is told how far the work is; None shows bars on stderr.
+            options: The options of the command, by their names.
+
+        Returns:
+            The best test of each neuron over all tokens, the best explained neuron first; the view
+            `families` has the others.
+
+        Raises:
+            MissingExtraError: when the extra `ingest` is not installed.
+            NeuronDBError: one line on what was wrong.
+        """
+        request = make_families_request(model, self.location, options)
+        report: FamiliesReport = run_job("families", request, progress)
+        return self.sql(FAMILY_ROWS, run=report.run_id)
 
     def attribute_rate(
         self,

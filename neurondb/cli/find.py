@@ -14,10 +14,10 @@ from neurondb.find.search import explain_empty, explain_find, explain_nulls, not
 from neurondb.sql import Rows
 from neurondb.terminal.output_formats import Destination, write_rows
 
-DROPPED_WHEN_NARROW: Final = ("gate_in", "gate_out", "role")
+DROPPED_WHEN_NARROW: Final = ("gate_in", "gate_out", "role", "top_out_token")
 """Default columns that a narrow terminal leaves out, the first ones first."""
-DROPPED_WHEN_NULL: Final = ("role",)
-"""Default columns that a table leaves out when all their values are NULL: few neurons have one."""
+DROPPED_WHEN_NULL: Final = ("role", "description")
+"""Default columns that a table leaves out when all their values are NULL."""
 
 
 def split_keys(
@@ -94,7 +94,8 @@ def _show(database: Database, text: str, shape: ResultShape, destination: Destin
     ordered = choose_columns(shape.order, default=())
     spare = [name for name in DROPPED_WHEN_NARROW if default_columns and name not in ordered]
     if destination.chosen == "table":
-        rows = drop_null_columns(rows, [name for name in DROPPED_WHEN_NULL if name in spare])
+        droppable = [name for name in DROPPED_WHEN_NULL if default_columns and name not in ordered]
+        rows = drop_null_columns(rows, droppable)
     n = write_rows(rows, destination, "model" if default_columns else (), spare)
     if n == 0:
         click.echo("no neuron matches", err=True)

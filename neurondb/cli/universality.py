@@ -30,7 +30,7 @@ from neurondb.terminal.universality import (
 
 SECTIONS: Final = {
     "Texts": ("dataset", *choosing.TEXT_LIMITS, "max_len"),
-    "Comparison": ("window", "all_layers", "seed", "memory"),
+    "Comparison": ("layer_window", "all_layers", "seed", "memory"),
     "Machine": ("device", "dtype"),
     "Results": ("limit", "force", "form", "output", "db"),
 }
@@ -45,7 +45,7 @@ SECTIONS: Final = {
 @choosing.sample_tokens
 @choosing.max_len
 @click.option(
-    "--window",
+    "--layer-window",
     type=click.IntRange(0),
     metavar="N",
     help="Compare a layer with the other model's at the same relative depth and N on each side of "
@@ -58,7 +58,7 @@ SECTIONS: Final = {
     type=click.FloatRange(0, min_open=True),
     default=DEFAULT_MEMORY,
     show_default=True,
-    metavar="GB",
+    metavar="GIB",
     help="What the sums between layers may take at once; where that is too little for all, the "
     "texts are run several times.",
 )
@@ -69,7 +69,7 @@ SECTIONS: Final = {
 def universality(
     model: str,
     others: tuple[str, ...],
-    window: int | None,
+    layer_window: int | None,
     all_layers: bool,
     seed: int,
     memory: float,
@@ -91,15 +91,15 @@ def universality(
     character. Runs are stored; the same request is answered from there.
 
     \b
-    neurondb universality gpt2-medium-a gpt2-medium-b gpt2-medium-c --dataset texts.jsonl
+    neurondb universality gpt2-small gpt2-medium gpt2-large --dataset texts.jsonl
     neurondb universality smollm2-135m gemma-3-270m --dataset sampler --all-layers
-    neurondb universality model-a model-b --dataset texts.jsonl -o matches.csv --limit 0
+    neurondb universality pythia-160m pythia-410m --dataset texts.jsonl -o matches.csv --limit 0
     """  # noqa: D301
-    if all_layers and window is not None:
-        raise UsageError("--all-layers compares all, --window some; give one of the two")
+    if all_layers and layer_window is not None:
+        raise UsageError("--all-layers compares all, --layer-window some; give one of the two")
     destination = options.page_destination(form, output)
     texts = make_texts_request(options_given | {"seed": seed})
-    layers = None if all_layers else DEFAULT_WINDOW if window is None else window
+    layers = None if all_layers else DEFAULT_WINDOW if layer_window is None else layer_window
     machine = Machine(model, db, device, dtype)
     request = UniversalityRequest(machine, others, texts, layers, seed, memory, force)
     progress = choose_progress(Console(stderr=True))

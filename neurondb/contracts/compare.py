@@ -1,4 +1,4 @@
-"""What `compare` is asked for, and what it stores of each layer of two models."""
+"""What `compare` is asked for, of two models or a series, and what it stores of each layer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,21 @@ class CompareRequest:
     after: str
     database: str | None = None
     """Path or URL; None is the default database."""
+
+
+@dataclass(frozen=True)
+class SeriesRequest:
+    """Everything that `neurondb compare` is asked for where there are more than two models.
+
+    Attributes:
+        models: their names in the database, in the order of their making.
+        database: path or URL; None is the default database.
+        force: whether pairs that are compared already are compared again.
+    """
+
+    models: tuple[str, ...]
+    database: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)

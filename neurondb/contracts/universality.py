@@ -29,12 +29,12 @@ class UniversalityRequest:
     others: tuple[str, ...]
     """Names of the models in which they are looked for."""
     texts: TextsRequest
-    window: int | None = DEFAULT_WINDOW
+    layer_window: int | None = DEFAULT_WINDOW
     """Layers on each side of the same relative depth that a layer is compared with; None of all."""
     seed: int = 0
     """Seed of the random matrices that the baseline mixes neurons by."""
     memory: float = DEFAULT_MEMORY
-    """Gigabytes that the sums between layers may take at once; it changes no result."""
+    """GiB that the sums between layers may take at once; it changes no result."""
     force: bool = False
     """Run again what is stored already, and replace it."""
 
@@ -65,7 +65,7 @@ class UniversalityRequest:
             universality_in=list(others),
             texts=texts,
             amount=amount,
-            window=self.window,
+            layer_window=self.layer_window,
             seed=self.seed,
             device=self.machine.device,
             dtype=self.machine.dtype,

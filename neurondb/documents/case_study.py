@@ -24,6 +24,7 @@ from neurondb.documents.markup import (
     Document,
     Heading,
     Paragraph,
+    Strong,
     Text,
     join_texts,
 )
@@ -90,6 +91,8 @@ def write_section(study: CaseStudy) -> Iterator[Block]:
     at = study.summary.verdict.read_write
     class_name = "no class" if at is None else at.name
     yield Heading(f"{study.identity.name}, {class_name}", 2, make_anchor(study))
+    if study.summary.description is not None:
+        yield Paragraph((Strong(study.summary.description),))
     yield from write_class(study)
     yield from write_places(study)
     yield from write_vocabulary(study)

@@ -91,6 +91,7 @@ def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
     from neurondb.explore.notation import (
         FILTERS,
         format_class_expression,
+        format_described_expression,
         list_class_counts,
         narrow_expression,
         quote_name,
@@ -100,6 +101,7 @@ def prepare_jinja2_environment(env: Any, datasette: Any) -> None:
     env.filters.update(FILTERS)
     env.globals |= {
         "class_expression": format_class_expression,
+        "described_expression": format_described_expression,
         "default_headings": DEFAULT_HEADINGS,
         "quote_name": quote_name,
         "narrow_expression": narrow_expression,

@@ -84,6 +84,11 @@ def narrow_expression(expression: str, terms: str) -> str:
     return f"({expression}) {terms}" if expression.strip() else terms
 
 
+def format_described_expression(words: str) -> str:
+    """Return the expression of the neurons whose descriptions have these words."""
+    return f"description~{quote_text(words)}"
+
+
 def format_class_expression(class_name: str, model: str | None = None, terms: str = "") -> str:
     """Return the expression of a class's neurons: `class=conditional-weakening layer=3 model=x`."""
     class_term = "class={}".format(class_name.replace(" ", "-"))

@@ -109,6 +109,10 @@ class Urls:
         """Return the address of two models side by side."""
         return self._address(f"compare/{_quote_part(before)}/{_quote_part(after)}")
 
+    def series(self, series_id: int) -> str:
+        """Return the address of a series of models."""
+        return self._address(f"series/{series_id}")
+
     def figure(self, name: str, form: str, **options: str | int | None) -> str:
         """Return the address of a figure in a form: json, svg, png."""
         return self._address(f"figure/{_quote_part(name)}.{form}", **options)

@@ -134,9 +134,9 @@ def _draw_lines(rows: list[dict[str, Any]]) -> alt.Chart:
     scale = alt.Scale(domain=runs, range=[COLOURS[run] for run in runs])
     chart: alt.Chart = (
         alt.Chart(make_data(data))
-        .mark_line(point=True, strokeWidth=2)
+        .mark_line(point=True, strokeWidth=2, strokeJoin="round")
         .encode(
-            x=alt.X("layer:Q", title="layer", axis=make_layer_axis(n_layers)),
+            x=_make_layers(n_layers),
             y=alt.Y(
                 "rate:Q",
                 title="attribute rate",
@@ -175,12 +175,12 @@ def _draw_changes(rows: list[dict[str, Any]]) -> alt.LayerChart:
                 bands.append({"layer": layer, "least": min(changes), "most": max(changes)})
     runs = [run for run in COLOURS if any(row["run"] == run for row in rows)]
     n_layers = 1 + max(int(row["layer"]) for row in rows)
-    x = alt.X("layer:Q", title="layer", axis=make_layer_axis(n_layers))
+    x = _make_layers(n_layers)
     y = alt.Y("change:Q", title="change", axis=alt.Axis(format="+%", tickCount=5))
     scale = alt.Scale(domain=runs, range=[COLOURS[run] for run in runs])
     band = alt.Chart(make_data(bands)).mark_area(color=BAND, opacity=0.8)
     zero = alt.Chart(make_data([{"change": 0}])).mark_rule(color=COLOURS["clean"], strokeWidth=1)
-    line = alt.Chart(make_data(lines)).mark_line(point=True, strokeWidth=2)
+    line = alt.Chart(make_data(lines)).mark_line(point=True, strokeWidth=2, strokeJoin="round")
     tooltip = ["run:N", "layer:Q", alt.Tooltip("change:Q", format="+.2%")]
     chart: alt.LayerChart = overlay(
         band.encode(x=x, y=alt.Y("least:Q", title="change"), y2="most:Q"),
@@ -188,3 +188,9 @@ def _draw_changes(rows: list[dict[str, Any]]) -> alt.LayerChart:
         line.encode(x=x, y=y, color=alt.Color("run:N", scale=scale), tooltip=tooltip),
     ).properties(width=WIDTH, height=140)
     return chart
+
+
+def _make_layers(n_layers: int) -> alt.X:
+    """Return the axis of layers, which ends with the last."""
+    scale = alt.Scale(domain=[0, max(1, n_layers - 1)], nice=False)
+    return alt.X("layer:Q", title="layer", axis=make_layer_axis(n_layers), scale=scale)

@@ -14,6 +14,7 @@ from neurondb.interventions import MODES
 from neurondb.reading.class_runs import ClassSuite, find_class_suite, list_suite_sizes
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.pairs import Pair, find_stored_comparison
+from neurondb.reading.series import Series, list_stored_series, require_current
 from neurondb.reading.texts import Dataset, find_dataset
 from neurondb.schema import tables
 
@@ -89,6 +90,25 @@ def make_missing_comparison_error(pair: Pair) -> UnknownNameError:
         f"{pair.before.name} and {pair.after.name} were not compared, or are no longer what was "
         f"compared: run `neurondb compare {before} {after}`"
     )
+
+
+def require_series(connection: Connection, model: Model, number: int | None) -> Series:
+    """Return a series that a model is part of: that of this number, or the newest.
+
+    Raises:
+        UnknownNameError: when there is none, or when one of its models has changed since.
+    """
+    stored = list_stored_series(connection, model)
+    found = [series for series in stored if number is None or series.series_id == number]
+    if not found:
+        which = "" if number is None else f" {number}"
+        there = ", ".join(str(series.series_id) for series in stored)
+        has = f"; it is in {there}" if there else ""
+        raise UnknownNameError(
+            f"{model.name} is in no series{which}{has}: run `neurondb compare A B C` with it"
+        )
+    require_current(connection, found[0])
+    return found[0]
 
 
 def require_class_suite(

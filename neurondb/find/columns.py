@@ -91,6 +91,7 @@ OTHER_COLUMNS: Final = {
     "role": "prediction, suppression, partition or none",
     "name": "layer.neuron",
     "top_out_token": "token that out promotes most",
+    "description": "what stands out of it, in a line",
 }
 """Every other column of neuron_overview → what it holds."""
 
@@ -107,7 +108,7 @@ COLUMN_ALIASES: Final = {
 
 DEFAULT_COLUMNS: Final = (
     *("model", "name", "class", "gate_in", "gate_out", "in_out", "freq", "role"),
-    "top_out_token",
+    *("top_out_token", "description"),
 )
 """Columns that `find` shows unless told otherwise."""
 

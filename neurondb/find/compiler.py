@@ -17,8 +17,10 @@ from neurondb.find.columns import (
     write_shown,
 )
 from neurondb.find.concepts import select_concept_neurons
+from neurondb.find.descriptions import select_described_neurons
 from neurondb.find.families import ON_CHOSEN_RUN, select_family_neurons
 from neurondb.find.heads import select_head_neurons
+from neurondb.find.moves import select_moved_neurons
 from neurondb.find.neuron_lists import select_by_effect, select_places, write_text_condition
 from neurondb.find.percentiles import list_percentiles, write_ranks, write_source
 from neurondb.find.related import select_related
@@ -29,11 +31,13 @@ from neurondb.find.terms import (
     Compare,
     Expression,
     HasEffect,
+    HasMoved,
     HasPeak,
     HasText,
     HasToken,
     InFamily,
     IsConcept,
+    IsDescribed,
     IsRelated,
     Missing,
     MovesHead,
@@ -101,7 +105,17 @@ _MAX_ITEMS: Final = 100_000
 _MAX_SELECTS: Final = 500
 """SELECTs that SQLite unites in one statement."""
 Bind = Callable[[Value], str]
-Listed = HasToken | HasPeak | HasEffect | IsConcept | IsRelated | MovesHead | InFamily
+Listed = (
+    HasToken
+    | HasPeak
+    | HasEffect
+    | HasMoved
+    | IsConcept
+    | IsDescribed
+    | IsRelated
+    | MovesHead
+    | InFamily
+)
 """Terms whose neurons an index lists."""
 T = TypeVar("T")
 
@@ -234,15 +248,19 @@ def _compile_listed(term: Listed, bind: Bind) -> str:
 
 
 def _select_neurons(term: Listed, bind: Bind) -> str:
-    """Return the SELECT of the neurons that a term lists: by a token, an effect, a relation."""
+    """Return the SELECT of the neurons that a term lists: by a token, a relation, words."""
     if isinstance(term, IsConcept):
         return select_concept_neurons(term, bind)
+    if isinstance(term, IsDescribed):
+        return select_described_neurons(term, bind)
     if isinstance(term, IsRelated):
         return select_related(term, bind)
     if isinstance(term, MovesHead):
         return select_head_neurons(term, bind)
     if isinstance(term, InFamily):
         return select_family_neurons(term, bind, lambda one: compile_condition(one, bind))
+    if isinstance(term, HasMoved):
+        return select_moved_neurons(term, compile_condition(term.strength, bind), bind)
     if isinstance(term, HasEffect):
         name = bind(term.property)
         return _BY_PROPERTY.format(name=name, strength=compile_condition(term.strength, bind))

@@ -23,10 +23,12 @@ from neurondb.find.coverage import (
     has_rows,
     load_models,
 )
+from neurondb.find.descriptions import explain_missing_descriptions
 from neurondb.find.example_texts import explain_absent_texts
 from neurondb.find.families import explain_missing_families
 from neurondb.find.gates import explain_missing_gates, explain_no_gates, iterate_terms_but_dead
 from neurondb.find.model_runs import RUN_NEEDS, UNIVERSALITY, explain_missing_runs
+from neurondb.find.moves import explain_missing_moves
 from neurondb.find.peak_tokens import explain_rare_peaks
 from neurondb.find.percentiles import get_base_column
 from neurondb.find.related import NEED, explain_no_relations, needs_neighbours
@@ -40,6 +42,7 @@ from neurondb.find.terms import (
     HasToken,
     InFamily,
     IsConcept,
+    IsDescribed,
     Missing,
     MovesHead,
     OnDataset,
@@ -69,15 +72,16 @@ STAGE_TERMS: Final[dict[str, Any]] = {
 STAGE_BEFORE: Final = {"peaks": "activations"}
 """Stage → the one that does it too."""
 COMPARISON: Final = "comparison"
+SERIES: Final = "series"
 FEWEST_TOKENS: Final = 5
 """Tokens that a property must have for effects on it to be stored."""
 EFFECTS: Final = "effects"
 GATES: Final = "gates"
 ABLATIONS: Final = "ablations"
 CONCEPTS: Final = "concepts"
-NEEDS: Final = (*STAGES, COMPARISON, EFFECTS, GATES, ABLATIONS, CONCEPTS, *RUN_NEEDS)
+NEEDS: Final = (*STAGES, COMPARISON, SERIES, EFFECTS, GATES, ABLATIONS, CONCEPTS, *RUN_NEEDS)
 """The words for what a named query needs, as its header may list them."""
-NO_NEURONS: Final = frozenset((COMPARISON, EFFECTS, ABLATIONS, CONCEPTS, *RUN_NEEDS))
+NO_NEURONS: Final = frozenset((COMPARISON, SERIES, EFFECTS, ABLATIONS, CONCEPTS, *RUN_NEEDS))
 """Needs that do not ask for what a stage measures of each neuron."""
 CLASS_FAMILIES: Final = ("strengthening", "weakening", "proportional change")
 """The endings of the names of related classes."""
@@ -174,8 +178,15 @@ def _explain_missing_data(
     yield from explain_missing_runs(connection, models, needed)
     yield from explain_no_relations(terms, models)
     yield from explain_missing_families(connection, families, models)
+    yield from explain_missing_moves(connection, terms, models)
+    described = any(isinstance(term, IsDescribed) or _is_description(term) for term in terms)
+    yield from explain_missing_descriptions(connection, models, needed=described)
     concepts = [term.concept for term in terms if isinstance(term, IsConcept)]
     yield from explain_missing_concepts(connection, concepts, models, needed=CONCEPTS in stages)
+
+
+def _is_description(term: Expression) -> bool:
+    return isinstance(term, Compare) and term.column == "description"
 
 
 def _explain_missing_biases(

@@ -14,6 +14,11 @@ from typing import Final
 
 from neurondb.errors import ExpressionError
 from neurondb.find.columns import COLUMN_ALIASES, NUMBER_COLUMNS, OTHER_COLUMNS, parse_number_column
+from neurondb.find.descriptions import (
+    DESCRIPTION_KEYS,
+    is_description_key,
+    read_description_comparison,
+)
 from neurondb.find.example_texts import CONTAINS, TEXT_KEY, is_text_key, read_text_comparison
 from neurondb.find.families import (
     attach_scores,
@@ -36,6 +41,7 @@ from neurondb.find.keywords import (
     choose_token_lists,
 )
 from neurondb.find.lexer import END, OPERATOR, TEXT, WORD, Lexeme, split_lexemes
+from neurondb.find.moves import MOVED_KEY, is_moved_key, read_moved_comparison
 from neurondb.find.related import RELATIONS, is_related_word, parse_related
 from neurondb.find.terms import (
     And,
@@ -66,6 +72,11 @@ from neurondb.schema.codes import SIGN_CASES
 
 MAX_DEPTH: Final = 100
 """Levels of nesting beyond which an expression is refused, so that no stack overflows."""
+_KEY_READERS: Final = (
+    (is_head_key, read_head_comparison),
+    (is_moved_key, read_moved_comparison),
+)
+"""Tells whether a key is of a kind, and reads its comparison."""
 CONNECTIVES: Final = ("and", "or", "not")
 MOST_WORDS_IN_NAME: Final = max(len(entry.split()) for entry in BARE_WORDS)
 
@@ -156,12 +167,11 @@ class _Parser:
 
     def _read_comparison(self) -> Expression:
         key, operator = self._take(), self._take().value
-        items = [self._read_item()]
-        while self.next.kind == ",":
-            self._take()
-            items.append(self._read_item())
-        if operator == CONTAINS or is_text_key(key.value):
-            return read_text_comparison(key, operator, items)
+        items = self._read_items()
+        if operator == CONTAINS or is_text_key(key.value) or is_description_key(key.value):
+            described = is_description_key(key.value)
+            read_words = read_description_comparison if described else read_text_comparison
+            return read_words(key, operator, items)
         column = parse_number_column(key.value)
         if column is not None:
             return read_comparison(column, operator, items, None)
@@ -170,8 +180,9 @@ class _Parser:
             return read_comparison(word, operator, items, READERS[word])
         if word == CONCEPT_KEY:
             return self._read_concept_comparison(key, operator, items)
-        if is_head_key(key.value):
-            return read_head_comparison(key, operator, items)
+        for fits, read in _KEY_READERS:
+            if fits(key.value):
+                return read(key, operator, items)
         if word == SCORE_KEY:
             return read_score_comparison(key, operator, items)
         if is_family_key(word):
@@ -180,6 +191,13 @@ class _Parser:
         if is_property_key(key.value.lower()):
             return read_property_comparison(key, operator, items)
         return self._read_token_comparison(key, operator, items)
+
+    def _read_items(self) -> list[Lexeme]:
+        items = [self._read_item()]
+        while self.next.kind == ",":
+            self._take()
+            items.append(self._read_item())
+        return items
 
     def _read_item(self) -> Lexeme:
         if self.next.kind not in (WORD, TEXT):
@@ -288,6 +306,7 @@ def _is_key(word: str) -> bool:
         parse_number_column(word) is not None
         or key_name in list_keys()
         or is_property_key(key_name)
+        or is_moved_key(key_name)
         or is_text_key(key_name)
     )
 
@@ -299,8 +318,8 @@ def list_keys() -> frozenset[str]:
     return frozenset(
         (
             *(*NUMBER_COLUMNS, *OTHER_COLUMNS, *COLUMN_ALIASES, DATASET_KEY, TEXT_KEY),
-            *(FAMILY_KEY, SCORE_KEY),
-            *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS),
+            *(FAMILY_KEY, SCORE_KEY, MOVED_KEY),
+            *(*tokens, *PROPERTY_KEYS, *HEAD_KEYS, *DESCRIPTION_KEYS),
         )
     )
 

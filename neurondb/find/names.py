@@ -15,10 +15,12 @@ from neurondb.find.terms import (
     And,
     Expression,
     HasEffect,
+    HasMoved,
     HasPeak,
     HasText,
     HasToken,
     InFamily,
+    IsDescribed,
     Not,
     OnDataset,
     OneOf,
@@ -59,6 +61,8 @@ def resolve_names(expression: Expression, connection: Connection) -> Expression:
 
 def _place_text(term: Expression, dataset: str | None, *, server: bool) -> Expression:
     """Return a term on texts with the dataset that the whole expression names, if it does."""
+    if isinstance(term, IsDescribed):
+        return replace(term, server=server)
     return replace(term, dataset=dataset, server=server) if isinstance(term, HasText) else term
 
 
@@ -178,6 +182,8 @@ def _resolve_name(term: Expression, connection: Connection, model_names: list[st
             return HasPeak(_find_token(connection, token, model_names), lists, within)
         case HasEffect(name, strength):
             return HasEffect(find_property_name(connection, name), strength)
+        case HasMoved(strength, str(other)):
+            return HasMoved(strength, find_model_name(connection, other))
         case InFamily(str(name)):
             return replace(term, name=find_family_name(connection, name))
         case OnDataset(name):

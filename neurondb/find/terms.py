@@ -114,6 +114,17 @@ class HasEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class HasMoved:
+    """The neuron moved between its model and another that it was compared with; None is any other.
+
+    `strength` is of the column `moved`, 1 − the smallest cosine of the neuron's vectors in both.
+    """
+
+    strength: "Expression"
+    other: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HasText:
     """A text that contains a phrase is among the neuron's examples.
 
@@ -139,6 +150,18 @@ class IsConcept:
 
     concept: str
     within: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IsDescribed:
+    """The description of the neuron has all of some phrases.
+
+    Attributes:
+        server: Whether PostgreSQL is asked, whose full-text search is its own.
+    """
+
+    phrases: tuple[Phrase, ...]
+    server: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +243,10 @@ Expression: TypeAlias = (
     | HasToken
     | HasPeak
     | HasEffect
+    | HasMoved
     | HasText
     | IsConcept
+    | IsDescribed
     | IsRelated
     | MovesHead
     | InFamily

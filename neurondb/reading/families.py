@@ -17,8 +17,8 @@ EVERY: Final = "all"
 LEAST_COUNTED: Final = 0.1
 """A neuron counts as one of its family where the best test explains more of its variance."""
 
-NEURON_STATEMENT: Final = """SELECT sign_case, rank, family, test, description, score, sign, share, inside_mean,
-       outside_mean
+NEURON_STATEMENT: Final = """SELECT sign_case, rank, family, test, description, score, sign, share,
+       inside_mean, outside_mean
 FROM families
 WHERE neuron_id = :neuron_id AND run_id = :run_id
 ORDER BY sign_case <> 'all', sign_case, rank"""

@@ -17,6 +17,7 @@ from neurondb.reading.activations import (
 )
 from neurondb.reading.clamps import ClampSweep, list_neuron_clamps
 from neurondb.reading.concepts import NeuronConcept, list_neuron_concepts
+from neurondb.reading.descriptions import read_description
 from neurondb.reading.entropy_runs import NeuronEntropy, list_neuron_entropy
 from neurondb.reading.examples import (
     ControlList,
@@ -107,6 +108,7 @@ class NeuronSummary(NamedTuple):
             until the weights are ingested.
         dataset: what was asked for, else what `neuron_overview` shows; None where there is none.
         activations: None where the neuron has none on the dataset.
+        description: what stands out of it, in a line; None where none is stored.
     """
 
     model: Model
@@ -115,6 +117,7 @@ class NeuronSummary(NamedTuple):
     cosines: tuple[CosineReading, ...]
     dataset: Dataset | None
     activations: Activations | None
+    description: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ class NeuronPage:
             where `neurondb neighbours` has not been through its model.
         heads: the attention heads that it moves most; empty until `heads` has come to the model.
         families: the tests of tokens that explain it; None where `families` has not been run.
+        description: what stands out of it, in a line; None where none is stored.
     """
 
     identity: Identity
@@ -173,6 +177,7 @@ class NeuronPage:
     relations: Relations | None = None
     heads: tuple[KnownHead, ...] = ()
     families: NeuronFamilies | None = None
+    description: str | None = None
 
 
 class NeuronDetails(NamedTuple):
@@ -236,7 +241,10 @@ def read_neuron_summary(
     )
     cosines = read_cosines(connection, model, layer, key)
     verdict = read_verdict(connection, model, key, cosines, activations)
-    return NeuronSummary(model, identity, verdict, cosines, stored_dataset, activations)
+    description = read_description(connection, key)
+    return NeuronSummary(
+        model, identity, verdict, cosines, stored_dataset, activations, description
+    )
 
 
 def read_neuron_page(
@@ -277,6 +285,7 @@ def read_neuron_page(
         )
     return NeuronPage(
         identity=summary.identity,
+        description=summary.description,
         verdict=summary.verdict,
         cosines=summary.cosines,
         vocabulary=read_vocabulary(connection, stored_model, key, options.basis, options.tokens),

@@ -15,7 +15,7 @@ _OUT_TOP: Final = codes.encode_token_list(codes.VECTORS.index("out"), 0, 0)
 
 _COLUMNS: Final = (
     "model, layer, neuron, name, neuron_id, class AS class_name, gate_in, gate_out, in_out, freq, "
-    "post_positive, out_kurtosis, role, significant_in_out AS significant"
+    "post_positive, out_kurtosis, role, significant_in_out AS significant, description"
 )
 
 LINES_SQL: Final = f"SELECT {_COLUMNS} FROM neuron_overview WHERE neuron_id IN :ids"  # noqa: S608
@@ -38,6 +38,7 @@ class NeuronLine:
         out_kurtosis: Pearson kurtosis of cos(U, out) over the vocabulary.
         role: prediction, suppression or partition; None for none of them.
         significant: whether cos(in, out) lies outside the random region of its layer.
+        description: what stands out of it, in a line; None where none is stored.
         token: the token that `out` promotes most.
     """
 
@@ -54,6 +55,7 @@ class NeuronLine:
     out_kurtosis: float | None
     role: str | None
     significant: bool | None
+    description: str | None
     token: NamedToken | None
 
 

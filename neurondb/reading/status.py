@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select, text
 
 from neurondb.contracts.ingest import STAGES
 from neurondb.database import format_url, get_sqlite_path
+from neurondb.reading.descriptions import has_stale_descriptions
 from neurondb.reading.models import MODEL_COLUMNS, Model, find_model
 from neurondb.reading.texts import find_dataset
 from neurondb.schema import tables
@@ -80,6 +81,7 @@ class ModelStatus:
         n_rows: how many rows U and E have.
         n_unused_rows: how many of them no token has; None where that is not known.
         quantisation: how a GGUF file stores the weights; None for a model in hub format.
+        stale_descriptions: whether its neurons' descriptions are of what was stored before.
     """
 
     model: str
@@ -94,6 +96,7 @@ class ModelStatus:
     n_rows: int = 0
     n_unused_rows: int | None = None
     quantisation: str | None = None
+    stale_descriptions: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ def _read_model_status(connection: Connection, model: Model) -> ModelStatus:
         model.d_vocab,
         model.n_unused_rows,
         model.quantisation,
+        has_stale_descriptions(connection, model),
     )
 
 

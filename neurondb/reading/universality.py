@@ -87,7 +87,8 @@ class UniversalityPage:
         return f"{self.best_layer[place]}.{self.best_neuron[place]}"
 
 
-class NeuronMatch(NamedTuple):
+@dataclass(frozen=True)
+class NeuronMatch:
     """What a run says of one neuron and one other model.
 
     Attributes:
@@ -111,7 +112,8 @@ class NeuronMatch(NamedTuple):
     aligned_by: str
 
 
-class ReverseMatch(NamedTuple):
+@dataclass(frozen=True)
+class ReverseMatch:
     """A neuron of another model whose best match this neuron is."""
 
     model: str

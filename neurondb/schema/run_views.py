@@ -68,7 +68,7 @@ JOIN neurons n ON n.neuron_id = k.neuron_id
 
 _NEURON_UNIVERSALITY = """
 SELECT u.run_id, m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name,
-       u.neuron_id, r.dataset_id, o.name AS other_model, k.aligned_by, u.correlation,
+       u.neuron_id, r.dataset_id, u.place, o.name AS other_model, k.aligned_by, u.correlation,
        u.best_id AS best_neuron_id, b.layer AS best_layer,
        b.layer || '.' || b.neuron AS best_name, u.baseline,
        (SELECT AVG(x.correlation) - AVG(x.baseline) FROM universality x

@@ -21,6 +21,7 @@ from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
 from neurondb.schema.run_views import RUN_VIEWS
+from neurondb.schema.series_views import SERIES_VIEWS
 
 
 class View(NamedTuple):
@@ -302,7 +303,8 @@ SELECT m.name AS model, n.layer, n.neuron, n.layer || '.' || n.neuron AS name, n
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
        {_effect_columns()},
        {_UNIVERSAL} AS universal,
-       {write_neighbour_columns()}
+       {write_neighbour_columns()},
+       (SELECT d.text FROM descriptions d WHERE d.neuron_id = n.neuron_id) AS description
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id
@@ -352,6 +354,7 @@ VIEWS: Final = (
     View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
     *(View(*view) for view in (*RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
+    *(View(*view) for view in SERIES_VIEWS),
     View(
         "sign_cases",
         _SIGN_CASES,

@@ -89,7 +89,7 @@ def _draw_headline(page: ComparisonPage, width: int) -> Iterator[RenderableType]
     yield Text()
     yield from _draw_kept(page)
     cosines = [
-        f"{name} {_format_cosine(value)}"
+        f"{name} {format_cosine(value)}"
         for name, value in (("gate", summary.gate), ("in", summary.in_), ("out", summary.out))
         if value is not None
     ]
@@ -136,7 +136,7 @@ def _describe_cautions(page: ComparisonPage) -> Iterator[str]:
         yield statement + (consequence if page.before.gated else "")
 
 
-def _format_cosine(value: float | None) -> str:
+def format_cosine(value: float | None) -> str:
     """Return a cosine in at most 8 cells; how far it is from 1 where four digits would say 1."""
     if value is None:
         return MISSING
@@ -168,9 +168,9 @@ def _draw_layer_table(layers: Sequence[Summary], *, gated: bool) -> Table:
         table.add_row(
             str(summary.layer),
             format_share(summary.share_kept),
-            *map(_format_cosine, cosines),
+            *map(format_cosine, cosines),
             Text(f"{summary.n_changed:,}", "" if summary.n_changed else "faint"),
-            _format_cosine(lowest),
+            format_cosine(lowest),
         )
     return table
 
@@ -198,13 +198,18 @@ def _draw_migration(page: ComparisonPage, width: int) -> RenderableType:
             cell = "·" if n == 0 else f"{n:,}" if roomy else str(n)
             cells.append(Text(cell, "faint" if n == 0 or class_before == class_after else "name"))
         table.add_row(*cells)
-    used = {CLASS_ABBREVIATIONS[name] for name in (*before, *after)}
+    return Group(table, draw_class_legend((*before, *after), width))
+
+
+def draw_class_legend(classes: Iterable[str], width: int) -> Text:
+    """Return what the abbreviations of these classes mean."""
+    used = {CLASS_ABBREVIATIONS[name] for name in classes}
     legend = [
         f"{abbreviation} {word}"
         for abbreviation, word in _WORDS
         if any(abbreviation in name for name in used)
     ]
-    return Group(table, Text(wrap_parts(legend, width), "faint"))
+    return Text(wrap_parts(legend, width), "faint")
 
 
 def _draw_moved(page: ComparisonPage, width: int) -> RenderableType:
@@ -228,7 +233,7 @@ def _draw_moved(page: ComparisonPage, width: int) -> RenderableType:
     for neuron in page.moved:
         table.add_row(
             Text(f"{neuron.layer}.{neuron.neuron}", "name"),
-            *(_format_cosine(getattr(neuron, f"{name}_cosine")) for name in cosines),
+            *(format_cosine(getattr(neuron, f"{name}_cosine")) for name in cosines),
             _stack_pair(neuron.class_a or MISSING, neuron.class_b or MISSING),
             *(_draw_token_pair(*pair(neuron), cells) for pair in tokens.values()),
         )

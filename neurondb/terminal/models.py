@@ -4,6 +4,7 @@ Tables are for people, rows for programs; the page of `status` says of every mod
 complete, and which command goes on with the others.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -177,6 +178,9 @@ def _draw_model(model: ModelStatus) -> Iterator[RenderableType]:
     missing = _list_missing_stages(model.stages)
     if missing:
         yield make_hint(f"  next: {format_ingest_command(model.model, model.source, *missing)}")
+    if model.stale_descriptions:
+        name = shlex.quote(make_visible(model.model))
+        yield make_hint(f"  descriptions are out of date: run `neurondb describe {name}`")
     if model.open_run is not None:
         yield Padding(_draw_open_run(model.open_run), (0, 0, 0, 2))
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from neurondb.formatting.numbers import format_compact, format_share
 from neurondb.formatting.text import (
+    DOT,
     format_ingest_command,
     format_token,
     keep_start,
@@ -69,7 +70,7 @@ def draw_neuron_page(
     """
     view = _View(width, marks, options or PageOptions())
     parts: list[RenderableType] = [
-        _draw_identity(page.identity, width),
+        _draw_identity(page, width),
         Text(),
         _draw_verdict(page, width),
     ]
@@ -78,7 +79,8 @@ def draw_neuron_page(
     return Group(*parts)
 
 
-def _draw_identity(identity: Identity, width: int) -> Text:
+def _draw_identity(page: NeuronPage, width: int) -> Text:
+    identity = page.identity
     kind = "gated" if identity.gated else "ungated"
     name = f"{make_visible(identity.model)} {identity.name}"
     facts = ", ".join(map(make_visible, (identity.architecture, identity.activation, kind)))
@@ -87,6 +89,8 @@ def _draw_identity(identity: Identity, width: int) -> Text:
     line = Text(wrap_parts((name, f"neuron_id {identity.neuron_id}", facts), width))
     line.stylize("name", 0, len(name))
     line.stylize("faint", len(name))
+    if page.description is not None:
+        line.append(f"\n{wrap_parts(page.description.split(DOT), width)}", "name")
     numbers = [
         f"{name} {format_compact(value)}"
         for name, value in (

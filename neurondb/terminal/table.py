@@ -25,6 +25,8 @@ SHORT: Final = {
     "undefined": "undef",
 }
 """Words of headings → their abbreviations where room is scarce; `find` reads these too."""
+ROOMY: Final = {"description": 36}
+"""Columns of sentences, which less than this many cells would break into many short lines."""
 PLACES: Final = ("layer", "neuron", "rank")
 """Numbers that say, with the texts before them, what a row is about."""
 
@@ -62,6 +64,9 @@ class _Column(NamedTuple):
             return self.natural
         heading = max(map(cell_len, self.heading.splitlines()))
         words = (cell_len(word) for text in self.texts for word in text.split())
+        if self.name in ROOMY:
+            longest_word = min(ROOMY[self.name], self.natural)
+            return max(heading, longest_word)
         return max(heading, min(longest_word, max(words, default=1)))
 
 

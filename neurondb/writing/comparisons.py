@@ -1,14 +1,16 @@
-"""Two models compared neuron by neuron → rows."""
+"""Two models compared neuron by neuron → rows; several, compared in pairs, are a series."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from neurondb import __version__
 from neurondb.contracts.compare import ComparisonRecord
 from neurondb.errors import IngestError
+from neurondb.reading.models import Model
+from neurondb.reading.series import find_series_id
 from neurondb.schema import tables
 from neurondb.writing.models import StoredModel
 from neurondb.writing.rows import (
@@ -58,6 +60,27 @@ def store_comparison(
             )
             insert_columns(connection, tables.comparison_neurons, columns)
     return comparison_id
+
+
+def store_series(engine: Engine, models: Sequence[Model]) -> int:
+    """Write that these models, in this order, are a series; return its id.
+
+    One that is stored keeps its id, and gets the time of now.
+    """
+    made = {"created_at": format_utc_now(), "tool_version": __version__}
+    s, m = tables.series, tables.series_models
+    with transaction(engine) as connection:
+        stored = find_series_id(connection, models)
+        if stored is not None:
+            connection.execute(update(s).where(s.c.series_id == stored).values(**made))
+            return stored
+        series_id = insert_one(connection, s, made)
+        rows = [
+            {"series_id": series_id, "step": step, "model_id": model.model_id}
+            for step, model in enumerate(models)
+        ]
+        connection.execute(insert(m), rows)
+    return series_id
 
 
 def _require_same_shape(before: StoredModel, after: StoredModel) -> None:

@@ -109,6 +109,7 @@ def forget_model(connection: Connection, model_id: int) -> None:
     model = find_model(connection, model_id)
     first, end = model.first_neuron_id, model.first_neuron_id + model.n_layers * model.d_mlp
     runs = [table.c for table in RUN_TABLES]
+    _forget_series(connection, model_id)
     _forget_comparisons(connection, model_id)
     forget_universality_in(connection, model_id)
     for table in reversed(metadata.sorted_tables):
@@ -125,6 +126,14 @@ def forget_model(connection: Connection, model_id: int) -> None:
                 select(kinds[0].run_id).where(kinds[0].model_id == model_id)
             )
         connection.execute(table.delete().where(of_model))
+
+
+def _forget_series(connection: Connection, model_id: int) -> None:
+    """Delete the series that a model is part of: without one of its models it is another."""
+    s, m = tables.series, tables.series_models
+    ids = list(connection.scalars(select(m.c.series_id).where(m.c.model_id == model_id)))
+    connection.execute(m.delete().where(m.c.series_id.in_(ids)))
+    connection.execute(s.delete().where(s.c.series_id.in_(ids)))
 
 
 def _forget_comparisons(connection: Connection, model_id: int) -> None:

@@ -27,7 +27,7 @@ def store_universality(engine: Engine, record: UniversalityRecord) -> int:
         "dataset_id": record.dataset_id,
         "n_texts": record.n_texts,
         "max_len": record.max_len,
-        "layer_window": record.request.window,
+        "layer_window": record.request.layer_window,
         "seed": record.request.seed,
         "seconds": record.seconds,
     }

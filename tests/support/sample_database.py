@@ -70,7 +70,7 @@ def _shared(connection: Connection) -> None:
 
 
 def _comparison(connection: Connection, sample: Sample) -> None:
-    """The two models neuron by neuron, whatever sense that makes."""
+    """The two models neuron by neuron and as a series, whatever sense that makes."""
     draw = random.Random("comparison")
     models = {"model_a": 1, "model_b": 2, "created_at": "2026-01-01", "tool_version": "0"}
     class_ids = {c.name: c.class_id for c in (*CLASSES, UNDEFINED)}
@@ -83,5 +83,9 @@ def _comparison(connection: Connection, sample: Sample) -> None:
         sample.compared.append(row | {"moved": 1 - min(row["in_cosine"], row["out_cosine"])})
     share = sum(row["same_token"] for row in sample.compared) / NEURONS
     comparison = {"comparison_id": 1, **models, "share_same_token": share}
-    rows = {tables.comparisons: [comparison], tables.comparison_neurons: sample.compared}
+    rows: Insertions = {tables.comparisons: [comparison]}
+    rows |= {tables.comparison_neurons: sample.compared}
+    made = {"created_at": "2026-01-01", "tool_version": "0"}
+    steps = [{"series_id": 1, "step": i, "model_id": model} for i, model in enumerate((1, 2))]
+    rows |= {tables.series: [{"series_id": 1} | made], tables.series_models: steps}
     _put(connection, rows)

@@ -4,6 +4,7 @@ import struct
 
 from neurondb.schema import codes, tables
 from tests.support.sample_concepts import draw_held_neurons
+from tests.support.sample_descriptions import draw_descriptions
 from tests.support.sample_drawing import ModelDrawing
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
@@ -46,6 +47,7 @@ def draw_model(model_id: int, gated: bool, sample: Sample) -> Insertions:
     draw_neighbours(model)
     draw_heads(model)
     draw_families(model)
+    draw_descriptions(model)
     return model.rows
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from neurondb.schema import codes, tables
 from neurondb.taxonomy import CLASSES, UNDEFINED
 from tests.support.sample_activations import draw_activations
+from tests.support.sample_descriptions import get_description
 from tests.support.sample_drawing import ModelDrawing
 from tests.support.sample_facts import (
     ATTRIBUTION_RUN,
@@ -27,7 +28,7 @@ def draw_neuron(model: ModelDrawing, i: int) -> None:
     overview |= {"name": f"{layer}.{number}", "neuron_id": neuron_id}
     overview |= _weights(model, neuron_id, layer, number)
     overview |= _vocabulary(model, neuron_id) | draw_activations(model, neuron_id)
-    overview |= _removal(model, neuron_id)
+    overview |= _removal(model, neuron_id) | {"description": get_description(neuron_id)}
     model.sample.neurons.append(overview)
 
 

@@ -76,10 +76,11 @@ def plan_passes(
     """
     tile_bytes, moment_bytes = BYTES * d_mlp_a * d_mlp_b, BYTES * d_mlp_b * d_mlp_b
     if tile_bytes + moment_bytes > memory:
+        needed = tile_bytes + moment_bytes
         raise UsageError(
-            f"{option('memory')} {memory / 1e9:g} is too little: the sums between two layers take "
-            f"{format_size(tile_bytes + moment_bytes)}; give {option('memory')} "
-            f"{_round_up(tile_bytes + moment_bytes):g} or more"
+            f"{option('memory')} {memory / 2**30:.3g} (GiB) is too little: the sums between two "
+            f"layers take {format_size(needed)}; give {option('memory')} {_round_up(needed):g} or "
+            "more"
         )
     passes: list[Pass] = []
     chosen: list[tuple[int, int]] = []
@@ -100,4 +101,5 @@ def plan_passes(
 
 
 def _round_up(n_bytes: int) -> float:
-    return -(-n_bytes // 10**7) / 100
+    """Return how many GiB hold so many bytes, to a hundredth."""
+    return -(-n_bytes * 100 // 2**30) / 100

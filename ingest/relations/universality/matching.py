@@ -80,24 +80,27 @@ class Matcher:
 
     def take(self, sums: PassSums) -> None:
         """Compare the layers of a pass; its products and second moments are used up."""
-        for layer, moments in sums.moments.items():
-            self._rotated[layer] = self._compute_rotated_deviations(layer, moments, sums)
+        tiles: dict[int, dict[int, Tensor]] = {}
         for a, b in list(sums.products):
-            products = sums.products.pop((a, b))
-            self._match(a, b, products, sums)
+            tiles.setdefault(b, {})[a] = sums.products.pop((a, b))
+        for b, products in tiles.items():
+            deviations = {a: _compute_deviations(sums.of_a[a], sums.n) for a in products}
+            for a, covariances in products.items():
+                self._centre(covariances, a, b, sums)
+                deviation_b = _compute_deviations(sums.of_b[b], sums.n)
+                self._keep_extremes(a, b, covariances, deviations[a], deviation_b)
+            self._keep_baselines(b, products, deviations, sums)
 
-    def _match(self, a: int, b: int, products: Tensor, sums: PassSums) -> None:
-        """Compare one layer of A with one of B."""
-        device = products.device
-        sign_a = torch.from_numpy(self._sign_a[a]).to(device)
-        sign_b = torch.from_numpy(self._sign_b[b]).to(device)
-        x, y, n = sums.of_a[a], sums.of_b[b], sums.n
-        # Σ(x − x̄)(y − ȳ), in canonical sign, in place: a second matrix would double the memory.
-        products.addr_(x.total, y.total, alpha=-1 / n)
+    def _centre(self, products: Tensor, a: int, b: int, sums: PassSums) -> None:
+        """Turn Σxy into Σ(x − x̄)(y − ȳ), in canonical sign; in place, to save the memory."""
+        sign_a, sign_b = self._get_signs(a, b, products.device)
+        products.addr_(sums.of_a[a].total, sums.of_b[b].total, alpha=-1 / sums.n)
         products.mul_(sign_a[:, None]).mul_(sign_b)
-        deviation_a, deviation_b = _compute_deviations(x, n), _compute_deviations(y, n)
-        self._keep_extremes(a, b, products, deviation_a, deviation_b)
-        self._keep_baseline(a, b, products, deviation_a)
+
+    def _get_signs(self, a: int, b: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        signs = (self._sign_a[a], self._sign_b[b])
+        sign_a, sign_b = (torch.from_numpy(sign).to(device) for sign in signs)
+        return sign_a, sign_b
 
     def _keep_extremes(
         self, a: int, b: int, covariances: Tensor, deviation_a: Tensor, deviation_b: Tensor
@@ -111,32 +114,32 @@ class Matcher:
             _keep(found.best[a, rows], found.best_at[a, rows], best, best_at + first, 1)
             _keep(found.lowest[a, rows], found.lowest_at[a, rows], lowest, lowest_at + first, -1)
 
-    def _keep_baseline(self, a: int, b: int, covariances: Tensor, deviation_a: Tensor) -> None:
-        highest = torch.full_like(deviation_a, -torch.inf)
+    def _keep_baselines(
+        self, b: int, tiles: dict[int, Tensor], deviations: dict[int, Tensor], sums: PassSums
+    ) -> None:
+        """Correlate layers of A with a layer of B that its random matrix has mixed."""
+        highest = {a: torch.full_like(deviations[a], -torch.inf) for a in tiles}
+        moments, n = sums.moments.pop(b, None), next(iter(tiles.values())).shape[1]
+        if moments is not None:
+            total, sign = sums.of_b[b].total, torch.from_numpy(self._sign_b[b]).to(moments.device)
+            moments.addr_(total, total, alpha=-1 / sums.n)
+            moments.mul_(sign[:, None]).mul_(sign)
+            self._rotated[b] = torch.empty_like(total)
         rotated = self._rotated[b]
-        for start, block in self._draw_rows(b, covariances.shape[1], covariances.device):
-            mixed = covariances @ block.T
-            mixed /= deviation_a[:, None]
-            mixed /= rotated[start : start + len(block)]
-            highest = torch.maximum(highest, mixed.nan_to_num(-torch.inf).max(1).values)
-        kept = self.matches.baseline[a]
-        values = highest.cpu().numpy()
-        np.copyto(kept, values, where=np.isfinite(values) & ~(kept >= values))
-
-    def _compute_rotated_deviations(
-        self, layer: int, moments: Tensor, sums: PassSums
-    ) -> Float[Tensor, " neurons_b"]:
-        """Return √Σ((Ry)_j − mean)² for each row j of the layer's random matrix R."""
-        total = sums.of_b[layer].total
-        sign = torch.from_numpy(self._sign_b[layer]).to(moments.device)
-        moments.addr_(total, total, alpha=-1 / sums.n)
-        moments.mul_(sign[:, None]).mul_(sign)
-        blocks = [
-            ((block @ moments) * block).sum(1).clamp(min=0).sqrt()
-            for _, block in self._draw_rows(layer, len(moments), moments.device)
-        ]
-        deviations = torch.cat(blocks)
-        return torch.where(deviations > 0, deviations, torch.nan)
+        for start, rows in self._draw_rows(b, n, rotated.device):
+            own = slice(start, start + len(rows))
+            if moments is not None:  # Σ((Ry)_j − mean)² of each row j of R
+                squares = ((rows @ moments) * rows).sum(1)
+                rotated[own] = torch.where(squares > 0, squares, torch.nan).sqrt()
+            for a, covariances in tiles.items():
+                mixed = covariances @ rows.T
+                mixed /= deviations[a][:, None]
+                mixed /= rotated[own]
+                best = mixed.nan_to_num(-torch.inf).max(1).values
+                highest[a] = torch.maximum(highest[a], best)
+        for a, found in highest.items():
+            kept, values = self.matches.baseline[a], found.cpu().numpy()
+            np.copyto(kept, values, where=np.isfinite(values) & ~(kept >= values))
 
     def _draw_rows(self, layer: int, n: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
         """Yield the rows of a layer's random matrix, some at a time, with the first one's number.

@@ -95,6 +95,7 @@ def _write_prototypes(subject: Subject) -> Iterator[Block]:
             _show_firing(lines),
             _show_tokens(lists, "out promotes", "top"),
             _show_tokens(lists, "out suppresses", "bottom"),
+            *_show_description(lines),
         ],
     )
 
@@ -121,6 +122,7 @@ def _write_predictors(subject: Subject) -> Iterator[Block]:
             *_show_cosines(subject),
             _show_firing(lines),
             Shown("acts on", lambda row: _write_acted_on(row, lists)),
+            *_show_description(lines),
         ],
     )
 
@@ -152,6 +154,7 @@ def _write_double_checking(subject: Subject) -> Iterator[Block]:
             *(show_text("sign"), show_number("jaccard", "overlap")),
             show_count("shared_tokens", "shared"),
             Shown("which", lambda row: _write_shared(subject, row, lists)),
+            *_show_description(lines),
         ],
     )
 
@@ -182,6 +185,14 @@ def _show_firing(lines: Mapping[str, NeuronLine]) -> Shown:
         return format_share(None if line is None else line.freq)
 
     return Shown("fires", write, numeric=True)
+
+
+def _show_description(lines: Mapping[str, NeuronLine]) -> list[Shown]:
+    """Return the column of what stands out of each neuron; none where none is described."""
+    described = {name: line.description for name, line in lines.items() if line.description}
+    if not described:
+        return []
+    return [Shown("what stands out", lambda row: described.get(row["name"], MISSING))]
 
 
 def _show_class_of(lines: Mapping[str, NeuronLine]) -> Shown:

@@ -30,6 +30,7 @@ PAGES: Final = {
     r"/generation/(?P<run_id>[0-9]{1,9})" + _JSON: "generation",
     r"/pair" + _JSON: "pair",
     r"/compare/(?P<before>[^/]+)/(?P<after>[^/]+?)" + _JSON: "comparison",
+    r"/series/(?P<series_id>[0-9]{1,9})" + _JSON: "series",
     rf"/live/{_MODEL}" + _JSON: "live.page",
     rf"/live/{_MODEL}/intervene$": "live.intervene",
     r"/annotate$": "annotate",

@@ -13,6 +13,7 @@ from neurondb.reading import comparisons
 from neurondb.reading.comparisons import ComparisonPage, Migration, MovedNeuron, Summary
 from neurondb.reading.models import Model
 from neurondb.reading.pairs import Pair, find_pair, find_stored_comparison
+from neurondb.reading.series import Series, list_stored_series
 
 MOVED: Final = 20
 
@@ -27,6 +28,7 @@ class Comparison:
         cautions: what to know before drawing conclusions.
         migration: how many neurons went from which class to which.
         moved: the neurons that moved most.
+        series: the series that both models are part of.
     """
 
     before: Model
@@ -38,6 +40,7 @@ class Comparison:
     layers: tuple[Summary, ...]
     migration: tuple[Migration, ...]
     moved: tuple[MovedNeuron, ...]
+    series: tuple[Series, ...]
     sql: tuple[Sql, ...]
 
 
@@ -68,6 +71,11 @@ def answer(request: Request) -> Page:
         page.layers,
         page.migration,
         page.moved,
+        tuple(
+            series
+            for series in list_stored_series(request.connection, pair.before)
+            if pair.after in series.models
+        ),
         (
             make_named_sql("class-migration", **names),
             make_named_sql("moved-neurons", **names, limit=str(MOVED)),

@@ -21,7 +21,7 @@ _EXTREMES: Final = {
     "-out_kurtosis": "Highest kurtosis of out over the vocabulary: they write to few tokens",
 }
 _STATEMENT: Final = """SELECT name, class, gate_in, gate_out, in_out, freq, out_kurtosis, role,
-       top_out_token
+       top_out_token, description
 FROM neuron_overview
 WHERE model = :model AND layer = :layer AND {column} IS NOT NULL
 ORDER BY {column}{direction}, neuron_id

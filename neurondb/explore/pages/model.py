@@ -14,6 +14,7 @@ from neurondb.reading.layers import ClassShare, LayerLine, count_model_classes, 
 from neurondb.reading.models import Model, find_model
 from neurondb.reading.pairs import StoredComparison, list_stored_comparisons
 from neurondb.reading.provenance import LatestRun, Reading, find_latest_run, find_reading
+from neurondb.reading.series import Series, list_stored_series
 from neurondb.reading.status import ModelStatus, StageStatus, read_status
 
 
@@ -69,6 +70,7 @@ class ModelPage:
     panels: tuple[Panel, ...]
     scattered: int | None
     comparisons: tuple[StoredComparison, ...]
+    series: tuple[Series, ...]
     questions: tuple[tuple[str, str], ...]
     concepts: tuple[ConceptRun, ...]
     runs: tuple[StoredRun, ...]
@@ -177,6 +179,7 @@ def answer(request: Request) -> Page:
         tuple(_list_panels(model, scattered, activations=fires)),
         scattered,
         list_stored_comparisons(connection, model),
+        list_stored_series(connection, model),
         _QUESTIONS,
         list_concept_runs(connection, model)[:CONCEPTS_SHOWN],
         list_stored_runs(connection, model),

@@ -16,6 +16,7 @@ from neurondb.find.search import read_expression
 from neurondb.find.token_names import find_tokens, find_tokens_if_any, require_token
 from neurondb.neurons import match_named_neuron
 from neurondb.phrases import Phrase, parse_search
+from neurondb.reading.descriptions import FoundDescription, search_descriptions
 from neurondb.reading.models import Model, find_model, list_models
 from neurondb.reading.text_search import (
     FoundAnnotation,
@@ -35,6 +36,7 @@ TEXTS_SHOWN: Final = 20
 MOST_TEXTS: Final = 200
 """How many texts it shows where only texts are searched, with `in=texts`."""
 ANNOTATIONS_SHOWN: Final = 50
+NEURONS_SHOWN: Final = 20
 _TOKEN: Final = re.compile(
     r"(?:(?P<model>[^'\"#]*\S)\s+)?(?P<token>'.*'|\".*\"|#[0-9]{1,18})", re.DOTALL
 )
@@ -66,6 +68,8 @@ class Choice:
         texts: the first texts that contain its words.
         n_texts: how many texts do.
         annotations: the first annotations that do.
+        neurons: the first neurons whose descriptions do.
+        n_neurons: how many neurons do.
     """
 
     asked: str
@@ -73,6 +77,13 @@ class Choice:
     texts: tuple[FoundText, ...] = ()
     n_texts: int = 0
     annotations: tuple[FoundAnnotation, ...] = ()
+    neurons: tuple[FoundDescription, ...] = ()
+    n_neurons: int = 0
+
+    @property
+    def in_words(self) -> bool:
+        """Whether any text, annotation or description contains the words."""
+        return bool(self.texts or self.annotations or self.neurons)
 
 
 def answer(request: Request) -> Page | Redirect:
@@ -90,7 +101,7 @@ def answer(request: Request) -> Page | Redirect:
     if request.query.get("in") == "texts":
         return Page("search", "Texts", _find_words(request, text, (), MOST_TEXTS))
     choice = find_choice(request, text)
-    only = choice.options if not (choice.texts or choice.annotations) else ()
+    only = () if choice.in_words else choice.options
     if len(only) == 1 and "format" not in request.path:
         return Redirect(only[0].address)
     return Page("search", "Which one?", choice)
@@ -112,25 +123,28 @@ def find_choice(request: Request, text: str) -> Choice:
     except (UnknownNameError, UsageError):
         with suppress(UsageError):
             choice = _find_words(request, text, _read_bare_token(request, text), TEXTS_SHOWN)
-            if choice.options or choice.texts or choice.annotations:
+            if choice.options or choice.in_words:
                 return choice
         raise
     return Choice(text, tuple(options))
 
 
 def _find_words(request: Request, text: str, options: Iterable[Option], most: int) -> Choice:
-    """Return the texts and annotations that contain the words of a search.
+    """Return the texts, annotations and descriptions that contain the words of a search.
 
     Raises:
         UsageError: when there is no word in it.
     """
     connection, phrases = request.connection, parse_search(text)
+    neurons, n_neurons = search_descriptions(connection, phrases, NEURONS_SHOWN)
     return Choice(
         text,
         tuple(options),
         _find_texts(request, phrases, most),
         count_texts(connection, phrases),
         search_annotations(connection, phrases, ANNOTATIONS_SHOWN),
+        tuple(neurons),
+        n_neurons,
     )
 
 

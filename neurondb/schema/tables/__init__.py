@@ -19,7 +19,12 @@ from neurondb.schema.tables.activations import (
     texts,
     tokenizations,
 )
-from neurondb.schema.tables.comparisons import comparison_neurons, comparisons
+from neurondb.schema.tables.comparisons import (
+    comparison_neurons,
+    comparisons,
+    series,
+    series_models,
+)
 from neurondb.schema.tables.concepts import (
     clamp_results,
     clamp_run_neurons,
@@ -93,7 +98,12 @@ from neurondb.schema.tables.properties import (
     property_effects,
     token_property_rows,
 )
-from neurondb.schema.tables.provenance import ingest_runs, ingest_steps
+from neurondb.schema.tables.provenance import (
+    description_runs,
+    descriptions,
+    ingest_runs,
+    ingest_steps,
+)
 from neurondb.schema.tables.summaries import (
     activation_histograms,
     control_example_rows,
@@ -151,6 +161,8 @@ __all__ = [
     "control_kinds",
     "cosines",
     "dataset_rows",
+    "description_runs",
+    "descriptions",
     "double_checking",
     "entropy_neurons",
     "entropy_results",
@@ -193,6 +205,8 @@ __all__ = [
     "property_effects",
     "quantities",
     "rw_classes",
+    "series",
+    "series_models",
     "shown_condition_runs",
     "sign_case_names",
     "sign_case_rows",

@@ -1,8 +1,22 @@
-"""Two models with the same layers and neurons, neuron by neuron: before and after fine-tuning."""
+"""Models with the same layers and neurons, neuron by neuron: before and after fine-tuning.
+
+A series, such as the checkpoints of a training, has no rows of its neurons: they are those of the
+comparisons of its models, of each with the one before it and of each with the first.
+"""
 
 from sqlalchemy import Column, ForeignKey, Index, Integer, SmallInteger, Table, UniqueConstraint
 
-from neurondb.schema.columns import CLUSTERED, flag, identity, key, metadata, real, reference, word
+from neurondb.schema.columns import (
+    CLUSTERED,
+    flag,
+    identity,
+    key,
+    metadata,
+    number,
+    real,
+    reference,
+    word,
+)
 
 
 def _class(name: str, model: str) -> Column[int]:
@@ -50,4 +64,21 @@ comparison_neurons = Table(
     real("moved", "1 − the smallest of the cosines there are; NULL if there is none"),
     Index(None, "comparison_id", "moved"),
     **CLUSTERED,
+)
+
+series = Table(
+    "series",
+    metadata,
+    identity("series_id", "series"),
+    word("created_at", "UTC, ISO 8601"),
+    word("tool_version", "version of neurondb"),
+)
+
+series_models = Table(
+    "series_models",
+    metadata,
+    key("series_id", "series.series_id", "series"),
+    number("step", "place of the model in it; 0 is the first"),
+    reference("model_id", "models.model_id", "model"),
+    Index(None, "model_id"),
 )

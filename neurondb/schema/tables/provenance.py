@@ -1,8 +1,8 @@
-"""Who computed what, when, with which choices."""
+"""Who computed what, when, with which choices; and what is composed of all that is stored."""
 
-from sqlalchemy import Index, Table
+from sqlalchemy import Column, Index, Table, Text
 
-from neurondb.schema.columns import flag, identity, integer, metadata, real, reference, word
+from neurondb.schema.columns import flag, identity, integer, key, metadata, real, reference, word
 
 ingest_runs = Table(
     "ingest_runs",
@@ -40,4 +40,26 @@ ingest_steps = Table(
     real("seconds", "seconds it took"),
     word("finished_at", "UTC, ISO 8601"),
     Index(None, "model_id", "stage", "layer"),
+)
+
+descriptions = Table(
+    "descriptions",
+    metadata,
+    key("neuron_id", "neurons.neuron_id", "neuron"),
+    Column(
+        "text",
+        Text,
+        nullable=False,
+        comment="what stands out of what is stored of it, the most telling first, with numbers",
+    ),
+)
+"""Not clustered: the full-text index refers to rows by their number."""
+
+description_runs = Table(
+    "description_runs",
+    metadata,
+    key("model_id", "models.model_id", "model whose descriptions were composed"),
+    word("basis", "sha256 over what was stored then: another one now means that they are stale"),
+    word("tool_version", "version of neurondb"),
+    word("finished_at", "UTC, ISO 8601"),
 )

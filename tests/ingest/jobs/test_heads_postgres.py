@@ -9,7 +9,6 @@ from neurondb.contracts.heads import HeadsRequest, parse_pairs
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.contracts.inputs import Machine, TextsRequest
 from neurondb.contracts.registry import load_job
-from neurondb.find.search import read_expression
 from neurondb.reading.heads import list_neuron_heads
 from neurondb.reading.models import find_model, open_readonly
 from neurondb.sql import open_engine, run_sql
@@ -47,7 +46,6 @@ def found(database: str) -> list[Any]:
         rows = [[_round(tuple(row)) for row in run_sql(engine, sql).rows] for sql in SELECTS]
         answers = [named_queries.run(engine, name, {}) for name in QUERIES]
         rows += [[_round(tuple(row)) for row in answer] for _, answer in answers]
-        assert read_expression(engine, "activates>=1")
         neurons = [find(engine, expression) for expression in ("deactivates>=1", "activates>1")]
     with open_readonly(database) as connection:
         model = find_model(connection, "tiny")

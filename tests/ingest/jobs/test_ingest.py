@@ -21,7 +21,8 @@ from tests.support.tiny_requests import ask, run
 def test_every_stage_stores_rows(request_: IngestRequest) -> None:
     report = run(request_)
     vocabulary = {"tokens", "vocab", "properties", "logit_effects"}
-    assert set(report.rows) == {"weights", "classes", *vocabulary, "texts", "activations", "peaks"}
+    activations = {"texts", "activations", "peaks"}
+    assert set(report.rows) == {"weights", "classes", *vocabulary, *activations, "descriptions"}
     assert all(report.rows.values())
     assert ask(request_, "SELECT count(*) FROM neuron_overview WHERE freq IS NOT NULL") == [(112,)]
 

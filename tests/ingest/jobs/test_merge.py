@@ -126,7 +126,10 @@ def test_a_merge_that_is_done_is_not_done_again(request_: IngestRequest) -> None
     again = merge(files, request_.database)
     forced = merge(files, request_.database, force=True)
     assert first.rows == forced.rows
-    assert (again.rows, again.skipped) == ({"activations": 0, "peaks": 0}, {"activations": 2})
+    assert (again.rows, again.skipped) == (
+        {"activations": 0, "peaks": 0, "descriptions": 0},
+        {"activations": 2},
+    )
     assert all_rows(Path(str(request_.database))) == before
 
 

@@ -120,7 +120,7 @@ def activations(name: str) -> Grid:
 
 
 def test_every_match_is_numpys_to_1e_6(database: str) -> None:
-    page = matched(database, "seed-1", EARLY, window=None, seed=3)
+    page = matched(database, "seed-1", EARLY, layer_window=None, seed=3)
     a = activations("seed-0")
     assert [other.n_tokens for other in page.others] == [len(a)] * 2
     assert [(o.aligned_by, o.n_unaligned, o.n_tiles) for o in page.others] == [
@@ -161,7 +161,7 @@ def test_a_model_beside_itself_is_universal_neuron_for_neuron(database: str) -> 
     copy = fresh("copy") / "seed"
     shutil.copytree(tiny_seed(0), copy)
     ingest_weights(database, "copy", copy)
-    page = matched(database, "copy", window=0)
+    page = matched(database, "copy", layer_window=0)
     np.testing.assert_allclose(page.correlation, 1, atol=1e-9)
     assert (page.best_layer[0] == np.arange(LAYERS)[:, None]).all()
     assert (page.best_neuron[0] == np.arange(WIDTH)).all()
@@ -175,11 +175,11 @@ def test_a_model_beside_itself_is_universal_neuron_for_neuron(database: str) -> 
 def test_several_passes_give_what_one_gives_and_are_told(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = matched(database, "seed-1", window=None)
+    whole = matched(database, "seed-1", layer_window=None)
     monkeypatch.setattr("ingest.relations.universality.comparison.KEPT_BYTES", 100_000)
     progress = Silent()
-    memory = 3 * 8 * WIDTH**2 / 1e9
-    report = run(ask(database, "seed-1", window=None, memory=memory, force=True), progress)
+    memory = 3 * 8 * WIDTH**2 / 2**30
+    report = run(ask(database, "seed-1", layer_window=None, memory=memory, force=True), progress)
     with open_readonly(database) as connection:
         parts = read_universality_page(connection, report.run_id)
     assert parts.others[0].n_passes == 5
@@ -192,7 +192,7 @@ def test_several_passes_give_what_one_gives_and_are_told(
 
 def test_other_tokens_are_aligned_by_characters_and_flagged(database: str) -> None:
     progress = Silent()
-    report = run(ask(database, "gpt", "seed-1", window=None), progress)
+    report = run(ask(database, "gpt", "seed-1", layer_window=None), progress)
     with open_readonly(database) as connection:
         page = read_universality_page(connection, report.run_id)
     by_characters, by_tokens = page.others
@@ -257,7 +257,7 @@ def test_nothing_is_stored_of_a_run_that_is_stopped(
     def stop(*_: object) -> None:
         raise NeuronDBError("stopped")
 
-    monkeypatch.setattr("ingest.relations.universality.matching.Matcher._keep_baseline", stop)
+    monkeypatch.setattr("ingest.relations.universality.matching.Matcher._keep_baselines", stop)
     with pytest.raises(NeuronDBError, match="stopped"):
         run(ask(database, "seed-1"))
     with closing(sqlite3.connect(database)) as connection:

@@ -84,7 +84,7 @@ def test_explain_goes_to_no_file(sample: Sample) -> None:
 
 def test_what_orders_is_shown(sample: Sample) -> None:
     out, _ = ran(sample, "1.7", "--order", "-out_kurtosis")
-    assert out.splitlines()[0].endswith("\ttop_out_token\tout_kurtosis")
+    assert out.splitlines()[0].endswith("\ttop_out_token\tdescription\tout_kurtosis")
 
 
 def test_a_table_of_one_model_says_it_once(sample: Sample) -> None:

@@ -53,6 +53,11 @@ def test_the_page_and_the_rows(model: Stored) -> None:
     again = invoke(model, "--dataset", texts, "--n-pairs", "3", "--format", "csv", "--limit", "2")
     assert "stored already" in again.stderr
     rows = list(csv.DictReader(io.StringIO(again.stdout)))
+    every = invoke(model, "--dataset", texts, "--n-pairs", "3", "--format", "csv", "--limit", "0")
+    of_heads = "SELECT COUNT(*) FROM neuron_head_rows WHERE head_rank IS NOT NULL"
+    with closing(sqlite3.connect(model.database)) as connection:
+        ((n,),) = connection.execute(of_heads).fetchall()
+    assert len(list(csv.DictReader(io.StringIO(every.stdout)))) == n > len(rows)
     assert sum(bool(row["n"]) for row in rows) == 3
     with closing(sqlite3.connect(model.database)) as connection:
         known = dict(

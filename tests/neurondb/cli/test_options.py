@@ -70,7 +70,7 @@ LIMITED = {
     "tokens": ["tokens", "sample-llama", " dog"],
 }
 """Commands with --limit whose rows the sample database has."""
-LIMITED_ELSEWHERE = {"case-study", "compare", "concept", "texts"}
+LIMITED_ELSEWHERE = {"case-study", "compare", "concept", "heads", "texts", "universality"}
 """These have a test of it beside their own."""
 
 

@@ -37,7 +37,7 @@ PAGES = (
     *(f"/model/{part(ADDRESS)}", f"/layer/{part(ADDRESS)}/0", f"/neuron/{part(ADDRESS)}/0.1"),
     *(f"/token/{MODEL}/{i}" for i in range(12)),
     *(f"/text/{i}" for i in range(1, 6)),
-    *("/entropy/61", "/attributes/81", "/attributes/82"),
+    *("/series/1", "/entropy/61", "/attributes/81", "/attributes/82"),
     *(f"/generation/{i}" for i in (101, 102, 111, 112)),
     *(f"/text/{i}?{urlencode({'model': NAME, 'position': 3})}" for i in (1, 3)),
 )

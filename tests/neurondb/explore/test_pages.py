@@ -36,6 +36,7 @@ ADDRESSES = (
     *("/search?q=0.1", "/search?q=%27%20dog%27", f"/model/{LLAMA}", f"/model/{GPT}"),
     *(f"/layer/{LLAMA}/0", f"/layer/{LLAMA}/3", f"/layer/{GPT}/1", "/pair"),
     f"/pair?left={LLAMA}/0.1&right={GPT}/0.1",
+    "/series/1",
     *(f"/run/{number}" for number in (901, 902, 951, 961, 962, 971)),
     *(f"/concept/{number}" for number in (41, 42)),
     *(f"/entropy/{number}" for number in (61, 62)),
@@ -74,6 +75,7 @@ def test_links_of_our_pages_lead_somewhere(site: Site, address: str) -> None:
     [
         ("/model/sample-lama", 404, "'sample-llama'"),
         (f"/layer/{LLAMA}/4", 404, "0 to 3"),
+        ("/series/2", 404, "neurondb compare A B C"),
         (f"/layer/{LLAMA}/99999999", 404, "0 to 3"),
         ("/find?q=weakning", 400, "'weakening'"),
         ("/find?q=freq%3E60", 400, "60%"),

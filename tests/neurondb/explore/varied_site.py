@@ -47,6 +47,7 @@ PAGES: Final = {
     "two neurons": f"/pair?left={LLAMA}/0.1&right={LLAMA}/0.2",
     "two neurons, asked for": "/pair",
     "comparison": f"/compare/{LLAMA}/{GPT}",
+    "series": "/series/1",
     "run of a set": f"/run/{CLASS_RUN + 1}",
     "run of random neurons": f"/run/{RANDOM_RUN + 1}",
     "run, one at a time": f"/run/{EACH_RUN + 1}",

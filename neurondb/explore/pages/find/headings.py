@@ -12,6 +12,7 @@ _COSINES: Final = {
 }
 _COLUMNS: Final = {
     "name": "neuron",
+    "description": "what stands out",
     "class": "class",
     **_COSINES,
     "freq": "fires",
@@ -24,7 +25,9 @@ _TITLES: Final = {
     "out_kurtosis": "of cos(U, out) over the vocabulary; a Gaussian has 3",
     "top_out_token": "the token that out promotes most",
 }
-TEXT_COLUMNS: Final = ("name", "class", "role", "top_out_token")
+TEXT_COLUMNS: Final = ("name", "description", "class", "role", "top_out_token")
+_UNORDERED: Final = ("description",)
+"""Columns whose order would say nothing."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ def list_headings(expression: str, order: str, links: Urls) -> tuple[Heading, ..
             label,
             _TITLES.get(key, ""),
             _sort_direction(key, order),
-            links.find(expression, order=_choose_next_order(key, order)),
+            None
+            if key in _UNORDERED
+            else links.find(expression, order=_choose_next_order(key, order)),
         )
         for key, label in _COLUMNS.items()
     )

@@ -83,6 +83,7 @@ class NeuronContent:
     """A neuron's page.
 
     Attributes:
+        description: what stands out of it, in a line; None where none is stored.
         previous: name of the neuron before it in the layer or the layer before.
         origins: where the numbers come from, stage by stage.
         datasets: names of the datasets on which it has activations.
@@ -98,6 +99,7 @@ class NeuronContent:
     """
 
     identity: Identity
+    description: str | None
     threshold: float
     previous: str | None
     next: str | None
@@ -230,6 +232,7 @@ def read_content(request: Request) -> NeuronContent:
     details = read_neuron_details(connection, summary)
     return NeuronContent(
         identity=identity,
+        description=summary.description,
         threshold=model.threshold,
         previous=_find_neighbour(model, identity, -1),
         next=_find_neighbour(model, identity, 1),

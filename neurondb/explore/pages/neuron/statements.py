@@ -103,7 +103,8 @@ _UNIVERSALITY: Final = """SELECT other_model, aligned_by, best_name, correlation
        excess, lowest_name, lowest
 FROM neuron_universality
 WHERE neuron_id = :neuron_id
-  AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)"""
+  AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)
+ORDER BY place"""
 _HEADS: Final = """SELECT h.head_name, h.effect, h.score, h.standardised, h.head_rank,
        e.n_firing, e.firing_bos_attention, e.firing_bos_change, e.firing_output_norm,
        e.firing_norm_change

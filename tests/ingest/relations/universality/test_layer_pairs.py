@@ -34,6 +34,6 @@ def test_passes_keep_within_the_memory_and_have_each_tile_and_moment_once(memory
 
 
 def test_memory_for_less_than_a_tile_is_refused_with_what_would_do() -> None:
-    with pytest.raises(UsageError, match=r"memory 0.001 is too little.*give memory 0.04"):
-        plan_passes([(0, 0)], 1536, 1536, 1e6)
-    plan_passes([(0, 0)], 1536, 1536, 0.04 * 1e9)
+    with pytest.raises(UsageError, match=r"memory 0.000977 .GiB. is too little.*give memory 0.04"):
+        plan_passes([(0, 0)], 1536, 1536, 2**20)
+    plan_passes([(0, 0)], 1536, 1536, 0.04 * 2**30)

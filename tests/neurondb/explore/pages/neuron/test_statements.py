@@ -159,6 +159,7 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             for one in content["generations"]
         ],
         "heads": [heads_row(one) for one in content["heads"]],
+        "universality": columns(content["universality"]["matches"], *MATCHES),
     }
 
 
@@ -171,6 +172,7 @@ def heads_row(one: dict[str, Any]) -> tuple[Any, ...]:
 
 
 ABLATED = ("n_firing", "firing_bos_change", "firing_norm_change")
+MATCHES = ("other", "best", "correlation", "baseline", "lowest", "lowest_correlation")
 TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
 HELD = f"""
     INSERT OR REPLACE INTO clamp_run_neurons VALUES ({CLAMP_RUN + 10}, {KEY}, 0.5);
@@ -207,6 +209,9 @@ RETURNED = {
     "generations": ("run_id", "prompt", "ablated", "value"),
     "heads": ("head_name", "score", "standardised", "head_rank", *ABLATED),
     "families": FAMILIES,
+    "universality": (
+        *("other_model", "best_name", "correlation", "baseline", "lowest_name", "lowest"),
+    ),
 }
 """Panel → the columns of its SQL that the page shows."""
 SORTED = (
