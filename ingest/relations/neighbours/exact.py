@@ -77,7 +77,7 @@ def settle_lists(
         tile_bytes: Bytes of the cosines in float64 that exist at a time.
         threshold: |cosine| from which entries are kept however many come before them, up to `MOST`.
     """
-    known = _sort(*_measure(rows, relation, lists))
+    known = _sort(*_measure(rows, relation, lists, n_top, threshold))
     unsettled = _find_unsettled(known, lists.scores.double().cpu().numpy(), n_top, threshold)
     width = max(MOST + 1, n_top) if unsettled.any() else known.scores.shape[2]
     missing = ((0, 0), (0, 0), (0, max(0, width - known.scores.shape[2])))
@@ -91,14 +91,19 @@ def settle_lists(
 
 
 def _measure(
-    rows: UnitRows, relation: Relation, lists: SignedLists
+    rows: UnitRows, relation: Relation, lists: SignedLists, n_top: int, threshold: float
 ) -> tuple[Float[NDArray[np.float64], "..."], Int[NDArray[np.int64], "..."]]:
-    """Return the scores of all entries in float64, and the neurons that they are with."""
+    """Return the scores of entries in float64, and the neurons that they are with.
+
+    Those that cannot be kept, whatever float32 has left out of their cosines, are none: −∞.
+    """
     exact = torch.full(lists.scores.shape, -torch.inf, dtype=torch.float64, device=rows.device)
     numbers = torch.arange(rows.n_total, device=rows.device, dtype=torch.int32)
     is_entry = (lists.scores > 0) & (lists.ids != numbers[:, None])
     if relation.own != relation.other:
         is_entry = lists.scores > 0  # its own neuron is never among those of other layers
+    weakest = lists.scores[..., min(n_top, lists.scores.shape[2]) - 1, None].clamp_max(threshold)
+    is_entry &= lists.scores >= weakest - UNSURE
     layer_of = torch.div(lists.ids, rows.n_neurons, rounding_mode="floor")
     for layer in range(rows.n_layers):
         own = slice(layer * rows.n_neurons, (layer + 1) * rows.n_neurons)

@@ -127,7 +127,7 @@ def bare(tmp_path: Path) -> Iterator[Engine]:
 
 _COMMAND = (
     r"`neurondb (ingest|tokens|compare|ablate[a-z-]*|attributes|clamp|concept|entropy|generate"
-    r"|universality) "
+    r"|universality|neighbours|heads|families) "
 )
 
 
