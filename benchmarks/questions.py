@@ -54,6 +54,7 @@ ARGUMENTS: Final = {
     **dict.fromkeys(("model", "base", "tuned"), MODEL),
     "token": DOG,
     "concept": DOG.strip(),
+    "family": "unigram",
     "layer": str(LAYER),
     "neuron": str(NEURON),
 }

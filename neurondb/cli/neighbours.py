@@ -29,7 +29,7 @@ NARROWEST = 80
 @click.argument("model")
 @click.option(
     "--top",
-    type=int,
+    type=click.IntRange(1),
     default=DEFAULT_TOP,
     show_default=True,
     metavar="N",
@@ -45,7 +45,7 @@ NARROWEST = 80
 )
 @click.option(
     "--random",
-    type=int,
+    type=click.IntRange(1),
     default=DEFAULT_DIRECTIONS,
     show_default=True,
     metavar="N",
@@ -54,7 +54,7 @@ NARROWEST = 80
 @options.seed("Of the random directions.")
 @click.option(
     "--memory",
-    type=float,
+    type=click.FloatRange(0, min_open=True),
     default=4.0,
     show_default=True,
     metavar="GIB",

@@ -109,8 +109,8 @@ def _describe_others(page: UniversalityPage) -> Iterator[tuple[str, ...]]:
 def _draw_layers(page: UniversalityPage) -> Table:
     table = make_table()
     table.add_column("layer", justify="right")
-    shown = ("universal", "correlation", "baseline", "excess", "largest excess", "most matches in")
-    for name in shown:
+    headings = ("universal", "correlation", "baseline", "excess", "largest", "most matches in")
+    for name in headings:
         table.add_column(name, justify="right", no_wrap=True)
     excess = page.excess
     means = [average_known(values) for values in (page.correlation, page.baseline)]

@@ -13,6 +13,7 @@ from neurondb.reading.arrays import count_classes
 from neurondb.reading.concepts import list_concept_runs
 from neurondb.reading.models import Model
 from neurondb.reading.pairs import list_stored_comparisons
+from neurondb.reading.series import list_stored_series
 from neurondb.schema.codes import VECTORS
 from neurondb.schema.tables import vocab_stat_rows
 from neurondb.schema.views import ROLE_KURTOSIS
@@ -85,6 +86,12 @@ def choose_compared_models(connection: Connection, model: Model) -> list[Paramet
     ]
 
 
+def choose_series(connection: Connection, model: Model) -> list[Parameters]:
+    """Return the newest series that the model is in; none is no reason to tell anybody."""
+    ids = [series.series_id for series in list_stored_series(connection, model)]
+    return [{"series": max(ids)}] if ids else []
+
+
 def choose_concepts(connection: Connection, model: Model) -> list[Parameters]:
     """Return the newest concepts, each once; without any, the figure tells how to look for one."""
     names = dict.fromkeys(run.concept for run in list_concept_runs(connection, model))
@@ -121,6 +128,12 @@ PLAN: Final = (
     PlannedFigure("firing", "frequency-by-class", draw_once()),
     PlannedFigure("firing", "frequency-histograms", draw_once()),
     PlannedFigure("firing", "frequency-against-cosine", draw_each("cosine", *_COSINES)),
+    PlannedFigure("firing", "families-by-layer", draw_once()),
+    PlannedFigure("firing", "family-activations", draw_once()),
+    PlannedFigure("relations", "nearest-cosines", draw_once()),
+    PlannedFigure("relations", "connection-strengths", draw_once()),
+    PlannedFigure("relations", "head-scores", draw_once()),
+    PlannedFigure("relations", "head-ablations", draw_once()),
     PlannedFigure("concepts", "concept-effects", choose_concepts),
     PlannedFigure("concepts", "concept-sweeps", choose_concepts),
     PlannedFigure("concepts", "clamp-sweeps", draw_once()),
@@ -131,11 +144,12 @@ PLAN: Final = (
     PlannedFigure("ablations", "ablation-grid", draw_each("metric", "entropy", "loss")),
     PlannedFigure("ablations", "neuron-effects", draw_once()),
     PlannedFigure("ablations", "entropy-curves", draw_once()),
-    PlannedFigure("ablations", "head-scores", draw_once()),
-    PlannedFigure("ablations", "head-ablations", draw_once()),
     PlannedFigure("ablations", "attribute-curves", draw_once()),
     PlannedFigure("comparisons", "comparison-migration", choose_compared_models),
     PlannedFigure("comparisons", "comparison-cosines", choose_compared_models),
+    PlannedFigure("comparisons", "class-paths", choose_series),
+    PlannedFigure("comparisons", "series-moved", choose_series),
+    PlannedFigure("comparisons", "series-medians", choose_series),
     PlannedFigure("comparisons", "universality-summary", draw_once()),
 )
 """The figures of one model, in the order of the report."""

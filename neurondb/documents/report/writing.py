@@ -128,6 +128,9 @@ def _write_one(subject: Subject, figures: Figures) -> Iterator[Block]:
     yield from write_published(subject)
     yield from write_vocabulary(subject, figures)
     yield from write_firing(subject, figures)
+    if "relations" in figures:
+        yield Heading("Other neurons, and attention heads", 2, "relations")
+        yield from figures["relations"]
     yield from write_neurons(subject)
     yield from write_concepts(subject, figures)
     yield from write_ablations(subject, figures)

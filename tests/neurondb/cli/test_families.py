@@ -4,7 +4,6 @@ import csv
 import io
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,6 @@ from tests.support.steering import stored
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = ("--min-count", "5", "--words", "10", "--device", "cpu", "--tagger", "none")
-
-
-def this_checkouts(name: str) -> Any:
-    assert name == "families"
-    return import_module("ingest.jobs.families").run
-
-
-@pytest.fixture(autouse=True)
-def _job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job of this checkout, whatever an older installation has registered."""
-    monkeypatch.setattr(import_module("neurondb.api.jobs"), "load_job", this_checkouts)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +60,14 @@ def test_a_page_then_rows_of_what_is_stored(texts: Path) -> None:
         assert [row[1] for row in asked] == [row["name"] for row in rows]
         with pytest.raises(TypeError, match="families has no option 'tests'"):
             database.families(rows[0]["model"], dataset=str(texts), tests=3)
+
+
+def test_a_limit_is_of_the_neurons_of_each_family(texts: Path) -> None:
+    given = ("--dataset", str(texts), *SMALL, "--format", "table", "--limit")
+    few, more, all_of_them = (
+        len(invoke(*given, limit).stdout.splitlines()) for limit in ("1", "3", "0")
+    )
+    assert few < more < all_of_them
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,10 @@ LIMITED = {
     "tokens": ["tokens", "sample-llama", " dog"],
 }
 """Commands with --limit whose rows the sample database has."""
-LIMITED_ELSEWHERE = {"case-study", "compare", "concept", "heads", "texts", "universality"}
+LIMITED_ELSEWHERE = {
+    *("case-study", "compare", "concept", "families", "heads", "neighbours", "texts"),
+    "universality",
+}
 """These have a test of it beside their own."""
 
 

@@ -19,6 +19,7 @@ REQUIRED = {
     "model": "sample-llama",
     "token": " dog",
     "concept": CONCEPT,
+    "family": "unigram",
     "layer": "1",
     "neuron": "0",
     "base": "sample-llama",

@@ -31,6 +31,7 @@ ARGUMENTS: Mapping[str, dict[str, str]] = {
     "families-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "7"},
     "family-neurons": {"family": "unigram"},
     "neurons-encoding-token": {"token": " dog"},
+    "connections-of-neuron": {"model": LLAMA, "layer": "1", "neuron": "1"},
     "kept-top-tokens": {"base": LLAMA, "tuned": GPT},
 }
 
