@@ -59,7 +59,7 @@ def _draw_panel(vector: str, cosines: dict[str, Any], ends: list[float]) -> alt.
         "n:Q",
         title="neurons",
         scale=alt.Scale(type="sqrt"),
-        axis=alt.Axis(tickCount=4, format=","),
+        axis=alt.Axis(tickCount=4, format=",d"),
     )
     tooltip = [
         alt.Tooltip("side:N"),

@@ -100,7 +100,7 @@ class WindowList:
         scale: the largest of its values here; None where no trace is stored.
         stored: examples of the list, twins included.
         bos_only: whether every peak stands at position 0 (METHODS §5).
-        brief: whether tokens say hook_post alone, as in lists that few unfold: they are half a page.
+        brief: whether tokens say hook_post alone, as in lists that few unfold but all load.
     """
 
     title: str
