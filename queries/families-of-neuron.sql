@@ -2,7 +2,7 @@
 -- description: The best test of each family that explains a neuron, over all tokens and by sign
 --   case, the best one first (METHODS §9).
 -- needs: families
--- param model: model
+-- param model: model, the model
 -- param layer: natural, the neuron's layer
 -- param neuron: natural, its number within the layer
 SELECT d.name AS dataset, f.sign_case, f.rank, f.family, f.test, f.score, f.sign, f.share,

@@ -86,14 +86,14 @@ RELATION_FIGURES: Final = (
         title="Neurons that turn attention heads off and on",
         description="Distribution of the score (out/‖out‖)ᵀ W_Q k_BOS / √d_head over all pairs of "
         "a neuron and a head of a later layer, beside random directions; above 0, firing raises "
-        "the head's attention to BOS and so deactivates it (universal-neurons, figure 8a).",
+        "the head's attention to BOS and so deactivates it (after universal-neurons, figure 8a).",
     ),
     Figure(
         name="head-ablations",
         title="Neurons taken out of heads' queries",
         description="Change of a head's attention to BOS, and of the norm of its output, against "
         "the activation of a neuron that is taken out of the head's query alone, a point a token "
-        "(universal-neurons, figures 8b, 8c and 27).",
+        "(after universal-neurons, figures 8b, 8c and 27).",
         parameters=(
             Parameter("layer", "with neuron: the pairs of one neuron", kind=int),
             Parameter("neuron", "with layer: the pairs of one neuron", kind=int),

@@ -156,7 +156,7 @@ def _list_words(words: Iterable[str]) -> list[TextTest]:
         TextTest(
             catalogue.UNIGRAM,
             f"word: {spell_word(word)}",
-            f"the word {spell_word(word)!r}, in either case, with or without a space",
+            f"the word '{spell_word(word)}', in either case, with or without a space",
             lambda token, word=word: token.bare.casefold() == word,  # type: ignore[misc]
         )
         for word in words

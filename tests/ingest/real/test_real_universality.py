@@ -52,7 +52,7 @@ def test_every_neuron_is_matched_with_itself_in_other_precision(
     page = match(database, model, write_dequantised(file, tmp_path / "f16"), 0)
     assert page.others[0].aligned_by == "tokens"
     n_layers, d_mlp = page.correlation.shape[1:]
-    assert page.correlation.min() > 0.99
+    assert (page.correlation > 0.99).mean() > 0.9995
     itself = page.best_neuron[0] == np.arange(d_mlp)
     assert (itself & (page.best_layer[0] == np.arange(n_layers)[:, None])).mean() > 0.999
     assert (page.excess > 0.5).mean() > 0.95

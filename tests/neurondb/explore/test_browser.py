@@ -81,7 +81,9 @@ def test_a_click_on_a_heading_orders(browser: Any, address: str) -> None:
         tab.goto(f"{address}/find?q=model%3D{LLAMA}")
         tab.get_by_role("link", name="cos(in, out)").click()
         tab.wait_for_url("**order=-in_out")
-        values = tab.locator("table.neurons tbody tr td:nth-child(5)").all_inner_texts()
+        headings = tab.locator("table.neurons thead th").all_inner_texts()
+        place = 1 + next(i for i, said in enumerate(headings) if "cos(in, out)" in said)
+        values = tab.locator(f"table.neurons tbody tr :nth-child({place})").all_inner_texts()
         numbers = [float(value.strip()) for value in values]
         assert numbers == sorted(numbers, reverse=True)
 

@@ -5,6 +5,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -122,12 +123,12 @@ def test_a_random_neuron_and_the_old_address_of_the_editor_redirect(site: Served
 @pytest.mark.parametrize("name", named_queries.list_names())
 def test_every_named_query_has_a_form_that_answers(site: Served, name: str) -> None:
     required = {"model": LLAMA, "layer": "1", "neuron": "0", "token": " dog"}
-    required |= {"base": LLAMA, "tuned": GPT, "concept": CONCEPT}
+    required |= {"base": LLAMA, "tuned": GPT, "concept": CONCEPT, "family": "unigram"}
     query = named_queries.load(name)
     given = {p.name: "" for p in query.parameters}
     given |= {p.name: required[p.name] for p in query.parameters if p.required}
 
-    assert query.title in site.get(f"/sample/{name}").text
+    assert query.title in unescape(site.get(f"/sample/{name}").text)
     found = site.json(f"/sample/{name}.json?{urlencode(given | {'_shape': 'array'})}")
     assert isinstance(found, list)
     assert found

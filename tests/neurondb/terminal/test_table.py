@@ -123,7 +123,12 @@ def test_every_named_query_fits_the_terminal_with_every_number_whole(
     monkeypatch.setenv("COLUMNS", str(width))
     query = named_queries.load(name)
     known = {"model": model, "layer": "1", "neuron": "3", "token": " dog"}
-    known |= {"base": "sample-llama", "tuned": "sample-gpt", "concept": CONCEPT}
+    known |= {
+        "base": "sample-llama",
+        "tuned": "sample-gpt",
+        "concept": CONCEPT,
+        "family": "unigram",
+    }
     wanted = {p.name for p in query.parameters if p.required} | ({"model"} if model else set())
     given = {
         p.name: value for p in query.parameters if p.name in wanted and (value := known[p.name])
