@@ -4,12 +4,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from neurondb.contracts.attributes import AttributeRates, RateCurve
-from neurondb.errors import UnknownNameError
 from neurondb.interventions import Condition, Hook, Treatment
 from neurondb.reading.models import Model
+from neurondb.reading.runs import make_absent_run_error
 from neurondb.schema import tables
 
 
@@ -93,10 +93,12 @@ def read_attribute_page(connection: Connection, run_id: int) -> AttributeRunPage
         .where(r.run_id == run_id)
     ).first()
     if row is None:
-        n_runs = connection.scalar(select(func.count()).select_from(tables.attribute_runs))
-        raise UnknownNameError(
-            f"no attribute rates {run_id} in this database, which has {n_runs} of them; "
-            "`neurondb query attribute-runs` lists them"
+        raise make_absent_run_error(
+            connection,
+            tables.attribute_runs,
+            run_id,
+            kind="attribute rates",
+            query="attribute-runs",
         )
     name, *values = row
     run = AttributeRun(*values)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from neurondb.contracts.concept import CONTEXT, OTHER, PROMPT, SPELLING
-from neurondb.errors import UnknownNameError
 from neurondb.interventions import Hook
 from neurondb.reading.models import Model
+from neurondb.reading.runs import make_absent_run_error
 from neurondb.reading.tokens import read_token_texts
 from neurondb.schema import tables
 
@@ -223,10 +223,12 @@ def find_concept_run(connection: Connection, run_id: int) -> ConceptRun:
     r = tables.concept_runs.c
     row = connection.execute(select(*_RUN_COLUMNS).where(r.run_id == run_id)).first()
     if row is None:
-        n_runs = connection.scalar(select(func.count()).select_from(tables.concept_runs))
-        raise UnknownNameError(
-            f"no concept run {run_id} in this database, which has {n_runs} of them; "
-            "`neurondb query concept-runs` lists them"
+        raise make_absent_run_error(
+            connection,
+            tables.concept_runs,
+            run_id,
+            kind="concept run",
+            query="concept-runs",
         )
     return ConceptRun(*row)
 

@@ -8,10 +8,10 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from neurondb.contracts.entropy import EntropyCurves
-from neurondb.errors import UnknownNameError
 from neurondb.interventions import ENTROPY_METRICS
 from neurondb.neurons import NeuronPlace
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.runs import make_absent_run_error
 from neurondb.schema import tables
 
 
@@ -106,10 +106,12 @@ def read_entropy_page(connection: Connection, run_id: int) -> EntropyRunPage:
         .where(r.run_id == run_id)
     ).first()
     if row is None:
-        n_runs = connection.scalar(select(func.count()).select_from(tables.entropy_runs))
-        raise UnknownNameError(
-            f"no entropy run {run_id} in this database, which has {n_runs} of them; "
-            "`neurondb query entropy-runs` lists them"
+        raise make_absent_run_error(
+            connection,
+            tables.entropy_runs,
+            run_id,
+            kind="entropy run",
+            query="entropy-runs",
         )
     name, dataset, *values = row
     run = EntropyRun(*values)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from neurondb.contracts.generate import Sample, SampleShare
-from neurondb.errors import UnknownNameError
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.runs import make_absent_run_error
 from neurondb.schema import tables
 
 CLEAN, STEERED = "clean", "steered"
@@ -167,10 +167,12 @@ def read_generation_page(connection: Connection, run_id: int) -> GenerationPage:
         .where(r.run_id == run_id)
     ).first()
     if row is None:
-        n_runs = connection.scalar(select(func.count()).select_from(tables.generation_runs))
-        raise UnknownNameError(
-            f"no generation run {run_id} in this database, which has {n_runs} of them; "
-            "`neurondb query generated-texts` lists them"
+        raise make_absent_run_error(
+            connection,
+            tables.generation_runs,
+            run_id,
+            kind="generation run",
+            query="generated-texts",
         )
     name, *values = row
     run = GenerationRun(*values)

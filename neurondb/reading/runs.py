@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from neurondb.contracts.ablate import AblationBin, AblationResult, AblationSettings
@@ -107,6 +107,25 @@ class ClassRuns(NamedTuple):
     class_name: str
     run: MeasuredRun
     baselines: tuple[MeasuredRun, ...]
+
+
+def make_absent_run_error(
+    connection: Connection, table: Table, run_id: int, *, kind: str, query: str
+) -> UnknownNameError:
+    """Return the error of an id that no run of a table has, for the caller to raise.
+
+    Args:
+        connection: The database.
+        table: The table of these runs.
+        run_id: The id that was asked for.
+        kind: What such runs are called, such as "entropy run".
+        query: The named query that lists them.
+    """
+    n_runs = connection.scalar(select(func.count()).select_from(table))
+    return UnknownNameError(
+        f"no {kind} {run_id} in this database, which has {n_runs} of them; "
+        f"`neurondb query {query}` lists them"
+    )
 
 
 def find_ablation_run(connection: Connection, run_id: int) -> MeasuredRun:

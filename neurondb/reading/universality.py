@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from sqlalchemy import Connection, func, select
 
-from neurondb.errors import UnknownNameError
 from neurondb.reading.arrays import read_numbers, replace_null_by_nan
 from neurondb.reading.models import Model, find_model
+from neurondb.reading.runs import make_absent_run_error
 from neurondb.schema import tables
 
 REVERSE_LISTED: Final = 5
@@ -186,10 +186,12 @@ def read_universality_page(connection: Connection, run_id: int) -> UniversalityP
         .where(r.run_id == run_id)
     ).first()
     if row is None:
-        n_runs = connection.scalar(select(func.count()).select_from(tables.universality_runs))
-        raise UnknownNameError(
-            f"no universality run {run_id} in this database, which has {n_runs} of them; "
-            "`neurondb query universality-runs` lists them"
+        raise make_absent_run_error(
+            connection,
+            tables.universality_runs,
+            run_id,
+            kind="universality run",
+            query="universality-runs",
         )
     name, dataset, *values = row
     model = find_model(connection, name)
