@@ -13,6 +13,7 @@ from neurondb.database import format_url
 from neurondb.errors import NeuronDBError
 from neurondb.writing import indexes, models
 from neurondb.writing.descriptions import describe_model
+from neurondb.writing.packing import pack_after_load
 
 
 def run(request: IngestRequest, progress: Progress) -> IngestReport:
@@ -31,7 +32,9 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
         for stage in stages:
             use_threads_for(session.architecture, vocabulary=stage == "vocab")
             STAGES[stage](session)
-        indexes.finish_load(session.engine)
+        if indexes.finish_load(session.engine):
+            for line in pack_after_load(session.engine):
+                progress.note(line)
         models.finish_run(session.engine, session.ledger.run_id, session.dataset_id)
         described = describe_model(
             session.engine.url, session.ledger.model.name, progress, force=request.force

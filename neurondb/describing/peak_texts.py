@@ -82,7 +82,9 @@ def read_peaks(
     r = tables.example_rows.c
     neuron_id, list_id, rank, text, position, value = read_numbers(
         connection,
-        select(r.neuron_id, r.list_id, r.rank, r.text_id, r.position, unscale(r.scaled_value)).where(
+        select(
+            *(r.neuron_id, r.list_id, r.rank, r.text_id, r.position), unscale(r.scaled_value)
+        ).where(
             match_neurons(r.neuron_id, model, layer),
             r.dataset_id == dataset_id,
             r.list_id.in_(_LISTS),

@@ -117,7 +117,8 @@ def _match_list(row: Any) -> ColumnElement[bool]:
 
 def _select_example_value(row: Any, rank: Any) -> Any:
     e = tables.example_rows.c
-    return select(unscale(e.scaled_value)).where(_match_list(row) & (e.rank == rank)).scalar_subquery()
+    is_it = _match_list(row) & (e.rank == rank)
+    return select(unscale(e.scaled_value)).where(is_it).scalar_subquery()
 
 
 @dataclass(frozen=True)

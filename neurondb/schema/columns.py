@@ -43,8 +43,8 @@ FLOAT32_BY_TABLE: Final = {
         f"{quantity}_{extreme}" for quantity in QUANTITY_COLUMNS for extreme in ("min", "max")
     ),
 }
-"""Table or view → its columns that are float32 (METHODS §2), read back as float64. A cosine that decided
-between equals is float64 (docs/architecture.md, Ties)."""
+"""Table or view → its columns that are float32 (METHODS §2), read back as float64. A cosine that
+decided between equals is float64 (docs/architecture.md, Ties)."""
 
 FLOAT32_COLUMNS: Final = frozenset(name for names in FLOAT32_BY_TABLE.values() for name in names)
 """The names of these columns, which views and named queries keep."""
@@ -79,8 +79,8 @@ COSINE_BITS: Final = 31
 VALUE_BITS: Final = 28
 """Powers of two that float32 numbers of the largest tables are multiplied by. SQLite keeps a real
 that is an integer in as few bytes as the integer needs: four instead of eight for float32 cosines
-from 2⁻⁸ to 1, and for values from 2⁻⁵ to 8. Beyond 8 six are needed, and all others take eight as
-they do unscaled. A power of two changes the exponent alone: every number is read back to the bit."""
+from 2⁻⁸ to 1, and for values from 2⁻⁵ to 8. Beyond 8 six are needed; all others take eight, as they
+do unscaled. A power of two changes the exponent alone: every number is read back to the bit."""
 
 
 def scaled(name: str, bits: int, comment: str) -> Column[float]:
