@@ -3,10 +3,11 @@
 import time
 from contextlib import suppress
 
-from ingest.activations.native import prepare_library
+from ingest.activations import native as activations_native
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import open_session
+from ingest.weights import native as weights_native
 from neurondb.contracts.ingest import IngestReport, IngestRequest, choose_stages
 from neurondb.contracts.progress import Progress
 from neurondb.database import format_url
@@ -26,8 +27,10 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     stages = choose_stages(request)
     keep_freed_blocks()
     session = open_session(request, stages, progress)
-    if "activations" in stages and session.device.type == "cpu":
-        prepare_library()
+    if session.device.type == "cpu":
+        weights_native.prepare_library()
+        if "activations" in stages:
+            activations_native.prepare_library()
     try:
         for stage in stages:
             use_threads_for(session.architecture, vocabulary=stage == "vocab")
