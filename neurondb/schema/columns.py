@@ -91,7 +91,8 @@ def scaled(name: str, bits: int, comment: str) -> Column[float]:
 
 def unscale(column: Column[float]) -> ColumnElement[float]:
     """Return the expression that reads the number from a scaled column, labelled with its name."""
-    return (column * 2.0 ** -column.info["bits"]).label(column.name.removeprefix("scaled_"))
+    number: ColumnElement[float] = column * 2.0 ** -column.info["bits"]
+    return number.label(column.name.removeprefix("scaled_"))
 
 
 def write_unscaled(name: str, bits: int) -> str:
