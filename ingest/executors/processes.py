@@ -125,25 +125,41 @@ class ProcessExecutor:
         """
         if not shards:
             return
-        computation = pickle.dumps(compute, protocol=5)
+        self._start()
+        unfinished = True
+        try:
+            yield from self._collect(pickle.dumps(compute, protocol=5), shards, listener)
+            unfinished = False
+        finally:
+            if unfinished:  # an error, or nobody takes the results any more
+                self.close()
+
+    def _collect(
+        self, computation: bytes, shards: Sequence[Any], listener: Listener
+    ) -> Iterator[tuple[int, Any]]:
         waiting = deque(enumerate(shards))
         counts, notes = ShardCounts(listener), set[str]()
-        self._start()
         for child in self._children[: len(waiting)]:
             child.order(*self._take(waiting, computation))
-        left = len(shards)
-        while left:
+        for _ in shards:
+            child, place, result = self._wait(counts, notes, listener)
+            if waiting:
+                child.order(*self._take(waiting, computation))
+            yield place, result
+
+    def _wait(
+        self, counts: ShardCounts, notes: set[str], listener: Listener
+    ) -> tuple[_Child, int, Any]:
+        """Return the next child that has finished a shard, the shard's place and its result."""
+        while True:
             child, (kind, *content) = self._reports.get()
+            if kind == FINISHED:
+                return child, content[0], content[1]
             if kind == ADVANCED:
                 counts.report(*content)
             elif kind == NOTED and content[1] not in notes:
                 notes.add(content[1])  # each worker would say it
                 listener.progress.note(content[1])
-            elif kind == FINISHED:
-                if waiting:
-                    child.order(*self._take(waiting, computation))
-                left -= 1
-                yield content[0], content[1]
             elif kind == FAILED:
                 raise content[1]
             elif kind == ENDED:
@@ -176,3 +192,4 @@ class ProcessExecutor:
         for child in self._children:
             child.stop()
         self._children = []
+        self._reports = queue.SimpleQueue()  # what these have reported is nobody's

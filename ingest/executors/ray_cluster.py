@@ -236,13 +236,14 @@ def _take_result(task: Any) -> Any:
     try:
         went_well, content = ray.get(task)
     except ray.exceptions.RayError as error:
-        raise _explain(error) from error
+        raise explain_ray_error(error) from error
     if not went_well:
         raise content
     return content
 
 
-def _explain(error: Exception) -> NeuronDBError:
+def explain_ray_error(error: Exception) -> NeuronDBError:
+    """Return what an error of Ray means to a user, in one line."""
     again = "what is finished is stored, and the same command goes on from there"
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return IngestError(f"a Ray worker ran out of memory, time and again; {again}")

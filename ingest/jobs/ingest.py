@@ -49,6 +49,7 @@ def _run_stages(session: Session, stages: list[str], started: float) -> IngestRe
             models.forget_empty_run(session.engine, session.ledger.model, session.ledger.run_id)
         raise
     finally:
+        session.lock.release()
         session.engine.dispose()
     return IngestReport(
         model=session.ledger.model.name,

@@ -99,7 +99,10 @@ def _run_shard(session: Session, steps: list[Step], stored: StoredTexts) -> None
     path = choose_shard_path(session, identity)
     if path is None:
         return
-    with _summarising(session, [step.layer for step in steps], stored, identity) as summaries:
+    with (
+        session.lock.released(session.progress.note),  # others' shards may be computed meanwhile
+        _summarising(session, [step.layer for step in steps], stored, identity) as summaries,
+    ):
         store_shard(session, path, identity, summaries)
 
 

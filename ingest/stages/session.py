@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,7 @@ from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.errors import IngestError
+from neurondb.server_locks import ModelLock
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter
@@ -47,6 +48,7 @@ class Session:
         tokenizer: The model's; None where there is none and none is needed.
         choices: How the weights are preprocessed.
         engine: The database, to be written to.
+        lock: Its hold on the model, while others may write to the database too.
         ledger: The steps that are stored, and this run.
         corpus: The texts; None where no stage reads any.
         run: The record under which this run is stored.
@@ -63,6 +65,7 @@ class Session:
     tokenizer: Tokenizer | None
     choices: Preprocessing
     engine: Engine
+    lock: ModelLock
     ledger: Ledger
     corpus: Corpus | None
     run: RunRecord
@@ -176,25 +179,32 @@ def open_session(
     layers = choose_layers(request.layers, opened.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, opened, executor, progress)
     engine = migrate.create_or_open(request.database)
-    record = _model_record(name, located, opened.checkpoint, tokenizer)
-    if not request.force:
-        renew_fingerprint(engine, name, opened.checkpoint, progress)
-    model = models.store_model(
-        engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
-    )
-    thresholds = request.thresholds or (model.threshold,)
-    dataset = None if corpus is None else corpus.dataset.fingerprint
-    planned = plan_ingest(request, stages, layers, thresholds, dataset)
-    refuse_mixture(engine, model, choices, planned)
-    rows = TokenRows.from_tokenizer(tokenizer, opened.architecture.d_vocab)
-    refuse_other_rows(engine, model, rows.n_unused, planned)
-    run = _run_record(request, stages, opened, executor, choices)
-    ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
-    return Session(
-        *(request, progress, opened, executor, tokenizer, choices, engine, ledger),
-        corpus=corpus,
-        run=run,
-    )
+    lock = ModelLock(engine, name)
+    with ExitStack() as on_error:
+        on_error.callback(engine.dispose)
+        on_error.callback(lock.release)
+        # Shards of one dataset run side by side, and only wait for what they all store.
+        lock.acquire(None if request.shard is None else progress.note)
+        record = _model_record(name, located, opened.checkpoint, tokenizer)
+        if not request.force:
+            renew_fingerprint(engine, name, opened.checkpoint, progress)
+        model = models.store_model(
+            engine, record, (*request.thresholds, DEFAULT_THRESHOLD)[0], force=request.force
+        )
+        thresholds = request.thresholds or (model.threshold,)
+        dataset = None if corpus is None else corpus.dataset.fingerprint
+        planned = plan_ingest(request, stages, layers, thresholds, dataset)
+        refuse_mixture(engine, model, choices, planned)
+        rows = TokenRows.from_tokenizer(tokenizer, opened.architecture.d_vocab)
+        refuse_other_rows(engine, model, rows.n_unused, planned)
+        run = _run_record(request, stages, opened, executor, choices)
+        ledger = Ledger(engine, model, models.start_run(engine, model, run), force=request.force)
+        on_error.pop_all()
+        return Session(
+            *(request, progress, opened, executor, tokenizer, choices, engine, lock, ledger),
+            corpus=corpus,
+            run=run,
+        )
 
 
 def _open_on(executor: Executor, checkpoint: Checkpoint, request: IngestRequest) -> OpenModel:
