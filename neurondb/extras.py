@@ -13,17 +13,8 @@ from neurondb.errors import NeuronDBError
 
 EXTRAS: Final = {
     "ingest": (
-        *(
-            "accelerate",
-            "datasets",
-            "gguf",
-            "huggingface_hub",
-            "safetensors",
-            "scipy",
-            "tokenizers",
-            "torch",
-        ),
-        *("transformer_lens", "transformers"),
+        *("accelerate", "datasets", "gguf", "huggingface_hub", "safetensors", "scipy"),
+        *("tokenizers", "torch", "transformer_lens", "transformers"),
     ),
     "site": ("altair", "datasette", "uvicorn", "vl_convert", "yaml"),
     "attributes": ("bm25s",),

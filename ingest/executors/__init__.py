@@ -4,7 +4,6 @@ A stage hands shards to an `Executor` and takes results as they are finished; it
 many workers there are nor where. What it wants computed is a function that can be pickled.
 """
 
-from ingest.executors.choosing import choose_executor
 from ingest.executors.protocol import Computation, Executor, Listener, Worker
 
-__all__ = ["Computation", "Executor", "Listener", "Worker", "choose_executor"]
+__all__ = ["Computation", "Executor", "Listener", "Worker"]

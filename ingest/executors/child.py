@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
-import torch
-
 from ingest.executors.protocol import Worker
 from neurondb.contracts.progress import Advance
 from neurondb.errors import IngestError, NeuronDBError
@@ -49,9 +47,11 @@ class ReportedProgress:
 
 
 def make_worker(
-    device: torch.device, report: Callable[[int, str], None], note: Callable[[str], None]
+    device: str, report: Callable[[int, str], None], note: Callable[[str], None]
 ) -> Worker:
-    """Return a worker that reports how many units of its shard are done so far, and lines."""
+    """Return a worker on a device that reports how many units of its shard are done so far, and lines."""
+    import torch
+
     done = 0
 
     def advance(n: int, detail: str = "") -> None:
@@ -59,7 +59,7 @@ def make_worker(
         done += n
         report(done, detail)
 
-    return Worker(device, advance, ReportedProgress(note))
+    return Worker(torch.device(device), advance, ReportedProgress(note))
 
 
 def as_our_error(error: BaseException) -> NeuronDBError:
@@ -95,7 +95,7 @@ def serve(device: str) -> None:
 
 def _worker(device: str, shard: int, send: Send) -> Worker:
     return make_worker(
-        torch.device(device),
+        device,
         lambda done, detail: send((ADVANCED, shard, done, detail)),
         lambda message: send((NOTED, shard, message)),
     )

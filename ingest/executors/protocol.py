@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from neurondb.contracts.progress import Advance, Progress
+
+if TYPE_CHECKING:  # seconds, for a worker that is asked nothing yet
+    import torch
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ import ray.exceptions
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ingest.executors.child import as_our_error, make_worker
 from ingest.executors.protocol import Computation, Listener, ShardCounts
+from ingest.executors.ray_task import Outcome, Reports, compute_shard
 from ingest.forward.devices import pick_device
 from neurondb import __version__
 from neurondb.errors import IngestError, NeuronDBError
@@ -31,54 +31,6 @@ MAX_RETRIES: Final = 3
 POLL_SECONDS: Final = 0.5
 CONNECT_SECONDS: Final = 10.0
 """A machine that has not answered by then is not there."""
-
-_computations: dict[bytes, Computation] = {}
-"""The computation that this worker has at hand: that of its last task, with what it keeps."""
-
-
-class Reports:
-    """An actor that keeps what workers tell, until whoever started them asks."""
-
-    def __init__(self) -> None:
-        self._done: dict[int, tuple[int, str]] = {}
-        self._notes: list[str] = []
-
-    def report(self, shard: int, done: int, detail: str) -> None:
-        """Keep how many units of a shard are done."""
-        self._done[shard] = (done, detail)
-
-    def note(self, message: str) -> None:
-        """Keep a line."""
-        self._notes.append(message)
-
-    def take(self) -> tuple[dict[int, tuple[int, str]], list[str]]:
-        """Return what was told since the last time."""
-        told = self._done, self._notes
-        self._done, self._notes = {}, []
-        return told
-
-
-def compute_shard(
-    place: int, key: bytes, computation: bytes, shard: Any, kind: str, version: str, reports: Any
-) -> tuple[bool, Any]:
-    """Compute one shard in a worker of Ray; return whether that went well, and what came of it."""
-    try:
-        if version != __version__:
-            raise IngestError(
-                f"{socket.gethostname()} has neurondb {__version__}, this machine {version}; "
-                "install one version on all machines of the cluster"
-            )
-        if key not in _computations:
-            _computations.clear()
-            _computations[key] = pickle.loads(computation)  # noqa: S301 - from our own driver
-        worker = make_worker(
-            torch.device(kind),
-            lambda done, detail: reports.report.remote(place, done, detail),
-            reports.note.remote,
-        )
-        return True, _computations[key](shard, worker)
-    except Exception as error:
-        return False, as_our_error(error)
 
 
 class RayExecutor:
@@ -139,14 +91,21 @@ class RayExecutor:
             return
         reports = self._start_reports()
         pending = dict(self._submit(compute, shards, reports))
-        counts, notes = ShardCounts(listener), set[str]()
+        counts, told = ShardCounts(listener), set[str]()
         try:
             while pending:
                 ready, _ = ray.wait(list(pending), timeout=POLL_SECONDS)
-                _pass_on(reports, counts, notes, listener)
+                _pass_on(reports, counts)
                 for task in ready:
-                    place = pending.pop(task)
-                    yield place, _take_result(task)
+                    place, outcome = pending.pop(task), _take_outcome(task)
+                    counts.report(place, outcome.done, "")
+                    for line in outcome.notes:
+                        if line not in told:  # each worker would say it
+                            told.add(line)
+                            listener.progress.note(line)
+                    if isinstance(outcome.content, NeuronDBError):
+                        raise outcome.content
+                    yield place, outcome.content
         finally:
             for task in pending:
                 with suppress(Exception):  # the cluster may be gone
@@ -214,32 +173,27 @@ def _say_unreachable(address: str | None, error: Exception) -> str:
     )
 
 
-def _pass_on(reports: Any, counts: ShardCounts, notes: set[str], listener: Listener) -> None:
+def _pass_on(reports: Any, counts: ShardCounts) -> None:
     try:
-        done, lines = ray.get(reports.take.remote(), timeout=CONNECT_SECONDS)
+        done = ray.get(reports.take.remote(), timeout=CONNECT_SECONDS)
     except ray.exceptions.RayError:  # progress is worth no failure
         return
     for shard, (n, detail) in done.items():
         counts.report(shard, n, detail)
-    for line in lines:
-        if line not in notes:
-            notes.add(line)
-            listener.progress.note(line)
 
 
-def _take_result(task: Any) -> Any:
+def _take_outcome(task: Any) -> Outcome:
     """Return what a task came to.
 
     Raises:
-        NeuronDBError: that its computation raised, or that says how its workers ended.
+        IngestError: that says how its workers ended.
     """
     try:
-        went_well, content = ray.get(task)
+        outcome = ray.get(task)
     except ray.exceptions.RayError as error:
         raise explain_ray_error(error) from error
-    if not went_well:
-        raise content
-    return content
+    assert isinstance(outcome, Outcome)
+    return outcome
 
 
 def explain_ray_error(error: Exception) -> NeuronDBError:

@@ -4,7 +4,7 @@ import time
 from contextlib import closing, suppress
 
 from ingest.activations.native import prepare_library
-from ingest.executors import choose_executor
+from ingest.executors.choosing import choose_executor
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import Session, open_session

@@ -1,13 +1,12 @@
-"""Computations that the tests of executors send to workers, and who listens to them."""
+"""Computations that the tests of executors send to workers."""
 
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.executors import Listener, Worker
+from ingest.executors import Worker
 from neurondb.errors import IngestError
-from tests.support.ingested import Silent
 
 
 def square(shard: int, worker: Worker) -> int:
@@ -48,20 +47,3 @@ class DieOnce:
             return shard**2
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
-
-
-@dataclass
-class Heard:
-    """What a listener was told."""
-
-    progress: Silent = field(default_factory=Silent)
-    n: int = 0
-
-    @property
-    def listener(self) -> Listener:
-        """The listener."""
-
-        def advance(n: int, detail: str = "") -> None:
-            self.n += n
-
-        return Listener(advance, self.progress)

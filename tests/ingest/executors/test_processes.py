@@ -1,22 +1,17 @@
 """The executor of several devices: each in a process of its own."""
 
 import os
-import signal
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ingest.executors.child import as_our_error
 from ingest.executors.processes import ProcessExecutor
 from neurondb.errors import IngestError
-from tests.ingest.executors.computations import (
-    DieOnce,
-    Heard,
-    name_process,
-    refuse,
-    square,
-    stumble,
-)
+from tests.ingest.executors.computations import DieOnce, name_process, refuse, square, stumble
+from tests.ingest.executors.listening import Heard
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +44,7 @@ def test_shards_go_to_two_processes_that_end_with_the_executor(executor: Process
     assert len(pids) == 2
     assert os.getpid() not in pids
     assert {device for _, device in found} == {"cpu"}
+    assert os.getpgid(0) not in map(os.getpgid, pids), "Ctrl-C reaches them through this one alone"
     executor.close()
     assert not any(map(is_running, pids))
 
@@ -56,10 +52,14 @@ def test_shards_go_to_two_processes_that_end_with_the_executor(executor: Process
 def test_errors_of_a_computation_are_raised_here(executor: ProcessExecutor) -> None:
     with pytest.raises(IngestError, match=r"^shard 7 is wrong; give another$"):
         list(executor.run(refuse, [7], Heard().listener))
-    with pytest.raises(IngestError) as caught:
-        list(executor.run(stumble, [7], Heard().listener))
-    assert str(caught.value) == "a worker failed: ZeroDivisionError: of 7"
-    assert "computations.py" in caught.value.__notes__[0]
+
+
+def test_what_nobody_foresaw_becomes_one_line() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        stumble(7, None)  # type: ignore[arg-type]
+    error = pickle.loads(pickle.dumps(as_our_error(caught.value)))
+    assert str(error) == "a worker failed: ZeroDivisionError: of 7"
+    assert "computations.py" in error.__notes__[0]
 
 
 def test_a_killed_process_is_one_line_and_the_others_end(
@@ -78,9 +78,3 @@ def test_ctrl_c_ends_the_processes(executor: ProcessExecutor) -> None:
     with pytest.raises(KeyboardInterrupt):
         results.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
     assert not is_running(pid)
-
-
-def test_processes_are_not_of_the_group_that_ctrl_c_reaches(executor: ProcessExecutor) -> None:
-    ((_, (pid, _)),) = executor.run(name_process, [0], Heard().listener)
-    assert os.getpgid(pid) != os.getpgid(0)
-    os.kill(pid, signal.SIGINT)  # whoever sends it there means it

@@ -1,4 +1,4 @@
-"""The executor of a Ray cluster: two machines of one processor each, of which workers are killed."""
+"""The executor of a Ray cluster: two machines of one processor each; workers are killed."""
 
 import os
 import signal
@@ -14,7 +14,8 @@ import pytest
 
 from neurondb.contracts.ingest import IngestRequest
 from neurondb.errors import IngestError, UsageError
-from tests.ingest.executors.computations import DieOnce, Heard, refuse, square
+from tests.ingest.executors.computations import DieOnce, refuse, square
+from tests.ingest.executors.listening import Heard
 from tests.support.absent import absent
 from tests.support.rows import all_rows
 from tests.support.tiny_requests import run
@@ -34,7 +35,8 @@ def address() -> Iterator[str]:
         from ray.cluster_utils import Cluster
 
         machine = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
-        cluster = Cluster(initialize_head=True, head_node_args=machine)
+        head = machine | {"include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         cluster.add_node(**machine)
         yield str(cluster.address)
         ray.shutdown()
