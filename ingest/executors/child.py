@@ -49,7 +49,7 @@ class ReportedProgress:
 def make_worker(
     device: str, report: Callable[[int, str], None], note: Callable[[str], None]
 ) -> Worker:
-    """Return a worker on a device that reports how many units of its shard are done so far, and lines."""
+    """Return a worker that reports how many units of its shard are done so far, and lines."""
     import torch
 
     done = 0

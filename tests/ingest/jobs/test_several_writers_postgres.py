@@ -21,7 +21,7 @@ from tests.support.tiny_model import tiny_model
 need_postgres()
 
 COUNTED = (
-    *("neurons", "cosines", "classes", "top_token_rows", "lm_head_rows", "activation_stats"),
+    *("neurons", "cosines", "classes", "top_token_rows", "lm_head_tokens", "activation_stats"),
     *("example_rows", "peak_token_rows", "property_effects", "vocab_stat_rows"),
 )
 
