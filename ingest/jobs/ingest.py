@@ -1,12 +1,13 @@
 """The job `ingest`: a model directory in, rows out; what is stored already is skipped."""
 
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from ingest.activations import native as activations_native
+from ingest.executors.choosing import choose_executor
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
-from ingest.stages.session import open_session
+from ingest.stages.session import Session, open_session
 from ingest.weights import native as weights_native
 from neurondb.contracts.ingest import IngestReport, IngestRequest, choose_stages
 from neurondb.contracts.progress import Progress
@@ -26,11 +27,17 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     started = time.perf_counter()
     stages = choose_stages(request)
     keep_freed_blocks()
-    session = open_session(request, stages, progress)
-    if session.device.type == "cpu":
-        weights_native.prepare_library()
-        if "activations" in stages:
-            activations_native.prepare_library()
+    with closing(choose_executor(request.executor, request.device)) as executor:
+        session = open_session(request, stages, executor, progress)
+        if session.worker_device.type == "cpu":
+            weights_native.prepare_library()
+            if "activations" in stages:
+                activations_native.prepare_library()
+        return _run_stages(session, stages, started)
+
+
+def _run_stages(session: Session, stages: list[str], started: float) -> IngestReport:
+    request, progress = session.request, session.progress
     try:
         for stage in stages:
             use_threads_for(session.architecture, vocabulary=stage == "vocab")
@@ -48,6 +55,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
             models.forget_empty_run(session.engine, session.ledger.model, session.ledger.run_id)
         raise
     finally:
+        session.lock.release()
         session.engine.dispose()
     return IngestReport(
         model=session.ledger.model.name,
