@@ -21,7 +21,7 @@ HISTOGRAMS: Final = "activation_histograms"
 
 BYTES_A_ROW: Final[Mapping[str, float]] = {
     TOP_TOKENS: 35.7,
-    EXAMPLES: 24.8,
+    EXAMPLES: 23.8,
     HISTOGRAMS: 130,
     "sign_case_rows": 132,
     "activation_stats": 122,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import ingest.forward.batching
 from neurondb.contracts.ingest import IngestRequest, MergeRequest, choose_stages, choose_top_k
 from neurondb.contracts.registry import load_job
 from neurondb.errors import IngestError, UsageError
@@ -37,14 +38,15 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> Sequence[IngestRequest
         database=str(directory / "full.db"), device="cpu", dataset=str(text_file(TEXTS)),
     )  # fmt: skip
     lean = replace(full, lean=True, database=str(directory / "lean.db"))
-    for request in (full, lean):
-        run(request)
     merged = replace(lean, database=str(directory / "merged.db"))
-    files = []
-    for i in (1, 2):
-        files.append(str(directory / f"{i}.summary"))
-        run(replace(merged, shard=(i, 2), summary=files[-1]))
-    load_job("merge")(MergeRequest(tuple(files), merged.database), Silent())
+    files = [str(directory / f"{i}.summary") for i in (1, 2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ingest.forward.batching.BATCH_TOKENS, "cpu", 70)  # several batches to divide
+        for request in (full, lean):
+            run(request)
+        for i, file in enumerate(files, 1):
+            run(replace(merged, shard=(i, 2), summary=file))
+        load_job("merge")(MergeRequest(tuple(files), merged.database), Silent())
     return full, lean, merged
 
 
