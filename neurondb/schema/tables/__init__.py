@@ -116,6 +116,7 @@ from neurondb.schema.tables.summaries import (
 )
 from neurondb.schema.tables.universality import (
     universality,
+    universality_cases,
     universality_models,
     universality_runs,
 )
@@ -223,6 +224,7 @@ __all__ = [
     "top_token_rows",
     "trace_rows",
     "universality",
+    "universality_cases",
     "universality_models",
     "universality_runs",
     "vectors",

@@ -105,6 +105,14 @@ FROM neuron_universality
 WHERE neuron_id = :neuron_id
   AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)
 ORDER BY place"""
+_UNIVERSALITY_CASES: Final = """SELECT sign_case, n_tokens, excess, other_model, best_name,
+       correlation, baseline
+FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY sign_case ORDER BY correlation DESC, place) AS nth
+      FROM neuron_universality_cases
+      WHERE neuron_id = :neuron_id
+        AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)) x
+WHERE nth = 1
+ORDER BY sign_case"""
 _HEADS: Final = """SELECT h.head_name, h.effect, h.score, h.standardised, h.head_rank,
        e.n_firing, e.firing_bos_attention, e.firing_bos_change, e.firing_output_norm,
        e.firing_norm_change
@@ -140,6 +148,11 @@ _PANELS: Final = {
     "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),
     "generations": ("texts with it held", _GENERATIONS, "neuron_id"),
     "universality": ("its matches in other models", _UNIVERSALITY, "neuron_id model_id"),
+    "universality_cases": (
+        "its matches by sign case",
+        _UNIVERSALITY_CASES,
+        "neuron_id model_id",
+    ),
     "heads": ("its attention heads", _HEADS, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }

@@ -160,6 +160,7 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
         ],
         "heads": [heads_row(one) for one in content["heads"]],
         "universality": columns(content["universality"]["matches"], *MATCHES),
+        "universality_cases": columns(content["universality"]["cases"], *CASE_MATCHES),
     }
 
 
@@ -172,6 +173,7 @@ def heads_row(one: dict[str, Any]) -> tuple[Any, ...]:
 
 
 ABLATED = ("n_firing", "firing_bos_change", "firing_norm_change")
+CASE_MATCHES = ("sign_case", "n_tokens", "excess", "best", "correlation", "baseline")
 MATCHES = ("other", "best", "correlation", "baseline", "lowest", "lowest_correlation")
 TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
 HELD = f"""
@@ -211,6 +213,9 @@ RETURNED = {
     "families": FAMILIES,
     "universality": (
         *("other_model", "best_name", "correlation", "baseline", "lowest_name", "lowest"),
+    ),
+    "universality_cases": (
+        *("sign_case", "n_tokens", "excess", "best_name", "correlation", "baseline"),
     ),
 }
 """Panel → the columns of its SQL that the page shows."""
