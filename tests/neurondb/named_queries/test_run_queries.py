@@ -165,6 +165,35 @@ def test_universal_neurons_are_those_above_the_excess_with_their_best_match(
         assert row["largest_correlation"] == row["smallest_correlation"] == match["correlation"]
 
 
+def test_neurons_universal_in_a_case_have_its_best_match_and_that_over_all_tokens(
+    sample: Sample, sample_engine: Engine
+) -> None:
+    whole = {n["neuron_id"]: n["universal"] for n in sample.neurons}
+    best = {m["neuron_id"]: m["best_id"] for m in sample.matches}
+    names = {n["neuron_id"]: n["name"] for n in sample.neurons}
+    asked = {"case": "gate-_in+", "excess": 0.3, "at_most": 0.5, "tokens": 30, "limit": 999}
+    found = ask(sample_engine, "universality-by-case", model=LLAMA, **asked)
+    expected = [
+        (
+            *(names[row["neuron_id"]], "gate-_in+", row["n_tokens"], "sample-gpt"),
+            *(names[row["best_id"]], row["correlation"], names[best[row["neuron_id"]]]),
+        )
+        for row in sample.case_matches
+        if row["sign_case"] == "gate-_in+"
+        and row["correlation"] is not None
+        and row["correlation"] - row["baseline"] > 0.3
+        and row["n_tokens"] >= 30
+        and whole[row["neuron_id"]] <= 0.5
+    ]
+    shown = ("name", "sign_case", "n_tokens", "other_model", "best_name", "correlation")
+    rows = [tuple(row[name] for name in (*shown, "best_name_all")) for row in found]
+    assert expected
+    assert sorted(rows) == sorted(expected)
+    excesses = [row["excess"] for row in found]
+    assert excesses == sorted(excesses, reverse=True)
+    assert len(ask(sample_engine, "universality-by-case", limit=9)) == 9
+
+
 def test_universality_runs_have_a_row_for_each_other_model(
     sample: Sample, sample_engine: Engine
 ) -> None:

@@ -1,14 +1,19 @@
 """Matches by sign case as pages, the command and the find language see them; the sample's rows."""
 
+import sqlite3
+from contextlib import closing
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from neurondb.database import open_existing
 from neurondb.errors import ExpressionError
 from neurondb.find import count, explain_empty, find
 from neurondb.find.grammar import parse
+from neurondb.reading.models import find_model
 from neurondb.reading.neuron import read_neuron_page
 from neurondb.reading.universality import read_universality_page
 from neurondb.reading.universality_cases import FEWEST_TOKENS, read_universality_cases
@@ -16,8 +21,9 @@ from neurondb.schema.codes import SIGN_CASES
 from neurondb.terminal.console import open_console
 from neurondb.terminal.neuron_universality import draw_universality
 from neurondb.terminal.universality import draw_universality_page
+from tests.support.sample_database import build
 from tests.support.sample_facts import LAYERS, WIDTH, Row, Sample
-from tests.support.sample_universality import CONSTANT, GPT_RUN, NEVER, NEW_RUN
+from tests.support.sample_universality import CONSTANT, GPT_RUN, NEVER, NEW_RUN, OLD_RUN
 
 LLAMA, GPT = "sample-llama", "sample-gpt"
 
@@ -40,8 +46,11 @@ def test_a_run_has_every_neuron_in_every_case(sample: Sample, sample_engine: Eng
     with sample_engine.connect() as connection:
         page = read_universality_page(connection, NEW_RUN)
         cases = read_universality_cases(connection, NEW_RUN, page.model, 1)
-        gpt = read_universality_page(connection, GPT_RUN)
-        assert read_universality_cases(connection, GPT_RUN, gpt.model, 1) is None
+        assert read_universality_cases(connection, OLD_RUN, page.model, 1) is None
+        gpt = find_model(connection, GPT)
+        without_gates = read_universality_cases(connection, GPT_RUN, gpt, 1)
+    assert without_gates is not None
+    assert without_gates.names == ("in+", "in-")
     assert cases is not None
     assert cases.names == SIGN_CASES[:4]
     assert cases.correlation.shape == (4, 1, LAYERS, WIDTH)
@@ -69,7 +78,6 @@ def test_a_neuron_has_a_line_for_each_case(sample: Sample, sample_engine: Engine
     with sample_engine.connect() as connection:
         page = read_neuron_page(connection, LLAMA, 0, NEVER)
         constant = read_neuron_page(connection, LLAMA, 0, CONSTANT)
-        without = read_neuron_page(connection, GPT, 0, 1)
     assert page.universality is not None
     own = sample.named(LLAMA, f"0.{NEVER}")["neuron_id"]
     expected = [row for row in sample.case_matches if row["neuron_id"] == own]
@@ -82,8 +90,6 @@ def test_a_neuron_has_a_line_for_each_case(sample: Sample, sample_engine: Engine
     assert f"gate+_in+  {expected[0]['n_tokens']:6}" in " ".join(drawn.split(" "))
     assert constant.universality is not None
     assert [case.excess for case in constant.universality.cases] == [None] * 4
-    assert without.universality is not None
-    assert without.universality.cases == ()
 
 
 def test_find_knows_the_excess_of_a_case(sample: Sample, sample_engine: Engine) -> None:
@@ -125,10 +131,24 @@ def test_a_case_that_is_none_is_an_error_with_what_may_be_meant() -> None:
         parse("gate+_im+.universal>0.5")
 
 
+def test_a_run_without_cases_is_told_of(tmp_path: Path) -> None:
+    sample = build(tmp_path / "sample.db")
+    with closing(sqlite3.connect(sample.path)) as connection:
+        connection.execute("DELETE FROM universality_cases")
+        connection.commit()
+    engine = open_existing(sample.url)
+    (line,) = explain_empty(engine, "in-.universal>0.5 model=sample-gpt")
+    with engine.connect() as opened:
+        page = read_neuron_page(opened, GPT, 0, 1)
+    engine.dispose()
+    assert f"as in run {GPT_RUN}, with --sign-cases" in line
+    assert page.universality is not None
+    assert page.universality.cases == ()
+
+
 @pytest.mark.parametrize(
     ("expression", "line"),
     [
-        ("in+.universal>0.5 model=sample-gpt", "run 1103, with --sign-cases"),
         ("gate+_in+.universal>0.5 model=sample-gpt", "sample-gpt has no gates"),
         ("in+.universal>0.5 model=sample-llama", "in+ are sign cases of neurons without one"),
     ],
