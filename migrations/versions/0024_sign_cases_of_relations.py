@@ -1,4 +1,4 @@
-"""Universality by sign case."""
+"""Universality, and path ablations of attention heads, by sign case."""
 
 from alembic import op
 import sqlalchemy as sa
@@ -31,6 +31,28 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_universality_cases_best_id'), ['best_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_universality_cases_run_id'), ['run_id'], unique=False)
 
+    op.create_table('head_ablation_cases',
+    sa.Column('run_id', sa.Integer(), nullable=False, comment='run'),
+    sa.Column('neuron_id', sa.Integer(), nullable=False, comment="neuron whose writing was taken from the head's query"),
+    sa.Column('head_layer', sa.Integer(), autoincrement=False, nullable=False, comment='layer of the head'),
+    sa.Column('head', sa.Integer(), autoincrement=False, nullable=False, comment='head of this layer, from 0'),
+    sa.Column('case_id', sa.SmallInteger(), nullable=False, comment="code of the sign case that the neuron is in at the query's token"),
+    sa.Column('n', sa.Integer(), nullable=False, comment='positions measured in the case, in the second halves of texts'),
+    sa.Column('activation', sa.Double(), nullable=True, comment='mean of hook_post over them, in canonical sign; NULL where there are none'),
+    sa.Column('bos_attention', sa.Double(), nullable=True, comment='mean attention to BOS of the model as it is'),
+    sa.Column('bos_change', sa.Double(), nullable=True, comment='mean of ablated − clean attention to BOS'),
+    sa.Column('output_norm', sa.Double(), nullable=True, comment="mean norm of the head's output of the model as it is"),
+    sa.Column('norm_change', sa.Double(), nullable=True, comment="mean of ablated − clean norm of the head's output"),
+    sa.ForeignKeyConstraint(['case_id'], ['sign_case_names.sign_case_id'], name=op.f('fk_head_ablation_cases_case_id_sign_case_names')),
+    sa.ForeignKeyConstraint(['neuron_id'], ['neurons.neuron_id'], name=op.f('fk_head_ablation_cases_neuron_id_neurons')),
+    sa.ForeignKeyConstraint(['run_id'], ['head_runs.run_id'], name=op.f('fk_head_ablation_cases_run_id_head_runs')),
+    sa.PrimaryKeyConstraint('run_id', 'neuron_id', 'head_layer', 'head', 'case_id', name=op.f('pk_head_ablation_cases')),
+    sqlite_with_rowid=False
+    )
+    with op.batch_alter_table('head_ablation_cases', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_head_ablation_cases_neuron_id'), ['neuron_id'], unique=False)
+
 
 def downgrade() -> None:
+    op.drop_table('head_ablation_cases')
     op.drop_table('universality_cases')

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
+from neurondb.reading.head_cases import HeadEffectCase, list_head_cases
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
@@ -145,10 +146,12 @@ class KnownHead:
     Attributes:
         pair: Their score.
         ablation: What taking the neuron out of the head's query changed; None where nobody asked.
+        cases: The same by the sign case that the neuron is in.
     """
 
     pair: NeuronHead
     ablation: HeadEffect | None
+    cases: Sequence[HeadEffectCase] = ()
 
 
 class ScoreCount(NamedTuple):
@@ -290,7 +293,12 @@ def list_neuron_heads(connection: Connection, neuron_id: int) -> tuple[KnownHead
         (one.head_layer, one.head): one
         for one in list_head_effects(connection, neuron_id=neuron_id)
     }
-    return tuple(KnownHead(pair, effects.get((pair.head_layer, pair.head))) for pair in pairs)
+    cases = list_head_cases(connection, neuron_id)
+    places = [(pair.head_layer, pair.head) for pair in pairs]
+    return tuple(
+        KnownHead(pair, effects.get(place), cases.get(place, ()))
+        for pair, place in zip(pairs, places, strict=True)
+    )
 
 
 def list_head_effects(

@@ -9,19 +9,14 @@ happens to have decides nothing, and that of the gate is never arbitrary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.activations.reduction import GATED, UNGATED
-from ingest.activations.reduction.quantities import compute_canonical_values, mask_sign_cases
 from ingest.forward import MLPActivations
+from ingest.relations.case_codes import encode_cases
 from neurondb.schema.tables.families import ALL_CASES
-
-NO_CASE: Final = -2
-"""The code of a value in no case: where a gate or an `in` is exactly 0, or not a number."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +100,5 @@ class CaseReader:
         if self.signs is None:
             return CaseActivations(post)
         assert in_ is not None
-        kind = UNGATED if gate is None else GATED
-        values = compute_canonical_values(MLPActivations(gate, in_, post), self.signs[layer])
-        everywhere = torch.ones((), dtype=torch.bool, device=post.device)
-        cases = torch.full_like(post, NO_CASE, dtype=torch.int8)
-        for case, holds in zip(kind.cases, mask_sign_cases(kind, values, everywhere), strict=True):
-            cases.masked_fill_(holds, case)
+        cases = encode_cases(MLPActivations(gate, in_, post), self.signs[layer])
         return CaseActivations(post, cases)

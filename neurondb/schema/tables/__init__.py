@@ -44,6 +44,7 @@ from neurondb.schema.tables.families import (
 )
 from neurondb.schema.tables.heads import (
     attention_heads,
+    head_ablation_cases,
     head_ablation_tokens,
     head_ablations,
     head_runs,
@@ -176,6 +177,7 @@ __all__ = [
     "generation_neurons",
     "generation_runs",
     "generation_texts",
+    "head_ablation_cases",
     "head_ablation_tokens",
     "head_ablations",
     "head_runs",

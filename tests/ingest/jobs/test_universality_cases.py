@@ -62,9 +62,9 @@ def test_every_match_in_every_case_is_numpys_to_1e_6(
             own, theirs = a.restrict(name), b.restrict(name)
             mixed = []
             for layer in range(LAYERS):
-                rows = np.random.default_rng([3, layer]).standard_normal((WIDTH, WIDTH))
-                rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-                mixed.append(theirs[:, layer * WIDTH : (layer + 1) * WIDTH] @ rows.T)
+                matrix = np.random.default_rng([3, layer]).standard_normal((WIDTH, WIDTH))
+                matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+                mixed.append(theirs[:, layer * WIDTH : (layer + 1) * WIDTH] @ matrix.T)
             with np.errstate(invalid="ignore", divide="ignore"):
                 whole = np.corrcoef(own.T, np.concatenate([theirs, *mixed], axis=1).T)
             n = own.shape[1]

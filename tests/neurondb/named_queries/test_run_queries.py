@@ -165,6 +165,27 @@ def test_universal_neurons_are_those_above_the_excess_with_their_best_match(
         assert row["largest_correlation"] == row["smallest_correlation"] == match["correlation"]
 
 
+def test_head_effects_by_case_are_those_stored(sample_engine: Engine) -> None:
+    asked = {"model": LLAMA, "case": "gate-_in+"}
+    found = ask(sample_engine, "head-effects-by-case", **asked)
+    with sample_engine.connect() as connection:
+        stored = connection.exec_driver_sql(
+            "SELECT c.n, c.activation, c.bos_change, c.norm_change FROM head_ablation_cases c"
+            " JOIN head_ablations a ON a.run_id = c.run_id AND a.neuron_id = c.neuron_id"
+            " AND a.head_layer = c.head_layer AND a.head = c.head"
+            " JOIN neurons n ON n.neuron_id = c.neuron_id WHERE n.model_id = 1 AND c.case_id = 2"
+        ).fetchall()
+    shown = ("n", "activation", "bos_change", "norm_change")
+    rows = [tuple(row[name] for name in shown) for row in found]
+    assert rows
+    assert sorted(rows, key=str) == sorted(map(tuple, stored), key=str)
+    assert all(row["share"] == row["n"] / 30 for row in found)
+    strengths = [abs(row["score"]) for row in found]
+    assert strengths == sorted(strengths, reverse=True)
+    place = {"layer": int(found[0]["name"].split(".")[0]), "limit": 1}
+    assert ask(sample_engine, "head-effects-by-case", **asked, **place)[0] == found[0]
+
+
 def test_neurons_universal_in_a_case_have_its_best_match_and_that_over_all_tokens(
     sample: Sample, sample_engine: Engine
 ) -> None:

@@ -13,6 +13,7 @@ from neurondb.database import open_existing
 from neurondb.errors import ExpressionError
 from neurondb.find import count, explain_empty, find
 from neurondb.find.grammar import parse
+from neurondb.formatting.numbers import format_share
 from neurondb.reading.models import find_model
 from neurondb.reading.neuron import read_neuron_page
 from neurondb.reading.universality import read_universality_page
@@ -71,7 +72,7 @@ def test_a_run_has_every_neuron_in_every_case(sample: Sample, sample_engine: Eng
     drawn = printed(draw_universality_page(page, 100, 3, cases))
     assert f"in one at {FEWEST_TOKENS} tokens or more" in drawn
     (line,) = (line for line in drawn.splitlines() if line.strip().startswith("gate+_in+"))
-    assert line.split()[1:3] == [f"{len(known):,}", f"{(known > 0.5).mean():.1%}"]
+    assert line.split()[1:3] == [f"{len(known):,}", format_share(float((known > 0.5).mean()))]
 
 
 def test_a_neuron_has_a_line_for_each_case(sample: Sample, sample_engine: Engine) -> None:
@@ -119,7 +120,7 @@ def test_find_knows_the_excess_of_a_case(sample: Sample, sample_engine: Engine) 
 
 
 def lies_in(row: Row, layer: int) -> bool:
-    return row["neuron_id"] // WIDTH == layer
+    return int(row["neuron_id"]) // WIDTH == layer
 
 
 def key_of(row: Row) -> float:

@@ -121,6 +121,11 @@ LEFT JOIN head_effects e ON e.neuron_id = h.neuron_id AND e.head_layer = h.head_
                         AND e.head = h.head
 WHERE h.neuron_id = :neuron_id
 ORDER BY ABS(h.standardised) DESC, h.head_layer, h.head"""
+_HEAD_CASES: Final = """SELECT head_name, sign_case, n, activation, bos_attention, bos_change,
+       output_norm, norm_change
+FROM head_effect_cases
+WHERE neuron_id = :neuron_id
+ORDER BY ABS(standardised) DESC, head_layer, head, sign_case"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -154,6 +159,7 @@ _PANELS: Final = {
         "neuron_id model_id",
     ),
     "heads": ("its attention heads", _HEADS, "neuron_id"),
+    "head_cases": ("its attention heads by sign case", _HEAD_CASES, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""

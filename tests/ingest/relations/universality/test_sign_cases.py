@@ -38,7 +38,8 @@ class Model:
 
     @property
     def post(self) -> NDArray[np.float32]:
-        return self.gate / (1 + np.exp(-self.gate)) * self.in_
+        post: NDArray[np.float32] = self.gate / (1 + np.exp(-self.gate)) * self.in_
+        return post
 
     def restrict(self, layer: int, case: str) -> Grid:
         """Return canonical hook_post where the signs are those of the case's name, else 0."""
