@@ -159,13 +159,7 @@ def texts_shown(content: dict[str, Any]) -> dict[str, Rows]:
             for one in content["generations"]
         ],
         "heads": [heads_row(one) for one in content["heads"]],
-        "head_cases": [
-            (f"{one['pair']['head_layer']}.{one['pair']['head']}", *row)
-            for one in content["heads"]
-            for row in columns(one["cases"], *HEAD_CASES)
-        ],
         "universality": columns(content["universality"]["matches"], *MATCHES),
-        "universality_cases": columns(content["universality"]["cases"], *CASE_MATCHES),
     }
 
 
@@ -177,9 +171,7 @@ def heads_row(one: dict[str, Any]) -> tuple[Any, ...]:
     return (name, pair["score"], pair["standardised"], pair["head_rank"], *changes)
 
 
-HEAD_CASES = ("sign_case", "n", "activation", "bos_change", "norm_change")
 ABLATED = ("n_firing", "firing_bos_change", "firing_norm_change")
-CASE_MATCHES = ("sign_case", "n_tokens", "excess", "best", "correlation", "baseline")
 MATCHES = ("other", "best", "correlation", "baseline", "lowest", "lowest_correlation")
 TRIED = ("rank", "vector", "direction", "cosine", "low", "low_change", "high", "high_change")
 HELD = f"""
@@ -216,13 +208,9 @@ RETURNED = {
     "entropy": ("run_id", "metric", "value", "total", "direct"),
     "generations": ("run_id", "prompt", "ablated", "value"),
     "heads": ("head_name", "score", "standardised", "head_rank", *ABLATED),
-    "head_cases": ("head_name", *HEAD_CASES),
     "families": FAMILIES,
     "universality": (
         *("other_model", "best_name", "correlation", "baseline", "lowest_name", "lowest"),
-    ),
-    "universality_cases": (
-        *("sign_case", "n_tokens", "excess", "best_name", "correlation", "baseline"),
     ),
 }
 """Panel → the columns of its SQL that the page shows."""
