@@ -50,8 +50,8 @@ def _draw_cases(heads: Sequence[KnownHead]) -> Table:
         for case in one.cases:
             norm = format_relative(case.norm_change, case.output_norm)
             numbers = (format_signed(case.activation), format_signed(case.bos_change), norm)
-            name = Text(one.pair.head_name, "name")
-            table.add_row(name, case.sign_case, f"{case.n:,}", *numbers)
+            head = Text(one.pair.head_name, "name")
+            table.add_row(head, case.sign_case, f"{case.n:,}", *numbers)
     return table
 
 

@@ -105,14 +105,6 @@ FROM neuron_universality
 WHERE neuron_id = :neuron_id
   AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)
 ORDER BY place"""
-_UNIVERSALITY_CASES: Final = """SELECT sign_case, n_tokens, excess, other_model, best_name,
-       correlation, baseline
-FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY sign_case ORDER BY correlation DESC, place) AS nth
-      FROM neuron_universality_cases
-      WHERE neuron_id = :neuron_id
-        AND run_id = (SELECT MAX(run_id) FROM universality_runs WHERE model_id = :model_id)) x
-WHERE nth = 1
-ORDER BY sign_case"""
 _HEADS: Final = """SELECT h.head_name, h.effect, h.score, h.standardised, h.head_rank,
        e.n_firing, e.firing_bos_attention, e.firing_bos_change, e.firing_output_norm,
        e.firing_norm_change
@@ -121,11 +113,6 @@ LEFT JOIN head_effects e ON e.neuron_id = h.neuron_id AND e.head_layer = h.head_
                         AND e.head = h.head
 WHERE h.neuron_id = :neuron_id
 ORDER BY ABS(h.standardised) DESC, h.head_layer, h.head"""
-_HEAD_CASES: Final = """SELECT head_name, sign_case, n, activation, bos_attention, bos_change,
-       output_norm, norm_change
-FROM head_effect_cases
-WHERE neuron_id = :neuron_id
-ORDER BY ABS(standardised) DESC, head_layer, head, sign_case"""
 _ANNOTATIONS: Final = """SELECT source, key, value, note FROM annotations
 WHERE neuron_id = :neuron_id
 ORDER BY source, key"""
@@ -153,13 +140,7 @@ _PANELS: Final = {
     "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),
     "generations": ("texts with it held", _GENERATIONS, "neuron_id"),
     "universality": ("its matches in other models", _UNIVERSALITY, "neuron_id model_id"),
-    "universality_cases": (
-        "its matches by sign case",
-        _UNIVERSALITY_CASES,
-        "neuron_id model_id",
-    ),
     "heads": ("its attention heads", _HEADS, "neuron_id"),
-    "head_cases": ("its attention heads by sign case", _HEAD_CASES, "neuron_id"),
     "annotations": ("its annotations", _ANNOTATIONS, "neuron_id"),
 }
 """Panel → its title, its statement and the values that this takes."""
