@@ -22,7 +22,7 @@ def draw_universality(found: NeuronUniversality, width: int) -> RenderableType:
     if found.matches:
         parts += [Text(wrap_parts(_list_facts(found), width)), _draw_matches(found)]
     if found.cases:
-        parts += [Text(), _draw_cases(found)]
+        parts += [Text(), _draw_cases(found), Text()]
     if found.reverse:
         names = [
             f"{make_visible(one.model)} {one.name} ({format_signed(one.correlation, _DIGITS)})"
