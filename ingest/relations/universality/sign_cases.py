@@ -37,11 +37,11 @@ class CaseActivations:
     def select(self, case: int) -> Float[Tensor, "tokens neurons"]:
         """Return hook_post in float64, with 0 where another sign case than this one holds.
 
-        It is a product with 0 and 1, which lets NaN and infinite values through: a neuron that has
-        one anywhere has a correlation in no case, as it has none over all tokens.
+        It is a product with 0 and 1, exact in any precision, which lets NaN and infinite values
+        through: a neuron that has one anywhere has a correlation in no case, as it has none over
+        all tokens.
         """
-        wide = self.post.double()
-        return wide if case == ALL_CASES else wide * self._hold(case)
+        return (self.post if case == ALL_CASES else self.post * self._hold(case)).double()
 
     def count(self, case: int) -> Int[Tensor, " neurons"]:
         """Return at how many tokens each neuron is in a sign case."""
