@@ -56,10 +56,7 @@ class RayExecutor:
         self._kind = kind or ("cuda" if n_cards else "cpu")
         processors = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         needed = min(_count_processors(), *processors) if processors else 0
-        if self._kind == "cuda":
-            n_workers = n_cards
-        else:
-            n_workers = sum(n // needed for n in processors)
+        n_workers = n_cards if self._kind == "cuda" else sum(n // needed for n in processors)
         if not n_workers:
             self.close()
             raise IngestError(f"the Ray cluster has no {self._kind} device to compute on")
