@@ -94,7 +94,9 @@ class Candidates:
 
 def _find_peaks(chunks: Tensor, *, smallest: bool) -> Float[Tensor, "neurons chunks"]:
     """Return the largest score of each chunk; the smallest, with the opposite sign."""
-    if chunks.stride(0) == 1 < chunks.stride(2):  # columns of a tile as rows: the maximum still runs along memory
+    if (
+        chunks.stride(0) == 1 < chunks.stride(2)
+    ):  # columns of a tile as rows: the maximum still runs along memory
         return _find_peaks(chunks.transpose(0, 2), smallest=smallest).T
     return chunks.amin(1).neg_() if smallest else chunks.amax(1)
 
