@@ -8,7 +8,9 @@ computed in float64, where a product with 0 or 1 is exact and sums lose nothing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -93,13 +95,7 @@ class FamilySums:
         step = max(1, TILE_BYTES // (8 * max(1, len(rows))))
         for first in range(0, pre.shape[2], step):
             columns = slice(first, first + step)
-            gate, in_, post = (
-                None if values is None else values.flatten(0, 1)[:, columns]
-                for values in (activations.gate, activations.in_, activations.post)
-            )
-            assert in_ is not None
-            assert post is not None
-            tile = MLPActivations(gate, in_, post)
+            tile = _select(activations, partial(_choose_columns, columns=columns))
             for case, part in enumerate(self._split_cases(tile, sign[columns], rows, columns)):
                 self.by_test[case][:, columns].addmm_(holds.T, part)
 
@@ -113,11 +109,8 @@ class FamilySums:
         n_bytes = BLOCK_BYTES.get(sign.device.type, BLOCK_BYTES["cpu"])
         done = 0
         for block in torch.split(rows, max(1, n_bytes // (8 * len(sign)))):
-            of_block = (
-                None if values is None else values[block]
-                for values in (tile.gate, tile.in_, tile.post)
-            )
-            values = compute_canonical_values(MLPActivations(*of_block), sign)
+            of_block = _select(tile, partial(torch.index_select, dim=0, index=block))
+            values = compute_canonical_values(of_block, sign)
             value = values[HOOK_POST].double()
             for case, holds in enumerate(mask_sign_cases(self.kind, values, usable)):
                 # 0 · v is NaN where v is not finite, and so are the sums then, in every case.
@@ -131,6 +124,16 @@ class FamilySums:
         """Add the sums of other texts."""
         for name in ("by_test", "total", "square", "fires"):
             getattr(self, name).add_(getattr(other, name))
+
+
+def _select(activations: MLPActivations, choose: Callable[[Tensor], Tensor]) -> MLPActivations:
+    """Return what a function takes of gate, in and post."""
+    gate = None if activations.gate is None else choose(activations.gate)
+    return MLPActivations(gate, choose(activations.in_), choose(activations.post))
+
+
+def _choose_columns(values: Tensor, columns: slice) -> Tensor:
+    return values.flatten(0, 1)[:, columns]
 
 
 def count_bytes(n_tests: int, n_neurons: int, n_positions: int, *, gated: bool) -> int:

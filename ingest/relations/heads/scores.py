@@ -19,15 +19,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ingest.vocabulary.candidates import Candidates
-
 STRONG: Final = 4.0
 """Standard deviations from which a neuron counts as one that activates or deactivates a head. Of
 random directions 1 in 31,600 is beyond it on a side."""
 BINS_A_DEVIATION: Final = 4
 """Bins of the distributions, a standard deviation of random directions."""
-COUNTED_AT_ONCE: Final = {"cpu": 2**16, "cuda": 2**24}
-"""Scores that are counted at a time: on a processor all passes over them stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +102,8 @@ class Bins:
         self.n_random = torch.zeros_like(self.n_neurons)
 
     def count(self, values: Tensor) -> Int[Tensor, " bins"]:
-        """Return how many of the values are in each bin; none is beyond the bound."""
-        places = (values / self.width).floor_().add_(self.half)
+        """Return how many of the values are in each bin."""
+        places = (values / self.width).floor_().add_(self.half).clamp_(0, 2 * self.half - 1)
         return torch.bincount(places.flatten().int(), minlength=2 * self.half)
 
     def leave_out(self, n: Tensor) -> None:
@@ -194,31 +190,29 @@ class ScoreScan:
             bins.leave_out(n_lost)
         for chunk in torch.split(units.nan_to_num(nan=0.0), max(1, self._tile // n_later)):
             found = chunk @ self._units[first:].T
-            self._count(found, first)
+            self.standardised.n_neurons += self.standardised.count(found)
+            self.scores.n_neurons += self.scores.count(found * self._scale[first:])
             for sign in (1, -1):
                 self._keep_of_heads(sign, found, first, layer * n_neurons + done)
-                best = Candidates.empty(len(found), found.device)
-                best.take(found, first, self._per_neuron, smallest=sign < 0)
-                parts[sign].append(LayerTop(_drop_negative(best.scores), best.token_ids))
+                best = (sign * found).topk(min(self._per_neuron, n_later), dim=1)
+                score = best.values.masked_fill(best.values <= 0, -torch.inf)
+                parts[sign].append(LayerTop(score, best.indices + first))
             done += len(chunk)
         return {sign: _join(tops) for sign, tops in parts.items()}
 
-    def _count(self, found: Float[Tensor, "neurons later_heads"], first: int) -> None:
-        at_once = COUNTED_AT_ONCE.get(found.device.type, COUNTED_AT_ONCE["cpu"])
-        for part in torch.split(found, max(1, at_once // found.shape[1])):
-            self.standardised.n_neurons += self.standardised.count(part)
-            self.scores.n_neurons += self.scores.count(part * self._scale[first:])
-            neuron, head = (part.abs() >= STRONG).nonzero(as_tuple=True)
-            strong = part[neuron, head]
-            for sign, n_strong in self.n_strong.items():
-                of_side = head[sign * strong > 0]
-                n_strong[first:] += torch.bincount(of_side, minlength=found.shape[1])
-
     def _keep_of_heads(self, sign: int, found: Tensor, first: int, offset: int) -> None:
+        signed = sign * found.T
+        self.n_strong[sign][first:] += (signed >= STRONG).sum(dim=1)
         top = self.of_heads[sign]
-        best = Candidates(top.score[first:], top.neuron[first:])
-        best.take(found.T, offset, top.score.shape[1], smallest=sign < 0)
-        top.score[first:], top.neuron[first:] = _drop_negative(best.scores), best.token_ids
+        best = signed.topk(min(top.score.shape[1], signed.shape[1]), dim=1)
+        score = best.values.masked_fill(best.values <= 0, -torch.inf)
+        # Earlier neurons come first, so that equal ones go by their number.
+        scores = torch.cat([top.score[first:], score], dim=1)
+        neurons = torch.cat([top.neuron[first:], best.indices + offset], dim=1)
+        kept = scores.sort(dim=1, descending=True, stable=True)
+        width = top.score.shape[1]
+        top.score[first:] = kept.values[:, :width]
+        top.neuron[first:] = neurons.gather(1, kept.indices[:, :width])
 
     @torch.inference_mode()
     def add_random(self, directions: Float[Tensor, "directions d_model"]) -> None:
@@ -235,10 +229,6 @@ class ScoreScan:
     def score_one(self, vector: Float[Tensor, " d_model"], head: int) -> float:
         """Return the standardised score of one neuron at one head."""
         return float(normalise(vector[None].float())[0] @ self._units[head])
-
-
-def _drop_negative(scores: Tensor) -> Tensor:
-    return scores.masked_fill(scores <= 0, -torch.inf)
 
 
 def _join(tops: Sequence[LayerTop]) -> LayerTop:

@@ -53,4 +53,6 @@ def test_a_long_one_by_the_classes_that_are_kept() -> None:
     stream = io.StringIO()
     open_console(stream, 120).print(draw_neuron_series([series], 120))
     line = stream.getvalue().splitlines()[0]
-    assert line == "series 7: s0–s2 a (.3) → s3–s6 b (.2) → s7 a (.4) · .5 from the first"
+    assert (
+        line == "series 7: s0–s2 a (0.300) → s3–s6 b (0.200) → s7 a (0.400) · 0.500 from the first"
+    )
