@@ -1,4 +1,8 @@
-"""What a neuron's page says of attention heads: which of them it turns off and on (METHODS §7)."""
+"""What a neuron's page says of attention heads: which of them it turns off and on (METHODS §7).
+
+Every neuron has a strongest head; shown are those beyond what chance gives, and those that somebody
+ablated.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,7 +23,16 @@ _CASES_NOTE: Final = "the same by the neuron's sign case at the query's token"
 
 
 def draw_neuron_heads(heads: Sequence[KnownHead], width: int) -> RenderableType:
-    """Return a row a head, with what path ablation changed where the neuron fires."""
+    """Return a row a head, with what path ablation changed where the neuron fires.
+
+    Args:
+        heads: what is kept of the neuron, at least one head.
+        width: cells of a line.
+    """
+    chance = f"±{heads[0].chance:.1f}σ: any head beyond it, 1 in 20 random directions"
+    heads = [head for head in heads if head.stands_out]
+    if not heads:
+        return Text(wrap_parts(("none beyond chance", chance), width), "faint")
     ablated = any(head.ablation is not None for head in heads)
     table = make_table()
     for name in ("head", "firing"):
@@ -32,7 +45,7 @@ def draw_neuron_heads(heads: Sequence[KnownHead], width: int) -> RenderableType:
         numbers = (f"{pair.score:+.3f}", f"{pair.standardised:+.1f}", place)
         changes = _format_changes(one.ablation) if ablated else ()
         table.add_row(Text(pair.head_name, "name"), pair.effect, *numbers, *changes)
-    notes = (*_NOTES, *((_ABLATION_NOTE,) if ablated else ()))
+    notes = (*_NOTES, chance, *((_ABLATION_NOTE,) if ablated else ()))
     parts: list[RenderableType] = [table, Text(wrap_parts(notes, width), "faint")]
     if any(head.cases for head in heads):
         parts += [Text(), _draw_cases(heads), Text(wrap_parts((_CASES_NOTE,), width), "faint")]
