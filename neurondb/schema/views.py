@@ -17,6 +17,7 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
+from neurondb.schema.columns import COSINE_BITS, VALUE_BITS, write_unscaled
 from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
@@ -53,9 +54,12 @@ def _case_statistics() -> str:
 
 
 # The dot product is a subquery, so that only rows whose dot is shown look up the two norms.
-_TOP_TOKENS = """
-SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, r.cosine,
-       r.cosine * (SELECT CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
+_COSINE = write_unscaled("cosine", COSINE_BITS)
+_VALUE = write_unscaled("value", VALUE_BITS)
+
+_TOP_TOKENS = f"""
+SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, {_COSINE} AS cosine,
+       {_COSINE} * (SELECT CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
                                         ELSE n.out_norm END
                           * CASE l.basis WHEN 'unembed' THEN t.unembed_norm ELSE t.embed_norm END
                    FROM neurons n
@@ -169,8 +173,9 @@ FROM sign_case_rows r
 JOIN sign_case_names c ON c.sign_case_id = r.sign_case_id
 """
 
-_EXAMPLES = """
-SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position, r.value
+_EXAMPLES = f"""
+SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position,
+       {_VALUE} AS value
 FROM example_rows r
 JOIN example_lists l ON l.list_id = r.list_id
 """
@@ -186,7 +191,7 @@ SELECT r.neuron_id, r.dataset_id, l.sign_case, l.place, r.rank, r.token_id,
        (SELECT COUNT(*) FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
           AND e.list_id = {_HOOK_POST_LIST}) AS list_size,
-       (SELECT e.value FROM example_rows e
+       (SELECT e.scaled_value / {2.0**VALUE_BITS} FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
           AND e.list_id = {_HOOK_POST_LIST} AND e.rank = r.best_rank) AS value
 FROM peak_token_rows r
