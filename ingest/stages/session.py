@@ -28,6 +28,7 @@ from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.contracts.progress import Progress
 from neurondb.errors import IngestError
+from neurondb.experts import Experts
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter
@@ -247,4 +248,19 @@ def _model_record(
         tokenizer_fingerprint=None if tokenizer is None else tokenizer.fingerprint,
         quantisation=checkpoint.quantisation,
         tensor_types=json.dumps(checkpoint.tensor_types) if checkpoint.tensor_types else None,
+        **_describe_experts(shape.experts),
     )
+
+
+def _describe_experts(experts: Experts | None) -> dict[str, Any]:
+    """Return what the table `models` says of a mixture of experts."""
+    if experts is None:
+        return {}
+    return {
+        "n_experts": experts.n_routed,
+        "d_expert": experts.width,
+        "experts_per_token": experts.per_token,
+        "d_shared_expert": experts.shared_width,
+        "dense_layers": experts.encode_dense_layers(),
+        "d_dense": experts.dense_width,
+    }

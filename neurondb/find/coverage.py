@@ -278,7 +278,7 @@ def has_rows(
     Where the table has a column for the dataset, only rows on that dataset count.
     """
     neuron_id: Column[int] = table.c.neuron_id
-    first, n = model.first_neuron_id, model.n_neurons
+    first, n = model.first_neuron_id, model.n_ids
     if layer is not None:
         first, n = first + layer * model.d_mlp, model.d_mlp
     rows = select(neuron_id).where(neuron_id.between(first, first + n - 1))

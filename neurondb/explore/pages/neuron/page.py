@@ -269,7 +269,7 @@ def _export_commands(request: Request) -> tuple[Command, ...]:
 
 def _find_neighbour(model: Model, identity: Identity, step: int) -> str | None:
     place = identity.layer * model.d_mlp + identity.neuron + step
-    if not 0 <= place < model.n_neurons:
+    if not 0 <= place < model.n_ids:
         return None
     layer, neuron = divmod(place, model.d_mlp)
     return f"{layer}.{neuron}"
