@@ -8,6 +8,8 @@ and x_in are values before they are clamped; `hook_post` is the model's own, aft
 
 from __future__ import annotations
 
+from typing import Final
+
 from ingest.families.experts import ExpertMatrix, ExpertPlaces
 from ingest.families.layout import Layout, NormPlace, gated_linear
 from ingest.families.mixtures import read_architecture
@@ -17,8 +19,11 @@ from neurondb.experts import Experts
 
 MODEL_TYPES = ("gpt_oss",)
 
-ACTIVATION = "clamped_swish"
+ACTIVATION: Final = "clamped_swish"
 """What `models.activation` calls the function on the gate; the configuration says `silu`."""
+ALPHA: Final = 1.702
+LIMIT: Final = 7.0
+"""The constants of the published models' activation."""
 
 
 def layout(settings: Settings) -> Layout:
@@ -28,7 +33,7 @@ def layout(settings: Settings) -> Layout:
         CheckpointError: The configuration lacks a value or holds an impossible one.
         UnsupportedModelError: Its activation has other constants than the published models'.
     """
-    for key, published in (("swiglu_alpha", 1.702), ("swiglu_limit", 7.0)):
+    for key, published in (("swiglu_alpha", ALPHA), ("swiglu_limit", LIMIT)):
         if settings.number(key, default=published) != published:
             raise UnsupportedModelError(
                 f"{settings.source}: model_type 'gpt_oss' with {key} {settings.number(key)} has no"

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sqlalchemy import select
 from torch import Tensor
-from transformers.activations import ACT2FN
 
 from ingest.activations.compiled import (
     PLAIN_KERNELS,
@@ -20,9 +20,20 @@ from ingest.activations.compiled import (
 from ingest.activations.native import NotCompiledError, load_native_kernels
 from ingest.activations.peak_tokens import TokenisedTexts
 from ingest.activations.reduction import GATED, UNGATED, Activation
+from ingest.activations.routed import pack_routed, sum_weights
 from ingest.activations.summary import CountedBatch, LayerSummary
 from ingest.checkpoint.libraries import first_line
+from ingest.families.architecture import Architecture
 from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
+from ingest.forward.activation_functions import find_activation
+from ingest.forward.experts import ExpertActivations
+from ingest.stages.expert_summaries import (
+    find_layer,
+    join_summaries,
+    list_neurons,
+    make_summaries,
+    number_summaries,
+)
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.peaks import store_from_record
@@ -38,6 +49,7 @@ from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models, peaks
 from neurondb.writing.activations import write_activations
 from neurondb.writing.ledger import Step
+from neurondb.writing.routing import write_routing
 from neurondb.writing.rows import transaction
 
 
@@ -123,7 +135,8 @@ def _summarise(
     device, corpus = session.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
     listed = choose_listed_tokens(session, layers, corpus)
-    n_done, summaries = interrupted.load(layers, device) or (
+    numbers = [n for layer in layers for n in number_summaries(session.architecture, layer)]
+    n_done, summaries = interrupted.load(numbers, device) or (
         0,
         _empty(session, layers, stored, listed),
     )
@@ -142,7 +155,8 @@ def _summarise(
     summariser = Summariser(
         summaries,
         read_stored_signs(session, layers),
-        ACT2FN[session.architecture.activation],
+        find_activation(session.architecture.activation),
+        architecture=session.architecture,
         skip_bos=corpus.tokenization.skip_bos,
         labels=torch.tensor(corpus.dataset.label_of, device=device)
         if corpus.dataset.labels
@@ -178,10 +192,10 @@ def _kernels(session: Session, corpus: Corpus) -> Kernels:
             return _not_compiled(session, str(error))
     n_tokens = sum(len(ids) for ids in corpus.tokenization.token_ids)
     n_activations = n_tokens * shape.d_mlp * len(session.layers)
-    if not is_worth_compiling(device, n_activations):
+    if shape.experts is not None or not is_worth_compiling(device, n_activations):
         return PLAIN_KERNELS
     kernels = make_compiled_kernels()
-    activation, kind = ACT2FN[shape.activation], GATED if shape.gated else UNGATED
+    activation, kind = find_activation(shape.activation), GATED if shape.gated else UNGATED
     try:
         with session.progress.stage("compiling sums", len(kernels), "functions") as advance:
             for _ in compile_kernels(kernels, kind, activation, shape.d_mlp, device, session.dtype):
@@ -202,19 +216,20 @@ def _empty(
     session: Session, layers: list[int], stored: StoredTexts, listed: Tensor | None
 ) -> dict[int, LayerSummary]:
     shape, request = session.architecture, session.request
-    return {
-        layer: LayerSummary.empty(
-            shape.d_mlp,
+
+    def make(number: int, n_neurons: int) -> LayerSummary:
+        return LayerSummary.empty(
+            n_neurons,
             gated=shape.gated,
             device=session.device,
-            layer=layer,
+            layer=number,
             n_labels=len(stored.corpus.dataset.labels),
             controls=request.controls,
             seed=request.seed,
             listed=listed,
         )
-        for layer in layers
-    }
+
+    return make_summaries(shape, layers, make)
 
 
 class Summariser:
@@ -224,6 +239,7 @@ class Summariser:
         summaries: the summaries by layer, which are added to in place.
         signs: the neurons' canonical signs by layer.
         activation: the function on the gate.
+        architecture: the model's sizes; it has summaries of experts where layers are divided.
         skip_bos: whether first positions are left out.
         labels: place of each text's label in the dataset, −1 for none.
         listed: the tokens of which statistics are wanted, ascending.
@@ -237,6 +253,7 @@ class Summariser:
         signs: dict[int, Tensor],
         activation: Activation,
         *,
+        architecture: Architecture | None = None,
         skip_bos: bool = False,
         labels: Tensor | None = None,
         listed: Tensor | None = None,
@@ -246,6 +263,7 @@ class Summariser:
         self._summaries = summaries
         self._signs = signs
         self._activation = activation
+        self._architecture = architecture
         self._skip_bos = skip_bos
         self._labels = labels
         self._listed = listed
@@ -257,7 +275,7 @@ class Summariser:
     @property
     def layers(self) -> Collection[int]:
         """The layers that are summarised."""
-        return self._summaries
+        return self._summaries if self._architecture is None else self._signs
 
     def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
         """Add a layer's activations on a batch."""
@@ -267,13 +285,31 @@ class Summariser:
             with self._share.time_consumers():
                 self._add(batch, layer, activations)
 
+    def consume_expert(self, batch: Batch, layer: int, activations: ExpertActivations) -> None:
+        """Add what one expert of a layer did on the tokens of a batch that were routed to it."""
+        assert self._architecture is not None
+        with nullcontext() if self._share is None else self._share.time_consumers():
+            counted = self._count(batch)
+            packed, of_packed = pack_routed(counted, activations)
+            number = number_summaries(self._architecture, layer)[activations.expert]
+            neurons = list_neurons(self._architecture, layer)[activations.expert]
+            summary = self._summaries[number]
+            summary.add(packed, of_packed, self._signs[layer][neurons], self._activation)
+            weight = sum_weights(counted.counted, activations)
+            summary.router_weight = (
+                weight if summary.router_weight is None else summary.router_weight + weight
+            )
+
     def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+        summary = self._summaries[layer]
+        summary.add(self._count(batch), activations, self._signs[layer], self._activation)
+
+    def _count(self, batch: Batch) -> CountedBatch:
         if self._counted is None or self._counted.batch is not batch:
             self._counted = CountedBatch.from_batch(
                 batch, skip_bos=self._skip_bos, labels=self._labels, listed=self._listed
             )
-        summary = self._summaries[layer]
-        summary.add(self._counted, activations, self._signs[layer], self._activation)
+        return self._counted
 
 
 def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
@@ -294,14 +330,15 @@ def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:
 
 
 def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> None:
-    counts = {layer: s.totals.nonfinite for layer, s in summaries.items()}
+    counts = {number: s.totals.nonfinite for number, s in summaries.items()}
     n_tokens = sum(int(count.sum()) for count in counts.values())
     if n_tokens:
-        layers = [layer for layer, count in counts.items() if count.any()]
-        n_neurons = sum(int((counts[layer] > 0).sum()) for layer in layers)
+        first = next(number for number, count in counts.items() if count.any())
+        n_neurons = sum(int((count > 0).sum()) for count in counts.values())
         session.progress.note(
             f"{n_tokens:,} activations of {n_neurons:,} neurons are NaN or infinite, the first in "
-            f"layer {layers[0]}; they are left out and counted in activation_stats.n_nonfinite"
+            f"layer {find_layer(session.architecture, first)}; they are left out and counted in "
+            "activation_stats.n_nonfinite"
             + (
                 f"; try {option('dtype', 'bfloat16')} or float32"
                 if session.dtype == torch.float16
@@ -325,11 +362,12 @@ def _write(
     indexes.prepare_load(session.engine, tables.peak_token_rows, peaks.STAGE, session.ledger.model)
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
-            record = summaries[step.layer].record()
+            record, routing = join_summaries(session.architecture, step.layer, summaries)
             with session.finishing(step, seconds) as writer:
                 write_activations(
                     writer, step.layer, record, stored.dataset_id, text_ids, label_ids
                 )
+                write_routing(writer, step.layer, routing, stored.dataset_id)
             _write_peaks(session, step.layer, record, stored.dataset_id, texts)
             advance(1)
 

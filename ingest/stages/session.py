@@ -27,8 +27,9 @@ from neurondb import migrate
 from neurondb.contracts.ingest import TEXT_STAGES, IngestRequest, Preprocessing
 from neurondb.contracts.model import ModelRecord, RunRecord
 from neurondb.contracts.progress import Progress
-from neurondb.errors import IngestError
+from neurondb.errors import IngestError, UnsupportedModelError
 from neurondb.experts import Experts
+from neurondb.spelling import option
 from neurondb.taxonomy import DEFAULT_THRESHOLD
 from neurondb.writing import models
 from neurondb.writing.ledger import Ledger, Step, StepWriter
@@ -152,6 +153,8 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     """
     located, name = locate_requested(request)
     opened = open_model(Checkpoint.open(located.path), request.device, request.dtype)
+    if opened.architecture.experts is not None:
+        _refuse_for_experts(request, stages, name)
     choices = resolve_preprocessing(request.preprocessing, opened.architecture)
     layers = choose_layers(request.layers, opened.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, opened, progress)
@@ -173,6 +176,24 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
     return Session(
         request, progress, opened, tokenizer, choices, engine, ledger, corpus=corpus, run=run
     )
+
+
+def _refuse_for_experts(request: IngestRequest, stages: list[str], name: str) -> None:
+    """Refuse what is not computed of a mixture of experts.
+
+    Raises:
+        UnsupportedModelError: names it.
+    """
+    wanted = {
+        "the stage traces": "traces" in stages,
+        option("shard"): request.shard is not None,
+        option("token_stats"): bool(request.token_stats),
+    }
+    refused = [what for what, is_wanted in wanted.items() if is_wanted]
+    if refused:
+        raise UnsupportedModelError(
+            f"{name} is a mixture of experts, of which there is no {refused[0]} yet; leave it out"
+        )
 
 
 def choose_layers(requested: tuple[int, ...] | None, n_layers: int) -> tuple[int, ...]:

@@ -92,7 +92,9 @@ def _decide_place(term: Expression, model: Model, layer: int) -> bool | None:
     ranges = {"layer": (layer, layer), "neuron": (0, model.d_mlp - 1)}
     ranges["neuron_id"] = (first, first + model.d_mlp - 1)
     match term:
-        case Place(of_layer, neuron):
+        case Place(of_layer, neuron, expert):
+            if expert is not None and model.experts is None:
+                return False
             return None if of_layer == layer and neuron < model.d_mlp else False
         case OneOf(("layer" | "neuron" | "neuron_id") as column, values):
             low, high = ranges[column]

@@ -265,7 +265,8 @@ def draw_baseline(
     draws = []
     for layer, n_wanted in zip(*np.unique(members // model.d_mlp, return_counts=True), strict=True):
         first = layer * model.d_mlp
-        candidates = first + np.flatnonzero(eligible[first : first + model.d_mlp])
+        end = first + model.count_neurons(int(layer))
+        candidates = first + np.flatnonzero(eligible[first:end])
         draws.append(random.choice(candidates, min(n_wanted, len(candidates)), replace=False))
     ids: Ids = np.sort(np.concatenate(draws)) + model.first_neuron_id
     if not len(ids):

@@ -7,7 +7,7 @@ layers differ in width leaves ids unused at the end of the narrow ones (`neurond
 
 import difflib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -175,6 +175,22 @@ def find_neuron_id(model: Model, layer: int, neuron: int, expert: int | None = N
         asked = NeuronPlace(layer, neuron, expert).name
         raise UnknownNameError(f"{model.name} has no neuron {asked}: {describe_sizes(model)}")
     return model.first_neuron_id + layer * model.d_mlp + number
+
+
+def locate_place(model: Model, place: NeuronPlace) -> NeuronPlace:
+    """Return the place of a neuron with its number in the whole layer, however it was written.
+
+    Raises:
+        UnknownNameError: when the model has no such layer, expert or neuron.
+    """
+    return NeuronPlace(*model.locate(find_neuron_id(model, *place)))
+
+
+def has_place(model: Model, place: NeuronPlace) -> bool:
+    """Tell whether a model has a neuron at a place."""
+    with suppress(UnknownNameError):
+        return find_neuron_id(model, *place) > 0
+    return False
 
 
 def describe_sizes(model: Model) -> str:
