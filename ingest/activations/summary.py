@@ -114,7 +114,9 @@ class CountedBatch:
         """Return the positions in their texts of the tokens in some columns of the batch."""
         if self.places is None:
             return columns
-        return self.places[texts, columns.long()].to(columns.dtype)
+        # Where there is no peak, none of the columns may be what is given.
+        within = columns.long().clamp(max=self.places.shape[1] - 1)
+        return self.places[texts, within].to(columns.dtype)
 
 
 @dataclass
