@@ -42,10 +42,9 @@ class NeuronPlace(NamedTuple):
     @property
     def name(self) -> str:
         """The neuron as people write it, `L.N` or `L.E.N`."""
-        numbers = (self.layer, self.neuron)
-        if self.expert is not None:
-            numbers = (self.layer, self.expert, self.neuron)
-        return ".".join(map(str, numbers))
+        if self.expert is None:
+            return f"{self.layer}.{self.neuron}"
+        return f"{self.layer}.{self.expert}.{self.neuron}"
 
 
 class NamedNeuron(NamedTuple):

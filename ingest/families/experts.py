@@ -124,7 +124,9 @@ class ExpertPlaces:
         )
 
 
-def separate_experts(module: str, gate: str, in_: str, out: str) -> tuple[ExpertMatrix, ...]:
+def separate_experts(
+    module: str, gate: str, in_: str, out: str
+) -> tuple[ExpertMatrix, ExpertMatrix, ExpertMatrix]:
     """Return gate, in and out of experts that have tensors of their own.
 
     Args:

@@ -58,15 +58,16 @@ class RunningExperts:
         ModelError: when the module is not built as the layout says.
     """
 
-    def __init__(self, module: nn.Module, places: ExpertPlaces, experts: Experts) -> None:
-        self.module: Any = module
+    def __init__(self, module: Any, places: ExpertPlaces, experts: Experts) -> None:
+        self.module = module
         self._offset = places.in_offset
         self.n_experts = experts.n_routed
         self._receivers: list[Receive] = []
         width = self.vectors(0)[1].shape[0]
-        if len(self.module.down_proj) != self.n_experts or width != experts.width:
+        n_running = len(self.module.down_proj)
+        if n_running != self.n_experts or width != experts.width:
             raise ModelError(
-                f"the model that transformers runs has {len(self.module.down_proj)} experts of"
+                f"the model that transformers runs has {n_running} experts of"
                 f" {width} neurons, not {self.n_experts} of {experts.width}; report this as a bug"
                 " of NeuronDB"
             )

@@ -51,7 +51,7 @@ def test_a_neuron_is_read_as_it_is_written(place: NeuronPlace, before: str, afte
 @given(PLACES, st.integers(1, 3))
 def test_leading_zeros_name_the_same_neuron(place: NeuronPlace, zeros: int) -> None:
     written = f"{'0' * zeros}{place.layer % 1000}.{'0' * zeros}{place.neuron % 1000}"
-    assert parse_neuron(written) == (place.layer % 1000, place.neuron % 1000)
+    assert parse_neuron(written) == NeuronPlace(place.layer % 1000, place.neuron % 1000)
 
 
 @pytest.mark.parametrize("text", WRONG, ids=range(len(WRONG)))
@@ -98,7 +98,7 @@ def test_a_list_names_the_part_that_is_no_neuron() -> None:
     ],
 )
 def test_a_neuron_may_name_its_model(text: str, model: str | None) -> None:
-    assert match_named_neuron(text) == (model, (3, 4))
+    assert match_named_neuron(text) == (model, NeuronPlace(3, 4))
 
 
 @pytest.mark.parametrize(

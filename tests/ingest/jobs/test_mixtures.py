@@ -132,10 +132,9 @@ def test_a_neuron_is_found_by_either_name(stored: Stored, name: str, number: int
         page = stored.database.neuron(NAME, asked)
         assert (page.identity.layer, page.identity.neuron) == (layer, number)
         assert page.identity.name == name
-        found = stored.database.find(asked).rows
-        assert [row[1] for row in found] == [name]
-    both = stored.database.find(f"{name},0.1").rows
-    assert {row[1] for row in both} == {name, "0.1"}
+        assert [row["name"] for row in stored.database.find(asked).to_dicts()] == [name]
+    both = stored.database.find(f"{name},0.1").to_dicts()
+    assert {row["name"] for row in both} == {name, "0.1"}
 
 
 @pytest.mark.parametrize("name", ["0.1.2", "1.5.0", "1.4.12", "1.60", "3.0.0", "0.40"])
