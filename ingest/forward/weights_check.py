@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward.hooks import ExpertHookPoints, MLPHookPoints
+from ingest.forward.spread import read_parameter
 from neurondb.errors import ModelError
 
 N_ROWS: Final = 16
@@ -51,8 +52,9 @@ def refuse_other_weights(
         if isinstance(points, ExpertHookPoints):
             tensors = _refuse_other_experts(checkpoint, place, tensors, points)
         for name, stored in tensors.items():
-            if not _same(stored, block.get_parameter(name)):
-                raise _other(checkpoint, f"{place}{name}")
+            with read_parameter(block, name) as loaded:
+                if not _same(stored, loaded):
+                    raise _other(checkpoint, f"{place}{name}")
     vocabulary_modules = (model.get_input_embeddings(), model.get_output_embeddings())
     for name, stored, module in zip(
         ("the embedding", "the unembedding"),
@@ -60,8 +62,9 @@ def refuse_other_weights(
         vocabulary_modules,
         strict=True,
     ):
-        if not _same(stored, module.weight):
-            raise _other(checkpoint, name)
+        with read_parameter(module, "weight") as loaded:
+            if not _same(stored, loaded):
+                raise _other(checkpoint, name)
 
 
 def _refuse_other_experts(

@@ -26,6 +26,11 @@ def number_summaries(architecture: Architecture, layer: int) -> list[int]:
     return list(range(first, first + experts.n_experts))
 
 
+def list_numbers(architecture: Architecture, layers: Iterable[int]) -> dict[int, int]:
+    """Return the number of every summary of some layers → its layer."""
+    return {number: layer for layer in layers for number in number_summaries(architecture, layer)}
+
+
 def find_layer(architecture: Architecture, number: int) -> int:
     """Return the layer of a summary."""
     experts = architecture.experts

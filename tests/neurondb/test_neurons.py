@@ -19,7 +19,7 @@ from neurondb.neurons import (
 )
 
 NUMBERS = st.integers(0, LARGEST_NUMBER)
-PLACES = st.builds(NeuronPlace, NUMBERS, NUMBERS)
+PLACES = st.builds(NeuronPlace, NUMBERS, NUMBERS, st.none() | NUMBERS)
 LAYER = st.integers(-9999, 9999)
 BLANKS = st.text(" \t\n", max_size=3)
 WRONG = [
@@ -27,7 +27,8 @@ WRONG = [
     "31",
     "1.",
     ".5",
-    "1.2.3",
+    "1.2.3.4",
+    "1.2.",
     "1,2",
     "-1.2",
     "+1.2",
@@ -71,7 +72,8 @@ def test_any_text_is_a_neuron_or_a_usage_error(text: str) -> None:
             parse_neuron(text)
     else:
         assert text.strip().isascii()
-        assert [int(part) for part in text.strip().split(".")] == list(place)
+        layer, *expert, neuron = (int(part) for part in text.strip().split("."))
+        assert place == NeuronPlace(layer, neuron, *expert)
 
 
 @given(st.lists(PLACES, max_size=5), st.sampled_from([",", " ", ", ", "\n", ",\t"]))

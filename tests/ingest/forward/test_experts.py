@@ -12,8 +12,8 @@ from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.reader import Checkpoint
 from ingest.forward import Batch, Forward, make_batches
 from ingest.forward.activation_functions import find_activation
-from ingest.stages.activations import Summariser
 from ingest.stages.expert_summaries import join_summaries, make_summaries
+from ingest.stages.summariser import Summariser
 from neurondb.contracts.activations import ActivationsRecord, RoutingRecord
 from neurondb.schema import codes
 from tests.support.random_mixtures import MIXTURES, N_EXPERTS, PER_TOKEN, WIDTH
