@@ -60,14 +60,17 @@ NUMBER_COLUMNS: Final = {
     "opposite_out": "the same of out",
     "attribution_loss": "first-order estimate of ablated_loss",
     "attribution_entropy": "first-order estimate of ablated_entropy",
+    "expert": "expert that the neuron is of, from 0; unknown where the layer is not divided",
+    "expert_neuron": "number within the expert, from 0",
+    "routed_share": "share of tokens that are routed to its expert",
     "universal": "excess correlation with neurons of other models: above 0.5 it is universal",
 }
 """Every numeric column of neuron_overview → what it holds."""
 
-PLACE_COLUMNS: Final = ("layer", "neuron", "neuron_id")
+PLACE_COLUMNS: Final = ("layer", "neuron", "neuron_id", "expert", "expert_neuron")
 """Columns that are whole numbers from 0."""
 
-SHARE_COLUMNS: Final = ("freq", *CASE_COLUMNS.values(), "post_positive")
+SHARE_COLUMNS: Final = ("freq", *CASE_COLUMNS.values(), "post_positive", "routed_share")
 """Columns that are shares of tokens."""
 
 _UNIT_COLUMNS: Final = ("null_share", "jaccard", "lm_head_probability")

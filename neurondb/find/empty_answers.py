@@ -335,7 +335,7 @@ def explain_related_classes(
 
 def _count_classes(connection: Connection, model: Model) -> dict[str, int]:
     c, k = tables.classes.c, tables.rw_classes.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     rows = connection.execute(
         select(k.name, func.count())
         .join_from(tables.classes, tables.rw_classes, k.class_id == c.class_id)

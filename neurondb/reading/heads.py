@@ -279,7 +279,7 @@ def list_strongest(
 ) -> tuple[NeuronHead, ...]:
     """Return the pairs of a model with the largest scores of one sign, the largest first."""
     r = tables.neuron_head_rows.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     side = r.score > 0 if deactivates else r.score < 0
     rows = connection.execute(
         _select_pairs()

@@ -213,7 +213,7 @@ def read_universality_page(connection: Connection, run_id: int) -> UniversalityP
     shape = (len(others), model.n_layers, model.d_mlp)
     numbers = np.full((4, *shape), np.nan)
     u, b = tables.universality.c, tables.neurons.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     ids, places, *found = read_numbers(
         connection,
         select(

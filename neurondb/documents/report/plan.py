@@ -73,7 +73,7 @@ def choose_predicting_layer(connection: Connection, model: Model) -> list[Parame
 
 
 def _find_last_id(model: Model) -> int:
-    return model.first_neuron_id + model.n_neurons - 1
+    return model.first_neuron_id + model.n_ids - 1
 
 
 def choose_compared_models(connection: Connection, model: Model) -> list[Parameters]:

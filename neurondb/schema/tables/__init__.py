@@ -35,6 +35,7 @@ from neurondb.schema.tables.concepts import (
     concept_texts,
     concept_tokens,
 )
+from neurondb.schema.tables.experts import expert_routing
 from neurondb.schema.tables.families import (
     family_activations,
     family_runs,
@@ -171,6 +172,7 @@ __all__ = [
     "entropy_runs",
     "example_lists",
     "example_rows",
+    "expert_routing",
     "family_activations",
     "family_runs",
     "generation_counts",
