@@ -8,8 +8,9 @@
 -- param direction = "top": choice(top, bottom), largest or smallest cosines
 -- param basis = "unembed": choice(unembed, embed), by which matrix
 -- param limit = 100: natural, rows at most
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, l.vector, r.rank,
-       r.scaled_cosine / 2147483648.0 AS cosine,
+SELECT m.name AS model,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       l.vector, r.rank, r.scaled_cosine / 2147483648.0 AS cosine,
        r.scaled_cosine / 2147483648.0 * CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
                                 ELSE n.out_norm END
                 * CASE l.basis WHEN 'unembed' THEN t.unembed_norm ELSE t.embed_norm END AS dot,

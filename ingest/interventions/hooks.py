@@ -12,51 +12,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
+from ingest.forward.activation_functions import find_activation
 from ingest.forward.hooks import MLPHookPoints
 from ingest.interventions.condition_mask import mask_untouched
+from ingest.interventions.expert_hooks import change_routed, split_targets
+from ingest.interventions.targets import Targets
 from neurondb.errors import LackingModelError
 from neurondb.interventions import ALWAYS, Condition, Hook
 
 ActivationFunction = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Neurons of one layer, and what each is set to.
-
-    Attributes:
-        neurons: Their numbers within the layer, each once.
-        signs: Their canonical signs, 1 or −1 (METHODS §1); ungated neurons have 1.
-        values: The values to set, in canonical sign: one for each, or one row for each text of
-            the batch (a sweep of clamps in one pass). Where NaN stands the neuron stays as it is.
-    """
-
-    neurons: Int[Tensor, " chosen"]
-    signs: Float[Tensor, " chosen"]
-    values: Float[Tensor, " chosen"] | Float[Tensor, "texts chosen"]
-
-    @classmethod
-    def from_value(
-        cls, neurons: Sequence[int], signs: Sequence[float], value: float = 0.0
-    ) -> Targets:
-        """Return targets that set all of some neurons to one value, in canonical sign."""
-        chosen = torch.tensor(neurons, dtype=torch.int64)
-        return cls(
-            chosen,
-            torch.tensor(signs, dtype=torch.float32),
-            torch.full((len(neurons),), value, dtype=torch.float32),
-        )
-
-    def to(self, device: torch.device) -> Targets:
-        """Return the targets on another device."""
-        tensors = (self.neurons, self.signs, self.values)
-        return Targets(*(tensor.to(device) for tensor in tensors))
 
 
 @dataclass(frozen=True)
@@ -108,14 +77,37 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
         LackingModelError: One must know the gate of an ungated model.
     """
     check_gated(forward.architecture.gated, interventions)
-    activate = ACT2FN[forward.architecture.activation]
+    activate = find_activation(forward.architecture.activation)
     with ExitStack() as stack:
         for intervention in interventions:
             for layer in intervention.layers:
-                hook_points = forward.hook_points[layer]
-                stack.enter_context(
-                    _change_post(hook_points, layer, intervention.to(forward.device), activate)
-                )
+                on_device = intervention.to(forward.device)
+                stack.enter_context(_change_layer(forward, layer, on_device, activate))
+        yield
+
+
+@contextmanager
+def _change_layer(
+    forward: Forward, layer: int, intervention: Intervention, activate: ActivationFunction
+) -> Iterator[None]:
+    """Change what one layer writes, be it divided into experts or not, as long as this is open."""
+    points, experts = forward.all_hook_points[layer], forward.architecture.experts
+    if isinstance(points, MLPHookPoints):
+        with _change_post(points, layer, intervention, activate):
+            yield
+        return
+    assert experts is not None
+
+    def set_post(post: Tensor, gate: Tensor, chosen: Targets) -> Tensor:
+        return _set_post(post, gate, chosen, intervention, activate)
+
+    by_expert = split_targets(intervention.targets[layer], experts)
+    of_shared = by_expert.pop(experts.n_routed, None)
+    with ExitStack() as stack:
+        stack.enter_context(change_routed(points, by_expert, set_post))
+        if of_shared is not None and points.shared is not None:
+            shared = replace(intervention, targets={layer: of_shared})
+            stack.enter_context(_change_post(points.shared, layer, shared, activate))
         yield
 
 

@@ -24,7 +24,7 @@ from neurondb.find.search import count, read_expression
 from neurondb.neurons import NeuronPlace, parse_neuron
 from neurondb.phrases import parse_search
 from neurondb.published.verification import Verification, verify_published
-from neurondb.reading.models import ModelSummary, list_models
+from neurondb.reading.models import ModelSummary, find_model, list_models, locate_place
 from neurondb.reading.neuron import NeuronPage, PageOptions, read_neuron_page
 from neurondb.reading.text_search import search_texts, write_text_search
 from neurondb.reading.texts import find_dataset_by_name
@@ -232,16 +232,19 @@ class Database(DatabaseJobs, DatabaseDocuments):
 
         Args:
             model: Its name in the database, or the hub id or directory that it was read from.
-            neuron: `31.9634`, its layer and its number there, or both as integers.
+            neuron: `31.9634`, its layer and its number there, or both as integers; `L.E.N` with
+                its expert.
             options: How many tokens and examples; of which basis, sign case and dataset.
 
         Raises:
             UsageError: when the neuron is not written so.
             UnknownNameError: when the database has no such model, neuron, dataset or sign case.
         """
-        layer, number = _read_place(neuron)
+        asked = _read_place(neuron)
         with self.connect() as connection:
-            return read_neuron_page(connection, model, layer, number, options)
+            stored_model = find_model(connection, model)
+            layer, number, _ = locate_place(stored_model, asked)
+            return read_neuron_page(connection, stored_model.name, layer, number, options)
 
     def verify_published(
         self, model: str, published_as: str | None = None, *, patterns: bool = False

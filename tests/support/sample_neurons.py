@@ -29,6 +29,7 @@ def draw_neuron(model: ModelDrawing, i: int) -> None:
     overview |= _weights(model, neuron_id, layer, number)
     overview |= _vocabulary(model, neuron_id) | draw_activations(model, neuron_id)
     overview |= _removal(model, neuron_id) | {"description": get_description(neuron_id)}
+    overview |= {"expert": None, "expert_neuron": None, "routed_share": None}
     model.sample.neurons.append(overview)
 
 
