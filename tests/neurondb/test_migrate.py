@@ -96,7 +96,7 @@ def test_numbers_of_a_former_database_are_the_same_after_an_upgrade_and_back(for
     engine = connect(parse_url(str(former)), writing=True)
     with engine.begin() as connection_back:
         migrate.drop_views(connection_back)
-        command.downgrade(migrate.make_configuration(connection_back), "0023")
+        command.downgrade(migrate.make_configuration(connection_back), "0024")
         again = connection_back.exec_driver_sql("SELECT value FROM example_rows").fetchall()
     engine.dispose()
     assert [value for (value,) in shown] == values
