@@ -109,13 +109,30 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
     """
     check_gated(forward.architecture.gated, interventions)
     activate = ACT2FN[forward.architecture.activation]
+    with intervene_at(forward.hook_points, interventions, forward.device, activate):
+        yield
+
+
+@contextmanager
+def intervene_at(
+    hook_points: Sequence[MLPHookPoints],
+    interventions: Sequence[Intervention],
+    device: torch.device,
+    activate: ActivationFunction,
+) -> Iterator[None]:
+    """Intervene as `intervene` does, at the modules of any model.
+
+    Args:
+        hook_points: The modules of every layer.
+        interventions: The interventions.
+        device: Where the modules are.
+        activate: The activation function of the model's MLPs.
+    """
     with ExitStack() as stack:
         for intervention in interventions:
+            here = intervention.to(device)
             for layer in intervention.layers:
-                hook_points = forward.hook_points[layer]
-                stack.enter_context(
-                    _change_post(hook_points, layer, intervention.to(forward.device), activate)
-                )
+                stack.enter_context(_change_post(hook_points[layer], layer, here, activate))
         yield
 
 
@@ -151,7 +168,7 @@ def _change_post(
 
         def change(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             gate = gates.pop() if gates else None
-            return (_set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
+            return (set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
 
         stack.callback(hook_points.out.module.register_forward_pre_hook(change).remove)
         yield
@@ -164,14 +181,22 @@ def _keep_gate(gates: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable
     return hook
 
 
-def _set_post(
+def set_post(
     post: Float[Tensor, "*places d_mlp"],
     gate: Float[Tensor, "*places chosen"] | None,
     chosen: Targets,
     intervention: Intervention,
     activate: ActivationFunction,
 ) -> Float[Tensor, "*places d_mlp"]:
-    """Return `post` with the chosen neurons set where the condition holds."""
+    """Return `post` with the chosen neurons set where the condition holds.
+
+    Args:
+        post: hook_post of all neurons of a layer, in the model's own sign.
+        gate: x_gate of the chosen ones; None where the intervention does not read it.
+        chosen: The neurons and their values, on the device of `post`.
+        intervention: What is set, and where.
+        activate: The activation function of the gate.
+    """
     before = post.index_select(-1, chosen.neurons)
     after = _expand_values(before, chosen)
     untouched = mask_untouched(after, before, gate, chosen.signs, intervention.condition)
