@@ -33,8 +33,8 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
     """A database that is open for questions.
 
     Nothing here changes it but `annotate`, `describe`, `ablate` and `concept`, which add to it. It
-    is closed by `close`, or at the end of a `with` block. Any thread may ask it, several at once; in
-    a coroutine, `await asyncio.to_thread(db.find, "weakening")`.
+    is closed by `close`, or at the end of a `with` block. Any thread may ask it, several at once;
+    in a coroutine, `await asyncio.to_thread(db.find, "weakening")`.
 
     >>> with ndb.open("sample.db") as db:
     ...     [summary.model.name for summary in db.models]
@@ -90,8 +90,8 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
     def model(self, name: str) -> StoredModel:
         """Return one model, which shows itself in a notebook.
 
-        >>> db.model("sample-llama").summary.stages
-        ('weights', 'vocab', 'activations', 'peaks')
+        >>> db.model("sample-llama").summary.dataset
+        'sample'
 
         Raises:
             UnknownNameError: when the database has no such model.
@@ -104,7 +104,7 @@ class Database(DatabaseQuestions, DatabaseJobs, DatabaseDocuments):
         """Return neurons of a model, to read their weights or to hook them in a script of yours.
 
         >>> db.select("sample-llama", where="weakening layer=0").neuron_ids.tolist()
-        [11, 22, 33, 44]
+        [10, 52]
 
         Args:
             model: Its name in the database, or the hub id or directory that it was read from.

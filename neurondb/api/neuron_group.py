@@ -24,9 +24,9 @@ class NeuronGroup:
 
     >>> group = db.select("sample-llama", where="weakening layer=0")
     >>> group
-    <neurondb.NeuronGroup of sample-llama: 4 neurons, 0.10, 0.21, 0.32, 0.43>
-    >>> len(group), list(group)[0]
-    (4, '0.10')
+    <neurondb.NeuronGroup of sample-llama: 2 neurons, 0.10, 0.52>
+    >>> len(group), list(group)
+    (2, ['0.10', '0.52'])
     """
 
     def __init__(self, database: "Database", model: Model, chosen: NeuronSet) -> None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
+from neurondb.errors import UnknownNameError
 from neurondb.extras import MissingExtraError
 from neurondb.reading.layers import count_model_classes
 from neurondb.reading.models import ModelSummary
@@ -37,7 +38,7 @@ class StoredModel:
         """How many neurons belong to each read-write class, in the published order.
 
         >>> db.model("sample-llama").n_by_class["weakening"]
-        8
+        7
         """
         with self._database.connect() as connection:
             shares = count_model_classes(connection, self.summary.model)
@@ -61,9 +62,7 @@ class StoredModel:
 
     def _draw_figures(self) -> list[tuple[str, bytes]]:
         """Return the name and the SVG of each figure shown; none where nothing can be drawn."""
-        if "weights" not in self.summary.stages:
-            return []
         try:
             return [(figure, self._database.draw_svg(figure, self.name)) for figure in SHOWN]
-        except MissingExtraError:
+        except (MissingExtraError, UnknownNameError):  # which says that no weights are ingested
             return []
