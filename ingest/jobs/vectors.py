@@ -40,7 +40,8 @@ def run(request: VectorsRequest, _progress: Progress) -> NeuronVectors:
         places = np.flatnonzero(layers == layer)
         order.append(places)
         weights = _pick_rows(checkpoint.read_layer(layer), torch.from_numpy(neurons[places]))
-        for name, rows in _get_vectors(weights, checkpoint, choices and choices[layer]).items():
+        how = None if choices is None else choices[layer]
+        for name, rows in _get_vectors(weights, checkpoint, how).items():
             parts[name].append(rows)
     back = np.argsort(np.concatenate(order))
     found = {name: torch.cat(rows)[back].numpy() for name, rows in parts.items() if rows}
@@ -62,8 +63,15 @@ def _get_vectors(
 
 def _pick_rows(weights: LayerWeights, rows: Tensor) -> LayerWeights:
     """Return the weights of some neurons of a layer; a copy, which outlives the mapped files."""
-    names = ("gate", "in_", "out", "gate_bias", "in_bias")
-    parts = {name: getattr(weights, name) for name in names}
+
+    def pick(part: Tensor | None) -> Tensor | None:
+        return None if part is None else part[rows]
+
     return replace(
-        weights, **{name: None if part is None else part[rows] for name, part in parts.items()}
+        weights,
+        gate=pick(weights.gate),
+        in_=weights.in_[rows],
+        out=weights.out[rows],
+        gate_bias=pick(weights.gate_bias),
+        in_bias=pick(weights.in_bias),
     )

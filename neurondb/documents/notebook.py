@@ -140,7 +140,7 @@ def _write_case_strip(activations: Activations) -> str:
 
 def _make_cases(page: NeuronPage) -> Table:
     assert page.activations is not None
-    rows = tuple(
+    rows: tuple[tuple[Text, ...], ...] = tuple(
         (
             Code(case.sign_case),
             format_share(case.freq),
