@@ -73,23 +73,14 @@ def set_by_hand(model: Any, values: dict[int, Tensor], condition: Any = None) ->
             handle.remove()
 
 
-def signs(db: ndb.Database) -> dict[int, Tensor]:
-    """The canonical sign of each chosen neuron, from its own weights: that of gate·in."""
+def signs(model: Any) -> dict[int, Tensor]:
+    """Return the canonical sign of each chosen neuron: that of gate·in behind the norm's gain."""
     found = {}
-    vectors = db.select(MODEL_NAME, neurons=CHOSEN).read_vectors()
-    assert vectors.gate is not None
-    norm = {
-        layer: Checkpoint.open(model_directory()).read_layer(layer).pre_norm for layer in BY_LAYER
-    }
-    start = 0
     for layer, neurons in BY_LAYER.items():
-        rows = slice(start, start + len(neurons))
-        folded = norm[layer]
-        assert folded is not None
-        gain = folded.weight.float().numpy() ** 2
-        dots = (vectors.gate[rows] * vectors.in_[rows] * gain).sum(1)
-        found[layer] = torch.from_numpy(np.where(dots < 0, -1.0, 1.0)).float()
-        start += len(neurons)
+        gain = model.model.layers[layer].post_attention_layernorm.weight.detach()
+        gate, up = mlp(model, layer).gate_proj.weight, mlp(model, layer).up_proj.weight
+        dots = ((gate[neurons] * gain) * (up[neurons] * gain)).sum(1).detach()
+        found[layer] = torch.where(dots < 0, -1.0, 1.0)
     return found
 
 
@@ -146,7 +137,7 @@ def test_neurons_are_taken_out_of_a_model_of_transformers(db: ndb.Database, mode
 
 
 def test_values_are_in_canonical_sign_and_conditions_hold(db: ndb.Database, model: Any) -> None:
-    group, sign = db.select(MODEL_NAME, neurons=CHOSEN), signs(db)
+    group, sign = db.select(MODEL_NAME, neurons=CHOSEN), signs(model)
     with group.hook_for(model, mode="fix", value=2.0, condition="gate+_post+"):
         fixed = logits(model)
     expected = set_by_hand(
