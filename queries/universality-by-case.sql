@@ -31,7 +31,8 @@ WITH shown AS (
     GROUP BY c.run_id, c.neuron_id, c.case_id
     HAVING AVG(c.correlation) - AVG(c.baseline) > :excess AND MAX(c.n_tokens) >= :tokens
 )
-SELECT m.name AS model, n.layer || '.' || n.neuron AS name, k.name AS class, w.sign_case,
+SELECT m.name AS model,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name, k.name AS class, w.sign_case,
        e.n_tokens, e.excess, e.excess_all, o.name AS other_model,
        b.layer || '.' || b.neuron AS best_name, e.highest AS correlation, c.baseline,
        (SELECT v.layer || '.' || v.neuron FROM universality u
