@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,6 +31,11 @@ class MLPActivations:
     gate: Activations | None
     in_: Activations
     post: Activations
+
+    def to(self, device: torch.device) -> MLPActivations:
+        """Return the activations on another device; on their own as they are."""
+        gate = None if self.gate is None else self.gate.to(device)
+        return MLPActivations(gate, self.in_.to(device), self.post.to(device))
 
 
 @dataclass(frozen=True)

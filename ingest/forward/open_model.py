@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingest.checkpoint.fingerprint_check import open_stored_checkpoint
 from ingest.checkpoint.reader import Architecture, Checkpoint
-from ingest.forward.devices import pick_device, pick_dtype
+from ingest.forward.devices import find_exact_device, pick_device, pick_dtype
 from ingest.forward.model import Forward
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from neurondb.reading.models import Model
@@ -25,7 +25,7 @@ class OpenModel:
 
     Attributes:
         checkpoint: Its files.
-        device: The device on which its weights are analysed and it runs.
+        device: The device on which it runs.
         dtype: The precision in which it is to run; weights are analysed as they are stored.
     """
 
@@ -37,6 +37,11 @@ class OpenModel:
     def architecture(self) -> Architecture:
         """The model's sizes."""
         return self.checkpoint.architecture
+
+    @property
+    def exact_device(self) -> torch.device:
+        """The device on which weights are analysed and activations summed: one with float64."""
+        return find_exact_device(self.device)
 
     @property
     def dtype_name(self) -> str:
@@ -58,18 +63,21 @@ class OpenModel:
         return Forward(self.checkpoint, self.device, self.dtype)
 
 
-def open_model(checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32") -> OpenModel:
+def open_model(
+    checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32", *, float64: bool = True
+) -> OpenModel:
     """Pick where a checkpoint is to run, and in which precision.
 
     Args:
         checkpoint: The model's files.
         device: `auto`, or a device of torch; jobs that only read weights leave it.
         dtype: `auto`, or a floating-point dtype of torch; the same.
+        float64: Whether sums are made where the model runs, and not on the `exact_device`.
 
     Raises:
         IngestError: when there is no such device here, or no such dtype.
     """
-    picked = pick_device(device)
+    picked = pick_device(device, float64=float64)
     return OpenModel(checkpoint, picked, pick_dtype(dtype, picked, checkpoint.config))
 
 

@@ -1,7 +1,7 @@
 """The stage `activations`: what every neuron does on a dataset (METHODS §5)."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -19,15 +19,16 @@ from ingest.activations.compiled import (
 )
 from ingest.activations.native import NotCompiledError, load_native_kernels
 from ingest.activations.peak_tokens import TokenisedTexts
-from ingest.activations.reduction import GATED, UNGATED, Activation
-from ingest.activations.summary import CountedBatch, LayerSummary
+from ingest.activations.reduction import GATED, UNGATED
+from ingest.activations.summary import LayerSummary
 from ingest.checkpoint.libraries import first_line
-from ingest.forward import Batch, Forward, MLPActivations, batch_tokens, make_batches
+from ingest.forward import Forward, batch_tokens, make_batches
 from ingest.stages.forward_share import ForwardShare
 from ingest.stages.interrupted_pass import InterruptedPass
 from ingest.stages.peaks import store_from_record
 from ingest.stages.session import Session
 from ingest.stages.shards import choose_shard_path, store_shard
+from ingest.stages.summariser import Summariser
 from ingest.stages.texts import StoredTexts, store_texts
 from ingest.stages.token_statistics import choose_listed_tokens
 from ingest.text.corpus import Corpus
@@ -98,8 +99,8 @@ def identify_summary(
         "settings": dict(settings),
         "preprocessing": session.preprocessing,
         "shard": session.request.shard,
-        "batch_tokens": batch_tokens(session.device),
-        "device": session.device.type,
+        "batch_tokens": batch_tokens(session.opened.device),
+        "device": session.opened.device.type,
         "version": __version__,
     }
 
@@ -120,10 +121,10 @@ def _summarise(
 ) -> dict[int, LayerSummary]:
     if session.request.force:
         interrupted.forget()
-    device, corpus = session.device, stored.corpus
+    device, corpus = session.opened.device, stored.corpus
     token_ids = [corpus.tokenization.token_ids[i] for i in corpus.ordinals]
     listed = choose_listed_tokens(session, layers, corpus)
-    n_done, summaries = interrupted.load(layers, device) or (
+    n_done, summaries = interrupted.load(layers, session.device) or (
         0,
         _empty(session, layers, stored, listed),
     )
@@ -144,9 +145,7 @@ def _summarise(
         read_stored_signs(session, layers),
         ACT2FN[session.architecture.activation],
         skip_bos=corpus.tokenization.skip_bos,
-        labels=torch.tensor(corpus.dataset.label_of, device=device)
-        if corpus.dataset.labels
-        else None,
+        labels=torch.tensor(corpus.dataset.label_of) if corpus.dataset.labels else None,
         listed=listed,
         kernels=_kernels(session, corpus) if packed[n_done:] else PLAIN_KERNELS,
         share=(share := ForwardShare(device)),
@@ -157,9 +156,12 @@ def _summarise(
     with stage as advance:
         for number, batch in enumerate(packed[n_done:], start=n_done + 1):
             with share.time_batch():
-                forward.run(batch.to(device), [summariser])
-            interrupted.save(number, summaries)
+                summariser.run(forward, batch.to(device))
+            if interrupted.is_due:
+                summariser.finish(forward)
+                interrupted.save(number, summaries)
             advance(batch.n_tokens, str(share))
+        summariser.finish(forward)
     _tell_nonfinite(session, summaries)
     return summaries
 
@@ -215,65 +217,6 @@ def _empty(
         )
         for layer in layers
     }
-
-
-class Summariser:
-    """Adds what the layers' MLPs did on a batch to the layers' summaries: a `Consumer`.
-
-    Args:
-        summaries: the summaries by layer, which are added to in place.
-        signs: the neurons' canonical signs by layer.
-        activation: the function on the gate.
-        skip_bos: whether first positions are left out.
-        labels: place of each text's label in the dataset, −1 for none.
-        listed: the tokens of which statistics are wanted, ascending.
-        kernels: the functions that compute the sums.
-        share: measures the time that this adds to the pass.
-    """
-
-    def __init__(
-        self,
-        summaries: dict[int, LayerSummary],
-        signs: dict[int, Tensor],
-        activation: Activation,
-        *,
-        skip_bos: bool = False,
-        labels: Tensor | None = None,
-        listed: Tensor | None = None,
-        kernels: Kernels = PLAIN_KERNELS,
-        share: ForwardShare | None = None,
-    ) -> None:
-        self._summaries = summaries
-        self._signs = signs
-        self._activation = activation
-        self._skip_bos = skip_bos
-        self._labels = labels
-        self._listed = listed
-        self._share = share
-        self._counted: CountedBatch | None = None
-        for summary in summaries.values():
-            summary.use_kernels(kernels)
-
-    @property
-    def layers(self) -> Collection[int]:
-        """The layers that are summarised."""
-        return self._summaries
-
-    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        """Add a layer's activations on a batch."""
-        if self._share is None:
-            self._add(batch, layer, activations)
-        else:
-            with self._share.time_consumers():
-                self._add(batch, layer, activations)
-
-    def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        if self._counted is None or self._counted.batch is not batch:
-            self._counted = CountedBatch.from_batch(
-                batch, skip_bos=self._skip_bos, labels=self._labels, listed=self._listed
-            )
-        summary = self._summaries[layer]
-        summary.add(self._counted, activations, self._signs[layer], self._activation)
 
 
 def read_stored_signs(session: Session, layers: list[int]) -> dict[int, Tensor]:

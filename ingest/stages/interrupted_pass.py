@@ -52,14 +52,17 @@ class InterruptedPass:
             return None
         return file.about["batches"], file.load(layers, device)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether enough time has passed to save again."""
+        return time.monotonic() >= self._save_at
+
     def save(self, n_batches: int, summaries: dict[int, LayerSummary]) -> None:
-        """Save where enough time has passed; the file is replaced in one step.
+        """Save; the file is replaced in one step.
 
         A disk that is full costs the chance to go on from here, not the pass.
         """
         started = time.monotonic()
-        if started < self._save_at:
-            return
         try:
             save_summaries(self.path, {"batches": n_batches}, summaries)
         except OSError:

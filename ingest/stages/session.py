@@ -74,8 +74,8 @@ class Session:
 
     @property
     def device(self) -> torch.device:
-        """Where the model runs and its weights are analysed."""
-        return self.opened.device
+        """Where its weights are analysed and what it does is summed; it runs on `opened.device`."""
+        return self.opened.exact_device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -150,7 +150,8 @@ def open_session(request: IngestRequest, stages: list[str], progress: Progress) 
             preprocessing, or the model lacks a layer that was asked for.
     """
     located, name = locate_requested(request)
-    opened = open_model(Checkpoint.open(located.path), request.device, request.dtype)
+    checkpoint = Checkpoint.open(located.path)
+    opened = open_model(checkpoint, request.device, request.dtype, float64=False)
     choices = resolve_preprocessing(request.preprocessing, opened.architecture)
     layers = choose_layers(request.layers, opened.architecture.n_layers)
     tokenizer, corpus = _read_inputs(request, stages, opened, progress)

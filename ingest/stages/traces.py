@@ -74,7 +74,7 @@ def run_traces_stage(session: Session) -> None:
         fitting = _take_fitting(pending, peaks)
         pending = pending[len(fitting) :]
         started = time.perf_counter()
-        forward = forward or Forward(session.checkpoint, session.device, session.dtype)
+        forward = forward or Forward(session.checkpoint, session.opened.device, session.dtype)
         chosen = {step.layer: peaks[step.layer] for step in fitting}
         records = _trace_layers(session, forward, chosen, stored)
         seconds = (time.perf_counter() - started) / len(fitting)
@@ -152,7 +152,7 @@ def _peaks(
 def _trace_layers(
     session: Session, forward: Forward, peaks: dict[int, Peaks], stored: StoredTexts
 ) -> dict[int, TracesRecord]:
-    token_ids, device = stored.corpus.tokenization.token_ids, session.device
+    token_ids, device = stored.corpus.tokenization.token_ids, session.opened.device
     ordinals = np.unique(np.concatenate([p.ordinal for p in peaks.values()]))
     if len(ordinals) == 0:
         return {layer: _record([]) for layer in peaks}

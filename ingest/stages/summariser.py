@@ -1,0 +1,147 @@
+"""Adding what a running model's MLPs do to the layers' summaries, a batch at a time.
+
+On a processor a batch is added as its values come. On a GPU nothing is asked of a batch before the
+next one is under way: all that the processor must know of its layers then comes in one copy. What
+a batch did not add, because it took more room than was made or overflowed in float32, is added by
+running the model over it once more.
+"""
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ingest.activations.compiled import PLAIN_KERNELS, Kernels
+from ingest.activations.counted_batch import CountedBatch
+from ingest.activations.reduction import Activation
+from ingest.activations.summary import LayerSummary
+from ingest.activations.unsettled import Missing, Unsettled
+from ingest.forward import Batch, Forward, MLPActivations
+from ingest.forward.transfers import HostCopies
+from ingest.stages.forward_share import ForwardShare
+
+BEHIND: Final = 1
+"""Batches that may be under way while the next is queued."""
+
+
+class Summariser:
+    """Adds what the layers' MLPs did on a batch to the layers' summaries: a `Consumer`.
+
+    Args:
+        summaries: the summaries by layer, which are added to in place.
+        signs: the neurons' canonical signs by layer.
+        activation: the function on the gate.
+        skip_bos: whether first positions are left out.
+        labels: place of each text's label in the dataset, −1 for none.
+        listed: the tokens of which statistics are wanted, ascending.
+        kernels: the functions that compute the sums.
+        share: measures the time that this adds to the pass.
+        waits: whether the processor looks at values as they come; None: on a processor only.
+    """
+
+    def __init__(
+        self,
+        summaries: dict[int, LayerSummary],
+        signs: dict[int, Tensor],
+        activation: Activation,
+        *,
+        skip_bos: bool = False,
+        labels: Tensor | None = None,
+        listed: Tensor | None = None,
+        kernels: Kernels = PLAIN_KERNELS,
+        share: ForwardShare | None = None,
+        waits: bool | None = None,
+    ) -> None:
+        self._summaries = summaries
+        self._signs = signs
+        self._activation = activation
+        self._skip_bos = skip_bos
+        self._labels = None if labels is None else labels.cpu()
+        self._listed = None if listed is None else listed.cpu()
+        self._share = share
+        self._device = next((s.counts.device for s in summaries.values()), torch.device("cpu"))
+        self._waits = self._device.type == "cpu" if waits is None else waits
+        self._counted: tuple[Batch, CountedBatch] | None = None
+        self._added: list[tuple[int, Unsettled]] = []
+        self._reports: HostCopies[list[tuple[int, Unsettled]]] = HostCopies(BEHIND)
+        for summary in summaries.values():
+            summary.use_kernels(kernels)
+
+    @property
+    def layers(self) -> Collection[int]:
+        """The layers that are summarised."""
+        return self._summaries
+
+    def run(self, forward: Forward, batch: Batch) -> None:
+        """Run a model over a batch, and add it; `finish` is due after the last one.
+
+        ModelError as by `Forward.run`.
+        """
+        forward.run(batch, [self])
+        if self._added:
+            reports = torch.stack([unsettled.report for _, unsettled in self._added])
+            self._reports.send(self._added, [reports])
+            self._added = []
+        self._settle(forward, everything=False)
+
+    def finish(self, forward: Forward) -> None:
+        """Wait until all batches are added."""
+        self._settle(forward, everything=True)
+
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+        """Add a layer's activations on a batch."""
+        if self._share is None:
+            self._add(batch, layer, activations)
+        else:
+            with self._share.time_consumers():
+                self._add(batch, layer, activations)
+
+    def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+        if self._counted is None or self._counted[0] is not batch:
+            counted = CountedBatch.from_batch(
+                batch,
+                device=self._device,
+                skip_bos=self._skip_bos,
+                labels=self._labels,
+                listed=self._listed,
+            )
+            self._counted = batch, counted
+        inputs = (activations.to(self._device), self._signs[layer], self._activation)
+        summary, counted = self._summaries[layer], self._counted[1]
+        if self._waits:
+            summary.add(counted, *inputs)
+        else:
+            self._added.append((layer, summary.add_without_waiting(counted, *inputs)))
+
+    def _settle(self, forward: Forward, *, everything: bool) -> None:
+        for added, (reports,) in self._reports.take(everything=everything):
+            missing: dict[int, _Again] = {}
+            for (layer, unsettled), report in zip(added, reports.tolist(), strict=True):
+                found = self._summaries[layer].settle(unsettled, report)
+                if found is not None:
+                    batch = unsettled.batch.batch
+                    again = missing.setdefault(id(batch), _Again(batch, self, {}))
+                    again.missing[layer] = found
+            for again in missing.values():
+                forward.run(again.batch.to(forward.device), [again])
+
+    def complete(self, layer: int, missing: Missing, activations: MLPActivations) -> None:
+        """Add what is missing of a batch, from a layer's activations on it."""
+        inputs = (activations.to(self._device), self._signs[layer], self._activation)
+        self._summaries[layer].complete(missing, *inputs)
+
+
+class _Again(NamedTuple):
+    """A batch that the model runs over once more for what some layers lack: a `Consumer`."""
+
+    batch: Batch
+    summariser: Summariser
+    missing: dict[int, Missing]
+
+    @property
+    def layers(self) -> Collection[int]:
+        return self.missing
+
+    def consume(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
+        self.summariser.complete(layer, self.missing[layer], activations)
