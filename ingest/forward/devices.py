@@ -8,7 +8,6 @@ import torch
 from neurondb.errors import IngestError
 from neurondb.spelling import option
 
-
 _WITHOUT_FLOAT64: Final = frozenset({"mps"})
 """Kinds of devices on which float64 does not exist."""
 

@@ -36,9 +36,7 @@ def choose_listed_tokens(
     chosen = choose_frequent_tokens(
         list(tokenization.token_ids), asked, skip_bos=tokenization.skip_bos
     )
-    n_bytes = count_bytes(
-        len(chosen), session.architecture.d_mlp * len(layers), session.device
-    )
+    n_bytes = count_bytes(len(chosen), session.architecture.d_mlp * len(layers), session.device)
     free = count_free_bytes(session.device)
     need = f"the sums of {len(chosen):,} tokens take {_format_bytes(n_bytes)} of memory"
     if free is not None and n_bytes > free:
