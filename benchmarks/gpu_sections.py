@@ -284,7 +284,6 @@ def measure_lm_head(asked: Asked) -> Figures:
 
 
 MEASURES: Final[dict[str, Callable[[Asked], Figures]]] = {
-    "tests": run_tests,
     "reduction": compare_reductions,
     "waits": count_waits,
     "activations-1b": lambda asked: measure_activations(asked, "llama-3.2-1b", 32),
@@ -292,6 +291,7 @@ MEASURES: Final[dict[str, Callable[[Asked], Figures]]] = {
     "vocabulary-1b": lambda asked: measure_vocabulary(asked, "llama-3.2-1b"),
     "vocabulary-8b": lambda asked: measure_vocabulary(asked, "llama-3.1-8b"),
     "lm-head-8b": measure_lm_head,
+    "tests": run_tests,
 }
 
 

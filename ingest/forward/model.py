@@ -228,10 +228,9 @@ def _short_rope(config: Any) -> int | None:
 
 def _same_rope(batch: Batch, short: int | None) -> list[tuple[Batch, Int[Tensor, " texts"]]]:
     """Split short texts from long where a long one would change them; with the rows of each."""
-    lengths = batch.on_host.lengths
     if short is None or batch.token_ids.shape[1] <= short:
-        return [(batch, torch.arange(len(lengths)))]
-    long = lengths > short
+        return [(batch, torch.arange(len(batch.lengths)))]
+    long = batch.on_host.lengths > short
     widths = (short, batch.token_ids.shape[1])
     rows_of = [chosen.nonzero().squeeze(1) for chosen in (~long, long)]
     parts = zip(rows_of, widths, strict=True)

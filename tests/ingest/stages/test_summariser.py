@@ -143,3 +143,15 @@ def test_what_has_no_room_is_offered_again(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(fixed_room, "LEAST", 1)
     monkeypatch.setattr(Room, "after", lambda self, needed: Room(2, 3))
     assert_same(Case(NUMBERS, gated=True), n_again=N_TEXTS // A_BATCH - 2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("pool", [NUMBERS, NUMBERS + NO_NUMBERS, NUMBERS + EXTREME])
+def test_a_gpu_gives_the_processors_summary(pool: Sequence[float]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    case = Case(pool, gated=True)
+    expected = tensors_on_host(case.summarise(CPU)[0])
+    found = tensors_on_host(case.summarise(torch.device("cuda", 0))[0])
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-6, atol=0, equal_nan=True, msg=name)
