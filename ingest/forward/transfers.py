@@ -38,7 +38,7 @@ class HostCopy:
         self._tensors = tuple(tensors)
         if tensors and tensors[0].is_cuda:
             self._tensors = tuple(_copy_to_pinned(tensor) for tensor in tensors)
-            self._arrived = torch.cuda.Event()
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
         elif tensors and tensors[0].device.type != "cpu":
             self._tensors = tuple(tensor.cpu() for tensor in tensors)
@@ -46,7 +46,7 @@ class HostCopy:
     @property
     def has_arrived(self) -> bool:
         """Whether `wait` returns at once."""
-        return self._arrived is None or self._arrived.query()
+        return self._arrived is None or bool(self._arrived.query())  # type: ignore[no-untyped-call]
 
     def wait(self) -> tuple[Tensor, ...]:
         """Return the tensors on the processor, as soon as they are there."""

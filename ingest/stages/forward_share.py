@@ -75,4 +75,4 @@ class ForwardShare:
 
 
 def _make_event() -> torch.cuda.Event:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call,no-any-return]
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]

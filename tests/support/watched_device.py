@@ -40,7 +40,7 @@ BY_MASK: Final = frozenset({_aten.index, _aten.index_put, _aten.index_put_, _ate
 class WatchedTensor(Tensor):
     """A tensor of the watched device."""
 
-    values: Tensor
+    inner: Tensor
 
     @staticmethod
     def __new__(cls, values: Tensor) -> WatchedTensor:
@@ -52,11 +52,11 @@ class WatchedTensor(Tensor):
             dtype=values.dtype,
             device=WATCHED,
         )
-        made.values = values
+        made.inner = values
         return made
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls,
         func: Any,
         types: Any,
@@ -66,11 +66,11 @@ class WatchedTensor(Tensor):
         raise AssertionError(f"{func} outside of a WatchedDevice")
 
 
-class WatchedDevice(TorchDispatchMode):
+class WatchedDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While open, computes what is asked of the device `WATCHED`; notes each wait in `waits`."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.waits: list[str] = []
 
     def __torch_dispatch__(
@@ -86,7 +86,7 @@ class WatchedDevice(TorchDispatchMode):
         def unwrap(value: Any) -> Any:
             if isinstance(value, WatchedTensor):
                 seen.append(value)
-                return value.values
+                return value.inner
             return value
 
         plain_args, plain_kwargs = tree_map(unwrap, args), tree_map(unwrap, kwargs)
