@@ -1,4 +1,4 @@
-"""Where the peaks of a batch stand in their texts, whichever way of looking costs less."""
+"""What is looked for in a batch once more: where peaks stand, and sums that overflowed."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from ingest.activations.compiled import Kernels
-from ingest.activations.reduction import Activation, NeuronKind, gather_peak_positions
+from ingest.activations.reduction import (
+    Activation,
+    FloatSums,
+    NeuronKind,
+    gather_peak_positions,
+    sum_in_float64,
+)
 from ingest.forward import MLPActivations
 
 DENSE_SHARE: Final = 24
@@ -41,3 +47,10 @@ class PeakFinder:
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
         return torch.cat([gather_peak_positions(*inputs, part) for part in parts])
+
+    def sum_again(self, sums: FloatSums) -> FloatSums:
+        """Return the batch's sums with those of cases in float64, where float32 overflowed."""
+        again = sum_in_float64(
+            self.kind, self.activation, self.activations, self.sign, self.counted
+        )
+        return sums._replace(sum=torch.stack(again).view_as(sums.sum))

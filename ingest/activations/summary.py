@@ -8,8 +8,10 @@ examples exactly. Sources: gluscope §4.2; weakening-neurons §5; universal-neur
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
@@ -43,7 +45,6 @@ from ingest.activations.reduction import (
     hold_constants,
     make_zero_counts,
     make_zero_sums,
-    sum_in_float64,
 )
 from ingest.activations.unsettled import Missing, Offer, Unsettled
 from ingest.forward import MLPActivations
@@ -114,6 +115,11 @@ class LayerSummary:
             None if listed is None else TokenSums.empty(listed, n_neurons),
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches are added."""
+        return self.counts.device
+
     def use_kernels(self, kernels: Kernels) -> None:
         """Choose the functions that later batches are reduced with."""
         self._kernels = kernels
@@ -133,7 +139,7 @@ class LayerSummary:
         """
         finder, sums = self._count(batch, activations, sign, activation)
         if not sums.sum.isfinite().all():
-            sums = _sum_again(finder, sums)
+            sums = finder.sum_again(sums)
         self.sums.add(sums, batch.batch.number)
         for best, offer in self._offers(batch, finder):
             best.add(
@@ -201,7 +207,7 @@ class LayerSummary:
         inputs = (kind, activation, activations, sign, batch.counted, peaks)
         finder = PeakFinder(self._kernels, *inputs, sums.positions)
         if missing.sums:
-            self.sums.add(_sum_again(finder, missing.unsettled.sums), batch.batch.number)
+            self.sums.add(finder.sum_again(missing.unsettled.sums), batch.batch.number)
         for i, (best, offer) in enumerate(self._offers(batch, finder)):
             if i in missing.lists:
                 best.add(offer.scores, offer.values, offer.ordinals, offer.positions)
@@ -288,6 +294,11 @@ class LayerSummary:
                 peak == 0, first[:, None], known_positions.gather(0, lists.long())
             )
         return Offer(scores[None], peak, ordinals, positions, known_positions)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as arrays on the processor, without the functions in use."""
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self.tensors().items()}
+        return _unpickle, (self.layer, self.seed, self.kind.gated, arrays)
 
     def merge(self, other: "LayerSummary") -> None:
         """Merge the summary of other texts into this one.
@@ -379,9 +390,12 @@ class LayerSummary:
         )
 
 
-def _sum_again(finder: PeakFinder, sums: FloatSums) -> FloatSums:
-    """Return a batch's sums with those of cases in float64 throughout, where float32 overflowed."""
-    again = sum_in_float64(
-        finder.kind, finder.activation, finder.activations, finder.sign, finder.counted
-    )
-    return sums._replace(sum=torch.stack(again).view_as(sums.sum))
+def _unpickle(
+    layer: int, seed: int, gated: bool, arrays: dict[str, NDArray[np.generic]]
+) -> LayerSummary:
+    # Copied where they are somebody else's memory: a summary is added to in place.
+    tensors = {
+        name: torch.from_numpy(array if array.flags.writeable else array.copy())
+        for name, array in arrays.items()
+    }
+    return LayerSummary.from_tensors(layer, seed, tensors, gated=gated)

@@ -1,6 +1,6 @@
 """Where to run, and in which precision."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import torch
@@ -25,6 +25,11 @@ def pick_device(name: str, *, float64: bool = True) -> torch.device:
     """
     if name == "auto":
         name = _find_best(float64=float64)
+    if "," in name:
+        raise IngestError(
+            f"{option('device', name)}: one device here; several at a time are for "
+            "`neurondb ingest`"
+        )
     try:
         device = torch.device(name)
         _try_out(device)
@@ -48,6 +53,34 @@ def _try_out(device: torch.device) -> None:
 def find_exact_device(device: torch.device) -> torch.device:
     """Return where to sum what a model does on a device: there, or where float64 exists."""
     return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
+
+
+def pick_devices(names: str, *, float64: bool = True) -> tuple[torch.device, ...]:
+    """Return the devices whose names stand in `names`, with commas between.
+
+    `float64` is that of `pick_device`.
+
+    Raises:
+        IngestError: when one is not here, a card is named twice, or they are of several kinds, on
+            which batches differ.
+    """
+    devices = _pick_each(names.split(","), float64=float64) if names else ()
+    kinds = sorted({device.type for device in devices})
+    if len(kinds) != 1:
+        raise IngestError(
+            f"{option('device', names)}: devices of one kind, not of {' and '.join(kinds)}"
+            if kinds
+            else f"{option('device', names)}: no device"
+        )
+    cards = [str(device) for device in devices if device.type != "cpu"]
+    twice = next((card for card in cards if cards.count(card) > 1), None)
+    if twice is not None:
+        raise IngestError(f"{option('device', names)}: {twice} is there twice; name each card once")
+    return devices
+
+
+def _pick_each(names: Iterable[str], *, float64: bool) -> tuple[torch.device, ...]:
+    return tuple(pick_device(name.strip(), float64=float64) for name in names)
 
 
 def pick_dtype(name: str, device: torch.device, config: Mapping[str, object]) -> torch.dtype:

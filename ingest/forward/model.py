@@ -16,6 +16,7 @@ from ingest.families.layout import Layout
 from ingest.forward.batching import Batch
 from ingest.forward.hooks import MLPActivations, MLPHookPoints, find_hook_points, hook_activations
 from ingest.forward.loading import load_model
+from ingest.forward.spread import find_computing_device
 from ingest.forward.weights_check import refuse_other_weights
 from neurondb.errors import ModelError
 from neurondb.spelling import option
@@ -45,13 +46,22 @@ class Forward:
         checkpoint: the checkpoint whose files are loaded.
         device: the device to run on.
         dtype: the precision of weights and activations.
+        device_map: how the model is spread over several devices; None is on the one.
 
     Raises:
         ModelError: when the model cannot be loaded to run, or is another than the checkpoint's.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
-        model = load_model(checkpoint.path, device, dtype)
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        dtype: torch.dtype,
+        device_map: str | None = None,
+    ) -> None:
+        model = load_model(checkpoint.path, device, dtype, device_map)
+        if device_map is not None:
+            device = find_computing_device(model.get_input_embeddings())
         self._take(model, checkpoint.architecture, checkpoint.layout, device, dtype)
         refuse_other_weights(checkpoint, self._model, self._decoder)
 
@@ -105,6 +115,11 @@ class Forward:
     def blocks(self) -> Sequence[nn.Module]:
         """The decoder's layers."""
         return self._blocks
+
+    @property
+    def layer_devices(self) -> list[torch.device]:
+        """Where each layer's MLP computes: of most models, all on one device."""
+        return [find_computing_device(points.out.module) for points in self._hook_points]
 
     @property
     def final_norm(self) -> nn.Module | None:

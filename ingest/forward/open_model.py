@@ -6,7 +6,7 @@ that a stored model was read from, and the processor's threads are picked in one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from sqlalchemy import Connection
@@ -27,11 +27,13 @@ class OpenModel:
         checkpoint: Its files.
         device: The device on which it runs.
         dtype: The precision in which it is to run; weights are analysed as they are stored.
+        device_map: How it is spread over devices when it runs; None is on the one.
     """
 
     checkpoint: Checkpoint
     device: torch.device
     dtype: torch.dtype
+    device_map: str | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -48,6 +50,10 @@ class OpenModel:
         """The precision as the database has it, such as `float32`."""
         return str(self.dtype).removeprefix("torch.")
 
+    def move(self, device: torch.device) -> OpenModel:
+        """Return the same, to run on another device."""
+        return replace(self, device=device)
+
     def prepare_processor(self) -> None:
         """Set the processor's memory allocator and its threads for a model of these sizes."""
         keep_freed_blocks()
@@ -60,24 +66,21 @@ class OpenModel:
             ModelError: when it cannot be loaded to run, or is another than the checkpoint's.
         """
         self.prepare_processor()
-        return Forward(self.checkpoint, self.device, self.dtype)
+        return Forward(self.checkpoint, self.device, self.dtype, self.device_map)
 
 
-def open_model(
-    checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32", *, float64: bool = True
-) -> OpenModel:
+def open_model(checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32") -> OpenModel:
     """Pick where a checkpoint is to run, and in which precision.
 
     Args:
         checkpoint: The model's files.
         device: `auto`, or a device of torch; jobs that only read weights leave it.
         dtype: `auto`, or a floating-point dtype of torch; the same.
-        float64: Whether sums are made where the model runs, and not on the `exact_device`.
 
     Raises:
         IngestError: when there is no such device here, or no such dtype.
     """
-    picked = pick_device(device, float64=float64)
+    picked = pick_device(device)
     return OpenModel(checkpoint, picked, pick_dtype(dtype, picked, checkpoint.config))
 
 

@@ -28,16 +28,17 @@ BEHIND: Final = 1
 class Summariser:
     """Adds what the layers' MLPs did on a batch to the layers' summaries: a `Consumer`.
 
+    Layers may lie on several devices: a layer's activations are reduced where its summary is.
+
     Args:
-        summaries: the summaries by layer, which are added to in place.
-        signs: the neurons' canonical signs by layer.
+        summaries: the summaries by layer, which are added to in place, each on its layer's device.
+        signs: the neurons' canonical signs by layer, there too.
         activation: the function on the gate.
         skip_bos: whether first positions are left out.
         labels: place of each text's label in the dataset, −1 for none.
         listed: the tokens of which statistics are wanted, ascending.
         kernels: the functions that compute the sums.
         share: measures the time that this adds to the pass.
-        waits: whether the processor looks at values as they come; None: on a processor only.
     """
 
     def __init__(
@@ -51,7 +52,6 @@ class Summariser:
         listed: Tensor | None = None,
         kernels: Kernels = PLAIN_KERNELS,
         share: ForwardShare | None = None,
-        waits: bool | None = None,
     ) -> None:
         self._summaries = summaries
         self._signs = signs
@@ -60,9 +60,8 @@ class Summariser:
         self._labels = None if labels is None else labels.cpu()
         self._listed = None if listed is None else listed.cpu()
         self._share = share
-        self._device = next((s.counts.device for s in summaries.values()), torch.device("cpu"))
-        self._waits = self._device.type == "cpu" if waits is None else waits
-        self._counted: tuple[Batch, CountedBatch] | None = None
+        self._batch: Batch | None = None
+        self._counted: dict[torch.device, CountedBatch] = {}
         self._added: list[tuple[int, Unsettled]] = []
         self._reports: HostCopies[list[tuple[int, Unsettled]]] = HostCopies(BEHIND)
         for summary in summaries.values():
@@ -80,8 +79,9 @@ class Summariser:
         """
         forward.run(batch, [self])
         if self._added:
-            reports = torch.stack([unsettled.report for _, unsettled in self._added])
-            self._reports.send(self._added, [reports])
+            found = [unsettled.report for _, unsettled in self._added]
+            reports = [report.to(found[0].device, non_blocking=True) for report in found]
+            self._reports.send(self._added, [torch.stack(reports)])
             self._added = []
         self._settle(forward, everything=False)
 
@@ -98,38 +98,47 @@ class Summariser:
                 self._add(batch, layer, activations)
 
     def _add(self, batch: Batch, layer: int, activations: MLPActivations) -> None:
-        if self._counted is None or self._counted[0] is not batch:
-            counted = CountedBatch.from_batch(
-                batch,
-                device=self._device,
-                skip_bos=self._skip_bos,
-                labels=self._labels,
-                listed=self._listed,
-            )
-            self._counted = batch, counted
-        inputs = (activations.to(self._device), self._signs[layer], self._activation)
-        summary, counted = self._summaries[layer], self._counted[1]
-        if self._waits:
+        summary = self._summaries[layer]
+        counted = self._count(batch, summary.device)
+        inputs = (activations.to(summary.device), self._signs[layer], self._activation)
+        if summary.device.type == "cpu":
             summary.add(counted, *inputs)
         else:
             self._added.append((layer, summary.add_without_waiting(counted, *inputs)))
 
+    def _count(self, batch: Batch, device: torch.device) -> CountedBatch:
+        """Return the batch with its tokens counted, on a device: once for all of its layers."""
+        if self._batch is not batch:
+            self._batch = batch
+            self._counted = {}
+        if device not in self._counted:
+            self._counted[device] = CountedBatch.from_batch(
+                batch,
+                device=device,
+                skip_bos=self._skip_bos,
+                labels=self._labels,
+                listed=self._listed,
+            )
+        return self._counted[device]
+
     def _settle(self, forward: Forward, *, everything: bool) -> None:
         for added, (reports,) in self._reports.take(everything=everything):
-            missing: dict[int, _Again] = {}
+            batches: dict[int, _Again] = {}
             for (layer, unsettled), report in zip(added, reports.tolist(), strict=True):
                 found = self._summaries[layer].settle(unsettled, report)
                 if found is not None:
                     batch = unsettled.batch.batch
-                    again = missing.setdefault(id(batch), _Again(batch, self, {}))
+                    key = id(batch.on_host)  # on several devices it is copied from one
+                    again = batches.setdefault(key, _Again(batch, self, {}))
                     again.missing[layer] = found
-            for again in missing.values():
+            for again in batches.values():
                 forward.run(again.batch.to(forward.device), [again])
 
     def complete(self, layer: int, missing: Missing, activations: MLPActivations) -> None:
         """Add what is missing of a batch, from a layer's activations on it."""
-        inputs = (activations.to(self._device), self._signs[layer], self._activation)
-        self._summaries[layer].complete(missing, *inputs)
+        summary = self._summaries[layer]
+        inputs = (activations.to(summary.device), self._signs[layer], self._activation)
+        summary.complete(missing, *inputs)
 
 
 class _Again(NamedTuple):
