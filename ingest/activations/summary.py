@@ -24,7 +24,7 @@ from ingest.activations.examples import (
     score_by_size,
     select_control_examples,
 )
-from ingest.activations.fixed_room import Room, offer_in_room
+from ingest.activations.fixed_room import Room
 from ingest.activations.peak_finder import PeakFinder
 from ingest.activations.reduction import (
     GATED,
@@ -142,14 +142,7 @@ class LayerSummary:
             sums = finder.sum_again(sums)
         self.sums.add(sums, batch.batch.number)
         for best, offer in self._offers(batch, finder):
-            best.add(
-                offer.scores,
-                offer.values,
-                offer.ordinals,
-                offer.positions,
-                offer.known_positions,
-                self._kernels.insert,
-            )
+            offer.add_to(best, self._kernels.insert)
 
     @torch.inference_mode()
     def add_without_waiting(
@@ -166,11 +159,7 @@ class LayerSummary:
         for best, offer in self._offers(batch, finder):
             room = self._rooms.get(len(rooms)) or Room.for_all(best)
             rooms.append(room)
-            needed.append(
-                offer_in_room(
-                    best, offer.scores, offer.values, offer.ordinals, offer.positions, room
-                )
-            )
+            needed.append(offer.add_in_room(best, room))
         return Unsettled(batch, sums, tuple(rooms), torch.cat(needed))
 
     def settle(self, unsettled: Unsettled, report: list[int]) -> Missing | None:
@@ -210,7 +199,7 @@ class LayerSummary:
             self.sums.add(finder.sum_again(missing.unsettled.sums), batch.batch.number)
         for i, (best, offer) in enumerate(self._offers(batch, finder)):
             if i in missing.lists:
-                best.add(offer.scores, offer.values, offer.ordinals, offer.positions)
+                offer.add_to(best, self._kernels.insert)
 
     def _count(
         self,

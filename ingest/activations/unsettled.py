@@ -6,8 +6,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ingest.activations.counted_batch import CountedBatch
-from ingest.activations.examples import FindPositions
-from ingest.activations.fixed_room import Room
+from ingest.activations.examples import BestTexts, FindPositions, InsertTexts
+from ingest.activations.fixed_room import Room, offer_in_room
 from ingest.activations.reduction import FloatSums
 
 
@@ -20,6 +20,21 @@ class Offer:
     ordinals: Int[Tensor, " texts"]
     positions: FindPositions
     known_positions: Int[Tensor, "lists texts neurons"] | None
+
+    def add_to(self, best: BestTexts, insert: InsertTexts | None) -> None:
+        """Offer them, looking at what changes."""
+        best.add(
+            self.scores,
+            self.values,
+            self.ordinals,
+            self.positions,
+            self.known_positions,
+            insert,
+        )
+
+    def add_in_room(self, best: BestTexts, room: Room) -> Int[Tensor, "2"]:
+        """Offer them where there is room, and return how much they take, looking at nothing."""
+        return offer_in_room(best, self.scores, self.values, self.ordinals, self.positions, room)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from contextlib import closing, suppress
 
 from ingest.activations.native import prepare_library
 from ingest.executors.choosing import choose_executor
+from ingest.forward.devices import find_exact_device
 from ingest.forward.runtime import keep_freed_blocks, use_threads_for
 from ingest.stages import STAGES
 from ingest.stages.session import Session, open_session
@@ -27,7 +28,7 @@ def run(request: IngestRequest, progress: Progress) -> IngestReport:
     keep_freed_blocks()
     with closing(choose_executor(request.executor, request.device)) as executor:
         session = open_session(request, stages, executor, progress)
-        if "activations" in stages and session.worker_device.type == "cpu":
+        if "activations" in stages and find_exact_device(session.worker_device).type == "cpu":
             prepare_library()
         return _run_stages(session, stages, started)
 

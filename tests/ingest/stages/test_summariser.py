@@ -69,8 +69,14 @@ class Case:
             for n in (0, 1)
         }
 
-    def summarise(self, device: torch.device, watched: WatchedDevice | None = None) -> "Result":
+    def summarise(
+        self,
+        device: torch.device,
+        watched: WatchedDevice | None = None,
+        runs_on: torch.device | None = None,
+    ) -> "Result":
         """Return the summaries, the waits by batch, and how often the model ran."""
+        runs_on = runs_on or device
         first = self.layers[0]
         listed = torch.tensor(LISTED)
         summaries, signs = {}, {}
@@ -87,9 +93,9 @@ class Case:
             signs[number] = layer.sign.to(device)
         labels = torch.tensor([text.label for text in first.texts])
         summariser = Summariser(summaries, signs, first.activation, labels=labels, listed=listed)
-        forward, waits = FakeForward(self.layers, device), []
+        forward, waits = FakeForward(self.layers, runs_on), []
         for batch in make_batches(first):
-            there = batch.to(device)
+            there = batch.to(runs_on)
             if watched is not None:
                 watched.take_waits()
             summariser.run(forward, there)  # type: ignore[arg-type]
@@ -143,6 +149,14 @@ def test_what_has_no_room_is_offered_again(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(fixed_room, "LEAST", 1)
     monkeypatch.setattr(Room, "after", lambda self, needed: Room(2, 3))
     assert_same(Case(NUMBERS, gated=True), n_again=N_TEXTS // A_BATCH - 2)
+
+
+def test_what_runs_elsewhere_is_summed_on_the_processor() -> None:
+    case = Case(NUMBERS, gated=True)
+    expected = tensors_on_host(case.summarise(CPU)[0])
+    with WatchedDevice() as watched:
+        found = tensors_on_host(case.summarise(CPU, watched, runs_on=WATCHED)[0])
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 @pytest.mark.gpu
