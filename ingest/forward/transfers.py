@@ -39,7 +39,7 @@ class HostCopy:
         if tensors and tensors[0].is_cuda:
             self._tensors = tuple(_copy_to_pinned(tensor) for tensor in tensors)
             self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._arrived.record()
+            self._arrived.record(torch.cuda.current_stream(tensors[0].device))
         elif tensors and tensors[0].device.type != "cpu":
             self._tensors = tuple(tensor.cpu() for tensor in tensors)
 

@@ -27,6 +27,7 @@ class ForwardShare:
     """
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._on_gpu = device.type == "cuda"
         self._under_way: deque[_Timed] = deque()
         self._total_seconds = 0.0
@@ -42,9 +43,9 @@ class ForwardShare:
             return
         timed = _Timed(_make_event(), _make_event())
         self._under_way.append(timed)
-        timed.begin.record()
+        self._record(timed.begin)
         yield
-        timed.end.record()
+        self._record(timed.end)
         while len(self._under_way) > 1:
             self._read(self._under_way.popleft())
 
@@ -53,14 +54,17 @@ class ForwardShare:
         """Time what the consumers add to the model's own time."""
         if self._on_gpu:
             begin, end = _make_event(), _make_event()
-            begin.record()
+            self._record(begin)
             yield
-            end.record()
+            self._record(end)
             self._under_way[-1].consumers.append((begin, end))
         else:
             started = time.perf_counter()
             yield
             self._consumer_seconds += time.perf_counter() - started
+
+    def _record(self, event: torch.cuda.Event) -> None:
+        event.record(torch.cuda.current_stream(self._device))
 
     def _read(self, timed: _Timed) -> None:
         timed.end.synchronize()
