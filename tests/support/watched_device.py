@@ -40,7 +40,7 @@ BY_MASK: Final = frozenset({_aten.index, _aten.index_put, _aten.index_put_, _ate
 class WatchedTensor(Tensor):
     """A tensor of the watched device."""
 
-    inner: Tensor
+    content: Tensor
 
     @staticmethod
     def __new__(cls, values: Tensor) -> WatchedTensor:
@@ -52,7 +52,7 @@ class WatchedTensor(Tensor):
             dtype=values.dtype,
             device=WATCHED,
         )
-        made.inner = values
+        made.content = values
         return made
 
     @classmethod
@@ -86,7 +86,7 @@ class WatchedDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def unwrap(value: Any) -> Any:
             if isinstance(value, WatchedTensor):
                 seen.append(value)
-                return value.inner
+                return value.content
             return value
 
         plain_args, plain_kwargs = tree_map(unwrap, args), tree_map(unwrap, kwargs)
