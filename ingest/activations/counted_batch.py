@@ -43,6 +43,8 @@ class CountedBatch:
     labelled: LabelledTexts | None = None
     segments: TokenSegments | None = None
     """Where the tokens stand of which statistics are wanted."""
+    places: Int[Tensor, "texts positions"] | None = None
+    """Where tokens stand in their texts, if columns are not positions: tokens of one expert."""
 
     @classmethod
     def from_batch(
@@ -87,11 +89,44 @@ class CountedBatch:
             segments,
         )
 
+    def take_tokens(
+        self,
+        is_token: Bool[Tensor, "texts positions"],
+        places: Int[Tensor, "texts positions"],
+    ) -> "CountedBatch":
+        """Return the same texts with some of their tokens moved together, at `places` in them.
+
+        A GPU is waited for: which tokens these are is known to it alone.
+        """
+        drawn = _draw_tokens(is_token, self.batch.ordinals, places)
+        centre = _choose_centre_tokens(is_token)
+        return CountedBatch(self.batch, is_token, drawn, centre, self.labelled, places=places)
+
+    def find_all_positions(
+        self, columns: Int[Tensor, "lists texts neurons"]
+    ) -> Int[Tensor, "lists texts neurons"]:
+        """Return the positions in their texts of all peaks, given by their columns."""
+        rows = torch.arange(len(self.counted), device=columns.device)[:, None]
+        return self.find_positions(columns, rows)
+
+    def find_positions(
+        self, columns: Int[Tensor, "*peaks"], texts: Int[Tensor, "*peaks"]
+    ) -> Int[Tensor, "*peaks"]:
+        """Return the positions in their texts of the tokens in some columns of the batch."""
+        if self.places is None:
+            return columns
+        # Where there is no peak, none of the columns may be what is given.
+        within = columns.long().clamp(max=self.places.shape[1] - 1)
+        return self.places[texts, within].to(columns.dtype)
+
 
 def _draw_tokens(
-    counted: Bool[Tensor, "texts positions"], ordinals: Int[Tensor, " texts"]
+    counted: Bool[Tensor, "texts positions"],
+    ordinals: Int[Tensor, " texts"],
+    places: Int[Tensor, "texts positions"] | None = None,
 ) -> Int[Tensor, "2 tokens"]:
-    positions = torch.arange(counted.shape[1])
+    positions = torch.arange(counted.shape[1], device=counted.device)
+    positions = positions if places is None else places
     due = positions % histogram.STRIDE == (ordinals % histogram.STRIDE)[:, None]
     return (counted & due).nonzero().T.contiguous()
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ingest.activations.compiled import Kernels
+from ingest.activations.counted_batch import CountedBatch
 from ingest.activations.reduction import (
     Activation,
     FloatSums,
@@ -36,17 +37,20 @@ class PeakFinder:
     peaks: Tensor
     all_positions: Tensor | None
     """The positions of all peaks, once one pass has found them; None before."""
+    batch: CountedBatch
 
     def positions(self, lists: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
         """Return the position of each peak of these lists, texts and neurons."""
         inputs = (self.kind, self.activation, self.activations, self.sign, self.counted, self.peaks)
         if self.all_positions is None and len(lists) * DENSE_SHARE > self.peaks[0].numel():
-            self.all_positions = self.kernels.find_peak_positions(*inputs)
+            columns = self.kernels.find_peak_positions(*inputs)
+            self.all_positions = self.batch.find_all_positions(columns)
         if self.all_positions is not None:
             return self.all_positions[lists, texts, neurons]
         size = max(1, COLUMNS_AT_ONCE // self.counted.shape[1])
         parts = torch.stack([lists, texts, neurons]).split(size, dim=1)  # type: ignore[no-untyped-call]
-        return torch.cat([gather_peak_positions(*inputs, part) for part in parts])
+        columns = torch.cat([gather_peak_positions(*inputs, part) for part in parts])
+        return self.batch.find_positions(columns, texts)
 
     def sum_again(self, sums: FloatSums) -> FloatSums:
         """Return the batch's sums with those of cases in float64, where float32 overflowed."""

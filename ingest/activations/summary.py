@@ -67,6 +67,7 @@ class LayerSummary:
         drawn: texts drawn at random, where control examples are wanted.
         seed: the seed of that draw.
         by_token: sums by token, where statistics by token are wanted.
+        router_weight: sum of what the router multiplied outputs by, of neurons of one expert.
     """
 
     kind: NeuronKind
@@ -79,6 +80,7 @@ class LayerSummary:
     drawn: BestTexts | None = None
     seed: int = 0
     by_token: TokenSums | None = None
+    router_weight: Float[Tensor, ""] | None = None
     _kernels: Kernels = field(default=PLAIN_KERNELS, repr=False)
     _rooms: dict[int, Room] = field(default_factory=dict, repr=False)
     """Of each set of lists, the room that is made for the next batch; missing: for all."""
@@ -194,7 +196,8 @@ class LayerSummary:
             kind, activation, activations, sign, batch.counted, centre
         )
         inputs = (kind, activation, activations, sign, batch.counted, peaks)
-        finder = PeakFinder(self._kernels, *inputs, sums.positions)
+        positions = None if sums.positions is None else batch.find_all_positions(sums.positions)
+        finder = PeakFinder(self._kernels, *inputs, positions, batch)
         if missing.sums:
             self.sums.add(finder.sum_again(missing.unsettled.sums), batch.batch.number)
         for i, (best, offer) in enumerate(self._offers(batch, finder)):
@@ -223,10 +226,9 @@ class LayerSummary:
         if batch.drawn_tokens.shape[1]:  # of none, compiled code fails
             kernels.count_bins(kind, activations, sign, batch.drawn_tokens, self.counts)
         inputs = (kind, activation, activations, sign, counted, peaks)
-        return (
-            PeakFinder(kernels, *inputs, sums.positions),
-            float_sums._replace(by_label=by_label),
-        )
+        positions = None if sums.positions is None else batch.find_all_positions(sums.positions)
+        finder = PeakFinder(kernels, *inputs, positions, batch)
+        return finder, float_sums._replace(by_label=by_label)
 
     def _label_sums(
         self, batch: CountedBatch, activations: MLPActivations, sign: Float[Tensor, " neurons"]
@@ -272,6 +274,7 @@ class LayerSummary:
         scores = scores * batch.counted.any(1)[:, None]
 
         first = batch.counted.byte().argmax(1)
+        first = batch.find_positions(first, torch.arange(len(first), device=first.device))
 
         def positions(_: Tensor, texts: Tensor, neurons: Tensor) -> Tensor:
             position = finder.positions(lists[0, texts, neurons], texts, neurons)
@@ -305,6 +308,8 @@ class LayerSummary:
             self.drawn.merge(other.drawn)
         if self.by_token is not None and other.by_token is not None:
             self.by_token.merge(other.by_token)
+        if self.router_weight is not None and other.router_weight is not None:
+            self.router_weight = self.router_weight + other.router_weight
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of the summary by name, as a summary file stores it."""
@@ -320,6 +325,7 @@ class LayerSummary:
             "counts": self.counts,
             "by_label": self.by_label,
             **({} if self.by_token is None else self.by_token.tensors()),
+            **({} if self.router_weight is None else {"router_weight": self.router_weight}),
         }
 
     @classmethod
@@ -345,6 +351,7 @@ class LayerSummary:
             texts("drawn") if "drawn.key" in tensors else None,
             seed,
             TokenSums.from_tensors(tensors),
+            tensors.get("router_weight"),
         )
 
     def record(self) -> ActivationsRecord:
