@@ -13,7 +13,7 @@ def export() -> None:
     """Write what is stored as files for other programs."""
 
 
-@export.command()
+@export.command(short_help="A dataset a relation, partitioned by model and layer.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @options.database
 @click.option(

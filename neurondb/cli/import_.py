@@ -13,7 +13,7 @@ def import_() -> None:
     """Read what `neurondb export` wrote into a database."""
 
 
-@import_.command()
+@import_.command(short_help="The folder that `export parquet` wrote.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @options.database
 def parquet(folder: Path, db: str | None) -> None:

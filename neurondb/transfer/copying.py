@@ -3,8 +3,8 @@
 Into an empty database, a chunk of rows is a transaction, with the ledger that says so: a copy that
 was killed goes on where it was (`neurondb.transfer.unfinished`). Into one that holds other models,
 all of it is one transaction: whoever asks meanwhile sees nothing of it, and a copy that was killed
-has left nothing. In both, the rows are read back and must have the checksums of those that were read
-from the source.
+has left nothing. In both, the rows are read back and must have the checksums of those that were
+read from the source.
 """
 
 import gc
@@ -112,7 +112,7 @@ def _open_destination(location: str | None) -> Iterator[Engine]:
 
 @contextmanager
 def _without_cycle_searches() -> Iterator[None]:
-    """Keep Python from looking for cycles among millions of fresh tuples, which doubles the time."""
+    """Keep Python from looking for cycles among fresh tuples, which would double the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -246,7 +246,9 @@ def _copy_beside(engine: Engine, source: Source, rows: dict[str, int], progress:
                         sums[table] = sums[table].add(table, moved)
                     advance(chunk.n_rows, table.name)
                 _check_read(source, table, read, rows[table.name])
-        _verify(connection, {table: one for table, one in sums.items() if one.n_rows}, ids, progress)
+        _verify(
+            connection, {table: one for table, one in sums.items() if one.n_rows}, ids, progress
+        )
         _count_on(connection)
     with transaction(engine) as connection:
         refresh_statistics(connection)

@@ -5,7 +5,13 @@ from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
-from neurondb.database import format_url, get_sqlite_path, open_existing, parse_url, translate_errors
+from neurondb.database import (
+    format_url,
+    get_sqlite_path,
+    open_existing,
+    parse_url,
+    translate_errors,
+)
 from neurondb.errors import DatabaseError
 from neurondb.reading.models import Model, find_model, list_models
 from neurondb.schema import tables
@@ -67,9 +73,11 @@ def open_source(location: str | None, models: Sequence[str] = ()) -> Iterator[Da
     name = format_url(engine.url)
     try:
         with translate_errors(name):
-            options = {} if engine.dialect.name == "sqlite" else {
-                "isolation_level": "REPEATABLE READ", "postgresql_readonly": True
-            }
+            options = (
+                {}
+                if engine.dialect.name == "sqlite"
+                else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            )
             with engine.connect().execution_options(**options) as connection:
                 if engine.dialect.name == "postgresql":
                     # the rows are wanted in the order of their keys, which an index has
@@ -93,4 +101,6 @@ def refuse_itself(source: str | None, destination: str | None) -> None:
         else one == other
     )
     if same:
-        raise DatabaseError(f"{format_url(one)} is both the source and the destination; give another")
+        raise DatabaseError(
+            f"{format_url(one)} is both the source and the destination; give another"
+        )

@@ -1,8 +1,8 @@
 """The ids of copied rows: as they were in an empty database, after those that are there in another.
 
 Ids of a space move by one number, beyond the largest that is there, so that the rows of a copy are
-those whose ids are larger. Datasets of the same texts, their labels and token properties of the same
-name are there already: their ids become those that they have there.
+those whose ids are larger. Datasets of the same texts, their labels, and token properties of the
+same name are there already: their ids become those that they have there.
 """
 
 from collections.abc import Mapping

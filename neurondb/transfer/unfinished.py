@@ -72,7 +72,9 @@ class Ledger:
     def read(self, table: Table) -> Progressed:
         """Return how far a relation is."""
         with transaction(self.engine) as connection:
-            row = connection.execute(select(_ledger).where(_ledger.c.relation == table.name)).first()
+            row = connection.execute(
+                select(_ledger).where(_ledger.c.relation == table.name)
+            ).first()
         if row is None:
             return Progressed()
         return Progressed(

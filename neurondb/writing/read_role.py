@@ -1,7 +1,7 @@
 """A role of PostgreSQL that may read what is stored, and nothing else.
 
-A read-only transaction keeps statements from writing to tables. What functions do is up to the role:
-one of a superuser may read the server's files and end others' sessions from within a SELECT. Nor
+A read-only transaction keeps statements from writing to tables. What functions do is up to the
+role: a superuser's may read the server's files and end others' sessions from within a SELECT. Nor
 does SET ROLE help, which a statement can take back. So those who ask in SQL of their own get a role
 to connect as: it owns nothing, and has SELECT on the tables and views, also on later ones.
 """
@@ -26,7 +26,7 @@ def grant_reading(engine: Engine, role: str) -> bool:
 
     Raises:
         UsageError: when the database is SQLite's, which knows no roles, or the name is none.
-        DatabaseError: when there is a role of that name that may do more, or this user may make none.
+        DatabaseError: when there is a role of that name that may do more, or none may be made.
     """
     if engine.dialect.name != "postgresql":
         raise UsageError(f"{option('read_role')} is for PostgreSQL: SQLite knows no roles")

@@ -62,7 +62,9 @@ def count_all(location: str) -> dict[str, int]:
     engine = connect(parse_url(location))
     with engine.connect() as connection:
         found = {
-            str(table.name): connection.execute(select(func.count()).select_from(table)).scalar_one()
+            str(table.name): connection.execute(
+                select(func.count()).select_from(table)
+            ).scalar_one()
             for table in RELATIONS
         }
     engine.dispose()

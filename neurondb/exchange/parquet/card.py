@@ -1,5 +1,6 @@
 """The card of a folder: what is in it, column by column, for people and for the hub's viewer."""
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from neurondb.exchange.parquet.layout import (
     is_by_layer,
     is_by_model,
     is_in_path,
+    name_column,
 )
 from neurondb.exchange.parquet.manifest import Manifest
 from neurondb.exchange.parquet.overview import OVERVIEW
@@ -92,8 +94,14 @@ def _describe_columns(table: Table) -> list[tuple[str, str]]:
         words = find_words(column)
         if is_in_path(table, column):
             continue
-        texts = {column.name: column.comment or ""} if words is None else dict.fromkeys(words, "")
-        found |= {one: (text or one.replace("_", " ")).replace("|", "\\|") for one, text in texts.items()}
+        if words is None:
+            comment = column.comment or ""
+            texts = {name_column(column): re.sub(r"^2\^\d+ times ", "", comment)}
+        else:
+            texts = dict.fromkeys(words, "")
+        found |= {
+            one: (text or one.replace("_", " ")).replace("|", "\\|") for one, text in texts.items()
+        }
     if has_token_text(table):
         found["token"] = _DERIVED["token"]
     return list(found.items())

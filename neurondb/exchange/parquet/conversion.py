@@ -11,10 +11,12 @@ from sqlalchemy import Column, Table
 from neurondb.exchange.parquet.layout import (
     Words,
     find_neuron_column,
+    find_scale,
     find_words,
     has_token_text,
     is_by_layer,
     is_in_path,
+    name_column,
 )
 from neurondb.reading.models import Model
 from neurondb.schema import tables
@@ -56,8 +58,11 @@ class Names:
 def find_wide(table: Table, chunk: Chunk, names: frozenset[str]) -> frozenset[str]:
     """Return which of these columns have a value that is no float32."""
     found = set()
-    for name in names:
-        values = np.asarray(chunk.columns[name], dtype=np.float64)
+    for column in table.columns:
+        name = name_column(column)
+        if name not in names:
+            continue
+        values = np.asarray(_unscale(column, chunk.columns[column.name]), dtype=np.float64)
         with np.errstate(over="ignore"):
             single = values.astype(np.float32).astype(np.float64)
         if not np.array_equal(values, single, equal_nan=True):
@@ -80,13 +85,24 @@ def make_batch(table: Table, chunk: Chunk, schema: pa.Schema, names: Names) -> p
         values = chunk.columns[column.name]
         words = find_words(column)
         if words is None:
-            columns[column.name] = _make_array(values, schema.field(column.name).type)
+            name = name_column(column)
+            columns[name] = _make_array(_unscale(column, values), schema.field(name).type)
         else:
             places = pa.array(np.asarray(values))
             columns |= {name: pa.array(every).take(places) for name, every in words.items()}
     if has_token_text(table):
         columns["token"] = names.write_tokens(np.asarray(chunk.columns["token_id"]))
     return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _unscale(column: Column[Any], values: Values) -> Values:
+    bits = find_scale(column)
+    return np.ldexp(np.asarray(values), -bits) if bits else values
+
+
+def _scale(column: Column[Any], values: Values) -> Values:
+    bits = find_scale(column)
+    return np.ldexp(np.asarray(values), bits) if bits else values
 
 
 def _make_array(values: Values, kind: pa.DataType) -> pa.Array:
@@ -109,7 +125,8 @@ def read_batch(table: Table, batch: pa.Table, layer: int | None) -> Chunk:
         elif is_in_path(table, column):
             columns[column.name] = np.full(batch.num_rows, layer, dtype=np.int64)
         else:
-            columns[column.name] = _read_column(column, batch[column.name])
+            values = _read_column(column, batch[name_column(column)])
+            columns[column.name] = _scale(column, values)
     return Chunk(columns)
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import ColumnElement, Connection, Table
+from sqlalchemy import ColumnElement, Table
 
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.errors import NeuronDBError, UsageError
@@ -128,7 +128,7 @@ class _Exporter:
 
     def export(self, name: str, advance: Advance) -> None:
         """Write a relation; where a value needs float64, once more from its beginning."""
-        table, float32 = TABLES[name], list_float32(TABLES[name])
+        float32 = list_float32(TABLES[name])
         while True:
             try:
                 self.manifest.relations[name] = self._write(name, float32, advance)
@@ -139,8 +139,8 @@ class _Exporter:
                 return
 
     def _write(self, name: str, float32: frozenset[str], advance: Advance) -> RelationFiles:
-        found, table = RelationFiles(), TABLES[name]
-        schema, checksum = make_schema(table, float32), 0
+        found, checksum, table = RelationFiles(), 0, TABLES[name]
+        schema = make_schema(table, float32)
         for path, model, where in self._list_parts(name, table):
             names = Names(self._every_model, self._read_tokens(table, model))
             with _RowGroups(self._folder / path, schema) as groups:
@@ -183,9 +183,7 @@ class _Exporter:
             return None
         if model.model_id not in self._tokens:
             t, texts = tables.tokens, [None] * model.d_vocab
-            for chunk, _ in read_chunks(
-                self._source.connection, t, t.c.model_id == model.model_id
-            ):
+            for chunk, _ in read_chunks(self._source.connection, t, t.c.model_id == model.model_id):
                 for token_id, token in zip(
                     chunk.columns["token_id"], chunk.columns["token"], strict=True
                 ):
@@ -194,9 +192,7 @@ class _Exporter:
         return self._tokens[model.model_id]
 
 
-def _both(
-    one: ColumnElement[bool] | None, other: ColumnElement[bool]
-) -> ColumnElement[bool]:
+def _both(one: ColumnElement[bool] | None, other: ColumnElement[bool]) -> ColumnElement[bool]:
     return other if one is None else one & other
 
 

@@ -25,13 +25,14 @@ class ParquetSource:
         """Open a folder.
 
         Raises:
-            NeuronDBError: when it is none that was exported, of another version, or lacks relations.
+            NeuronDBError: when it is none that was exported, is of another version, or lacks
+                relations.
         """
         manifest = read_manifest(folder)
         if not manifest.complete:
             raise NeuronDBError(
-                f"{folder} has some relations only ({', '.join(manifest.relations)}); export all of "
-                "them to import them again"
+                f"{folder} has some relations only ({', '.join(manifest.relations)}); export all "
+                "of them to import them again"
             )
         self.name = str(folder)
         self._folder = folder

@@ -80,7 +80,18 @@ def is_by_model(table: Table) -> bool:
 
 def list_float32(table: Table) -> frozenset[str]:
     """Return the columns that are float32, unless a value of theirs needs more."""
-    return frozenset(FLOAT32_BY_TABLE.get(table.name, ()))
+    names = FLOAT32_BY_TABLE.get(table.name) or FLOAT32_BY_TABLE.get(name_relation(table), ())
+    return frozenset(names)
+
+
+def find_scale(column: Column[Any]) -> int:
+    """Return the power of two that a column's numbers are stored as multiples of."""
+    return int(column.info.get("bits", 0))
+
+
+def name_column(column: Column[Any]) -> str:
+    """Return what a column is called outside; numbers that are stored scaled are not, there."""
+    return column.name.removeprefix("scaled_") if find_scale(column) else column.name
 
 
 def make_schema(table: Table, float32: frozenset[str]) -> pa.Schema:
@@ -99,7 +110,7 @@ def make_schema(table: Table, float32: frozenset[str]) -> pa.Schema:
             fields += [pa.field(name, pa.string(), nullable=False) for name in words]
         else:
             kind = _choose_type(column, float32)
-            fields.append(pa.field(column.name, kind, nullable=bool(column.nullable)))
+            fields.append(pa.field(name_column(column), kind, nullable=bool(column.nullable)))
     if has_token_text(table):
         fields.append(pa.field("token", pa.string()))
     return pa.schema(fields)
@@ -122,5 +133,5 @@ def _choose_type(column: Column[Any], float32: frozenset[str]) -> pa.DataType:
             return pa.bool_()
         return pa.int16() if isinstance(column.type, SmallInteger) else pa.int32()
     if kind == "real":
-        return pa.float32() if column.name in float32 else pa.float64()
+        return pa.float32() if name_column(column) in float32 else pa.float64()
     return pa.string() if kind == "text" else pa.binary()

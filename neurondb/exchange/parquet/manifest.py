@@ -1,4 +1,4 @@
-"""What a folder says of itself: of which models it is, which files are whose, and their checksums."""
+"""What a folder says of itself: its models, which files are whose, and their checksums."""
 
 import json
 from dataclasses import asdict, dataclass, field

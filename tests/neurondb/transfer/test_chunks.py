@@ -125,4 +125,6 @@ def test_every_table_has_an_owner_and_every_number_a_kind() -> None:
     assert not is_numeric(tables.texts)
     assert find_space(tables.neighbour_rows.c.other_id) == "neurons.neuron_id"
     assert find_space(tables.top_token_rows.c.list_id) is None
-    assert np.isnan(np.asarray(make_chunk(tables.cosines, [(1, None, 0.0, 0.0)]).columns["gate_in"]))
+    assert np.isnan(
+        np.asarray(make_chunk(tables.cosines, [(1, None, 0.0, 0.0)]).columns["gate_in"])
+    )

@@ -98,7 +98,7 @@ def test_a_copy_of_something_else_does_not_go_on(sample: Sample, tmp_path: Path)
     build(changed)
     with sqlite3.connect(changed) as connection:
         connection.execute("DELETE FROM example_rows WHERE neuron_id = 1")
-    with pytest.raises(DatabaseError, match="has changed since .* in example_rows"):
+    with pytest.raises(DatabaseError, match=r"has changed since .* in example_rows"):
         copy(str(changed), str(file))
 
 
@@ -117,7 +117,7 @@ def test_one_model_takes_what_is_its_own(sample: Sample, tmp_path: Path) -> None
 
 
 def test_models_are_copied_beside_others(sample: Sample, tmp_path: Path) -> None:
-    """Each by a copy of its own, they are what they are together but for ids, and what is between."""
+    """Each by a copy of its own, they are what they are together, but for what is between them."""
     file = tmp_path / "copy.db"
     copy(str(sample.path), str(file), LLAMA)
     copy(str(sample.path), str(file), GPT)
@@ -130,7 +130,10 @@ def test_models_are_copied_beside_others(sample: Sample, tmp_path: Path) -> None
     with open_readonly(str(sample.path)) as one, open_readonly(str(file)) as other:
         statement = "SELECT * FROM neuron_overview ORDER BY model, layer, neuron"
         places = [
-            [[v for k, v in row._mapping.items() if k not in ("neuron_id", "universal")] for row in rows]
+            [
+                [v for k, v in row._mapping.items() if k not in ("neuron_id", "universal")]
+                for row in rows
+            ]
             for rows in (c.exec_driver_sql(statement).all() for c in (one, other))
         ]
     assert places[0] == places[1]
@@ -166,7 +169,10 @@ def test_rows_that_changed_on_the_way_are_found(
         load(connection, table, chunk)  # type: ignore[arg-type]
 
     monkeypatch.setattr(copying, "load_chunk", change)
-    with open_source(str(sample.path)) as source, pytest.raises(DatabaseError, match="not what was"):
+    with (
+        open_source(str(sample.path)) as source,
+        pytest.raises(DatabaseError, match="not what was"),
+    ):
         copy_into(source, str(tmp_path / "copy.db"), Silent())
 
 
