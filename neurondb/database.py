@@ -239,9 +239,7 @@ def open_existing(location: str | None = None) -> Engine:
     path = get_sqlite_path(url)
     if path is not None:
         check_readable(path)
-    engine = connect(url)
-    check_revision(engine)
-    return engine
+    return _check_opened(connect(url))
 
 
 def open_immutable(location: str) -> Engine:
@@ -252,8 +250,16 @@ def open_immutable(location: str) -> Engine:
     """
     path = Path(location)
     check_readable(path)
-    engine = connect(parse_url(str(path.absolute())), immutable=True)
-    check_revision(engine)
+    return _check_opened(connect(parse_url(str(path.absolute())), immutable=True))
+
+
+def _check_opened(engine: Engine) -> Engine:
+    """Return an engine whose database has this schema; one that is refused is closed."""
+    try:
+        check_revision(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 

@@ -50,7 +50,8 @@ class DatabaseSource:
     def read_fingerprints(self) -> dict[str, str]:
         """Return name → fingerprint of the selected models."""
         m = tables.models.c
-        stored = dict(self.connection.execute(select(m.name, m.fingerprint)).tuples().all())
+        rows = self.connection.execute(select(m.name, m.fingerprint))
+        stored = {row.name: row.fingerprint for row in rows}
         return {model.name: stored[model.name] for model in self.list_models()}
 
     def restrict(self, table: Table) -> ColumnElement[bool] | None:

@@ -101,11 +101,9 @@ def plan_ids(source: Source, connection: Connection) -> IdMap:
     """Return the map for a database in which other models are, read in the writing transaction."""
     found = IdMap({space: _find_last(connection, space) for space in list_spaces()})
     _share_datasets(found, source, connection)
-    names = dict(
-        connection.execute(select(tables.properties.c.name, tables.properties.c.property_id))
-        .tuples()
-        .all()
-    )
+    p = tables.properties.c
+    rows = connection.execute(select(p.name, p.property_id))
+    names = {row.name: row.property_id for row in rows}
     found.shared[_PROPERTY] = {
         old: names[name]
         for old, name in _read(source, tables.properties, "property_id", "name")
