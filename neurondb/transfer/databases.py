@@ -12,7 +12,7 @@ from neurondb.database import (
     parse_url,
     translate_errors,
 )
-from neurondb.errors import DatabaseError
+from neurondb.errors import UsageError
 from neurondb.reading.models import Model, find_model, list_models
 from neurondb.schema import tables
 from neurondb.transfer.chunks import Chunk
@@ -92,7 +92,7 @@ def refuse_itself(source: str | None, destination: str | None) -> None:
     """Refuse to copy a database into itself.
 
     Raises:
-        DatabaseError: when both are the same file, or the same URL.
+        UsageError: when both are the same file, or the same URL.
     """
     one, other = parse_url(source), parse_url(destination)
     files = get_sqlite_path(one), get_sqlite_path(other)
@@ -102,6 +102,4 @@ def refuse_itself(source: str | None, destination: str | None) -> None:
         else one == other
     )
     if same:
-        raise DatabaseError(
-            f"{format_url(one)} is both the source and the destination; give another"
-        )
+        raise UsageError(f"{format_url(one)} is both the source and the destination; give another")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from neurondb.database import open_existing
-from neurondb.errors import DatabaseError, UnknownNameError
+from neurondb.errors import DatabaseError, UnknownNameError, UsageError
 from neurondb.reading.integrity import find_problems
 from neurondb.reading.models import open_readonly
 from neurondb.transfer import chunks, copying
@@ -47,7 +47,7 @@ def test_a_copy_has_every_row(sample: Sample, tmp_path: Path) -> None:
     assert problems(file) == of_source
 
 
-@pytest.mark.parametrize("chunks_left", [0, 5, 40, 120])
+@pytest.mark.parametrize("chunks_left", [0, 60])
 def test_a_copy_goes_on_where_it_was_stopped(
     sample: Sample, tmp_path: Path, chunks_left: int
 ) -> None:
@@ -191,16 +191,7 @@ def test_other_schemas_and_places_are_refused(sample: Sample, tmp_path: Path) ->
         copy(str(sample.path), str(file), GPT)
     with pytest.raises(UnknownNameError, match="sample-gpt"):
         copy(str(sample.path), str(tmp_path / "other.db"), "sample-gtp")
-    with pytest.raises(DatabaseError, match="both the source and the destination"):
+    with pytest.raises(UsageError, match="both the source and the destination"):
         refuse_itself(str(sample.path), f"sqlite:///{sample.path}")
     with pytest.raises(DatabaseError, match="there is no database"):
         copy(str(tmp_path / "none.db"), str(tmp_path / "other.db"))
-
-
-def test_what_is_ingested_next_gets_ids_of_its_own(sample: Sample, tmp_path: Path) -> None:
-    file = tmp_path / "copy.db"
-    copy(str(sample.path), str(file))
-    with sqlite3.connect(file) as connection:
-        cursor = connection.execute("INSERT INTO neuron_sets (name, definition) VALUES ('x', 'y')")
-        (last,) = connection.execute("SELECT max(set_id) FROM neuron_sets").fetchone()
-    assert cursor.lastrowid == last
