@@ -264,9 +264,9 @@ def _verify(
             owner = find_owner(table)
             space = find_space(owner)
             assert space is not None
-            offset = ids.offsets[space]
+            last = ids.lasts[space]
             found = _Sum()
-            for chunk, _ in read_chunks(connection, table, owner > offset if offset else None):
+            for chunk, _ in read_chunks(connection, table, owner > last if last else None):
                 found = found.add(table, chunk)
                 advance(chunk.n_rows, table.name)
             if found != expected:

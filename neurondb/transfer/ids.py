@@ -32,11 +32,13 @@ class IdMap:
 
     Attributes:
         offsets: space → what is added to its ids.
+        lasts: space → the last id that was taken; those of a copy are larger.
         shared: space → old id → the id of the same thing that is there already.
         names: old id of a dataset → its name in the destination, where that is taken by another.
     """
 
     offsets: Mapping[str, int]
+    lasts: Mapping[str, int]
     shared: dict[str, dict[int, int]] = field(default_factory=dict)
     names: dict[int, str] = field(default_factory=dict)
 
@@ -94,12 +96,16 @@ def _keep(columns: Mapping[str, Values], kept: NDArray[np.bool_] | None) -> dict
 
 def keep_ids() -> IdMap:
     """Return the map for an empty database: every id stays."""
-    return IdMap(dict.fromkeys(list_spaces(), 0))
+    unmoved = dict.fromkeys(list_spaces(), 0)
+    return IdMap(unmoved, unmoved)
 
 
 def plan_ids(source: Source, connection: Connection) -> IdMap:
     """Return the map for a database in which other models are, read in the writing transaction."""
-    found = IdMap({space: _find_last(connection, space) for space in list_spaces()})
+    lasts = {space: _find_last(connection, space) for space in list_spaces()}
+    firsts = _read(source, tables.models, "first_neuron_id")
+    before = min((first for (first,) in firsts), default=1) - 1
+    found = IdMap(lasts | {NEURONS: lasts[NEURONS] - before}, lasts)
     _share_datasets(found, source, connection)
     p = tables.properties.c
     rows = connection.execute(select(p.name, p.property_id))

@@ -98,10 +98,8 @@ def _describe_columns(table: Table) -> list[tuple[str, str]]:
             comment = column.comment or ""
             texts = {name_column(column): re.sub(r"^2\^\d+ times ", "", comment)}
         else:
-            texts = dict.fromkeys(words, "")
-        found |= {
-            one: (text or one.replace("_", " ")).replace("|", "\\|") for one, text in texts.items()
-        }
+            texts = {one: ", ".join(dict.fromkeys(every)) for one, every in words.items()}
+        found |= {one: text.replace("|", "\\|") for one, text in texts.items()}
     if has_token_text(table):
         found["token"] = _DERIVED["token"]
     return list(found.items())
