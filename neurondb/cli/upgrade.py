@@ -28,8 +28,10 @@ from neurondb.writing.read_role import grant_reading
 def upgrade(db: str | None, read_role: str | None) -> None:
     """Bring an older database to this version's schema, in one transaction.
 
-    An empty database gets the tables; one of this version stays as it is. With --read-role, a role
-    of PostgreSQL may then SELECT from all tables and views, for those who ask in SQL of their own:
+    An empty database gets the tables; one of this version stays as it is. Where a new schema takes
+    less room, the file is then written anew, if the disk has twice that room. With --read-role, a
+    role of PostgreSQL may then SELECT from all tables and views, for those who ask in SQL of their
+    own:
 
     \b
     neurondb upgrade --db postgresql://lab/neurons --read-role reader
@@ -38,6 +40,7 @@ def upgrade(db: str | None, read_role: str | None) -> None:
     """  # noqa: D301
     # Alembic takes as long to load as everything else together.
     from neurondb import migrate
+    from neurondb.writing.packing import pack_after_load
 
     url = parse_url(db)
     path = get_sqlite_path(url)
@@ -55,6 +58,8 @@ def upgrade(db: str | None, read_role: str | None) -> None:
             migrate.upgrade(engine)
             new = migrate.read_revision(engine)
             click.echo(f"{location}: schema {revision or '(none)'} → {new}", err=True)
+            for line in pack_after_load(engine):
+                click.echo(line, err=True)
         if read_role:
             _grant_reading(engine, read_role)
     finally:
