@@ -23,7 +23,7 @@ class Selection:
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._ids = [model.model_id for model in models]
-        self._spans = [(m.first_neuron_id, m.first_neuron_id + m.n_neurons) for m in models]
+        self._spans = [(m.first_neuron_id, m.first_neuron_id + m.n_ids) for m in models]
 
     def restrict(self, table: Table) -> Condition | None:
         """Return the condition for a table's rows; None where all of them are meant."""

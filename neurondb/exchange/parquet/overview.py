@@ -12,10 +12,10 @@ from neurondb.reading.models import Model
 
 OVERVIEW: Final = "neuron_overview"
 _IN_PATH: Final = ("model", "layer")
-_TEXTS: Final = frozenset(
-    {"name", "class", "io_class", "role", "top_out_token", "description", "expert"}
+_TEXTS: Final = frozenset({"name", "class", "io_class", "role", "top_out_token", "description"})
+_INTEGERS: Final = frozenset(
+    {"neuron", "neuron_id", "sign", "significant_in_out", "expert", "expert_neuron"}
 )
-_INTEGERS: Final = frozenset({"neuron", "neuron_id", "sign", "significant_in_out"})
 
 
 def write_overview(connection: Connection, models: list[Model], folder: Path) -> int:
