@@ -19,7 +19,7 @@ from neurondb import migrate
 from neurondb.contracts.progress import Advance, Progress
 from neurondb.database import check_revision, connect, format_url, parse_url, translate_errors
 from neurondb.errors import DatabaseError
-from neurondb.schema import tables
+from neurondb.schema import REVISION, tables
 from neurondb.transfer import unfinished
 from neurondb.transfer.chunks import Chunk, add_checksums, compute_checksum
 from neurondb.transfer.ids import IdMap, keep_ids, plan_ids
@@ -70,7 +70,7 @@ def copy_into(source: Source, location: str | None, progress: Progress) -> Copie
         with transaction(engine) as connection:
             resumed = unfinished.is_unfinished(connection)
         rows = {table.name: source.count(table) for table in RELATIONS}
-        plan = {"models": models, "rows": rows}
+        plan = {"schema": REVISION, "models": models, "rows": rows}
         if resumed:
             _check_plan(engine, where, plan)
             progress.note(f"going on with the copy into {where}")
@@ -151,6 +151,11 @@ def _is_empty(connection: Connection) -> bool:
 def _check_plan(engine: Engine, where: str, plan: Any) -> None:
     with transaction(engine) as connection:
         begun = unfinished.read_plan(connection)
+    if begun["schema"] != plan["schema"]:
+        raise DatabaseError(
+            f"the copy into {where} was begun with schema {begun['schema']}, this version has "
+            f"{plan['schema']}; go on with that version, or copy into another database"
+        )
     if begun["models"] != plan["models"]:
         raise DatabaseError(
             f"{where} is half of a copy of other models ({', '.join(begun['models'])}); "

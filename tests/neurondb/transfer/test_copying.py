@@ -94,6 +94,10 @@ def test_a_copy_of_something_else_does_not_go_on(sample: Sample, tmp_path: Path)
         copy_into(Failing(source, 9), str(file), Silent())
     with pytest.raises(DatabaseError, match="of other models"):
         copy(str(sample.path), str(file), GPT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copying, "REVISION", "9999")
+        with pytest.raises(DatabaseError, match="begun with schema"):
+            copy(str(sample.path), str(file))
     changed = tmp_path / "changed.db"
     build(changed)
     with sqlite3.connect(changed) as connection:
