@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ingest.activations.summary import CountedBatch
+from ingest.activations.counted_batch import CountedBatch
 from ingest.forward import MLPActivations
 from ingest.forward.experts import ExpertActivations
 

@@ -200,7 +200,7 @@ def read_stored_signs(
 
 
 def _tell_nonfinite(session: Session, summaries: dict[int, LayerSummary]) -> None:
-    counts = {number: s.totals.nonfinite for layer, s in summaries.items()}
+    counts = {number: s.totals.nonfinite for number, s in summaries.items()}
     n_tokens = sum(int(count.sum()) for count in counts.values())
     if n_tokens:
         numbers = [number for number, count in counts.items() if count.any()]

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from ingest.activations.compiled import PLAIN_KERNELS, Kernels
+from ingest.activations.counted_batch import CountedBatch
 from ingest.activations.reduction import Activation
 from ingest.activations.routed import pack_routed, sum_weights
-from ingest.activations.summary import CountedBatch, LayerSummary
+from ingest.activations.summary import LayerSummary
 from ingest.families.architecture import Architecture
 from ingest.forward import Batch, MLPActivations
 from ingest.forward.experts import ExpertActivations

@@ -83,8 +83,7 @@ JOIN tokens t ON t.model_id = r.model_id AND t.token_id = r.token_id
 _NEURON_PROPERTY_EFFECTS = """
 SELECT m.name AS model, n.layer, n.neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       e.neuron_id,
-       p.name AS property, e.effect, e.inside_mean, e.outside_mean
+       e.neuron_id, p.name AS property, e.effect, e.inside_mean, e.outside_mean
 FROM property_effects e
 JOIN neurons n ON n.neuron_id = e.neuron_id
 JOIN models m ON m.model_id = n.model_id
@@ -94,8 +93,7 @@ JOIN properties p ON p.property_id = e.property_id
 _LOGIT_EFFECTS = """
 SELECT m.name AS model, n.layer, n.neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       r.neuron_id,
-       p.name AS property, r.low, r.high, r.n, r.n_inside
+       r.neuron_id, p.name AS property, r.low, r.high, r.n, r.n_inside
 FROM logit_effect_rows r
 JOIN neurons n ON n.neuron_id = r.neuron_id
 JOIN models m ON m.model_id = n.model_id
@@ -108,8 +106,7 @@ SELECT r.run_id, m.name AS model, n.layer, n.neuron,
        k.neuron_id, r.prompt, r.chat, r.hook, r.position, x.step,
        x.value * CASE r.sign WHEN 'model' THEN n.sign ELSE 1 END AS value, x.token_id,
        (SELECT t.token FROM tokens t WHERE t.model_id = r.model_id AND t.token_id = x.token_id)
-       AS token,
-       x.probability, x.rank
+       AS token, x.probability, x.rank
 FROM clamp_runs r
 JOIN models m ON m.model_id = r.model_id
 JOIN clamp_run_neurons k ON k.run_id = r.run_id
@@ -140,8 +137,7 @@ JOIN neurons n ON n.neuron_id = c.neuron_id
 _CONCEPT_SWEEPS = """
 SELECT r.run_id, m.name AS model, r.concept,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       p.neuron_id,
-       c.random, p.step, p.value, p.change, p.probability
+       p.neuron_id, c.random, p.step, p.value, p.change, p.probability
 FROM concept_points p
 JOIN concept_runs r ON r.run_id = p.run_id
 JOIN models m ON m.model_id = r.model_id
@@ -290,8 +286,7 @@ _UNIVERSAL = """(SELECT AVG(u.correlation) - AVG(u.baseline) FROM universality u
 _NEURON_OVERVIEW = f"""
 SELECT m.name AS model, n.layer, n.neuron,
        n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       n.neuron_id,
-       k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
+       n.neuron_id, k.name AS class, k.io_name AS io_class, c.gate_in, c.gate_out, c.in_out, a.freq,
        {_case_columns()},
        n.gate_norm, n.in_norm, n.out_norm, n.in_bias, n.penalty, n.sign,
        a.pre_mean, a.pre_variance, a.pre_skewness, a.pre_kurtosis,
@@ -312,14 +307,11 @@ SELECT m.name AS model, n.layer, n.neuron,
             WHERE g.model_id = n.model_id AND g.layer = n.layer AND g.pair = 'in_out'
             ORDER BY g.kind DESC LIMIT 1) END AS significant_in_out,
        {_effect_columns()},
-       {_UNIVERSAL} AS universal,
-       {write_neighbour_columns()},
+       {_UNIVERSAL} AS universal, {write_neighbour_columns()},
        (SELECT d.text FROM descriptions d WHERE d.neuron_id = n.neuron_id) AS description,
-       n.expert, n.expert_neuron,
-       CASE WHEN n.expert IS NOT NULL THEN
-           (SELECT r.share FROM expert_routing r
-            WHERE r.model_id = n.model_id AND r.dataset_id = m.dataset_id
-              AND r.layer = n.layer AND r.expert = n.expert) END AS routed_share
+       n.expert, n.expert_neuron, (SELECT r.share FROM expert_routing r
+        WHERE r.model_id = n.model_id AND r.dataset_id = m.dataset_id AND r.layer = n.layer
+          AND r.expert = n.expert) AS routed_share
 FROM neurons n
 JOIN models m ON m.model_id = n.model_id
 LEFT JOIN cosines c ON c.neuron_id = n.neuron_id

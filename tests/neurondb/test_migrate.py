@@ -70,7 +70,8 @@ def test_a_database_of_the_former_head_upgrades_and_keeps_its_rows(former: Path)
 
     upgrade(former)
 
-    lost = set(before) - set(inserts(former))
+    lost = {_cut_new_columns(line) for line in before}
+    lost -= {_cut_new_columns(line) for line in inserts(former)}
     with sqlite3.connect(former) as connection:
         dangling = connection.execute("PRAGMA foreign_key_check").fetchall()
     assert [line.split("(")[0] for line in lost] == ['INSERT INTO "alembic_version" VALUES']
@@ -115,6 +116,11 @@ def test_a_run_under_a_condition_is_shown_as_such_after_an_upgrade(former: Path)
         runs = connection.execute("SELECT each_run_id, attribution_run_id FROM models").fetchall()
     assert shown == [("attribution", "gate+", 75), ("each", "gate-_post+", 73)]
     assert runs == [(71, None)]
+
+
+def _cut_new_columns(line: str) -> str:
+    """Return an INSERT without NULLs at its end, which a new column is for the rows before it."""
+    return re.sub(r"(,NULL)+\);$", ");", line)
 
 
 def upgrade(path: Path) -> None:
