@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from ingest.families.layout import Matrix
 from ingest.forward import Forward
 from ingest.forward.activation_functions import ActivationFunction, find_activation
-from ingest.forward.hooks import MLPHookPoints
+from ingest.forward.hooks import ExpertHookPoints, MLPHookPoints
 from ingest.interventions.condition_mask import mask_untouched
 from ingest.interventions.expert_hooks import change_routed, split_targets
 from ingest.interventions.targets import Targets
 from neurondb.errors import LackingModelError
+from neurondb.experts import Experts
 from neurondb.interventions import ALWAYS, Condition, Hook
 
 
@@ -76,33 +77,59 @@ def intervene(forward: Forward, *interventions: Intervention) -> Iterator[None]:
     """
     check_gated(forward.architecture.gated, interventions)
     activate = find_activation(forward.architecture.activation)
-    with ExitStack() as stack:
-        for intervention in interventions:
-            for layer in intervention.layers:
-                on_device = intervention.to(forward.device)
-                stack.enter_context(_change_layer(forward, layer, on_device, activate))
+    points, experts = forward.all_hook_points, forward.architecture.experts
+    with intervene_at(points, interventions, forward.device, activate, experts):
         yield
 
 
 @contextmanager
-def _change_layer(
-    forward: Forward, layer: int, intervention: Intervention, activate: ActivationFunction
+def intervene_at(
+    hook_points: Sequence[MLPHookPoints | ExpertHookPoints],
+    interventions: Sequence[Intervention],
+    device: torch.device,
+    activate: ActivationFunction,
+    experts: Experts | None = None,
 ) -> Iterator[None]:
-    """Change what one layer writes, be it divided into experts or not, as long as this is open."""
-    points, experts = forward.all_hook_points[layer], forward.architecture.experts
-    if isinstance(points, MLPHookPoints):
-        with _change_post(points, layer, intervention, activate):
-            yield
-        return
-    assert experts is not None
+    """Intervene as `intervene` does, at the modules of any model.
 
-    def set_post(post: Tensor, gate: Tensor, chosen: Targets) -> Tensor:
-        return _set_post(post, gate, chosen, intervention, activate)
+    Args:
+        hook_points: The modules of every layer.
+        interventions: The interventions.
+        device: Where the modules are.
+        activate: The activation function of the model's MLPs.
+        experts: How its layers are divided into experts; None in a dense model.
+    """
+    with ExitStack() as stack:
+        for intervention in interventions:
+            here = intervention.to(device)
+            for layer in intervention.layers:
+                points = hook_points[layer]
+                if isinstance(points, MLPHookPoints):
+                    change = _change_post(points, layer, here, activate)
+                else:
+                    assert experts is not None
+                    change = _change_experts(points, layer, here, activate, experts)
+                stack.enter_context(change)
+        yield
+
+
+@contextmanager
+def _change_experts(
+    points: ExpertHookPoints,
+    layer: int,
+    intervention: Intervention,
+    activate: ActivationFunction,
+    experts: Experts,
+) -> Iterator[None]:
+    """Change what the experts of one layer write, as long as this is open."""
+
+    def set_routed(post: Tensor, gate: Tensor, chosen: Targets) -> Tensor:
+        return set_post(post, gate, chosen, intervention, activate)
 
     by_expert = split_targets(intervention.targets[layer], experts)
     of_shared = by_expert.pop(experts.n_routed, None)
     with ExitStack() as stack:
-        stack.enter_context(change_routed(points, by_expert, set_post))
+        stack.enter_context(change_routed(points, by_expert, set_routed))
         if of_shared is not None and points.shared is not None:
             shared = replace(intervention, targets={layer: of_shared})
             stack.enter_context(_change_post(points.shared, layer, shared, activate))
@@ -141,7 +168,7 @@ def _change_post(
 
         def change(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             gate = gates.pop() if gates else None
-            return (_set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
+            return (set_post(inputs[0], gate, chosen, intervention, activate), *inputs[1:])
 
         stack.callback(hook_points.out.module.register_forward_pre_hook(change).remove)
         yield
@@ -154,14 +181,22 @@ def _keep_gate(gates: list[Tensor], matrix: Matrix, neurons: Tensor) -> Callable
     return hook
 
 
-def _set_post(
+def set_post(
     post: Float[Tensor, "*places d_mlp"],
     gate: Float[Tensor, "*places chosen"] | None,
     chosen: Targets,
     intervention: Intervention,
     activate: ActivationFunction,
 ) -> Float[Tensor, "*places d_mlp"]:
-    """Return `post` with the chosen neurons set where the condition holds."""
+    """Return `post` with the chosen neurons set where the condition holds.
+
+    Args:
+        post: hook_post of all neurons of a layer, in the model's own sign.
+        gate: x_gate of the chosen ones; None where the intervention does not read it.
+        chosen: The neurons and their values, on the device of `post`.
+        intervention: What is set, and where.
+        activate: The activation function of the gate.
+    """
     before = post.index_select(-1, chosen.neurons)
     after = _expand_values(before, chosen)
     untouched = mask_untouched(after, before, gate, chosen.signs, intervention.condition)

@@ -29,6 +29,7 @@ from neurondb.schema import tables
 from neurondb.spelling import option
 from neurondb.writing import datasets, indexes, models, peaks
 from neurondb.writing.activations import write_activations
+from neurondb.writing.lean import keep_lean
 from neurondb.writing.ledger import Step
 from neurondb.writing.routing import write_routing
 from neurondb.writing.rows import transaction
@@ -43,6 +44,8 @@ def run_activations_stage(session: Session) -> None:
     }
     if session.request.controls:
         settings |= {"controls": True, "seed": session.request.seed}
+    if session.request.lean:
+        settings |= {"lean": True}
     if session.request.token_stats:
         settings |= {"token_stats": session.request.token_stats}
     steps = [Step("activations", n, settings, stored.dataset_id) for n in session.layers]
@@ -233,6 +236,8 @@ def _write(
     with session.progress.stage("writing activations", len(steps), "layers") as advance:
         for step in steps:
             record, routing = join_summaries(session.architecture, step.layer, summaries)
+            if session.request.lean:
+                record = keep_lean(record)
             with session.finishing(step, seconds) as writer:
                 write_activations(
                     writer, step.layer, record, stored.dataset_id, text_ids, label_ids

@@ -155,13 +155,14 @@ class IsConcept:
 
 @dataclass(frozen=True, slots=True)
 class IsDescribed:
-    """The description of the neuron has all of some phrases.
+    """The description of the neuron has one of each of some alternatives.
 
     Attributes:
+        wanted: What it has: of each entry any phrase.
         server: Whether PostgreSQL is asked, whose full-text search is its own.
     """
 
-    phrases: tuple[Phrase, ...]
+    wanted: tuple[tuple[Phrase, ...], ...]
     server: bool = False
 
 

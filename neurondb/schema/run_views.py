@@ -90,6 +90,26 @@ JOIN neurons n ON n.neuron_id = u.neuron_id
 LEFT JOIN neurons b ON b.neuron_id = u.best_id
 """
 
+_NEURON_UNIVERSALITY_CASES = """
+SELECT u.run_id, m.name AS model, n.layer, n.neuron,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       u.neuron_id, r.dataset_id, u.place, o.name AS other_model, s.sign_case, u.n_tokens,
+       u.correlation, u.best_id AS best_neuron_id, b.layer AS best_layer,
+       b.layer || '.' || COALESCE(b.expert || '.' || b.expert_neuron, '' || b.neuron) AS best_name,
+       u.baseline,
+       (SELECT AVG(x.correlation) - AVG(x.baseline) FROM universality_cases x
+        WHERE x.neuron_id = u.neuron_id AND x.run_id = u.run_id AND x.case_id = u.case_id)
+       AS excess
+FROM universality_cases u
+JOIN universality_runs r ON r.run_id = u.run_id
+JOIN universality_models k ON k.run_id = u.run_id AND k.place = u.place
+JOIN sign_case_names s ON s.sign_case_id = u.case_id
+JOIN models m ON m.model_id = r.model_id
+JOIN models o ON o.model_id = k.other_id
+JOIN neurons n ON n.neuron_id = u.neuron_id
+LEFT JOIN neurons b ON b.neuron_id = u.best_id
+"""
+
 _FAMILIES = """
 SELECT f.neuron_id, r.dataset_id, COALESCE(s.sign_case, 'all') AS sign_case, f.rank, t.family,
        t.name AS test, f.score,
@@ -143,6 +163,13 @@ RUN_VIEWS: Final = (
         "A neuron and the neuron of another model that it is most correlated with; excess is the "
         "mean over the run's other models of correlation less that of baseline: above 0.5 the "
         "neuron is universal (METHODS §8).",
+    ),
+    (
+        "neuron_universality_cases",
+        _NEURON_UNIVERSALITY_CASES,
+        "A neuron in one of its sign cases, and the neuron of another model that it is most "
+        "correlated with in the same case: hook_post of both where the case holds and 0 elsewhere; "
+        "n_tokens: tokens at which the neuron is in the case.",
     ),
 )
 """Name, SELECT and comment of each."""

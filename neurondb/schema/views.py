@@ -17,6 +17,8 @@ from neurondb.schema.codes import (
     VECTORS,
     encode_token_list,
 )
+from neurondb.schema.columns import COSINE_BITS, VALUE_BITS, write_unscaled
+from neurondb.schema.concept_views import CONCEPT_VIEWS
 from neurondb.schema.head_views import HEAD_VIEWS
 from neurondb.schema.neighbour_views import NEIGHBOUR_VIEWS, write_neighbour_columns
 from neurondb.schema.percentiles import NEURON_PERCENTILES
@@ -53,9 +55,12 @@ def _case_statistics() -> str:
 
 
 # The dot product is a subquery, so that only rows whose dot is shown look up the two norms.
-_TOP_TOKENS = """
-SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, r.cosine,
-       r.cosine * (SELECT CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
+_COSINE = write_unscaled("cosine", COSINE_BITS)
+_VALUE = write_unscaled("value", VALUE_BITS)
+
+_TOP_TOKENS = f"""
+SELECT r.neuron_id, l.vector, l.basis, l.direction, r.rank, r.token_id, {_COSINE} AS cosine,
+       {_COSINE} * (SELECT CASE l.vector WHEN 'gate' THEN n.gate_norm WHEN 'in' THEN n.in_norm
                                         ELSE n.out_norm END
                           * CASE l.basis WHEN 'unembed' THEN t.unembed_norm ELSE t.embed_norm END
                    FROM neurons n
@@ -100,51 +105,6 @@ JOIN models m ON m.model_id = n.model_id
 JOIN properties p ON p.property_id = r.property_id
 """
 
-_CLAMP_SWEEPS = """
-SELECT r.run_id, m.name AS model, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       k.neuron_id, r.prompt, r.chat, r.hook, r.position, x.step,
-       x.value * CASE r.sign WHEN 'model' THEN n.sign ELSE 1 END AS value, x.token_id,
-       (SELECT t.token FROM tokens t WHERE t.model_id = r.model_id AND t.token_id = x.token_id)
-       AS token, x.probability, x.rank
-FROM clamp_runs r
-JOIN models m ON m.model_id = r.model_id
-JOIN clamp_run_neurons k ON k.run_id = r.run_id
-JOIN neurons n ON n.neuron_id = k.neuron_id
-JOIN clamp_results x ON x.run_id = r.run_id
-"""
-
-_CONCEPT_NEURONS = """
-SELECT r.run_id, m.name AS model, r.concept, c.random, c.rank, n.layer, n.neuron,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       c.neuron_id, c.vector,
-       CASE WHEN c.cosine < 0 THEN -1 WHEN c.cosine IS NOT NULL THEN 1 END AS sign,
-       c.direction, c.cosine, r.hook, c.low, c.high, c.low_change, c.high_change, c.change,
-       CASE WHEN c.high_change >= c.low_change THEN c.high ELSE c.low END AS best_value,
-       CASE WHEN c.high_change >= c.low_change THEN c.high_probability ELSE c.low_probability END
-       AS best_probability,
-       CASE WHEN c.high_change >= c.low_change THEN c.high_other_change ELSE c.low_other_change END
-       AS other_change,
-       r.clean_probability, c.stronger, r.n_random,
-       CASE WHEN r.n_random > 0
-            THEN CAST(c.stronger + 1 AS DOUBLE PRECISION) / (r.n_random + 1) END AS p_value
-FROM concept_candidates c
-JOIN concept_runs r ON r.run_id = c.run_id
-JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = c.neuron_id
-"""
-
-_CONCEPT_SWEEPS = """
-SELECT r.run_id, m.name AS model, r.concept,
-       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
-       p.neuron_id, c.random, p.step, p.value, p.change, p.probability
-FROM concept_points p
-JOIN concept_runs r ON r.run_id = p.run_id
-JOIN models m ON m.model_id = r.model_id
-JOIN neurons n ON n.neuron_id = p.neuron_id
-JOIN concept_candidates c ON c.run_id = p.run_id AND c.neuron_id = p.neuron_id
-"""
-
 _COMPARED_NEURONS = """
 SELECT c.comparison_id, a.name AS model_a, b.name AS model_b, r.layer, r.neuron,
        r.layer || '.' || r.neuron AS name, r.gate_cosine, r.in_cosine, r.out_cosine, r.same_token,
@@ -173,8 +133,9 @@ FROM sign_case_rows r
 JOIN sign_case_names c ON c.sign_case_id = r.sign_case_id
 """
 
-_EXAMPLES = """
-SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position, r.value
+_EXAMPLES = f"""
+SELECT r.neuron_id, r.dataset_id, l.sign_case, l.quantity, r.rank, r.text_id, r.position,
+       {_VALUE} AS value
 FROM example_rows r
 JOIN example_lists l ON l.list_id = r.list_id
 """
@@ -190,7 +151,7 @@ SELECT r.neuron_id, r.dataset_id, l.sign_case, l.place, r.rank, r.token_id,
        (SELECT COUNT(*) FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
           AND e.list_id = {_HOOK_POST_LIST}) AS list_size,
-       (SELECT e.value FROM example_rows e
+       (SELECT e.scaled_value / {2.0**VALUE_BITS} FROM example_rows e
         WHERE e.neuron_id = r.neuron_id AND e.dataset_id = r.dataset_id
           AND e.list_id = {_HOOK_POST_LIST} AND e.rank = r.best_rank) AS value
 FROM peak_token_rows r
@@ -346,20 +307,7 @@ VIEWS: Final = (
         "How many tokens a neuron's out vector has this cosine with, and how many of them have the "
         "property; of neurons with a role, and of those that act on a property the most.",
     ),
-    View(
-        "clamp_sweeps",
-        _CLAMP_SWEEPS,
-        "A next token's probability with a neuron, and those held with it, at a value in canonical "
-        "sign; NULL is the clean run.",
-    ),
-    View(
-        "concept_neurons",
-        _CONCEPT_NEURONS,
-        "A neuron that was tried for a concept, or one of the random neurons beside; p_value is "
-        "(stronger + 1) / (n_random + 1).",
-    ),
-    View("concept_sweeps", _CONCEPT_SWEEPS, "A concept's probability with a neuron at a value."),
-    *(View(*view) for view in (*RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
+    *(View(*view) for view in (*CONCEPT_VIEWS, *RUN_VIEWS, *NEIGHBOUR_VIEWS, *HEAD_VIEWS)),
     View("compared_neurons", _COMPARED_NEURONS, "The same neuron in two models."),
     *(View(*view) for view in SERIES_VIEWS),
     View(

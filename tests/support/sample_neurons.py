@@ -112,7 +112,9 @@ def _vocabulary(model: ModelDrawing, neuron_id: int) -> Row:
         for rank, token_id in enumerate(chosen):
             where = {"neuron_id": neuron_id, "list_id": code, "rank": rank}
             cosine = round(0.9 - rank / 10, 1)
-            model.add(tables.top_token_rows, **where, token_id=token_id, cosine=cosine)
+            model.add(
+                tables.top_token_rows, **where, token_id=token_id, scaled_cosine=cosine * 2**31
+            )
     _readings(model, neuron_id)
     head = model.draw.randrange(len(model.vocabulary))
     model.sample.head[neuron_id] = model.vocabulary[head]

@@ -151,6 +151,7 @@ PLAN: Final = (
     PlannedFigure("comparisons", "series-moved", choose_series),
     PlannedFigure("comparisons", "series-medians", choose_series),
     PlannedFigure("comparisons", "universality-summary", draw_once()),
+    PlannedFigure("comparisons", "universality-cases", draw_once()),
 )
 """The figures of one model, in the order of the report."""
 

@@ -16,6 +16,7 @@ from neurondb.find.search import read_expression
 from neurondb.find.token_names import find_tokens, find_tokens_if_any, require_token
 from neurondb.neurons import match_named_neuron
 from neurondb.phrases import Phrase, parse_search
+from neurondb.reading.description_words import read_description_search
 from neurondb.reading.descriptions import FoundDescription, search_descriptions
 from neurondb.reading.models import Model, describe_sizes, find_model, has_place, list_models
 from neurondb.reading.text_search import (
@@ -136,7 +137,8 @@ def _find_words(request: Request, text: str, options: Iterable[Option], most: in
         UsageError: when there is no word in it.
     """
     connection, phrases = request.connection, parse_search(text)
-    neurons, n_neurons = search_descriptions(connection, phrases, NEURONS_SHOWN)
+    wanted = read_description_search(text)
+    neurons, n_neurons = search_descriptions(connection, wanted, NEURONS_SHOWN)
     return Choice(
         text,
         tuple(options),

@@ -45,6 +45,7 @@ from neurondb.schema.tables.families import (
 )
 from neurondb.schema.tables.heads import (
     attention_heads,
+    head_ablation_cases,
     head_ablation_tokens,
     head_ablations,
     head_runs,
@@ -117,6 +118,7 @@ from neurondb.schema.tables.summaries import (
 )
 from neurondb.schema.tables.universality import (
     universality,
+    universality_cases,
     universality_models,
     universality_runs,
 )
@@ -177,6 +179,7 @@ __all__ = [
     "generation_neurons",
     "generation_runs",
     "generation_texts",
+    "head_ablation_cases",
     "head_ablation_tokens",
     "head_ablations",
     "head_runs",
@@ -225,6 +228,7 @@ __all__ = [
     "top_token_rows",
     "trace_rows",
     "universality",
+    "universality_cases",
     "universality_models",
     "universality_runs",
     "vectors",

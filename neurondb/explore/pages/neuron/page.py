@@ -54,6 +54,7 @@ from neurondb.reading.neuron import (
     read_summary_families,
     read_summary_peaks,
 )
+from neurondb.reading.neuron_series import NeuronSeries
 from neurondb.reading.pairs import Counterpart
 from neurondb.reading.peaks import CasePeaks
 from neurondb.reading.provenance import StageOrigin
@@ -120,6 +121,7 @@ class NeuronContent:
     removal: Removal | None
     ablations: tuple[Ablation, ...]
     counterparts: tuple[Counterpart, ...]
+    series: tuple[NeuronSeries, ...]
     clamps: tuple[ClampSweep, ...]
     concepts: tuple[NeuronConcept, ...]
     entropy: tuple[NeuronEntropy, ...]
