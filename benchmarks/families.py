@@ -73,14 +73,15 @@ def _measure(forward: Forward, batch: Batch, n: int, repeats: int) -> dict[str, 
         "sums": lambda: sums.add(activations, sign, counted, holds),
     }
     taken: dict[str, list[float]] = {name: [] for name in tasks}
+    read = time.perf_counter if device.type == "cuda" else time.process_time
     for number in range(repeats + 1):
         for name, task in tasks.items():
-            started = time.perf_counter()
+            started = read()
             task()
             if device.type == "cuda":
                 torch.cuda.synchronize()
             if number:  # the first one warms up
-                taken[name].append(time.perf_counter() - started)
+                taken[name].append(read() - started)
     return {name: statistics.median(values) for name, values in taken.items()}
 
 

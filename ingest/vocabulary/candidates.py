@@ -57,7 +57,7 @@ class Candidates:
 
     def _take_chunks(self, chunks: Tensor, first_id: int, keep: int, *, smallest: bool) -> None:
         n_chunks = chunks.shape[2]
-        peaks = chunks.amin(1).neg_() if smallest else chunks.amax(1)
+        peaks = _find_peaks(chunks, smallest=smallest)
         above = self._threshold(peaks, keep)
         rows, chunk = (peaks > above[:, None]).nonzero(as_tuple=True)
         if len(rows) > peaks.numel() // SPARSE_RATIO:
@@ -92,6 +92,15 @@ class Candidates:
         self.token_ids = all_ids.gather(1, order)
 
 
+def _find_peaks(chunks: Tensor, *, smallest: bool) -> Float[Tensor, "neurons chunks"]:
+    """Return the largest score of each chunk; the smallest, with the opposite sign."""
+    if (
+        chunks.stride(0) == 1 < chunks.stride(2)
+    ):  # columns of a tile as rows: the maximum still runs along memory
+        return _find_peaks(chunks.transpose(0, 2), smallest=smallest).T
+    return chunks.amin(1).neg_() if smallest else chunks.amax(1)
+
+
 def _padded(
     rows: Tensor, scores: Tensor, ids: Tensor, least_shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
@@ -104,7 +113,7 @@ def _padded(
     before = counts.cumsum(0) - counts
     place = torch.arange(len(rows), device=rows.device) - before[rows]
     shape = (n_rows, max(width, int(counts.max()) if n_rows else 0))
-    wide_scores = torch.full(shape, -torch.inf, device=scores.device)
+    wide_scores = scores.new_full(shape, -torch.inf)
     wide_ids = torch.zeros(shape, dtype=torch.int64, device=ids.device)
     wide_scores[rows, place], wide_ids[rows, place] = scores, ids
     return wide_scores, wide_ids

@@ -10,9 +10,8 @@ from neurondb.errors import ExpressionError, UsageError
 from neurondb.find.lexer import Lexeme
 from neurondb.find.terms import Expression, IsDescribed
 from neurondb.find.values import join_or
-from neurondb.full_text import write_condition
-from neurondb.phrases import parse_search
-from neurondb.reading.descriptions import has_descriptions
+from neurondb.reading.description_words import read_description_search
+from neurondb.reading.descriptions import has_descriptions, write_description_condition
 from neurondb.reading.models import Model
 from neurondb.sql.running import Value
 
@@ -34,7 +33,8 @@ def is_description_key(spelled: str) -> bool:
 def read_description_comparison(key: Lexeme, operator: str, items: Sequence[Lexeme]) -> Expression:
     """Return the meaning of a comparison whose key `is_description_key`.
 
-    All words and `"phrases"` of an item must be there; of several items any.
+    All words and `"phrases"` of an item must be there, in these or in words that mean the same;
+    of several items any.
 
     Raises:
         ExpressionError: when the operator is another one, or there is nothing to look for.
@@ -46,14 +46,14 @@ def read_description_comparison(key: Lexeme, operator: str, items: Sequence[Lexe
 
 def _read_words(item: Lexeme) -> IsDescribed:
     try:
-        return IsDescribed(parse_search(item.value))
+        return IsDescribed(read_description_search(item.value))
     except UsageError as error:
         raise ExpressionError(f"{item.quoted} {item.where}: {error}") from error
 
 
 def select_described_neurons(term: IsDescribed, bind: Callable[[Value], str]) -> str:
     """Return the SELECT of the neurons whose descriptions have the words of a term."""
-    contains = write_condition("descriptions", "d", term.phrases, bind, server=term.server)
+    contains = write_description_condition(term.wanted, bind, server=term.server)
     return _BY_WORDS.format(contains=contains)
 
 

@@ -65,10 +65,11 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The neuron is number `neuron` of layer `layer`."""
+    """The neuron is number `neuron` of layer `layer`, or of an expert of that layer."""
 
     layer: int
     neuron: int
+    expert: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +155,14 @@ class IsConcept:
 
 @dataclass(frozen=True, slots=True)
 class IsDescribed:
-    """The description of the neuron has all of some phrases.
+    """The description of the neuron has one of each of some alternatives.
 
     Attributes:
+        wanted: What it has: of each entry any phrase.
         server: Whether PostgreSQL is asked, whose full-text search is its own.
     """
 
-    phrases: tuple[Phrase, ...]
+    wanted: tuple[tuple[Phrase, ...], ...]
     server: bool = False
 
 

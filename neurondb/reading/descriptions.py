@@ -6,14 +6,14 @@ since: `compute_basis` sums that up, and a run of `neurondb describe` stores it.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, select, text
 
 from neurondb.full_text import write_condition
-from neurondb.phrases import Phrase
+from neurondb.reading.description_words import Alternatives
 from neurondb.reading.models import Model, match_neurons
 from neurondb.schema import tables
 
@@ -23,7 +23,9 @@ _STAGES: Final = ("weights", "vocab", "properties", "texts", "activations", "pea
 _SETTINGS: Final = ("model_id", "threshold", "dataset_id", "first_neuron_id", "n_unused_rows")
 
 _FOUND: Final = """
-    SELECT m.name AS model, n.layer || '.' || n.neuron AS name, d.neuron_id, d.text
+    SELECT m.name AS model,
+       n.layer || '.' || COALESCE(n.expert || '.' || n.expert_neuron, '' || n.neuron) AS name,
+       d.neuron_id, d.text
     FROM descriptions d
     JOIN neurons n ON n.neuron_id = d.neuron_id
     JOIN models m ON m.model_id = n.model_id
@@ -112,10 +114,32 @@ def compute_basis(connection: Connection, model: Model) -> str:
     return hashlib.sha256(json.dumps(everything).encode()).hexdigest()
 
 
+def write_description_condition(
+    wanted: Sequence[Alternatives], bind: Callable[[Any], str], *, server: bool
+) -> str:
+    """Return the SQL condition that a row `d` of descriptions has something of each that is wanted.
+
+    Args:
+        wanted: what to look for, at least one.
+        bind: takes a value, and returns the parameter that stands for it.
+        server: whether it is for PostgreSQL, not for SQLite.
+    """
+    conditions = (
+        " OR ".join(
+            write_condition("descriptions", "d", [one], bind, server=server) for one in any_of
+        )
+        for any_of in wanted
+    )
+    return " AND ".join(f"({condition})" for condition in conditions)
+
+
 def search_descriptions(
-    connection: Connection, phrases: Sequence[Phrase], limit: int
+    connection: Connection, wanted: Sequence[Alternatives], limit: int
 ) -> tuple[list[FoundDescription], int]:
-    """Return the first neurons whose descriptions contain all phrases, and how many there are."""
+    """Return the first neurons whose descriptions have all that is wanted, and how many there are.
+
+    What is wanted is as `read_description_search` returns it.
+    """
     values: dict[str, Any] = {}
 
     def bind(value: Any) -> str:
@@ -123,7 +147,7 @@ def search_descriptions(
         return f":v{len(values) - 1}"
 
     server = connection.dialect.name != "sqlite"
-    contains = write_condition("descriptions", "d", phrases, bind, server=server)
+    contains = write_description_condition(wanted, bind, server=server)
     n = int(connection.execute(text(_COUNT.format(contains=contains)), values).scalar_one())
     statement = _FOUND.format(contains=contains, limit=bind(limit))
     rows = connection.execute(text(statement), values) if n else ()

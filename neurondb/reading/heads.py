@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from statistics import NormalDist
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, func, select
 
+from neurondb.reading.head_cases import HeadEffectCase, list_head_cases
 from neurondb.reading.models import Model
 from neurondb.schema import tables
 
@@ -13,6 +15,8 @@ STRONG: Final = 4.0
 """Standard deviations of random directions from which a pair counts as strong."""
 CHANCE: Final = 3.167e-5
 """Share of random directions beyond that on one side."""
+RARE: Final = 0.05
+"""A neuron's heads are beyond chance where so few random directions have any head as strong."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,20 @@ class KnownHead:
     Attributes:
         pair: Their score.
         ablation: What taking the neuron out of the head's query changed; None where nobody asked.
+        cases: The same by the sign case that the neuron is in.
+        chance: The |standardised score| that the strongest of as many heads has for one random
+            direction in twenty.
     """
 
     pair: NeuronHead
     ablation: HeadEffect | None
+    chance: float
+    cases: Sequence[HeadEffectCase] = ()
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether it is beyond chance, or somebody has asked what it does."""
+        return abs(self.pair.standardised) > self.chance or self.ablation is not None
 
 
 class ScoreCount(NamedTuple):
@@ -265,7 +279,7 @@ def list_strongest(
 ) -> tuple[NeuronHead, ...]:
     """Return the pairs of a model with the largest scores of one sign, the largest first."""
     r = tables.neuron_head_rows.c
-    last = model.first_neuron_id + model.n_neurons - 1
+    last = model.first_neuron_id + model.n_ids - 1
     side = r.score > 0 if deactivates else r.score < 0
     rows = connection.execute(
         _select_pairs()
@@ -286,11 +300,49 @@ def list_neuron_heads(connection: Connection, neuron_id: int) -> tuple[KnownHead
         .order_by(func.abs(r.standardised).desc(), r.head_layer, r.head)
     )
     pairs = [NeuronHead(*row) for row in rows]
+    if not pairs:
+        return ()
+    chance = find_chance_bound(_count_later_heads(connection, neuron_id))
     effects = {
         (one.head_layer, one.head): one
         for one in list_head_effects(connection, neuron_id=neuron_id)
     }
-    return tuple(KnownHead(pair, effects.get((pair.head_layer, pair.head))) for pair in pairs)
+    cases = list_head_cases(connection, neuron_id)
+    places = [(pair.head_layer, pair.head) for pair in pairs]
+    return tuple(
+        KnownHead(pair, effects.get(place), chance, cases.get(place, ()))
+        for pair, place in zip(pairs, places, strict=True)
+    )
+
+
+def find_chance_bound(n_heads: int, rare: float = RARE) -> float:
+    """Return the |standardised score| that any of n heads exceeds for few random directions.
+
+    A random direction's standardised score at a head is all but Gaussian, of standard deviation 1
+    (METHODS §7). The strongest of n independent ones is below z with probability (2Φ(z) − 1)ⁿ;
+    heads that resemble one another only make it smaller.
+
+    Args:
+        n_heads: heads that a neuron can act on.
+        rare: the share of random directions that exceed the result.
+    """
+    within = (1 - rare) ** (1 / max(1, n_heads))
+    return NormalDist().inv_cdf((1 + within) / 2)
+
+
+def _count_later_heads(connection: Connection, neuron_id: int) -> int:
+    """Return how many heads stand behind a neuron in the newest run over its model."""
+    n, r, a = tables.neurons.c, tables.head_runs.c, tables.attention_heads.c
+    newest = (
+        select(r.run_id, n.layer)
+        .join_from(tables.neurons, tables.head_runs, r.model_id == n.model_id)
+        .where(n.neuron_id == neuron_id)
+        .order_by(r.run_id.desc())
+        .limit(1)
+        .subquery()
+    )
+    later = (a.run_id == newest.c.run_id) & (a.layer > newest.c.layer)
+    return int(connection.scalar(select(func.count()).where(later)) or 0)
 
 
 def list_head_effects(

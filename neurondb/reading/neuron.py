@@ -31,6 +31,7 @@ from neurondb.reading.generation_runs import HeldRun, list_neuron_generations
 from neurondb.reading.heads import KnownHead, list_neuron_heads
 from neurondb.reading.models import Model, find_model, find_neuron_id
 from neurondb.reading.neighbours import Relations, read_relations
+from neurondb.reading.neuron_series import NeuronSeries, list_neuron_series
 from neurondb.reading.pairs import Counterpart, list_counterparts
 from neurondb.reading.peaks import CasePeaks, read_case_peaks
 from neurondb.reading.provenance import StageOrigin, read_layer_provenance
@@ -160,6 +161,7 @@ class NeuronPage:
             where `neurondb neighbours` has not been through its model.
         heads: the attention heads that it moves most; empty until `heads` has come to the model.
         families: the tests of tokens that explain it; None where `families` has not been run.
+        series: its way through the series of models that its model is part of, the newest first.
         description: what stands out of it, in a line; None where none is stored.
     """
 
@@ -177,6 +179,7 @@ class NeuronPage:
     relations: Relations | None = None
     heads: tuple[KnownHead, ...] = ()
     families: NeuronFamilies | None = None
+    series: tuple[NeuronSeries, ...] = ()
     description: str | None = None
 
 
@@ -199,6 +202,7 @@ class NeuronDetails(NamedTuple):
         universality: the neurons of other models that fire as it does; None where none was sought.
         relations: its relations to other neurons, by weights; None where they were not computed.
         heads: the attention heads that it moves most, the strongest first.
+        series: its way through the series of models that its model is part of, the newest first.
     """
 
     origins: tuple[StageOrigin, ...]
@@ -216,6 +220,7 @@ class NeuronDetails(NamedTuple):
     universality: NeuronUniversality | None
     relations: Relations | None
     heads: tuple[KnownHead, ...]
+    series: tuple[NeuronSeries, ...]
 
 
 def read_neuron_summary(
@@ -299,6 +304,7 @@ def read_neuron_page(
         relations=read_relations(connection, stored_model, key),
         heads=list_neuron_heads(connection, key),
         families=read_summary_families(connection, summary),
+        series=list_neuron_series(connection, stored_model, layer, neuron),
     )
 
 
@@ -337,6 +343,7 @@ def read_neuron_details(connection: Connection, summary: NeuronSummary) -> Neuro
         universality=read_neuron_universality(connection, model, key),
         relations=read_relations(connection, model, key),
         heads=list_neuron_heads(connection, key),
+        series=list_neuron_series(connection, model, identity.layer, identity.neuron),
     )
 
 
@@ -362,7 +369,7 @@ def read_identity(connection: Connection, model: Model, layer: int, neuron: int)
         architecture=model.architecture,
         activation=model.activation,
         gated=model.gated,
-        name=f"{layer}.{neuron}",
+        name=model.name_place(layer, neuron),
         layer=layer,
         neuron=neuron,
         neuron_id=key,

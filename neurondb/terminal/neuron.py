@@ -29,6 +29,7 @@ from neurondb.terminal.neuron_families import draw_neuron_families
 from neurondb.terminal.neuron_heads import draw_neuron_heads
 from neurondb.terminal.neuron_peaks import draw_case_peaks
 from neurondb.terminal.neuron_relations import draw_relations
+from neurondb.terminal.neuron_series import draw_neuron_series
 from neurondb.terminal.neuron_token_stats import draw_token_statistics
 from neurondb.terminal.neuron_universality import draw_universality
 from neurondb.terminal.neuron_weights import PROMOTED, SUPPRESSED, draw_cosines, draw_vocabulary
@@ -278,6 +279,12 @@ def _make_universality_panel(page: NeuronPage, view: _View) -> Panel | None:
     return Panel("in other models", draw_universality(page.universality, view.width))
 
 
+def _make_series_panel(page: NeuronPage, view: _View) -> Panel | None:
+    if not page.series:
+        return None
+    return Panel("through series of models", draw_neuron_series(page.series, view.width))
+
+
 def _make_relations_panel(page: NeuronPage, view: _View) -> Panel | None:
     if page.relations is None:
         return None
@@ -307,6 +314,7 @@ _PANELS: Final = (
     _make_heads_panel,
     _make_examples_panel,
     _make_controls_panel,
+    _make_series_panel,
     _make_universality_panel,
     _make_relations_panel,
     _make_annotations_panel,

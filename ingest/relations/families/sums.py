@@ -8,7 +8,9 @@ computed in float64, where a product with 0 or 1 is exact and sums lose nothing 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -18,13 +20,14 @@ from torch import Tensor
 from ingest.activations.reduction import GATED, HOOK_POST, UNGATED, NeuronKind
 from ingest.activations.reduction.quantities import (
     compute_canonical_values,
-    make_bit_mask,
     mask_sign_cases,
 )
 from ingest.forward import MLPActivations
 
-TILE_BYTES: Final = {"cpu": 2**23, "cuda": 2**28}
-"""Memory of a tile of one case's values in float64: on a processor it should stay in its cache."""
+TILE_BYTES: Final = 2**25
+"""Memory of one case's values of some neurons, in float64: wide products are the fast ones."""
+BLOCK_BYTES: Final = {"cpu": 2**20, "cuda": 2**28}
+"""Memory of its part in which cases are told apart: on a processor it should stay in its cache."""
 
 
 @dataclass
@@ -89,36 +92,48 @@ class FamilySums:
         n = counted.shape[1]
         self.fires[:n] += ((pre > 0) & counted[:, :, None]).sum(0, dtype=torch.int32)
         rows = counted.flatten().nonzero()[:, 0]
-        step = max(1, TILE_BYTES.get(pre.device.type, TILE_BYTES["cpu"]) // (8 * max(1, len(rows))))
+        step = max(1, TILE_BYTES // (8 * max(1, len(rows))))
         for first in range(0, pre.shape[2], step):
             columns = slice(first, first + step)
-            gate, in_, post = (
-                None if values is None else values.flatten(0, 1)[:, columns][rows][None]
-                for values in (activations.gate, activations.in_, activations.post)
-            )
-            assert in_ is not None
-            assert post is not None
-            self._add_tile(MLPActivations(gate, in_, post), sign[columns], holds.T, columns)
+            tile = _select(activations, partial(_choose_columns, columns=columns))
+            for case, part in enumerate(self._split_cases(tile, sign[columns], rows, columns)):
+                self.by_test[case][:, columns].addmm_(holds.T, part)
 
-    def _add_tile(
-        self, activations: MLPActivations, sign: Tensor, tests: Tensor, columns: slice
-    ) -> None:
-        values = compute_canonical_values(activations, sign)
-        value = values[HOOK_POST][0]
-        # 0 · v is NaN where v is not finite, and so are the sums then, in every case.
-        spoilt = (0 * value.sum(0)).double()
-        usable = torch.ones((), dtype=torch.bool, device=value.device)
-        for case, holds in enumerate(mask_sign_cases(self.kind, values, usable)):
-            bits = value.view(torch.int32) & make_bit_mask(holds[0])
-            part = bits.view(torch.float32).double()
-            self.by_test[case][:, columns].addmm_(tests, part)
-            self.total[case][columns] += part.sum(0) + spoilt
-            self.square[case][columns] += torch.linalg.vecdot(part, part, dim=0) + spoilt
+    def _split_cases(
+        self, tile: MLPActivations, sign: Tensor, rows: Tensor, columns: slice
+    ) -> Float[Tensor, "cases counted neurons"]:
+        """Return the values case by case, whose sums and squares are added on the way."""
+        shape = (len(self.kind.cases), len(rows), len(sign))
+        parts = torch.empty(shape, dtype=torch.float64, device=sign.device)
+        usable = torch.ones((), dtype=torch.bool, device=sign.device)
+        n_bytes = BLOCK_BYTES.get(sign.device.type, BLOCK_BYTES["cpu"])
+        done = 0
+        for block in torch.split(rows, max(1, n_bytes // (8 * len(sign)))):
+            of_block = _select(tile, partial(torch.index_select, dim=0, index=block))
+            values = compute_canonical_values(of_block, sign)
+            value = values[HOOK_POST].double()
+            for case, holds in enumerate(mask_sign_cases(self.kind, values, usable)):
+                # 0 · v is NaN where v is not finite, and so are the sums then, in every case.
+                part = torch.mul(value, holds, out=parts[case, done : done + len(block)])
+                self.total[case][columns] += part.sum(0)
+                self.square[case][columns] += part.square().sum(0)
+            done += len(block)
+        return parts
 
     def merge(self, other: FamilySums) -> None:
         """Add the sums of other texts."""
         for name in ("by_test", "total", "square", "fires"):
             getattr(self, name).add_(getattr(other, name))
+
+
+def _select(activations: MLPActivations, choose: Callable[[Tensor], Tensor]) -> MLPActivations:
+    """Return what a function takes of gate, in and post."""
+    gate = None if activations.gate is None else choose(activations.gate)
+    return MLPActivations(gate, choose(activations.in_), choose(activations.post))
+
+
+def _choose_columns(values: Tensor, columns: slice) -> Tensor:
+    return values.flatten(0, 1)[:, columns]
 
 
 def count_bytes(n_tests: int, n_neurons: int, n_positions: int, *, gated: bool) -> int:

@@ -21,7 +21,7 @@ from ingest.relations.neighbours.relation import (
     list_connection_relations,
     list_neighbour_relations,
 )
-from ingest.relations.neighbours.tiles import Swept, sweep_pairs
+from ingest.relations.neighbours.tiles import PairMoments, Swept, sweep_pairs
 from ingest.relations.neighbours.unit_rows import UnitRows
 from neurondb.contracts.neighbours import (
     ConnectionColumns,
@@ -109,11 +109,13 @@ def _add_connections(
     upstream = settle_lists(rows, relation.reverse, swept.back, request.n_top, budget)
     pairs = join_sides(downstream, upstream, rows.n_total)
     found.connections.append(ConnectionColumns(relation.other, *pairs))
-    found.layers += _list_layers(rows, relation, swept)
+    assert swept.moments is not None
+    found.layers += _list_layers(rows, relation, swept.moments)
 
 
-def _list_layers(rows: UnitRows, relation: Relation, swept: Swept) -> Iterator[LayerConnection]:
-    moments = swept.moments
+def _list_layers(
+    rows: UnitRows, relation: Relation, moments: PairMoments
+) -> Iterator[LayerConnection]:
     total, squares, smallest, largest = (
         values.cpu().tolist()
         for values in (moments.total, moments.squares, moments.smallest, moments.largest)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ingest.relations.neighbours.relation import Relation
-from ingest.relations.neighbours.tiles import SIGNS, SignedLists
+from ingest.relations.neighbours.tiles import SIGNS, SignedCandidates, SignedLists
 from ingest.relations.neighbours.unit_rows import Rows, UnitRows
 
 MARGIN: Final = 4
@@ -98,7 +98,7 @@ def _measure(
     Those that cannot be kept, whatever float32 has left out of their cosines, are none: −∞.
     """
     exact = torch.full(lists.scores.shape, -torch.inf, dtype=torch.float64, device=rows.device)
-    numbers = torch.arange(rows.n_total, device=rows.device, dtype=torch.int32)
+    numbers = torch.arange(rows.n_total, device=rows.device)
     is_entry = (lists.scores > 0) & (lists.ids != numbers[:, None])
     if relation.own != relation.other:
         is_entry = lists.scores > 0  # its own neuron is never among those of other layers
@@ -112,11 +112,11 @@ def _measure(
             sign, neuron, place = torch.nonzero(
                 is_entry[:, own] & (layer_of[:, own] == other), as_tuple=True
             )
-            ids = lists.ids[:, own][sign, neuron, place].long() - other * rows.n_neurons
+            ids = lists.ids[:, own][sign, neuron, place] - other * rows.n_neurons
             cosines = _multiply_pairs(left, neuron, rows.read(other, relation.other), ids)
             signs = torch.tensor(SIGNS, device=rows.device, dtype=torch.float64)
             exact[:, own][sign, neuron, place] = cosines * signs[sign]
-    return exact.cpu().numpy(), lists.ids.long().cpu().numpy()
+    return exact.cpu().numpy(), lists.ids.cpu().numpy()
 
 
 def _multiply_pairs(left: Rows, rows: Tensor, right: Rows, others: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ def _list_some(rows: UnitRows, relation: Relation, chosen: NDArray[np.int64], wi
         ]
     )
     own /= _measure_norms(own)
-    lists = SignedLists(len(chosen), width, rows.device, torch.float64)
+    candidates = SignedCandidates(width, rows.device, torch.float64)
     numbers = torch.from_numpy(chosen).to(rows.device)
     for other in range(rows.n_layers):
         sees = [other in relation.lists_partners(int(layer), rows.n_layers) for layer in layers]
@@ -184,8 +184,9 @@ def _list_some(rows: UnitRows, relation: Relation, chosen: NDArray[np.int64], wi
             if relation.is_symmetric:
                 is_own = (numbers >= first) & (numbers < first + rows.n_neurons)
                 scores[is_own, numbers[is_own] - first] = 0
-            lists.add(0, scores.round_(decimals=DECIMALS), first)
-    return _sort(lists.scores.cpu().numpy(), lists.ids.long().cpu().numpy())
+            candidates.add(0, scores.round_(decimals=DECIMALS), first)
+    lists = candidates.join(len(chosen))
+    return _sort(lists.scores.cpu().numpy(), lists.ids.cpu().numpy())
 
 
 def _measure_norms(rows: Tensor) -> Tensor:

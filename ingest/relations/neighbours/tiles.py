@@ -2,12 +2,13 @@
 
 A tile is the product of some neurons' unit rows with some others'. It serves both: its rows go into
 the lists of the ones, its columns into those of the others, so that of a symmetric relation half
-the products are enough. Nothing in here waits for the device.
+the products are enough. What a list has already tells which cosines of a tile cannot enter it, so
+that few are looked at one by one (`ingest.vocabulary.candidates`).
 """
 
 from collections.abc import Callable
 from math import isqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -15,9 +16,8 @@ from torch import Tensor
 
 from ingest.relations.neighbours.relation import Relation, iterate_layer_pairs
 from ingest.relations.neighbours.unit_rows import UnitRows
+from ingest.vocabulary.candidates import Candidates
 
-GROUP_SIZE: Final = 16
-"""Scores of which the extreme is looked at first: the top k lie in the k groups of highest top."""
 SIGNS: Final = (1, -1)
 """Sign of the cosines of a list: the nearest, and the most nearly opposite."""
 
@@ -26,80 +26,59 @@ Report = Callable[[int, int], None]
 """Is told which two layers have been multiplied."""
 
 
-class SignedLists:
+class SignedLists(NamedTuple):
     """Two lists for each of N neurons: its largest positive cosines and its most negative ones.
 
     Attributes:
-        scores: 2 × N × count; the cosines times the sign of the list, so that larger is nearer.
+        scores: The cosines times the sign of the list, so that larger is nearer; descending.
         ids: The neurons that they are with, numbered through the model; meaningless where the score
             is −∞, which stands where a list has no more.
     """
 
-    def __init__(
-        self, n_neurons: int, count: int, device: torch.device, dtype: torch.dtype = torch.float32
-    ) -> None:
-        shape = (2, n_neurons, count)
-        self.scores = torch.full(shape, -torch.inf, device=device, dtype=dtype)
-        self.ids = torch.zeros(shape, device=device, dtype=torch.int32)
+    scores: Float[Tensor, "signs neurons entries"]
+    ids: Int[Tensor, "signs neurons entries"]
 
-    def add(self, first: int, scores: Scores, first_other: int, axis: int = 0) -> None:
-        """Let a tile's cosines compete for the lists of the neurons along one of its axes.
+
+class SignedCandidates:
+    """What may stand in the lists of a model's neurons, block by block of neurons.
+
+    Args:
+        count: Entries of a list.
+        device: Where the cosines are.
+        dtype: Their type.
+    """
+
+    def __init__(
+        self, count: int, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self._count, self._device, self._dtype = count, device, dtype
+        self._blocks: dict[int, tuple[Candidates, Candidates]] = {}
+
+    def add(self, first: int, scores: Scores, first_other: int) -> None:
+        """Let a tile's cosines compete for the lists of the neurons that are its rows.
 
         Args:
-            first: The number of the first neuron along that axis.
+            first: The number of the first of them, each time that of a block.
             scores: Cosines; they stay as they are.
-            first_other: The number of the first neuron along the other axis.
-            axis: 0 where the tile's rows are the neurons whose lists are meant, 1 its columns.
+            first_other: The number of the neuron that the first column is.
         """
-        own = slice(first, first + scores.shape[axis])
-        count = self.scores.shape[2]
-        for place, sign in enumerate(SIGNS):
-            found, at = list_candidates(scores, count, sign, axis)
-            both = torch.cat([self.scores[place, own], found], dim=1)
-            ids = torch.cat([self.ids[place, own], at.add_(first_other)], dim=1)
-            best, order = both.topk(count, dim=1)
-            self.scores[place, own] = best
-            self.ids[place, own] = ids.gather(1, order)
+        if first not in self._blocks:
+            near, far = (Candidates.empty(len(scores), self._device) for _ in SIGNS)
+            self._blocks[first] = near, far
+        for sign, kept in zip(SIGNS, self._blocks[first], strict=True):
+            kept.take(scores, first_other, self._count, smallest=sign < 0)
 
-
-def list_candidates(
-    scores: Scores, count: int, sign: int, axis: int
-) -> tuple[Float[Tensor, "neurons some"], Int[Tensor, "neurons some"]]:
-    """Return values of sign · score among which are the `count` largest of each row or column.
-
-    With them, their places along the other axis. A maximum over groups is one pass at the speed of
-    memory, and only the groups of the highest maxima are looked at again. Groups are of equally
-    spaced scores, so that the pass runs along the memory whichever axis is asked for.
-    """
-    n_others = scores.shape[1 - axis]
-    n_groups = n_others // GROUP_SIZE
-    if n_groups <= 2 * count:
-        few = scores if axis == 0 else scores.T
-        at = torch.arange(n_others, device=scores.device, dtype=torch.int32)
-        return few * sign, at.repeat(len(few), 1)
-    whole = n_groups * GROUP_SIZE
-    across = 1 - axis
-    shape = [*scores.shape]
-    shape[across : across + 1] = [GROUP_SIZE, n_groups]
-    grouped = scores.narrow(across, 0, whole).reshape(shape)
-    extremes = grouped.amax(across) if sign > 0 else grouped.amin(across).neg_()
-    if axis == 1:
-        extremes = extremes.T.contiguous()
-    chosen = extremes.topk(count, dim=1, sorted=False).indices
-    if axis == 0:
-        members = grouped.gather(2, chosen[:, None, :].expand(-1, GROUP_SIZE, -1))
-    else:
-        of_column = grouped.gather(1, chosen.T[None].expand(GROUP_SIZE, -1, -1))
-        members = of_column.permute(2, 0, 1)
-    offsets = torch.arange(GROUP_SIZE, device=scores.device)[:, None] * n_groups
-    at = (offsets + chosen[:, None, :]).int().flatten(1)
-    values = members.flatten(1)
-    if whole < n_others:
-        rest = scores.narrow(across, whole, n_others - whole)
-        last = torch.arange(whole, n_others, device=scores.device, dtype=torch.int32)
-        values = torch.cat([values, rest if axis == 0 else rest.T], dim=1)
-        at = torch.cat([at, last.expand(len(at), -1)], dim=1)
-    return values * sign, at
+    def join(self, n_neurons: int) -> SignedLists:
+        """Return the lists of all neurons; those of which no tile was added have no entry."""
+        shape = (2, n_neurons, self._count)
+        scores = torch.full(shape, -torch.inf, device=self._device, dtype=self._dtype)
+        ids = torch.zeros(shape, device=self._device, dtype=torch.int64)
+        for first, of_block in self._blocks.items():
+            for place, kept in enumerate(of_block):
+                n, width = kept.scores.shape
+                scores[place, first : first + n, :width] = kept.scores
+                ids[place, first : first + n, :width] = kept.token_ids
+        return SignedLists(scores, ids)
 
 
 class PairMoments:
@@ -128,20 +107,19 @@ class PairMoments:
         self.squares[own, other] += torch.linalg.vector_norm(scores).double() ** 2
 
 
-class Swept:
-    """What a sweep over all pairs leaves: both sides' lists, and moments by pair of layers.
+class Swept(NamedTuple):
+    """What a sweep over all pairs leaves.
 
-    `there` has the lists of the neurons whose `own` vector is compared, `back` those of the others;
-    of a symmetric relation they are one.
+    Attributes:
+        there: The lists of the neurons whose `own` vector is compared.
+        back: Those of the others; of a symmetric relation they are one.
+        moments: Of the cosines by pair of layers; None of a symmetric relation, which has no use
+            for them.
     """
 
-    def __init__(self, relation: Relation, rows: UnitRows, count: int) -> None:
-        self.relation = relation
-        self.there = SignedLists(rows.n_total, count, rows.device)
-        self.back = self.there
-        if not relation.is_symmetric:
-            self.back = SignedLists(rows.n_total, count, rows.device)
-        self.moments = PairMoments(rows.n_layers, rows.device)
+    there: SignedLists
+    back: SignedLists
+    moments: PairMoments | None
 
 
 @torch.no_grad()
@@ -160,7 +138,9 @@ def sweep_pairs(
         tile_bytes: Bytes of the cosines that exist at a time.
         report: Is told of each pair of layers.
     """
-    swept = Swept(relation, rows, count)
+    there = SignedCandidates(count, rows.device)
+    back = there if relation.is_symmetric else SignedCandidates(count, rows.device)
+    moments = None if relation.is_symmetric else PairMoments(rows.n_layers, rows.device)
     side = max(1, isqrt(int(tile_bytes) // 4))
     for own, other in iterate_layer_pairs(relation, rows.n_layers):
         left, right = rows.read(own, relation.own), rows.read(other, relation.other)
@@ -171,18 +151,13 @@ def sweep_pairs(
                 scores = left[start : start + side] @ right[start_other : start_other + side].T
                 first = own * rows.n_neurons + start
                 first_other = other * rows.n_neurons + start_other
-                _take_tile(swept, scores, first, first_other, (own, other))
+                if first == first_other:
+                    scores.fill_diagonal_(0)  # which no list takes: no neuron neighbours itself
+                else:
+                    back.add(first_other, scores.T, first)
+                there.add(first, scores, first_other)
+                if moments is not None:
+                    moments.add(own, other, scores)
         report(own, other)
-    return swept
-
-
-def _take_tile(
-    swept: Swept, scores: Scores, first: int, first_other: int, layers: tuple[int, int]
-) -> None:
-    is_diagonal = swept.relation.is_symmetric and first == first_other
-    if is_diagonal:
-        scores.fill_diagonal_(0)  # which no list takes: a neuron is no neighbour of its own
-    swept.moments.add(*layers, scores)
-    swept.there.add(first, scores, first_other)
-    if not is_diagonal:
-        swept.back.add(first_other, scores, first, axis=1)
+    lists = there.join(rows.n_total)
+    return Swept(lists, lists if back is there else back.join(rows.n_total), moments)

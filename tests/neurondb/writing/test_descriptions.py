@@ -13,7 +13,7 @@ from sqlalchemy import insert, update
 from neurondb.cli import cli
 from neurondb.database import connect, parse_url
 from neurondb.describing.composing import LONGEST
-from neurondb.phrases import parse_search
+from neurondb.reading.description_words import read_description_search
 from neurondb.reading.descriptions import has_stale_descriptions, search_descriptions
 from neurondb.reading.integrity import find_problems
 from neurondb.reading.models import find_model, open_readonly
@@ -106,7 +106,9 @@ def test_what_fails_half_way_leaves_what_was_there(
 def test_the_index_follows_and_a_model_takes_its_descriptions_along(file: Path) -> None:
     describe(file)
     with open_readonly(str(file)) as connection:
-        found, n = search_descriptions(connection, parse_search("weakening"), 2 * NEURONS)
+        found, n = search_descriptions(
+            connection, read_description_search("weakening"), 2 * NEURONS
+        )
         faults = [problem.what for problem in find_problems(connection)]
     assert [what for what in faults if "full-text" in what] == []
     texts = read(file)

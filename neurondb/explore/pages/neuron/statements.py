@@ -70,6 +70,11 @@ _COUNTERPARTS: Final = """SELECT * FROM compared_neurons
 WHERE comparison_id IN (SELECT comparison_id FROM comparisons
                         WHERE model_a = :model_id OR model_b = :model_id)
   AND layer = :layer AND neuron = :neuron"""
+_SERIES: Final = """SELECT series_id, step, model, class, moved, first_moved
+FROM series_neurons
+WHERE series_id IN (SELECT series_id FROM series_models WHERE model_id = :model_id)
+  AND layer = :layer AND neuron = :neuron
+ORDER BY series_id DESC, step"""
 _REMOVAL: Final = """SELECT k.metric, e.n, e.mean, e.std, e.changed, a.mean AS estimate
 FROM models m
 CROSS JOIN (SELECT 'loss' AS metric UNION ALL SELECT 'entropy' UNION ALL SELECT 'rank'
@@ -135,6 +140,7 @@ _PANELS: Final = {
     "removal": ("what removing it does", _REMOVAL, "neuron_id model_id"),
     "ablations": ("these ablations", _ABLATIONS, "neuron_id model_id"),
     "counterparts": ("its counterparts", _COUNTERPARTS, "model_id layer neuron"),
+    "series": ("its way through series", _SERIES, "model_id layer neuron"),
     "concepts": ("its concepts", _CONCEPTS, "neuron_id"),
     "clamps": ("its clamp sweeps", _CLAMPS, "neuron_id"),
     "entropy": ("what fixing it does", _ENTROPY, "neuron_id"),

@@ -117,7 +117,8 @@ def test_halves_of_the_texts_merge_into_the_whole(gated: bool) -> None:
 def test_tiles_give_what_one_piece_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     parts, sign, holds = draw(gated=True)
     whole = add(parts, sign, holds, COUNTED)
-    monkeypatch.setattr("ingest.relations.families.sums.TILE_BYTES", {"cpu": 8 * N * 4})
+    monkeypatch.setattr("ingest.relations.families.sums.TILE_BYTES", 8 * N * 4)
+    monkeypatch.setattr("ingest.relations.families.sums.BLOCK_BYTES", {"cpu": 8 * 4 * 5})
     tiled = add(parts, sign, holds, COUNTED)
     torch.testing.assert_close(tiled.by_test, whole.by_test, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(tiled.square, whole.square, rtol=1e-13, atol=1e-13)

@@ -192,6 +192,7 @@ def test_moments_are_those_of_all_pairs_of_two_layers(layers: Layers) -> None:
     cosines = torch.from_numpy(compute_all_cosines(layers, "out", "gate"))
     block = cosines[N_NEURONS : 2 * N_NEURONS, 3 * N_NEURONS :]
     moments = swept.moments
+    assert moments is not None
     assert float(moments.largest[1, 3]) == pytest.approx(float(block.max()), abs=1e-6)
     assert float(moments.smallest[1, 3]) == pytest.approx(float(block.min()), abs=1e-6)
     assert float(moments.total[1, 3]) == pytest.approx(float(block.sum()), abs=1e-4)

@@ -46,6 +46,15 @@ def test_its_figures_and_statements_are_there(site: Site) -> None:
         assert site.get(f"{path}.json?{query}").json["rows"]
 
 
+def test_a_neurons_page_has_its_way_through_the_series(site: Site, sample: Sample) -> None:
+    row = sample.compared[0]
+    name = f"{row['layer']}.{row['neuron']}"
+    page = looks_right(site.get(f"/neuron/{LLAMA}/{name}"))
+    assert "/series/1" in page.links
+    panel = page.text.partition("Through series of models")[2].partition("SQL")[0]
+    assert f"{LLAMA} {NAMES[row['class_a']]}" in " ".join(panel.split())
+
+
 def test_pages_of_its_models_lead_there(site: Site) -> None:
     for model in (LLAMA, GPT):
         assert "/series/1" in looks_right(site.get(f"/model/{model}")).links
